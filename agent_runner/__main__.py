@@ -1,0 +1,85 @@
+"""`agent-runner run --spec DIR`: run one attempt. Exit status: 0 completed, 1 failed, 2 paused."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import anyio
+from pydantic import ValidationError
+
+from agent_runner.evidence import GatewayEvidence
+from agent_runner.journal import FILE_NAME, Journal, JournalError, RecordType
+from agent_runner.models import ExitCode
+from agent_runner.process import gateway_forwarder, make_commands
+from agent_runner.run import Run, Stop, utc_now
+from agent_runner.spec import RunSpec
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stop_on_signals(stop: Stop) -> Generator[None]:
+    """SIGTERM and SIGINT ask `stop`; the handlers are gone when the context is left (E4)."""
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stop.request)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def run(spec: RunSpec) -> ExitCode:
+    """Run one attempt.
+
+    Raises:
+        OSError, JournalError: the journal cannot be opened, or the gateway not be reached;
+            nothing was run.
+    """
+    gateway = GatewayEvidence(spec.gateway.socket, spec.gateway.token)
+    journal = Journal.open(spec.paths.run / FILE_NAME, utc_now, bell=gateway.ring)
+    stop = Stop()
+    try:
+        with stop_on_signals(stop):
+            async with AsyncExitStack() as stack:
+                await _reach_gateway(spec, journal, stack)
+                return await Run(spec, journal, make_commands(spec), gateway, stop).execute()
+    finally:
+        journal.close()
+        gateway.close()
+
+
+async def _reach_gateway(spec: RunSpec, journal: Journal, stack: AsyncExitStack) -> None:
+    try:
+        await stack.enter_async_context(gateway_forwarder(spec))
+    except OSError as error:
+        message = f"the gateway cannot be made reachable: {error}"
+        journal.append(RecordType.WORKFLOW_FAIL, {"step": None, "error": message}, flush=True)
+        raise
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The entry point; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="agent-runner", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("run", help="run one attempt of a task")
+    command.add_argument("--spec", type=Path, required=True, help="folder with spec.json")
+    folder: Path = parser.parse_args(argv).spec
+    try:
+        code = anyio.run(run, RunSpec.load(folder))
+    except (OSError, ValidationError, JournalError) as error:
+        sys.stderr.write(f"agent-runner: {error}\n")
+        return ExitCode.FAILED
+    sys.stderr.write(f"agent-runner: {code.name.lower()}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

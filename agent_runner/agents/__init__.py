@@ -1,0 +1,45 @@
+"""The agents that this runner can drive, by name. A driver is imported when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from agent_runner.agents.protocol import Agent
+
+_DRIVERS = {
+    "claude": ("agent_runner.agents.claude", "ClaudeAgent"),
+    "scripted": ("agent_runner.agents.scripted", "ScriptedAgent"),
+}
+
+_PROVIDERS = {"claude": "anthropic"}
+
+SCRIPTED = "scripted"
+
+
+class UnknownAgent(ValueError):
+    """No driver has that name; the message lists those there are."""
+
+
+def agent_names() -> tuple[str, ...]:
+    """Every agent that there is a driver for."""
+    return tuple(sorted(_DRIVERS))
+
+
+def agent_provider(name: str) -> str | None:
+    """Whose API an agent calls, by the provider's name; None for one that works offline."""
+    return _PROVIDERS.get(name)
+
+
+def make_agent(name: str, spec_folder: Path) -> Agent:
+    """The driver of an agent. `spec_folder` is where the scripted one finds its script.
+
+    Raises:
+        UnknownAgent: there is none of that name.
+    """
+    if name not in _DRIVERS:
+        raise UnknownAgent(f"unknown agent {name!r}; known: {', '.join(agent_names())}")
+    module, attribute = _DRIVERS[name]
+    driver = getattr(import_module(module), attribute)
+    agent: Agent = driver(spec_folder / "script.yaml") if name == SCRIPTED else driver()
+    return agent

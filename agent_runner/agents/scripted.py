@@ -1,0 +1,260 @@
+"""An agent that plays a script: for demos, tests and trying a workflow without spending money.
+
+Offline, and as real as can be: its edits happen in the sandbox, with the agent's rights, and its
+errors look like a provider's. docs/workflows.md describes the script for users. The N-th call of
+a step plays its N-th turn, over all attempts; after the last turn, the last again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import anyio
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from agent_runner.agents.protocol import (
+    AgentFailed,
+    AgentOutcome,
+    AgentRequest,
+    Failure,
+    SessionLost,
+)
+from agent_runner.commands import CommandResult, Commands
+from agent_runner.models import AgentSession, Usage
+
+MAX_SCRIPT_BYTES = 1_000_000
+MAX_STATE_BYTES = 1_000_000
+
+_READ_STATE = 'cat "$HOME/.scripted/state.json" 2>/dev/null || :'
+_WRITE_STATE = (
+    'mkdir -p "$HOME/.scripted" && cat > "$HOME/.scripted/state.part"'
+    ' && mv "$HOME/.scripted/state.part" "$HOME/.scripted/state.json"'
+)
+_WRITE = 'mkdir -p -- "$(dirname -- "$1")" && cat > "$1"'
+_APPEND = 'mkdir -p -- "$(dirname -- "$1")" && cat >> "$1"'
+_DELETE = 'rm -rf -- "$1"'
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Edit(_Model):
+    """One change of a file. Exactly one of the three ways."""
+
+    path: str
+    content: str | None = None
+    append: str | None = None
+    delete: bool = False
+
+    @field_validator("path")
+    @classmethod
+    def _within(cls, path: str) -> str:
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts or parts[0] == ".git":
+            raise ValueError("must be a relative path within the workspace")
+        return "/".join(parts)
+
+    def script(self) -> tuple[str, str]:
+        """The shell script that does it, and its input."""
+        if self.delete:
+            return _DELETE, ""
+        if self.append is not None:
+            return _APPEND, self.append
+        return _WRITE, self.content or ""
+
+
+class ScriptedError(_Model):
+    """A provider's error, as its API would give it. `retry_after` is in seconds."""
+
+    message: str
+    status: int | None = None
+    type: str | None = None
+    code: str | None = None
+    provider: str = "scripted"
+    headers: dict[str, str | int] = Field(default_factory=dict)
+    retry_after: float | None = None
+    reset_at: datetime | None = None
+
+
+Text = Annotated[str, Field(coerce_numbers_to_str=True)]
+
+
+class Turn(_Model):
+    """What one call does, in this order. `delay` is in seconds; an error leaves no outputs."""
+
+    say: str = ""
+    outputs: dict[str, Text | bool] = Field(default_factory=dict)
+    edits: list[Edit] = Field(default_factory=list[Edit])
+    run: str | None = None
+    delay: float = Field(default=0, ge=0, le=86_400)
+    usage: Usage = Field(default_factory=Usage)
+    error: ScriptedError | None = None
+
+
+class Script(_Model):
+    """script.yaml."""
+
+    steps: dict[str, Annotated[list[Turn], Field(min_length=1)]] = Field(default_factory=dict)
+
+
+class _State(BaseModel):
+    """What the agent remembers, in its HOME: as a real one's sessions are."""
+
+    turns: dict[str, int] = Field(default_factory=dict)
+    sessions: list[str] = Field(default_factory=list)
+
+
+class ScriptError(ValueError):
+    """script.yaml cannot be used; the message says why."""
+
+
+def load_script(path: Path) -> Script | None:
+    """Read a script; None where there is none.
+
+    Raises:
+        ScriptError: it is not a valid script.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if len(data) > MAX_SCRIPT_BYTES:
+        raise ScriptError(f"{path.name} is larger than {MAX_SCRIPT_BYTES} bytes")
+    try:
+        return Script.model_validate(yaml.safe_load(data) or {})
+    except yaml.YAMLError as error:
+        raise ScriptError(f"{path.name} is not valid YAML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ScriptError(f"{path.name}: {place}: {first['msg']}") from None
+    except RecursionError:
+        raise ScriptError(f"{path.name} is nested too deeply") from None
+
+
+class ScriptedAgent:
+    """The driver."""
+
+    name = "scripted"
+    provider = "scripted"
+
+    def __init__(
+        self, script: Path, sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    ) -> None:
+        self._path = script
+        self._sleep = sleep
+
+    def presets_session(self) -> bool:
+        return True
+
+    async def version(self, commands: Commands) -> str | None:
+        return None
+
+    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+        """Play the next turn; see `Agent.run`."""
+        with anyio.fail_after(request.timeout):
+            return await self._turn(request, commands)
+
+    async def _turn(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+        try:
+            script = load_script(self._path)
+        except ScriptError as error:
+            raise AgentFailed(Failure("agent", str(error), code="invalid_script")) from None
+        state = await _read_state(commands)
+        session = self._session(request, state)
+        number = state.turns.get(request.step_id, 0)
+        state.turns[request.step_id] = number + 1
+        await _shell(commands, _WRITE_STATE, stdin=state.model_dump_json())
+        request.on_session(session)
+        turns = script.steps.get(request.step_id) if script else None
+        turn = turns[min(number, len(turns) - 1)] if turns else _default_turn(request)
+        return await self._play(turn, session, request, commands)
+
+    def _session(self, request: AgentRequest, state: _State) -> AgentSession:
+        if request.resume is not None:
+            if request.resume.session_id not in state.sessions:
+                lost = f"No session found with ID: {request.resume.session_id}"
+                raise SessionLost(Failure("agent", lost, code="session_lost"))
+            return request.resume
+        state.sessions.append(request.session_id)
+        return AgentSession(agent=self.name, session_id=request.session_id)
+
+    async def _play(
+        self, turn: Turn, session: AgentSession, request: AgentRequest, commands: Commands
+    ) -> AgentOutcome:
+        if turn.say:
+            request.on_log(turn.say)
+        for edit in turn.edits:
+            script, text = edit.script()
+            await _shell(commands, script, edit.path, stdin=text)
+            request.on_log(f"{'deleted' if edit.delete else 'wrote'} {edit.path}")
+        if turn.run is not None:
+            await self._run_shell(turn.run, request, commands)
+        if turn.usage != Usage():
+            request.on_usage(turn.usage)
+        if turn.delay:
+            await self._sleep(turn.delay)
+        if turn.error is not None:
+            raise AgentFailed(_failure(turn.error), session, turn.usage)
+        outputs = {k: _word(v) for k, v in turn.outputs.items()}
+        return AgentOutcome(turn.say, session, turn.usage, outputs)
+
+    async def _run_shell(self, script: str, request: AgentRequest, commands: Commands) -> None:
+        result = await commands.run(
+            ["sh", "-c", script],
+            timeout=request.timeout,
+            on_output=lambda line: request.on_log(line.text),
+        )
+        request.on_log(f"exit status {result.code}")
+
+
+def _word(value: str | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _failure(error: ScriptedError) -> Failure:
+    reset = error.reset_at
+    if reset is not None and reset.tzinfo is None:
+        reset = reset.replace(tzinfo=UTC)
+    return Failure(
+        source="agent",
+        message=error.message,
+        provider=error.provider,
+        status=error.status,
+        type=error.type,
+        code=error.code,
+        headers={k.lower(): str(v) for k, v in error.headers.items()},
+        retry_after=error.retry_after,
+        reset_at=reset,
+    )
+
+
+def _default_turn(request: AgentRequest) -> Turn:
+    """Without a script: say what would be done, give each output a value, change nothing."""
+    task = re.split(r"\s*\n", request.prompt.strip(), maxsplit=1)[0][:200]
+    outputs: dict[str, str | bool] = {n: f"({n} of a scripted run)" for n in request.outputs}
+    say = f"Scripted agent, no script for this step. It would do: {task}"
+    return Turn(say=say, outputs=outputs)
+
+
+async def _read_state(commands: Commands) -> _State:
+    result = await commands.run(["sh", "-c", _READ_STATE], output_limit=MAX_STATE_BYTES)
+    try:
+        return _State.model_validate_json(result.stdout or b"{}")
+    except ValidationError:
+        return _State()
+
+
+async def _shell(commands: Commands, script: str, *args: str, stdin: str) -> CommandResult:
+    result = await commands.run(["sh", "-c", script, "scripted", *args], stdin=stdin.encode())
+    if result.code != 0:
+        said = result.stderr.decode(errors="replace").strip()[-200:]
+        failure = Failure("agent", f"the scripted agent could not edit: {said}", code="script")
+        raise AgentFailed(failure)
+    return result

@@ -1,0 +1,76 @@
+"""How the runner starts anything that is not itself: one narrow Protocol.
+
+`process.py` implements it for both isolations of spec.py. Whatever is started runs with the
+agent's rights, in the workspace, with a private HOME, never with the runner's environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """A command that ended. Output beyond the cap was dropped from the front (tail kept)."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool = False
+
+
+@dataclass(frozen=True)
+class OutputLine:
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+class RunningCommand(Protocol):
+    """A command whose output is read line by line."""
+
+    def lines(self) -> AsyncIterator[OutputLine]:
+        """Output lines as they come, both streams; ends when both are closed. A line longer
+        than the cap is cut."""
+        ...
+
+    async def wait(self) -> int:
+        """The exit status; negative for a signal, as in subprocess."""
+        ...
+
+    async def stop(self) -> None:
+        """SIGTERM to the group, SIGKILL after the grace time, then sweep what is left of the
+        tree. Afterwards nothing of it lives. Repeating it is harmless."""
+        ...
+
+
+class Commands(Protocol):
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout: float | None = None,  # noqa: ASYNC109 - told by timed_out, not raised
+        output_limit: int = 100_000,
+        on_output: Callable[[OutputLine], None] | None = None,
+        stdout_file: int | None = None,
+    ) -> CommandResult:
+        """Run to the end. A time-out stops the tree and is told by `timed_out`.
+
+        `stdout_file` is a descriptor that takes standard output instead of memory.
+        """
+        ...
+
+    def open(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+    ) -> AbstractAsyncContextManager[RunningCommand]:
+        """Start an agent, with the gateway reachable on its loopback port. Leaving the context
+        stops it. Prompts go through `stdin`: an argument list is visible to every process."""
+        ...

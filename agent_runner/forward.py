@@ -1,0 +1,162 @@
+"""A loopback port that leads to the gateway's unix socket. Standard library only.
+
+Run inside a bubblewrap sandbox, around an agent's command:
+
+    python3 -I -S forward.py SOCKET PORT -- argv...
+
+It listens on 127.0.0.1:PORT, forwards each connection to SOCKET, runs argv as its child and ends
+with the child's exit status (128 + n where signal n ended it). SIGTERM, SIGINT and SIGHUP are
+passed on to the child. Where the runner shares the agent's network (a container), it uses
+`Forwarder` itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from types import FrameType
+
+CHUNK_BYTES = 64 * 1024
+MAX_CONNECTIONS = 128
+EXIT_USAGE = 125  # as env(1) and docker(1) use it: the wrapper failed, not the command
+EXIT_CANNOT_RUN = 126
+EXIT_NOT_FOUND = 127
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _short_path(path: str) -> tuple[str, int | None]:
+    """A path to `path` that fits into a socket address (107 bytes on Linux, unix(7)), and the
+    descriptor of its folder, to be closed after use, where one was needed."""
+    if len(os.fsencode(path)) <= 107:
+        return path, None
+    folder, name = os.path.split(path)
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/self/fd/{descriptor}/{name}", descriptor
+
+
+def connect_unix(path: str) -> socket.socket:
+    """Connect to a unix socket, however long its path is.
+
+    Raises:
+        OSError: nothing listens there.
+    """
+    short, descriptor = _short_path(path)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(short)
+    except OSError:
+        connection.close()
+        raise
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+    return connection
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    """Copy until `source` ends, then end `sink`'s side only: the answer may still be coming."""
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    try:
+        while count := source.recv_into(buffer):
+            sink.sendall(buffer[:count])
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        # One side is broken: both are ended, so that the other pump ends as well.
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+class Forwarder:
+    """Listens on 127.0.0.1:`port` (0: any free one, told by `port`) until closed.
+
+    Two threads per connection: an agent has a handful of them, and threads start faster than
+    asyncio is imported.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    def __init__(self, target: str, port: int) -> None:
+        self._target = target
+        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=MAX_CONNECTIONS)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, name="gateway-forwarder", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening. Connections that are open end with their peers."""
+        # shutdown wakes the thread that is blocked in accept; close alone does not.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except ConnectionError:
+                continue
+            except OSError:
+                return
+            if not self._slots.acquire(blocking=False):
+                client.close()
+                continue
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            with client, connect_unix(self._target) as gateway:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                upward = threading.Thread(target=_pump, args=(client, gateway), daemon=True)
+                upward.start()
+                _pump(gateway, client)
+                upward.join()
+        except OSError:
+            return  # the client sees its connection closed, as with any server that is down
+        finally:
+            self._slots.release()
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        child = subprocess.Popen(argv)
+    except FileNotFoundError:
+        print(f"forward: command not found: {argv[0]}", file=sys.stderr)
+        return EXIT_NOT_FOUND
+    except OSError as error:
+        print(f"forward: cannot run {argv[0]}: {error.strerror}", file=sys.stderr)
+        return EXIT_CANNOT_RUN
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        child.send_signal(number)
+
+    for number in _PASSED_ON:
+        signal.signal(number, pass_on)
+    code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line of this module's description; the exit status to end with."""
+    if len(arguments) < 4 or arguments[2] != "--" or not arguments[1].isdecimal():
+        print("usage: forward.py SOCKET PORT -- argv...", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        Forwarder(arguments[0], int(arguments[1]))
+    except (OSError, OverflowError) as error:
+        print(f"forward: cannot listen on 127.0.0.1:{arguments[1]}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return _run(arguments[3:])
+
+
+if __name__ == "__main__":
+    # Pump threads are daemons; nothing is left to clean up, so the interpreter's own is skipped.
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(status)

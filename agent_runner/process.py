@@ -1,0 +1,242 @@
+"""Start and stop what is not the runner itself: the `Commands` of commands.py.
+
+A command gets an environment built from nothing, a session of its own and a marker in its
+environment, by which whatever is left of its tree is found (facts/agents.md, section 4). Linux
+only: pidfd, epoll and /proc are what make stopping exact.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import subprocess
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+
+import anyio
+
+from agent_runner.commands import CommandResult, Commands, OutputLine
+from agent_runner.forward import Forwarder
+from agent_runner.process_tree import MARKER, LineSplitter, ProcessTree, Stream, Tail
+from agent_runner.spec import RunSpec, SwitchUser, WrapCommand
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# linux/prctl.h
+_PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_LAST_CAPABILITY = 63
+
+
+def make_commands(spec: RunSpec) -> Commands:
+    """The commands of one attempt, isolated as `spec.isolation` says.
+
+    Starting one raises OSError where the program is missing or the kernel refuses.
+    """
+    return _Commands(spec)
+
+
+@asynccontextmanager
+async def gateway_forwarder(spec: RunSpec) -> AsyncGenerator[None]:
+    """Make the gateway reachable on 127.0.0.1:`spec.gateway.port` where the agent shares the
+    runner's network; where each command is wrapped, the wrapper does it and this does nothing.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    if isinstance(spec.isolation, WrapCommand):
+        yield
+        return
+    forwarder = Forwarder(str(spec.gateway.socket), spec.gateway.port)
+    try:
+        yield
+    finally:
+        forwarder.close()
+
+
+def base_environment(spec: RunSpec) -> dict[str, str]:
+    """What every command gets, and nothing of the runner's own."""
+    return {
+        "PATH": PATH,
+        "HOME": str(spec.paths.home),
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "NO_COLOR": "1",
+        "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own, private to it
+        "USER": "agent",
+        **spec.environment,
+    }
+
+
+def drop_privileges_of_children() -> None:
+    """Bar this thread, and all that it starts, from ever gaining privileges.
+
+    Done in the thread that forks rather than between fork and exec: no Python runs in the child
+    (preexec_fn may deadlock when threads exist) and no interpreter is started per command. The
+    runner keeps the capabilities that it has; a child loses them as it becomes another user,
+    and neither a set-user-id file nor file capabilities give any back.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    # Fails without CAP_SETPCAP, where the engine has already narrowed the set; with
+    # no_new_privs set, what stays in it cannot be used by another user's process.
+    for capability in range(_LAST_CAPABILITY + 1):
+        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def _input(content: bytes) -> int:
+    """A descriptor to read `content` from. A file in memory, not a pipe: nobody has to feed it."""
+    if not content:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as stream:
+        stream.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+class _Commands:
+    """`Commands` for both isolations."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._spec = spec
+        self._numbers = itertools.count(1)
+        self._live: set[str] = set()
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout: float | None = None,  # noqa: ASYNC109 - the contract's, told by timed_out
+        output_limit: int = 100_000,
+        on_output: Callable[[OutputLine], None] | None = None,
+        stdout_file: int | None = None,
+    ) -> CommandResult:
+        """See `Commands.run`."""
+        tails: dict[Stream, Tail] = {"stdout": Tail(output_limit), "stderr": Tail(output_limit)}
+        async with self._started(self._wrapped(argv), env, stdin, stdout_file) as process:
+            with anyio.move_on_after(timeout) as scope:
+                await _collect(process, tails, on_output)
+                await process.wait()
+            await process.stop()
+            code = await process.wait()
+        return CommandResult(
+            code=code,
+            stdout=tails["stdout"].value(),
+            stderr=tails["stderr"].value(),
+            timed_out=scope.cancelled_caught,
+        )
+
+    @asynccontextmanager
+    async def open(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+    ) -> AsyncGenerator[ProcessTree]:
+        """See `Commands.open`."""
+        async with self._started(self._wrapped(argv, gateway=True), env, stdin) as process:
+            yield process
+
+    def _wrapped(self, argv: Sequence[str], *, gateway: bool = False) -> list[str]:
+        isolation = self._spec.isolation
+        if isinstance(isolation, SwitchUser):
+            return list(argv)
+        return [*isolation.prefix, *(isolation.forwarder if gateway else ()), *argv]
+
+    @asynccontextmanager
+    async def _started(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None,
+        stdin: bytes,
+        stdout_file: int | None = None,
+    ) -> AsyncGenerator[ProcessTree]:
+        marker = f"{self._spec.task_id}-{self._spec.attempt}-{next(self._numbers)}"
+        environment = {**base_environment(self._spec), **(env or {}), MARKER: marker}
+        self._live.add(marker)
+        try:
+            process = ProcessTree(
+                self._popen(argv, environment, stdin, stdout_file),
+                marker=marker,
+                grace=self._spec.limits.stop_grace,
+                contained=self._contained(),
+                sweep_uid=lambda: self._sweep_uid(marker),
+            )
+            try:
+                yield process
+            finally:
+                await process.close()
+        finally:
+            self._live.discard(marker)
+
+    def _popen(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        stdin: bytes,
+        stdout_file: int | None,
+    ) -> subprocess.Popen[bytes]:
+        isolation = self._spec.isolation
+        other = isolation if isinstance(isolation, SwitchUser) else None
+        if other:
+            drop_privileges_of_children()
+        source = _input(stdin)
+        try:
+            return subprocess.Popen(
+                argv,
+                env=environment,
+                stdin=source,
+                stdout=subprocess.PIPE if stdout_file is None else stdout_file,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                cwd=self._spec.paths.workspace if other else "/",
+                user=other.uid if other else None,
+                group=other.gid if other else None,
+                extra_groups=[] if other else None,
+            )
+        finally:
+            os.close(source)
+
+    def _sweep_uid(self, marker: str) -> int | None:
+        # In a container the agent's user runs nothing but our commands, and the marker of its
+        # processes is unreadable to a root without CAP_SYS_PTRACE, and can be taken off.
+        isolation = self._spec.isolation
+        alone = self._live <= {marker}
+        return isolation.uid if isinstance(isolation, SwitchUser) and alone else None
+
+    def _contained(self) -> bool:
+        isolation = self._spec.isolation
+        if isinstance(isolation, SwitchUser):
+            return False
+        options = set(isolation.prefix)
+        return "--die-with-parent" in options and bool(options & {"--unshare-all", "--unshare-pid"})
+
+
+async def _collect(
+    process: ProcessTree,
+    tails: Mapping[Stream, Tail],
+    on_output: Callable[[OutputLine], None] | None,
+) -> None:
+    splitters: dict[Stream, LineSplitter] = {"stdout": LineSplitter(), "stderr": LineSplitter()}
+    async with aclosing(process.chunks()) as chunks:
+        async for stream, data in chunks:
+            tails[stream].add(data)
+            if on_output:
+                for text in splitters[stream].feed(data):
+                    on_output(OutputLine(stream, text))
+    if on_output:
+        for stream, splitter in splitters.items():
+            for text in splitter.end():
+                on_output(OutputLine(stream, text))

@@ -1,0 +1,115 @@
+"""What the host tells the runner about one attempt: `spec.json`, read-only inside the sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SPEC_SCHEMA_VERSION = 1
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SwitchUser(_Model):
+    """Isolation inside a container: the runner is root there and starts the agent as another user."""
+
+    kind: Literal["switch_user"] = "switch_user"
+    uid: int = Field(gt=0)
+    gid: int = Field(gt=0)
+
+
+class WrapCommand(_Model):
+    """Isolation from outside: each command is started behind this argument list (bubblewrap).
+
+    `prefix` ends where the command begins. `forwarder` is the argument list that, put between
+    the prefix and an agent's command, makes the gateway reachable inside that sandbox.
+    """
+
+    kind: Literal["wrap"] = "wrap"
+    prefix: list[str]
+    forwarder: list[str]
+
+
+class Paths(_Model):
+    """`run` and `spec` are as the runner sees them; `workspace`, `home` and `base_objects` as
+    the agent's commands see them. The same on every attempt (agents key sessions by path)."""
+
+    spec: Path
+    run: Path
+    workspace: Path = Path("/workspace")
+    home: Path = Path("/home/agent")
+    base_objects: Path = Path("/rover/base/objects")
+    restore: Path = Field(
+        default=Path("/rover/spec/restore.bundle"), description="as the agent's commands see it"
+    )
+
+
+class GatewaySpec(_Model):
+    """The only way out. `socket` is as the runner sees it; `port` is the loopback port that
+    forwards to it inside the sandbox; `token` is worth nothing elsewhere."""
+
+    socket: Path
+    port: int = 8377
+    token: str
+
+
+class Limits(_Model):
+    """Caps and time limits of one run, in seconds and bytes. Defaults are ACCEPTANCE G1 and G6."""
+
+    agent_timeout: float = 1800
+    command_timeout: float = 300
+    agent_silence: float = 600
+    output_bytes: int = 100_000
+    log_bytes: int = 10_000_000
+    bundle_bytes: int = 2_000_000_000
+    stop_grace: float = 5
+    transient_delays: tuple[float, ...] = (10, 20)
+    wait_in_place: float = Field(
+        default=60, description="a provider's retry-after beyond this pauses instead of waiting"
+    )
+
+
+class Restore(_Model):
+    """Where the work tree is rebuilt from if it is missing: a bundle in the spec folder."""
+
+    commit: str = Field(pattern=r"^[0-9a-f]{40}$")
+    head: str = Field(pattern=r"^[0-9a-f]{40}$")
+
+
+class RunSpec(_Model):
+    """One attempt of one iteration of one task."""
+
+    schema_version: Literal[1] = SPEC_SCHEMA_VERSION
+    task_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    number: int = Field(ge=1)
+    iteration: int = Field(ge=1)
+    attempt: int = Field(ge=1)
+    title: str
+    description: str
+    branch: str
+    base_commit: str = Field(pattern=r"^[0-9a-f]{40}$")
+    agent: str
+    model: str | None = None
+    inputs: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="for the agent and the commands; never a secret"
+    )
+    paths: Paths
+    gateway: GatewaySpec
+    isolation: Annotated[SwitchUser | WrapCommand, Field(discriminator="kind")]
+    limits: Limits = Limits()
+    restore: Restore | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> RunSpec:
+        """Read `spec.json` in `folder`.
+
+        Raises:
+            OSError: it cannot be read.
+            pydantic.ValidationError: it is not a spec of a version that this runner knows.
+        """
+        return cls.model_validate_json((folder / "spec.json").read_bytes())

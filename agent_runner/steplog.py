@@ -1,0 +1,58 @@
+"""The log of one step: what the agent said and what a command printed, up to a cap."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+CAPPED = "\n[the log is full: lines beyond {limit} bytes were dropped]\n"
+
+
+class StepLog:
+    """Appends lines to a file. A log is worth less than the run: where it cannot be written,
+    lines are dropped."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        try:
+            path.parent.mkdir(exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._fd = os.open(path, flags, 0o644)
+            self._size = os.fstat(self._fd).st_size
+        except OSError:
+            self._fd = -1
+        self._full = self._size >= limit
+
+    def line(self, text: str) -> None:
+        """Add a line."""
+        data = (text.rstrip("\n") + "\n").encode(errors="replace")
+        if self._full or self._fd < 0:
+            return
+        if self._size + len(data) > self._limit:
+            self._full = True
+            # Filled to the cap, so that the attempts that follow find it full.
+            data = data[: self._limit - self._size] + CAPPED.format(limit=self._limit).encode()
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._size += os.write(self._fd, data)
+        except OSError:
+            # A line lost to a full disk must not end a run that the next flush may save.
+            return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

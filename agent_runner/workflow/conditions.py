@@ -1,0 +1,129 @@
+"""The one evaluator of `if`: used when a workflow is loaded, when it runs and by the host.
+
+    condition := clause (("&&" | "||") clause)*        && binds tighter
+    clause    := subject ("==" | "!=") value
+    subject   := steps.<id>.outputs.<name> | inputs.<name>
+
+An operator counts only where another clause follows, so a value may hold `||` and `&&`. A pair
+of quotes around a value is dropped; `''` is the empty text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+MAX_LENGTH = 4096
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
+_SUBJECT = rf"(?:steps\.(?P<step>{_NAME})\.outputs\.(?P<output>{_NAME})|inputs\.(?P<input>{_NAME}))"
+_CLAUSE = re.compile(rf"\s*{_SUBJECT}\s*(?P<operator>==|!=)")
+_OPERATOR = re.compile(r"\|\||&&")
+_TRUE = frozenset({"true", "yes", "on"})
+_FALSE = frozenset({"false", "no", "off"})
+
+
+class ConditionError(ValueError):
+    """A condition that cannot be read. `offset` is the place in its text, from 0."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One comparison. `step` is None where an input is compared."""
+
+    step: str | None
+    name: str
+    equal: bool
+    value: str
+
+    def holds(self, values: Values) -> bool:
+        """A missing step, output or input equals nothing (B5)."""
+        source = values.inputs if self.step is None else values.steps.get(self.step, {})
+        found = source.get(self.name)
+        same = found is not None and _normal(found) == _normal(self.value)
+        return same is self.equal
+
+
+@dataclass(frozen=True)
+class Values:
+    """What conditions and placeholders can see."""
+
+    inputs: Mapping[str, str]
+    steps: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition that was read: true if every clause of any group holds."""
+
+    groups: tuple[tuple[Clause, ...], ...]
+
+    def holds(self, values: Values) -> bool:
+        return any(all(clause.holds(values) for clause in group) for group in self.groups)
+
+
+def parse(text: str) -> Condition:
+    """Read a condition.
+
+    Raises:
+        ConditionError: it is empty, too long or malformed.
+    """
+    if not text.strip():
+        raise ConditionError("the condition is empty", 0)
+    if len(text) > MAX_LENGTH:
+        raise ConditionError(f"the condition is longer than {MAX_LENGTH} characters", MAX_LENGTH)
+    groups: list[list[Clause]] = [[]]
+    start = 0
+    for found in _OPERATOR.finditer(text):
+        if found.start() < start or not _CLAUSE.match(text, found.end()):
+            continue
+        groups[-1].append(_clause(text, start, found.start()))
+        if found.group() == "||":
+            groups.append([])
+        start = found.end()
+    groups[-1].append(_clause(text, start, len(text)))
+    return Condition(tuple(tuple(group) for group in groups))
+
+
+def evaluate(text: str, values: Values, warn: Callable[[str], None]) -> bool:
+    """Whether the condition holds; one that cannot be read is false, with a warning (B4)."""
+    try:
+        return parse(text).holds(values)
+    except ConditionError as error:
+        warn(f"condition {text[:200]!r} counts as false: {error.message}")
+        return False
+
+
+def _clause(text: str, start: int, end: int) -> Clause:
+    found = _CLAUSE.match(text, start, end)
+    if found is None:
+        raise ConditionError(
+            "expected steps.<id>.outputs.<name> or inputs.<name>, then == or !=, then a value",
+            start + len(text[start:end]) - len(text[start:end].lstrip()),
+        )
+    value = text[found.end() : end].strip()
+    if not value:
+        raise ConditionError("a value is missing (write '' for an empty one)", found.end())
+    name = found["output"] or found["input"]
+    return Clause(found["step"], name, found["operator"] == "==", _unquoted(value))
+
+
+def _unquoted(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1]
+    return value
+
+
+def _normal(value: str) -> str:
+    word = value.strip().lower()
+    if word in _TRUE:
+        return "true"
+    if word in _FALSE:
+        return "false"
+    return value.strip()

@@ -1,0 +1,145 @@
+"""Placeholders: replaced once, in one pass, so that no inserted text is read as a placeholder.
+
+    {{inputs.x}}   {{steps.a.outputs.y}}   {{task.title}}   {{task.description}}
+
+In a prompt the value itself is inserted. In a command no value ever becomes part of the script:
+the placeholder turns into the expansion of an environment variable that holds the value, quoted
+as its place needs. Whatever the value holds, this shell reads it as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agent_runner.workflow.conditions import Values
+
+VALUE_BYTES = 100_000
+"""What one value in a command may hold: Linux allows 128 KiB for one string of an environment."""
+
+TOTAL_BYTES = 1_000_000
+"""What all values of a command may hold together: half of what Linux allows for an exec."""
+
+_PLACEHOLDER = re.compile(r"\{\{([^{}\n]{1,300})\}\}")
+_NAME = r"([A-Za-z_][A-Za-z0-9_-]*)"
+_INPUT = re.compile(rf"inputs\.{_NAME}")
+_OUTPUT = re.compile(rf"steps\.{_NAME}\.outputs\.{_NAME}")
+_TASK = re.compile(r"task\.(title|description)")
+
+
+class ValuesTooLarge(ValueError):
+    """The values of one command are more than the system can hand to it."""
+
+
+@dataclass(frozen=True)
+class ShellCommand:
+    """A bash script, and the values that it names."""
+
+    script: str
+    environment: Mapping[str, str]
+
+
+class Renderer:
+    """Fills in placeholders. Unknown ones become empty text, with one warning each (G2)."""
+
+    def __init__(self, task: Mapping[str, str], warn: Callable[[str], None]) -> None:
+        self._task = task
+        self._warn = warn
+        self._warned: set[str] = set()
+
+    def text(self, template: str, values: Values) -> str:
+        """The template with the values in it, for a prompt or an argument."""
+        return _PLACEHOLDER.sub(lambda m: self._value(m[1].strip(), values), template)
+
+    def command(self, template: str, values: Values) -> ShellCommand:
+        """The template as a bash script.
+
+        Raises:
+            ValuesTooLarge: together the values are over TOTAL_BYTES.
+        """
+        environment: dict[str, str] = {}
+        names: dict[str, str] = {}
+        parts: list[str] = []
+        end = 0
+        quotes = _Quotes()
+        for found in _PLACEHOLDER.finditer(template):
+            between = template[end : found.start()]
+            quotes.read(between)
+            parts.append(between)
+            expression = found[1].strip()
+            if expression not in names:
+                names[expression] = f"ROVER_VALUE_{len(names) + 1}"
+                environment[names[expression]] = self._argument(expression, values)
+            parts.append(quotes.expansion(names[expression]))
+            end = found.end()
+        parts.append(template[end:])
+        if sum(len(v.encode()) for v in environment.values()) > TOTAL_BYTES:
+            raise ValuesTooLarge(f"the command's values are over {TOTAL_BYTES} bytes together")
+        return ShellCommand("".join(parts), environment)
+
+    def _argument(self, expression: str, values: Values) -> str:
+        """A value as an environment can hold it: without NUL, and not too long."""
+        value = self._value(expression, values).replace("\0", "")
+        data = value.encode(errors="replace")
+        if len(data) <= VALUE_BYTES:
+            return data.decode()
+        self._warn_once(f"{{{{{expression}}}}} was cut to its last {VALUE_BYTES} bytes")
+        return data[-VALUE_BYTES:].decode(errors="ignore")
+
+    def _value(self, expression: str, values: Values) -> str:
+        value: str | None = None
+        if found := _INPUT.fullmatch(expression):
+            value = values.inputs.get(found[1])
+        elif found := _OUTPUT.fullmatch(expression):
+            value = values.steps.get(found[1], {}).get(found[2])
+        elif found := _TASK.fullmatch(expression):
+            value = self._task.get(found[1])
+        if value is None:
+            self._warn_once(f"placeholder {{{{{expression}}}}} has no value; it was left empty")
+            return ""
+        return value
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            self._warn(message)
+
+
+class _Quotes:
+    """Which quotes of a shell script are open. Wrong guesses cost beauty, never safety: what is
+    inserted is always an expansion, never the value."""
+
+    def __init__(self) -> None:
+        self._open = ""
+        self._comment = False
+        self._escaped = False
+        self._word_start = True
+
+    def read(self, text: str) -> None:
+        for char in text:
+            self._step(char)
+
+    def expansion(self, name: str) -> str:
+        self._word_start = self._escaped = False
+        if self._open == '"':
+            return f"${{{name}}}"
+        if self._open == "'":
+            return f"'\"${{{name}}}\"'"
+        return f'"${{{name}}}"'
+
+    def _step(self, char: str) -> None:
+        if self._escaped:
+            self._escaped = False
+        elif self._comment:
+            self._comment = char != "\n"
+        elif char == "\\" and self._open != "'":
+            self._escaped = True
+        elif self._open:
+            if char == self._open:
+                self._open = ""
+        elif char in "'\"":
+            self._open = char
+        elif char == "#" and self._word_start:
+            self._comment = True
+        self._word_start = char in " \t\n;&|(" and not self._open

@@ -1,0 +1,269 @@
+"""A small MCP client: JSON-RPC lines over a socket or a pair of pipes, one thread, no SDK.
+
+It speaks the era of 2025-11-25, in which a server may push notifications. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from rover_mcp import __version__
+from rover_mcp.connect import dial
+
+PROTOCOL_VERSION = "2025-11-25"
+ANSWER_TIMEOUT = 120.0
+Json = dict[str, Any]
+
+
+class ClientError(Exception):
+    """Something that a person or a script is told: as text, or as `as_json`."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "error",
+        hint: str | None = None,
+        next_call: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+        self.next_call = next_call
+
+    def as_json(self) -> Json:
+        return {
+            "error": {
+                "code": self.code,
+                "message": self.message,
+                "hint": self.hint,
+                "next_call": self.next_call,
+            }
+        }
+
+
+class ToolFailed(ClientError):
+    """A tool's own error: what failed, why, and a call that would work."""
+
+
+class ConnectionLost(ClientError):
+    """The other side has gone; the tasks have not."""
+
+
+class Channel(Protocol):
+    """Two byte streams."""
+
+    def send(self, data: bytes) -> None: ...
+
+    def receive(self, timeout: float) -> bytes | None:
+        """Some bytes, none at the end, None if nothing came in time."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SocketChannel:
+    """The daemon's socket."""
+
+    def __init__(self, sock: socket.socket, rest: bytes = b"") -> None:
+        self._sock = sock
+        self._rest = rest
+        sock.settimeout(ANSWER_TIMEOUT)
+
+    def send(self, data: bytes) -> None:
+        self._sock.sendall(data)
+
+    def receive(self, timeout: float) -> bytes | None:
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            return rest
+        ready, _, _ = select.select([self._sock], [], [], timeout)
+        return self._sock.recv(1 << 18) if ready else None
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class PipeChannel:
+    """A subprocess's stdin and stdout, by descriptor."""
+
+    def __init__(self, stdin: int, stdout: int) -> None:
+        self._stdin = stdin
+        self._stdout = stdout
+
+    def send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._stdin, view) :]
+
+    def receive(self, timeout: float) -> bytes | None:
+        ready, _, _ = select.select([self._stdout], [], [], timeout)
+        return os.read(self._stdout, 1 << 18) if ready else None
+
+    def close(self) -> None:
+        os.close(self._stdin)
+
+
+class Client:
+    """One session. `on_notification` gets each notification, `on_frame` each line as it came."""
+
+    def __init__(self, channel: Channel, name: str = "rover") -> None:
+        self.on_notification: Callable[[Json], None] = lambda _message: None
+        self.on_frame: Callable[[str, bytes], None] = lambda _direction, _line: None
+        self.server: Json = {}
+        self._channel = channel
+        self._name = name
+        self._partial = b""
+        self._lines: list[bytes] = []
+        self._next_id = 0
+        self._answers: dict[int, Json] = {}
+
+    @classmethod
+    def connect(cls, home: str | None = None) -> Client:
+        """A session with the daemon, which is started where none runs.
+
+        Raises:
+            DaemonUnavailable: no daemon can be had.
+            ClientError: it does not answer as it should.
+        """
+        connection = dial("cli", home=home)
+        client = cls(SocketChannel(connection.sock, connection.rest))
+        client.initialize()
+        client.server["notice"] = connection.notice
+        return client
+
+    def initialize(self) -> Json:
+        """Open the session; the server's answer is kept as `server`."""
+        self.server = self.request(
+            "initialize",
+            {
+                "protocolVersion": PROTOCOL_VERSION,
+                "capabilities": {},
+                "clientInfo": {"name": self._name, "version": __version__},
+            },
+        )
+        self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        return self.server
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def call(self, tool: str, **arguments: object) -> Json:
+        """Call a tool; its structured content. Arguments that are None are left out.
+
+        Raises:
+            ToolFailed: the tool refused, and says what to do.
+            ConnectionLost: the daemon has gone.
+            ClientError: a protocol error, or no answer in time.
+        """
+        return self.result_of(self.start_call(tool, **arguments))
+
+    def start_call(self, tool: str, **arguments: object) -> int:
+        """Call a tool without waiting: the request's id, for `answered` and `result_of`."""
+        given = {k: v for k, v in arguments.items() if v is not None}
+        return self.start("tools/call", {"name": tool, "arguments": given})
+
+    def answered(self, request_id: int) -> bool:
+        return request_id in self._answers
+
+    def result_of(self, request_id: int) -> Json:
+        """A tool call's structured content; waits for it. Raises as `call` does."""
+        result = self._wait(request_id)
+        content: Json | None = result.get("structuredContent")
+        if content is None:
+            raise ClientError("the daemon's answer has no structured content", code="protocol")
+        if result.get("isError"):
+            error: Json = content.get("error") or {}
+            raise ToolFailed(
+                str(error.get("message", "the tool failed without a message")),
+                code=str(error.get("code", "error")),
+                hint=error.get("hint"),
+                next_call=error.get("next_call"),
+            )
+        return content
+
+    def request(self, method: str, params: Json) -> Json:
+        """Any request's result. Raises as `call` does."""
+        return self._wait(self.start(method, params))
+
+    def start(self, method: str, params: Json) -> int:
+        self._next_id += 1
+        self.send({"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params})
+        return self._next_id
+
+    def send(self, message: Json) -> None:
+        line = json.dumps(message, separators=(",", ":")).encode()
+        self.on_frame("->", line)
+        try:
+            self._channel.send(line + b"\n")
+        except OSError as error:
+            raise _lost() from error
+
+    def pump(self, timeout: float) -> bool:
+        """Take what comes within `timeout` seconds; whether anything came."""
+        if not self._lines:
+            self._read(timeout)
+        if not self._lines:
+            return False
+        for line in self._lines:
+            self._take(line)
+        self._lines = []
+        return True
+
+    def _wait(self, request_id: int) -> Json:
+        end = time.monotonic() + ANSWER_TIMEOUT
+        while request_id not in self._answers:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise ClientError(
+                    f"no answer within {ANSWER_TIMEOUT:.0f} s",
+                    code="timeout",
+                    hint="tasks go on; try again, or look into daemon.log in the data folder",
+                )
+            self.pump(left)
+        answer = self._answers.pop(request_id)
+        if "error" in answer:
+            error: Json = answer["error"]
+            raise ClientError(str(error.get("message")), code=f"protocol {error.get('code')}")
+        return answer["result"]
+
+    def _read(self, timeout: float) -> None:
+        try:
+            data = self._channel.receive(timeout)
+        except OSError as error:
+            raise _lost() from error
+        if data is None:
+            return
+        if not data:
+            raise _lost()
+        *self._lines, self._partial = (self._partial + data).split(b"\n")
+
+    def _take(self, line: bytes) -> None:
+        self.on_frame("<-", line)
+        try:
+            message: Json = json.loads(line)
+        except ValueError:
+            raise ClientError("the daemon sent what is no JSON", code="protocol") from None
+        if "method" not in message:
+            if isinstance(message.get("id"), int):
+                self._answers[message["id"]] = message
+        elif "id" in message:
+            error = {"code": -32601, "message": "this client answers no requests"}
+            self.send({"jsonrpc": "2.0", "id": message["id"], "error": error})
+        else:
+            self.on_notification(message)
+
+
+def _lost() -> ConnectionLost:
+    return ConnectionLost(
+        "the connection to the daemon was lost",
+        code="connection_lost",
+        hint="no task is lost: run the command again, which starts the daemon if it is needed",
+    )

@@ -1,0 +1,218 @@
+"""What each command does: one tool call, shown as text or as the tool's own JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rover_mcp.cli import doctor, render
+from rover_mcp.cli.client import Client, ClientError
+from rover_mcp.cli.text import Paint
+from rover_mcp.cli.watch import exit_code, watch
+from rover_mcp.preamble import data_folder_name
+
+Json = dict[str, Any]
+Render = Callable[[Json, Paint], list[str]]
+Arguments = argparse.Namespace
+
+
+def home_of(args: Arguments) -> str:
+    """The data folder that the command is about."""
+    given = getattr(args, "home", None)
+    return str(Path(given).expanduser().absolute()) if given else data_folder_name(os.environ)
+
+
+def connect(args: Arguments) -> Client:
+    """A session with the daemon; its notice goes to stderr."""
+    client = Client.connect(home_of(args))
+    if notice := client.server.get("notice"):
+        print(f"rover: {notice}", file=sys.stderr)
+    return client
+
+
+def call(args: Arguments, tool: str, **arguments: object) -> Json:
+    client = connect(args)
+    try:
+        return client.call(tool, **arguments)
+    finally:
+        client.close()
+
+
+def show(args: Arguments, result: Json, render_it: Render) -> None:
+    """Print a result, as JSON where that is asked for."""
+    if args.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(render_it(result, Paint(sys.stdout))).rstrip("\n"))
+
+
+def of_task(args: Arguments) -> Json:
+    """How a tool is told which task: numbers count within a project."""
+    where = args.repo or (str(Path.cwd()) if args.task.isdigit() and len(args.task) < 32 else None)
+    return {"task": args.task, "repo_path": where}
+
+
+def create(args: Arguments) -> int:
+    description = sys.stdin.read() if args.description == "-" else args.description
+    result = call(
+        args,
+        "create_task",
+        description=description,
+        repo_path=str(Path(args.repo or ".").absolute()),
+        workflow=args.workflow,
+        agent=args.agent,
+        model=args.model,
+        base_branch=args.base_branch,
+        engine=args.engine,
+        inputs=parse_inputs(args.input),
+        auto_resume=False if args.no_auto_resume else None,
+        request_key=args.request_key,
+        script=read_script(args.script),
+    )
+    if not args.watch:
+        show(args, result, render.task)
+        return 0
+    args.task, args.repo = result["task"]["id"], None
+    return follow(args, result["task"])
+
+
+def parse_inputs(pairs: Sequence[str]) -> dict[str, str] | None:
+    """`k=v` pairs as a mapping.
+
+    Raises:
+        ClientError: one has no `=`.
+    """
+    inputs: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ClientError(
+                f"--input {pair}: expected name=value",
+                code="invalid_arguments",
+                hint="for example --input test_command='make test'",
+            )
+        inputs[name] = value
+    return inputs or None
+
+
+def read_script(path: str | None) -> str | None:
+    """The text of a script for the agent `scripted`.
+
+    Raises:
+        ClientError: the file cannot be read.
+    """
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClientError(f"--script {path}: {error}", code="invalid_arguments") from error
+
+
+def list_(args: Arguments) -> int:
+    here = None if args.all else repository_here()
+    result = call(
+        args,
+        "list_tasks",
+        status=[word.upper() for word in args.status] or None,
+        repo_path=args.repo or here,
+        cursor=args.cursor,
+        limit=args.limit,
+    )
+    show(args, result, render.listing)
+    return 0
+
+
+def repository_here() -> str | None:
+    """The working folder, if it is inside a repository."""
+    here = Path.cwd()
+    return str(here) if any((p / ".git").exists() for p in (here, *here.parents)) else None
+
+
+def inspect(args: Arguments) -> int:
+    detail = "full" if args.full else None
+    show(args, call(args, "inspect", **of_task(args), detail=detail), render.task)
+    return 0
+
+
+def watch_(args: Arguments) -> int:
+    return follow(args, call(args, "inspect", **of_task(args))["task"])
+
+
+def follow(args: Arguments, task: Json) -> int:
+    """Show the task until it stops. With --json only the end goes to stdout."""
+    try:
+        result = watch(lambda: connect(args), task, sys.stderr if args.json else sys.stdout)
+    except KeyboardInterrupt:
+        print(f"\nThe task goes on. To watch again: rover watch {render.name_of(task)}")
+        return 130
+    if args.json:
+        show(args, result, render.task)
+    else:
+        paint, view = Paint(sys.stdout), result["task"]
+        told = [*render.pause_lines(view, paint)]
+        if view.get("error"):
+            told.append(f"{paint('Error:', 'red', 'bold')} {render.clean(view['error'])}")
+        told += render.attention(result, paint, view["id"])
+        print("\n".join(["", *told, *render.next_step(view, paint)]))
+    return exit_code(result["task"])
+
+
+def resume(args: Arguments) -> int:
+    when = "at_reset" if args.at_reset else None
+    show(args, call(args, "resume_task", **of_task(args), when=when), render.task)
+    return 0
+
+
+def pause(args: Arguments) -> int:
+    show(args, call(args, "pause_task", **of_task(args)), render.task)
+    return 0
+
+
+def cancel(args: Arguments) -> int:
+    show(args, call(args, "cancel_task", **of_task(args)), render.task)
+    return 0
+
+
+def logs(args: Arguments) -> int:
+    result = call(args, "get_logs", **of_task(args), step=args.step, tail=args.tail)
+    show(args, result, render.logs)
+    return 0
+
+
+def diff(args: Arguments) -> int:
+    stat = True if args.stat else None
+    result = call(args, "get_diff", **of_task(args), paths=args.paths or None, stat_only=stat)
+    show(args, result, render.diff)
+    return 0
+
+
+def workflows(args: Arguments) -> int:
+    result = call(args, "list_workflows", repo_path=args.repo or repository_here())
+    show(args, result, render.workflows)
+    return 0
+
+
+def status(args: Arguments) -> int:
+    show(args, call(args, "get_status"), render.status)
+    return 0
+
+
+def doctor_(args: Arguments) -> int:
+    checks, result = doctor.run_checks(lambda: connect(args), home_of(args))
+    if args.json:
+        print(json.dumps(doctor.as_json(checks, result), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(doctor.lines(checks, Paint(sys.stdout))))
+    return 0 if doctor.is_ready(checks) else 1
+
+
+def demo(args: Arguments) -> int:
+    from rover_mcp.demo.main import run
+
+    return run(engine=args.engine, keep=args.keep, home=args.home)

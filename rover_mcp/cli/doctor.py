@@ -1,0 +1,171 @@
+"""`rover doctor`: can a task run here, and what is missing if not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rover_mcp import __version__
+from rover_mcp.cli.client import Client, ClientError
+from rover_mcp.cli.text import Paint, clean, size
+from rover_mcp.connect import DaemonUnavailable
+
+Json = dict[str, Any]
+OLDEST_PYTHON = (3, 11)
+OLDEST_GIT = (2, 30)
+LOW_DISK = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Check:
+    """`needed` ones decide whether a task could run."""
+
+    name: str
+    ok: bool
+    detail: str
+    todo: str = ""
+    needed: bool = True
+
+
+def run_checks(connect: Callable[[], Client], home: str) -> tuple[list[Check], Json | None]:
+    """All checks, and the result of get_status if there is a daemon to give one."""
+    checks = [_python(), _git(), _folder(home)]
+    try:
+        client = connect()
+        try:
+            status = client.call("get_status")
+        finally:
+            client.close()
+    except (DaemonUnavailable, ClientError) as error:
+        failed = Check("daemon", False, error.message, error.hint or "see daemon.log in the folder")
+        return [*checks, failed], None
+    return [*checks, *judge_status(status)], status
+
+
+def is_ready(checks: list[Check]) -> bool:
+    return all(check.ok for check in checks if check.needed)
+
+
+def judge_status(status: Json) -> list[Check]:
+    """What get_status says, as checks: one engine and one agent are enough."""
+    notice = clean(status.get("notice") or "")
+    engines: list[Json] = status["engines"]
+    agents: list[Json] = status["agents"]
+    works = [e["name"] for e in engines if e["available"]]
+    can = [a["name"] for a in agents if a["installed"] and a["signed_in"]]
+    free: int = status["disk"]["free_bytes"]
+    return [
+        Check("daemon", not notice, f"version {status['version']}", notice, needed=False),
+        *(_engine(e) for e in engines),
+        Check(
+            "a sandbox",
+            bool(works),
+            f"{works[0]} is used" if works else "no engine works",
+            "" if works else "install Docker, or bubblewrap (Debian: apt install bubblewrap)",
+        ),
+        *(_agent(a) for a in agents),
+        Check(
+            "an agent",
+            bool(can),
+            ", ".join(can) or "none can be used",
+            "" if can else "install and sign in one of the agents above",
+        ),
+        *(_credential(name, has) for name, has in status["credentials"].items()),
+        Check(
+            "disk",
+            free >= LOW_DISK,
+            f"{size(free)} free",
+            "" if free >= LOW_DISK else "free some space, or set ROVER_HOME to another disk",
+            needed=False,
+        ),
+    ]
+
+
+def lines(checks: list[Check], paint: Paint) -> list[str]:
+    """One line a check, what to do below those that failed, the verdict last."""
+    out: list[str] = []
+    for check in checks:
+        bad = ("✘", "red") if check.needed else ("–", "yellow")
+        mark, colour = ("✔", "green") if check.ok else bad
+        out.append(f"{paint(mark, colour)} {check.name:<22} {clean(check.detail)}".rstrip())
+        if check.todo and not check.ok:
+            out.append(f"    {paint(clean(check.todo), 'dim')}")
+    if is_ready(checks):
+        verdict = f"{paint('Ready.', 'green', 'bold')} See it work: {paint('rover demo', 'cyan')}"
+    else:
+        verdict = f"{paint('A task cannot run yet:', 'red', 'bold')} mend what is marked ✘"
+    return [*out, "", verdict]
+
+
+def as_json(checks: list[Check], status: Json | None) -> Json:
+    return {
+        "ready": is_ready(checks),
+        "checks": [asdict(check) for check in checks],
+        "status": status,
+    }
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    ok = sys.version_info >= OLDEST_PYTHON
+    return Check("python", ok, f"{version}, rover {__version__}", "install Python 3.11 or later")
+
+
+def _git() -> Check:
+    path = shutil.which("git")
+    if path is None:
+        return Check("git", False, "not found", "install git (Debian: apt install git)")
+    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    version = told.removeprefix("git version ").split()[0] if told.strip() else "unknown"
+    return Check("git", git_is_new_enough(version), version, "install git 2.30 or later")
+
+
+def git_is_new_enough(version: str) -> bool:
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    return tuple(numbers) >= OLDEST_GIT
+
+
+def _folder(home: str) -> Check:
+    """Writable, or can be made: tried, because permissions alone do not tell of a full disk."""
+    path = Path(home)
+    try:
+        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        probe = path / ".doctor"
+        probe.write_bytes(b"x" * 4096)
+        probe.unlink()
+    except OSError as error:
+        todo = "make it a folder that you can write, or set ROVER_HOME to one"
+        return Check("data folder", False, f"{home}: {error.strerror}", todo)
+    return Check("data folder", True, home)
+
+
+def _engine(entry: Json) -> Check:
+    good = bool(entry["available"])
+    detail = clean(entry.get("version") or "works") if good else clean(entry.get("reason") or "")
+    if good and (limits := entry.get("limits_not_applied")):
+        detail += f" (limits that it cannot apply here: {', '.join(map(clean, limits))})"
+    todo = clean(entry.get("hint") or "")
+    return Check(f"engine {clean(entry['name'])}", good, detail, todo, needed=False)
+
+
+def _agent(entry: Json) -> Check:
+    good = bool(entry["installed"] and entry["signed_in"])
+    if not entry["installed"]:
+        detail = "not installed"
+    elif good:
+        detail = clean(entry.get("path") or "built in")
+    else:
+        detail = "installed, but there is no credential for it"
+    todo = clean(entry.get("hint") or "")
+    return Check(f"agent {clean(entry['name'])}", good, detail, todo, needed=False)
+
+
+def _credential(name: str, has: object) -> Check:
+    detail = "a key can be had" if has else "no key"
+    todo = f"set the provider's key in the environment, or see docs/gateway.md ({clean(name)})"
+    return Check(f"credential {clean(name)}", bool(has), detail, todo, needed=False)

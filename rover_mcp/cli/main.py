@@ -1,0 +1,141 @@
+"""`rover`: the companion for terminals and scripts. A thin MCP client of the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from rover_mcp import __version__
+from rover_mcp.cli import commands, render
+from rover_mcp.cli.client import ClientError
+from rover_mcp.cli.text import Paint
+from rover_mcp.connect import DaemonUnavailable
+
+# Not 2, which says "paused" (ACCEPTANCE A2): sysexits.h.
+EXIT_USAGE = 64
+STATUSES = "NEW IN_PROGRESS ITERATING PAUSED COMPLETED FAILED CANCELLED MERGED PUSHED"
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def build_parser() -> Parser:
+    """All commands and options."""
+    shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--json", action="store_true", help="print the tool's result as JSON")
+    shared.add_argument("--home", metavar="DIR", help="the data folder (default: $ROVER_HOME)")
+    parser = Parser(
+        prog="rover",
+        description="Hand coding tasks to background agents and get reviewable branches back.",
+        epilog="Start with: rover doctor; rover demo. TASK is a task's id, or its number in the "
+        "project of the working folder.",
+        parents=[shared],
+    )
+    parser.add_argument("--version", action="version", version=f"rover {__version__}")
+    parser.set_defaults(json=False, home=None)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], about: str) -> Parser:
+        sub = subparsers.add_parser(name, help=about, description=about, parents=[shared])
+        sub.set_defaults(run=run)
+        return sub
+
+    _add_demo(command("demo", commands.demo, "see the whole job work, in a temporary folder"))
+    command("doctor", commands.doctor_, "can a task run here, and what is missing if not")
+    _add_create(command("create", commands.create, "hand over a task"))
+    _add_list(command("list", commands.list_, "tasks of this repository, newest first"))
+    _add_task_commands(command)
+    sub = command("workflows", commands.workflows, "the workflows that a task may use")
+    sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
+    command("status", commands.status, "engines, agents, queue, disk, versions")
+    return parser
+
+
+def _add_demo(sub: Parser) -> None:
+    sub.add_argument("--engine", choices=("auto", "docker", "bubblewrap"), default="auto")
+    sub.add_argument("--keep", action="store_true", help="leave its folders for you to look at")
+
+
+def _add_create(sub: Parser) -> None:
+    sub.add_argument("description", metavar="DESCRIPTION", help="what to do; - reads it from stdin")
+    sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
+    sub.add_argument("--workflow", metavar="NAME", help="see `rover workflows` (default: swe)")
+    sub.add_argument("--agent", metavar="NAME", help="claude (default) or scripted")
+    sub.add_argument("--model", metavar="NAME", help="the agent's model (default: its own)")
+    sub.add_argument("--base-branch", metavar="REF", help="where to start from (default: HEAD)")
+    sub.add_argument("--engine", choices=("auto", "docker", "bubblewrap"))
+    sub.add_argument("--input", metavar="NAME=VALUE", action="append", default=[])
+    sub.add_argument("--script", metavar="FILE", help="what the agent `scripted` plays")
+    sub.add_argument("--request-key", metavar="KEY", help="the same key makes no second task")
+    sub.add_argument("--no-auto-resume", action="store_true", help="after a pause wait for you")
+    sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
+
+
+def _add_list(sub: Parser) -> None:
+    sub.add_argument("--status", metavar="WORD", action="append", default=[], help=STATUSES)
+    sub.add_argument("--all", action="store_true", help="of all repositories")
+    sub.add_argument("--repo", metavar="PATH", help="of this repository")
+    sub.add_argument("--limit", type=int, metavar="N", help="at most (default: 20)")
+    sub.add_argument("--cursor", metavar="TEXT", help="go on where a page ended")
+
+
+def _add_task_commands(command: Callable[..., Parser]) -> None:
+    def about_task(name: str, run: Callable[[argparse.Namespace], int], about: str) -> Parser:
+        sub = command(name, run, about)
+        sub.add_argument("task", metavar="TASK", help="its id, or its number in this project")
+        sub.add_argument("--repo", metavar="PATH", help="whose number (default: here)")
+        return sub
+
+    sub = about_task("inspect", commands.inspect, "one task: status, steps, pause, usage")
+    sub.add_argument("--full", action="store_true", help="outputs, changes and events too")
+    about_task("watch", commands.watch_, "its steps live; exit 0 completed, 1 failed, 2 paused")
+    sub = about_task("resume", commands.resume, "go on from the checkpoint")
+    sub.add_argument("--at-reset", action="store_true", help="when the provider allows it, not now")
+    about_task("pause", commands.pause, "stop it, to go on later")
+    about_task("cancel", commands.cancel, "stop it for good; its branch stays")
+    sub = about_task("logs", commands.logs, "what a step printed")
+    sub.add_argument("--step", metavar="ID", help="default: the one that wrote last")
+    sub.add_argument("--tail", type=int, metavar="N", help="lines from the end (default: 100)")
+    sub = about_task("diff", commands.diff, "what it changed against its base")
+    sub.add_argument("paths", metavar="PATH", nargs="*", help="only these")
+    sub.add_argument("--stat", action="store_true", help="totals and files only")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `rover`. 0 done, 1 an error, 64 wrong usage; watch: see `exit_code`."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except (ClientError, DaemonUnavailable) as error:
+        return _complain(error, as_json=args.json)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # `rover list | head`: nobody reads on, and that is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+def _complain(error: ClientError | DaemonUnavailable, *, as_json: bool) -> int:
+    if isinstance(error, DaemonUnavailable):
+        if error.log:
+            print(error.log, file=sys.stderr)
+        error = ClientError(error.message, code="daemon_unavailable", hint=error.hint)
+    if as_json:
+        print(json.dumps(error.as_json(), indent=2, ensure_ascii=False))
+    else:
+        call = dict(error.next_call) if error.next_call else None
+        lines = render.error(error.message, error.hint, call, Paint(sys.stderr))
+        print("\n".join(lines), file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""Following a task: notifications say that something changed, `wait_for_task` that it stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rover_mcp.cli import render
+from rover_mcp.cli.client import Client, ConnectionLost
+from rover_mcp.cli.text import STEP_MARKS, Paint, clean, duration, shorten
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Json = dict[str, Any]
+WAIT_SECONDS = 45
+TICK_SECONDS = 0.5
+MAX_RECONNECTS = 5
+EXIT_CODES = {"COMPLETED": 0, "MERGED": 0, "PUSHED": 0, "PAUSED": 2}
+
+
+def exit_code(task: Json) -> int:
+    """0 completed, 1 failed or cancelled, 2 paused, as the runner's (ACCEPTANCE A2)."""
+    return EXIT_CODES.get(task["status"], 1)
+
+
+class Follower:
+    """Follows one task over one connection, showing it at every change."""
+
+    def __init__(self, client: Client, task: Json, show: Callable[[Json], None]) -> None:
+        self._client = client
+        self._id: str = task["id"]
+        self._uri = f"rover://tasks/{self._id}"
+        self._show = show
+        self._changed = False
+
+    def follow(self) -> Json:
+        """Until it ends or pauses: the result of the last wait_for_task.
+
+        Raises:
+            ConnectionLost: the daemon has gone; follow again over a new connection.
+            ClientError: a call failed.
+        """
+        client, before = self._client, self._client.on_notification
+
+        def noticed(message: Json) -> None:
+            before(message)
+            self._notice(message)
+
+        client.on_notification = noticed
+        try:
+            client.request("resources/subscribe", {"uri": self._uri})
+            while True:
+                result = self._wait()
+                self._show(result["task"])
+                if result["returned"] in ("paused", "ended"):
+                    return result
+        finally:
+            client.on_notification = before
+
+    def _wait(self) -> Json:
+        wait = self._client.start_call("wait_for_task", task=self._id, timeout_s=WAIT_SECONDS)
+        view: Json | None = None
+        seen = 0.0
+        while not self._client.answered(wait):
+            self._client.pump(TICK_SECONDS)
+            if self._client.answered(wait):
+                break
+            if view is not None and not self._changed:
+                self._show(_older(view, time.monotonic() - seen))
+                continue
+            self._changed = False
+            fresh: Json = self._client.call("inspect", task=self._id)["task"]
+            view, seen = fresh, time.monotonic()
+            self._show(fresh)
+        return self._client.result_of(wait)
+
+    def _notice(self, message: Json) -> None:
+        params: Json = message.get("params") or {}
+        if message["method"] == "notifications/resources/updated":
+            self._changed |= params.get("uri") == self._uri
+
+
+def _older(view: Json, seconds: float) -> Json:
+    """The same view some seconds later, so that clocks move between two changes."""
+    steps: list[Json] = [
+        {**s, "duration_s": s["duration_s"] + seconds}
+        if s["status"] == "running" and s.get("duration_s") is not None
+        else s
+        for s in view.get("steps") or ()
+    ]
+    return {**view, "duration_s": view["duration_s"] + seconds, "steps": steps or None}
+
+
+def watch(connect: Callable[[], Client], task: Json, out: TextIO) -> Json:
+    """Show a task until it stops, over as many daemons as it takes. Raises as `follow` does."""
+    screen = Screen(out) if out.isatty() else Lines(out)
+    with screen:
+        for attempt in range(MAX_RECONNECTS + 1):
+            try:
+                client = connect()
+                try:
+                    return Follower(client, task, screen.show).follow()
+                finally:
+                    client.close()
+            except ConnectionLost:
+                if attempt == MAX_RECONNECTS:
+                    raise
+    raise AssertionError("the loop returns or raises")
+
+
+class Lines:
+    """For pipes and logs: a line at each change of a step, nothing twice."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._paint = Paint(out)
+        self._told: dict[str, str] = {}
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._out.flush()
+
+    def show(self, task: Json) -> None:
+        """Say what is new in this view."""
+        if not self._told:
+            self._say(render.headline(task, self._paint))
+        for step in task.get("steps") or ():
+            if self._news(step["id"], step["status"]) and step["status"] != "pending":
+                self._say("\n".join(render.step_lines([step], self._paint)))
+        moved = self._news("phase", task["phase"]) and not task.get("steps")
+        if self._news("status", task["status"]) or moved:
+            self._say(f"  {render.status_word(task, self._paint)}  {clean(task['phase'])}")
+
+    def _news(self, name: str, value: str) -> bool:
+        before, self._told[name] = self._told.get(name), value
+        return before != value
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._out, flush=True)
+
+
+class Screen:
+    """For terminals: one table that is drawn again in place."""
+
+    def __init__(self, out: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live: AbstractContextManager[Any] = Live(
+            console=Console(file=out, highlight=False), refresh_per_second=8, transient=False
+        )
+        self._update: Callable[..., None] = self._live.update  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+    def __enter__(self) -> Screen:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._live.__exit__(*details)
+
+    def show(self, task: Json) -> None:
+        self._update(task_table(task), refresh=True)
+
+
+def task_table(task: Json) -> RenderableType:
+    """A task as rich draws it: its steps, a bar, where it stands."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    colour = {"COMPLETED": "green", "PAUSED": "yellow", "FAILED": "red"}.get(task["status"], "cyan")
+    head = Text.assemble(
+        (f"Task {task['number']}", "bold"),
+        f"  {shorten(clean(task['title']), 60)}  ",
+        (task["status"], f"bold {colour}"),
+    )
+    steps = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for step in task.get("steps") or ():
+        mark, mark_colour = STEP_MARKS.get(step["status"], ("?", ""))
+        steps.add_row(
+            Text(f"  {mark}", mark_colour),
+            Text(clean(step["name"]), "bold" if step["status"] == "running" else ""),
+            Text(step["type"], "dim"),
+            Text(step["status"], mark_colour),
+            Text(duration(step.get("duration_s")), "dim", justify="right"),
+        )
+    foot = Table.grid(padding=(0, 2))
+    foot.add_row(
+        "",
+        ProgressBar(total=100, completed=task["progress"], width=30),
+        Text(f"{task['progress']:>3} %  {clean(task['phase'])}"),
+        Text(duration(task["duration_s"]), "dim"),
+    )
+    return Group(head, steps, foot)

@@ -1,0 +1,368 @@
+"""One attempt, from its claim to what follows from its end.
+
+Every method is idempotent: the durable workflow that calls them repeats the one that was in
+flight when a daemon died.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent_runner.agents import agent_provider
+from agent_runner.journal import JournalDamaged, JournalTooNew, read_journal
+from agent_runner.models import Pause, PauseReason, RunState, Snapshot
+from agent_runner.spec import GatewaySpec, Limits, Paths, Restore, RunSpec, SwitchUser
+from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, decide
+from rover_mcp.control.live import LiveStates, read_state
+from rover_mcp.control.ports import GatewayDoor, HubOf
+from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.sandbox.protocol import (
+    Engine,
+    ResourceLimits,
+    SandboxExit,
+    SandboxFolders,
+    SandboxSpec,
+)
+from rover_mcp.settings import Settings
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import Event
+
+ENGINE_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""How long an unreachable engine is left alone before it is asked again; the last repeats."""
+
+
+@dataclass
+class Attempts:
+    """Carries out attempts. All real objects come from the daemon's wiring."""
+
+    settings: Settings
+    store: Store
+    engines: Mapping[str, Engine]
+    hub_of: HubOf
+    gateway: GatewayDoor
+    live: LiveStates
+    sleep: Callable[[float], None] = time.sleep
+    uniform: Callable[[], float] = random.random
+
+    # Start
+
+    def claim(self, task_id: str, attempt: int, workflow_id: str) -> bool:
+        """Take the attempt if its turn has come and nothing else happened to the task (K6)."""
+        task = self.store.start_attempt(task_id, attempt, workflow_id)
+        if task is None:
+            return False
+        missing = self.gateway.missing_credential(task_id, task.agent)
+        if missing is None:
+            return True
+        pause = Pause(
+            reason=PauseReason.AUTH,
+            message=missing,
+            since=_now(),
+            provider=agent_provider(task.agent),
+        )
+        self._end(task_id, attempt, SandboxExit(None), "not started: no credential")
+        self._pause(task, attempt, PauseFor(pause, None), None)
+        return False
+
+    def launch(self, task_id: str, attempt: int) -> bool:
+        """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
+        task = self._task(task_id)
+        try:
+            spec = self._sandbox_spec(task, attempt)
+            engine = self.engines[task.engine]
+            self._open_gateway(task, attempt)
+            engine.prepare(spec, lambda line: self._progress(task_id, line))
+            engine.ensure(spec)
+        except RoverError as error:
+            self._start_failed(task, attempt, error)
+            return False
+        except OSError as error:
+            self._start_failed(task, attempt, EnvironmentFault(f"cannot start: {error}"))
+            return False
+        if self.store.move_attempt(
+            task_id, attempt, ("starting",), state="running", started_at=time.time()
+        ):
+            self.store.add_event(task_id, "task.sandbox", {"attempt": attempt})
+        return True
+
+    def _sandbox_spec(self, task: TaskRow, attempt: int) -> SandboxSpec:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        spec_dir = folders.spec(attempt)
+        for folder in (spec_dir, folders.run, folders.work, folders.agent_home):
+            folder.mkdir(parents=True, exist_ok=True)
+        folders.gateway_socket.parent.mkdir(exist_ok=True)
+        for name in ("workflow.yaml", "script.yaml"):
+            source = folders.input / name
+            if source.exists():
+                (spec_dir / name).write_bytes(source.read_bytes())
+        hub = self.hub_of(task.project_id)
+        restore = self._restore(task, folders, spec_dir)
+        run = RunSpec(
+            task_id=task.id,
+            number=task.number,
+            iteration=task.iteration,
+            attempt=attempt,
+            title=task.title,
+            description=task.description,
+            branch=task.branch,
+            base_commit=task.base_commit,
+            agent=task.agent,
+            model=task.model,
+            inputs=task.inputs,
+            # A branch that is to be reviewed holds no bytecode that the tests left behind.
+            environment={"PYTHONDONTWRITEBYTECODE": "1"},
+            paths=Paths(spec=spec_dir, run=folders.run),
+            gateway=GatewaySpec(socket=folders.gateway_socket, token=task.gateway_token),
+            isolation=SwitchUser(uid=10001, gid=10001),
+            limits=Limits(),
+            restore=restore,
+        )
+        return SandboxSpec(
+            name=_sandbox_name(task.id, attempt),
+            task_id=task.id,
+            project_id=task.project_id,
+            attempt=attempt,
+            run=run,
+            folders=SandboxFolders(
+                spec=spec_dir,
+                run=folders.run,
+                work=folders.work,
+                home=folders.agent_home,
+                base_objects=hub.base_objects,
+                gateway_socket=folders.gateway_socket,
+            ),
+            agent=task.agent,
+            agent_binary=Path(task.agent_binary) if task.agent_binary else None,
+            image=self.settings.base_image,
+            limits=ResourceLimits(
+                memory_bytes=self.settings.sandbox_memory_bytes,
+                cpus=self.settings.sandbox_cpus,
+                pids=self.settings.sandbox_pids,
+            ),
+        )
+
+    def _restore(self, task: TaskRow, folders: TaskFolders, spec_dir: Path) -> Restore | None:
+        """The last snapshot, at hand for a sandbox whose work tree was lost (I6)."""
+        snapshots = self._import_snapshots(task, folders)
+        if not snapshots:
+            return None
+        last = snapshots[-1]
+        hub = self.hub_of(task.project_id)
+        hub.export_restore(task.id, last, task.base_commit, spec_dir / "restore.bundle")
+        return Restore(commit=last.commit, head=last.head)
+
+    def _start_failed(self, task: TaskRow, attempt: int, error: RoverError) -> None:
+        self._end(task.id, attempt, SandboxExit(None), error.message)
+        self.gateway.close(task.id)
+        if self.store.undo_resume(task.id, attempt, error.message, error.hint):
+            return
+        text = f"{error.message}; {error.hint}" if error.hint else error.message
+        data = {"error": error.message, "hint": error.hint}
+        self.store.transition(task.id, Event.FAIL, attempt=attempt, data=data, error=text)
+
+    def _open_gateway(self, task: TaskRow, attempt: int) -> None:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        self.gateway.open(task.id, attempt, folders.gateway_socket, task.gateway_token, task.agent)
+
+    def _progress(self, task_id: str, line: str) -> None:
+        self.store.add_event(task_id, "task.preparing", {"message": line[:500]})
+
+    # Follow
+
+    def follow(self, task_id: str, attempt: int) -> SandboxExit:
+        """Wait until the sandbox has ended. An engine that cannot be reached changes nothing
+        (L3): it is asked again until it answers."""
+        task = self._task(task_id)
+        engine = self.engines[task.engine]
+        name = _sandbox_name(task_id, attempt)
+        self._open_gateway(task, attempt)
+        self.live.refresh(task_id)
+        self._stop_if_unwanted(task, name)
+        tries = 0
+        while True:
+            try:
+                return engine.follow(name)
+            except EnvironmentFault as fault:
+                if tries == 0:
+                    data = {"message": fault.message, "hint": fault.hint}
+                    self.store.add_event(task_id, "task.engine_unreachable", data)
+                self.sleep(ENGINE_RETRY_SECONDS[min(tries, len(ENGINE_RETRY_SECONDS) - 1)])
+                tries += 1
+
+    def _stop_if_unwanted(self, task: TaskRow, name: str) -> None:
+        """A pause or a cancellation that came while the sandbox was being started."""
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        fresh = self.store.task(task.id)
+        cancelled = fresh is not None and fresh.status is TaskStatus.CANCELLED
+        if cancelled or folders.pause_request.exists():
+            self.stop(task, name)
+
+    def stop(self, task: TaskRow, name: str) -> None:
+        """Ask a sandbox to checkpoint and end."""
+        self.engines[task.engine].stop(name, self.settings.stop_grace)
+
+    # End
+
+    def settle(self, task_id: str, attempt: int, ended: SandboxExit) -> int | None:
+        """Bring the work home and decide what follows. The number of the attempt that is to go
+        on by itself, at the task's `retry_at`; None where none is."""
+        task = self._task(task_id)
+        folders = TaskFolders(self.settings.home, task_id, task.iteration)
+        self.live.refresh(task_id)
+        retries = self._retries(task, folders)
+        decision, state = self._judge(task, folders, ended, retries)
+        self._bring_home(task, folders, decision)
+        self._end(task_id, attempt, ended, "")
+        if isinstance(decision, Finish):
+            self.store.transition(
+                task_id, Event.COMPLETE, attempt=attempt, run_state=state, auto_retries=0
+            )
+        elif isinstance(decision, Fail):
+            data = {"error": decision.error}
+            self.store.transition(
+                task_id, Event.FAIL, attempt=attempt, data=data,
+                run_state=state, error=decision.error,
+            )  # fmt: skip
+        else:
+            self._pause(task, attempt, decision, state, retries)
+        if task.status is TaskStatus.CANCELLED:
+            self.store.update_task(task_id, run_state=state)
+        self.live.forget(task_id)
+        self.gateway.close(task_id)
+        self.engines[task.engine].remove(_sandbox_name(task_id, attempt))
+        return self._scheduled(task_id)
+
+    def _scheduled(self, task_id: str) -> int | None:
+        waiting = self.store.attempts_in(("scheduled",))
+        return next((a.attempt for a in waiting if a.task_id == task_id), None)
+
+    def _retries(self, task: TaskRow, folders: TaskFolders) -> int:
+        """Automatic retries so far; progress or another provider starts the count anew (K4)."""
+        try:
+            after = read_state(folders.journal)
+        except (JournalDamaged, JournalTooNew):
+            return task.auto_retries
+        before = task.run_state
+        if before is None or _went_on(before, after):
+            return 0
+        providers = {state.pause.provider for state in (before, after) if state.pause}
+        return 0 if len(providers) > 1 else task.auto_retries
+
+    def _judge(
+        self, task: TaskRow, folders: TaskFolders, ended: SandboxExit, retries: int
+    ) -> tuple[Decision, RunState]:
+        try:
+            state = read_state(folders.journal)
+        except (JournalDamaged, JournalTooNew) as error:
+            # Nothing is guessed and nothing deleted (C2): a person decides.
+            return Fail(f"the journal cannot be used: {error}"), task.run_state or RunState()
+        decision = decide(
+            ended,
+            state,
+            auto_retries=retries,
+            auto_resume=task.auto_resume and self.settings.auto_resume,
+            retry=self.settings.retry,
+            now=_now(),
+            random=self.uniform(),
+        )
+        return decision, state
+
+    def _bring_home(self, task: TaskRow, folders: TaskFolders, decision: Decision) -> None:
+        """Import what the sandbox committed; publish the branch where the work is done."""
+        try:
+            self._import_snapshots(task, folders)
+            if isinstance(decision, Finish):
+                hub = self.hub_of(task.project_id)
+                hub.publish(task.id, Path(task.project_path), task.branch)
+        except RoverError as error:
+            hint = f"; {error.hint}" if error.hint else ""
+            self._warn(task, f"the branch is not in your repository: {error.message}{hint}")
+
+    def _import_snapshots(self, task: TaskRow, folders: TaskFolders) -> list[Snapshot]:
+        snapshots = journal_snapshots(folders.journal)
+        hub = self.hub_of(task.project_id)
+        for snapshot in snapshots:
+            bundle = folders.run / "bundles" / snapshot.bundle
+            hub.import_bundle(task.id, bundle, snapshot, task.branch)
+        return snapshots
+
+    def import_snapshots(self, task: TaskRow) -> Snapshot | None:
+        """Bring home what the sandbox committed so far; the last snapshot."""
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        snapshots = self._import_snapshots(task, folders)
+        return snapshots[-1] if snapshots else None
+
+    def _pause(
+        self,
+        task: TaskRow,
+        attempt: int,
+        decision: PauseFor,
+        state: RunState | None,
+        retries: int = 0,
+    ) -> None:
+        pause, at = decision.pause, decision.retry_at
+        columns: dict[str, Any] = {
+            "pause": pause,
+            "retry_at": at.timestamp() if at else None,
+            "auto_retries": retries,
+        }
+        if state is not None:
+            columns["run_state"] = state
+        data = pause.model_dump(mode="json")
+        self.store.transition(
+            task.id, Event.PAUSE, attempt=attempt, schedule=at is not None, data=data, **columns
+        )
+
+    def _end(self, task_id: str, attempt: int, ended: SandboxExit, detail: str) -> None:
+        self.store.move_attempt(
+            task_id, attempt, ("starting", "running"),
+            state="ended", ended_at=time.time(), exit_code=ended.code,
+            detail=detail or ended.detail,
+        )  # fmt: skip
+
+    def _warn(self, task: TaskRow, message: str) -> None:
+        if message not in task.warnings:
+            self.store.update_task(task.id, warnings=[*task.warnings, message])
+        self.store.add_event(task.id, "task.warning", {"message": message})
+
+    def _task(self, task_id: str) -> TaskRow:
+        task = self.store.task(task_id)
+        if task is None:
+            raise EnvironmentFault(f"task {task_id} is gone from the store")
+        return task
+
+
+def journal_snapshots(journal: Path) -> list[Snapshot]:
+    """Every snapshot that a journal names, in order. A damaged journal gives none."""
+    try:
+        records = read_journal(journal).records
+    except (JournalDamaged, JournalTooNew):
+        return []
+    found: dict[int, Snapshot] = {}
+    for record in records:
+        if named := record.data.get("snapshot"):
+            snapshot = Snapshot.model_validate(named)
+            found[snapshot.sequence] = snapshot
+    return [found[sequence] for sequence in sorted(found)]
+
+
+def _went_on(before: RunState, after: RunState) -> bool:
+    done = {s.id for s in before.steps if s.ended_at}
+    return any(s.ended_at and s.id not in done for s in after.steps)
+
+
+def _sandbox_name(task_id: str, attempt: int) -> str:
+    return f"rover-{task_id[:12]}-{attempt}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,104 @@
+"""What follows from how an attempt ended. Pure functions; attempts.py carries them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus
+from rover_mcp.sandbox.protocol import SandboxExit
+from rover_mcp.settings import RetrySettings
+
+NEVER_BY_ITSELF: Final = frozenset({PauseReason.AUTH, PauseReason.REQUESTED, PauseReason.BUDGET})
+"""Reasons that only a person ends (D9)."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The work is done."""
+
+
+@dataclass(frozen=True)
+class Fail:
+    """It cannot go on by itself; a FAILED task can be resumed too."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class PauseFor:
+    """It waits: until `retry_at` by itself, or for a person where that is None."""
+
+    pause: Pause
+    retry_at: datetime | None
+
+
+Decision = Finish | Fail | PauseFor
+
+
+def decide(
+    ended: SandboxExit,
+    state: RunState,
+    *,
+    auto_retries: int,
+    auto_resume: bool,
+    retry: RetrySettings,
+    now: datetime,
+    random: float,
+) -> Decision:
+    """What follows from the exit of a sandbox and its journal (L1).
+
+    The journal decides where it has an ending; an exit code without one means that the sandbox
+    was killed, and the run goes on from its checkpoint. `random` is in [0, 1) and spreads
+    retries.
+    """
+    if state.status is RunStatus.COMPLETED:
+        return Finish()
+    if state.status is RunStatus.FAILED:
+        return Fail(state.error or "a step failed")
+    if state.status is RunStatus.PAUSED and state.pause is not None:
+        pause = state.pause
+    elif state.status is RunStatus.NEW and ended.code == ExitCode.FAILED:
+        return Fail(ended.detail or "the runner ended before its first step")
+    else:
+        pause = _interrupted(ended, state, now)
+    at = retry_time(pause, auto_retries, retry, now, random) if auto_resume else None
+    return PauseFor(pause.model_copy(update={"retry_at": pause.retry_at or at}), at)
+
+
+def _interrupted(ended: SandboxExit, state: RunState, now: datetime) -> Pause:
+    step = state.current_step
+    if ended.out_of_memory:
+        what = "the sandbox ran out of memory and was killed"
+    elif ended.code is None:
+        what = "the sandbox or its runner was killed"
+    else:
+        what = f"the sandbox exited unexpectedly with code {ended.code}"
+    return Pause(
+        reason=PauseReason.INTERRUPTED,
+        message=f"{what}; the work is kept up to the last checkpoint",
+        since=now,
+        step=step.id if step else None,
+    )
+
+
+def retry_time(
+    pause: Pause, auto_retries: int, retry: RetrySettings, now: datetime, random: float
+) -> datetime | None:
+    """When a paused task goes on by itself (K2, K3), or None where a person has to act.
+
+    The provider's own reset time decides where it is known.
+    """
+    if pause.reason in NEVER_BY_ITSELF or auto_retries >= retry.max_auto_retries:
+        return None
+    spread = 1 + retry.jitter * random
+    if pause.retry_at is not None:
+        return max(pause.retry_at, now) + timedelta(seconds=30 * retry.jitter * random)
+    if pause.reason is PauseReason.INTERRUPTED and auto_retries == 0:
+        return now + timedelta(seconds=retry.interrupted_first * spread)
+    if pause.reason in (PauseReason.CREDITS, PauseReason.USAGE_WINDOW):
+        first, most = retry.credits_first, retry.credits_most
+    else:
+        first, most = retry.transient_first, retry.transient_most
+    return now + timedelta(seconds=min(most, first * 2**auto_retries) * spread)

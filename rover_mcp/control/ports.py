@@ -1,0 +1,44 @@
+"""What the control plane needs of the world: one narrow Protocol per outside thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from agent_runner.models import Snapshot
+
+
+class ProjectHub(Protocol):
+    """A project's bare repositories in the data folder. DESIGN.md section 8."""
+
+    @property
+    def base_objects(self) -> Path: ...
+
+    def import_bundle(
+        self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
+    ) -> None: ...
+
+    def export_restore(
+        self, task_id: str, snapshot: Snapshot, base_commit: str, dest: Path
+    ) -> None: ...
+
+    def publish(self, task_id: str, user_repo: Path, branch: str) -> object: ...
+
+
+class GatewayDoor(Protocol):
+    """The gateway as seen from the control plane's threads."""
+
+    def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
+        """Serve the task's socket; nothing if it is served already."""
+        ...
+
+    def close(self, task_id: str) -> None: ...
+
+    def missing_credential(self, task_id: str, agent: str) -> str | None:
+        """What is missing for this agent's provider, and where to configure it; None: nothing."""
+        ...
+
+
+HubOf = Callable[[str], ProjectHub]
+"""The hub of a project, by the project's id."""

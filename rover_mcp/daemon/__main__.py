@@ -1,0 +1,56 @@
+"""`python -m rover_mcp.daemon [--foreground]`: started by the launcher, never by hand.
+
+Exit 0: it ended, or another daemon serves the data folder. Exit 3: the data folder cannot be
+used; one line on stderr says why and what to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import anyio
+
+from rover_mcp.daemon.lock import AlreadyHeld, hold_lock
+from rover_mcp.errors import RoverError
+from rover_mcp.preamble import data_folder
+
+EXIT_DATA_FOLDER = 3
+
+
+def main() -> int:
+    """Take the lock, open the store, serve."""
+    foreground = "--foreground" in sys.argv[1:]
+    home = data_folder(os.environ)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    try:
+        lock = hold_lock(home)
+    except AlreadyHeld:
+        if not foreground:
+            return 0
+        return _refuse(f"another daemon serves {home}; leave out --foreground")
+    except RoverError as error:
+        return _refuse(f"{error.message}; {error.hint}")
+    from rover_mcp.daemon.daemon import Daemon
+    from rover_mcp.daemon.wiring import open_store
+
+    try:
+        settings, store = open_store(home)
+    except RoverError as error:
+        return _refuse(f"{error.message}; {error.hint}")
+    except OSError as error:
+        return _refuse(f"the data folder {home} cannot be used: {error}")
+    daemon = Daemon(settings, store)
+    anyio.run(daemon.serve_stdio if foreground else daemon.serve)
+    os.close(lock)
+    return 0
+
+
+def _refuse(message: str) -> int:
+    print(f"rover: {message}", file=sys.stderr)
+    return EXIT_DATA_FOLDER
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""Real things behind the use cases' ports."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from anyio.from_thread import BlockingPortal
+
+from agent_runner.agents import agent_names, agent_provider
+from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.plane import ControlPlane
+from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.models import GatewayLease, ProviderAccess
+from rover_mcp.git.hub import Hub
+from rover_mcp.git.repository import inspect_repository, list_branches, resolve_branch
+from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.sandbox.select import select_engine
+from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.folders import project_folder
+from rover_mcp.tasks.models import ChangesView, FileChange
+from rover_mcp.tasks.ports import DiffResult, Repository
+
+PATHS_SHOWN = 50
+
+
+class GitRepositories:
+    """Users' repositories, and the hubs made of them."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._hubs: dict[str, Hub] = {}
+
+    def inspect(self, path: Path) -> Repository:
+        info = inspect_repository(path, data_folder=self._home)
+        return Repository(
+            root=info.root,
+            head_commit=info.head_commit,
+            branch=info.branch,
+            dirty=info.dirty,
+            bare=info.bare,
+            branches=list_branches(info.root),
+        )
+
+    def resolve(self, repository: Repository, name: str) -> str:
+        return resolve_branch(repository.root, name)
+
+    def project_id(self, root: Path) -> str:
+        """A name for the folder and a hash of its path: the same repository, the same id."""
+        return hashlib.sha256(str(root).encode()).hexdigest()[:16]
+
+    def hub(self, project_id: str) -> Hub:
+        return self._hubs.setdefault(project_id, Hub(project_folder(self._home, project_id)))
+
+    def prepare_hub(self, project_id: str, root: Path, commit: str) -> None:
+        hub = self.hub(project_id)
+        hub.ensure(root)
+        hub.update(root, commit)
+
+
+class HubWork:
+    """A task's changes, out of the project's hub."""
+
+    def __init__(self, repositories: GitRepositories, attempts: Attempts) -> None:
+        self._repositories = repositories
+        self._attempts = attempts
+
+    def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
+        snapshot = self._attempts.import_snapshots(task)
+        if snapshot is None:
+            return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
+        hub = self._repositories.hub(task.project_id)
+        found = hub.diff(task.base_commit, snapshot.commit, list(paths) or None)
+        files = [
+            FileChange(path=f.path, added=f.added, removed=f.removed, binary=f.binary)
+            for f in found.files[:PATHS_SHOWN]
+        ]
+        changes = ChangesView(
+            files=found.totals.files,
+            added=found.totals.added,
+            removed=found.totals.removed,
+            paths=files,
+            truncated=found.totals.files > len(files),
+        )
+        return DiffResult(changes, "" if stat_only else found.patch, found.truncated)
+
+
+class EngineChoice:
+    """The engines of this machine."""
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._engines = engines
+
+    def select(self, wanted: str) -> Engine:
+        return select_engine(self._engines, wanted)
+
+    def names(self) -> Collection[str]:
+        return list(self._engines)
+
+
+class HostAgents:
+    """Agents that the runner can drive, and where their programs are on this host."""
+
+    def known(self) -> Collection[str]:
+        return agent_names()
+
+    def binary(self, agent: str, path: str | None) -> Path | None:
+        if agent_provider(agent) is None:
+            return None
+        found = shutil.which(agent, path=path)
+        return _native(Path(found).resolve()) if found else None
+
+
+def _native(program: Path) -> Path:
+    """The native program behind an npm launcher script, where it is one."""
+    beside = program.parent.parent.parent / "claude-code-linux-x64" / "claude"
+    with program.open("rb") as file:
+        is_elf = file.read(4) == b"\x7fELF"
+    return beside if not is_elf and beside.is_file() else program
+
+
+class Door:
+    """The gateway, for the control plane's threads."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        portal: BlockingPortal,
+        store: Store,
+        credentials: Credentials,
+        on_bell: Callable[[str], None],
+    ) -> None:
+        self._gateway = gateway
+        self._portal = portal
+        self._store = store
+        self._credentials = credentials
+        self._on_bell = on_bell
+
+    def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
+        def credentials(provider: str) -> ProviderAccess | None:
+            task = self._store.task(task_id)
+            row = self._store.attempt(task_id, attempt)
+            return self._credentials.access(provider, task, row) if task else None
+
+        lease = GatewayLease(
+            task_id=task_id,
+            attempt=attempt,
+            socket_path=socket,
+            token=token,
+            credentials=credentials,
+            on_bell=self._on_bell,
+            on_answer=lambda _task, _answer: None,
+        )
+        self._portal.call(self._gateway.open, lease)
+
+    def close(self, task_id: str) -> None:
+        self._portal.call(self._gateway.close, task_id)
+
+    def missing_credential(self, task_id: str, agent: str) -> str | None:
+        provider = agent_provider(agent)
+        task = self._store.task(task_id)
+        if provider is None or task is None:
+            return None
+        attempt = self._store.attempt(task_id, task.attempt)
+        if self._credentials.access(provider, task, attempt) is not None:
+            return None
+        return (
+            f"no credential for {provider}: set it in the environment of the client that calls "
+            f"resume_task (ANTHROPIC_API_KEY), or under credentials.{provider} in config.yaml"
+        )
+
+
+class PlaneControl:
+    """Enqueue and stop, for the use cases."""
+
+    def __init__(self, plane: ControlPlane, store: Store, attempts: Attempts) -> None:
+        self._plane = plane
+        self._store = store
+        self._attempts = attempts
+
+    def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
+        self._plane.enqueue(attempt, delay)
+
+    def stop(self, task: TaskRow) -> None:
+        attempt = self._store.attempt(task.id, task.attempt)
+        if attempt is None or attempt.state not in ("starting", "running"):
+            return
+        stop = threading.Thread(
+            target=self._attempts.stop, args=(task, attempt.sandbox), daemon=True
+        )
+        stop.start()

@@ -1,0 +1,236 @@
+"""roverd: one per user and data folder. Serves every connection and runs the control plane.
+
+Work goes on when every client is gone; it ends by itself when nothing is connected, running
+or scheduled. Killing it at any moment loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import struct
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio.abc import SocketAttribute, SocketStream, TaskGroup
+from anyio.from_thread import BlockingPortal
+from anyio.streams.buffered import BufferedByteReceiveStream
+from mcp.server.stdio import stdio_server
+
+from rover_mcp import __version__
+from rover_mcp.daemon.transport import WriteSide, message_streams, push, read_line
+from rover_mcp.daemon.wiring import Parts, build
+from rover_mcp.preamble import MAX_PREAMBLE_BYTES, PROTOCOL, allowed_environment, socket_path
+from rover_mcp.server.session import ClientSession
+from rover_mcp.settings import Settings
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import RUNNING
+
+log = logging.getLogger("rover.daemon")
+
+PREAMBLE_TIMEOUT_SECONDS = 10
+MAX_CONNECTIONS = 256
+
+
+class Daemon:
+    """Everything that runs while the lock is held."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._parts: Parts
+        self._group: TaskGroup
+        self._connections = 0
+        self._foreign_versions: set[str] = set()
+        self._rung: set[str] = set()
+
+    async def serve(self, listen: bool = True) -> None:
+        """Run until nothing is left to do, or a signal asks to end."""
+        async with self.running() as _, anyio.create_task_group() as group:
+            group.start_soon(self._end_on_signal, group)
+            if listen:
+                group.start_soon(self._accept)
+            group.start_soon(self._end_when_idle, group)
+
+    async def serve_stdio(self) -> None:
+        """Serve one client on stdin and stdout until it leaves, without a socket."""
+        env = allowed_environment(os.environ)
+        caller = Caller(secrets.token_hex(16), Path.cwd(), "foreground", __version__, env)
+        async with self.running(), stdio_server() as (read, write):
+            await self.serve_streams(read, write, caller)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[Parts]:
+        """The parts, wired and alive. Leaving stops them; sandboxes go on."""
+        async with BlockingPortal() as portal, anyio.create_task_group() as group:
+            self._group = group
+            self._parts = build(self._settings, self._store, portal, self._ring, self._notice)
+            hub = self._parts.hub
+            loop = asyncio.get_running_loop()
+            self._store.on_event = partial(loop.call_soon_threadsafe, hub.poke)
+            group.start_soon(hub.run)
+            group.start_soon(self._start_plane)
+            try:
+                yield self._parts
+            finally:
+                self._store.on_event = lambda: None
+                group.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await self._parts.gateway.aclose()
+
+    async def _start_plane(self) -> None:
+        parts = self._parts
+        await anyio.to_thread.run_sync(parts.plane.start, parts.attempts)
+        while True:
+            await anyio.sleep(self._settings.sweep_interval)
+            await anyio.to_thread.run_sync(parts.plane.reconcile)
+
+    # Bells
+
+    def _ring(self, task_id: str) -> None:
+        """A runner rang: read its journal soon. Rings that come meanwhile are one."""
+        if task_id not in self._rung:
+            self._rung.add(task_id)
+            self._group.start_soon(self._refresh, task_id)
+
+    async def _refresh(self, task_id: str) -> None:
+        self._rung.discard(task_id)
+        await anyio.to_thread.run_sync(self._parts.live.refresh, task_id)
+
+    # Connections
+
+    async def _accept(self) -> None:
+        path = socket_path(self._settings.home)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        old = os.umask(0o177)
+        try:
+            listener = await anyio.create_unix_listener(path, mode=0o600)
+        finally:
+            os.umask(old)
+        async with listener:
+            await listener.serve(self._connection)
+
+    async def _connection(self, stream: SocketStream) -> None:
+        async with stream:
+            if not _is_ours(stream) or self._connections >= MAX_CONNECTIONS:
+                return
+            buffered = BufferedByteReceiveStream(stream)
+            try:
+                with anyio.fail_after(PREAMBLE_TIMEOUT_SECONDS):
+                    caller = _caller(await read_line(buffered, MAX_PREAMBLE_BYTES))
+            except (TimeoutError, anyio.EndOfStream, anyio.IncompleteRead, OSError):
+                return
+            if isinstance(caller, str):
+                await _answer(stream, status="refused", reason=caller, hint="update rover-mcp")
+                return
+            if caller.version != __version__ and await self._may_retire():
+                await _answer(stream, status="retiring")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            await _answer(stream, status="ok", notice=self._notice(caller))
+            self._connections += 1
+            try:
+                await self._serve(stream, buffered, caller)
+            except Exception:  # a bug in one connection must not end the others
+                log.exception("the connection of %s failed", caller.name)
+            finally:
+                self._connections -= 1
+
+    async def _serve(
+        self, stream: SocketStream, buffered: BufferedByteReceiveStream, caller: Caller
+    ) -> None:
+        max_frame = self._settings.max_frame_bytes
+        async with message_streams(stream, buffered, max_frame) as (read, write):
+            await self.serve_streams(read, write, caller)
+
+    async def serve_streams(self, read: Any, write: WriteSide, caller: Caller) -> None:
+        """Serve one client's messages until it leaves."""
+        parts = self._parts
+        parts.credentials.remember(caller)
+        session = ClientSession(caller, partial(push, write.clone()))
+        session.project_id = await anyio.to_thread.run_sync(parts.project_of, caller)
+        server = parts.app.server_for(session)
+        parts.hub.sessions.add(session)
+        try:
+            await server.run(read, write, server.create_initialization_options())
+        finally:
+            parts.hub.sessions.discard(session)
+
+    # Life
+
+    def _notice(self, caller: Caller) -> str | None:
+        if caller.version in ("", __version__):
+            return None
+        return (
+            f"you have version {caller.version}, the daemon is {__version__} and still busy; "
+            "it is replaced when it is idle"
+        )
+
+    async def _may_retire(self) -> bool:
+        return self._connections == 0 and not await anyio.to_thread.run_sync(self._has_work)
+
+    def _has_work(self) -> bool:
+        running = self._store.count((TaskStatus.NEW, *RUNNING))
+        return bool(running or self._store.attempts_in(("scheduled",)))
+
+    async def _end_when_idle(self, group: TaskGroup) -> None:
+        idle = 0.0
+        pause = min(1.0, self._settings.idle_exit / 2)
+        while True:
+            await anyio.sleep(pause)
+            busy = bool(self._connections) or bool(self._store.count((TaskStatus.NEW, *RUNNING)))
+            await anyio.to_thread.run_sync(self._parts.plane.set_busy, busy)
+            working = busy or await anyio.to_thread.run_sync(self._has_work)
+            idle = 0.0 if working else idle + pause
+            if idle >= self._settings.idle_exit:
+                log.info("nothing is connected, running or scheduled: ending")
+                group.cancel_scope.cancel()
+
+    async def _end_on_signal(self, group: TaskGroup) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for _ in signals:
+                group.cancel_scope.cancel()
+                return
+
+
+def _is_ours(stream: SocketStream) -> bool:
+    """Whether the peer is the same user (SO_PEERCRED: pid, uid, gid)."""
+    raw: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610  # no database
+    told = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", told)
+    return uid in (os.getuid(), 0)
+
+
+def _caller(line: bytes) -> Caller | str:
+    """The caller that a preamble tells, or what is wrong with it."""
+    try:
+        told: dict[str, Any] = json.loads(line)
+        if told["rover"] != PROTOCOL:
+            return f"protocol {told['rover']} is not {PROTOCOL}"
+        return Caller(
+            client_id=str(told["client_id"]),
+            cwd=Path(told["cwd"]),
+            name=str(told.get("name", "client")),
+            version=str(told["version"]),
+            env={str(k): str(v) for k, v in told.get("env", {}).items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "the preamble cannot be read"
+
+
+async def _answer(stream: SocketStream, **fields: object) -> None:
+    line = {"rover": PROTOCOL, "version": __version__, **fields}
+    await stream.send(json.dumps(line).encode() + b"\n")

@@ -1,0 +1,40 @@
+"""One daemon per data folder: a file lock that the kernel releases when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from rover_mcp.errors import EnvironmentFault
+
+
+class AlreadyHeld(Exception):
+    """Another daemon serves this data folder."""
+
+
+def hold_lock(home: Path) -> int:
+    """Make the data folder if need be and take its lock, for the life of this process.
+
+    Returns the descriptor that holds it.
+
+    Raises:
+        AlreadyHeld: another process has it.
+        EnvironmentFault: the folder cannot be made or written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o711)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(home / "daemon.lock", flags, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+    except BlockingIOError:
+        raise AlreadyHeld from None
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the data folder {home} cannot be used: {error.strerror}",
+            hint="make it writable and free some space, or set ROVER_HOME to another folder",
+            code="data_folder",
+        ) from error
+    return descriptor

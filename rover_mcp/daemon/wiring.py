@@ -1,0 +1,100 @@
+"""The one place that builds real objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from anyio.from_thread import BlockingPortal
+
+from agent_runner.agents import agent_provider
+from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.live import LiveStates
+from rover_mcp.control.plane import ControlPlane, database_url
+from rover_mcp.daemon.adapters import (
+    Door,
+    EngineChoice,
+    GitRepositories,
+    HostAgents,
+    HubWork,
+    PlaneControl,
+)
+from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.sandbox.select import engines
+from rover_mcp.server.app import App
+from rover_mcp.server.hub import EventHub
+from rover_mcp.server.tools import Services
+from rover_mcp.settings import Settings, load_settings
+from rover_mcp.store.migrations import open_database
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.catalog import Catalog
+from rover_mcp.tasks.create import CreateTask
+from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.status import StatusReport
+
+
+@dataclass
+class Parts:
+    """What the daemon runs."""
+
+    settings: Settings
+    store: Store
+    credentials: Credentials
+    gateway: Gateway
+    live: LiveStates
+    plane: ControlPlane
+    attempts: Attempts
+    hub: EventHub
+    app: App
+    project_of: Callable[[Caller], str | None]
+
+
+def open_store(home: Path) -> tuple[Settings, Store]:
+    """Settings and store of a data folder.
+
+    Raises:
+        EnvironmentFault: it cannot be used, or a newer version wrote it.
+    """
+    settings = load_settings(home)
+    for folder in ("tasks", "projects"):
+        (home / folder).mkdir(exist_ok=True, mode=0o711)
+    return settings, Store(open_database(database_url(home)))
+
+
+def build(
+    settings: Settings,
+    store: Store,
+    portal: BlockingPortal,
+    ring: Callable[[str], None],
+    notice: Callable[[Caller], str | None],
+) -> Parts:
+    """Build everything. `ring` is called when a task's runner rings its bell."""
+    home = settings.home
+    gateway, credentials = Gateway(), Credentials(settings)
+    live, plane = LiveStates(home, store), ControlPlane(settings, store, database_url(home))
+    repositories, all_engines = GitRepositories(home), engines(home, settings)
+    attempts = Attempts(
+        settings=settings,
+        store=store,
+        engines=all_engines,
+        hub_of=repositories.hub,
+        gateway=Door(gateway, portal, store, credentials, ring),
+        live=live,
+    )
+    catalog, agents = Catalog(home), HostAgents()
+    control = PlaneControl(plane, store, attempts)
+    create = CreateTask(
+        settings, store, catalog, repositories, EngineChoice(all_engines), agents, control
+    )
+    work = HubWork(repositories, attempts)
+    tasks = TaskService(settings, store, create, repositories, control, work, live.state)
+    status = StatusReport(
+        tasks, catalog, all_engines, agents, credentials.providers, agent_provider, notice
+    )
+    hub = EventHub(store)
+    app = App(Services(tasks, status, hub))
+    project_of = tasks.project_of
+    return Parts(settings, store, credentials, gateway, live, plane, attempts, hub, app, project_of)

@@ -1,0 +1,85 @@
+"""What the demo claims at its end: each claim is checked, none is assumed."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from rover_mcp.demo.stage import Stage
+
+Json = dict[str, Any]
+
+
+class Checks:
+    """Claims and whether they held, in the order in which they were made."""
+
+    def __init__(self) -> None:
+        self.claims: list[tuple[str, bool]] = []
+        self._before: dict[str, object] = {}
+        self._paused: dict[str, Json] = {}
+        self._attempt = 0
+
+    @property
+    def failed(self) -> list[str]:
+        return [claim for claim, held in self.claims if not held]
+
+    def note(self, claim: str, held: bool) -> None:
+        self.claims.append((claim, held))
+
+    def remember(self, stage: Stage) -> None:
+        """How the user's repository is before anything is done."""
+        self._before = _fingerprint(stage)
+
+    def before_resume(self, view: Json) -> None:
+        """What was finished when it paused."""
+        self._attempt = view["attempt"]
+        self._paused = {s["id"]: s for s in view["steps"] if s["status"] == "completed"}
+        self.note("one step was finished before the pause", list(self._paused) == ["plan"])
+
+    def after_resume(self, view: Json) -> None:
+        """The finished steps are as they were: same duration, and the first turn's output."""
+        after = {s["id"]: s for s in view["steps"]}
+        again = [i for i, s in self._paused.items() if after[i]["duration_s"] != s["duration_s"]]
+        plan = str((after["plan"].get("outputs") or {}).get("plan"))
+        self.note("the finished step was not run again", not again and "AGAIN" not in plan)
+        self.note("… in a second attempt of the same task", view["attempt"] == self._attempt + 1)
+        self.note("all steps are finished", {s["status"] for s in view["steps"]} == {"completed"})
+
+    def diff(self, result: Json, stage: Stage, view: Json) -> None:
+        """get_diff says what git says of the branch."""
+        changes: Json = result["changes"]
+        told = {f["path"]: (f["added"], f["removed"]) for f in changes["paths"]}
+        numstat = stage.git("diff", "--numstat", f"{view['base_commit']}..{view['branch']}")
+        git = {
+            path: (int(added), int(removed))
+            for added, removed, path in (line.split("\t") for line in numstat.splitlines())
+        }
+        self.note(
+            "get_diff and git agree: bill.py, and nothing else",
+            told == git and [*git] == ["bill.py"],
+        )
+
+    def branch(self, stage: Stage, view: Json) -> None:
+        """The branch grows from main; whatever else is in the repository is as it was."""
+        base, branch = view["base_commit"], view["branch"]
+        count = int(stage.git("rev-list", "--count", f"{base}..{branch}"))
+        self.note(f"the branch is {count} commit ahead of main", count >= 1)
+        now = _fingerprint(stage)
+        for what, before in self._before.items():
+            self.note(f"{what} untouched", now[what] == before)
+
+
+def _fingerprint(stage: Stage) -> dict[str, object]:
+    files = {p.name: p.read_bytes() for p in sorted(stage.repo.iterdir()) if p.is_file()}
+    return {
+        "the user's files are": files,
+        "the user's branch is": (
+            stage.git("rev-parse", "main"),
+            stage.git("branch", "--show-current"),
+        ),
+        "the user's index and config are": (
+            stage.git("ls-files", "--stage"),
+            (stage.repo / ".git" / "config").read_bytes(),
+            sorted(os.listdir(stage.repo / ".git" / "hooks")),
+        ),
+    }

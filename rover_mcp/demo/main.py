@@ -1,0 +1,306 @@
+"""`rover demo`: the main job by itself, over the real launcher, with everything checked.
+
+A scripted agent plays the model's part, so it costs nothing; all else is what a user has: the
+launcher on stdio, the daemon, a sandbox, the journal, git.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, TextIO
+
+from rover_mcp.cli import render
+from rover_mcp.cli.client import Client, ClientError
+from rover_mcp.cli.text import STEP_MARKS, Paint, clean, duration, shorten
+from rover_mcp.cli.watch import Follower
+from rover_mcp.demo.checks import Checks
+from rover_mcp.demo.stage import SCRIPT, Stage
+
+Json = dict[str, Any]
+DESCRIPTION = """\
+Make split_bill lose no cent
+The shares must add up to the total and differ by a cent at most. test_bill.py says so.
+"""
+WIDTH = 96
+
+
+def run(*, engine: str = "auto", keep: bool = False, home: str | None = None) -> int:
+    """Play the demo. 0 if everything was as it should be, else 1."""
+    stage = Stage(home, keep=keep)
+    try:
+        return Demo(stage, engine, sys.stdout).play()
+    except (ClientError, CannotRun) as error:
+        hint, call = getattr(error, "hint", None), getattr(error, "next_call", None)
+        print("\n".join(["", *render.error(str(error), hint, call, Paint(sys.stdout))]))
+        log = stage.home / "daemon.log"
+        if keep and log.exists():
+            print(f"  the daemon's log: {log}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        stage.close()
+        if keep:
+            print(f"\nKept: {stage.root}")
+
+
+class CannotRun(Exception):
+    """The demo cannot be played here. `hint` says what would change that."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Demo:
+    """The story, told as it happens."""
+
+    def __init__(self, stage: Stage, engine: str, out: TextIO) -> None:
+        self._stage = stage
+        self._engine = engine
+        self._out = out
+        self._paint = Paint(out)
+        self._checks = Checks()
+        self._begin = time.monotonic()
+        self._chapter = 0
+        self._frames: list[bytes] = []
+        self._shown: dict[str, str] = {}
+
+    def play(self) -> int:
+        """All chapters in order."""
+        paint = self._paint
+        self._say(f"{paint('Rover', 'bold')}: hand over a task, pause, resume, review.")
+        self._say(paint("The agent is scripted: no key, no cost. All else is real.", "dim"))
+        self._repository()
+        client = self._session()
+        task = self._create(client)
+        paused = self._until_paused(client, task)
+        self._resume(client, paused)
+        done = self._until_done(client, task)
+        self._tests(client, done)
+        self._diff(client, done)
+        self._branch(done)
+        self._leave()
+        return self._verdict()
+
+    def _repository(self) -> None:
+        self._title("A repository with a failing test")
+        self._stage.make_repository()
+        before = self._stage.run_tests()
+        self._say(f"{self._stage.repo}, branch main, 1 commit")
+        self._say(self._paint("$ python3 -m unittest", "dim"))
+        for line in before.stderr.splitlines():
+            if line.startswith(("FAIL:", "AssertionError", "FAILED")):
+                self._say(self._paint(line, "red"))
+        self._checks.note("the tests failed before", before.returncode != 0)
+        self._checks.remember(self._stage)
+
+    def _session(self) -> Client:
+        self._title("An assistant starts rover-mcp and opens a session over stdio")
+        begin = time.monotonic()
+        client = self._stage.launch()
+        client.on_frame = self._hear
+        client.initialize()
+        took = time.monotonic() - begin
+        server = client.server["serverInfo"]
+        self._say(
+            f"{server['name']} {server['version']}, MCP {client.server['protocolVersion']}: "
+            f"answered after {took:.2f} s, with the start of the daemon"
+        )
+        status = client.call("get_status")
+        self._choose_engine(status)
+        return client
+
+    def _choose_engine(self, status: Json) -> None:
+        engines: list[Json] = status["engines"]
+        works = [e for e in engines if e["available"]]
+        for entry in engines:
+            good = bool(entry["available"])
+            why = entry.get("version") if good else entry.get("reason")
+            mark = self._paint("✔", "green") if good else self._paint("–", "yellow")
+            self._say(f"{mark} {entry['name']}  {self._paint(clean(why or ''), 'dim')}")
+        wanted = [e for e in engines if self._engine in ("auto", e["name"])]
+        if not any(e in works for e in wanted):
+            hints = "; ".join(f"{e['name']}: {clean(e.get('hint') or '')}" for e in wanted)
+            raise CannotRun("no engine works here that could run a sandbox", hints)
+
+    def _create(self, client: Client) -> Json:
+        self._title("It hands over a task")
+        self._say(self._paint(f'"{DESCRIPTION.splitlines()[0]}"', "bold"))
+        result = client.call(
+            "create_task",
+            description=DESCRIPTION,
+            repo_path=str(self._stage.repo),
+            workflow="demo",
+            agent="scripted",
+            script=SCRIPT.read_text("utf-8"),
+            engine=self._engine,
+        )
+        task: Json = result["task"]
+        engine = self._paint(str(task.get("engine")), "bold", "cyan")
+        self._say(f"task {task['number']} on branch {clean(task['branch'])}, sandbox: {engine}")
+        return task
+
+    def _until_paused(self, client: Client, task: Json) -> Json:
+        self._title("Its steps, as they happen")
+        result = Follower(client, task, self._show).follow()
+        view: Json = result["task"]
+        if result["returned"] != "paused":
+            raise self._went_wrong(client, view, "it should have paused")
+        self._title("The credits run out: it pauses, and says so")
+        heard = [json.loads(frame) for frame in self._frames]
+        told = [i for i, m in enumerate(heard) if _is_pause(m, task["id"])]
+        updated = [i for i, m in enumerate(heard) if _is_update(m, task["id"])]
+        self._say(self._paint("on the wire, as it arrived:", "dim"))
+        for index in sorted({*told[-1:], *updated[-1:]}):
+            self._say_frame(self._frames[index])
+        for line in render.pause_lines(view, self._paint):
+            self._say(line)
+        pause: Json = view.get("pause") or {}
+        note = self._checks.note
+        note("the pause arrived as notifications/message", bool(told))
+        note("… and as notifications/resources/updated", bool(updated))
+        note(
+            "wait_for_task returned at once with the reason: credits", pause["reason"] == "credits"
+        )
+        self._checks.before_resume(view)
+        return view
+
+    def _resume(self, client: Client, view: Json) -> None:
+        self._title("Credits are there again: resume_task")
+        result = client.call("resume_task", task=view["id"])
+        self._say(f"{self._paint(result['result'], 'bold')}, from its checkpoint")
+        note = self._checks.note
+        note("resume_task found the checkpoint", result["has_checkpoint"] is True)
+        note("… and resumed it", result["result"] == "resumed")
+        for step in view.get("steps") or ():
+            if step["status"] == "completed":
+                self._say(
+                    f"{self._paint('⤼', 'dim')} {clean(step['name'])}: finished, not run again"
+                )
+
+    def _until_done(self, client: Client, task: Json) -> Json:
+        result = Follower(client, task, self._show).follow()
+        view: Json = client.call("inspect", task=task["id"], detail="full")["task"]
+        if view["status"] != "COMPLETED":
+            raise self._went_wrong(client, view, "it should have completed")
+        self._checks.note("the task is COMPLETED", result["returned"] == "ended")
+        self._checks.after_resume(view)
+        usage: Json = view.get("usage") or {}
+        cost = usage.get("cost_usd")
+        self._say(
+            f"{usage.get('input_tokens', 0):,} tokens in, {usage.get('output_tokens', 0):,} out"
+            + (f", ${cost:.4f}" if cost is not None else "")
+            + self._paint("  (as the script says; none were bought)", "dim")
+        )
+        return view
+
+    def _tests(self, client: Client, view: Json) -> None:
+        self._title("The test run, as the sandbox printed it")
+        text = clean(client.call("get_logs", task=view["id"], step="test")["text"], one_line=False)
+        for line in text.splitlines():
+            good = line.rstrip().endswith("ok") or line.strip() == "OK"
+            self._say(self._paint(line, "green" if good else "dim"))
+        self._checks.note("the tests are green in the sandbox", "OK" in text.split())
+
+    def _diff(self, client: Client, view: Json) -> None:
+        self._title("The diff, for review")
+        result = client.call("get_diff", task=view["id"])
+        for line in render.diff({**result, "attention": []}, self._paint):
+            self._say(line)
+        self._checks.diff(result, self._stage, view)
+
+    def _branch(self, view: Json) -> None:
+        self._title("The branch, in the repository of the user")
+        git = self._stage.git
+        for command in (("log", "--oneline", "--graph", "--all"), ("branch",), ("status", "-sb")):
+            self._say(self._paint(f"$ git {' '.join(command)}", "dim"))
+            for line in git(*command).splitlines():
+                self._say(clean(line, one_line=False))
+        self._checks.branch(self._stage, view)
+
+    def _leave(self) -> None:
+        code, took = self._stage.end_launcher()
+        self._checks.note(f"the launcher left {took * 1000:.0f} ms after its stdin", code == 0)
+
+    def _verdict(self) -> int:
+        self._title("Proven")
+        for claim, held in self._checks.claims:
+            mark = self._paint("✔", "green") if held else self._paint("✘", "red", "bold")
+            self._say(f"{mark} {claim}")
+        took = time.monotonic() - self._begin
+        if failed := self._checks.failed:
+            self._say("")
+            self._say(self._paint(f"{len(failed)} claims did not hold.", "red", "bold"))
+            return 1
+        self._say("")
+        self._say(f"{self._paint('All of it held.', 'green', 'bold')} {took:.1f} s")
+        return 0
+
+    def _went_wrong(self, client: Client, view: Json, expected: str) -> ClientError:
+        """Everything that helps to see why."""
+        for line in render.task({"task": view}, self._paint):
+            self._say(line)
+        try:
+            log = client.call("get_logs", task=view["id"], tail=20)
+            self._say(clean(log["text"], one_line=False))
+            client.call("cancel_task", task=view["id"])
+        except ClientError as error:
+            self._say(self._paint(error.message, "dim"))
+        return ClientError(f"the task is {view['status']}: {expected}")
+
+    def _hear(self, direction: str, line: bytes) -> None:
+        if direction == "<-" and b'"method":"notifications/' in line:
+            self._frames.append(line)
+
+    def _show(self, view: Json) -> None:
+        """A line for each step that begins or ends."""
+        steps: list[Json] = view.get("steps") or []
+        if not steps and self._shown.get("") != view["phase"]:
+            self._shown[""] = view["phase"]
+            self._say_at(f"{self._paint('·', 'dim')} {clean(view['phase'])}")
+        for step in steps:
+            if self._shown.get(step["id"], "pending") != step["status"]:
+                self._shown[step["id"]] = step["status"]
+                mark, colour = STEP_MARKS.get(step["status"], ("?", ""))
+                took = duration(step.get("duration_s")) if step["status"] != "running" else ""
+                name = clean(step["name"]).ljust(10)
+                self._say_at(
+                    f"{self._paint(mark, colour)} {name} {step['type']:<8} {step['status']:<10} {took}"
+                )
+        if view["status"] == "PAUSED" and self._shown.get("status") != "PAUSED":
+            self._say_at(self._paint(f"⏸ {clean(view['phase'])}", "yellow", "bold"))
+        self._shown["status"] = view["status"]
+
+    def _title(self, text: str) -> None:
+        self._chapter += 1
+        self._say("")
+        self._out.write(f"{self._paint(f'{self._chapter:>2}  {text}', 'bold')}\n")
+        self._out.flush()
+
+    def _say_at(self, line: str) -> None:
+        clock = f"{time.monotonic() - self._begin:5.1f} s"
+        self._say(f"{self._paint(clock, 'dim')}  {line.rstrip()}")
+
+    def _say_frame(self, frame: bytes) -> None:
+        text = clean(frame.decode(errors="replace"))
+        self._say(f"{self._paint('←', 'yellow')} {shorten(text, 2000)}")
+
+    def _say(self, line: str) -> None:
+        self._out.write(f"    {line}\n" if line else "\n")
+        self._out.flush()
+
+
+def _is_pause(message: Json, task_id: str) -> bool:
+    data: Json = (message.get("params") or {}).get("data") or {}
+    event = (data.get("event"), data.get("task_id"))
+    return message["method"] == "notifications/message" and event == ("task.paused", task_id)
+
+
+def _is_update(message: Json, task_id: str) -> bool:
+    uri = (message.get("params") or {}).get("uri")
+    return (
+        message["method"] == "notifications/resources/updated" and uri == f"rover://tasks/{task_id}"
+    )

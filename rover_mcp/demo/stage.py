@@ -1,0 +1,142 @@
+"""What the demo plays on: a small real repository, a data folder, a launcher over stdio."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rover_mcp.cli.client import Client, PipeChannel
+from rover_mcp.preamble import socket_path
+from rover_mcp.starter import daemon_environment, importable
+
+HERE = Path(__file__).parent
+SCRIPT = HERE / "script.yaml"
+END_BOUND = 15.0
+
+
+class Stage:
+    """Temporary folders, and whatever was started in them. `close` ends and removes all."""
+
+    def __init__(self, home: str | None, *, keep: bool) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="rover-demo-"))
+        self.repo = self.root / "repo"
+        self._own_home = home is None
+        self.home = self.root / "home" if home is None else Path(home).expanduser().absolute()
+        self._keep = keep
+        self._launcher: subprocess.Popen[bytes] | None = None
+
+    def make_repository(self) -> None:
+        """A repository with one commit on main: a module, and a test of it that fails."""
+        self.repo.mkdir()
+        for source in (HERE / "template").iterdir():
+            shutil.copyfile(source, self.repo / source.name.removesuffix(".txt"))
+        self.git("init", "-q", "-b", "main")
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "Share a bill")
+
+    def git(self, *arguments: str) -> str:
+        """What a git command prints, without the user's own configuration."""
+        environ = {
+            **os.environ,
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "Ada",
+            "GIT_AUTHOR_EMAIL": "ada@example.org",
+            "GIT_COMMITTER_NAME": "Ada",
+            "GIT_COMMITTER_EMAIL": "ada@example.org",
+        }
+        command = ["git", "-C", str(self.repo), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+        return done.stdout.rstrip("\n")
+
+    def run_tests(self) -> subprocess.CompletedProcess[str]:
+        """The repository's tests as they are in its checkout, on this machine."""
+        command = [sys.executable, "-B", "-m", "unittest"]
+        return subprocess.run(command, cwd=self.repo, capture_output=True, text=True, check=False)
+
+    def launch(self) -> Client:
+        """A client of the real launcher, as an assistant would start it; no provider's key."""
+        environ = importable(daemon_environment(os.environ, str(self.home)))
+        self._launcher = subprocess.Popen(
+            [sys.executable, "-P", "-m", "rover_mcp.launcher"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=self.repo,
+            env=environ,
+        )
+        stdin, stdout = self._launcher.stdin, self._launcher.stdout
+        if stdin is None or stdout is None:
+            raise RuntimeError("pipes were asked for")
+        return Client(PipeChannel(stdin.fileno(), stdout.fileno()), name="rover-demo")
+
+    def end_launcher(self) -> tuple[int, float]:
+        """Close its stdin, as an assistant does: its exit status, and the seconds that it took."""
+        launcher = self._launcher
+        if launcher is None or launcher.stdin is None or launcher.stdout is None:
+            return 0, 0.0
+        self._launcher = None
+        begin = time.monotonic()
+        launcher.stdin.close()
+        try:
+            code = launcher.wait(END_BOUND)
+        except subprocess.TimeoutExpired:
+            launcher.kill()
+            code = launcher.wait()
+        launcher.stdout.close()
+        return code, time.monotonic() - begin
+
+    def close(self) -> None:
+        """End the launcher and our daemon, remove the folders."""
+        self.end_launcher()
+        if not self._own_home:
+            # It may serve others, and ends by itself when it has nothing to do.
+            pass
+        elif not end_daemon(self.home):
+            print(f"a daemon still runs on {self.home}: its folder is left", file=sys.stderr)
+            return
+        if not self._keep:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+
+def end_daemon(home: Path) -> bool:
+    """Ask the daemon of a data folder to end, and wait for it; whether it has ended."""
+    pid = daemon_pid(home)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + END_BOUND
+    while not _lock_is_free(home / "daemon.lock"):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def daemon_pid(home: Path) -> int | None:
+    """Who listens on the data folder's socket, as the kernel knows it."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(str(socket_path(home)))
+        except OSError:
+            return None
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int(struct.unpack("3i", credentials)[0])
+
+
+def _lock_is_free(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,233 @@
+"""The only way from a sandbox to the outside: one unix socket per attempt.
+
+It forwards the model API with the real credential in place of the agent's token, records what
+each answer told about limits, errors and tokens, and refuses the rest. DESIGN.md section 9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx2
+
+from agent_runner.models import Usage
+from rover_mcp.gateway.http import Connection, Exchange
+from rover_mcp.gateway.models import Answer, GatewayLease, Refusal
+from rover_mcp.gateway.routes import Kind, route
+from rover_mcp.gateway.sockets import listen_unix
+from rover_mcp.gateway.upstream import Forwarding, error_body
+
+MAX_CONNECTIONS = 128
+KEPT_ANSWERS = 50
+KEPT_REFUSALS = 50
+MAX_RECORDED_TARGET = 200
+# Seconds. An answer that does not stream may take as long as the model thinks.
+TIMEOUTS = httpx2.Timeout(connect=15, read=900, write=120, pool=15)
+
+
+class Gateway:
+    """All leases of one daemon, on the event loop that opens them.
+
+    `now` is the clock that answers are stamped with.
+    """
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._tasks: dict[str, _Records] = {}
+        self._servers: dict[str, _LeaseServer] = {}
+        self._client: httpx2.AsyncClient | None = None
+
+    async def open(self, lease: GatewayLease) -> None:
+        """Serve the lease's socket, in place of the task's earlier one. What was recorded of the
+        task is kept. Does nothing where the same attempt is served at the same socket.
+
+        Raises:
+            EnvironmentFault: the socket cannot be made.
+        """
+        old = self._servers.get(lease.task_id)
+        if old and old.serves(lease):
+            return
+        if old:
+            await self._servers.pop(lease.task_id).close()
+        records = self._tasks.setdefault(lease.task_id, _Records())
+        server = _LeaseServer(lease, records, self._upstream(), self._now)
+        await server.listen()
+        self._servers[lease.task_id] = server
+
+    async def close(self, task_id: str) -> None:
+        """End the task's lease and whatever passes through it now; forget its records."""
+        self._tasks.pop(task_id, None)
+        if server := self._servers.pop(task_id, None):
+            await server.close()
+
+    async def aclose(self) -> None:
+        """Close every lease, and the connections to the providers."""
+        for task_id in list(self._servers):
+            await self.close(task_id)
+        if self._client:
+            await self._client.aclose()
+            self._client = None
+
+    def answers(self, task_id: str) -> list[Answer]:
+        """The last answers that providers gave to the task, oldest first."""
+        records = self._tasks.get(task_id)
+        return list(records.answers.values()) if records else []
+
+    def refusals(self, task_id: str) -> list[Refusal]:
+        """The last requests of the task that were not let pass, oldest first."""
+        records = self._tasks.get(task_id)
+        return list(records.refusals) if records else []
+
+    def usage(self, task_id: str) -> Usage:
+        """Tokens of all answers since the task's lease was first opened here. No cost."""
+        records = self._tasks.get(task_id)
+        return records.usage if records else Usage()
+
+    def _upstream(self) -> httpx2.AsyncClient:
+        if self._client is None:
+            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+            self._client = httpx2.AsyncClient(
+                timeout=TIMEOUTS,
+                cookies=no_cookies,
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
+            )
+        return self._client
+
+
+class _Records:
+    """What is kept of one task, bounded."""
+
+    def __init__(self) -> None:
+        self.answers: dict[int, Answer] = {}
+        self.refusals: deque[Refusal] = deque(maxlen=KEPT_REFUSALS)
+        self.usage = Usage()
+        self._number = 0
+
+    def add(self, answer: Answer) -> int:
+        self._number += 1
+        self.answers[self._number] = answer
+        if len(self.answers) > KEPT_ANSWERS:
+            del self.answers[next(iter(self.answers))]
+        return self._number
+
+    def update(self, number: int, answer: Answer) -> None:
+        if number in self.answers:
+            self.answers[number] = answer
+
+    def complete(self, answer: Answer) -> None:
+        if answer.usage:
+            self.usage = self.usage.plus(answer.usage)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "answers": [a.as_json() for a in self.answers.values()],
+            "refused": [r.as_json() for r in self.refusals],
+        }
+
+
+class _LeaseServer:
+    """One lease's socket and its connections."""
+
+    def __init__(
+        self,
+        lease: GatewayLease,
+        records: _Records,
+        client: httpx2.AsyncClient,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._lease = lease
+        self._records = records
+        self._client = client
+        self._now = now
+        self._server: asyncio.Server | None = None
+        self._inode = 0
+        self._connections: set[asyncio.Task[None]] = set()
+
+    def serves(self, lease: GatewayLease) -> bool:
+        ours = self._lease
+        return (ours.attempt, ours.socket_path, ours.token) == (
+            lease.attempt,
+            lease.socket_path,
+            lease.token,
+        )
+
+    async def listen(self) -> None:
+        listener = listen_unix(self._lease.socket_path)
+        self._inode = self._lease.socket_path.lstat().st_ino
+        self._server = await asyncio.start_unix_server(self._accept, sock=listener)
+
+    async def close(self) -> None:
+        if self._server:
+            self._server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        path = self._lease.socket_path
+        with contextlib.suppress(OSError):
+            if path.lstat().st_ino == self._inode:
+                path.unlink()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if len(self._connections) >= MAX_CONNECTIONS or task is None:
+            writer.close()
+            return
+        self._connections.add(task)
+        try:
+            await Connection(reader, writer, self._handle).serve()
+        except asyncio.CancelledError:
+            # Ours, from close(): asyncio would report it as an error of the callback.
+            return
+        finally:
+            self._connections.discard(task)
+
+    async def _handle(self, exchange: Exchange) -> None:
+        lease = self._lease
+        decision = route(exchange.method, exchange.target, exchange.headers, lease.token)
+        if decision.kind is Kind.BELL:
+            lease.on_bell(lease.task_id)
+            await exchange.answer(204)
+        elif decision.kind is Kind.EVIDENCE:
+            await exchange.answer(200, self._records.as_json())
+        elif decision.kind is Kind.REFUSE:
+            await self._refuse(exchange, decision.reason)
+        else:
+            await self._forward(exchange, decision.provider)
+
+    async def _refuse(self, exchange: Exchange, reason: str) -> None:
+        target = exchange.target.partition("?")[0][:MAX_RECORDED_TARGET]
+        self._records.refusals.append(Refusal(self._now(), exchange.method, target, reason))
+        await exchange.answer(403, error_body("permission_error", f"Rover refused this: {reason}."))
+
+    async def _forward(self, exchange: Exchange, provider: str) -> None:
+        answer = Answer(
+            at=self._now(),
+            method=exchange.method,
+            path=exchange.target.partition("?")[0],
+            status=None,
+            provider=provider,
+        )
+        number: int | None = None
+
+        def changed(latest: Answer) -> None:
+            # Before the agent sees it: an agent that ends at once finds the evidence complete.
+            nonlocal number, answer
+            if number is None:
+                answer = replace(latest, at=self._now())
+                number = self._records.add(answer)
+            else:
+                answer = replace(latest, at=answer.at)
+                self._records.update(number, answer)
+
+        try:
+            await Forwarding(exchange, self._client, self._lease.credentials, answer).run(changed)
+        finally:
+            if number is not None:
+                self._records.complete(answer)
+                self._lease.on_answer(self._lease.task_id, answer)

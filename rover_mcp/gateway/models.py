@@ -1,0 +1,97 @@
+"""What the gateway is told, and what it tells of the answers that passed through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agent_runner.models import Usage
+
+
+@dataclass(frozen=True)
+class ProviderAccess:
+    """How one provider is reached: its base URL, the header that carries the credential, and a
+    label of the account for people (never the credential itself)."""
+
+    base_url: str
+    header_name: str
+    header_value: str = field(repr=False)
+    account: str | None = None
+
+
+@dataclass(frozen=True)
+class ProviderError:
+    """A provider's error, as its body or an event in its stream told it."""
+
+    type: str | None
+    code: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of a provider. `status` is None where none came; `headers` are lower case and
+    only those that tell about limits. `at` is when its headers arrived."""
+
+    at: datetime
+    method: str
+    path: str
+    status: int | None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    error: ProviderError | None = None
+    usage: Usage | None = None
+    provider: str = "anthropic"
+    account: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `/rover/v1/evidence`. Without the account: the agent can read this."""
+        error, usage = self.error, self.usage
+        return {
+            "at": self.at.isoformat(),
+            "method": self.method,
+            "path": self.path,
+            "status": self.status,
+            "headers": dict(self.headers),
+            "error": error and {"type": error.type, "code": error.code, "message": error.message},
+            "usage": usage and usage.model_dump(),
+            "provider": self.provider,
+        }
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request that the gateway did not let pass, and why."""
+
+    at: datetime
+    method: str
+    target: str
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "at": self.at.isoformat(),
+            "method": self.method,
+            "target": self.target,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class GatewayLease:
+    """One attempt's way out.
+
+    `credentials` is asked with a provider's name at the moment of use, in a worker thread; it
+    returns None where there is none, or raises EnvironmentFault. `on_bell` and `on_answer` are
+    called on the gateway's event loop, with the task's id, and must return at once.
+    """
+
+    task_id: str
+    attempt: int
+    socket_path: Path
+    token: str = field(repr=False)
+    credentials: Callable[[str], ProviderAccess | None] = field(repr=False)
+    on_bell: Callable[[str], None] = field(repr=False)
+    on_answer: Callable[[str, Answer], None] = field(repr=False)

@@ -1,0 +1,142 @@
+"""What differs between two commits of the hub. Names and contents are an agent's: data only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rover_mcp.errors import EnvironmentFault, NotFound
+from rover_mcp.git.process import GitResult, run_git
+
+PATCH_LIMIT = 200_000
+FILES_LIMIT = 2_000
+_LISTING_LIMIT = 64 * 1024**2
+_RENAME_LIMIT = 400
+_STATUS = {
+    "A": "added",
+    "C": "copied",
+    "D": "deleted",
+    "M": "modified",
+    "R": "renamed",
+    "T": "type_changed",
+}
+_SETTINGS = (
+    "diff.noprefix=false",
+    "diff.mnemonicPrefix=false",
+    "diff.suppressBlankEmpty=false",
+    "diff.algorithm=default",
+    "diff.renames=true",
+    "diff.submodule=short",
+)
+_OPTIONS = (
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--ignore-submodules=none",
+    "-M",
+    f"-l{_RENAME_LIMIT}",
+)
+
+
+@dataclass(frozen=True)
+class FileDiff:
+    """One path. `status` is added, copied, deleted, modified, renamed or type_changed; lines
+    are 0 for a binary file. Bytes of a name that are no UTF-8 are shown escaped."""
+
+    path: str
+    added: int
+    removed: int
+    binary: bool
+    status: str
+    old_path: str | None = None
+
+
+@dataclass(frozen=True)
+class Totals:
+    files: int
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True)
+class Diff:
+    """`totals` count every file, `files` and `patch` end at their limits: `truncated` says so."""
+
+    totals: Totals
+    files: Sequence[FileDiff]
+    patch: str
+    truncated: bool
+
+
+def diff_commits(
+    repo: Path,
+    base: str,
+    target: str,
+    paths: Sequence[str] | None = None,
+    *,
+    patch_limit: int = PATCH_LIMIT,
+) -> Diff:
+    """The diff of `target` against `base`, of `paths` (literal, no patterns) if given.
+
+    `patch_limit` is in bytes; 0 leaves the patch out.
+
+    Raises:
+        NotFound: a commit is not in `repo` ("unknown_commit").
+        EnvironmentFault: git failed or took too long.
+    """
+    for commit in (base, target):
+        if run_git(["cat-file", "-e", f"{commit}^{{commit}}"], repo).code != 0:
+            raise NotFound(f"there is no commit {commit} in the hub", code="unknown_commit")
+    chosen = ["--", *paths] if paths else ["--"]
+    listing = _diff_tree(repo, ["-z", "--raw", "--numstat", base, target, *chosen], _LISTING_LIMIT)
+    files = list(_parse(listing.stdout))
+    totals = Totals(len(files), sum(f.added for f in files), sum(f.removed for f in files))
+    patch, cut = "", listing.truncated or len(files) > FILES_LIMIT
+    if patch_limit > 0:
+        result = _diff_tree(repo, ["-p", base, target, *chosen], patch_limit)
+        patch = result.stdout.decode("utf-8", "replace")
+        cut = cut or result.truncated
+    return Diff(totals, files[:FILES_LIMIT], patch, cut)
+
+
+def _diff_tree(repo: Path, argv: Sequence[str], limit: int) -> GitResult:
+    command = ["diff-tree", "-r", *_OPTIONS, *argv]
+    result = run_git(command, repo, settings=_SETTINGS, output_limit=limit)
+    if result.code != 0 and not result.truncated:
+        raise EnvironmentFault(f"git diff failed: {result.reason}", code="git_failed")
+    return result
+
+
+def _parse(data: bytes) -> Iterator[FileDiff]:
+    """diff-tree -z --raw --numstat: all raw records, then all counts, in the same order.
+
+    A record that was cut off at the end is left out.
+    """
+    fields = iter(data.split(b"\0")[:-1])
+    statuses: dict[bytes, str] = {}
+    for field in fields:
+        if field.startswith(b":"):
+            letter = field.rsplit(b" ", 1)[-1][:1].decode()
+            path = next(fields, b"")
+            if letter in "RC":
+                path = next(fields, b"")
+            statuses[path] = _STATUS.get(letter, "modified")
+            continue
+        added, removed, path = field.split(b"\t", 2)
+        old: bytes | None = None
+        if not path:
+            old, path = next(fields, b""), next(fields, b"")
+        binary = added == b"-"
+        yield FileDiff(
+            path=_name(path),
+            added=0 if binary else int(added),
+            removed=0 if binary else int(removed),
+            binary=binary,
+            status=statuses.get(path, "modified"),
+            old_path=None if old is None else _name(old),
+        )
+
+
+def _name(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

@@ -1,0 +1,342 @@
+"""The hub: a project's code and checkpoints in the data folder (DESIGN.md 8).
+
+<folder>/base.git  a bare local clone that hard-links the user's objects. Its `objects` folder,
+                   and nothing else, is mounted read-only into sandboxes.
+<folder>/hub.git   bare, borrows base.git's objects: what came out of sandboxes. It is mounted
+                   nowhere, so no task ever sees another one's objects.
+
+    refs/rover/<task id>/snapshots/<n>     a snapshot
+    refs/rover/<task id>/head              what the task's branch points at
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from agent_runner.models import Snapshot
+from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
+from rover_mcp.git.diff import PATCH_LIMIT, Diff, diff_commits
+from rover_mcp.git.process import GitResult, run_git
+from rover_mcp.git.publish import PublishResult, publish
+from rover_mcp.git.repository import is_branch_name
+
+BUNDLE_LIMIT = 2_000_000_000
+RESTORE_SNAPSHOT_REF = "refs/rover/restore/snapshot"
+RESTORE_HEAD_REF = "refs/rover/restore/head"
+_LONG = 1800.0
+_TASK_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+
+
+class Hub:
+    """One project's hub. Safe to use from several threads and processes at once."""
+
+    def __init__(self, folder: Path, *, bundle_limit: int = BUNDLE_LIMIT) -> None:
+        self.folder = folder
+        self.base = folder / "base.git"
+        self.hub = folder / "hub.git"
+        self._bundle_limit = bundle_limit
+
+    @property
+    def base_objects(self) -> Path:
+        """The objects of the user's repository, to be mounted read-only into sandboxes."""
+        return self.base / "objects"
+
+    def ensure(self, user_repo: Path) -> None:
+        """Make the hub if it does not exist. Repeating it after a crash is harmless.
+
+        Raises:
+            EnvironmentFault: the clone failed ("hub_failed") or the data folder cannot be
+                written ("data_folder").
+        """
+        with self._locked():
+            for stale in self.folder.glob("tmp-*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            if not self.base.is_dir():
+                self._place(self.base, lambda new: self._clone(user_repo, new))
+            if not self.hub.is_dir():
+                self._place(self.hub, self._init)
+
+    def update(self, user_repo: Path, commit: str) -> None:
+        """See to it that the base holds `commit`, which is fetched only if it is missing.
+
+        Raises:
+            EnvironmentFault: it cannot be fetched ("hub_failed").
+        """
+        _check_commit(commit)
+        if self._has(commit):
+            return
+        with self._locked():
+            _checked(
+                run_git(
+                    ["fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
+                     "--", str(user_repo.resolve()), f"{commit}:refs/rover/base/{commit}"],
+                    self.base,
+                    timeout=_LONG,
+                ),
+                f"commit {commit} cannot be fetched from {user_repo}",
+            )  # fmt: skip
+
+    def import_bundle(
+        self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
+    ) -> None:
+        """Take over a snapshot from a bundle that a runner wrote. Done already: nothing.
+
+        The bundle may hold `refs/rover/snapshots/<n>` and `refs/heads/<branch>` and nothing
+        else, each with the id that the journal names. Its objects are checked strictly in a
+        quarantine; a refused bundle leaves nothing behind.
+
+        Raises:
+            EnvironmentFault: "bundle_refused", or "bundle_incomplete" where an earlier bundle
+                has to be imported first.
+        """
+        target = f"{self._task(task_id)}/snapshots/{snapshot.sequence}"
+        known = self._resolve(target)
+        if known == snapshot.commit:
+            return
+        if known is not None:
+            raise bad_bundle(bundle_path, f"snapshot {snapshot.sequence} is another one already")
+        expected = {
+            f"refs/rover/snapshots/{snapshot.sequence}": snapshot.commit,
+            f"refs/heads/{branch}": snapshot.head,
+        }
+        with open_bundle(bundle_path, self._bundle_limit) as (header, pack):
+            _check_references(bundle_path, header, expected)
+            missing = [c for c in header.prerequisites if not self._has(c, self.hub)]
+            if missing:
+                raise EnvironmentFault(
+                    f"the bundle {bundle_path.name} builds on {missing[0]}, which is not here",
+                    hint="an earlier bundle has to be imported first",
+                    code="bundle_incomplete",
+                )
+            self._take_objects(bundle_path, pack, snapshot)
+        self._record(task_id, snapshot)
+
+    def export_restore(
+        self, task_id: str, snapshot: Snapshot, base_commit: str, dest: Path
+    ) -> None:
+        """Write a bundle from which a new sandbox rebuilds the task's tree on top of
+        `base_commit`: RESTORE_SNAPSHOT_REF and RESTORE_HEAD_REF.
+
+        Raises:
+            EnvironmentFault: the hub does not hold the snapshot ("snapshot_missing"), or it
+                cannot be written.
+        """
+        if self._resolve(f"{self._task(task_id)}/snapshots/{snapshot.sequence}") != snapshot.commit:
+            raise EnvironmentFault(
+                f"the hub does not hold snapshot {snapshot.sequence}", code="snapshot_missing"
+            )
+        references = {RESTORE_SNAPSHOT_REF: snapshot.commit, RESTORE_HEAD_REF: snapshot.head}
+        header = render_header(BundleHeader([base_commit], references))
+        wanted = f"{snapshot.commit}\n{snapshot.head}\n^{base_commit}\n".encode()
+        try:
+            new = dest.with_name(f".{dest.name}.new")
+            with new.open("wb") as out:
+                out.write(header)
+                out.flush()
+                argv = ["pack-objects", "-q", "--stdout", "--revs", "--thin", "--delta-base-offset"]
+                packed = run_git(argv, self.hub, stdin=wanted, stdout=out.fileno(), timeout=_LONG)
+                _checked(packed, f"snapshot {snapshot.sequence} cannot be packed")
+                os.fsync(out.fileno())
+            new.replace(dest)
+        except OSError as error:
+            raise _no_room(dest.parent, error) from error
+
+    def publish(self, task_id: str, user_repo: Path, branch: str) -> PublishResult:
+        """Put the task's branch into the user's repository; see publish.publish for errors."""
+        head = self.head(task_id)
+        if head is None:
+            raise EnvironmentFault(
+                f"task {task_id} has no snapshot in the hub yet", code="snapshot_missing"
+            )
+        return publish(self.hub, f"{self._task(task_id)}/head", head, user_repo, branch)
+
+    def diff(
+        self,
+        base_commit: str,
+        snapshot_commit: str,
+        paths: Sequence[str] | None = None,
+        *,
+        patch_limit: int = PATCH_LIMIT,
+    ) -> Diff:
+        """See diff.diff_commits. A snapshot holds untracked files, so they count (N1)."""
+        _check_commit(base_commit)
+        _check_commit(snapshot_commit)
+        return diff_commits(self.hub, base_commit, snapshot_commit, paths, patch_limit=patch_limit)
+
+    def head(self, task_id: str) -> str | None:
+        """What the task's branch points at, by the last snapshot imported; None before one."""
+        return self._resolve(f"{self._task(task_id)}/head")
+
+    def drop_task(self, task_id: str) -> None:
+        """Forget a task's snapshots and branch. Repeating it is harmless."""
+        if not self.hub.is_dir():
+            return
+        listed = run_git(
+            ["for-each-ref", "--format=delete %(refname)", f"{self._task(task_id)}/"], self.hub
+        )
+        _checked(listed, "the hub cannot be read")
+        if listed.stdout:
+            dropped = run_git(["update-ref", "--stdin"], self.hub, stdin=listed.stdout)
+            _checked(dropped, f"the refs of task {task_id} cannot be removed")
+
+    # -- making ------------------------------------------------------------------------------
+
+    def _clone(self, user_repo: Path, new: Path) -> None:
+        argv = ["clone", "-q", "--bare", "--no-recurse-submodules", "--dissociate", "--template="]
+        result = run_git(
+            [*argv, "--", str(user_repo.resolve()), str(new)], self.folder, timeout=_LONG
+        )
+        _checked(result, f"{user_repo} cannot be cloned")
+        _checked(run_git(["remote", "remove", "origin"], new), "the clone cannot be finished")
+
+    def _init(self, new: Path) -> None:
+        argv = ["init", "-q", "--bare", "--template=", "--object-format=sha1", "--", str(new)]
+        _checked(run_git(argv, self.folder), "the hub cannot be made")
+        info = new / "objects" / "info"
+        info.mkdir(exist_ok=True)
+        # Relative to hub.git/objects, so that the data folder can be moved.
+        (info / "alternates").write_text("../../base.git/objects\n", "utf-8")
+
+    def _place(self, final: Path, make: Callable[[Path], None]) -> None:
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
+            try:
+                make(folder / "new")
+                (folder / "new").replace(final)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError as error:
+            raise _no_room(self.folder, error) from error
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _no_room(self.folder, error) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    # -- taking over -------------------------------------------------------------------------
+
+    def _take_objects(self, bundle: Path, pack: BinaryIO, snapshot: Snapshot) -> None:
+        objects = self.hub / "objects"
+        try:
+            incoming = Path(tempfile.mkdtemp(prefix="incoming-", dir=objects))
+        except OSError as error:
+            raise _no_room(objects, error) from error
+        quarantine = {
+            "GIT_OBJECT_DIRECTORY": str(incoming),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects),
+        }
+        limit = f"--max-input-size={self._bundle_limit}"
+        try:
+            (incoming / "pack").mkdir()
+            result = run_git(
+                ["index-pack", "--stdin", "--fix-thin", "--strict", limit],
+                self.hub,
+                extra_env=quarantine,
+                stdin=pack.fileno(),
+                timeout=_LONG,
+            )
+            if _disk_full(result):
+                raise _no_room(objects, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            if result.code != 0:
+                raise bad_bundle(bundle, result.reason)
+            self._check_snapshot(bundle, snapshot, quarantine)
+            (objects / "pack").mkdir(exist_ok=True)
+            # The index last: without it git does not look at a pack.
+            for part in sorted((incoming / "pack").iterdir(), key=lambda p: p.suffix == ".idx"):
+                part.replace(objects / "pack" / part.name)
+        except OSError as error:
+            raise _no_room(objects, error) from error
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+
+    def _check_snapshot(self, bundle: Path, snapshot: Snapshot, env: Mapping[str, str]) -> None:
+        if not self._has(snapshot.head, self.hub, env):
+            raise bad_bundle(bundle, f"the branch's commit {snapshot.head} is not in it")
+        tree = run_git(["rev-parse", f"{snapshot.commit}^{{tree}}"], self.hub, extra_env=env)
+        if not self._has(snapshot.commit, self.hub, env) or tree.text != snapshot.tree:
+            raise bad_bundle(bundle, f"the snapshot {snapshot.commit} is not what it should be")
+
+    def _record(self, task_id: str, snapshot: Snapshot) -> None:
+        prefix = self._task(task_id)
+        listed = run_git(["for-each-ref", "--format=%(refname)", f"{prefix}/snapshots/"], self.hub)
+        _checked(listed, "the hub cannot be read")
+        newest = max((int(ref.rsplit("/", 1)[1]) for ref in listed.text.split()), default=0)
+        lines = [f"create {prefix}/snapshots/{snapshot.sequence} {snapshot.commit}"]
+        if snapshot.sequence > newest:
+            lines.append(f"update {prefix}/head {snapshot.head}")
+        written = run_git(
+            ["update-ref", "--stdin"], self.hub, stdin=("\n".join(lines) + "\n").encode()
+        )
+        known = self._resolve(f"{prefix}/snapshots/{snapshot.sequence}")
+        if known != snapshot.commit:
+            _checked(written, f"snapshot {snapshot.sequence} cannot be recorded")
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def _has(
+        self, commit: str, repo: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> bool:
+        asked = run_git(["cat-file", "-t", commit], repo or self.base, extra_env=env)
+        return asked.code == 0 and asked.text == "commit"
+
+    def _resolve(self, ref: str) -> str | None:
+        found = run_git(["rev-parse", "--verify", "-q", ref], self.hub)
+        return found.text if found.code == 0 else None
+
+    def _task(self, task_id: str) -> str:
+        if not _TASK_ID.fullmatch(task_id):
+            raise UserFixable(f"{task_id[:80]!r} is no task id", code="malformed_id")
+        return f"refs/rover/{task_id}"
+
+
+def _check_references(bundle: Path, header: BundleHeader, expected: dict[str, str]) -> None:
+    # A branch that is where an earlier bundle left it is not in this one: git leaves it out.
+    for name, commit in header.references.items():
+        if name not in expected or not is_branch_name(name.split("/", 2)[2]):
+            raise bad_bundle(bundle, f"it holds the ref {name[:80]}, which it should not")
+        if commit != expected[name]:
+            raise bad_bundle(bundle, f"its {name} is not what the journal says")
+
+
+def _check_commit(commit: str) -> None:
+    if not _COMMIT.fullmatch(commit):
+        raise UserFixable(f"{commit[:80]!r} is no full commit id", code="malformed_commit")
+
+
+def _checked(result: GitResult, what: str) -> None:
+    if result.code == 0:
+        return
+    if _disk_full(result):
+        raise EnvironmentFault(f"{what}: the disk is full", hint="free space", code="disk_full")
+    raise EnvironmentFault(f"{what}: {result.reason}", code="hub_failed")
+
+
+def _disk_full(result: GitResult) -> bool:
+    return os.strerror(errno.ENOSPC) in result.stderr
+
+
+def _no_room(folder: Path, error: OSError) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"{folder} cannot be written: {error.strerror}",
+        hint="see that the data folder is writable and that its disk has space",
+        code="disk_full" if error.errno == errno.ENOSPC else "data_folder",
+    )

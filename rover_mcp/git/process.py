@@ -1,0 +1,191 @@
+"""The one place that starts git on the host: clean environment, no hooks, limits on everything."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from rover_mcp.errors import EnvironmentFault
+
+DEFAULT_TIMEOUT = 120.0
+DEFAULT_OUTPUT_LIMIT = 16 * 1024**2
+_STDERR_LIMIT = 64 * 1024
+
+# Each either runs a program, reaches the network, or changes a repository behind our back.
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.askPass=",
+    "core.pager=cat",
+    "core.attributesFile=/dev/null",
+    "core.excludesFile=/dev/null",
+    "core.alternateRefsCommand=true",
+    # Larger blobs are streamed and taken as binary: a limit on memory, not on content.
+    "core.bigFileThreshold=20m",
+    "credential.helper=",
+    "diff.external=",
+    "fetch.recurseSubmodules=false",
+    "fetch.fsckObjects=true",
+    "fetch.writeCommitGraph=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "protocol.allow=never",
+    "protocol.file.allow=always",
+    "receive.fsckObjects=true",
+    "submodule.recurse=false",
+    "transfer.fsckObjects=true",
+)
+
+
+@dataclass(frozen=True)
+class GitResult:
+    """A git command that ended. `truncated`: the output limit was reached and it was stopped."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+    truncated: bool = False
+
+    @property
+    def text(self) -> str:
+        """Standard output without the last line end; bytes that are no UTF-8 are escaped."""
+        return self.stdout.decode("utf-8", "backslashreplace").rstrip("\n")
+
+    @property
+    def reason(self) -> str:
+        """The last telling line of standard error, short and printable."""
+        lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
+        telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
+        line = (telling or lines or [f"git ended with status {self.code}"])[-1]
+        line = line.removeprefix("fatal: ").removeprefix("error: ")
+        return "".join(c if c.isprintable() else "?" for c in line)[:300]
+
+
+def run_git(
+    argv: Sequence[str],
+    cwd: Path,
+    *,
+    settings: Sequence[str] = (),
+    extra_env: Mapping[str, str] | None = None,
+    stdin: bytes | int | None = None,
+    stdout: int | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    output_limit: int = DEFAULT_OUTPUT_LIMIT,
+) -> GitResult:
+    """Run `git argv` in `cwd` to its end.
+
+    `settings` are further `key=value` for `-c`. `stdin` is bytes or a descriptor, `stdout` a
+    descriptor that takes the output instead of memory. `timeout` is in seconds, `output_limit`
+    in bytes; output beyond it stops git and sets `truncated`. A status other than 0 is a
+    result, not an error.
+
+    Raises:
+        EnvironmentFault: git is missing ("git_missing"), ran into the time-out ("git_timeout"),
+            or the folder cannot be entered ("git_failed").
+    """
+    options = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
+    command = ["git", "--no-pager", "--literal-pathspecs", *options, *argv]
+    with tempfile.TemporaryFile() as fed:
+        if isinstance(stdin, bytes):
+            fed.write(stdin)
+            fed.seek(0)
+        source = stdin if isinstance(stdin, int) else fed.fileno()
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env={**_environment(), **(extra_env or {})},
+                stdin=source,
+                stdout=subprocess.PIPE if stdout is None else stdout,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            if not cwd.is_dir():
+                raise EnvironmentFault(f"{cwd} is not a folder", code="git_failed") from error
+            raise EnvironmentFault(
+                "git is not installed", hint="install git 2.34 or later", code="git_missing"
+            ) from error
+        except OSError as error:
+            raise EnvironmentFault(
+                f"git cannot be started in {cwd}: {error.strerror}", code="git_failed"
+            ) from error
+        with process:
+            return _collect(process, argv[0], timeout, output_limit)
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "TMPDIR": tempfile.gettempdir(),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+    }
+
+
+def _collect(
+    process: subprocess.Popen[bytes], verb: str, timeout: float, output_limit: int
+) -> GitResult:
+    deadline = time.monotonic() + timeout
+    taken: dict[IO[bytes], bytearray] = {
+        pipe: bytearray() for pipe in (process.stdout, process.stderr) if pipe is not None
+    }
+    truncated = False
+    with selectors.DefaultSelector() as selector:
+        for pipe in taken:
+            selector.register(pipe, selectors.EVENT_READ)
+        while selector.get_map() and not truncated:
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                _kill(process)
+                raise _timed_out(verb, timeout)
+            for key, _ in ready:
+                pipe = next(p for p in taken if p is key.fileobj)
+                chunk = os.read(pipe.fileno(), 65536)
+                if not chunk:
+                    selector.unregister(pipe)
+                elif pipe is process.stdout:
+                    taken[pipe] += chunk
+                    truncated = len(taken[pipe]) > output_limit
+                elif len(taken[pipe]) < _STDERR_LIMIT:
+                    taken[pipe] += chunk
+    if truncated:
+        _kill(process)
+    try:
+        code = process.wait(max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        raise _timed_out(verb, timeout) from None
+    out = bytes(taken[process.stdout])[:output_limit] if process.stdout else b""
+    error = taken[process.stderr].decode("utf-8", "replace") if process.stderr else ""
+    return GitResult(code, out, error, truncated)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    # Its own session: helpers that git started go with it. Not yet reaped, so the id is its own.
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _timed_out(verb: str, timeout: float) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"git {verb} did not end within {timeout:g} s",
+        hint="see whether the disk is overloaded, then try again",
+        code="git_timeout",
+    )

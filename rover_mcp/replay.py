@@ -1,0 +1,254 @@
+"""What has to be known of a client's conversation to carry it over to another daemon.
+
+Pure bookkeeping over JSON-RPC frames, without I/O: which requests are unanswered, and what the
+client opened its session with. Standard library only. The opening is, of the era of 2025-11-25:
+`initialize`, `notifications/initialized`, `logging/setLevel`, `resources/subscribe`; of 2026-07-28:
+`subscriptions/listen` requests that are still open.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, cast
+
+    Message = dict[str, Any]
+else:
+
+    def cast(_type: object, value: object) -> object:
+        return value
+
+
+LOST_REQUEST = -32603
+TOO_LARGE = -32600
+MAX_TRACKED = 10_000
+_REPLAY = "rover-replay-"
+# How the daemon's SDK begins a response; anything else is parsed as a whole.
+_RESPONSE = re.compile(rb'\{"jsonrpc":"2\.0","id":(-?\d{1,18}|"[^"\\]{0,200}"),"(result|error)":')
+_REPEATED_AS_IT_IS = {
+    "initialize",
+    "logging/setLevel",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
+}
+
+
+def parse(frame: bytes) -> Message | None:
+    """The message in a frame, or None where it is none (the daemon then answers what it is)."""
+    try:
+        message = json.loads(frame)
+    except (ValueError, RecursionError):
+        return None
+    return cast("Message", message) if isinstance(message, dict) else None
+
+
+def encode(message: Message) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def error_answer(request_id: object, code: int, message: str, hint: str = "") -> bytes:
+    error: Message = {"code": code, "message": f"{message}. {hint}" if hint else message}
+    return encode({"jsonrpc": "2.0", "id": request_id, "error": error})
+
+
+def request_key(message: Message) -> str | None:
+    """A request's or response's id as a key (1 and "1" differ), or None for a notification."""
+    value = message.get("id")
+    return json.dumps(value) if isinstance(value, int | str) else None
+
+
+class Request:
+    """A request that the daemon has and has not answered."""
+
+    __slots__ = ("acknowledged", "frame", "id", "method", "uri")
+
+    def __init__(self, message: Message, frame: bytes) -> None:
+        self.id: object = message["id"]
+        self.method: str = message["method"]
+        self.uri = _uri(message)
+        self.frame = frame if self.method in _REPEATED_AS_IT_IS else b""
+        self.acknowledged = False
+
+
+class Conversation:
+    """One client's session. `first` is what the daemon must get before anything else, and
+    while `gated` is true nothing else may be sent."""
+
+    def __init__(self) -> None:
+        self.first: deque[bytes] = deque()
+        self._gate: str | None = None
+        self._unanswered: dict[str, Request] = {}
+        self._asked: dict[str, object] = {}
+        self._initialize: bytes | None = None
+        self._initialized: bytes | None = None
+        self._level: bytes | None = None
+        self._subscribed: dict[str, bytes] = {}
+        self._swallowed: set[str] = set()
+        self._replays = 0
+
+    @property
+    def gated(self) -> bool:
+        return self._gate is not None
+
+    def sent(self, frame: bytes) -> None:
+        """Take note of a frame of the client's that the daemon now has."""
+        message = parse(frame)
+        if message is None:
+            return
+        method, key = message.get("method"), request_key(message)
+        if not isinstance(method, str):
+            if key is not None:
+                self._asked.pop(key, None)
+        elif key is not None:
+            if len(self._unanswered) < MAX_TRACKED:
+                self._unanswered[key] = Request(message, frame)
+        elif method == "notifications/initialized":
+            self._initialized = frame
+        elif method == "notifications/cancelled":
+            cancelled = _params(message).get("requestId")
+            self._unanswered.pop(json.dumps(cancelled), None)
+
+    def received(self, frame: bytes) -> bytes | None:
+        """Take note of a frame of the daemon's; None if it is not for the client."""
+        if not self._unanswered and not self._swallowed:
+            return frame
+        if head := _RESPONSE.match(frame):
+            return self._answered(head[1].decode(), head[2] == b"result", frame)
+        message = parse(frame)
+        if message is None:
+            return frame
+        key = request_key(message)
+        if "method" not in message:
+            return frame if key is None else self._answered(key, "result" in message, frame)
+        if key is not None:
+            self._asked[key] = message["id"]
+        elif message["method"] == "notifications/subscriptions/acknowledged":
+            return self._acknowledged(message, frame)
+        return frame
+
+    def lost(self) -> list[bytes]:
+        """The daemon is gone. Returns what the client is told; the opening is kept."""
+        told = [
+            encode(
+                {
+                    "jsonrpc": "2.0",
+                    "method": "notifications/cancelled",
+                    "params": {"requestId": asked, "reason": "the daemon was restarted"},
+                }
+            )
+            for asked in self._asked.values()
+        ]
+        self._asked.clear()
+        for key, request in list(self._unanswered.items()):
+            if not request.frame:
+                del self._unanswered[key]
+                told.append(
+                    error_answer(
+                        request.id,
+                        LOST_REQUEST,
+                        "the Rover daemon was restarted before it answered",
+                        "No task is lost: repeat the call (create_task with the same "
+                        "request_key makes no second task)",
+                    )
+                )
+        self.first.clear()
+        self._swallowed.clear()
+        self._gate = None
+        return told
+
+    def reopen(self) -> None:
+        """A new daemon is there: fill `first`."""
+        for key, request in self._unanswered.items():
+            if request.method == "initialize":
+                self._gate = key
+                self.first.append(request.frame)
+                return
+        if self._initialize is None:
+            self._open_rest()
+        else:
+            self._gate = self._replay(self._initialize)
+
+    def abandon(self, message: str, hint: str) -> list[bytes]:
+        """No daemon can be had: answers for all that is unanswered."""
+        answers = [
+            error_answer(request.id, LOST_REQUEST, message, hint)
+            for request in self._unanswered.values()
+        ]
+        self._unanswered.clear()
+        return answers
+
+    def refused(self, frame: bytes, message: str, hint: str) -> bytes | None:
+        """No daemon can be had for this frame: the answer to it, if it is a request."""
+        content = parse(frame)
+        if content is None or not isinstance(content.get("method"), str):
+            return None
+        if request_key(content) is not None:
+            return error_answer(content["id"], LOST_REQUEST, message, hint)
+        self.sent(frame)  # what it opens or cancels counts for the next daemon
+        return None
+
+    def _answered(self, key: str, succeeded: bool, frame: bytes) -> bytes | None:
+        request = self._unanswered.pop(key, None)
+        if request is not None and succeeded:
+            self._remember(request)
+        if key == self._gate:
+            self._gate = None
+            self._open_rest()
+        if key in self._swallowed:
+            self._swallowed.discard(key)
+            return None
+        return frame
+
+    def _remember(self, request: Request) -> None:
+        if request.method == "initialize":
+            self._initialize = request.frame
+        elif request.method == "logging/setLevel":
+            self._level = request.frame
+        elif request.method == "resources/subscribe" and len(self._subscribed) < MAX_TRACKED:
+            self._subscribed[request.uri] = request.frame
+        elif request.method == "resources/unsubscribe":
+            self._subscribed.pop(request.uri, None)
+
+    def _acknowledged(self, message: Message, frame: bytes) -> bytes | None:
+        meta = _params(message).get("_meta")
+        listen = meta.get("io.modelcontextprotocol/subscriptionId") if meta else None
+        request = self._unanswered.get(json.dumps(listen))
+        if request is None or not request.acknowledged:
+            if request is not None:
+                request.acknowledged = True
+            return frame
+        return None
+
+    def _open_rest(self) -> None:
+        if self._initialize is not None and self._initialized is not None:
+            self.first.append(self._initialized)
+        for frame in filter(None, (self._level, *self._subscribed.values())):
+            self._replay(frame)
+        self.first.extend(
+            request.frame
+            for request in self._unanswered.values()
+            if request.frame and request.method != "initialize"
+        )
+
+    def _replay(self, frame: bytes) -> str:
+        """Send a request once more under an id of ours; its answer is not for the client."""
+        self._replays += 1
+        message = {**(parse(frame) or {}), "id": f"{_REPLAY}{self._replays}"}
+        key = json.dumps(message["id"])
+        self._swallowed.add(key)
+        self.first.append(encode(message))
+        return key
+
+
+def _params(message: Message) -> Message:
+    params = message.get("params")
+    return cast("Message", params) if isinstance(params, dict) else {}
+
+
+def _uri(message: Message) -> str:
+    return str(_params(message).get("uri"))

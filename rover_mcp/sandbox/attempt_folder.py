@@ -1,0 +1,177 @@
+"""One attempt's folder on the host: who lives, how it ended. Read here, written by supervise.py."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxState
+from rover_mcp.sandbox.supervise import start_time
+
+_LOG_TAIL_BYTES = 256 * 1024
+_RECORD_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class AttemptFolder:
+    """`path` is named after the sandbox."""
+
+    path: Path
+
+    def exists(self) -> bool:
+        return self.path.is_dir()
+
+    def launched(self) -> bool:
+        """Whether a runner was started here, now or ever."""
+        return (self.path / "state.json").exists() or self.alive()
+
+    def alive(self) -> bool:
+        """Whether supervisor or runner live: the kernel's lock says so, not a process id."""
+        handle = self._open_lock()
+        if handle is None:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    def wait(self) -> None:
+        """Block until neither lives."""
+        handle = self._open_lock()
+        if handle is None:
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        finally:
+            os.close(handle)
+
+    def exit(self) -> SandboxExit:
+        """How it ended; meaningful once nothing lives."""
+        code = self._read("exit.json").get("code")
+        if isinstance(code, int):
+            return SandboxExit(code)
+        return SandboxExit(None, detail="the runner was killed and nobody saw its exit status")
+
+    def stop(self, grace: float) -> None:
+        """SIGTERM to the runner, SIGKILL after `grace` seconds; back when it is recorded."""
+        if not self.alive():
+            return
+        state = self._read("state.json")
+        runner, supervisor = _open_process(state, "runner"), _open_process(state, "supervisor")
+        try:
+            if runner is not None:
+                if grace > 0:
+                    _signal(runner, signal.SIGTERM)
+                if not _ended(runner, grace):
+                    # What runs in bubblewrap goes with it: --die-with-parent.
+                    _signal(runner, signal.SIGKILL)
+                    _ended(runner, _RECORD_SECONDS)
+            if supervisor is not None and not _ended(supervisor, _RECORD_SECONDS):
+                _signal(supervisor, signal.SIGKILL)
+        finally:
+            for handle in (runner, supervisor):
+                if handle is not None:
+                    os.close(handle)
+
+    def info(self) -> SandboxInfo:
+        """Name, task and state."""
+        launch, state = self._read("launch.json"), self._read("state.json")
+        started = state.get("started_at")
+        return SandboxInfo(
+            name=self.path.name,
+            task_id=str(launch.get("task_id", "")),
+            attempt=int(launch.get("attempt", 0)),
+            state=SandboxState.RUNNING if self.alive() else SandboxState.EXITED,
+            started_at=datetime.fromtimestamp(started, UTC) if started else None,
+        )
+
+    def logs(self, tail: int) -> str:
+        """The last lines that the runner printed."""
+        try:
+            with (self.path / "runner.log").open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(max(0, size - _LOG_TAIL_BYTES))
+                lines = file.read().decode("utf-8", "replace").splitlines()
+        except FileNotFoundError:
+            return ""
+        return "\n".join(lines[-tail:]) if tail > 0 else ""
+
+    def launch(self) -> Mapping[str, Any]:
+        """What supervise.py was given."""
+        return self._read("launch.json")
+
+    def _open_lock(self) -> int | None:
+        try:
+            return os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            value: object = json.loads((self.path / name).read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder that an agent could write, whose sandbox is gone. Gone already: nothing.
+
+    Raises:
+        OSError: something of it cannot be removed.
+    """
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    # Folders without permissions would keep themselves.
+    pending = [path]
+    while pending:
+        folder = pending.pop()
+        folder.chmod(stat.S_IRWXU)
+        with os.scandir(folder) as entries:
+            pending += [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
+    shutil.rmtree(path)
+
+
+def _open_process(state: Mapping[str, Any], who: str) -> int | None:
+    """A handle on the process, or None if it has ended; never on another with its id."""
+    pid, started = state.get(who) or (0, "")
+    if not pid:
+        return None
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return None
+    try:
+        if start_time(pid) == started:
+            return handle
+    except OSError:
+        pass
+    os.close(handle)
+    return None
+
+
+def _signal(handle: int, number: int) -> None:
+    try:
+        signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return
+
+
+def _ended(handle: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

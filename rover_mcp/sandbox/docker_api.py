@@ -1,0 +1,87 @@
+"""The docker SDK, which ships no types, behind a few typed lines: connecting and its errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from rover_mcp.errors import EnvironmentFault
+
+CALL_TIMEOUT = 120
+CHECK_TIMEOUT = 5
+# Any: the SDK is untyped, and only docker.py, image.py and this module touch it.
+_sdk: Any = docker
+types: Any = _sdk.types
+APIError = docker.errors.APIError
+_SYSTEM_SOCKET = Path("/var/run/docker.sock")
+
+
+class NoSuchObject(Exception):
+    """The engine answered, and has no such container, image or volume."""
+
+
+def engine_address() -> str:
+    """Where the engine is: DOCKER_HOST, else the system's socket, else a rootless one's."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    rootless = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent"), "docker.sock")
+    chosen = rootless if rootless.exists() and not _SYSTEM_SOCKET.exists() else _SYSTEM_SOCKET
+    return f"unix://{chosen}"
+
+
+def connect(address: str, timeout: float = CALL_TIMEOUT) -> Any:
+    """A client. Nothing is sent yet, but an address can be refused: see `errors`."""
+    return _sdk.DockerClient(base_url=address, timeout=timeout, version="auto")
+
+
+@contextmanager
+def errors(what: str, address: str) -> Generator[None]:
+    """Map the SDK's errors, in one place.
+
+    Raises:
+        NoSuchObject: the engine says 404.
+        EnvironmentFault: "engine_unreachable" where it did not answer, "disk_full",
+            "not_running", else "engine_refused".
+    """
+    try:
+        yield
+    except docker.errors.NotFound as error:
+        raise NoSuchObject(str(error)) from error
+    except docker.errors.APIError as error:
+        raise _refused(what, error) from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise unreachable(address, error) from error
+
+
+def unreachable(address: str, error: BaseException) -> EnvironmentFault:
+    """The error for an engine that does not answer, with what to do."""
+    text = str(error)
+    if "Permission denied" in text or "PermissionError" in text:
+        why, hint = "permission denied", "add yourself to the group docker, then log in again"
+    elif "No such file" in text or "FileNotFoundError" in text:
+        why, hint = "there is no such socket", "install or start Docker, or set DOCKER_HOST"
+    else:
+        why, hint = "it does not answer", "see that Docker runs: docker info"
+    return EnvironmentFault(
+        f"the Docker engine at {address} cannot be reached: {why}",
+        hint=hint,
+        code="engine_unreachable",
+    )
+
+
+def _refused(what: str, error: Any) -> EnvironmentFault:
+    said = str(error.explanation or error)[:300]
+    if "no space left on device" in said:
+        return EnvironmentFault(
+            f"Docker's disk is full: {what}", hint="run: docker system prune", code="disk_full"
+        )
+    if error.status_code == 409 and "is not running" in said:
+        return EnvironmentFault(f"{what}: the sandbox does not run", code="not_running")
+    return EnvironmentFault(f"Docker refused: {what}: {said}", code="engine_refused")

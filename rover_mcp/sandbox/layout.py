@@ -1,0 +1,78 @@
+"""Where things are inside a sandbox (DESIGN.md 9), and how spec.json is written for it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser, WrapCommand
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox.protocol import SandboxSpec
+
+SPEC = Path("/rover/spec")
+RUN = Path("/rover/run")
+# The folder is mounted, not the socket: a daemon that starts anew makes a new socket in it.
+GATEWAY = Path("/rover/gateway")
+BASE_OBJECTS = Path("/rover/base/objects")
+WORKSPACE = Path("/workspace")
+HOME = Path("/home/agent")
+
+AGENT_UID = 10001
+AGENT_GID = 10001
+
+RUNNER_ARGV = ("-m", "agent_runner", "run", "--spec", "{spec}")
+
+
+def write_spec(
+    spec: SandboxSpec,
+    *,
+    paths: Paths,
+    gateway: Path,
+    isolation: SwitchUser | WrapCommand,
+    environment: dict[str, str],
+) -> RunSpec:
+    """Fill in what the engine knows and write spec.json into the spec folder, atomically.
+
+    Raises:
+        EnvironmentFault: the folder cannot be written.
+    """
+    run = spec.run.model_copy(
+        update={
+            "paths": paths,
+            "isolation": isolation,
+            "gateway": GatewaySpec(
+                socket=gateway, port=spec.run.gateway.port, token=spec.run.gateway.token
+            ),
+            "environment": {**environment, **spec.run.environment},
+        }
+    )
+    target = spec.folders.spec / "spec.json"
+    new = spec.folders.spec / ".spec.json.new"
+    try:
+        new.write_text(run.model_dump_json(indent=1), "utf-8")
+        new.replace(target)
+    except OSError as error:
+        raise disk_fault(target, error) from error
+    return run
+
+
+def runner_command(argv: tuple[str, ...], spec: Path) -> list[str]:
+    """The runner's argument list, with the spec folder as the runner sees it."""
+    return [part.replace("{spec}", str(spec)) for part in argv]
+
+
+def home_label(home: Path) -> str:
+    """What marks a sandbox as one of this data folder's."""
+    return hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
+
+
+def disk_fault(path: Path, error: OSError) -> EnvironmentFault:
+    """The error for a file of ours that cannot be written or read."""
+    full = error.errno == errno.ENOSPC
+    return EnvironmentFault(
+        f"{path}: {error.strerror}",
+        hint="free some disk space" if full else "see that the data folder is writable",
+        code="disk_full" if full else "data_folder",
+    )

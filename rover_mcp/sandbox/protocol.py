@@ -1,0 +1,164 @@
+"""The engine contract: what runs a sandbox, whatever runs it.
+
+All calls are synchronous and may block; callers run them in threads. `ensure` is idempotent by
+`SandboxSpec.name`, so that it may be repeated after any crash. tests/contracts/ holds the suite
+that every engine and the fake must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from agent_runner.spec import RunSpec
+
+
+class SandboxState(StrEnum):
+    RUNNING = "running"
+    EXITED = "exited"
+    GONE = "gone"
+
+
+@dataclass(frozen=True)
+class ResourceLimits:
+    """Upper bounds of one sandbox: bytes, cores, processes."""
+
+    memory_bytes: int = 4 * 1024**3
+    cpus: float = 2.0
+    pids: int = 1024
+    tmp_bytes: int = 1024**3
+    file_bytes: int = 4 * 1024**3
+
+
+@dataclass(frozen=True)
+class SandboxFolders:
+    """Folders on the daemon's host, all private to the task. `spec` already holds workflow.yaml
+    (and script.yaml, restore.bundle where used); the engine writes spec.json into it."""
+
+    spec: Path
+    run: Path
+    work: Path
+    home: Path
+    base_objects: Path
+    gateway_socket: Path
+
+
+@dataclass(frozen=True)
+class SandboxSpec:
+    """One attempt to be run. `name` is deterministic: rover-<task id, 12 digits>-<attempt>.
+
+    `run` carries everything of spec.json but paths, isolation and the gateway's socket, which
+    are the engine's to know: `Engine.ensure` fills them in. `agent_binary` is the agent's
+    program on the host, for engines that use it from there.
+    """
+
+    name: str
+    task_id: str
+    project_id: str
+    attempt: int
+    run: RunSpec
+    folders: SandboxFolders
+    agent: str
+    agent_binary: Path | None = None
+    image: str | None = None
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
+
+
+@dataclass(frozen=True)
+class SandboxExit:
+    """How a sandbox ended. `code` is None where it vanished and nobody saw its exit status."""
+
+    code: int | None
+    out_of_memory: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class SandboxInfo:
+    name: str
+    task_id: str
+    attempt: int
+    state: SandboxState
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """Whether an engine can be used now; if not, why and what to do."""
+
+    name: str
+    available: bool
+    version: str = ""
+    reason: str = ""
+    hint: str = ""
+    limits_not_applied: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Engine(Protocol):
+    """What runs sandboxes.
+
+    Raises, from every method but `check`:
+        EnvironmentFault: the engine cannot be reached or refused (code "engine_unreachable",
+            "image_unavailable", "agent_missing", "disk_full", ...). It never means that a
+            sandbox is gone: that is a `SandboxState.GONE` or a `SandboxExit`.
+    """
+
+    name: str
+    shares_disk: bool
+
+    def check(self) -> EngineStatus:
+        """Say whether it works now. Quick, and never raises."""
+        ...
+
+    def check_agent(self, agent: str, binary: Path | None, image: str | None) -> None:
+        """Raise EnvironmentFault "agent_missing" where `agent` could not be started."""
+        ...
+
+    def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
+        """Make ready what `ensure` needs and may take long (an image). Idempotent."""
+        ...
+
+    def ensure(self, spec: SandboxSpec) -> None:
+        """Start the sandbox; do nothing if one of that name runs or has ended already."""
+        ...
+
+    def follow(self, name: str) -> SandboxExit:
+        """Block until the sandbox has ended. One that is gone has ended, with code None."""
+        ...
+
+    def stop(self, name: str, grace: float) -> None:
+        """SIGTERM to the runner; after `grace` seconds SIGKILL to all. Gone already: nothing."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove what is left of one attempt, never the task's work tree or HOME."""
+        ...
+
+    def remove_task(self, task_id: str) -> None:
+        """Remove the task's work tree and HOME, wherever the engine keeps them."""
+        ...
+
+    def logs(self, name: str, tail: int) -> str:
+        """The last `tail` lines that the runner itself printed. Untrusted text."""
+        ...
+
+    def list(self) -> Sequence[SandboxInfo]:
+        """Every sandbox of this data folder, in any state."""
+        ...
+
+    def exec(
+        self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
+    ) -> ExecResult:
+        """Run a command inside, with the agent's rights."""
+        ...

@@ -1,0 +1,140 @@
+"""Starts one runner on the host and outlives the daemon that asked for it. Standard library only.
+
+    python3 -I -S supervise.py FOLDER
+
+FOLDER/launch.json holds argv, env and limits. The calling process returns as soon as the runner
+has been started or could not be; a detached child stays and waits for it.
+
+    lock        held, by the kernel, for as long as supervisor or runner live: the proof of life
+    state.json  process ids with their start times; written before and after the start
+    exit.json   how the runner ended; missing where nobody saw it
+    runner.log  what the runner printed
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+LOCK_TRIES = 100
+LOCK_PAUSE = 0.02
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def start_time(pid: int) -> str:
+    """A process's start time in clock ticks since boot (proc(5), stat field 22): with it a
+    process id that was used again is told from the one that was meant.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    return text.rpartition(")")[2].split()[19]
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace a small file atomically, and have it on disk before returning."""
+    new = path.with_name(f".{path.name}.new")
+    with new.open("w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def take_lock(folder: Path) -> int | None:
+    """The lock's descriptor, or None where another supervisor holds it."""
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Whoever asks whether the sandbox lives holds the lock for microseconds.
+            if (folder / "state.json").exists():
+                break
+            time.sleep(LOCK_PAUSE)
+        else:
+            return handle
+    os.close(handle)
+    return None
+
+
+def _prepare_runner(limits: dict[str, int]) -> None:
+    # The supervisor killed: the runner is told to checkpoint and end, so that it is not orphaned.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    for name, most in limits.items():
+        number = getattr(resource, name)
+        hard = resource.getrlimit(number)[1]
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(number, (value, value))
+
+
+def _start(folder: Path, lock: int) -> subprocess.Popen[bytes]:
+    launch = json.loads((folder / "launch.json").read_text("utf-8"))
+    state = {"supervisor": [os.getpid(), start_time(os.getpid())], "started_at": time.time()}
+    write_json(folder / "state.json", state)
+    with (folder / "runner.log").open("ab", buffering=0) as log:
+        runner = subprocess.Popen(
+            launch["argv"],
+            env=launch["env"],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(lock,),
+            # One thread, no locks held: what makes preexec_fn unsafe is not here.
+            preexec_fn=lambda: _prepare_runner(launch["limits"]),  # noqa: PLW1509
+        )
+    write_json(folder / "state.json", {**state, "runner": [runner.pid, start_time(runner.pid)]})
+    return runner
+
+
+def _supervise(folder: Path, report: int) -> None:
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    lock = take_lock(folder)
+    if lock is None or (folder / "exit.json").exists():
+        os.write(report, b"ok")
+        return
+    try:
+        runner = _start(folder, lock)
+    except (OSError, ValueError, KeyError) as error:
+        (folder / "state.json").unlink(missing_ok=True)
+        os.write(report, f"the runner cannot be started: {error}".encode())
+        return
+    os.write(report, b"ok")
+    os.close(report)
+    code = runner.wait()
+    write_json(folder / "exit.json", {"code": code if code >= 0 else 128 - code})
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line of this module's description."""
+    folder = Path(arguments[0])
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.close(reading)
+        _supervise(folder, writing)
+        return 0
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read()
+    if said == b"ok":
+        return 0
+    sys.stderr.write(said.decode() or "the supervisor ended unexpectedly")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,102 @@
+"""What each tool takes. Unknown keys are refused; descriptions are read by models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rover_mcp.tasks.models import TaskStatus
+
+
+class Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+TaskName = Annotated[
+    str, Field(max_length=64, description="the task's id, or its number in the project")
+]
+RepoPath = Annotated[
+    str | None,
+    Field(max_length=4096, description="the repository; default: the client's working folder"),
+]
+
+
+class NoArguments(Arguments):
+    pass
+
+
+class CreateTaskArguments(Arguments):
+    description: str = Field(
+        max_length=50_000,
+        description="what to do, as you would brief a colleague; first line = title",
+    )
+    repo_path: RepoPath = None
+    workflow: str | None = Field(
+        None, max_length=100, description="default swe; see list_workflows"
+    )
+    agent: str | None = Field(None, max_length=100, description="claude (default) or scripted")
+    model: str | None = Field(
+        None, max_length=100, description="the agent's model; default its own"
+    )
+    base_branch: str | None = Field(
+        None, max_length=250, description="branch, tag or commit to start from; default HEAD"
+    )
+    inputs: dict[str, str] = Field(
+        default_factory=dict[str, str], description="the workflow's inputs by name"
+    )
+    engine: Literal["auto", "docker", "bubblewrap"] | None = Field(
+        None, description="what runs the sandbox; default the first that works"
+    )
+    auto_resume: bool = Field(True, description="go on by itself after a pause that time ends")
+    request_key: str | None = Field(
+        None, max_length=200, description="the same key again returns the same task"
+    )
+    script: str | None = Field(
+        None, max_length=200_000, description="YAML for the agent scripted (docs/workflows.md)"
+    )
+
+
+class ListTasksArguments(Arguments):
+    status: list[TaskStatus] = Field(default_factory=list[TaskStatus], max_length=9)
+    repo_path: str | None = Field(None, max_length=4096, description="only this repository's tasks")
+    cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
+    limit: int = Field(20, ge=1, le=100)
+
+
+class TaskArguments(Arguments):
+    task: TaskName
+    repo_path: RepoPath = None
+
+
+class InspectArguments(TaskArguments):
+    detail: Literal["concise", "full"] = Field(
+        "concise", description="full adds outputs, changes and events"
+    )
+
+
+class WaitArguments(TaskArguments):
+    timeout_s: float = Field(45, ge=0, le=45, description="seconds; call again to wait on")
+    after_seq: int | None = Field(
+        None, ge=0, description="return at once if anything notable happened after this event"
+    )
+
+
+class LogsArguments(TaskArguments):
+    step: str | None = Field(None, max_length=200, description="default: the step that wrote last")
+    tail: int = Field(100, ge=1, le=2000, description="lines from the end")
+
+
+class DiffArguments(TaskArguments):
+    paths: list[str] = Field(default_factory=list[str], max_length=100, description="only these")
+    stat_only: bool = Field(False, description="totals and files without the patch")
+
+
+class ResumeArguments(TaskArguments):
+    when: Literal["now", "at_reset"] = Field(
+        "now", description="at_reset leaves it to go on by itself at retry_at"
+    )
+
+
+class WorkflowsArguments(Arguments):
+    repo_path: RepoPath = None

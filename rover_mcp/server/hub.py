@@ -1,0 +1,154 @@
+"""From the outbox to the clients: one tailer reads new events and tells every session.
+
+Delivery is fire-and-forget and bounded; the truth stays in the store, and `attention` and
+`wait_for_task` carry what a push lost. DESIGN.md section 10.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import anyio
+import anyio.to_thread
+from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
+
+from rover_mcp.server.session import ClientSession, task_uri
+from rover_mcp.store.rows import EventRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.views import event_view
+
+log = logging.getLogger("rover.hub")
+
+PUSH_TIMEOUT_SECONDS = 2.0
+_LEVEL_OF = {
+    "task.paused": "warning",
+    "task.failed": "error",
+    "task.resume_failed": "error",
+    "task.warning": "warning",
+    "task.preparing": "debug",
+    "task.sandbox": "debug",
+}
+
+
+class EventHub:
+    """Sessions register here; `poke` (from any thread, through `wake`) tells it of new rows."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.bus = InMemorySubscriptionBus()
+        self.sessions: set[ClientSession] = set()
+        self._waiters: dict[str, set[anyio.Event]] = {}
+        self._wake = anyio.Event()
+        self._seq = 0
+
+    def poke(self) -> None:
+        """There may be new events. Call it on the loop's thread."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tail the outbox for ever."""
+        self._seq = await anyio.to_thread.run_sync(self._store.events.last_seq)
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            await self._drain()
+
+    async def _drain(self) -> None:
+        while True:
+            events = await anyio.to_thread.run_sync(self._store.events.after, self._seq)
+            for event in events:
+                self._seq = event.seq
+                await self._deliver(event)
+            if len(events) < 500:
+                return
+
+    async def _deliver(self, event: EventRow) -> None:
+        for waiter in self._waiters.get(event.task_id, ()):
+            waiter.set()
+        uri = task_uri(event.task_id)
+        await self.bus.publish(ResourceUpdated(uri=uri))
+        legacy = [s for s in self.sessions if s.legacy]
+        if not legacy:
+            return
+        task = await anyio.to_thread.run_sync(self._store.task, event.task_id)
+        if task is None:
+            return
+        level = _LEVEL_OF.get(event.kind, "info")
+        message = {
+            "level": level,
+            "logger": "rover",
+            "data": event_view(event, task).model_dump(mode="json", exclude_none=True),
+        }
+        for session in legacy:
+            with anyio.move_on_after(PUSH_TIMEOUT_SECONDS):
+                if uri in session.subscribed:
+                    await session.push("notifications/resources/updated", {"uri": uri})
+                concerned = event.task_id in session.watched or uri in session.subscribed
+                if concerned and session.wants_level(level):
+                    await session.push("notifications/message", message)
+
+    @contextmanager
+    def watching(self, task_id: str) -> Generator[Callable[[], anyio.Event]]:
+        """Yields a function that gives an event which is set at the task's next news."""
+        held: set[anyio.Event] = set()
+        waiters = self._waiters.setdefault(task_id, set())
+
+        def arm() -> anyio.Event:
+            for old in held:
+                waiters.discard(old)
+            held.clear()
+            waiter = anyio.Event()
+            held.add(waiter)
+            waiters.add(waiter)
+            return waiter
+
+        try:
+            yield arm
+        finally:
+            for old in held:
+                waiters.discard(old)
+            if not waiters:
+                self._waiters.pop(task_id, None)
+
+    async def attention(self, session: ClientSession, limit: int) -> tuple[list[EventRow], int]:
+        """What this session has not been told, the newest `limit` of it, and how many more.
+
+        Moves the session's cursor on and acknowledges what is returned.
+        """
+        return await anyio.to_thread.run_sync(self._attention, session, limit)
+
+    def _attention(self, session: ClientSession, limit: int) -> tuple[list[EventRow], int]:
+        log_ = self._store.events
+        if session.cursor is None:
+            last = log_.last_seq()
+            events = log_.unseen()
+        else:
+            events = log_.notable_after(session.cursor)
+            last = max((e.seq for e in events), default=session.cursor)
+        newest = {e.task_id: e for e in events}
+        mine: list[EventRow] = []
+        for event in newest.values():
+            task = self._store.task(event.task_id)
+            if task is not None and session.concerned_by(event, task.project_id):
+                mine.append(event)
+        mine.sort(key=lambda e: e.seq)
+        shown, more = mine[-limit:], max(0, len(mine) - limit)
+        session.cursor = last
+        log_.acknowledge(shown)
+        return shown, more
+
+
+STOPPED = frozenset(
+    {
+        TaskStatus.PAUSED,
+        TaskStatus.COMPLETED,
+        TaskStatus.FAILED,
+        TaskStatus.CANCELLED,
+        TaskStatus.MERGED,
+        TaskStatus.PUSHED,
+    }
+)
+"""Statuses at which wait_for_task returns."""

@@ -1,0 +1,183 @@
+"""What each tool returns, and its schema. One TaskView for all that return a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from rover_mcp.tasks.models import ChangesView, EventView, TaskView
+
+
+class Result(BaseModel):
+    """`attention` is what happened to your tasks that you have not been told yet."""
+
+    attention: list[EventView] = []
+    attention_more: int | None = None
+
+
+class TaskResult(Result):
+    task: TaskView
+
+
+class TaskListResult(Result):
+    tasks: list[TaskView]
+    next_cursor: str | None = None
+
+
+class InspectResult(TaskResult):
+    events: list[EventView] | None = None
+
+
+class WaitResult(TaskResult):
+    returned: Literal["paused", "ended", "news", "timeout"]
+
+
+class ResumeTaskResult(TaskResult):
+    result: Literal["resumed", "scheduled", "already_resuming", "not_resumable"]
+    has_checkpoint: bool
+
+
+class LogsResult(Result):
+    task_id: str
+    step: str | None = None
+    text: str
+    truncated: bool
+    untrusted: bool = True
+
+
+class DiffToolResult(Result):
+    task_id: str
+    changes: ChangesView
+    patch: str | None = None
+    truncated: bool
+    untrusted: bool = True
+
+
+class InputView(BaseModel):
+    name: str
+    description: str | None = None
+    required: bool
+    default: str | None = None
+
+
+class WorkflowView(BaseModel):
+    name: str
+    source: str
+    description: str | None = None
+    inputs: list[InputView] = []
+    steps: list[str] = []
+    error: str | None = None
+
+
+class WorkflowsResult(Result):
+    workflows: list[WorkflowView]
+
+
+class EngineView(BaseModel):
+    name: str
+    available: bool
+    version: str | None = None
+    reason: str | None = None
+    hint: str | None = None
+    limits_not_applied: list[str] = []
+
+
+class AgentView(BaseModel):
+    name: str
+    installed: bool
+    signed_in: bool
+    path: str | None = None
+    hint: str | None = None
+
+
+class QueueView(BaseModel):
+    running: int
+    queued: int
+    paused: int
+    limit: int
+
+
+class DiskView(BaseModel):
+    free_bytes: int
+
+
+class StatusResult(Result):
+    version: str
+    notice: str | None = None
+    home: str
+    engines: list[EngineView]
+    agents: list[AgentView]
+    credentials: dict[str, bool]
+    queue: QueueView
+    holds: list[str] = []
+    disk: DiskView
+
+
+def output_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A result's schema, small: types and enums down to a task's own fields, no prose.
+
+    The whole list of tools has to stay under 6,000 tokens, and every result has to be valid
+    against it: an error result carries `error` instead.
+    """
+    full = model.model_json_schema(mode="serialization")
+    definitions: Mapping[str, Any] = full.get("$defs", {})
+    properties = {
+        name: _compact(value, definitions, depth=2 if name == "task" else 0)
+        for name, value in full["properties"].items()
+    }
+    required = [n for n in full.get("required", []) if n in properties]
+    return {
+        "type": "object",
+        "properties": {**properties, "error": {"type": "object"}},
+        "anyOf": [{"required": required}, {"required": ["error"]}],
+    }
+
+
+def _compact(node: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    if "$ref" in node:
+        node = definitions[node["$ref"].rsplit("/", 1)[1]]
+    if "anyOf" in node:
+        # Nulls are left out of results, so the other form is the only one.
+        return _compact(
+            next(n for n in node["anyOf"] if n.get("type") != "null"), definitions, depth
+        )
+    small = {k: node[k] for k in ("type", "enum", "const") if k in node}
+    if depth > 0 and "properties" in node:
+        small["properties"] = {
+            k: _compact(v, definitions, depth - 2) for k, v in node["properties"].items()
+        }
+        small["required"] = node.get("required", [])
+    return small
+
+
+def input_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """An argument model's schema without titles and null branches."""
+    full = model.model_json_schema()
+    definitions: Mapping[str, Any] = full.pop("$defs", {})
+    schema: dict[str, Any] = _slim(full, definitions)
+    schema.setdefault("properties", {})
+    return schema
+
+
+def _slim(node: Any, definitions: Mapping[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_slim(item, definitions) for item in node]  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(node, dict):
+        return node
+    current: dict[str, Any] = node  # pyright: ignore[reportUnknownVariableType]
+    if "$ref" in current:
+        current = definitions[current["$ref"].rsplit("/", 1)[1]]
+        current = {k: v for k, v in current.items() if k != "description"}
+    if "anyOf" in current:
+        other = next(n for n in current["anyOf"] if n.get("type") != "null")
+        rest = {k: v for k, v in current.items() if k not in ("anyOf", "default")}
+        current = {**_slim(other, definitions), **rest}
+    return {
+        k: _slim(v, definitions)
+        if k != "properties"
+        else {n: _slim(p, definitions) for n, p in v.items()}
+        for k, v in current.items()
+        if not (k == "title" and isinstance(v, str)) and not (k == "default" and v is None)
+    }

@@ -1,0 +1,98 @@
+"""Every limit and default, by name. A data folder's `config.yaml` may set any of them.
+
+home/config.yaml
+    engine: auto
+    concurrency: 2
+    retry: {max_auto_retries: 5}
+    credentials: {anthropic: {command: "pass show anthropic"}}
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rover_mcp.errors import EnvironmentFault
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RetrySettings(_Model):
+    """Automatic resumption (ACCEPTANCE K2, K3). Times in seconds."""
+
+    max_auto_retries: int = Field(default=5, ge=0)
+    transient_first: float = 60
+    transient_most: float = 3600
+    credits_first: float = 900
+    credits_most: float = 6 * 3600
+    interrupted_first: float = Field(default=2, description="after a killed runner or container")
+    jitter: float = Field(default=0.1, ge=0, le=1, description="share of the delay that is random")
+
+
+class CredentialSource(_Model):
+    """Where a provider's key comes from when no client supplies it. Exactly one of them."""
+
+    env: str | None = None
+    file: str | None = None
+    command: str | None = None
+
+
+class Settings(_Model):
+    """One data folder's settings."""
+
+    home: Path
+    engine: Literal["auto", "docker", "bubblewrap"] = "auto"
+    base_image: str = "debian:bookworm-slim"
+    concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2)), ge=1)
+    auto_resume: bool = True
+    retry: RetrySettings = RetrySettings()
+    credentials: dict[str, CredentialSource] = Field(default_factory=dict[str, CredentialSource])
+    sandbox_memory_bytes: int = 4 * 1024**3
+    sandbox_cpus: float = 2.0
+    sandbox_pids: int = 1024
+    startup_timeout: float = Field(
+        default=300, description="from enqueue to a running sandbox (A4)"
+    )
+    stop_grace: float = Field(default=20, description="from SIGTERM to SIGKILL of a sandbox")
+    sweep_interval: float = Field(default=30, description="the slow reconciliation (L7)")
+    queue_poll: float = Field(default=0.1, description="while clients are connected or tasks run")
+    queue_poll_idle: float = Field(default=1.0, description="while tasks only wait")
+    idle_exit: float = Field(
+        default=5, description="the daemon ends after this long with nothing to do"
+    )
+    min_free_bytes: int = Field(200 * 1024**2, description="below it no task is created")
+    attention_limit: int = 10
+    max_frame_bytes: int = 16 * 1024**2
+
+
+def load_settings(home: Path) -> Settings:
+    """Settings of the data folder `home`; defaults where config.yaml does not exist.
+
+    Raises:
+        EnvironmentFault: config.yaml cannot be read or holds something unknown.
+    """
+    path = home / "config.yaml"
+    try:
+        raw: object = yaml.safe_load(path.read_text("utf-8")) or {}
+    except FileNotFoundError:
+        raw = {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise EnvironmentFault(
+            f"{path} cannot be read: {error}", hint="correct the file"
+        ) from error
+    if not isinstance(raw, dict):
+        raise EnvironmentFault(f"{path} must hold a mapping", hint="correct the file")
+    try:
+        return Settings.model_validate({**raw, "home": home})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise EnvironmentFault(
+            f"{path}: {where}: {first['msg']}", hint="correct or remove this setting"
+        ) from error

@@ -1,0 +1,89 @@
+"""Reading the outbox: what happened, and what a session has been told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from rover_mcp.store import schema
+from rover_mcp.store.migrations import READ_ONLY
+from rover_mcp.store.rows import EventRow, event_row
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import ENDED
+
+T = schema.tasks
+E = schema.events
+
+
+class EventLog:
+    """The growing sequence of events, and how far each task's news has been told."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(**{READ_ONLY: True})
+
+    def after(self, seq: int, *, task_id: str | None = None, limit: int = 500) -> list[EventRow]:
+        query = sa.select(E).where(E.c.seq > seq).order_by(E.c.seq).limit(limit)
+        if task_id is not None:
+            query = query.where(E.c.task_id == task_id)
+        with self._reader.connect() as connection:
+            return [event_row(row) for row in connection.execute(query)]
+
+    def last(self, task_id: str, limit: int = 20) -> list[EventRow]:
+        """The newest events of a task, oldest first."""
+        query = sa.select(E).where(E.c.task_id == task_id).order_by(E.c.seq.desc()).limit(limit)
+        with self._reader.connect() as connection:
+            return [event_row(row) for row in connection.execute(query)][::-1]
+
+    def last_seq(self) -> int:
+        with self._reader.connect() as connection:
+            return connection.execute(sa.select(sa.func.max(E.c.seq))).scalar() or 0
+
+    def notable_after(self, seq: int, limit: int = 1000) -> list[EventRow]:
+        query = sa.select(E).where(E.c.seq > seq, E.c.notable).order_by(E.c.seq).limit(limit)
+        with self._reader.connect() as connection:
+            return [event_row(row) for row in connection.execute(query)]
+
+    def unseen(self, limit: int = 100) -> list[EventRow]:
+        """The last notable event of each paused or ended task that no session has been told."""
+        ack = schema.acknowledgements
+        inner = E.alias()
+        waiting = [s for s in TaskStatus if s in (TaskStatus.PAUSED, *ENDED)]
+        last = (
+            sa.select(sa.func.max(inner.c.seq))
+            .where(inner.c.task_id == T.c.id, inner.c.notable)
+            .correlate(T)
+            .scalar_subquery()
+        )
+        query = (
+            sa.select(E)
+            .join(T, T.c.id == E.c.task_id)
+            .outerjoin(ack, ack.c.task_id == E.c.task_id)
+            .where(T.c.status.in_([str(s) for s in waiting]), E.c.seq == last)
+            .where(E.c.seq > sa.func.coalesce(ack.c.seq, 0))
+            .order_by(E.c.seq.desc())
+            .limit(limit)
+        )
+        with self._reader.connect() as connection:
+            return [event_row(row) for row in connection.execute(query)][::-1]
+
+    def acknowledge(self, seen: Sequence[EventRow]) -> None:
+        """Remember that a session was told of these events."""
+        if not seen:
+            return
+        ack = schema.acknowledgements
+        newest = {event.task_id: event.seq for event in sorted(seen, key=lambda e: e.seq)}
+        with self._engine.begin() as connection:
+            known = dict(
+                connection.execute(
+                    sa.select(ack.c.task_id, ack.c.seq).where(ack.c.task_id.in_(newest))
+                )
+                .tuples()
+                .all()
+            )
+            for task_id, seq in newest.items():
+                if task_id not in known:
+                    connection.execute(ack.insert().values(task_id=task_id, seq=seq))
+                elif known[task_id] < seq:
+                    connection.execute(ack.update().where(ack.c.task_id == task_id).values(seq=seq))

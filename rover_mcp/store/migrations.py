@@ -1,0 +1,93 @@
+"""Opening a data folder's database: create, migrate, or refuse what is newer than this program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DatabaseError
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.store import schema
+
+READ_ONLY: Final = "rover_read_only"
+"""Execution option of connections that only read: they do not queue for the write lock."""
+
+# version -> what brings the version before it there. Version 1 is the first.
+MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {}
+
+
+def open_database(url: str) -> sa.Engine:
+    """An engine on the migrated database at `url`.
+
+    SQLite runs in WAL mode with full synchronisation: readers never wait for the writer, and
+    a committed transaction survives a power cut.
+
+    Raises:
+        EnvironmentFault: "newer_data" where a newer version wrote it, "data_folder" where it
+            cannot be opened or written.
+    """
+    engine = sa.create_engine(url)
+    if url.startswith("sqlite"):
+        _configure_sqlite(engine)
+    try:
+        with engine.begin() as connection:
+            schema.metadata.create_all(connection, tables=[schema.meta])
+            _migrate(connection)
+    except DatabaseError as error:
+        engine.dispose()
+        raise EnvironmentFault(
+            f"the database cannot be used: {error.orig}",
+            hint="check that the data folder is writable and its disk not full",
+            code="data_folder",
+        ) from error
+    return engine
+
+
+def _configure_sqlite(engine: sa.Engine) -> None:
+    def on_connect(connection: Any, _record: Any) -> None:
+        # The driver's own transaction handling would begin too late for a read-then-write.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout=30000")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    def on_begin(connection: sa.Connection) -> None:
+        reads = connection.get_execution_options().get(READ_ONLY)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+
+
+def _migrate(connection: sa.Connection) -> None:
+    found = connection.execute(
+        sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema_version")
+    ).scalar()
+    if found is None:
+        schema.metadata.create_all(connection)
+        connection.execute(
+            schema.meta.insert().values(key="schema_version", value=str(schema.SCHEMA_VERSION))
+        )
+        return
+    version = int(found)
+    if version > schema.SCHEMA_VERSION:
+        raise EnvironmentFault(
+            f"this data folder was written by a newer version (schema {version}; this program "
+            f"knows {schema.SCHEMA_VERSION})",
+            hint="update rover-mcp, or use another data folder: ROVER_HOME=/path",
+            code="newer_data",
+        )
+    for step in range(version + 1, schema.SCHEMA_VERSION + 1):
+        MIGRATIONS[step](connection)
+    if version < schema.SCHEMA_VERSION:
+        connection.execute(
+            schema.meta.update()
+            .where(schema.meta.c.key == "schema_version")
+            .values(value=str(schema.SCHEMA_VERSION))
+        )

@@ -1,0 +1,124 @@
+"""Rows as frozen values. Times are seconds since the epoch, as the store keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent_runner.models import Pause, RunState
+from rover_mcp.errors import RoverError
+from rover_mcp.tasks.models import TaskStatus
+
+
+class DamagedRecord(RoverError):
+    """A stored record holds something that this program does not know (ACCEPTANCE A1)."""
+
+    code = "damaged_record"
+
+
+@dataclass(frozen=True)
+class ProjectRow:
+    id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """What a task is made of; the store adds its number, branch and times."""
+
+    id: str
+    project_id: str
+    project_path: str
+    title: str
+    description: str
+    base_branch: str | None
+    base_commit: str
+    workflow: str
+    agent: str
+    agent_binary: str | None
+    model: str | None
+    engine: str
+    inputs: dict[str, str]
+    auto_resume: bool
+    request_key: str | None
+    client_id: str | None
+    gateway_token: str
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class TaskRow(NewTask):
+    number: int
+    branch: str
+    status: TaskStatus
+    iteration: int
+    attempt: int
+    auto_retries: int
+    created_at: float
+    updated_at: float
+    started_at: float | None
+    paused_at: float | None
+    ended_at: float | None
+    pause: Pause | None
+    retry_at: float | None
+    error: str | None
+    run_state: RunState | None
+
+
+@dataclass(frozen=True)
+class AttemptRow:
+    """One sandbox for one iteration. `before` is what the task was, for a start that fails."""
+
+    task_id: str
+    attempt: int
+    iteration: int
+    workflow_id: str
+    state: str
+    sandbox: str
+    client_id: str | None
+    before: dict[str, Any] | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    exit_code: int | None
+    detail: str | None
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """One line of the outbox. `notable` events are what `attention` shows."""
+
+    seq: int
+    at: float
+    task_id: str
+    kind: str
+    status: str
+    notable: bool
+    data: dict[str, Any]
+
+
+def task_row(row: sa.Row[Any]) -> TaskRow:
+    """A task from its stored row.
+
+    Raises:
+        DamagedRecord: a status or a stored model that is not known, named with the task's id.
+    """
+    values: dict[str, Any] = dict(row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+    try:
+        values["status"] = TaskStatus(values["status"])
+        values["pause"] = Pause.model_validate(values["pause"]) if values["pause"] else None
+        state = values["run_state"]
+        values["run_state"] = RunState.model_validate(state) if state else None
+    except ValueError as error:
+        raise DamagedRecord(f"the record of task {values['id']} is damaged: {error}") from error
+    return TaskRow(**values)
+
+
+def attempt_row(row: sa.Row[Any]) -> AttemptRow:
+    return AttemptRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+
+
+def event_row(row: sa.Row[Any]) -> EventRow:
+    return EventRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor

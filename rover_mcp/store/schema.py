@@ -1,0 +1,108 @@
+"""The tables of ours. They live in the control plane's database, under names of their own."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+SCHEMA_VERSION = 1
+
+meta = sa.Table(
+    "rover_meta",
+    metadata,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("value", sa.String, nullable=False),
+)
+
+projects = sa.Table(
+    "rover_projects",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("path", sa.String, nullable=False, unique=True),
+    sa.Column("next_number", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+)
+
+tasks = sa.Table(
+    "rover_tasks",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, sa.ForeignKey("rover_projects.id"), nullable=False),
+    sa.Column("project_path", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("title", sa.String, nullable=False),
+    sa.Column("description", sa.String, nullable=False),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("branch", sa.String, nullable=False),
+    sa.Column("base_branch", sa.String),
+    sa.Column("base_commit", sa.String, nullable=False),
+    sa.Column("workflow", sa.String, nullable=False),
+    sa.Column("agent", sa.String, nullable=False),
+    sa.Column("agent_binary", sa.String),
+    sa.Column("model", sa.String),
+    sa.Column("engine", sa.String, nullable=False),
+    sa.Column("inputs", sa.JSON, nullable=False),
+    sa.Column("auto_resume", sa.Boolean, nullable=False),
+    sa.Column("request_key", sa.String),
+    sa.Column("client_id", sa.String),
+    sa.Column("gateway_token", sa.String, nullable=False),
+    sa.Column("iteration", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("auto_retries", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("updated_at", sa.Float, nullable=False),
+    sa.Column("started_at", sa.Float),
+    sa.Column("paused_at", sa.Float),
+    sa.Column("ended_at", sa.Float),
+    sa.Column("pause", sa.JSON),
+    sa.Column("retry_at", sa.Float),
+    sa.Column("error", sa.String),
+    sa.Column("run_state", sa.JSON),
+    sa.Column("warnings", sa.JSON, nullable=False),
+    sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
+    sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
+)
+sa.Index("rover_tasks_recent", tasks.c.created_at.desc())
+sa.Index("rover_tasks_status", tasks.c.status, tasks.c.created_at.desc())
+sa.Index("rover_tasks_project", tasks.c.project_id, tasks.c.created_at.desc())
+
+attempts = sa.Table(
+    "rover_attempts",
+    metadata,
+    sa.Column("task_id", sa.String, sa.ForeignKey("rover_tasks.id"), primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("iteration", sa.Integer, nullable=False),
+    sa.Column("workflow_id", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("sandbox", sa.String, nullable=False),
+    sa.Column("client_id", sa.String),
+    sa.Column("before", sa.JSON),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("started_at", sa.Float),
+    sa.Column("ended_at", sa.Float),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("detail", sa.String),
+)
+sa.Index("rover_attempts_state", attempts.c.state)
+
+events = sa.Table(
+    "rover_events",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("task_id", sa.String, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("notable", sa.Boolean, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("rover_events_task", events.c.task_id, events.c.seq)
+
+acknowledgements = sa.Table(
+    "rover_acknowledgements",
+    metadata,
+    sa.Column("task_id", sa.String, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+)

@@ -1,0 +1,89 @@
+"""Which workflows there are: the project's before the user's before the built-in ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agent_runner.workflow.loader import WorkflowError, parse_workflow
+from agent_runner.workflow.models import Workflow
+from rover_mcp.errors import NotFound, UserFixable
+
+Source = Literal["project", "user", "built-in"]
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """One workflow file. `error` tells why it cannot be used, where it cannot."""
+
+    name: str
+    source: Source
+    path: Path
+    workflow: Workflow | None
+    error: str | None = None
+
+
+def builtin_folder() -> Path:
+    """The built-in workflows: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "builtin_workflows"
+    return installed if installed.is_dir() else package.parent / "workflows"
+
+
+class Catalog:
+    """Finds workflows by name. A name is a file's stem."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def entries(self, repository: Path | None) -> list[CatalogEntry]:
+        """Every workflow that a task of this repository could use, by name."""
+        found: dict[str, CatalogEntry] = {}
+        for source, folder in self._folders(repository):
+            for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+                if path.stem not in found:
+                    found[path.stem] = _entry(path, source)
+        return [found[name] for name in sorted(found)]
+
+    def find(self, name: str, repository: Path | None) -> CatalogEntry:
+        """The workflow called `name`.
+
+        Raises:
+            NotFound: there is none.
+            UserFixable: it has an error, told with file, line and column.
+        """
+        entries = self.entries(repository)
+        entry = next((e for e in entries if e.name == name), None)
+        if entry is None:
+            names = ", ".join(e.name for e in entries)
+            raise NotFound(
+                f"there is no workflow {name[:80]!r}; there are: {names}",
+                code="unknown_workflow",
+                hint="choose one of these, or put a file into .rover/workflows/",
+                next_call={"tool": "list_workflows", "arguments": {}},
+            )
+        if entry.workflow is None:
+            raise UserFixable(
+                f"the workflow {name} has an error: {entry.error}",
+                code="invalid_workflow",
+                hint="correct the file at that line",
+            )
+        return entry
+
+    def _folders(self, repository: Path | None) -> Iterator[tuple[Source, Path]]:
+        if repository is not None:
+            yield "project", repository / ".rover" / "workflows"
+        yield "user", self._home / "workflows"
+        yield "built-in", builtin_folder()
+
+
+def _entry(path: Path, source: Source) -> CatalogEntry:
+    try:
+        workflow = parse_workflow(path.read_text("utf-8"), str(path))
+    except WorkflowError as error:
+        return CatalogEntry(path.stem, source, path, None, str(error))
+    except (OSError, UnicodeDecodeError) as error:
+        return CatalogEntry(path.stem, source, path, None, f"{path}: {error}")
+    return CatalogEntry(path.stem, source, path, workflow)

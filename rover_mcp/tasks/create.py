@@ -1,0 +1,199 @@
+"""The use case of creating a task: check everything first, then write, then enqueue."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent_runner.agents.scripted import ScriptError, load_script
+from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
+from rover_mcp.settings import Settings
+from rover_mcp.store.rows import NewTask, TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.catalog import Catalog, CatalogEntry
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.identifiers import new_task_id
+from rover_mcp.tasks.ports import AgentInventory, Control, Engines, Repositories, Repository
+
+DIRTY = "the repository has uncommitted changes; they are not part of this task"
+
+
+@dataclass(frozen=True)
+class CreateRequest:
+    """What a caller asks for. None means the default."""
+
+    description: str
+    repo_path: str | None = None
+    workflow: str | None = None
+    agent: str | None = None
+    model: str | None = None
+    base_branch: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    engine: str | None = None
+    auto_resume: bool = True
+    request_key: str | None = None
+    script: str | None = None
+
+
+@dataclass
+class CreateTask:
+    """All checks come before the first write, so that bad input leaves nothing behind."""
+
+    settings: Settings
+    store: Store
+    catalog: Catalog
+    repositories: Repositories
+    engines: Engines
+    agents: AgentInventory
+    control: Control
+
+    def __call__(self, caller: Caller, request: CreateRequest) -> TaskRow:
+        """Create the task and queue its first attempt.
+
+        Raises:
+            UserFixable: something in the request, with what to do.
+            EnvironmentFault: no engine, no agent, no disk.
+        """
+        repository = self.repositories.inspect(_folder(caller, request.repo_path))
+        project_id = self.repositories.project_id(repository.root)
+        if request.request_key and (known := self._known(repository, request.request_key)):
+            return known
+        base = request.base_branch
+        commit = self.repositories.resolve(repository, base) if base else repository.head_commit
+        entry = self.catalog.find(request.workflow or "swe", repository.root)
+        inputs = _inputs(entry, request)
+        agent, binary = self._agent(caller, request)
+        engine = self.engines.select(request.engine or self.settings.engine)
+        engine.check_agent(agent, binary, self.settings.base_image)
+        self._check_disk()
+        self.repositories.prepare_hub(project_id, repository.root, commit)
+        project = self.store.project(project_id, str(repository.root))
+        new = NewTask(
+            id=new_task_id(),
+            project_id=project.id,
+            project_path=str(repository.root),
+            title=_title(request.description),
+            description=request.description,
+            base_branch=base or repository.branch,
+            base_commit=commit,
+            workflow=entry.name,
+            agent=agent,
+            agent_binary=str(binary) if binary else None,
+            model=request.model,
+            engine=engine.name,
+            inputs=inputs,
+            auto_resume=request.auto_resume,
+            request_key=request.request_key,
+            client_id=caller.client_id,
+            gateway_token=f"rover-{secrets.token_hex(24)}",
+            warnings=[DIRTY] if repository.dirty else [],
+        )
+        return self._write(new, entry, request.script, repository)
+
+    def _known(self, repository: Repository, key: str) -> TaskRow | None:
+        project = self.store.project_at(str(repository.root))
+        return self.store.task_by_request(project.id, key) if project else None
+
+    def _agent(self, caller: Caller, request: CreateRequest) -> tuple[str, Path | None]:
+        agent = request.agent or "claude"
+        if agent not in self.agents.known():
+            names = ", ".join(sorted(self.agents.known()))
+            raise NotFound(
+                f"there is no agent {agent[:80]!r}; there are: {names}",
+                code="unknown_agent",
+                hint="choose one of these",
+            )
+        if request.script is not None and agent != "scripted":
+            raise UserFixable("script is for the agent scripted only", code="invalid_script")
+        return agent, self.agents.binary(agent, caller.env.get("PATH"))
+
+    def _check_disk(self) -> None:
+        free = shutil.disk_usage(self.settings.home).free
+        if free < self.settings.min_free_bytes:
+            raise EnvironmentFault(
+                f"the disk of {self.settings.home} has only {free // 1024**2} MB left",
+                hint="free some space, or set ROVER_HOME to a folder on another disk",
+                code="disk_full",
+            )
+
+    def _write(
+        self, new: NewTask, entry: CatalogEntry, script: str | None, repository: Repository
+    ) -> TaskRow:
+        folders = TaskFolders(self.settings.home, new.id, 1)
+        try:
+            folders.input.mkdir(parents=True)
+            shutil.copyfile(entry.path, folders.input / "workflow.yaml")
+            if script is not None:
+                (folders.input / "script.yaml").write_text(script, "utf-8")
+                load_script(folders.input / "script.yaml")
+            task, is_new = self.store.create_task(new, repository.branches)
+        except ScriptError as error:
+            shutil.rmtree(folders.root, ignore_errors=True)
+            raise UserFixable(str(error), code="invalid_script") from error
+        except OSError as error:
+            shutil.rmtree(folders.root, ignore_errors=True)
+            raise EnvironmentFault(
+                f"the task's files cannot be written: {error}",
+                hint=f"check that {self.settings.home} is writable and its disk not full",
+                code="data_folder",
+            ) from error
+        except BaseException:
+            shutil.rmtree(folders.root, ignore_errors=True)
+            raise
+        if not is_new:
+            shutil.rmtree(folders.root, ignore_errors=True)
+            return task
+        attempt = self.store.attempt(task.id, 1)
+        if attempt is not None:
+            self.control.enqueue(attempt)
+        return task
+
+
+def _folder(caller: Caller, repo_path: str | None) -> Path:
+    if repo_path is None:
+        return caller.cwd
+    path = Path(repo_path).expanduser()
+    return path if path.is_absolute() else caller.cwd / path
+
+
+def _title(description: str) -> str:
+    line = next((x.strip() for x in description.splitlines() if x.strip()), "")
+    if not line:
+        raise UserFixable(
+            "the description is empty",
+            hint="say what the agent shall do",
+            code="invalid_description",
+        )
+    return line if len(line) <= 72 else line[:71].rstrip() + "…"
+
+
+def _inputs(entry: CatalogEntry, request: CreateRequest) -> dict[str, str]:
+    """The workflow's inputs with their defaults; `description` comes from the request."""
+    declared = {i.name: i for i in entry.workflow.inputs} if entry.workflow else {}
+    if unknown := sorted(set(request.inputs) - set(declared)):
+        raise UserFixable(
+            f"the workflow {entry.name} has no input {', '.join(unknown)}; "
+            f"it has: {', '.join(declared) or 'none'}",
+            code="invalid_inputs",
+            next_call={"tool": "list_workflows", "arguments": {}},
+        )
+    missing = [
+        name
+        for name, i in declared.items()
+        if i.required and i.default is None and name not in request.inputs
+        and name != "description"
+    ]  # fmt: skip
+    if missing:
+        raise UserFixable(
+            f"the workflow {entry.name} needs the input {', '.join(missing)}",
+            code="invalid_inputs",
+            hint=f"pass inputs={{{', '.join(repr(m) + ': ...' for m in missing)}}}",
+        )
+    values = {name: i.default for name, i in declared.items() if i.default is not None}
+    if "description" in declared:
+        values["description"] = request.description
+    return values | dict(request.inputs)

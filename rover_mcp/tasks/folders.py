@@ -1,0 +1,56 @@
+"""Where a task's files live in the data folder. Paths only; nothing here touches a disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TaskFolders:
+    """tasks/<id>/{input,work,home,gateway} and tasks/<id>/iterations/<n>/{run,spec-<attempt>}."""
+
+    home: Path
+    task_id: str
+    iteration: int
+
+    @property
+    def root(self) -> Path:
+        return self.home / "tasks" / self.task_id
+
+    @property
+    def input(self) -> Path:
+        """What the caller gave: workflow.yaml and, for the scripted agent, script.yaml."""
+        return self.root / "input"
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def agent_home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def gateway_socket(self) -> Path:
+        return self.root / "gateway" / "gateway.sock"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "iterations" / str(self.iteration) / "run"
+
+    @property
+    def journal(self) -> Path:
+        return self.run / "journal.jsonl"
+
+    @property
+    def pause_request(self) -> Path:
+        return self.run / "pause-requested"
+
+    def spec(self, attempt: int) -> Path:
+        return self.root / "iterations" / str(self.iteration) / f"spec-{attempt}"
+
+
+def project_folder(home: Path, project_id: str) -> Path:
+    """Where a project's hub is kept."""
+    return home / "projects" / project_id

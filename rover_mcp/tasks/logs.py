@@ -1,0 +1,54 @@
+"""Step logs out of a task's run folder. What they hold is an agent's text: untrusted."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from rover_mcp.errors import NotFound
+
+MAX_LOG_BYTES = 64_000
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f]"
+)
+
+
+@dataclass(frozen=True)
+class LogText:
+    step: str | None
+    text: str
+    truncated: bool
+
+
+def read_log(folder: Path, step: str | None, tail: int) -> LogText:
+    """The last `tail` lines of a step's log; without a step, of the one written last.
+
+    Raises:
+        NotFound: the step has no log; names those that have one.
+    """
+    logs = {p.stem: p for p in sorted(folder.glob("*.log"))} if folder.is_dir() else {}
+    if not logs and step is None:
+        return LogText(None, "", truncated=False)
+    if step is None:
+        step = max(logs, key=lambda name: logs[name].lstat().st_mtime)
+    if step not in logs:
+        known = ", ".join(logs) or "none yet"
+        raise NotFound(f"step {step[:80]!r} has no log; there are: {known}", code="unknown_step")
+    data, cut = _tail_bytes(logs[step])
+    lines = plain(data.decode("utf-8", "replace")).splitlines()
+    return LogText(step, "\n".join(lines[-tail:]), truncated=cut or len(lines) > tail)
+
+
+def plain(text: str) -> str:
+    """Text without terminal escapes and control characters but tab and line feed."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n"))
+
+
+def _tail_bytes(path: Path) -> tuple[bytes, bool]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        size = os.fstat(descriptor).st_size
+        file.seek(max(0, size - MAX_LOG_BYTES))
+        return file.read(MAX_LOG_BYTES), size > MAX_LOG_BYTES

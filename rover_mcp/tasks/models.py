@@ -1,0 +1,121 @@
+"""What a task is, and how it is shown."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent_runner.models import PauseReason, StepStatus, Usage
+
+
+class TaskStatus(StrEnum):
+    """A closed set (ACCEPTANCE A1); anything else in a record is an error that names the record."""
+
+    NEW = "NEW"
+    IN_PROGRESS = "IN_PROGRESS"
+    ITERATING = "ITERATING"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    MERGED = "MERGED"
+    PUSHED = "PUSHED"
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PauseView(_View):
+    """Why a task is paused, since when, until when, and what comes next."""
+
+    reason: PauseReason
+    message: str
+    since: datetime
+    step: str | None = None
+    provider: str | None = None
+    account: str | None = None
+    retry_at: datetime | None = Field(None, description="when it goes on by itself")
+    auto_resume: bool = Field(description="whether it goes on by itself at retry_at")
+
+
+class StepView(_View):
+    id: str
+    name: str
+    type: str
+    status: StepStatus
+    duration_s: float | None = None
+    error: str | None = None
+    outputs: dict[str, str] | None = Field(None, description="untrusted text of an agent")
+
+
+class FileChange(_View):
+    path: str
+    added: int
+    removed: int
+    binary: bool = False
+
+
+class ChangesView(_View):
+    """What differs from the task's base, untracked files included."""
+
+    files: int
+    added: int
+    removed: int
+    paths: list[FileChange] = Field(default_factory=list[FileChange])
+    truncated: bool = False
+
+
+class NextAction(_View):
+    tool: str
+    arguments: dict[str, Any]
+    why: str
+
+
+class TaskView(_View):
+    """One task, the same everywhere: tool results, resources, notifications, the CLI's JSON."""
+
+    id: str
+    number: int
+    project: str = Field(description="path of the repository")
+    title: str
+    status: TaskStatus
+    phase: str = Field(description="for people: queued, preparing, step 3 of 6: review, ...")
+    progress: int = Field(ge=0, le=100)
+    branch: str
+    base_branch: str | None = None
+    base_commit: str
+    workflow: str
+    agent: str
+    model: str | None = None
+    engine: str | None = None
+    iteration: int
+    attempt: int
+    created_at: datetime
+    updated_at: datetime
+    duration_s: float
+    pause: PauseView | None = None
+    error: str | None = None
+    usage: Usage | None = None
+    steps: list[StepView] | None = None
+    changes: ChangesView | None = None
+    warnings: list[str] | None = None
+    next_actions: list[NextAction] = Field(default_factory=list[NextAction])
+
+
+class EventView(_View):
+    """One thing that happened to a task. `seq` grows over all tasks of a data folder."""
+
+    seq: int
+    at: datetime
+    task_id: str
+    number: int
+    event: str = Field(description="task.created, task.started, task.paused, task.completed, ...")
+    status: TaskStatus
+    summary: str
+    reason: PauseReason | None = None
+    retry_at: datetime | None = None
+    resume: NextAction | None = None

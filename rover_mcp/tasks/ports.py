@@ -1,0 +1,79 @@
+"""What the use cases need of the world: one narrow Protocol per outside thing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.tasks.models import ChangesView
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A user's repository as it was found."""
+
+    root: Path
+    head_commit: str
+    branch: str | None
+    dirty: bool
+    bare: bool
+    branches: frozenset[str]
+
+
+class Repositories(Protocol):
+    def inspect(self, path: Path) -> Repository:
+        """Raises UserFixable where no task can be made for it, saying what to do."""
+        ...
+
+    def resolve(self, repository: Repository, name: str) -> str:
+        """The commit of a branch, tag or full id. Raises UserFixable."""
+        ...
+
+    def project_id(self, root: Path) -> str: ...
+
+    def prepare_hub(self, project_id: str, root: Path, commit: str) -> None:
+        """Make the project's hub hold `commit`. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True)
+class DiffResult:
+    changes: ChangesView
+    patch: str
+    truncated: bool
+
+
+class Work(Protocol):
+    """The code that a task has made so far."""
+
+    def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
+        """What differs from the task's base (N1)."""
+        ...
+
+
+class Engines(Protocol):
+    def select(self, wanted: str) -> Engine:
+        """The engine of that name, or with "auto" the first that works."""
+        ...
+
+    def names(self) -> Collection[str]: ...
+
+
+class AgentInventory(Protocol):
+    def known(self) -> Collection[str]: ...
+
+    def binary(self, agent: str, path: str | None) -> Path | None:
+        """The agent's program on this host, found on `path`; None where it has or needs none."""
+        ...
+
+
+class Control(Protocol):
+    def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None: ...
+
+    def stop(self, task: TaskRow) -> None:
+        """Ask the task's sandbox, if one runs, to checkpoint and end. Returns at once."""
+        ...

@@ -1,0 +1,255 @@
+"""The use cases: what an assistant, a script or a person can ask of a task."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent_runner.models import Pause, PauseReason, RunState
+from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, UserFixable
+from rover_mcp.settings import Settings
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.create import CreateRequest, CreateTask
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.identifiers import parse_task
+from rover_mcp.tasks.logs import LogText, read_log
+from rover_mcp.tasks.models import EventView, TaskStatus, TaskView
+from rover_mcp.tasks.ports import Control, DiffResult, Repositories, Work
+from rover_mcp.tasks.transitions import ENDED, RESUMABLE, RUNNING, Event
+from rover_mcp.tasks.views import event_view, task_view
+
+
+@dataclass(frozen=True)
+class ResumeResult:
+    """`result` is resumed, scheduled, already_resuming or not_resumable (I3)."""
+
+    result: str
+    task: TaskView
+    has_checkpoint: bool
+    message: str
+
+
+@dataclass
+class TaskService:
+    """Every use case but creation, which has a module of its own. Calls may block."""
+
+    settings: Settings
+    store: Store
+    create_task: CreateTask
+    repositories: Repositories
+    control: Control
+    work: Work
+    live: Callable[[str], RunState | None]
+    now: Callable[[], float] = time.time
+
+    def create(self, caller: Caller, request: CreateRequest) -> TaskView:
+        return self.view(self.create_task(caller, request))
+
+    # Reading
+
+    def find(self, caller: Caller, task: str, repo_path: str | None = None) -> TaskRow:
+        """A task by its id, or by its number within the caller's project.
+
+        Raises:
+            UserFixable, NotFound: malformed, unknown, or a number in more than one project.
+        """
+        named = parse_task(task)
+        if isinstance(named, str):
+            row = self.store.task(named)
+        else:
+            row = self._by_number(caller, named, repo_path)
+        if row is None:
+            raise NotFound(
+                f"there is no task {task}",
+                code="unknown_task",
+                next_call={"tool": "list_tasks", "arguments": {}},
+            )
+        return row
+
+    def _by_number(self, caller: Caller, number: int, repo_path: str | None) -> TaskRow | None:
+        project = self.project_of(caller, repo_path)
+        if project is not None:
+            return self.store.task_by_number(project, number)
+        found = self.store.tasks_by_number(number)
+        if len(found) > 1:
+            raise UserFixable(
+                f"more than one project has a task {number}",
+                code="ambiguous_task",
+                hint="name it by its id, or give repo_path",
+                next_call={"tool": "list_tasks", "arguments": {}},
+            )
+        return found[0] if found else None
+
+    def project_of(self, caller: Caller, repo_path: str | None = None) -> str | None:
+        """The id of the project at the given or the caller's folder, if there is one."""
+        path = Path(repo_path).expanduser() if repo_path else caller.cwd
+        try:
+            root = self.repositories.inspect(caller.cwd / path).root
+        except UserFixable:
+            if repo_path:
+                raise
+            return None
+        project = self.store.project_at(str(root))
+        return project.id if project else None
+
+    def view(self, task: TaskRow, *, full: bool = False) -> TaskView:
+        running = task.status in RUNNING
+        state = self.live(task.id) if running else None
+        attempt = (
+            self.store.attempt(task.id, task.attempt)
+            if running or task.status is TaskStatus.NEW
+            else None
+        )
+        auto = self.settings.auto_resume
+        return task_view(task, state, attempt, self.now(), auto_resume=auto, full=full)
+
+    def inspect(self, task: TaskRow, *, full: bool) -> TaskView:
+        """The task with its changes, where its work could be read."""
+        view = self.view(task, full=full)
+        if full or task.status not in (TaskStatus.NEW, *RUNNING):
+            try:
+                view.changes = self.work.diff(task, (), stat_only=True).changes
+            except EnvironmentFault as fault:
+                view.warnings = [*(view.warnings or []), f"no diff: {fault.message}"]
+        return view
+
+    def list(
+        self,
+        caller: Caller,
+        statuses: Collection[TaskStatus],
+        repo_path: str | None,
+        cursor: str | None,
+        limit: int,
+    ) -> tuple[list[TaskView], str | None]:
+        """A page of tasks, newest first, and the cursor of the next one."""
+        project = self.project_of(caller, repo_path) if repo_path else None
+        if repo_path and project is None:
+            return [], None
+        rows = self.store.list_tasks(
+            statuses=statuses,
+            project_id=project,
+            before=_parse_cursor(cursor) if cursor else None,
+            limit=limit + 1,
+        )
+        more = _cursor(rows[limit - 1]) if len(rows) > limit else None
+        views = [self.view(row) for row in rows[:limit]]
+        for view in views:
+            view.steps, view.usage, view.warnings = None, None, None
+        return views, more
+
+    def events(self, task: TaskRow, limit: int = 20) -> list[EventView]:
+        return [event_view(event, task) for event in self.store.events.last(task.id, limit)]
+
+    def logs(self, task: TaskRow, step: str | None, tail: int) -> LogText:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        return read_log(folders.run / "logs", step, tail)
+
+    def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
+        return self.work.diff(task, paths, stat_only=stat_only)
+
+    # Changing
+
+    def resume(self, caller: Caller, task: TaskRow, when: str) -> ResumeResult:
+        """PAUSED or FAILED goes on from its checkpoint (I1 to I8)."""
+        checkpoint = self._has_checkpoint(task)
+        if task.status in RUNNING:
+            return self._resume_result("already_resuming", task, checkpoint, "it runs already")
+        if task.status not in RESUMABLE:
+            message = f"a task that is {task.status} cannot be resumed"
+            return self._resume_result("not_resumable", task, checkpoint, message)
+        if when == "at_reset" and task.retry_at is not None:
+            message = "it goes on by itself at retry_at"
+            return self._resume_result("scheduled", task, checkpoint, message)
+        TaskFolders(self.settings.home, task.id, task.iteration).pause_request.unlink(
+            missing_ok=True
+        )
+        won = self.store.resume(task.id, caller.client_id)
+        if won is None:
+            fresh = self.store.task(task.id) or task
+            return self._resume_result("already_resuming", fresh, checkpoint, "another call won")
+        row, attempt = won
+        self.control.enqueue(attempt)
+        message = "it goes on from its checkpoint" if checkpoint else "it starts from the beginning"
+        return self._resume_result("resumed", row, checkpoint, message)
+
+    def _resume_result(
+        self, result: str, task: TaskRow, checkpoint: bool, message: str
+    ) -> ResumeResult:
+        return ResumeResult(result, self.view(task), checkpoint, message)
+
+    def _has_checkpoint(self, task: TaskRow) -> bool:
+        return TaskFolders(self.settings.home, task.id, task.iteration).journal.exists()
+
+    def pause(self, task: TaskRow) -> TaskView:
+        """Stop at a checkpoint, to be resumed by a person. A running step is interrupted."""
+        if task.status is TaskStatus.PAUSED:
+            return self.view(self._never_by_itself(task))
+        if task.status in ENDED:
+            raise Conflict(
+                f"task {task.number} is {task.status}; only a task that runs can be paused",
+                code="not_pausable",
+            )
+        attempt = self.store.attempt(task.id, task.attempt)
+        if attempt is not None and attempt.state == "queued":
+            paused = self._pause_queued(task)
+            if paused is not None:
+                return self.view(paused)
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        folders.run.mkdir(parents=True, exist_ok=True)
+        folders.pause_request.write_text('{"reason": "requested"}', "utf-8")
+        self.control.stop(task)
+        return self.view(self.store.task(task.id) or task)
+
+    def _never_by_itself(self, task: TaskRow) -> TaskRow:
+        """A pause that a person asked for does not end by itself."""
+        if task.retry_at is None or task.pause is None:
+            return task
+        self.store.drop_schedule(task.id)
+        return self.store.task(task.id) or task
+
+    def _pause_queued(self, task: TaskRow) -> TaskRow | None:
+        pause = Pause(
+            reason=PauseReason.REQUESTED,
+            message="paused on request before it started",
+            since=datetime.fromtimestamp(self.now(), UTC),
+        )
+        data = pause.model_dump(mode="json")
+        return self.store.transition(
+            task.id, Event.PAUSE, attempt=task.attempt, data=data, pause=pause
+        )
+
+    def cancel(self, task: TaskRow) -> TaskView:
+        """End the task. What it did is kept: its snapshots, logs and diff."""
+        if task.status is TaskStatus.CANCELLED:
+            return self.view(task)
+        cancelled = self.store.transition(task.id, Event.CANCEL)
+        if cancelled is None:
+            fresh = self.store.task(task.id) or task
+            raise Conflict(
+                f"task {task.number} is {fresh.status}; there is nothing to cancel",
+                code="not_cancellable",
+            )
+        self.control.stop(cancelled)
+        return self.view(cancelled)
+
+
+def _cursor(row: TaskRow) -> str:
+    return base64.urlsafe_b64encode(f"{row.created_at!r} {row.id}".encode()).decode()
+
+
+def _parse_cursor(text: str) -> tuple[float, str]:
+    try:
+        created, task_id = base64.urlsafe_b64decode(text.encode()).decode().split(" ")
+        return float(created), task_id
+    except ValueError as error:
+        raise UserFixable(
+            "the cursor is not one that list_tasks returned",
+            code="invalid_cursor",
+            hint="leave it out to begin with the newest tasks",
+        ) from error

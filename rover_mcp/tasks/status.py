@@ -1,0 +1,101 @@
+"""What get_status and list_workflows tell: Rover itself, its engines, agents and queue."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rover_mcp import __version__
+from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.store.rows import EventRow
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.catalog import Catalog, CatalogEntry
+from rover_mcp.tasks.models import EventView, TaskStatus
+from rover_mcp.tasks.ports import AgentInventory
+from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.transitions import RUNNING
+from rover_mcp.tasks.views import event_view
+
+
+@dataclass
+class StatusReport:
+    """Reads only. `credentials` says, for a caller, which providers' keys can be had."""
+
+    tasks: TaskService
+    catalog: Catalog
+    engines: Mapping[str, Engine]
+    agents: AgentInventory
+    credentials: Callable[[Caller], Mapping[str, bool]]
+    provider_of: Callable[[str], str | None]
+    notice: Callable[[Caller], str | None]
+
+    def report(self, caller: Caller) -> dict[str, Any]:
+        """The fields of the get_status result."""
+        settings, store = self.tasks.settings, self.tasks.store
+        credentials = dict(self.credentials(caller))
+        queued = len(store.attempts_in(("queued",)))
+        active = store.count((TaskStatus.NEW, *RUNNING))
+        return {
+            "version": __version__,
+            "notice": self.notice(caller),
+            "home": str(settings.home),
+            "engines": [_slim(asdict(e.check())) for e in self.engines.values()],
+            "agents": [self._agent(name, caller, credentials) for name in self.agents.known()],
+            "credentials": credentials,
+            "queue": {
+                "running": max(0, active - queued),
+                "queued": queued,
+                "paused": store.count((TaskStatus.PAUSED,)),
+                "limit": settings.concurrency,
+            },
+            "disk": {"free_bytes": shutil.disk_usage(settings.home).free},
+        }
+
+    def _agent(self, name: str, caller: Caller, has: Mapping[str, bool]) -> dict[str, Any]:
+        provider = self.provider_of(name)
+        path = self.agents.binary(name, caller.env.get("PATH"))
+        offline = provider is None
+        signed_in = provider is None or has.get(provider, False)
+        return {
+            "name": name,
+            "installed": offline or path is not None,
+            "signed_in": signed_in,
+            "path": str(path) if path else None,
+            "hint": None if signed_in else f"no credential for {provider}: docs/gateway.md",
+        }
+
+    def workflows(self, caller: Caller, repo_path: str | None) -> list[dict[str, Any]]:
+        """The fields of the list_workflows result."""
+        folder = caller.cwd / Path(repo_path).expanduser() if repo_path else caller.cwd
+        return [_workflow(entry) for entry in self.catalog.entries(folder)]
+
+    def event_views(self, events: Sequence[EventRow]) -> list[EventView]:
+        views: list[EventView] = []
+        for event in events:
+            task = self.tasks.store.task(event.task_id)
+            if task is not None:
+                views.append(event_view(event, task))
+        return views
+
+
+def _slim(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v != ""}
+
+
+def _workflow(entry: CatalogEntry) -> dict[str, Any]:
+    w = entry.workflow
+    inputs = [
+        {"name": i.name, "description": i.description, "required": i.required, "default": i.default}
+        for i in (w.inputs if w else ())
+    ]
+    return {
+        "name": entry.name,
+        "source": entry.source,
+        "description": w.description if w else None,
+        "inputs": inputs,
+        "steps": [step.id for step in w.steps] if w else [],
+        "error": entry.error,
+    }

@@ -1,0 +1,66 @@
+"""A data folder of its own for each test, with a real daemon that ends with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.frames import LauncherClient
+from tests.support.repos import make_repository
+
+
+def daemon_pid(home: Path) -> int:
+    """The process that holds the data folder's lock."""
+    return int((home / "daemon.lock").read_text())
+
+
+def end_daemon(home: Path) -> None:
+    """SIGTERM, then wait until the lock is free."""
+    import fcntl
+
+    lock = home / "daemon.lock"
+    if not lock.exists():
+        return
+    try:
+        os.kill(daemon_pid(home), signal.SIGTERM)
+    except (ProcessLookupError, ValueError):
+        return
+    with lock.open() as file:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.02)
+            else:
+                return
+    os.kill(daemon_pid(home), signal.SIGKILL)
+    raise AssertionError("the daemon does not end on SIGTERM")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="rover-e2e-"))
+    folder.chmod(0o711)
+    yield folder / "data"
+    end_daemon(folder / "data")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def repository(home: Path) -> Path:
+    return make_repository(home.parent / "repo")
+
+
+@pytest.fixture
+def client(home: Path, repository: Path) -> Iterator[LauncherClient]:
+    with LauncherClient(home, repository) as opened:
+        opened.open()
+        yield opened

@@ -1,0 +1,184 @@
+"""A client of raw frames: starts the real launcher and speaks JSON-RPC lines with it.
+
+    with LauncherClient(home, cwd) as client:
+        client.open("legacy")
+        result = client.tool("create_task", description="...")
+        client.wait_for(lambda frame: frame.get("method") == "notifications/message")
+
+Every wait is bounded. `frames` keeps all that arrived, in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+LEGACY = "2025-11-25"
+MODERN = "2026-07-28"
+WAIT_SECONDS = 30.0
+
+Frame = dict[str, Any]
+
+
+class ToolError(AssertionError):
+    """A tool answered with an error; `error` is its structured content."""
+
+    def __init__(self, error: Mapping[str, Any]) -> None:
+        super().__init__(json.dumps(error))
+        self.error = error
+
+
+class LauncherClient:
+    """One launcher process and its frames."""
+
+    def __init__(self, home: Path, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.era = LEGACY
+        self.frames: list[Frame] = []
+        self._next = 0
+        self._new: queue.Queue[Frame | None] = queue.Queue()
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rover_mcp.launcher"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env={**clean, "ROVER_HOME": str(home), **(env or {})},
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> LauncherClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> int:
+        """EOF to the launcher; its exit status."""
+        assert self.process.stdin
+        if not self.process.stdin.closed:
+            try:
+                self.process.stdin.close()
+            except BrokenPipeError:
+                pass
+        code = self.process.wait(timeout=10)
+        self._reader.join(timeout=5)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream
+            stream.close()
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._new.put(json.loads(line))
+        self._new.put(None)
+
+    # Frames
+
+    def send(self, frame: Frame) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(frame).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def wait_for(self, wanted: Callable[[Frame], bool], timeout: float = WAIT_SECONDS) -> Frame:
+        """The first frame that is wanted, among those that arrived already or will."""
+        for frame in self.frames:
+            if wanted(frame):
+                return frame
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                frame = self._new.get(timeout=max(0.01, end - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(
+                    f"no such frame in {timeout} s; got {self.frames[-5:]}"
+                ) from None
+            if frame is None:
+                assert self.process.stderr
+                raise AssertionError(f"the launcher ended: {self.process.stderr.read().decode()}")
+            self.frames.append(frame)
+            if wanted(frame):
+                return frame
+
+    def request(
+        self, method: str, params: Frame | None = None, timeout: float = WAIT_SECONDS
+    ) -> Frame:
+        """Send a request and return its whole answer frame."""
+        return self.answer(self.start_request(method, params), timeout)
+
+    def start_request(self, method: str, params: Frame | None = None) -> int:
+        self._next += 1
+        number = self._next
+        body = dict(params or {})
+        if self.era == MODERN:
+            body["_meta"] = {**envelope(), **body.get("_meta", {})}
+        self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": body})
+        return number
+
+    def answer(self, number: int, timeout: float = WAIT_SECONDS) -> Frame:
+        return self.wait_for(
+            lambda f: f.get("id") == number and ("result" in f or "error" in f), timeout
+        )
+
+    def notify(self, method: str, params: Frame | None = None) -> None:
+        self.send({"jsonrpc": "2.0", "method": method, **({"params": params} if params else {})})
+
+    def notifications(self, method: str) -> list[Frame]:
+        return [f for f in self.frames if f.get("method") == method]
+
+    # MCP
+
+    def open(self, era: str = LEGACY) -> Frame:
+        """The opening of an era; its result."""
+        self.era = era
+        if era == MODERN:
+            return self.request("server/discover")["result"]
+        result = self.request(
+            "initialize",
+            {
+                "protocolVersion": LEGACY,
+                "capabilities": {},
+                "clientInfo": {"name": "frames", "version": "1"},
+            },
+        )["result"]
+        self.notify("notifications/initialized")
+        return result
+
+    def tool(self, name: str, /, **arguments: Any) -> Frame:
+        """Call a tool; its structured content. A tool error raises ToolError."""
+        answer = self.request("tools/call", {"name": name, "arguments": arguments}, timeout=90)
+        assert "result" in answer, answer
+        result = answer["result"]
+        if result.get("isError"):
+            raise ToolError(result["structuredContent"]["error"])
+        return result["structuredContent"]
+
+    def wait_until(self, task: str, status: str, timeout: float = 60) -> Frame:
+        """The task's view once it has the status; fails if it stops in another."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            view = self.tool("wait_for_task", task=task, timeout_s=10)["task"]
+            if view["status"] == status:
+                return view
+            assert view["status"] in ("NEW", "IN_PROGRESS", "ITERATING"), view
+        raise AssertionError(f"task {task} is not {status} after {timeout} s: {view}")
+
+
+def envelope() -> Frame:
+    """What every request of the 2026-07-28 era carries."""
+    return {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": {"name": "frames", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }

@@ -1,0 +1,556 @@
+"""The gateway over its real socket, against a real HTTP server on loopback (DESIGN 9)."""
+
+# ruff: noqa: ASYNC110, ASYNC240 - nothing else runs on these loops; what is polled is bounded
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.gateway import Answer, Gateway, GatewayLease, ProviderAccess
+from tests.support.fake_anthropic import CREDIT_MESSAGE, FakeAnthropic, credit, rate_limit, text
+
+TASK = "1" * 32
+TOKEN = "agent-token"
+KEY = "sk-real"
+ASK = {"model": "m", "tools": [{"name": "Write"}], "messages": [{"role": "user", "content": "x"}]}
+
+
+@dataclass
+class Door:
+    """An open gateway and a client that stands where the agent stands."""
+
+    gateway: Gateway
+    lease: GatewayLease
+    client: httpx2.AsyncClient
+    told: list[Answer] = field(default_factory=list)
+    bells: list[str] = field(default_factory=list)
+
+    async def ask(self, **changes: Any) -> httpx2.Response:
+        headers = {"x-api-key": TOKEN, "anthropic-version": "2023-06-01"}
+        return await self.client.post(
+            "/v1/messages?beta=true", json={**ASK, **changes}, headers=headers
+        )
+
+    async def evidence(self) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        return (await self.client.get("/rover/v1/evidence", headers=headers)).json()
+
+    @property
+    def answers(self) -> list[Answer]:
+        return self.gateway.answers(TASK)
+
+
+@asynccontextmanager
+async def door(path: Path, access: ProviderAccess | Callable[[str], Any] | None):
+    told: list[Answer] = []
+    bells: list[str] = []
+    lease = GatewayLease(
+        task_id=TASK,
+        attempt=1,
+        socket_path=path,
+        token=TOKEN,
+        credentials=access if callable(access) else lambda _: access,
+        on_bell=bells.append,
+        on_answer=lambda _, answer: told.append(answer),
+    )
+    gateway = Gateway()
+    await gateway.open(lease)
+    transport = httpx2.AsyncHTTPTransport(uds=str(path))
+    try:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            yield Door(gateway, lease, client, told, bells)
+    finally:
+        await gateway.aclose()
+
+
+def access_to(url: str) -> ProviderAccess:
+    return ProviderAccess(url, "x-api-key", KEY, "the account")
+
+
+def through(
+    path: Path, plan: list[Any], work: Callable[[Door, FakeAnthropic], Awaitable[None]]
+) -> None:
+    with FakeAnthropic(plan) as provider:
+
+        async def run() -> None:
+            async with door(path, access_to(provider.url)) as here:
+                await work(here, provider)
+
+        asyncio.run(run())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "gateway" / "gateway.sock"
+
+
+def test_the_real_key_goes_out_and_the_token_does_not(path: Path) -> None:
+    """DESIGN 9: credentials stay in the gateway; the agent's token is worth nothing elsewhere."""
+
+    async def work(here: Door, provider: FakeAnthropic) -> None:
+        answer = await here.ask()
+        assert answer.json()["content"][0]["text"] == "hello"
+        seen = provider.requests[0]
+        assert seen.path == "/v1/messages?beta=true"
+        assert (seen.api_key, seen.authorization) == (KEY, None)
+        assert TOKEN not in json.dumps(seen.headers)
+        assert seen.headers["anthropic-version"] == "2023-06-01"
+        assert seen.headers["accept-encoding"] == "identity"
+        assert KEY not in str(answer.headers) + answer.text + json.dumps(await here.evidence())
+
+    through(path, [text("hello")], work)
+
+
+def test_usage_is_read_from_streams_and_bodies_alike(path: Path) -> None:
+    """N of DESIGN 9: the gateway counts tokens, output and cache included."""
+
+    async def work(here: Door, _: FakeAnthropic) -> None:
+        await here.ask()
+        await here.ask(stream=True)
+        first, second = here.answers
+        assert first.usage
+        assert first.usage == second.usage
+        assert first.usage.model_dump() == {
+            "input_tokens": 100,
+            "output_tokens": 25,
+            "cache_read_tokens": 20,
+            "cache_write_tokens": 10,
+            "cost_usd": None,
+        }
+        assert here.gateway.usage(TASK).output_tokens == 50
+        assert here.told == here.answers
+
+    through(path, [text(), text()], work)
+
+
+def test_a_provider_error_is_recorded_before_the_agent_sees_its_end(path: Path) -> None:
+    """D3: first-hand evidence, complete by the time that the agent can end."""
+
+    async def work(here: Door, _: FakeAnthropic) -> None:
+        answer = await here.ask()
+        assert answer.status_code == 400
+        limited = await here.ask()
+        assert limited.headers["retry-after"] == "30"
+        found = (await here.evidence())["answers"]
+        assert found[0]["status"] == 400
+        assert found[0]["error"] == {
+            "type": "invalid_request_error",
+            "code": None,
+            "message": CREDIT_MESSAGE,
+        }
+        assert found[0]["provider"] == "anthropic"
+        assert "account" not in found[0]
+        assert found[1]["headers"] == {"retry-after": "30", "request-id": "req_fake"}
+        assert here.answers[0].account == "the account"
+
+    through(path, [credit(), rate_limit(30)], work)
+
+
+def test_an_error_inside_a_stream_is_recorded(path: Path) -> None:
+    """agents.md 2.1: an overload can come after 200."""
+
+    async def work(here: Door, _: FakeAnthropic) -> None:
+        await here.ask(stream=True)
+        (answer,) = here.answers
+        assert answer.status == 200
+        assert answer.error
+        assert answer.error.type == "overloaded_error"
+        assert answer.usage
+        assert answer.usage.input_tokens == 100
+
+    through(path, [{"do": "stream_error"}], work)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "told"),
+    [
+        ("POST", "/api/event_logging/batch", "/api/event_logging/batch"),
+        ("GET", "/v1/files", "/v1/files"),
+        ("GET", "/v1/models/../files", "/v1/models/../files"),
+        ("DELETE", "/v1/messages", "DELETE /v1/messages"),
+        ("POST", "/v1/messages/", "/v1/messages/"),
+        ("CONNECT", "example.org:443", "example.org:443"),
+        ("GET", "http://example.org/v1/models", "example.org"),
+    ],
+)
+def test_everything_else_is_refused_and_named(
+    path: Path, method: str, target: str, told: str
+) -> None:
+    """DESIGN 9: it logs what it refused."""
+
+    async def work(here: Door, provider: FakeAnthropic) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(
+            f"{method} {target} HTTP/1.1\r\nHost: x\r\nX-Api-Key: {TOKEN}\r\n"
+            "Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
+        head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+        assert head.startswith("HTTP/1.1 403 ")
+        error = json.loads(body)["error"]
+        assert error["type"] == "permission_error"
+        assert told in error["message"]
+        (refusal,) = here.gateway.refusals(TASK)
+        assert (refusal.method, refusal.target) == (method, target)
+        assert (await here.evidence())["refused"][0]["target"] == target
+        assert (provider.requests, here.answers) == ([], [])
+        writer.close()
+
+    through(path, [], work)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"x-api-key": "wrong"}, {"authorization": f"Basic {TOKEN}"}, {"x-api-key": KEY}]
+)
+@pytest.mark.parametrize("target", ["/v1/messages", "/rover/v1/bell"])
+def test_nothing_passes_without_the_token(path: Path, headers: Any, target: str) -> None:
+    async def work(here: Door, provider: FakeAnthropic) -> None:
+        answer = await here.client.post(target, json=ASK, headers=headers)
+        assert answer.status_code == 403
+        assert "token" in answer.json()["error"]["message"]
+        assert (provider.requests, here.bells) == ([], [])
+
+    through(path, [], work)
+
+
+def test_the_bell_rings(path: Path) -> None:
+    """The runner says that the journal grew."""
+
+    async def work(here: Door, _: FakeAnthropic) -> None:
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        answer = await here.client.post("/rover/v1/bell", headers=headers)
+        assert (answer.status_code, answer.content, here.bells) == (204, b"", [TASK])
+
+    through(path, [], work)
+
+
+def test_without_a_credential_the_answer_says_which_and_where(path: Path) -> None:
+    """D9, DESIGN 1: none to be had, with what is missing."""
+
+    async def run() -> None:
+        async with door(path, None) as here:
+            answer = await here.ask()
+            assert answer.status_code == 401
+            assert answer.json()["error"]["type"] == "authentication_error"
+            assert "ANTHROPIC_API_KEY" in answer.json()["error"]["message"]
+            (recorded,) = here.answers
+            assert recorded.status == 401
+            assert recorded.error
+            assert recorded.error.code == "missing_credential"
+            assert here.told == [recorded]
+
+    asyncio.run(run())
+
+
+def test_a_credential_that_cannot_be_fetched_says_why(path: Path) -> None:
+    def broken(_: str) -> ProviderAccess | None:
+        raise EnvironmentFault("`pass` is locked", hint="unlock it")
+
+    async def run() -> None:
+        async with door(path, broken) as here:
+            answer = await here.ask()
+            assert answer.status_code == 401
+            assert answer.json()["error"]["message"] == "`pass` is locked; unlock it"
+
+    asyncio.run(run())
+
+
+def test_a_subscription_token_goes_as_bearer_with_its_beta(path: Path) -> None:
+    async def run(provider: FakeAnthropic) -> None:
+        access = ProviderAccess(provider.url, "authorization", "Bearer oat", None)
+        async with door(path, access) as here:
+            await here.ask()
+            seen = provider.requests[0]
+            assert (seen.api_key, seen.authorization) == (None, "Bearer oat")
+            assert seen.headers["anthropic-beta"] == "oauth-2025-04-20"
+
+    with FakeAnthropic() as provider:
+        asyncio.run(run(provider))
+
+
+def test_a_provider_that_cannot_be_reached_is_a_502_and_recorded(path: Path) -> None:
+    """D5: transient; status None tells that no answer came."""
+
+    async def run() -> None:
+        async with door(path, access_to("http://127.0.0.1:1")) as here:
+            answer = await here.ask()
+            assert answer.status_code == 502
+            assert answer.json()["error"]["type"] == "api_error"
+            (recorded,) = here.answers
+            assert recorded.status is None
+            assert recorded.error
+            assert recorded.error.code == "connection_failed"
+
+    asyncio.run(run())
+
+
+def test_a_reset_by_the_provider_is_recorded(path: Path) -> None:
+    async def work(here: Door, _: FakeAnthropic) -> None:
+        assert (await here.ask()).status_code == 502
+        assert here.answers[0].error
+        assert here.answers[0].error.code == "connection_failed"
+
+    through(path, [{"do": "reset"}], work)
+
+
+def test_the_records_are_bounded(path: Path) -> None:
+    """DESIGN 12.7."""
+
+    async def work(here: Door, _: FakeAnthropic) -> None:
+        for _number in range(60):
+            await here.ask()
+        assert len(here.answers) == 50
+        assert here.gateway.usage(TASK).output_tokens == 60 * 25
+
+    through(path, [], work)
+
+
+def test_opening_again_replaces_a_stale_socket_and_keeps_the_records(path: Path) -> None:
+    """DESIGN 1: the next daemon serves the same socket."""
+
+    async def work(here: Door, provider: FakeAnthropic) -> None:
+        await here.ask()
+        inode = path.lstat().st_ino
+        await here.gateway.open(here.lease)
+        assert path.lstat().st_ino == inode
+        # As after a crash: the file is there, nobody listens.
+        other = Gateway()
+        await other.open(here.lease)
+        assert path.lstat().st_ino != inode
+        await here.client.aclose()
+        transport = httpx2.AsyncHTTPTransport(uds=str(path))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://g") as client:
+            assert (
+                await client.post("/v1/messages", json=ASK, headers={"x-api-key": TOKEN})
+            ).status_code == 200
+        assert len(other.answers(TASK)) == 1
+        await here.gateway.close(TASK)
+        assert path.exists()  # the other's
+        await other.aclose()
+        assert not path.exists()
+        assert len(provider.requests) == 2
+
+    through(path, [], work)
+
+
+def test_the_agents_user_can_connect(path: Path) -> None:
+    async def work(_: Door, __: FakeAnthropic) -> None:
+        assert path.lstat().st_mode & 0o777 == 0o666
+        assert path.parent.stat().st_mode & 0o777 == 0o755
+
+    through(path, [], work)
+
+
+def test_a_path_beyond_a_socket_address_works(tmp_path: Path) -> None:
+    """unix(7): 107 bytes."""
+    long = tmp_path / ("d" * 100) / "gateway.sock"
+
+    async def run() -> None:
+        gateway = Gateway()
+        nothing = lambda *_: None  # noqa: E731
+        await gateway.open(GatewayLease(TASK, 1, long, TOKEN, nothing, nothing, nothing))
+        assert long.is_socket()
+        assert [p.name for p in long.parent.iterdir()] == ["gateway.sock"]
+        await gateway.aclose()
+
+    asyncio.run(run())
+
+
+def test_something_else_at_the_path_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("precious")
+
+    async def run() -> None:
+        nothing = lambda *_: None  # noqa: E731
+        with pytest.raises(EnvironmentFault, match="not a socket"):
+            await Gateway().open(GatewayLease(TASK, 1, path, TOKEN, nothing, nothing, nothing))
+
+    asyncio.run(run())
+    assert path.read_text() == "precious"
+
+
+def test_closing_ends_what_passes_through(path: Path) -> None:
+    async def work(here: Door, provider: FakeAnthropic) -> None:
+        asking = asyncio.ensure_future(here.ask())
+        async with asyncio.timeout(5):
+            while not provider.requests:
+                await asyncio.sleep(0.002)
+            await here.gateway.close(TASK)
+            with pytest.raises(httpx2.TransportError):
+                await asking
+        assert here.gateway.answers(TASK) == []
+        assert not path.exists()
+
+    through(path, [{"do": "hang"}], work)
+
+
+class Upstream:
+    """A provider that answers with what the test writes, chunk by chunk."""
+
+    def __init__(self, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> None:
+        self._answer = answer
+        self.gone = asyncio.Event()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.gone.set()
+            writer.close()
+
+    @asynccontextmanager
+    async def listening(self):
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        async with server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def test_a_stream_is_not_held_back(path: Path) -> None:
+    """The first chunk is with the agent before the provider sends its last."""
+
+    async def run() -> None:
+        seen = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(HEAD + chunk(b"data: first\n\n"))
+            await asyncio.wait_for(seen.wait(), 5)
+            writer.write(chunk(b"data: last\n\n") + chunk(b""))
+            await writer.drain()
+
+        async with (
+            Upstream(answer).listening() as url,
+            door(path, access_to(url)) as here,
+            here.client.stream(
+                "POST", "/v1/messages", json=ASK, headers={"x-api-key": TOKEN}
+            ) as response,
+        ):
+            parts = response.aiter_raw()
+            assert await anext(parts) == b"data: first\n\n"
+            seen.set()
+            assert b"".join([p async for p in parts]) == b"data: last\n\n"
+
+    asyncio.run(run())
+
+
+def test_an_agent_that_goes_away_ends_the_providers_work(path: Path) -> None:
+    """A killed agent's answer is not paid for to its end."""
+
+    async def run() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(HEAD + chunk(b"data: first\n\n"))
+            while await reader.read(1000):
+                pass
+
+        upstream = Upstream(answer)
+        async with upstream.listening() as url, door(path, access_to(url)) as here:
+            async with here.client.stream(
+                "POST", "/v1/messages", json=ASK, headers={"x-api-key": TOKEN}
+            ) as response:
+                await anext(response.aiter_raw())
+            await asyncio.wait_for(upstream.gone.wait(), 5)
+            async with asyncio.timeout(5):
+                while not here.told:
+                    await asyncio.sleep(0.002)
+            assert here.told[0].status == 200
+
+    asyncio.run(run())
+
+
+def test_a_stream_that_breaks_off_breaks_off_for_the_agent_too(path: Path) -> None:
+    """A cut answer never looks complete."""
+
+    async def run() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(HEAD + chunk(b"data: first\n\n"))
+            await writer.drain()
+
+        async with Upstream(answer).listening() as url, door(path, access_to(url)) as here:
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await here.ask()
+            assert here.answers[0].status == 200
+            assert here.answers[0].error
+            assert here.answers[0].error.code == "connection_failed"
+
+    asyncio.run(run())
+
+
+def test_twenty_streams_at_once_are_byte_exact_both_ways(path: Path) -> None:
+    async def run() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.split("content-length:")[1].split("\r\n")[0])
+            body = await reader.readexactly(length)
+            writer.write(HEAD)
+            for start in range(0, len(body), 10_000):
+                writer.write(chunk(body[start : start + 10_000]))
+                await writer.drain()
+            writer.write(chunk(b""))
+            await writer.drain()
+
+        async with Upstream(answer).listening() as url, door(path, access_to(url)) as here:
+
+            async def one(number: int) -> None:
+                sent = hashlib.sha256(bytes([number])).digest() * 10_000
+                headers = {"x-api-key": TOKEN}
+                got = await here.client.post("/v1/messages", content=sent, headers=headers)
+                assert got.content == sent
+
+            await asyncio.gather(*(one(n) for n in range(20)))
+
+    asyncio.run(run())
+
+
+def test_a_request_that_is_not_http_is_refused_and_the_gateway_goes_on(path: Path) -> None:
+    async def work(here: Door, _: FakeAnthropic) -> None:
+        for content in (b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(content)
+            assert (await reader.read()).startswith(b"HTTP/1.1 4")
+            writer.close()
+        assert (await here.ask()).status_code == 200
+
+    through(path, [], work)
+
+
+def test_a_body_beyond_the_limit_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DESIGN 12.7: everything has a cap, and says so."""
+    monkeypatch.setattr("rover_mcp.gateway.http.MAX_REQUEST_BYTES", 100_000)
+
+    async def work(here: Door, _: FakeAnthropic) -> None:
+        answer = await here.ask(system="x" * 200_000)
+        assert answer.status_code == 413
+        assert answer.json()["error"]["type"] == "request_too_large"
+
+    through(path, [], work)
+
+
+def test_one_connection_carries_many_requests(path: Path) -> None:
+    async def work(here: Door, _: FakeAnthropic) -> None:
+        for _number in range(3):
+            assert (await here.ask()).status_code == 200
+            assert (await here.client.get("/nothing")).status_code == 403
+        models = await here.client.get("/v1/models", headers={"x-api-key": TOKEN})
+        assert models.json()["data"][0]["id"] == "claude-fake"
+
+    through(path, [], work)

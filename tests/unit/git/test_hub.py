@@ -1,0 +1,290 @@
+"""The hub: one local clone, snapshots through checked bundles, restore (DESIGN 8, C10, I6)."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.git.hub import RESTORE_HEAD_REF, RESTORE_SNAPSHOT_REF, Hub
+from tests.unit.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git, tree_state
+
+MakeSandbox = Callable[[], SandboxClone]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, repo: Path) -> Hub:
+    made = Hub(tmp_path / "hub")
+    made.ensure(repo)
+    return made
+
+
+def _refused(hub: Hub, sandbox: SandboxClone, snapshot, why: str, code: str = "bundle_refused"):
+    objects = sorted((hub.hub / "objects").rglob("*"))
+    with pytest.raises(EnvironmentFault, match=why) as caught:
+        hub.import_bundle(TASK, sandbox.bundle(snapshot), snapshot, BRANCH)
+    assert caught.value.code == code
+    assert hub.head(TASK) is None
+    assert sorted((hub.hub / "objects").rglob("*")) == objects
+
+
+def test_the_base_shares_the_users_objects_and_nothing_of_theirs_changes(
+    repo: Path, tmp_path: Path
+) -> None:
+    before = tree_state(repo)
+    hub = Hub(tmp_path / "hub")
+    hub.ensure(repo)
+    hub.ensure(repo)
+    assert tree_state(repo) == before
+    blob = git(repo, "rev-parse", "HEAD:a.txt")
+    loose = Path("objects") / blob[:2] / blob[2:]
+    assert (repo / ".git" / loose).samefile(hub.base / loose)
+    assert git(hub.hub, "cat-file", "-p", blob) == "one"
+    assert sorted(p.name for p in hub.folder.iterdir()) == ["base.git", "hub.git", "lock"]
+
+
+def test_what_an_interrupted_making_left_is_cleared(repo: Path, tmp_path: Path) -> None:
+    (tmp_path / "hub" / "tmp-dead" / "new").mkdir(parents=True)
+    Hub(tmp_path / "hub").ensure(repo)
+    assert not (tmp_path / "hub" / "tmp-dead").exists()
+
+
+def test_several_at_once_make_one_hub(repo: Path, tmp_path: Path) -> None:
+    threads = [
+        threading.Thread(target=Hub(tmp_path / "hub").ensure, args=(repo,)) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert git(tmp_path / "hub" / "hub.git", "cat-file", "-t", git(repo, "rev-parse", "HEAD"))
+
+
+def test_a_base_borrows_from_nobody(repo: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "--shared", str(repo), "borrower")
+    hub = Hub(tmp_path / "hub")
+    hub.ensure(tmp_path / "borrower")
+    assert not (hub.base_objects / "info" / "alternates").exists()
+    assert git(hub.base, "cat-file", "-p", "HEAD:a.txt") == "one"
+
+
+def test_submodules_are_not_entered(repo: Path, tmp_path: Path) -> None:
+    (repo / ".gitmodules").write_text(
+        '[submodule "s"]\n\tpath = s\n\turl = https://example.org/s\n'
+    )
+    git(repo, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},s")
+    git(repo, "add", "-A", ".gitmodules")
+    git(repo, "commit", "-qm", "submodule")
+    hub = Hub(tmp_path / "hub")
+    hub.ensure(repo)
+    hub.update(repo, git(repo, "rev-parse", "HEAD"))
+
+
+def test_a_newer_commit_is_fetched_only_if_it_is_missing(hub: Hub, repo: Path) -> None:
+    git(repo, "commit", "-qm", "second", "--allow-empty")
+    newer = git(repo, "rev-parse", "HEAD")
+    hub.update(repo, newer)
+    assert git(hub.base, "cat-file", "-t", newer) == "commit"
+    hub.update(repo / "gone", newer)
+
+
+def test_a_repository_that_is_gone_is_named(hub: Hub, repo: Path, tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="gone"):
+        hub.update(tmp_path / "gone", "1" * 40)
+    with pytest.raises(EnvironmentFault, match="cannot be cloned"):
+        Hub(tmp_path / "hub2").ensure(tmp_path / "gone")
+    with pytest.raises(UserFixable):
+        hub.update(repo, "--upload-pack=x")
+
+
+def test_snapshots_are_taken_over_in_order_and_once(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    (clone.path / "new.txt").write_text("untracked\n")
+    first = clone.snapshot(1)
+    git(clone.path, "commit", "-qam", "work", "--allow-empty")
+    second = clone.snapshot(2)
+    for snapshot in (first, second, first):
+        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    assert hub.head(TASK) == second.head
+    refs = git(hub.hub, "for-each-ref", "--format=%(objectname) %(refname)")
+    assert refs.splitlines() == [
+        f"{second.head} refs/rover/{TASK}/head",
+        f"{first.commit} refs/rover/{TASK}/snapshots/1",
+        f"{second.commit} refs/rover/{TASK}/snapshots/2",
+    ]
+    assert git(hub.hub, "fsck", "--strict") == ""
+    assert hub.head(OTHER_TASK) is None
+
+
+def test_a_bundle_that_builds_on_a_missing_one_is_named(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    (clone.path / "a.txt").write_text("two\n")
+    clone.snapshot(1)
+    (clone.path / "a.txt").write_text("three\n")
+    _refused(hub, clone, clone.snapshot(2), "builds on", code="bundle_incomplete")
+
+
+def test_a_ref_that_does_not_belong_there_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    (clone.path / "a.txt").write_text("two\n")
+    git(clone.path, "commit", "-qam", "work")
+    git(clone.path, "branch", "evil")
+    _refused(hub, clone, clone.snapshot(1, "refs/heads/evil"), "holds the ref refs/heads/evil")
+
+
+def test_an_id_that_the_journal_does_not_name_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    snapshot = clone.snapshot(1)
+    for wrong in ({"commit": "1" * 40}, {"tree": "1" * 40}):
+        _refused(hub, clone, snapshot.model_copy(update=wrong), "is not what")
+    _refused(hub, clone, snapshot.model_copy(update={"head": "1" * 40}), "is not in it")
+
+
+def test_another_bundle_under_a_known_number_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    first = clone.snapshot(1)
+    hub.import_bundle(TASK, clone.bundle(first), first, BRANCH)
+    (clone.path / "a.txt").write_text("two\n")
+    again = clone.snapshot(1)
+    with pytest.raises(EnvironmentFault, match="another one already"):
+        hub.import_bundle(TASK, clone.bundle(again), again, BRANCH)
+
+
+def test_a_truncated_or_damaged_bundle_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    (clone.path / "a.txt").write_text("two\n" * 1000)
+    snapshot = clone.snapshot(1)
+    path = clone.bundle(snapshot)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-40] ^= 0xFF
+    path.chmod(0o644)
+    for data in (whole[:-30], whole[:40], b"", b"garbage" * 100, bytes(flipped)):
+        path.write_bytes(data)
+        _refused(hub, clone, snapshot, "was refused")
+
+
+def test_a_header_line_that_does_not_belong_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    snapshot = clone.snapshot(1)
+    path = clone.bundle(snapshot)
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    for line in (b"@filter=blob:none\n", b"1" * 40 + b" ../../config\n", b"--upload-pack\n"):
+        path.write_bytes(whole.replace(b"# v2 git bundle\n", b"# v3 git bundle\n" + line))
+        _refused(hub, clone, snapshot, "header has a line")
+
+
+def test_a_bundle_that_is_too_big_or_no_file_is_refused(
+    hub: Hub, sandbox: MakeSandbox, tmp_path: Path
+) -> None:
+    clone = sandbox()
+    snapshot = clone.snapshot(1)
+    _refused(Hub(hub.folder, bundle_limit=10), clone, snapshot, "exceed the limit of 10")
+    path = clone.bundle(snapshot)
+    path.rename(tmp_path / "elsewhere")
+    _refused(hub, clone, snapshot, "cannot be opened")
+    path.symlink_to(tmp_path / "elsewhere")
+    _refused(hub, clone, snapshot, "cannot be opened")
+    path.unlink()
+    subprocess.run(["mkfifo", str(path)], check=True)
+    _refused(hub, clone, snapshot, "not a regular file")
+
+
+@pytest.mark.parametrize("name", [b".git", b"..", b".GIT", b"a/b"])
+def test_a_tree_that_could_write_outside_is_refused(
+    hub: Hub, sandbox: MakeSandbox, name: bytes
+) -> None:
+    clone = sandbox()
+    blob = git(clone.path, "hash-object", "-w", "--stdin", stdin=b"[core]\n")
+    entry = b"100644 " + name + b"\0" + bytes.fromhex(blob)
+    tree = git(clone.path, "hash-object", "-w", "--literally", "-t", "tree", "--stdin", stdin=entry)
+    _refused(hub, clone, clone.snapshot_of(tree, 1), "was refused")
+
+
+def test_a_submodule_url_that_is_an_option_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    (clone.path / ".gitmodules").write_text(
+        '[submodule "s"]\n\tpath = s\n\turl = --upload-pack=x\n'
+    )
+    _refused(hub, clone, clone.snapshot(1), "was refused")
+
+
+def test_a_branch_with_options_in_its_name_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    (clone.path / "a.txt").write_text("two\n")
+    git(clone.path, "commit", "-qam", "work")
+    git(clone.path, "update-ref", "refs/heads/--force", "HEAD")
+    snapshot = clone.snapshot(1, branch="--force")
+    with pytest.raises(EnvironmentFault, match="holds the ref refs/heads/--force"):
+        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, "--force")
+
+
+def test_a_pack_that_lacks_what_it_points_at_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    entry = b"100644 gone\0" + bytes.fromhex("1" * 40)
+    tree = git(clone.path, "hash-object", "-w", "--literally", "-t", "tree", "--stdin", stdin=entry)
+    commit = git(clone.path, "commit-tree", tree, "-p", clone.base, "-m", "x")
+    packed = subprocess.run(
+        ["git", "pack-objects", "-q", "--stdout"],
+        cwd=clone.path, input=f"{commit}\n{tree}\n".encode(), capture_output=True, check=True,
+    )  # fmt: skip
+    snapshot = clone.snapshot(1).model_copy(update={"commit": commit, "tree": tree})
+    path = clone.bundle(snapshot)
+    path.chmod(0o644)
+    header = f"# v2 git bundle\n-{clone.base}\n{commit} refs/rover/snapshots/1\n\n"
+    path.write_bytes(header.encode() + packed.stdout)
+    _refused(hub, clone, snapshot, "was refused")
+
+
+def test_one_tasks_objects_are_not_in_what_sandboxes_see(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    (clone.path / "secret.txt").write_text("of one task\n")
+    snapshot = clone.snapshot(1)
+    hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    assert git(hub.base, "cat-file", "-t", snapshot.commit, ok=False) == ""
+
+
+def test_a_restore_bundle_rebuilds_the_tree_on_the_base(
+    hub: Hub, sandbox: MakeSandbox, repo: Path, tmp_path: Path
+) -> None:
+    clone = sandbox()
+    (clone.path / "new.txt").write_text("untracked\n")
+    first = clone.snapshot(1)
+    git(clone.path, "commit", "-qam", "work", "--allow-empty")
+    (clone.path / "a.txt").write_text("two\n")
+    second = clone.snapshot(2)
+    for snapshot in (first, second):
+        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    for snapshot in (first, second):
+        restore = tmp_path / f"restore-{snapshot.sequence}.bundle"
+        hub.export_restore(TASK, snapshot, clone.base, restore)
+        fresh = tmp_path / f"fresh-{snapshot.sequence}"
+        git(tmp_path, "clone", "-q", str(repo), str(fresh))
+        git(fresh, "fetch", "-q", str(restore), "refs/rover/restore/*:refs/rover/restore/*")
+        assert git(fresh, "rev-parse", RESTORE_SNAPSHOT_REF) == snapshot.commit
+        assert git(fresh, "rev-parse", RESTORE_HEAD_REF) == snapshot.head
+        assert git(fresh, "show", f"{snapshot.commit}:new.txt") == "untracked"
+    with pytest.raises(EnvironmentFault, match="does not hold snapshot 1"):
+        hub.export_restore(OTHER_TASK, first, clone.base, tmp_path / "x")
+
+
+def test_a_dropped_task_leaves_no_ref(hub: Hub, sandbox: MakeSandbox) -> None:
+    clone = sandbox()
+    snapshot = clone.snapshot(1)
+    hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    hub.drop_task(TASK)
+    hub.drop_task(TASK)
+    assert git(hub.hub, "for-each-ref") == ""
+    with pytest.raises(UserFixable):
+        hub.drop_task("../../x")
+
+
+def test_a_data_folder_that_cannot_be_written_is_named(repo: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="cannot be written") as caught:
+        Hub(Path("/proc/rover")).ensure(repo)
+    assert caught.value.code == "data_folder"

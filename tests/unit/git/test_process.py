@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.git.process import run_git
+from tests.unit.git.conftest import git
+
+
+def test_nothing_of_the_callers_environment_reaches_git(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", "/elsewhere")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "evil")
+    assert run_git(["config", "user.name"], repo).code == 1
+    assert run_git(["rev-parse", "--git-dir"], repo).text == ".git"
+
+
+def test_output_beyond_the_limit_is_cut_and_said(repo: Path) -> None:
+    result = run_git(["log"], repo, output_limit=10)
+    assert result.truncated
+    assert len(result.stdout) == 10
+
+
+def test_a_git_that_hangs_is_stopped_with_its_helpers(repo: Path, tmp_path: Path) -> None:
+    git(repo, "config", "alias.hang", "!sleep 600")
+    with pytest.raises(EnvironmentFault) as caught:
+        run_git(["hang"], repo, timeout=0.2)
+    assert caught.value.code == "git_timeout"
+
+
+def test_a_missing_git_is_named(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentFault) as caught:
+        run_git(["status"], repo)
+    assert caught.value.code == "git_missing"
+
+
+def test_a_folder_that_is_gone_is_not_taken_for_a_missing_git(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="is not a folder"):
+        run_git(["status"], tmp_path / "gone")
+
+
+def test_input_is_fed_and_a_failure_has_a_short_reason(repo: Path) -> None:
+    blob = run_git(["hash-object", "--stdin"], repo, stdin=b"one\n")
+    assert blob.text == git(repo, "rev-parse", "HEAD:a.txt")
+    assert run_git(["cat-file", "-t", "0" * 40], repo).reason == (
+        "git cat-file: could not get object info"
+    )

@@ -1,0 +1,164 @@
+"""Every bad repository is refused by name, with what to do (issue 2, "Bad input")."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rover_mcp.errors import NotFound, UserFixable
+from rover_mcp.git.repository import inspect_repository, list_branches, resolve_branch
+from tests.unit.git.conftest import git, tree_state
+
+
+def _code(path: Path, **options: Path) -> str:
+    with pytest.raises(UserFixable) as caught:
+        inspect_repository(path, **options)
+    assert caught.value.hint
+    return caught.value.code
+
+
+def test_a_plain_repository_is_described(repo: Path) -> None:
+    info = inspect_repository(repo)
+    assert info.root == repo
+    assert info.git_dir == repo / ".git"
+    assert info.head_commit == git(repo, "rev-parse", "HEAD")
+    assert info.branch == "main"
+    assert not info.dirty
+    assert not info.bare
+
+
+def test_a_subfolder_leads_to_the_top(repo: Path) -> None:
+    (repo / "sub").mkdir()
+    assert inspect_repository(repo / "sub").root == repo
+
+
+def test_a_linked_worktree_is_supported(repo: Path, tmp_path: Path) -> None:
+    git(repo, "worktree", "add", "-qb", "side", str(tmp_path / "side"))
+    info = inspect_repository(tmp_path / "side")
+    assert (info.root, info.git_dir, info.branch) == (tmp_path / "side", repo / ".git", "side")
+
+
+def test_a_bare_repository_and_a_detached_head_are_supported(repo: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "--bare", str(repo), "bare.git")
+    info = inspect_repository(tmp_path / "bare.git")
+    assert (info.bare, info.dirty, info.root) == (True, False, tmp_path / "bare.git")
+    git(repo, "checkout", "-q", "--detach")
+    assert inspect_repository(repo).branch is None
+
+
+@pytest.mark.parametrize("name", ["a.txt", "new.txt"])
+def test_changes_and_untracked_files_make_it_dirty_and_nothing_is_written(
+    repo: Path, name: str
+) -> None:
+    (repo / name).write_text("two\n")
+    before = tree_state(repo)
+    assert inspect_repository(repo).dirty
+    assert tree_state(repo) == before
+
+
+def test_what_is_no_folder_is_refused(repo: Path, tmp_path: Path) -> None:
+    assert _code(tmp_path / "gone") == "not_a_directory"
+    assert _code(repo / "a.txt") == "not_a_directory"
+
+
+def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserFixable, match="not in a git repository") as caught:
+        inspect_repository(tmp_path)
+    assert "git init" in (caught.value.hint or "")
+
+
+def test_the_git_folder_itself_is_refused(repo: Path) -> None:
+    assert _code(repo / ".git" / "refs") == "no_repository"
+
+
+def test_a_repository_without_commits_is_refused(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    assert _code(tmp_path) == "no_commits"
+
+
+def test_a_shallow_clone_is_named_with_its_remedy(repo: Path, tmp_path: Path) -> None:
+    git(repo, "commit", "-qm", "second", "--allow-empty")
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{repo}", "shallow")
+    with pytest.raises(UserFixable) as caught:
+        inspect_repository(tmp_path / "shallow")
+    assert caught.value.code == "shallow_repository"
+    assert "fetch --unshallow" in (caught.value.hint or "")
+
+
+def test_a_partial_clone_is_named(repo: Path) -> None:
+    git(repo, "config", "remote.origin.promisor", "true")
+    assert _code(repo) == "partial_clone"
+
+
+def test_another_object_format_is_named(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--object-format=sha256")
+    assert _code(tmp_path) == "sha256_repository"
+
+
+def test_rovers_own_data_folder_is_refused(repo: Path) -> None:
+    assert _code(repo, data_folder=repo.parent) == "inside_data_folder"
+
+
+def test_a_broken_repository_is_named(repo: Path, tmp_path: Path) -> None:
+    (repo / ".git/config").write_text("[core\n")
+    assert _code(repo) == "broken_repository"
+
+
+def test_a_head_that_points_at_nothing_readable_is_broken(repo: Path) -> None:
+    (repo / ".git/refs/heads/main").write_text("garbage\n")
+    assert _code(repo) == "broken_repository"
+
+
+def test_a_repository_of_another_user_is_named(repo: Path) -> None:
+    os.chown(repo, 12345, 12345)
+    os.chown(repo / ".git", 12345, 12345)
+    assert _code(repo) == "dubious_ownership"
+
+
+def test_no_program_that_the_repository_names_is_run(repo: Path, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\ncat\n")
+    program.chmod(0o755)
+    git(repo, "config", "core.fsmonitor", str(program))
+    git(repo, "config", "filter.evil.clean", str(program))
+    git(repo, "config", "filter.evil.required", "true")
+    git(repo, "config", "diff.external", str(program))
+    git(repo, "config", "core.pager", str(program))
+    (repo / ".gitattributes").write_text("* filter=evil\n")
+    (repo / "a.txt").write_text("TWO\n")
+    assert inspect_repository(repo).dirty
+    assert not ran.exists()
+
+
+def test_branches_remote_branches_tags_and_ids_are_resolved(repo: Path, tmp_path: Path) -> None:
+    first = git(repo, "rev-parse", "HEAD")
+    git(repo, "tag", "-am", "v1", "v1")
+    git(repo, "commit", "-qm", "second", "--allow-empty")
+    second = git(repo, "rev-parse", "HEAD")
+    git(repo, "update-ref", "refs/remotes/origin/feature/x", second)
+    assert resolve_branch(repo, "main") == second
+    assert resolve_branch(repo, "feature/x") == second
+    assert resolve_branch(repo, "origin/feature/x") == second
+    assert resolve_branch(repo, "v1") == first
+    assert resolve_branch(repo, first) == first
+    assert list_branches(repo) == {"main"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["--upload-pack=x", "-b", "", "a..b", "main^", "main~1", "a b", "HEAD@{1}", "a\nb", "@", "x.lock",
+     "/a", "a/", "a//b", ".hidden", "a/.b", "a:b", "x" * 300],
+)  # fmt: skip
+def test_a_malformed_or_option_like_name_is_refused(repo: Path, name: str) -> None:
+    with pytest.raises(UserFixable) as caught:
+        resolve_branch(repo, name)
+    assert caught.value.code == "malformed_branch"
+
+
+def test_an_unknown_branch_is_refused_with_the_ones_there_are(repo: Path) -> None:
+    with pytest.raises(NotFound) as caught:
+        resolve_branch(repo, "develop")
+    assert caught.value.hint == "its branches: main"

@@ -1,0 +1,70 @@
+"""A run spec whose commands are started without a sandbox: process control is what is tested."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from agent_runner.spec import GatewaySpec, Limits, Paths, RunSpec, SwitchUser, WrapCommand
+
+# Nobody else's: a sweep of this user's processes may not touch another's on a shared machine.
+TEST_UID = 61973
+
+
+def make_spec(folder: Path, isolation: SwitchUser | WrapCommand, **changes: Any) -> RunSpec:
+    return RunSpec(
+        task_id="0" * 31 + "7",
+        number=1,
+        iteration=1,
+        attempt=3,
+        title="t",
+        description="d",
+        branch="rover/1-t",
+        base_commit="a" * 40,
+        agent="claude",
+        environment={"FROM_SPEC": "yes"},
+        paths=Paths(spec=folder, run=folder, workspace=folder, home=folder),
+        gateway=GatewaySpec(socket=folder / "gateway.sock", port=0, token="token"),
+        isolation=isolation,
+        limits=Limits(stop_grace=0.2),
+        **changes,
+    )
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> RunSpec:
+    """Commands as the present user, with nothing between."""
+    return make_spec(tmp_path, WrapCommand(prefix=["/usr/bin/env"], forwarder=[]))
+
+
+@pytest.fixture
+def switched(tmp_path: Path) -> RunSpec:
+    """Commands as another user; tests with it need root, as the runner in a container is."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder == Path("/tmp"):
+            break
+        folder.chmod(0o755)
+    return make_spec(tmp_path, SwitchUser(uid=TEST_UID, gid=TEST_UID))
+
+
+def in_own_thread(work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` on an event loop in a thread of its own: what it gives up of its rights
+    (no_new_privs, the bounding set) ends with that thread, and not for all later tests."""
+    failures: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            anyio.run(work)
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            failures.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
