@@ -48,7 +48,13 @@ class Answer(_Model):
 
     @property
     def failed(self) -> bool:
-        return self.error is not None or (self.status or 0) >= _ERROR_STATUS
+        return self.error is not None or self.status is None or self.status >= _ERROR_STATUS
+
+    @property
+    def is_model_call(self) -> bool:
+        """Counting tokens is free and works on an empty account."""
+        counts = self.path.partition("?")[0].endswith("/count_tokens")
+        return self.method == "POST" and self.provider is not None and not counts
 
 
 class _Answers(_Model):
@@ -68,7 +74,7 @@ def last_failures(answers: Sequence[Answer], since: datetime) -> list[Failure]:
     for answer in reversed(answers):
         if answer.at < since:
             break
-        if answer.method != "POST" or answer.provider is None:
+        if not answer.is_model_call:
             continue
         if not answer.failed:
             break
@@ -80,13 +86,17 @@ def _failure(answer: Answer) -> Failure:
     error = answer.error or ErrorBody()
     return Failure(
         source="gateway",
-        message=error.message or f"the provider answered {answer.status}",
+        message=error.message or _no_message(answer.status),
         provider=answer.provider,
         status=answer.status,
         type=error.type,
         code=error.code,
         headers={k.lower(): v for k, v in answer.headers.items()},
     )
+
+
+def _no_message(status: int | None) -> str:
+    return "connection error: no answer came" if status is None else f"answered {status}"
 
 
 @dataclass

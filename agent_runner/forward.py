@@ -123,23 +123,38 @@ class Forwarder:
             self._slots.release()
 
 
+class _Child:
+    """The command, and the signals that are passed on to it, also those that come before it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        for number in _PASSED_ON:
+            signal.signal(number, self._pass_on)
+
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._process.send_signal(number)
+
+    def run(self, argv: list[str]) -> int:
+        self._process = process = subprocess.Popen(argv)
+        for number in self._early:
+            process.send_signal(number)
+        code = process.wait()
+        return code if code >= 0 else 128 - code
+
+
 def _run(argv: list[str]) -> int:
     try:
-        child = subprocess.Popen(argv)
+        return _Child().run(argv)
     except FileNotFoundError:
         print(f"forward: command not found: {argv[0]}", file=sys.stderr)
         return EXIT_NOT_FOUND
     except OSError as error:
         print(f"forward: cannot run {argv[0]}: {error.strerror}", file=sys.stderr)
         return EXIT_CANNOT_RUN
-
-    def pass_on(number: int, _: FrameType | None) -> None:
-        child.send_signal(number)
-
-    for number in _PASSED_ON:
-        signal.signal(number, pass_on)
-    code = child.wait()
-    return code if code >= 0 else 128 - code
 
 
 def main(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import uuid
@@ -162,12 +163,15 @@ class Run:
             commands=self.commands,
             evidence=self.evidence,
             renderer=Renderer(task, self._warn),
-            make_agent=lambda name: self.agent(name, self.spec.paths.spec),
+            make_agent=functools.cache(self._agent),
             clock=self.clock,
             sleep=self.sleep,
             new_id=self.new_id,
             warn=self._warn,
         )
+
+    def _agent(self, name: str) -> Agent:
+        return self.agent(name, self.spec.paths.spec)
 
     async def _ready(self, plan: Plan) -> Snapshot | None:
         """The work tree as the next step needs it; a snapshot of it where it is not the base."""

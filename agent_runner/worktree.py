@@ -71,7 +71,9 @@ fi
 _WRITE_TREE = r"""
 temporary=.git/rover-index
 rm -f "$temporary" "$temporary.lock"
-cp .git/index "$temporary" 2>/dev/null || :
+# With its time: git looks into files that changed in the second the index was written, and would
+# take them for unchanged if the copy were younger.
+cp -p .git/index "$temporary" 2>/dev/null || :
 write_tree() {
   export GIT_INDEX_FILE="$temporary"
   [ -f "$temporary" ] || git read-tree HEAD 2>/dev/null || git read-tree --empty

@@ -111,21 +111,20 @@ class Launcher:
 
     def last_words(self) -> None:
         """Deliver what is queued, as far as it takes no time."""
-        until = time.monotonic() + LAST_WORDS
-        while time.monotonic() < until:
-            poll = select.poll()
-            if self._to_client:
-                poll.register(self._stdout, select.POLLOUT)
-            if self._socket is not None and self._wants_to_send():
-                poll.register(self._socket, select.POLLOUT)
-            ready = dict(poll.poll(1))
-            if not ready or not all(told == select.POLLOUT for told in ready.values()):
+        sock = self._socket
+        if sock is not None and not self._conversation.gated:
+            left = b"".join((*self._conversation.first, *self._to_daemon))[self._offset :]
+            sock.settimeout(LAST_WORDS)
+            try:
+                sock.sendall(left)
+            except OSError:
                 return
-            for descriptor in ready:
-                if descriptor == self._stdout:
-                    self._write_to_client()
-                elif self._socket is not None and not self._send(self._socket):
-                    return
+        poll = select.poll()
+        poll.register(self._stdout, select.POLLOUT)
+        until = time.monotonic() + LAST_WORDS
+        while self._to_client and poll.poll(1) and time.monotonic() < until:
+            if not self._write_to_client():
+                return
 
     def _watch(self, poll: select.poll) -> list[int]:
         """Register what is waited for now. Without a wish for reading, the client's end is still
@@ -202,6 +201,8 @@ class Launcher:
             return
         self._dialer = None
         self._socket = connection.sock
+        if "rover_mcp.starter" in sys.modules:
+            sys.modules["rover_mcp.starter"].reap()
         if connection.notice:
             complain(connection.notice)
         self._from_daemon = Frames()
@@ -276,8 +277,6 @@ class Launcher:
             self._socket.close()
             self._socket = None
         self._offset = 0
-        if "rover_mcp.starter" in sys.modules:
-            sys.modules["rover_mcp.starter"].reap()
         for frame in self._conversation.lost():
             self._tell_client(frame)
         now = time.monotonic()

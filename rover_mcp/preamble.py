@@ -16,7 +16,6 @@ one message a line). DESIGN.md section 1.
 from __future__ import annotations
 
 import os
-import re
 
 # The launcher starts with every assistant: importing typing and pathlib would cost it 10 ms.
 TYPE_CHECKING = False
@@ -26,16 +25,25 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 MAX_PREAMBLE_BYTES = 256 * 1024
 
-_ENV_ALLOWED = re.compile(
-    r"^(ANTHROPIC_(API_KEY|AUTH_TOKEN|BASE_URL)|CLAUDE_CODE_OAUTH_TOKEN|OPENAI_(API_KEY|BASE_URL)"
-    r"|GEMINI_API_KEY|GOOGLE_(API_KEY|GEMINI_BASE_URL)|SSH_AUTH_SOCK|GH_TOKEN|GITLAB_\w+"
-    r"|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy|LANG|LC_\w+|TZ|PATH)$"
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+_ENV_ALLOWED = frozenset(
+    (
+        *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"),
+        *("CLAUDE_CODE_OAUTH_TOKEN", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+        *("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
+        *("SSH_AUTH_SOCK", "GH_TOKEN", "LANG", "TZ", "PATH"),
+        *_PROXIES,
+        *(name.lower() for name in _PROXIES),
+    )
 )
+_ENV_ALLOWED_PREFIXES = ("GITLAB_", "LC_")
 
 
 def allowed_environment(environ: dict[str, str] | os._Environ[str]) -> dict[str, str]:  # pyright: ignore[reportPrivateUsage]
     """The part of `environ` that a client hands to the daemon, and no more."""
-    return {k: v for k, v in environ.items() if _ENV_ALLOWED.match(k)}
+    return {
+        k: v for k, v in environ.items() if k in _ENV_ALLOWED or k.startswith(_ENV_ALLOWED_PREFIXES)
+    }
 
 
 def data_folder_name(environ: dict[str, str] | os._Environ[str]) -> str:  # pyright: ignore[reportPrivateUsage]

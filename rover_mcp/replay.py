@@ -9,7 +9,6 @@ client opened its session with. Standard library only. The opening is, of the er
 from __future__ import annotations
 
 import json
-import re
 from collections import deque
 
 TYPE_CHECKING = False
@@ -28,7 +27,8 @@ TOO_LARGE = -32600
 MAX_TRACKED = 10_000
 _REPLAY = "rover-replay-"
 # How the daemon's SDK begins a response; anything else is parsed as a whole.
-_RESPONSE = re.compile(rb'\{"jsonrpc":"2\.0","id":(-?\d{1,18}|"[^"\\]{0,200}"),"(result|error)":')
+_HEAD = b'{"jsonrpc":"2.0","id":'
+_HEAD_SIZE = 300
 _REPEATED_AS_IT_IS = {
     "initialize",
     "logging/setLevel",
@@ -117,8 +117,8 @@ class Conversation:
         """Take note of a frame of the daemon's; None if it is not for the client."""
         if not self._unanswered and not self._swallowed:
             return frame
-        if head := _RESPONSE.match(frame):
-            return self._answered(head[1].decode(), head[2] == b"result", frame)
+        if head := _response_head(frame):
+            return self._answered(head[0], head[1], frame)
         message = parse(frame)
         if message is None:
             return frame
@@ -243,6 +243,18 @@ class Conversation:
         self._swallowed.add(key)
         self.first.append(encode(message))
         return key
+
+
+def _response_head(frame: bytes) -> tuple[str, bool] | None:
+    """The key of a response and whether it is a result, by its first bytes: a response may be
+    long, and no more of it is of interest. None: it has to be parsed."""
+    if not frame.startswith(_HEAD):
+        return None
+    key, comma, rest = frame[len(_HEAD) : _HEAD_SIZE].partition(b',"')
+    if not comma or not rest.startswith((b'result":', b'error":')) or not key.isascii():
+        return None
+    # A text with escapes may be written in several ways.
+    return None if b"\\" in key else (key.decode(), rest.startswith(b"result"))
 
 
 def _params(message: Message) -> Message:

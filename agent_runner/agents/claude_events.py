@@ -91,17 +91,15 @@ class Reading:
 
     def session_is_lost(self, stderr: Iterable[str]) -> bool:
         """Whether the session that was to be resumed does not exist."""
-        errors = (self.result or {}).get("errors")
-        told = [*cast(list[object], errors)] if isinstance(errors, list) else []
-        return any(_text(line).startswith(SESSION_LOST) for line in (*told, *stderr))
+        told = (*_errors(self.result or {}), *stderr)
+        return any(line.startswith(SESSION_LOST) for line in told)
 
     def failure(self, code: int, stderr: list[str]) -> Failure:
         """Why the run did not succeed. `code` is its exit status."""
         result = self.result
         if result is None:
             return _no_result(code, stderr)
-        errors = result.get("errors")
-        listed = "; ".join(map(_text, cast(list[object], errors))) if errors else ""
+        listed = "; ".join(_errors(result))
         status = result.get("api_error_status")
         aborted = _text(result.get("terminal_reason")).startswith("aborted")
         return Failure(
@@ -237,6 +235,11 @@ def shorten(text: str) -> str:
 def _blocks(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     content = message.get("content")
     return [_mapping(b) for b in cast(list[object], content)] if isinstance(content, list) else []
+
+
+def _errors(result: Mapping[str, Any]) -> list[str]:
+    errors = result.get("errors")
+    return [_text(e) for e in cast(list[object], errors)] if isinstance(errors, list) else []
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -129,18 +129,32 @@ def pause_lines(task: Json, paint: Paint) -> list[str]:
     return lines
 
 
-def step_lines(steps: list[Json], paint: Paint) -> list[str]:
+def steps_of(task: Json) -> list[Json]:
+    """The steps as they are shown: the one that a paused task stands in is not running."""
+    steps: list[Json] = task.get("steps") or []
+    if task["status"] != "PAUSED":
+        return steps
+    return [
+        {**s, "status": "paused", "duration_s": None} if s["status"] == "running" else s
+        for s in steps
+    ]
+
+
+def step_lines(task: Json, paint: Paint) -> list[str]:
+    """One line a step, in columns."""
+    steps = steps_of(task)
     width = max((len(clean(s["name"])) for s in steps), default=0)
-    lines: list[str] = []
-    for step in steps:
-        mark, colour = STEP_MARKS.get(step["status"], ("?", ""))
-        name = clean(step["name"]).ljust(width)
-        took = duration(step.get("duration_s"))
-        line = f"  {paint(mark, colour)} {name}  {step['type']:<8} {step['status']:<10} {took}"
-        lines.append(line.rstrip())
-        if step.get("error"):
-            lines.append(paint(f"      {shorten(clean(step['error']), 200)}", "red"))
-    return lines
+    return [step_line(step, width, paint) for step in steps]
+
+
+def step_line(step: Json, width: int, paint: Paint) -> str:
+    mark, colour = STEP_MARKS.get(step["status"], ("?", ""))
+    took = duration(step.get("duration_s"))
+    name = clean(step["name"]).ljust(width)
+    line = f"  {paint(mark, colour)} {name}  {step['type']:<8} {step['status']:<10} {took}".rstrip()
+    if step.get("error"):
+        line += "\n" + paint(f"      {shorten(clean(step['error']), 200)}", "red")
+    return line
 
 
 def task(result: Json, paint: Paint) -> list[str]:
@@ -151,7 +165,7 @@ def task(result: Json, paint: Paint) -> list[str]:
         lines[0] = f"{paint(str(said).replace('_', ' '), 'bold')}: {lines[0]}"
     lines += [f"  {paint(name.ljust(8), 'dim')} {value}" for name, value in task_facts(view)]
     if view.get("steps"):
-        lines += ["", *step_lines(view["steps"], paint)]
+        lines += ["", *step_lines(view, paint)]
     changes: Json = view.get("changes") or {}
     files: list[Json] = changes.get("paths") or []
     lines += ["  " + _file(file, paint) for file in files]
@@ -236,7 +250,8 @@ def _file(file: Json, paint: Paint) -> str:
 
 
 def _totals(changes: Json) -> str:
-    return f"{changes['files']} files changed, +{changes['added']} -{changes['removed']}"
+    files = f"{changes['files']} file{'s' if changes['files'] != 1 else ''}"
+    return f"{files} changed, +{changes['added']} -{changes['removed']}"
 
 
 def _diff_line(line: str, paint: Paint) -> str:

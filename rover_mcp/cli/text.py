@@ -22,6 +22,7 @@ STATUS_COLOURS = {
 STEP_MARKS = {
     "completed": ("✔", "green"),
     "running": ("▶", "cyan"),
+    "paused": ("⏸", "yellow"),
     "failed": ("✘", "red"),
     "skipped": ("⤼", "dim"),
     "pending": ("·", "dim"),

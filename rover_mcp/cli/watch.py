@@ -129,9 +129,11 @@ class Lines:
         """Say what is new in this view."""
         if not self._told:
             self._say(render.headline(task, self._paint))
-        for step in task.get("steps") or ():
+        steps = render.steps_of(task)
+        width = max((len(clean(s["name"])) for s in steps), default=0)
+        for step in steps:
             if self._news(step["id"], step["status"]) and step["status"] != "pending":
-                self._say("\n".join(render.step_lines([step], self._paint)))
+                self._say(render.step_line(step, width, self._paint))
         moved = self._news("phase", task["phase"]) and not task.get("steps")
         if self._news("status", task["status"]) or moved:
             self._say(f"  {render.status_word(task, self._paint)}  {clean(task['phase'])}")
@@ -181,7 +183,7 @@ def task_table(task: Json) -> RenderableType:
         (task["status"], f"bold {colour}"),
     )
     steps = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for step in task.get("steps") or ():
+    for step in render.steps_of(task):
         mark, mark_colour = STEP_MARKS.get(step["status"], ("?", ""))
         steps.add_row(
             Text(f"  {mark}", mark_colour),

@@ -219,7 +219,7 @@ class Attempts:
         folders = TaskFolders(self.settings.home, task_id, task.iteration)
         self.live.refresh(task_id)
         retries = self._retries(task, folders)
-        decision, state = self._judge(task, folders, ended, retries)
+        decision, state = self._judge(task, attempt, ended, retries)
         self._bring_home(task, folders, decision)
         self._end(task_id, attempt, ended, "")
         if isinstance(decision, Finish):
@@ -258,8 +258,9 @@ class Attempts:
         return 0 if len(providers) > 1 else task.auto_retries
 
     def _judge(
-        self, task: TaskRow, folders: TaskFolders, ended: SandboxExit, retries: int
+        self, task: TaskRow, attempt: int, ended: SandboxExit, retries: int
     ) -> tuple[Decision, RunState]:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
         try:
             state = read_state(folders.journal)
         except (JournalDamaged, JournalTooNew) as error:
@@ -268,6 +269,7 @@ class Attempts:
         decision = decide(
             ended,
             state,
+            attempt=attempt,
             auto_retries=retries,
             auto_resume=task.auto_resume and self.settings.auto_resume,
             retry=self.settings.retry,

@@ -41,6 +41,7 @@ def decide(
     ended: SandboxExit,
     state: RunState,
     *,
+    attempt: int,
     auto_retries: int,
     auto_resume: bool,
     retry: RetrySettings,
@@ -49,22 +50,30 @@ def decide(
 ) -> Decision:
     """What follows from the exit of a sandbox and its journal (L1).
 
-    The journal decides where it has an ending; an exit code without one means that the sandbox
-    was killed, and the run goes on from its checkpoint. `random` is in [0, 1) and spreads
-    retries.
+    The journal decides where it has an ending of this attempt (I7). Where it has none, the
+    runner's own FAILED means that it could not write one, so nothing is scheduled (E2); any
+    other end means that the sandbox was killed, and the run goes on from its checkpoint.
+    `random` is in [0, 1) and spreads retries.
     """
     if state.status is RunStatus.COMPLETED:
         return Finish()
-    if state.status is RunStatus.FAILED:
+    mine = state.attempt >= attempt
+    if mine and state.status is RunStatus.FAILED:
         return Fail(state.error or "a step failed")
-    if state.status is RunStatus.PAUSED and state.pause is not None:
+    if mine and state.status is RunStatus.PAUSED and state.pause is not None:
         pause = state.pause
-    elif state.status is RunStatus.NEW and ended.code == ExitCode.FAILED:
-        return Fail(ended.detail or "the runner ended before its first step")
+    elif ended.code == ExitCode.FAILED:
+        return Fail(ended.detail or state.error or _gave_up(state))
     else:
         pause = _interrupted(ended, state, now)
     at = retry_time(pause, auto_retries, retry, now, random) if auto_resume else None
     return PauseFor(pause.model_copy(update={"retry_at": pause.retry_at or at}), at)
+
+
+def _gave_up(state: RunState) -> str:
+    if state.status is RunStatus.NEW:
+        return "the runner ended before its first step"
+    return "the runner ended without a last record: its journal could not be written"
 
 
 def _interrupted(ended: SandboxExit, state: RunState, now: datetime) -> Pause:

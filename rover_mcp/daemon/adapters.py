@@ -113,15 +113,7 @@ class HostAgents:
         if agent_provider(agent) is None:
             return None
         found = shutil.which(agent, path=path)
-        return _native(Path(found).resolve()) if found else None
-
-
-def _native(program: Path) -> Path:
-    """The native program behind an npm launcher script, where it is one."""
-    beside = program.parent.parent.parent / "claude-code-linux-x64" / "claude"
-    with program.open("rb") as file:
-        is_elf = file.read(4) == b"\x7fELF"
-    return beside if not is_elf and beside.is_file() else program
+        return Path(found) if found else None
 
 
 class Door:

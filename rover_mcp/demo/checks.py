@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from rover_mcp.demo.stage import Stage
@@ -40,7 +39,8 @@ class Checks:
         """The finished steps are as they were: same duration, and the first turn's output."""
         after = {s["id"]: s for s in view["steps"]}
         again = [i for i, s in self._paused.items() if after[i]["duration_s"] != s["duration_s"]]
-        plan = str((after["plan"].get("outputs") or {}).get("plan"))
+        outputs: Json = after["plan"].get("outputs") or {}
+        plan = str(outputs.get("plan"))
         self.note("the finished step was not run again", not again and "AGAIN" not in plan)
         self.note("… in a second attempt of the same task", view["attempt"] == self._attempt + 1)
         self.note("all steps are finished", {s["status"] for s in view["steps"]} == {"completed"})
@@ -80,6 +80,6 @@ def _fingerprint(stage: Stage) -> dict[str, object]:
         "the user's index and config are": (
             stage.git("ls-files", "--stage"),
             (stage.repo / ".git" / "config").read_bytes(),
-            sorted(os.listdir(stage.repo / ".git" / "hooks")),
+            sorted(p.name for p in (stage.repo / ".git" / "hooks").iterdir()),
         ),
     }

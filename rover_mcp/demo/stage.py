@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 from rover_mcp.cli.client import Client, PipeChannel
 from rover_mcp.preamble import socket_path
@@ -31,6 +32,7 @@ class Stage:
         self.repo = self.root / "repo"
         self._own_home = home is None
         self.home = self.root / "home" if home is None else Path(home).expanduser().absolute()
+        self.tasks: list[tuple[str, str]] = []
         self._keep = keep
         self._launcher: subprocess.Popen[bytes] | None = None
 
@@ -65,46 +67,78 @@ class Stage:
 
     def launch(self) -> Client:
         """A client of the real launcher, as an assistant would start it; no provider's key."""
-        environ = importable(daemon_environment(os.environ, str(self.home)))
-        self._launcher = subprocess.Popen(
+        self._launcher = self._start()
+        return _client_of(self._launcher)
+
+    def time_another_launcher(self) -> float:
+        """Seconds from the start of a second launcher to its answer to `initialize`."""
+        begin = time.monotonic()
+        launcher = self._start()
+        _client_of(launcher).initialize()
+        took = time.monotonic() - begin
+        _end(launcher)
+        return took
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "rover_mcp.launcher"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=self.repo,
-            env=environ,
+            env=importable(daemon_environment(os.environ, str(self.home))),
         )
-        stdin, stdout = self._launcher.stdin, self._launcher.stdout
-        if stdin is None or stdout is None:
-            raise RuntimeError("pipes were asked for")
-        return Client(PipeChannel(stdin.fileno(), stdout.fileno()), name="rover-demo")
 
     def end_launcher(self) -> tuple[int, float]:
         """Close its stdin, as an assistant does: its exit status, and the seconds that it took."""
-        launcher = self._launcher
-        if launcher is None or launcher.stdin is None or launcher.stdout is None:
-            return 0, 0.0
-        self._launcher = None
-        begin = time.monotonic()
-        launcher.stdin.close()
-        try:
-            code = launcher.wait(END_BOUND)
-        except subprocess.TimeoutExpired:
-            launcher.kill()
-            code = launcher.wait()
-        launcher.stdout.close()
-        return code, time.monotonic() - begin
+        launcher, self._launcher = self._launcher, None
+        return (0, 0.0) if launcher is None else _end(launcher)
 
     def close(self) -> None:
         """End the launcher and our daemon, remove the folders."""
         self.end_launcher()
-        if not self._own_home:
-            # It may serve others, and ends by itself when it has nothing to do.
-            pass
-        elif not end_daemon(self.home):
+        # One on a folder of the user's may serve others, and ends by itself.
+        if self._own_home and not end_daemon(self.home):
             print(f"a daemon still runs on {self.home}: its folder is left", file=sys.stderr)
             return
         if not self._keep:
+            self._remove_sandboxes()
             shutil.rmtree(self.root, ignore_errors=True)
+
+    def _remove_sandboxes(self) -> None:
+        """What an engine keeps of a task elsewhere (docker: volumes); there is no tool for it."""
+        from rover_mcp.errors import RoverError
+        from rover_mcp.sandbox.select import engines
+        from rover_mcp.settings import load_settings
+
+        for engine, task_id in self.tasks:
+            try:
+                engines(self.home, load_settings(self.home))[engine].remove_task(task_id)
+            except (RoverError, KeyError) as error:
+                print(f"what {engine} keeps of the task is left: {error}", file=sys.stderr)
+
+
+def _pipes(launcher: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    if launcher.stdin is None or launcher.stdout is None:
+        raise RuntimeError("pipes were asked for")
+    return launcher.stdin, launcher.stdout
+
+
+def _client_of(launcher: subprocess.Popen[bytes]) -> Client:
+    stdin, stdout = _pipes(launcher)
+    return Client(PipeChannel(stdin.fileno(), stdout.fileno()), name="rover-demo")
+
+
+def _end(launcher: subprocess.Popen[bytes]) -> tuple[int, float]:
+    stdin, stdout = _pipes(launcher)
+    begin = time.monotonic()
+    stdin.close()
+    try:
+        code = launcher.wait(END_BOUND)
+    except subprocess.TimeoutExpired:
+        launcher.kill()
+        code = launcher.wait()
+    stdout.close()
+    return code, time.monotonic() - begin
 
 
 def end_daemon(home: Path) -> bool:

@@ -16,6 +16,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -79,13 +80,22 @@ class Hub:
         with self._locked():
             _checked(
                 run_git(
-                    ["fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
-                     "--", str(user_repo.resolve()), f"{commit}:refs/rover/base/{commit}"],
+                    [
+                        "fetch",
+                        "-q",
+                        "--no-tags",
+                        "--no-write-fetch-head",
+                        "--no-auto-gc",
+                        "--",
+                        str(user_repo.resolve()),
+                        f"{commit}:refs/rover/base/{commit}",
+                    ],
                     self.base,
                     timeout=_LONG,
                 ),
                 f"commit {commit} cannot be fetched from {user_repo}",
-            )  # fmt: skip
+            )
+            _make_readable(self.base_objects)  # fmt: skip
 
     def import_bundle(
         self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
@@ -199,6 +209,7 @@ class Hub:
         )
         _checked(result, f"{user_repo} cannot be cloned")
         _checked(run_git(["remote", "remove", "origin"], new), "the clone cannot be finished")
+        _make_readable(new / "objects")
 
     def _init(self, new: Path) -> None:
         argv = ["init", "-q", "--bare", "--template=", "--object-format=sha1", "--", str(new)]
@@ -306,6 +317,23 @@ class Hub:
         if not _TASK_ID.fullmatch(task_id):
             raise UserFixable(f"{task_id[:80]!r} is no task id", code="malformed_id")
         return f"refs/rover/{task_id}"
+
+
+def _make_readable(objects: Path) -> None:
+    """Let a sandbox's user, which is another one, read every object: git keeps to the umask.
+
+    A file that is shared with the user's repository is replaced by a copy, not changed.
+    """
+    for parent, _, names in os.walk(objects):
+        folder = Path(parent)
+        folder.chmod(0o755)
+        for name in names:
+            file = folder / name
+            if not file.stat().st_mode & stat.S_IROTH:
+                copy = folder / f".{name}.new"
+                shutil.copyfile(file, copy)
+                copy.chmod(0o444)
+                copy.replace(file)
 
 
 def _check_references(bundle: Path, header: BundleHeader, expected: dict[str, str]) -> None:

@@ -93,23 +93,13 @@ class BubblewrapEngine:
     def ensure(self, spec: SandboxSpec) -> None:
         """See protocol.Engine."""
         attempt = self._attempt(spec.name)
-        if attempt.launched():
-            return
         try:
-            self._write(spec, attempt.path)
+            with layout.making(attempt.path):
+                if not attempt.launched():
+                    self._write(spec, attempt.path)
+                    self._launch(attempt.path)
         except OSError as error:
             raise layout.disk_fault(attempt.path, error) from error
-        argv = [sys.executable, "-I", "-S", supervise.__file__, str(attempt.path)]
-        try:
-            done = subprocess.run(
-                argv, env={}, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, timeout=_START_TIMEOUT, check=False,
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise EnvironmentFault(f"the runner cannot be started: {error}") from error
-        if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "replace").strip()[-300:]
-            raise EnvironmentFault(said or "the runner cannot be started", code="start_failed")
 
     def follow(self, name: str) -> SandboxExit:
         """See protocol.Engine. Blocks in the kernel, on the lock."""
@@ -226,6 +216,19 @@ class BubblewrapEngine:
             "inside_env": {"HOME": str(run.paths.home), **inside},
         }
         supervise.write_json(folder / "launch.json", launch)
+
+    def _launch(self, folder: Path) -> None:
+        argv = [sys.executable, "-I", "-S", supervise.__file__, str(folder)]
+        try:
+            done = subprocess.run(
+                argv, env={}, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE, timeout=_START_TIMEOUT, check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise EnvironmentFault(f"the runner cannot be started: {error}") from error
+        if done.returncode != 0:
+            said = done.stderr.decode("utf-8", "replace").strip()[-300:]
+            raise EnvironmentFault(said or "the runner cannot be started", code="start_failed")
 
     def _program(self) -> Path:
         if self._bwrap is None:

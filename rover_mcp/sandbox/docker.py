@@ -30,7 +30,6 @@ LABELS = "dev.rover."
 # What the runner, root inside, needs to hand files to the agent's user, to start it as that
 # user with nothing, and to end it. The agent gets none of them.
 RUNNER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID")
-_OPEN_FILES = 65536
 _NOT_APPLIED = ("disk",)
 _ENTRY = (
     f'chown {layout.AGENT_UID}:{layout.AGENT_GID} {layout.WORKSPACE} {layout.HOME} && exec "$@"'
@@ -112,19 +111,17 @@ class DockerEngine:
 
     def ensure(self, spec: SandboxSpec) -> None:
         """See protocol.Engine."""
-        container = self._find(spec.name)
-        if container is None:
-            tag = self._image(spec, lambda _: None)
-            self._write(spec)
-            try:
-                container = self._create(spec, tag)
-            except EnvironmentFault:
-                # Another call made it first: the name is taken.
+        tag = self._image(spec, lambda _: None) if self._find(spec.name) is None else ""
+        try:
+            with layout.making(spec.folders.spec):
                 container = self._find(spec.name)
                 if container is None:
-                    raise
-        if container.status == "created":
-            self._start(container, spec.name)
+                    self._write(spec)
+                    container = self._create(spec, tag)
+                if container.status == "created":
+                    self._start(container, spec.name)
+        except OSError as error:
+            raise layout.disk_fault(spec.folders.spec, error) from error
 
     def follow(self, name: str) -> SandboxExit:
         """See protocol.Engine. Blocks in the engine's wait call."""
@@ -245,14 +242,11 @@ class DockerEngine:
             isolation=SwitchUser(uid=layout.AGENT_UID, gid=layout.AGENT_GID),
             environment={},
         )
-        try:
-            # Read by the agent's user, and the journal's folder not: whatever the umask here.
-            spec.folders.run.chmod(0o700)
-            spec.folders.spec.chmod(0o755)
-            for file in spec.folders.spec.iterdir():
-                file.chmod(0o644)
-        except OSError as error:
-            raise layout.disk_fault(spec.folders.spec, error) from error
+        # Read by the agent's user, and the journal's folder not: whatever the umask here.
+        spec.folders.run.chmod(0o700)
+        spec.folders.spec.chmod(0o755)
+        for file in spec.folders.spec.iterdir():
+            file.chmod(0o644)
 
     def _create(self, spec: SandboxSpec, tag: str) -> Any:
         labels = self._labels(spec)
@@ -331,7 +325,6 @@ def container_options(spec: SandboxSpec) -> dict[str, Any]:
         "nano_cpus": int(limits.cpus * 1e9),
         "ulimits": [
             docker_api.types.Ulimit(name="core", soft=0, hard=0),
-            docker_api.types.Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
             docker_api.types.Ulimit(name="fsize", soft=limits.file_bytes, hard=limits.file_bytes),
         ],
         "restart_policy": {"Name": "no"},

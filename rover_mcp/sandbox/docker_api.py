@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,12 @@ def engine_address() -> str:
 
 
 def connect(address: str, timeout: float = CALL_TIMEOUT) -> Any:
-    """A client. Nothing is sent yet, but an address can be refused: see `errors`."""
+    """A client of the engine, which has told its API version. To be called within `errors`."""
+    if address.startswith("unix://"):
+        # The SDK leaves a socket open that could not be connected.
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.settimeout(timeout)
+            tried.connect(address.removeprefix("unix://"))
     return _sdk.DockerClient(base_url=address, timeout=timeout, version="auto")
 
 

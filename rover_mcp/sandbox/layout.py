@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser, WrapCommand
@@ -56,6 +59,22 @@ def write_spec(
     except OSError as error:
         raise disk_fault(target, error) from error
     return run
+
+
+@contextmanager
+def making(folder: Path) -> Generator[None]:
+    """Held by the one call, of any thread or process, that starts an attempt's sandbox.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(folder / ".making", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def runner_command(argv: tuple[str, ...], spec: Path) -> list[str]:

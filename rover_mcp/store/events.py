@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from rover_mcp.store import schema
 from rover_mcp.store.migrations import READ_ONLY
@@ -14,6 +15,12 @@ from rover_mcp.tasks.transitions import ENDED
 
 T = schema.tasks
 E = schema.events
+
+
+def insert_for(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An insert that can say what happens on a conflict, in the database's own dialect."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
 
 
 class EventLog:
@@ -75,15 +82,13 @@ class EventLog:
         ack = schema.acknowledgements
         newest = {event.task_id: event.seq for event in sorted(seen, key=lambda e: e.seq)}
         with self._engine.begin() as connection:
-            known = dict(
+            # In one order, so that two sessions never wait for each other.
+            for task_id, seq in sorted(newest.items()):
+                made = insert_for(connection, ack).values(task_id=task_id, seq=seq)
                 connection.execute(
-                    sa.select(ack.c.task_id, ack.c.seq).where(ack.c.task_id.in_(newest))
+                    made.on_conflict_do_update(
+                        index_elements=[ack.c.task_id],
+                        set_={"seq": seq},
+                        where=ack.c.seq < seq,
+                    )
                 )
-                .tuples()
-                .all()
-            )
-            for task_id, seq in newest.items():
-                if task_id not in known:
-                    connection.execute(ack.insert().values(task_id=task_id, seq=seq))
-                elif known[task_id] < seq:
-                    connection.execute(ack.update().where(ack.c.task_id == task_id).values(seq=seq))

@@ -36,6 +36,9 @@ def open_database(url: str) -> sa.Engine:
         with engine.begin() as connection:
             schema.metadata.create_all(connection, tables=[schema.meta])
             _migrate(connection)
+    except EnvironmentFault:
+        engine.dispose()
+        raise
     except DatabaseError as error:
         engine.dispose()
         raise EnvironmentFault(
@@ -75,6 +78,12 @@ def _migrate(connection: sa.Connection) -> None:
             schema.meta.insert().values(key="schema_version", value=str(schema.SCHEMA_VERSION))
         )
         return
+    if not found.isdecimal():
+        raise EnvironmentFault(
+            f"the data folder's schema version is damaged: {found!r}",
+            hint="restore the data folder from a backup, or use another: ROVER_HOME=/path",
+            code="data_folder",
+        )
     version = int(found)
     if version > schema.SCHEMA_VERSION:
         raise EnvironmentFault(

@@ -121,4 +121,13 @@ def attempt_row(row: sa.Row[Any]) -> AttemptRow:
 
 
 def event_row(row: sa.Row[Any]) -> EventRow:
+    """An event from its stored row.
+
+    Raises:
+        DamagedRecord: a status that is not known, named with the event and its task.
+    """
+    if row.status not in TaskStatus.__members__:
+        raise DamagedRecord(
+            f"event {row.seq} of task {row.task_id} is damaged: no status {row.status!r}"
+        )
     return EventRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor

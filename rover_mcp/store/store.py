@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from agent_runner.models import Pause, RunState
 from rover_mcp.store import schema
-from rover_mcp.store.events import EventLog
+from rover_mcp.store.events import EventLog, insert_for
 from rover_mcp.store.migrations import READ_ONLY
 from rover_mcp.store.rows import (
     AttemptRow,
@@ -28,6 +28,9 @@ from rover_mcp.tasks.transitions import RUNNING, Event, advance, sources
 T = schema.tasks
 A = schema.attempts
 E = schema.events
+
+EVENTS_LOCK = 0x726F766572
+"""PostgreSQL's advisory lock under which event numbers are drawn: "rover" in ASCII."""
 
 NOTABLE = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Event.CANCEL})
 
@@ -54,18 +57,16 @@ class Store:
 
     def project(self, project_id: str, path: str) -> ProjectRow:
         """The project of the repository at `path`, made if it is new."""
+        projects = schema.projects
         with self._engine.begin() as connection:
-            found = connection.execute(
-                sa.select(schema.projects).where(schema.projects.c.path == path)
-            ).one_or_none()
-            if found is not None:
-                return ProjectRow(found.id, found.path)
             connection.execute(
-                schema.projects.insert().values(
-                    id=project_id, path=path, next_number=1, created_at=self._now()
-                )
+                insert_for(connection, projects)
+                .values(id=project_id, path=path, next_number=1, created_at=self._now())
+                .on_conflict_do_nothing(index_elements=[projects.c.path])
             )
-        return ProjectRow(project_id, path)
+            query = sa.select(projects).where(projects.c.path == path)
+            found = connection.execute(query).one()
+        return ProjectRow(found.id, found.path)
 
     def project_at(self, path: str) -> ProjectRow | None:
         with self._reader.connect() as connection:
@@ -179,12 +180,14 @@ class Store:
         *,
         expected: Collection[TaskStatus] | None = None,
         attempt: int | None = None,
+        unstarted: bool = False,
         schedule: bool = False,
         data: dict[str, Any] | None = None,
         **columns: Any,
     ) -> TaskRow | None:
         """Apply `event` if the task is in one of `expected` (default: wherever the table allows
-        it), and still at `attempt` if that is given. None says that the race was lost.
+        it), still at `attempt` if that is given, and with `unstarted` only while that attempt is
+        queued. None says that the race was lost.
 
         The event row goes into the same transaction, and with `schedule` the attempt that is to
         go on by itself. Leaving PAUSED clears what belongs to
@@ -192,11 +195,13 @@ class Store:
         """
         allowed = sources(event) if expected is None else frozenset(expected) & sources(event)
         with self._engine.begin() as connection:
-            query = sa.select(T).where(T.c.id == task_id)
+            query = _locked(task_id)
             row = connection.execute(query).one_or_none()
             if row is None or row.status not in allowed:
                 return None
             if attempt is not None and row.attempt != attempt:
+                return None
+            if unstarted and not self._is_queued(connection, row):
                 return None
             target = advance(TaskStatus(row.status), event)
             values = self._columns_after(target, columns)
@@ -211,6 +216,10 @@ class Store:
             after = task_row(connection.execute(query).one())
         self.on_event()
         return after
+
+    def _is_queued(self, connection: sa.Connection, row: sa.Row[Any]) -> bool:
+        made = connection.execute(_attempt_query(row.id, row.attempt)).one_or_none()
+        return made is not None and made.state == "queued"
 
     def _columns_after(self, target: TaskStatus, columns: dict[str, Any]) -> dict[str, Any]:
         now = self._now()
@@ -244,7 +253,7 @@ class Store:
         """PAUSED or FAILED -> running, with a new attempt that is queued. One caller wins (J1);
         None for the others."""
         with self._engine.begin() as connection:
-            query = sa.select(T).where(T.c.id == task_id)
+            query = _locked(task_id)
             row = connection.execute(query).one_or_none()
             if row is None or row.status not in sources(Event.RESUME):
                 return None
@@ -258,21 +267,23 @@ class Store:
     def drop_schedule(self, task_id: str) -> None:
         """A paused task no longer goes on by itself."""
         with self._engine.begin() as connection:
-            self._end_waiting_attempts(connection, task_id)
-            connection.execute(
+            dropped = connection.execute(
                 T.update()
                 .where(T.c.id == task_id, T.c.status == TaskStatus.PAUSED)
                 .values(retry_at=None, updated_at=self._now())
             )
+            if dropped.rowcount == 1:
+                self._end_waiting_attempts(connection, task_id)
 
     def undo_resume(self, task_id: str, attempt: int, error: str, hint: str | None) -> bool:
         """Give a task back what it was before a resume whose start failed (I4)."""
         with self._engine.begin() as connection:
+            task = connection.execute(_locked(task_id)).one()
             made = connection.execute(_attempt_query(task_id, attempt)).one()
-            task = connection.execute(sa.select(T).where(T.c.id == task_id)).one()
             if made.before is None or task.attempt != attempt or task.status not in RUNNING:
                 return False
-            values = {**made.before, "updated_at": self._now()}
+            # The schedule went with the attempt: a time that nothing keeps is not promised.
+            values = {**made.before, "retry_at": None, "updated_at": self._now()}
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
             data = {"error": error, "hint": hint}
             status = TaskStatus(made.before["status"])
@@ -331,9 +342,9 @@ class Store:
         meanwhile (K6), or another workflow has it. Claiming again what was claimed gives the
         task again."""
         with self._engine.begin() as connection:
-            made = connection.execute(_attempt_query(task_id, attempt)).one_or_none()
-            query = sa.select(T).where(T.c.id == task_id)
+            query = _locked(task_id)
             row = connection.execute(query).one()
+            made = connection.execute(_attempt_query(task_id, attempt)).one_or_none()
             if made is None or made.workflow_id != workflow_id:
                 return None
             if made.state not in ("queued", "scheduled", "starting"):
@@ -372,7 +383,9 @@ class Store:
         event = Event.RESUME if row.iteration == 1 else Event.RESUME_ITERATION
         target = advance(TaskStatus(row.status), event)
         retries = row.auto_retries + 1 if automatic else 0
-        values = self._columns_after(target, {"attempt": attempt, "auto_retries": retries})
+        started = row.started_at if row.started_at is not None else self._now()
+        columns = {"attempt": attempt, "auto_retries": retries, "started_at": started}
+        values = self._columns_after(target, columns)
         connection.execute(T.update().where(T.c.id == row.id).values(**values))
         data = {"automatic": automatic, "attempt": attempt}
         self._insert_event(connection, row.id, event, target, data, notable=automatic)
@@ -411,6 +424,10 @@ class Store:
         *,
         notable: bool,
     ) -> None:
+        if connection.dialect.name == "postgresql":
+            # Numbers are drawn before the commit: without the lock a later one could be seen
+            # first, and who follows the sequence would miss the earlier one.
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(EVENTS_LOCK)))
         connection.execute(
             E.insert().values(
                 at=self._now(),
@@ -431,6 +448,11 @@ class Store:
                     connection, task_id, kind, TaskStatus(status), data, notable=False
                 )
         self.on_event()
+
+
+def _locked(task_id: str) -> sa.Select[Any]:
+    """A task that nobody else changes until the transaction ends. SQLite's writers queue anyway."""
+    return sa.select(T).where(T.c.id == task_id).with_for_update()
 
 
 def _attempt_query(task_id: str, attempt: int) -> sa.Select[Any]:

@@ -133,7 +133,9 @@ class CreateTask:
             task, is_new = self.store.create_task(new, repository.branches)
         except ScriptError as error:
             shutil.rmtree(folders.root, ignore_errors=True)
-            raise UserFixable(str(error), code="invalid_script") from error
+            raise UserFixable(
+                str(error), code="invalid_script", hint="docs/workflows.md shows what a script holds"
+            ) from error
         except OSError as error:
             shutil.rmtree(folders.root, ignore_errors=True)
             raise EnvironmentFault(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from rover_mcp.errors import NotFound
+from rover_mcp.errors import EnvironmentFault, NotFound
 
 MAX_LOG_BYTES = 64_000
 _CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f]"
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
 
 
@@ -27,6 +28,7 @@ def read_log(folder: Path, step: str | None, tail: int) -> LogText:
 
     Raises:
         NotFound: the step has no log; names those that have one.
+        EnvironmentFault: what is there is no plain file, or cannot be read.
     """
     logs = {p.stem: p for p in sorted(folder.glob("*.log"))} if folder.is_dir() else {}
     if not logs and step is None:
@@ -47,8 +49,16 @@ def plain(text: str) -> str:
 
 
 def _tail_bytes(path: Path) -> tuple[bytes, bool]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    # Not blocking, for a pipe in the log's place would hold the caller for ever.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        raise EnvironmentFault(f"the log cannot be read: {error}", code="unreadable_log") from error
     with os.fdopen(descriptor, "rb") as file:
-        size = os.fstat(descriptor).st_size
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise EnvironmentFault(f"the log is not a file: {path}", code="unreadable_log")
+        size = found.st_size
         file.seek(max(0, size - MAX_LOG_BYTES))
         return file.read(MAX_LOG_BYTES), size > MAX_LOG_BYTES

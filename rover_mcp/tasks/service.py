@@ -221,7 +221,7 @@ class TaskService:
         )
         data = pause.model_dump(mode="json")
         return self.store.transition(
-            task.id, Event.PAUSE, attempt=task.attempt, data=data, pause=pause
+            task.id, Event.PAUSE, attempt=task.attempt, unstarted=True, data=data, pause=pause
         )
 
     def cancel(self, task: TaskRow) -> TaskView:

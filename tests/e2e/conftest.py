@@ -8,10 +8,13 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import docker
 import pytest
 
+from tests.support.docker_env import docker_host as docker_host
 from tests.support.frames import LauncherClient
 from tests.support.repos import make_repository
 
@@ -43,6 +46,24 @@ def end_daemon(home: Path) -> None:
                 return
     os.kill(daemon_pid(home), signal.SIGKILL)
     raise AssertionError("the daemon does not end on SIGTERM")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine_for_daemons(docker_host: str) -> Iterator[None]:
+    """Every daemon that these tests start finds the Docker engine for tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", docker_host)
+        yield
+        remove_sandboxes()
+
+
+def remove_sandboxes() -> None:
+    """What tests left in the engine: it is kept between runs."""
+    with closing(docker.from_env()) as client:
+        for container in client.containers.list(all=True, filters={"name": "rover-"}):
+            container.remove(force=True)
+        for volume in client.volumes.list(filters={"name": "rover-"}):
+            volume.remove(force=True)
 
 
 @pytest.fixture

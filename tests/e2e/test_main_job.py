@@ -54,7 +54,10 @@ def test_a_task_pauses_on_credits_resumes_and_is_delivered(
     diff = client.tool("get_diff", task=done["id"])
     assert {f["path"] for f in diff["changes"]["paths"]} >= {"calc.py", "notes.txt", "PLAN.md"}
     assert "+    return a + b" in diff["patch"]
-    assert before == (git(repository, "status", "--porcelain"), git(repository, "rev-parse", "HEAD"))
+    assert before == (
+        git(repository, "status", "--porcelain"),
+        git(repository, "rev-parse", "HEAD"),
+    )
     starts = [r for r in journal(client, done) if r["type"] == "step_start"]
     assert [r["data"]["step"] for r in starts] == ["plan", "implement", "implement", "test"]
 
@@ -75,8 +78,10 @@ def test_a_pause_is_heard_on_the_legacy_wire(client: LauncherClient, repository:
     uri = f"rover://tasks/{task['id']}"
     assert client.request("resources/subscribe", {"uri": uri})["result"] == {}
     message = client.wait_for(
-        lambda f: f.get("method") == "notifications/message"
-        and f["params"]["data"]["event"] == "task.paused"
+        lambda f: (
+            f.get("method") == "notifications/message"
+            and f["params"]["data"]["event"] == "task.paused"
+        )
     )["params"]
     assert message["level"] == "warning"
     assert message["data"]["reason"] == "credits"
@@ -85,7 +90,9 @@ def test_a_pause_is_heard_on_the_legacy_wire(client: LauncherClient, repository:
     assert client.notifications("notifications/resources/updated")[0]["params"] == {"uri": uri}
     told = client.tool("list_tasks")["attention"]
     assert [e["event"] for e in told] == ["task.paused"]
-    assert "attention" not in client.tool("list_tasks") or not client.tool("list_tasks")["attention"]
+    assert (
+        "attention" not in client.tool("list_tasks") or not client.tool("list_tasks")["attention"]
+    )
     with LauncherClient(client.home, repository) as late:
         late.open()
         assert late.tool("list_tasks").get("attention", []) == []
@@ -106,9 +113,7 @@ def test_create_pause_and_resume_in_both_eras(home: Path, repository: Path, era:
             listen = client.start_request(
                 "subscriptions/listen", {"notifications": {"resourceSubscriptions": [uri]}}
             )
-            client.wait_for(
-                lambda f: f.get("method") == "notifications/subscriptions/acknowledged"
-            )
+            client.wait_for(lambda f: f.get("method") == "notifications/subscriptions/acknowledged")
         paused = client.wait_until(task["id"], "PAUSED")
         assert paused["pause"]["reason"] == "credits"
         if era == MODERN:

@@ -38,31 +38,22 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import re
 import socket
 import struct
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-Behaviour = dict[str, Any]
+from tests.support.fake_messages import Behaviour, events, message, stream_error, user_texts
 
 CREDIT_MESSAGE = (
     "Your credit balance is too low to access the Anthropic API. "
     "Please go to Plans & Billing to upgrade or purchase credits."
 )
-USAGE = {
-    "input_tokens": 100,
-    "cache_creation_input_tokens": 10,
-    "cache_read_input_tokens": 20,
-    "output_tokens": 1,
-}
-OUTPUT_TOKENS = 25
 
 
 def text(answer: str = "Done.", **more: Any) -> Behaviour:
@@ -251,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
                 model=body.get("model"),
                 main=main,
                 messages=len(messages),
-                texts=list(_user_texts(messages)),
+                texts=list(user_texts(messages)),
                 answered=answered,
                 headers={k.lower(): v for k, v in self.headers.items()},
                 body=body,
@@ -280,9 +271,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(body, behaviour)
         elif kind == "stream_error":
             # Claude Code falls back to a request without streaming: the failure goes on there.
-            self._error(529, *_stream_error(behaviour).values())
+            self._error(529, *stream_error(behaviour).values())
         else:
-            self._json(200, _message(self.provider.next_id(), body, behaviour))
+            self._json(200, message(self.provider.next_id(), body, behaviour))
 
     def _reset(self) -> None:
         # A zero linger time makes close send RST instead of FIN.
@@ -317,9 +308,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, header in behaviour.get("headers", {}).items():
             self.send_header(name, header)
         self.end_headers()
-        message = _message(self.provider.next_id(), body, behaviour)
+        whole = message(self.provider.next_id(), body, behaviour)
         try:
-            for event in _events(message, behaviour):
+            for event in events(whole, behaviour):
                 if interval := behaviour.get("interval"):
                     self.provider.closing.wait(interval)
                 data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
@@ -328,95 +319,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-
-
-def _user_texts(messages: list[dict[str, Any]]) -> Iterator[str]:
-    for message in messages:
-        if message.get("role") != "user":
-            continue
-        content = message.get("content")
-        if isinstance(content, str):
-            yield content
-            continue
-        yield from (b["text"] for b in content or [] if b.get("type") == "text")
-
-
-def _working_directory(body: dict[str, Any]) -> str:
-    """Claude Code tells the model its working directory in the system prompt."""
-    prompt = json.dumps(body.get("system", "")) + json.dumps(body.get("messages", ""))
-    found = re.search(r"[Ww]orking directory: (/[^\\\"\s]*)", prompt)
-    return found.group(1) if found else "/workspace"
-
-
-def _content(number: str, body: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
-    kind = behaviour["do"]
-    if kind in ("text", "slow", "stream_error"):
-        return {"type": "text", "text": behaviour.get("text", "Done.")}
-    if kind == "write":
-        path = str(Path(_working_directory(body), behaviour["path"]))
-        name, arguments = "Write", {"file_path": path, "content": behaviour["content"]}
-    elif kind == "bash":
-        name, arguments = "Bash", {"command": behaviour["command"], "description": "Run it"}
-    elif kind == "tool":
-        name, arguments = behaviour["name"], behaviour["input"]
-    else:
-        raise ValueError(f"no such behaviour: {kind}")
-    offered = [t.get("name") for t in body.get("tools", [])]
-    if name not in offered:
-        return {"type": "text", "text": f"The tool {name} is not offered, only {offered}."}
-    return {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": arguments}
-
-
-def _message(number: str, body: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
-    content = _content(number, body, behaviour)
-    return {
-        "id": f"msg_{number}",
-        "type": "message",
-        "role": "assistant",
-        "model": body.get("model", "claude-fake"),
-        "content": [content],
-        "stop_reason": "tool_use" if content["type"] == "tool_use" else "end_turn",
-        "stop_sequence": None,
-        "usage": USAGE | {"output_tokens": OUTPUT_TOKENS},
-    }
-
-
-def _stream_error(behaviour: Behaviour) -> dict[str, str]:
-    return {
-        "type": behaviour.get("type", "overloaded_error"),
-        "message": behaviour.get("message", "Overloaded"),
-    }
-
-
-def _deltas(content: dict[str, Any], behaviour: Behaviour) -> Iterator[dict[str, Any]]:
-    if content["type"] == "tool_use":
-        yield {"type": "input_json_delta", "partial_json": json.dumps(content["input"])}
-        return
-    whole, count = content["text"], behaviour.get("chunks", 1)
-    size = max(1, -(-len(whole) // count))
-    for start in range(0, len(whole), size):
-        yield {"type": "text_delta", "text": whole[start : start + size]}
-
-
-def _events(message: dict[str, Any], behaviour: Behaviour) -> Iterator[dict[str, Any]]:
-    (content,) = message["content"]
-    opening = message | {"content": [], "stop_reason": None, "usage": USAGE}
-    yield {"type": "message_start", "message": opening}
-    empty = content | ({"input": {}} if content["type"] == "tool_use" else {"text": ""})
-    yield {"type": "content_block_start", "index": 0, "content_block": empty}
-    yield {"type": "ping"}
-    for delta in _deltas(content, behaviour):
-        yield {"type": "content_block_delta", "index": 0, "delta": delta}
-        if behaviour["do"] == "stream_error":
-            yield {"type": "error", "error": _stream_error(behaviour)}
-            return
-    yield {"type": "content_block_stop", "index": 0}
-    yield {
-        "type": "message_delta",
-        "delta": {"stop_reason": message["stop_reason"], "stop_sequence": None},
-        "usage": {"output_tokens": OUTPUT_TOKENS},
-    }
-    yield {"type": "message_stop"}
 
 
 def main(arguments: list[str] | None = None) -> None:

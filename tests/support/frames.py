@@ -36,6 +36,10 @@ class ToolError(AssertionError):
         self.error = error
 
 
+class DaemonRestarted(AssertionError):
+    """The call was lost with the daemon; the launcher says that it can be repeated."""
+
+
 class LauncherClient:
     """One launcher process and its frames."""
 
@@ -158,6 +162,8 @@ class LauncherClient:
     def tool(self, name: str, /, **arguments: Any) -> Frame:
         """Call a tool; its structured content. A tool error raises ToolError."""
         answer = self.request("tools/call", {"name": name, "arguments": arguments}, timeout=90)
+        if "restarted" in answer.get("error", {}).get("message", ""):
+            raise DaemonRestarted(answer["error"]["message"])
         assert "result" in answer, answer
         result = answer["result"]
         if result.get("isError"):
@@ -168,7 +174,10 @@ class LauncherClient:
         """The task's view once it has the status; fails if it stops in another."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            view = self.tool("wait_for_task", task=task, timeout_s=10)["task"]
+            try:
+                view = self.tool("wait_for_task", task=task, timeout_s=10)["task"]
+            except DaemonRestarted:
+                continue
             if view["status"] == status:
                 return view
             assert view["status"] in ("NEW", "IN_PROGRESS", "ITERATING"), view

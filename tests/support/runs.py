@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from agent_runner.agents.protocol import Failure
 from agent_runner.fold import fold
@@ -180,6 +182,15 @@ class Place:
         """How often the scripted agent was called, by step."""
         raw = json.loads((self.root / "home/.scripted/state.json").read_text())
         return raw["turns"]
+
+    def leftovers(self) -> list[int]:
+        """Processes of this place's commands that live, by their environment."""
+        found: list[int] = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if str(self.root).encode() in path.read_bytes():
+                    found.append(int(path.parent.name))
+        return found
 
     def log(self, step: str) -> str:
         return (self.run_folder / "logs" / f"{step}.log").read_text()

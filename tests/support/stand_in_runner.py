@@ -41,4 +41,5 @@ def main():
                     (run / "ignoring").touch()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -80,7 +80,21 @@ class StubDaemon:
         self._open.append(connection)
         return connection
 
+    def greet_all(self, greeting: dict[str, Any]) -> None:
+        """Give everyone who connects from now on this first line."""
+
+        def greet() -> None:
+            try:
+                while True:
+                    self.accept().send(greeting)
+            except OSError:
+                return
+
+        threading.Thread(target=greet, daemon=True).start()
+
     def close(self) -> None:
+        # Wakes a thread that waits in accept.
+        self._listener.shutdown(socket.SHUT_RDWR)
         for connection in self._open:
             connection.close()
         self._listener.close()

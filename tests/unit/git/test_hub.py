@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from collections.abc import Callable
@@ -69,6 +70,26 @@ def test_a_base_borrows_from_nobody(repo: Path, tmp_path: Path) -> None:
     hub = Hub(tmp_path / "hub")
     hub.ensure(tmp_path / "borrower")
     assert not (hub.base_objects / "info" / "alternates").exists()
+    assert git(hub.base, "cat-file", "-p", "HEAD:a.txt") == "one"
+
+
+def test_objects_of_a_private_repository_can_be_read_by_a_sandboxs_user(
+    repo: Path, tmp_path: Path
+) -> None:
+    private = repo / ".git/objects" / git(repo, "rev-parse", "HEAD:a.txt")[:2]
+    private = next(private.iterdir())
+    private.chmod(0o400)
+    before = os.umask(0o077)
+    try:
+        hub = Hub(tmp_path / "hub")
+        hub.ensure(repo)
+        git(repo, "commit", "-qm", "second", "--allow-empty")
+        hub.update(repo, git(repo, "rev-parse", "HEAD"))
+    finally:
+        os.umask(before)
+    modes = {p: p.stat().st_mode for p in hub.base_objects.rglob("*")}
+    assert [p for p, mode in modes.items() if not mode & 0o004] == []
+    assert private.stat().st_mode & 0o777 == 0o400
     assert git(hub.base, "cat-file", "-p", "HEAD:a.txt") == "one"
 
 

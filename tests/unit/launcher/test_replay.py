@@ -222,16 +222,17 @@ def test_a_retiring_daemon_is_asked_again_until_another_one_is_there(
 
 
 def test_a_refusal_is_an_error_that_says_what_to_do(launch: Launch, stub: StubDaemon) -> None:
+    refused = {"status": "refused", "reason": "too many clients", "hint": "close some"}
+    stub.greet_all({"rover": 1, "version": "0.1.0", **refused})
     launcher = launch()
     launcher.request(1, "initialize", **LEGACY)
-    stub.accept().welcome("refused", reason="too many clients", hint="close some")
     message = launcher.read()["error"]["message"]
     assert "too many clients" in message
     assert "close some" in message
 
 
 def test_what_is_no_rover_daemon_is_said_so(launch: Launch, stub: StubDaemon) -> None:
+    stub.greet_all({"rover": 99, "status": "ok"})
     launcher = launch()
     launcher.request(1, "initialize", **LEGACY)
-    stub.accept().send({"rover": 99, "status": "ok"})
     assert "no daemon of a version known here" in launcher.read()["error"]["message"]

@@ -95,7 +95,9 @@ def test_zeros_after_the_last_record_are_a_torn_tail(tmp_path: Path) -> None:
     assert (len(read_journal(path).records), read_journal(path).torn) == (2, 4096)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_a_flipped_bit_never_changes_a_record(tmp_path: Path, data: st.DataObject) -> None:
     """C2: it is damage, or a dropped tail; never another truth."""

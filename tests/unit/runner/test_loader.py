@@ -81,21 +81,67 @@ def test_a_whole_workflow_is_read() -> None:
         (HEAD + "steps: {a: 1}\n", 3, 8, "must be a list"),
         (HEAD + "steps:\n  - {id: a, type: agent}\n", 4, 5, "needs 'prompt'"),
         (HEAD + "steps:\n  - {id: a, prompt: p}\n", 4, 5, "needs 'type'"),
-        (HEAD + "steps:\n  - {id: a, type: loop, steps: []}\n", 4, 20, "'loop' are not supported yet"),
-        (HEAD + "steps:\n  - {id: a, type: parallel}\n", 4, 20, "'parallel' are not supported yet"),
-        (HEAD + "steps:\n  - {id: a, type: nope}\n", 4, 20, "unknown step type"),
-        (HEAD + "steps:\n  - {id: a, type: agent, prompt: p, until: x}\n", 4, 37, "not supported yet"),
-        (HEAD + "steps:\n  - {id: a, type: command, command: p, prompt: x}\n", 4, 40, "unknown key"),
+        (
+            HEAD + "steps:\n  - {id: a, type: loop, steps: []}\n",
+            4,
+            19,
+            "'loop' are not supported yet",
+        ),
+        (HEAD + "steps:\n  - {id: a, type: parallel}\n", 4, 19, "'parallel' are not supported yet"),
+        (HEAD + "steps:\n  - {id: a, type: nope}\n", 4, 19, "unknown step type"),
+        (
+            HEAD + "steps:\n  - {id: a, type: agent, prompt: p, until: x}\n",
+            4,
+            37,
+            "not supported yet",
+        ),
+        (
+            HEAD + "steps:\n  - {id: a, type: command, command: p, prompt: x}\n",
+            4,
+            40,
+            "unknown key",
+        ),
         (HEAD + "steps:\n  - {id: a/b, type: agent, prompt: p}\n", 4, 10, "must begin with"),
         (HEAD + "steps:\n  - {id: a, type: agent, prompt: ' '}\n", 4, 34, "prompt is empty"),
         (HEAD + STEP + "  - {id: a, type: agent, prompt: p}\n", 5, 10, "there twice"),
-        (HEAD + "steps:\n  - {id: a, type: agent, prompt: p, if: }\n", 4, 41, "must be a text"),
-        (HEAD + "steps:\n  - {id: a, type: agent, prompt: p, if: ''}\n", 4, 41, "condition is empty"),
-        (HEAD + "steps:\n  - id: a\n    type: agent\n    prompt: p\n    if: steps.a.outputs.x == 1 && steps.b.outputs.y ==\n", 7, 55, "value is missing"),
-        (HEAD + "steps:\n  - {id: a, type: agent, prompt: p, config: {timeout: 0}}\n", 4, 55, "from 1 to"),
-        (HEAD + "steps:\n  - {id: a, type: agent, prompt: p, config: {retries: x}}\n", 4, 55, "must be a number"),
-        (HEAD + "steps:\n  - {id: a, type: command, command: p, allow_failure: maybe}\n", 4, 55, "true or false"),
-        (HEAD + "steps:\n  - {id: a, type: command, command: p, outputs: [{name: zz}]}\n", 4, 49, "a command's outputs"),
+        (HEAD + "steps:\n  - {id: a, type: agent, prompt: p, if: }\n", 4, 40, "must be a text"),
+        (
+            HEAD + "steps:\n  - {id: a, type: agent, prompt: p, if: ''}\n",
+            4,
+            41,
+            "condition is empty",
+        ),
+        (
+            HEAD
+            + "steps:\n  - id: a\n    type: agent\n    prompt: p\n    if: steps.a.outputs.x == 1 && steps.b.outputs.y ==\n",
+            7,
+            55,
+            "value is missing",
+        ),
+        (
+            HEAD + "steps:\n  - {id: a, type: agent, prompt: p, config: {timeout: 0}}\n",
+            4,
+            55,
+            "from 1 to",
+        ),
+        (
+            HEAD + "steps:\n  - {id: a, type: agent, prompt: p, config: {retries: x}}\n",
+            4,
+            55,
+            "must be a number",
+        ),
+        (
+            HEAD + "steps:\n  - {id: a, type: command, command: p, allow_failure: maybe}\n",
+            4,
+            55,
+            "true or false",
+        ),
+        (
+            HEAD + "steps:\n  - {id: a, type: command, command: p, outputs: [{name: zz}]}\n",
+            4,
+            49,
+            "a command's outputs",
+        ),
         (HEAD + "inputs: [{name: a, type: date}]\n" + STEP, 3, 26, "unknown type"),
         (HEAD + "inputs: [{name: a, type: file}]\n" + STEP, 3, 26, "not supported yet"),
         (HEAD + "inputs: [{name: a, type: number, default: x}]\n" + STEP, 3, 43, "not a number"),
@@ -130,7 +176,7 @@ def test_a_large_file_and_one_that_is_not_text_are_refused(tmp_path: Path) -> No
 
 
 @settings(deadline=None)
-@given(st.text("version: \"1.0\"\nsteps[]{}-&*!|>'#,ab\t", max_size=80))
+@given(st.text('version: "1.0"\nsteps[]{}-&*!|>\'#,ab\t', max_size=80))
 def test_no_text_makes_the_loader_raise_anything_else(text: str) -> None:
     try:
         parse_workflow(text, "f")

@@ -68,14 +68,20 @@ HOSTILE = [
     "'; touch pwned; '",
     '"; touch pwned; "',
     "\n touch pwned \n",
-    "a' \"b\" $HOME \\ * ? ~ #",
+    'a\' "b" $HOME \\ * ? ~ #',
     "${IFS}touch${IFS}pwned",
     "$((1+1))",
     "-n",
     "{{inputs.x}}",
     "é\N{RIGHT SINGLE QUOTATION MARK}\x01",
 ]
-PLACES = ["{{inputs.x}}", '"{{inputs.x}}"', "'{{inputs.x}}'", "\"a'\"{{inputs.x}}", "b'\"'\"{{inputs.x}}\""]
+PLACES = [
+    "{{inputs.x}}",
+    '"{{inputs.x}}"',
+    "'{{inputs.x}}'",
+    '"a\'"{{inputs.x}}',
+    'b\'"\'"{{inputs.x}}"',
+]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -84,15 +90,21 @@ def test_a_hostile_value_arrives_as_it_is_in_any_quotes(
     tmp_path: Path, place: str, value: str
 ) -> None:
     """G1."""
-    out = shell(f"# it's a comment\nprintf '%s|' {place} {{{{steps.a.outputs.y}}}}", value, tmp_path)
+    out = shell(
+        f"# it's a comment\nprintf '%s|' {place} {{{{steps.a.outputs.y}}}}", value, tmp_path
+    )
     prefix = {3: "a'", 4: 'b"'}.get(PLACES.index(place), "")
     assert out.decode() == f"{prefix}{value}|{value}|"
     assert not list(tmp_path.iterdir())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    value=st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=40),
+    value=st.text(
+        st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=40
+    ),
     place=st.sampled_from(PLACES[:3]),
 )
 def test_any_value_arrives_as_it_is(tmp_path: Path, value: str, place: str) -> None:

@@ -34,12 +34,9 @@ def test_a_run_that_succeeded_is_told_line_by_line() -> None:
         "All done.",
         "done (260 tokens in, 50 out, 0.0019 USD)",
     ]
-    assert reading.usage == Usage(
-        input_tokens=200,
-        output_tokens=50,
-        cache_read_tokens=40,
-        cache_write_tokens=20,
-        cost_usd=pytest.approx(0.001908),
+    assert reading.usage.cost_usd == pytest.approx(0.001908)
+    assert reading.usage.model_copy(update={"cost_usd": None}) == Usage(
+        input_tokens=200, output_tokens=50, cache_read_tokens=40, cache_write_tokens=20
     )
 
 
@@ -47,7 +44,7 @@ def test_a_tool_that_failed_is_in_the_log_and_is_no_failure() -> None:
     """D3: a command's output is not classified."""
     reading, log = read("bash")
     assert reading.succeeded
-    assert log[1:3] == ["Bash echo out; exit 3", " failed: Exit code 3 out".strip()]
+    assert log[1:3] == ["Bash echo out; exit 3", "failed: Exit code 3 out"]
 
 
 @pytest.mark.parametrize(

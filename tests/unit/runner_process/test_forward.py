@@ -100,10 +100,15 @@ def test_a_path_longer_than_a_socket_address_works(tmp_path: Path) -> None:
 def test_the_child_reaches_the_socket_and_its_status_comes_back(upper_socket: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    script = f"exec 3<>/dev/tcp/127.0.0.1/{port}; exec 4>&3; head -c1 /dev/zero >/dev/null; exit 7"
-    result = subprocess.run(
-        [*FORWARD, str(upper_socket), str(port), "--", "bash", "-c", script], check=False
-    )
+    script = f"""
+import socket
+with socket.create_connection(("127.0.0.1", {port})) as connection:
+    connection.sendall(b"abc")
+    connection.shutdown(socket.SHUT_WR)
+    raise SystemExit(7 if connection.recv(10) == b"ABC" else 1)
+"""
+    child = [sys.executable, "-I", "-S", "-c", script]
+    result = subprocess.run([*FORWARD, str(upper_socket), str(port), "--", *child], check=False)
     assert result.returncode == 7
 
 

@@ -55,7 +55,7 @@ def test_the_statuses_are_a_closed_set() -> None:
             TaskStatus(other)
 
 
-@pytest.mark.parametrize(("status", "event"), product(TaskStatus, Event))
+@pytest.mark.parametrize(("status", "event"), list(product(TaskStatus, Event)))
 def test_every_pair_does_what_the_table_says(status: TaskStatus, event: Event) -> None:
     """A1: a pair that is not in the table is refused with both names."""
     expected = ALLOWED[event].get(status)

@@ -1,0 +1,242 @@
+"""The engines under test, each with a way to tell its runner what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
+from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
+from rover_mcp.sandbox.docker import DockerEngine
+from rover_mcp.sandbox.protocol import Engine, ResourceLimits, SandboxFolders, SandboxSpec
+from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from tests.support import stand_in_runner
+
+RUNNER = ("{spec}/runner.py", "{spec}")
+_BOUND = 20.0
+
+
+def wait_for(happened: Callable[[], bool], what: str) -> None:
+    """Wait for another process, with a bound."""
+    end = time.monotonic() + _BOUND
+    while not happened():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {_BOUND} s for {what}")
+        time.sleep(0.005)
+
+
+def make_spec(root: Path, task_id: str, attempt: int = 1, agent: str = "scripted") -> SandboxSpec:
+    """A task's folders as the control plane makes them, and one attempt's spec."""
+    task = root / "tasks" / task_id
+    base = root / "base" / "objects"
+    folders = SandboxFolders(
+        spec=task / f"spec-{attempt}",
+        run=task / "run",
+        work=task / "work",
+        home=task / "home",
+        base_objects=base,
+        gateway_socket=task / "gateway" / "gateway.sock",
+    )
+    for folder in (folders.spec, folders.run, folders.work, folders.home, base):
+        folder.mkdir(parents=True, exist_ok=True)
+    folders.gateway_socket.parent.mkdir(exist_ok=True)
+    (folders.spec / "workflow.yaml").write_text("name: x\n")
+    shutil.copyfile(Path(stand_in_runner.__file__), folders.spec / "runner.py")
+    run = RunSpec(
+        task_id=task_id,
+        number=1,
+        iteration=1,
+        attempt=attempt,
+        title="t",
+        description="d",
+        branch="rover/1-t",
+        base_commit="1" * 40,
+        agent=agent,
+        paths=Paths(spec=folders.spec, run=folders.run),
+        gateway=GatewaySpec(socket=folders.gateway_socket, token="token"),
+        isolation=SwitchUser(uid=1, gid=1),
+    )
+    return SandboxSpec(
+        name=f"rover-{task_id[:12]}-{attempt}",
+        task_id=task_id,
+        project_id="p" * 8,
+        attempt=attempt,
+        run=run,
+        folders=folders,
+        agent=agent,
+        limits=ResourceLimits(memory_bytes=256 * 1024**2, cpus=1.0, pids=64, tmp_bytes=2**20),
+    )
+
+
+class Rig(Protocol):
+    """One engine, and a way to play its runner."""
+
+    isolates: bool
+
+    def engine(self) -> Engine:
+        """A new engine object on the same sandboxes, as a new daemon has."""
+        ...
+
+    def spec(self, task_id: str, attempt: int = 1) -> SandboxSpec: ...
+
+    def started(self, spec: SandboxSpec) -> int:
+        """How often a runner was started, once at least one is up."""
+        ...
+
+    def finish(self, spec: SandboxSpec, code: int) -> None: ...
+
+    def ignore_term(self, spec: SandboxSpec) -> None: ...
+
+    def kill(self, spec: SandboxSpec) -> None: ...
+
+    def saw_term(self, spec: SandboxSpec) -> bool: ...
+
+    def write_place(self, engine: Engine, spec: SandboxSpec, place: str, text: str) -> None: ...
+
+    def read_place(self, engine: Engine, spec: SandboxSpec, place: str) -> str: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class FakeRig:
+    root: Path
+    isolates: bool = False
+    world: FakeWorld = field(default_factory=FakeWorld)
+
+    def engine(self) -> Engine:
+        return FakeEngine(self.world)
+
+    def spec(self, task_id: str, attempt: int = 1) -> SandboxSpec:
+        return make_spec(self.root, task_id, attempt)
+
+    def started(self, spec: SandboxSpec) -> int:
+        return self.world.starts.count(spec.name)
+
+    def finish(self, spec: SandboxSpec, code: int) -> None:
+        self.world.end(spec.name, code)
+
+    def ignore_term(self, spec: SandboxSpec) -> None:
+        self.world.sandboxes[spec.name].ignores_term = True
+
+    def kill(self, spec: SandboxSpec) -> None:
+        self.world.end(spec.name, None)
+
+    def saw_term(self, spec: SandboxSpec) -> bool:
+        return self.world.sandboxes[spec.name].terminated
+
+    def write_place(self, engine: Engine, spec: SandboxSpec, place: str, text: str) -> None:
+        engine.exec(spec.name, ["write", place, text])
+
+    def read_place(self, engine: Engine, spec: SandboxSpec, place: str) -> str:
+        return engine.exec(spec.name, ["read", place]).stdout.decode()
+
+    def close(self) -> None:
+        pass
+
+
+class RealRig:
+    """What the real engines share: orders go through a FIFO in the run folder."""
+
+    isolates = True
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.tasks: list[str] = []
+        self.gateway = None
+
+    def engine(self) -> Engine:
+        raise NotImplementedError
+
+    def spec(self, task_id: str, attempt: int = 1) -> SandboxSpec:
+        spec = make_spec(self.root, task_id, attempt)
+        self.tasks.append(task_id)
+        if not (spec.folders.run / "orders").exists():
+            os.mkfifo(spec.folders.run / "orders")
+        return spec
+
+    def started(self, spec: SandboxSpec) -> int:
+        path = spec.folders.run / "started"
+        wait_for(lambda: path.exists() and path.read_text().endswith("\n"), "the runner's start")
+        return len(path.read_text().splitlines())
+
+    def finish(self, spec: SandboxSpec, code: int) -> None:
+        self._order(spec, f"exit {code}\n")
+
+    def ignore_term(self, spec: SandboxSpec) -> None:
+        self._order(spec, "ignore\n")
+        wait_for((spec.folders.run / "ignoring").exists, "the runner to ignore SIGTERM")
+
+    def saw_term(self, spec: SandboxSpec) -> bool:
+        return (spec.folders.run / "terminated").exists()
+
+    def write_place(self, engine: Engine, spec: SandboxSpec, place: str, text: str) -> None:
+        done = engine.exec(spec.name, ["sh", "-c", f"printf %s '{text}' > {place}/kept"])
+        assert done.code == 0, done.stderr
+
+    def read_place(self, engine: Engine, spec: SandboxSpec, place: str) -> str:
+        return engine.exec(spec.name, ["cat", f"{place}/kept"]).stdout.decode()
+
+    def close(self) -> None:
+        for task_id in dict.fromkeys(self.tasks):
+            self.engine().remove_task(task_id)
+
+    def _order(self, spec: SandboxSpec, text: str) -> None:
+        self.started(spec)
+        with (spec.folders.run / "orders").open("w") as orders:
+            orders.write(text)
+
+
+class BubblewrapRig(RealRig):
+    def engine(self) -> Engine:
+        return BubblewrapEngine(self.root, runner_argv=[shutil.which("python3") or "", *RUNNER])
+
+    def kill(self, spec: SandboxSpec) -> None:
+        self.started(spec)
+        pid = (spec.folders.run / "started").read_text().splitlines()[-1]
+        os.kill(int(pid), signal.SIGKILL)
+
+
+class DockerRig(RealRig):
+    def __init__(self, root: Path, address: str) -> None:
+        super().__init__(root)
+        self.address = address
+
+    def engine(self) -> DockerEngine:
+        return DockerEngine(self.root, address=self.address, runner_argv=["python3", *RUNNER])
+
+    def kill(self, spec: SandboxSpec) -> None:
+        self.started(spec)
+        self.docker("kill", "-s", "KILL", spec.name)
+
+    def docker(self, *argv: str) -> str:
+        command = ["docker", "-H", self.address, *argv]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@contextlib.contextmanager
+def gateway(path: Path):
+    """A listener in the gateway's place, which says hello."""
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as server:
+        # The path may be longer than a socket's address holds.
+        here = os.open(path.parent, os.O_PATH)
+        server.bind(f"/proc/self/fd/{here}/{path.name}")
+        os.close(here)
+        server.listen(1)
+        server.settimeout(_BOUND)
+        yield server
+
+
+def new_task() -> str:
+    return secrets.token_hex(16)

@@ -1,0 +1,143 @@
+"""Many at once: nothing is lost, and of contenders one wins (ACCEPTANCE J1, DESIGN 4)."""
+
+from __future__ import annotations
+
+import threading
+
+import sqlalchemy as sa
+
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import Event
+from tests.contracts.store.conftest import Make
+from tests.support.samples import new_task, pause
+from tests.support.threads import together
+
+
+def test_fifty_tasks_at_once_get_fifty_numbers(store: Store) -> None:
+    """Issue 2: none lost, none twice."""
+
+    def create(index: int) -> int:
+        task, is_new = store.create_task(new_task(f"{index:032x}"), frozenset())
+        assert is_new
+        return task.number
+
+    assert sorted(together(50, create)) == list(range(1, 51))
+    assert store.count([TaskStatus.NEW]) == 50
+    assert len(store.attempts_in(["queued"])) == 50
+    assert [e.seq for e in store.events.after(0)] == sorted({e.seq for e in store.events.after(0)})
+
+
+def test_the_same_request_at_once_makes_one_task(store: Store) -> None:
+    """Issue 2: one key, one task, whoever asks."""
+
+    def create(index: int) -> tuple[str, bool]:
+        task, is_new = store.create_task(new_task(f"{index:032x}", request_key="k"), frozenset())
+        return task.id, is_new
+
+    made = together(20, create)
+    assert len({task_id for task_id, _ in made}) == 1
+    assert [is_new for _, is_new in made].count(True) == 1
+    assert len(store.list_tasks(limit=100)) == len(store.events.after(0)) == 1
+
+
+def test_one_project_is_made_however_many_ask(store: Store) -> None:
+    assert (
+        len({store_id.id for store_id in together(20, lambda n: store.project(f"n{n}", "/new"))})
+        == 1
+    )
+
+
+def test_of_twenty_who_resume_exactly_one_wins(store: Store, paused: TaskRow) -> None:
+    """J1: the others are told by None."""
+    won = [w for w in together(20, lambda n: store.resume(paused.id, f"client-{n}")) if w]
+    assert len(won) == 1
+    [attempt] = store.attempts_in(["queued"])
+    assert attempt == won[0][1]
+    assert [e.kind for e in store.events.after(0, task_id=paused.id)].count("task.resumed") == 1
+
+
+def test_of_twenty_who_resume_what_is_not_scheduled_exactly_one_wins(
+    store: Store, paused: TaskRow
+) -> None:
+    """J1: twenty new attempts would be twenty sandboxes."""
+    store.drop_schedule(paused.id)
+    won = [w for w in together(20, lambda _: store.resume(paused.id, None)) if w]
+    assert len(won) == len(store.attempts_in(["queued"])) == 1
+
+
+def test_of_a_timer_and_a_person_one_starts_the_task(store: Store, make: Make) -> None:
+    """J1, K6: round after round."""
+    for _ in range(10):
+        task = make()
+        timer = f"attempt-{task.id}-2"
+        store.start_attempt(task.id, 1, f"attempt-{task.id}-1")
+        store.transition(task.id, Event.PAUSE, schedule=True, pause=pause(), retry_at=1.0)
+
+        def contend(index: int, task: TaskRow = task, timer: str = timer) -> bool:
+            if index == 0:
+                return store.start_attempt(task.id, 2, timer) is not None
+            return store.resume(task.id, "person") is not None
+
+        assert sum(together(2, contend)) == 1
+        kinds = [e.kind for e in store.events.after(0, task_id=task.id)]
+        assert kinds.count("task.resumed") == 1
+
+
+def test_of_twenty_transitions_exactly_one_lands(store: Store, running: TaskRow) -> None:
+    """DESIGN 4: losing a race is a normal answer."""
+    events = [Event.COMPLETE, Event.FAIL, Event.PAUSE] * 7
+    landed = [t for t in together(20, lambda n: store.transition(running.id, events[n])) if t]
+    final = store.task(running.id)
+    assert final is not None
+    assert [t.status for t in landed] == [final.status]
+
+
+def test_a_task_is_not_paused_as_unstarted_once_it_is_claimed(store: Store, make: Make) -> None:
+    """I7: else its sandbox would run on behind a pause."""
+    for _ in range(10):
+        task = make()
+
+        def contend(index: int, task: TaskRow = task) -> bool:
+            if index == 0:
+                return store.start_attempt(task.id, 1, f"attempt-{task.id}-1") is not None
+            unstarted = store.transition(task.id, Event.PAUSE, attempt=1, unstarted=True)
+            return unstarted is not None
+
+        assert sum(together(2, contend)) == 1
+
+
+def test_who_follows_the_sequence_misses_nothing(
+    store: Store, database: sa.Engine, make: Make
+) -> None:
+    """DESIGN 5: the outbox. A number that is seen later than a higher one would be lost."""
+    tasks = [make() for _ in range(8)]
+    start, done = store.events.last_seq(), threading.Event()
+    seen: list[int] = []
+
+    def follow() -> None:
+        while not done.is_set():
+            seen.extend(e.seq for e in store.events.after(seen[-1] if seen else start))
+
+    def write(index: int) -> None:
+        for n in range(15):
+            store.add_event(tasks[index].id, "task.step", {"n": n})
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    try:
+        together(8, write)
+    finally:
+        done.set()
+        follower.join(30)
+    seen.extend(e.seq for e in store.events.after(seen[-1]))
+    assert seen == [e.seq for e in store.events.after(start)]
+    assert len(seen) == 8 * 15
+
+
+def test_sessions_that_acknowledge_at_once_leave_the_newest(store: Store, paused: TaskRow) -> None:
+    """DESIGN 10."""
+    events = store.events.after(0, task_id=paused.id)
+    together(20, lambda n: store.events.acknowledge(events[n % len(events) :]))
+    assert store.events.unseen() == []

@@ -1,0 +1,184 @@
+"""What every engine must do, checked on the fake, bubblewrap and docker (DESIGN 9)."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox.protocol import Engine, SandboxExit, SandboxSpec, SandboxState
+from tests.contracts.engine_rigs import Rig, new_task
+
+
+def _launch(rig: Rig, attempt: int = 1, task_id: str | None = None) -> tuple[Engine, SandboxSpec]:
+    engine, spec = rig.engine(), rig.spec(task_id or new_task(), attempt)
+    engine.prepare(spec, lambda _: None)
+    engine.ensure(spec)
+    return engine, spec
+
+
+def _state(engine: Engine, spec: SandboxSpec) -> SandboxState:
+    return next((i.state for i in engine.list() if i.name == spec.name), SandboxState.GONE)
+
+
+def test_it_says_that_it_works(rig: Rig) -> None:
+    status = rig.engine().check()
+    assert status.available, status
+    assert status.version
+    assert status.limits_not_applied is not None
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_the_runners_exit_code_is_told(rig: Rig, code: int) -> None:
+    """A2, L1."""
+    engine, spec = _launch(rig)
+    rig.finish(spec, code)
+    assert engine.follow(spec.name) == SandboxExit(code)
+    assert _state(engine, spec) is SandboxState.EXITED
+
+
+def test_ensuring_again_starts_nothing_while_it_runs_and_after(rig: Rig) -> None:
+    """L4: one sandbox per attempt, whatever is repeated after a crash."""
+    engine, spec = _launch(rig)
+    engine.ensure(spec)
+    rig.engine().ensure(spec)
+    assert rig.started(spec) == 1
+    rig.finish(spec, 0)
+    engine.follow(spec.name)
+    rig.engine().ensure(spec)
+    assert rig.started(spec) == 1
+    assert engine.follow(spec.name).code == 0
+
+
+def test_several_that_ensure_at_once_start_one(rig: Rig) -> None:
+    spec = rig.spec(new_task())
+    rig.engine().prepare(spec, lambda _: None)
+    threads = [threading.Thread(target=rig.engine().ensure, args=(spec,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert rig.started(spec) == 1
+    rig.finish(spec, 0)
+    assert rig.engine().follow(spec.name).code == 0
+
+
+def test_a_new_daemon_attaches_to_what_runs(rig: Rig) -> None:
+    """L8."""
+    _, spec = _launch(rig)
+    later = rig.engine()
+    assert _state(later, spec) is SandboxState.RUNNING
+    told: list[SandboxExit] = []
+    follower = threading.Thread(target=lambda: told.append(later.follow(spec.name)))
+    follower.start()
+    rig.finish(spec, 2)
+    follower.join(30)
+    assert told == [SandboxExit(2)]
+
+
+def test_a_killed_runner_is_no_exit_code_of_ours(rig: Rig) -> None:
+    """L1."""
+    engine, spec = _launch(rig)
+    rig.kill(spec)
+    assert engine.follow(spec.name).code in (None, 137)
+    assert _state(engine, spec) is SandboxState.EXITED
+
+
+def test_stopping_lets_the_runner_checkpoint(rig: Rig) -> None:
+    """E1: SIGTERM arrives at the runner, and its exit code at the daemon."""
+    engine, spec = _launch(rig)
+    rig.started(spec)
+    engine.stop(spec.name, 20)
+    assert engine.follow(spec.name).code == 2
+    assert rig.saw_term(spec)
+
+
+def test_a_runner_that_ignores_the_stop_is_killed_after_the_grace(rig: Rig) -> None:
+    engine, spec = _launch(rig)
+    rig.ignore_term(spec)
+    engine.stop(spec.name, 0.2)
+    assert engine.follow(spec.name).code in (None, 137)
+    assert not rig.saw_term(spec)
+
+
+def test_stopping_what_has_ended_or_never_was_does_nothing(rig: Rig) -> None:
+    engine, spec = _launch(rig)
+    rig.finish(spec, 0)
+    engine.follow(spec.name)
+    engine.stop(spec.name, 5)
+    engine.stop("rover-000000000000-9", 5)
+    assert engine.follow(spec.name).code == 0
+
+
+def test_what_is_gone_has_ended_and_is_no_fault_of_the_engine(rig: Rig) -> None:
+    """L2, L3."""
+    engine, spec = _launch(rig)
+    rig.started(spec)
+    engine.remove(spec.name)
+    engine.remove(spec.name)
+    assert engine.follow(spec.name).code is None
+    assert _state(engine, spec) is SandboxState.GONE
+    assert engine.logs(spec.name, 10) == ""
+    with pytest.raises(EnvironmentFault) as caught:
+        engine.exec(spec.name, ["true"])
+    assert caught.value.code == "not_running"
+
+
+def test_work_and_home_stay_for_the_next_attempt(rig: Rig) -> None:
+    """I5."""
+    engine, first = _launch(rig)
+    places = ("/workspace", "/home/agent")
+    rig.started(first)
+    for place in places:
+        rig.write_place(engine, first, place, f"in {place}")
+    rig.finish(first, 2)
+    engine.follow(first.name)
+    engine.remove(first.name)
+    engine, second = _launch(rig, attempt=2, task_id=first.task_id)
+    rig.started(second)
+    for place in places:
+        assert rig.read_place(engine, second, place) == f"in {place}"
+
+
+def test_a_removed_task_leaves_no_work_tree(rig: Rig) -> None:
+    engine, first = _launch(rig)
+    rig.started(first)
+    rig.write_place(engine, first, "/workspace", "old")
+    engine.remove_task(first.task_id)
+    engine.remove_task(first.task_id)
+    assert _state(engine, first) is SandboxState.GONE
+    engine, second = _launch(rig, attempt=2, task_id=first.task_id)
+    rig.started(second)
+    assert rig.read_place(engine, second, "/workspace") == ""
+
+
+def test_every_sandbox_of_this_data_folder_is_listed(rig: Rig) -> None:
+    engine, one = _launch(rig)
+    _, other = _launch(rig)
+    rig.finish(one, 0)
+    engine.follow(one.name)
+    listed = {i.name: i for i in engine.list()}
+    assert listed.keys() == {one.name, other.name}
+    assert listed[one.name].state is SandboxState.EXITED
+    assert listed[other.name].state is SandboxState.RUNNING
+    assert listed[other.name].task_id == other.task_id
+    assert listed[other.name].attempt == 1
+    assert listed[other.name].started_at is not None
+
+
+def test_what_the_runner_printed_can_be_read(rig: Rig) -> None:
+    engine, spec = _launch(rig)
+    rig.started(spec)
+    assert "runner of attempt 1" in engine.logs(spec.name, 10)
+    assert engine.logs(spec.name, 0) == ""
+
+
+def test_an_unknown_agent_is_missing(rig: Rig) -> None:
+    """M1."""
+    engine = rig.engine()
+    engine.check_agent("scripted", None, None)
+    with pytest.raises(EnvironmentFault) as caught:
+        engine.check_agent("nobody", None, None)
+    assert caught.value.code == "agent_missing"
+    assert caught.value.hint

@@ -1,0 +1,235 @@
+"""What an agent can and cannot do, looked at from inside a running sandbox (DESIGN 9, M1)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rover_mcp.sandbox.protocol import Engine, SandboxSpec
+from tests.contracts.engine_rigs import DockerRig, Rig, gateway, new_task
+
+
+class Inside:
+    """A running sandbox and a shell in it."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.engine: Engine = rig.engine()
+        self.spec: SandboxSpec = rig.spec(new_task())
+        (self.spec.folders.base_objects / "object").write_text("base\n")
+        self.spec.folders.run.chmod(0o755)
+        self.engine.prepare(self.spec, lambda _: None)
+        self.engine.ensure(self.spec)
+        rig.started(self.spec)
+
+    def run(self, *argv: str) -> tuple[int, str]:
+        done = self.engine.exec(self.spec.name, argv)
+        return done.code, (done.stdout + done.stderr).decode("utf-8", "replace")
+
+    def sh(self, script: str) -> tuple[int, str]:
+        return self.run("sh", "-c", script)
+
+    def python(self, script: str) -> tuple[int, str]:
+        return self.sh(f"exec python3 -c '{script}'")
+
+
+@pytest.fixture
+def inside(real_rig: Rig) -> Inside:
+    return Inside(real_rig)
+
+
+def _status(inside: Inside) -> dict[str, str]:
+    _, text = inside.run("cat", "/proc/self/status")
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def test_the_agent_has_no_privilege_and_can_gain_none(inside: Inside) -> None:
+    status = _status(inside)
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[name], 16) == 0, name
+    assert status["NoNewPrivs"] == "1"
+    assert "0" not in status["Uid"].split()
+    assert "0" not in status["Gid"].split()
+
+
+def test_the_agent_cannot_become_root(inside: Inside) -> None:
+    code, said = inside.python("import os; os.setuid(0)")
+    assert code != 0, said
+    code, said = inside.sh("unshare -U -r id -u")
+    assert code != 0, said
+
+
+@pytest.mark.parametrize(
+    "place", ["/", "/usr", "/etc", "/opt", "/rover", "/rover/spec", "/rover/base/objects", "/proc/sys/vm"]
+)  # fmt: skip
+def test_the_agent_cannot_write_outside_its_folders(inside: Inside, place: str) -> None:
+    code, said = inside.sh(f"touch {place}/x")
+    assert code != 0, said
+
+
+def test_the_agent_cannot_change_its_orders_or_the_base(inside: Inside) -> None:
+    for path in ("/rover/spec/spec.json", "/rover/base/objects/object"):
+        code, said = inside.sh(f"cat {path} >/dev/null && echo x >> {path}")
+        assert code != 0, said
+        folder = path.rpartition("/")[0]
+        _, mounts = inside.run("cat", "/proc/self/mountinfo")
+        options = next(line.split()[5] for line in mounts.splitlines() if f" {folder} " in line)
+        assert "ro" in options.split(",")
+
+
+def test_the_agent_cannot_set_the_hosts_kernel(inside: Inside) -> None:
+    before = Path("/proc/sys/kernel/core_pattern").read_text()
+    code, said = inside.sh(
+        "cat /proc/sys/kernel/core_pattern > /tmp/p; cat /tmp/p > /proc/sys/kernel/core_pattern"
+    )
+    assert code != 0, said
+    assert Path("/proc/sys/kernel/core_pattern").read_text() == before
+
+
+def test_the_journal_is_out_of_the_agents_reach(inside: Inside) -> None:
+    secret = inside.spec.folders.run / "journal.jsonl"
+    secret.write_text("of the runner\n")
+    for path in ("/rover/run", str(inside.spec.folders.run)):
+        code, _ = inside.sh(f"cat {path}/journal.jsonl || touch {path}/x")
+        assert code != 0
+
+
+def test_the_host_and_other_tasks_are_not_there(inside: Inside) -> None:
+    other = inside.rig.spec(new_task())
+    (other.folders.work / "secret").write_text("of another task\n")
+    for path in (
+        str(other.folders.work / "secret"),
+        str(Path.home() / ".bashrc"),
+        "/var/run/docker.sock",
+        "/run/docker.sock",
+        "/work/main",
+        "/root/lab",
+    ):
+        code, said = inside.sh(f"ls -d {path}")
+        assert code != 0, said
+    code, said = inside.sh("cat /etc/shadow")
+    assert code != 0, said
+
+
+def test_no_process_but_the_sandboxs_own_is_seen(inside: Inside) -> None:
+    code, said = inside.sh("for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; echo; done")
+    assert code == 0
+    assert "-m pytest" not in said
+    assert "dockerd" not in said
+
+
+def test_there_is_no_network_but_loopback(inside: Inside) -> None:
+    code, said = inside.sh("cut -d: -f1 -s /proc/net/dev | tr -d ' '")
+    assert (code, said.split()) == (0, ["lo"]) or "lo" in said.split()
+    interfaces = [line for line in said.split() if "|" not in line]
+    assert interfaces == ["lo"]
+    code, said = inside.python(
+        'import socket; socket.create_connection(("192.0.2.1", 80), timeout=2)'
+    )
+    assert code != 0
+    assert "unreachable" in said
+
+
+def test_the_gateways_socket_is_there_and_survives_a_new_daemon(inside: Inside) -> None:
+    """The one way out; a socket made anew at the same place is the one that is reached."""
+    name = inside.spec.folders.gateway_socket.name
+    script = (
+        "import socket; s = socket.socket(socket.AF_UNIX); "
+        f's.connect("/rover/gateway/{name}"); print(s.recv(9).decode())'
+    )
+    for greeting in (b"first", b"second"):
+        with gateway(inside.spec.folders.gateway_socket) as server:
+            inside.spec.folders.gateway_socket.chmod(0o666)
+            answered = threading.Thread(target=_greet, args=(server, greeting))
+            answered.start()
+            assert inside.python(script) == (0, greeting.decode() + "\n")
+            answered.join(20)
+
+
+def _greet(server, greeting: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(greeting)
+
+
+def test_home_work_and_tmp_can_be_used(inside: Inside) -> None:
+    script = "for d in /workspace /home/agent /tmp; do echo x > $d/y || exit 1; done; cd; pwd"
+    assert inside.sh(script) == (0, "/home/agent\n")
+    assert inside.sh("cp /bin/true /tmp/t && /tmp/t && pwd") == (0, "/workspace\n")
+
+
+def test_tmp_has_a_limit(inside: Inside) -> None:
+    code, said = inside.sh("head -c 3000000 /dev/zero > /tmp/big")
+    assert code != 0
+    assert "No space left" in said
+
+
+def test_the_tools_of_a_step_are_there(inside: Inside) -> None:
+    for tool in ("git", "bash", "python3"):
+        code, said = inside.run(tool, "--version")
+        assert code == 0, said
+    assert inside.run("id", "-un") == (0, "agent\n")
+
+
+def test_no_secret_of_the_daemon_reaches_a_sandbox(
+    real_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
+    inside = Inside(real_rig)
+    _, said = inside.run("env")
+    assert "sk-secret" not in said
+    assert not _any_environment_holds(b"sk-secret", inside.spec)
+
+
+def _any_environment_holds(secret: bytes, spec: SandboxSpec) -> bool:
+    found: Sequence[str] = (spec.folders.run / "started").read_text().split()
+    for pid in found:
+        path = Path("/proc", pid, "environ")
+        if path.exists() and b"runner.py" in Path("/proc", pid, "cmdline").read_bytes():
+            return secret in path.read_bytes()
+    return False
+
+
+@pytest.mark.docker
+def test_docker_applies_every_limit_it_does_not_name(docker_rig: DockerRig) -> None:
+    inside = Inside(docker_rig)
+    asked = (
+        "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}} "
+        "{{.HostConfig.PidsLimit}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.NetworkMode}} "
+        "{{.HostConfig.Init}} {{.HostConfig.Privileged}} {{.HostConfig.RestartPolicy.Name}}"
+    )
+    limit = 256 * 1024**2
+    assert docker_rig.docker("inspect", "-f", asked, inside.spec.name).split() == [
+        str(limit), str(limit), "1000000000", "64", "true", "none", "true", "false", "no",
+    ]  # fmt: skip
+    code, said = inside.sh("ulimit -c; i=0; while [ $i -lt 100 ]; do sleep 5 & i=$((i+1)); done")
+    assert code != 0, said
+    assert said.startswith("0\n")
+
+
+@pytest.mark.docker
+def test_docker_tells_a_sandbox_that_ran_out_of_memory(docker_rig: DockerRig) -> None:
+    """L1."""
+    inside = Inside(docker_rig)
+    inside.python("x = bytearray(400 * 1024 * 1024)")
+    docker_rig.kill(inside.spec)
+    ended = inside.engine.follow(inside.spec.name)
+    assert ended.code == 137
+    assert ended.out_of_memory
+
+
+@pytest.mark.docker
+def test_docker_labels_what_it_makes(docker_rig: DockerRig) -> None:
+    inside = Inside(docker_rig)
+    labels = docker_rig.docker("inspect", "-f", "{{json .Config.Labels}}", inside.spec.name)
+    for part in ("home", "task", "project", "attempt"):
+        assert f'"dev.rover.{part}":' in labels
+    volumes = docker_rig.docker(
+        "volume", "ls", "-q", "-f", f"label=dev.rover.task={inside.spec.task_id}"
+    )
+    assert sorted(volumes.split()) == [
+        f"rover-{inside.spec.task_id[:12]}-home", f"rover-{inside.spec.task_id[:12]}-work",
+    ]  # fmt: skip

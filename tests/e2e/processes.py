@@ -1,0 +1,47 @@
+"""Finding and killing the real processes of a data folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def wait_until(true: Callable[[], object], what: str, timeout: float = 30) -> None:
+    """Poll until something outside this process is true; bounded."""
+    end = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < end, f"not within {timeout} s: {what}"
+        time.sleep(0.02)
+
+
+def runners(home: Path) -> list[int]:
+    """Process ids of the agent-runners that serve this data folder's tasks."""
+    return _matching(lambda words: "agent_runner" in words and any(str(home) in w for w in words))
+
+
+def _matching(wanted: Callable[[list[str]], bool]) -> list[int]:
+    found: list[int] = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if wanted(words):
+            found.append(int(folder.name))
+    return found
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,121 @@
+"""The main job with the real Claude Code CLI in a real Docker container (and in bubblewrap),
+against a fake provider on loopback that works, then refuses for want of credits, then works."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_main_job import journal
+from tests.support.fake_anthropic import FakeAnthropic, credit, text, write
+from tests.support.frames import LauncherClient
+from tests.support.real_claude import claude_binary
+from tests.support.repos import git
+
+pytestmark = pytest.mark.real_agent
+
+REAL_KEY = "sk-ant-api03-the-real-one"
+ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
+
+
+def environment(provider: FakeAnthropic, folder: Path) -> dict[str, str]:
+    """A user's: the key, and `claude` on the path."""
+    folder.mkdir()
+    (folder / "claude").symlink_to(claude_binary())
+    return {
+        "ANTHROPIC_API_KEY": REAL_KEY,
+        "ANTHROPIC_BASE_URL": provider.url,
+        "PATH": f"{folder}:{os.environ['PATH']}",
+    }
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_claude_pauses_on_credits_and_goes_on_in_the_same_session(
+    home: Path, repository: Path, engine: str
+) -> None:
+    """D1, D3, F8, A2: reason, provider, exit code 2, the session, the file, the money."""
+    with (
+        FakeAnthropic([write("hello.txt", "hi from claude\n"), credit()]) as provider,
+        LauncherClient(home, repository, environment(provider, home.parent / "bin")) as client,
+    ):
+        client.open()
+        task = client.tool(
+            "create_task", description="Write hello.txt", workflow="quick", agent="claude",
+            engine=engine,
+        )["task"]  # fmt: skip
+        paused = client.wait_until(task["id"], "PAUSED", timeout=200)
+        assert paused["pause"]["reason"] == "credits"
+        assert paused["pause"]["provider"] == "anthropic"
+        assert "credit balance is too low" in paused["pause"]["message"]
+        assert exit_code(home, task["id"]) == 2
+        asked = len(provider.main_requests)
+
+        provider.push(text("It is written."))
+        assert client.tool("resume_task", task=task["id"])["result"] == "resumed"
+        done = client.wait_until(task["id"], "COMPLETED", timeout=200)
+
+        resumed = provider.main_requests[asked]
+        assert resumed.messages > 2, "the resumed request carries the earlier conversation"
+        assert "hello.txt" in json.dumps(resumed.body["messages"])
+        sessions = {
+            r["data"]["session"]["session_id"]
+            for r in journal(client, done)
+            if r["type"] == "agent_session"
+        }
+        assert len(sessions) == 1
+        assert git(repository, "show", f"{done['branch']}:hello.txt") == "hi from claude"
+        assert done["usage"]["input_tokens"] > 0
+        assert done["usage"]["output_tokens"] > 0
+        assert done["usage"]["cost_usd"] > 0
+        assert {r.api_key for r in provider.main_requests} == {REAL_KEY}
+        assert_secret_is_nowhere(home)
+
+
+def exit_code(home: Path, task_id: str) -> int:
+    """The exit status of the first attempt's runner, as the store recorded it."""
+    import sqlite3
+
+    connection = sqlite3.connect(f"file:{home}/rover.db?mode=ro", uri=True)
+    try:
+        query = "SELECT exit_code FROM rover_attempts WHERE task_id = ? AND attempt = 1"
+        return connection.execute(query, (task_id,)).fetchone()[0]
+    finally:
+        connection.close()
+
+
+def assert_secret_is_nowhere(home: Path) -> None:
+    """DESIGN 12.4: not in a journal, a log, a spec, the database or an agent's HOME."""
+    found = subprocess.run(
+        ["grep", "-rlaF", REAL_KEY, str(home)], capture_output=True, text=True, check=False
+    )
+    assert found.stdout == ""
+
+
+def test_the_real_claude_mcp_list_connects_to_the_launcher(home: Path, tmp_path: Path) -> None:
+    """The line of the README, run by the real client."""
+    config = tmp_path / "home"
+    config.mkdir()
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(("CLAUDE", "ANTHROPIC"))}
+    environ |= {"HOME": str(config), "DISABLE_AUTOUPDATER": "1", "ROVER_HOME": str(home)}
+    claude = str(claude_binary())
+
+    def run(*args: str) -> str:
+        done = subprocess.run(
+            [claude, *args], env=environ, cwd=tmp_path, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=100, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    launcher = Path(sys.executable).parent / "rover-mcp"
+    assert launcher.exists(), "install the package: make dev"
+    run("mcp", "add", "--scope", "user", "rover", "--", str(launcher))
+    listed = run("mcp", "list")
+    assert "rover:" in listed
+    assert "Connected" in listed

@@ -1,0 +1,67 @@
+"""DESIGN.md section 12, rule 1: control characters of untrusted text reach no terminal."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from rover_mcp.cli.text import Paint, clean, duration, shorten, size, table, when
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\x1b[31mred\x1b[0m", "[31mred[0m"),
+        ("title\x1b]0;owned\x07", "title]0;owned"),
+        ("over\rwritten", "overwritten"),
+        ("a\x9b31mb", "a31mb"),
+        ("abc\u202etxt.exe", "abctxt.exe"),
+        ("two\nlines\t and  blanks", "two lines and blanks"),
+        ("ünïcödé ✔ 日本", "ünïcödé ✔ 日本"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_stripped(text: str, expected: str) -> None:
+    assert clean(text) == expected
+
+
+def test_lines_stay_lines_where_they_are_wanted() -> None:
+    assert clean("a\n\tb\x00", one_line=False) == "a\n\tb"
+
+
+def test_colour_is_for_terminals_without_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert Paint(Terminal())("x", "red") == "\x1b[31mx\x1b[0m"
+    assert Paint(io.StringIO())("x", "red") == "x"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert Paint(Terminal())("x", "red") == "x"
+
+
+def test_columns_are_aligned() -> None:
+    lines = table([("1", "long one", "x"), ("22", "b", "y")], Paint(io.StringIO()), ("#", "n", ""))
+    assert lines == ["#   n", "1   long one  x", "22  b         y"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.44, "0.4 s"), (12.4, "12 s"), (60, "1 min"), (185, "3 min 5 s"), (7800, "2 h 10 min")],
+)
+def test_durations_are_said_as_people_do(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+def test_a_time_to_come_says_in_how_long() -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    assert when((now + timedelta(minutes=15)).isoformat(), now).endswith("(in 15 min)")
+    assert when((now - timedelta(minutes=1)).isoformat(), now).endswith("(now)")
+
+
+def test_sizes_and_cuts() -> None:
+    assert (size(999), size(82_900_000_000)) == ("999 B", "82.9 GB")
+    assert (shorten("abcdef", 4), shorten("abc", 4)) == ("abc…", "abc")

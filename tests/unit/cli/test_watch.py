@@ -1,0 +1,146 @@
+"""`rover watch`: live steps, and an exit status that says how it ended (ACCEPTANCE A2)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from rover_mcp.cli.client import ClientError, ConnectionLost
+from rover_mcp.cli.watch import Follower, Lines, exit_code, task_table, watch
+from tests.unit.cli.conftest import task_json
+
+Json = dict[str, Any]
+URI = f"rover://tasks/{'a' * 32}"
+
+
+class ScriptedClient:
+    """Plays what happens between two looks; each event is one `pump`."""
+
+    def __init__(self, events: list[Callable[[ScriptedClient], None]], task: Json) -> None:
+        self.on_notification: Callable[[Json], None] = lambda _m: None
+        self.task = task
+        self.calls: list[str] = []
+        self._events = events
+        self._answers: dict[int, Json] = {}
+
+    def request(self, method: str, params: Json) -> Json:
+        self.calls.append(f"{method} {params['uri']}")
+        return {}
+
+    def start_call(self, tool: str, **_: Any) -> int:
+        self.calls.append(tool)
+        return self.calls.count(tool)
+
+    def answered(self, request_id: int) -> bool:
+        return request_id in self._answers
+
+    def result_of(self, request_id: int) -> Json:
+        return self._answers[request_id]
+
+    def call(self, tool: str, **_: Any) -> Json:
+        self.calls.append(tool)
+        return {"task": self.task}
+
+    def pump(self, _timeout: float) -> bool:
+        self._events.pop(0)(self)
+        return True
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def returns(self, returned: str, **changes: Any) -> None:
+        number = self.calls.count("wait_for_task")
+        self.task = task_json(**changes)
+        self._answers[number] = {"task": self.task, "returned": returned}
+
+    def changes(self, **changes: Any) -> None:
+        self.task = task_json(**changes)
+        params = {"uri": URI}
+        self.on_notification({"method": "notifications/resources/updated", "params": params})
+
+
+def nothing(_: ScriptedClient) -> None:
+    pass
+
+
+def running(progress: int = 0) -> Json:
+    return {"status": "IN_PROGRESS", "phase": "step 2 of 2: Implement", "progress": progress}
+
+
+def test_it_looks_again_when_told_and_ends_when_the_task_stops() -> None:
+    shown: list[Json] = []
+    client = ScriptedClient(
+        [
+            nothing,
+            nothing,
+            lambda c: c.changes(**running(50)),
+            lambda c: c.returns("timeout", **running(60)),
+            lambda c: c.returns("paused"),
+        ],
+        task_json(**running(10)),
+    )
+    result = Follower(client, task_json(), shown.append).follow()  # type: ignore[arg-type]
+    assert result["returned"] == "paused"
+    assert client.calls[0] == f"resources/subscribe {URI}"
+    assert client.calls.count("inspect") == 2, "once to begin with, once when told"
+    assert [v["progress"] for v in shown] == [10, 10, 50, 60, 33]
+
+
+def test_a_daemon_that_dies_meanwhile_is_followed_over_a_new_connection() -> None:
+    def die(_: ScriptedClient) -> None:
+        raise ConnectionLost("gone")
+
+    clients = [
+        ScriptedClient([die], task_json(**running())),
+        ScriptedClient([lambda c: c.returns("ended", status="COMPLETED")], task_json()),
+    ]
+    both = list(clients)
+    result = watch(lambda: clients.pop(0), task_json(), io.StringIO())  # type: ignore[arg-type, return-value]
+    assert result["task"]["status"] == "COMPLETED"
+    assert all(c.calls[-1] == "close" for c in both)
+
+
+def test_a_daemon_that_always_dies_is_given_up() -> None:
+    def die(_: ScriptedClient) -> None:
+        raise ConnectionLost("gone")
+
+    with pytest.raises(ClientError, match="gone"):
+        watch(lambda: ScriptedClient([die], task_json()), task_json(), io.StringIO())  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("COMPLETED", 0), ("MERGED", 0), ("PAUSED", 2), ("FAILED", 1), ("CANCELLED", 1)],
+)
+def test_the_exit_status_says_how_it_ended(status: str, code: int) -> None:
+    assert exit_code(task_json(status=status)) == code
+
+
+def test_without_a_terminal_every_change_is_one_line() -> None:
+    out = io.StringIO()
+    lines = Lines(out)
+    for _ in range(3):
+        lines.show(task_json(**running()))
+    lines.show(task_json())
+    assert out.getvalue().splitlines() == [
+        "Task 7  Make it so  IN_PROGRESS",
+        "  ✔ Plan       agent    completed  1.0 s",
+        "  ▶ Implement  agent    running    2.0 s",
+        "  IN_PROGRESS  step 2 of 2: Implement",
+        "  ⏸ Implement  agent    paused",
+        "  PAUSED  paused: credits",
+    ]
+
+
+def test_on_a_terminal_a_task_is_a_table_with_a_bar() -> None:
+    console = Console(file=io.StringIO(), width=100, record=True)
+    console.print(task_table(task_json(title="evil\x1b[2J title")))
+    text = console.export_text()
+    assert "\x1b" not in text
+    assert "evil[2J title" in text
+    assert "Plan" in text
+    assert "33 %" in text

@@ -1,0 +1,84 @@
+"""An open gateway with a client that stands where the agent stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from rover_mcp.gateway import Answer, Gateway, GatewayLease, ProviderAccess
+from tests.support.fake_anthropic import FakeAnthropic
+
+TASK = "1" * 32
+TOKEN = "agent-token"
+KEY = "sk-real"
+ASK = {"model": "m", "tools": [{"name": "Write"}], "messages": [{"role": "user", "content": "x"}]}
+
+
+@dataclass
+class Door:
+    """An open gateway and a client that stands where the agent stands."""
+
+    gateway: Gateway
+    lease: GatewayLease
+    client: httpx2.AsyncClient
+    told: list[Answer] = field(default_factory=list)
+    bells: list[str] = field(default_factory=list)
+
+    async def ask(self, **changes: Any) -> httpx2.Response:
+        headers = {"x-api-key": TOKEN, "anthropic-version": "2023-06-01"}
+        return await self.client.post(
+            "/v1/messages?beta=true", json={**ASK, **changes}, headers=headers
+        )
+
+    async def evidence(self) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        return (await self.client.get("/rover/v1/evidence", headers=headers)).json()
+
+    @property
+    def answers(self) -> list[Answer]:
+        return self.gateway.answers(TASK)
+
+
+@asynccontextmanager
+async def door(path: Path, access: ProviderAccess | Callable[[str], Any] | None):
+    told: list[Answer] = []
+    bells: list[str] = []
+    lease = GatewayLease(
+        task_id=TASK,
+        attempt=1,
+        socket_path=path,
+        token=TOKEN,
+        credentials=access if callable(access) else lambda _: access,
+        on_bell=bells.append,
+        on_answer=lambda _, answer: told.append(answer),
+    )
+    gateway = Gateway()
+    await gateway.open(lease)
+    transport = httpx2.AsyncHTTPTransport(uds=str(path))
+    try:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            yield Door(gateway, lease, client, told, bells)
+    finally:
+        await gateway.aclose()
+
+
+def access_to(url: str) -> ProviderAccess:
+    return ProviderAccess(url, "x-api-key", KEY, "the account")
+
+
+def through(
+    path: Path, plan: list[Any], work: Callable[[Door, FakeAnthropic], Awaitable[None]]
+) -> None:
+    with FakeAnthropic(plan) as provider:
+
+        async def run() -> None:
+            async with door(path, access_to(provider.url)) as here:
+                await work(here, provider)
+
+        asyncio.run(run())

@@ -1,0 +1,86 @@
+"""The scripted agent: its script, its turns, its errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent_runner.agents import UnknownAgent, agent_names, make_agent
+from agent_runner.agents.scripted import ScriptError, load_script
+from agent_runner.models import ExitCode
+from tests.support.runs import Place
+
+FLOW = (
+    'version: "1.0"\nname: w\nsteps:\n  - {id: s, type: agent, prompt: p, outputs: [{name: o}]}\n'
+)
+
+
+def test_a_missing_script_is_none_and_an_empty_one_has_no_steps(tmp_path: Path) -> None:
+    assert load_script(tmp_path / "script.yaml") is None
+    (tmp_path / "script.yaml").write_text("")
+    script = load_script(tmp_path / "script.yaml")
+    assert script is not None
+    assert script.steps == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: [", "not valid YAML"),
+        ("steps: {s: []}", "steps.s"),
+        ("steps: {s: [{dance: 1}]}", "dance"),
+        ("steps: {s: [{edits: [{path: /etc/passwd, content: x}]}]}", "relative path"),
+        ("steps: {s: [{edits: [{path: ../x, content: x}]}]}", "relative path"),
+        ("steps: {s: [{edits: [{path: .git/config, content: x}]}]}", "relative path"),
+        ("steps: {s: [{delay: -1}]}", "delay"),
+        ("steps: {s: [{error: {status: 1}}]}", "message"),
+        ("x" * 1_000_001, "larger than"),
+        ("[" * 5000, "nested too deeply"),
+    ],
+)
+def test_a_wrong_script_is_refused_with_the_place(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "script.yaml"
+    path.write_text(text)
+    with pytest.raises(ScriptError, match=message):
+        load_script(path)
+
+
+def test_a_wrong_script_fails_the_step_with_its_reason(tmp_path: Path) -> None:
+    p = Place(tmp_path / "task", FLOW, "steps: {s: [{dance: 1}]}")
+    assert p.start() is ExitCode.FAILED
+    assert "script.yaml: steps.s.0.dance" in (p.state.error or "")
+
+
+def test_a_turn_edits_runs_and_answers(tmp_path: Path) -> None:
+    turn = """
+steps:
+  s:
+    - say: two lines
+      edits:
+        - {path: "a dir/-n ame", content: "$(id)\\n"}
+        - {path: "a dir/-n ame", append: more}
+        - {path: README, delete: true}
+      run: pwd; exit 3
+      outputs: {o: true}
+"""
+    p = Place(tmp_path / "task", FLOW, turn)
+    assert p.start() is ExitCode.COMPLETED
+    assert (p.work / "a dir/-n ame").read_text() == "$(id)\nmore"
+    assert not (p.work / "README").exists()
+    assert p.state.steps[0].outputs == {"o": "true"}
+    for part in ("two lines", "deleted README", str(p.work), "exit status 3"):
+        assert part in p.log("s")
+
+
+def test_an_edit_that_is_not_possible_fails_the_step(tmp_path: Path) -> None:
+    p = Place(tmp_path / "task", FLOW, "steps: {s: [{edits: [{path: README/x, content: x}]}]}")
+    assert p.start() is ExitCode.FAILED
+    assert "could not edit" in (p.state.error or "")
+
+
+def test_the_agents_are_known_by_name(tmp_path: Path) -> None:
+    assert agent_names() == ("claude", "scripted")
+    assert make_agent("scripted", tmp_path).name == "scripted"
+    with pytest.raises(UnknownAgent, match="known: claude, scripted"):
+        make_agent("nobody", tmp_path)

@@ -1,0 +1,121 @@
+"""Signals, against the real program in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from agent_runner.__main__ import SIGNALS, run
+from agent_runner.models import PauseReason, RunStatus
+from agent_runner.run import PAUSE_REQUEST
+from tests.support.runs import Place
+
+ROOT = Path(__file__).parents[3]
+AGENT = 'version: "1.0"\nname: w\nsteps:\n  - {id: s, type: agent, prompt: p}\n'
+COMMAND = AGENT.replace(
+    "agent, prompt: p", "command, command: 'echo half > half; echo ready > %s; sleep 60'"
+)
+TURN = "{edits: [{path: half, content: half}], run: 'echo ready > %s; sleep 60'}"
+DELAY = "{edits: [{path: half, content: half}], run: 'echo ready > %s', delay: 60}"
+
+
+def start(place: Place) -> subprocess.Popen[bytes]:
+    place.write_spec()
+    return subprocess.Popen(
+        [sys.executable, "-m", "agent_runner", "run", "--spec", str(place.root / "spec")],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+    )
+
+
+def make(tmp_path: Path, kind: str) -> Place:
+    fifo = tmp_path / "ready"
+    os.mkfifo(fifo)
+    if kind == "command":
+        return Place(tmp_path / "task", COMMAND % fifo)
+    turn = (DELAY if kind == "delay" else TURN) % fifo
+    return Place(tmp_path / "task", AGENT, f"steps: {{s: [{turn}, {{say: done}}]}}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("kind", ["agent", "delay", "command"])
+def test_a_signal_in_a_step_leaves_a_checkpoint(
+    tmp_path: Path, kind: str, number: signal.Signals
+) -> None:
+    """E1, E5: agent closed, checkpoint written, pause logged, exit 2."""
+    place = make(tmp_path, kind)
+    with start(place) as process:
+        (tmp_path / "ready").read_text()
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 2
+    state = place.state
+    assert state.status is RunStatus.PAUSED
+    assert state.pause is not None
+    assert (state.pause.reason, state.pause.step) == (PauseReason.INTERRUPTED, "s")
+    assert state.snapshot is not None
+    assert place.leftovers() == []
+
+
+def test_a_second_signal_changes_nothing_and_the_resume_completes(tmp_path: Path) -> None:
+    """E3, F8."""
+    place = make(tmp_path, "agent")
+    (place.run_folder / PAUSE_REQUEST).write_text('{"reason": "requested"}')
+    with start(place) as process:
+        (tmp_path / "ready").read_text()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            process.send_signal(number)
+        assert process.wait(timeout=20) == 2
+    assert place.types().count("workflow_pause") == 1
+    assert place.state.pause is not None
+    assert place.state.pause.reason is PauseReason.REQUESTED
+    with start(place) as process:
+        assert process.wait(timeout=20) == 0
+    assert (place.work / "half").read_text() == "half"
+    assert place.calls() == {"s": 2}
+
+
+def test_a_killed_runner_goes_on_from_its_journal(tmp_path: Path) -> None:
+    """C1, C9: kill -9 in the middle of a step."""
+    place = make(tmp_path, "agent")
+    with start(place) as process:
+        (tmp_path / "ready").read_text()
+        process.kill()
+        assert process.wait(timeout=20) == -signal.SIGKILL
+    for pid in place.leftovers():
+        # A real sandbox dies with its runner; here nothing does it.
+        os.kill(pid, signal.SIGKILL)
+    assert place.state.status is RunStatus.RUNNING
+    session = place.state.steps[0].session
+    assert session is not None
+    with start(place) as process:
+        assert process.wait(timeout=20) == 0
+    assert place.state.steps[0].session == session
+    assert place.state.status is RunStatus.COMPLETED
+
+
+def test_handlers_are_gone_at_the_end(tmp_path: Path) -> None:
+    """E4."""
+    before = [signal.getsignal(n) for n in SIGNALS]
+    place = Place(tmp_path / "task", AGENT)
+    spec = place.write_spec()
+    assert anyio.run(run, spec) == 0
+    assert [signal.getsignal(n) for n in SIGNALS] == before
+
+
+def test_a_spec_that_cannot_be_read_is_a_clear_failure(tmp_path: Path) -> None:
+    """A2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "agent_runner", "run", "--spec", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"spec.json" in done.stderr
+    assert b"Traceback" not in done.stderr

@@ -1,0 +1,267 @@
+"""How a task is shown (ACCEPTANCE A5, D8, D10, H1, H6, K7)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_runner.models import PauseReason, RunState, RunStatus, StepStatus
+from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.tasks.models import TaskStatus, TaskView
+from rover_mcp.tasks.transitions import ENDED, RESUMABLE, RUNNING
+from rover_mcp.tasks.views import WHAT_TO_DO, event_view, task_view
+from tests.support.samples import NOW, TASK, attempt_row, event_row, pause, run_state, step, task_row
+
+S = TaskStatus
+AT = NOW.timestamp()
+
+
+def view(
+    task: TaskRow,
+    state: RunState | None = None,
+    attempt: AttemptRow | None = None,
+    *,
+    now: float = AT,
+    auto_resume: bool = True,
+    full: bool = False,
+) -> TaskView:
+    return task_view(task, state, attempt, now, auto_resume=auto_resume, full=full)
+
+
+def paused_row(**changes: Any) -> TaskRow:
+    values: dict[str, Any] = {
+        "status": S.PAUSED,
+        "pause": pause(),
+        "paused_at": AT - 40,
+        "retry_at": AT + 900,
+        "run_state": run_state(),
+    }
+    return task_row(**values | changes)
+
+
+# Duration
+
+
+def test_a_running_tasks_duration_grows() -> None:
+    assert view(task_row(), now=AT).duration_s == 100
+    assert view(task_row(), now=AT + 60).duration_s == 160
+
+
+@given(st.floats(AT, AT + 1e7))
+def test_a_paused_tasks_duration_stands_still_at_the_pause(now: float) -> None:
+    """H1."""
+    assert view(paused_row(), now=now).duration_s == 60
+
+
+@pytest.mark.parametrize("status", sorted(ENDED))
+def test_an_ended_tasks_duration_stands_still_at_its_end(status: TaskStatus) -> None:
+    assert view(task_row(status=status, ended_at=AT - 30), now=AT + 1000).duration_s == 70
+
+
+def test_a_duration_is_zero_before_the_start_and_never_negative() -> None:
+    assert view(task_row(status=S.NEW, started_at=None)).duration_s == 0
+    assert view(task_row(), now=AT - 1e6).duration_s == 0
+
+
+# Progress
+
+
+@given(
+    st.sampled_from(TaskStatus),
+    st.lists(st.sampled_from(StepStatus), max_size=8),
+    st.sampled_from(RunStatus),
+)
+def test_progress_is_within_0_and_100_whatever_was_stored(
+    status: TaskStatus, steps: list[StepStatus], run: RunStatus
+) -> None:
+    """A5: and 100 only where the work is done."""
+    states = [step(f"s{n}", s) for n, s in enumerate(steps)]
+    shown = view(task_row(status=status), run_state(run, steps=states))
+    assert 0 <= shown.progress <= 100
+    assert (shown.progress == 100) == (status in (S.COMPLETED, S.MERGED, S.PUSHED))
+    assert TaskView.model_validate(shown.model_dump(mode="json")) == shown
+
+
+def test_progress_counts_the_steps_that_are_done_or_skipped() -> None:
+    """A5."""
+    assert view(task_row(), run_state()).progress == 50
+    assert view(task_row()).progress == 0
+    assert view(task_row(run_state=run_state())).progress == 50
+
+
+# Phase
+
+LATER = {"steps": [step("plan", StepStatus.COMPLETED), step("review", StepStatus.PENDING)]}
+DONE = {"steps": [step("plan", StepStatus.COMPLETED)]}
+
+
+@pytest.mark.parametrize(
+    ("attempt", "state", "phase"),
+    [
+        (None, None, "queued"),
+        (attempt_row("queued"), None, "queued"),
+        (attempt_row("scheduled"), None, "queued"),
+        (attempt_row("starting"), run_state(), "preparing"),
+        (attempt_row("running"), None, "starting"),
+        (attempt_row("running"), RunState(), "starting"),
+        (attempt_row("running"), run_state(), "step 3 of 4: implement"),
+        (attempt_row("running"), run_state(**LATER), "between steps"),
+        (attempt_row("running"), run_state(**DONE), "finishing"),
+    ],
+)
+def test_the_phase_says_where_a_running_task_is(
+    attempt: AttemptRow | None, state: RunState | None, phase: str
+) -> None:
+    """DESIGN 4."""
+    assert view(task_row(), state, attempt).phase == phase
+
+
+def test_the_phase_of_what_does_not_run() -> None:
+    assert view(task_row(status=S.NEW, started_at=None)).phase == "queued"
+    assert view(paused_row()).phase == "paused: credits"
+    assert view(paused_row(pause=None)).phase == "paused"
+    assert [view(task_row(status=s)).phase for s in sorted(ENDED)] == [s.lower() for s in sorted(ENDED)]
+
+
+# Pause
+
+
+def test_a_pause_says_why_since_when_and_until_when() -> None:
+    """D1, D10, H6."""
+    shown = view(paused_row()).pause
+    assert shown is not None
+    assert (shown.reason, shown.step, shown.provider) == ("credits", "implement", "anthropic")
+    assert shown.message == "credit balance is too low"
+    assert shown.since == NOW - timedelta(seconds=40)
+    assert (shown.retry_at, shown.auto_resume) == (NOW + timedelta(seconds=900), True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "everywhere"),
+    [({"auto_resume": False}, True), ({}, False), ({"retry_at": None}, True)],
+)
+def test_a_task_that_waits_for_a_person_says_so(changes: dict[str, Any], everywhere: bool) -> None:
+    """K7: per task, for all, and after the last retry."""
+    shown = view(paused_row(**changes), auto_resume=everywhere).pause
+    assert shown is not None
+    assert not shown.auto_resume
+
+
+def test_the_providers_time_is_shown_where_nothing_is_scheduled() -> None:
+    """D10."""
+    reset = NOW + timedelta(hours=2)
+    shown = view(paused_row(retry_at=None, pause=pause(retry_at=reset))).pause
+    assert shown is not None
+    assert (shown.retry_at, shown.auto_resume) == (reset, False)
+
+
+def test_a_task_that_runs_shows_no_pause() -> None:
+    """H2."""
+    assert view(task_row()).pause is None
+
+
+# Steps
+
+
+def test_steps_show_their_time_and_only_in_full_their_outputs() -> None:
+    shown = view(task_row(), run_state()).steps
+    assert shown is not None
+    assert [s.duration_s for s in shown] == [30, None, 50, None]
+    assert [s.status for s in shown] == ["completed", "skipped", "running", "pending"]
+    assert all(s.outputs is None for s in shown)
+    full = view(task_row(), run_state(), full=True).steps
+    assert full is not None
+    assert [s.outputs for s in full] == [{"plan": "do it"}, None, None, None]
+
+
+def test_a_huge_output_is_cut() -> None:
+    """DESIGN 12.7."""
+    big = run_state(steps=[step("s", StepStatus.COMPLETED, outputs={"o": "x" * 10_000})])
+    shown = view(task_row(), big, full=True).steps
+    assert shown is not None
+    assert shown[0].outputs == {"o": "x" * 2000}
+
+
+def test_the_live_state_comes_before_the_stored_one() -> None:
+    old = run_state(steps=[step("old", StepStatus.RUNNING)])
+    shown = view(task_row(run_state=old), run_state()).steps
+    assert shown is not None
+    assert shown[0].id == "plan"
+
+
+def test_warnings_of_the_task_and_of_the_run_are_shown_together() -> None:
+    shown = view(task_row(warnings=["dirty"]), run_state(warnings=["torn tail"]))
+    assert shown.warnings == ["dirty", "torn tail"]
+    assert view(task_row()).warnings is None
+
+
+# Next actions
+
+
+@pytest.mark.parametrize("status", TaskStatus)
+def test_every_status_says_what_can_be_done(status: TaskStatus) -> None:
+    """D10: each with a call that would work."""
+    row = paused_row(status=status) if status is S.PAUSED else task_row(status=status)
+    tools = [a.tool for a in view(row).next_actions]
+    assert ("resume_task" in tools) == (status in RESUMABLE)
+    assert ("wait_for_task" in tools) == (status in RUNNING or status is S.NEW)
+    assert bool(tools) == (status is not S.CANCELLED)
+    assert all(a.arguments == {"task": TASK} and a.why for a in view(row).next_actions)
+
+
+@pytest.mark.parametrize("reason", PauseReason)
+def test_every_reason_has_its_own_next_action(reason: PauseReason) -> None:
+    """D8."""
+    first = view(paused_row(pause=pause(reason))).next_actions[0]
+    assert (first.tool, first.why) == ("resume_task", WHAT_TO_DO[reason])
+    assert len(set(WHAT_TO_DO.values())) == len(PauseReason)
+
+
+# Events
+
+
+@pytest.mark.parametrize("reason", PauseReason)
+def test_a_pause_is_told_whole_in_one_line(reason: PauseReason) -> None:
+    """D10: step, why, until when, and what can be done."""
+    told = pause(reason, retry_at=NOW + timedelta(hours=1), message="m" * 1000)
+    shown = event_view(event_row("task.paused", "PAUSED", **told.model_dump(mode="json")), paused_row(pause=told))
+    assert shown.summary.startswith(f"task 7 is paused ({reason}): mmm")
+    assert len(shown.summary) < 400
+    assert WHAT_TO_DO[reason] in shown.summary
+    assert (shown.reason, shown.retry_at) == (reason, NOW + timedelta(hours=1))
+    assert shown.resume is not None
+    assert shown.resume.tool == "resume_task"
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "summary"),
+    [
+        ("task.created", {}, "task 7: created"),
+        ("task.started", {"attempt": 1}, "task 7: started"),
+        ("task.resumed", {"automatic": True}, "task 7 goes on by itself"),
+        ("task.resumed_iteration", {"automatic": False}, "task 7 goes on on request"),
+        ("task.completed", {}, "task 7 is completed on branch rover/7-fix-the-sum"),
+        ("task.failed", {"error": "e" * 999}, "task 7 failed: " + "e" * 200),
+        ("task.resume_failed", {"error": "no engine"}, "task 7 could not be resumed: no engine"),
+        ("task.preparing", {"message": "pulling"}, "task 7: preparing: pulling"),
+        (
+            "task.step",
+            {"position": 2, "of": 6, "name": "Test", "step_status": "running"},
+            "task 7: step 2 of 6, Test: running",
+        ),
+    ],
+)
+def test_an_event_is_told_in_a_line(kind: str, data: dict[str, Any], summary: str) -> None:
+    shown = event_view(event_row(kind, **data), task_row())
+    assert shown.summary == summary
+    assert (shown.reason, shown.retry_at, shown.resume) == (None, None, None)
+    assert (shown.seq, shown.at, shown.number) == (5, NOW, 7)
+
+
+def test_times_are_whole_seconds_in_utc() -> None:
+    created = view(task_row(created_at=AT + 0.987)).created_at
+    assert created == datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
