@@ -28,22 +28,19 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> Parser:
     """All commands and options."""
-    shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    shared.add_argument("--json", action="store_true", help="print the tool's result as JSON")
-    shared.add_argument("--home", metavar="DIR", help="the data folder (default: $ROVER_HOME)")
     parser = Parser(
         prog="rover",
         description="Hand coding tasks to background agents and get reviewable branches back.",
         epilog="Start with: rover doctor; rover demo. TASK is a task's id, or its number in the "
         "project of the working folder.",
-        parents=[shared],
+        parents=[_shared()],
     )
     parser.add_argument("--version", action="version", version=f"rover {__version__}")
     parser.set_defaults(json=False, home=None)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int], about: str) -> Parser:
-        sub = subparsers.add_parser(name, help=about, description=about, parents=[shared])
+        sub = subparsers.add_parser(name, help=about, description=about, parents=[_shared()])
         sub.set_defaults(run=run)
         return sub
 
@@ -56,6 +53,14 @@ def build_parser() -> Parser:
     sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
     command("status", commands.status, "engines, agents, queue, disk, versions")
     return parser
+
+
+def _shared() -> Parser:
+    """The options that stand before or behind a command; unset, each leaves the other alone."""
+    shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--json", action="store_true", help="print the tool's result as JSON")
+    shared.add_argument("--home", metavar="DIR", help="the data folder (default: $ROVER_HOME)")
+    return shared
 
 
 def _add_demo(sub: Parser) -> None:

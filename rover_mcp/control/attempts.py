@@ -6,6 +6,7 @@ flight when a daemon died.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +36,8 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import Event
+
+log = logging.getLogger("rover.attempts")
 
 ENGINE_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
 """How long an unreachable engine is left alone before it is asked again; the last repeats."""
@@ -165,9 +168,8 @@ class Attempts:
         self.gateway.close(task.id)
         if self.store.undo_resume(task.id, attempt, error.message, error.hint):
             return
-        text = f"{error.message}; {error.hint}" if error.hint else error.message
         data = {"error": error.message, "hint": error.hint}
-        self.store.transition(task.id, Event.FAIL, attempt=attempt, data=data, error=text)
+        self.store.transition(task.id, Event.FAIL, attempt=attempt, data=data, error=_told(error))
 
     def _open_gateway(self, task: TaskRow, attempt: int) -> None:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
@@ -207,8 +209,12 @@ class Attempts:
             self.stop(task, name)
 
     def stop(self, task: TaskRow, name: str) -> None:
-        """Ask a sandbox to checkpoint and end."""
-        self.engines[task.engine].stop(name, self.settings.stop_grace)
+        """Ask a sandbox to checkpoint and end. An engine that cannot be reached is told of."""
+        try:
+            self.engines[task.engine].stop(name, self.settings.stop_grace)
+        except EnvironmentFault as fault:
+            data = {"message": fault.message, "hint": fault.hint}
+            self.store.add_event(task.id, "task.engine_unreachable", data)
 
     # End
 
@@ -220,7 +226,7 @@ class Attempts:
         self.live.refresh(task_id)
         retries = self._retries(task, folders)
         decision, state = self._judge(task, attempt, ended, retries)
-        self._bring_home(task, folders, decision)
+        decision = self._bring_home(task, folders, decision)
         self._end(task_id, attempt, ended, "")
         if isinstance(decision, Finish):
             self.store.transition(
@@ -238,8 +244,14 @@ class Attempts:
             self.store.update_task(task_id, run_state=state)
         self.live.forget(task_id)
         self.gateway.close(task_id)
-        self.engines[task.engine].remove(_sandbox_name(task_id, attempt))
+        self._remove(task, attempt)
         return self._scheduled(task_id)
+
+    def _remove(self, task: TaskRow, attempt: int) -> None:
+        try:
+            self.engines[task.engine].remove(_sandbox_name(task.id, attempt))
+        except EnvironmentFault as fault:
+            log.warning("what is left of task %s stays: %s", task.id, fault.message)
 
     def _scheduled(self, task_id: str) -> int | None:
         waiting = self.store.attempts_in(("scheduled",))
@@ -272,22 +284,32 @@ class Attempts:
             attempt=attempt,
             auto_retries=retries,
             auto_resume=task.auto_resume and self.settings.auto_resume,
+            pause_requested=folders.pause_request.exists(),
             retry=self.settings.retry,
             now=_now(),
             random=self.uniform(),
         )
         return decision, state
 
-    def _bring_home(self, task: TaskRow, folders: TaskFolders, decision: Decision) -> None:
-        """Import what the sandbox committed; publish the branch where the work is done."""
+    def _bring_home(self, task: TaskRow, folders: TaskFolders, decision: Decision) -> Decision:
+        """Import what the sandbox committed; publish the branch where the work is done.
+
+        Work that cannot be imported is not done, whatever the journal says; a branch that
+        cannot be published is a warning, for the work is in the hub.
+        """
         try:
             self._import_snapshots(task, folders)
-            if isinstance(decision, Finish):
+        except RoverError as error:
+            told = f"the work could not be taken out of the sandbox: {_told(error)}"
+            self._warn(task, told)
+            return Fail(told) if isinstance(decision, Finish) else decision
+        if isinstance(decision, Finish):
+            try:
                 hub = self.hub_of(task.project_id)
                 hub.publish(task.id, Path(task.project_path), task.branch)
-        except RoverError as error:
-            hint = f"; {error.hint}" if error.hint else ""
-            self._warn(task, f"the branch is not in your repository: {error.message}{hint}")
+            except RoverError as error:
+                self._warn(task, f"the branch is not in your repository: {_told(error)}")
+        return decision
 
     def _import_snapshots(self, task: TaskRow, folders: TaskFolders) -> list[Snapshot]:
         snapshots = journal_snapshots(folders.journal)
@@ -355,6 +377,10 @@ def journal_snapshots(journal: Path) -> list[Snapshot]:
             snapshot = Snapshot.model_validate(named)
             found[snapshot.sequence] = snapshot
     return [found[sequence] for sequence in sorted(found)]
+
+
+def _told(error: RoverError) -> str:
+    return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
 def _went_on(before: RunState, after: RunState) -> bool:

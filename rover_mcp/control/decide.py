@@ -44,6 +44,7 @@ def decide(
     attempt: int,
     auto_retries: int,
     auto_resume: bool,
+    pause_requested: bool = False,
     retry: RetrySettings,
     now: datetime,
     random: float,
@@ -53,6 +54,7 @@ def decide(
     The journal decides where it has an ending of this attempt (I7). Where it has none, the
     runner's own FAILED means that it could not write one, so nothing is scheduled (E2); any
     other end means that the sandbox was killed, and the run goes on from its checkpoint.
+    `pause_requested`: a person asked for a pause that the runner had no time to record.
     `random` is in [0, 1) and spreads retries.
     """
     if state.status is RunStatus.COMPLETED:
@@ -62,6 +64,8 @@ def decide(
         return Fail(state.error or "a step failed")
     if mine and state.status is RunStatus.PAUSED and state.pause is not None:
         pause = state.pause
+    elif pause_requested:
+        pause = Pause(reason=PauseReason.REQUESTED, message="paused on request", since=now)
     elif ended.code == ExitCode.FAILED:
         return Fail(ended.detail or state.error or _gave_up(state))
     else:

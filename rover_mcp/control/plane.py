@@ -66,11 +66,6 @@ class ControlPlane:
         self._ready.set()
         self.reconcile()
 
-    def stop(self) -> None:
-        """Stop taking work. Running sandboxes go on; the next daemon attaches to them."""
-        if self._ready.is_set():
-            DBOS.destroy()
-
     def wait_ready(self, timeout: float = 30) -> bool:
         return self._ready.wait(timeout)
 

@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import anyio.to_thread
@@ -56,24 +56,23 @@ class Daemon:
         self._foreign_versions: set[str] = set()
         self._rung: set[str] = set()
 
-    async def serve(self, listen: bool = True) -> None:
+    async def serve(self) -> None:
         """Run until nothing is left to do, or a signal asks to end."""
-        async with self.running() as _, anyio.create_task_group() as group:
-            group.start_soon(self._end_on_signal, group)
-            if listen:
-                group.start_soon(self._accept)
-            group.start_soon(self._end_when_idle, group)
+        async with self._running() as group:
+            group.start_soon(self._accept)
+            group.start_soon(self._end_when_idle)
 
     async def serve_stdio(self) -> None:
         """Serve one client on stdin and stdout until it leaves, without a socket."""
         env = allowed_environment(os.environ)
         caller = Caller(secrets.token_hex(16), Path.cwd(), "foreground", __version__, env)
-        async with self.running(), stdio_server() as (read, write):
-            await self.serve_streams(read, write, caller)
+        async with self._running(), stdio_server() as (read, write):
+            await self._serve_streams(read, write, caller)
+            self._end("the client left")
 
     @asynccontextmanager
-    async def running(self) -> AsyncGenerator[Parts]:
-        """The parts, wired and alive. Leaving stops them; sandboxes go on."""
+    async def _running(self) -> AsyncGenerator[TaskGroup]:
+        """The parts, wired and alive. They end with the process: see `_end`."""
         async with BlockingPortal() as portal, anyio.create_task_group() as group:
             self._group = group
             self._parts = build(self._settings, self._store, portal, self._ring, self._notice)
@@ -82,13 +81,17 @@ class Daemon:
             self._store.on_event = partial(loop.call_soon_threadsafe, hub.poke)
             group.start_soon(hub.run)
             group.start_soon(self._start_plane)
-            try:
-                yield self._parts
-            finally:
-                self._store.on_event = lambda: None
-                group.cancel_scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    await self._parts.gateway.aclose()
+            group.start_soon(self._end_on_signal)
+            yield group
+
+    def _end(self, why: str) -> NoReturn:
+        """Crash-only: what is in flight is brought back by the next daemon, sandboxes go on.
+
+        Unwinding instead would fail the steps of attempts that are being followed.
+        """
+        log.info("ending: %s", why)
+        logging.shutdown()
+        os._exit(0)
 
     async def _start_plane(self) -> None:
         parts = self._parts
@@ -138,8 +141,7 @@ class Daemon:
                 return
             if caller.version != __version__ and await self._may_retire():
                 await _answer(stream, status="retiring")
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
+                self._end(f"version {caller.version} takes over")
             await _answer(stream, status="ok", notice=self._notice(caller))
             self._connections += 1
             try:
@@ -154,9 +156,9 @@ class Daemon:
     ) -> None:
         max_frame = self._settings.max_frame_bytes
         async with message_streams(stream, buffered, max_frame) as (read, write):
-            await self.serve_streams(read, write, caller)
+            await self._serve_streams(read, write, caller)
 
-    async def serve_streams(self, read: Any, write: WriteSide, caller: Caller) -> None:
+    async def _serve_streams(self, read: Any, write: WriteSide, caller: Caller) -> None:
         """Serve one client's messages until it leaves."""
         parts = self._parts
         parts.credentials.remember(caller)
@@ -186,24 +188,26 @@ class Daemon:
         running = self._store.count((TaskStatus.NEW, *RUNNING))
         return bool(running or self._store.attempts_in(("scheduled",)))
 
-    async def _end_when_idle(self, group: TaskGroup) -> None:
+    async def _end_when_idle(self) -> None:
         idle = 0.0
         pause = min(1.0, self._settings.idle_exit / 2)
         while True:
             await anyio.sleep(pause)
-            busy = bool(self._connections) or bool(self._store.count((TaskStatus.NEW, *RUNNING)))
-            await anyio.to_thread.run_sync(self._parts.plane.set_busy, busy)
-            working = busy or await anyio.to_thread.run_sync(self._has_work)
-            idle = 0.0 if working else idle + pause
+            working = await anyio.to_thread.run_sync(self._look_at_work)
+            idle = 0.0 if working or self._connections else idle + pause
             if idle >= self._settings.idle_exit:
-                log.info("nothing is connected, running or scheduled: ending")
-                group.cancel_scope.cancel()
+                self._end("nothing is connected, running or scheduled")
 
-    async def _end_on_signal(self, group: TaskGroup) -> None:
+    def _look_at_work(self) -> bool:
+        """Whether there is work, and how fast to poll for it."""
+        running = self._store.count((TaskStatus.NEW, *RUNNING)) > 0
+        self._parts.plane.set_busy(running or self._connections > 0)
+        return running or self._has_work()
+
+    async def _end_on_signal(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                group.cancel_scope.cancel()
-                return
+            async for number in signals:
+                self._end(f"signal {number.name}")
 
 
 def _is_ours(stream: SocketStream) -> bool:

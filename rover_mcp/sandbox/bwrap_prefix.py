@@ -33,8 +33,6 @@ _ETC = (
     "perl",
     "pki/ca-trust/extracted",
     "pki/tls/certs",
-    "profile",
-    "profile.d",
     "protocols",
     "services",
     "ssl/certs",
@@ -50,6 +48,8 @@ SYNTHETIC_ETC = {
     "hosts": "127.0.0.1 localhost rover\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "resolv.conf": "",
+    # The host's would replace PATH in login shells.
+    "profile": "",
 }
 
 

@@ -116,7 +116,7 @@ class DockerEngine:
             with layout.making(spec.folders.spec):
                 container = self._find(spec.name)
                 if container is None:
-                    self._write(spec)
+                    self._write(spec, tag)
                     container = self._create(spec, tag)
                 if container.status == "created":
                     self._start(container, spec.name)
@@ -233,14 +233,15 @@ class DockerEngine:
                 agent=spec.agent, program=program, progress=progress,
             )  # fmt: skip
 
-    def _write(self, spec: SandboxSpec) -> None:
+    def _write(self, spec: SandboxSpec, tag: str) -> None:
+        path = image.search_path(self._connection(), self._address, tag)
         socket = layout.GATEWAY / spec.folders.gateway_socket.name
         layout.write_spec(
             spec,
             paths=Paths(spec=layout.SPEC, run=layout.RUN),
             gateway=socket,
             isolation=SwitchUser(uid=layout.AGENT_UID, gid=layout.AGENT_GID),
-            environment={},
+            environment={"PATH": path, "ROVER_PATH": path},
         )
         # Read by the agent's user, and the journal's folder not: whatever the umask here.
         spec.folders.run.chmod(0o700)

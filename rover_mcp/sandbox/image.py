@@ -24,6 +24,7 @@ from rover_mcp.sandbox import docker_api
 REPOSITORY = "rover-sandbox"
 LABEL = "dev.rover.image"
 LIBRARY = "/opt/rover/lib"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DOCKERFILE = Path(__file__).with_name("Dockerfile")
 # What agent_runner imports, with what that needs on Python 3.11 and later.
 DEPENDENCIES = (
@@ -87,6 +88,21 @@ def is_present(client: Any, address: str, reference: str) -> bool:
         EnvironmentFault: as docker_api.errors.
     """
     return _image_id(client, address, reference) is not None
+
+
+def search_path(client: Any, address: str, reference: str) -> str:
+    """The PATH that an image sets, toolchains of a base image included.
+
+    Raises:
+        EnvironmentFault: as docker_api.errors, or "image_unavailable".
+    """
+    try:
+        with docker_api.errors(f"look into {reference}", address):
+            config = client.images.get(reference).attrs["Config"]
+    except docker_api.NoSuchObject as error:
+        raise unavailable(reference, "it was removed just now") from error
+    settings = dict(setting.split("=", 1) for setting in config.get("Env") or [])
+    return str(settings.get("PATH") or DEFAULT_PATH)
 
 
 def build(
@@ -243,18 +259,22 @@ def _probe(client: Any, address: str, tag: str, base: str) -> tuple[str, str, st
 # -- the runner's library ----------------------------------------------------------------------
 
 
-def _fill_library(folder: Path, python: tuple[str, str, str, str], progress: Progress) -> None:
-    source = Path(agent_runner.__file__).parent
-    shutil.copytree(
-        source, folder / "agent_runner", ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
-    )
-    own = (
+def own_python() -> tuple[str, str, str, str]:
+    """Implementation, minor version, libc and machine of the Python that runs this."""
+    return (
         sys.implementation.name,
         f"{sys.version_info[0]}.{sys.version_info[1]}",
         platform.libc_ver()[0] or "musl",
         platform.machine(),
     )
-    if python == own:
+
+
+def _fill_library(folder: Path, python: tuple[str, str, str, str], progress: Progress) -> None:
+    source = Path(agent_runner.__file__).parent
+    shutil.copytree(
+        source, folder / "agent_runner", ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
+    )
+    if python == own_python():
         for name in DEPENDENCIES:
             _copy_distribution(name, folder)
     else:

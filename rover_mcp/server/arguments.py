@@ -61,7 +61,7 @@ class ListTasksArguments(Arguments):
     status: list[TaskStatus] = Field(default_factory=list[TaskStatus], max_length=9)
     repo_path: str | None = Field(None, max_length=4096, description="only this repository's tasks")
     cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
-    limit: int = Field(20, ge=1, le=100)
+    limit: int = Field(20, ge=1, le=100, description="tasks on a page")
 
 
 class TaskArguments(Arguments):

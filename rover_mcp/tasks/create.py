@@ -58,6 +58,7 @@ class CreateTask:
             UserFixable: something in the request, with what to do.
             EnvironmentFault: no engine, no agent, no disk.
         """
+        title = _title(request.description)
         repository = self.repositories.inspect(_folder(caller, request.repo_path))
         project_id = self.repositories.project_id(repository.root)
         if request.request_key and (known := self._known(repository, request.request_key)):
@@ -76,7 +77,7 @@ class CreateTask:
             id=new_task_id(),
             project_id=project.id,
             project_path=str(repository.root),
-            title=_title(request.description),
+            title=title,
             description=request.description,
             base_branch=base or repository.branch,
             base_commit=commit,
@@ -134,7 +135,9 @@ class CreateTask:
         except ScriptError as error:
             shutil.rmtree(folders.root, ignore_errors=True)
             raise UserFixable(
-                str(error), code="invalid_script", hint="docs/workflows.md shows what a script holds"
+                str(error),
+                code="invalid_script",
+                hint="see docs/workflows.md",
             ) from error
         except OSError as error:
             shutil.rmtree(folders.root, ignore_errors=True)

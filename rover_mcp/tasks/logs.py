@@ -52,13 +52,11 @@ def _tail_bytes(path: Path) -> tuple[bytes, bool]:
     # Not blocking, for a pipe in the log's place would hold the caller for ever.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags)
+        with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise EnvironmentFault(f"the log is not a file: {path}", code="unreadable_log")
+            file.seek(max(0, found.st_size - MAX_LOG_BYTES))
+            return file.read(MAX_LOG_BYTES), found.st_size > MAX_LOG_BYTES
     except OSError as error:
         raise EnvironmentFault(f"the log cannot be read: {error}", code="unreadable_log") from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise EnvironmentFault(f"the log is not a file: {path}", code="unreadable_log")
-        size = found.st_size
-        file.seek(max(0, size - MAX_LOG_BYTES))
-        return file.read(MAX_LOG_BYTES), size > MAX_LOG_BYTES

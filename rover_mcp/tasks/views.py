@@ -84,7 +84,8 @@ def _summary(event: EventRow, task: TaskRow) -> str:
     match event.kind:
         case "task.paused":
             reason = PauseReason(data["reason"])
-            return f"{name} is paused ({reason}): {data['message'][:200]}. {WHAT_TO_DO[reason]}"
+            why = data["message"][:200].rstrip(".")
+            return f"{name} is paused ({reason}): {why}. {WHAT_TO_DO[reason]}"
         case "task.step":
             return f"{name}: step {data['position']} of {data['of']}, {data['name']}: " + str(
                 data["step_status"]

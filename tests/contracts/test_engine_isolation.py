@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -172,6 +173,13 @@ def test_the_tools_of_a_step_are_there(inside: Inside) -> None:
         code, said = inside.run(tool, "--version")
         assert code == 0, said
     assert inside.run("id", "-un") == (0, "agent\n")
+
+
+def test_a_login_shell_finds_what_other_commands_find(inside: Inside) -> None:
+    """G1: commands run in a login shell."""
+    environment = json.loads((inside.spec.folders.spec / "spec.json").read_text())["environment"]
+    done = inside.engine.exec(inside.spec.name, ["bash", "-lc", "echo $PATH"], environment)
+    assert done.stdout.decode().strip() == environment["PATH"]
 
 
 def test_no_secret_of_the_daemon_reaches_a_sandbox(

@@ -66,13 +66,17 @@ def _run(engine: Engine, spec: SandboxSpec) -> int | None:
     return code
 
 
-def _snapshots(spec: SandboxSpec) -> list[Snapshot]:
+def _take_over(hub: Hub, spec: SandboxSpec) -> Snapshot:
+    """Import every snapshot that the journal names; the last one."""
     found: dict[int, Snapshot] = {}
     for record in read_journal(spec.folders.run / FILE_NAME).records:
         if named := record.data.get("snapshot"):
             snapshot = Snapshot.model_validate(named)
             found[snapshot.sequence] = snapshot
-    return [found[n] for n in sorted(found)]
+    for number in sorted(found):
+        bundle = spec.folders.run / "bundles" / found[number].bundle
+        hub.import_bundle(spec.task_id, bundle, found[number], spec.run.branch)
+    return found[max(found)]
 
 
 def test_a_lost_work_tree_is_rebuilt_from_the_hub_and_the_branch_is_published(
@@ -85,11 +89,7 @@ def test_a_lost_work_tree_is_rebuilt_from_the_hub_and_the_branch_is_published(
     task = new_task()
     first = _spec(tmp_path, hub, task, base, 1, None)
     assert _run(engine, first) == 1
-    taken = _snapshots(first)
-    for snapshot in taken:
-        bundle = first.folders.run / "bundles" / snapshot.bundle
-        hub.import_bundle(task, bundle, snapshot, first.run.branch)
-    last = taken[-1]
+    last = _take_over(hub, first)
     assert {f.path for f in hub.diff(base, last.commit).files} == {"made.txt"}
 
     engine.remove_task(task)
@@ -98,9 +98,7 @@ def test_a_lost_work_tree_is_rebuilt_from_the_hub_and_the_branch_is_published(
     workflow = second.folders.spec / "workflow.yaml"
     workflow.write_text(WORKFLOW.replace("test -f go && ", ""))
     assert _run(engine, second) == 0
-    for snapshot in _snapshots(second):
-        bundle = second.folders.run / "bundles" / snapshot.bundle
-        hub.import_bundle(task, bundle, snapshot, second.run.branch)
+    _take_over(hub, second)
     result = hub.publish(task, repo, second.run.branch)
     assert result.changed
     assert git(repo, "show", f"{second.run.branch}:made.txt") == "one\ntwo"
@@ -123,9 +121,7 @@ def test_the_real_claude_starts_inside(engine: Engine, repo: Path, tmp_path: Pat
     spec = dataclasses.replace(made, run=run, agent="claude", agent_binary=binary)
     engine.check_agent("claude", binary, None)
     assert _run(engine, spec) == 0
-    snapshot = _snapshots(spec)[-1]
-    bundle = spec.folders.run / "bundles" / snapshot.bundle
-    hub.import_bundle(spec.task_id, bundle, snapshot, spec.run.branch)
+    last = _take_over(hub, spec)
     told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
-    assert git(hub.hub, "show", f"{snapshot.commit}:version.txt") == told.strip()
+    assert git(hub.hub, "show", f"{last.commit}:version.txt") == told.strip()
     engine.remove_task(spec.task_id)

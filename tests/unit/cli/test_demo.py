@@ -29,7 +29,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 def test_the_script_plays_the_steps_of_the_workflow() -> None:
     script = load_script(SCRIPT)
     assert script is not None
-    workflow = load_workflow((ROOT / "workflows" / "demo.yaml").read_text("utf-8"), "demo.yaml")
+    workflow = load_workflow(ROOT / "workflows" / "demo.yaml")
     assert set(script.steps) <= {step.id for step in workflow.steps}
     error = script.steps["implement"][0].error
     assert error is not None

@@ -1,0 +1,195 @@
+"""The use cases on a real store and a fake world: no git, no engine, no control plane."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from agent_runner.models import RunState
+from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.server.app import App
+from rover_mcp.server.hub import EventHub
+from rover_mcp.server.session import ClientSession
+from rover_mcp.server.tools import Services
+from rover_mcp.settings import Settings
+from rover_mcp.store.migrations import open_database
+from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.catalog import Catalog
+from rover_mcp.tasks.create import CreateTask
+from rover_mcp.tasks.models import ChangesView, FileChange
+from rover_mcp.tasks.ports import DiffResult, Repository
+from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.status import StatusReport
+from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from tests.support.samples import COMMIT, NOW
+
+WORKFLOW = """\
+version: "1.0"
+name: swe
+description: Change the code.
+inputs:
+  - name: test_command
+    description: runs the tests
+    default: make test
+  - name: style
+    description: how
+    required: true
+steps:
+  - id: implement
+    type: agent
+    name: Implement
+    prompt: "{{task.description}}"
+"""
+PLAIN = WORKFLOW.replace("    required: true\n", "    default: plain\n")
+
+
+@dataclass
+class FakeRepositories:
+    """Folders under `root` that hold a `.git`; every hub that was prepared."""
+
+    prepared: list[str] = field(default_factory=list[str])
+    dirty: bool = False
+
+    def inspect(self, path: Path) -> Repository:
+        if not (path / ".git").is_dir():
+            raise UserFixable(f"{path} is not in a git repository", code="no_repository")
+        branches = frozenset({"main"})
+        return Repository(path, COMMIT, "main", dirty=self.dirty, bare=False, branches=branches)
+
+    def resolve(self, repository: Repository, name: str) -> str:
+        if name not in repository.branches:
+            raise UserFixable(f"there is no branch {name}", code="unknown_branch")
+        return repository.head_commit
+
+    def project_id(self, root: Path) -> str:
+        return root.name
+
+    def prepare_hub(self, project_id: str, root: Path, commit: str) -> None:
+        self.prepared.append(project_id)
+
+
+@dataclass
+class FakeControl:
+    enqueued: list[AttemptRow] = field(default_factory=list[AttemptRow])
+    stopped: list[str] = field(default_factory=list[str])
+
+    def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
+        self.enqueued.append(attempt)
+
+    def stop(self, task: TaskRow) -> None:
+        self.stopped.append(task.id)
+
+
+@dataclass
+class FakeWork:
+    fault: EnvironmentFault | None = None
+    patch: str = "--- a/x\n+++ b/x\n+one\n"
+
+    def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
+        if self.fault:
+            raise self.fault
+        changes = ChangesView(files=1, added=1, removed=0, paths=[FileChange(path="x", added=1, removed=0)])
+        return DiffResult(changes, "" if stat_only else self.patch, truncated=False)
+
+
+class FakeAgents:
+    def known(self) -> Collection[str]:
+        return ["claude", "scripted"]
+
+    def binary(self, agent: str, path: str | None) -> Path | None:
+        return None
+
+
+@dataclass
+class FakeEngines:
+    engine: FakeEngine
+
+    def select(self, wanted: str) -> FakeEngine:
+        if wanted not in ("auto", "docker"):
+            raise EnvironmentFault(f"the engine {wanted} does not work here", code="no_engine")
+        return self.engine
+
+    def names(self) -> Collection[str]:
+        return ["docker"]
+
+
+@dataclass
+class Desk:
+    """Everything behind the MCP surface, and the parts that a test looks at."""
+
+    home: Path
+    repo: Path
+    caller: Caller
+    store: Store
+    tasks: TaskService
+    status: StatusReport
+    repositories: FakeRepositories
+    control: FakeControl
+    work: FakeWork
+    world: FakeWorld
+    live: dict[str, RunState]
+    pushed: list[tuple[str, dict[str, Any]]] = field(default_factory=list[Any])
+
+    def session(self) -> ClientSession:
+        async def push(method: str, params: dict[str, Any]) -> None:
+            self.pushed.append((method, params))
+
+        return ClientSession(self.caller, push)
+
+    def app(self) -> App:
+        return App(Services(self.tasks, self.status, EventHub(self.store)))
+
+    def files(self) -> set[str]:
+        """What lies in the data folder, but for the database."""
+        return {
+            str(p.relative_to(self.home))
+            for p in self.home.rglob("*")
+            if not p.name.startswith("rover.db") and "workflows" not in p.parts
+        }
+
+
+@contextmanager
+def open_desk(folder: Path) -> Iterator[Desk]:
+    home, repo = folder / "home", folder / "repo"
+    for name in ("workflows", "tasks", "projects"):
+        (home / name).mkdir(parents=True)
+    (home / "workflows" / "swe.yaml").write_text(PLAIN)
+    (home / "workflows" / "strict.yaml").write_text(WORKFLOW.replace("name: swe", "name: strict"))
+    (home / "workflows" / "broken.yaml").write_text("version: '1.0'\nsteps: 3\n")
+    (repo / ".git").mkdir(parents=True)
+    database = open_database(f"sqlite:///{home / 'rover.db'}")
+    store = Store(database, now=NOW.timestamp)
+    settings = Settings(home=home, min_free_bytes=0)
+    world = FakeWorld()
+    engine = FakeEngine(world)
+    repositories, control, work, agents = FakeRepositories(), FakeControl(), FakeWork(), FakeAgents()
+    catalog, live = Catalog(home), dict[str, RunState]()
+    create = CreateTask(
+        settings, store, catalog, repositories, FakeEngines(engine), agents, control
+    )
+    tasks = TaskService(
+        settings, store, create, repositories, control, work, live.get, NOW.timestamp
+    )
+    status = StatusReport(
+        tasks, catalog, {"docker": engine}, agents,
+        credentials=lambda _: {"anthropic": True},
+        provider_of=lambda _: "anthropic",
+        notice=lambda _: None,
+    )  # fmt: skip
+    caller = Caller("c" * 32, repo, env={"PATH": "/usr/bin"})
+    yield Desk(home, repo, caller, store, tasks, status, repositories, control, work, world, live)
+    database.dispose()
+
+
+def with_settings(desk: Desk, **changes: Any) -> None:
+    desk.tasks.settings = replace_settings(desk.tasks.settings, **changes)
+    desk.tasks.create_task = replace(desk.tasks.create_task, settings=desk.tasks.settings)
+
+
+def replace_settings(settings: Settings, **changes: Any) -> Settings:
+    return settings.model_copy(update=changes)

@@ -1,0 +1,107 @@
+"""What a bubblewrap sandbox is made of, decided by pure functions (DESIGN 9, 12)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rover_mcp.sandbox import bwrap_prefix
+from rover_mcp.sandbox.bwrap_prefix import HostLayout, host_layout
+from rover_mcp.sandbox.protocol import SandboxFolders
+
+MERGED = HostLayout(
+    links=[("usr/bin", "/bin")],
+    folders=["/usr", "/lib32"],
+    etc=["ssl/certs"],
+    python=Path("/home/u/py/bin/python3.11"),
+    python_prefix=Path("/home/u/py"),
+)
+FOLDERS = SandboxFolders(
+    spec=Path("/d/spec"),
+    run=Path("/d/run"),
+    work=Path("/d/work"),
+    home=Path("/d/home"),
+    base_objects=Path("/d/base/objects"),
+    gateway_socket=Path("/d/gateway/g.sock"),
+)
+
+
+def _prefix(program: tuple[str, Path] | None = None) -> list[str]:
+    return bwrap_prefix.prefix(
+        Path("/usr/bin/bwrap"), MERGED, FOLDERS, etc=Path("/d/etc"), tmp_bytes=5, program=program
+    )
+
+
+def _binds(arguments: list[str]) -> dict[str, tuple[str, str]]:
+    return {
+        arguments[i + 2]: (option, arguments[i + 1])
+        for i, option in enumerate(arguments)
+        if option in ("--bind", "--ro-bind")
+    }
+
+
+def test_only_work_and_home_can_be_written() -> None:
+    binds = _binds(_prefix())
+    writable = {target: source for target, (option, source) in binds.items() if option == "--bind"}
+    assert writable == {"/workspace": "/d/work", "/home/agent": "/d/home"}
+
+
+def test_neither_the_journal_nor_the_hosts_secrets_are_mounted() -> None:
+    sources = {source for _, source in _binds(_prefix()).values()}
+    assert "/d/run" not in sources
+    assert not sources & {"/", "/etc", "/root", "/home", "/var", "/run", "/sys", "/proc", "/dev"}
+    assert all(not s.startswith("/etc/") or s == "/etc/ssl/certs" for s in sources)
+
+
+def test_the_gateways_folder_is_mounted_not_the_socket() -> None:
+    assert _binds(_prefix())["/rover/gateway"] == ("--ro-bind", "/d/gateway")
+
+
+def test_every_namespace_is_its_own_and_every_privilege_dropped() -> None:
+    arguments = _prefix()
+    for option in ("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"):  # fmt: skip
+        assert option in arguments
+    assert arguments[arguments.index("--cap-drop") + 1] == "ALL"
+    assert "--share-net" not in arguments
+
+
+def test_the_root_and_proc_are_sealed_after_everything_is_mounted() -> None:
+    arguments = _prefix(("claude", Path("/x/claude")))
+    last_mount = max(i for i, a in enumerate(arguments) if a in ("--bind", "--ro-bind", "--tmpfs"))
+    sealed = [i for i, a in enumerate(arguments) if a == "--remount-ro"]
+    assert {arguments[i + 1] for i in sealed} == {"/", "/proc"}
+    assert min(sealed) > last_mount
+    assert arguments[-1] == "--"
+
+
+def test_an_agents_program_is_one_file_on_the_path() -> None:
+    assert _binds(_prefix(("claude", Path("/x/claude"))))["/opt/rover/bin/claude"] == (
+        "--ro-bind",
+        "/x/claude",
+    )
+    assert bwrap_prefix.search_path(MERGED).startswith("/opt/rover/bin:")
+
+
+def test_a_python_outside_usr_comes_with_its_folder_alone() -> None:
+    assert _binds(_prefix())["/home/u/py"] == ("--ro-bind", "/home/u/py")
+    assert bwrap_prefix.search_path(MERGED).endswith(":/home/u/py/bin")
+    assert bwrap_prefix.forwarder(MERGED, Path("/d/gateway/g.sock"), 8377) == [
+        "/home/u/py/bin/python3.11", "-I", "-S", "/opt/rover/forward.py",
+        "/rover/gateway/g.sock", "8377", "--",
+    ]  # fmt: skip
+
+
+def test_this_hosts_layout_has_a_shell_and_no_secret() -> None:
+    host = host_layout()
+    assert "/usr" in host.folders
+    assert {"shadow", "gshadow", "ssl", "ssl/private", "ssh"}.isdisjoint(host.etc)
+    assert host.python.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["passwd", "group", "hosts", "nsswitch.conf", "resolv.conf", "profile"]
+)
+def test_users_and_names_are_made_up(name: str) -> None:
+    assert _binds(_prefix())[f"/etc/{name}"] == ("--ro-bind", f"/d/etc/{name}")
+    assert name in bwrap_prefix.SYNTHETIC_ETC

@@ -1,0 +1,90 @@
+"""How a container is closed and bounded, and how an engine is judged (DESIGN 9)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox import docker, docker_api
+from rover_mcp.sandbox.protocol import SandboxState
+from tests.contracts.engine_rigs import make_spec
+
+
+def test_a_container_gets_no_network_no_privilege_and_every_limit(tmp_path: Path) -> None:
+    options = docker.container_options(make_spec(tmp_path, "0" * 32))
+    assert options["network_mode"] == "none"
+    assert options["read_only"] is True
+    assert options["cap_drop"] == ["ALL"]
+    assert options["security_opt"] == ["no-new-privileges"]
+    assert options["init"] is True
+    assert options["memswap_limit"] == options["mem_limit"] == 256 * 1024**2
+    assert options["pids_limit"] == 64
+    assert "privileged" not in options
+    assert not any("KEY" in name for name in options["environment"])
+
+
+def test_the_runner_keeps_only_what_it_needs() -> None:
+    assert {"SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "DAC_READ_SEARCH"}.isdisjoint(
+        docker.RUNNER_CAPABILITIES
+    )
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"OperatingSystem": "Docker Desktop", "OSType": "linux"},
+        {"OperatingSystem": "Windows", "OSType": "windows"},
+    ],
+)
+def test_an_engine_that_cannot_mount_a_socket_is_refused(facts: dict[str, str]) -> None:
+    status = docker._judge("docker", facts)
+    assert not status.available
+    assert status.hint
+
+
+def test_a_limit_that_the_engine_cannot_apply_is_named() -> None:
+    facts = {"OSType": "linux", "MemoryLimit": False, "PidsLimit": True, "ServerVersion": "1"}
+    assert docker._judge("docker", facts).limits_not_applied == ("memory", "disk")
+
+
+def test_a_created_container_counts_as_running() -> None:
+    """L4."""
+    for state in ("created", "running", "restarting", "paused"):
+        facts = {"Names": ["/n"], "Labels": {}, "State": state, "Created": 1}
+        assert docker._info(facts).state is SandboxState.RUNNING
+    facts = {"Names": ["/n"], "Labels": {}, "State": "exited", "Created": 1}
+    assert docker._info(facts).state is SandboxState.EXITED
+
+
+def test_the_address_is_docker_hosts_then_the_local_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///x")
+    assert docker_api.engine_address() == "unix:///x"
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setattr(docker_api, "_SYSTEM_SOCKET", tmp_path / "system.sock")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert docker_api.engine_address() == f"unix://{tmp_path / 'system.sock'}"
+    (tmp_path / "docker.sock").touch()
+    assert docker_api.engine_address() == f"unix://{tmp_path / 'docker.sock'}"
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (PermissionError(13, "Permission denied"), "group docker"),
+        (FileNotFoundError(2, "No such file or directory"), "DOCKER_HOST"),
+        (ConnectionRefusedError(111, "Connection refused"), "docker info"),
+    ],
+)
+def test_an_engine_that_cannot_be_reached_says_what_to_do(error: OSError, hint: str) -> None:
+    """M1."""
+    with (
+        pytest.raises(EnvironmentFault, match="unix:///x") as caught,
+        docker_api.errors("x", "unix:///x"),
+    ):
+        raise error
+    assert caught.value.code == "engine_unreachable"
+    assert hint in (caught.value.hint or "")

@@ -1,0 +1,170 @@
+"""Creating a task: everything is checked first, and bad input leaves nothing behind (issue 2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rover_mcp.errors import EnvironmentFault, NotFound, RoverError, UserFixable
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.create import DIRTY, CreateRequest
+from rover_mcp.tasks.models import TaskStatus
+from tests.support.desk import Desk, with_settings
+from tests.support.samples import COMMIT
+
+
+def create(desk: Desk, description: str = "Fix the sum\n\nin detail", **changes: Any):
+    return desk.tasks.create(desk.caller, CreateRequest(description, **changes))
+
+
+def test_a_task_is_recorded_and_its_first_attempt_queued(desk: Desk) -> None:
+    view = create(desk)
+    task = desk.store.task(view.id)
+    assert task is not None
+    assert (task.status, task.title, task.description) == (TaskStatus.NEW, "Fix the sum", "Fix the sum\n\nin detail")
+    assert (task.base_branch, task.base_commit, task.branch) == ("main", COMMIT, "rover/1-fix-the-sum")
+    assert (task.workflow, task.agent, task.client_id) == ("swe", "claude", desk.caller.client_id)
+    assert task.inputs == {"test_command": "make test", "style": "plain"}
+    assert [(a.task_id, a.attempt) for a in desk.control.enqueued] == [(task.id, 1)]
+    assert desk.repositories.prepared == ["repo"]
+    assert (desk.home / "tasks" / task.id / "input" / "workflow.yaml").is_file()
+    assert view.phase == "queued"
+
+
+def test_the_gateways_token_is_new_for_each_task_and_never_shown(desk: Desk) -> None:
+    """DESIGN 9, 12.4."""
+    views = [create(desk), create(desk)]
+    tokens = {t.gateway_token for t in desk.store.list_tasks()}
+    assert len(tokens) == 2
+    assert not any(token in view.model_dump_json() for token in tokens for view in views)
+
+
+def test_the_same_request_key_returns_the_same_task(desk: Desk) -> None:
+    first = create(desk, request_key="k")
+    files = desk.files()
+    assert create(desk, "other", request_key="k").id == first.id
+    assert len(desk.control.enqueued) == len(desk.store.list_tasks()) == 1
+    assert desk.files() == files
+
+
+def test_uncommitted_changes_are_named(desk: Desk) -> None:
+    desk.repositories.dirty = True
+    assert create(desk).warnings == [DIRTY]
+
+
+@pytest.mark.parametrize("given", ["../repo", "{repo}", "."])
+def test_a_path_is_taken_from_the_callers_folder(desk: Desk, given: str) -> None:
+    assert create(desk, repo_path=given.format(repo=desk.repo)).project.endswith("repo")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "says"),
+    [
+        ({"description": ""}, "invalid_description", "description is empty"),
+        ({"description": " \n\t\n"}, "invalid_description", "description is empty"),
+        ({"repo_path": "/nowhere"}, "no_repository", "not in a git repository"),
+        ({"base_branch": "nope"}, "unknown_branch", "no branch nope"),
+        ({"workflow": "nope"}, "unknown_workflow", "no workflow 'nope'; there are: .*swe"),
+        ({"workflow": "../swe"}, "unknown_workflow", "no workflow '../swe'"),
+        ({"workflow": "broken"}, "invalid_workflow", r"broken has an error: .*broken\.yaml:\d+:\d+"),
+        ({"agent": "nope"}, "unknown_agent", "no agent 'nope'; there are: claude, scripted"),
+        ({"inputs": {"color": "red"}}, "invalid_inputs", "no input color"),
+        ({"workflow": "strict"}, "invalid_inputs", "needs the input style"),
+        ({"script": "x: 1"}, "invalid_script", "for the agent scripted only"),
+        ({"engine": "bubblewrap"}, "no_engine", "does not work here"),
+    ],
+)
+def test_bad_input_says_what_to_do_and_leaves_nothing_behind(
+    desk: Desk, changes: dict[str, Any], code: str, says: str
+) -> None:
+    before = desk.files()
+    with pytest.raises(RoverError, match=says) as caught:
+        create(desk, **{"description": "Fix", **changes})
+    assert caught.value.code == code
+    assert (desk.files(), desk.store.list_tasks(), desk.control.enqueued) == (before, [], [])
+    assert (desk.repositories.prepared, desk.store.project_at(str(desk.repo))) == ([], None)
+
+
+def test_an_agent_that_the_engine_cannot_start_is_refused(desk: Desk) -> None:
+    """M1."""
+    desk.world.agents = frozenset({"scripted"})
+    with pytest.raises(EnvironmentFault) as caught:
+        create(desk)
+    assert caught.value.code == "agent_missing"
+    assert desk.store.list_tasks() == []
+
+
+def test_a_full_disk_is_refused_before_anything_is_written(desk: Desk) -> None:
+    with_settings(desk, min_free_bytes=2**62)
+    with pytest.raises(EnvironmentFault, match="MB left") as caught:
+        create(desk)
+    assert (caught.value.code, desk.repositories.prepared) == ("disk_full", [])
+
+
+def test_files_that_cannot_be_written_leave_no_task(desk: Desk) -> None:
+    """Issue 2: a full disk, in the middle."""
+    (desk.home / "tasks").rmdir()
+    (desk.home / "tasks").write_text("in the way")
+    with pytest.raises(EnvironmentFault, match="cannot be written") as caught:
+        create(desk)
+    assert (caught.value.code, desk.store.list_tasks()) == ("data_folder", [])
+
+
+def test_a_store_that_fails_leaves_no_files(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("database is locked")
+
+    monkeypatch.setattr(desk.store, "create_task", full)
+    with pytest.raises(RuntimeError, match="locked"):
+        create(desk)
+    assert not list((desk.home / "tasks").iterdir())
+
+
+def test_a_long_first_line_becomes_a_short_title(desk: Desk) -> None:
+    title = create(desk, "\n  " + "word " * 50).title
+    assert len(title) <= 72
+    assert title.endswith("…")
+
+
+def test_the_projects_workflow_comes_before_the_users(desk: Desk) -> None:
+    """DESIGN 11."""
+    folder = desk.repo / ".rover" / "workflows"
+    folder.mkdir(parents=True)
+    source = (desk.home / "workflows" / "swe.yaml").read_text().replace("make test", "ours")
+    (folder / "swe.yaml").write_text(source)
+    task = desk.store.task(create(desk).id)
+    assert task is not None
+    assert task.inputs["test_command"] == "ours"
+    sources = {w["name"]: w["source"] for w in desk.status.workflows(desk.caller, None)}
+    assert (sources["swe"], sources["strict"], sources["quick"]) == ("project", "user", "built-in")
+
+
+def test_given_inputs_come_before_defaults(desk: Desk) -> None:
+    task = desk.store.task(create(desk, inputs={"style": "terse"}).id)
+    assert task is not None
+    assert task.inputs == {"test_command": "make test", "style": "terse"}
+
+
+def test_a_script_is_kept_for_the_scripted_agent(desk: Desk) -> None:
+    script = "steps: {}\n"
+    view = create(desk, agent="scripted", script=script)
+    assert (desk.home / "tasks" / view.id / "input" / "script.yaml").read_text() == script
+
+
+def test_a_script_with_an_error_leaves_no_task(desk: Desk) -> None:
+    before = desk.files()
+    for script in ("steps: [", "unknown: 1", "x" * 2_000_000):
+        with pytest.raises(UserFixable, match=r"script\.yaml") as caught:
+            create(desk, agent="scripted", script=script)
+        assert caught.value.code == "invalid_script"
+    assert (desk.files(), desk.store.list_tasks(), desk.control.enqueued) == (before, [], [])
+
+
+def test_a_folder_outside_any_repository_says_so(desk: Desk, tmp_path: Path) -> None:
+    nowhere = Caller("d" * 32, tmp_path)
+    with pytest.raises(UserFixable, match="not in a git repository"):
+        desk.tasks.create(nowhere, CreateRequest("Fix"))
+    with pytest.raises(NotFound):
+        desk.tasks.find(nowhere, "1")

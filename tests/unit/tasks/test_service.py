@@ -1,0 +1,301 @@
+"""The use cases on tasks (ACCEPTANCE I1 to I5, J1, K7, H4)."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from agent_runner.models import PauseReason
+from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, UserFixable
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.create import CreateRequest
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.models import TaskStatus, TaskView
+from rover_mcp.tasks.transitions import Event
+from tests.support.desk import Desk
+from tests.support.samples import NOW, pause, run_state
+
+S = TaskStatus
+AT = NOW.timestamp()
+
+
+def made(desk: Desk) -> TaskRow:
+    return row(desk, desk.tasks.create(desk.caller, CreateRequest("Fix the sum")))
+
+
+def row(desk: Desk, task: TaskRow | TaskView) -> TaskRow:
+    found = desk.store.task(task.id)
+    assert found is not None
+    return found
+
+
+def running(desk: Desk) -> TaskRow:
+    task = made(desk)
+    assert desk.store.start_attempt(task.id, 1, f"attempt-{task.id}-1")
+    desk.store.move_attempt(task.id, 1, ("starting",), state="running")
+    return row(desk, task)
+
+
+def paused(desk: Desk, reason: PauseReason = PauseReason.CREDITS, *, scheduled: bool = True) -> TaskRow:
+    task = running(desk)
+    desk.store.move_attempt(task.id, 1, ("running",), state="ended")
+    after = desk.store.transition(
+        task.id, Event.PAUSE, attempt=1, schedule=scheduled, pause=pause(reason),
+        retry_at=AT + 900 if scheduled else None, run_state=run_state(),
+    )  # fmt: skip
+    assert after is not None
+    return after
+
+
+def request_file(desk: Desk, task: TaskRow) -> Path:
+    return TaskFolders(desk.home, task.id, task.iteration).pause_request
+
+
+# Finding
+
+
+def test_a_task_is_found_by_its_id_and_by_its_number(desk: Desk) -> None:
+    """I2, DESIGN 10."""
+    task = made(desk)
+    assert desk.tasks.find(desk.caller, task.id) == desk.tasks.find(desk.caller, "1") == task
+    elsewhere = Caller("d" * 32, desk.home)
+    assert desk.tasks.find(elsewhere, "1") == task
+    assert desk.tasks.find(elsewhere, "1", str(desk.repo)) == task
+
+
+@pytest.mark.parametrize("named", ["2", "f" * 32])
+def test_a_task_that_is_not_there_is_named(desk: Desk, named: str) -> None:
+    made(desk)
+    with pytest.raises(NotFound, match=f"no task {named}") as caught:
+        desk.tasks.find(desk.caller, named)
+    assert caught.value.code == "unknown_task"
+
+
+@pytest.mark.parametrize("named", ["12abc", "-1", "", "１", "1\n"])
+def test_a_malformed_name_is_refused(desk: Desk, named: str) -> None:
+    """I2."""
+    with pytest.raises(UserFixable, match="is no task"):
+        desk.tasks.find(desk.caller, named)
+
+
+def test_a_number_in_two_projects_is_ambiguous_from_outside(desk: Desk, tmp_path: Path) -> None:
+    made(desk)
+    (tmp_path / "other" / ".git").mkdir(parents=True)
+    other = Caller("d" * 32, tmp_path / "other")
+    second = desk.tasks.create(other, CreateRequest("Fix"))
+    assert desk.tasks.find(other, "1").id == second.id
+    with pytest.raises(UserFixable, match="more than one project has a task 1") as caught:
+        desk.tasks.find(Caller("e" * 32, tmp_path), "1")
+    assert caught.value.code == "ambiguous_task"
+
+
+def test_a_given_path_that_is_no_repository_is_an_error(desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(UserFixable, match="not in a git repository"):
+        desk.tasks.find(desk.caller, "1", str(tmp_path))
+
+
+# Listing
+
+
+def test_pages_follow_each_other_to_the_end(desk: Desk) -> None:
+    for _ in range(5):
+        made(desk)
+    seen: list[str] = []
+    cursor = None
+    for _ in range(3):
+        page, cursor = desk.tasks.list(desk.caller, (), None, cursor, 2)
+        seen += [view.id for view in page]
+    assert cursor is None
+    assert seen == [t.id for t in desk.store.list_tasks()]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["x", "", "====", "ünïcödé", "\x00", base64.urlsafe_b64encode(b"1.0").decode(),
+     base64.urlsafe_b64encode(b"a b").decode(), base64.urlsafe_b64encode(b"\xff 1").decode()],
+)  # fmt: skip
+def test_a_made_up_cursor_is_refused(desk: Desk, cursor: str) -> None:
+    if not cursor:
+        assert desk.tasks.list(desk.caller, (), None, cursor, 2) == ([], None)
+        return
+    with pytest.raises(UserFixable) as caught:
+        desk.tasks.list(desk.caller, (), None, cursor, 2)
+    assert caught.value.code == "invalid_cursor"
+
+
+def test_a_listing_is_by_status_and_by_repository(desk: Desk, tmp_path: Path) -> None:
+    """H6: with the provider and the next retry of what is paused."""
+    made(desk)
+    task = paused(desk)
+    [view], _ = desk.tasks.list(desk.caller, (S.PAUSED,), str(desk.repo), None, 20)
+    assert (view.id, view.steps) == (task.id, None)
+    assert view.pause is not None
+    assert (view.pause.provider, view.pause.auto_resume) == ("anthropic", True)
+    (tmp_path / "other" / ".git").mkdir(parents=True)
+    assert desk.tasks.list(desk.caller, (), str(tmp_path / "other"), None, 20) == ([], None)
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("status", [S.PAUSED, S.FAILED])
+def test_what_is_paused_or_failed_is_resumed(desk: Desk, status: TaskStatus) -> None:
+    """I1, I3, I5."""
+    task = paused(desk)
+    if status is S.FAILED:
+        desk.store.resume(task.id, None)
+        desk.store.transition(task.id, Event.FAIL, error="boom")
+    request_file(desk, task).parent.mkdir(parents=True)
+    request_file(desk, task).write_text("{}")
+    desk.control.enqueued.clear()
+    done = desk.tasks.resume(desk.caller, row(desk, task), "now")
+    assert (done.result, done.has_checkpoint) == ("resumed", False)
+    assert "starts from the beginning" in done.message
+    assert (done.task.status, done.task.pause, done.task.error) == (S.IN_PROGRESS, None, None)
+    [attempt] = desk.control.enqueued
+    assert attempt == desk.store.attempt(task.id, done.task.attempt)
+    assert attempt.client_id == desk.caller.client_id
+    assert not request_file(desk, task).exists()
+
+
+def test_a_checkpoint_is_told(desk: Desk) -> None:
+    """I5."""
+    task = paused(desk)
+    journal = TaskFolders(desk.home, task.id, 1).journal
+    journal.parent.mkdir(parents=True)
+    journal.write_text("")
+    done = desk.tasks.resume(desk.caller, task, "now")
+    assert (done.has_checkpoint, done.message) == (True, "it goes on from its checkpoint")
+
+
+def test_a_task_that_runs_is_already_resuming(desk: Desk) -> None:
+    """I3."""
+    task = running(desk)
+    assert desk.tasks.resume(desk.caller, task, "now").result == "already_resuming"
+
+
+def test_who_loses_the_race_is_told_that_another_won(desk: Desk) -> None:
+    """I3, J1."""
+    task = paused(desk)
+    desk.control.enqueued.clear()
+    assert desk.tasks.resume(desk.caller, task, "now").result == "resumed"
+    second = desk.tasks.resume(desk.caller, task, "now")
+    assert (second.result, second.task.status) == ("already_resuming", S.IN_PROGRESS)
+    assert len(desk.control.enqueued) == 1
+
+
+@pytest.mark.parametrize("event", [None, Event.CANCEL, Event.COMPLETE])
+def test_any_other_status_is_refused_by_name(desk: Desk, event: Event | None) -> None:
+    """I1, I3."""
+    task = running(desk) if event else made(desk)
+    after = row(desk, desk.store.transition(task.id, event) or task) if event else task
+    done = desk.tasks.resume(desk.caller, after, "now")
+    assert done.result == "not_resumable"
+    assert after.status in done.message
+
+
+def test_resuming_at_the_reset_leaves_the_schedule(desk: Desk) -> None:
+    task = paused(desk)
+    done = desk.tasks.resume(desk.caller, task, "at_reset")
+    assert (done.result, row(desk, task)) == ("scheduled", task)
+
+
+# Pausing
+
+
+def test_pausing_a_running_task_asks_its_sandbox(desk: Desk) -> None:
+    """E1, D8."""
+    task = running(desk)
+    desk.tasks.pause(task)
+    assert desk.control.stopped == [task.id]
+    assert request_file(desk, task).read_text() == '{"reason": "requested"}'
+
+
+def test_pausing_a_queued_task_needs_no_sandbox(desk: Desk) -> None:
+    task = made(desk)
+    view = desk.tasks.pause(task)
+    assert (view.status, desk.control.stopped) == (S.PAUSED, [])
+    assert view.pause is not None
+    assert (view.pause.reason, view.pause.auto_resume) == ("requested", False)
+
+
+def test_pausing_a_task_just_claimed_asks_its_sandbox(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I7: it was queued when it was looked at, and starts now."""
+    task = made(desk)
+    stale = desk.store.attempt(task.id, 1)
+    desk.store.start_attempt(task.id, 1, f"attempt-{task.id}-1")
+    monkeypatch.setattr(desk.store, "attempt", lambda *_: stale)
+    view = desk.tasks.pause(task)
+    assert (view.status, desk.control.stopped) == (S.IN_PROGRESS, [task.id])
+    assert request_file(desk, task).exists()
+
+
+def test_pausing_what_waits_for_its_time_stops_that(desk: Desk) -> None:
+    """K7: the switch of one task."""
+    task = paused(desk)
+    view = desk.tasks.pause(task)
+    assert view.pause is not None
+    assert (view.status, view.pause.auto_resume) == (S.PAUSED, False)
+    assert desk.store.attempts_in(["scheduled"]) == []
+    assert desk.tasks.pause(row(desk, task)) == view
+
+
+@pytest.mark.parametrize("event", [Event.COMPLETE, Event.FAIL, Event.CANCEL])
+def test_what_has_ended_cannot_be_paused(desk: Desk, event: Event) -> None:
+    task = desk.store.transition(running(desk).id, event)
+    assert task is not None
+    with pytest.raises(Conflict, match=f"task 1 is {task.status}"):
+        desk.tasks.pause(task)
+
+
+# Cancelling and reading
+
+
+def test_cancelling_ends_the_sandbox_and_is_harmless_twice(desk: Desk) -> None:
+    task = running(desk)
+    view = desk.tasks.cancel(task)
+    assert (view.status, view.next_actions) == (S.CANCELLED, [])
+    assert desk.tasks.cancel(row(desk, task)).status is S.CANCELLED
+    assert desk.control.stopped == [task.id]
+
+
+def test_what_is_completed_cannot_be_cancelled(desk: Desk) -> None:
+    task = running(desk)
+    desk.store.transition(task.id, Event.COMPLETE)
+    with pytest.raises(Conflict, match="is COMPLETED"):
+        desk.tasks.cancel(task)
+
+
+def test_inspect_shows_what_changed_or_why_it_cannot(desk: Desk) -> None:
+    task = paused(desk)
+    changes = desk.tasks.inspect(task, full=False).changes
+    assert changes is not None
+    assert changes.files == 1
+    desk.work.fault = EnvironmentFault("the hub is broken")
+    view = desk.tasks.inspect(task, full=False)
+    assert (view.changes, view.warnings) == (None, ["no diff: the hub is broken"])
+    fresh = desk.tasks.inspect(running(desk), full=False)
+    assert (fresh.changes, fresh.warnings) == (None, None)
+
+
+def test_a_running_tasks_view_is_live(desk: Desk) -> None:
+    task = running(desk)
+    desk.live[task.id] = run_state()
+    assert desk.tasks.view(task).phase == "step 3 of 4: implement"
+    kinds = [e.event for e in desk.tasks.events(task)]
+    assert kinds == ["task.created", "task.started"]
+
+
+def test_the_status_report_counts_what_runs_waits_and_is_paused(desk: Desk) -> None:
+    running(desk)
+    made(desk)
+    paused(desk)
+    report = desk.status.report(desk.caller)
+    assert report["queue"] | {"limit": 0} == {"running": 1, "queued": 1, "paused": 1, "limit": 0}
+    assert [e["name"] for e in report["engines"]]
+    assert {a["name"]: a["signed_in"] for a in report["agents"]} == {"claude": True, "scripted": True}

@@ -1,0 +1,133 @@
+"""Who may import whom (DESIGN 3), read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STANDARD = sys.stdlib_module_names
+
+ADAPTERS = frozenset(
+    {
+        "docker", "dbos", "git", "sqlalchemy", "httpx2", "h11",
+        "rover_mcp.git", "rover_mcp.gateway", "rover_mcp.sandbox", "rover_mcp.control",
+        "rover_mcp.context", "rover_mcp.daemon",
+    }
+)  # fmt: skip
+PROTOCOLS = frozenset({"rover_mcp.sandbox.protocol"})
+"""Contracts that live beside their adapters, and may be named by everyone."""
+ROWS = frozenset({"rover_mcp.store.rows", "rover_mcp.store.store"})
+"""The use cases work on the store's own rows, through Store: one representation, no mapping.
+The rest of the store (schema, migrations, engines) stays behind it."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@functools.cache
+def imports(path: Path) -> tuple[str, ...]:
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at any depth of it, by absolute name."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide from this test"
+            assert node.module is not None
+            children = [ROOT.joinpath(*node.module.split("."), a.name) for a in node.names]
+            named = [
+                f"{node.module}.{c.name}" for c in children if c.with_suffix(".py").exists() or c.is_dir()
+            ]
+            yield from named or [node.module]
+
+
+def within(name: str, packages: frozenset[str]) -> bool:
+    return any(name == p or name.startswith(f"{p}.") for p in packages)
+
+
+def used(package: str) -> dict[str, set[str]]:
+    """Imported module -> files of `package` that import it."""
+    found: dict[str, set[str]] = {}
+    place = ROOT.joinpath(*package.split("."))
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+    assert files, package
+    for path in files:
+        for name in imports(path):
+            found.setdefault(name, set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+def offences(package: str, forbidden: frozenset[str], allowed: frozenset[str] = frozenset()) -> dict[str, set[str]]:
+    return {n: f for n, f in used(package).items() if within(n, forbidden) and not within(n, allowed)}
+
+
+def test_the_runner_imports_nothing_of_the_host() -> None:
+    assert not offences("agent_runner", frozenset({"rover_mcp"}))
+
+
+def test_the_runner_needs_three_packages_and_no_more() -> None:
+    """DESIGN 1: what has to be inside every sandbox."""
+    third_party = {name.split(".")[0] for name in used("agent_runner")} - STANDARD
+    assert third_party - {"agent_runner"} <= {"pydantic", "yaml", "anyio"}
+
+
+def test_the_domain_imports_no_adapter_and_no_mcp_type() -> None:
+    forbidden = ADAPTERS | {"mcp", "mcp_types", "rover_mcp.server", "rover_mcp.cli", "rover_mcp.store"}
+    assert not offences("rover_mcp.tasks", forbidden, PROTOCOLS | ROWS)
+
+
+def test_the_server_imports_use_cases_and_no_adapter() -> None:
+    """Of the store it knows the rows and the reading of the outbox, through Store."""
+    assert not offences("rover_mcp.server", ADAPTERS | {"rover_mcp.store", "rover_mcp.cli"}, ROWS)
+
+
+def test_the_cli_is_a_thin_client_of_the_daemon() -> None:
+    """DESIGN 1: no logic of its own; what it knows it was told over MCP."""
+    forbidden = ADAPTERS | {"rover_mcp.store", "rover_mcp.server", "rover_mcp.tasks.service"}
+    assert not offences("rover_mcp.cli", forbidden)
+
+
+@pytest.mark.parametrize("adapter", ["git", "gateway", "sandbox"])
+def test_adapters_know_neither_the_server_nor_the_control_plane(adapter: str) -> None:
+    forbidden = {"rover_mcp.server", "rover_mcp.cli", "rover_mcp.control", "rover_mcp.daemon", "rover_mcp.store"}
+    assert not offences(f"rover_mcp.{adapter}", frozenset(forbidden))
+
+
+@pytest.mark.parametrize("module", ["launcher", "connect", "preamble", "replay", "starter"])
+def test_the_launcher_needs_the_standard_library_only(module: str) -> None:
+    """DESIGN 1 and 13: it starts with every assistant."""
+    light = frozenset({"rover_mcp", *(f"rover_mcp.{m}" for m in ("launcher", "connect", "preamble", "replay", "starter"))})
+    names = used(f"rover_mcp.{module}")
+    heavy = {n for n in names if n.split(".")[0] not in STANDARD and n not in light}
+
+    assert not heavy
+
+
+def test_only_the_control_plane_knows_dbos_and_only_the_engine_docker() -> None:
+    """DESIGN 5: a seam is one file wide."""
+    users = used("rover_mcp")
+    assert all(f.startswith("rover_mcp/control/") for n in users if within(n, frozenset({"dbos"})) for f in users[n])
+    assert all(f.startswith("rover_mcp/sandbox/docker") for n in users if within(n, frozenset({"docker"})) for f in users[n])
+
+
+def test_no_package_imports_the_tests() -> None:
+    for package in ("rover_mcp", "agent_runner"):
+        assert not offences(package, frozenset({"tests", "pytest", "hypothesis"}), frozenset())
+
+
+def test_the_reader_of_imports_sees_what_is_hidden_in_functions(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden.py"
+    hidden.write_text("def f():\n    if 1:\n        from rover_mcp.git import hub\n        import docker.errors\n")
+    assert set(imports(hidden)) == {"rover_mcp.git.hub", "docker.errors"}
+    assert module_name(ROOT / "rover_mcp" / "git" / "__init__.py") == "rover_mcp.git"

@@ -1,0 +1,103 @@
+"""Every limit has a name and a default; an unknown one is refused by name (ACCEPTANCE A4, K7)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.settings import CredentialSource, Settings, load_settings
+
+
+def load(home: Path, text: str | bytes) -> Settings:
+    raw = text if isinstance(text, bytes) else text.encode()
+    (home / "config.yaml").write_bytes(raw)
+    return load_settings(home)
+
+
+def test_the_defaults_are_those_that_are_promised(tmp_path: Path) -> None:
+    """A4, K2, K3, K7, L7."""
+    settings = load_settings(tmp_path)
+    assert settings == Settings(home=tmp_path)
+    retry = settings.retry
+    assert (retry.max_auto_retries, settings.auto_resume) == (5, True)
+    assert (retry.transient_first, retry.transient_most) == (60, 3600)
+    assert (retry.credits_first, retry.credits_most) == (900, 6 * 3600)
+    assert (settings.startup_timeout, settings.sweep_interval) == (300, 30)
+    assert (settings.engine, settings.credentials) == ("auto", {})
+    assert settings.concurrency >= 1
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n", "{}"])
+def test_an_empty_file_changes_nothing(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text) == Settings(home=tmp_path)
+
+
+def test_any_of_them_can_be_set(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        """
+        engine: bubblewrap
+        concurrency: 2
+        auto_resume: false
+        retry: {max_auto_retries: 0, transient_first: 5}
+        credentials:
+          anthropic: {command: "pass show anthropic"}
+          openai: {env: WORK_KEY}
+        """,
+    )
+    assert (settings.engine, settings.concurrency, settings.auto_resume) == ("bubblewrap", 2, False)
+    assert (settings.retry.max_auto_retries, settings.retry.transient_first) == (0, 5)
+    assert settings.retry.transient_most == 3600
+    assert settings.credentials["anthropic"] == CredentialSource(command="pass show anthropic")
+    assert settings.credentials["openai"].env == "WORK_KEY"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("max_retries: 3", "max_retries"),
+        ("retry: {max_auto_retry: 3}", r"retry\.max_auto_retry"),
+        ("retry: {max_auto_retries: -1}", r"retry\.max_auto_retries"),
+        ("retry: {jitter: 2}", r"retry\.jitter"),
+        ("engine: swarm", "engine"),
+        ("concurrency: 0", "concurrency"),
+        ("concurrency: many", "concurrency"),
+        ("credentials: {anthropic: {key: sk-secret}}", r"credentials\.anthropic\.key"),
+        ("credentials: {anthropic: {}}", r"credentials\.anthropic: .*exactly one"),
+        ("credentials: {anthropic: {env: A, file: b}}", r"credentials\.anthropic: .*exactly one"),
+        ("1: 2", "1"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, text: str, named: str) -> None:
+    """A4: a typing mistake is never a silent default."""
+    with pytest.raises(EnvironmentFault, match=f"config.yaml: {named}") as caught:
+        load(tmp_path, text)
+    assert caught.value.hint == "correct or remove this setting"
+    assert "sk-secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text", ["- a list", "text", "a: [", "a: b: c", b"\xff\xfe\x00", "!!python/object:os.system {}"]
+)
+def test_a_file_that_is_no_mapping_is_a_clear_error(tmp_path: Path, text: str | bytes) -> None:
+    """DESIGN 12.6: and YAML is loaded safely."""
+    with pytest.raises(EnvironmentFault, match=r"config.yaml (cannot be read|must hold a mapping)"):
+        load(tmp_path, text)
+
+
+def test_a_folder_in_its_place_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").mkdir()
+    with pytest.raises(EnvironmentFault, match="cannot be read"):
+        load_settings(tmp_path)
+
+
+def test_a_file_cannot_move_its_own_data_folder(tmp_path: Path) -> None:
+    assert load(tmp_path, "home: /elsewhere").home == tmp_path
+
+
+def test_settings_do_not_change_once_read(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load_settings(tmp_path).concurrency = 3
