@@ -67,8 +67,9 @@ class Settings(_Model):
     )
     stop_grace: float = Field(default=20, description="from SIGTERM to SIGKILL of a sandbox")
     sweep_interval: float = Field(default=30, description="the slow reconciliation (L7)")
-    queue_poll: float = Field(default=0.1, description="while clients are connected or tasks run")
-    queue_poll_idle: float = Field(default=1.0, description="while tasks only wait")
+    queue_poll: float = Field(default=0.05, description="for queue_eager after a client's call")
+    queue_poll_idle: float = Field(default=1.0, description="otherwise; see docs/performance.md")
+    queue_eager: float = Field(default=15, description="how long a call keeps the queue eager")
     idle_exit: float = Field(
         default=5, description="the daemon ends after this long with nothing to do"
     )

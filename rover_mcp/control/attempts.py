@@ -83,7 +83,7 @@ class Attempts:
             spec = self._sandbox_spec(task, attempt)
             engine = self.engines[task.engine]
             self._open_gateway(task, attempt)
-            engine.prepare(spec, lambda line: self._progress(task_id, line))
+            engine.prepare(spec, self._progress(task_id))
             engine.ensure(spec)
         except RoverError as error:
             self._start_failed(task, attempt, error)
@@ -175,8 +175,17 @@ class Attempts:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         self.gateway.open(task.id, attempt, folders.gateway_socket, task.gateway_token, task.agent)
 
-    def _progress(self, task_id: str, line: str) -> None:
-        self.store.add_event(task_id, "task.preparing", {"message": line[:500]})
+    def _progress(self, task_id: str) -> Callable[[str], None]:
+        """Tells of a long preparation, at most twice a second: a build prints a lot."""
+        last = 0.0
+
+        def tell(line: str) -> None:
+            nonlocal last
+            if time.monotonic() - last >= 0.5:
+                last = time.monotonic()
+                self.store.add_event(task_id, "task.preparing", {"message": line[:500]})
+
+        return tell
 
     # Follow
 

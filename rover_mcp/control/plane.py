@@ -82,9 +82,9 @@ class ControlPlane:
             options["delay_seconds"] = delay
         DBOS.enqueue_workflow_with_options(options, attempt.task_id, attempt.attempt)
 
-    def set_busy(self, busy: bool) -> None:
-        """Poll fast while somebody waits, slowly while tasks only wait for a time."""
-        interval = self._settings.queue_poll if busy else self._settings.queue_poll_idle
+    def set_eager(self, eager: bool) -> None:
+        """Poll often while somebody waits for a start: DBOS cannot be woken."""
+        interval = self._settings.queue_poll if eager else self._settings.queue_poll_idle
         if interval == self._interval or not self._ready.is_set():
             return
         self._interval = interval

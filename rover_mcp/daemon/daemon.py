@@ -53,8 +53,8 @@ class Daemon:
         self._parts: Parts
         self._group: TaskGroup
         self._connections = 0
-        self._foreign_versions: set[str] = set()
         self._rung: set[str] = set()
+        self._eager_until = 0.0
 
     async def serve(self) -> None:
         """Run until nothing is left to do, or a signal asks to end."""
@@ -75,7 +75,9 @@ class Daemon:
         """The parts, wired and alive. They end with the process: see `_end`."""
         async with BlockingPortal() as portal, anyio.create_task_group() as group:
             self._group = group
-            self._parts = build(self._settings, self._store, portal, self._ring, self._notice)
+            self._parts = build(
+                self._settings, self._store, portal, self._ring, self._notice, self._touch
+            )
             hub = self._parts.hub
             loop = asyncio.get_running_loop()
             self._store.on_event = partial(loop.call_soon_threadsafe, hub.poke)
@@ -111,6 +113,22 @@ class Daemon:
     async def _refresh(self, task_id: str) -> None:
         self._rung.discard(task_id)
         await anyio.to_thread.run_sync(self._parts.live.refresh, task_id)
+
+    def _touch(self) -> None:
+        """A client connected or called: for a while the queue is asked often."""
+        was, self._eager_until = (
+            self._eager_until,
+            anyio.current_time() + self._settings.queue_eager,
+        )
+        if was < anyio.current_time():
+            self._group.start_soon(self._set_eager)
+
+    async def _set_eager(self) -> None:
+        plane = self._parts.plane
+        await anyio.to_thread.run_sync(plane.set_eager, True)
+        while (left := self._eager_until - anyio.current_time()) > 0:  # noqa: ASYNC110  # it moves
+            await anyio.sleep(left)
+        await anyio.to_thread.run_sync(plane.set_eager, False)
 
     # Connections
 
@@ -162,6 +180,7 @@ class Daemon:
         """Serve one client's messages until it leaves."""
         parts = self._parts
         parts.credentials.remember(caller)
+        self._touch()
         session = ClientSession(caller, partial(push, write.clone()))
         session.project_id = await anyio.to_thread.run_sync(parts.project_of, caller)
         server = parts.app.server_for(session)
@@ -193,16 +212,10 @@ class Daemon:
         pause = min(1.0, self._settings.idle_exit / 2)
         while True:
             await anyio.sleep(pause)
-            working = await anyio.to_thread.run_sync(self._look_at_work)
+            working = await anyio.to_thread.run_sync(self._has_work)
             idle = 0.0 if working or self._connections else idle + pause
             if idle >= self._settings.idle_exit:
                 self._end("nothing is connected, running or scheduled")
-
-    def _look_at_work(self) -> bool:
-        """Whether there is work, and how fast to poll for it."""
-        running = self._store.count((TaskStatus.NEW, *RUNNING)) > 0
-        self._parts.plane.set_busy(running or self._connections > 0)
-        return running or self._has_work()
 
     async def _end_on_signal(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

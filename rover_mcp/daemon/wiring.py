@@ -70,8 +70,10 @@ def build(
     portal: BlockingPortal,
     ring: Callable[[str], None],
     notice: Callable[[Caller], str | None],
+    touch: Callable[[], None],
 ) -> Parts:
-    """Build everything. `ring` is called when a task's runner rings its bell."""
+    """Build everything. `ring` is called when a task's runner rings its bell, `touch` when a
+    client calls."""
     home = settings.home
     gateway, credentials = Gateway(), Credentials(settings)
     live, plane = LiveStates(home, store), ControlPlane(settings, store, database_url(home))
@@ -95,6 +97,6 @@ def build(
         tasks, catalog, all_engines, agents, credentials.providers, agent_provider, notice
     )
     hub = EventHub(store)
-    app = App(Services(tasks, status, hub))
+    app = App(Services(tasks, status, hub, touch))
     project_of = tasks.project_of
     return Parts(settings, store, credentials, gateway, live, plane, attempts, hub, app, project_of)

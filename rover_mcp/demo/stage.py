@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import IO
 
+from git import Actor, Git, Repo
+
 from rover_mcp.cli.client import Client, PipeChannel
 from rover_mcp.preamble import socket_path
 from rover_mcp.starter import daemon_environment, importable
@@ -41,24 +43,15 @@ class Stage:
         self.repo.mkdir()
         for source in (HERE / "template").iterdir():
             shutil.copyfile(source, self.repo / source.name.removesuffix(".txt"))
-        self.git("init", "-q", "-b", "main")
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "Share a bill")
+        with Repo.init(self.repo, initial_branch="main") as made:
+            made.git.add("-A")
+            ada = Actor("Ada", "ada@example.org")
+            made.index.commit("Share a bill", author=ada, committer=ada, skip_hooks=True)
 
     def git(self, *arguments: str) -> str:
         """What a git command prints, without the user's own configuration."""
-        environ = {
-            **os.environ,
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_AUTHOR_NAME": "Ada",
-            "GIT_AUTHOR_EMAIL": "ada@example.org",
-            "GIT_COMMITTER_NAME": "Ada",
-            "GIT_COMMITTER_EMAIL": "ada@example.org",
-        }
-        command = ["git", "-C", str(self.repo), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
-        return done.stdout.rstrip("\n")
+        alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        return str(Git(self.repo).execute(["git", *arguments], env=alone))
 
     def run_tests(self) -> subprocess.CompletedProcess[str]:
         """The repository's tests as they are in its checkout, on this machine."""

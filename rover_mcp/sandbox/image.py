@@ -98,11 +98,13 @@ def search_path(client: Any, address: str, reference: str) -> str:
     """
     try:
         with docker_api.errors(f"look into {reference}", address):
-            config = client.images.get(reference).attrs["Config"]
+            config: dict[str, Any] = client.images.get(reference).attrs["Config"]
     except docker_api.NoSuchObject as error:
         raise unavailable(reference, "it was removed just now") from error
-    settings = dict(setting.split("=", 1) for setting in config.get("Env") or [])
-    return str(settings.get("PATH") or DEFAULT_PATH)
+    for setting in cast("list[str]", config.get("Env") or []):
+        if setting.startswith("PATH="):
+            return setting.removeprefix("PATH=")
+    return DEFAULT_PATH
 
 
 def build(

@@ -116,6 +116,7 @@ class _Handlers:
         async def progress(value: float, message: str) -> None:
             await ctx.session.report_progress(value, 100, message)
 
+        self._services.touch()
         call = Call(self._session, self._services, progress)
         try:
             arguments = entry.arguments.model_validate(params.arguments or {})

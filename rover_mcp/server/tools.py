@@ -30,11 +30,12 @@ EVENTS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Services:
-    """What tools use."""
+    """What tools use. `touch` is called at each call: somebody waits for what it starts."""
 
     tasks: TaskService
     status: StatusReport
     hub: EventHub
+    touch: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,6 @@ async def wait_for_task(call: Call, args: a.WaitArguments) -> r.WaitResult:
             news = arm()
             view = await anyio.to_thread.run_sync(_fresh, tasks, task)
             if view.status in STOPPED:
-                returned = "paused" if view.status is TaskStatus.PAUSED else "ended"
                 break
             if args.after_seq is not None and await _news_after(call, task.id, args.after_seq):
                 returned = "news"
@@ -116,6 +116,8 @@ async def wait_for_task(call: Call, args: a.WaitArguments) -> r.WaitResult:
             await call.progress(view.progress, view.phase)
             await news.wait()
     view = await anyio.to_thread.run_sync(_fresh, tasks, task)
+    if view.status in STOPPED:
+        returned = "paused" if view.status is TaskStatus.PAUSED else "ended"
     return r.WaitResult(task=view, returned=returned)  # pyright: ignore[reportArgumentType]  # one of four literals
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rover_mcp import __version__
-from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.sandbox.protocol import Engine, EngineStatus
 from rover_mcp.store.rows import EventRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
@@ -42,7 +42,7 @@ class StatusReport:
             "version": __version__,
             "notice": self.notice(caller),
             "home": str(settings.home),
-            "engines": [_slim(asdict(e.check())) for e in self.engines.values()],
+            "engines": [_engine(e.check()) for e in self.engines.values()],
             "agents": [self._agent(name, caller, credentials) for name in self.agents.known()],
             "credentials": credentials,
             "queue": {
@@ -81,8 +81,9 @@ class StatusReport:
         return views
 
 
-def _slim(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v != ""}
+def _engine(status: EngineStatus) -> dict[str, Any]:
+    told = {k: v for k, v in asdict(status).items() if v != ""}
+    return told | {"limits_not_applied": list(status.limits_not_applied)}
 
 
 def _workflow(entry: CatalogEntry) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from rover_mcp.sandbox.layout import home_label
 from tests.support.docker_env import docker_host as docker_host
 from tests.support.frames import LauncherClient
 from tests.support.repos import make_repository
@@ -54,15 +55,15 @@ def engine_for_daemons(docker_host: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", docker_host)
         yield
-        remove_sandboxes()
 
 
-def remove_sandboxes() -> None:
-    """What tests left in the engine: it is kept between runs."""
+def remove_sandboxes(home: Path) -> None:
+    """What the tasks of this data folder left in the engine."""
+    mine = {"label": f"dev.rover.home={home_label(home)}"}
     with closing(docker.from_env()) as client:
-        for container in client.containers.list(all=True, filters={"name": "rover-"}):
+        for container in client.containers.list(all=True, filters=mine):
             container.remove(force=True)
-        for volume in client.volumes.list(filters={"name": "rover-"}):
+        for volume in client.volumes.list(filters=mine):
             volume.remove(force=True)
 
 
@@ -72,6 +73,7 @@ def home() -> Iterator[Path]:
     folder.chmod(0o711)
     yield folder / "data"
     end_daemon(folder / "data")
+    remove_sandboxes(folder / "data")
     shutil.rmtree(folder, ignore_errors=True)
 
 

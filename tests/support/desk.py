@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -93,7 +95,9 @@ class FakeWork:
     def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
         if self.fault:
             raise self.fault
-        changes = ChangesView(files=1, added=1, removed=0, paths=[FileChange(path="x", added=1, removed=0)])
+        changes = ChangesView(
+            files=1, added=1, removed=0, paths=[FileChange(path="x", added=1, removed=0)]
+        )
         return DiffResult(changes, "" if stat_only else self.patch, truncated=False)
 
 
@@ -142,7 +146,7 @@ class Desk:
         return ClientSession(self.caller, push)
 
     def app(self) -> App:
-        return App(Services(self.tasks, self.status, EventHub(self.store)))
+        return App(Services(self.tasks, self.status, EventHub(self.store), touch=lambda: None))
 
     def files(self) -> set[str]:
         """What lies in the data folder, but for the database."""
@@ -151,6 +155,15 @@ class Desk:
             for p in self.home.rglob("*")
             if not p.name.startswith("rover.db") and "workflows" not in p.parts
         }
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """A migrated database without rows: copying it is quicker than making the tables."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rover.db"
+        open_database(f"sqlite:///{path}").dispose()
+        return path.read_bytes()
 
 
 @contextmanager
@@ -162,12 +175,18 @@ def open_desk(folder: Path) -> Iterator[Desk]:
     (home / "workflows" / "strict.yaml").write_text(WORKFLOW.replace("name: swe", "name: strict"))
     (home / "workflows" / "broken.yaml").write_text("version: '1.0'\nsteps: 3\n")
     (repo / ".git").mkdir(parents=True)
+    (home / "rover.db").write_bytes(_empty_database())
     database = open_database(f"sqlite:///{home / 'rover.db'}")
     store = Store(database, now=NOW.timestamp)
     settings = Settings(home=home, min_free_bytes=0)
     world = FakeWorld()
     engine = FakeEngine(world)
-    repositories, control, work, agents = FakeRepositories(), FakeControl(), FakeWork(), FakeAgents()
+    repositories, control, work, agents = (
+        FakeRepositories(),
+        FakeControl(),
+        FakeWork(),
+        FakeAgents(),
+    )
     catalog, live = Catalog(home), dict[str, RunState]()
     create = CreateTask(
         settings, store, catalog, repositories, FakeEngines(engine), agents, control

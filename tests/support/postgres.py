@@ -30,7 +30,19 @@ class Cluster:
 
     def start(self) -> None:
         data = str(self._folder / "data")
-        initdb = ["initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale"]
+        initdb = [
+            "initdb",
+            "-D",
+            data,
+            "-U",
+            USER,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            "--no-locale",
+        ]
         with self._spawn(initdb) as done:
             assert done.wait(60) == 0, (self._folder / "log").read_text()
         quick = ["-c", "fsync=off", "-c", "max_connections=200"]

@@ -206,8 +206,14 @@ def _serve(home: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen(64)
+        listener.settimeout(BOUND)
         while True:
-            came.append(listener.accept()[0])
+            try:
+                came.append(listener.accept()[0])
+            except TimeoutError:
+                if len(came) == len(went):
+                    return
+                continue
             threading.Thread(target=_serve_one, args=(came[-1], came, went), daemon=True).start()
 
 

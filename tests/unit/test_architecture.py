@@ -47,7 +47,9 @@ def _imports(path: Path) -> Iterator[str]:
             assert node.module is not None
             children = [ROOT.joinpath(*node.module.split("."), a.name) for a in node.names]
             named = [
-                f"{node.module}.{c.name}" for c in children if c.with_suffix(".py").exists() or c.is_dir()
+                f"{node.module}.{c.name}"
+                for c in children
+                if c.with_suffix(".py").exists() or c.is_dir()
             ]
             yield from named or [node.module]
 
@@ -68,8 +70,12 @@ def used(package: str) -> dict[str, set[str]]:
     return found
 
 
-def offences(package: str, forbidden: frozenset[str], allowed: frozenset[str] = frozenset()) -> dict[str, set[str]]:
-    return {n: f for n, f in used(package).items() if within(n, forbidden) and not within(n, allowed)}
+def offences(
+    package: str, forbidden: frozenset[str], allowed: frozenset[str] = frozenset()
+) -> dict[str, set[str]]:
+    return {
+        n: f for n, f in used(package).items() if within(n, forbidden) and not within(n, allowed)
+    }
 
 
 def test_the_runner_imports_nothing_of_the_host() -> None:
@@ -83,7 +89,13 @@ def test_the_runner_needs_three_packages_and_no_more() -> None:
 
 
 def test_the_domain_imports_no_adapter_and_no_mcp_type() -> None:
-    forbidden = ADAPTERS | {"mcp", "mcp_types", "rover_mcp.server", "rover_mcp.cli", "rover_mcp.store"}
+    forbidden = ADAPTERS | {
+        "mcp",
+        "mcp_types",
+        "rover_mcp.server",
+        "rover_mcp.cli",
+        "rover_mcp.store",
+    }
     assert not offences("rover_mcp.tasks", forbidden, PROTOCOLS | ROWS)
 
 
@@ -100,14 +112,25 @@ def test_the_cli_is_a_thin_client_of_the_daemon() -> None:
 
 @pytest.mark.parametrize("adapter", ["git", "gateway", "sandbox"])
 def test_adapters_know_neither_the_server_nor_the_control_plane(adapter: str) -> None:
-    forbidden = {"rover_mcp.server", "rover_mcp.cli", "rover_mcp.control", "rover_mcp.daemon", "rover_mcp.store"}
+    forbidden = {
+        "rover_mcp.server",
+        "rover_mcp.cli",
+        "rover_mcp.control",
+        "rover_mcp.daemon",
+        "rover_mcp.store",
+    }
     assert not offences(f"rover_mcp.{adapter}", frozenset(forbidden))
 
 
 @pytest.mark.parametrize("module", ["launcher", "connect", "preamble", "replay", "starter"])
 def test_the_launcher_needs_the_standard_library_only(module: str) -> None:
     """DESIGN 1 and 13: it starts with every assistant."""
-    light = frozenset({"rover_mcp", *(f"rover_mcp.{m}" for m in ("launcher", "connect", "preamble", "replay", "starter"))})
+    light = frozenset(
+        {
+            "rover_mcp",
+            *(f"rover_mcp.{m}" for m in ("launcher", "connect", "preamble", "replay", "starter")),
+        }
+    )
     names = used(f"rover_mcp.{module}")
     heavy = {n for n in names if n.split(".")[0] not in STANDARD and n not in light}
 
@@ -117,8 +140,18 @@ def test_the_launcher_needs_the_standard_library_only(module: str) -> None:
 def test_only_the_control_plane_knows_dbos_and_only_the_engine_docker() -> None:
     """DESIGN 5: a seam is one file wide."""
     users = used("rover_mcp")
-    assert all(f.startswith("rover_mcp/control/") for n in users if within(n, frozenset({"dbos"})) for f in users[n])
-    assert all(f.startswith("rover_mcp/sandbox/docker") for n in users if within(n, frozenset({"docker"})) for f in users[n])
+    assert all(
+        f.startswith("rover_mcp/control/")
+        for n in users
+        if within(n, frozenset({"dbos"}))
+        for f in users[n]
+    )
+    assert all(
+        f.startswith("rover_mcp/sandbox/docker")
+        for n in users
+        if within(n, frozenset({"docker"}))
+        for f in users[n]
+    )
 
 
 def test_no_package_imports_the_tests() -> None:
@@ -128,6 +161,8 @@ def test_no_package_imports_the_tests() -> None:
 
 def test_the_reader_of_imports_sees_what_is_hidden_in_functions(tmp_path: Path) -> None:
     hidden = tmp_path / "hidden.py"
-    hidden.write_text("def f():\n    if 1:\n        from rover_mcp.git import hub\n        import docker.errors\n")
+    hidden.write_text(
+        "def f():\n    if 1:\n        from rover_mcp.git import hub\n        import docker.errors\n"
+    )
     assert set(imports(hidden)) == {"rover_mcp.git.hub", "docker.errors"}
     assert module_name(ROOT / "rover_mcp" / "git" / "__init__.py") == "rover_mcp.git"

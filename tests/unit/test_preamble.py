@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.preamble import allowed_environment, data_folder, data_folder_name, socket_name, socket_path
+from rover_mcp.preamble import (
+    allowed_environment,
+    data_folder,
+    data_folder_name,
+    socket_name,
+    socket_path,
+)
 
 ALLOWED = [
     "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN",
@@ -25,7 +31,7 @@ REFUSED = [
 
 def test_only_the_allow_listed_part_of_the_environment_goes_along() -> None:
     """DESIGN 1."""
-    environ = {name: "value" for name in (*ALLOWED, *REFUSED)}
+    environ = dict.fromkeys((*ALLOWED, *REFUSED), "value")
     assert sorted(allowed_environment(environ)) == sorted(ALLOWED)
     assert set(allowed_environment(environ).values()) == {"value"}
 
@@ -41,8 +47,10 @@ def test_only_the_allow_listed_part_of_the_environment_goes_along() -> None:
         ({"ROVER_HOME": "relative"}, "./relative"),
     ],
 )
-def test_the_data_folder_is_where_the_environment_says(environ: dict[str, str], folder: str) -> None:
-    expected = os.path.abspath(os.path.expanduser(folder))
+def test_the_data_folder_is_where_the_environment_says(
+    environ: dict[str, str], folder: str
+) -> None:
+    expected = str(Path.cwd() / Path(folder).expanduser())
     assert data_folder_name(environ) == expected
     assert data_folder(environ) == Path(expected)
 
@@ -66,6 +74,12 @@ def test_two_long_data_folders_have_two_sockets() -> None:
 def test_it_costs_the_launcher_no_heavy_import() -> None:
     """DESIGN 13: the launcher starts with every assistant."""
     code = "import sys, rover_mcp.preamble as p; p.socket_name('/x'); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
     loaded = set(done.stdout.split())
     assert not loaded & {"typing", "pathlib", "json", "asyncio", "pydantic", "yaml"}

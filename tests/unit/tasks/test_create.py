@@ -23,8 +23,16 @@ def test_a_task_is_recorded_and_its_first_attempt_queued(desk: Desk) -> None:
     view = create(desk)
     task = desk.store.task(view.id)
     assert task is not None
-    assert (task.status, task.title, task.description) == (TaskStatus.NEW, "Fix the sum", "Fix the sum\n\nin detail")
-    assert (task.base_branch, task.base_commit, task.branch) == ("main", COMMIT, "rover/1-fix-the-sum")
+    assert (task.status, task.title, task.description) == (
+        TaskStatus.NEW,
+        "Fix the sum",
+        "Fix the sum\n\nin detail",
+    )
+    assert (task.base_branch, task.base_commit, task.branch) == (
+        "main",
+        COMMIT,
+        "rover/1-fix-the-sum",
+    )
     assert (task.workflow, task.agent, task.client_id) == ("swe", "claude", desk.caller.client_id)
     assert task.inputs == {"test_command": "make test", "style": "plain"}
     assert [(a.task_id, a.attempt) for a in desk.control.enqueued] == [(task.id, 1)]
@@ -68,7 +76,11 @@ def test_a_path_is_taken_from_the_callers_folder(desk: Desk, given: str) -> None
         ({"base_branch": "nope"}, "unknown_branch", "no branch nope"),
         ({"workflow": "nope"}, "unknown_workflow", "no workflow 'nope'; there are: .*swe"),
         ({"workflow": "../swe"}, "unknown_workflow", "no workflow '../swe'"),
-        ({"workflow": "broken"}, "invalid_workflow", r"broken has an error: .*broken\.yaml:\d+:\d+"),
+        (
+            {"workflow": "broken"},
+            "invalid_workflow",
+            r"broken has an error: .*broken\.yaml:\d+:\d+",
+        ),
         ({"agent": "nope"}, "unknown_agent", "no agent 'nope'; there are: claude, scripted"),
         ({"inputs": {"color": "red"}}, "invalid_inputs", "no input color"),
         ({"workflow": "strict"}, "invalid_inputs", "needs the input style"),

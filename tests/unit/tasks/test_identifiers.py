@@ -27,7 +27,7 @@ HOSTILE = [
     "\x1b[31mred",
     "ünïcödé straße",
     "日本語",
-    "‮ reversed",
+    "\u202e reversed",
     "refs/heads/main",
     "HEAD",
     "$(touch /tmp/x); `id`",
@@ -114,7 +114,9 @@ def test_git_accepts_the_branch_of_every_hostile_title() -> None:
     for name in names:
         assert name.startswith("rover/")
         assert ".." not in name
-        subprocess.run(["git", "check-ref-format", "--branch", name], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "check-ref-format", "--branch", name], check=True, capture_output=True
+        )
 
 
 def test_a_taken_branch_gets_a_counter() -> None:

@@ -88,7 +88,7 @@ def test_a_pipe_or_a_folder_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.log")
     (tmp_path / "folder.log").mkdir()
     for step in ("pipe", "folder"):
-        with pytest.raises(EnvironmentFault, match="not a file|cannot be read"):
+        with pytest.raises(EnvironmentFault, match=r"not a file|cannot be read"):
             read_log(tmp_path, step, 5)
 
 

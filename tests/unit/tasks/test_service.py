@@ -39,7 +39,9 @@ def running(desk: Desk) -> TaskRow:
     return row(desk, task)
 
 
-def paused(desk: Desk, reason: PauseReason = PauseReason.CREDITS, *, scheduled: bool = True) -> TaskRow:
+def paused(
+    desk: Desk, reason: PauseReason = PauseReason.CREDITS, *, scheduled: bool = True
+) -> TaskRow:
     task = running(desk)
     desk.store.move_attempt(task.id, 1, ("running",), state="ended")
     after = desk.store.transition(
@@ -298,4 +300,7 @@ def test_the_status_report_counts_what_runs_waits_and_is_paused(desk: Desk) -> N
     report = desk.status.report(desk.caller)
     assert report["queue"] | {"limit": 0} == {"running": 1, "queued": 1, "paused": 1, "limit": 0}
     assert [e["name"] for e in report["engines"]]
-    assert {a["name"]: a["signed_in"] for a in report["agents"]} == {"claude": True, "scripted": True}
+    assert {a["name"]: a["signed_in"] for a in report["agents"]} == {
+        "claude": True,
+        "scripted": True,
+    }

@@ -14,7 +14,16 @@ from rover_mcp.store.rows import AttemptRow, TaskRow
 from rover_mcp.tasks.models import TaskStatus, TaskView
 from rover_mcp.tasks.transitions import ENDED, RESUMABLE, RUNNING
 from rover_mcp.tasks.views import WHAT_TO_DO, event_view, task_view
-from tests.support.samples import NOW, TASK, attempt_row, event_row, pause, run_state, step, task_row
+from tests.support.samples import (
+    NOW,
+    TASK,
+    attempt_row,
+    event_row,
+    pause,
+    run_state,
+    step,
+    task_row,
+)
 
 S = TaskStatus
 AT = NOW.timestamp()
@@ -124,7 +133,9 @@ def test_the_phase_of_what_does_not_run() -> None:
     assert view(task_row(status=S.NEW, started_at=None)).phase == "queued"
     assert view(paused_row()).phase == "paused: credits"
     assert view(paused_row(pause=None)).phase == "paused"
-    assert [view(task_row(status=s)).phase for s in sorted(ENDED)] == [s.lower() for s in sorted(ENDED)]
+    assert [view(task_row(status=s)).phase for s in sorted(ENDED)] == [
+        s.lower() for s in sorted(ENDED)
+    ]
 
 
 # Pause
@@ -228,7 +239,9 @@ def test_every_reason_has_its_own_next_action(reason: PauseReason) -> None:
 def test_a_pause_is_told_whole_in_one_line(reason: PauseReason) -> None:
     """D10: step, why, until when, and what can be done."""
     told = pause(reason, retry_at=NOW + timedelta(hours=1), message="m" * 1000)
-    shown = event_view(event_row("task.paused", "PAUSED", **told.model_dump(mode="json")), paused_row(pause=told))
+    shown = event_view(
+        event_row("task.paused", "PAUSED", **told.model_dump(mode="json")), paused_row(pause=told)
+    )
     assert shown.summary.startswith(f"task 7 is paused ({reason}): mmm")
     assert len(shown.summary) < 400
     assert WHAT_TO_DO[reason] in shown.summary

@@ -1,0 +1,141 @@
+"""The tool surface: what a client's model reads of it (DESIGN 10)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+from rover_mcp.server.tools import TOOLS, ToolEntry
+from tests.snapshots.update import TOOLS_FILE, listed, tools_text
+
+EXPECTED = {
+    "create_task", "list_tasks", "inspect", "wait_for_task", "get_logs", "get_diff", "resume_task",
+    "pause_task", "cancel_task", "list_workflows", "get_status",
+}  # fmt: skip
+READS = {
+    "list_tasks",
+    "inspect",
+    "wait_for_task",
+    "get_logs",
+    "get_diff",
+    "list_workflows",
+    "get_status",
+}
+HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
+
+each_tool = pytest.mark.parametrize("name", sorted(TOOLS))
+
+
+def wire(name: str) -> dict[str, Any]:
+    return next(tool for tool in listed() if tool["name"] == name)
+
+
+def is_told(schema: dict[str, Any]) -> bool:
+    """Whether a model can know what to pass: words, or a closed set."""
+    return bool(schema.get("description")) or "enum" in {**schema, **schema.get("items", {})}
+
+
+def test_the_tools_are_those_of_the_design_in_a_fixed_order() -> None:
+    """Issue 2, 7: and clients may cache the list."""
+    assert set(TOOLS) == EXPECTED
+    assert [tool["name"] for tool in listed()] == sorted(EXPECTED)
+
+
+@each_tool
+def test_every_tool_says_what_it_does_and_what_it_changes(name: str) -> None:
+    """DESIGN 10: all four annotations; none is left to a client's default."""
+    tool = wire(name)
+    assert 40 < len(tool["description"]) < 500
+    assert tool["title"] == tool["annotations"]["title"]
+    assert all(isinstance(tool["annotations"][hint], bool) for hint in HINTS)
+    assert tool["annotations"]["readOnlyHint"] == (name in READS)
+    assert not tool["annotations"]["destructiveHint"]
+
+
+@each_tool
+def test_every_parameter_is_described_or_a_closed_set(name: str) -> None:
+    schema = wire(name)["inputSchema"]
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+    assert [n for n, p in schema["properties"].items() if not is_told(p)] == []
+    assert set(schema.get("required", [])) <= set(schema["properties"])
+
+
+@each_tool
+def test_schemas_are_valid_and_carry_no_ballast(name: str) -> None:
+    tool = wire(name)
+    for schema in (tool["inputSchema"], tool["outputSchema"]):
+        jsonschema.Draft202012Validator.check_schema(schema)
+        text = json.dumps(schema)
+        assert "$ref" not in text
+        assert '"title": "' not in text
+        assert '"type": "null"' not in text
+    assert tool["outputSchema"]["type"] == "object"
+
+
+def test_the_whole_list_costs_less_than_6000_tokens() -> None:
+    """DESIGN 10: at four characters a token."""
+    tokens = len(json.dumps(listed(), separators=(",", ":"))) / 4
+    assert tokens < 6000, f"{tokens:.0f} tokens"
+
+
+def test_the_surface_is_the_one_that_was_reviewed() -> None:
+    """DESIGN 14. To update: python -m tests.snapshots.update"""
+    assert TOOLS_FILE.read_text("utf-8") == tools_text()
+
+
+GOOD: dict[str, list[dict[str, Any]]] = {
+    "create_task": [
+        {"description": "Fix it"},
+        {"description": "Fix it", "inputs": {"a": "b"}, "engine": "docker", "auto_resume": False},
+    ],
+    "list_tasks": [{}, {"status": ["PAUSED", "FAILED"], "limit": 100}],
+    "inspect": [{"task": "1"}, {"task": "1", "detail": "full"}],
+    "wait_for_task": [{"task": "1"}, {"task": "1", "timeout_s": 0, "after_seq": 3}],
+    "get_logs": [{"task": "1", "step": "test", "tail": 1}],
+    "get_diff": [{"task": "1", "paths": ["a.py"], "stat_only": True}],
+    "resume_task": [{"task": "1"}, {"task": "1", "when": "at_reset"}],
+    "pause_task": [{"task": "1"}],
+    "cancel_task": [{"task": "1", "repo_path": "/repo"}],
+    "list_workflows": [{}],
+    "get_status": [{}],
+}
+BAD: dict[str, list[dict[str, Any]]] = {
+    "create_task": [
+        {}, {"description": 1}, {"description": "x" * 50_001}, {"description": "x", "engine": "host"},
+        {"description": "x", "inputs": {"a": 1}}, {"description": "x", "wat": 1},
+    ],
+    "list_tasks": [{"status": ["RUNNING"]}, {"limit": 0}, {"limit": 101}, {"status": ["NEW"] * 10}],
+    "inspect": [{}, {"task": "1", "detail": "all"}, {"task": "x" * 65}, {"task": 1}],
+    "wait_for_task": [{"task": "1", "timeout_s": 46}, {"task": "1", "timeout_s": -1}, {"task": "1", "after_seq": -1}],
+    "get_logs": [{"task": "1", "tail": 0}, {"task": "1", "tail": 2001}],
+    "get_diff": [{"task": "1", "paths": "a.py"}, {"task": "1", "paths": ["a"] * 101}],
+    "resume_task": [{"task": "1", "when": "later"}],
+    "pause_task": [{}],
+    "cancel_task": [{"task": "1", "force": True}],
+    "list_workflows": [{"repo": "/repo"}],
+    "get_status": [{"verbose": True}],
+}  # fmt: skip
+
+
+def accepts(
+    entry: ToolEntry, schema: dict[str, Any], arguments: dict[str, Any]
+) -> tuple[bool, bool]:
+    """What the schema promises, and what the tool does."""
+    promised = jsonschema.Draft202012Validator(schema).is_valid(arguments)
+    try:
+        entry.arguments.model_validate(arguments)
+    except ValidationError:
+        return promised, False
+    return promised, True
+
+
+@each_tool
+def test_a_tool_takes_what_its_schema_promises_and_no_more(name: str) -> None:
+    schema = wire(name)["inputSchema"]
+    assert [accepts(TOOLS[name], schema, a) for a in GOOD[name]] == [(True, True)] * len(GOOD[name])
+    assert [accepts(TOOLS[name], schema, a) for a in BAD[name]] == [(False, False)] * len(BAD[name])

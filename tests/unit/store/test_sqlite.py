@@ -1,0 +1,163 @@
+"""The embedded database: durable, unlocked for readers, and clear about what is wrong."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import sqlalchemy as sa
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.store import schema
+from rover_mcp.store.migrations import open_database
+from rover_mcp.store.store import Store
+from tests.support.samples import new_task
+
+T = TypeVar("T")
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
+LINUX_CAPABILITY_VERSION_3 = 0x20080522
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "rover.db"
+    tmp_path.chmod(0o700)
+
+
+def opened(path: Path) -> Store:
+    return Store(open_database(f"sqlite:///{path}"))
+
+
+def close(store: Store) -> None:
+    store._engine.dispose()
+
+
+def without_roots_rights(call: Callable[[], T]) -> T:
+    """Run `call` in a thread for which file modes count, as they do for everyone but root."""
+
+    def run() -> T:
+        header = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)
+        data = (ctypes.c_uint32 * 6)()
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.capget(header, data) == 0
+        data[0] &= ~(1 << CAP_DAC_OVERRIDE | 1 << CAP_DAC_READ_SEARCH)
+        assert libc.capset(header, data) == 0, os.strerror(ctypes.get_errno())
+        return call()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run).result(30)
+
+
+def fault(path: Path) -> EnvironmentFault:
+    with pytest.raises(EnvironmentFault) as caught:
+        open_database(f"sqlite:///{path}")
+    return caught.value
+
+
+def test_a_folder_that_cannot_be_written_says_so(path: Path) -> None:
+    """Issue 2: a read-only data folder."""
+    path.parent.chmod(0o500)
+    found = without_roots_rights(lambda: fault(path))
+    assert found.code == "data_folder"
+    assert "unable to open database file" in found.message
+    assert "check that the data folder is writable" in str(found.hint)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_data_that_cannot_be_written_say_so(path: Path) -> None:
+    """Issue 2."""
+    close(opened(path))
+    path.chmod(0o400)
+    path.parent.chmod(0o500)
+    found = without_roots_rights(lambda: fault(path))
+    assert found.code == "data_folder"
+    assert "readonly database" in found.message or "unable to open" in found.message
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database, " * 100, b"SQLite format 3\x00" + b"\xff" * 4096]
+)
+def test_a_file_that_is_no_database_is_left_as_it_is(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert fault(path).code == "data_folder"
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_is_not_there_is_a_clear_error(path: Path) -> None:
+    assert fault(path.parent / "gone" / "rover.db").code == "data_folder"
+
+
+def test_newer_data_are_left_untouched_to_the_byte(path: Path) -> None:
+    """A3."""
+    close(opened(path))
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(schema.meta.update().values(value="999"))
+    engine.dispose()
+    before = hashlib.sha256(path.read_bytes()).digest()
+    assert fault(path).code == "newer_data"
+    assert hashlib.sha256(path.read_bytes()).digest() == before
+    assert [p.name for p in path.parent.iterdir()] == ["rover.db"]
+
+
+def test_a_commit_survives_a_power_cut(path: Path) -> None:
+    """C1: what was said to be written is on the disk."""
+    store = opened(path)
+    with store._engine.connect() as connection:
+        pragma = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert pragma == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 30000,
+    }
+    close(store)
+
+
+def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
+    """DESIGN 5: and see what was committed before."""
+    store = opened(path)
+    store.project("p1", "/repo")
+    task, _ = store.create_task(new_task(), frozenset())
+    held, release = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with store._engine.begin() as connection:
+            connection.execute(schema.tasks.update().values(title="half done"))
+            held.set()
+            assert release.wait(30)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        try:
+            assert held.wait(30)
+            assert store.task(task.id) == task
+            assert store.list_tasks() == [task]
+            assert len(store.events.after(0)) == 1
+        finally:
+            release.set()
+        writing.result(30)
+    found = store.task(task.id)
+    assert found is not None
+    assert found.title == "half done"
+    close(store)
+
+
+def test_two_programs_on_one_file_see_each_other(path: Path) -> None:
+    first, second = opened(path), opened(path)
+    first.project("p1", "/repo")
+    task, _ = first.create_task(new_task(), frozenset())
+    assert second.task(task.id) == task
+    assert second.resume(task.id, None) is None
+    close(first)
+    close(second)
