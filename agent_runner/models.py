@@ -43,11 +43,15 @@ class RunStatus(StrEnum):
 
 
 class StepStatus(StrEnum):
+    """Where a step stands. INTERRUPTED is how a running one is shown while its task does not
+    run; a journal never says it."""
+
     PENDING = "pending"
     RUNNING = "running"
     COMPLETED = "completed"
     SKIPPED = "skipped"
     FAILED = "failed"
+    INTERRUPTED = "interrupted"
 
 
 class _Model(BaseModel):

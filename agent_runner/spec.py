@@ -15,7 +15,7 @@ class _Model(BaseModel):
 
 
 class SwitchUser(_Model):
-    """Isolation inside a container: the runner is root there and starts the agent as another user."""
+    """Isolation inside a container: the runner is root there, the agent another user."""
 
     kind: Literal["switch_user"] = "switch_user"
     uid: int = Field(gt=0)

@@ -9,6 +9,7 @@ first byte arrives.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tempfile
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.tables import Row, interleaved, median_ms, show
 from rover_mcp.demo.stage import end_daemon
+from tests.e2e.conftest import remove_sandboxes
 from tests.support.docker_env import BASE_IMAGE, docker_engine
 from tests.support.frames import LauncherClient
 from tests.support.repos import make_repository
@@ -69,6 +71,8 @@ def main() -> None:
                 ROUNDS,
             )
         end_daemon(home)
+        remove_sandboxes(home)
+    shutil.rmtree(folder)
     bare = median_ms(times["bare"])
     rows = [Row("docker run of the base image, to its first byte", bare)]
     for engine in ("docker", "bubblewrap"):

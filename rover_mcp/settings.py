@@ -27,11 +27,11 @@ class RetrySettings(_Model):
     """Automatic resumption (ACCEPTANCE K2, K3). Times in seconds."""
 
     max_auto_retries: int = Field(default=5, ge=0)
-    transient_first: float = 60
-    transient_most: float = 3600
-    credits_first: float = 900
-    credits_most: float = 6 * 3600
-    interrupted_first: float = Field(default=2, description="after a killed runner or container")
+    transient_first: float = Field(default=60, gt=0)
+    transient_most: float = Field(default=3600, gt=0)
+    credits_first: float = Field(default=900, gt=0)
+    credits_most: float = Field(default=6 * 3600, gt=0)
+    interrupted_first: float = Field(default=2, gt=0, description="after a killed sandbox")
     jitter: float = Field(default=0.1, ge=0, le=1, description="share of the delay that is random")
 
 
@@ -59,23 +59,20 @@ class Settings(_Model):
     auto_resume: bool = True
     retry: RetrySettings = RetrySettings()
     credentials: dict[str, CredentialSource] = Field(default_factory=dict[str, CredentialSource])
-    sandbox_memory_bytes: int = 4 * 1024**3
-    sandbox_cpus: float = 2.0
-    sandbox_pids: int = 1024
-    startup_timeout: float = Field(
-        default=300, description="from enqueue to a running sandbox (A4)"
-    )
-    stop_grace: float = Field(default=20, description="from SIGTERM to SIGKILL of a sandbox")
-    sweep_interval: float = Field(default=30, description="the slow reconciliation (L7)")
-    queue_poll: float = Field(default=0.05, description="for queue_eager after a client's call")
-    queue_poll_idle: float = Field(default=1.0, description="otherwise; see docs/performance.md")
-    queue_eager: float = Field(default=15, description="how long a call keeps the queue eager")
+    sandbox_memory_bytes: int = Field(default=4 * 1024**3, gt=0)
+    sandbox_cpus: float = Field(default=2.0, gt=0)
+    sandbox_pids: int = Field(default=1024, gt=0)
+    stop_grace: float = Field(default=20, gt=0, description="from SIGTERM to SIGKILL of a sandbox")
+    sweep_interval: float = Field(default=30, gt=0, description="the slow reconciliation (L7)")
+    queue_poll: float = Field(default=0.05, gt=0, description="after a client's call")
+    queue_poll_idle: float = Field(default=1.0, gt=0, description="otherwise")
+    queue_eager: float = Field(default=15, gt=0, description="for so long after a call")
     idle_exit: float = Field(
-        default=5, description="the daemon ends after this long with nothing to do"
+        default=5, gt=0, description="the daemon ends after this long with nothing to do"
     )
-    min_free_bytes: int = Field(200 * 1024**2, description="below it no task is created")
-    attention_limit: int = 10
-    max_frame_bytes: int = 16 * 1024**2
+    min_free_bytes: int = Field(default=200 * 1024**2, ge=0, description="below it: no new task")
+    attention_limit: int = Field(default=10, gt=0)
+    max_frame_bytes: int = Field(default=16 * 1024**2, gt=0)
 
 
 def load_settings(home: Path) -> Settings:

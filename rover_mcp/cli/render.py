@@ -130,14 +130,7 @@ def pause_lines(task: Json, paint: Paint) -> list[str]:
 
 
 def steps_of(task: Json) -> list[Json]:
-    """The steps as they are shown: the one that a paused task stands in is not running."""
-    steps: list[Json] = task.get("steps") or []
-    if task["status"] != "PAUSED":
-        return steps
-    return [
-        {**s, "status": "paused", "duration_s": None} if s["status"] == "running" else s
-        for s in steps
-    ]
+    return task.get("steps") or []
 
 
 def step_lines(task: Json, paint: Paint) -> list[str]:

@@ -22,7 +22,7 @@ STATUS_COLOURS = {
 STEP_MARKS = {
     "completed": ("✔", "green"),
     "running": ("▶", "cyan"),
-    "paused": ("⏸", "yellow"),
+    "interrupted": ("⏸", "yellow"),
     "failed": ("✘", "red"),
     "skipped": ("⤼", "dim"),
     "pending": ("·", "dim"),

@@ -10,16 +10,16 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from agent_runner.agents import agent_provider
 from agent_runner.journal import JournalDamaged, JournalTooNew, read_journal
-from agent_runner.models import Pause, PauseReason, RunState, Snapshot
+from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus, Snapshot
 from agent_runner.spec import GatewaySpec, Limits, Paths, Restore, RunSpec, SwitchUser
-from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, decide
+from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, decide, retry_time
 from rover_mcp.control.live import LiveStates, read_state
 from rover_mcp.control.ports import GatewayDoor, HubOf
 from rover_mcp.errors import EnvironmentFault, RoverError
@@ -34,6 +34,7 @@ from rover_mcp.settings import Settings
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.logs import plain
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import Event
 
@@ -166,10 +167,26 @@ class Attempts:
     def _start_failed(self, task: TaskRow, attempt: int, error: RoverError) -> None:
         self._end(task.id, attempt, SandboxExit(None), error.message)
         self.gateway.close(task.id)
-        if self.store.undo_resume(task.id, attempt, error.message, error.hint):
+        again = self._again_after(task, attempt)
+        at = again.timestamp() if again else None
+        if self.store.undo_resume(task.id, attempt, error.message, error.hint, at):
             return
         data = {"error": error.message, "hint": error.hint}
         self.store.transition(task.id, Event.FAIL, attempt=attempt, data=data, error=_told(error))
+
+    def _again_after(self, task: TaskRow, attempt: int) -> datetime | None:
+        """When a paused task tries again after a start that failed (K4: it counts)."""
+        row = self.store.attempt(task.id, attempt)
+        before = row.before if row else None
+        if before is None or before["status"] != TaskStatus.PAUSED or before["pause"] is None:
+            return None
+        pause = Pause.model_validate(before["pause"])
+        if not (task.auto_resume and self.settings.auto_resume):
+            return None
+        if before["retry_at"] is not None and before["retry_at"] > time.time():
+            return datetime.fromtimestamp(before["retry_at"], UTC)
+        pause = pause.model_copy(update={"retry_at": None})
+        return retry_time(pause, task.auto_retries, self.settings.retry, _now(), self.uniform())
 
     def _open_gateway(self, task: TaskRow, attempt: int) -> None:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
@@ -254,7 +271,7 @@ class Attempts:
         self.live.forget(task_id)
         self.gateway.close(task_id)
         self._remove(task, attempt)
-        return self._scheduled(task_id)
+        return self.scheduled(task_id)
 
     def _remove(self, task: TaskRow, attempt: int) -> None:
         try:
@@ -262,9 +279,18 @@ class Attempts:
         except EnvironmentFault as fault:
             log.warning("what is left of task %s stays: %s", task.id, fault.message)
 
-    def _scheduled(self, task_id: str) -> int | None:
+    def scheduled(self, task_id: str) -> int | None:
+        """The attempt that is to go on by itself, if there is one."""
         waiting = self.store.attempts_in(("scheduled",))
         return next((a.attempt for a in waiting if a.task_id == task_id), None)
+
+    def _last_words(self, task: TaskRow, attempt: int) -> str:
+        """What a runner printed that ended before its journal began."""
+        try:
+            printed = self.engines[task.engine].logs(_sandbox_name(task.id, attempt), 5)
+        except EnvironmentFault:
+            return ""
+        return f"the runner did not start: {plain(printed)[-1000:].strip()}" if printed else ""
 
     def _retries(self, task: TaskRow, folders: TaskFolders) -> int:
         """Automatic retries so far; progress or another provider starts the count anew (K4)."""
@@ -287,6 +313,8 @@ class Attempts:
         except (JournalDamaged, JournalTooNew) as error:
             # Nothing is guessed and nothing deleted (C2): a person decides.
             return Fail(f"the journal cannot be used: {error}"), task.run_state or RunState()
+        if state.status is RunStatus.NEW and ended.code == ExitCode.FAILED and not ended.detail:
+            ended = replace(ended, detail=self._last_words(task, attempt))
         decision = decide(
             ended,
             state,

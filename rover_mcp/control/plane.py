@@ -116,6 +116,10 @@ class ControlPlane:
         def launch(task_id: str, attempt: int) -> bool:
             return attempts.launch(task_id, attempt)
 
+        @DBOS.step(name="scheduled")
+        def scheduled(task_id: str) -> int | None:
+            return attempts.scheduled(task_id)
+
         @DBOS.step(name="follow")
         def follow(task_id: str, attempt: int) -> dict[str, Any]:
             return vars(attempts.follow(task_id, attempt))
@@ -128,9 +132,10 @@ class ControlPlane:
         def run_attempt(task_id: str, attempt: int) -> None:  # pyright: ignore[reportUnusedFunction]  # found by its name
             if not claim(task_id, attempt, str(DBOS.workflow_id)):
                 return
-            if not launch(task_id, attempt):
-                return
-            waiting = settle(task_id, attempt, follow(task_id, attempt))
+            if launch(task_id, attempt):
+                waiting = settle(task_id, attempt, follow(task_id, attempt))
+            else:
+                waiting = scheduled(task_id)
             row = self._store.attempt(task_id, waiting) if waiting else None
             if row is not None:
                 self.enqueue(row, self._delay_of(row))

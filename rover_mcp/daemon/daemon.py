@@ -146,7 +146,11 @@ class Daemon:
 
     async def _connection(self, stream: SocketStream) -> None:
         async with stream:
-            if not _is_ours(stream) or self._connections >= MAX_CONNECTIONS:
+            if not _is_ours(stream):
+                return
+            if self._connections >= MAX_CONNECTIONS:
+                reason = f"{MAX_CONNECTIONS} clients are connected already"
+                await _answer(stream, status="refused", reason=reason, hint="close some of them")
                 return
             buffered = BufferedByteReceiveStream(stream)
             try:

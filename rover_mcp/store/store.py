@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from agent_runner.models import Pause, RunState
 from rover_mcp.store import schema
 from rover_mcp.store.events import EventLog, insert_for
-from rover_mcp.store.migrations import READ_ONLY
+from rover_mcp.store.reads import Reads, attempt_query
 from rover_mcp.store.rows import (
     AttemptRow,
     NewTask,
@@ -35,7 +35,7 @@ EVENTS_LOCK = 0x726F766572
 NOTABLE = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Event.CANCEL})
 
 
-class Store:
+class Store(Reads):
     """Guarded writes and reads over one database. Safe to use from many threads.
 
     `on_event` is called, from the writing thread, after each transaction that wrote events.
@@ -48,7 +48,7 @@ class Store:
         on_event: Callable[[], object] = lambda: None,
     ) -> None:
         self._engine = engine
-        self._reader = engine.execution_options(**{READ_ONLY: True})
+        super().__init__(engine)
         self._now = now
         self.events = EventLog(engine)
         self.on_event = on_event
@@ -67,13 +67,6 @@ class Store:
             query = sa.select(projects).where(projects.c.path == path)
             found = connection.execute(query).one()
         return ProjectRow(found.id, found.path)
-
-    def project_at(self, path: str) -> ProjectRow | None:
-        with self._reader.connect() as connection:
-            found = connection.execute(
-                sa.select(schema.projects).where(schema.projects.c.path == path)
-            ).one_or_none()
-        return ProjectRow(found.id, found.path) if found is not None else None
 
     # Tasks
 
@@ -123,54 +116,6 @@ class Store:
         self._insert_event(connection, new.id, "task.created", TaskStatus.NEW, {}, notable=False)
         return task_row(connection.execute(sa.select(T).where(T.c.id == new.id)).one())
 
-    def task(self, task_id: str) -> TaskRow | None:
-        with self._reader.connect() as connection:
-            row = connection.execute(sa.select(T).where(T.c.id == task_id)).one_or_none()
-        return task_row(row) if row is not None else None
-
-    def task_by_number(self, project_id: str, number: int) -> TaskRow | None:
-        query = sa.select(T).where(T.c.project_id == project_id, T.c.number == number)
-        with self._reader.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        return task_row(row) if row is not None else None
-
-    def tasks_by_number(self, number: int) -> list[TaskRow]:
-        """Tasks of that number in any project, at most ten."""
-        query = sa.select(T).where(T.c.number == number).order_by(T.c.created_at.desc()).limit(10)
-        with self._reader.connect() as connection:
-            return [task_row(row) for row in connection.execute(query)]
-
-    def task_by_request(self, project_id: str, request_key: str) -> TaskRow | None:
-        query = sa.select(T).where(T.c.project_id == project_id, T.c.request_key == request_key)
-        with self._reader.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        return task_row(row) if row is not None else None
-
-    def list_tasks(
-        self,
-        *,
-        statuses: Collection[TaskStatus] = (),
-        project_id: str | None = None,
-        before: tuple[float, str] | None = None,
-        limit: int = 20,
-    ) -> list[TaskRow]:
-        """Tasks, newest first; `before` is the (created_at, id) of the last one already seen."""
-        query = sa.select(T).order_by(T.c.created_at.desc(), T.c.id.desc()).limit(limit)
-        if statuses:
-            query = query.where(T.c.status.in_([str(s) for s in statuses]))
-        if project_id is not None:
-            query = query.where(T.c.project_id == project_id)
-        if before is not None:
-            query = query.where(sa.tuple_(T.c.created_at, T.c.id) < sa.tuple_(*before))
-        with self._reader.connect() as connection:
-            return [task_row(row) for row in connection.execute(query)]
-
-    def count(self, statuses: Collection[TaskStatus]) -> int:
-        query = sa.select(sa.func.count()).select_from(T)
-        query = query.where(T.c.status.in_([str(s) for s in statuses]))
-        with self._reader.connect() as connection:
-            return connection.execute(query).scalar_one()
-
     # Status
 
     def transition(
@@ -218,7 +163,7 @@ class Store:
         return after
 
     def _is_queued(self, connection: sa.Connection, row: sa.Row[Any]) -> bool:
-        made = connection.execute(_attempt_query(row.id, row.attempt)).one_or_none()
+        made = connection.execute(attempt_query(row.id, row.attempt)).one_or_none()
         return made is not None and made.state == "queued"
 
     def _columns_after(self, target: TaskStatus, columns: dict[str, Any]) -> dict[str, Any]:
@@ -260,7 +205,7 @@ class Store:
             attempt = self._queue_now(connection, row, client_id)
             self._go_on(connection, row, attempt, automatic=False)
             task = task_row(connection.execute(query).one())
-            made = attempt_row(connection.execute(_attempt_query(task_id, attempt)).one())
+            made = attempt_row(connection.execute(attempt_query(task_id, attempt)).one())
         self.on_event()
         return task, made
 
@@ -275,17 +220,27 @@ class Store:
             if dropped.rowcount == 1:
                 self._end_waiting_attempts(connection, task_id)
 
-    def undo_resume(self, task_id: str, attempt: int, error: str, hint: str | None) -> bool:
-        """Give a task back what it was before a resume whose start failed (I4)."""
+    def undo_resume(
+        self,
+        task_id: str,
+        attempt: int,
+        error: str,
+        hint: str | None,
+        retry_at: float | None = None,
+    ) -> bool:
+        """Give a task back what it was before a resume whose start failed (I4). With `retry_at`
+        another attempt is scheduled: a time that nothing keeps is not promised."""
         with self._engine.begin() as connection:
             task = connection.execute(_locked(task_id)).one()
-            made = connection.execute(_attempt_query(task_id, attempt)).one()
+            made = connection.execute(attempt_query(task_id, attempt)).one()
             if made.before is None or task.attempt != attempt or task.status not in RUNNING:
                 return False
-            # The schedule went with the attempt: a time that nothing keeps is not promised.
-            values = {**made.before, "retry_at": None, "updated_at": self._now()}
+            values = {**made.before, "retry_at": retry_at, "updated_at": self._now()}
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
-            data = {"error": error, "hint": hint}
+            if retry_at is not None:
+                number = self._next_attempt(connection, task_id)
+                self._insert_attempt(connection, task_id, task.iteration, number, "scheduled")
+            data = {"error": error, "hint": hint, "retry_at": retry_at}
             status = TaskStatus(made.before["status"])
             self._insert_event(
                 connection, task_id, "task.resume_failed", status, data, notable=True
@@ -344,7 +299,7 @@ class Store:
         with self._engine.begin() as connection:
             query = _locked(task_id)
             row = connection.execute(query).one()
-            made = connection.execute(_attempt_query(task_id, attempt)).one_or_none()
+            made = connection.execute(attempt_query(task_id, attempt)).one_or_none()
             if made is None or made.workflow_id != workflow_id:
                 return None
             if made.state not in ("queued", "scheduled", "starting"):
@@ -390,11 +345,6 @@ class Store:
         data = {"automatic": automatic, "attempt": attempt}
         self._insert_event(connection, row.id, event, target, data, notable=automatic)
 
-    def attempt(self, task_id: str, attempt: int) -> AttemptRow | None:
-        with self._reader.connect() as connection:
-            row = connection.execute(_attempt_query(task_id, attempt)).one_or_none()
-        return attempt_row(row) if row is not None else None
-
     def move_attempt(
         self, task_id: str, attempt: int, expected: Collection[str], **columns: Any
     ) -> bool:
@@ -406,11 +356,6 @@ class Store:
                 .values(**columns)
             )
         return done.rowcount == 1
-
-    def attempts_in(self, states: Collection[str]) -> list[AttemptRow]:
-        query = sa.select(A).where(A.c.state.in_(states)).order_by(A.c.created_at)
-        with self._reader.connect() as connection:
-            return [attempt_row(row) for row in connection.execute(query)]
 
     # Writing events
 
@@ -453,10 +398,6 @@ class Store:
 def _locked(task_id: str) -> sa.Select[Any]:
     """A task that nobody else changes until the transaction ends. SQLite's writers queue anyway."""
     return sa.select(T).where(T.c.id == task_id).with_for_update()
-
-
-def _attempt_query(task_id: str, attempt: int) -> sa.Select[Any]:
-    return sa.select(A).where(A.c.task_id == task_id, A.c.attempt == attempt)
 
 
 def _before(row: sa.Row[Any]) -> dict[str, Any]:

@@ -41,10 +41,9 @@ class Catalog:
     def entries(self, repository: Path | None) -> list[CatalogEntry]:
         """Every workflow that a task of this repository could use, by name."""
         found: dict[str, CatalogEntry] = {}
-        for source, folder in self._folders(repository):
-            for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-                if path.stem not in found:
-                    found[path.stem] = _entry(path, source)
+        for source, path in self._files(repository):
+            if path.stem not in found:
+                found[path.stem] = _entry(path, source)
         return [found[name] for name in sorted(found)]
 
     def find(self, name: str, repository: Path | None) -> CatalogEntry:
@@ -54,10 +53,9 @@ class Catalog:
             NotFound: there is none.
             UserFixable: it has an error, told with file, line and column.
         """
-        entries = self.entries(repository)
-        entry = next((e for e in entries if e.name == name), None)
+        entry = self._named(name, repository)
         if entry is None:
-            names = ", ".join(e.name for e in entries)
+            names = ", ".join(e.name for e in self.entries(repository))
             raise NotFound(
                 f"there is no workflow {name[:80]!r}; there are: {names}",
                 code="unknown_workflow",
@@ -71,6 +69,17 @@ class Catalog:
                 hint="correct the file at that line",
             )
         return entry
+
+    def _named(self, name: str, repository: Path | None) -> CatalogEntry | None:
+        for source, path in self._files(repository):
+            if path.stem == name:
+                return _entry(path, source)
+        return None
+
+    def _files(self, repository: Path | None) -> Iterator[tuple[Source, Path]]:
+        for source, folder in self._folders(repository):
+            for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+                yield source, path
 
     def _folders(self, repository: Path | None) -> Iterator[tuple[Source, Path]]:
         if repository is not None:

@@ -64,7 +64,7 @@ class StatusReport:
             "installed": offline or path is not None,
             "signed_in": signed_in,
             "path": str(path) if path else None,
-            "hint": None if signed_in else f"no credential for {provider}: docs/gateway.md",
+            "hint": _agent_hint(provider, installed=offline or path is not None, ready=signed_in),
         }
 
     def workflows(self, caller: Caller, repo_path: str | None) -> list[dict[str, Any]]:
@@ -79,6 +79,13 @@ class StatusReport:
             if task is not None:
                 views.append(event_view(event, task))
         return views
+
+
+def _agent_hint(provider: str | None, *, installed: bool, ready: bool) -> str | None:
+    hints = [] if installed else ["not on PATH: its pinned version is fetched with npm, if npm is"]
+    if not ready:
+        hints.append(f"no credential for {provider}: docs/gateway.md")
+    return "; ".join(hints) or None
 
 
 def _engine(status: EngineStatus) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def task_view(
 ) -> TaskView:
     """`state` is the live one where the task runs, else the one that its last attempt left."""
     state = state or task.run_state
+    steps = [_step(s, task, now, full=full) for s in state.steps] if state else []
     return TaskView(
         id=task.id,
         number=task.number,
@@ -55,7 +56,7 @@ def task_view(
         pause=_pause(task, auto_resume=auto_resume),
         error=task.error,
         usage=state.usage if state else None,
-        steps=[_step(s, now, full=full) for s in state.steps] if state and state.steps else None,
+        steps=steps or None,
         warnings=[*task.warnings, *(state.warnings if state else [])] or None,
         next_actions=_next_actions(task),
     )
@@ -151,18 +152,21 @@ def _pause(task: TaskRow, *, auto_resume: bool) -> PauseView | None:
     )
 
 
-def _step(step: StepState, now: float, *, full: bool) -> StepView:
+def _step(step: StepState, task: TaskRow, now: float, *, full: bool) -> StepView:
+    status, end = step.status, step.ended_at.timestamp() if step.ended_at else None
+    if status is StepStatus.RUNNING:
+        end = now
+        if task.status not in RUNNING:
+            status, end = StepStatus.INTERRUPTED, task.paused_at or task.ended_at or now
     duration = None
-    if step.started_at is not None:
-        end = step.ended_at.timestamp() if step.ended_at else now
-        running = step.status is StepStatus.RUNNING or step.ended_at is not None
-        duration = round(max(0.0, end - step.started_at.timestamp()), 1) if running else None
+    if step.started_at is not None and end is not None:
+        duration = round(max(0.0, end - step.started_at.timestamp()), 1)
     shown = {k: v[:2000] for k, v in step.outputs.items()} if full and step.outputs else None
     return StepView(
         id=step.id,
         name=step.name,
         type=step.type,
-        status=step.status,
+        status=status,
         duration_s=duration,
         error=step.error,
         outputs=shown,

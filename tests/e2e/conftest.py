@@ -15,9 +15,11 @@ import docker
 import pytest
 
 from rover_mcp.sandbox.layout import home_label
-from tests.support.docker_env import docker_host as docker_host
+from tests.support.docker_env import docker_host
 from tests.support.frames import LauncherClient
 from tests.support.repos import make_repository
+
+__all__ = ["docker_host"]
 
 
 def daemon_pid(home: Path) -> int:

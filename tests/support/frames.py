@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,8 @@ class LauncherClient:
         """EOF to the launcher; its exit status."""
         assert self.process.stdin
         if not self.process.stdin.closed:
-            try:
+            with suppress(BrokenPipeError):
                 self.process.stdin.close()
-            except BrokenPipeError:
-                pass
         code = self.process.wait(timeout=10)
         self._reader.join(timeout=5)
         for stream in (self.process.stdout, self.process.stderr):

@@ -26,7 +26,13 @@ def script(**steps: list[dict[str, Any]]) -> str:
 def fix_after_credits() -> str:
     """Plans, runs out of credits in the middle of the implementation, then finishes it."""
     return script(
-        plan=[{"say": "planned", "outputs": {"plan": "fix add"}, "edits": [{"path": "PLAN.md", "content": "fix add\n"}]}],
+        plan=[
+            {
+                "say": "planned",
+                "outputs": {"plan": "fix add"},
+                "edits": [{"path": "PLAN.md", "content": "fix add\n"}],
+            }
+        ],
         implement=[
             {
                 "say": "half",

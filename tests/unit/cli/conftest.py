@@ -55,7 +55,7 @@ def task_json(**changes: Any) -> Json:
                 id="implement",
                 name="Implement",
                 type="agent",
-                status=StepStatus.RUNNING,
+                status=StepStatus.INTERRUPTED,
                 duration_s=2.0,
             ),
         ],

@@ -146,7 +146,7 @@ def test_a_paused_task_says_why_since_when_and_how_to_stop_the_retry(
     assert "balance too low" in out
     assert f"to stop that: rover pause {ID}" in out
     assert out.rstrip().endswith(f"Next: rover resume {ID}  add credits")
-    assert "Implement  agent    paused" in out, "a paused task's step does not run"
+    assert "Implement  agent    interrupted" in out, "a paused task's step does not run"
 
 
 def refuse(_tool: str, _arguments: Json) -> Json:

@@ -68,7 +68,10 @@ def nothing(_: ScriptedClient) -> None:
 
 
 def running(progress: int = 0) -> Json:
-    return {"status": "IN_PROGRESS", "phase": "step 2 of 2: Implement", "progress": progress}
+    steps = [dict(step) for step in task_json()["steps"]]
+    steps[1]["status"] = "running"
+    phase = "step 2 of 2: Implement"
+    return {"status": "IN_PROGRESS", "phase": phase, "progress": progress, "steps": steps}
 
 
 def test_it_looks_again_when_told_and_ends_when_the_task_stops() -> None:
@@ -131,7 +134,7 @@ def test_without_a_terminal_every_change_is_one_line() -> None:
         "  ✔ Plan       agent    completed  1.0 s",
         "  ▶ Implement  agent    running    2.0 s",
         "  IN_PROGRESS  step 2 of 2: Implement",
-        "  ⏸ Implement  agent    paused",
+        "  ⏸ Implement  agent    interrupted 2.0 s",
         "  PAUSED  paused: credits",
     ]
 
