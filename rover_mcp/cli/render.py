@@ -144,7 +144,7 @@ def step_line(step: Json, width: int, paint: Paint) -> str:
     mark, colour = STEP_MARKS.get(step["status"], ("?", ""))
     took = duration(step.get("duration_s"))
     name = clean(step["name"]).ljust(width)
-    line = f"  {paint(mark, colour)} {name}  {step['type']:<8} {step['status']:<10} {took}".rstrip()
+    line = f"  {paint(mark, colour)} {name}  {step['type']:<8} {step['status']:<11} {took}".rstrip()
     if step.get("error"):
         line += "\n" + paint(f"      {shorten(clean(step['error']), 200)}", "red")
     return line

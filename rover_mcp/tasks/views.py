@@ -32,7 +32,8 @@ def task_view(
 ) -> TaskView:
     """`state` is the live one where the task runs, else the one that its last attempt left."""
     state = state or task.run_state
-    steps = [_step(s, task, now, full=full) for s in state.steps] if state else []
+    going = attempt is not None and attempt.state == "running"
+    steps = [_step(s, task, now, going=going, full=full) for s in state.steps] if state else []
     return TaskView(
         id=task.id,
         number=task.number,
@@ -152,12 +153,12 @@ def _pause(task: TaskRow, *, auto_resume: bool) -> PauseView | None:
     )
 
 
-def _step(step: StepState, task: TaskRow, now: float, *, full: bool) -> StepView:
+def _step(step: StepState, task: TaskRow, now: float, *, going: bool, full: bool) -> StepView:
     status, end = step.status, step.ended_at.timestamp() if step.ended_at else None
     if status is StepStatus.RUNNING:
         end = now
-        if task.status not in RUNNING:
-            status, end = StepStatus.INTERRUPTED, task.paused_at or task.ended_at or now
+        if not going:
+            status, end = StepStatus.INTERRUPTED, task.paused_at or task.ended_at
     duration = None
     if step.started_at is not None and end is not None:
         duration = round(max(0.0, end - step.started_at.timestamp()), 1)

@@ -131,8 +131,8 @@ def test_without_a_terminal_every_change_is_one_line() -> None:
     lines.show(task_json())
     assert out.getvalue().splitlines() == [
         "Task 7  Make it so  IN_PROGRESS",
-        "  ✔ Plan       agent    completed  1.0 s",
-        "  ▶ Implement  agent    running    2.0 s",
+        "  ✔ Plan       agent    completed   1.0 s",
+        "  ▶ Implement  agent    running     2.0 s",
         "  IN_PROGRESS  step 2 of 2: Implement",
         "  ⏸ Implement  agent    interrupted 2.0 s",
         "  PAUSED  paused: credits",

@@ -179,7 +179,7 @@ def test_a_task_that_runs_shows_no_pause() -> None:
 
 
 def test_steps_show_their_time_and_only_in_full_their_outputs() -> None:
-    shown = view(task_row(), run_state()).steps
+    shown = view(task_row(), run_state(), attempt_row()).steps
     assert shown is not None
     assert [s.duration_s for s in shown] == [30, None, 50, None]
     assert [s.status for s in shown] == ["completed", "skipped", "running", "pending"]
@@ -187,6 +187,14 @@ def test_steps_show_their_time_and_only_in_full_their_outputs() -> None:
     full = view(task_row(), run_state(), full=True).steps
     assert full is not None
     assert [s.outputs for s in full] == [{"plan": "do it"}, None, None, None]
+
+
+@pytest.mark.parametrize("attempt", [None, attempt_row("queued"), attempt_row("starting")])
+def test_no_step_is_shown_as_running_while_no_sandbox_runs(attempt: AttemptRow | None) -> None:
+    """DESIGN 4: the status says what is true now."""
+    shown = view(task_row(), run_state(), attempt).steps
+    assert shown is not None
+    assert shown[2].status == "interrupted"
 
 
 def test_a_huge_output_is_cut() -> None:

@@ -1,0 +1,213 @@
+"""The daemon's life: versions, idle end, many at once, credentials, going on by itself."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from rover_mcp import __version__
+from rover_mcp.preamble import socket_path
+from tests.e2e.conftest import daemon_pid
+from tests.e2e.processes import is_alive, kill, wait_until
+from tests.e2e.test_real_claude import environment
+from tests.e2e.test_survival import start
+from tests.support.fake_anthropic import FakeAnthropic, text
+from tests.support.frames import DaemonRestarted, Frame, LauncherClient
+from tests.support.scripts import fix_after_credits
+
+DEMO = {
+    "description": "Fix add", "workflow": "demo", "agent": "scripted",
+    "engine": "bubblewrap", "script": fix_after_credits(),
+}  # fmt: skip
+
+
+def preamble(home: Path, version: str) -> Frame:
+    """The daemon's answer to a client of that version; the connection is closed."""
+    hello = {"rover": 1, "client_id": "c" * 32, "version": version, "cwd": "/", "env": {}}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20)
+        connection.connect(str(socket_path(home)))
+        connection.sendall(json.dumps(hello).encode() + b"\n")
+        return json.loads(connection.makefile().readline())
+
+
+def settings(home: Path, text_: str) -> None:
+    home.mkdir(parents=True)
+    (home / "config.yaml").write_text(text_)
+
+
+def test_a_daemon_of_another_version_gives_way_when_it_is_idle(
+    home: Path, repository: Path
+) -> None:
+    """DESIGN 1."""
+    settings(home, "idle_exit: 60\n")
+    with LauncherClient(home, repository) as client:
+        client.open()
+    pid = daemon_pid(home)
+    wait_until(lambda: preamble(home, __version__)["status"] == "ok", "it serves")
+    wait_until(lambda: preamble(home, "99.0") == _retiring(), "it is idle and gives way")
+    wait_until(lambda: not is_alive(pid), "it ended")
+
+
+def _retiring() -> Frame:
+    return {"rover": 1, "version": __version__, "status": "retiring"}
+
+
+def test_a_busy_daemon_of_another_version_serves_and_says_so(client: LauncherClient) -> None:
+    answer = preamble(client.home, "99.0")
+    assert answer["status"] == "ok"
+    assert "99.0" in answer["notice"]
+    assert __version__ in answer["notice"]
+    assert client.tool("get_status")["version"] == __version__
+
+
+def test_the_daemon_ends_when_nothing_is_left(home: Path, repository: Path) -> None:
+    """DESIGN 1."""
+    settings(home, "idle_exit: 0.2\n")
+    with LauncherClient(home, repository) as client:
+        client.open()
+        pid = daemon_pid(home)
+        task = client.tool("create_task", **DEMO)["task"]
+        client.wait_until(task["id"], "PAUSED")
+        client.tool("pause_task", task=task["id"])  # nothing is scheduled any more
+    wait_until(lambda: not is_alive(pid), "it ended by itself")
+
+
+def test_a_paused_task_goes_on_by_itself_with_no_client(home: Path, repository: Path) -> None:
+    """K1, K2: the schedule is stored and kept by the daemon alone."""
+    settings(home, "idle_exit: 0.2\nretry: {credits_first: 1, jitter: 0}\n")
+    with LauncherClient(home, repository) as client:
+        client.open()
+        task = client.tool("create_task", **DEMO)["task"]
+        client.wait_until(task["id"], "PAUSED")
+    wait_until(lambda: _status(home, task["id"]) == "COMPLETED", "it completed by itself")
+    with LauncherClient(home, repository) as late:
+        late.open()
+        told = late.tool("list_tasks")
+        assert [e["event"] for e in told["attention"]] == ["task.completed"]
+        events = late.tool("inspect", task=task["id"], detail="full")["events"]
+        assert [e["event"] for e in events].count("task.resumed") == 1
+
+
+def _status(home: Path, task_id: str) -> str:
+    connection = sqlite3.connect(f"file:{home}/rover.db?mode=ro", uri=True)
+    try:
+        query = "SELECT status FROM rover_tasks WHERE id = ?"
+        return connection.execute(query, (task_id,)).fetchone()[0]
+    finally:
+        connection.close()
+
+
+def test_one_of_many_that_resume_wins(client: LauncherClient, repository: Path) -> None:
+    """J1: the others get already_resuming."""
+    task = client.tool("create_task", **DEMO)["task"]
+    client.wait_until(task["id"], "PAUSED")
+    others = [LauncherClient(client.home, repository) for _ in range(3)]
+    results: list[str] = []
+    for other in others:
+        other.open()
+
+    def resume(one: LauncherClient) -> None:
+        results.append(one.tool("resume_task", task=task["id"])["result"])
+
+    threads = [threading.Thread(target=resume, args=(c,)) for c in (client, *others)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    for other in others:
+        other.close()
+    assert sorted(results) == ["already_resuming"] * 3 + ["resumed"]
+    assert client.wait_until(task["id"], "COMPLETED")["attempt"] == 2
+
+
+def test_a_missing_credential_pauses_and_another_client_brings_it(
+    home: Path, repository: Path
+) -> None:
+    """D9, M2, DESIGN 1: reason auth, with what is missing; never by itself."""
+    with FakeAnthropic([text("Nothing to do.")]) as provider:
+        env = environment(provider, home.parent / "bin")
+        with LauncherClient(home, repository, {"PATH": env["PATH"]}) as poor:
+            poor.open()
+            task = poor.tool(
+                "create_task", description="x", workflow="quick", agent="claude",
+                engine="bubblewrap",
+            )["task"]  # fmt: skip
+            paused = poor.wait_until(task["id"], "PAUSED")
+            assert paused["pause"]["reason"] == "auth"
+            assert "ANTHROPIC_API_KEY" in paused["pause"]["message"]
+            assert paused["pause"]["auto_resume"] is False
+            with LauncherClient(home, repository, env) as rich:
+                rich.open()
+                assert rich.tool("resume_task", task=task["id"])["result"] == "resumed"
+                rich.wait_until(task["id"], "COMPLETED", timeout=100)
+
+
+def test_foreground_serves_one_client_without_a_socket(home: Path, repository: Path) -> None:
+    import os
+
+    env = {**os.environ, "ROVER_HOME": str(home)}
+    argv = [sys.executable, "-m", "rover_mcp.launcher", "--foreground"]
+    opening = {
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"protocolVersion": "2025-11-25", "capabilities": {},
+                   "clientInfo": {"name": "t", "version": "1"}},
+    }  # fmt: skip
+    with subprocess.Popen(
+        argv, env=env, cwd=repository, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(json.dumps(opening).encode() + b"\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["result"]["serverInfo"]["name"] == "rover"
+        assert not socket_path(home).exists()
+        process.stdin.close()
+        assert process.wait(timeout=10) == 0
+
+
+def test_frames_that_are_none_do_not_end_the_connection(client: LauncherClient) -> None:
+    """DESIGN 12.7: garbage, nesting and a frame beyond the limit are answered or dropped."""
+    stdin = client.process.stdin
+    assert stdin
+    for junk in (b"not json\n", b"[" * 5000 + b"\n", b'{"jsonrpc":"2.0"}\n', b"\xff\xfe\n"):
+        stdin.write(junk)
+    stdin.write(b'{"x":"' + b"a" * 20_000_000 + b'"}\n')
+    stdin.flush()
+    assert client.tool("list_tasks")["tasks"] == []
+
+
+def test_a_daemon_that_was_restarted_hears_the_runner_again(client: LauncherClient) -> None:
+    """The gateway is served again: the end is told at once, not found by a sweep."""
+    task = start(client, delay=4)
+    kill(daemon_pid(client.home))
+    inspect_again(client, task)
+    done = client.wait_for(
+        lambda f: (
+            f.get("method") == "notifications/message"
+            and f["params"]["data"]["event"] == "task.completed"
+        )
+    )
+    steps = [
+        f["params"]["data"]["summary"]
+        for f in client.frames[: client.frames.index(done)]
+        if f.get("method") == "notifications/message"
+        and f["params"]["data"]["event"] == "task.step"
+    ]
+    assert any("Test: completed" in s for s in steps)
+
+
+def inspect_again(client: LauncherClient, task: Frame) -> None:
+    """Watch the task over the new daemon; the call in flight may have been lost with the old."""
+    while True:
+        try:
+            client.tool("inspect", task=task["id"])
+        except DaemonRestarted:
+            continue
+        return
