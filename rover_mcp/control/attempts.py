@@ -16,24 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from agent_runner.agents import agent_provider
-from agent_runner.journal import JournalDamaged, JournalTooNew, read_journal
+from agent_runner.journal import JournalDamaged, JournalTooNew
 from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus, Snapshot
-from agent_runner.spec import GatewaySpec, Limits, Paths, Restore, RunSpec, SwitchUser
 from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, decide, retry_time
 from rover_mcp.control.live import LiveStates, read_state
 from rover_mcp.control.ports import GatewayDoor, HubOf
+from rover_mcp.control.snapshots import export_restore, import_snapshots
+from rover_mcp.control.specify import make_folders, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
-from rover_mcp.sandbox.protocol import (
-    Engine,
-    ResourceLimits,
-    SandboxExit,
-    SandboxFolders,
-    SandboxSpec,
-)
+from rover_mcp.sandbox.protocol import Engine, SandboxExit, SandboxSpec
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.tasks.logs import plain
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import Event
@@ -81,7 +77,7 @@ class Attempts:
         """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
         task = self._task(task_id)
         try:
-            spec = self._sandbox_spec(task, attempt)
+            spec = self._specify(task, attempt)
             engine = self.engines[task.engine]
             self._open_gateway(task, attempt)
             engine.prepare(spec, self._progress(task_id))
@@ -98,71 +94,12 @@ class Attempts:
             self.store.add_event(task_id, "task.sandbox", {"attempt": attempt})
         return True
 
-    def _sandbox_spec(self, task: TaskRow, attempt: int) -> SandboxSpec:
+    def _specify(self, task: TaskRow, attempt: int) -> SandboxSpec:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
-        spec_dir = folders.spec(attempt)
-        for folder in (spec_dir, folders.run, folders.work, folders.agent_home):
-            folder.mkdir(parents=True, exist_ok=True)
-        folders.gateway_socket.parent.mkdir(exist_ok=True)
-        for name in ("workflow.yaml", "script.yaml"):
-            source = folders.input / name
-            if source.exists():
-                (spec_dir / name).write_bytes(source.read_bytes())
+        make_folders(folders, attempt)
         hub = self.hub_of(task.project_id)
-        restore = self._restore(task, folders, spec_dir)
-        run = RunSpec(
-            task_id=task.id,
-            number=task.number,
-            iteration=task.iteration,
-            attempt=attempt,
-            title=task.title,
-            description=task.description,
-            branch=task.branch,
-            base_commit=task.base_commit,
-            agent=task.agent,
-            model=task.model,
-            inputs=task.inputs,
-            # A branch that is to be reviewed holds no bytecode that the tests left behind.
-            environment={"PYTHONDONTWRITEBYTECODE": "1"},
-            paths=Paths(spec=spec_dir, run=folders.run),
-            gateway=GatewaySpec(socket=folders.gateway_socket, token=task.gateway_token),
-            isolation=SwitchUser(uid=10001, gid=10001),
-            limits=Limits(),
-            restore=restore,
-        )
-        return SandboxSpec(
-            name=_sandbox_name(task.id, attempt),
-            task_id=task.id,
-            project_id=task.project_id,
-            attempt=attempt,
-            run=run,
-            folders=SandboxFolders(
-                spec=spec_dir,
-                run=folders.run,
-                work=folders.work,
-                home=folders.agent_home,
-                base_objects=hub.base_objects,
-                gateway_socket=folders.gateway_socket,
-            ),
-            agent=task.agent,
-            agent_binary=Path(task.agent_binary) if task.agent_binary else None,
-            image=self.settings.base_image,
-            limits=ResourceLimits(
-                memory_bytes=self.settings.sandbox_memory_bytes,
-                cpus=self.settings.sandbox_cpus,
-                pids=self.settings.sandbox_pids,
-            ),
-        )
-
-    def _restore(self, task: TaskRow, folders: TaskFolders, spec_dir: Path) -> Restore | None:
-        """The last snapshot, at hand for a sandbox whose work tree was lost (I6)."""
-        snapshots = self._import_snapshots(task, folders)
-        if not snapshots:
-            return None
-        last = snapshots[-1]
-        hub = self.hub_of(task.project_id)
-        hub.export_restore(task.id, last, task.base_commit, spec_dir / "restore.bundle")
-        return Restore(commit=last.commit, head=last.head)
+        restore = export_restore(task, folders, attempt, hub)
+        return sandbox_spec(self.settings, task, attempt, hub.base_objects, restore)
 
     def _start_failed(self, task: TaskRow, attempt: int, error: RoverError) -> None:
         self._end(task.id, attempt, SandboxExit(None), error.message)
@@ -211,7 +148,7 @@ class Attempts:
         (L3): it is asked again until it answers."""
         task = self._task(task_id)
         engine = self.engines[task.engine]
-        name = _sandbox_name(task_id, attempt)
+        name = sandbox_name(task_id, attempt)
         self._open_gateway(task, attempt)
         self.live.refresh(task_id)
         self._stop_if_unwanted(task, name)
@@ -275,7 +212,7 @@ class Attempts:
 
     def _remove(self, task: TaskRow, attempt: int) -> None:
         try:
-            self.engines[task.engine].remove(_sandbox_name(task.id, attempt))
+            self.engines[task.engine].remove(sandbox_name(task.id, attempt))
         except EnvironmentFault as fault:
             log.warning("what is left of task %s stays: %s", task.id, fault.message)
 
@@ -287,7 +224,7 @@ class Attempts:
     def _last_words(self, task: TaskRow, attempt: int) -> str:
         """What a runner printed that ended before its journal began."""
         try:
-            printed = self.engines[task.engine].logs(_sandbox_name(task.id, attempt), 5)
+            printed = self.engines[task.engine].logs(sandbox_name(task.id, attempt), 5)
         except EnvironmentFault:
             return ""
         return f"the runner did not start: {plain(printed)[-1000:].strip()}" if printed else ""
@@ -335,7 +272,7 @@ class Attempts:
         cannot be published is a warning, for the work is in the hub.
         """
         try:
-            self._import_snapshots(task, folders)
+            import_snapshots(task, folders, self.hub_of(task.project_id))
         except RoverError as error:
             told = f"the work could not be taken out of the sandbox: {_told(error)}"
             self._warn(task, told)
@@ -348,19 +285,10 @@ class Attempts:
                 self._warn(task, f"the branch is not in your repository: {_told(error)}")
         return decision
 
-    def _import_snapshots(self, task: TaskRow, folders: TaskFolders) -> list[Snapshot]:
-        snapshots = journal_snapshots(folders.journal)
-        hub = self.hub_of(task.project_id)
-        for snapshot in snapshots:
-            bundle = folders.run / "bundles" / snapshot.bundle
-            hub.import_bundle(task.id, bundle, snapshot, task.branch)
-        return snapshots
-
     def import_snapshots(self, task: TaskRow) -> Snapshot | None:
         """Bring home what the sandbox committed so far; the last snapshot."""
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
-        snapshots = self._import_snapshots(task, folders)
-        return snapshots[-1] if snapshots else None
+        return import_snapshots(task, folders, self.hub_of(task.project_id))
 
     def _pause(
         self,
@@ -402,20 +330,6 @@ class Attempts:
         return task
 
 
-def journal_snapshots(journal: Path) -> list[Snapshot]:
-    """Every snapshot that a journal names, in order. A damaged journal gives none."""
-    try:
-        records = read_journal(journal).records
-    except (JournalDamaged, JournalTooNew):
-        return []
-    found: dict[int, Snapshot] = {}
-    for record in records:
-        if named := record.data.get("snapshot"):
-            snapshot = Snapshot.model_validate(named)
-            found[snapshot.sequence] = snapshot
-    return [found[sequence] for sequence in sorted(found)]
-
-
 def _told(error: RoverError) -> str:
     return f"{error.message}; {error.hint}" if error.hint else error.message
 
@@ -423,10 +337,6 @@ def _told(error: RoverError) -> str:
 def _went_on(before: RunState, after: RunState) -> bool:
     done = {s.id for s in before.steps if s.ended_at}
     return any(s.ended_at and s.id not in done for s in after.steps)
-
-
-def _sandbox_name(task_id: str, attempt: int) -> str:
-    return f"rover-{task_id[:12]}-{attempt}"
 
 
 def _now() -> datetime:

@@ -1,8 +1,9 @@
-"""Reading the outbox: what happened, and what a session has been told of it."""
+"""The outbox: what happened, and what a session has been told of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -21,6 +22,37 @@ def insert_for(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | po
     """An insert that can say what happens on a conflict, in the database's own dialect."""
     is_sqlite = connection.dialect.name == "sqlite"
     return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+
+
+EVENTS_LOCK = 0x726F766572
+"""PostgreSQL's advisory lock under which event numbers are drawn: "rover" in ASCII."""
+
+
+def insert_event(
+    connection: sa.Connection,
+    at: float,
+    task_id: str,
+    kind: str,
+    status: TaskStatus,
+    data: dict[str, Any],
+    *,
+    notable: bool,
+) -> None:
+    """Append to the sequence, in the transaction of the change that it tells of."""
+    if connection.dialect.name == "postgresql":
+        # Numbers are drawn before the commit: without the lock a later one could be seen
+        # first, and who follows the sequence would miss the earlier one.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(EVENTS_LOCK)))
+    connection.execute(
+        E.insert().values(
+            at=at,
+            task_id=task_id,
+            kind=str(kind),
+            status=str(status),
+            notable=notable,
+            data=data,
+        )
+    )
 
 
 class EventLog:

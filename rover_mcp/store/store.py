@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from agent_runner.models import Pause, RunState
 from rover_mcp.store import schema
-from rover_mcp.store.events import EventLog, insert_for
+from rover_mcp.store.events import EventLog, insert_event, insert_for
 from rover_mcp.store.reads import Reads, attempt_query
 from rover_mcp.store.rows import (
     AttemptRow,
@@ -21,16 +21,12 @@ from rover_mcp.store.rows import (
     attempt_row,
     task_row,
 )
-from rover_mcp.tasks.identifiers import branch_name
+from rover_mcp.tasks.identifiers import branch_name, sandbox_name
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import RUNNING, Event, advance, sources
 
 T = schema.tasks
 A = schema.attempts
-E = schema.events
-
-EVENTS_LOCK = 0x726F766572
-"""PostgreSQL's advisory lock under which event numbers are drawn: "rover" in ASCII."""
 
 NOTABLE = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Event.CANCEL})
 
@@ -113,7 +109,9 @@ class Store(Reads):
             )
         )
         self._insert_attempt(connection, new.id, 1, 1, "queued", new.client_id)
-        self._insert_event(connection, new.id, "task.created", TaskStatus.NEW, {}, notable=False)
+        insert_event(
+            connection, self._now(), new.id, "task.created", TaskStatus.NEW, {}, notable=False
+        )
         return task_row(connection.execute(sa.select(T).where(T.c.id == new.id)).one())
 
     # Status
@@ -152,7 +150,9 @@ class Store(Reads):
             values = self._columns_after(target, columns)
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
             notable = event in NOTABLE
-            self._insert_event(connection, task_id, event, target, data or {}, notable=notable)
+            insert_event(
+                connection, self._now(), task_id, event, target, data or {}, notable=notable
+            )
             if target is TaskStatus.PAUSED or event is Event.CANCEL:
                 self._end_waiting_attempts(connection, task_id)
             if schedule:
@@ -242,8 +242,8 @@ class Store(Reads):
                 self._insert_attempt(connection, task_id, task.iteration, number, "scheduled")
             data = {"error": error, "hint": hint, "retry_at": retry_at}
             status = TaskStatus(made.before["status"])
-            self._insert_event(
-                connection, task_id, "task.resume_failed", status, data, notable=True
+            insert_event(
+                connection, self._now(), task_id, "task.resume_failed", status, data, notable=True
             )
         self.on_event()
         return True
@@ -267,7 +267,7 @@ class Store(Reads):
                 iteration=iteration,
                 workflow_id=f"attempt-{task_id}-{attempt}",
                 state=state,
-                sandbox=f"rover-{task_id[:12]}-{attempt}",
+                sandbox=sandbox_name(task_id, attempt),
                 client_id=client_id,
                 before=before,
                 created_at=self._now(),
@@ -326,7 +326,7 @@ class Store(Reads):
             connection.execute(T.update().where(T.c.id == row.id).values(**values))
             data = {"attempt": attempt}
             target = TaskStatus.IN_PROGRESS
-            self._insert_event(connection, row.id, Event.START, target, data, notable=False)
+            insert_event(connection, self._now(), row.id, Event.START, target, data, notable=False)
         elif status not in RUNNING or row.attempt != attempt:
             return False
         connection.execute(A.update().where(here).values(state="starting"))
@@ -343,7 +343,7 @@ class Store(Reads):
         values = self._columns_after(target, columns)
         connection.execute(T.update().where(T.c.id == row.id).values(**values))
         data = {"automatic": automatic, "attempt": attempt}
-        self._insert_event(connection, row.id, event, target, data, notable=automatic)
+        insert_event(connection, self._now(), row.id, event, target, data, notable=automatic)
 
     def move_attempt(
         self, task_id: str, attempt: int, expected: Collection[str], **columns: Any
@@ -359,38 +359,13 @@ class Store(Reads):
 
     # Writing events
 
-    def _insert_event(
-        self,
-        connection: sa.Connection,
-        task_id: str,
-        kind: str,
-        status: TaskStatus,
-        data: dict[str, Any],
-        *,
-        notable: bool,
-    ) -> None:
-        if connection.dialect.name == "postgresql":
-            # Numbers are drawn before the commit: without the lock a later one could be seen
-            # first, and who follows the sequence would miss the earlier one.
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(EVENTS_LOCK)))
-        connection.execute(
-            E.insert().values(
-                at=self._now(),
-                task_id=task_id,
-                kind=str(kind),
-                status=str(status),
-                notable=notable,
-                data=data,
-            )
-        )
-
     def add_event(self, task_id: str, kind: str, data: dict[str, Any]) -> None:
         """Record news that changes no status (a step began, a step ended, a warning)."""
         with self._engine.begin() as connection:
             status = connection.execute(sa.select(T.c.status).where(T.c.id == task_id)).scalar()
             if status is not None:
-                self._insert_event(
-                    connection, task_id, kind, TaskStatus(status), data, notable=False
+                insert_event(
+                    connection, self._now(), task_id, kind, TaskStatus(status), data, notable=False
                 )
         self.on_event()
 

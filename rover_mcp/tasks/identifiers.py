@@ -17,6 +17,11 @@ def new_task_id() -> str:
     return secrets.token_hex(16)
 
 
+def sandbox_name(task_id: str, attempt: int) -> str:
+    """Deterministic, so that a repeated start finds the sandbox that is there."""
+    return f"rover-{task_id[:12]}-{attempt}"
+
+
 def parse_task(text: str) -> str | int:
     """A task's id as text or its number as int.
 

@@ -195,9 +195,19 @@ def test_an_undone_resume_gives_everything_back(
     assert (after.pause, after.paused_at) == (paused.pause, paused.paused_at)
     last = store.events.last(paused.id)[-1]
     assert (last.kind, last.notable, last.status) == ("task.resume_failed", True, "PAUSED")
-    assert last.data == {"error": "no engine", "hint": "start docker"}
+    assert last.data == {"error": "no engine", "hint": "start docker", "retry_at": None}
     assert rung == ["events"]
     assert store.resume(paused.id, None) is not None
+
+
+def test_an_undone_resume_can_schedule_the_next_try(store: Store, paused: TaskRow) -> None:
+    """K1, K4, K7: what is promised is recorded with it."""
+    assert store.resume(paused.id, None) is not None
+    assert store.undo_resume(paused.id, 2, "no engine", None, retry_at=5000.0)
+    after = store.task(paused.id)
+    assert after is not None
+    assert (after.status, after.retry_at) == (S.PAUSED, 5000.0)
+    assert [a.attempt for a in store.attempts_in(("scheduled",))] == [3]
 
 
 def test_a_failed_task_whose_resume_is_undone_is_failed_again(

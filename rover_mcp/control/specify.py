@@ -1,0 +1,82 @@
+"""What one attempt's sandbox is to be: folders and specification, out of the task's record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent_runner.spec import GatewaySpec, Paths, Restore, RunSpec, SwitchUser
+from rover_mcp.sandbox.protocol import ResourceLimits, SandboxFolders, SandboxSpec
+from rover_mcp.settings import Settings
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.identifiers import sandbox_name
+
+
+def make_folders(folders: TaskFolders, attempt: int) -> None:
+    """Make the task's folders and copy what the caller gave into the attempt's."""
+    spec = folders.spec(attempt)
+    for folder in (spec, folders.run, folders.work, folders.agent_home):
+        folder.mkdir(parents=True, exist_ok=True)
+    folders.gateway_socket.parent.mkdir(exist_ok=True)
+    for name in ("workflow.yaml", "script.yaml"):
+        source = folders.input / name
+        if source.exists():
+            (spec / name).write_bytes(source.read_bytes())
+
+
+def sandbox_spec(
+    settings: Settings,
+    task: TaskRow,
+    attempt: int,
+    base_objects: Path,
+    restore: Restore | None,
+) -> SandboxSpec:
+    """The specification; paths, isolation and socket inside `run` are the engine's to set."""
+    folders = TaskFolders(settings.home, task.id, task.iteration)
+    return SandboxSpec(
+        name=sandbox_name(task.id, attempt),
+        task_id=task.id,
+        project_id=task.project_id,
+        attempt=attempt,
+        run=_run_spec(task, attempt, folders, restore),
+        folders=SandboxFolders(
+            spec=folders.spec(attempt),
+            run=folders.run,
+            work=folders.work,
+            home=folders.agent_home,
+            base_objects=base_objects,
+            gateway_socket=folders.gateway_socket,
+        ),
+        agent=task.agent,
+        agent_binary=Path(task.agent_binary) if task.agent_binary else None,
+        image=settings.base_image,
+        limits=ResourceLimits(
+            memory_bytes=settings.sandbox_memory_bytes,
+            cpus=settings.sandbox_cpus,
+            pids=settings.sandbox_pids,
+        ),
+    )
+
+
+def _run_spec(
+    task: TaskRow, attempt: int, folders: TaskFolders, restore: Restore | None
+) -> RunSpec:
+    return RunSpec(
+        task_id=task.id,
+        number=task.number,
+        iteration=task.iteration,
+        attempt=attempt,
+        title=task.title,
+        description=task.description,
+        branch=task.branch,
+        base_commit=task.base_commit,
+        agent=task.agent,
+        model=task.model,
+        inputs=task.inputs,
+        # A branch that is to be reviewed holds no bytecode that the tests left behind.
+        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+        paths=Paths(spec=folders.spec(attempt), run=folders.run),
+        gateway=GatewaySpec(socket=folders.gateway_socket, token=task.gateway_token),
+        isolation=SwitchUser(uid=10001, gid=10001),
+        restore=restore,
+    )
