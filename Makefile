@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 DEV := $(VENV)/.dev
 
-.PHONY: install dev demo test check bench lock clean
+.PHONY: install dev demo test check check-static check-unit bench lock clean
 
 install: $(LOCKED)
 
@@ -30,9 +30,14 @@ demo: install
 	@$(BIN)/rover demo
 
 check: dev
+	@$(MAKE) --no-print-directory --output-sync --jobs 2 check-static check-unit
+
+check-static:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+check-unit:
 	$(BIN)/python -m pytest -q tests/unit
 
 test: dev

@@ -14,7 +14,7 @@ class AlreadyHeld(Exception):
 
 
 def hold_lock(home: Path) -> int:
-    """Make the data folder if need be and take its lock, for the life of this process.
+    """Make the data folder, the user's alone, and take its lock for the life of this process.
 
     Returns the descriptor that holds it.
 
@@ -23,7 +23,9 @@ def hold_lock(home: Path) -> int:
         EnvironmentFault: the folder cannot be made or written.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o711)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Tokens and sockets are inside; sandboxes get their folders mounted, and pass by this one.
+        home.chmod(0o700)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         descriptor = os.open(home / "daemon.lock", flags, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -60,7 +60,7 @@ def open_store(home: Path) -> tuple[Settings, Store]:
     """
     settings = load_settings(home)
     for folder in ("tasks", "projects"):
-        (home / folder).mkdir(exist_ok=True, mode=0o711)
+        (home / folder).mkdir(exist_ok=True)
     return settings, Store(open_database(database_url(home)))
 
 

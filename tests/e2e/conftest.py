@@ -72,7 +72,6 @@ def remove_sandboxes(home: Path) -> None:
 @pytest.fixture
 def home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="rover-e2e-"))
-    folder.chmod(0o711)
     yield folder / "data"
     end_daemon(folder / "data")
     remove_sandboxes(folder / "data")

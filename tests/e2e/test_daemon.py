@@ -211,3 +211,8 @@ def inspect_again(client: LauncherClient, task: Frame) -> None:
         except DaemonRestarted:
             continue
         return
+
+
+def test_the_data_folder_is_its_users_alone(client: LauncherClient) -> None:
+    """DESIGN 12.5: it holds the sockets and the tokens that they ask for."""
+    assert client.home.stat().st_mode & 0o777 == 0o700
