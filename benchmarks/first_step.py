@@ -19,8 +19,7 @@ from pathlib import Path
 
 from benchmarks.tables import Row, interleaved, median_ms, show
 from rover_mcp.demo.stage import end_daemon
-from tests.e2e.conftest import remove_sandboxes
-from tests.support.docker_env import BASE_IMAGE, docker_engine
+from tests.support.docker_env import BASE_IMAGE, docker_engine, remove_sandboxes
 from tests.support.frames import LauncherClient
 from tests.support.repos import make_repository
 from tests.support.scripts import script
@@ -71,7 +70,7 @@ def main() -> None:
                 ROUNDS,
             )
         end_daemon(home)
-        remove_sandboxes(home)
+        remove_sandboxes(home, address)
     shutil.rmtree(folder)
     bare = median_ms(times["bare"])
     rows = [Row("docker run of the base image, to its first byte", bare)]

@@ -82,7 +82,7 @@ class Starter:
 
     def _take_lock(self) -> None:
         """One starter at a time: twenty launchers must not start twenty interpreters."""
-        os.makedirs(self._home, mode=0o711, exist_ok=True)  # noqa: PTH103
+        os.makedirs(self._home, mode=0o700, exist_ok=True)  # noqa: PTH103
         path = os.path.join(self._home, "daemon.start.lock")  # noqa: PTH118
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -134,7 +134,7 @@ def _folder(home: str) -> Check:
     """Writable, or can be made: tried, because permissions alone do not tell of a full disk."""
     path = Path(home)
     try:
-        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = path / ".doctor"
         probe.write_bytes(b"x" * 4096)
         probe.unlink()

@@ -49,7 +49,6 @@ class Parts:
     attempts: Attempts
     hub: EventHub
     app: App
-    project_of: Callable[[Caller], str | None]
 
 
 def open_store(home: Path) -> tuple[Settings, Store]:
@@ -98,5 +97,4 @@ def build(
     )
     hub = EventHub(store)
     app = App(Services(tasks, status, hub, touch))
-    project_of = tasks.project_of
-    return Parts(settings, store, credentials, gateway, live, plane, attempts, hub, app, project_of)
+    return Parts(settings, store, credentials, gateway, live, plane, attempts, hub, app)

@@ -129,10 +129,12 @@ class EventHub:
             events = log_.notable_after(session.cursor)
             last = max((e.seq for e in events), default=session.cursor)
         newest = {e.task_id: e for e in events}
+        project = self._store.project_around(session.caller.cwd) if newest else None
+        own = project.id if project else None
         mine: list[EventRow] = []
         for event in newest.values():
             task = self._store.task(event.task_id)
-            if task is not None and session.concerned_by(event, task.project_id):
+            if task is not None and session.concerned_by(task.id, task.project_id, own):
                 mine.append(event)
         mine.sort(key=lambda e: e.seq)
         shown, more = mine[-limit:], max(0, len(mine) - limit)

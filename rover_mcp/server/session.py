@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rover_mcp.store.rows import EventRow
 from rover_mcp.tasks.caller import Caller
 
 Push = Callable[[str, dict[str, Any]], Awaitable[None]]
@@ -27,7 +26,6 @@ class ClientSession:
     cursor: int | None = None
     watched: set[str] = field(default_factory=set[str])
     subscribed: set[str] = field(default_factory=set[str])
-    project_id: str | None = None
 
     def watch(self, task_id: str) -> None:
         """The session made, asked for or acted on this task: its news concern it."""
@@ -37,12 +35,10 @@ class ClientSession:
     def wants_level(self, level: str) -> bool:
         return LEVELS.index(level) >= LEVELS.index(self.level)
 
-    def concerned_by(self, event: EventRow, project_id: str | None) -> bool:
+    def concerned_by(self, task_id: str, project_id: str, own_project: str | None) -> bool:
         """Whether `attention` shows it here: a task it dealt with, or one of its project. A
         session outside any project is told of all."""
-        if event.task_id in self.watched or self.project_id is None:
-            return True
-        return project_id == self.project_id
+        return task_id in self.watched or own_project in (None, project_id)
 
 
 def task_uri(task_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,6 +33,16 @@ class Reads:
                 sa.select(schema.projects).where(schema.projects.c.path == path)
             ).one_or_none()
         return ProjectRow(found.id, found.path) if found is not None else None
+
+    def project_around(self, folder: Path) -> ProjectRow | None:
+        """The project whose repository holds `folder`; the innermost of several."""
+        projects = schema.projects
+        paths = [str(p) for p in (folder, *folder.parents)]
+        query = sa.select(projects).where(projects.c.path.in_(paths))
+        with self._reader.connect() as connection:
+            found = connection.execute(query).all()
+        inner = max(found, key=lambda row: len(row.path), default=None)
+        return ProjectRow(inner.id, inner.path) if inner is not None else None
 
     def task(self, task_id: str) -> TaskRow | None:
         with self._reader.connect() as connection:

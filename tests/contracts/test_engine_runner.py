@@ -17,8 +17,8 @@ from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.protocol import Engine, SandboxSpec
 from tests.contracts.engine_rigs import make_spec, new_task
+from tests.integration.git.conftest import git
 from tests.support.real_claude import claude_binary
-from tests.unit.git.conftest import git
 
 WORKFLOW = """\
 version: "1.0"

@@ -8,14 +8,11 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-import docker
 import pytest
 
-from rover_mcp.sandbox.layout import home_label
-from tests.support.docker_env import docker_host
+from tests.support.docker_env import docker_host, remove_sandboxes
 from tests.support.frames import LauncherClient
 from tests.support.repos import make_repository
 
@@ -59,22 +56,12 @@ def engine_for_daemons(docker_host: str) -> Iterator[None]:
         yield
 
 
-def remove_sandboxes(home: Path) -> None:
-    """What the tasks of this data folder left in the engine."""
-    mine = {"label": f"dev.rover.home={home_label(home)}"}
-    with closing(docker.from_env()) as client:
-        for container in client.containers.list(all=True, filters=mine):
-            container.remove(force=True)
-        for volume in client.volumes.list(filters=mine):
-            volume.remove(force=True)
-
-
 @pytest.fixture
 def home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="rover-e2e-"))
     yield folder / "data"
     end_daemon(folder / "data")
-    remove_sandboxes(folder / "data")
+    remove_sandboxes(folder / "data", os.environ["DOCKER_HOST"])
     shutil.rmtree(folder, ignore_errors=True)
 
 

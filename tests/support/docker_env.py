@@ -13,7 +13,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
+
+from rover_mcp.sandbox.layout import home_label
 
 BASE_IMAGE = "debian:bookworm-slim"
 _SCRIPT = Path(__file__).with_name("start_docker.sh")
@@ -81,6 +84,16 @@ def _wait_for_end(handle: int) -> None:
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     poll.poll(_STOP_SECONDS * 1000)
+
+
+def remove_sandboxes(home: Path, address: str) -> None:
+    """What the tasks of this data folder left in the engine, which is kept between runs."""
+    mine = {"label": f"dev.rover.home={home_label(home)}"}
+    with contextlib.closing(docker.DockerClient(base_url=address)) as client:
+        for container in client.containers.list(all=True, filters=mine):
+            container.remove(force=True)
+        for volume in client.volumes.list(filters=mine):
+            volume.remove(force=True)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -37,6 +38,13 @@ def test_a_repository_is_one_project(store: Store) -> None:
     assert store.project("other", "/repo") == store.project_at("/repo")
     assert store.project("p2", "/elsewhere").id == "p2"
     assert store.project_at("/nowhere") is None
+
+
+def test_a_folder_belongs_to_the_innermost_project_around_it(store: Store) -> None:
+    store.project("outer", "/work")
+    store.project("inner", "/work/vendor/lib")
+    found = [store.project_around(Path(p)) for p in ("/work/src", "/work/vendor/lib/x", "/worked")]
+    assert [p and p.id for p in found] == ["outer", "inner", None]
 
 
 def test_a_new_task_is_kept_whole(store: Store, make: Make, clock: Clock) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.git.process import run_git
-from tests.unit.git.conftest import git
+from tests.integration.git.conftest import git
 
 
 def test_nothing_of_the_callers_environment_reaches_git(

@@ -11,7 +11,7 @@ import pytest
 from rover_mcp.errors import NotFound, UserFixable
 from rover_mcp.git.diff import Diff
 from rover_mcp.git.hub import Hub
-from tests.unit.git.conftest import BRANCH, TASK, SandboxClone, git
+from tests.integration.git.conftest import BRANCH, TASK, SandboxClone, git
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from rover_mcp.errors import Conflict, EnvironmentFault, UserFixable
 from rover_mcp.git.hub import Hub
-from tests.unit.git.conftest import BRANCH, TASK, SandboxClone, git, tree_state
+from tests.integration.git.conftest import BRANCH, TASK, SandboxClone, git, tree_state
 
 
 @pytest.fixture

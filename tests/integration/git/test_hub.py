@@ -12,7 +12,7 @@ import pytest
 
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.git.hub import RESTORE_HEAD_REF, RESTORE_SNAPSHOT_REF, Hub
-from tests.unit.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git, tree_state
+from tests.integration.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git, tree_state
 
 MakeSandbox = Callable[[], SandboxClone]
 

@@ -9,7 +9,7 @@ import pytest
 
 from rover_mcp.errors import NotFound, UserFixable
 from rover_mcp.git.repository import inspect_repository, list_branches, resolve_branch
-from tests.unit.git.conftest import git, tree_state
+from tests.integration.git.conftest import git, tree_state
 
 
 def _code(path: Path, **options: Path) -> str:
