@@ -60,17 +60,26 @@ class GatewaySpec(_Model):
 class Limits(_Model):
     """Caps and time limits of one run, in seconds and bytes. Defaults are ACCEPTANCE G1 and G6."""
 
-    agent_timeout: float = 1800
-    command_timeout: float = 300
-    agent_silence: float = 600
-    output_bytes: int = 100_000
-    log_bytes: int = 10_000_000
-    bundle_bytes: int = 2_000_000_000
-    stop_grace: float = 5
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    agent_timeout: float = Field(default=1800, gt=0)
+    """an agent step, where the workflow names no time"""
+    command_timeout: float = Field(default=300, gt=0)
+    """a command step, where the workflow names no time"""
+    agent_silence: float = Field(default=600, gt=0)
+    """an agent that says nothing for so long is stopped; the step pauses"""
+    output_bytes: int = Field(default=100_000, gt=0)
+    """of each output stream of a command, the tail"""
+    log_bytes: int = Field(default=10_000_000, gt=0)
+    """one step's log"""
+    bundle_bytes: int = Field(default=2_000_000_000, gt=0)
+    """one snapshot as it leaves the sandbox"""
+    stop_grace: float = Field(default=5, gt=0)
+    """from SIGTERM to SIGKILL of an agent or a command"""
     transient_delays: tuple[float, ...] = (10, 20)
-    wait_in_place: float = Field(
-        default=60, description="a provider's retry-after beyond this pauses instead of waiting"
-    )
+    """waits before the retries in place of a transient error (D5)"""
+    wait_in_place: float = Field(default=60, ge=0)
+    """a provider's retry-after beyond this pauses the task instead of waiting"""
 
 
 class Restore(_Model):

@@ -15,32 +15,44 @@ from typing import Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticUndefined
 
+from agent_runner.spec import Limits
 from rover_mcp.errors import EnvironmentFault
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class RetrySettings(_Model):
-    """Automatic resumption (ACCEPTANCE K2, K3). Times in seconds."""
+    """Automatic resumption (ACCEPTANCE K2, K3). Times in seconds, doubling from first to most."""
 
     max_auto_retries: int = Field(default=5, ge=0)
+    """in a row; then a task waits for resume_task. Progress starts the count anew"""
     transient_first: float = Field(default=60, gt=0)
+    """after a transient error or a rate limit whose end no provider told"""
     transient_most: float = Field(default=3600, gt=0)
+    """the longest of these"""
     credits_first: float = Field(default=900, gt=0)
+    """after credits ran out or a usage window closed without a known end"""
     credits_most: float = Field(default=6 * 3600, gt=0)
-    interrupted_first: float = Field(default=2, gt=0, description="after a killed sandbox")
-    jitter: float = Field(default=0.1, ge=0, le=1, description="share of the delay that is random")
+    """the longest of these"""
+    interrupted_first: float = Field(default=2, gt=0)
+    """after a sandbox was killed, the first time; then as for a transient error"""
+    jitter: float = Field(default=0.1, ge=0, le=1)
+    """share of a delay that is added at random"""
 
 
 class CredentialSource(_Model):
     """Where a provider's key comes from when no client supplies it. Exactly one of them."""
 
     env: str | None = None
+    """a variable of the daemon's environment"""
     file: str | None = None
+    """a file that holds the key alone"""
     command: str | None = None
+    """a command that prints the key"""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -50,29 +62,79 @@ class CredentialSource(_Model):
 
 
 class Settings(_Model):
-    """One data folder's settings."""
+    """One data folder's settings. Times in seconds, sizes in bytes."""
 
-    home: Path
+    home: Path = Field(exclude=True)
+    """the data folder itself, which config.yaml cannot set"""
     engine: Literal["auto", "docker", "bubblewrap"] = "auto"
+    """what runs sandboxes; auto: the first that works"""
     base_image: str = "debian:bookworm-slim"
+    """the image that Docker sandboxes are built on: any with git and Python 3, or apt, apk, dnf"""
     concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2)), ge=1)
+    """sandboxes at a time; by default as many as there are cores"""
     auto_resume: bool = True
+    """false: no paused task goes on by itself"""
     retry: RetrySettings = RetrySettings()
+    """see below"""
+    limits: Limits = Limits()
+    """of a run, see below"""
     credentials: dict[str, CredentialSource] = Field(default_factory=dict[str, CredentialSource])
+    """by provider (anthropic), see below"""
     sandbox_memory_bytes: int = Field(default=4 * 1024**3, gt=0)
+    """where the engine can limit it"""
     sandbox_cpus: float = Field(default=2.0, gt=0)
+    """where the engine can limit it"""
     sandbox_pids: int = Field(default=1024, gt=0)
-    stop_grace: float = Field(default=20, gt=0, description="from SIGTERM to SIGKILL of a sandbox")
-    sweep_interval: float = Field(default=30, gt=0, description="the slow reconciliation (L7)")
-    queue_poll: float = Field(default=0.05, gt=0, description="after a client's call")
-    queue_poll_idle: float = Field(default=1.0, gt=0, description="otherwise")
-    queue_eager: float = Field(default=15, gt=0, description="for so long after a call")
-    idle_exit: float = Field(
-        default=5, gt=0, description="the daemon ends after this long with nothing to do"
-    )
-    min_free_bytes: int = Field(default=200 * 1024**2, ge=0, description="below it: no new task")
+    """processes, where the engine can limit them"""
+    stop_grace: float = Field(default=20, gt=0)
+    """from SIGTERM to SIGKILL of a sandbox"""
+    sweep_interval: float = Field(default=30, gt=0)
+    """the slow reconciliation of what the store says with what runs"""
+    queue_poll: float = Field(default=0.05, gt=0)
+    """how often the queue is asked after a client's call"""
+    queue_poll_idle: float = Field(default=1.0, gt=0)
+    """how often it is asked otherwise"""
+    queue_eager: float = Field(default=15, gt=0)
+    """how long after a client's call the queue is asked often"""
+    idle_exit: float = Field(default=5, gt=0)
+    """the daemon ends after this long with nothing connected, running or scheduled"""
+    min_free_bytes: int = Field(default=200 * 1024**2, ge=0)
+    """with less left on the data folder's disk no task is created"""
     attention_limit: int = Field(default=10, gt=0)
+    """news in one tool result"""
     max_frame_bytes: int = Field(default=16 * 1024**2, gt=0)
+    """one message of a client"""
+
+
+def _shown(default: object) -> str:
+    if default in (PydanticUndefined, None) or isinstance(default, BaseModel):
+        return ""
+    return f"`{default}`"
+
+
+def as_markdown() -> str:
+    """docs/settings.md."""
+    page = [
+        "# Settings",
+        "",
+        "`config.yaml` in the data folder: `~/.local/share/rover`, or `$ROVER_HOME`. The daemon",
+        "reads it when it starts. Generated from `rover_mcp/settings.py`; a test fails when it",
+        "differs.",
+    ]
+    tables = {
+        "": Settings,
+        "retry": RetrySettings,
+        "limits": Limits,
+        "credentials": CredentialSource,
+    }
+    for name, model in tables.items():
+        if name:
+            page += ["", f"## {name}"]
+        page += ["", "| name | default | meaning |", "|---|---|---|"]
+        for key, field in model.model_fields.items():
+            if not field.exclude:
+                page.append(f"| `{key}` | {_shown(field.default)} | {field.description or ''} |")
+    return "\n".join([*page, ""])
 
 
 def load_settings(home: Path) -> Settings:
@@ -100,3 +162,7 @@ def load_settings(home: Path) -> Settings:
         raise EnvironmentFault(
             f"{path}: {where}: {first['msg']}", hint="correct or remove this setting"
         ) from error
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

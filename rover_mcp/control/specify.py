@@ -38,7 +38,7 @@ def sandbox_spec(
         task_id=task.id,
         project_id=task.project_id,
         attempt=attempt,
-        run=_run_spec(task, attempt, folders, restore),
+        run=_run_spec(settings, task, attempt, folders, restore),
         folders=SandboxFolders(
             spec=folders.spec(attempt),
             run=folders.run,
@@ -59,7 +59,11 @@ def sandbox_spec(
 
 
 def _run_spec(
-    task: TaskRow, attempt: int, folders: TaskFolders, restore: Restore | None
+    settings: Settings,
+    task: TaskRow,
+    attempt: int,
+    folders: TaskFolders,
+    restore: Restore | None,
 ) -> RunSpec:
     return RunSpec(
         task_id=task.id,
@@ -78,5 +82,6 @@ def _run_spec(
         paths=Paths(spec=folders.spec(attempt), run=folders.run),
         gateway=GatewaySpec(socket=folders.gateway_socket, token=task.gateway_token),
         isolation=SwitchUser(uid=10001, gid=10001),
+        limits=settings.limits,
         restore=restore,
     )

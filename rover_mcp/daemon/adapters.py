@@ -25,6 +25,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.folders import project_folder
 from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.ports import DiffResult, Repository
+from rover_mcp.tasks.transitions import RUNNING
 
 PATHS_SHOWN = 50
 
@@ -71,7 +72,10 @@ class HubWork:
         self._attempts = attempts
 
     def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
-        snapshot = self._attempts.import_snapshots(task)
+        if task.status in RUNNING:
+            snapshot = self._attempts.import_snapshots(task)
+        else:
+            snapshot = task.run_state.snapshot if task.run_state else None
         if snapshot is None:
             return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
         hub = self._repositories.hub(task.project_id)

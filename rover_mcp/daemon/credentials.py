@@ -28,10 +28,13 @@ class Credentials:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._environments: dict[str, Mapping[str, str]] = {}
+        self._distinct: dict[frozenset[tuple[str, str]], Mapping[str, str]] = {}
 
     def remember(self, caller: Caller) -> None:
-        """A client connected. Kept while the daemon lives: its tasks outlive the connection."""
-        self._environments[caller.client_id] = caller.env
+        """A client connected. Kept while the daemon lives: its tasks outlive the connection.
+        Terminals that share an environment share one copy."""
+        same = frozenset(caller.env.items())
+        self._environments[caller.client_id] = self._distinct.setdefault(same, caller.env)
 
     def providers(self, caller: Caller) -> dict[str, bool]:
         """Which providers' credentials this caller's tasks would have."""

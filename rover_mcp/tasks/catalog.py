@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agent_runner.workflow.loader import WorkflowError, parse_workflow
+from agent_runner.workflow.loader import WorkflowError, load_workflow
 from agent_runner.workflow.models import Workflow
 from rover_mcp.errors import NotFound, UserFixable
 
@@ -90,9 +90,9 @@ class Catalog:
 
 def _entry(path: Path, source: Source) -> CatalogEntry:
     try:
-        workflow = parse_workflow(path.read_text("utf-8"), str(path))
+        workflow = load_workflow(path)
     except WorkflowError as error:
         return CatalogEntry(path.stem, source, path, None, str(error))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         return CatalogEntry(path.stem, source, path, None, f"{path}: {error}")
     return CatalogEntry(path.stem, source, path, workflow)

@@ -6,8 +6,12 @@ from datetime import UTC, datetime
 
 from agent_runner.models import PauseReason, RunState, StepState, StepStatus
 from rover_mcp.store.rows import AttemptRow, EventRow, TaskRow
+from rover_mcp.tasks.logs import plain
 from rover_mcp.tasks.models import EventView, NextAction, PauseView, StepView, TaskStatus, TaskView
 from rover_mcp.tasks.transitions import ENDED, RUNNING
+
+MESSAGE_SHOWN = 1000
+"""Characters of a message in a view; the logs hold all of it."""
 
 WHAT_TO_DO = {
     PauseReason.CREDITS: "add credits to the account, then resume",
@@ -55,10 +59,11 @@ def task_view(
         updated_at=_time(task.updated_at),
         duration_s=_duration(task, now),
         pause=_pause(task, auto_resume=auto_resume),
-        error=task.error,
+        error=_printable(task.error) if task.error else None,
         usage=state.usage if state else None,
         steps=steps or None,
-        warnings=[*task.warnings, *(state.warnings if state else [])] or None,
+        warnings=[_printable(w) for w in (*task.warnings, *(state.warnings if state else ()))]
+        or None,
         next_actions=_next_actions(task),
     )
 
@@ -86,24 +91,25 @@ def _summary(event: EventRow, task: TaskRow) -> str:
     match event.kind:
         case "task.paused":
             reason = PauseReason(data["reason"])
-            why = data["message"][:200].rstrip(".")
+            why = _printable(data["message"])[:200].rstrip(".")
             return f"{name} is paused ({reason}): {why}. {WHAT_TO_DO[reason]}"
         case "task.step":
             return f"{name}: step {data['position']} of {data['of']}, {data['name']}: " + str(
                 data["step_status"]
             )
         case "task.failed":
-            return f"{name} failed: {str(data.get('error'))[:200]}"
+            return f"{name} failed: {_printable(str(data.get('error')))[:200]}"
         case "task.completed":
             return f"{name} is completed on branch {task.branch}"
         case "task.resumed" | "task.resumed_iteration":
             how = "by itself" if data.get("automatic") else "on request"
             return f"{name} goes on {how}"
         case "task.resume_failed":
-            return f"{name} could not be resumed: {str(data.get('error'))[:200]}"
+            return f"{name} could not be resumed: {_printable(str(data.get('error')))[:200]}"
         case _:
             text = data.get("message")
-            return f"{name}: {event.kind.removeprefix('task.')}" + (f": {text}" if text else "")
+            told = f": {_printable(str(text))}" if text else ""
+            return f"{name}: {event.kind.removeprefix('task.')}{told}"
 
 
 def _phase(task: TaskRow, state: RunState | None, attempt: AttemptRow | None) -> str:
@@ -143,7 +149,7 @@ def _pause(task: TaskRow, *, auto_resume: bool) -> PauseView | None:
     p = task.pause
     return PauseView(
         reason=p.reason,
-        message=p.message,
+        message=_printable(p.message),
         since=_time(task.paused_at or p.since.timestamp()),
         step=p.step,
         provider=p.provider,
@@ -169,7 +175,7 @@ def _step(step: StepState, task: TaskRow, now: float, *, going: bool, full: bool
         type=step.type,
         status=status,
         duration_s=duration,
-        error=step.error,
+        error=_printable(step.error) if step.error else None,
         outputs=shown,
     )
 
@@ -195,6 +201,11 @@ def _next_actions(task: TaskRow) -> list[NextAction]:
             return []
         case _:
             return [wait]
+
+
+def _printable(text: str) -> str:
+    """What a provider, an agent or a tool said, as one line that no terminal obeys."""
+    return " ".join(plain(text).split())[:MESSAGE_SHOWN]
 
 
 def _time(seconds: float) -> datetime:

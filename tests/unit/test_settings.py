@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.settings import CredentialSource, Settings, load_settings
+from rover_mcp.settings import CredentialSource, Settings, as_markdown, load_settings
 
 
 def load(home: Path, text: str | bytes) -> Settings:
@@ -101,3 +101,10 @@ def test_a_file_cannot_move_its_own_data_folder(tmp_path: Path) -> None:
 def test_settings_do_not_change_once_read(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load_settings(tmp_path).concurrency = 3
+
+
+def test_every_setting_is_documented_and_the_page_is_the_code() -> None:
+    """A4. Write it anew with: python -m rover_mcp.settings > docs/settings.md"""
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+    assert page.read_text("utf-8") == as_markdown()
+    assert "|  |\n" not in as_markdown(), "a setting without a meaning"
