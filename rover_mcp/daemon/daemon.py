@@ -28,7 +28,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.server.stdio import stdio_server
 
 from rover_mcp import __version__
-from rover_mcp.daemon.transport import WriteSide, message_streams, push, read_line
+from rover_mcp.daemon.transport import message_streams, push, read_line
 from rover_mcp.daemon.wiring import Parts, build
 from rover_mcp.preamble import MAX_PREAMBLE_BYTES, PROTOCOL, allowed_environment, socket_path
 from rover_mcp.server.session import ClientSession
@@ -182,7 +182,7 @@ class Daemon:
         async with message_streams(stream, buffered, max_frame) as (read, write):
             await self._serve_streams(read, write, caller)
 
-    async def _serve_streams(self, read: Any, write: WriteSide, caller: Caller) -> None:
+    async def _serve_streams(self, read: Any, write: Any, caller: Caller) -> None:
         """Serve one client's messages until it leaves."""
         parts = self._parts
         parts.credentials.remember(caller)

@@ -5,28 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
-from mcp.shared._context_streams import (  # pyright: ignore[reportPrivateUsage]  # the type that Server.run takes
-    ContextReceiveStream,
-    ContextSendStream,
-    create_context_streams,
-)
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, jsonrpc_message_adapter
 from pydantic import ValidationError
 
 log = logging.getLogger("rover.transport")
 
-ReadSide = ContextReceiveStream[SessionMessage | Exception]
-WriteSide = ContextSendStream[SessionMessage]
+ReadSide = MemoryObjectReceiveStream[SessionMessage | Exception]
+WriteSide = MemoryObjectSendStream[SessionMessage]
 
 
-class FrameTooLarge(ValueError):
-    """A client's frame is beyond the limit; the rest of its line was dropped."""
+class Sink(Protocol):
+    """Where messages to a client go, whatever carries them."""
+
+    async def send(self, item: SessionMessage, /) -> None: ...
 
 
 @asynccontextmanager
@@ -34,8 +32,8 @@ async def message_streams(
     stream: ByteStream, buffered: BufferedByteReceiveStream, max_frame: int
 ) -> AsyncGenerator[tuple[ReadSide, WriteSide]]:
     """Frames are JSON-RPC, one message a line, as on stdio. Leaving closes the connection."""
-    read_in, read_out = create_context_streams[SessionMessage | Exception](0)
-    write_in, write_out = create_context_streams[SessionMessage](0)
+    read_in, read_out = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    write_in, write_out = anyio.create_memory_object_stream[SessionMessage](0)
 
     async def reader() -> None:
         async with read_in:
@@ -89,7 +87,7 @@ def _parse(line: bytes) -> SessionMessage | Exception:
         return error
 
 
-async def push(write: WriteSide, method: str, params: dict[str, Any]) -> None:
+async def push(write: Sink, method: str, params: dict[str, Any]) -> None:
     """Send a notification; one that cannot be sent is dropped."""
     notification = JSONRPCNotification(jsonrpc="2.0", method=method, params=params)
     try:

@@ -21,7 +21,7 @@ answers() { curl -sf --max-time 5 --unix-socket "$socket" http://docker/_ping >/
 install_missing() {
   local missing=()
   command -v dockerd >/dev/null || missing+=(docker.io)
-  command -v debootstrap >/dev/null || missing+=(debootstrap)
+  command -v debootstrap >/dev/null || missing+=(debootstrap debian-archive-keyring gpgv xz-utils)
   command -v bwrap >/dev/null || missing+=(bubblewrap)
   command -v curl >/dev/null || missing+=(curl)
   [ ${#missing[@]} -gt 0 ] || return 0
