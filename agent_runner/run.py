@@ -284,7 +284,9 @@ class Run:
             "snapshot": await self._last_snapshot(),
         }
         code = self._end(RecordType.WORKFLOW_PAUSE, data, ExitCode.PAUSED)
-        (self.spec.paths.run / PAUSE_REQUEST).unlink(missing_ok=True)
+        if pause.reason is PauseReason.REQUESTED:
+            # Else it came while the run paused for another reason, and the host has to see it.
+            (self.spec.paths.run / PAUSE_REQUEST).unlink(missing_ok=True)
         return code
 
     def _end(

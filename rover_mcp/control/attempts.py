@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from agent_runner.agents import agent_provider
-from agent_runner.journal import JournalDamaged, JournalTooNew
 from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus, Snapshot
 from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, decide, retry_time
-from rover_mcp.control.live import LiveStates, read_state
+from rover_mcp.control.live import UNREADABLE, LiveStates, read_state
 from rover_mcp.control.ports import GatewayDoor, HubOf
 from rover_mcp.control.snapshots import export_restore, import_snapshots
 from rover_mcp.control.specify import make_folders, sandbox_spec
@@ -32,12 +31,18 @@ from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.tasks.logs import plain
 from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.tasks.transitions import RUNNING, Event
 
 log = logging.getLogger("rover.attempts")
 
 ENGINE_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
 """How long an unreachable engine is left alone before it is asked again; the last repeats."""
+
+OPEN_STATES = ("queued", "scheduled", "starting", "running")
+"""States of an attempt that a workflow has to see through."""
+
+UNSETTLED = frozenset({*RUNNING, TaskStatus.CANCELLED})
+"""Statuses of a task whose present attempt has not been settled; a cancelled one keeps its own."""
 
 
 @dataclass
@@ -60,6 +65,9 @@ class Attempts:
         task = self.store.start_attempt(task_id, attempt, workflow_id)
         if task is None:
             return False
+        if not _is_on(task, attempt):
+            self._discard(task, attempt)
+            return False
         missing = self.gateway.missing_credential(task_id, task.agent)
         if missing is None:
             return True
@@ -69,13 +77,18 @@ class Attempts:
             since=_now(),
             provider=agent_provider(task.agent),
         )
-        self._end(task_id, attempt, SandboxExit(None), "not started: no credential")
         self._pause(task, attempt, PauseFor(pause, None), None)
+        self._end(task_id, attempt, SandboxExit(None), "not started: no credential")
         return False
 
     def launch(self, task_id: str, attempt: int) -> bool:
         """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
         task = self._task(task_id)
+        if not _is_on(task, attempt):
+            if task.status is TaskStatus.CANCELLED and task.attempt == attempt:
+                return True  # nothing is started; `follow` ends what a crash left running
+            self._discard(task, attempt)
+            return False
         try:
             spec = self._specify(task, attempt)
             engine = self.engines[task.engine]
@@ -102,14 +115,40 @@ class Attempts:
         return sandbox_spec(self.settings, task, attempt, hub.base_objects, restore)
 
     def _start_failed(self, task: TaskRow, attempt: int, error: RoverError) -> None:
-        self._end(task.id, attempt, SandboxExit(None), error.message)
+        # What may have begun ends before the task is given back: then the next may begin.
+        self._remove(task, attempt)
         self.gateway.close(task.id)
         again = self._again_after(task, attempt)
         at = again.timestamp() if again else None
-        if self.store.undo_resume(task.id, attempt, error.message, error.hint, at):
-            return
+        if not self.store.undo_resume(task.id, attempt, error.message, error.hint, at):
+            self._fail(task.id, attempt, error)
+        self._end(task.id, attempt, SandboxExit(None), error.message)
+
+    def _fail(self, task_id: str, attempt: int, error: RoverError) -> TaskRow | None:
         data = {"error": error.message, "hint": error.hint}
-        self.store.transition(task.id, Event.FAIL, attempt=attempt, data=data, error=_told(error))
+        return self.store.transition(
+            task_id, Event.FAIL, attempt=attempt, data=data, error=_told(error)
+        )
+
+    def _discard(self, task: TaskRow, attempt: int) -> None:
+        """An attempt whose task has moved on: nothing of it stays."""
+        self._remove(task, attempt)
+        self._end(task.id, attempt, SandboxExit(None), f"the task was {task.status} already")
+
+    def give_up(self, task_id: str, attempt: int, error: RoverError) -> None:
+        """The control plane cannot carry this attempt out: the task fails, or, where it only
+        waited for this attempt, it waits for a person."""
+        task = self._task(task_id)
+        self._remove(task, attempt)
+        if task.attempt == attempt:
+            self.gateway.close(task_id)
+        if self._fail(task_id, attempt, error) is None and task.status is TaskStatus.PAUSED:
+            self.store.drop_schedule(task_id)
+            self._warn(task, f"it does not go on by itself: {_told(error)}")
+        self.store.move_attempt(
+            task_id, attempt, OPEN_STATES, state="ended", ended_at=time.time(),
+            detail=error.message,
+        )  # fmt: skip
 
     def _again_after(self, task: TaskRow, attempt: int) -> datetime | None:
         """When a paused task tries again after a start that failed (K4: it counts)."""
@@ -149,35 +188,38 @@ class Attempts:
         task = self._task(task_id)
         engine = self.engines[task.engine]
         name = sandbox_name(task_id, attempt)
-        self._open_gateway(task, attempt)
         self.live.refresh(task_id)
-        self._stop_if_unwanted(task, name)
         tries = 0
         while True:
             try:
+                self._open_gateway(task, attempt)
+                self._stop_if_unwanted(task, name)
                 return engine.follow(name)
             except EnvironmentFault as fault:
                 if tries == 0:
-                    data = {"message": fault.message, "hint": fault.hint}
-                    self.store.add_event(task_id, "task.engine_unreachable", data)
+                    self._tell_unreachable(task_id, fault)
                 self.sleep(ENGINE_RETRY_SECONDS[min(tries, len(ENGINE_RETRY_SECONDS) - 1)])
                 tries += 1
 
     def _stop_if_unwanted(self, task: TaskRow, name: str) -> None:
-        """A pause or a cancellation that came while the sandbox was being started."""
+        """A pause or a cancellation that came while the sandbox was being started, or while its
+        engine could not be reached."""
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         fresh = self.store.task(task.id)
         cancelled = fresh is not None and fresh.status is TaskStatus.CANCELLED
         if cancelled or folders.pause_request.exists():
-            self.stop(task, name)
+            self.engines[task.engine].stop(name, self.settings.stop_grace)
 
     def stop(self, task: TaskRow, name: str) -> None:
         """Ask a sandbox to checkpoint and end. An engine that cannot be reached is told of."""
         try:
             self.engines[task.engine].stop(name, self.settings.stop_grace)
         except EnvironmentFault as fault:
-            data = {"message": fault.message, "hint": fault.hint}
-            self.store.add_event(task.id, "task.engine_unreachable", data)
+            self._tell_unreachable(task.id, fault)
+
+    def _tell_unreachable(self, task_id: str, fault: EnvironmentFault) -> None:
+        data = {"message": fault.message, "hint": fault.hint}
+        self.store.add_event(task_id, "task.engine_unreachable", data)
 
     # End
 
@@ -185,30 +227,36 @@ class Attempts:
         """Bring the work home and decide what follows. The number of the attempt that is to go
         on by itself, at the task's `retry_at`; None where none is."""
         task = self._task(task_id)
-        folders = TaskFolders(self.settings.home, task_id, task.iteration)
-        self.live.refresh(task_id)
+        if task.attempt == attempt and task.status in UNSETTLED:
+            self.live.refresh(task_id)
+            # Before the status changes: the next attempt may open its own door at once.
+            self.gateway.close(task_id)
+            self._conclude(task, attempt, ended)
+            self.live.forget(task_id)
+        self._end(task_id, attempt, ended, "")
+        self._remove(task, attempt)
+        return self.scheduled(task_id)
+
+    def _conclude(self, task: TaskRow, attempt: int, ended: SandboxExit) -> None:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
         retries = self._retries(task, folders)
         decision, state = self._judge(task, attempt, ended, retries)
         decision = self._bring_home(task, folders, decision)
-        self._end(task_id, attempt, ended, "")
         if isinstance(decision, Finish):
-            self.store.transition(
-                task_id, Event.COMPLETE, attempt=attempt, run_state=state, auto_retries=0
+            after = self.store.transition(
+                task.id, Event.COMPLETE, attempt=attempt, run_state=state, auto_retries=0
             )
         elif isinstance(decision, Fail):
             data = {"error": decision.error}
-            self.store.transition(
-                task_id, Event.FAIL, attempt=attempt, data=data,
+            after = self.store.transition(
+                task.id, Event.FAIL, attempt=attempt, data=data,
                 run_state=state, error=decision.error,
             )  # fmt: skip
         else:
-            self._pause(task, attempt, decision, state, retries)
-        if task.status is TaskStatus.CANCELLED:
-            self.store.update_task(task_id, run_state=state)
-        self.live.forget(task_id)
-        self.gateway.close(task_id)
-        self._remove(task, attempt)
-        return self.scheduled(task_id)
+            after = self._pause(task, attempt, decision, state, retries)
+        if after is None:
+            # It was cancelled, perhaps just now: what it did until then is kept.
+            self.store.update_task(task.id, run_state=state)
 
     def _remove(self, task: TaskRow, attempt: int) -> None:
         try:
@@ -233,7 +281,7 @@ class Attempts:
         """Automatic retries so far; progress or another provider starts the count anew (K4)."""
         try:
             after = read_state(folders.journal)
-        except (JournalDamaged, JournalTooNew):
+        except UNREADABLE:
             return task.auto_retries
         before = task.run_state
         if before is None or _went_on(before, after):
@@ -247,7 +295,7 @@ class Attempts:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         try:
             state = read_state(folders.journal)
-        except (JournalDamaged, JournalTooNew) as error:
+        except UNREADABLE as error:
             # Nothing is guessed and nothing deleted (C2): a person decides.
             return Fail(f"the journal cannot be used: {error}"), task.run_state or RunState()
         if state.status is RunStatus.NEW and ended.code == ExitCode.FAILED and not ended.detail:
@@ -277,7 +325,7 @@ class Attempts:
             told = f"the work could not be taken out of the sandbox: {_told(error)}"
             self._warn(task, told)
             return Fail(told) if isinstance(decision, Finish) else decision
-        if isinstance(decision, Finish):
+        if isinstance(decision, Finish) and self._task(task.id).status in RUNNING:
             try:
                 hub = self.hub_of(task.project_id)
                 hub.publish(task.id, Path(task.project_path), task.branch)
@@ -297,7 +345,7 @@ class Attempts:
         decision: PauseFor,
         state: RunState | None,
         retries: int = 0,
-    ) -> None:
+    ) -> TaskRow | None:
         pause, at = decision.pause, decision.retry_at
         columns: dict[str, Any] = {
             "pause": pause,
@@ -307,7 +355,7 @@ class Attempts:
         if state is not None:
             columns["run_state"] = state
         data = pause.model_dump(mode="json")
-        self.store.transition(
+        return self.store.transition(
             task.id, Event.PAUSE, attempt=attempt, schedule=at is not None, data=data, **columns
         )
 
@@ -319,15 +367,20 @@ class Attempts:
         )  # fmt: skip
 
     def _warn(self, task: TaskRow, message: str) -> None:
-        if message not in task.warnings:
-            self.store.update_task(task.id, warnings=[*task.warnings, message])
-        self.store.add_event(task.id, "task.warning", {"message": message})
+        warnings = self._task(task.id).warnings
+        if message not in warnings:
+            self.store.add_event(task.id, "task.warning", {"message": message})
+            self.store.update_task(task.id, warnings=[*warnings, message])
 
     def _task(self, task_id: str) -> TaskRow:
         task = self.store.task(task_id)
         if task is None:
             raise EnvironmentFault(f"task {task_id} is gone from the store")
         return task
+
+
+def _is_on(task: TaskRow, attempt: int) -> bool:
+    return task.attempt == attempt and task.status in RUNNING
 
 
 def _told(error: RoverError) -> str:

@@ -54,7 +54,8 @@ def decide(
     The journal decides where it has an ending of this attempt (I7). Where it has none, the
     runner's own FAILED means that it could not write one, so nothing is scheduled (E2); any
     other end means that the sandbox was killed, and the run goes on from its checkpoint.
-    `pause_requested`: a person asked for a pause that the runner had no time to record.
+    `pause_requested`: a person asked for a pause that the runner had no time to record; it never
+    goes on by itself.
     `random` is in [0, 1) and spreads retries.
     """
     if state.status is RunStatus.COMPLETED:
@@ -70,7 +71,8 @@ def decide(
         return Fail(ended.detail or state.error or _gave_up(state))
     else:
         pause = _interrupted(ended, state, now)
-    at = retry_time(pause, auto_retries, retry, now, random) if auto_resume else None
+    wanted = auto_resume and not pause_requested
+    at = retry_time(pause, auto_retries, retry, now, random) if wanted else None
     return PauseFor(pause.model_copy(update={"retry_at": pause.retry_at or at}), at)
 
 

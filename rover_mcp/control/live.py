@@ -6,17 +6,23 @@ import threading
 from pathlib import Path
 
 from agent_runner.fold import fold
-from agent_runner.journal import JournalDamaged, JournalTooNew, read_journal
+from agent_runner.journal import JournalError, read_journal
 from agent_runner.models import RunState, StepStatus
+from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.folders import TaskFolders
+
+UNREADABLE = (JournalError, OSError, ValueError)
+"""What reading a journal that cannot be believed raises."""
+
+DONE = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
 
 
 def read_state(path: Path) -> RunState:
     """The state that a journal tells; NEW where there is none.
 
     Raises:
-        JournalDamaged, JournalTooNew: it cannot be believed.
+        UNREADABLE: it cannot be read, or not be believed.
     """
     return fold(read_journal(path).records)
 
@@ -29,7 +35,7 @@ class LiveStates:
         self._store = store
         self._lock = threading.Lock()
         self._states: dict[str, RunState] = {}
-        self._told: dict[str, dict[str, str]] = {}
+        self._told: dict[str, tuple[int, dict[str, str]]] = {}
 
     def state(self, task_id: str) -> RunState | None:
         """The last state read, or None if the task has not rung in this daemon's life."""
@@ -50,20 +56,29 @@ class LiveStates:
         with self._lock:
             try:
                 state = read_state(path)
-            except (JournalDamaged, JournalTooNew, OSError):
+            except UNREADABLE:
                 # A torn or damaged journal is judged once, where the attempt is settled.
                 return self._states.get(task_id)
             self._states[task_id] = state
-            told = self._told.get(task_id)
-            if told is None:
-                told = self._told[task_id] = self._already_told(task_id, task.attempt)
-            self._tell_steps(task_id, task.attempt, state, told)
+            if state.attempt >= task.attempt:
+                self._tell_steps(task_id, task.attempt, state, self._told_of(task))
         return state
 
-    def _already_told(self, task_id: str, attempt: int) -> dict[str, str]:
-        past = self._store.events.after(0, task_id=task_id, limit=100_000)
-        mine = [e for e in past if e.kind == "task.step" and e.data.get("attempt") == attempt]
-        return {e.data["step"]: e.data["step_status"] for e in mine}
+    def _told_of(self, task: TaskRow) -> dict[str, str]:
+        """Each step's status as it was told last, in any daemon's life."""
+        attempt, told = self._told.get(task.id, (0, dict[str, str]()))
+        if attempt != task.attempt:
+            told = self._already_told(task)
+            self._told[task.id] = task.attempt, told
+        return told
+
+    def _already_told(self, task: TaskRow) -> dict[str, str]:
+        earlier = task.run_state.steps if task.run_state else []
+        told = {step.id: str(step.status) for step in earlier if step.status in DONE}
+        for event in self._store.events.after(0, task_id=task.id, limit=100_000):
+            if event.kind == "task.step" and event.data.get("attempt") == task.attempt:
+                told[event.data["step"]] = event.data["step_status"]
+        return told
 
     def _tell_steps(
         self, task_id: str, attempt: int, state: RunState, told: dict[str, str]

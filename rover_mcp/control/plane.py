@@ -14,12 +14,12 @@ from typing import Any
 
 from dbos import DBOS, DBOSConfig, EnqueueOptions
 
-from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.attempts import OPEN_STATES, Attempts
+from rover_mcp.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import AttemptRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.transitions import Event
 
 QUEUE = "attempts"
 WORKFLOW = "attempt"
@@ -27,7 +27,8 @@ APPLICATION_VERSION = "attempts-1"
 """The schema of the workflow, not of the program: an upgraded daemon takes old work up."""
 
 AGAIN = "-again"
-OPEN_STATES = ("queued", "scheduled", "starting", "running")
+FAILED_TWICE = "the control plane failed twice on this attempt (see daemon.log)"
+WORK_IS_KEPT = "the work is kept: resume_task goes on from the checkpoint"
 
 log = logging.getLogger("rover.control")
 
@@ -40,12 +41,13 @@ class ControlPlane:
         self._store = store
         self._url = database_url
         self._ready = threading.Event()
-        self._failure: str | None = None
+        self._attempts: Attempts
         self._interval = settings.queue_poll
 
     def start(self, attempts: Attempts) -> None:
         """Launch DBOS and reconcile. Blocks for some tenths of a second."""
         _quiet_logs()
+        self._attempts = attempts
         config: DBOSConfig = {
             "name": "rover",
             "system_database_url": self._url,
@@ -99,11 +101,18 @@ class ControlPlane:
         the same id. One whose workflow ended without settling it gets another.
         """
         for attempt in self._store.attempts_in(OPEN_STATES):
-            status = DBOS.get_workflow_status(attempt.workflow_id)
-            if status is None:
-                self.enqueue(attempt, self._delay_of(attempt))
-            elif status.status in ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"):
-                self._revive(attempt, status.error)
+            try:
+                self._reconcile(attempt)
+            except RoverError as error:
+                # One task's damaged record touches no other (L6).
+                log.error("attempt %s is left as it is: %s", attempt.workflow_id, error)
+
+    def _reconcile(self, attempt: AttemptRow) -> None:
+        status = DBOS.get_workflow_status(attempt.workflow_id)
+        if status is None:
+            self.enqueue(attempt, self._delay_of(attempt))
+        elif status.status in ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"):
+            self._revive(attempt, status.error)
 
     def _register(self, attempts: Attempts) -> None:
         """Register the attempt's workflow and its steps with DBOS."""
@@ -151,18 +160,12 @@ class ControlPlane:
         log.error("workflow %s ended without settling: %s", attempt.workflow_id, error)
         key = (attempt.task_id, attempt.attempt)
         if attempt.workflow_id.endswith(AGAIN):
-            self._store.move_attempt(*key, (attempt.state,), state="ended")
-            self._store.transition(
-                attempt.task_id,
-                Event.FAIL,
-                attempt=attempt.attempt,
-                error="the control plane failed twice on this attempt (see daemon.log); "
-                "the work is kept: resume_task goes on from the checkpoint",
-            )
+            self._attempts.give_up(*key, RoverError(FAILED_TWICE, hint=WORK_IS_KEPT))
             return
-        if self._store.move_attempt(
-            *key, (attempt.state,), workflow_id=attempt.workflow_id + AGAIN
-        ):
+        # A running one is claimed and started anew, which finds its sandbox where it is.
+        state = "starting" if attempt.state == "running" else attempt.state
+        again = attempt.workflow_id + AGAIN
+        if self._store.move_attempt(*key, (attempt.state,), workflow_id=again, state=state):
             fresh = self._store.attempt(*key)
             if fresh is not None:
                 self.enqueue(fresh, self._delay_of(fresh))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent_runner.journal import JournalDamaged, JournalTooNew, read_journal
+from agent_runner.journal import read_journal
 from agent_runner.models import Snapshot
 from agent_runner.spec import Restore
+from rover_mcp.control.live import UNREADABLE
 from rover_mcp.control.ports import ProjectHub
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.folders import TaskFolders
@@ -38,14 +39,13 @@ def export_restore(
 
 def journal_snapshots(journal: Path) -> list[Snapshot]:
     """Every snapshot that a journal names, in order. A damaged journal gives none."""
-    try:
-        records = read_journal(journal).records
-    except (JournalDamaged, JournalTooNew):
-        return []
     found: dict[int, Snapshot] = {}
-    for record in records:
-        for key in ("start_snapshot", "snapshot"):
-            if named := record.data.get(key):
-                snapshot = Snapshot.model_validate(named)
-                found[snapshot.sequence] = snapshot
+    try:
+        for record in read_journal(journal).records:
+            for key in ("start_snapshot", "snapshot"):
+                if named := record.data.get(key):
+                    snapshot = Snapshot.model_validate(named)
+                    found[snapshot.sequence] = snapshot
+    except UNREADABLE:
+        return []
     return [found[sequence] for sequence in sorted(found)]

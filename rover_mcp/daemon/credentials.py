@@ -85,6 +85,7 @@ def _read(source: CredentialSource) -> str | None:
                 check=True,
             )
             return done.stdout.strip() or None
-    except (OSError, UnicodeDecodeError, subprocess.SubprocessError, ValueError):
+    except (OSError, subprocess.SubprocessError, ValueError, RuntimeError, IndexError):
+        # RuntimeError: no such user's home; IndexError: an empty command.
         return None
     return None

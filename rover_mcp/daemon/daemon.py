@@ -26,6 +26,7 @@ from anyio.abc import SocketAttribute, SocketStream, TaskGroup
 from anyio.from_thread import BlockingPortal
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.server.stdio import stdio_server
+from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp import __version__
 from rover_mcp.daemon.transport import message_streams, push, read_line
@@ -100,7 +101,10 @@ class Daemon:
         await anyio.to_thread.run_sync(parts.plane.start, parts.attempts)
         while True:
             await anyio.sleep(self._settings.sweep_interval)
-            await anyio.to_thread.run_sync(parts.plane.reconcile)
+            try:
+                await anyio.to_thread.run_sync(parts.plane.reconcile)
+            except SQLAlchemyError as error:
+                log.error("the sweep failed and is repeated: %s", error)
 
     # Bells
 

@@ -90,7 +90,7 @@ def remove_sandboxes(home: Path, address: str) -> None:
     """What the tasks of this data folder left in the engine, which is kept between runs."""
     mine = {"label": f"dev.rover.home={home_label(home)}"}
     with contextlib.closing(docker.DockerClient(base_url=address)) as client:
-        for container in client.containers.list(all=True, filters=mine):
+        for container in client.containers.list(all=True, filters=mine, ignore_removed=True):
             container.remove(force=True)
         for volume in client.volumes.list(filters=mine):
             volume.remove(force=True)

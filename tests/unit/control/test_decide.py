@@ -265,3 +265,11 @@ def test_whatever_happened_something_follows_and_a_pause_is_never_lost(
         assert auto
         assert retries < RETRY.max_auto_retries
         assert decision.pause.reason not in NEVER_BY_ITSELF
+
+
+def test_a_pause_that_a_person_asked_for_meanwhile_does_not_end_by_itself() -> None:
+    """K7: the request came while the run paused for another reason."""
+    paused = run_state(RunStatus.PAUSED, pause=pause(retry_at=NOW + timedelta(hours=1)))
+    decision = judge(SandboxExit(2), paused, pause_requested=True)
+    assert isinstance(decision, PauseFor)
+    assert decision.retry_at is None

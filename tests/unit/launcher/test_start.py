@@ -74,7 +74,7 @@ def test_the_daemon_is_detached_and_has_no_secrets_of_the_client(
     assert told["env"]["TZ"] == "UTC"
     assert told["env"]["ROVER_HOME"] == str(home)
     assert {"PATH", "HOME"} <= set(told["env"])
-    assert home.stat().st_mode & 0o777 == 0o711
+    assert home.stat().st_mode & 0o777 == 0o700
     assert (home / "daemon.log").stat().st_mode & 0o777 == 0o600
 
 

@@ -1,0 +1,286 @@
+"""What Attempts needs, with nothing real outside but the store, the folders and the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from agent_runner.journal import Journal, RecordType
+from agent_runner.models import Pause, RunState, Snapshot
+from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.live import LiveStates
+from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.settings import RetrySettings, Settings
+from rover_mcp.store.migrations import open_database
+from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.identifiers import sandbox_name
+from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from tests.support.desk import _empty_database
+from tests.support.samples import TASK, new_task
+
+NAME = sandbox_name(TASK, 1)
+
+
+@dataclass
+class FakeDoor:
+    """Which attempt of each task is served now, and all that was asked."""
+
+    missing: str | None = None
+    fault: RoverError | None = None
+    served: dict[str, int] = field(default_factory=dict[str, int])
+    opened: list[int] = field(default_factory=list[int])
+
+    def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
+        if self.fault:
+            raise self.fault
+        self.opened.append(attempt)
+        self.served[task_id] = attempt
+
+    def close(self, task_id: str) -> None:
+        self.served.pop(task_id, None)
+
+    def missing_credential(self, task_id: str, agent: str) -> str | None:
+        return self.missing
+
+
+@dataclass
+class FakeHub:
+    """Remembers what it was given; each fault is raised by one kind of call."""
+
+    base_objects: Path
+    import_fault: RoverError | None = None
+    publish_fault: RoverError | None = None
+    imported: list[int] = field(default_factory=list[int])
+    exported: list[Path] = field(default_factory=list[Path])
+    published: list[str] = field(default_factory=list[str])
+
+    def import_bundle(
+        self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
+    ) -> None:
+        if self.import_fault:
+            raise self.import_fault
+        assert bundle_path.name == snapshot.bundle
+        self.imported.append(snapshot.sequence)
+
+    def export_restore(
+        self, task_id: str, snapshot: Snapshot, base_commit: str, dest: Path
+    ) -> None:
+        dest.write_text(snapshot.commit)
+        self.exported.append(dest)
+
+    def publish(self, task_id: str, user_repo: Path, branch: str) -> None:
+        if self.publish_fault:
+            raise self.publish_fault
+        self.published.append(branch)
+
+
+class Crash(BaseException):
+    """The daemon died here."""
+
+
+class CrashingStore(Store):
+    """Dies instead of making one write; `writes_left` of None: never."""
+
+    writes_left: int | None = None
+
+    def _count(self) -> None:
+        if self.writes_left is not None:
+            if self.writes_left == 0:
+                raise Crash
+            self.writes_left -= 1
+
+    def start_attempt(self, *args: Any, **named: Any) -> TaskRow | None:
+        self._count()
+        return super().start_attempt(*args, **named)
+
+    def transition(self, *args: Any, **named: Any) -> TaskRow | None:
+        self._count()
+        return super().transition(*args, **named)
+
+    def undo_resume(self, *args: Any, **named: Any) -> bool:
+        self._count()
+        return super().undo_resume(*args, **named)
+
+    def update_task(self, *args: Any, **named: Any) -> None:
+        self._count()
+        super().update_task(*args, **named)
+
+    def move_attempt(self, *args: Any, **named: Any) -> bool:
+        self._count()
+        return super().move_attempt(*args, **named)
+
+    def add_event(self, *args: Any, **named: Any) -> None:
+        self._count()
+        super().add_event(*args, **named)
+
+    def drop_schedule(self, *args: Any, **named: Any) -> None:
+        self._count()
+        super().drop_schedule(*args, **named)
+
+
+@dataclass
+class Site:
+    """A daemon's life on a data folder; `restart` begins another on the same one."""
+
+    home: Path
+    settings: Settings
+    store: CrashingStore
+    world: FakeWorld
+    hub: FakeHub
+    door: FakeDoor = field(default_factory=FakeDoor)
+    slept: list[float] = field(default_factory=list[float])
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self, **settings: Any) -> None:
+        """Nothing that was in memory is left."""
+        self.settings = self.settings.model_copy(update=settings)
+        self.store.writes_left = None
+        self.door = FakeDoor(self.door.missing)
+        self.live = LiveStates(self.home, self.store)
+        self.attempts = Attempts(
+            settings=self.settings,
+            store=self.store,
+            engines={"docker": FakeEngine(self.world, "docker")},
+            hub_of=lambda _: self.hub,
+            gateway=self.door,
+            live=self.live,
+            sleep=self.slept.append,
+            uniform=lambda: 0.0,
+        )
+
+    def crash(self, writes: int, call: Callable[[], object]) -> None:
+        """The daemon dies at a write of `call`, if it comes that far; then another one lives."""
+        self.store.writes_left = writes
+        with suppress(Crash):
+            call()
+        self.restart()
+
+    # Tasks
+
+    def create(self, task_id: str = TASK, **changes: Any) -> TaskRow:
+        self.store.project("p1", "/repo")
+        task, _ = self.store.create_task(new_task(task_id, **changes), frozenset())
+        return task
+
+    def started(self, **changes: Any) -> TaskRow:
+        """A task whose first attempt runs."""
+        self.create(**changes)
+        assert self.claim(1)
+        assert self.attempts.launch(TASK, 1)
+        return self.task()
+
+    def claim(self, attempt: int) -> bool:
+        return self.attempts.claim(TASK, attempt, self.attempt(attempt).workflow_id)
+
+    def paused(self, pause: Pause, **changes: Any) -> TaskRow:
+        """A task that the runner paused in its first attempt."""
+        self.started(**changes)
+        self.record(Run.begin(1), Run.start("plan"), Run.pause(pause))
+        self.settle(2)
+        return self.task()
+
+    def settle(self, code: int | None, attempt: int = 1, **exit_: Any) -> int | None:
+        self.world.end(sandbox_name(TASK, attempt), code, **exit_)
+        return self.attempts.settle(TASK, attempt, self.attempts.follow(TASK, attempt))
+
+    def task(self, task_id: str = TASK) -> TaskRow:
+        task = self.store.task(task_id)
+        assert task is not None
+        return task
+
+    def attempt(self, attempt: int) -> AttemptRow:
+        row = self.store.attempt(TASK, attempt)
+        assert row is not None
+        return row
+
+    def kinds(self, *wanted: str) -> list[str]:
+        """The kinds of the task's events, in order; those wanted, if any are named."""
+        events = self.store.events.after(0, task_id=TASK)
+        return [e.kind for e in events if not wanted or e.kind in wanted]
+
+    def data(self, kind: str) -> list[dict[str, Any]]:
+        return [e.data for e in self.store.events.after(0, task_id=TASK) if e.kind == kind]
+
+    def running(self) -> list[str]:
+        return [name for name, s in self.world.sandboxes.items() if s.exit is None]
+
+    # Files
+
+    @property
+    def folders(self) -> TaskFolders:
+        return TaskFolders(self.home, TASK, 1)
+
+    def record(self, *records: tuple[RecordType, Mapping[str, object]]) -> None:
+        """What the runner writes."""
+        self.folders.run.mkdir(parents=True, exist_ok=True)
+        journal = Journal.open(self.folders.journal, lambda: datetime.now(UTC), sync=lambda _: None)
+        for kind, data in records:
+            journal.append(kind, data)
+        journal.close()
+
+    def state(self) -> RunState:
+        state = self.task().run_state
+        assert state is not None
+        return state
+
+
+class Run:
+    """Records as the runner writes them."""
+
+    @staticmethod
+    def begin(attempt: int) -> tuple[RecordType, Mapping[str, object]]:
+        steps = [{"id": i, "name": i, "type": "agent", "digest": i} for i in ("plan", "code")]
+        return RecordType.RUN_START, {"attempt": attempt, "workflow": "swe", "steps": steps}
+
+    @staticmethod
+    def resume(attempt: int, skipped: int = 0) -> tuple[RecordType, Mapping[str, object]]:
+        return RecordType.WORKFLOW_RESUME, {"attempt": attempt, "skipped": skipped}
+
+    @staticmethod
+    def start(step: str) -> tuple[RecordType, Mapping[str, object]]:
+        return RecordType.STEP_START, {"step": step}
+
+    @staticmethod
+    def done(
+        step: str, snapshot: Snapshot | None = None
+    ) -> tuple[RecordType, Mapping[str, object]]:
+        named = snapshot.model_dump(mode="json") if snapshot else None
+        return RecordType.STEP_COMPLETE, {"step": step, "outputs": {}, "snapshot": named}
+
+    @staticmethod
+    def pause(pause: Pause) -> tuple[RecordType, Mapping[str, object]]:
+        return RecordType.WORKFLOW_PAUSE, {"pause": pause.model_dump(mode="json")}
+
+    @staticmethod
+    def fail(error: str) -> tuple[RecordType, Mapping[str, object]]:
+        return RecordType.WORKFLOW_FAIL, {"step": "plan", "error": error}
+
+    COMPLETE: tuple[RecordType, Mapping[str, object]] = (RecordType.WORKFLOW_COMPLETE, {})
+
+
+def unreachable() -> EnvironmentFault:
+    return EnvironmentFault("no engine", hint="start it", code="engine_unreachable")
+
+
+@contextmanager
+def open_site(folder: Path) -> Iterator[Site]:
+    home = folder / "home"
+    (home / "tasks").mkdir(parents=True)
+    (home / "rover.db").write_bytes(_empty_database())
+    database = open_database(f"sqlite:///{home / 'rover.db'}")
+    # What is tested is what was committed, not what a power loss would leave.
+    sa.event.listen(database, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
+    database.dispose()
+    settings = Settings(home=home, min_free_bytes=0, retry=RetrySettings(jitter=0))
+    yield Site(home, settings, CrashingStore(database), FakeWorld(), FakeHub(folder / "objects"))
+    database.dispose()

@@ -1,0 +1,179 @@
+"""Whose credential a task's model calls use (ACCEPTANCE M2, D9)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rover_mcp.daemon import credentials as module
+from rover_mcp.daemon.credentials import ANTHROPIC_URL, Credentials
+from rover_mcp.gateway.models import ProviderAccess
+from rover_mcp.settings import CredentialSource, Settings
+from rover_mcp.tasks.caller import Caller
+from tests.support.samples import attempt_row, task_row
+
+HERE = Path("/")
+
+
+def made(**source: Any) -> Credentials:
+    found = {"anthropic": CredentialSource(**source)} if source else {}
+    return Credentials(Settings(home=HERE, credentials=found))
+
+
+def connect(credentials: Credentials, client: str, **env: str) -> Caller:
+    caller = Caller(client, HERE, env=env)
+    credentials.remember(caller)
+    return caller
+
+
+def access(credentials: Credentials, attempt: str | None = None) -> ProviderAccess | None:
+    row = attempt_row(client_id=attempt) if attempt else None
+    return credentials.access("anthropic", task_row(client_id="maker"), row)
+
+
+def key(credentials: Credentials, attempt: str | None = None) -> str | None:
+    found = access(credentials, attempt)
+    return found.header_value if found else None
+
+
+def test_the_client_that_resumed_comes_before_the_one_that_made_the_task() -> None:
+    """M2: and both before config.yaml."""
+    credentials = made(command="echo configured")
+    assert key(credentials, "resumer") == "configured"
+    connect(credentials, "maker", ANTHROPIC_API_KEY="makers")
+    assert key(credentials) == key(credentials, "resumer") == "makers"
+    connect(credentials, "resumer", ANTHROPIC_API_KEY="resumers")
+    assert key(credentials, "resumer") == "resumers"
+    assert key(credentials) == "makers"
+
+
+def test_a_client_without_a_key_lends_nothing() -> None:
+    """M2: an empty variable is none."""
+    credentials = made()
+    connect(credentials, "resumer", ANTHROPIC_API_KEY="", ANTHROPIC_AUTH_TOKEN="")
+    connect(credentials, "stranger", ANTHROPIC_API_KEY="strangers")
+    assert key(credentials, "resumer") is None
+    connect(credentials, "maker", ANTHROPIC_API_KEY="makers")
+    assert key(credentials, "resumer") == "makers"
+
+
+def test_no_provider_gets_the_key_of_another() -> None:
+    """M2."""
+    credentials = made(command="echo configured")
+    connect(credentials, "maker", ANTHROPIC_API_KEY="makers", OPENAI_API_KEY="others")
+    assert credentials.access("openai", task_row(client_id="maker"), None) is None
+    only_other = Credentials(
+        Settings(home=HERE, credentials={"openai": CredentialSource(command="echo others")})
+    )
+    connect(only_other, "maker", OPENAI_API_KEY="others")
+    assert key(only_other) is None
+
+
+def test_a_key_goes_into_its_own_header_and_to_its_own_place() -> None:
+    """M2: a gateway of the client's gets the client's token and never the configured key."""
+    credentials = made(command="echo configured")
+    connect(credentials, "maker", ANTHROPIC_BASE_URL="http://localhost:1")
+    found = access(credentials)
+    assert found is not None
+    assert (found.base_url, found.header_value) == (ANTHROPIC_URL, "configured")
+    connect(credentials, "maker", ANTHROPIC_BASE_URL="http://localhost:1", ANTHROPIC_AUTH_TOKEN="t")
+    found = access(credentials)
+    assert found is not None
+    assert found.base_url == "http://localhost:1"
+    assert (found.header_name, found.header_value) == ("authorization", "Bearer t")
+    connect(credentials, "maker", ANTHROPIC_API_KEY="k", ANTHROPIC_AUTH_TOKEN="t")
+    found = access(credentials)
+    assert found is not None
+    assert (found.base_url, found.header_name) == (ANTHROPIC_URL, "x-api-key")
+
+
+def test_an_account_is_named_without_its_key() -> None:
+    """D1: the same account, the same name; neither name nor repr tells the key."""
+    credentials = made()
+    connect(credentials, "maker", ANTHROPIC_API_KEY="sk-ant-secret")
+    connect(credentials, "resumer", ANTHROPIC_API_KEY="sk-ant-other")
+    one, again, other = access(credentials), access(credentials), access(credentials, "resumer")
+    assert one is not None
+    assert again is not None
+    assert other is not None
+    assert one.account == again.account != other.account
+    assert "secret" not in repr(one) + str(one.account)
+    assert "secret" not in repr(Caller("maker", HERE, env={"ANTHROPIC_API_KEY": "secret"}))
+
+
+def test_what_a_client_hands_over_replaces_what_it_had() -> None:
+    """D9: a key that was corrected is used from the next call on."""
+    credentials = made()
+    connect(credentials, "maker", ANTHROPIC_API_KEY="old")
+    connect(credentials, "maker", ANTHROPIC_API_KEY="new")
+    assert key(credentials) == "new"
+
+
+def test_a_caller_is_told_whether_its_tasks_would_have_a_credential() -> None:
+    credentials = made()
+    with_key = connect(credentials, "maker", ANTHROPIC_API_KEY="k")
+    assert credentials.providers(with_key) == {"anthropic": True}
+    assert credentials.providers(connect(credentials, "other")) == {"anthropic": False}
+    assert made(command="echo k").providers(Caller("x", HERE)) == {"anthropic": True}
+
+
+def test_a_configured_variable_file_or_command_is_read_when_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D9: at the moment of use."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("ROVER_TEST_KEY", raising=False)
+    by_env, by_file = made(env="ROVER_TEST_KEY"), made(file="~/key")
+    by_command = made(command=f"cat '{tmp_path}/key'")
+    assert key(by_env) is key(by_file) is key(by_command) is None
+    monkeypatch.setenv("ROVER_TEST_KEY", "e")
+    (tmp_path / "key").write_text("  f\n")
+    assert (key(by_env), key(by_file), key(by_command)) == ("e", "f", "f")
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe"])
+def test_a_file_that_holds_no_key_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "key").write_bytes(content)
+    assert key(made(file=str(tmp_path / "key"))) is None
+    assert key(made(file=str(tmp_path))) is None
+    assert key(made(file="~no-such-user/key")) is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "false",
+        "sh -c 'echo half; exit 3'",
+        "no-such-command-here",
+        "true",
+        "echo 'unclosed",
+        "printf '\\377'",
+        "   ",
+    ],
+)
+def test_a_command_that_fails_or_prints_nothing_is_none(command: str) -> None:
+    """D9: what it printed before it failed is not used."""
+    assert key(made(command=command)) is None
+
+
+def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D9: an attempt does not wait for somebody's password prompt."""
+    monkeypatch.setattr(module, "COMMAND_TIMEOUT_SECONDS", 0.05)
+    begun: list[subprocess.Popen[str]] = []
+    real = subprocess.Popen.__init__
+
+    def remember(self: Any, *args: Any, **named: Any) -> None:
+        begun.append(self)
+        real(self, *args, **named)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", remember)
+    assert key(made(command="sleep 60")) is None
+    assert [process.returncode for process in begun] == [-9]
+
+
+def test_a_command_cannot_ask_the_daemons_standard_input() -> None:
+    """In the foreground that is the client's protocol stream."""
+    assert key(made(command="sh -c 'cat; echo k'")) == "k"

@@ -1,0 +1,149 @@
+"""What running tasks do now, as their journals tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from agent_runner.models import RunStatus
+from rover_mcp.control.snapshots import journal_snapshots
+from tests.support.attempts_site import Run, Site
+from tests.support.samples import TASK, pause, snapshot
+
+
+def told(site: Site) -> list[tuple[int, str, str]]:
+    return [(d["attempt"], d["step"], d["step_status"]) for d in site.data("task.step")]
+
+
+def test_every_step_is_told_once_as_it_begins_and_ends(site: Site) -> None:
+    """Issue 2: with its place and the progress."""
+    site.started()
+    site.record(Run.begin(1), Run.start("plan"))
+    site.live.refresh(TASK)
+    site.record(Run.done("plan"), Run.start("code"))
+    site.live.refresh(TASK)
+    state = site.live.refresh(TASK)
+    assert state is not None
+    assert state == site.live.state(TASK)
+    assert told(site) == [(1, "plan", "running"), (1, "plan", "completed"), (1, "code", "running")]
+    last = site.data("task.step")[-1]
+    assert (last["position"], last["of"], last["progress"]) == (2, 2, 50)
+
+
+def test_a_new_daemon_tells_no_step_again(site: Site) -> None:
+    """K1: only what is new."""
+    site.started()
+    site.record(Run.begin(1), Run.start("plan"), Run.done("plan"))
+    site.live.refresh(TASK)
+    site.restart()
+    assert site.live.state(TASK) is None
+    site.record(Run.start("code"))
+    site.live.refresh(TASK)
+    assert told(site) == [(1, "plan", "completed"), (1, "code", "running")]
+
+
+def test_the_next_attempt_tells_no_finished_step_again(site: Site) -> None:
+    """F1, I7: the journal of the earlier attempt is not news; a step that runs again is."""
+    site.started()
+    site.record(Run.begin(1), Run.start("plan"), Run.done("plan"), Run.start("code"))
+    site.record(Run.pause(pause()))
+    site.settle(2)
+    site.live.refresh(TASK)
+    assert site.claim(2)
+    assert site.attempts.launch(TASK, 2)
+    before = told(site)
+    assert before == [(1, "plan", "completed"), (1, "code", "running")]
+    site.live.refresh(TASK)
+    assert told(site) == before
+    site.record(Run.begin(2), Run.resume(2, 1), Run.start("code"))
+    site.live.refresh(TASK)
+    site.live.refresh(TASK)
+    assert told(site) == [*before, (2, "code", "running")]
+
+
+def test_the_last_steps_are_told_before_the_end(site: Site) -> None:
+    """D10: the runner may end without having rung."""
+    site.started()
+    site.record(Run.begin(1), Run.start("plan"), Run.done("plan"), Run.COMPLETE)
+    site.settle(0)
+    kinds = site.kinds("task.step", "task.completed")
+    assert kinds == ["task.step", "task.completed"]
+    assert site.live.state(TASK) is None
+
+
+def cut(site: Site) -> None:
+    path = site.folders.journal
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def garble(site: Site) -> None:
+    path = site.folders.journal
+    path.write_bytes(path.read_bytes().replace(b"plan", b"plot", 1))
+
+
+def outgrow(site: Site) -> None:
+    path = site.folders.journal
+    path.write_bytes(path.read_bytes().replace(b'"v":1', b'"v":2'))
+
+
+def replace_by_folder(site: Site) -> None:
+    site.folders.journal.unlink()
+    site.folders.journal.mkdir()
+
+
+def malform(site: Site) -> None:
+    site.record(Run.start("no such step"))
+
+
+@pytest.mark.parametrize("harm", [garble, outgrow, replace_by_folder, malform])
+def test_a_damaged_journal_keeps_the_last_state_that_was_read(
+    site: Site, harm: Callable[[Site], None]
+) -> None:
+    """C2, L6: it is judged where the attempt is settled; nothing else suffers."""
+    site.started()
+    site.record(Run.begin(1), Run.start("plan"))
+    good = site.live.refresh(TASK)
+    assert good is not None
+    harm(site)
+    assert site.live.refresh(TASK) == good
+    assert site.live.state(TASK) == good
+    assert journal_snapshots(site.folders.journal) == []
+    site.restart()
+    assert site.live.refresh(TASK) is None
+    assert told(site) == [(1, "plan", "running")]
+
+
+def test_a_torn_tail_is_not_told_yet(site: Site) -> None:
+    """C1: the record may just be being written."""
+    site.started()
+    site.record(Run.begin(1), Run.start("plan"), Run.done("plan"))
+    cut(site)
+    site.live.refresh(TASK)
+    assert told(site) == [(1, "plan", "running")]
+
+
+def test_a_task_without_a_journal_is_new_and_an_unknown_one_is_nothing(site: Site) -> None:
+    site.started()
+    state = site.live.refresh(TASK)
+    assert state is not None
+    assert state.status is RunStatus.NEW
+    assert site.live.refresh("f" * 32) is None
+    assert told(site) == []
+
+
+def test_snapshots_are_read_in_order_each_once(site: Site) -> None:
+    """C10: the hub takes them oldest first."""
+    site.started()
+    site.record(Run.begin(1), Run.done("plan", snapshot(2)), Run.done("code", snapshot(1)))
+    site.record(Run.done("code", snapshot(2)))
+    assert [s.sequence for s in journal_snapshots(site.folders.journal)] == [1, 2]
+    last = site.attempts.import_snapshots(site.task())
+    assert last is not None
+    assert (last.sequence, site.hub.imported) == (2, [1, 2])
+
+
+def test_no_journal_names_no_snapshot(site: Site) -> None:
+    site.started()
+    assert journal_snapshots(site.folders.journal) == []
+    assert site.attempts.import_snapshots(site.task()) is None
