@@ -128,7 +128,12 @@ class Run:
         with anyio.CancelScope() as scope:
             self.stop.attach(scope)
             code = await self._until_end(tools, values, plan)
-        return await self._pause(self._stopped()) if scope.cancelled_caught else code
+        if not scope.cancelled_caught:
+            return code
+        code = await self._pause(self._stopped())
+        # Only here it was answered: one that came while the run paused by itself is the host's.
+        (self.spec.paths.run / PAUSE_REQUEST).unlink(missing_ok=True)
+        return code
 
     async def _until_end(self, tools: Tools, values: Values, plan: Plan) -> ExitCode:
         try:
@@ -283,11 +288,7 @@ class Run:
             "pause": pause.model_dump(mode="json"),
             "snapshot": await self._last_snapshot(),
         }
-        code = self._end(RecordType.WORKFLOW_PAUSE, data, ExitCode.PAUSED)
-        if pause.reason is PauseReason.REQUESTED:
-            # Else it came while the run paused for another reason, and the host has to see it.
-            (self.spec.paths.run / PAUSE_REQUEST).unlink(missing_ok=True)
-        return code
+        return self._end(RecordType.WORKFLOW_PAUSE, data, ExitCode.PAUSED)
 
     def _end(
         self, kind: RecordType, data: Mapping[str, object], code: ExitCode = ExitCode.FAILED

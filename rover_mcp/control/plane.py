@@ -105,7 +105,7 @@ class ControlPlane:
                 self._reconcile(attempt)
             except RoverError as error:
                 # One task's damaged record touches no other (L6).
-                log.error("attempt %s is left as it is: %s", attempt.workflow_id, error)
+                log.warning("attempt %s is left as it is: %s", attempt.workflow_id, error)
 
     def _reconcile(self, attempt: AttemptRow) -> None:
         status = DBOS.get_workflow_status(attempt.workflow_id)

@@ -104,7 +104,7 @@ class Daemon:
             try:
                 await anyio.to_thread.run_sync(parts.plane.reconcile)
             except SQLAlchemyError as error:
-                log.error("the sweep failed and is repeated: %s", error)
+                log.warning("the sweep failed and is repeated: %s", error)
 
     # Bells
 
