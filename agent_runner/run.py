@@ -182,11 +182,14 @@ class Run:
         """The work tree as the next step needs it; a snapshot of it where it is not the base."""
         prepared = await self._worktree.prepare()
         kept = f"{self.spec.iteration}-{self.spec.attempt}"
-        if not prepared.found and (restore := self.spec.restore) is not None:
+        if prepared.repaired:
+            if self.spec.restore is not None:
+                await self._worktree.adopt(self.spec.restore.head)
+            self._warn("the work tree's repository was damaged and made again; its files were kept")
+        elif not prepared.found and (restore := self.spec.restore) is not None:
             target = Target(restore.commit, restore.head)
-            keep = kept + "-damaged" if prepared.repaired else ""
-            await self._worktree.reset(target, keep_as=keep, restore=True)
-            self._warn("the work tree was lost or damaged; it was restored from its snapshot")
+            await self._worktree.reset(target, keep_as="", restore=True)
+            self._warn("the work tree was lost; it was restored from its last snapshot")
         if plan.first:
             return await self._try_snapshot() if self.spec.iteration > 1 else None
         if plan.interrupted is None and plan.target is not None:
@@ -317,8 +320,8 @@ class Run:
             return None
         if not complete:
             self._warn(
-                "the snapshot lacks files that git cannot add: unreadable ones, or a repository "
-                "without a commit inside the work tree"
+                "the snapshot lacks files that git cannot add: unreadable ones, or those of a "
+                "repository inside the work tree; have its .git folder removed to keep them"
             )
         self._snapshot = snapshot
         return snapshot

@@ -36,6 +36,12 @@ _ENVIRONMENT = {
     "GIT_COMMITTER_NAME": USER_NAME,
     "GIT_COMMITTER_EMAIL": USER_EMAIL,
     "LC_ALL": "C",
+    # What the agent left in its clone's configuration shall not get in the way of its snapshots.
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "core.hooksPath",
+    "GIT_CONFIG_VALUE_0": "/dev/null",
+    "GIT_CONFIG_KEY_1": "core.fsmonitor",
+    "GIT_CONFIG_VALUE_1": "false",
 }
 
 _PREPARE = r"""
@@ -70,7 +76,8 @@ fi
 # ignored files stay as they are, and unchanged files are not read again.
 _WRITE_TREE = r"""
 temporary=.git/rover-index
-rm -f "$temporary" "$temporary.lock"
+rm -f "$temporary" "$temporary.lock" .git/index.lock .git/HEAD.lock
+git ls-files >/dev/null 2>&1 || rm -f .git/index
 # With its time: git looks into files that changed in the second the index was written, and would
 # take them for unchanged if the copy were younger.
 cp -p .git/index "$temporary" 2>/dev/null || :
@@ -80,6 +87,11 @@ write_tree() {
   complete=1
   git add -A . >/dev/null 2>&1 || add_without_broken
   tree=$(git write-tree)
+  # A repository with commits of its own becomes a link to one of them, without its files.
+  links=$(git ls-files -s | grep -c '^160000 ' || :)
+  if [ "$links" != 0 ]; then
+    [ "$links" = "$(git ls-tree -r HEAD 2>/dev/null | grep -c '^160000 ' || :)" ] || complete=0
+  fi
   unset GIT_INDEX_FILE
   rm -f "$temporary"
 }
@@ -185,6 +197,17 @@ echo "rover finished $tip" >&2
 )
 
 
+_ADOPT = r"""
+set -eu
+branch=$1 head=$2 bundle=$3
+git bundle unbundle "$bundle" >/dev/null
+git update-ref "refs/heads/$branch" "$head"
+git symbolic-ref HEAD "refs/heads/$branch"
+git read-tree --reset "$head"
+echo "rover adopted" >&2
+"""
+
+
 class WorktreeError(Exception):
     """Git could not do it; the message holds what it said, which is untrusted text."""
 
@@ -250,6 +273,16 @@ class Worktree:
         )
         result = await self._script(_RESET, arguments)
         return self._said(result, "restore the work tree")[0] == "reset"
+
+    async def adopt(self, head: str) -> None:
+        """Give a repository that was made again its earlier commits back, out of the restore
+        bundle. The files stay as they are: they are younger than the bundle.
+
+        Raises:
+            WorktreeError: git refused, or the bundle is not there.
+        """
+        arguments = (self._spec.branch, head, str(self._spec.paths.restore))
+        self._said(await self._script(_ADOPT, arguments), "take the earlier commits")
 
     async def has(self, commit: str) -> bool:
         """Whether the clone holds a commit."""
@@ -353,6 +386,7 @@ _REPORTS = {
     "repaired": 1,
     "same": 1,
     "reset": 1,
+    "adopted": 1,
     "snapshot": 4,
     "finished": 2,
 }

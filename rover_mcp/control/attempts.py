@@ -316,8 +316,8 @@ class Attempts:
     def _bring_home(self, task: TaskRow, folders: TaskFolders, decision: Decision) -> Decision:
         """Import what the sandbox committed; publish the branch where the work is done.
 
-        Work that cannot be imported is not done, whatever the journal says; a branch that
-        cannot be published is a warning, for the work is in the hub.
+        Work that cannot be imported or published is not done, whatever the journal says: the
+        task is FAILED, and resume_task has nothing to do but this again.
         """
         try:
             import_snapshots(task, folders, self.hub_of(task.project_id))
@@ -330,7 +330,10 @@ class Attempts:
                 hub = self.hub_of(task.project_id)
                 hub.publish(task.id, Path(task.project_path), task.branch)
             except RoverError as error:
-                self._warn(task, f"the branch is not in your repository: {_told(error)}")
+                return Fail(
+                    "the work is done, but its branch is not in your repository: "
+                    f"{_told(error)}; then resume_task puts it there"
+                )
         return decision
 
     def import_snapshots(self, task: TaskRow) -> Snapshot | None:

@@ -45,7 +45,7 @@ class ControlPlane:
         self._interval = settings.queue_poll
 
     def start(self, attempts: Attempts) -> None:
-        """Launch DBOS and reconcile. Blocks for some tenths of a second."""
+        """Launch DBOS. Blocks for some tenths of a second."""
         _quiet_logs()
         self._attempts = attempts
         config: DBOSConfig = {
@@ -66,7 +66,6 @@ class ControlPlane:
             on_conflict="always_update",
         )
         self._ready.set()
-        self.reconcile()
 
     def wait_ready(self, timeout: float = 30) -> bool:
         return self._ready.wait(timeout)

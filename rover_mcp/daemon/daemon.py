@@ -100,11 +100,11 @@ class Daemon:
         parts = self._parts
         await anyio.to_thread.run_sync(parts.plane.start, parts.attempts)
         while True:
-            await anyio.sleep(self._settings.sweep_interval)
             try:
                 await anyio.to_thread.run_sync(parts.plane.reconcile)
             except SQLAlchemyError as error:
                 log.warning("the sweep failed and is repeated: %s", error)
+            await anyio.sleep(self._settings.sweep_interval)
 
     # Bells
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCNotification, jsonrpc_message_adapter
+from mcp_types import (
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCNotification,
+    jsonrpc_message_adapter,
+)
 from pydantic import ValidationError
 
 log = logging.getLogger("rover.transport")
@@ -35,13 +43,15 @@ async def message_streams(
     read_in, read_out = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     write_in, write_out = anyio.create_memory_object_stream[SessionMessage](0)
 
+    refuse = write_in.clone()
+
     async def reader() -> None:
-        async with read_in:
+        async with read_in, refuse:
             try:
                 while True:
                     line = await read_line(buffered, max_frame)
                     if line.strip():
-                        await read_in.send(_parse(line))
+                        await _pass_on(line, read_in, refuse)
             except (anyio.EndOfStream, anyio.IncompleteRead, OSError):
                 pass
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -80,11 +90,29 @@ async def read_line(buffered: BufferedByteReceiveStream, max_bytes: int) -> byte
                 return b"{too long"
 
 
-def _parse(line: bytes) -> SessionMessage | Exception:
+async def _pass_on(
+    line: bytes, server: MemoryObjectSendStream[SessionMessage | Exception], refuse: WriteSide
+) -> None:
+    """Give the server a message; answer what is none, so that its sender does not wait."""
     try:
-        return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
-    except (ValidationError, RecursionError) as error:
-        return error
+        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except (ValidationError, RecursionError):
+        code, what, number = _why_not(line)
+        error = ErrorData(code=code, message=what)
+        await refuse.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=number, error=error)))
+    else:
+        await server.send(SessionMessage(message))
+
+
+def _why_not(line: bytes) -> tuple[int, str, int | str | None]:
+    """Code, message and request id for a line that is no message."""
+    try:
+        told: object = json.loads(line)
+    except (ValueError, RecursionError):
+        return PARSE_ERROR, "this is not JSON, or longer than a message may be", None
+    number = cast("dict[str, object]", told).get("id") if isinstance(told, dict) else None
+    known = number if isinstance(number, (int, str)) and not isinstance(number, bool) else None
+    return INVALID_REQUEST, "this is no JSON-RPC message of valid Unicode text", known
 
 
 async def push(write: Sink, method: str, params: dict[str, Any]) -> None:

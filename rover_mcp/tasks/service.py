@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent_runner.models import Pause, PauseReason, RunState
-from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, UserFixable
+from rover_mcp.errors import Conflict, NotFound, RoverError, UserFixable
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
@@ -115,7 +115,7 @@ class TaskService:
         if full or task.status not in (TaskStatus.NEW, *RUNNING):
             try:
                 view.changes = self.work.diff(task, (), stat_only=True).changes
-            except EnvironmentFault as fault:
+            except RoverError as fault:
                 view.warnings = [*(view.warnings or []), f"no diff: {fault.message}"]
         return view
 

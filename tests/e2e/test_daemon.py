@@ -18,6 +18,7 @@ from tests.e2e.test_real_claude import environment
 from tests.e2e.test_survival import start
 from tests.support.fake_anthropic import FakeAnthropic, text
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
+from tests.support.repos import FIXED, git
 from tests.support.scripts import fix_after_credits
 
 DEMO = {
@@ -216,3 +217,31 @@ def inspect_again(client: LauncherClient, task: Frame) -> None:
 def test_the_data_folder_is_its_users_alone(client: LauncherClient) -> None:
     """DESIGN 12.5: it holds the sockets and the tokens that they ask for."""
     assert client.home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_line_that_is_no_message_is_answered(client: LauncherClient) -> None:
+    """Its sender does not wait for ever; JSON-RPC's codes for a parse error and a bad request."""
+    stdin = client.process.stdin
+    assert stdin
+    lone = b'{"jsonrpc":"2.0","id":77,"method":"tools/call","params":{"name":"\\ud83d"}}\n'
+    stdin.write(b"not json\n" + lone)
+    stdin.flush()
+    assert client.wait_for(lambda f: f.get("error", {}).get("code") == -32700)["id"] is None
+    assert client.wait_for(lambda f: f.get("id") == 77)["error"]["code"] == -32600
+    assert client.tool("list_tasks")["tasks"] == []
+
+
+def test_a_branch_that_cannot_be_delivered_is_told_and_delivered_by_resume(
+    client: LauncherClient, repository: Path
+) -> None:
+    """COMPLETED means delivered: nothing is reported that is not true, nothing is lost."""
+    git(repository, "branch", "rover")  # a branch of this name leaves no room for rover/...
+    task = client.tool("create_task", **{**DEMO, "script": fix_after_credits()})["task"]
+    client.wait_until(task["id"], "PAUSED")
+    client.tool("resume_task", task=task["id"])
+    failed = client.wait_until(task["id"], "FAILED")
+    assert "its branch is not in your repository" in failed["error"]
+    git(repository, "branch", "-D", "rover")
+    assert client.tool("resume_task", task=task["id"])["result"] == "resumed"
+    done = client.wait_until(task["id"], "COMPLETED")
+    assert git(repository, "show", f"{done['branch']}:calc.py") == FIXED.strip()

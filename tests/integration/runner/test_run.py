@@ -299,7 +299,26 @@ def test_a_lost_work_tree_is_restored_before_the_run_goes_on(tmp_path: Path) -> 
     p.restore = Restore(commit=snapshot.commit, head=snapshot.head)
     assert p.start() is ExitCode.COMPLETED
     assert (p.work / "a.txt").read_text() == "one"
-    assert any("lost or damaged" in w for w in p.state.warnings)
+    assert any("was lost" in w for w in p.state.warnings)
+
+
+def test_a_repository_that_the_agent_destroyed_costs_no_file(tmp_path: Path) -> None:
+    """F7, C10: the files are younger than the snapshot, so they are kept and delivered."""
+    p = place(tmp_path, script(BROKE, REST))
+    p.start()
+    snapshot = p.state.snapshot
+    assert snapshot is not None
+    names = [f"refs/rover/snapshots/{n}" for n in range(1, snapshot.sequence + 1)]
+    bundle = str(p.root / "spec/restore.bundle")
+    git(p.work, "bundle", "create", "-q", bundle, *names, f"^{p.base_commit}")
+    (p.work / ".git").rename(tmp_path / "gone")
+    (p.work / ".git").mkdir()
+    (p.work / "younger.txt").write_text("younger")
+    p.restore = Restore(commit=snapshot.commit, head=snapshot.head)
+    assert p.start() is ExitCode.COMPLETED
+    assert git(p.work, "show", "HEAD:younger.txt") == "younger"
+    assert git(p.work, "show", "HEAD:a.txt") == "one"
+    assert any("its files were kept" in w for w in p.state.warnings)
 
 
 def test_a_later_iteration_begins_with_a_snapshot_of_what_is_there(tmp_path: Path) -> None:

@@ -691,16 +691,17 @@ def test_work_that_cannot_be_taken_out_does_not_lose_a_pause(site: Site) -> None
     assert "the disk is full" in task.warnings[0]
 
 
-def test_a_branch_that_cannot_be_published_is_a_warning_on_completed_work(site: Site) -> None:
-    """N3: the work is in the hub."""
+def test_work_that_cannot_be_published_is_not_called_done_and_resume_publishes_it(
+    site: Site,
+) -> None:
+    """COMPLETED means delivered; the work is in the hub."""
     site.started()
     site.record(*STARTED, Run.done("plan", snapshot(1)), Run.COMPLETE)
     site.hub.publish_fault = EnvironmentFault("the branch moved", hint="merge it yourself")
     site.settle(0)
-    assert site.task().status is S.COMPLETED
-    [warning] = site.task().warnings
-    assert "not in your repository: the branch moved; merge it yourself" in warning
-    assert site.kinds("task.warning") == ["task.warning"]
+    task = site.task()
+    assert task.status is S.FAILED
+    assert "not in your repository: the branch moved; merge it yourself" in (task.error or "")
 
 
 def test_an_engine_that_is_gone_at_the_end_does_not_keep_the_task_from_ending(site: Site) -> None:
@@ -749,7 +750,7 @@ def cancelled(site: Site) -> None:
 
 SCENES = [
     (complete, S.COMPLETED, "task.completed", 0),
-    (unpublished, S.COMPLETED, "task.completed", 0),
+    (unpublished, S.FAILED, "task.failed", 0),
     (failed, S.FAILED, "task.failed", 0),
     (out_of_credits, S.PAUSED, "task.paused", 1),
     (not_imported, S.PAUSED, "task.paused", 1),
@@ -781,7 +782,7 @@ def test_settling_ends_the_same_after_a_crash_at_any_write(
     assert (task.retry_at is not None) == bool(scheduled)
     assert site.attempt(1).state == "ended"
     assert site.state().steps[0].id == "plan"
-    assert len(task.warnings) == (1 if scene in (unpublished, not_imported) else 0)
+    assert len(task.warnings) == (1 if scene is not_imported else 0)
     assert site.world.sandboxes == site.door.served == {}
 
 

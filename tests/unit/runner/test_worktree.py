@@ -118,6 +118,22 @@ def test_a_snapshot_over_the_limit_is_refused_and_leaves_no_file(tmp_path: Path)
     assert list((place.run_folder / "bundles").iterdir()) == []
 
 
+def test_what_an_agent_left_in_its_clone_does_not_stop_the_snapshot(tmp_path: Path) -> None:
+    """C10: a failing hook, garbage for an index, a lock that nobody holds."""
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    hooks = place.work / ".git" / "own-hooks"
+    hooks.mkdir()
+    (hooks / "reference-transaction").write_text("#!/bin/sh\nexit 1\n")
+    (hooks / "reference-transaction").chmod(0o755)
+    git(place.work, "config", "core.hooksPath", str(hooks))
+    (place.work / ".git" / "index").write_bytes(b"garbage")
+    (place.work / ".git" / "HEAD.lock").touch()
+    (place.work / "new").write_text("n")
+    taken = snap(worktree)
+    assert git(place.work, "show", f"{taken.commit}:new") == "n"
+
+
 @pytest.mark.parametrize("committed", [False, True])
 def test_a_repository_inside_the_tree_does_not_stop_the_snapshot(
     tmp_path: Path, committed: bool
@@ -134,7 +150,7 @@ def test_a_repository_inside_the_tree_does_not_stop_the_snapshot(
     (place.work / "other").write_text("o")
     taken, complete = do(lambda: worktree.snapshot(None))
     assert "other" in git(place.work, "ls-tree", "--name-only", taken.tree).split()
-    assert complete is committed
+    assert not complete, "its files are not in the snapshot, and that is said"
 
 
 def test_a_reset_restores_tree_and_branch_and_keeps_what_was_there(tmp_path: Path) -> None:

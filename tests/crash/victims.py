@@ -1,0 +1,88 @@
+"""Whom to kill: the real processes of one task, by what their command lines say."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import docker
+
+VICTIMS = {
+    "bubblewrap": ["daemon", "runner", "supervisor", "bwrap"],
+    "docker": ["daemon", "container"],
+}
+
+
+def kill_some(home: Path, task_id: str, names: list[str]) -> list[str]:
+    """kill -9 whatever of these lives now; who it was."""
+    killed: list[str] = []
+    for name in names:
+        for pid in _find(home, task_id, name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed.append(f"{name} {pid}")
+    return killed
+
+
+def alive_processes(home: Path, task_id: str) -> list[int]:
+    """Processes of the task: its runner, supervisor, commands."""
+    marker = f"ROVER_ATTEMPT={task_id}".encode()
+
+    def of_task(words: list[str], pid: int) -> bool:
+        named = any(task_id in word or f"rover-{task_id[:12]}" in word for word in words)
+        return named or marker in _environment(pid)
+
+    return _matching(lambda words, pid: of_task(words, pid) and "pytest" not in " ".join(words))
+
+
+def _find(home: Path, task_id: str, name: str) -> list[int]:
+    if name == "daemon":
+        of_home = f"ROVER_HOME={home}".encode()
+        return _matching(
+            lambda w, pid: "rover_mcp.daemon" in w and of_home in _environment(pid).split(b"\0")
+        )
+    if name == "container":
+        return _main_processes(task_id)
+    short = f"rover-{task_id[:12]}"
+    tests: dict[str, Callable[[list[str], int], bool]] = {
+        "runner": lambda w, _: "agent_runner" in w and "run" in w and any(task_id in x for x in w),
+        "supervisor": lambda w, _: (
+            any("supervise.py" in x for x in w) and any(short in x for x in w)
+        ),
+        "bwrap": lambda w, _: w[0].endswith("bwrap") and any(task_id in x for x in w),
+    }
+    return _matching(tests[name])
+
+
+def _main_processes(task_id: str) -> list[int]:
+    """The first process of each container of the task, and of no other."""
+    with closing(docker.from_env()) as engine:
+        mine = engine.containers.list(filters={"name": f"rover-{task_id[:12]}-"})
+        return [
+            pid for c in mine if (pid := engine.api.inspect_container(c.id)["State"]["Pid"]) > 0
+        ]
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def _matching(wanted: Callable[[list[str], int], bool]) -> list[int]:
+    found: list[int] = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            state = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state != "Z" and wanted(words, int(folder.name)):
+            found.append(int(folder.name))
+    return found
