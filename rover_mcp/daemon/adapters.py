@@ -103,9 +103,6 @@ class EngineChoice:
     def select(self, wanted: str) -> Engine:
         return select_engine(self._engines, wanted)
 
-    def names(self) -> Collection[str]:
-        return list(self._engines)
-
 
 class HostAgents:
     """Agents that the runner can drive, and where their programs are on this host."""

@@ -118,9 +118,6 @@ class FakeEngines:
             raise EnvironmentFault(f"the engine {wanted} does not work here", code="no_engine")
         return self.engine
 
-    def names(self) -> Collection[str]:
-        return ["docker"]
-
 
 @dataclass
 class Desk:
