@@ -16,7 +16,8 @@ class Failure:
     """What is known of an error, from fields that carry errors and nothing else (D3).
 
     `source` tells who saw it: the gateway (first hand) or the agent's structured fields.
-    `headers` are lower case. `retry_after` is in seconds.
+    `headers` are lower case. `retry_after` is in seconds. `body` is the provider's answer as it
+    came, where the agent passes it on.
     """
 
     source: Literal["gateway", "agent"]
@@ -29,6 +30,7 @@ class Failure:
     retry_after: float | None = None
     reset_at: datetime | None = None
     interrupted: bool = False
+    body: str = ""
 
 
 class AgentFailed(Exception):

@@ -1,0 +1,102 @@
+"""A provider's error to a pause reason (DESIGN 7). Pure.
+
+Only fields that carry errors are read (D3): what the gateway saw first, then what the agent's own
+structured fields say. `told` reads a failure, `rules` is the table that decides, `reset` finds the
+time. Each message that was observed is a file in tests/data/limits with the expected reason in its
+name; docs/limits.md shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agent_runner.agents.protocol import Failure
+from agent_runner.classify.plain import plain
+from agent_runner.classify.reset import MAX_WAIT, reset_time
+from agent_runner.classify.rules import rule_for
+from agent_runner.classify.told import Told, read
+from agent_runner.models import PauseReason
+
+__all__ = ["FAR", "MAX_MESSAGE", "MAX_WAIT", "Verdict", "classify"]
+
+MAX_MESSAGE = 500
+
+FAR = timedelta(days=7)
+"""A message says so where its reset is further away than the longest rolling window."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an error means. `reason` None: it is fatal. `transient`: worth trying again in place,
+    if the wait until `retry_at` is short."""
+
+    reason: PauseReason | None
+    message: str
+    provider: str | None = None
+    retry_at: datetime | None = None
+    transient: bool = False
+
+
+@dataclass(frozen=True)
+class _Judged:
+    failure: Failure
+    told: Told
+    reason: PauseReason | None
+
+
+_IN_PLACE = frozenset({PauseReason.TRANSIENT, PauseReason.RATE_LIMIT})
+_REFUSED = frozenset({PauseReason.RATE_LIMIT, PauseReason.USAGE_WINDOW})
+# Whose times count for a reason: an older "come back in 3 h" says nothing of an overload now.
+_TIMES_FROM: Mapping[PauseReason, frozenset[PauseReason]] = {
+    PauseReason.TRANSIENT: frozenset({PauseReason.TRANSIENT}),
+    PauseReason.RATE_LIMIT: _REFUSED,
+    PauseReason.USAGE_WINDOW: _REFUSED,
+}
+
+
+def classify(failures: Sequence[Failure], now: datetime) -> Verdict:
+    """What the failures mean. The gateway's come before the agent's, else they stay in order; the
+    first that a rule knows decides, and if none is known it is fatal."""
+    judged = [_judge(f) for f in sorted(failures, key=lambda f: f.source != "gateway")]
+    if not judged:
+        return Verdict(reason=None, message="it failed and said nothing")
+    known = next((j for j in judged if j.reason is not None), None)
+    provider = next((j.failure.provider for j in judged if j.failure.provider), None)
+    if known is None or known.reason is None:
+        return Verdict(reason=None, message=_message(judged[-1], None, now), provider=provider)
+    retry_at = _retry_at(judged, known.reason, now)
+    return Verdict(
+        reason=known.reason,
+        message=_message(known, retry_at, now),
+        provider=known.failure.provider or provider,
+        retry_at=retry_at,
+        transient=known.reason in _IN_PLACE,
+    )
+
+
+def _judge(failure: Failure) -> _Judged:
+    told = read(failure)
+    if failure.interrupted:
+        return _Judged(failure, told, PauseReason.INTERRUPTED)
+    rule = rule_for(told)
+    return _Judged(failure, told, rule.reason if rule else None)
+
+
+def _retry_at(judged: Sequence[_Judged], reason: PauseReason, now: datetime) -> datetime | None:
+    reasons = _TIMES_FROM.get(reason, frozenset())
+    times = (reset_time(j.failure, j.told, now) for j in judged if j.reason in reasons)
+    return next((at for at in times if at is not None), None)
+
+
+def _message(judged: _Judged, retry_at: datetime | None, now: datetime) -> str:
+    """What was said, in one bounded line without keys."""
+    far = ""
+    if retry_at is not None and retry_at - now > FAR:
+        far = f" (not before {retry_at:%Y-%m-%d}, in {(retry_at - now).days} days)"
+    said = plain(judged.told.said, MAX_MESSAGE - len(far))
+    if not said:
+        status = judged.told.status
+        said = f"it failed with status {status}" if status else "it failed and said nothing"
+    return said + far
