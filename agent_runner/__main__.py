@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 from pydantic import ValidationError
 
+from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.evidence import GatewayEvidence
 from agent_runner.journal import FILE_NAME, Journal, JournalError, RecordType
 from agent_runner.models import ExitCode
@@ -45,6 +46,7 @@ async def run(spec: RunSpec) -> ExitCode:
     """
     gateway = GatewayEvidence(spec.gateway.socket, spec.gateway.token)
     journal = Journal.open(spec.paths.run / FILE_NAME, utc_now, bell=gateway.ring)
+    crash_point(CrashPoint.JOURNAL_OPENED)
     stop = Stop()
     try:
         with stop_on_signals(stop):

@@ -6,6 +6,7 @@ agent's rights, in the workspace, with a private HOME, never with the runner's e
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -20,6 +21,22 @@ class CommandResult:
     stdout: bytes
     stderr: bytes
     timed_out: bool = False
+
+
+class CommandKilled(Exception):
+    """A command of ours was killed by someone else; see `was_killed`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a command was killed (SIGKILL), and not for its time: by a person, by the system, or "
+            "for want of memory"
+        )
+
+
+def was_killed(result: CommandResult) -> bool:
+    """Whether it was ended by SIGKILL, and not by us: by a person, by the system, or for want of
+    memory. That says nothing of what it was doing."""
+    return result.code == -signal.SIGKILL and not result.timed_out
 
 
 @dataclass(frozen=True)
@@ -57,10 +74,12 @@ class Commands(Protocol):
         output_limit: int = 100_000,
         on_output: Callable[[OutputLine], None] | None = None,
         stdout_file: int | None = None,
+        anywhere: bool = False,
     ) -> CommandResult:
         """Run to the end. A time-out stops the tree and is told by `timed_out`.
 
-        `stdout_file` is a descriptor that takes standard output instead of memory.
+        `stdout_file` is a descriptor that takes standard output instead of memory. `anywhere`:
+        not in the workspace, which may not let anybody in.
         """
         ...
 

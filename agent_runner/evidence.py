@@ -16,6 +16,7 @@ import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent_runner.agents.protocol import Failure
+from agent_runner.forward import connect_unix
 
 BELL_TIMEOUT = 0.05
 EVIDENCE_TIMEOUT = 2.0
@@ -111,10 +112,11 @@ class GatewayEvidence:
         """Say that the journal grew. Waits for nothing; whether it was heard does not matter,
         because the host also looks by itself."""
         self.close()
-        bell = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        bell.settimeout(BELL_TIMEOUT)
         try:
-            bell.connect(str(self.path))
+            bell = connect_unix(str(self.path), BELL_TIMEOUT)
+        except OSError:
+            return
+        try:
             bell.sendall(
                 b"POST /rover/v1/bell HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n"
                 b"Authorization: Bearer " + self.token.encode() + b"\r\nConnection: close\r\n\r\n"
@@ -151,6 +153,4 @@ class _UnixConnection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        self.sock = connect_unix(str(self._path), self.timeout)

@@ -39,14 +39,16 @@ def _short_path(path: str) -> tuple[str, int | None]:
     return f"/proc/self/fd/{descriptor}/{name}", descriptor
 
 
-def connect_unix(path: str) -> socket.socket:
-    """Connect to a unix socket, however long its path is.
+def connect_unix(path: str, timeout: float | None = None) -> socket.socket:
+    """Connect to a unix socket, however long its path is. `timeout` in seconds is for this and
+    for all that is done with it.
 
     Raises:
         OSError: nothing listens there.
     """
     short, descriptor = _short_path(path)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
     try:
         connection.connect(short)
     except OSError:

@@ -1,8 +1,5 @@
-"""The append-only record of an iteration: one JSON record a line, written by the runner alone.
+"""The append-only record of an iteration: one record a line (records.py), written by the runner.
 
-    {"at":"2026-11-23T10:00:00.000+00:00","data":{...},"seq":7,"type":"step_start","v":1,"sum":"1a2b3c4d"}
-
-`sum` is the CRC-32 of the line up to it, closed with a brace. `seq` counts from 1 without a gap.
 A last line that is not whole is a torn tail: a write that a crash cut. It is dropped and told.
 Anything wrong before the tail is damage: it is told with its place, nothing is guessed or deleted.
 """
@@ -11,19 +8,28 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
-import re
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Protocol, Self
 
-SCHEMA_VERSION = 1
+from agent_runner.crashpoints import CrashPoint, crash_point
+from agent_runner.models import loop_positions
+from agent_runner.records import (
+    SCHEMA_VERSION,
+    BadLine,
+    Chain,
+    NewerLine,
+    Record,
+    RecordType,
+    encode,
+    holds_record,
+    parse,
+)
+
 FILE_NAME = "journal.jsonl"
 LOCK_NAME = "lock"
 
@@ -34,43 +40,25 @@ LOCK_TRIES = 10
 LOCK_PAUSE = 0.02
 """Seconds between two tries to take the lock."""
 
-_LINE = re.compile(rb'(\{.*),"sum":"([0-9a-f]{8})"\}', re.DOTALL)
-_RECORD_START = re.compile(rb'\{"at":"')
-_RECORD_END = re.compile(rb',"sum":"[0-9a-f]{8}"\}')
-
 Clock = Callable[[], datetime]
 Write = Callable[[int, bytes, int], int]
 
 
-class RecordType(StrEnum):
-    RUN_START = "run_start"
-    STEP_START = "step_start"
-    AGENT_SESSION = "agent_session"
-    USAGE = "usage"
-    STEP_COMPLETE = "step_complete"
-    STEP_SKIP = "step_skip"
-    STEP_FAIL = "step_fail"
-    WARNING = "warning"
-    WORKFLOW_PAUSE = "workflow_pause"
-    WORKFLOW_RESUME = "workflow_resume"
-    WORKFLOW_COMPLETE = "workflow_complete"
-    WORKFLOW_FAIL = "workflow_fail"
+class Recorder(Protocol):
+    """Takes records: a journal, or what stands for one."""
 
-
-@dataclass(frozen=True)
-class Record:
-    seq: int
-    at: datetime
-    type: RecordType
-    data: Mapping[str, Any]
+    def append(self, kind: RecordType, data: Mapping[str, object], *, flush: bool = False) -> bool:
+        """Add a record. True if this and all before it are written (and, with `flush`, on disk)."""
+        ...
 
 
 @dataclass(frozen=True)
 class JournalRead:
-    """The records, and how many bytes of a torn tail follow them."""
+    """The records, how many bytes of a torn tail follow them, and where the journal stands."""
 
     records: tuple[Record, ...] = ()
     torn: int = 0
+    chain: Chain = field(default_factory=Chain)
 
 
 class JournalError(Exception):
@@ -104,10 +92,6 @@ class JournalLocked(JournalError):
     """Another runner holds this run."""
 
 
-class _Bad(ValueError):
-    """A line that is not a record."""
-
-
 def read_journal(path: Path) -> JournalRead:
     """Read a journal; one that does not exist is empty.
 
@@ -116,81 +100,69 @@ def read_journal(path: Path) -> JournalRead:
         JournalDamaged: something before the tail is not as it was written.
         JournalTooNew: a newer version wrote it.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return JournalRead()
-    records: list[Record] = []
-    offset = 0
-    while offset < len(data):
-        end = data.find(b"\n", offset)
-        line = data[offset:] if end < 0 else data[offset:end]
-        last = end < 0 or end + 1 == len(data)
+    return JournalTail(path).read()
+
+
+class JournalTail:
+    """A journal read as it grows, each record once. What it costs to read on does not depend on
+    what was read before."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._chain = Chain()
+        self._offset = 0
+
+    def read(self) -> JournalRead:
+        """What was added since it was last read. A torn tail may be a record that is just being
+        written: it is looked at again.
+
+        Raises:
+            OSError, JournalDamaged, JournalTooNew: as read_journal; nothing counts as read.
+        """
+        data = self._rest()
+        records: list[Record] = []
+        chain, start = self._chain, 0
+        while start < len(data):
+            end = data.find(b"\n", start)
+            line = data[start:] if end < 0 else data[start:end]
+            try:
+                record, after = parse(line, chain)
+            except NewerLine as newer:
+                raise JournalTooNew(self._path, newer.version) from None
+            except BadLine as bad:
+                last = end < 0 or end + 1 == len(data)
+                if not (last and bad.torn) or holds_record(line, chain):
+                    raise self._damaged(chain, start, str(bad)) from None
+                break
+            if end < 0:
+                break
+            records.append(record)
+            chain, start = after, end + 1
+        self._chain, self._offset = chain, self._offset + start
+        return JournalRead(tuple(records), len(data) - start, chain)
+
+    def _rest(self) -> bytes:
         try:
-            record = _parse(line, path)
-        except _Bad as error:
-            if not last or _holds_record(line):
-                raise JournalDamaged(path, len(records) + 1, offset, str(error)) from None
-            break
-        if end < 0:
-            break
-        if record.seq != len(records) + 1:
-            reason = f"record {record.seq} where {len(records) + 1} was expected"
-            raise JournalDamaged(path, len(records) + 1, offset, reason)
-        records.append(record)
-        offset = end + 1
-    return JournalRead(tuple(records), len(data) - offset)
+            with self._path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(self._offset)
+                rest = file.read()
+        except FileNotFoundError:
+            size, rest = 0, b""
+        if size < self._offset:
+            raise self._damaged(self._chain, 0, "records that were read before are gone")
+        return rest
 
-
-def _parse(line: bytes, path: Path) -> Record:
-    found = _LINE.fullmatch(line)
-    if found is None or f"{zlib.crc32(found[1] + b'}'):08x}".encode() != found[2]:
-        _refuse_newer(line, path)
-        raise _Bad("the check sum does not fit")
-    raw = cast("dict[str, Any]", json.loads(line))
-    if raw["v"] > SCHEMA_VERSION:
-        raise JournalTooNew(path, raw["v"])
-    try:
-        kind = RecordType(raw["type"])
-    except ValueError:
-        raise _Bad(f"unknown record type {raw['type']!r}") from None
-    return Record(raw["seq"], datetime.fromisoformat(raw["at"]), kind, raw["data"])
-
-
-def _refuse_newer(line: bytes, path: Path) -> None:
-    """A newer version may sum differently: whole JSON that says so is not damage."""
-    try:
-        raw: object = json.loads(line)
-    except (ValueError, RecursionError):
-        return
-    version = cast("dict[str, object]", raw).get("v") if isinstance(raw, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise JournalTooNew(path, version)
-
-
-def _holds_record(line: bytes) -> bool:
-    """Whether a bad last line holds a whole record: then a line break was lost, not a tail."""
-    ends = [m.end() for m in _RECORD_END.finditer(line)]
-    for start in _RECORD_START.finditer(line):
-        for end in ends:
-            found = _LINE.fullmatch(line, start.start(), end)
-            if found and f"{zlib.crc32(found[1] + b'}'):08x}".encode() == found[2]:
-                return True
-    return False
-
-
-def encode(seq: int, at: datetime, kind: RecordType, data: Mapping[str, object]) -> bytes:
-    """One record as its line."""
-    body = json.dumps(
-        {"v": SCHEMA_VERSION, "seq": seq, "at": at.isoformat(), "type": kind, "data": data},
-        sort_keys=True,
-        separators=(",", ":"),
-    ).encode()
-    return b'%s,"sum":"%08x"}\n' % (body[:-1], zlib.crc32(body))
+    def _damaged(self, chain: Chain, start: int, reason: str) -> JournalDamaged:
+        return JournalDamaged(self._path, chain.seq + 1, self._offset + start, reason)
 
 
 def no_bell() -> None:
     """For a journal that nobody waits for."""
+
+
+def no_follower(record: Record) -> None:
+    """For a journal whose state nobody needs while it is written."""
 
 
 @dataclass
@@ -198,7 +170,8 @@ class Journal:
     """A journal open for writing: recovered, and locked for as long as this process lives.
 
     A write that fails is not an error: the records stay in memory, the next write carries them
-    and a warning says that it happened (C3). `append` tells whether all is on disk.
+    and a warning says that it happened (C3). `append` tells whether all is on disk. A record
+    that stands in loops says where, in numbers that can be (C7); else it is a ValueError.
     """
 
     path: Path
@@ -209,11 +182,14 @@ class Journal:
     _sync: Callable[[int], None]
     _fd: int
     _lock: int
-    _seq: int
+    _chain: Chain
     _synced: int
     _tail: bytearray = field(default_factory=bytearray)
     _written: int = 0
     _failing: bool = False
+    follower: Callable[[Record], None] = no_follower
+    """Is given each record before it is written, as it will be read back; what it refuses with a
+    ValueError is not written."""
 
     @classmethod
     def open(
@@ -251,7 +227,7 @@ class Journal:
             _sync=sync,
             _fd=fd,
             _lock=lock,
-            _seq=len(read.records),
+            _chain=read.chain,
             _synced=size - read.torn,
         )
         if aside is not None:
@@ -269,27 +245,37 @@ class Journal:
     def close(self) -> None:
         """Write what is left and let go of the lock. Repeating it is harmless."""
         if self._fd >= 0:
-            self._store(flush=True)
+            self._store(flush=bool(self._tail))
             os.close(self._fd)
             os.close(self._lock)
             self._fd = self._lock = -1
 
     def _add(self, kind: RecordType, data: Mapping[str, object]) -> None:
-        self._seq += 1
-        self._tail += encode(self._seq, self._clock(), kind, data)
+        loop_positions(data)
+        line, chain = encode(self._chain, self._clock(), kind, data)
+        self.follower(parse(line[:-1], self._chain)[0])
+        self._chain = chain
+        self._tail += line
 
     def _store(self, *, flush: bool) -> bool:
         try:
             while self._written < len(self._tail):
                 piece = bytes(memoryview(self._tail)[self._written :])
-                self._written += self._write(self._fd, piece, self._synced + self._written)
+                self._written += self._took(piece)
             if flush:
+                crash_point(CrashPoint.RECORD_WRITTEN)
                 self._flush()
         except OSError as error:
             self._failed(error)
             return False
         self._failing = False
         return True
+
+    def _took(self, piece: bytes) -> int:
+        count = self._write(self._fd, piece, self._synced + self._written)
+        if count == 0:
+            raise OSError(errno.ENOSPC, "the disk took nothing")
+        return count
 
     def _flush(self) -> None:
         try:
@@ -349,6 +335,7 @@ def _cut_tail(path: Path, fd: int, keep: int, torn: int) -> str:
         file.write(os.pread(fd, torn, keep))
         file.flush()
         os.fsync(file.fileno())
+    crash_point(CrashPoint.TAIL_KEPT)
     os.ftruncate(fd, keep)
     os.fsync(fd)
     _sync_folder(path.parent)

@@ -5,8 +5,10 @@ Everything here is data. The host reads these models out of the journal; it neve
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -78,6 +80,19 @@ class Usage(_Model):
             cost_usd=sum(costs) if costs else None,
         )
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of all kinds."""
+        cached = self.cache_read_tokens + self.cache_write_tokens
+        return self.input_tokens + self.output_tokens + cached
+
+
+class Budget(_Model):
+    """What a task may cost before it pauses and asks: money, tokens of all kinds, or both."""
+
+    usd: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, gt=0)
+
 
 class Pause(_Model):
     """One pause: which step, why, since when, until when if a provider told it (D1, D10)."""
@@ -99,12 +114,41 @@ class AgentSession(_Model):
     version: str | None = None
 
 
+class LoopPosition(_Model):
+    """Where a step stands in one loop around it (C7): the loop's id, its iteration, the index of
+    the sub-step in its body."""
+
+    step: str
+    iteration: int = Field(ge=1, strict=True)
+    index: int = Field(ge=0, strict=True)
+
+
+def loop_positions(data: Mapping[str, Any]) -> list[LoopPosition]:
+    """The loops that a record's data place its step in, outermost first.
+
+    Raises:
+        ValueError, TypeError: they are not what they should be (C7).
+    """
+    return [LoopPosition.model_validate(raw) for raw in data.get("loop", ())]
+
+
 class StepState(_Model):
-    """One step as the journal tells it."""
+    """One step as the journal tells it. In a loop, what it says is of the present iteration; its
+    `outputs` are those of the last time that it ended.
+
+    `parent` is the loop or parallel step around it. A loop has its present `iteration` (0: not
+    begun), its `limit`, and in `trees` the work tree at the end of each finished iteration where
+    it watches for circles. `tolerated`: it failed, and the run goes on all the same.
+    """
 
     id: str
     name: str
     type: str
+    parent: str | None = None
+    iteration: int | None = Field(default=None, ge=0)
+    limit: int | None = Field(default=None, ge=0)
+    trees: list[str] = Field(default_factory=list[str])
+    tolerated: bool = False
     status: StepStatus = StepStatus.PENDING
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -113,6 +157,13 @@ class StepState(_Model):
     detail: str | None = None
     session: AgentSession | None = None
     usage: Usage = Field(default_factory=Usage)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended and the run goes on behind it."""
+        if self.status is StepStatus.FAILED:
+            return self.tolerated
+        return self.status in (StepStatus.COMPLETED, StepStatus.SKIPPED)
 
 
 class Snapshot(_Model):
@@ -144,15 +195,39 @@ class RunState(_Model):
 
     @property
     def current_step(self) -> StepState | None:
-        """The step that runs now, if one does."""
-        return next((s for s in self.steps if s.status is StepStatus.RUNNING), None)
+        """The step that runs now, if one does: the innermost, and of several the first."""
+        running = [s for s in self.steps if s.status is StepStatus.RUNNING]
+        around = {s.parent for s in running}
+        return next((s for s in running if s.id not in around), None)
 
     @property
     def progress(self) -> int:
-        """Share of steps that are completed or skipped, 0 to 100 (A5)."""
+        """Share of the work that is done, 0 to 100 (A5). Every step of the workflow counts the
+        same; a loop's iterations share its part, and so do the steps of a body."""
         if self.status is RunStatus.COMPLETED:
             return 100
-        if not self.steps:
-            return 0
-        done = {StepStatus.COMPLETED, StepStatus.SKIPPED}
-        return 100 * sum(s.status in done for s in self.steps) // len(self.steps)
+        return max(0, min(100, int(100 * _done_share(self.steps) + 1e-6)))
+
+
+def _done_share(steps: Sequence[StepState]) -> float:
+    """0 to 1. Each step is looked at once, whatever the stored parents say."""
+    inside: dict[str | None, list[StepState]] = {}
+    known = {step.id: step for step in steps}
+    for step in known.values():
+        inside.setdefault(step.parent if step.parent in known else None, []).append(step)
+    waiting = [(inside.get(None, []), 1.0)]
+    done = 0.0
+    while waiting:
+        siblings, part = waiting.pop()
+        for step in siblings:
+            mine = part / len(siblings)
+            if step.finished:
+                done += mine
+            elif step.iteration is not None and step.limit:
+                before = min(max(step.iteration - 1, 0), step.limit)
+                done += mine * before / step.limit
+                if before < step.limit:
+                    waiting.append((inside.get(step.id, []), mine / step.limit))
+            else:
+                waiting.append((inside.get(step.id, []), mine))
+    return done

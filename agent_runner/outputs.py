@@ -1,4 +1,7 @@
-"""Outputs of agent steps: asked for at the end of the prompt, read from the end of the answer."""
+"""Outputs of agent steps: asked for at the end of the prompt, read from the end of the answer.
+
+Those that are files are read by output_files.py.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,30 @@ MAX_SCAN = 200_000
 
 
 def ask(outputs: Sequence[OutputDef]) -> str:
-    """What is put after a prompt so that the answer ends with the outputs; "" for none."""
-    if not outputs:
-        return ""
-    lines = [
-        f'- "{o.name}" ({o.type}, {"required" if o.required else "optional"})'
-        + (f": {o.description}" if o.description else "")
-        for o in outputs
-    ]
-    return (
-        "\n\nWhen all of it is done, end your last message with one JSON object and write nothing "
-        "after it. Its keys:\n" + "\n".join(lines) + "\n"
-    )
+    """What is put after a prompt so that the step gives its outputs: its files, and the rest at
+    the end of the answer. "" for none."""
+    files = [_line(f"`{o.filename}`", o) for o in outputs if o.filename is not None]
+    values = [_line(f'"{o.name}"', o) for o in outputs if o.filename is None]
+    text = ""
+    if files:
+        text += (
+            "\n\nBefore you end, write these files, by their paths from the root of the "
+            "repository. Never commit them: they are read and removed after this step.\n"
+            + "\n".join(files)
+            + "\n"
+        )
+    if values:
+        text += (
+            "\n\nWhen all of it is done, end your last message with one JSON object and write "
+            "nothing after it. Its keys:\n" + "\n".join(values) + "\n"
+        )
+    return text
+
+
+def _line(name: str, output: OutputDef) -> str:
+    kind = "" if output.filename is not None else f"{output.type}, "
+    need = "required" if output.required else "optional"
+    return f"- {name} ({kind}{need})" + (f": {output.description}" if output.description else "")
 
 
 def parse(text: str) -> dict[str, str]:

@@ -30,6 +30,8 @@ _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _LAST_CAPABILITY = 63
 
+_CHDIR = "--chdir"  # bwrap(1); before where the command begins, so it cannot be the command's
+
 
 def make_commands(spec: RunSpec) -> Commands:
     """The commands of one attempt, isolated as `spec.isolation` says.
@@ -121,10 +123,12 @@ class _Commands:
         output_limit: int = 100_000,
         on_output: Callable[[OutputLine], None] | None = None,
         stdout_file: int | None = None,
+        anywhere: bool = False,
     ) -> CommandResult:
         """See `Commands.run`."""
         tails: dict[Stream, Tail] = {"stdout": Tail(output_limit), "stderr": Tail(output_limit)}
-        async with self._started(self._wrapped(argv), env, stdin, stdout_file) as process:
+        wrapped = self._wrapped(argv, anywhere=anywhere)
+        async with self._started(wrapped, env, stdin, stdout_file, anywhere) as process:
             with anyio.move_on_after(timeout) as scope:
                 await _collect(process, tails, on_output)
                 await process.wait()
@@ -149,11 +153,17 @@ class _Commands:
         async with self._started(self._wrapped(argv, gateway=True), env, stdin) as process:
             yield process
 
-    def _wrapped(self, argv: Sequence[str], *, gateway: bool = False) -> list[str]:
+    def _wrapped(
+        self, argv: Sequence[str], *, gateway: bool = False, anywhere: bool = False
+    ) -> list[str]:
         isolation = self._spec.isolation
         if isinstance(isolation, SwitchUser):
             return list(argv)
-        return [*isolation.prefix, *(isolation.forwarder if gateway else ()), *argv]
+        prefix = isolation.prefix
+        if anywhere and _CHDIR in prefix:
+            at = prefix.index(_CHDIR) + 1
+            prefix = [*prefix[:at], "/", *prefix[at + 1 :]]
+        return [*prefix, *(isolation.forwarder if gateway else ()), *argv]
 
     @asynccontextmanager
     async def _started(
@@ -162,13 +172,14 @@ class _Commands:
         env: Mapping[str, str] | None,
         stdin: bytes,
         stdout_file: int | None = None,
+        anywhere: bool = False,
     ) -> AsyncGenerator[ProcessTree]:
         marker = f"{self._spec.task_id}-{self._spec.attempt}-{next(self._numbers)}"
         environment = {**base_environment(self._spec), **(env or {}), MARKER: marker}
         self._live.add(marker)
         try:
             process = ProcessTree(
-                self._popen(argv, environment, stdin, stdout_file),
+                self._popen(argv, environment, stdin, stdout_file, anywhere),
                 marker=marker,
                 grace=self._spec.limits.stop_grace,
                 contained=self._contained(),
@@ -187,6 +198,7 @@ class _Commands:
         environment: Mapping[str, str],
         stdin: bytes,
         stdout_file: int | None,
+        anywhere: bool,
     ) -> subprocess.Popen[bytes]:
         isolation = self._spec.isolation
         other = isolation if isinstance(isolation, SwitchUser) else None
@@ -201,7 +213,7 @@ class _Commands:
                 stdout=subprocess.PIPE if stdout_file is None else stdout_file,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                cwd=self._spec.paths.workspace if other else "/",
+                cwd=self._spec.paths.workspace if other and not anywhere else "/",
                 user=other.uid if other else None,
                 group=other.gid if other else None,
                 extra_groups=[] if other else None,
@@ -213,7 +225,10 @@ class _Commands:
         # In a container the agent's user runs nothing but our commands, and the marker of its
         # processes is unreadable to a root without CAP_SYS_PTRACE, and can be taken off.
         isolation = self._spec.isolation
-        alone = self._live <= {marker}
+        # Asked only once the command's first process has ended. From then on it does not run,
+        # however long its caller still looks at it.
+        self._live.discard(marker)
+        alone = not self._live
         return isolation.uid if isinstance(isolation, SwitchUser) and alone else None
 
     def _contained(self) -> bool:

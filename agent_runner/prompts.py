@@ -5,26 +5,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _RESUME = """\
-You were working on the step below and were stopped before it was finished: {why}
+{begin}
 
-Go on with it now. Do not start over, and do not take anything for done because you remember it:
-1. Look at the work tree first (git status, git diff, the files themselves). It holds what you had \
-done, and may differ from what you remember.
-2. Compare it with the instructions below, point by point.
-3. Do everything that is still missing, with the same care as if you had not been stopped, and \
-check what you had finished.
-{done}
+1. Look at the work tree first: git status, git log, git diff, the files themselves. {holds}
+2. Compare it, point by point, with the instructions below. Take nothing for done that you have \
+not seen there.
+3. Do everything that is still missing, with the same care as if nothing had happened, and check \
+what was finished. Do not start over.
+{facts}
 The instructions of this step, in full:
 
 {prompt}"""
 
-_DONE = "\nSteps of the workflow that are finished and need nothing more: {steps}.\n"
+_GO_ON = "You were working on the step below and were stopped before it was finished: {why}"
+_REMEMBERED = "They may differ from what you remember."
+
+_TAKE_OVER = """\
+{earlier} worked on the step below and was stopped before it was finished: {why}
+You take over. Nothing of that conversation is left; what was done is in the work tree."""
+_NOT_REMEMBERED = "Keep what is good of it."
+
+_DONE = "Steps of the workflow that are finished and need nothing more: {steps}."
+_LOOPS = "This step is repeated; it is now in {loops}. Earlier iterations are finished."
 
 
-def resume_prompt(prompt: str, why: str, done: Sequence[str]) -> str:
-    """The prompt for a session that goes on in the middle of a step (F8)."""
-    finished = _DONE.format(steps=", ".join(done)) if done else ""
-    return _RESUME.format(why=why, done=finished, prompt=prompt)
+def resume_prompt(
+    prompt: str,
+    why: str,
+    done: Sequence[str],
+    *,
+    loops: Sequence[tuple[str, int]] = (),
+    earlier: str | None = None,
+) -> str:
+    """The prompt for an agent that goes on in the middle of a step (F8).
+
+    `done` are the finished steps; `loops` the loops around the step with their iterations,
+    outermost first. `earlier` says who worked on it, where that was another session.
+    """
+    facts: list[str] = []
+    if loops:
+        named = ", ".join(f"iteration {number} of {loop}" for loop, number in loops)
+        facts.append(_LOOPS.format(loops=named))
+    if done:
+        facts.append(_DONE.format(steps=", ".join(done)))
+    begin = _TAKE_OVER if earlier else _GO_ON
+    return _RESUME.format(
+        begin=begin.format(why=why, earlier=earlier),
+        holds=_NOT_REMEMBERED if earlier else _REMEMBERED,
+        facts="".join(f"\n{fact}\n" for fact in facts),
+        prompt=prompt,
+    )
 
 
 def commit_message(title: str, number: int, iteration: int) -> str:

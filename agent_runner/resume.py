@@ -2,74 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
-from agent_runner.fold import boundary, definitions, fold
-from agent_runner.journal import Record, RecordType
-from agent_runner.models import AgentSession, RunState, RunStatus, StepStatus
+from agent_runner.fold import Fold
+from agent_runner.models import RunState, RunStatus, StepState, StepStatus
+from agent_runner.records import Record, RecordType
 from agent_runner.spec import RunSpec
-from agent_runner.steps import Interrupted, agent_name
-from agent_runner.workflow.models import AgentStep, Workflow, definition_digest
+from agent_runner.steps import Interrupted
+from agent_runner.workflow.models import (
+    AgentStep,
+    LoopStep,
+    ParallelStep,
+    Step,
+    Workflow,
+    definition_digest,
+    walk,
+)
 from agent_runner.worktree import Target
-
-_DONE = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`done` holds the finished steps and their outputs. `interrupted` belongs to the first step
-    that is not. `target` is what the work tree is reset to where no session goes on; None: it is
-    not known, and the tree stays as it is."""
+    """`before` is the state that was found, `start` what the attempt's first record says.
 
-    state: RunState
-    done: dict[str, dict[str, str]]
-    interrupted: Interrupted | None
+    `skipped` counts the finished steps that are not run again (F4). `interrupted` has the agent
+    steps that were under way, by id: they go on, on the work tree as it is. `target` is what the
+    work tree is reset to where none does; None: it is not known, and the tree stays as it is.
+    """
+
+    before: RunState
+    start: Mapping[str, Any]
+    skipped: int
+    interrupted: Mapping[str, Interrupted]
     target: Target | None
     warnings: list[str] = field(default_factory=list[str])
 
     @property
     def first(self) -> bool:
         """Whether nothing ran before."""
-        return self.state.status is RunStatus.NEW
+        return self.before.status is RunStatus.NEW
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no step has begun yet."""
+        return all(step.started_at is None for step in self.before.steps)
 
 
-def make_plan(records: Sequence[Record], workflow: Workflow, spec: RunSpec) -> Plan:
-    """What to go on with."""
-    state = fold(records)
-    current = {step.id: definition_digest(step) for step in workflow.steps}
-    finished = {s.id: dict(s.outputs) for s in state.steps if s.status in _DONE}
-    plan = Plan(
-        state=state,
-        done={i: outputs for i, outputs in finished.items() if i in current},
-        interrupted=_interrupted(state, workflow, spec),
-        target=_target(records, spec),
+def make_plan(found: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
+    """What to go on with, after the records that `found` has seen."""
+    before = found.state
+    start = start_data(workflow, spec.attempt)
+    begun = copy.deepcopy(found)
+    begun.add(Record(0, datetime.min.replace(tzinfo=UTC), RecordType.RUN_START, start))
+    warnings = [*_warnings(found, begun, workflow)]
+    if before.status is RunStatus.NEW and spec.attempt > 1:
+        warnings.append("no checkpoint was found: the iteration runs from its start")
+    leaves = (s for s, _ in walk(workflow.steps) if not isinstance(s, LoopStep | ParallelStep))
+    why = _why(before)
+    return Plan(
+        before=before,
+        start=start,
+        skipped=sum(begun.step(step.id).finished for step in leaves),
+        interrupted={
+            step.id: Interrupted(session, why)
+            for step in _not_finished(workflow.steps, begun)
+            if isinstance(step, AgentStep) and (session := begun.step(step.id).session)
+        },
+        target=_target(found, spec),
+        warnings=warnings,
     )
-    for step_id in finished:
-        if step_id not in current:
-            plan.warnings.append(f"step {step_id} was finished but is no longer in the workflow")
-    for step_id, digest in definitions(records).items():
-        if step_id in plan.done and digest != current[step_id]:
-            plan.warnings.append(f"step {step_id} was finished before its definition changed")
-    if plan.first and spec.attempt > 1:
-        plan.warnings.append("no checkpoint was found: the iteration runs from its start")
-    return plan
 
 
-def _interrupted(state: RunState, workflow: Workflow, spec: RunSpec) -> Interrupted | None:
-    by_id = {step.id: step for step in state.steps}
-    for step in workflow.steps:
-        old = by_id.get(step.id)
-        if old is not None and old.status in _DONE:
-            continue
-        if isinstance(step, AgentStep) and old is not None and old.session is not None:
-            return _same_agent(old.session, agent_name(step, spec), _why(state))
-        return None
-    return None
+def start_data(workflow: Workflow, attempt: int) -> dict[str, Any]:
+    """What an attempt's first record says: the steps as this attempt knows them."""
+    steps: list[dict[str, Any]] = []
+    for step, parent in walk(workflow.steps):
+        data = {"id": step.id, "name": step.name, "type": step.type}
+        steps.append({**data, "digest": definition_digest(step)})
+        if parent is not None:
+            steps[-1]["parent"] = parent
+        if isinstance(step, LoopStep):
+            steps[-1]["limit"] = step.max_iterations
+    return {"attempt": attempt, "workflow": workflow.name, "steps": steps}
 
 
-def _same_agent(session: AgentSession, agent: str, why: str) -> Interrupted | None:
-    return Interrupted(session, why) if session.agent == agent else None
+def _not_finished(steps: Sequence[Step], state: Fold) -> Iterator[Step]:
+    for step in steps:
+        if not state.step(step.id).finished:
+            yield step
+            if isinstance(step, LoopStep | ParallelStep):
+                yield from _not_finished(step.steps, state)
+
+
+def _warnings(found: Fold, begun: Fold, workflow: Workflow) -> Iterator[str]:
+    """What the workflow, as it is now, makes of what was done (F2, F6)."""
+    current = {step.id for step, _ in walk(workflow.steps)}
+    for old in found.live.steps:
+        if old.id in current:
+            now = begun.step(old.id)
+            yield from _of_step(old, now, changed=_changed(found, begun, old.id))
+        elif old.finished:
+            yield f"step {old.id} was finished but is no longer in the workflow"
+
+
+def _of_step(old: StepState, now: StepState, *, changed: bool) -> Iterator[str]:
+    # A failed loop starts over in any case.
+    going = not old.finished and old.status is not StepStatus.FAILED
+    under_way = (old.iteration or 0) if going else 0
+    if _moved(old, now):
+        if old.finished or under_way:
+            yield f"step {old.id} has another place or kind in the workflow now: it starts over"
+    elif under_way > (now.limit or 0):
+        yield (
+            f"loop {old.id} was in its iteration {under_way}, "
+            f"and its limit is {now.limit} now: it starts over"
+        )
+    elif now.iteration and under_way and changed:
+        yield f"loop {old.id} goes on in its iteration {under_way}, and its definition changed"
+    elif old.finished and now.finished and changed:
+        yield f"step {old.id} was finished before its definition changed"
+
+
+def _moved(old: StepState, now: StepState) -> bool:
+    return old.parent != now.parent or (old.iteration is None) != (now.iteration is None)
+
+
+def _changed(found: Fold, begun: Fold, step_id: str) -> bool:
+    old = found.digests.get(step_id)
+    return old is not None and old != begun.digests[step_id]
 
 
 def _why(state: RunState) -> str:
@@ -78,9 +142,9 @@ def _why(state: RunState) -> str:
     return state.error or "the program that ran you was interrupted"
 
 
-def _target(records: Sequence[Record], spec: RunSpec) -> Target | None:
-    if (snapshot := boundary(records)) is not None:
-        return Target.of(snapshot)
-    if spec.iteration > 1 or any(r.type is RecordType.STEP_COMPLETE for r in records):
+def _target(found: Fold, spec: RunSpec) -> Target | None:
+    if found.boundary is not None:
+        return Target.of(found.boundary)
+    if spec.iteration > 1 or found.worked:
         return None
     return Target(commit=spec.base_commit, head=spec.base_commit)

@@ -1,4 +1,5 @@
-"""The interpreter: one loop over the steps of a workflow, and a true end on every way out."""
+"""One attempt from its first record to its last: ready to run, run, and a true end on every way
+out. What runs in between is the interpreter's."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import functools
 import json
 import sys
 import uuid
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,36 +18,24 @@ import anyio
 
 from agent_runner.agents import make_agent
 from agent_runner.agents.protocol import Agent
+from agent_runner.checkpoints import Checkpoints
 from agent_runner.commands import Commands
+from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.evidence import Evidence
-from agent_runner.journal import Clock, Journal, RecordType
+from agent_runner.fold import MAX_WARNINGS, Fold
+from agent_runner.interpret import Interpreter, WorkflowFailed
+from agent_runner.journal import Clock, Journal
+from agent_runner.leaves import Leaves
 from agent_runner.models import ExitCode, Pause, PauseReason, RunStatus, Snapshot
 from agent_runner.prompts import commit_message
+from agent_runner.records import RecordType
 from agent_runner.resume import Plan, make_plan
 from agent_runner.spec import RunSpec
-from agent_runner.steplog import StepLog
-from agent_runner.steps import (
-    AgentStepRun,
-    Interrupted,
-    RunPaused,
-    StepFailed,
-    StepResult,
-    Tools,
-    run_command,
-)
-from agent_runner.workflow.conditions import Values
+from agent_runner.steps import RunPaused, Tools
 from agent_runner.workflow.loader import load_workflow
-from agent_runner.workflow.models import (
-    CommandStep,
-    InputError,
-    Step,
-    Workflow,
-    WorkflowError,
-    definition_digest,
-    resolve_inputs,
-)
+from agent_runner.workflow.models import InputError, Workflow, WorkflowError, resolve_inputs
 from agent_runner.workflow.templates import Renderer
-from agent_runner.worktree import Target, Worktree, WorktreeError
+from agent_runner.worktree import Target, Worktree, WorktreeError, WorktreeInterrupted
 
 PAUSE_REQUEST = "pause-requested"
 """In the run folder: `{"reason": "requested", "message": "...", "attempt": 1}`, all optional.
@@ -93,9 +83,9 @@ class Run:
 
     def __post_init__(self) -> None:
         self._worktree = Worktree(self.spec, self.commands)
-        self._snapshot: Snapshot | None = None
-        self._current: Step | None = None
-        self._warned: set[str] = set()
+        self._fold = Fold()
+        self._checkpoints: Checkpoints | None = None
+        self._warned: deque[str] = deque(maxlen=MAX_WARNINGS)
         self._ended = False
 
     async def execute(self) -> ExitCode:
@@ -112,22 +102,20 @@ class Run:
     async def _execute(self) -> ExitCode:
         try:
             workflow = load_workflow(self.spec.paths.spec / WORKFLOW_FILE)
-            task = {"title": self.spec.title, "description": self.spec.description}
-            inputs = resolve_inputs(workflow, {**task, **self.spec.inputs})
-            plan = make_plan(self.journal.records, workflow, self.spec)
+            inputs = resolve_inputs(workflow, {**self._task(), **self.spec.inputs})
+            found = Fold.of(self.journal.records)
+            plan = make_plan(found, workflow, self.spec)
         except (OSError, ValueError, WorkflowError, InputError) as error:
             return await self._fail(f"the workflow cannot be run: {error}")
-        if plan.state.status is RunStatus.COMPLETED:
+        if plan.before.status is RunStatus.COMPLETED:
             self._ended = True
             return ExitCode.COMPLETED
-        self._snapshot = plan.state.snapshot
-        self._begin(workflow, plan)
-        values = Values(inputs, dict(plan.done))
-        tools = self._tools(workflow, task)
+        self._fold, self.journal.records = found, ()
+        self._begin(plan)
         code = ExitCode.FAILED
         with anyio.CancelScope() as scope:
             self.stop.attach(scope)
-            code = await self._until_end(tools, values, plan)
+            code = await self._until_end(workflow, inputs, plan)
         if not scope.cancelled_caught:
             return code
         code = await self._pause(self._stopped())
@@ -135,39 +123,76 @@ class Run:
         (self.spec.paths.run / PAUSE_REQUEST).unlink(missing_ok=True)
         return code
 
-    async def _until_end(self, tools: Tools, values: Values, plan: Plan) -> ExitCode:
+    async def _until_end(
+        self, workflow: Workflow, inputs: Mapping[str, str], plan: Plan
+    ) -> ExitCode:
         try:
-            start = await self._ready(plan)
-            await self._steps(tools, values, plan, start)
-            return await self._complete()
+            await self._ready(plan)
+            crash_point(CrashPoint.TREE_READY)
+            last, first = plan.before.snapshot, self.spec.first_snapshot
+            checkpoints = Checkpoints(self._worktree, last, first, self._warn)
+            new = self.spec.iteration > 1 and plan.untouched
+            start = await checkpoints.snapshot() if new else None
+            self._checkpoints = checkpoints
+            await self._interpreter(workflow, inputs, plan, checkpoints, start).run(workflow.steps)
+            crash_point(CrashPoint.STEPS_DONE)
+            return await self._complete(checkpoints)
         except RunPaused as paused:
             return await self._pause(paused.pause)
-        except (StepFailed, WorktreeError) as error:
+        except WorkflowFailed as failed:
+            return await self._fail(str(failed), failed.step)
+        except WorktreeInterrupted as error:
+            return await self._pause(self._interrupted(str(error)))
+        except WorktreeError as error:
             return await self._fail(str(error))
 
     # --- before the first step ---
 
-    def _begin(self, workflow: Workflow, plan: Plan) -> None:
-        steps = [
-            {"id": s.id, "name": s.name, "type": s.type, "digest": definition_digest(s)}
-            for s in workflow.steps
-        ]
-        data = {"attempt": self.spec.attempt, "workflow": workflow.name, "steps": steps}
-        self.journal.append(RecordType.RUN_START, data)
+    def _task(self) -> dict[str, str]:
+        return {"title": self.spec.title, "description": self.spec.description}
+
+    def _begin(self, plan: Plan) -> None:
+        self.journal.follower = self._fold.add
+        self.journal.append(RecordType.RUN_START, plan.start)
+        crash_point(CrashPoint.RUN_BEGUN)
         if not plan.first:
-            resumed = {"attempt": self.spec.attempt, "skipped": len(plan.done)}
+            resumed = {"attempt": self.spec.attempt, "skipped": plan.skipped}
             self.journal.append(RecordType.WORKFLOW_RESUME, resumed)
         for warning in plan.warnings:
             self._warn(warning)
 
-    def _tools(self, workflow: Workflow, task: dict[str, str]) -> Tools:
+    def _interpreter(
+        self,
+        workflow: Workflow,
+        inputs: Mapping[str, str],
+        plan: Plan,
+        checkpoints: Checkpoints,
+        start: Snapshot | None,
+    ) -> Interpreter:
+        task = {**self._task(), "base_commit": self.spec.base_commit}
+        renderer = Renderer(task, self._warn)
+        return Interpreter(
+            fold=self._fold,
+            recorder=self.journal,
+            tree=checkpoints,
+            run_leaf=Leaves(self._tools(workflow, renderer)).run,
+            render=renderer.text,
+            clock=self.clock,
+            inputs=inputs,
+            interrupted=dict(plan.interrupted),
+            start=start,
+            budget=self.spec.budget,
+            spent=self.spec.spent,
+        )
+
+    def _tools(self, workflow: Workflow, renderer: Renderer) -> Tools:
         return Tools(
             spec=self.spec,
             workflow=workflow,
             journal=self.journal,
             commands=self.commands,
             evidence=self.evidence,
-            renderer=Renderer(task, self._warn),
+            renderer=renderer,
             make_agent=functools.cache(self._agent),
             clock=self.clock,
             sleep=self.sleep,
@@ -178,10 +203,9 @@ class Run:
     def _agent(self, name: str) -> Agent:
         return self.agent(name, self.spec.paths.spec)
 
-    async def _ready(self, plan: Plan) -> Snapshot | None:
-        """The work tree as the next step needs it; a snapshot of it where it is not the base."""
+    async def _ready(self, plan: Plan) -> None:
+        """The work tree as the next step needs it."""
         prepared = await self._worktree.prepare()
-        kept = f"{self.spec.iteration}-{self.spec.attempt}"
         if prepared.repaired:
             if self.spec.restore is not None:
                 await self._worktree.adopt(self.spec.restore.head)
@@ -190,103 +214,35 @@ class Run:
             target = Target(restore.commit, restore.head)
             await self._worktree.reset(target, keep_as="", restore=True)
             self._warn("the work tree was lost; it was restored from its last snapshot")
-        if plan.first:
-            return await self._try_snapshot() if self.spec.iteration > 1 else None
-        if plan.interrupted is None and plan.target is not None:
-            if await self._worktree.reset(plan.target, keep_as=kept):
-                self._warn(
-                    "the work tree differed from the last finished step's and was reset to it; "
-                    f"what was there is kept as refs/rover/kept/{kept}"
-                )
-        elif plan.target is None:
+        if plan.target is None and not plan.untouched:
             self._warn("the last finished step has no snapshot; the work tree was left as it is")
-        return None
+        elif plan.target is not None and not plan.first and not plan.interrupted:
+            await self._reset(plan.target)
 
-    # --- the loop ---
-
-    async def _steps(
-        self, tools: Tools, values: Values, plan: Plan, start: Snapshot | None
-    ) -> None:
-        steps = cast("dict[str, dict[str, str]]", values.steps)
-        interrupted = plan.interrupted
-        for step in tools.workflow.steps:
-            if step.id in plan.done:
-                continue
-            if step.condition is not None and not step.condition.holds(values):
-                self.journal.append(
-                    RecordType.STEP_SKIP, {"step": step.id, "detail": "its condition is false"}
-                )
-                steps[step.id] = {}
-                continue
-            self._current = step
-            data: dict[str, object] = {"step": step.id}
-            if start is not None:
-                data["start_snapshot"] = start.model_dump(mode="json")
-                start = None
-            self.journal.append(RecordType.STEP_START, data)
-            result = await self._with_retries(step, tools, values, interrupted)
-            interrupted = None
-            steps[step.id] = dict(result.outputs)
-            with anyio.CancelScope(shield=True):
-                await self._finished(step, result)
-            self._current = None
-
-    async def _with_retries(
-        self, step: Step, tools: Tools, values: Values, interrupted: Interrupted | None
-    ) -> StepResult:
-        path = self.spec.paths.run / "logs" / f"{step.id}.log"
-        with StepLog(path, self.spec.limits.log_bytes) as log:
-            log.line(f"--- attempt {self.spec.attempt}, {self.clock().isoformat()}")
-            left = step.retries
-            while True:
-                try:
-                    if isinstance(step, CommandStep):
-                        return await run_command(step, tools, values, log)
-                    done = list(values.steps)
-                    return await AgentStepRun(step, tools, values, log, done).run(interrupted)
-                except StepFailed as error:
-                    log.line(f"failed: {error}")
-                    if not left:
-                        raise
-                    self._warn(f"step {step.id} failed: {error}; {left} more to try")
-                    interrupted = Interrupted(error.session, str(error)) if error.session else None
-                    left -= 1
-
-    async def _finished(self, step: Step, result: StepResult) -> None:
-        snapshot = await self._try_snapshot()
-        self.journal.append(
-            RecordType.STEP_COMPLETE,
-            {
-                "step": step.id,
-                "outputs": dict(result.outputs),
-                "snapshot": snapshot.model_dump(mode="json") if snapshot else None,
-                "detail": result.detail,
-            },
-            flush=True,
-        )
+    async def _reset(self, target: Target) -> None:
+        kept = f"{self.spec.iteration}-{self.spec.attempt}"
+        if await self._worktree.reset(target, keep_as=kept):
+            self._warn(
+                "the work tree differed from the last finished step's and was reset to it; "
+                f"what was there is kept as refs/rover/kept/{kept}"
+            )
 
     # --- the ends ---
 
-    async def _complete(self) -> ExitCode:
+    async def _complete(self, checkpoints: Checkpoints) -> ExitCode:
         spec = self.spec
         message = commit_message(spec.title, spec.number, spec.iteration)
+        data: dict[str, object] = {}
         with anyio.CancelScope(shield=True):
-            try:
-                await self._worktree.finish(message)
-                self._snapshot, _ = await self._worktree.snapshot(self._snapshot)
-            except OSError as error:
-                raise WorktreeError(f"the result could not be saved: {error}") from error
-        snapshot = self._snapshot.model_dump(mode="json") if self._snapshot else None
-        return self._end(RecordType.WORKFLOW_COMPLETE, {"snapshot": snapshot}, ExitCode.COMPLETED)
+            data["snapshot"] = (await checkpoints.finish(message)).model_dump(mode="json")
+        return self._end(RecordType.WORKFLOW_COMPLETE, data, ExitCode.COMPLETED)
 
-    async def _fail(self, error: str) -> ExitCode:
-        step = self._step_id()
-        if step is not None:
-            self.journal.append(RecordType.STEP_FAIL, {"step": step, "error": error})
+    async def _fail(self, error: str, step: str | None = None) -> ExitCode:
         data = {"step": step, "error": error, "snapshot": await self._last_snapshot()}
         return self._end(RecordType.WORKFLOW_FAIL, data)
 
     async def _pause(self, pause: Pause) -> ExitCode:
+        crash_point(CrashPoint.PAUSING)
         data: dict[str, object] = {
             "pause": pause.model_dump(mode="json"),
             "snapshot": await self._last_snapshot(),
@@ -299,46 +255,37 @@ class Run:
         """The last record. An end that is not on disk has not happened (E2)."""
         self._ended = True
         if self.journal.append(kind, data, flush=True):
+            crash_point(CrashPoint.RUN_ENDED)
             return code
         sys.stderr.write(f"agent-runner: the journal could not be written, so {kind} is lost\n")
         return ExitCode.FAILED
 
     async def _last_snapshot(self) -> dict[str, object] | None:
-        """A snapshot of the tree as the run leaves it, if it came as far as having one."""
-        if self._current is None:
-            return None
+        """A snapshot of the tree as the run leaves it, if it came as far as its steps."""
         snapshot: Snapshot | None = None
-        with anyio.CancelScope(shield=True):
-            snapshot = await self._try_snapshot()
+        if self._checkpoints is not None:
+            with anyio.CancelScope(shield=True):
+                snapshot = await self._checkpoints.snapshot()
         return snapshot.model_dump(mode="json") if snapshot else None
 
-    async def _try_snapshot(self) -> Snapshot | None:
-        try:
-            snapshot, complete = await self._worktree.snapshot(self._snapshot)
-        except (WorktreeError, OSError) as error:
-            self._warn(f"no snapshot of the work tree: {error}")
-            return None
-        if not complete:
-            self._warn(
-                "the snapshot lacks files that git cannot add: unreadable ones, or those of a "
-                "repository inside the work tree; have its .git folder removed to keep them"
-            )
-        self._snapshot = snapshot
-        return snapshot
-
     def _stopped(self) -> Pause:
-        reason, message = PauseReason.INTERRUPTED, "the runner was stopped by a signal"
+        pause = self._interrupted("the runner was stopped by a signal")
         path = self.spec.paths.run / PAUSE_REQUEST
-        if path.exists():
-            reason, message = _requested(path, self.spec.attempt) or (reason, message)
+        if path.exists() and (asked := _requested(path, self.spec.attempt)):
+            pause.reason, pause.message = asked
+        return pause
+
+    def _interrupted(self, message: str) -> Pause:
+        reason = PauseReason.INTERRUPTED
         return Pause(reason=reason, message=message, since=self.clock(), step=self._step_id())
 
     def _step_id(self) -> str | None:
-        return self._current.id if self._current else None
+        step = self._fold.live.current_step
+        return step.id if step else None
 
     def _warn(self, message: str) -> None:
         if message not in self._warned:
-            self._warned.add(message)
+            self._warned.append(message)
             self.journal.append(RecordType.WARNING, {"message": message})
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent_runner.models import Budget, Usage
+
 SPEC_SCHEMA_VERSION = 1
 
 
@@ -112,6 +114,15 @@ class RunSpec(_Model):
     isolation: Annotated[SwitchUser | WrapCommand, Field(discriminator="kind")]
     limits: Limits = Limits()
     restore: Restore | None = None
+    budget: Budget | None = Field(
+        default=None, description="over the whole task; the run pauses before the next step"
+    )
+    spent: Usage = Field(
+        default_factory=Usage, description="of the task, outside this iteration's journal"
+    )
+    first_snapshot: int = Field(
+        default=1, ge=1, description="no snapshot of this attempt has a lower number"
+    )
 
     @classmethod
     def load(cls, folder: Path) -> RunSpec:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,18 +15,21 @@ CAPPED = "\n[the log is full: lines beyond {limit} bytes were dropped]\n"
 
 class StepLog:
     """Appends lines to a file. A log is worth less than the run: where it cannot be written,
-    lines are dropped."""
+    lines are dropped, and `warn` is told so, once for each reason."""
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path, limit: int, warn: Callable[[str], None]) -> None:
         self._limit = limit
+        self._warn = warn
+        self._told: set[int | None] = set()
         self._size = 0
         try:
             path.parent.mkdir(exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(path, flags, 0o644)
             self._size = os.fstat(self._fd).st_size
-        except OSError:
+        except OSError as error:
             self._fd = -1
+            self._tell(error)
         self._full = self._size >= limit
 
     def line(self, text: str) -> None:
@@ -40,9 +46,16 @@ class StepLog:
     def _write(self, data: bytes) -> None:
         try:
             self._size += os.write(self._fd, data)
-        except OSError:
+        except OSError as error:
             # A line lost to a full disk must not end a run that the next flush may save.
-            return
+            self._tell(error)
+
+    def _tell(self, error: OSError) -> None:
+        # The same words for every step, so that a run says it once.
+        if error.errno not in self._told:
+            self._told.add(error.errno)
+            name = errno.errorcode.get(error.errno or 0, "unknown")
+            self._warn(f"the steps' logs cannot be written ({name}); the run goes on without")
 
     def __enter__(self) -> Self:
         return self
@@ -54,5 +67,6 @@ class StepLog:
         trace: TracebackType | None,
     ) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
+            with suppress(OSError):
+                os.close(self._fd)
             self._fd = -1

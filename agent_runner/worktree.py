@@ -14,24 +14,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_runner.commands import CommandResult, Commands
+from agent_runner.commands import CommandResult, Commands, was_killed
 from agent_runner.models import Snapshot
 from agent_runner.spec import RunSpec
-from agent_runner.worktree_scripts import ADOPT, FINISH, PREPARE, RESET, SNAPSHOT
+from agent_runner.worktree_scripts import (
+    ADOPT,
+    COMMIT,
+    FINISH,
+    PREPARE,
+    REPAIR,
+    RESET,
+    SNAPSHOT,
+)
 
 GIT_TIMEOUT = 600.0
 """Seconds that one script may take: a large tree on a slow disk, but never for ever."""
+
+REPAIR_TIMEOUT = 60.0
+
+CHECKPOINT_TRAILER = "Rover-Checkpoint: true"
+
+MAX_MESSAGE = 10_000
+"""Characters of a commit's message: a template may hold a whole output."""
+
+MAX_LACKING = 5
+"""Names of what a snapshot lacks that are told; and so many characters of each as MAX_NAME."""
+
+MAX_NAME = 200
 
 USER_NAME = "Rover agent"
 USER_EMAIL = "agent@rover.invalid"
 
 _ID = re.compile(r"[0-9a-f]{40}")
-_ENVIRONMENT = {
+
+GIT_ENVIRONMENT = {
     # Named, not discovered: a repository above or an owner that git distrusts cannot matter.
     "GIT_DIR": ".git",
     "GIT_WORK_TREE": ".",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": "/nonexistent/grafts",
     "GIT_AUTHOR_NAME": USER_NAME,
     "GIT_AUTHOR_EMAIL": USER_EMAIL,
     "GIT_COMMITTER_NAME": USER_NAME,
@@ -44,10 +67,15 @@ _ENVIRONMENT = {
     "GIT_CONFIG_KEY_1": "core.fsmonitor",
     "GIT_CONFIG_VALUE_1": "false",
 }
+"""Of every git that is run in the clone."""
 
 
 class WorktreeError(Exception):
     """Git could not do it; the message holds what it said, which is untrusted text."""
+
+
+class WorktreeInterrupted(WorktreeError):
+    """Git was killed, twice, by someone else: the run can go on from where it is."""
 
 
 @dataclass(frozen=True)
@@ -122,25 +150,44 @@ class Worktree:
         arguments = (self._spec.branch, head, str(self._spec.paths.restore))
         self._said(await self._script(ADOPT, arguments), "take the earlier commits")
 
-    async def finish(self, message: str) -> None:
-        """Commit whatever is not committed onto the task's branch, and check that out.
+    async def commit(self, message: str) -> bool:
+        """A checkpoint commit of what is not committed, on the task's branch, which is checked
+        out. False where there was nothing to commit. Others may work in the tree meanwhile.
+
+        Raises:
+            WorktreeError: git refused; the files are as they were.
+        """
+        text = f"{_message(message) or 'Checkpoint'}\n\n{CHECKPOINT_TRAILER}\n"
+        result = await self._script(COMMIT, (self._spec.branch,), stdin=text.encode())
+        return self._said(result, "make a checkpoint commit")[0] == "committed"
+
+    async def finish(self, message: str) -> bool:
+        """Commit whatever is not committed onto the task's branch, and check that out. Checkpoint
+        commits are dropped: what they hold is in the commits that follow. False where they had
+        to stay, because the history since the task's base is not one line.
 
         Raises:
             WorktreeError: git refused.
         """
-        result = await self._script(FINISH, (self._spec.branch,), stdin=message.encode())
+        arguments = (self._spec.branch, self._spec.base_commit)
+        text = _message(message) + "\n"
+        result = await self._script(FINISH, arguments, stdin=text.encode())
         self._said(result, "commit the result")
+        return b"rover checkpoints\n" not in result.stderr
 
-    async def snapshot(self, previous: Snapshot | None) -> tuple[Snapshot, bool]:
+    async def snapshot(
+        self, previous: Snapshot | None, first: int = 1
+    ) -> tuple[Snapshot, Sequence[str]]:
         """Record the work tree as a commit of its own and as a bundle in the run folder. The
-        previous snapshot is returned where nothing has changed since. The second value tells
-        whether every file could be recorded.
+        previous snapshot is returned where nothing has changed since. Its number is at least
+        `first`. The second value names what could not be recorded: unreadable files, and folders
+        with a repository of their own.
 
         Raises:
             WorktreeError: git refused, or the bundle is over the limit.
             OSError: the bundle cannot be written.
         """
-        sequence = previous.sequence + 1 if previous else 1
+        sequence = max(previous.sequence + 1 if previous else 1, first)
         folder = self._spec.paths.run / "bundles"
         folder.mkdir(exist_ok=True)
         name = f"{sequence:06}.bundle"
@@ -151,9 +198,8 @@ class Worktree:
                     SNAPSHOT, self._snapshot_arguments(sequence, previous), stdout=file.fileno()
                 )
                 words = self._said(result, "snapshot the work tree")
-                complete = b"rover incomplete" not in result.stderr
                 if words[0] == "same" and previous is not None:
-                    return previous, complete
+                    return previous, _lacking(result)
                 self._check_bundle(result, os.fstat(file.fileno()).st_size)
                 os.fsync(file.fileno())
             part.replace(folder / name)
@@ -161,10 +207,8 @@ class Worktree:
         finally:
             part.unlink(missing_ok=True)
         commit, tree, head = words[1:4]
-        return (
-            Snapshot(sequence=sequence, commit=commit, tree=tree, bundle=name, head=head),
-            complete,
-        )
+        taken = Snapshot(sequence=sequence, commit=commit, tree=tree, bundle=name, head=head)
+        return taken, _lacking(result)
 
     def _snapshot_arguments(self, sequence: int, previous: Snapshot | None) -> tuple[str, ...]:
         spec = self._spec
@@ -187,13 +231,38 @@ class Worktree:
         stdin: bytes = b"",
         stdout: int | None = None,
     ) -> CommandResult:
+        result = await self._run(script, arguments, stdin, stdout)
+        if result.code == 0 or result.timed_out:
+            return result
+        # Once more, as all of them can be: it was killed, or the agent had locked itself out.
+        await self._repair()
+        if stdout is not None:
+            os.ftruncate(stdout, 0)
+            os.lseek(stdout, 0, os.SEEK_SET)
+        result = await self._run(script, arguments, stdin, stdout)
+        if was_killed(result):
+            raise WorktreeInterrupted("git was killed")
+        return result
+
+    async def _run(
+        self, script: str, arguments: Sequence[str], stdin: bytes, stdout: int | None
+    ) -> CommandResult:
         try:
             return await self._commands.run(
                 ["sh", "-c", script, "rover", *arguments],
-                env=_ENVIRONMENT,
+                env=GIT_ENVIRONMENT,
                 stdin=stdin,
                 timeout=GIT_TIMEOUT,
                 stdout_file=stdout,
+            )
+        except OSError as error:
+            raise WorktreeError(f"git could not be started: {error}") from error
+
+    async def _repair(self) -> None:
+        workspace = str(self._spec.paths.workspace)
+        try:
+            await self._commands.run(
+                ["sh", "-c", REPAIR, "rover", workspace], timeout=REPAIR_TIMEOUT, anywhere=True
             )
         except OSError as error:
             raise WorktreeError(f"git could not be started: {error}") from error
@@ -220,9 +289,25 @@ _REPORTS = {
     "same": 1,
     "reset": 1,
     "adopted": 1,
+    "unchanged": 1,
+    "committed": 2,
     "snapshot": 4,
     "finished": 2,
 }
+
+
+def _message(text: str) -> str:
+    """A commit's message; git refuses NUL."""
+    return text.replace("\0", "")[:MAX_MESSAGE].strip()
+
+
+def _lacking(result: CommandResult) -> list[str]:
+    lines = result.stderr.decode(errors="replace").splitlines()
+    marked = "rover lacks "
+    names = [line.removeprefix(marked)[:MAX_NAME] for line in lines if line.startswith(marked)]
+    known = sorted(set(names))
+    more = [f"{len(known) - MAX_LACKING} more"] if len(known) > MAX_LACKING else []
+    return [*known[:MAX_LACKING], *more]
 
 
 def _text(result: CommandResult) -> str:

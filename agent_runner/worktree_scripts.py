@@ -5,14 +5,54 @@ Each reports what it did in lines that begin with "rover" on standard error.
 
 from __future__ import annotations
 
-PREPARE = r"""
-set -eu
+# Work trees are recorded and restored byte for byte. A filter (git-lfs, or one that the agent set
+# up) could take for ever, or keep the content where no bundle holds it. Set empty, none is run.
+_NO_FILTERS = r"""
+filters=$(git config --name-only --get-regexp '^filter\.' 2>/dev/null |
+  sed 's/\.[^.]*$//' | sort -u | head -n 100) || filters=
+while IFS= read -r filter; do
+  [ -n "$filter" ] || continue
+  for value in clean= smudge= process= required=false; do
+    export "GIT_CONFIG_KEY_$GIT_CONFIG_COUNT=$filter.${value%%=*}"
+    export "GIT_CONFIG_VALUE_$GIT_CONFIG_COUNT=${value#*=}"
+    GIT_CONFIG_COUNT=$((GIT_CONFIG_COUNT + 1))
+  done
+done <<FILTERS
+$filters
+FILTERS
+"""
+
+_BEGIN = "set -eu\n" + _NO_FILTERS
+
+# What a killed git left behind. Only where nothing else runs: they may be held by a live one.
+_FREE_LOCKS = r"""
+free_locks() {
+  find .git -maxdepth 1 -name '*.lock' -exec rm -rf {} + 2>/dev/null || :
+  find .git/refs -name '*.lock' -prune -exec rm -rf {} + 2>/dev/null || :
+}
+free_locks
+"""
+
+# An agent that runs beside this step may be committing; a lock of long ago is nobody's.
+_OLD_LOCKS = r"""
+find .git -maxdepth 1 -name '*.lock' -mmin +1 -exec rm -rf {} + 2>/dev/null || :
+"""
+
+PREPARE = (
+    _BEGIN
+    + r"""
 objects=$1 branch=$2 base=$3 name=$4 email=$5
-if [ -d .git ] && git cat-file -e "$base^{commit}" 2>/dev/null &&
-   git rev-parse --verify -q "refs/heads/$branch^{commit}" >/dev/null &&
-   git rev-parse --verify -q "HEAD^{commit}" >/dev/null
-then
-  rm -f .git/index.lock .git/HEAD.lock ".git/refs/heads/$branch.lock"
+usable() {
+  [ -d .git ] && git cat-file -e "$base^{commit}" 2>/dev/null &&
+    git rev-parse --verify -q "refs/heads/$branch^{commit}" >/dev/null &&
+    git rev-parse --verify -q "HEAD^{commit}" >/dev/null
+}
+# One that cannot be read is not damaged.
+usable || chmod -R u+rwX .git 2>/dev/null || :
+if usable; then
+"""
+    + _FREE_LOCKS
+    + r"""
   echo "rover ready" >&2
   exit 0
 fi
@@ -32,12 +72,13 @@ else
   echo "rover repaired" >&2
 fi
 """
+)
 
 # The work tree as a tree: from a copy of the index, so that the index itself, the branch and
 # ignored files stay as they are, and unchanged files are not read again.
 _WRITE_TREE = r"""
 temporary=.git/rover-index
-rm -f "$temporary" "$temporary.lock" .git/index.lock .git/HEAD.lock
+rm -rf "$temporary" "$temporary.lock"
 git ls-files >/dev/null 2>&1 || rm -f .git/index
 # With its time: git looks into files that changed in the second the index was written, and would
 # take them for unchanged if the copy were younger.
@@ -45,39 +86,49 @@ cp -p .git/index "$temporary" 2>/dev/null || :
 write_tree() {
   export GIT_INDEX_FILE="$temporary"
   [ -f "$temporary" ] || git read-tree HEAD 2>/dev/null || git read-tree --empty
-  complete=1
-  git add -A . >/dev/null 2>&1 || add_without_broken
+  said=$(git add -A . 2>&1 >/dev/null) || add_without_broken
+  printf '%s\n' "$said" | unreadable
   tree=$(git write-tree)
-  # A repository with commits of its own becomes a link to one of them, without its files.
-  links=$(git ls-files -s | grep -c '^160000 ' || :)
-  if [ "$links" != 0 ]; then
-    [ "$links" = "$(git ls-tree -r HEAD 2>/dev/null | grep -c '^160000 ' || :)" ] || complete=0
-  fi
+  new_links
   unset GIT_INDEX_FILE
   rm -f "$temporary"
 }
+unreadable() {
+  sed -n -e 's/^error: open("\(.*\)"): .*/rover lacks \1/p' \
+    -e "s/^warning: could not open directory '\(.*\)': .*/rover lacks \1/p" | head -n 100 >&2
+}
+new_links() {
+  # A repository with commits of its own becomes a link to one of them, without its files.
+  links=$(git ls-files -s | grep '^160000 ' | cut -f2 || :)
+  [ -n "$links" ] || return 0
+  known=$(git ls-tree -r HEAD 2>/dev/null | grep '^160000 ' | cut -f2 || :)
+  printf '%s\n' "$links" | head -n 100 | while IFS= read -r link; do
+    printf '%s\n' "$known" | grep -qxF -e "$link" || printf 'rover lacks %s\n' "$link" >&2
+  done
+}
 add_without_broken() {
   # Folders with a repository that has no commit, and files that cannot be read.
-  git add -A --ignore-errors . >/dev/null 2>&1 && return
-  complete=0
+  said=$(git add -A --ignore-errors . 2>&1 >/dev/null) && return
   find . -path ./.git -prune -o -name .git -prune -print 2>/dev/null | while IFS= read -r inner
   do
-    folder=${inner%/.git}
-    GIT_DIR="$inner" git rev-parse -q --verify HEAD >/dev/null 2>&1 ||
-      printf '/%s/\n' "${folder#./}"
+    folder=${inner%/.git} folder=${folder#./}
+    GIT_DIR="$inner" git rev-parse -q --verify HEAD >/dev/null 2>&1 && continue
+    printf '/%s/\n' "$folder"
+    printf 'rover lacks %s\n' "$folder" >&2
   done > "$temporary.exclude"
-  git -c core.excludesFile="$PWD/$temporary.exclude" add -A --ignore-errors . >/dev/null 2>&1 || :
+  said=$(git -c core.excludesFile="$PWD/$temporary.exclude" add -A --ignore-errors . \
+    2>&1 >/dev/null) || :
   rm -f "$temporary.exclude"
 }
 """
 
 SNAPSHOT = (
-    "set -eu\n"
+    _BEGIN
+    + _OLD_LOCKS
     + _WRITE_TREE
     + r"""
 sequence=$1 branch=$2 base=$3 previous=$4 previous_head=$5 previous_tree=$6 limit=$7
 write_tree
-[ "$complete" = 1 ] || echo "rover incomplete" >&2
 at=$(git rev-parse --verify -q "HEAD^{commit}") || at=${previous_head:-$base}
 head=$(git rev-parse --verify -q "refs/heads/$branch^{commit}") || {
   head=$at
@@ -94,6 +145,7 @@ if [ -n "$previous" ]; then
   exclude="^$previous ^$previous_head"
 fi
 commit=$(echo "Rover snapshot $sequence" | git commit-tree "$@" "$tree")
+rm -rf ".git/refs/rover/snapshots/$sequence.lock"
 git update-ref "refs/rover/snapshots/$sequence" "$commit"
 echo "rover snapshot $commit $tree $head" >&2
 {
@@ -104,7 +156,8 @@ echo "rover snapshot $commit $tree $head" >&2
 )
 
 RESET = (
-    "set -eu\n"
+    _BEGIN
+    + _FREE_LOCKS
     + _WRITE_TREE
     + r"""
 branch=$1 commit=$2 wanted_tree=$3 wanted_head=$4 kept=$5 bundle=$6
@@ -135,35 +188,123 @@ echo "rover reset" >&2
 """
 )
 
-FINISH = (
-    "set -eu\n"
-    + _WRITE_TREE
-    + r"""
-branch=$1
-write_tree
+# Where the next commit goes: after both, where the agent committed beside the task's branch.
+_PLACE = r"""
 at=$(git rev-parse --verify "HEAD^{commit}")
-tip=$(git rev-parse --verify -q "refs/heads/$branch^{commit}") || tip=$at
+was=$(git rev-parse --verify -q "refs/heads/$branch^{commit}") || was=
+tip=${was:-$at}
 if git merge-base --is-ancestor "$tip" "$at"; then tip=$at; parents="-p $at"
 elif git merge-base --is-ancestor "$at" "$tip"; then parents="-p $tip"
 else parents="-p $tip -p $at"; fi
-if [ "$parents" != "-p $tip" ] || [ "$tree" != "$(git rev-parse "$tip^{tree}")" ]; then
-  tip=$(git commit-tree $parents -F - "$tree")
-fi
-git update-ref "refs/heads/$branch" "$tip"
-git symbolic-ref HEAD "refs/heads/$branch"
+"""
+
+# The index first, which a live git may hold; and no commit that came meanwhile is overwritten.
+_CHECK_OUT = r"""
 git read-tree --reset "$tip"
+git update-ref "refs/heads/$branch" "$tip" ${was:+"$was"}
+git symbolic-ref HEAD "refs/heads/$branch"
 git update-index -q --refresh >/dev/null 2>&1 || :
+"""
+
+COMMIT = (
+    _BEGIN
+    + _OLD_LOCKS
+    + _WRITE_TREE
+    + r"""
+branch=$1
+tries=50
+while [ -e .git/index.lock ] && [ "$tries" -gt 0 ]; do sleep 0.1; tries=$((tries - 1)); done
+write_tree
+"""
+    + _PLACE
+    + r"""
+if [ "$tree" = "$(git rev-parse "$tip^{tree}")" ] && [ "$parents" = "-p $tip" ]; then
+  echo "rover unchanged" >&2
+  exit 0
+fi
+tip=$(git commit-tree $parents -F - "$tree")
+"""
+    + _CHECK_OUT
+    + r"""
+echo "rover committed $tip" >&2
+"""
+)
+
+# Drops the checkpoint commits between $base and $tip; the trees of those that stay hold their
+# changes. Fails, with nothing changed, where the history is not one line.
+_COLLAPSE = r"""
+collapse() {
+  history=$(git rev-list --reverse \
+    --format='%H|%P|%(trailers:key=Rover-Checkpoint,valueonly,separator=%x2C)' "$base..$tip") ||
+    return 1
+  case $history in *'|true'*) ;; *) return 0 ;; esac
+  last=$base new=$base
+  while IFS='|' read -r commit parents checkpoint; do
+    case $commit in 'commit '*) continue ;; esac
+    [ "$parents" = "$last" ] || return 1
+    if [ "$checkpoint" = true ]; then :
+    elif [ "$new" = "$last" ]; then new=$commit
+    else new=$(moved "$commit" "$new") || return 1
+    fi
+    last=$commit
+  done <<HISTORY
+$history
+HISTORY
+  tip=$new
+}
+moved() {
+  git cat-file commit "$1" | awk -v parent="$2" '
+    body { print; next }
+    /^$/ { body = 1 }
+    /^gpgsig/ { skip = 1; next }
+    skip && /^ / { next }
+    { skip = 0 }
+    /^parent / { $0 = "parent " parent }
+    { print }' | git hash-object -t commit -w --stdin
+}
+"""
+
+FINISH = (
+    _BEGIN
+    + _FREE_LOCKS
+    + _WRITE_TREE
+    + _COLLAPSE
+    + r"""
+branch=$1 base=$2
+write_tree
+"""
+    + _PLACE
+    + r"""
+[ "$parents" = "-p $tip" ] || tip=$(git commit-tree $parents -F - "$tree")
+left=
+collapse || left=1
+if [ "$tree" != "$(git rev-parse "$tip^{tree}")" ]; then
+  tip=$(git commit-tree -p "$tip" -F - "$tree")
+fi
+"""
+    + _CHECK_OUT
+    + r"""
+[ -z "$left" ] || echo "rover checkpoints" >&2
 echo "rover finished $tip" >&2
 """
 )
 
 
-ADOPT = r"""
-set -eu
+ADOPT = (
+    _BEGIN
+    + r"""
 branch=$1 head=$2 bundle=$3
 git bundle unbundle "$bundle" >/dev/null
 git update-ref "refs/heads/$branch" "$head"
 git symbolic-ref HEAD "refs/heads/$branch"
 git read-tree --reset "$head"
 echo "rover adopted" >&2
+"""
+)
+
+# Agents and commands can lock themselves out; started where even that does no harm.
+REPAIR = r"""
+chmod u+rwx -- "$1" "$1/.git" 2>/dev/null
+[ ! -d "$1/.git" ] || chmod -R u+rwX -- "$1/.git" 2>/dev/null
+:
 """

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent_runner.journal import FILE_NAME, Journal, RecordType, encode
+from agent_runner.journal import FILE_NAME, Journal
+from agent_runner.records import Chain, RecordType, encode
 from benchmarks.tables import Row, interleaved, median_ms, show
 
 RECORDS = 200
@@ -28,7 +29,7 @@ def seconds_each(append: Callable[[], object]) -> float:
 
 def plain_writer(path: Path, *, sync: bool) -> Callable[[], None]:
     """Appends the bytes that one record has."""
-    line = encode(1, datetime.now(UTC), RecordType.STEP_COMPLETE, DATA)
+    line, _ = encode(Chain(), datetime.now(UTC), RecordType.STEP_COMPLETE, DATA)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
 
     def write() -> None:

@@ -24,11 +24,13 @@ from agent_runner.agents.protocol import (
     Failure,
     SessionLost,
 )
-from agent_runner.commands import CommandResult, Commands
+from agent_runner.commands import CommandKilled, CommandResult, Commands, was_killed
+from agent_runner.files import NotReadable, read_for_agent
 from agent_runner.models import AgentSession, Usage
 
 MAX_SCRIPT_BYTES = 1_000_000
 MAX_STATE_BYTES = 1_000_000
+MAX_READ_BYTES = 100_000
 
 _READ_STATE = 'cat "$HOME/.scripted/state.json" 2>/dev/null || :'
 _WRITE_STATE = (
@@ -86,9 +88,11 @@ Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 class Turn(_Model):
-    """What one call does, in this order. `delay` is in seconds; an error leaves no outputs."""
+    """What one call does, in this order. `read` is a path whose content, or listing, goes to the
+    log. `delay` is in seconds; an error leaves no outputs."""
 
     say: str = ""
+    read: str | None = None
     outputs: dict[str, Text | bool] = Field(default_factory=dict)
     edits: list[Edit] = Field(default_factory=list[Edit])
     run: str | None = None
@@ -158,8 +162,12 @@ class ScriptedAgent:
 
     async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
         """Play the next turn; see `Agent.run`."""
-        with anyio.fail_after(request.timeout):
-            return await self._turn(request, commands)
+        try:
+            with anyio.fail_after(request.timeout):
+                return await self._turn(request, commands)
+        except CommandKilled as error:
+            failure = Failure("agent", str(error), provider=self.provider, interrupted=True)
+            raise AgentFailed(failure) from error
 
     async def _turn(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
         try:
@@ -190,6 +198,8 @@ class ScriptedAgent:
     ) -> AgentOutcome:
         if turn.say:
             request.on_log(turn.say)
+        if turn.read is not None:
+            await _read(turn.read, request, commands)
         for edit in turn.edits:
             script, text = edit.script()
             await _shell(commands, script, edit.path, stdin=text)
@@ -211,6 +221,7 @@ class ScriptedAgent:
             timeout=request.timeout,
             on_output=lambda line: request.on_log(line.text),
         )
+        _check_not_killed(result)
         request.on_log(f"exit status {result.code}")
 
 
@@ -243,8 +254,25 @@ def _default_turn(request: AgentRequest) -> Turn:
     return Turn(say=say, outputs=outputs)
 
 
+async def _read(path: str, request: AgentRequest, commands: Commands) -> None:
+    try:
+        text = await read_for_agent(commands, path, MAX_READ_BYTES)
+    except NotReadable as error:
+        request.on_log(f"cannot read {error}")
+        return
+    request.on_log(f"read {path}")
+    for line in text.splitlines():
+        request.on_log(line)
+
+
+def _check_not_killed(result: CommandResult) -> None:
+    if was_killed(result):
+        raise CommandKilled
+
+
 async def _read_state(commands: Commands) -> _State:
     result = await commands.run(["sh", "-c", _READ_STATE], output_limit=MAX_STATE_BYTES)
+    _check_not_killed(result)
     try:
         return _State.model_validate_json(result.stdout or b"{}")
     except ValidationError:
@@ -253,6 +281,7 @@ async def _read_state(commands: Commands) -> _State:
 
 async def _shell(commands: Commands, script: str, *args: str, stdin: str) -> CommandResult:
     result = await commands.run(["sh", "-c", script, "scripted", *args], stdin=stdin.encode())
+    _check_not_killed(result)
     if result.code != 0:
         said = result.stderr.decode(errors="replace").strip()[-200:]
         failure = Failure("agent", f"the scripted agent could not edit: {said}", code="script")

@@ -1,4 +1,5 @@
-"""The one evaluator of `if`: used when a workflow is loaded, when it runs and by the host.
+"""The one evaluator of `if` and `until`: when a workflow is loaded, when it runs,
+and for the host.
 
     condition := clause (("&&" | "||") clause)*        && binds tighter
     clause    := subject ("==" | "!=") value
@@ -12,14 +13,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_LENGTH = 4096
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 _SUBJECT = rf"(?:steps\.(?P<step>{_NAME})\.outputs\.(?P<output>{_NAME})|inputs\.(?P<input>{_NAME}))"
 _CLAUSE = re.compile(rf"\s*{_SUBJECT}\s*(?P<operator>==|!=)")
-_OPERATOR = re.compile(r"\|\||&&")
+# A look ahead, so that of `&&&` both pairs are tried: a value may end with the first `&`.
+_OPERATOR = re.compile(r"(?=(\|\||&&))")
 _TRUE = frozenset({"true", "yes", "on"})
 _FALSE = frozenset({"false", "no", "off"})
 
@@ -35,12 +37,14 @@ class ConditionError(ValueError):
 
 @dataclass(frozen=True)
 class Clause:
-    """One comparison. `step` is None where an input is compared."""
+    """One comparison. `step` is None where an input is compared; `offset` is the clause's place
+    in the text, which is no part of what it says."""
 
     step: str | None
     name: str
     equal: bool
     value: str
+    offset: int = field(default=0, compare=False, repr=False)
 
     def holds(self, values: Values) -> bool:
         """A missing step, output or input equals nothing (B5)."""
@@ -64,6 +68,11 @@ class Condition:
 
     groups: tuple[tuple[Clause, ...], ...]
 
+    @property
+    def clauses(self) -> tuple[Clause, ...]:
+        """All of them, in the order of the text."""
+        return tuple(clause for group in self.groups for clause in group)
+
     def holds(self, values: Values) -> bool:
         return any(all(clause.holds(values) for clause in group) for group in self.groups)
 
@@ -81,12 +90,12 @@ def parse(text: str) -> Condition:
     groups: list[list[Clause]] = [[]]
     start = 0
     for found in _OPERATOR.finditer(text):
-        if found.start() < start or not _CLAUSE.match(text, found.end()):
+        if not _CLAUSE.match(text, found.end(1)):
             continue
         groups[-1].append(_clause(text, start, found.start()))
-        if found.group() == "||":
+        if found[1] == "||":
             groups.append([])
-        start = found.end()
+        start = found.end(1)
     groups[-1].append(_clause(text, start, len(text)))
     return Condition(tuple(tuple(group) for group in groups))
 
@@ -102,16 +111,17 @@ def evaluate(text: str, values: Values, warn: Callable[[str], None]) -> bool:
 
 def _clause(text: str, start: int, end: int) -> Clause:
     found = _CLAUSE.match(text, start, end)
+    offset = end - len(text[start:end].lstrip())
     if found is None:
         raise ConditionError(
             "expected steps.<id>.outputs.<name> or inputs.<name>, then == or !=, then a value",
-            start + len(text[start:end]) - len(text[start:end].lstrip()),
+            offset,
         )
     value = text[found.end() : end].strip()
     if not value:
         raise ConditionError("a value is missing (write '' for an empty one)", found.end())
     name = found["output"] or found["input"]
-    return Clause(found["step"], name, found["operator"] == "==", _unquoted(value))
+    return Clause(found["step"], name, found["operator"] == "==", _unquoted(value), offset)
 
 
 def _unquoted(value: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,9 +26,41 @@ class InputError(Exception):
 
 
 class ValueType(StrEnum):
+    """FILE: the agent writes it as a file, whose text is the value."""
+
     STRING = "string"
     NUMBER = "number"
     BOOLEAN = "boolean"
+    FILE = "file"
+
+
+class CommandOutput(StrEnum):
+    """What every command step gives."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    EXIT_CODE = "exit_code"
+    SUCCESS = "success"
+
+
+class LoopOutput(StrEnum):
+    """What every loop gives, whether its condition was met or not (G4)."""
+
+    ITERATIONS = "iterations"
+    CONDITION_MET = "condition_met"
+    CIRCLE = "circle"
+
+
+class OnCircle(StrEnum):
+    """What a loop does when an iteration ends with a work tree that an earlier one ended with."""
+
+    IGNORE = "ignore"
+    END = "end"
+    FAIL = "fail"
+
+
+TASK_INPUTS = ("title", "description")
+"""Inputs that every task has."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +76,23 @@ class InputDef:
 
 @dataclass(frozen=True)
 class OutputDef:
-    """What a step or a workflow gives."""
+    """What a step or a workflow gives. `filename` is where an output of type FILE is written."""
 
     name: str
     description: str = ""
     type: ValueType = ValueType.STRING
     required: bool = False
+    filename: str | None = None
 
 
 @dataclass(frozen=True)
 class Defaults:
     tool: str | None = None
     model: str | None = None
+
+
+# Every step has: `allow_failure`, a failure does not end the run; `commit`, a template: after the
+# step the work tree is committed on the task's branch (a checkpoint commit, G8).
 
 
 @dataclass(frozen=True)
@@ -71,6 +108,8 @@ class AgentStep:
     outputs: tuple[OutputDef, ...] = ()
     timeout: float | None = None
     retries: int = 0
+    allow_failure: bool = False
+    commit: str | None = None
 
     @property
     def type(self) -> str:
@@ -90,13 +129,88 @@ class CommandStep:
     outputs: tuple[OutputDef, ...] = ()
     timeout: float | None = None
     retries: int = 0
+    commit: str | None = None
 
     @property
     def type(self) -> str:
         return "command"
 
 
-Step = AgentStep | CommandStep
+@dataclass(frozen=True)
+class LoopStep:
+    """Its steps again and again, until a condition holds after a whole iteration (G3, G4).
+
+    `max_iterations` is what counts: the loader has applied the workflow's loop_limit to it. 0
+    never runs the body. Without `until` it runs that often. Outputs: `LoopOutput`.
+    """
+
+    id: str
+    name: str
+    steps: tuple[Step, ...]
+    until: Condition | None = None
+    max_iterations: int = 3
+    on_circle: OnCircle = OnCircle.IGNORE
+    condition: Condition | None = None
+    allow_failure: bool = False
+    commit: str | None = None
+
+    @property
+    def type(self) -> str:
+        return "loop"
+
+
+@dataclass(frozen=True)
+class ParallelStep:
+    """Its steps at the same time, at most `limit` of them, in one work tree. One that fails lets
+    the others finish; then the whole has failed. No outputs of its own."""
+
+    id: str
+    name: str
+    steps: tuple[Step, ...]
+    limit: int = 4
+    condition: Condition | None = None
+    allow_failure: bool = False
+    commit: str | None = None
+
+    @property
+    def type(self) -> str:
+        return "parallel"
+
+
+Step = AgentStep | CommandStep | LoopStep | ParallelStep
+"""Ids are unique over the whole workflow, however deep the step."""
+
+
+def walk(steps: Iterable[Step], parent: str | None = None) -> Iterator[tuple[Step, str | None]]:
+    """Every step with the id of the one around it, in the order of the file."""
+    for step in steps:
+        yield step, parent
+        if isinstance(step, LoopStep | ParallelStep):
+            yield from walk(step.steps, step.id)
+
+
+def output_names(step: Step) -> tuple[str, ...]:
+    """The outputs that conditions and placeholders may name."""
+    match step:
+        case AgentStep():
+            return tuple(output.name for output in step.outputs)
+        case CommandStep():
+            return tuple(CommandOutput)
+        case LoopStep():
+            return tuple(LoopOutput)
+        case ParallelStep():
+            return ()
+
+
+def leaf_runs(step: Step) -> int:
+    """How often agents and commands run in it at the most."""
+    match step:
+        case LoopStep():
+            return step.max_iterations * sum(map(leaf_runs, step.steps))
+        case ParallelStep():
+            return sum(map(leaf_runs, step.steps))
+        case _:
+            return 1
 
 
 @dataclass(frozen=True)
@@ -136,7 +250,7 @@ def resolve_inputs(workflow: Workflow, given: Mapping[str, str]) -> dict[str, st
         InputError: one is missing, unknown or of another type. `title` and `description` are
             never unknown: every task has them.
     """
-    known = {i.name for i in workflow.inputs} | {"title", "description"}
+    known = {i.name for i in workflow.inputs} | set(TASK_INPUTS)
     wrong = [f"unknown input {name!r}" for name in given if name not in known]
     resolved = dict(given)
     for definition in workflow.inputs:

@@ -1,6 +1,7 @@
 """Placeholders: replaced once, in one pass, so that no inserted text is read as a placeholder.
 
     {{inputs.x}}   {{steps.a.outputs.y}}   {{task.title}}   {{task.description}}
+    {{task.base_commit}}
 
 In a prompt the value itself is inserted. In a command no value ever becomes part of the script:
 the placeholder turns into the expansion of an environment variable that holds the value, quoted
@@ -10,7 +11,7 @@ as its place needs. Whatever the value holds, this shell reads it as text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent_runner.workflow.conditions import Values
@@ -25,7 +26,8 @@ _PLACEHOLDER = re.compile(r"\{\{([^{}\n]{1,300})\}\}")
 _NAME = r"([A-Za-z_][A-Za-z0-9_-]*)"
 _INPUT = re.compile(rf"inputs\.{_NAME}")
 _OUTPUT = re.compile(rf"steps\.{_NAME}\.outputs\.{_NAME}")
-_TASK = re.compile(r"task\.(title|description)")
+_TASK = re.compile(r"task\.(title|description|base_commit)")
+_OURS = re.compile(r"(?:inputs|steps|task)\b")
 
 
 class ValuesTooLarge(ValueError):
@@ -38,6 +40,29 @@ class ShellCommand:
 
     script: str
     environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """One placeholder of a template. `text` is what stands in the braces; `step` is None where it
+    names an input, and `name` where it is neither; `offset` is its place in the template."""
+
+    text: str
+    step: str | None
+    name: str | None
+    offset: int
+
+
+def placeholders(template: str) -> Iterator[Placeholder]:
+    """Those that name an input or an output, or that begin so and never have a value."""
+    for found in _PLACEHOLDER.finditer(template):
+        text = found[1].strip()
+        if output := _OUTPUT.fullmatch(text):
+            yield Placeholder(text, output[1], output[2], found.start())
+        elif given := _INPUT.fullmatch(text):
+            yield Placeholder(text, None, given[1], found.start())
+        elif _OURS.match(text) and not _TASK.fullmatch(text):
+            yield Placeholder(text, None, None, found.start())
 
 
 class Renderer:
@@ -92,7 +117,10 @@ class Renderer:
         if found := _INPUT.fullmatch(expression):
             value = values.inputs.get(found[1])
         elif found := _OUTPUT.fullmatch(expression):
-            value = values.steps.get(found[1], {}).get(found[2])
+            outputs = values.steps.get(found[1])
+            if not outputs:
+                return ""  # skipped, or not run yet: the workflow knows that it may be
+            value = outputs.get(found[2])
         elif found := _TASK.fullmatch(expression):
             value = self._task.get(found[1])
         if value is None:

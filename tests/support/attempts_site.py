@@ -15,6 +15,7 @@ from agent_runner.journal import Journal, RecordType
 from agent_runner.models import Pause, RunState, Snapshot
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.live import LiveStates
+from rover_mcp.control.ports import Account
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.settings import RetrySettings, Settings
 from rover_mcp.store.migrations import open_database
@@ -34,6 +35,7 @@ class FakeDoor:
     """Which attempt of each task is served now, and all that was asked."""
 
     missing: str | None = None
+    label: str | None = None
     fault: RoverError | None = None
     served: dict[str, int] = field(default_factory=dict[str, int])
     opened: list[int] = field(default_factory=list[int])
@@ -47,8 +49,10 @@ class FakeDoor:
     def close(self, task_id: str) -> None:
         self.served.pop(task_id, None)
 
-    def missing_credential(self, task_id: str, agent: str) -> str | None:
-        return self.missing
+    def account(self, task_id: str, attempt: int, agent: str) -> Account:
+        if agent == "scripted":
+            return Account()
+        return Account(missing=self.missing) if self.missing else Account(self.label)
 
 
 @dataclass
@@ -61,6 +65,15 @@ class FakeHub:
     imported: list[int] = field(default_factory=list[int])
     exported: list[Path] = field(default_factory=list[Path])
     published: list[str] = field(default_factory=list[str])
+    held: dict[int, str] = field(default_factory=dict[int, str])
+    kept: dict[str, str] = field(default_factory=dict[str, str])
+
+    def snapshots(self, task_id: str) -> dict[int, str]:
+        return dict(self.held)
+
+    def keep(self, task_id: str, name: str, commit: str) -> str:
+        self.kept[name] = commit
+        return f"refs/rover/{task_id}/kept/{name}"
 
     def import_bundle(
         self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
@@ -69,6 +82,7 @@ class FakeHub:
             raise self.import_fault
         assert bundle_path.name == snapshot.bundle
         self.imported.append(snapshot.sequence)
+        self.held[snapshot.sequence] = snapshot.commit
 
     def export_restore(
         self, task_id: str, snapshot: Snapshot, base_commit: str, dest: Path
@@ -145,7 +159,7 @@ class Site:
         """Nothing that was in memory is left."""
         self.settings = self.settings.model_copy(update=settings)
         self.store.writes_left = None
-        self.door = FakeDoor(self.door.missing)
+        self.door = FakeDoor(self.door.missing, self.door.label)
         self.live = LiveStates(self.home, self.store)
         self.attempts = Attempts(
             settings=self.settings,

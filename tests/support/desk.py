@@ -79,9 +79,18 @@ class FakeRepositories:
 class FakeControl:
     enqueued: list[AttemptRow] = field(default_factory=list[AttemptRow])
     stopped: list[str] = field(default_factory=list[str])
+    store: Store | None = None
+    checkpoint: bool = False
 
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
         self.enqueued.append(attempt)
+
+    def schedule(self, task: TaskRow) -> bool:
+        made = self.store.schedule(task.id, NOW.timestamp() + 900) if self.store else None
+        return made is not None
+
+    def has_checkpoint(self, task: TaskRow) -> bool:
+        return self.checkpoint
 
     def stop(self, task: TaskRow) -> None:
         self.stopped.append(task.id)
@@ -114,7 +123,7 @@ class FakeEngines:
     engine: FakeEngine
 
     def select(self, wanted: str) -> FakeEngine:
-        if wanted not in ("auto", "docker"):
+        if wanted not in ("auto", "docker", self.engine.name):
             raise EnvironmentFault(f"the engine {wanted} does not work here", code="no_engine")
         return self.engine
 
@@ -180,7 +189,7 @@ def open_desk(folder: Path) -> Iterator[Desk]:
     engine = FakeEngine(world)
     repositories, control, work, agents = (
         FakeRepositories(),
-        FakeControl(),
+        FakeControl(store=store),
         FakeWork(),
         FakeAgents(),
     )

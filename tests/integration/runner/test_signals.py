@@ -80,6 +80,72 @@ def test_a_second_signal_changes_nothing_and_the_resume_completes(tmp_path: Path
     assert place.calls() == {"s": 2}
 
 
+NESTED = """
+version: "1.0"
+name: w
+steps:
+  - id: outer
+    type: loop
+    max_iterations: 2
+    steps:
+      - id: inner
+        type: loop
+        max_iterations: 2
+        steps:
+          - {id: count, type: command, command: 'echo x >> "$HOME/ran"; echo x >> count'}
+          - id: both
+            type: parallel
+            steps:
+              - {id: s, type: agent, prompt: p}
+              - {id: c, type: command, command: '%s'}
+"""
+THIRD = 'test -e "$HOME/go" || test "$(wc -l < count)" -lt 3 || { touch half; sleep 60; }'
+
+
+def in_the_third(tmp_path: Path) -> tuple[Place, str]:
+    """A workflow whose agent and command wait in iteration 1 of iteration 2."""
+    fifo = tmp_path / "ready"
+    os.mkfifo(fifo)
+    turn = f"{{edits: [{{path: made, append: m}}], run: 'echo ready > {fifo}; sleep 60'}}"
+    script = f"steps: {{s: [{{say: a}}, {{say: b}}, {turn}, {{say: c}}, {{say: d}}]}}"
+    return Place(tmp_path / "task", NESTED % THIRD, script), str(fifo)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_in_parallel_steps_of_a_nested_loop_goes_on_right_there(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """E1, E5, D7, F5, F8, C1: agent and command are closed; only those two run again, the agent
+    in its session."""
+    place, fifo = in_the_third(tmp_path)
+    with start(place) as process:
+        Path(fifo).read_text()
+        process.send_signal(number)
+        assert process.wait(timeout=20) == (-9 if number == signal.SIGKILL else 2)
+    if number == signal.SIGKILL:
+        for pid in place.leftovers():
+            # A real sandbox dies with its runner; here nothing does it.
+            os.kill(pid, signal.SIGKILL)
+    else:
+        assert place.state.pause is not None
+        assert (place.state.pause.reason, place.state.pause.step) == (PauseReason.INTERRUPTED, "s")
+    assert place.leftovers() == []
+    steps = {s.id: s for s in place.state.steps}
+    assert (steps["outer"].iteration, steps["inner"].iteration) == (2, 1)
+    session = steps["s"].session
+    (place.root / "home/go").touch()
+    with start(place) as process:
+        assert process.wait(timeout=30) == 0
+    steps = {s.id: s for s in place.state.steps}
+    assert session is not None
+    assert (place.root / "home/ran").read_text() == "x\n" * 4
+    assert place.calls() == {"s": 5}
+    assert place.types().count("workflow_resume") == 1
+    assert (place.work / "made").read_text() == "m"
+    goes_on = f'"session_id":"{session.session_id}"'
+    assert (place.run_folder / "journal.jsonl").read_text().count(goes_on) == 2
+
+
 def test_a_killed_runner_goes_on_from_its_journal(tmp_path: Path) -> None:
     """C1, C9: kill -9 in the middle of a step."""
     place = make(tmp_path, "agent")

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from itertools import chain
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent_runner.workflow.conditions import ConditionError, Values, evaluate, parse
+from agent_runner.workflow.conditions import (
+    Clause,
+    ConditionError,
+    Values,
+    evaluate,
+    parse,
+)
 
 VALUES = Values(
     inputs={"mode": "fast", "empty": ""},
@@ -30,11 +39,15 @@ def holds(text: str) -> bool:
         ("steps.a.outputs.yes == true", True),
         ("steps.a.outputs.yes == ON", True),
         ("steps.a.outputs.yes == false", False),
+        ("steps.a.outputs.yes != 'TRUE'", False),
         ("steps.a.outputs.off == no", True),
         ("steps.a.outputs.x == 'a' ", False),
         ("steps.a.outputs.x == '1'", True),
         ("inputs.mode == fast", True),
+        ('inputs.empty == ""', True),
         ("inputs.empty == ''", True),
+        ("inputs.mode == '", False),
+        ("inputs.mode == 'fast\"", False),
     ],
 )
 def test_a_comparison_is_of_text_with_boolean_words_alike(text: str, expected: bool) -> None:
@@ -71,6 +84,9 @@ def test_and_binds_tighter_than_or_with_or_without_blanks(text: str, expected: b
         ("steps.a.outputs.text != p || q && r", False),
         (f"steps.a.outputs.text == p || q && r && {T}", True),
         ("steps.a.outputs.text == p || steps.a.outputs", False),
+        (f"inputs.mode != fast&&&{T}", True),
+        (f"inputs.mode == fast|||{T}", True),
+        (f"inputs.mode == 'fast' &&{F}", False),
     ],
 )
 def test_an_operator_counts_only_where_a_clause_follows(text: str, expected: bool) -> None:
@@ -113,10 +129,76 @@ def test_what_is_missing_equals_nothing(subject: str) -> None:
     assert not holds(f"{subject} == ''")
 
 
-@given(st.text(max_size=200))
+CONDITIONS = st.lists(
+    st.sampled_from(
+        ["steps.", "a", ".outputs.", "x", "inputs.", "==", "!=", "=", "&&", "||", "&", "|", "'", '"',
+         " ", "\n", "true", "-", "é"]
+    ),
+    max_size=40,
+).map("".join)  # fmt: skip
+
+
+@given(st.text(max_size=200) | CONDITIONS)
+def test_no_text_makes_the_parser_raise_anything_but_its_own_error(text: str) -> None:
+    """B4: and that error has a place in the text."""
+    try:
+        places = [clause.offset for clause in parse(text).clauses]
+    except ConditionError as error:
+        places = [error.offset]
+    assert places
+    assert all(0 <= place <= len(text) for place in places)
+
+
+@given(st.text(max_size=200) | CONDITIONS)
 def test_no_text_makes_the_evaluator_raise(text: str) -> None:
-    """B4."""
-    assert evaluate(text, VALUES, lambda _: None) in {True, False}
+    """B4: false, with one warning, where the text is no condition."""
+    warnings: list[str] = []
+    held = evaluate(text, VALUES, warnings.append)
+    assert len(warnings) <= 1
+    assert not (held and warnings)
+
+
+VALUE = st.lists(
+    st.sampled_from(["&&", "||", "&", "|", "==", "!=", " ", "a", "'", "steps.", "inputs.", ".x"]),
+    min_size=1,
+    max_size=8,
+).map("".join)
+CLAUSE = st.builds(
+    Clause, st.sampled_from([None, "a", "b-2"]), st.sampled_from(["x", "y_z"]), st.booleans(), VALUE
+)
+BLANKS = st.sampled_from(["", " ", "  "])
+
+
+def written(clause: Clause) -> str:
+    subject = (
+        f"steps.{clause.step}.outputs.{clause.name}" if clause.step else f"inputs.{clause.name}"
+    )
+    return f"{subject} {'==' if clause.equal else '!='} '{clause.value}'"
+
+
+@given(st.lists(st.lists(CLAUSE, min_size=1, max_size=3), min_size=1, max_size=3), BLANKS, BLANKS)
+def test_what_is_written_is_what_is_read_though_values_hold_operators(
+    groups: list[list[Clause]], before: str, after: str
+) -> None:
+    """B2, B3: every value comes back whole, and every clause in its group."""
+    another = re.compile(r"(\|\||&&)\s*(steps\.[\w-]+\.outputs|inputs)\.[\w-]+\s*[!=]=")
+    assume(not any(another.search(f"{c.value}'") for c in chain.from_iterable(groups)))
+    text = f"{before}||{after}".join(
+        f"{before}&&{after}".join(written(c) for c in group) for group in groups
+    )
+    condition = parse(text)
+    assert condition.groups == tuple(tuple(group) for group in groups)
+    assert [text[c.offset :].startswith(written(c)) for c in condition.clauses] == [
+        True for _ in chain.from_iterable(groups)
+    ]
+
+
+@given(VALUE, st.booleans())
+def test_a_value_equals_itself_and_nothing_that_is_missing(value: str, equal: bool) -> None:
+    """B1, B3, B5."""
+    text = written(Clause(None, "x", equal, value))
+    assert parse(text).holds(Values({"x": value}, {})) is equal
+    assert parse(text).holds(Values({}, {})) is not equal
 
 
 def test_a_valid_condition_is_evaluated_without_a_warning() -> None:

@@ -114,6 +114,22 @@ def test_the_gateway_is_asked_and_the_bell_is_heard(tmp_path: Path) -> None:
         evidence.close()
 
 
+def test_a_gateway_with_a_long_path_is_reached_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESIGN 7: a unix socket's address holds 107 bytes, a data folder's path may be longer."""
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    body = json.dumps({"answers": [json.loads(answer(1, 402).model_dump_json())]}).encode()
+    monkeypatch.chdir(folder)
+    with gateway(Path("g"), body) as heard:
+        evidence = GatewayEvidence(folder / "g", "tok")
+        evidence.ring()
+        assert heard.get(timeout=5) == "/rover/v1/bell Bearer tok"
+        assert [f.status for f in anyio.run(evidence.failures, NOW)] == [402]
+        evidence.close()
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"answers":[{"at":"x"}]}'])
 def test_a_gateway_that_answers_nonsense_is_no_evidence(tmp_path: Path, body: bytes) -> None:
     with gateway(tmp_path / "g", body):

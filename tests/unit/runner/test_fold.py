@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent_runner.fold import boundary, fold
-from agent_runner.journal import Record, RecordType
+from agent_runner.fold import Fold, fold
 from agent_runner.models import RunStatus, StepStatus
+from agent_runner.records import Record, RecordType
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 STEPS = [{"id": i, "name": i.upper(), "type": "agent"} for i in ("a", "b")]
@@ -125,7 +125,7 @@ def test_failure_data_are_gone_after_a_resume() -> None:
     assert (state.status, state.error, state.steps[0].error) == (RunStatus.FAILED, "bad", "bad")
     state = fold(records(*failed, START))
     assert (state.status, state.error, state.steps[0].error) == (RunStatus.RUNNING, None, None)
-    assert state.steps[0].status is StepStatus.PENDING
+    assert (state.steps[0].status, state.steps[0].started_at) == (StepStatus.PENDING, None)
 
 
 def test_steps_that_left_the_workflow_are_dropped() -> None:
@@ -173,11 +173,36 @@ def test_a_malformed_record_is_named(item: tuple[str, dict[str, Any]]) -> None:
 def test_the_boundary_is_the_last_finished_step_not_a_pause() -> None:
     """F8."""
     paused = ("workflow_pause", {"pause": PAUSE, "snapshot": snapshot(2)})
-    found = boundary(records(START, DONE_A, paused))
-    assert found is not None
-    assert found.sequence == 1
-    assert boundary(records(START, paused)) is None
+    assert sequence(START, DONE_A, paused) == 1
+    assert sequence(START, paused) is None
     started = ("step_start", {"step": "a", "start_snapshot": snapshot(3)})
-    found = boundary(records(START, started))
-    assert found is not None
-    assert found.sequence == 3
+    assert sequence(START, started) == 3
+    failed = {"step": "b", "error": "x", "outputs": {}, "snapshot": snapshot(4)}
+    assert sequence(START, DONE_A, ("step_fail", {**failed, "tolerated": False})) == 1
+    assert sequence(START, DONE_A, ("step_fail", {**failed, "tolerated": True})) == 4
+    lost = ("step_complete", {"step": "b", "outputs": {}, "snapshot": None})
+    assert sequence(START, DONE_A, lost) is None
+
+
+def sequence(*items: tuple[str, dict[str, Any]]) -> int | None:
+    found = Fold.of(records(*items)).boundary
+    return found.sequence if found else None
+
+
+def test_a_failure_that_the_run_goes_on_behind_is_kept_by_a_resume() -> None:
+    """C9, F1, G4: with its outputs."""
+    failed = {"step": "a", "error": "no", "outputs": {"exit_code": "3"}, "tolerated": True}
+    state = fold(records(START, ("step_fail", failed), START))
+    a = state.steps[0]
+    assert (a.status, a.error, a.outputs) == (StepStatus.FAILED, "no", {"exit_code": "3"})
+    assert (a.finished, state.progress) == (True, 50)
+
+
+def test_a_state_that_was_taken_is_not_changed_by_later_records() -> None:
+    """C5."""
+    start, done = records(START, DONE_A)
+    folding = Fold.of([start])
+    before = folding.state
+    folding.add(done)
+    assert (before.steps[0].status, before.steps[0].outputs) == (StepStatus.PENDING, {})
+    assert folding.state.steps[0].outputs == {"x": "1"}

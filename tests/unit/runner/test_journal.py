@@ -18,11 +18,10 @@ from agent_runner.journal import (
     JournalDamaged,
     JournalLocked,
     JournalTooNew,
-    RecordType,
-    encode,
     is_locked,
     read_journal,
 )
+from agent_runner.records import Chain, RecordType, encode
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -32,9 +31,11 @@ def clock() -> datetime:
 
 
 def lines(count: int) -> list[bytes]:
-    return [
-        encode(n, NOW, RecordType.WARNING, {"message": f"m{n} é {{}}"}) for n in range(1, count + 1)
-    ]
+    chain, found = Chain(), list[bytes]()
+    for n in range(1, count + 1):
+        line, chain = encode(chain, NOW, RecordType.WARNING, {"message": f"m{n} é {{}}"})
+        found.append(line)
+    return found
 
 
 def write(path: Path, count: int) -> list[bytes]:
@@ -163,10 +164,10 @@ def test_an_unknown_record_type_is_an_error_that_names_it(tmp_path: Path) -> Non
 def test_a_newer_schema_is_refused_and_left_untouched(tmp_path: Path) -> None:
     """A3."""
     path = tmp_path / "j"
-    path.write_bytes(b'{"v":2,"whatever":true}\n')
-    with pytest.raises(JournalTooNew, match="newer than 1"):
+    path.write_bytes(b'{"v":3,"whatever":true}\n')
+    with pytest.raises(JournalTooNew, match="newer than 2"):
         Journal.open(path, clock)
-    assert path.read_bytes() == b'{"v":2,"whatever":true}\n'
+    assert path.read_bytes() == b'{"v":3,"whatever":true}\n'
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])

@@ -72,7 +72,7 @@ def test_a_whole_workflow_is_read() -> None:
         ("a: [", 1, 5, "not valid YAML"),
         ("a: *nope", 1, 4, "not valid YAML"),
         ("\tx: 1", 1, 1, "not valid YAML"),
-        ("a: \x07", 1, 1, "not valid YAML"),
+        ("a: 1\nb: \x07", 2, 4, "not valid YAML"),
         (HEAD, 1, 1, "needs 'steps'"),
         ('version: "2.0"\nname: w\n' + STEP, 1, 10, "not known"),
         (HEAD + "wat: 1\n" + STEP, 3, 1, "unknown key 'wat'"),
@@ -81,19 +81,12 @@ def test_a_whole_workflow_is_read() -> None:
         (HEAD + "steps: {a: 1}\n", 3, 8, "must be a list"),
         (HEAD + "steps:\n  - {id: a, type: agent}\n", 4, 5, "needs 'prompt'"),
         (HEAD + "steps:\n  - {id: a, prompt: p}\n", 4, 5, "needs 'type'"),
-        (
-            HEAD + "steps:\n  - {id: a, type: loop, steps: []}\n",
-            4,
-            19,
-            "'loop' are not supported yet",
-        ),
-        (HEAD + "steps:\n  - {id: a, type: parallel}\n", 4, 19, "'parallel' are not supported yet"),
-        (HEAD + "steps:\n  - {id: a, type: nope}\n", 4, 19, "unknown step type"),
+        (HEAD + "steps:\n  - {id: a, type: nope}\n", 4, 19, "unknown type 'nope'; known: agent"),
         (
             HEAD + "steps:\n  - {id: a, type: agent, prompt: p, until: x}\n",
             4,
             37,
-            "not supported yet",
+            "unknown key 'until' in a step of type agent",
         ),
         (
             HEAD + "steps:\n  - {id: a, type: command, command: p, prompt: x}\n",
@@ -108,7 +101,7 @@ def test_a_whole_workflow_is_read() -> None:
         (
             HEAD + "steps:\n  - {id: a, type: agent, prompt: p, if: ''}\n",
             4,
-            41,
+            42,
             "condition is empty",
         ),
         (
@@ -139,14 +132,25 @@ def test_a_whole_workflow_is_read() -> None:
         (
             HEAD + "steps:\n  - {id: a, type: command, command: p, outputs: [{name: zz}]}\n",
             4,
-            49,
-            "a command's outputs",
+            57,
+            "unknown name 'zz'; known: stdout, stderr, exit_code, success",
         ),
         (HEAD + "inputs: [{name: a, type: date}]\n" + STEP, 3, 26, "unknown type"),
-        (HEAD + "inputs: [{name: a, type: file}]\n" + STEP, 3, 26, "not supported yet"),
+        (
+            HEAD + "inputs: [{name: a, type: file}]\n" + STEP,
+            3,
+            26,
+            "unknown type 'file'; known: string,",
+        ),
         (HEAD + "inputs: [{name: a, type: number, default: x}]\n" + STEP, 3, 43, "not a number"),
         (HEAD + "inputs: [{name: a}, {name: a}]\n" + STEP, 3, 28, "there twice"),
-        (HEAD + "config: {continueOnError: true}\n" + STEP, 3, 10, "not supported yet"),
+        (HEAD + "defaults: {tool: ~}\n" + STEP, 3, 18, "must be a text"),
+        (HEAD + "description: !secret x\n" + STEP, 3, 14, "must be a text"),
+        (HEAD + "inputs: [{name: yes}]\n" + STEP, 3, 17, "put it into quotes"),
+        (HEAD + "config: {timeout: '5'}\n" + STEP, 3, 19, "must be a number"),
+        (HEAD + "config: {timeout: 1_0}\n" + STEP, 3, 19, "must be a number"),
+        (HEAD + "config: {timeout: .nan}\n" + STEP, 3, 19, "must be a number"),
+        (HEAD + "config: []\n" + STEP, 3, 9, "config must be a mapping"),
         (HEAD + "x: " + "[" * 40 + "]" * 40 + "\n" + STEP, 3, 35, "more than 32 levels"),
         ("a: &x 1\nb: [" + "*x," * 80 + "]\n", 2, 197, "more than 64 aliases"),
         ("a: !!python/object:os.system x\n", 1, 1, "unknown key 'a'"),
@@ -164,14 +168,27 @@ def test_an_error_tells_file_line_and_column(
     assert str(error).startswith(f"f.yaml:{line}:{column}: ")
 
 
+def test_aliases_cannot_multiply_a_file() -> None:
+    """DESIGN 12.6: nor can a list that holds itself."""
+    long = f"[{'a,' * 30_000}]"
+    steps = "".join(f"  - {{id: s{n}, type: command, command: c, args: *x}}\n" for n in range(4))
+    text = f"{HEAD}steps:\n  - {{id: a, type: command, command: c, args: &x {long}}}\n{steps}"
+    with pytest.raises(WorkflowError, match="more than 100000 values"):
+        parse_workflow(text, "f")
+    with pytest.raises(WorkflowError, match="step 'a' is there twice"):
+        parse_workflow(HEAD + "steps: &s\n  - {id: a, type: loop, steps: *s}\n", "f")
+
+
 def test_a_large_file_and_one_that_is_not_text_are_refused(tmp_path: Path) -> None:
     """DESIGN 12.6."""
     path = tmp_path / "w.yaml"
     path.write_bytes(b"#" * (MAX_BYTES + 1))
     with pytest.raises(WorkflowError, match="larger than"):
         load_workflow(path)
+    with pytest.raises(WorkflowError, match="larger than"):
+        parse_workflow("é" * (MAX_BYTES // 2 + 1), "w.yaml")
     path.write_bytes(b"a: 1\nb: \xff\n")
-    with pytest.raises(WorkflowError, match=r"w\.yaml:2:1: the file is not UTF-8"):
+    with pytest.raises(WorkflowError, match=r"w\.yaml:2:4: the file is not UTF-8"):
         load_workflow(path)
 
 
@@ -184,11 +201,18 @@ def test_no_text_makes_the_loader_raise_anything_else(text: str) -> None:
         return
 
 
-@pytest.mark.parametrize("name", ["demo", "quick", "swe"])
-def test_the_built_in_workflows_load(name: str) -> None:
+BUILT_IN = sorted((Path(__file__).parents[3] / "workflows").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", BUILT_IN, ids=lambda path: path.stem)
+def test_the_built_in_workflows_load(path: Path) -> None:
+    """G7: by the names under which tasks ask for them."""
+    assert load_workflow(path).name == path.stem
+
+
+def test_swe_swe_tdd_and_tech_writer_are_built_in() -> None:
     """G7."""
-    path = Path(__file__).parents[3] / "workflows" / f"{name}.yaml"
-    assert load_workflow(path).name == name
+    assert {"demo", "quick", "swe", "swe-tdd", "tech-writer"} <= {p.stem for p in BUILT_IN}
 
 
 def test_inputs_are_checked_and_completed() -> None:

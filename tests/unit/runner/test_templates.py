@@ -15,6 +15,7 @@ from agent_runner.workflow.templates import (
     VALUE_BYTES,
     Renderer,
     ValuesTooLarge,
+    placeholders,
 )
 
 
@@ -59,6 +60,28 @@ def test_an_unknown_placeholder_is_empty_and_warned_of_once() -> None:
     for _ in range(3):
         assert r.text("[{{inputs.nope}}{{what.ever}}]", values("v")) == "[]"
     assert len(warnings) == 2
+
+
+def test_what_a_template_names_is_told_with_its_place() -> None:
+    template = "{{inputs.x}} {{ steps.a.outputs.y }} {{task.title}} {{task.x}} {{other}}"
+    found = [
+        (p.step, p.name, template[p.offset :].partition("}}")[0]) for p in placeholders(template)
+    ]
+    assert found == [
+        (None, "x", "{{inputs.x"),
+        ("a", "y", "{{ steps.a.outputs.y "),
+        (None, None, "{{task.x"),
+    ]
+
+
+def test_what_a_skipped_step_did_not_give_is_empty_and_no_reason_to_warn() -> None:
+    """G5."""
+    warnings: list[str] = []
+    text = renderer(warnings).text(
+        "<{{steps.a.outputs.y}}{{steps.b.outputs.y}}>", Values({}, {"a": {}})
+    )
+    assert text == "<>"
+    assert not warnings
 
 
 HOSTILE = [

@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
 import pytest
 
-from agent_runner.models import Snapshot
 from agent_runner.process import make_commands
 from agent_runner.spec import Limits
 from agent_runner.worktree import Target, Worktree, WorktreeError
-from tests.support.runs import Place, git
-
-BRANCH = "refs/heads/rover/7-mend"
-
-
-def make(tmp_path: Path, limits: Limits | None = None) -> tuple[Place, Worktree]:
-    place = Place(tmp_path / "task", "", limits=limits or Limits(), attempt=1)
-    spec = place.spec()
-    (place.root / "run").mkdir(exist_ok=True)
-    worktree = Worktree(spec, make_commands(spec))
-    return place, worktree
-
-
-def do(call: Callable[[], Awaitable[object]]) -> object:
-    async def run() -> object:
-        return await call()
-
-    return anyio.run(run)
-
-
-def snap(worktree: Worktree, previous: Snapshot | None = None) -> Snapshot:
-    found = do(lambda: worktree.snapshot(previous))
-    assert isinstance(found, tuple)
-    assert isinstance(found[0], Snapshot)
-    return found[0]
+from tests.support.runs import git
+from tests.support.trees import BRANCH, do, make, snap
 
 
 def test_a_new_clone_borrows_the_base_and_holds_its_files(tmp_path: Path) -> None:
@@ -148,9 +123,9 @@ def test_a_repository_inside_the_tree_does_not_stop_the_snapshot(
         git(inner, "add", "f")
         git(inner, "commit", "-q", "-m", "m")
     (place.work / "other").write_text("o")
-    taken, complete = do(lambda: worktree.snapshot(None))
+    taken, lacking = do(lambda: worktree.snapshot(None))
     assert "other" in git(place.work, "ls-tree", "--name-only", taken.tree).split()
-    assert not complete, "its files are not in the snapshot, and that is said"
+    assert lacking == ["inner dir"], "its files are not in the snapshot, and that is said"
 
 
 def test_a_reset_restores_tree_and_branch_and_keeps_what_was_there(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +14,15 @@ import anyio
 import pytest
 
 from agent_runner.spec import GatewaySpec, Limits, Paths, RunSpec, SwitchUser, WrapCommand
+from tests.support.runs import own_task_id
 
 # Nobody else's: a sweep of this user's processes may not touch another's on a shared machine.
-TEST_UID = 61973
+TEST_UID = 20_000 + os.getpid() % 40_000
 
 
 def make_spec(folder: Path, isolation: SwitchUser | WrapCommand, **changes: Any) -> RunSpec:
     return RunSpec(
-        task_id="0" * 31 + "7",
+        task_id=own_task_id(folder),
         number=1,
         iteration=1,
         attempt=3,
@@ -43,13 +47,19 @@ def bare(tmp_path: Path) -> RunSpec:
 
 
 @pytest.fixture
-def switched(tmp_path: Path) -> RunSpec:
+def shared_folder() -> Iterator[Path]:
+    """A folder that other users can come to. Not in pytest's own, which every pytest that starts
+    on this machine closes to others."""
+    folder = Path(tempfile.mkdtemp(prefix="rover-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def switched(shared_folder: Path) -> RunSpec:
     """Commands as another user; tests with it need root, as the runner in a container is."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder == Path("/tmp"):
-            break
-        folder.chmod(0o755)
-    return make_spec(tmp_path, SwitchUser(uid=TEST_UID, gid=TEST_UID))
+    return make_spec(shared_folder, SwitchUser(uid=TEST_UID, gid=TEST_UID))
 
 
 def in_own_thread(work: Callable[[], Awaitable[None]]) -> None:

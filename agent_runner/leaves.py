@@ -1,0 +1,57 @@
+"""How a leaf of the workflow runs: with its log, its records in their place, and its retries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent_runner.agent_steps import AgentStepRun
+from agent_runner.interpret import Turn
+from agent_runner.steplog import StepLog
+from agent_runner.steps import Interrupted, StepFailed, StepResult, Tools, run_command
+from agent_runner.workflow.models import CommandStep
+
+
+class Leaves:
+    """Runs the agent and command steps of one attempt."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    async def run(self, turn: Turn) -> StepResult:
+        """Run one step, as often as the workflow allows it to fail.
+
+        Raises:
+            StepFailed: it failed the last time, too.
+            RunPaused: only time, money or a person can help.
+        """
+        spec = self._tools.spec
+        tools = replace(self._tools, journal=turn.recorder)
+        path = spec.paths.run / "logs" / f"{turn.step.id}.log"
+        with StepLog(path, spec.limits.log_bytes, tools.warn) as log:
+            log.line(f"--- attempt {spec.attempt}{_iterations(turn)}, {tools.clock().isoformat()}")
+            interrupted, left = turn.interrupted, turn.step.retries
+            while True:
+                try:
+                    return await _once(turn, tools, log, interrupted)
+                except StepFailed as error:
+                    log.line(f"failed: {error}")
+                    if not left:
+                        raise
+                    tools.warn(f"step {turn.step.id} failed: {error}; {left} more to try")
+                    interrupted = Interrupted(error.session, str(error)) if error.session else None
+                    left -= 1
+
+
+async def _once(
+    turn: Turn, tools: Tools, log: StepLog, interrupted: Interrupted | None
+) -> StepResult:
+    if isinstance(turn.step, CommandStep):
+        return await run_command(turn.step, tools, turn.values, log)
+    loops = [(p["step"], p["iteration"]) for p in turn.recorder.around.loops]
+    run = AgentStepRun(turn.step, tools, turn.values, log, turn.done, loops)
+    return await run.run(interrupted)
+
+
+def _iterations(turn: Turn) -> str:
+    """Where the step stands in the loops around it, for people."""
+    return "".join(f", {p['step']} {p['iteration']}" for p in turn.recorder.around.loops)

@@ -1,0 +1,33 @@
+"""The language as JSON Schema (draft 2020-12), for completion and checks in editors.
+
+`python -m agent_runner.workflow.schema > workflows/workflow.schema.json`
+"""
+
+from __future__ import annotations
+
+import json
+
+from agent_runner.workflow import language as lang
+from agent_runner.workflow.kinds import Json
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def workflow_schema() -> Json:
+    """What a workflow file may say. The loader checks more: see docs/workflows.md."""
+    return {
+        "$schema": DIALECT,
+        "title": "Rover workflow",
+        "description": "In which steps a task is done: docs/workflows.md",
+        **{k: v for k, v in lang.WORKFLOW.definition().items() if k != "title"},
+        "$defs": {shape.name: shape.definition() for shape in lang.SHAPES},
+    }
+
+
+def as_text() -> str:
+    """workflows/workflow.schema.json."""
+    return json.dumps(workflow_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    print(as_text(), end="")

@@ -1,0 +1,149 @@
+"""Mappings of a workflow file: which keys they may have, read from nodes and as JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+from yaml.nodes import Node, ScalarNode
+
+from agent_runner.workflow.kinds import Json, Kind
+from agent_runner.workflow.source import Source, short
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Key(Generic[T]):
+    """A key of a mapping. `about` is for people who write the file."""
+
+    name: str
+    kind: Kind[T]
+    about: str
+    default: T | None = None
+    synonyms: tuple[str, ...] = ()
+
+    def schema(self) -> Json:
+        default = {} if self.default is None else {"default": self.default}
+        return self.kind.schema() | {"description": self.about} | default
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mapping that was read: its shape, its keys' nodes and values."""
+
+    source: Source
+    node: Node
+    shape: Shape
+    nodes: Mapping[str, Node]
+    values: Mapping[str, object]
+
+    def get(self, key: Key[T]) -> T | None:
+        """The value, or the key's default."""
+        return cast("T | None", self.values.get(key.name, key.default))
+
+    def need(self, key: Key[T]) -> T:
+        """The value of a key that is required or has a default."""
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key.name)
+        return value
+
+    def at(self, key: Key[Any], otherwise: Key[Any] | None = None) -> Node:
+        """Where the value stands; without one, where the other's does, or the mapping."""
+        fallback = self.nodes.get(otherwise.name, self.node) if otherwise else self.node
+        return self.nodes.get(key.name, fallback)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A mapping with known keys and no others. `name` is what the JSON Schema calls it."""
+
+    name: str
+    what: str
+    keys: tuple[Key[Any], ...]
+    required: tuple[Key[Any], ...] = ()
+    extra: Json = field(default_factory=dict[str, Any])
+
+    def read(self, source: Source, node: Node, what: str) -> Found:
+        del what
+        known = {word: key for key in self.keys for word in (key.name, *key.synonyms)}
+        nodes: dict[str, Node] = {}
+        for key_node, value in source.pairs(node, self.what):
+            word = source.text(key_node, f"a key of {self.what}")
+            if word not in known:
+                names = ", ".join(key.name for key in self.keys)
+                source.fail(key_node, f"unknown key {short(word)} in {self.what}; known: {names}")
+            if (name := known[word].name) in nodes:
+                source.fail(key_node, f"{word!r} is there twice in {self.what}")
+            nodes[name] = value
+        for key in self.required:
+            if key.name not in nodes:
+                source.fail(node, f"{self.what} needs {key.name!r}")
+        by_name = {key.name: key.kind for key in self.keys}
+        values = {name: by_name[name].read(source, n, name) for name, n in nodes.items()}
+        return Found(source, node, self, nodes, values)
+
+    def schema(self) -> Json:
+        return {"$ref": f"#/$defs/{self.name}"}
+
+    def definition(self) -> Json:
+        """The JSON Schema itself."""
+        properties = {word: key.schema() for key in self.keys for word in (key.name, *key.synonyms)}
+        clashes = [
+            {"not": {"required": [first, second]}}
+            for key in self.keys
+            for first, second in [(key.name, s) for s in key.synonyms]
+        ]
+        found: Json = {"type": "object", "title": self.what, "properties": properties}
+        if self.required:
+            found["required"] = [key.name for key in self.required]
+        if clashes:
+            found["allOf"] = clashes
+        return found | {"additionalProperties": False} | self.extra
+
+
+@dataclass(frozen=True)
+class Variants:
+    """A mapping whose shape depends on its `type`. Where it has none, `default` counts."""
+
+    name: str
+    what: str
+    type: Key[Any]
+    shapes: Mapping[str, Shape]
+
+    def read(self, source: Source, node: Node, what: str) -> Found:
+        found = [value for key, value in source.pairs(node, self.what) if _is(key, self.type.name)]
+        if found:
+            kind = str(self.type.kind.read(source, found[0], self.type.name))
+        elif self.type.default is not None:
+            kind = str(self.type.default)
+        else:
+            source.fail(node, f"{self.what} needs {self.type.name!r}: {', '.join(self.shapes)}")
+        return self.shapes[kind].read(source, node, what)
+
+    def schema(self) -> Json:
+        return {"$ref": f"#/$defs/{self.name}"}
+
+    def definition(self) -> Json:
+        """The JSON Schema itself: the type decides, so that an error speaks of one shape only."""
+        word, default = self.type.name, self.type.default
+        needed: Json = {} if default is not None else {"required": [word]}
+        cases = [
+            {
+                # A mapping without the key meets `properties`: so the default's case is its own.
+                "if": {"properties": {word: {"const": kind}}}
+                | ({} if kind == default else {"required": [word]}),
+                "then": shape.schema(),
+            }
+            for kind, shape in self.shapes.items()
+        ]
+        properties = {word: self.type.schema()}
+        return {"type": "object", "title": self.what, "properties": properties, **needed} | {
+            "allOf": cases
+        }
+
+
+def _is(node: Node, word: str) -> bool:
+    return isinstance(node, ScalarNode) and node.value == word

@@ -1,0 +1,185 @@
+"""What agents do to their clone, and the system to git: it costs no work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent_runner.process import make_commands
+from agent_runner.spec import RunSpec, SwitchUser, WrapCommand
+from agent_runner.worktree import MAX_LACKING, Target, Worktree, WorktreeError, WorktreeInterrupted
+from tests.support.runs import Place, git
+from tests.support.trees import BRANCH, do, make, snap
+
+from .conftest import TEST_UID, in_own_thread
+
+
+def test_what_a_snapshot_lacks_is_named(tmp_path: Path) -> None:
+    """C10: each folder with a repository of its own, with or without a commit; not those that
+    the task's branch knows as links."""
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    known = place.work / "known"
+    known.mkdir()
+    git(known, "init", "-q")
+    git(known, "commit", "-q", "--allow-empty", "-m", "m")
+    git(place.work, "-c", "advice.addEmbeddedRepo=false", "add", "known")
+    git(place.work, "commit", "-q", "-m", "a link")
+    assert do(lambda: worktree.snapshot(None))[1] == []
+    for name in ("with a commit", "näme"):
+        inner = place.work / "d" / name
+        inner.mkdir(parents=True)
+        git(inner, "init", "-q")
+        git(inner, "commit", "-q", "--allow-empty", "-m", "m")
+    assert do(lambda: worktree.snapshot(None))[1] == [r'"d/n\303\244me"', "d/with a commit"]
+    empty = place.work / "empty\nrover same"
+    empty.mkdir()
+    git(empty, "init", "-q")
+    taken, lacking = do(lambda: worktree.snapshot(None))
+    assert "empty" in lacking
+    for number in range(2 * MAX_LACKING):
+        inner = place.work / f"more{number}"
+        inner.mkdir()
+        git(inner, "init", "-q")
+        git(inner, "commit", "-q", "--allow-empty", "-m", "m")
+    lacking = do(lambda: worktree.snapshot(taken))[1]
+    assert len(lacking) == MAX_LACKING + 1
+    assert lacking[-1].endswith(" more")
+
+
+def test_a_filter_of_the_agent_s_neither_runs_nor_changes_what_is_recorded(
+    tmp_path: Path,
+) -> None:
+    """C10: byte for byte, in the snapshot, its restore and the result; a filter that hangs or
+    fails holds nothing up."""
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    work = place.work
+    ran = tmp_path / "ran"
+    for name in ("lfs", "a.b c"):
+        for kind in ("clean", "smudge", "process"):
+            git(work, "config", f"filter.{name}.{kind}", f"touch {ran}; exit 1")
+        git(work, "config", f"filter.{name}.required", "true")
+    (work / ".gitattributes").write_text("big filter=lfs\nother filter=a.b c\n*.txt text\n")
+    (work / "big").write_bytes(bytes(range(256)))
+    (work / "other").write_text("content\n")
+    taken = snap(worktree)
+    assert git(work, "cat-file", "-s", f"{taken.commit}:big") == "256"
+    (work / "big").write_text("spoilt")
+    do(lambda: worktree.reset(Target.of(taken), keep_as="1-2"))
+    assert (work / "big").read_bytes() == bytes(range(256))
+    assert do(lambda: worktree.commit("c"))
+    assert do(lambda: worktree.finish("T"))
+    assert git(work, "cat-file", "-s", f"{BRANCH}:big") == "256"
+    assert not ran.exists()
+
+
+def bwrap(place: Place) -> RunSpec:
+    arguments = ["bwrap", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]
+    arguments += ["--die-with-parent", "--unshare-pid", "--dev-bind", "/", "/"]
+    prefix = [*arguments, "--chdir", str(place.work), "--"]
+    return place.spec(isolation=WrapCommand(prefix=prefix, forwarder=[]))
+
+
+def other_user(place: Place) -> RunSpec:
+    for folder in (place.work, place.root / "home"):
+        os.chown(folder, TEST_UID, TEST_UID)
+    return place.spec(isolation=SwitchUser(uid=TEST_UID, gid=TEST_UID))
+
+
+@pytest.mark.parametrize("spec_of", [bwrap, other_user])
+@pytest.mark.parametrize("what", [".", ".git", ".git/objects", ".git/refs/heads"])
+def test_an_agent_that_locks_itself_out_does_not_lock_out_the_checkpoint(
+    shared_folder: Path, spec_of: Callable[[Place], RunSpec], what: str
+) -> None:
+    """C10, DESIGN 9: repaired with the agent's rights, in both isolations."""
+    place = Place(shared_folder / "task", "", attempt=1)
+    spec = spec_of(place)
+
+    async def work() -> None:
+        worktree = Worktree(spec, make_commands(spec))
+        await worktree.prepare()
+        (place.work / "a").write_text("a")
+        assert await worktree.commit("m")
+        (place.work / what).chmod(0)
+        taken, _ = await worktree.snapshot(None)
+        (place.work / what).chmod(0)
+        prepared = await worktree.prepare()
+        assert (prepared.found, prepared.repaired) == (True, False)
+        (place.work / what).chmod(0)
+        assert not await worktree.reset(Target.of(taken), keep_as="")
+        (place.work / what).chmod(0)
+        assert await worktree.finish("T")
+
+    in_own_thread(work)
+    assert git_as_root(place, "ls-tree", "--name-only", BRANCH).split()[-1] == "a"
+
+
+def git_as_root(place: Place, *arguments: str) -> str:
+    return git(place.work, "-c", "safe.directory=*", "--git-dir=.git", *arguments)
+
+
+def unreadable(place: Place, kind: str) -> str:
+    if kind == "file":
+        (place.work / "closed").write_text("c")
+        (place.work / "closed").chmod(0)
+        return "closed"
+    (place.work / "folder").mkdir()
+    (place.work / "folder/in").write_text("c")
+    (place.work / "folder").chmod(0)
+    return "folder/"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_cannot_be_read_is_named_and_the_rest_is_recorded(tmp_path: Path, kind: str) -> None:
+    """C10."""
+    place = Place(tmp_path / "task", "", attempt=1)
+    spec = bwrap(place)
+
+    async def work() -> None:
+        worktree = Worktree(spec, make_commands(spec))
+        await worktree.prepare()
+        (place.work / "a").write_text("a")
+        name = unreadable(place, kind)
+        taken, lacking = await worktree.snapshot(None)
+        assert lacking == [name]
+        assert "a" in git(place.work, "ls-tree", "--name-only", taken.tree).split()
+
+    in_own_thread(work)
+
+
+def killing_git(place: Place, times: int) -> RunSpec:
+    """A git at whose first calls its caller gets a SIGKILL, as from the system."""
+    bin_folder = place.root / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "git").write_text(
+        f'#!/bin/sh\necho x >> "{place.root}/calls"\n'
+        f'[ "$(wc -l < "{place.root}/calls")" -gt {times} ] || {{ kill -9 $PPID; exit; }}\n'
+        'exec /usr/bin/git "$@"\n'
+    )
+    (bin_folder / "git").chmod(0o755)
+    return place.spec(environment={"PATH": f"{bin_folder}:/usr/bin:/bin"})
+
+
+def test_a_git_that_was_killed_is_run_again(tmp_path: Path) -> None:
+    """D8: that says nothing of the work tree."""
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    (place.work / "a").write_text("a")
+    spec = killing_git(place, 1)
+    taken = snap(Worktree(spec, make_commands(spec)))
+    assert git(place.work, "show", f"{taken.commit}:a") == "a"
+    assert (place.run_folder / "bundles" / taken.bundle).stat().st_size > 0
+
+
+def test_a_git_that_is_killed_again_and_again_is_an_interruption(tmp_path: Path) -> None:
+    """D8."""
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    spec = killing_git(place, 1000)
+    with pytest.raises(WorktreeInterrupted):
+        do(lambda: Worktree(spec, make_commands(spec)).finish("T"))
+    assert issubclass(WorktreeInterrupted, WorktreeError)
