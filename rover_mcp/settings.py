@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticUndefined
 
 from agent_runner.spec import Limits
@@ -66,6 +66,11 @@ class Settings(_Model):
 
     home: Path = Field(exclude=True)
     """the data folder itself, which config.yaml cannot set"""
+    database: str | None = Field(default=None, repr=False)
+    """URL of a PostgreSQL database that several daemons may share; by default an embedded one"""
+    lease: float = Field(default=60, gt=0)
+    """where the database is shared: a daemon on another host that has not been heard of for so
+    long has ended, and its work is taken over"""
     engine: Literal["auto", "docker", "bubblewrap"] = "auto"
     """what runs sandboxes; auto: the first that works"""
     base_image: str = "debian:bookworm-slim"
@@ -88,6 +93,8 @@ class Settings(_Model):
     """processes, where the engine can limit them"""
     stop_grace: float = Field(default=20, gt=0)
     """from SIGTERM to SIGKILL of a sandbox"""
+    startup_timeout: float = Field(default=300, gt=0)
+    """from the start of a sandbox to its runner's first record; making an image does not count"""
     sweep_interval: float = Field(default=30, gt=0)
     """the slow reconciliation of what the store says with what runs"""
     queue_poll: float = Field(default=0.05, gt=0)
@@ -104,6 +111,14 @@ class Settings(_Model):
     """news in one tool result"""
     max_frame_bytes: int = Field(default=16 * 1024**2, gt=0)
     """one message of a client"""
+
+    @field_validator("database")
+    @classmethod
+    def _postgresql(cls, url: str | None) -> str | None:
+        scheme, _, rest = (url or "postgresql://").partition("://")
+        if scheme not in ("postgresql", "postgresql+psycopg"):
+            raise ValueError("give a URL that begins with postgresql://")
+        return f"postgresql+psycopg://{rest}" if url else None
 
 
 def _shown(default: object) -> str:

@@ -9,8 +9,9 @@ from typing import Final
 from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.settings import RetrySettings
+from rover_mcp.tasks.pauses import NEVER_BY_ITSELF as WHY_NOT
 
-NEVER_BY_ITSELF: Final = frozenset({PauseReason.AUTH, PauseReason.REQUESTED, PauseReason.BUDGET})
+NEVER_BY_ITSELF: Final = frozenset(WHY_NOT)
 """Reasons that only a person ends (D9)."""
 
 
@@ -73,6 +74,9 @@ def decide(
         pause = _interrupted(ended, state, now)
     wanted = auto_resume and not pause_requested
     at = retry_time(pause, auto_retries, retry, now, random) if wanted else None
+    if at is None and pause.reason is PauseReason.INTERRUPTED and state.status is RunStatus.NEW:
+        # There is nothing to go on from (L2).
+        return Fail(f"{pause.message}; resume_task starts it again")
     return PauseFor(pause.model_copy(update={"retry_at": pause.retry_at or at}), at)
 
 
@@ -87,12 +91,15 @@ def _interrupted(ended: SandboxExit, state: RunState, now: datetime) -> Pause:
     if ended.out_of_memory:
         what = "the sandbox ran out of memory and was killed"
     elif ended.code is None:
-        what = "the sandbox or its runner was killed"
+        what = ended.detail or "the sandbox or its runner was killed"
     else:
         what = f"the sandbox exited unexpectedly with code {ended.code}"
+    kept = "the work is kept up to the last checkpoint"
+    if state.status is RunStatus.NEW:
+        kept = "there is no checkpoint yet, so it starts from the beginning"
     return Pause(
         reason=PauseReason.INTERRUPTED,
-        message=f"{what}; the work is kept up to the last checkpoint",
+        message=f"{what}; {kept}",
         since=now,
         step=step.id if step else None,
     )
@@ -107,13 +114,19 @@ def retry_time(
     """
     if pause.reason in NEVER_BY_ITSELF or auto_retries >= retry.max_auto_retries:
         return None
-    spread = 1 + retry.jitter * random
     if pause.retry_at is not None:
         return max(pause.retry_at, now) + timedelta(seconds=30 * retry.jitter * random)
     if pause.reason is PauseReason.INTERRUPTED and auto_retries == 0:
-        return now + timedelta(seconds=retry.interrupted_first * spread)
-    if pause.reason in (PauseReason.CREDITS, PauseReason.USAGE_WINDOW):
+        return now + timedelta(seconds=retry.interrupted_first * (1 + retry.jitter * random))
+    return now + backoff(pause.reason, auto_retries, retry, random)
+
+
+def backoff(reason: PauseReason, times: int, retry: RetrySettings, random: float) -> timedelta:
+    """The wait after a reason whose end nobody told, doubled `times` times (K2)."""
+    if reason in (PauseReason.CREDITS, PauseReason.USAGE_WINDOW):
         first, most = retry.credits_first, retry.credits_most
     else:
         first, most = retry.transient_first, retry.transient_most
-    return now + timedelta(seconds=min(most, first * 2**auto_retries) * spread)
+    # The exponent has a bound of its own: a float has.
+    wait = min(most, first * 2 ** min(times, 64))
+    return timedelta(seconds=wait * (1 + retry.jitter * random))

@@ -1,13 +1,17 @@
-"""What running tasks do now: their journals, read when the runner rings, told as events."""
+"""What running tasks do now: their journals, read on when the runner rings, told as events."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from agent_runner.fold import fold
-from agent_runner.journal import JournalError, read_journal
+from agent_runner.fold import Fold, fold
+from agent_runner.journal import JournalError, JournalTail, read_journal
 from agent_runner.models import RunState, StepStatus
+from agent_runner.records import Record, RecordType
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.folders import TaskFolders
@@ -15,7 +19,18 @@ from rover_mcp.tasks.folders import TaskFolders
 UNREADABLE = (JournalError, OSError, ValueError)
 """What reading a journal that cannot be believed raises."""
 
-DONE = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
+STATUS_AFTER = {
+    RecordType.STEP_START: StepStatus.RUNNING,
+    RecordType.STEP_COMPLETE: StepStatus.COMPLETED,
+    RecordType.STEP_SKIP: StepStatus.SKIPPED,
+    RecordType.STEP_FAIL: StepStatus.FAILED,
+}
+"""Records that are news, and what they say of their step."""
+
+MAX_STEP_EVENTS = 2000
+"""Of one attempt: a loop may go round ten thousand times."""
+
+UNTOLD = "task.steps_untold"
 
 
 def read_state(path: Path) -> RunState:
@@ -27,15 +42,36 @@ def read_state(path: Path) -> RunState:
     return fold(read_journal(path).records)
 
 
-class LiveStates:
-    """The present state of tasks that run, and the step events that follow from it."""
+@dataclass
+class _Told:
+    """Up to which record an attempt's steps were told, and in how many events."""
 
-    def __init__(self, home: Path, store: Store) -> None:
+    attempt: int
+    record: int
+    count: int
+
+
+@dataclass
+class _Watched:
+    """One iteration's journal as far as it was read."""
+
+    iteration: int
+    tail: JournalTail
+    fold: Fold = field(default_factory=Fold)
+
+
+class LiveStates:
+    """The present state of tasks that run, and the step events that follow from it. What a ring
+    costs depends on what is new."""
+
+    def __init__(self, home: Path, store: Store, *, max_step_events: int = MAX_STEP_EVENTS) -> None:
         self._home = home
         self._store = store
+        self._most = max_step_events
         self._lock = threading.Lock()
         self._states: dict[str, RunState] = {}
-        self._told: dict[str, tuple[int, dict[str, str]]] = {}
+        self._watched: dict[str, _Watched] = {}
+        self._told: dict[str, _Told] = {}
 
     def state(self, task_id: str) -> RunState | None:
         """The last state read, or None if the task has not rung in this daemon's life."""
@@ -44,56 +80,88 @@ class LiveStates:
     def forget(self, task_id: str) -> None:
         """Drop what is remembered of a task whose attempt ended."""
         with self._lock:
-            self._states.pop(task_id, None)
-            self._told.pop(task_id, None)
+            for remembered in (self._states, self._watched, self._told):
+                remembered.pop(task_id, None)
 
     def refresh(self, task_id: str) -> RunState | None:
-        """Read the task's journal and tell what is new in it. Called in a thread."""
+        """Read the task's journal on and tell what is new in it. Called in a thread."""
         task = self._store.task(task_id)
         if task is None:
             return None
-        path = TaskFolders(self._home, task_id, task.iteration).journal
         with self._lock:
+            watched = self._watched.setdefault(task_id, self._watch(task))
+            if watched.iteration != task.iteration:
+                watched = self._watched[task_id] = self._watch(task)
             try:
-                state = read_state(path)
+                news = self._read_on(watched, task)
             except UNREADABLE:
-                # A torn or damaged journal is judged once, where the attempt is settled.
+                # A damaged journal is judged once, where the attempt is settled.
+                del self._watched[task_id]
                 return self._states.get(task_id)
-            self._states[task_id] = state
-            if state.attempt >= task.attempt:
-                self._tell_steps(task_id, task.attempt, state, self._told_of(task))
-        return state
+            if news is not None or task_id not in self._states:
+                self._states[task_id] = watched.fold.state
+            self._tell_steps(task, watched.fold.live, news or [])
+            return self._states[task_id]
 
-    def _told_of(self, task: TaskRow) -> dict[str, str]:
-        """Each step's status as it was told last, in any daemon's life."""
-        attempt, told = self._told.get(task.id, (0, dict[str, str]()))
-        if attempt != task.attempt:
-            told = self._already_told(task)
-            self._told[task.id] = task.attempt, told
+    def _watch(self, task: TaskRow) -> _Watched:
+        path = TaskFolders(self._home, task.id, task.iteration).journal
+        return _Watched(task.iteration, JournalTail(path))
+
+    def _read_on(self, watched: _Watched, task: TaskRow) -> list[Record] | None:
+        """The new records that are news of the present attempt; None: there are no records."""
+        records = watched.tail.read().records
+        news: list[Record] = []
+        for record in records:
+            watched.fold.add(record)
+            if record.type in STATUS_AFTER and watched.fold.live.attempt >= task.attempt:
+                news.append(record)
+        return news if records else None
+
+    def _tell_steps(self, task: TaskRow, state: RunState, news: Sequence[Record]) -> None:
+        """Each step's last change, in order."""
+        told = self._told_of(task)
+        last = {str(r.data["step"]): r for r in news if r.seq > told.record}
+        for record in sorted(last.values(), key=lambda r: r.seq):
+            if told.count >= self._most:
+                return
+            told.record, told.count = record.seq, told.count + 1
+            self._store.add_event(task.id, "task.step", _step_event(state, record, told))
+            if told.count == self._most:
+                self._tell_cap(task)
+
+    def _told_of(self, task: TaskRow) -> _Told:
+        """How far was told, in any daemon's life."""
+        told = self._told.get(task.id)
+        if told is None or told.attempt != task.attempt:
+            event = self._store.events.last_of(task.id, "task.step")
+            data = event.data if event and event.data.get("attempt") == task.attempt else {}
+            told = _Told(task.attempt, int(data.get("record", 0)), int(data.get("count", 0)))
+            self._told[task.id] = told
+            if told.count >= self._most:
+                self._tell_cap(task)
         return told
 
-    def _already_told(self, task: TaskRow) -> dict[str, str]:
-        earlier = task.run_state.steps if task.run_state else []
-        told = {step.id: str(step.status) for step in earlier if step.status in DONE}
-        for event in self._store.events.after(0, task_id=task.id, limit=100_000):
-            if event.kind == "task.step" and event.data.get("attempt") == task.attempt:
-                told[event.data["step"]] = event.data["step_status"]
-        return told
+    def _tell_cap(self, task: TaskRow) -> None:
+        event = self._store.events.last_of(task.id, UNTOLD)
+        if event is None or event.data.get("attempt") != task.attempt:
+            message = f"{self._most} steps were told; what comes after is in inspect and get_logs"
+            self._store.add_event(task.id, UNTOLD, {"attempt": task.attempt, "message": message})
 
-    def _tell_steps(
-        self, task_id: str, attempt: int, state: RunState, told: dict[str, str]
-    ) -> None:
-        for position, step in enumerate(state.steps, start=1):
-            if step.status is StepStatus.PENDING or told.get(step.id) == step.status:
-                continue
-            told[step.id] = step.status
-            data = {
-                "attempt": attempt,
-                "step": step.id,
-                "name": step.name,
-                "step_status": str(step.status),
-                "position": position,
-                "of": len(state.steps),
-                "progress": state.progress,
-            }
-            self._store.add_event(task_id, "task.step", data)
+
+def _step_event(state: RunState, record: Record, told: _Told) -> dict[str, Any]:
+    position = next(i for i, s in enumerate(state.steps, start=1) if s.id == record.data["step"])
+    step = state.steps[position - 1]
+    event: dict[str, Any] = {
+        "attempt": told.attempt,
+        "step": step.id,
+        "name": step.name,
+        "step_status": str(STATUS_AFTER[record.type]),
+        "position": position,
+        "of": len(state.steps),
+        "progress": state.progress,
+        "record": record.seq,
+        "count": told.count,
+    }
+    if loop := record.data.get("loop"):
+        event["loop"] = loop
+    return event

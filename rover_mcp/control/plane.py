@@ -9,24 +9,39 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, EnqueueOptions
 
-from rover_mcp.control.attempts import OPEN_STATES, Attempts
+from agent_runner.crashpoints import crash_point
+from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.crashpoints import ControlPoint
+from rover_mcp.control.following import Following
+from rover_mcp.control.leases import Leases
+from rover_mcp.control.parts import OPEN_STATES
+from rover_mcp.control.patience import patiently
 from rover_mcp.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import AttemptRow
 from rover_mcp.store.store import Store
+from rover_mcp.store.writes import next_workflow
 
 QUEUE = "attempts"
 WORKFLOW = "attempt"
+HOLD = "hold"
 APPLICATION_VERSION = "attempts-1"
 """The schema of the workflow, not of the program: an upgraded daemon takes old work up."""
 
+HOLD_MARGIN_SECONDS = 0.05
+"""How much later than a hold its timer fires: never before its time has come."""
+
 AGAIN = "-again"
+RECOVERY_SECONDS = 20.0
+"""After the launch, for what was in flight to be brought back."""
+
 FAILED_TWICE = "the control plane failed twice on this attempt (see daemon.log)"
 WORK_IS_KEPT = "the work is kept: resume_task goes on from the checkpoint"
 
@@ -36,13 +51,18 @@ log = logging.getLogger("rover.control")
 class ControlPlane:
     """Starts and stops DBOS, enqueues attempts, and reconciles what the store says with it."""
 
-    def __init__(self, settings: Settings, store: Store, database_url: str) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, database_url: str, leases: Leases | None = None
+    ) -> None:
         self._settings = settings
         self._store = store
         self._url = database_url
         self._ready = threading.Event()
         self._attempts: Attempts
         self._interval = settings.queue_poll
+        self._leases = leases or Leases(settings.home, None, lease=settings.lease)
+        self._launched = 0.0
+        self.following = Following()
 
     def start(self, attempts: Attempts) -> None:
         """Launch DBOS. Blocks for some tenths of a second."""
@@ -51,11 +71,12 @@ class ControlPlane:
         config: DBOSConfig = {
             "name": "rover",
             "system_database_url": self._url,
-            "executor_id": "roverd",
+            "executor_id": self._leases.executor,
             "application_version": APPLICATION_VERSION,
             "enable_otlp": False,
             "log_level": "WARNING",
         }
+        self._leases.begin()
         DBOS(config=config)
         self._register(attempts)
         DBOS.launch()
@@ -65,23 +86,67 @@ class ControlPlane:
             polling_interval_sec=self._interval,
             on_conflict="always_update",
         )
+        self._launched = time.monotonic()
         self._ready.set()
 
-    def wait_ready(self, timeout: float = 30) -> bool:
+    def wait_ready(self, timeout: float = 1) -> bool:
         return self._ready.wait(timeout)
 
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
         """Put an attempt on the queue, at most once ever by its workflow id."""
-        self.wait_ready()
+        self._enqueue(WORKFLOW, attempt.workflow_id, delay, attempt.task_id, attempt.attempt)
+
+    def _enqueue(self, workflow: str, workflow_id: str, delay: float, *args: object) -> None:
+        if not self.wait_ready():
+            # What is recorded is enqueued by `reconcile`, as soon as it is ready.
+            return
+        crash_point(ControlPoint.ENQUEUING)
         options: EnqueueOptions = {
             "queue_name": QUEUE,
-            "workflow_name": WORKFLOW,
-            "workflow_id": attempt.workflow_id,
+            "workflow_name": workflow,
+            "workflow_id": workflow_id,
             "app_version": APPLICATION_VERSION,
         }
         if delay > 0:
             options["delay_seconds"] = delay
-        DBOS.enqueue_workflow_with_options(options, attempt.task_id, attempt.attempt)
+        DBOS.enqueue_workflow_with_options(options, *args)
+
+    # Holds
+
+    def answered(self, task_id: str, attempt: int) -> None:
+        """A model answered an attempt: if it was a probe, those who wait behind it go on."""
+        if self.wait_ready() and self._attempts.answered(task_id, attempt):
+            crash_point(ControlPoint.ACCOUNT_OPENED)
+            self.tend()
+
+    def tend(self) -> None:
+        """Enqueue what no longer waits for an account, and see that each hold has its timer."""
+        for row in self._attempts.tend():
+            crash_point(ControlPoint.PROBE_CHOSEN)
+            self.enqueue(row)
+        for hold in self._store.holds():
+            left = hold.until - time.time()
+            if left > 0:
+                crash_point(ControlPoint.HOLD_UNTIMED)
+                name = f"hold-{hold.account}-{hold.until * 1000:.0f}"
+                self._enqueue(HOLD, name, left + HOLD_MARGIN_SECONDS)
+
+    def schedule(self, attempt: AttemptRow) -> None:
+        """Enqueue an attempt that waits for its time; one that waits for its account has the
+        hold's timer."""
+        if attempt.state == "scheduled":
+            self.enqueue(attempt, self._delay_of(attempt))
+        else:
+            self.tend()
+
+    def _see_to_what_follows(self, task_id: str | None) -> None:
+        """After an attempt or a hold has ended. Idempotent."""
+        crash_point(ControlPoint.SETTLED)
+        self.tend()
+        waiting = self._attempts.scheduled(task_id) if task_id is not None else None
+        row = self._store.attempt(task_id, waiting) if task_id and waiting else None
+        if row is not None:
+            self.enqueue(row, self._delay_of(row))
 
     def set_eager(self, eager: bool) -> None:
         """Poll often while somebody waits for a start: DBOS cannot be woken."""
@@ -99,6 +164,7 @@ class ControlPlane:
         A crash between our record and DBOS's leaves one without: it is enqueued again under
         the same id. One whose workflow ended without settling it gets another.
         """
+        self.tend()
         for attempt in self._store.attempts_in(OPEN_STATES):
             try:
                 self._reconcile(attempt)
@@ -118,35 +184,68 @@ class ControlPlane:
 
         @DBOS.step(name="claim")
         def claim(task_id: str, attempt: int, workflow_id: str) -> bool:
-            return attempts.claim(task_id, attempt, workflow_id)
+            self._leases.mark(task_id, attempt, workflow_id)
+            return patiently(lambda: attempts.claim(task_id, attempt, workflow_id))
 
         @DBOS.step(name="launch")
         def launch(task_id: str, attempt: int) -> bool:
-            return attempts.launch(task_id, attempt)
+            return patiently(lambda: attempts.launch(task_id, attempt))
 
-        @DBOS.step(name="scheduled")
-        def scheduled(task_id: str) -> int | None:
-            return attempts.scheduled(task_id)
+        @DBOS.step(name="what_follows")
+        def what_follows(task_id: str | None) -> None:
+            # Out of the workflow's context: what is enqueued is no child of it, and a
+            # repetition finds it done.
+            Context().run(self._see_to_what_follows, task_id)
 
         @DBOS.step(name="follow")
         def follow(task_id: str, attempt: int) -> dict[str, Any]:
-            return vars(attempts.follow(task_id, attempt))
+            return vars(patiently(lambda: attempts.follow(task_id, attempt)))
 
         @DBOS.step(name="settle")
         def settle(task_id: str, attempt: int, ended: dict[str, Any]) -> int | None:
-            return attempts.settle(task_id, attempt, SandboxExit(**ended))
+            return patiently(lambda: attempts.settle(task_id, attempt, SandboxExit(**ended)))
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=1000)
         def run_attempt(task_id: str, attempt: int) -> None:  # pyright: ignore[reportUnusedFunction]  # found by its name
-            if not claim(task_id, attempt, str(DBOS.workflow_id)):
-                return
-            if launch(task_id, attempt):
-                waiting = settle(task_id, attempt, follow(task_id, attempt))
-            else:
-                waiting = scheduled(task_id)
-            row = self._store.attempt(task_id, waiting) if waiting else None
-            if row is not None:
-                self.enqueue(row, self._delay_of(row))
+            with self.following.attempt(task_id, attempt):
+                if claim(task_id, attempt, str(DBOS.workflow_id)) and launch(task_id, attempt):
+                    settle(task_id, attempt, follow(task_id, attempt))
+            what_follows(task_id)
+
+        @DBOS.workflow(name=HOLD, max_recovery_attempts=1000)
+        def end_hold() -> None:  # pyright: ignore[reportUnusedFunction]  # found by its name
+            what_follows(None)
+
+    def followed(self, attempt: AttemptRow) -> bool:
+        """Whether somebody sees the attempt through, here or in another daemon, or will."""
+        if self.following.has(attempt.task_id, attempt.attempt):
+            return True
+        if self._leases.another_has(attempt.executor):
+            return True
+        status = DBOS.get_workflow_status(attempt.workflow_id)
+        if status is None:
+            return False
+        if status.status == "PENDING":
+            # DBOS brings back what was in flight, in a thread of its own after the launch.
+            mine = status.executor_id == self._leases.executor
+            return mine and time.monotonic() - self._launched < RECOVERY_SECONDS
+        return status.status in ("ENQUEUED", "DELAYED")
+
+    def foreign(self, attempt: AttemptRow) -> bool:
+        """Whether another daemon claimed it."""
+        return attempt.executor not in (None, self._leases.executor)
+
+    def adopt(self, attempt: AttemptRow) -> bool:
+        """Have an attempt that nobody follows seen through; False where another was quicker."""
+        # A running one is claimed and started anew, which finds its sandbox where it is.
+        state = "starting" if attempt.state == "running" else attempt.state
+        again = next_workflow(attempt.workflow_id)
+        taken = self._store.executors.take(attempt, state, again, None)
+        if taken is None:
+            return False
+        DBOS.cancel_workflow(attempt.workflow_id)
+        self.enqueue(taken, self._delay_of(taken))
+        return True
 
     def _delay_of(self, attempt: AttemptRow) -> float:
         task = self._store.task(attempt.task_id)
@@ -174,6 +273,6 @@ def _quiet_logs() -> None:
     logging.getLogger("dbos").setLevel(logging.WARNING)
 
 
-def database_url(home: Path) -> str:
-    """The embedded database of a data folder."""
-    return f"sqlite:///{home / 'rover.db'}"
+def database_url(home: Path, shared: str | None = None) -> str:
+    """The database of the settings, else the embedded one of the data folder."""
+    return shared or f"sqlite:///{home / 'rover.db'}"

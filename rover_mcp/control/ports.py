@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -19,11 +20,28 @@ class ProjectHub(Protocol):
         self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
     ) -> None: ...
 
+    def snapshots(self, task_id: str) -> dict[int, str]:
+        """The commit of every snapshot that is here, by number."""
+        ...
+
+    def keep(self, task_id: str, name: str, commit: str) -> str:
+        """Keep a commit under a ref of its own; the ref."""
+        ...
+
     def export_restore(
         self, task_id: str, snapshot: Snapshot, base_commit: str, dest: Path
     ) -> None: ...
 
     def publish(self, task_id: str, user_repo: Path, branch: str) -> object: ...
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account by its label, None where an agent needs none; or what is missing, and where to
+    configure it."""
+
+    label: str | None = None
+    missing: str | None = None
 
 
 class GatewayDoor(Protocol):
@@ -35,8 +53,8 @@ class GatewayDoor(Protocol):
 
     def close(self, task_id: str) -> None: ...
 
-    def missing_credential(self, task_id: str, agent: str) -> str | None:
-        """What is missing for this agent's provider, and where to configure it; None: nothing."""
+    def account(self, task_id: str, attempt: int, agent: str) -> Account:
+        """Whose account this agent would use in this attempt. May ask a credential's command."""
         ...
 
 

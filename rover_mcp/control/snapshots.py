@@ -1,4 +1,4 @@
-"""Bringing home what a sandbox committed, and handing it to the next one."""
+"""Bringing home what a sandbox committed."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ from pathlib import Path
 
 from agent_runner.journal import read_journal
 from agent_runner.models import Snapshot
-from agent_runner.spec import Restore
 from rover_mcp.control.live import UNREADABLE
 from rover_mcp.control.ports import ProjectHub
+from rover_mcp.errors import RoverError
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.folders import TaskFolders
 
 
 def import_snapshots(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> Snapshot | None:
-    """Fetch the bundles that the journal names into the hub, oldest first; the last snapshot.
+    """Fetch the bundles that the journal names and the hub lacks, oldest first; the last
+    snapshot. What it costs grows with what is new.
 
     Raises:
         RoverError: a bundle is not what the journal says, or there is no room for it.
     """
-    last = None
-    for last in journal_snapshots(folders.journal):
-        hub.import_bundle(task.id, folders.run / "bundles" / last.bundle, last, task.branch)
-    return last
+    named = journal_snapshots(folders.journal)
+    here = hub.snapshots(task.id) if named else {}
+    for snapshot in named:
+        if here.get(snapshot.sequence) != snapshot.commit:
+            bundle = folders.run / "bundles" / snapshot.bundle
+            hub.import_bundle(task.id, bundle, snapshot, task.branch)
+    return named[-1] if named else None
 
 
-def export_restore(
-    task: TaskRow, folders: TaskFolders, attempt: int, hub: ProjectHub
-) -> Restore | None:
-    """Put the last snapshot at hand for a sandbox whose work tree was lost (I6)."""
-    last = import_snapshots(task, folders, hub)
-    if last is None:
+def last_at_home(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> Snapshot | None:
+    """The newest snapshot that the journal names and the hub holds, as far as it can be asked."""
+    named = journal_snapshots(folders.journal)
+    try:
+        here = hub.snapshots(task.id) if named else {}
+    except RoverError:
         return None
-    dest = folders.spec(attempt) / "restore.bundle"
-    hub.export_restore(task.id, last, task.base_commit, dest)
-    return Restore(commit=last.commit, head=last.head)
+    return next((s for s in reversed(named) if here.get(s.sequence) == s.commit), None)
 
 
 def journal_snapshots(journal: Path) -> list[Snapshot]:

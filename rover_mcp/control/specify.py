@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent_runner.spec import GatewaySpec, Paths, Restore, RunSpec, SwitchUser
+from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
+from rover_mcp.control.handover import Handover
 from rover_mcp.sandbox.protocol import ResourceLimits, SandboxFolders, SandboxSpec
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import TaskRow
@@ -29,7 +30,7 @@ def sandbox_spec(
     task: TaskRow,
     attempt: int,
     base_objects: Path,
-    restore: Restore | None,
+    handover: Handover,
 ) -> SandboxSpec:
     """The specification; paths, isolation and socket inside `run` are the engine's to set."""
     folders = TaskFolders(settings.home, task.id, task.iteration)
@@ -38,7 +39,7 @@ def sandbox_spec(
         task_id=task.id,
         project_id=task.project_id,
         attempt=attempt,
-        run=_run_spec(settings, task, attempt, folders, restore),
+        run=_run_spec(settings, task, attempt, folders, handover),
         folders=SandboxFolders(
             spec=folders.spec(attempt),
             run=folders.run,
@@ -63,7 +64,7 @@ def _run_spec(
     task: TaskRow,
     attempt: int,
     folders: TaskFolders,
-    restore: Restore | None,
+    handover: Handover,
 ) -> RunSpec:
     return RunSpec(
         task_id=task.id,
@@ -75,7 +76,8 @@ def _run_spec(
         branch=task.branch,
         base_commit=task.base_commit,
         agent=task.agent,
-        model=task.model,
+        # A model is the first agent's own.
+        model=task.model if task.agent == (task.agents or [task.agent])[0] else None,
         inputs=task.inputs,
         # A branch that is to be reviewed holds no bytecode that the tests left behind.
         environment={"PYTHONDONTWRITEBYTECODE": "1"},
@@ -83,5 +85,7 @@ def _run_spec(
         gateway=GatewaySpec(socket=folders.gateway_socket, token=task.gateway_token),
         isolation=SwitchUser(uid=10001, gid=10001),
         limits=settings.limits,
-        restore=restore,
+        restore=handover.restore,
+        first_snapshot=handover.first_snapshot,
+        budget=task.budget,
     )

@@ -6,6 +6,7 @@ used; one line on stderr says why and what to do.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -48,7 +49,9 @@ def main() -> int:
 
 
 def _refuse(message: str) -> int:
-    print(f"rover: {message}", file=sys.stderr)
+    # Standard error is a file in the data folder: on a full disk only the exit status is heard.
+    with contextlib.suppress(OSError):
+        os.write(2, f"rover: {message}\n".encode())
     return EXIT_DATA_FOLDER
 
 

@@ -12,17 +12,19 @@ from anyio.from_thread import BlockingPortal
 
 from agent_runner.agents import agent_names, agent_provider
 from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.handover import has_checkpoint
 from rover_mcp.control.plane import ControlPlane
+from rover_mcp.control.ports import Account
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.models import GatewayLease, ProviderAccess
+from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import inspect_repository, list_branches, resolve_branch
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.sandbox.select import select_engine
 from rover_mcp.store.rows import AttemptRow, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.folders import project_folder
+from rover_mcp.tasks.folders import TaskFolders, project_folder
 from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.ports import DiffResult, Repository
 from rover_mcp.tasks.transitions import RUNNING
@@ -127,12 +129,15 @@ class Door:
         store: Store,
         credentials: Credentials,
         on_bell: Callable[[str], None],
+        on_model: Callable[[str, int], None],
     ) -> None:
         self._gateway = gateway
         self._portal = portal
         self._store = store
         self._credentials = credentials
         self._on_bell = on_bell
+        self._on_model = on_model
+        self._heard: dict[str, int] = {}
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
         def credentials(provider: str) -> ProviderAccess | None:
@@ -147,37 +152,58 @@ class Door:
             token=token,
             credentials=credentials,
             on_bell=self._on_bell,
-            on_answer=lambda _task, _answer: None,
+            on_answer=lambda _task, answer: self._answered(task_id, attempt, answer),
         )
         self._portal.call(self._gateway.open, lease)
 
+    def _answered(self, task_id: str, attempt: int, answer: Answer) -> None:
+        """The first model call of an attempt that went well is told, in a thread: the gateway's
+        loop waits for nobody."""
+        went_well = answer.status is not None and 200 <= answer.status < 300 and not answer.error
+        if not went_well or answer.usage is None or self._heard.get(task_id) == attempt:
+            return
+        self._heard[task_id] = attempt
+        threading.Thread(target=self._on_model, args=(task_id, attempt), daemon=True).start()
+
     def close(self, task_id: str) -> None:
+        self._heard.pop(task_id, None)
         self._portal.call(self._gateway.close, task_id)
 
-    def missing_credential(self, task_id: str, agent: str) -> str | None:
+    def account(self, task_id: str, attempt: int, agent: str) -> Account:
         provider = agent_provider(agent)
         task = self._store.task(task_id)
         if provider is None or task is None:
-            return None
-        attempt = self._store.attempt(task_id, task.attempt)
-        if self._credentials.access(provider, task, attempt) is not None:
-            return None
-        return (
-            f"no credential for {provider}: set it in the environment of the client that calls "
-            f"resume_task (ANTHROPIC_API_KEY), or under credentials.{provider} in config.yaml"
+            return Account()
+        access = self._credentials.access(provider, task, self._store.attempt(task_id, attempt))
+        if access is not None:
+            return Account(access.account)
+        return Account(
+            missing=f"no credential for {provider}: set it in the environment of the client that "
+            f"calls resume_task (ANTHROPIC_API_KEY), or under credentials.{provider} in config.yaml"
         )
 
 
 class PlaneControl:
     """Enqueue and stop, for the use cases."""
 
-    def __init__(self, plane: ControlPlane, store: Store, attempts: Attempts) -> None:
+    def __init__(self, home: Path, plane: ControlPlane, store: Store, attempts: Attempts) -> None:
+        self._home = home
         self._plane = plane
         self._store = store
         self._attempts = attempts
 
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
         self._plane.enqueue(attempt, delay)
+
+    def schedule(self, task: TaskRow) -> bool:
+        made = self._attempts.schedule(task)
+        if made is None:
+            return False
+        self._plane.schedule(made)
+        return True
+
+    def has_checkpoint(self, task: TaskRow) -> bool:
+        return has_checkpoint(TaskFolders(self._home, task.id, task.iteration).journal)
 
     def stop(self, task: TaskRow) -> None:
         attempt = self._store.attempt(task.id, task.attempt)

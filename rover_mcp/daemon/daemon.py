@@ -14,7 +14,8 @@ import secrets
 import signal
 import socket
 import struct
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -31,10 +32,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from rover_mcp import __version__
 from rover_mcp.daemon.transport import message_streams, push, read_line
 from rover_mcp.daemon.wiring import Parts, build
+from rover_mcp.errors import RoverError
 from rover_mcp.preamble import MAX_PREAMBLE_BYTES, PROTOCOL, allowed_environment, socket_path
 from rover_mcp.server.session import ClientSession
 from rover_mcp.settings import Settings
 from rover_mcp.store.store import Store
+from rover_mcp.store.writes import BY_ITSELF
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import RUNNING
@@ -43,6 +46,9 @@ log = logging.getLogger("rover.daemon")
 
 PREAMBLE_TIMEOUT_SECONDS = 10
 MAX_CONNECTIONS = 256
+TRY_AGAIN_SECONDS = 1.0
+TROUBLE = (RoverError, SQLAlchemyError, OSError)
+"""What a full disk, a read-only one or a database that is gone looks like."""
 
 
 class Daemon:
@@ -82,7 +88,7 @@ class Daemon:
             hub = self._parts.hub
             loop = asyncio.get_running_loop()
             self._store.on_event = partial(loop.call_soon_threadsafe, hub.poke)
-            group.start_soon(hub.run)
+            group.start_soon(self._tell_news)
             group.start_soon(self._start_plane)
             group.start_soon(self._end_on_signal)
             yield group
@@ -98,13 +104,37 @@ class Daemon:
 
     async def _start_plane(self) -> None:
         parts = self._parts
-        await anyio.to_thread.run_sync(parts.plane.start, parts.attempts)
+        while not await self._harmlessly(parts.plane.start, parts.attempts):  # noqa: ASYNC110  # a disk tells nobody that it has space
+            await anyio.sleep(TRY_AGAIN_SECONDS)
+        if self._settings.database:
+            threading.Thread(target=parts.leases.keep_renewing, daemon=True).start()
+        while True:
+            await self._harmlessly(self._sweep)
+            await anyio.sleep(self._settings.sweep_interval)
+
+    def _sweep(self) -> None:
+        self._parts.plane.reconcile()
+        self._parts.sweeper.sweep()
+
+    async def _tell_news(self) -> None:
+        hub = self._parts.hub
         while True:
             try:
-                await anyio.to_thread.run_sync(parts.plane.reconcile)
-            except SQLAlchemyError as error:
-                log.warning("the sweep failed and is repeated: %s", error)
-            await anyio.sleep(self._settings.sweep_interval)
+                await hub.run()
+            except TROUBLE as error:
+                log.warning("news cannot be read; trying again: %s", error)
+            await anyio.sleep(TRY_AGAIN_SECONDS)
+            hub.poke()
+
+    async def _harmlessly(self, work: Callable[..., object], *args: object) -> bool:
+        """Do it in a thread. A full disk or a broken database ends nobody's daemon: it is
+        logged, and False."""
+        try:
+            await anyio.to_thread.run_sync(partial(work, *args))
+        except TROUBLE as error:
+            log.warning("%s failed and is repeated: %s", work.__name__, error)
+            return False
+        return True
 
     # Bells
 
@@ -116,7 +146,7 @@ class Daemon:
 
     async def _refresh(self, task_id: str) -> None:
         self._rung.discard(task_id)
-        await anyio.to_thread.run_sync(self._parts.live.refresh, task_id)
+        await self._harmlessly(self._parts.live.refresh, task_id)
 
     def _touch(self) -> None:
         """A client connected or called: for a while the queue is asked often."""
@@ -129,10 +159,10 @@ class Daemon:
 
     async def _set_eager(self) -> None:
         plane = self._parts.plane
-        await anyio.to_thread.run_sync(plane.set_eager, True)
+        await self._harmlessly(plane.set_eager, True)
         while (left := self._eager_until - anyio.current_time()) > 0:  # noqa: ASYNC110  # it moves
             await anyio.sleep(left)
-        await anyio.to_thread.run_sync(plane.set_eager, False)
+        await self._harmlessly(plane.set_eager, False)
 
     # Connections
 
@@ -213,8 +243,12 @@ class Daemon:
         return self._connections == 0 and not await anyio.to_thread.run_sync(self._has_work)
 
     def _has_work(self) -> bool:
-        running = self._store.count((TaskStatus.NEW, *RUNNING))
-        return bool(running or self._store.attempts_in(("scheduled",)))
+        try:
+            running = self._store.count((TaskStatus.NEW, *RUNNING))
+            return bool(running or self._store.attempts_in(BY_ITSELF))
+        except TROUBLE as error:
+            log.warning("it is not known whether there is work: %s", error)
+            return True
 
     async def _end_when_idle(self) -> None:
         idle = 0.0

@@ -10,8 +10,10 @@ from anyio.from_thread import BlockingPortal
 
 from agent_runner.agents import agent_provider
 from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.leases import Leases
 from rover_mcp.control.live import LiveStates
 from rover_mcp.control.plane import ControlPlane, database_url
+from rover_mcp.control.reconcile import Sweeper
 from rover_mcp.daemon.adapters import (
     Door,
     EngineChoice,
@@ -46,6 +48,8 @@ class Parts:
     gateway: Gateway
     live: LiveStates
     plane: ControlPlane
+    leases: Leases
+    sweeper: Sweeper
     attempts: Attempts
     hub: EventHub
     app: App
@@ -60,7 +64,7 @@ def open_store(home: Path) -> tuple[Settings, Store]:
     settings = load_settings(home)
     for folder in ("tasks", "projects"):
         (home / folder).mkdir(exist_ok=True)
-    return settings, Store(open_database(database_url(home)))
+    return settings, Store(open_database(database_url(home, settings.database)))
 
 
 def build(
@@ -75,18 +79,21 @@ def build(
     client calls."""
     home = settings.home
     gateway, credentials = Gateway(), Credentials(settings)
-    live, plane = LiveStates(home, store), ControlPlane(settings, store, database_url(home))
+    shared = store.executors if settings.database else None
+    leases = Leases(home, shared, lease=settings.lease)
+    live = LiveStates(home, store)
+    plane = ControlPlane(settings, store, database_url(home, settings.database), leases)
     repositories, all_engines = GitRepositories(home), engines(home, settings)
     attempts = Attempts(
         settings=settings,
         store=store,
         engines=all_engines,
         hub_of=repositories.hub,
-        gateway=Door(gateway, portal, store, credentials, ring),
+        gateway=Door(gateway, portal, store, credentials, ring, plane.answered),
         live=live,
     )
     catalog, agents = Catalog(home), HostAgents()
-    control = PlaneControl(plane, store, attempts)
+    control = PlaneControl(home, plane, store, attempts)
     create = CreateTask(
         settings, store, catalog, repositories, EngineChoice(all_engines), agents, control
     )
@@ -97,4 +104,7 @@ def build(
     )
     hub = EventHub(store)
     app = App(Services(tasks, status, hub, touch))
-    return Parts(settings, store, credentials, gateway, live, plane, attempts, hub, app)
+    sweeper = Sweeper(attempts, plane)
+    return Parts(
+        settings, store, credentials, gateway, live, plane, leases, sweeper, attempts, hub, app
+    )

@@ -7,6 +7,7 @@
 
     refs/rover/<task id>/snapshots/<n>     a snapshot
     refs/rover/<task id>/head              what the task's branch points at
+    refs/rover/<task id>/kept/<name>       work that no journal leads to any more
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ BUNDLE_LIMIT = 2_000_000_000
 RESTORE_SNAPSHOT_REF = "refs/rover/restore/snapshot"
 RESTORE_HEAD_REF = "refs/rover/restore/head"
 _LONG = 1800.0
+_LIST_LIMIT = 256 * 1024**2
 _TASK_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
@@ -184,6 +186,34 @@ class Hub:
         _check_commit(snapshot_commit)
         return diff_commits(self.hub, base_commit, snapshot_commit, paths, patch_limit=patch_limit)
 
+    def snapshots(self, task_id: str) -> dict[int, str]:
+        """The commit of every snapshot that is here, by number; asked of git once."""
+        found: dict[int, str] = {}
+        if self.hub.is_dir():
+            prefix = f"{self._task(task_id)}/snapshots/"
+            listed = run_git(
+                ["for-each-ref", "--format=%(objectname) %(refname)", prefix],
+                self.hub,
+                output_limit=_LIST_LIMIT,
+            )
+            _checked(listed, "the hub cannot be read")
+            for line in listed.text.splitlines():
+                commit, _, ref = line.partition(" ")
+                found[int(ref.rsplit("/", 1)[1])] = commit
+        return found
+
+    def keep(self, task_id: str, name: str, commit: str) -> str:
+        """Keep a commit under a ref of its own, whatever becomes of the task; the ref.
+
+        Raises:
+            EnvironmentFault: it is not here, or the ref cannot be written.
+        """
+        _check_commit(commit)
+        ref = f"{self._task(task_id)}/kept/{name}"
+        kept = run_git(["update-ref", "--", ref, commit], self.hub)
+        _checked(kept, f"{commit} cannot be kept as {ref}")
+        return ref
+
     def head(self, task_id: str) -> str | None:
         """What the task's branch points at, by the last snapshot imported; None before one."""
         return self._resolve(f"{self._task(task_id)}/head")
@@ -288,9 +318,7 @@ class Hub:
 
     def _record(self, task_id: str, snapshot: Snapshot) -> None:
         prefix = self._task(task_id)
-        listed = run_git(["for-each-ref", "--format=%(refname)", f"{prefix}/snapshots/"], self.hub)
-        _checked(listed, "the hub cannot be read")
-        newest = max((int(ref.rsplit("/", 1)[1]) for ref in listed.text.split()), default=0)
+        newest = max(self.snapshots(task_id), default=0)
         lines = [f"create {prefix}/snapshots/{snapshot.sequence} {snapshot.commit}"]
         if snapshot.sequence > newest:
             lines.append(f"update {prefix}/head {snapshot.head}")

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -124,14 +125,14 @@ class BubblewrapEngine:
         for info in self.list():
             if info.task_id == task_id:
                 self.remove(info.name)
-        record = self._task_record(task_id)
-        try:
-            folders = json.loads(record.read_text("utf-8"))
-        except FileNotFoundError:
-            return
-        for name in ("work", "home"):
-            self._remove_tree(Path(folders[name]))
-        record.unlink(missing_ok=True)
+        for folder in self._task_folders(task_id).values():
+            self._remove_tree(Path(folder))
+        self._task_record(task_id).unlink(missing_ok=True)
+
+    def holds_work(self, task_id: str) -> bool:
+        """See protocol.Engine."""
+        work = self._task_folders(task_id).get("work")
+        return work is not None and os.path.lexists(Path(work, ".git"))
 
     def logs(self, name: str, tail: int) -> str:
         """See protocol.Engine."""
@@ -172,6 +173,12 @@ class BubblewrapEngine:
 
     def _task_record(self, task_id: str) -> Path:
         return self._sandboxes / f"task-{task_id}.json"
+
+    def _task_folders(self, task_id: str) -> dict[str, str]:
+        try:
+            return cast("dict[str, str]", json.loads(self._task_record(task_id).read_text("utf-8")))
+        except FileNotFoundError:
+            return {}
 
     def _write(self, spec: SandboxSpec, folder: Path) -> None:
         etc = folder / "etc"
@@ -226,9 +233,12 @@ class BubblewrapEngine:
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EnvironmentFault(f"the runner cannot be started: {error}") from error
-        if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "replace").strip()[-300:]
-            raise EnvironmentFault(said or "the runner cannot be started", code="start_failed")
+        said = done.stderr.decode("utf-8", "replace").strip()[-300:]
+        if done.returncode != 0 and said and said != supervise.DIED:
+            raise EnvironmentFault(said, code="start_failed")
+        if done.returncode != 0 and not (folder / "state.json").exists():
+            # It was killed before it could say anything: a sandbox that was started and is gone.
+            supervise.write_json(folder / "state.json", {"started_at": time.time()})
 
     def _program(self) -> Path:
         if self._bwrap is None:

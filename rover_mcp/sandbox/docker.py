@@ -30,22 +30,12 @@ LABELS = "dev.rover."
 # What the runner, root inside, needs to hand files to the agent's user, to start it as that
 # user with nothing, and to end it. The agent gets none of them.
 RUNNER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID")
+ALIVE = frozenset({"created", "running", "restarting", "paused"})
+"""The engine's states in which a sandbox has not ended; a paused one goes on when told to."""
 _NOT_APPLIED = ("disk",)
 _ENTRY = (
     f'chown {layout.AGENT_UID}:{layout.AGENT_GID} {layout.WORKSPACE} {layout.HOME} && exec "$@"'
 )
-# For `exec`: what the runner does for its commands, so that a look inside sees an agent's rights.
-_AS_AGENT = f"""
-import ctypes, os, sys
-libc = ctypes.CDLL(None)
-libc.prctl(38, 1, 0, 0, 0)
-for capability in range(64):
-    libc.prctl(24, capability, 0, 0, 0)
-os.setgroups([])
-os.setresgid({layout.AGENT_GID}, {layout.AGENT_GID}, {layout.AGENT_GID})
-os.setresuid({layout.AGENT_UID}, {layout.AGENT_UID}, {layout.AGENT_UID})
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
 
 
 class DockerEngine:
@@ -130,8 +120,11 @@ class DockerEngine:
                 # None: for ever. The connection is the engine's to close.
                 waiting = docker_api.connect(self._address)
                 try:
-                    waiting.api.wait(name, timeout=None)
-                    state = cast("dict[str, Any]", waiting.api.inspect_container(name)["State"])
+                    state: dict[str, Any] = {"Running": True}
+                    # Somebody may have restarted it (L4): then it has not ended.
+                    while state["Running"] or state.get("Restarting"):
+                        waiting.api.wait(name, timeout=None)
+                        state = cast("dict[str, Any]", waiting.api.inspect_container(name)["State"])
                 finally:
                     waiting.close()
         except NoSuchObject:
@@ -167,6 +160,15 @@ class DockerEngine:
             with suppress(NoSuchObject), self._errors(f"remove the task's {kind} volume"):
                 self._connection().volumes.get(_volume(task_id, kind)).remove(force=True)
 
+    def holds_work(self, task_id: str) -> bool:
+        """See protocol.Engine."""
+        try:
+            with self._errors("look for the task's work volume"):
+                self._connection().volumes.get(_volume(task_id, "work"))
+        except NoSuchObject:
+            return False
+        return True
+
     def logs(self, name: str, tail: int) -> str:
         """See protocol.Engine."""
         if tail <= 0:
@@ -190,7 +192,7 @@ class DockerEngine:
         self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
     ) -> ExecResult:
         """See protocol.Engine."""
-        command = ["python3", "-I", "-S", "-c", _AS_AGENT, *argv]
+        command = ["python3", "-I", "-S", "-c", layout.AS_AGENT, *argv]
         try:
             with self._errors(f"run a command in {name}"):
                 api = self._connection().api
@@ -380,7 +382,7 @@ def _judge(name: str, facts: Mapping[str, Any]) -> EngineStatus:
 
 def _info(facts: Mapping[str, Any]) -> SandboxInfo:
     labels = cast("dict[str, str]", facts["Labels"])
-    alive = facts["State"] in ("created", "running", "restarting", "paused")
+    alive = facts["State"] in ALIVE
     return SandboxInfo(
         name=str(facts["Names"][0]).removeprefix("/"),
         task_id=labels.get(f"{LABELS}task", ""),

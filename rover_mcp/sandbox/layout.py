@@ -25,6 +25,19 @@ HOME = Path("/home/agent")
 AGENT_UID = 10001
 AGENT_GID = 10001
 
+# For `exec`: what the runner does for its commands, so that a look inside sees an agent's rights.
+AS_AGENT = f"""
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.prctl(38, 1, 0, 0, 0)
+for capability in range(64):
+    libc.prctl(24, capability, 0, 0, 0)
+os.setgroups([])
+os.setresgid({AGENT_GID}, {AGENT_GID}, {AGENT_GID})
+os.setresuid({AGENT_UID}, {AGENT_UID}, {AGENT_UID})
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
 RUNNER_ARGV = ("-m", "agent_runner", "run", "--spec", "{spec}")
 
 

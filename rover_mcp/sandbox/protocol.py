@@ -149,6 +149,10 @@ class Engine(Protocol):
         """Remove the task's work tree and HOME, wherever the engine keeps them."""
         ...
 
+    def holds_work(self, task_id: str) -> bool:
+        """Whether the task's work tree is still where the engine keeps it."""
+        ...
+
     def logs(self, name: str, tail: int) -> str:
         """The last `tail` lines that the runner itself printed. Untrusted text."""
         ...

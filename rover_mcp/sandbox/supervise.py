@@ -24,6 +24,7 @@ import sys
 import time
 from pathlib import Path
 
+DIED = "the supervisor was killed"
 LOCK_TRIES = 100
 LOCK_PAUSE = 0.02
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -132,7 +133,7 @@ def main(arguments: list[str]) -> int:
         said = pipe.read()
     if said == b"ok":
         return 0
-    sys.stderr.write(said.decode() or "the supervisor ended unexpectedly")
+    sys.stderr.write(said.decode() or DIED)
     return 1
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,9 +11,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from rover_mcp.store import schema
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.rows import EventRow, event_row
+from rover_mcp.store.rows import DamagedRecord, EventRow, event_row
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import ENDED
+
+log = logging.getLogger("rover.store")
 
 T = schema.tasks
 E = schema.events
@@ -55,6 +58,17 @@ def insert_event(
     )
 
 
+def readable(rows: Iterable[sa.Row[Any]]) -> list[EventRow]:
+    """The events that can be read: one that is damaged is logged, and hides no other."""
+    events: list[EventRow] = []
+    for row in rows:
+        try:
+            events.append(event_row(row))
+        except DamagedRecord as damaged:
+            log.warning("%s", damaged)
+    return events
+
+
 class EventLog:
     """The growing sequence of events, and how far each task's news has been told."""
 
@@ -73,7 +87,22 @@ class EventLog:
         """The newest events of a task, oldest first."""
         query = sa.select(E).where(E.c.task_id == task_id).order_by(E.c.seq.desc()).limit(limit)
         with self._reader.connect() as connection:
-            return [event_row(row) for row in connection.execute(query)][::-1]
+            return readable(connection.execute(query))[::-1]
+
+    def tail(self, seq: int, limit: int = 500) -> tuple[list[EventRow], int]:
+        """What came after `seq`, and the last number of it. A damaged event is logged and left
+        out: whoever follows the sequence gets past it."""
+        query = sa.select(E).where(E.c.seq > seq).order_by(E.c.seq).limit(limit)
+        with self._reader.connect() as connection:
+            rows = connection.execute(query).all()
+        return readable(rows), rows[-1].seq if rows else seq
+
+    def last_of(self, task_id: str, kind: str) -> EventRow | None:
+        """The newest event of one kind."""
+        query = sa.select(E).where(E.c.task_id == task_id, E.c.kind == kind)
+        with self._reader.connect() as connection:
+            found = connection.execute(query.order_by(E.c.seq.desc()).limit(1)).one_or_none()
+        return event_row(found) if found is not None else None
 
     def last_seq(self) -> int:
         with self._reader.connect() as connection:
@@ -82,7 +111,7 @@ class EventLog:
     def notable_after(self, seq: int, limit: int = 1000) -> list[EventRow]:
         query = sa.select(E).where(E.c.seq > seq, E.c.notable).order_by(E.c.seq).limit(limit)
         with self._reader.connect() as connection:
-            return [event_row(row) for row in connection.execute(query)]
+            return readable(connection.execute(query))
 
     def unseen(self, limit: int = 100) -> list[EventRow]:
         """The last notable event of each paused or ended task that no session has been told."""
@@ -105,7 +134,7 @@ class EventLog:
             .limit(limit)
         )
         with self._reader.connect() as connection:
-            return [event_row(row) for row in connection.execute(query)][::-1]
+            return readable(connection.execute(query))[::-1]
 
     def acknowledge(self, seen: Sequence[EventRow]) -> None:
         """Remember that a session was told of these events."""

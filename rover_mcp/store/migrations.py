@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -15,8 +16,30 @@ from rover_mcp.store import schema
 READ_ONLY: Final = "rover_read_only"
 """Execution option of connections that only read: they do not queue for the write lock."""
 
+_TROUBLE: Final = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+"""Result codes that tell of the disk, not of us."""
+
+
+def _to_version_2(connection: sa.Connection) -> None:
+    schema.metadata.create_all(connection, tables=[schema.holds, schema.switches, schema.executors])
+    for table, column, kind in (
+        ("rover_tasks", "agents", "JSON"),
+        ("rover_tasks", "budget", "JSON"),
+        ("rover_tasks", "account", "VARCHAR"),
+        ("rover_attempts", "executor", "VARCHAR"),
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+
+
 # version -> what brings the version before it there. Version 1 is the first.
-MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {}
+MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {2: _to_version_2}
 
 
 def open_database(url: str) -> sa.Engine:
@@ -64,8 +87,19 @@ def _configure_sqlite(engine: sa.Engine) -> None:
         reads = connection.get_execution_options().get(READ_ONLY)
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
+    def on_error(context: sa.engine.ExceptionContext) -> None:
+        # The low byte is the primary result code (sqlite.org/rescode.html).
+        code = getattr(context.original_exception, "sqlite_errorcode", 0) & 0xFF
+        if code in _TROUBLE:
+            raise EnvironmentFault(
+                f"the data folder's database cannot be used: {context.original_exception}",
+                hint="free some space, and see that the data folder is writable; what runs goes on",
+                code="disk_full" if code == sqlite3.SQLITE_FULL else "data_folder",
+            ) from context.original_exception
+
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
+    event.listen(engine, "handle_error", on_error)
 
 
 def _migrate(connection: sa.Connection) -> None:

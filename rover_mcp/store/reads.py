@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from rover_mcp.store import schema
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.rows import AttemptRow, ProjectRow, TaskRow, attempt_row, task_row
+from rover_mcp.store.rows import (
+    EVERYWHERE,
+    AttemptRow,
+    DamagedRecord,
+    HoldRow,
+    ProjectRow,
+    TaskRow,
+    attempt_row,
+    hold_row,
+    task_row,
+)
 from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import RUNNING
 
 T = schema.tasks
 A = schema.attempts
+H = schema.holds
+
+Off = Literal["task", "project", "all"]
+"""Where automatic resumes are switched off; the widest of several."""
 
 
 def attempt_query(task_id: str, attempt: int) -> sa.Select[Any]:
@@ -75,7 +90,27 @@ class Reads:
         before: tuple[float, str] | None = None,
         limit: int = 20,
     ) -> list[TaskRow]:
-        """Tasks, newest first; `before` is the (created_at, id) of the last one already seen."""
+        """Tasks, newest first; `before` is the (created_at, id) of the last one already seen.
+
+        Raises:
+            DamagedRecord: one of them cannot be read; `page` gives the others.
+        """
+        page = self.page(statuses=statuses, project_id=project_id, before=before, limit=limit)
+        tasks = [row for row in page if isinstance(row, TaskRow)]
+        for damaged in page:
+            if isinstance(damaged, DamagedRecord):
+                raise damaged
+        return tasks
+
+    def page(
+        self,
+        *,
+        statuses: Collection[TaskStatus] = (),
+        project_id: str | None = None,
+        before: tuple[float, str] | None = None,
+        limit: int = 20,
+    ) -> list[TaskRow | DamagedRecord]:
+        """As list_tasks; a record that cannot be read hides no other."""
         query = sa.select(T).order_by(T.c.created_at.desc(), T.c.id.desc()).limit(limit)
         if statuses:
             query = query.where(T.c.status.in_([str(s) for s in statuses]))
@@ -84,7 +119,7 @@ class Reads:
         if before is not None:
             query = query.where(sa.tuple_(T.c.created_at, T.c.id) < sa.tuple_(*before))
         with self._reader.connect() as connection:
-            return [task_row(row) for row in connection.execute(query)]
+            return [_task_or_damage(row) for row in connection.execute(query)]
 
     def count(self, statuses: Collection[TaskStatus]) -> int:
         query = sa.select(sa.func.count()).select_from(T)
@@ -101,3 +136,71 @@ class Reads:
         query = sa.select(A).where(A.c.state.in_(states)).order_by(A.c.created_at)
         with self._reader.connect() as connection:
             return [attempt_row(row) for row in connection.execute(query)]
+
+    def stranded(self) -> list[tuple[str, int]]:
+        """Ids of tasks that wait for their present attempt, with its number, where there is no
+        such attempt or it is over: nobody will ever see to them."""
+        here = (A.c.task_id == T.c.id) & (A.c.attempt == T.c.attempt)
+        waits = T.c.status.in_([str(s) for s in (TaskStatus.NEW, *RUNNING)])
+        over = A.c.state.is_(None) | A.c.state.in_(["ended", "superseded"])
+        query = sa.select(T.c.id, T.c.attempt).select_from(T.outerjoin(A, here))
+        with self._reader.connect() as connection:
+            return [(row.id, row.attempt) for row in connection.execute(query.where(waits, over))]
+
+    # Holds and switches
+
+    def hold(self, account: str) -> HoldRow | None:
+        with self._reader.connect() as connection:
+            row = connection.execute(sa.select(H).where(H.c.account == account)).one_or_none()
+        return hold_row(row) if row is not None else None
+
+    def holds(self) -> list[HoldRow]:
+        """Every account that is closed, the longest first."""
+        with self._reader.connect() as connection:
+            return [hold_row(row) for row in connection.execute(sa.select(H).order_by(H.c.since))]
+
+    def count_waiting(self, account: str) -> int:
+        """How many tasks wait for an account."""
+        query = sa.select(sa.func.count()).select_from(A).join(T, T.c.id == A.c.task_id)
+        with self._reader.connect() as connection:
+            held = query.where(A.c.state == "held", T.c.account == account)
+            return connection.execute(held).scalar_one()
+
+    def project_paths(self, ids: Collection[str]) -> list[str]:
+        """The repositories of these projects."""
+        projects = schema.projects
+        query = sa.select(projects.c.path).where(projects.c.id.in_(ids)).order_by(projects.c.path)
+        with self._reader.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def scopes_off(self) -> frozenset[str]:
+        """Where automatic resumes are switched off: projects' ids, and EVERYWHERE."""
+        query = sa.select(schema.switches.c.scope).where(~schema.switches.c.auto_resume)
+        with self._reader.connect() as connection:
+            return frozenset(connection.execute(query).scalars())
+
+    def auto_resume_off(self, task: TaskRow) -> Off | None:
+        """Where this task's automatic resumes are switched off, or None where they are on."""
+        with self._reader.connect() as connection:
+            return switched_off(connection, task.auto_resume, task.project_id)
+
+
+def _task_or_damage(row: sa.Row[Any]) -> TaskRow | DamagedRecord:
+    try:
+        return task_row(row)
+    except DamagedRecord as damaged:
+        return damaged
+
+
+def switched_off(connection: sa.Connection, auto_resume: bool, project_id: str) -> Off | None:
+    """See `Reads.auto_resume_off`."""
+    switches = schema.switches
+    query = sa.select(switches.c.scope).where(
+        switches.c.scope.in_([EVERYWHERE, project_id]), ~switches.c.auto_resume
+    )
+    off = set(connection.execute(query).scalars())
+    if EVERYWHERE in off:
+        return "all"
+    if off:
+        return "project"
+    return None if auto_resume else "task"

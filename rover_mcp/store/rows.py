@@ -7,15 +7,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agent_runner.models import Pause, RunState
+from agent_runner.models import Budget, Pause, RunState
 from rover_mcp.errors import RoverError
 from rover_mcp.tasks.models import TaskStatus
+
+EVERYWHERE = ""
+"""The scope of the switch for all tasks; any other is a project's id."""
 
 
 class DamagedRecord(RoverError):
     """A stored record holds something that this program does not know (ACCEPTANCE A1)."""
 
     code = "damaged_record"
+    place: tuple[float, str] = (0, "")
+    """created_at and id of a task, where it is the record of one"""
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,12 @@ class NewTask:
     client_id: str | None
     gateway_token: str
     warnings: list[str]
+    agents: list[str] | None = None
+    """agents in the order in which they may take over; None: only `agent`"""
+    budget: Budget | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskRow(NewTask):
     number: int
     branch: str
@@ -65,6 +73,8 @@ class TaskRow(NewTask):
     retry_at: float | None
     error: str | None
     run_state: RunState | None
+    account: str | None = None
+    """the account that its agent used last, a label without the credential"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,23 @@ class AttemptRow:
     ended_at: float | None
     exit_code: int | None
     detail: str | None
+    executor: str | None = None
+
+
+@dataclass(frozen=True)
+class HoldRow:
+    """An account that refuses. Tasks that need it wait; when `until` has come one of them, the
+    probe, goes first. `refusals` counts its probes' refusals and the first one."""
+
+    account: str
+    provider: str | None
+    reason: str
+    message: str
+    since: float
+    until: float
+    refusals: int
+    probe_task: str | None = None
+    probe_attempt: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,13 +138,21 @@ def task_row(row: sa.Row[Any]) -> TaskRow:
         values["pause"] = Pause.model_validate(values["pause"]) if values["pause"] else None
         state = values["run_state"]
         values["run_state"] = RunState.model_validate(state) if state else None
+        budget = values["budget"]
+        values["budget"] = Budget.model_validate(budget) if budget else None
     except ValueError as error:
-        raise DamagedRecord(f"the record of task {values['id']} is damaged: {error}") from error
+        damaged = DamagedRecord(f"the record of task {values['id']} is damaged: {error}")
+        damaged.place = values["created_at"], values["id"]
+        raise damaged from error
     return TaskRow(**values)
 
 
 def attempt_row(row: sa.Row[Any]) -> AttemptRow:
     return AttemptRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+
+
+def hold_row(row: sa.Row[Any]) -> HoldRow:
+    return HoldRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
 
 
 def event_row(row: sa.Row[Any]) -> EventRow:

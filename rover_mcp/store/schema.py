@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 meta = sa.Table(
     "rover_meta",
@@ -60,6 +60,10 @@ tasks = sa.Table(
     sa.Column("error", sa.String),
     sa.Column("run_state", sa.JSON),
     sa.Column("warnings", sa.JSON, nullable=False),
+    # Since version 2.
+    sa.Column("agents", sa.JSON),
+    sa.Column("budget", sa.JSON),
+    sa.Column("account", sa.String),
     sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
     sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
 )
@@ -83,6 +87,8 @@ attempts = sa.Table(
     sa.Column("ended_at", sa.Float),
     sa.Column("exit_code", sa.Integer),
     sa.Column("detail", sa.String),
+    # Since version 2: the daemon that has claimed it, where several share a database.
+    sa.Column("executor", sa.String),
 )
 sa.Index("rover_attempts_state", attempts.c.state)
 
@@ -105,4 +111,37 @@ acknowledgements = sa.Table(
     metadata,
     sa.Column("task_id", sa.String, primary_key=True),
     sa.Column("seq", sa.Integer, nullable=False),
+)
+
+# An account that refuses: tasks that need it wait, and one probe goes first. Since version 2.
+holds = sa.Table(
+    "rover_holds",
+    metadata,
+    sa.Column("account", sa.String, primary_key=True),
+    sa.Column("provider", sa.String),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("message", sa.String, nullable=False),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("until", sa.Float, nullable=False),
+    sa.Column("refusals", sa.Integer, nullable=False),
+    sa.Column("probe_task", sa.String),
+    sa.Column("probe_attempt", sa.Integer),
+)
+
+# Where automatic resumes are switched off: a project's id, or "" for all. Since version 2.
+switches = sa.Table(
+    "rover_switches",
+    metadata,
+    sa.Column("scope", sa.String, primary_key=True),
+    sa.Column("auto_resume", sa.Boolean, nullable=False),
+    sa.Column("changed_at", sa.Float, nullable=False),
+)
+
+# Daemons that share a database; each renews its lease. Since version 2.
+executors = sa.Table(
+    "rover_executors",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("host", sa.String, nullable=False),
+    sa.Column("lease_until", sa.Float, nullable=False),
 )

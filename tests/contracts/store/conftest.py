@@ -44,6 +44,14 @@ def postgres(cluster: Cluster) -> Iterator[sa.Engine]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new, empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'rover.db'}"
+    return request.getfixturevalue("cluster").new_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
     """An empty, migrated database. PostgreSQL's is emptied, for making one takes a second."""
     if request.param == "sqlite":

@@ -122,3 +122,19 @@ def test_an_event_with_an_unknown_status_is_an_error_that_names_it(
         connection.execute(sa.update(schema.events).values(status="RUNNING"))
     with pytest.raises(DamagedRecord, match=f"event {seq} of task {task.id}"):
         store.events.after(0)
+
+
+def test_a_damaged_event_hides_no_other_from_who_follows_the_sequence(
+    store: Store, database: sa.Engine, make: Make
+) -> None:
+    """L6: it is passed by, and never met again."""
+    for _ in range(3):
+        make()
+    seqs = [e.seq for e in store.events.after(0)]
+    with database.begin() as connection:
+        second = schema.events.c.seq == seqs[1]
+        connection.execute(sa.update(schema.events).where(second).values(status="RUNNING"))
+    events, last = store.events.tail(0)
+    assert [e.seq for e in events] == [seqs[0], seqs[2]]
+    assert last == seqs[2]
+    assert store.events.tail(last) == ([], last)

@@ -15,13 +15,6 @@ from rover_mcp.store.store import Store
 from tests.support.samples import new_task
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'rover.db'}"
-    return request.getfixturevalue("cluster").new_database()
-
-
 def run(url: str, *statements: str) -> list[tuple[object, ...]]:
     """Statements on a plain connection; the rows of the last."""
     engine = sa.create_engine(url)
@@ -98,12 +91,13 @@ def test_older_data_are_migrated_step_by_step_and_once(
     def step(number: int) -> Callable[[sa.Connection], None]:
         return lambda _: ran.append(number)
 
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 3)
-    monkeypatch.setattr(migrations, "MIGRATIONS", {2: step(2), 3: step(3)})
+    next_ones = [schema.SCHEMA_VERSION + 1, schema.SCHEMA_VERSION + 2]
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", next_ones[-1])
+    monkeypatch.setattr(migrations, "MIGRATIONS", {n: step(n) for n in next_ones})
     for _ in range(2):
         open_database(url).dispose()
-    assert ran == [2, 3]
-    assert run(url, "SELECT value FROM rover_meta") == [("3",)]
+    assert ran == next_ones
+    assert run(url, "SELECT value FROM rover_meta") == [(str(next_ones[-1]),)]
 
 
 def test_a_migration_that_fails_leaves_the_old_version(
@@ -117,8 +111,93 @@ def test_a_migration_that_fails_leaves_the_old_version(
         connection.execute(sa.text("CREATE TABLE rover_half (x INTEGER)"))
         connection.execute(sa.text("SELECT * FROM rover_nowhere"))
 
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
-    monkeypatch.setattr(migrations, "MIGRATIONS", {2: broken})
+    newer = schema.SCHEMA_VERSION + 1
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", newer)
+    monkeypatch.setattr(migrations, "MIGRATIONS", {newer: broken})
     with pytest.raises(EnvironmentFault, match="the database cannot be used"):
         open_database(url)
     assert contents(url) == before
+
+
+VERSION_1 = Path(__file__).parents[2] / "data" / "schema"
+"""What version 1 made, as it made it."""
+
+PAUSE = (
+    '{"reason": "credits", "message": "no credits", "since": "2026-11-23T12:00:00Z", '
+    '"step": "plan", "provider": "anthropic", "account": null, "retry_at": null}'
+)
+
+
+def write_version_1(url: str) -> None:
+    """A data folder as version 1 left it: one task, paused, that goes on at 2000."""
+    kind = "sqlite" if url.startswith("sqlite") else "postgresql"
+    made = (VERSION_1 / f"version-1-{kind}.sql").read_text("utf-8").split(";\n")
+    task = {
+        "id": "t", "project_id": "p1", "project_path": "/repo", "number": 1, "title": "Fix",
+        "description": "Fix", "status": "PAUSED", "branch": "rover/1-fix", "base_commit": "c" * 40,
+        "workflow": "swe", "agent": "claude", "engine": "docker", "inputs": "{}",
+        "gateway_token": "x", "iteration": 1, "attempt": 1, "auto_retries": 2, "created_at": 1.0,
+        "updated_at": 1.0, "started_at": 1.0, "paused_at": 2.0, "pause": PAUSE,
+        "retry_at": 2000.0, "warnings": "[]",
+    }  # fmt: skip
+    names = ", ".join(task)
+    values = ", ".join(f"'{v}'" if isinstance(v, str) else str(v) for v in task.values())
+    columns = "task_id, attempt, iteration, workflow_id, state, sandbox, created_at"
+    run(
+        url,
+        *(text.replace(":", "\\:") for text in made if text.strip()),
+        "INSERT INTO rover_meta VALUES ('schema_version', '1')",
+        "INSERT INTO rover_projects VALUES ('p1', '/repo', 2, 1.0)",
+        f"INSERT INTO rover_tasks ({names}, auto_resume) VALUES ({values}, true)".replace(
+            '": ', '"\\: '
+        ).replace("12:00:00Z", "12\\:00\\:00Z"),
+        f"INSERT INTO rover_attempts ({columns}) VALUES ('t', 1, 1, 'attempt-t-1', 'ended', 's', 1)",
+        f"INSERT INTO rover_attempts ({columns}) "
+        "VALUES ('t', 2, 1, 'attempt-t-2', 'scheduled', 's', 2)",
+    )
+
+
+def test_what_version_1_wrote_goes_on(url: str) -> None:
+    """A3, K1: every column of a new data folder is there, and the paused task is still
+    scheduled; it can be resumed, held and switched off."""
+    write_version_1(url)
+    engine = open_database(url)
+    store = Store(engine, now=lambda: 2000.0)
+    task = store.task("t")
+    assert task is not None
+    assert (task.status, task.retry_at, task.auto_retries) == ("PAUSED", 2000.0, 2)
+    assert task.pause is not None
+    assert task.pause.message == "no credits"
+    assert (task.agents, task.budget, task.account) == (None, None, None)
+    assert store.holds() == []
+    assert store.auto_resume_off(task) is None
+    assert store.start_attempt("t", 2, "attempt-t-2", account="anthropic-1") is not None
+    engine.dispose()
+    assert run(url, "SELECT value FROM rover_meta") == [(str(schema.SCHEMA_VERSION),)]
+
+
+def test_a_migrated_database_has_what_a_new_one_has(
+    url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A3."""
+    write_version_1(url)
+    open_database(url).dispose()
+    is_sqlite = url.startswith("sqlite")
+    new = (
+        f"sqlite:///{tmp_path / 'new.db'}"
+        if is_sqlite
+        else request.getfixturevalue("cluster").new_database()
+    )
+    open_database(new).dispose()
+
+    def columns(where: str) -> dict[str, dict[str, str]]:
+        engine = sa.create_engine(where)
+        found = sa.inspect(engine)
+        tables = {
+            t: {c["name"]: str(c["type"]) for c in found.get_columns(t)}
+            for t in found.get_table_names()
+        }
+        engine.dispose()
+        return tables
+
+    assert columns(url) == columns(new)

@@ -6,11 +6,14 @@ import threading
 
 import sqlalchemy as sa
 
+from rover_mcp.store import schema
+from rover_mcp.store.migrations import open_database
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import Event
 from tests.contracts.store.conftest import Make
+from tests.support.contenders import contend, resume
 from tests.support.samples import new_task, pause
 from tests.support.threads import together
 
@@ -141,3 +144,35 @@ def test_sessions_that_acknowledge_at_once_leave_the_newest(store: Store, paused
     events = store.events.after(0, task_id=paused.id)
     together(20, lambda n: store.events.acknowledge(events[n % len(events) :]))
     assert store.events.unseen() == []
+
+
+def test_of_eight_processes_one_resumes_in_each_of_five_hundred_rounds(url: str) -> None:
+    """J1, I3: the others are told that they lost; one new attempt and one event each."""
+    engine = open_database(url)
+    store, rounds = Store(engine), 500
+    store.project("p1", "/repo")
+    task, _ = store.create_task(new_task(), frozenset())
+    store.start_attempt(task.id, 1, f"attempt-{task.id}-1")
+    store.transition(task.id, Event.PAUSE, pause=pause())
+    copies = copied(engine, task.id, rounds)
+    won = contend(url, copies, resume)
+    kinds = [e.kind for e in store.events.after(0, limit=10 * rounds)]
+    attempts = store.attempts_in(["queued"])
+    engine.dispose()
+    assert won == [1] * rounds
+    assert kinds.count("task.resumed") == rounds
+    assert sorted((a.task_id, a.attempt) for a in attempts) == [(c, 2) for c in copies]
+
+
+def copied(engine: sa.Engine, task_id: str, count: int) -> list[str]:
+    """Tasks just like one, with its attempts; their ids in order."""
+    ids = [f"{number:032x}" for number in range(count)]
+    with engine.begin() as connection:
+        for table, key in ((schema.tasks, "id"), (schema.attempts, "task_id")):
+            query = sa.select(table).where(table.c[key] == task_id)
+            row = dict(connection.execute(query).one()._mapping)
+            for number, copy in enumerate(ids):
+                names = {key: copy, "number": 100 + number, "workflow_id": f"attempt-{copy}-1"}
+                values = row | {k: v for k, v in names.items() if k in row}
+                connection.execute(table.insert().values(**values))
+    return ids

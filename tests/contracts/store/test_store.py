@@ -294,3 +294,25 @@ def test_a_pause_or_a_cancellation_ends_attempts_that_wait(store: Store, make: M
         assert attempt is not None
         assert attempt.state == "superseded"
         assert store.start_attempt(task.id, 1, f"attempt-{task.id}-1") is None
+
+
+def test_a_damaged_record_hides_no_other_in_a_page(
+    store: Store, database: sa.Engine, make: Make
+) -> None:
+    """L6, A1: it is named, in its place."""
+    tasks = [make() for _ in range(3)]
+    put(database, tasks[1].id, status="NONSENSE")
+    newest, damaged, oldest = store.page()
+    assert (newest, oldest) == (tasks[2], tasks[0])
+    assert isinstance(damaged, DamagedRecord)
+    assert tasks[1].id in damaged.message
+    assert store.page(before=damaged.place) == [tasks[0]]
+
+
+def test_a_task_that_waits_for_an_attempt_that_is_over_is_found(store: Store, make: Make) -> None:
+    """L8."""
+    sound, stranded = make(), make()
+    assert store.stranded() == []
+    store.move_attempt(stranded.id, 1, ("queued",), state="ended")
+    assert store.stranded() == [(stranded.id, 1)]
+    assert sound.id != stranded.id

@@ -1,152 +1,38 @@
 """The durable control plane on the real DBOS and SQLite, with an engine that runs nothing.
 
-DBOS is one per process: it is launched once for this module. What a crash leaves is made by
-taking DBOS's record away, or by a step that raises, as a bug would.
+What a crash leaves is made by taking DBOS's record away, or by a step that raises, as a bug would.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 from dbos import DBOS
 
-from agent_runner.journal import Journal, RecordType
 from agent_runner.models import PauseReason
-from rover_mcp.control.attempts import Attempts
-from rover_mcp.control.live import LiveStates
-from rover_mcp.control.plane import AGAIN, ControlPlane, database_url
+from rover_mcp.control.plane import AGAIN, database_url
 from rover_mcp.sandbox.protocol import SandboxSpec
-from rover_mcp.settings import RetrySettings, Settings
-from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import TaskRow
-from rover_mcp.store.store import Store
-from rover_mcp.tasks.identifiers import new_task_id, sandbox_name
+from rover_mcp.settings import RetrySettings
+from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import Event
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
-from tests.support.attempts_site import FakeDoor, FakeHub, Run
-from tests.support.samples import new_task, pause
+from tests.support.planes import BOUND, Plane, completes, eventually, open_plane, pauses_first
+from tests.support.samples import pause
 
 S = TaskStatus
 LIMIT = 2
-BOUND = 30
-
-
-@dataclass
-class Plane:
-    store: Store
-    world: FakeWorld
-    attempts: Attempts
-    plane: ControlPlane
-    play: dict[str, Callable[[SandboxSpec], int | None]] = field(default_factory=dict)
-    """What the runner does, by the task's id; without one it completes."""
-
-    def runner(self, spec: SandboxSpec) -> int | None:
-        return self.play.get(spec.task_id, completes)(spec)
-
-    def create(
-        self, play: Callable[[SandboxSpec], int | None] | None = None, *, enqueue: bool = True
-    ) -> str:
-        task_id = new_task_id()
-        if play is not None:
-            self.play[task_id] = play
-        self.store.create_task(new_task(task_id), frozenset())
-        if enqueue:
-            self.enqueue(task_id, 1)
-        return task_id
-
-    def enqueue(self, task_id: str, attempt: int, delay: float = 0) -> None:
-        row = self.store.attempt(task_id, attempt)
-        assert row is not None
-        self.plane.enqueue(row, delay)
-
-    def task(self, task_id: str) -> TaskRow:
-        task = self.store.task(task_id)
-        assert task is not None
-        return task
-
-    def reaches(self, task_id: str, status: TaskStatus) -> TaskRow:
-        eventually(lambda: self.task(task_id).status is status)
-        return self.task(task_id)
-
-    def starts(self, task_id: str) -> list[str]:
-        return [
-            name for name in self.world.starts if name.startswith(sandbox_name(task_id, 1)[:-1])
-        ]
-
-    def workflow(self, task_id: str, attempt: int, suffix: str = "") -> str | None:
-        status = DBOS.get_workflow_status(f"attempt-{task_id}-{attempt}{suffix}")
-        return status.status if status else None
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Wait, with a bound, for what other threads bring about."""
-    pace, end = threading.Event(), time.monotonic() + BOUND
-    while not holds():
-        assert time.monotonic() < end, "it did not come about"
-        pace.wait(0.02)
-
-
-def write(spec: SandboxSpec, *records: tuple[RecordType, Mapping[str, object]]) -> None:
-    path = spec.folders.run / "journal.jsonl"
-    journal = Journal.open(path, lambda: datetime.now(UTC), sync=lambda _: None)
-    for kind, data in records:
-        journal.append(kind, data)
-    journal.close()
-
-
-def completes(spec: SandboxSpec) -> int:
-    write(spec, Run.begin(spec.attempt), Run.start("plan"), Run.done("plan"), Run.COMPLETE)
-    return 0
-
-
-def pauses_first(reason: PauseReason = PauseReason.TRANSIENT) -> Callable[[SandboxSpec], int]:
-    def play(spec: SandboxSpec) -> int:
-        if spec.attempt > 1:
-            return completes(spec)
-        write(spec, Run.begin(1), Run.start("plan"), Run.pause(pause(reason)))
-        return 2
-
-    return play
 
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     home = tmp_path_factory.mktemp("plane") / "home"
-    (home / "tasks").mkdir(parents=True)
-    database = open_database(database_url(home))
-    store, world = Store(database), FakeWorld()
-    store.project("p1", "/repo")
-    settings = Settings(
-        home=home,
-        concurrency=LIMIT,
-        queue_poll=0.02,
-        retry=RetrySettings(transient_first=0.3, credits_first=2, jitter=0),
-    )
-    attempts = Attempts(
-        settings=settings,
-        store=store,
-        engines={"docker": FakeEngine(world, "docker")},
-        hub_of=lambda _: FakeHub(Path("/objects")),
-        gateway=FakeDoor(),
-        live=LiveStates(home, store),
-    )
-    made = Plane(store, world, attempts, ControlPlane(settings, store, database_url(home)))
-    world.on_start = made.runner
-    with warnings.catch_warnings():
-        # What DBOS and what it imports say of themselves is not ours to mend.
-        warnings.simplefilter("ignore")
-        made.plane.start(attempts)
-    yield made
-    DBOS.destroy(destroy_registry=True)
-    database.dispose()
+    retry = RetrySettings(transient_first=0.3, credits_first=2, jitter=0)
+    with open_plane(home, database_url(home), concurrency=LIMIT, retry=retry) as made:
+        yield made
 
 
 def test_a_task_goes_through_the_queue_to_its_end(plane: Plane) -> None:

@@ -309,3 +309,30 @@ def test_a_data_folder_that_cannot_be_written_is_named(repo: Path) -> None:
     with pytest.raises(EnvironmentFault, match="cannot be written") as caught:
         Hub(Path("/proc/rover")).ensure(repo)
     assert caught.value.code == "data_folder"
+
+
+def test_the_hub_tells_all_its_snapshots_at_once(hub: Hub, sandbox: MakeSandbox) -> None:
+    """C10: none of another task's; and none before there is a hub."""
+    clone = sandbox()
+    made = [clone.snapshot(n) for n in (1, 2)]
+    for snapshot in made:
+        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    assert hub.snapshots(TASK) == {s.sequence: s.commit for s in made}
+    assert hub.snapshots(OTHER_TASK) == {}
+    assert Hub(hub.folder / "nowhere").snapshots(TASK) == {}
+
+
+def test_what_is_kept_outlives_later_snapshots_and_goes_with_the_task(
+    hub: Hub, sandbox: MakeSandbox
+) -> None:
+    """C10, F3: under a ref of its own."""
+    clone = sandbox()
+    snapshot = clone.snapshot(1)
+    hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    ref = hub.keep(TASK, "1-2", snapshot.commit)
+    assert git(hub.hub, "rev-parse", ref) == snapshot.commit
+    assert hub.snapshots(TASK) == {1: snapshot.commit}
+    with pytest.raises(EnvironmentFault):
+        hub.keep(TASK, "1-3", "e" * 40)
+    hub.drop_task(TASK)
+    assert git(hub.hub, "for-each-ref") == ""

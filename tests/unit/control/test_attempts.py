@@ -356,7 +356,7 @@ def test_a_restore_bundle_is_laid_out_where_snapshots_exist(site: Site) -> None:
     site.hub.imported.clear()
     assert site.claim(2)
     assert site.attempts.launch(TASK, 2)
-    assert site.hub.imported == [1, 2]
+    assert site.hub.imported == [], "the hub has them already"
     assert site.hub.exported == [site.folders.spec(2) / "restore.bundle"]
     restore = site.world.sandboxes[NAME[:-1] + "2"].spec.run.restore
     assert restore is not None
@@ -566,7 +566,7 @@ def damage(site: Site) -> None:
 
 def newer(site: Site) -> None:
     path = site.folders.journal
-    path.write_bytes(path.read_bytes().replace(b'"v":1', b'"v":99'))
+    path.write_bytes(path.read_bytes().replace(b'"v":2', b'"v":99'))
 
 
 def folder_in_its_place(site: Site) -> None:

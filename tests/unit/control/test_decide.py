@@ -256,7 +256,10 @@ def test_whatever_happened_something_follows_and_a_pause_is_never_lost(
     if isinstance(decision, Finish):
         assert status is RunStatus.COMPLETED
     if isinstance(decision, Fail):
-        assert status is RunStatus.FAILED or code == ExitCode.FAILED
+        nothing_to_go_on_from = status is RunStatus.NEW and not (
+            auto and retries < RETRY.max_auto_retries
+        )
+        assert status is RunStatus.FAILED or code == ExitCode.FAILED or nothing_to_go_on_from
         assert decision.error
     if status is RunStatus.PAUSED and reason is not None:
         assert isinstance(decision, PauseFor)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
+from agent_runner import records
+from agent_runner.journal import read_journal
 from agent_runner.models import RunStatus
+from agent_runner.records import RecordType
+from rover_mcp.control.live import LiveStates
 from rover_mcp.control.snapshots import journal_snapshots
 from tests.support.attempts_site import Run, Site
-from tests.support.samples import TASK, pause, snapshot
+from tests.support.samples import NOW, TASK, pause, snapshot
 
 
 def told(site: Site) -> list[tuple[int, str, str]]:
@@ -84,7 +88,7 @@ def garble(site: Site) -> None:
 
 def outgrow(site: Site) -> None:
     path = site.folders.journal
-    path.write_bytes(path.read_bytes().replace(b'"v":1', b'"v":2'))
+    path.write_bytes(path.read_bytes().replace(b'"v":2', b'"v":99'))
 
 
 def replace_by_folder(site: Site) -> None:
@@ -147,3 +151,82 @@ def test_no_journal_names_no_snapshot(site: Site) -> None:
     site.started()
     assert journal_snapshots(site.folders.journal) == []
     assert site.attempts.import_snapshots(site.task()) is None
+
+
+def around(turns: int, first: int = 1) -> list[tuple[RecordType, Mapping[str, object]]]:
+    """A step that is run again and again."""
+    return [r for _ in range(first, first + turns) for r in (Run.start("plan"), Run.done("plan"))]
+
+
+def test_a_ring_reads_only_what_is_new(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C8: however much was written before."""
+    parsed: list[int] = []
+    real = records.parse
+    monkeypatch.setattr("agent_runner.journal.parse", lambda *a: (parsed.append(1), real(*a))[1])
+    site.started()
+    site.record(Run.begin(1), *around(100))
+    site.live.refresh(TASK)
+    assert len(parsed) >= 201
+    parsed.clear()
+    site.live.refresh(TASK)
+    assert parsed == []
+    with site.folders.journal.open("ab") as journal:
+        chain = read_journal(site.folders.journal).chain
+        parsed.clear()
+        journal.write(records.encode(chain, NOW, *Run.start("code"))[0])
+    state = site.live.refresh(TASK)
+    assert len(parsed) == 1
+    assert state is not None
+    assert state.current_step is not None
+    assert state.current_step.id == "code"
+
+
+def test_step_events_of_an_attempt_have_a_cap_that_is_told(site: Site) -> None:
+    """C8: a loop may go round ten thousand times; also across daemons."""
+    site.started()
+    site.record(Run.begin(1))
+    for _ in range(2):
+        site.live = LiveStates(site.home, site.store, max_step_events=4)
+        for _ in range(3):
+            site.record(*around(1))
+            site.live.refresh(TASK)
+    assert len(told(site)) == 4
+    [capped] = site.data("task.steps_untold")
+    assert "4 steps were told" in capped["message"]
+
+
+def test_a_crash_before_the_cap_was_told_is_made_good(site: Site) -> None:
+    """C8."""
+    site.started()
+    site.record(Run.begin(1), Run.start("plan"))
+    LiveStates(site.home, site.store, max_step_events=2).refresh(TASK)
+    site.record(Run.done("plan"))
+    live = LiveStates(site.home, site.store, max_step_events=2)
+    live._tell_cap = lambda _: None  # type: ignore[method-assign]  # it died here
+    live.refresh(TASK)
+    assert site.data("task.steps_untold") == []
+    LiveStates(site.home, site.store, max_step_events=2).refresh(TASK)
+    assert len(site.data("task.steps_untold")) == 1
+
+
+def test_a_record_that_cannot_be_understood_is_not_skipped(site: Site) -> None:
+    """C2: what follows it is not believed either."""
+    site.started()
+    site.record(Run.begin(1), Run.start("plan"))
+    good = site.live.refresh(TASK)
+    malform(site)
+    site.record(Run.done("plan"))
+    for _ in range(2):
+        assert site.live.refresh(TASK) == good
+
+
+def test_what_the_hub_has_is_asked_once_and_not_imported_again(site: Site) -> None:
+    """C10: with 10,000 snapshots one question is enough."""
+    site.started()
+    site.record(Run.begin(1), Run.done("plan", snapshot(1)), Run.done("code", snapshot(2)))
+    site.attempts.import_snapshots(site.task())
+    site.hub.imported.clear()
+    site.record(Run.done("code", snapshot(3)))
+    last = site.attempts.import_snapshots(site.task())
+    assert last is not None
+    assert (last.sequence, site.hub.imported) == (3, [3])

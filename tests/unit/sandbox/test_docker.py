@@ -54,8 +54,37 @@ def test_a_created_container_counts_as_running() -> None:
     for state in ("created", "running", "restarting", "paused"):
         facts = {"Names": ["/n"], "Labels": {}, "State": state, "Created": 1}
         assert docker._info(facts).state is SandboxState.RUNNING
-    facts = {"Names": ["/n"], "Labels": {}, "State": "exited", "Created": 1}
-    assert docker._info(facts).state is SandboxState.EXITED
+    for state in ("exited", "dead", "removing"):
+        facts = {"Names": ["/n"], "Labels": {}, "State": state, "Created": 1}
+        assert docker._info(facts).state is SandboxState.EXITED
+
+
+def test_a_container_that_was_restarted_is_followed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L4: `docker restart` is no end."""
+
+    class Api:
+        waits = 0
+
+        def wait(self, name: str, timeout: None) -> None:
+            self.waits += 1
+
+        def inspect_container(self, name: str) -> dict[str, object]:
+            runs, restarts = self.waits == 1, self.waits == 2
+            state = {"Running": runs, "Restarting": restarts, "ExitCode": 2, "OOMKilled": False}
+            return {"State": state}
+
+    class Client:
+        api = Api()
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(docker_api, "connect", lambda *_: Client())
+    engine = docker.DockerEngine(tmp_path, address="unix:///nowhere")
+    assert engine.follow("n").code == 2
+    assert Client.api.waits == 3
 
 
 def test_the_address_is_docker_hosts_then_the_local_socket(

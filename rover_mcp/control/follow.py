@@ -1,0 +1,57 @@
+"""The middle of an attempt: waiting until its sandbox has ended, and asking it to."""
+
+from __future__ import annotations
+
+from rover_mcp.control.parts import Parts
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox.protocol import SandboxExit
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.identifiers import sandbox_name
+from rover_mcp.tasks.models import TaskStatus
+
+ENGINE_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""How long an unreachable engine is left alone before it is asked again; the last repeats."""
+
+
+class Follows(Parts):
+    """Every method is idempotent."""
+
+    def follow(self, task_id: str, attempt: int) -> SandboxExit:
+        """Wait until the sandbox has ended. An engine that cannot be reached changes nothing
+        (L3): it is asked again until it answers."""
+        task = self._task(task_id)
+        engine = self.engines[task.engine]
+        name = sandbox_name(task_id, attempt)
+        self.live.refresh(task_id)
+        tries = 0
+        while True:
+            try:
+                self._open_gateway(task, attempt)
+                self._stop_if_unwanted(task, name)
+                return engine.follow(name)
+            except EnvironmentFault as fault:
+                if tries == 0:
+                    self._tell_unreachable(task_id, fault)
+                self.sleep(ENGINE_RETRY_SECONDS[min(tries, len(ENGINE_RETRY_SECONDS) - 1)])
+                tries += 1
+
+    def _stop_if_unwanted(self, task: TaskRow, name: str) -> None:
+        """A pause or a cancellation that came while the sandbox was being started, or while its
+        engine could not be reached."""
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        fresh = self.store.task(task.id)
+        cancelled = fresh is not None and fresh.status is TaskStatus.CANCELLED
+        if cancelled or folders.pause_request.exists():
+            self.engines[task.engine].stop(name, self.settings.stop_grace)
+
+    def stop(self, task: TaskRow, name: str) -> None:
+        """Ask a sandbox to checkpoint and end. An engine that cannot be reached is told of."""
+        try:
+            self.engines[task.engine].stop(name, self.settings.stop_grace)
+        except EnvironmentFault as fault:
+            self._tell_unreachable(task.id, fault)
+
+    def _tell_unreachable(self, task_id: str, fault: EnvironmentFault) -> None:
+        data = {"message": fault.message, "hint": fault.hint}
+        self.store.add_event(task_id, "task.engine_unreachable", data)

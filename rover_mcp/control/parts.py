@@ -1,0 +1,131 @@
+"""What every part of an attempt's life needs: the parts of the daemon, and rows read afresh."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from agent_runner.models import Pause, RunState
+from rover_mcp.control.decide import NEVER_BY_ITSELF, PauseFor
+from rover_mcp.control.live import LiveStates
+from rover_mcp.control.ports import GatewayDoor, HubOf
+from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.sandbox.protocol import Engine, SandboxExit
+from rover_mcp.settings import Settings
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.store import Closing, Store
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.identifiers import sandbox_name
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import RUNNING, Event
+
+log = logging.getLogger("rover.attempts")
+
+OPEN_STATES = ("queued", "scheduled", "released", "starting", "running")
+"""States of an attempt that a workflow has to see through."""
+
+UNSETTLED = frozenset({*RUNNING, TaskStatus.CANCELLED})
+"""Statuses of a task whose present attempt has not been settled; a cancelled one keeps its own."""
+
+
+@dataclass
+class Parts:
+    """All real objects come from the daemon's wiring."""
+
+    settings: Settings
+    store: Store
+    engines: Mapping[str, Engine]
+    hub_of: HubOf
+    gateway: GatewayDoor
+    live: LiveStates
+    sleep: Callable[[float], None] = time.sleep
+    uniform: Callable[[], float] = random.random
+
+    def _task(self, task_id: str) -> TaskRow:
+        task = self.store.task(task_id)
+        if task is None:
+            raise EnvironmentFault(f"task {task_id} is gone from the store")
+        return task
+
+    def _goes_by_itself(self, task: TaskRow) -> bool:
+        """Whether automatic resumes are on for it, everywhere (K7)."""
+        return self.settings.auto_resume and self.store.auto_resume_off(task) is None
+
+    def _open_gateway(self, task: TaskRow, attempt: int) -> None:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        self.gateway.open(task.id, attempt, folders.gateway_socket, task.gateway_token, task.agent)
+
+    def _pause(
+        self,
+        task: TaskRow,
+        attempt: int,
+        decision: PauseFor,
+        state: RunState | None,
+        *,
+        retries: int = 0,
+        closes: Closing | None = None,
+    ) -> TaskRow | None:
+        pause, at = decision.pause, decision.retry_at
+        columns: dict[str, Any] = {
+            "pause": pause,
+            "retry_at": at.timestamp() if at else None,
+            "auto_retries": retries,
+        }
+        if state is not None:
+            columns["run_state"] = state
+        data = pause.model_dump(mode="json") | {
+            "auto_retries": retries,
+            # Said once, where the pause is told (K3).
+            "exhausted": at is None and self._has_exhausted(task, pause, retries),
+        }
+        return self.store.transition(
+            task.id, Event.PAUSE, attempt=attempt, schedule=at is not None, closes=closes,
+            data=data, **columns,
+        )  # fmt: skip
+
+    def _has_exhausted(self, task: TaskRow, pause: Pause, retries: int) -> bool:
+        permitted = pause.reason not in NEVER_BY_ITSELF and self._goes_by_itself(task)
+        return permitted and 0 < retries >= self.settings.retry.max_auto_retries
+
+    def _end(self, task_id: str, attempt: int, ended: SandboxExit, detail: str) -> None:
+        self.store.move_attempt(
+            task_id, attempt, ("starting", "running"),
+            state="ended", ended_at=time.time(), exit_code=ended.code,
+            detail=detail or ended.detail,
+        )  # fmt: skip
+
+    def _fail(self, task_id: str, attempt: int, error: RoverError) -> TaskRow | None:
+        data = {"error": error.message, "hint": error.hint}
+        return self.store.transition(
+            task_id, Event.FAIL, attempt=attempt, data=data, error=told(error)
+        )
+
+    def _remove(self, task: TaskRow, attempt: int) -> None:
+        try:
+            self.engines[task.engine].remove(sandbox_name(task.id, attempt))
+        except EnvironmentFault as fault:
+            log.warning("what is left of task %s stays: %s", task.id, fault.message)
+
+    def _warn(self, task: TaskRow, message: str) -> None:
+        warnings = self._task(task.id).warnings
+        if message not in warnings:
+            self.store.add_event(task.id, "task.warning", {"message": message})
+            self.store.update_task(task.id, warnings=[*warnings, message])
+
+
+def is_on(task: TaskRow, attempt: int) -> bool:
+    """Whether the task runs in this attempt, by the record."""
+    return task.attempt == attempt and task.status in RUNNING
+
+
+def told(error: RoverError) -> str:
+    return f"{error.message}; {error.hint}" if error.hint else error.message
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

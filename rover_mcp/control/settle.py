@@ -1,0 +1,217 @@
+"""The end of an attempt: its work is brought home, and what follows is decided and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from agent_runner.crashpoints import crash_point
+from agent_runner.models import ExitCode, PauseReason, RunState, RunStatus
+from rover_mcp.control.accounts import Use, choose_agent, closes, hold_after
+from rover_mcp.control.crashpoints import ControlPoint
+from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, decide
+from rover_mcp.control.live import UNREADABLE, read_state
+from rover_mcp.control.parts import UNSETTLED, Parts, now, told
+from rover_mcp.control.snapshots import import_snapshots, last_at_home
+from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.sandbox.protocol import SandboxExit
+from rover_mcp.store.rows import HoldRow, TaskRow
+from rover_mcp.store.store import Closing
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.identifiers import sandbox_name
+from rover_mcp.tasks.logs import plain
+from rover_mcp.tasks.transitions import RUNNING, Event
+
+SET_ASIDE = "resume_task sets a damaged one aside and runs the iteration from its start"
+
+OF_AN_ACCOUNT = frozenset(PauseReason) - {
+    PauseReason.INTERRUPTED,
+    PauseReason.REQUESTED,
+    PauseReason.BUDGET,
+}
+"""Reasons that a provider gave: the account is part of the news (D1)."""
+
+
+class Settles(Parts):
+    """Every method is idempotent."""
+
+    def settle(self, task_id: str, attempt: int, ended: SandboxExit) -> int | None:
+        """Bring the work home and decide what follows. The number of the attempt that is to go
+        on by itself, at the task's `retry_at`; None where none is."""
+        crash_point(ControlPoint.SANDBOX_ENDED)
+        task = self._task(task_id)
+        if task.attempt == attempt and task.status in UNSETTLED:
+            self.live.refresh(task_id)
+            # Before the status changes: the next attempt may open its own door at once.
+            self.gateway.close(task_id)
+            self._conclude(task, attempt, ended)
+            self.live.forget(task_id)
+        crash_point(ControlPoint.STATUS_CHANGED)
+        self._end(task_id, attempt, ended, "")
+        crash_point(ControlPoint.ATTEMPT_ENDED)
+        self._remove(task, attempt)
+        return self.scheduled(task_id)
+
+    def _conclude(self, task: TaskRow, attempt: int, ended: SandboxExit) -> None:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        retries = self._retries(task, folders)
+        decision, state = self._judge(task, attempt, ended, retries)
+        decision = self._bring_home(task, folders, decision, state)
+        refused = False
+        if isinstance(decision, Finish):
+            after = self.store.transition(
+                task.id, Event.COMPLETE, attempt=attempt, run_state=state, auto_retries=0
+            )
+        elif isinstance(decision, Fail):
+            data = {"error": decision.error}
+            after = self.store.transition(
+                task.id, Event.FAIL, attempt=attempt, data=data,
+                run_state=state, error=decision.error,
+            )  # fmt: skip
+        else:
+            decision, closing = self._closing(task, attempt, decision, state)
+            after = self._pause(task, attempt, decision, state, retries=retries, closes=closing)
+            refused = closing is not None
+            if refused:
+                crash_point(ControlPoint.HOLD_PLACED)
+        if not refused:
+            self._verdict(task, attempt, decision, state)
+        if after is None:
+            # It was cancelled, perhaps just now: what it did until then is kept.
+            self.store.update_task(task.id, run_state=state)
+
+    def _closing(
+        self, task: TaskRow, attempt: int, decision: PauseFor, state: RunState
+    ) -> tuple[PauseFor, Closing | None]:
+        """What a pause means for its account. Another agent, if one may take over and its
+        account is open, goes on at once."""
+        account = task.account if decision.pause.reason in OF_AN_ACCOUNT else None
+        pause = decision.pause.model_copy(update={"account": account})
+        decision = PauseFor(pause, decision.retry_at)
+        if not closes(pause):
+            return decision, None
+        # A time in `pause` may be our own; the provider's is in the journal.
+        said = (state.pause or pause).model_copy(update={"account": account})
+        when, random = now(), self.uniform()
+
+        def refused(hold: HoldRow | None) -> HoldRow:
+            return hold_after(hold, said, (task.id, attempt), self.settings.retry, when, random)
+
+        other = self._other_agent(task, attempt, refused)
+        if other and decision.retry_at is not None:
+            decision = PauseFor(pause.model_copy(update={"retry_at": when}), when)
+        return decision, Closing(str(account), refused, waits=not other)
+
+    def _other_agent(
+        self, task: TaskRow, attempt: int, refused: Callable[[HoldRow | None], HoldRow]
+    ) -> bool:
+        if not task.agents:
+            return False
+        holds = {hold.account: hold for hold in self.store.holds()}
+        closed = refused(holds.get(str(task.account)))
+        choice = choose_agent(
+            task.agents,
+            lambda agent: self.gateway.account(task.id, attempt, agent),
+            holds | {closed.account: closed},
+            (task.id, attempt + 1),
+            now().timestamp(),
+        )
+        return isinstance(choice, Use)
+
+    def _verdict(self, task: TaskRow, attempt: int, decision: Decision, state: RunState) -> None:
+        """A probe that was not refused and that completed, or whose model answered, opens its
+        account. One that tells nothing leaves it to the next."""
+        before = task.run_state.usage.output_tokens if task.run_state else 0
+        answered = state.usage.output_tokens > before
+        if task.account is not None and (answered or isinstance(decision, Finish)):
+            self.store.open_account(task.account, (task.id, attempt))
+
+    def scheduled(self, task_id: str) -> int | None:
+        """The attempt that is to go on by itself, if there is one."""
+        waiting = self.store.attempts_in(("scheduled",))
+        return next((a.attempt for a in waiting if a.task_id == task_id), None)
+
+    def _last_words(self, task: TaskRow, attempt: int) -> str:
+        """What a runner printed that ended before its journal began."""
+        try:
+            printed = self.engines[task.engine].logs(sandbox_name(task.id, attempt), 5)
+        except EnvironmentFault:
+            return ""
+        return f"the runner did not start: {plain(printed)[-1000:].strip()}" if printed else ""
+
+    def _retries(self, task: TaskRow, folders: TaskFolders) -> int:
+        """Automatic retries so far; progress or another provider starts the count anew (K4)."""
+        try:
+            after = read_state(folders.journal)
+        except UNREADABLE:
+            return task.auto_retries
+        before = task.run_state
+        if before is None or went_on(before, after):
+            return 0
+        providers = {state.pause.provider for state in (before, after) if state.pause}
+        return 0 if len(providers) > 1 else task.auto_retries
+
+    def _judge(
+        self, task: TaskRow, attempt: int, ended: SandboxExit, retries: int
+    ) -> tuple[Decision, RunState]:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        try:
+            state = read_state(folders.journal)
+        except UNREADABLE as error:
+            # Nothing is guessed and nothing deleted (C2): a person decides.
+            wrong = f"the journal cannot be used: {error}; {SET_ASIDE}"
+            return Fail(wrong), task.run_state or RunState()
+        row = self.store.attempt(task.id, attempt)
+        if row is not None and row.state == "running" and row.detail:
+            # It was stopped because its runner did not begin (L5).
+            ended = SandboxExit(None, detail=row.detail)
+        if state.status is RunStatus.NEW and ended.code == ExitCode.FAILED and not ended.detail:
+            ended = replace(ended, detail=self._last_words(task, attempt))
+        decision = decide(
+            ended,
+            state,
+            attempt=attempt,
+            auto_retries=retries,
+            auto_resume=self._goes_by_itself(task),
+            pause_requested=folders.pause_request.exists(),
+            retry=self.settings.retry,
+            now=now(),
+            random=self.uniform(),
+        )
+        return decision, state
+
+    def _bring_home(
+        self, task: TaskRow, folders: TaskFolders, decision: Decision, state: RunState
+    ) -> Decision:
+        """Import what the sandbox committed; publish the branch where the work is done.
+
+        Work that cannot be imported or published is not done, whatever the journal says: the
+        task is FAILED, and resume_task has nothing to do but this again.
+        """
+        try:
+            import_snapshots(task, folders, self.hub_of(task.project_id))
+        except RoverError as error:
+            wrong = f"the work could not be taken out of the sandbox: {told(error)}"
+            self._warn(task, wrong)
+            # What is shown is what there is.
+            state.snapshot = last_at_home(task, folders, self.hub_of(task.project_id))
+            return Fail(wrong) if isinstance(decision, Finish) else decision
+        crash_point(ControlPoint.WORK_IMPORTED)
+        if isinstance(decision, Finish) and self._task(task.id).status in RUNNING:
+            try:
+                hub = self.hub_of(task.project_id)
+                hub.publish(task.id, Path(task.project_path), task.branch)
+                crash_point(ControlPoint.BRANCH_PUBLISHED)
+            except RoverError as error:
+                return Fail(
+                    "the work is done, but its branch is not in your repository: "
+                    f"{told(error)}; then resume_task puts it there"
+                )
+        return decision
+
+
+def went_on(before: RunState, after: RunState) -> bool:
+    """Whether a step has ended since; in a loop also one that ended before."""
+    then = {s.id: s.ended_at for s in before.steps}
+    return any(s.ended_at and s.ended_at != then.get(s.id) for s in after.steps)

@@ -1,0 +1,172 @@
+"""The beginning of an attempt: claim it, choose its agent, bring its sandbox up."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from agent_runner.agents import agent_provider
+from agent_runner.crashpoints import crash_point
+from agent_runner.models import Pause, PauseReason
+from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent
+from rover_mcp.control.crashpoints import ControlPoint
+from rover_mcp.control.decide import PauseFor, retry_time
+from rover_mcp.control.handover import Handover, hand_over
+from rover_mcp.control.parts import Parts, is_on, now
+from rover_mcp.control.specify import make_folders, sandbox_spec
+from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec
+from rover_mcp.store.rows import HoldRow, TaskRow
+from rover_mcp.store.writes import WAITING
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.models import TaskStatus
+
+
+class Starts(Parts):
+    """Every method is idempotent."""
+
+    def claim(self, task_id: str, attempt: int, workflow_id: str) -> bool:
+        """Take the attempt if its turn has come, nothing else happened to the task (K6) and an
+        account that it may use is open; where all are closed it waits for one."""
+        choice = self._choose(task_id, attempt)
+        while isinstance(choice, Wait):
+            if self.store.hold_attempt(task_id, attempt, workflow_id, choice.account):
+                return False
+            choice = self._choose(task_id, attempt)
+        if isinstance(choice, NoCredential):
+            task = self.store.start_attempt(task_id, attempt, workflow_id, agent=choice.agent)
+        else:
+            task = self.store.start_attempt(
+                task_id, attempt, workflow_id,
+                agent=choice.agent, agent_binary=_binary(choice.agent), account=choice.account,
+            )  # fmt: skip
+        if task is None:
+            return False
+        if isinstance(task, HoldRow):
+            # Closed, or taken by its probe, since it was looked at.
+            return self.claim(task_id, attempt, workflow_id)
+        if not is_on(task, attempt):
+            self.discard(task, attempt)
+            return False
+        if isinstance(choice, NoCredential):
+            self._pause_for_credential(task, attempt, choice)
+            return False
+        crash_point(ControlPoint.CLAIMED)
+        return True
+
+    def _choose(self, task_id: str, attempt: int) -> Use | Wait | NoCredential:
+        task, row = self._task(task_id), self.store.attempt(task_id, attempt)
+        holds = {hold.account: hold for hold in self.store.holds()}
+        agents = task.agents or [task.agent]
+        if row is not None and row.state == "starting":
+            # It was chosen before a crash.
+            agents, holds = [task.agent], {}
+        return choose_agent(
+            agents,
+            lambda agent: self.gateway.account(task_id, attempt, agent),
+            holds,
+            (task_id, attempt),
+            now().timestamp(),
+            asked_for=row is not None and row.state == "queued" and row.before is not None,
+        )
+
+    def _pause_for_credential(self, task: TaskRow, attempt: int, choice: NoCredential) -> None:
+        pause = Pause(
+            reason=PauseReason.AUTH,
+            message=choice.missing,
+            since=now(),
+            provider=agent_provider(choice.agent),
+        )
+        self._pause(task, attempt, PauseFor(pause, None), None)
+        self._end(task.id, attempt, SandboxExit(None), "not started: no credential")
+
+    def launch(self, task_id: str, attempt: int) -> bool:
+        """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
+        task = self._task(task_id)
+        if not is_on(task, attempt):
+            if task.status is TaskStatus.CANCELLED and task.attempt == attempt:
+                return True  # nothing is started; `follow` ends what a crash left running
+            self.discard(task, attempt)
+            return False
+        try:
+            spec = self._specify(task, attempt)
+            engine = self.engines[task.engine]
+            self._open_gateway(task, attempt)
+            crash_point(ControlPoint.DOOR_OPEN)
+            engine.prepare(spec, self._progress(task_id))
+            engine.ensure(spec)
+            crash_point(ControlPoint.SANDBOX_UP)
+        except RoverError as error:
+            self._start_failed(task, attempt, error)
+            return False
+        except OSError as error:
+            self._start_failed(task, attempt, EnvironmentFault(f"cannot start: {error}"))
+            return False
+        if self.store.move_attempt(
+            task_id, attempt, ("starting",), state="running", started_at=time.time()
+        ):
+            crash_point(ControlPoint.SANDBOX_RECORDED)
+            self.store.add_event(task_id, "task.sandbox", {"attempt": attempt})
+        return True
+
+    def _specify(self, task: TaskRow, attempt: int) -> SandboxSpec:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        make_folders(folders, attempt)
+        hub = self.hub_of(task.project_id)
+        row, engine = self.store.attempt(task.id, attempt), self.engines[task.engine]
+        handover = hand_over(task, row, folders, hub, engine) if row else Handover()
+        for warning in handover.warnings:
+            self._warn(task, warning)
+        return sandbox_spec(self.settings, task, attempt, hub.base_objects, handover)
+
+    def _start_failed(self, task: TaskRow, attempt: int, error: RoverError) -> None:
+        # What may have begun ends before the task is given back: then the next may begin.
+        self._remove(task, attempt)
+        self.gateway.close(task.id)
+        again = self._again_after(task, attempt)
+        at = again.timestamp() if again else None
+        if not self.store.undo_resume(task.id, attempt, error.message, error.hint, at):
+            self._fail(task.id, attempt, error)
+        self._end(task.id, attempt, SandboxExit(None), error.message)
+
+    def discard(self, task: TaskRow, attempt: int) -> None:
+        """An attempt whose task has moved on: nothing of it stays."""
+        self._remove(task, attempt)
+        why = f"the task was {task.status} already"
+        self._end(task.id, attempt, SandboxExit(None), why)
+        self.store.move_attempt(
+            task.id, attempt, WAITING, state="superseded", ended_at=time.time(), detail=why
+        )
+
+    def _again_after(self, task: TaskRow, attempt: int) -> datetime | None:
+        """When a paused task tries again after a start that failed (K4: it counts)."""
+        row = self.store.attempt(task.id, attempt)
+        before = row.before if row else None
+        if before is None or before["status"] != TaskStatus.PAUSED or before["pause"] is None:
+            return None
+        pause = Pause.model_validate(before["pause"])
+        if not self._goes_by_itself(task):
+            return None
+        if before["retry_at"] is not None and before["retry_at"] > time.time():
+            return datetime.fromtimestamp(before["retry_at"], UTC)
+        pause = pause.model_copy(update={"retry_at": None})
+        return retry_time(pause, task.auto_retries, self.settings.retry, now(), self.uniform())
+
+    def _progress(self, task_id: str) -> Callable[[str], None]:
+        """Tells of a long preparation, at most twice a second: a build prints a lot."""
+        last = 0.0
+
+        def tell(line: str) -> None:
+            nonlocal last
+            if time.monotonic() - last >= 0.5:
+                last = time.monotonic()
+                self.store.add_event(task_id, "task.preparing", {"message": line[:500]})
+
+        return tell
+
+
+def _binary(agent: str) -> str | None:
+    """The program on this host of an agent that takes over."""
+    return shutil.which(agent) if agent_provider(agent) is not None else None

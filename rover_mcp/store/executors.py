@@ -1,0 +1,74 @@
+"""Daemons that share a database: who lives, by leases, and who has which attempt (J2, J3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from rover_mcp.store import schema
+from rover_mcp.store.events import insert_for
+from rover_mcp.store.migrations import READ_ONLY
+from rover_mcp.store.rows import AttemptRow
+
+A = schema.attempts
+X = schema.executors
+
+
+@dataclass(frozen=True)
+class ExecutorRow:
+    """One daemon. `host` tells where its kernel lock is: see control/leases.py."""
+
+    id: str
+    host: str
+    lease_until: float
+
+
+class Executors:
+    """The leases and the claims of one database. Times are seconds since the epoch, by clocks
+    that have to agree to within a fraction of a lease."""
+
+    def __init__(self, engine: sa.Engine, now: Callable[[], float]) -> None:
+        self._engine = engine
+        self._reader = engine.execution_options(**{READ_ONLY: True})
+        self._now = now
+
+    def renew(self, executor: str, host: str, lease: float) -> None:
+        """Hold on to what the executor has for `lease` seconds more."""
+        values = {"host": host, "lease_until": self._now() + lease}
+        with self._engine.begin() as connection:
+            made = insert_for(connection, X).values(id=executor, **values)
+            connection.execute(made.on_conflict_do_update(index_elements=[X.c.id], set_=values))
+
+    def find(self, executor: str) -> ExecutorRow | None:
+        with self._reader.connect() as connection:
+            row = connection.execute(sa.select(X).where(X.c.id == executor)).one_or_none()
+        return ExecutorRow(row.id, row.host, row.lease_until) if row is not None else None
+
+    def mark(self, task_id: str, attempt: int, workflow_id: str, executor: str) -> None:
+        """The executor's workflow is about to claim the attempt."""
+        here = (A.c.task_id == task_id) & (A.c.attempt == attempt)
+        with self._engine.begin() as connection:
+            connection.execute(
+                A.update().where(here, A.c.workflow_id == workflow_id).values(executor=executor)
+            )
+
+    def take(
+        self, attempt: AttemptRow, state: str, workflow_id: str, executor: str | None
+    ) -> AttemptRow | None:
+        """Give an attempt that nobody follows to another workflow. Of several that try, one has
+        it; None for the others, and where it is not any more what `attempt` says."""
+        here = (A.c.task_id == attempt.task_id) & (A.c.attempt == attempt.attempt)
+        unchanged = (A.c.workflow_id == attempt.workflow_id) & (A.c.state == attempt.state)
+        same_holder = A.c.executor.is_not_distinct_from(attempt.executor)
+        with self._engine.begin() as connection:
+            done = connection.execute(
+                A.update()
+                .where(here, unchanged, same_holder)
+                .values(workflow_id=workflow_id, state=state, executor=executor)
+            )
+            if done.rowcount != 1:
+                return None
+            row = connection.execute(sa.select(A).where(here)).one()
+        return AttemptRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor

@@ -1,0 +1,195 @@
+"""Paused tasks that go on by themselves: holds on accounts, their probes, and the switches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from rover_mcp.store import schema
+from rover_mcp.store.events import insert_for
+from rover_mcp.store.reads import attempt_query, switched_off
+from rover_mcp.store.rows import EVERYWHERE, AttemptRow, HoldRow, attempt_row, hold_row
+from rover_mcp.store.writes import (
+    BY_ITSELF,
+    WAITING,
+    A,
+    H,
+    T,
+    Writes,
+    locked,
+    locked_hold,
+    next_workflow,
+    to_json,
+)
+from rover_mcp.tasks.models import TaskStatus
+
+UNDER_WAY: Final = ("released", "queued", "starting", "running")
+"""States of a probe that may still bring a verdict."""
+
+
+class Waits(Writes):
+    """What keeps every waiting task on its way."""
+
+    # Holds
+
+    def _close_account(
+        self,
+        connection: sa.Connection,
+        hold: sa.Row[Any] | None,
+        refused: Callable[[HoldRow | None], HoldRow],
+    ) -> HoldRow:
+        """Write what a refusal makes of a hold; those who wait for it wait until its new end."""
+        after = refused(hold_row(hold) if hold is not None else None)
+        made = insert_for(connection, H).values(**vars(after))
+        connection.execute(
+            made.on_conflict_do_update(index_elements=[H.c.account], set_=vars(after))
+        )
+        held = self._held(connection, after.account)
+        ids = [row.task_id for row in held]
+        connection.execute(T.update().where(T.c.id.in_(ids)).values(retry_at=after.until))
+        return after
+
+    def _held(self, connection: sa.Connection, account: str) -> list[sa.Row[Any]]:
+        """The attempts that wait for an account, the longest first. Their tasks are locked, in
+        one order."""
+        mine = sa.select(A.c.task_id).where(A.c.state == "held")
+        lock = sa.select(T.c.id).where(T.c.account == account, T.c.id.in_(mine))
+        ids = connection.execute(lock.order_by(T.c.id).with_for_update()).scalars().all()
+        query = sa.select(A).where(A.c.state == "held", A.c.task_id.in_(ids))
+        return list(connection.execute(query.order_by(A.c.created_at, A.c.task_id)).all())
+
+    def _let_go(self, connection: sa.Connection, made: sa.Row[Any]) -> AttemptRow:
+        here = (A.c.task_id == made.task_id) & (A.c.attempt == made.attempt)
+        values = {"state": "released", "workflow_id": next_workflow(made.workflow_id)}
+        connection.execute(A.update().where(here).values(**values))
+        connection.execute(T.update().where(T.c.id == made.task_id).values(retry_at=self._now()))
+        row = connection.execute(attempt_query(made.task_id, made.attempt)).one()
+        return attempt_row(row)
+
+    def open_account(self, account: str, probe: tuple[str, int]) -> bool:
+        """End a hold, if that attempt is its probe. Those who wait are let go by `let_go`."""
+        with self._engine.begin() as connection:
+            done = connection.execute(
+                H.delete().where(
+                    H.c.account == account,
+                    H.c.probe_task == probe[0],
+                    H.c.probe_attempt == probe[1],
+                )
+            )
+        return done.rowcount == 1
+
+    def let_go(self, account: str) -> list[AttemptRow]:
+        """The attempts that no longer wait for an account; they are to be enqueued.
+
+        All where it is open. Where its hold's time has come and no probe is out, the one that
+        has waited longest: it is the probe. A probe that ended without a verdict (cancelled,
+        paused for another reason) is replaced.
+        """
+        with self._engine.begin() as connection:
+            hold = locked_hold(connection, account)
+            if hold is None:
+                return [self._let_go(connection, row) for row in self._held(connection, account)]
+            if self._probe_is_out(connection, hold):
+                return []
+            held = self._held(connection, account) if hold.until <= self._now() else []
+            chosen = held[0] if held else None
+            values = {
+                "probe_task": chosen.task_id if chosen else None,
+                "probe_attempt": chosen.attempt if chosen else None,
+            }
+            connection.execute(H.update().where(H.c.account == account).values(**values))
+            return [self._let_go(connection, chosen)] if chosen else []
+
+    def _probe_is_out(self, connection: sa.Connection, hold: sa.Row[Any]) -> bool:
+        if hold.probe_task is None:
+            return False
+        made = connection.execute(attempt_query(hold.probe_task, hold.probe_attempt)).one_or_none()
+        if made is None or made.state not in UNDER_WAY:
+            return False
+        query = sa.select(T.c.account).where(T.c.id == hold.probe_task)
+        return connection.execute(query).scalar() == hold.account
+
+    def waiting_accounts(self) -> set[str]:
+        """Accounts that attempts wait for, whether they are closed or not."""
+        query = sa.select(T.c.account).join(A, A.c.task_id == T.c.id).where(A.c.state == "held")
+        with self._reader.connect() as connection:
+            return set(connection.execute(query.distinct()).scalars())
+
+    # Schedules
+
+    def schedule(self, task_id: str, retry_at: float) -> AttemptRow | None:
+        """Let a paused task go on by itself again: at `retry_at`, or when its account is open.
+        None: it does already, is not paused, or automatic resumes are switched off for it."""
+        task = self.task(task_id)
+        with self._engine.begin() as connection:
+            hold = locked_hold(connection, task.account if task else None)
+            row = connection.execute(locked(task_id)).one_or_none()
+            if row is None or row.status != TaskStatus.PAUSED:
+                return None
+            if switched_off(connection, row.auto_resume, row.project_id) is not None:
+                return None
+            waiting = sa.select(A).where(A.c.task_id == task_id, A.c.state.in_(WAITING))
+            if connection.execute(waiting).first() is not None:
+                return None
+            number = self._next_attempt(connection, task_id)
+            state = "scheduled" if hold is None else "held"
+            self._insert_attempt(connection, task_id, row.iteration, number, state)
+            at = retry_at if hold is None else hold.until
+            values = {"retry_at": at, "updated_at": self._now()}
+            connection.execute(T.update().where(T.c.id == task_id).values(**values))
+            return attempt_row(connection.execute(attempt_query(task_id, number)).one())
+
+    def drop_schedule(self, task_id: str, **columns: Any) -> None:
+        """A paused task no longer goes on by itself. `columns` are set with that."""
+        values = {k: to_json(v) for k, v in columns.items()}
+        with self._engine.begin() as connection:
+            dropped = connection.execute(
+                T.update()
+                .where(T.c.id == task_id, T.c.status == TaskStatus.PAUSED)
+                .values(retry_at=None, updated_at=self._now(), **values)
+            )
+            if dropped.rowcount == 1:
+                self._end_waiting_attempts(connection, task_id)
+
+    # Switches
+
+    def switch_task(self, task_id: str, *, enabled: bool) -> int:
+        """Switch one task's automatic resumes; how many schedules that dropped."""
+        with self._engine.begin() as connection:
+            values = {"auto_resume": enabled, "updated_at": self._now()}
+            connection.execute(T.update().where(T.c.id == task_id).values(**values))
+            return 0 if enabled else self._drop_schedules(connection, T.c.id == task_id)
+
+    def switch(self, project_id: str | None, *, enabled: bool) -> int:
+        """Switch the automatic resumes of a project, or of all tasks (None); how many schedules
+        that dropped. Off anywhere is off."""
+        switches = schema.switches
+        values = {
+            "scope": EVERYWHERE if project_id is None else project_id,
+            "auto_resume": enabled,
+            "changed_at": self._now(),
+        }
+        with self._engine.begin() as connection:
+            made = insert_for(connection, switches).values(**values)
+            connection.execute(
+                made.on_conflict_do_update(index_elements=[switches.c.scope], set_=values)
+            )
+            if enabled:
+                return 0
+            scope = sa.true() if project_id is None else T.c.project_id == project_id
+            return self._drop_schedules(connection, scope)
+
+    def _drop_schedules(self, connection: sa.Connection, scope: sa.ColumnElement[bool]) -> int:
+        waiting = sa.select(A.c.task_id).where(A.c.state.in_(BY_ITSELF))
+        query = sa.select(T.c.id).where(T.c.status == TaskStatus.PAUSED, T.c.id.in_(waiting), scope)
+        ids = connection.execute(query.order_by(T.c.id).with_for_update()).scalars().all()
+        now = self._now()
+        connection.execute(T.update().where(T.c.id.in_(ids)).values(retry_at=None, updated_at=now))
+        connection.execute(
+            A.update()
+            .where(A.c.task_id.in_(ids), A.c.state.in_(BY_ITSELF))
+            .values(state="superseded", ended_at=now)
+        )
+        return len(ids)

@@ -1,0 +1,143 @@
+"""What the store's writing halves share: rows that go on, wait, or end."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from agent_runner.models import Budget, Pause, RunState
+from rover_mcp.store import schema
+from rover_mcp.store.events import EventLog, insert_event
+from rover_mcp.store.executors import Executors
+from rover_mcp.store.reads import Reads
+from rover_mcp.tasks.identifiers import sandbox_name
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import RUNNING, Event, advance
+
+T = schema.tasks
+A = schema.attempts
+H = schema.holds
+
+BY_ITSELF: Final = ("scheduled", "held", "released")
+"""States of an attempt with which a paused task goes on by itself: at its time; when its account
+is open again; as soon as the queue has room."""
+
+WAITING: Final = ("queued", *BY_ITSELF)
+"""States of an attempt that has not begun."""
+
+
+class Writes(Reads):
+    """Locks are taken in one order, so that nobody waits in a circle: the hold, the task, its
+    attempts. SQLite's writers queue anyway."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        now: Callable[[], float] = time.time,
+        on_event: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._engine = engine
+        super().__init__(engine)
+        self._now = now
+        self.events = EventLog(engine)
+        self.executors = Executors(engine, now)
+        self.on_event = on_event
+
+    def _columns_after(self, target: TaskStatus, columns: dict[str, Any]) -> dict[str, Any]:
+        now = self._now()
+        values: dict[str, Any] = {"status": target, "updated_at": now, "error": None}
+        if target is TaskStatus.PAUSED:
+            values["paused_at"] = now
+        else:
+            values |= {"paused_at": None, "pause": None, "retry_at": None}
+        if target in RUNNING:
+            values["ended_at"] = None
+        elif target is not TaskStatus.PAUSED:
+            values["ended_at"] = now
+        return values | {k: to_json(v) for k, v in columns.items()}
+
+    def _end_waiting_attempts(self, connection: sa.Connection, task_id: str) -> None:
+        """An attempt that has not begun will not: its workflow finds that when it fires."""
+        connection.execute(
+            A.update()
+            .where(A.c.task_id == task_id, A.c.state.in_(WAITING))
+            .values(state="superseded", ended_at=self._now())
+        )
+
+    def _insert_attempt(
+        self,
+        connection: sa.Connection,
+        task_id: str,
+        iteration: int,
+        attempt: int,
+        state: str,
+        client_id: str | None = None,
+        before: dict[str, Any] | None = None,
+    ) -> None:
+        connection.execute(
+            A.insert().values(
+                task_id=task_id,
+                attempt=attempt,
+                iteration=iteration,
+                workflow_id=f"attempt-{task_id}-{attempt}",
+                state=state,
+                sandbox=sandbox_name(task_id, attempt),
+                client_id=client_id,
+                before=before,
+                created_at=self._now(),
+            )
+        )
+
+    def _next_attempt(self, connection: sa.Connection, task_id: str) -> int:
+        last = sa.select(sa.func.max(A.c.attempt)).where(A.c.task_id == task_id)
+        return connection.execute(last).scalar_one() + 1
+
+    def _go_on(
+        self, connection: sa.Connection, row: sa.Row[Any], attempt: int, *, automatic: bool
+    ) -> None:
+        event = Event.RESUME if row.iteration == 1 else Event.RESUME_ITERATION
+        target = advance(TaskStatus(row.status), event)
+        retries = 0
+        if automatic:
+            # What only waited for an account and never ran tries for the first time (K4).
+            retries = row.auto_retries + (row.started_at is not None)
+        started = row.started_at if row.started_at is not None else self._now()
+        columns = {"attempt": attempt, "auto_retries": retries, "started_at": started}
+        values = self._columns_after(target, columns)
+        connection.execute(T.update().where(T.c.id == row.id).values(**values))
+        data = {"automatic": automatic, "attempt": attempt}
+        insert_event(connection, self._now(), row.id, event, target, data, notable=automatic)
+
+
+def locked(task_id: str) -> sa.Select[Any]:
+    """A task that nobody else changes until the transaction ends."""
+    return sa.select(T).where(T.c.id == task_id).with_for_update()
+
+
+def locked_hold(connection: sa.Connection, account: str | None) -> sa.Row[Any] | None:
+    """The account's hold, if there is one, which nobody else changes until the end."""
+    query = sa.select(H).where(H.c.account == account).with_for_update()
+    return connection.execute(query).one_or_none() if account is not None else None
+
+
+def what_it_was(row: sa.Row[Any]) -> dict[str, Any]:
+    """What a failed start gives back (I4)."""
+    names = ("status", "pause", "paused_at", "ended_at", "error", "retry_at")
+    return {name: getattr(row, name) for name in names}
+
+
+def next_workflow(workflow_id: str) -> str:
+    """Another id for an attempt that waited: the workflow that had it does not take it too."""
+    found = re.fullmatch(r"(.*)-now(\d*)", workflow_id)
+    return f"{found[1]}-now{int(found[2] or 1) + 1}" if found else f"{workflow_id}-now"
+
+
+def to_json(value: Any) -> Any:
+    """Models go into JSON columns as plain data."""
+    if isinstance(value, (Budget, Pause, RunState)):
+        return value.model_dump(mode="json")
+    return value

@@ -1,0 +1,414 @@
+"""Holds, probes and switches, on both databases (ACCEPTANCE K3 to K7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent_runner.models import PauseReason
+from rover_mcp.store.migrations import open_database
+from rover_mcp.store.rows import HoldRow, TaskRow
+from rover_mcp.store.store import Closing, Store
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import Event
+from tests.contracts.store.conftest import Clock, Make
+from tests.support.contenders import contend, elect, unelect
+from tests.support.samples import new_task, pause
+
+S = TaskStatus
+ACCOUNT = "anthropic-1"
+WAIT = 900.0
+
+
+def held(
+    store: Store, clock: Clock, task: TaskRow, *, waits: bool = True, account: str = ACCOUNT
+) -> TaskRow:
+    """The task's running attempt is refused; its account is closed for 15 minutes."""
+
+    def refused(hold: HoldRow | None) -> HoldRow:
+        count = hold.refusals if hold else 0
+        return HoldRow(
+            account, "anthropic", "credits", "no credits", clock(), clock() + WAIT, count + 1
+        )
+
+    store.move_attempt(task.id, task.attempt, ("starting", "running"), state="ended")
+    after = store.transition(
+        task.id, Event.PAUSE, attempt=task.attempt, schedule=True, pause=pause(),
+        retry_at=clock() + 5, closes=Closing(account, refused, waits=waits),
+    )  # fmt: skip
+    assert after is not None
+    return after
+
+
+def start(store: Store, task_id: str, attempt: int, account: str | None = ACCOUNT) -> Any:
+    row = store.attempt(task_id, attempt)
+    assert row is not None
+    return store.start_attempt(task_id, attempt, row.workflow_id, account=account)
+
+
+def begun(store: Store, task: TaskRow, account: str | None = ACCOUNT) -> TaskRow:
+    """Its first attempt runs on the account."""
+    started = start(store, task.id, 1, account)
+    assert isinstance(started, TaskRow)
+    store.move_attempt(task.id, 1, ("starting",), state="running")
+    return started
+
+
+def wait(store: Store, task_id: str, attempt: int = 1, account: str = ACCOUNT) -> bool:
+    row = store.attempt(task_id, attempt)
+    assert row is not None
+    return store.hold_attempt(task_id, attempt, row.workflow_id, account)
+
+
+def state(store: Store, task_id: str, attempt: int) -> str:
+    row = store.attempt(task_id, attempt)
+    assert row is not None
+    return row.state
+
+
+def fresh(store: Store, task_id: str) -> TaskRow:
+    task = store.task(task_id)
+    assert task is not None
+    return task
+
+
+@pytest.fixture
+def closed(store: Store, make: Make, clock: Clock) -> TaskRow:
+    """A task whose refusal closed the account; it waits in attempt 2."""
+    return held(store, clock, begun(store, make()))
+
+
+def test_a_refusal_closes_the_account_and_the_task_waits_for_it(
+    store: Store, closed: TaskRow, clock: Clock
+) -> None:
+    """K5: hold and pause are one transaction; the time that is told is the hold's."""
+    hold = store.hold(ACCOUNT)
+    assert hold is not None
+    assert (hold.refusals, hold.until, hold.probe_task) == (1, clock() + WAIT, None)
+    assert store.holds() == [hold]
+    assert (closed.status, closed.retry_at) == (S.PAUSED, clock() + WAIT)
+    assert state(store, closed.id, 2) == "held"
+    [told] = [e for e in store.events.after(0, task_id=closed.id) if e.kind == Event.PAUSE]
+    assert told.data["retry_at"].startswith("2026-11-23T12:15:00")
+
+
+def test_with_another_agent_the_task_does_not_wait_for_the_account(
+    store: Store, make: Make, clock: Clock
+) -> None:
+    """K5: the hold is there all the same."""
+    task = held(store, clock, begun(store, make()), waits=False)
+    assert state(store, task.id, 2) == "scheduled"
+    assert task.retry_at == clock() + 5
+    assert store.hold(ACCOUNT) is not None
+
+
+def test_what_needs_a_closed_account_waits_and_no_retry_is_used_up(
+    store: Store, make: Make, clock: Clock, closed: TaskRow
+) -> None:
+    """K4, K5: PAUSED with the hold's reason, until the hold's end."""
+    task = make()
+    refused = start(store, task.id, 1)
+    assert isinstance(refused, HoldRow)
+    assert fresh(store, task.id).status is S.NEW, "nothing was written"
+    assert wait(store, task.id)
+    after = fresh(store, task.id)
+    assert (after.status, after.auto_retries, after.account) == (S.PAUSED, 0, ACCOUNT)
+    assert after.retry_at == clock() + WAIT
+    assert after.pause is not None
+    assert (after.pause.reason, after.pause.account) == (PauseReason.CREDITS, ACCOUNT)
+    assert "is closed since 2026-11-23 12:00 UTC: no credits" in after.pause.message
+    assert state(store, task.id, 1) == "held"
+
+
+def test_another_account_is_not_concerned(store: Store, make: Make, closed: TaskRow) -> None:
+    """K5."""
+    assert isinstance(start(store, make().id, 1, "anthropic-2"), TaskRow)
+    assert isinstance(start(store, make().id, 1, None), TaskRow)
+
+
+def test_nobody_is_let_go_before_the_holds_time(
+    store: Store, closed: TaskRow, clock: Clock
+) -> None:
+    """K2, K5."""
+    clock.now += WAIT - 1
+    assert store.let_go(ACCOUNT) == []
+    assert state(store, closed.id, 2) == "held"
+
+
+def test_when_the_time_has_come_the_one_that_waited_longest_is_the_probe(
+    store: Store, make: Make, clock: Clock, closed: TaskRow
+) -> None:
+    """K5: one, however often it is asked; the others still wait."""
+    others = [make() for _ in range(3)]
+    for task in others:
+        assert wait(store, task.id)
+    clock.now += WAIT
+    [probe] = store.let_go(ACCOUNT)
+    assert (probe.task_id, probe.state) == (closed.id, "released")
+    assert probe.workflow_id != f"attempt-{closed.id}-2", "what waited before cannot take it"
+    assert store.let_go(ACCOUNT) == []
+    assert isinstance(start(store, make().id, 1), HoldRow), "not even a new one"
+    assert isinstance(start(store, closed.id, 2), TaskRow)
+    assert [state(store, t.id, 1) for t in others] == ["held"] * 3
+
+
+def test_a_probes_answer_opens_the_account_and_all_go_on(
+    store: Store, make: Make, clock: Clock, closed: TaskRow
+) -> None:
+    """K4, K5: whoever never ran has used up no retry."""
+    others = [make() for _ in range(3)]
+    for task in others:
+        wait(store, task.id)
+    clock.now += WAIT
+    store.let_go(ACCOUNT)
+    start(store, closed.id, 2)
+    assert not store.open_account(ACCOUNT, (others[0].id, 1)), "only the probe's word counts"
+    assert store.open_account(ACCOUNT, (closed.id, 2))
+    assert store.holds() == []
+    freed = store.let_go(ACCOUNT)
+    assert {row.task_id for row in freed} == {t.id for t in others}
+    for row in freed:
+        started = start(store, row.task_id, row.attempt)
+        assert isinstance(started, TaskRow)
+        assert (started.status, started.auto_retries) == (S.IN_PROGRESS, 0)
+    assert fresh(store, closed.id).auto_retries == 1
+    assert store.let_go(ACCOUNT) == []
+
+
+def test_a_refused_probe_prolongs_the_hold_for_all(
+    store: Store, make: Make, clock: Clock, closed: TaskRow
+) -> None:
+    """K5: the next probe is another task."""
+    other = make()
+    wait(store, other.id)
+    clock.now += WAIT
+    store.let_go(ACCOUNT)
+    probe = start(store, closed.id, 2)
+    assert held(store, clock, probe).retry_at == clock() + WAIT
+    hold = store.hold(ACCOUNT)
+    assert hold is not None
+    assert (hold.refusals, hold.probe_task) == (2, None)
+    assert fresh(store, other.id).retry_at == clock() + WAIT
+    assert fresh(store, other.id).auto_retries == 0
+    clock.now += WAIT
+    assert [row.task_id for row in store.let_go(ACCOUNT)] == [other.id]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "ended", "another account"])
+def test_a_probe_without_a_verdict_is_replaced(
+    store: Store, make: Make, clock: Clock, closed: TaskRow, how: str
+) -> None:
+    """K5: no task waits for a probe that is no more."""
+    other = make()
+    wait(store, other.id)
+    clock.now += WAIT
+    store.let_go(ACCOUNT)
+    if how == "cancelled":
+        store.transition(closed.id, Event.CANCEL)
+    else:
+        start(store, closed.id, 2, ACCOUNT if how == "ended" else "anthropic-2")
+    if how == "ended":
+        store.move_attempt(closed.id, 2, ("starting",), state="ended")
+    [probe] = store.let_go(ACCOUNT)
+    assert probe.task_id == other.id
+
+
+def test_a_hold_that_nobody_waits_for_lets_the_next_task_probe(
+    store: Store, make: Make, clock: Clock, closed: TaskRow
+) -> None:
+    """K5."""
+    store.transition(closed.id, Event.CANCEL)
+    clock.now += WAIT
+    assert store.let_go(ACCOUNT) == []
+    first, second = make(), make()
+    assert not wait(store, first.id), "its time has come: it need not wait"
+    assert isinstance(start(store, first.id, 1), TaskRow)
+    assert isinstance(start(store, second.id, 1), HoldRow)
+
+
+def test_what_a_person_asks_for_goes_though_the_account_is_closed(
+    store: Store, make: Make, closed: TaskRow
+) -> None:
+    """K5: as the probe, if none is out, else beside it."""
+    other = make()
+    wait(store, other.id)
+    for task in (closed, other):
+        won = store.resume(task.id, "person")
+        assert won is not None
+        assert isinstance(start(store, task.id, won[1].attempt), TaskRow)
+    hold = store.hold(ACCOUNT)
+    assert hold is not None
+    assert (hold.probe_task, hold.probe_attempt) == (closed.id, 2)
+    assert store.attempts_in(["held"]) == []
+
+
+def test_those_who_wait_for_an_account_that_is_open_are_let_go(
+    store: Store, make: Make, clock: Clock, closed: TaskRow
+) -> None:
+    """K1, L8: a crash between opening it and letting them go."""
+    clock.now += WAIT
+    store.let_go(ACCOUNT)
+    other = make()
+    wait(store, other.id)
+    start(store, closed.id, 2)
+    store.open_account(ACCOUNT, (closed.id, 2))
+    assert store.waiting_accounts() == {ACCOUNT}
+    assert [row.task_id for row in store.let_go(ACCOUNT)] == [other.id]
+    assert store.waiting_accounts() == set()
+
+
+def test_a_claim_is_of_the_account_and_the_agent_that_it_uses(store: Store, make: Make) -> None:
+    """K5: with an event where the agent is another one."""
+    task = make(agents=["claude", "scripted"])
+    assert (task.agents, task.budget) == (["claude", "scripted"], None)
+    row = store.start_attempt(task.id, 1, f"attempt-{task.id}-1", account=None, agent="scripted")
+    assert isinstance(row, TaskRow)
+    assert (row.agent, row.agent_binary, row.account) == ("scripted", None, None)
+    [told] = [e for e in store.events.after(0) if e.kind == "task.agent_changed"]
+    assert told.data == {"attempt": 1, "from": "claude", "to": "scripted"}
+
+
+# Switches
+
+
+@pytest.mark.parametrize("scope", ["task", "project", "all"])
+def test_switching_off_drops_what_is_scheduled_at_once(
+    store: Store, make: Make, clock: Clock, closed: TaskRow, paused: TaskRow, scope: str
+) -> None:
+    """K7: nothing that waits for a time or an account goes on any more; the pause stays."""
+
+    def off(task: TaskRow) -> int:
+        if scope == "task":
+            return store.switch_task(task.id, enabled=False)
+        return store.switch("p1" if scope == "project" else None, enabled=False)
+
+    assert off(closed) + (off(paused) if scope == "task" else 0) == 2
+    for task in (closed, paused):
+        after = fresh(store, task.id)
+        assert (after.status, after.retry_at, after.pause) == (S.PAUSED, None, task.pause)
+        assert store.auto_resume_off(after) == scope
+    assert store.attempts_in(["held", "scheduled", "released"]) == []
+    clock.now += 10 * WAIT
+    assert store.let_go(ACCOUNT) == []
+    timer = f"attempt-{paused.id}-2"
+    assert store.start_attempt(paused.id, 2, timer) is None
+    assert store.schedule(paused.id, 1.0) is None
+    off_again = off(closed)
+    assert off_again == 0
+
+
+def test_switching_on_again_lets_a_paused_task_be_scheduled(
+    store: Store, clock: Clock, closed: TaskRow, paused: TaskRow
+) -> None:
+    """K7: at its time, or behind the hold of its account; once."""
+    store.switch(None, enabled=False)
+    store.switch(None, enabled=True)
+    assert store.auto_resume_off(paused) is None
+    first = store.schedule(paused.id, clock() + 7)
+    second = store.schedule(closed.id, clock() + 7)
+    assert first is not None
+    assert second is not None
+    assert (first.state, second.state) == ("scheduled", "held")
+    hold = store.hold(ACCOUNT)
+    assert hold is not None
+    assert fresh(store, paused.id).retry_at == clock() + 7
+    assert fresh(store, closed.id).retry_at == hold.until
+    assert store.schedule(paused.id, 1.0) is None, "it goes on already"
+
+
+def test_off_anywhere_is_off(store: Store, make: Make) -> None:
+    """K7: the widest is named."""
+    task = make(auto_resume=False)
+    assert store.auto_resume_off(task) == "task"
+    store.switch("p1", enabled=False)
+    assert store.auto_resume_off(task) == "project"
+    store.switch(None, enabled=False)
+    assert store.auto_resume_off(task) == "all"
+    store.switch(None, enabled=True)
+    store.switch("p1", enabled=True)
+    store.switch_task(task.id, enabled=True)
+    assert store.auto_resume_off(fresh(store, task.id)) is None
+
+
+def test_a_pause_that_comes_while_it_is_switched_off_schedules_nothing(
+    store: Store, clock: Clock, running: TaskRow
+) -> None:
+    """K7: though the decision was made before the switch."""
+    store.switch("p1", enabled=False)
+    after = store.transition(
+        running.id, Event.PAUSE, schedule=True, pause=pause(), retry_at=clock() + 60
+    )
+    assert after is not None
+    assert after.retry_at is None
+    assert store.attempts_in(["scheduled"]) == []
+
+
+def test_a_timer_that_was_recorded_before_the_switch_does_nothing(
+    store: Store, paused: TaskRow
+) -> None:
+    """K6, K7: also where the schedule outlived the switch."""
+    store.switch("p1", enabled=False)
+    store.move_attempt(paused.id, 2, ("superseded",), state="scheduled")
+    assert start(store, paused.id, 2) is None
+    assert state(store, paused.id, 2) == "superseded"
+    assert fresh(store, paused.id).status is S.PAUSED
+
+
+def test_where_it_is_switched_off_a_closed_account_leaves_the_task_to_a_person(
+    store: Store, make: Make, closed: TaskRow
+) -> None:
+    """K5, K7."""
+    task = make(auto_resume=False)
+    assert wait(store, task.id)
+    after = fresh(store, task.id)
+    assert (after.status, after.retry_at) == (S.PAUSED, None)
+    assert after.pause is not None
+    assert after.pause.retry_at is None
+    assert state(store, task.id, 1) == "ended"
+    assert store.resume(task.id, None) is not None
+
+
+def test_a_waiting_task_that_is_paused_for_another_reason_keeps_its_time(
+    store: Store, paused: TaskRow, clock: Clock, make: Make
+) -> None:
+    """H1, D10: a timer that finds its account closed waits on; the pause began when it began."""
+    other = begun(store, make())
+    held(store, clock, other)
+    since = paused.paused_at
+    clock.now += 100
+    assert wait(store, paused.id, 2)
+    after = fresh(store, paused.id)
+    assert (after.status, after.paused_at) == (S.PAUSED, since)
+    hold = store.hold(ACCOUNT)
+    assert hold is not None
+    assert after.retry_at == hold.until
+    kinds = [e.kind for e in store.events.after(0, task_id=paused.id)]
+    assert kinds.count("task.paused") == 1
+
+
+def test_a_hold_attempt_of_a_task_that_has_moved_on_changes_nothing(
+    store: Store, make: Make, closed: TaskRow
+) -> None:
+    """K6."""
+    task = make()
+    store.transition(task.id, Event.CANCEL)
+    before = fresh(store, task.id)
+    assert wait(store, task.id)
+    assert fresh(store, task.id) == before
+
+
+def test_of_eight_processes_one_elects_the_probe(url: str) -> None:
+    """K5, J1: a hundred rounds, one probe each."""
+    engine = open_database(url)
+    store, clock = Store(engine), Clock()
+    store.project("p1", "/repo")
+    for number in range(3):
+        task, _ = store.create_task(new_task(f"{number:032x}"), frozenset())
+        if number == 0:
+            held(store, clock, begun(store, task))
+        else:
+            wait(store, task.id)
+    won = contend(url, [ACCOUNT] * 100, elect, unelect)
+    engine.dispose()
+    assert won == [1] * 100

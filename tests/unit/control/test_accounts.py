@@ -1,0 +1,203 @@
+"""Until when an account is held, and which agent an attempt uses (ACCEPTANCE K2, K5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_runner.models import Pause, PauseReason
+from rover_mcp.control.accounts import (
+    NoCredential,
+    Use,
+    Wait,
+    choose_agent,
+    closes,
+    hold_after,
+    hold_until,
+    is_open,
+)
+from rover_mcp.control.ports import Account
+from rover_mcp.settings import RetrySettings
+from rover_mcp.store.rows import HoldRow
+from tests.support.samples import NOW, pause
+
+R = PauseReason
+EXACT = RetrySettings(jitter=0)
+AT = NOW.timestamp()
+ME, OTHER = ("a" * 32, 2), ("b" * 32, 5)
+HOLD = HoldRow("anthropic-1", "anthropic", "credits", "no credits", AT - 60, AT + 840, 1)
+DUE = replace(HOLD, until=AT)
+
+
+def refusal(reason: PauseReason = R.CREDITS, **changes: object) -> Pause:
+    return pause(reason, account="anthropic-1", **changes)
+
+
+def seconds(at: datetime) -> float:
+    return (at - NOW).total_seconds()
+
+
+@pytest.mark.parametrize("reason", sorted(PauseReason))
+def test_only_a_refusal_of_the_account_closes_it(reason: PauseReason) -> None:
+    """K5, D8: and only where the account is known."""
+    expected = reason in {R.CREDITS, R.USAGE_WINDOW, R.RATE_LIMIT}
+    assert closes(refusal(reason)) is expected
+    assert not closes(pause(reason))
+
+
+@pytest.mark.parametrize(
+    ("reason", "waits"),
+    [
+        (R.CREDITS, [900, 1800, 3600, 7200, 14400, 21600, 21600]),
+        (R.USAGE_WINDOW, [900, 1800, 3600, 7200, 14400, 21600, 21600]),
+        (R.RATE_LIMIT, [60, 120, 240, 480, 960, 1920, 3600]),
+    ],
+)
+def test_an_account_is_held_longer_with_each_refusal(
+    reason: PauseReason, waits: list[float]
+) -> None:
+    """K2."""
+    told = [hold_until(refusal(reason), n, EXACT, NOW, 0.7) for n in range(1, 8)]
+    assert [seconds(at) for at in told] == waits
+
+
+def test_the_providers_time_decides_how_long_an_account_is_held() -> None:
+    """K2: a time that has passed tells nothing."""
+    reset = NOW + timedelta(days=2)
+    assert hold_until(refusal(retry_at=reset), 4, EXACT, NOW, 0.5) == reset
+    past = NOW - timedelta(hours=1)
+    assert seconds(hold_until(refusal(retry_at=past), 1, EXACT, NOW, 0.5)) == 900
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.floats(0, 1))
+def test_a_hold_has_a_ceiling_and_jitter_only_delays(
+    refusals: int, random: float, jitter: float
+) -> None:
+    """K2."""
+    spread = RetrySettings(jitter=jitter)
+    until = seconds(hold_until(refusal(), refusals, spread, NOW, random))
+    assert 900 <= until <= 6 * 3600 * (1 + jitter) + 1e-6
+
+
+def test_the_first_refusal_makes_a_hold_that_says_why_and_since_when() -> None:
+    """D10, K5."""
+    made = hold_after(None, refusal(), ME, EXACT, NOW, 0)
+    assert made == HoldRow(
+        "anthropic-1", "anthropic", "credits", "credit balance is too low", AT, AT + 900, 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("hold", "retry_at", "refusals", "until"),
+    [
+        # Tasks that ran when the account closed are refused one after the other.
+        pytest.param(HOLD, None, 1, 840, id="one of many, nothing told"),
+        pytest.param(HOLD, 7200, 1, 7200, id="one of many, told a later time"),
+        pytest.param(HOLD, 60, 1, 840, id="one of many, told an earlier time"),
+        pytest.param(
+            replace(HOLD, probe_task=OTHER[0], probe_attempt=5), None, 1, 840, id="beside"
+        ),
+        pytest.param(
+            replace(DUE, probe_task=ME[0], probe_attempt=2), None, 2, 1800, id="the probe"
+        ),
+        pytest.param(
+            replace(DUE, probe_task=ME[0], probe_attempt=2), 7200, 2, 7200, id="the probe, told"
+        ),
+        pytest.param(
+            replace(HOLD, probe_task=ME[0], probe_attempt=2), None, 2, 1800, id="an early probe"
+        ),
+        pytest.param(DUE, None, 2, 1800, id="when its time is over"),
+    ],
+)
+def test_what_a_refusal_makes_of_a_hold(
+    hold: HoldRow, retry_at: float | None, refusals: int, until: float
+) -> None:
+    """K2, K5: the account is closed since the first refusal; only tries of it count."""
+    told = NOW + timedelta(seconds=retry_at) if retry_at else None
+    after = hold_after(hold, refusal(retry_at=told), ME, EXACT, NOW, 0)
+    assert (after.refusals, after.until - AT, after.since) == (refusals, until, hold.since)
+    probe = (hold.probe_task, hold.probe_attempt)
+    assert (after.probe_task, after.probe_attempt) == ((None, None) if probe == ME else probe)
+
+
+def test_a_pause_without_an_account_holds_none() -> None:
+    with pytest.raises(ValueError, match="without an account"):
+        hold_after(None, pause(), ME, EXACT, NOW, 0)
+
+
+@pytest.mark.parametrize(
+    ("hold", "expected"),
+    [
+        (None, True),
+        (HOLD, False),
+        (DUE, True),
+        (replace(HOLD, probe_task=ME[0], probe_attempt=ME[1]), True),
+        (replace(DUE, probe_task=OTHER[0], probe_attempt=OTHER[1]), False),
+        (replace(DUE, probe_task=ME[0], probe_attempt=1), False),
+    ],
+)
+def test_a_closed_account_lets_its_probe_through(hold: HoldRow | None, expected: bool) -> None:
+    """K5."""
+    assert is_open(hold, ME, AT) is expected
+
+
+# Agents
+
+CLAUDE = Account("anthropic-1")
+CODEX = Account("openai-1")
+MISSING = Account(missing="set a key")
+CODEX_HOLD = replace(HOLD, account="openai-1", until=AT + 60)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "holds", "expected"),
+    [
+        ({"claude": CLAUDE}, [], Use("claude", "anthropic-1")),
+        ({"scripted": Account()}, [HOLD], Use("scripted", None)),
+        ({"claude": CLAUDE}, [HOLD], Wait("claude", "anthropic-1")),
+        ({"claude": CLAUDE}, [DUE], Use("claude", "anthropic-1")),
+        ({"claude": CLAUDE}, [CODEX_HOLD], Use("claude", "anthropic-1")),
+        ({"claude": MISSING}, [], NoCredential("claude", "set a key")),
+        ({"claude": CLAUDE, "codex": CODEX}, [], Use("claude", "anthropic-1")),
+        ({"claude": CLAUDE, "codex": CODEX}, [HOLD], Use("codex", "openai-1")),
+        ({"claude": CLAUDE, "codex": CODEX}, [HOLD, CODEX_HOLD], Wait("codex", "openai-1")),
+        ({"claude": CLAUDE, "codex": MISSING}, [HOLD], Wait("claude", "anthropic-1")),
+        ({"claude": MISSING, "codex": CODEX}, [], NoCredential("claude", "set a key")),
+        ({"claude": CLAUDE, "scripted": Account()}, [HOLD], Use("scripted", None)),
+    ],
+)
+def test_the_first_agent_whose_account_is_open_is_used(
+    accounts: dict[str, Account], holds: list[HoldRow], expected: object
+) -> None:
+    """K5, D9: all closed, it waits for the earliest; a missing credential is never passed over."""
+    chosen = choose_agent(
+        list(accounts), accounts.__getitem__, {h.account: h for h in holds}, ME, AT
+    )
+    assert chosen == expected
+
+
+def test_what_a_person_asked_for_goes_on_an_account_that_is_closed() -> None:
+    """K5: another agent, if its account is open, is better still."""
+    holds = {HOLD.account: HOLD, CODEX_HOLD.account: CODEX_HOLD}
+    both = {"claude": CLAUDE, "codex": CODEX}
+    asked = choose_agent(list(both), both.__getitem__, holds, ME, AT, asked_for=True)
+    assert asked == Use("claude", "anthropic-1")
+    del holds["openai-1"]
+    asked = choose_agent(list(both), both.__getitem__, holds, ME, AT, asked_for=True)
+    assert asked == Use("codex", "openai-1")
+
+
+def test_no_further_credential_is_looked_up_than_is_needed() -> None:
+    """A credential may be a command that asks its user."""
+    asked: list[str] = []
+
+    def account_of(agent: str) -> Account:
+        asked.append(agent)
+        return CLAUDE
+
+    choose_agent(["claude", "codex"], account_of, {}, ME, AT)
+    assert asked == ["claude"]

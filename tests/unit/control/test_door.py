@@ -1,0 +1,129 @@
+"""What the gateway tells the control plane of a model's answers (ACCEPTANCE K5, D9)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_runner.models import Usage
+from rover_mcp.control.ports import Account
+from rover_mcp.daemon.adapters import Door
+from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.gateway.models import Answer, GatewayLease, ProviderError
+from rover_mcp.tasks.caller import Caller
+from tests.support.attempts_site import Site
+from tests.support.samples import NOW, TASK
+
+GOOD = Answer(NOW, "POST", "/v1/messages", 200, usage=Usage(output_tokens=3))
+
+
+@dataclass
+class FakeGateway:
+    leases: list[GatewayLease] = field(default_factory=list[GatewayLease])
+
+    def open(self, lease: GatewayLease) -> None:
+        self.leases.append(lease)
+
+    def close(self, task_id: str) -> None:
+        self.leases.clear()
+
+
+class FakePortal:
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        return function(*args)
+
+
+@dataclass
+class Told:
+    """What the control plane heard, from threads of its own."""
+
+    heard: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    threads: set[int] = field(default_factory=set[int])
+    came: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def __call__(self, task_id: str, attempt: int) -> None:
+        self.heard.append((task_id, attempt))
+        self.threads.add(threading.get_ident())
+        self.came.release()
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def credentials(site: Site) -> Credentials:
+    return Credentials(site.settings)
+
+
+@pytest.fixture
+def door(site: Site, gateway: FakeGateway, told: Told, credentials: Credentials) -> Door:
+    real: Any = gateway
+    portal: Any = FakePortal()
+    return Door(real, portal, site.store, credentials, lambda _: None, told)
+
+
+def lease(door: Door, gateway: FakeGateway, attempt: int = 1) -> GatewayLease:
+    door.open(TASK, attempt, Path("/gateway.sock"), "token", "claude")
+    return gateway.leases[-1]
+
+
+def test_the_first_good_answer_of_an_attempt_is_told_once_and_not_on_the_gateways_thread(
+    door: Door, gateway: FakeGateway, told: Told
+) -> None:
+    """K5: the gateway's loop waits for nobody."""
+    for attempt in (1, 2):
+        opened = lease(door, gateway, attempt)
+        for _ in range(3):
+            opened.on_answer(TASK, GOOD)
+        assert told.came.acquire(timeout=10)
+    assert told.heard == [(TASK, 1), (TASK, 2)]
+    assert threading.get_ident() not in told.threads
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        replace(GOOD, status=429),
+        replace(GOOD, status=None),
+        replace(GOOD, status=500),
+        replace(GOOD, error=ProviderError("overloaded_error", None, "overloaded")),
+        replace(GOOD, usage=None),
+    ],
+    ids=["refused", "no answer", "server error", "error in the stream", "no model call"],
+)
+def test_an_answer_that_says_nothing_good_of_the_account_is_not_told(
+    door: Door, gateway: FakeGateway, told: Told, answer: Answer
+) -> None:
+    """K5: a good one after it is."""
+    opened = lease(door, gateway)
+    opened.on_answer(TASK, answer)
+    opened.on_answer(TASK, GOOD)
+    assert told.came.acquire(timeout=10)
+    assert told.heard == [(TASK, 1)]
+
+
+def test_an_account_is_a_label_and_never_the_credential(
+    door: Door, site: Site, credentials: Credentials
+) -> None:
+    """M2, D9: or what is missing, and where to configure it."""
+    site.create()
+    missing = door.account(TASK, 1, "claude").missing
+    assert missing is not None
+    assert "credentials.anthropic in config.yaml" in missing
+    credentials.remember(Caller("client-1", site.home, env={"ANTHROPIC_API_KEY": "sk-secret"}))
+    found = door.account(TASK, 1, "claude")
+    assert (found.label or "").startswith("anthropic-")
+    assert "secret" not in str(found)
+    assert door.account(TASK, 1, "scripted") == door.account("e" * 32, 1, "claude") == Account()

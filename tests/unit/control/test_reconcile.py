@@ -1,0 +1,368 @@
+"""The slow sweep on a real store and an engine that runs nothing: what it finds, it mends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent_runner.models import PauseReason
+from rover_mcp.control.following import Following
+from rover_mcp.control.reconcile import Sweeper
+from rover_mcp.control.sweep import HELD
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox.protocol import SandboxSpec
+from rover_mcp.store import schema
+from rover_mcp.store.rows import AttemptRow
+from rover_mcp.tasks.identifiers import new_task_id, sandbox_name
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import RUNNING
+from rover_mcp.testing.fake_engine import FakeEngine, FakeSandbox
+from tests.support.attempts_site import NAME, Run, Site
+from tests.support.samples import NOW, TASK, snapshot
+
+S = TaskStatus
+STARTED = [Run.begin(1), Run.start("plan")]
+LATER = 10_000.0
+
+
+@dataclass
+class NoPlane:
+    """A control plane whose workflows are lost, but for those named."""
+
+    alive: set[str] = field(default_factory=set[str])
+    adopted: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    following: Following = field(default_factory=Following)
+    reconciled: int = 0
+
+    def followed(self, attempt: AttemptRow) -> bool:
+        mine = self.following.has(attempt.task_id, attempt.attempt)
+        return mine or attempt.workflow_id in self.alive
+
+    def foreign(self, attempt: AttemptRow) -> bool:
+        return False
+
+    def adopt(self, attempt: AttemptRow) -> bool:
+        self.adopted.append((attempt.task_id, attempt.attempt))
+        return True
+
+    def reconcile(self) -> None:
+        self.reconciled += 1
+
+
+def sweep(site: Site, plane: NoPlane | None = None, *, ahead: float = 0) -> NoPlane:
+    plane = plane or NoPlane()
+    clock = time.time() + ahead
+    Sweeper(site.attempts, plane, now=lambda: clock, spawn=lambda work: work()).sweep()
+    return plane
+
+
+def followed(site: Site, attempt: int = 1) -> NoPlane:
+    return NoPlane(alive={site.attempt(attempt).workflow_id})
+
+
+@pytest.mark.parametrize(
+    ("code", "ending", "status"),
+    [(0, Run.COMPLETE, S.COMPLETED), (1, Run.fail("no"), S.FAILED), (137, None, S.PAUSED)],
+)
+def test_a_task_whose_follower_died_is_settled_by_its_journal(
+    site: Site, code: int, ending: tuple[object, object] | None, status: TaskStatus
+) -> None:
+    """L1, L7."""
+    site.started()
+    site.record(*STARTED)
+    if ending is not None:
+        site.record(ending)  # pyright: ignore[reportArgumentType]
+    site.world.end(NAME, code)
+    plane = sweep(site)
+    assert site.task().status is status
+    assert site.attempt(1).state == "ended"
+    assert site.world.sandboxes == {}
+    assert plane.reconciled == (status is S.PAUSED), "what goes on by itself gets its timer"
+
+
+def test_a_sandbox_that_somebody_removed_pauses_its_task_where_it_has_a_checkpoint(
+    site: Site,
+) -> None:
+    """L2: as interrupted, with a hint."""
+    site.started()
+    site.record(*STARTED, Run.done("plan"))
+    site.world.sandboxes.clear()
+    sweep(site)
+    task = site.task()
+    assert task.status is S.PAUSED
+    assert task.pause is not None
+    assert task.pause.reason is PauseReason.INTERRUPTED
+    assert "kept up to the last checkpoint" in task.pause.message
+
+
+def test_without_a_checkpoint_and_a_retry_it_fails_with_a_hint(site: Site) -> None:
+    """L2."""
+    site.restart(auto_resume=False)
+    site.started()
+    site.world.sandboxes.clear()
+    sweep(site)
+    assert site.task().status is S.FAILED
+    assert "resume_task" in str(site.task().error)
+
+
+def test_what_runs_and_is_followed_is_left_alone(site: Site) -> None:
+    """L4: also one that has only just ended."""
+    site.started()
+    site.record(*STARTED)
+    before = site.task()
+    for code in (None, 0):
+        if code is not None:
+            site.world.end(NAME, code)
+        plane = sweep(site, followed(site), ahead=LATER)
+        assert (site.task(), plane.adopted) == (before, [])
+        assert NAME in site.world.sandboxes
+
+
+def test_what_runs_without_a_follower_gets_one_and_runs_on(site: Site) -> None:
+    """L4, L7, L8."""
+    site.started()
+    site.record(*STARTED)
+    assert sweep(site).adopted == [(TASK, 1)]
+    assert site.running() == [NAME]
+    assert site.task().status is S.IN_PROGRESS
+
+
+def test_an_engine_that_does_not_answer_changes_no_task(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L3, L6: it is logged."""
+    site.started()
+    site.world.end(NAME, 0)
+    site.world.unreachable()
+    with caplog.at_level(logging.WARNING):
+        plane = sweep(site)
+    assert (site.task().status, plane.adopted) == (S.IN_PROGRESS, [])
+    assert TASK in caplog.text
+    site.world.fault = None
+    site.record(*STARTED, Run.COMPLETE)
+    sweep(site)
+    assert site.task().status is S.COMPLETED
+
+
+def test_one_damaged_record_touches_no_other_task(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L6, A1: and it is logged."""
+    site.started()
+    site.record(*STARTED, Run.COMPLETE)
+    site.world.end(NAME, 0)
+    other = "f" * 32
+    site.create(other)
+    with site.store._engine.begin() as connection:
+        made = schema.tasks.update().where(schema.tasks.c.id == other)
+        connection.execute(made.values(status="NONSENSE"))
+    with caplog.at_level(logging.WARNING):
+        sweep(site)
+    assert site.task().status is S.COMPLETED
+    assert other in caplog.text
+
+
+def test_a_sandbox_that_cannot_be_settled_touches_no_other_and_is_tried_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L6."""
+    site.started()
+    site.record(*STARTED, Run.COMPLETE)
+    site.world.end(NAME, 0)
+    with monkeypatch.context() as patch:
+
+        def refuse(*_: object) -> None:
+            raise EnvironmentFault("this one cannot be inspected")
+
+        patch.setattr(FakeEngine, "follow", refuse)
+        with caplog.at_level(logging.WARNING):
+            sweep(site)
+    assert site.task().status is S.IN_PROGRESS
+    assert "cannot be inspected" in caplog.text
+    sweep(site)
+    assert site.task().status is S.COMPLETED
+
+
+# Starts that take too long
+
+
+def test_a_runner_that_does_not_begin_is_stopped_and_tried_again(site: Site) -> None:
+    """L5, A4: after startup_timeout; the message says what happened."""
+    site.started()
+    sweep(site, followed(site), ahead=299)
+    assert site.running() == [NAME]
+    sweep(site, followed(site), ahead=301)
+    assert site.running() == []
+    assert site.settle(None) == 2
+    task = site.task()
+    assert task.status is S.PAUSED
+    assert task.pause is not None
+    assert task.pause.reason is PauseReason.INTERRUPTED
+    assert "did not begin within 300 s" in task.pause.message
+    assert task.retry_at is not None
+
+
+def test_starts_that_fail_for_ever_end_after_so_many_retries(site: Site) -> None:
+    """L2, L5, K3: they are counted."""
+    site.started()
+    for attempt in range(1, 7):
+        if attempt > 1:
+            site.store.update_task(TASK, retry_at=time.time() - 1)
+            assert site.claim(attempt)
+            assert site.attempts.launch(TASK, attempt)
+        sweep(site, followed(site, attempt), ahead=301)
+        site.settle(None, attempt)
+    task = site.task()
+    assert (task.status, task.attempt) == (S.FAILED, 6)
+    assert "did not begin" in str(task.error)
+
+
+def test_the_first_record_ends_the_wait_for_it(site: Site) -> None:
+    """L5: however long ago the start was."""
+    site.started()
+    site.record(Run.begin(1))
+    sweep(site, followed(site), ahead=LATER)
+    assert site.running() == [NAME]
+
+
+def test_a_journal_that_cannot_be_read_stops_nobody(site: Site) -> None:
+    """C2, L4: it is judged when the sandbox has ended."""
+    site.started()
+    site.folders.journal.mkdir(parents=True)
+    sweep(site, followed(site), ahead=LATER)
+    assert site.running() == [NAME]
+
+
+# What a crash left
+
+
+def left_over(site: Site, name: str, attempt: int, *, task_id: str = TASK, ended: bool) -> None:
+    site.world.sandboxes[name] = FakeSandbox(_spec(task_id, name, attempt), NOW)
+    if ended:
+        site.world.end(name, 0)
+
+
+def _spec(task_id: str, name: str, attempt: int) -> SandboxSpec:
+    class Named:
+        pass
+
+    spec = Named()
+    vars(spec).update(task_id=task_id, name=name, attempt=attempt)
+    return spec  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_sandbox_of_an_attempt_that_is_over_is_removed(site: Site, ended: bool) -> None:
+    """L8: one that runs is asked to end first."""
+    site.started()
+    site.record(*STARTED, Run.COMPLETE)
+    site.settle(0)
+    left_over(site, NAME, 1, ended=ended)
+    sweep(site)
+    assert site.world.sandboxes == {}
+    assert site.task().status is S.COMPLETED
+
+
+@pytest.mark.parametrize(("ended", "stays"), [(True, False), (False, True)])
+def test_a_sandbox_that_no_task_knows_is_told_of(
+    site: Site, caplog: pytest.LogCaptureFixture, ended: bool, stays: bool
+) -> None:
+    """L4, L8: once, and it is removed only where it does not run."""
+    name = sandbox_name("e" * 32, 1)
+    left_over(site, name, 1, task_id="e" * 32, ended=ended)
+    plane = NoPlane()
+    sweeper = Sweeper(site.attempts, plane, spawn=lambda work: work())
+    with caplog.at_level(logging.WARNING):
+        sweeper.sweep()
+        sweeper.sweep()
+    assert (name in site.world.sandboxes) is stays
+    assert caplog.text.count(name) == 1
+
+
+def test_a_sandbox_that_is_just_being_made_is_not_taken_for_a_left_over(site: Site) -> None:
+    """L5: it may not tell its task yet."""
+    site.create()
+    assert site.claim(1)
+    left_over(site, NAME, 0, task_id="", ended=True)
+    sweep(site, followed(site))
+    assert NAME in site.world.sandboxes
+
+
+def test_a_running_task_whose_attempt_is_over_is_settled(site: Site) -> None:
+    """L8: nobody else would ever look at it again."""
+    site.started()
+    site.record(*STARTED, Run.done("plan", snapshot(1)))
+    site.store.move_attempt(TASK, 1, ("running",), state="ended")
+    sweep(site)
+    assert site.task().status is S.PAUSED
+    assert site.running() == []
+
+
+def test_a_new_task_without_an_attempt_is_given_up_with_a_way_on(site: Site) -> None:
+    """L8."""
+    site.create()
+    site.store.move_attempt(TASK, 1, ("queued",), state="superseded")
+    sweep(site)
+    assert site.task().status is S.FAILED
+    assert "resume_task" in str(site.task().error)
+
+
+# Any combination
+
+
+def wipe(site: Site) -> None:
+    site.world.sandboxes.clear()
+    with site.store._engine.begin() as connection:
+        for table in (schema.events, schema.attempts, schema.tasks):
+            connection.execute(sa.delete(table))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    status=st.sampled_from(TaskStatus),
+    state=st.sampled_from(
+        ["queued", "scheduled", "released", HELD, "starting", "running", "ended", "superseded"]
+    ),
+    sandbox=st.sampled_from(["none", "runs", "ended"]),
+    recorded=st.sampled_from(["nothing", "begun", "paused", "completed"]),
+    is_followed=st.booleans(),
+)
+def test_whatever_is_found_one_sweep_leaves_a_status_that_is_true(
+    site: Site, status: TaskStatus, state: str, sandbox: str, recorded: str, is_followed: bool
+) -> None:
+    """L7, L8: no task runs by the record without somebody who follows it, or who is about to."""
+    task_id = new_task_id()
+    wipe(site)
+    site.create(task_id)
+    name = sandbox_name(task_id, 1)
+    with site.store._engine.begin() as connection:
+        for table, values in (
+            (schema.tasks, {"status": status}),
+            (schema.attempts, {"state": state}),
+        ):
+            key = table.c.id if table is schema.tasks else table.c.task_id
+            connection.execute(table.update().where(key == task_id).values(**values))
+    if sandbox != "none":
+        left_over(site, name, 1, task_id=task_id, ended=sandbox == "ended")
+    row = site.store.attempt(task_id, 1)
+    assert row is not None
+    plane = NoPlane({row.workflow_id} if is_followed else set())
+    sweep(site, plane)
+    task, attempt = site.task(task_id), site.store.attempt(task_id, 1)
+    assert attempt is not None
+    seen_to = (is_followed and state == attempt.state) or (task_id, 1) in plane.adopted
+    if task.status in RUNNING:
+        assert seen_to, (task.status, attempt.state)
+        assert attempt.state in ("queued", "starting", "running")
+    if status not in {S.NEW, S.CANCELLED, *RUNNING}:
+        assert task.status is status
+    if name in site.running():
+        assert seen_to, "a sandbox runs that nobody looks after"

@@ -1,0 +1,338 @@
+"""Attempts and the accounts that they use: holds, probes, other agents, budgets, switches."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent_runner.journal import RecordType
+from agent_runner.models import Budget, PauseReason, Usage
+from rover_mcp.settings import RetrySettings
+from rover_mcp.store.rows import HoldRow, TaskRow
+from rover_mcp.tasks.identifiers import sandbox_name
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import Event
+from tests.support.attempts_site import Run, Site
+from tests.support.samples import TASK, pause
+
+S = TaskStatus
+R = PauseReason
+ACCOUNT = "anthropic-1"
+OTHER = "f" * 32
+CLOSED = [R.CREDITS, R.USAGE_WINDOW, R.RATE_LIMIT]
+
+
+@pytest.fixture
+def site(site: Site) -> Site:
+    """All of its tasks use one account."""
+    site.door.label = ACCOUNT
+    return site
+
+
+def hold_of(site: Site) -> HoldRow:
+    hold = site.store.hold(ACCOUNT)
+    assert hold is not None
+    return hold
+
+
+def the_hold_is_over(site: Site) -> None:
+    hold = hold_of(site)
+    with site.store._engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE rover_holds SET until = ? WHERE account = ?", (time.time() - 1, hold.account)
+        )
+
+
+def probed(site: Site, reason: PauseReason = R.CREDITS) -> int:
+    """TASK was refused, and is now the probe; the number of its attempt, which runs."""
+    site.paused(pause(reason))
+    the_hold_is_over(site)
+    [row] = site.attempts.tend()
+    assert site.claim(row.attempt)
+    assert site.attempts.launch(TASK, row.attempt)
+    return row.attempt
+
+
+def refused_again(site: Site, attempt: int, **changes: object) -> TaskRow:
+    told = pause(**changes)  # pyright: ignore[reportArgumentType]
+    site.record(Run.resume(attempt), Run.start("plan"), Run.pause(told))
+    site.settle(2, attempt)
+    return site.task()
+
+
+def waiting(site: Site) -> TaskRow:
+    """Another task, which waits for the account."""
+    site.create(OTHER)
+    row = site.store.attempt(OTHER, 1)
+    assert row is not None
+    assert not site.attempts.claim(OTHER, 1, row.workflow_id)
+    return site.task(OTHER)
+
+
+@pytest.mark.parametrize("reason", CLOSED)
+def test_a_refusal_holds_its_account_and_the_pause_names_it(
+    site: Site, reason: PauseReason
+) -> None:
+    """D1, K5: it waits for the account, not for a time of its own."""
+    task = site.paused(pause(reason))
+    hold = hold_of(site)
+    assert (hold.reason, hold.message, hold.refusals) == (reason, "credit balance is too low", 1)
+    assert task.pause is not None
+    assert task.pause.account == ACCOUNT
+    assert task.retry_at == hold.until
+    assert site.attempt(2).state == "held"
+    assert site.attempts.scheduled(TASK) is None
+
+
+@pytest.mark.parametrize("reason", sorted(set(R) - set(CLOSED)))
+def test_any_other_pause_holds_no_account(site: Site, reason: PauseReason) -> None:
+    """K5."""
+    task = site.paused(pause(reason))
+    assert site.store.holds() == []
+    assert task.pause is not None
+    of_an_account = reason in (R.TRANSIENT, R.AUTH)
+    assert task.pause.account == (ACCOUNT if of_an_account else None)
+
+
+def test_the_providers_time_is_the_holds(site: Site) -> None:
+    """K2: and our own guess of one is never taken for it."""
+    reset = datetime.now(UTC) + timedelta(hours=9)
+    site.paused(pause(R.USAGE_WINDOW, retry_at=reset))
+    assert hold_of(site).until == reset.timestamp()
+
+
+def test_an_account_that_refuses_is_not_tried_by_another_task(site: Site) -> None:
+    """K4, K5: it pauses with the hold's reason, without a sandbox and without using up a retry."""
+    site.paused(pause())
+    task = waiting(site)
+    assert (task.status, task.auto_retries, task.retry_at) == (S.PAUSED, 0, hold_of(site).until)
+    assert site.world.starts == [sandbox_name(TASK, 1)]
+    assert OTHER not in site.door.served
+
+
+def test_a_probe_that_is_refused_prolongs_the_hold_and_only_its_retry_counts(site: Site) -> None:
+    """K3, K5."""
+    attempt = probed(site)
+    waiting(site)
+    task = refused_again(site, attempt)
+    hold = hold_of(site)
+    assert (hold.refusals, hold.probe_task) == (2, None)
+    assert hold.until == pytest.approx(time.time() + 1800, abs=30)
+    assert (task.auto_retries, site.task(OTHER).auto_retries) == (1, 0)
+    assert site.task(OTHER).retry_at == hold.until
+    the_hold_is_over(site)
+    assert [row.task_id for row in site.attempts.tend()] == [OTHER], "another goes first now"
+
+
+@pytest.mark.parametrize("how", ["completes", "answered", "model"])
+def test_a_probe_that_is_not_refused_opens_the_account(site: Site, how: str) -> None:
+    """K5: its model's first answer is enough; so is its end, if the answer was not seen."""
+    attempt = probed(site)
+    waiting(site)
+    if how == "answered":
+        assert site.attempts.answered(TASK, attempt)
+    elif how == "completes":
+        site.record(Run.resume(attempt), Run.start("plan"), Run.COMPLETE)
+        site.settle(0, attempt)
+    else:
+        used = Usage(output_tokens=9).model_dump(mode="json")
+        said = RecordType.USAGE, {"step": "plan", "usage": used}
+        site.record(Run.resume(attempt), Run.start("plan"), said, Run.pause(pause(R.TRANSIENT)))
+        site.settle(2, attempt)
+    assert site.store.holds() == []
+    [row] = site.attempts.tend()
+    assert row.task_id == OTHER
+    assert site.attempts.claim(OTHER, row.attempt, row.workflow_id)
+    assert site.task(OTHER).auto_retries == 0
+
+
+def test_an_answer_to_another_task_opens_nothing(site: Site) -> None:
+    """K5: a call that was under way when the account closed says nothing of it now."""
+    site.create(OTHER)
+    row = site.store.attempt(OTHER, 1)
+    assert row is not None
+    assert site.attempts.claim(OTHER, 1, row.workflow_id)
+    site.paused(pause())
+    assert not site.attempts.answered(OTHER, 1)
+    assert not site.attempts.answered("e" * 32, 1)
+    assert hold_of(site).refusals == 1
+
+
+@pytest.mark.parametrize("reason", [R.INTERRUPTED, R.TRANSIENT, R.REQUESTED])
+def test_a_probe_that_ends_without_a_verdict_leaves_it_to_the_next(
+    site: Site, reason: PauseReason
+) -> None:
+    """K5: at once."""
+    attempt = probed(site)
+    waiting(site)
+    assert site.attempts.tend() == []
+    refused_again(site, attempt, reason=reason)
+    [row] = site.attempts.tend()
+    assert row.task_id == OTHER
+    assert (hold_of(site).refusals, hold_of(site).probe_task) == (1, OTHER)
+
+
+def test_a_probe_without_a_credential_leaves_it_to_the_next(site: Site) -> None:
+    """D9, K5."""
+    site.paused(pause())
+    waiting(site)
+    the_hold_is_over(site)
+    site.attempts.tend()
+    site.door.missing = "set a key"
+    assert not site.claim(2)
+    assert [row.task_id for row in site.attempts.tend()] == [OTHER]
+
+
+def test_an_account_that_never_opens_is_tried_so_often_and_then_waits_for_a_person(
+    site: Site,
+) -> None:
+    """K3: it says once that resume_task is needed, and nothing is promised."""
+    attempt = probed(site)
+    for _ in range(site.settings.retry.max_auto_retries - 1):
+        task = refused_again(site, attempt)
+        assert task.retry_at is not None
+        attempt = task.attempt + 1
+        the_hold_is_over(site)
+        [row] = site.attempts.tend()
+        assert row.attempt == attempt
+        assert site.claim(attempt)
+        assert site.attempts.launch(TASK, attempt)
+    task = refused_again(site, attempt)
+    assert (task.status, task.retry_at, task.auto_retries) == (S.PAUSED, None, 5)
+    assert [d["exhausted"] for d in site.data(Event.PAUSE)] == [False] * 5 + [True]
+    the_hold_is_over(site)
+    assert site.attempts.tend() == []
+    won = site.store.resume(TASK, "person")
+    assert won is not None
+    assert site.claim(won[1].attempt)
+    assert site.task().auto_retries == 0
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_a_refused_probe_ends_the_same_after_a_crash_at_any_write(site: Site, writes: int) -> None:
+    """K5, L8: one more attempt waits, and somebody is the next probe."""
+    attempt = probed(site)
+    waiting(site)
+    site.record(Run.resume(attempt), Run.start("plan"), Run.pause(pause()))
+    site.world.end(sandbox_name(TASK, attempt), 2)
+    ended = site.attempts.follow(TASK, attempt)
+    site.crash(writes, lambda: site.attempts.settle(TASK, attempt, ended))
+    site.door.label = ACCOUNT
+    site.attempts.settle(TASK, attempt, ended)
+    assert site.attempt(attempt).state == "ended"
+    assert sorted(a.task_id for a in site.store.attempts_in(["held"])) == [TASK, OTHER]
+    assert hold_of(site).refusals == 2
+    the_hold_is_over(site)
+    assert len(site.attempts.tend()) == 1
+
+
+# Several agents
+
+
+def test_another_agent_goes_on_at_once_where_the_user_named_it(site: Site) -> None:
+    """K5: with an event; the account is held all the same."""
+    before = time.time()
+    task = site.paused(pause(), agents=["claude", "scripted"])
+    assert task.retry_at == pytest.approx(before, abs=30)
+    assert site.attempts.scheduled(TASK) == 2
+    assert hold_of(site).refusals == 1
+    assert site.claim(2)
+    assert site.attempts.launch(TASK, 2)
+    task = site.task()
+    assert (task.agent, task.account, task.auto_retries) == ("scripted", None, 1)
+    [changed] = site.data("task.agent_changed")
+    assert (changed["from"], changed["to"]) == ("claude", "scripted")
+    run = site.world.sandboxes[sandbox_name(TASK, 2)].spec.run
+    assert (run.agent, run.model) == ("scripted", None)
+
+
+def test_the_first_agent_is_used_again_once_its_account_is_open(site: Site) -> None:
+    """K5."""
+    site.paused(pause(), agents=["claude", "scripted"])
+    site.claim(2)
+    site.attempts.launch(TASK, 2)
+    site.store.open_account(ACCOUNT, (TASK, 2))
+    the_hold_is_over(site)
+    site.record(Run.resume(2), Run.start("plan"), Run.pause(pause(R.TRANSIENT)))
+    site.settle(2, 2)
+    assert site.claim(3)
+    assert site.task().agent == "claude"
+    assert hold_of(site).probe_attempt == 3
+
+
+def test_authentication_is_never_mended_by_another_agent(site: Site) -> None:
+    """D9."""
+    task = site.paused(pause(R.AUTH), agents=["claude", "scripted"])
+    assert (task.retry_at, site.attempts.scheduled(TASK)) == (None, None)
+
+
+def test_an_agent_of_ones_own_choice_only_waits(site: Site) -> None:
+    """K5: nobody was named to take over."""
+    site.paused(pause())
+    assert site.attempts.scheduled(TASK) is None
+    assert site.task().agent == "claude"
+
+
+# Budget and switches
+
+
+def test_a_sandbox_is_told_its_budget(site: Site) -> None:
+    """D8, K7: the runner pauses before the next step; nobody goes on by itself then."""
+    site.started(budget=Budget(usd=2.5))
+    run = site.world.sandboxes[sandbox_name(TASK, 1)].spec.run
+    assert run.budget == Budget(usd=2.5)
+    site.record(Run.begin(1), Run.start("plan"), Run.pause(pause(R.BUDGET)))
+    site.settle(2)
+    assert (site.task().status, site.task().retry_at) == (S.PAUSED, None)
+
+
+@pytest.mark.parametrize("scope", ["task", "project", "all", "config"])
+def test_where_automatic_resumes_are_off_a_pause_waits_for_a_person(site: Site, scope: str) -> None:
+    """K7: the hold is there all the same, for those who go on."""
+    site.started()
+    if scope == "task":
+        site.store.switch_task(TASK, enabled=False)
+    elif scope == "config":
+        site.restart(auto_resume=False)
+    else:
+        site.store.switch("p1" if scope == "project" else None, enabled=False)
+    site.door.label = ACCOUNT
+    site.record(Run.begin(1), Run.start("plan"), Run.pause(pause()))
+    site.settle(2)
+    assert (site.task().status, site.task().retry_at) == (S.PAUSED, None)
+    assert site.store.attempts_in(["held", "scheduled"]) == []
+    assert hold_of(site).refusals == 1
+    assert site.attempts.schedule(site.task()) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [(R.CREDITS, "held"), (R.TRANSIENT, "scheduled"), (R.AUTH, None), (R.REQUESTED, None)],
+)
+def test_switched_on_again_a_task_goes_on_if_its_reason_permits(
+    site: Site, reason: PauseReason, state: str | None
+) -> None:
+    """K7, D9."""
+    site.paused(pause(reason))
+    site.store.switch(None, enabled=False)
+    site.store.switch(None, enabled=True)
+    made = site.attempts.schedule(site.task())
+    assert (made.state if made else None) == state
+    assert (site.task().retry_at is not None) == (state is not None)
+    assert site.attempts.schedule(site.task()) is None, "it goes on already"
+
+
+def test_progress_in_a_loop_starts_the_count_of_retries_anew(site: Site) -> None:
+    """K4: the same step ended again."""
+    site.restart(retry=RetrySettings(jitter=0))
+    site.started()
+    site.record(Run.begin(1), Run.start("plan"), Run.done("plan"), Run.pause(pause(R.TRANSIENT)))
+    site.settle(2)
+    site.claim(2)
+    site.attempts.launch(TASK, 2)
+    assert site.task().auto_retries == 1
+    site.record(Run.resume(2), Run.start("plan"), Run.done("plan"), Run.pause(pause(R.TRANSIENT)))
+    site.settle(2, 2)
+    assert site.task().auto_retries == 0
