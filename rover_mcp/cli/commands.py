@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from rover_mcp.cli import doctor, render
+from rover_mcp.cli.calls import name_of, next_step
 from rover_mcp.cli.client import Client, ClientError
+from rover_mcp.cli.pauses import pause_lines
 from rover_mcp.cli.text import Paint
 from rover_mcp.cli.watch import exit_code, watch
 from rover_mcp.preamble import data_folder_name
 
 Json = dict[str, Any]
 Render = Callable[[Json, Paint], list[str]]
+NOT_DONE = ("not_resumable", "failed")
+"""Results of resume_task after which nothing runs."""
 Arguments = argparse.Namespace
 
 
@@ -71,6 +75,8 @@ def create(args: Arguments) -> int:
         engine=args.engine,
         inputs=parse_inputs(args.input),
         auto_resume=False if args.no_auto_resume else None,
+        budget_usd=args.budget_usd,
+        budget_tokens=args.budget_tokens,
         request_key=args.request_key,
         script=read_script(args.script),
     )
@@ -149,23 +155,60 @@ def follow(args: Arguments, task: Json) -> int:
     try:
         result = watch(lambda: connect(args), task, sys.stderr if args.json else sys.stdout)
     except KeyboardInterrupt:
-        print(f"\nThe task goes on. To watch again: rover watch {render.name_of(task)}")
+        print(f"\nThe task goes on. To watch again: rover watch {name_of(task)}")
         return 130
     if args.json:
         show(args, result, render.task)
     else:
         paint, view = Paint(sys.stdout), result["task"]
-        told = [*render.pause_lines(view, paint)]
-        if view.get("error"):
-            told.append(f"{paint('Error:', 'red', 'bold')} {render.clean(view['error'])}")
+        told = [*pause_lines(view, paint), *render.error_lines(view, paint)]
         told += render.attention(result, paint, view["id"])
-        print("\n".join(["", *told, *render.next_step(view, paint)]))
+        print("\n".join(["", *told, "", *next_step(view, paint)]).rstrip())
     return exit_code(result["task"])
 
 
 def resume(args: Arguments) -> int:
-    when = "at_reset" if args.at_reset else None
-    show(args, call(args, "resume_task", **of_task(args), when=when), render.task)
+    result = call(
+        args,
+        "resume_task",
+        **of_task(args),
+        when="at_reset" if args.at_reset else None,
+        agent=args.agent,
+        budget_usd=args.budget_usd,
+        budget_tokens=args.budget_tokens,
+    )
+    if result["result"] not in NOT_DONE:
+        show(args, result, render.task)
+        return 0
+    if args.json:
+        show(args, result, render.task)
+    else:
+        view, paint = result["task"], Paint(sys.stderr)
+        told = render.error(result["message"], None, None, paint)
+        print("\n".join([*told, *next_step(view, paint)]), file=sys.stderr)
+    return 1
+
+
+def auto_resume(args: Arguments) -> int:
+    """A task, a project or all; which one is decided by what is given.
+
+    Raises:
+        ClientError: none is, or more than one.
+    """
+    if [args.task is not None, args.project, args.all].count(True) != 1:
+        raise ClientError(
+            "whose automatic resume? Give one of TASK, --project, --all",
+            code="invalid_arguments",
+            hint=f"for example rover auto-resume {args.switch} --all",
+        )
+    enabled = args.switch == "on"
+    if args.task is not None:
+        result = call(args, "set_auto_resume", enabled=enabled, **of_task(args))
+    else:
+        scope = "all" if args.all else "project"
+        where = str(Path(args.repo or ".").absolute()) if args.project else None
+        result = call(args, "set_auto_resume", enabled=enabled, scope=scope, repo_path=where)
+    show(args, result, render.switched)
     return 0
 
 
@@ -196,6 +239,18 @@ def workflows(args: Arguments) -> int:
     result = call(args, "list_workflows", repo_path=args.repo or repository_here())
     show(args, result, render.workflows)
     return 0
+
+
+def workflow_check(args: Arguments) -> int:
+    from rover_mcp.cli import workflow
+
+    return workflow.check(args)
+
+
+def workflow_schema(args: Arguments) -> int:
+    from rover_mcp.cli import workflow
+
+    return workflow.schema(args)
 
 
 def status(args: Arguments) -> int:

@@ -51,6 +51,10 @@ def build_parser() -> Parser:
     _add_task_commands(command)
     sub = command("workflows", commands.workflows, "the workflows that a task may use")
     sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
+    about = "check workflow files, print their JSON Schema"
+    _add_workflow(
+        subparsers.add_parser("workflow", help=about, description=about, parents=[_shared()])
+    )
     command("status", commands.status, "engines, agents, queue, disk, versions")
     return parser
 
@@ -72,15 +76,27 @@ def _add_create(sub: Parser) -> None:
     sub.add_argument("description", metavar="DESCRIPTION", help="what to do; - reads it from stdin")
     sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
     sub.add_argument("--workflow", metavar="NAME", help="see `rover workflows` (default: swe)")
-    sub.add_argument("--agent", metavar="NAME", help="claude (default) or scripted")
+    sub.add_argument(
+        "--agent",
+        metavar="NAME[,NAME]",
+        help="claude (default) or scripted; the next goes on while an account is closed",
+    )
     sub.add_argument("--model", metavar="NAME", help="the agent's model (default: its own)")
     sub.add_argument("--base-branch", metavar="REF", help="where to start from (default: HEAD)")
     sub.add_argument("--engine", choices=("auto", "docker", "bubblewrap"))
     sub.add_argument("--input", metavar="NAME=VALUE", action="append", default=[])
     sub.add_argument("--script", metavar="FILE", help="what the agent `scripted` plays")
     sub.add_argument("--request-key", metavar="KEY", help="the same key makes no second task")
+    _add_budget(sub)
     sub.add_argument("--no-auto-resume", action="store_true", help="after a pause wait for you")
     sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
+
+
+def _add_budget(sub: Parser) -> None:
+    sub.add_argument(
+        "--budget-usd", type=float, metavar="USD", help="what it may cost before it pauses and asks"
+    )
+    sub.add_argument("--budget-tokens", type=int, metavar="N", help="the same in tokens")
 
 
 def _add_list(sub: Parser) -> None:
@@ -103,6 +119,10 @@ def _add_task_commands(command: Callable[..., Parser]) -> None:
     about_task("watch", commands.watch_, "its steps live; exit 0 completed, 1 failed, 2 paused")
     sub = about_task("resume", commands.resume, "go on from the checkpoint")
     sub.add_argument("--at-reset", action="store_true", help="when the provider allows it, not now")
+    sub.add_argument("--agent", metavar="NAME", help="another one goes on (default: the same)")
+    _add_budget(sub)
+    about = "whether paused tasks go on by themselves"
+    _add_switch(command("auto-resume", commands.auto_resume, about))
     about_task("pause", commands.pause, "stop it, to go on later")
     about_task("cancel", commands.cancel, "stop it for good; its branch stays")
     sub = about_task("logs", commands.logs, "what a step printed")
@@ -113,19 +133,49 @@ def _add_task_commands(command: Callable[..., Parser]) -> None:
     sub.add_argument("--stat", action="store_true", help="totals and files only")
 
 
+def _add_switch(sub: Parser) -> None:
+    sub.add_argument("switch", choices=("on", "off"), help="off drops what is scheduled, at once")
+    sub.add_argument("task", metavar="TASK", nargs="?", help="one task; or one of:")
+    sub.add_argument("--project", action="store_true", help="every task of this project")
+    sub.add_argument("--all", action="store_true", help="every task of every project")
+    sub.add_argument("--repo", metavar="PATH", help="whose project or number (default: here)")
+
+
+def _add_workflow(sub: Parser) -> None:
+    actions = sub.add_subparsers(metavar="ACTION", required=True)
+    about = "read workflow files; an error is told as file:line:column: message"
+    check = actions.add_parser("check", help=about, description=about, parents=[_shared()])
+    check.add_argument("files", metavar="FILE", nargs="+", help="- reads stdin")
+    check.set_defaults(run=commands.workflow_check)
+    about = "the language as JSON Schema, for editors"
+    schema = actions.add_parser("schema", help=about, description=about, parents=[_shared()])
+    schema.set_defaults(run=commands.workflow_schema)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `rover`. 0 done, 1 an error, 64 wrong usage; watch: see `exit_code`."""
     args = build_parser().parse_args(argv)
     try:
-        return args.run(args)
+        status = args.run(args)
+        # Here, where a full disk or a closed pipe can still be told of.
+        sys.stdout.flush()
+        return status
     except (ClientError, DaemonUnavailable) as error:
         return _complain(error, as_json=args.json)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # `rover list | head`: nobody reads on, and that is no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _end_output()
         return 0
+    except OSError as error:
+        _end_output()
+        return _complain(ClientError(str(error), code="io"), as_json=False)
+
+
+def _end_output() -> None:
+    """What is left in the buffer is not written, now or when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _complain(error: ClientError | DaemonUnavailable, *, as_json: bool) -> int:

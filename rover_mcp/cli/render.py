@@ -2,66 +2,37 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 from typing import Any
 
+from rover_mcp.cli.calls import command_for, next_step, told_next
+from rover_mcp.cli.listing import task_rows
+from rover_mcp.cli.pauses import pause_lines
+from rover_mcp.cli.steps import step_lines
 from rover_mcp.cli.text import (
     STATUS_COLOURS,
-    STEP_MARKS,
     Paint,
     ago,
     clean,
+    clock,
     duration,
     shorten,
     size,
     table,
     when,
+    wrap,
 )
 
 Json = dict[str, Any]
-_COMMANDS = {
-    "resume_task": "rover resume {task}",
-    "wait_for_task": "rover watch {task}",
-    "inspect": "rover inspect {task}",
-    "get_diff": "rover diff {task}",
-    "get_logs": "rover logs {task}",
-    "pause_task": "rover pause {task}",
-    "cancel_task": "rover cancel {task}",
-    "list_tasks": "rover list",
-    "list_workflows": "rover workflows",
-    "get_status": "rover status",
-    "create_task": "rover create DESCRIPTION",
-}
-
-
-def command_for(tool: object, arguments: Json | None = None) -> str:
-    """The command that makes a tool call."""
-    shape = _COMMANDS.get(str(tool), "rover --help")
-    return shape.format(task=clean((arguments or {}).get("task", "TASK")))
-
-
-def next_step(task: Json, paint: Paint) -> list[str]:
-    """The first thing to do next with a task, as a command."""
-    for action in task.get("next_actions") or ():
-        return [_next(command_for(action["tool"], {"task": name_of(task)}), action["why"], paint)]
-    return []
-
-
-def name_of(task: Json) -> str:
-    """How a command run from here names a task: by its number in this project, else by its id."""
-    project = str(task["project"])
-    here = os.path.realpath(".")
-    return str(task["number"]) if f"{here}/".startswith(f"{project}/") else str(task["id"])
-
-
-def _next(command: str, why: object, paint: Paint) -> str:
-    return f"{paint('Next:', 'bold')} {paint(command, 'cyan')}  {paint(clean(why), 'dim')}".rstrip()
 
 
 def attention(result: Json, paint: Paint, besides: str = "") -> list[str]:
     """What happened to other tasks; `besides` is the id of the task that is shown anyway."""
     events = [e for e in result.get("attention") or () if e["task_id"] != besides]
-    lines = [f"{paint('!', 'yellow', 'bold')} {clean(e['summary'])}" for e in events]
+    lines: list[str] = []
+    for event in events:
+        told = wrap(clean(event["summary"]), paint.width)
+        lines += [paint("!", "yellow", "bold") + told[0][1:], *told[1:]]
     if more := result.get("attention_more"):
         lines.append(paint(f"  and {more} more: rover list --all", "dim"))
     return ["", *lines] if lines else []
@@ -72,9 +43,9 @@ def status_word(task: Json, paint: Paint) -> str:
 
 
 def headline(task: Json, paint: Paint) -> str:
-    title = shorten(clean(task["title"]), 70)
-    number = f"Task {task['number']}"
-    return f"{paint(number, 'bold')}  {title}  {status_word(task, paint)}"
+    number, status = f"Task {task['number']}", status_word(task, paint)
+    room = 70 if paint.width is None else paint.width - len(number) - len(task["status"]) - 4
+    return f"{paint(number, 'bold')}  {shorten(clean(task['title']), room)}  {status}"
 
 
 def task_facts(task: Json) -> list[tuple[str, str]]:
@@ -90,8 +61,10 @@ def task_facts(task: Json) -> list[tuple[str, str]]:
         ("phase", f"{clean(task['phase'])}, {task['progress']} %"),
         ("time", f"{duration(task['duration_s'])}, created {ago(task['created_at'])} ago"),
     ]
-    if usage:
+    if any(usage.values()):
         facts.append(("usage", tokens + (f", ${cost:.4f}" if cost is not None else "")))
+    if budget := task.get("budget"):
+        facts.append(("budget", _budget(budget)))
     if changes := task.get("changes"):
         facts.append(("changes", _totals(changes)))
     return facts
@@ -101,8 +74,19 @@ def _base(task: Json) -> str:
     return f"{clean(task.get('base_branch') or 'HEAD')} ({task['base_commit'][:10]})"
 
 
+def _budget(budget: Json) -> str:
+    told: list[str] = []
+    if usd := budget.get("usd"):
+        told.append(f"${budget.get('spent_usd') or 0:.4f} of ${usd:.2f}")
+    if most := budget.get("tokens"):
+        told.append(f"{budget['spent_tokens']:,} of {most:,} tokens")
+    return ", ".join(told)
+
+
 def _runs(task: Json) -> str:
+    others = [clean(a) for a in task.get("agents") or () if a != task["agent"]]
     agent = clean(task["agent"]) + (f" ({clean(task['model'])})" if task.get("model") else "")
+    agent += f", else {', '.join(others)}" if others else ""
     where = f" in {task['engine']}" if task.get("engine") else ""
     return (
         f"workflow {clean(task['workflow'])}, agent {agent}{where}; "
@@ -110,64 +94,45 @@ def _runs(task: Json) -> str:
     )
 
 
-def pause_lines(task: Json, paint: Paint) -> list[str]:
-    """Why it is paused, since when, until when (ACCEPTANCE D10, H6)."""
-    pause = task.get("pause")
-    if not pause:
-        return []
-    who = f" at {clean(pause['provider'])}" if pause.get("provider") else ""
-    step = f", in step {clean(pause['step'])}" if pause.get("step") else ""
-    lines = [
-        f"{paint('Paused', 'yellow', 'bold')} ({pause['reason']}{who}{step}) "
-        f"{ago(pause['since'])} ago: {clean(pause['message'])}"
-    ]
-    if pause.get("auto_resume") and pause.get("retry_at"):
-        stop = f"to stop that: rover pause {name_of(task)}"
-        lines.append(f"It goes on by itself at {when(pause['retry_at'])}; {stop}")
-    else:
-        lines.append("It waits for you; nothing is lost.")
-    return lines
-
-
-def steps_of(task: Json) -> list[Json]:
-    return task.get("steps") or []
-
-
-def step_lines(task: Json, paint: Paint) -> list[str]:
-    """One line a step, in columns."""
-    steps = steps_of(task)
-    width = max((len(clean(s["name"])) for s in steps), default=0)
-    return [step_line(step, width, paint) for step in steps]
-
-
-def step_line(step: Json, width: int, paint: Paint) -> str:
-    mark, colour = STEP_MARKS.get(step["status"], ("?", ""))
-    took = duration(step.get("duration_s"))
-    name = clean(step["name"]).ljust(width)
-    line = f"  {paint(mark, colour)} {name}  {step['type']:<8} {step['status']:<11} {took}".rstrip()
-    if step.get("error"):
-        line += "\n" + paint(f"      {shorten(clean(step['error']), 200)}", "red")
-    return line
-
-
 def task(result: Json, paint: Paint) -> list[str]:
     """One task in full: inspect, create, resume, pause, cancel."""
     view: Json = result["task"]
     lines = [headline(view, paint)]
     if said := result.get("result"):
-        lines[0] = f"{paint(str(said).replace('_', ' '), 'bold')}: {lines[0]}"
-    lines += [f"  {paint(name.ljust(8), 'dim')} {value}" for name, value in task_facts(view)]
+        told = f": {clean(result['message'])}" if result.get("message") else ""
+        lines.insert(0, f"{paint(str(said).replace('_', ' '), 'bold')}{told}")
+    lines += [_fact(name, value, paint) for name, value in task_facts(view)]
     if view.get("steps"):
         lines += ["", *step_lines(view, paint)]
     changes: Json = view.get("changes") or {}
     files: list[Json] = changes.get("paths") or []
-    lines += ["  " + _file(file, paint) for file in files]
-    lines += [f"{paint('Warning:', 'yellow')} {clean(w)}" for w in view.get("warnings") or ()]
-    if view.get("error"):
-        lines.append(f"{paint('Error:', 'red', 'bold')} {clean(view['error'])}")
+    lines += ["", *("  " + _file(file, paint) for file in files)] if files else []
+    if wrong := [*_warnings(view, paint), *error_lines(view, paint)]:
+        lines += ["", *wrong]
     lines += ["", *pause_lines(view, paint)] if view.get("pause") else []
     lines += _events(result, paint)
     return [*lines, *attention(result, paint, view["id"]), "", *next_step(view, paint)]
+
+
+def _fact(name: str, value: str, paint: Paint) -> str:
+    room = None if paint.width is None else paint.width - 11
+    first, *rest = wrap(value, room, "")
+    return "\n".join([f"  {paint(name.ljust(8), 'dim')} {first}", *(" " * 11 + x for x in rest)])
+
+
+def error_lines(task: Json, paint: Paint) -> list[str]:
+    """Why it failed."""
+    return _labelled("Error:", task["error"], paint, "red", "bold") if task.get("error") else []
+
+
+def _warnings(result: Json, paint: Paint) -> list[str]:
+    found = result.get("warnings") or ()
+    return [line for w in found for line in _labelled("Warning:", w, paint, "yellow")]
+
+
+def _labelled(label: str, text: object, paint: Paint, *styles: str) -> list[str]:
+    first, *rest = wrap(f"{label} {clean(text)}", paint.width, "")
+    return [paint(label, *styles) + first.removeprefix(label), *rest]
 
 
 def _events(result: Json, paint: Paint) -> list[str]:
@@ -179,40 +144,15 @@ def _events(result: Json, paint: Paint) -> list[str]:
 def listing(result: Json, paint: Paint) -> list[str]:
     """list_tasks: one line a task; where and until when for the paused ones (H6)."""
     tasks: list[Json] = result["tasks"]
+    damaged = _warnings(result, paint)
     if not tasks:
-        hint = _next("rover create DESCRIPTION", "hand over the first one", paint)
-        return ["No tasks.", *attention(result, paint), hint]
-    several = len({t["project"] for t in tasks}) > 1
-    rows = [
-        (
-            str(t["number"]),
-            t["status"],
-            f"{t['progress']} %",
-            _situation(t),
-            ago(t["updated_at"]),
-            *([clean(t["project"]).rpartition("/")[2]] if several else []),
-            shorten(clean(t["title"]), 60),
-        )
-        for t in tasks
-    ]
-    header = ("#", "status", "", "phase", "changed", *(["project"] if several else []), "title")
-    lines = table(rows, paint, header)
-    for index, t in enumerate(tasks, start=1):
-        colour = STATUS_COLOURS.get(t["status"], "cyan")
-        lines[index] = lines[index].replace(t["status"], paint(t["status"], colour), 1)
+        hint = told_next("rover create DESCRIPTION", "hand over the first one", paint)
+        return ["No tasks.", *damaged, *attention(result, paint), *hint]
+    lines = [*task_rows(tasks, paint), *damaged]
     if cursor := result.get("next_cursor"):
         lines.append(paint(f"more: rover list --cursor {cursor}", "dim"))
-    paused = next((t for t in tasks if t["status"] == "PAUSED"), tasks[0])
-    return [*lines, *attention(result, paint), "", *next_step(paused, paint)]
-
-
-def _situation(t: Json) -> str:
-    pause = t.get("pause")
-    if not pause:
-        return shorten(clean(t["phase"]), 40)
-    who = f", {clean(pause['provider'])}" if pause.get("provider") else ""
-    on = pause.get("auto_resume") and pause.get("retry_at")
-    return f"{pause['reason']}{who}, {f'goes on {when(on)}' if on else 'waits for you'}"
+    first = next((t for t in tasks if t["status"] == "PAUSED"), tasks[0])
+    return [*lines, *attention(result, paint), "", *next_step(first, paint)]
 
 
 def logs(result: Json, paint: Paint) -> list[str]:
@@ -262,14 +202,16 @@ def workflows(result: Json, paint: Paint) -> list[str]:
             lines.append(f"  {paint('error:', 'red')} {clean(w['error'])}")
         if w.get("description"):
             lines.append(f"  {clean(w['description'])}")
+        if w.get("steps"):
+            lines += [paint(x, "dim") for x in wrap(", ".join(map(clean, w["steps"])), paint.width)]
         for i in w.get("inputs") or ():
             default = "required" if i.get("required") else f"default {clean(i.get('default'))}"
             about = clean(i.get("description") or "")
             lines.append(
                 f"  --input {clean(i['name'])}=…  {paint(default, 'dim')}  {about}".rstrip()
             )
-    following = _next("rover create DESCRIPTION --workflow NAME", "use one", paint)
-    return [*lines, *attention(result, paint), "", following]
+    following = told_next("rover create DESCRIPTION --workflow NAME", "use one", paint)
+    return [*lines, *attention(result, paint), "", *following]
 
 
 def status(result: Json, paint: Paint) -> list[str]:
@@ -280,22 +222,65 @@ def status(result: Json, paint: Paint) -> list[str]:
         f"{queue['running']} running, {queue['queued']} queued, "
         f"{queue.get('paused', 0)} paused; at most {queue['limit']} at a time",
     ]
+    for told in (*map(_hold, result.get("holds") or ()), *_switches(result)):
+        mark, *rest = wrap(told, paint.width)
+        lines += [paint("!", "yellow", "bold") + mark[1:], *rest]
     for e in result["engines"]:
         detail = clean(e.get("version") or "") if e["available"] else clean(e.get("reason") or "")
-        lines.append(_check(e["available"], f"engine {clean(e['name'])}", detail, e, paint))
+        lines += _check(e["available"], f"engine {clean(e['name'])}", detail, e, paint)
     for a in result["agents"]:
         ready = a["installed"] and a["signed_in"]
         detail = clean(a.get("path") or "") if a["installed"] else "not installed"
-        lines.append(_check(ready, f"agent {clean(a['name'])}", detail, a, paint))
+        lines += _check(ready, f"agent {clean(a['name'])}", detail, a, paint)
     if result.get("notice"):
         lines.append(f"{paint('!', 'yellow')} {clean(result['notice'])}")
-    return [*lines, *attention(result, paint), "", _next("rover doctor", "what is missing", paint)]
+    following = told_next("rover doctor", "what is missing", paint)
+    return [*lines, *attention(result, paint), "", *following]
 
 
-def _check(good: bool, name: str, detail: str, entry: Json, paint: Paint) -> str:
+def _hold(hold: Json) -> str:
+    probe = f"; task {hold['probe']} tries it now" if hold.get("probe") else ""
+    return (
+        f"Account {clean(hold['account'])} is closed ({hold['reason']}) since "
+        f"{clock(hold['since'])}, until {when(hold['until'])}: {clean(hold['message'])}; "
+        f"{hold['waiting']} waiting{probe}"
+    )
+
+
+def _switches(result: Json) -> list[str]:
+    switches: Json = result.get("auto_resume") or {}
+    told: list[str] = []
+    if switches.get("off_in_config"):
+        told.append("Automatic resume is off in config.yaml (auto_resume: false)")
+    if switches.get("off_for_all"):
+        told.append("Automatic resume is off for all tasks. On: rover auto-resume on --all")
+    for path in map(clean, switches.get("off_in_projects") or ()):
+        on = f"rover auto-resume on --project --repo {shlex.quote(path)}"
+        told.append(f"Automatic resume is off in {path}. On: {on}")
+    return told
+
+
+def switched(result: Json, paint: Paint) -> list[str]:
+    """set_auto_resume: what it is now, and what that changed."""
+    whose = {"task": "this task", "project": "this project", "all": "all tasks"}[result["scope"]]
+    state = paint("on", "green") if result["enabled"] else paint("off", "yellow")
+    lines = [f"Automatic resume is {state} for {whose}."]
+    if result.get("still_off"):
+        lines.append(f"No effect yet: it is off {clean(result['still_off'])}.")
+    elif result["enabled"]:
+        lines.append(f"Paused tasks that go on by themselves again: {result['changed']}.")
+    else:
+        lines.append(f"Paused tasks that wait for `rover resume` from now on: {result['changed']}.")
+    return [*lines, *attention(result, paint)]
+
+
+def _check(good: bool, name: str, detail: str, entry: Json, paint: Paint) -> list[str]:
     mark = paint("✔", "green") if good else paint("✘", "red")
-    hint = f"  {paint(clean(entry['hint']), 'dim')}" if not good and entry.get("hint") else ""
-    return f"  {mark} {name:<20} {detail}{hint}".rstrip()
+    room = None if paint.width is None else paint.width - 25
+    hint = clean(entry["hint"]) if not good and entry.get("hint") else ""
+    first, *rest = [*wrap(detail, room, ""), *(wrap(hint, room, "") if hint else ())]
+    more = [" " * 25 + paint(line, "dim") for line in rest]
+    return [f"  {mark} {name:<20} {first}".rstrip(), *more]
 
 
 def error(message: str, hint: str | None, next_call: Json | None, paint: Paint) -> list[str]:
@@ -305,5 +290,5 @@ def error(message: str, hint: str | None, next_call: Json | None, paint: Paint) 
         lines.append(f"  {clean(hint)}")
     if next_call:
         command = command_for(next_call.get("tool"), next_call.get("arguments"))
-        lines.append(_next(command, "", paint))
+        lines += told_next(command, "", paint)
     return lines

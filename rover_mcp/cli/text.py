@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
-# C0 and C1 but for newline and tab, and what reorders text: an agent's text steers no terminal.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+from rover_mcp.tasks.logs import plain
+
+# What reorders text: an agent's text may not look like something else.
+_REORDERS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36}
 STATUS_COLOURS = {
     "COMPLETED": "green",
@@ -27,42 +31,95 @@ STEP_MARKS = {
     "skipped": ("⤼", "dim"),
     "pending": ("·", "dim"),
 }
+NARROWEST = 40
+"""Columns that are used even where a terminal has fewer."""
 
 
 def clean(text: object, *, one_line: bool = True) -> str:
     """Untrusted text without what a terminal would obey."""
-    safe = _UNSAFE.sub("", str(text))
+    safe = _REORDERS.sub("", plain(str(text)))
     return " ".join(safe.split()) if one_line else safe
 
 
-def shorten(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
-
-
 class Paint:
-    """Colours, if the stream is a terminal and NO_COLOR is not set (no-color.org)."""
+    """Colours, if the stream is a terminal and NO_COLOR is not set (no-color.org). `width` is
+    the terminal's; None where lines may be as long as they like."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.on = stream.isatty() and not os.environ.get("NO_COLOR")
+        terminal = stream.isatty()
+        self.on = terminal and not os.environ.get("NO_COLOR")
+        self.width = _columns(stream) if terminal else None
 
     def __call__(self, text: str, *styles: str) -> str:
         codes = ";".join(str(_CODES[style]) for style in styles if style)
         return f"\x1b[{codes}m{text}\x1b[0m" if self.on and codes else text
 
+    def fits(self, text: str) -> bool:
+        return self.width is None or width_of(text) <= self.width
+
+
+def _columns(stream: TextIO) -> int | None:
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return None
+    return max(columns, NARROWEST) if columns else None
+
+
+# Width
+
+
+def width_of(text: str) -> int:
+    """Columns that a text takes: two for a wide character, none for a combining one."""
+    return len(text) if text.isascii() else sum(map(_columns_of, text))
+
+
+def _columns_of(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
+
+
+def shorten(text: str, width: int | None) -> str:
+    """At most `width` columns, with an ellipsis where something is left out."""
+    if width is None or width_of(text) <= width:
+        return text
+    kept, left = "", width - 1
+    for char in text:
+        left -= _columns_of(char)
+        if left < 0:
+            break
+        kept += char
+    return kept + "…" if width > 0 else ""
+
+
+def pad(text: str, width: int) -> str:
+    return text + " " * max(0, width - width_of(text))
+
+
+def wrap(text: str, width: int | None, indent: str = "  ") -> list[str]:
+    """Lines of at most `width` columns, each indented; one line where there is no width."""
+    if width is None:
+        return [indent + text]
+    lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
+    return lines or [indent]
+
 
 def table(rows: Iterable[Sequence[str]], paint: Paint, header: Sequence[str] = ()) -> list[str]:
-    """Columns aligned to their widest cell; the last one is free. Cells are not painted."""
+    """Columns aligned to their widest cell; the last one is cut where the terminal ends. Cells
+    are not painted."""
     cells = [list(row) for row in rows]
     every = [*([list(header)] if header else []), *cells]
-    widths = [max(len(row[i]) for row in every) for i in range(len(every[0]))] if every else []
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in every
-    ]
+    widths = [max(width_of(row[i]) for row in every) for i in range(len(every[0]))] if every else []
+    lines = [shorten("  ".join(map(pad, row, widths)).rstrip(), paint.width) for row in every]
     return [paint(lines[0], "dim"), *lines[1:]] if header else lines
 
 
+# Numbers
+
+
 def duration(seconds: float | None) -> str:
-    """As people say it: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min."""
+    """As people say it: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
     if seconds is None:
         return ""
     if seconds < 10:
@@ -72,20 +129,35 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def about(seconds: float) -> str:
+    """A duration without what does not matter: 40 s, 12 min, 2 h 10 min, 3 d 4 h."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    return duration(60 * round(whole / 60))
 
 
 def ago(moment: str, now: datetime | None = None) -> str:
     """How long ago an ISO time is."""
-    return duration(max(0.0, ((now or datetime.now(UTC)) - _time(moment)).total_seconds()))
+    return about(((now or datetime.now(UTC)) - _time(moment)).total_seconds())
+
+
+def clock(moment: str, now: datetime | None = None) -> str:
+    """An ISO time on the local clock, with the day where it is not near."""
+    then = _time(moment)
+    near = abs((then - (now or datetime.now(UTC))).total_seconds()) < 20 * 3600
+    return then.astimezone().strftime("%H:%M" if near else "%d %b %H:%M")
 
 
 def when(moment: str, now: datetime | None = None) -> str:
     """An ISO time still to come: the local clock, and in how long."""
-    then, now = _time(moment), now or datetime.now(UTC)
-    left = (then - now).total_seconds()
-    clock = then.astimezone().strftime("%H:%M" if left < 20 * 3600 else "%d %b %H:%M")
-    return f"{clock} (in {duration(left)})" if left > 0 else f"{clock} (now)"
+    now = now or datetime.now(UTC)
+    left = (_time(moment) - now).total_seconds()
+    return f"{clock(moment, now)} ({f'in {about(left)}' if left > 0 else 'now'})"
 
 
 def size(count: float) -> str:

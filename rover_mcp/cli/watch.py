@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rover_mcp.cli import render
 from rover_mcp.cli.client import Client, ConnectionLost
-from rover_mcp.cli.text import STEP_MARKS, Paint, clean, duration, shorten
+from rover_mcp.cli.steps import StepTable, step_lines, step_lines_of, steps_of
+from rover_mcp.cli.text import Paint, clean, duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -117,7 +118,7 @@ class Lines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._paint = Paint(out)
-        self._told: dict[str, str] = {}
+        self._told: dict[str, object] = {}
 
     def __enter__(self) -> Lines:
         return self
@@ -129,16 +130,16 @@ class Lines:
         """Say what is new in this view."""
         if not self._told:
             self._say(render.headline(task, self._paint))
-        steps = render.steps_of(task)
-        width = max((len(clean(s["name"])) for s in steps), default=0)
-        for step in steps:
-            if self._news(step["id"], step["status"]) and step["status"] != "pending":
-                self._say(render.step_line(step, width, self._paint))
-        moved = self._news("phase", task["phase"]) and not task.get("steps")
+        lines = step_lines_of(steps_of(task))
+        table = StepTable(lines, self._paint)
+        for line in lines:
+            if self._news(line.id, line.key) and not line.pending:
+                self._say(table.text(line))
+        moved = self._news("phase", task["phase"]) and not lines
         if self._news("status", task["status"]) or moved:
             self._say(f"  {render.status_word(task, self._paint)}  {clean(task['phase'])}")
 
-    def _news(self, name: str, value: str) -> bool:
+    def _news(self, name: str, value: object) -> bool:
         before, self._told[name] = self._told.get(name), value
         return before != value
 
@@ -156,6 +157,7 @@ class Screen:
         self._live: AbstractContextManager[Any] = Live(
             console=Console(file=out, highlight=False), refresh_per_second=8, transient=False
         )
+        self._paint = Paint(out)
         self._update: Callable[..., None] = self._live.update  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
     def __enter__(self) -> Screen:
@@ -166,37 +168,25 @@ class Screen:
         self._live.__exit__(*details)
 
     def show(self, task: Json) -> None:
-        self._update(task_table(task), refresh=True)
+        self._update(task_table(task, self._paint), refresh=True)
 
 
-def task_table(task: Json) -> RenderableType:
-    """A task as rich draws it: its steps, a bar, where it stands."""
+def task_table(task: Json, paint: Paint) -> RenderableType:
+    """A task as rich draws it: a bar, where it stands, and last its steps, of which a terminal
+    that is too short shows the first."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    colour = {"COMPLETED": "green", "PAUSED": "yellow", "FAILED": "red"}.get(task["status"], "cyan")
-    head = Text.assemble(
-        (f"Task {task['number']}", "bold"),
-        f"  {shorten(clean(task['title']), 60)}  ",
-        (task["status"], f"bold {colour}"),
-    )
-    steps = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for step in render.steps_of(task):
-        mark, mark_colour = STEP_MARKS.get(step["status"], ("?", ""))
-        steps.add_row(
-            Text(f"  {mark}", mark_colour),
-            Text(clean(step["name"]), "bold" if step["status"] == "running" else ""),
-            Text(step["type"], "dim"),
-            Text(step["status"], mark_colour),
-            Text(duration(step.get("duration_s")), "dim", justify="right"),
-        )
-    foot = Table.grid(padding=(0, 2))
-    foot.add_row(
+    bar = Table.grid(padding=(0, 2, 0, 0))
+    bar.add_row(
         "",
         ProgressBar(total=100, completed=task["progress"], width=30),
-        Text(f"{task['progress']:>3} %  {clean(task['phase'])}"),
-        Text(duration(task["duration_s"]), "dim"),
+        Text(f"{task['progress']:>3} %"),
+        Text.from_ansi(paint(duration(task["duration_s"]), "dim")),
     )
-    return Group(head, steps, foot)
+    where = Text(f"  {clean(task['phase'])}", no_wrap=True, overflow="ellipsis")
+    head = Text.from_ansi(render.headline(task, paint), no_wrap=True, overflow="ellipsis")
+    steps = Text.from_ansi("\n".join(step_lines(task, paint)), no_wrap=True, overflow="ellipsis")
+    return Group(head, bar, where, *([steps] if task.get("steps") else []))

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from rover_mcp.cli import render
 from rover_mcp.cli.client import Client, ClientError
+from rover_mcp.cli.pauses import pause_lines
 from rover_mcp.cli.text import STEP_MARKS, Paint, clean, duration
 from rover_mcp.cli.watch import Follower
 from rover_mcp.demo.checks import Checks
@@ -160,7 +161,7 @@ class Demo:
             raise self._went_wrong(client, view, "it should have paused in its second step")
         self._title("The credits run out: it pauses, and says so")
         self._show_pause(client, view)
-        for line in render.pause_lines(view, self._paint):
+        for line in pause_lines(view, self._paint):
             self._say(line)
         reason = view["pause"]["reason"]
         self._checks.note("wait_for_task returned with the reason: credits", reason == "credits")

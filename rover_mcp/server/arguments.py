@@ -22,6 +22,20 @@ RepoPath = Annotated[
 ]
 
 
+BudgetUsd = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="pause and ask before the next step once the task has cost this much",
+    ),
+]
+BudgetTokens = Annotated[
+    int | None, Field(gt=0, le=10**12, description="the same in tokens, of all kinds together")
+]
+
+
 class NoArguments(Arguments):
     pass
 
@@ -35,7 +49,11 @@ class CreateTaskArguments(Arguments):
     workflow: str | None = Field(
         None, max_length=100, description="default swe; see list_workflows"
     )
-    agent: str | None = Field(None, max_length=100, description="claude (default) or scripted")
+    agent: str | None = Field(
+        None,
+        max_length=200,
+        description="claude (default) or scripted; 'a, b': b goes on while a's account is closed",
+    )
     model: str | None = Field(
         None, max_length=100, description="the agent's model; default its own"
     )
@@ -48,6 +66,8 @@ class CreateTaskArguments(Arguments):
     engine: Literal["auto", "docker", "bubblewrap"] | None = Field(
         None, description="what runs the sandbox; default the first that works"
     )
+    budget_usd: BudgetUsd = None
+    budget_tokens: BudgetTokens = None
     auto_resume: bool = Field(True, description="go on by itself after a pause that time ends")
     request_key: str | None = Field(
         None, max_length=200, description="the same key again returns the same task"
@@ -96,6 +116,18 @@ class ResumeArguments(TaskArguments):
     when: Literal["now", "at_reset"] = Field(
         "now", description="at_reset leaves it to go on by itself at retry_at"
     )
+    agent: str | None = Field(
+        None, max_length=100, description="another agent goes on; default the same"
+    )
+    budget_usd: BudgetUsd = None
+    budget_tokens: BudgetTokens = None
+
+
+class AutoResumeArguments(Arguments):
+    enabled: bool = Field(description="false: paused tasks wait for resume_task")
+    scope: Literal["task", "project", "all"] = Field("task", description="whose switch it is")
+    task: TaskName | None = None
+    repo_path: RepoPath = None
 
 
 class WorkflowsArguments(Arguments):

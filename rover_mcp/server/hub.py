@@ -14,8 +14,9 @@ import anyio
 import anyio.to_thread
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
 
+from rover_mcp.errors import RoverError
 from rover_mcp.server.session import ClientSession, task_uri
-from rover_mcp.store.rows import EventRow
+from rover_mcp.store.rows import DamagedRecord, EventRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.views import event_view
@@ -42,7 +43,7 @@ class EventHub:
         self.sessions: set[ClientSession] = set()
         self._waiters: dict[str, set[anyio.Event]] = {}
         self._wake = anyio.Event()
-        self._seq = 0
+        self._seq: int | None = None
 
     def poke(self) -> None:
         """There may be new events. Call it on the loop's thread."""
@@ -50,7 +51,8 @@ class EventHub:
 
     async def run(self) -> None:
         """Tail the outbox for ever."""
-        self._seq = await anyio.to_thread.run_sync(self._store.events.last_seq)
+        if self._seq is None:
+            self._seq = await anyio.to_thread.run_sync(self._store.events.last_seq)
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
@@ -58,11 +60,16 @@ class EventHub:
 
     async def _drain(self) -> None:
         while True:
-            events = await anyio.to_thread.run_sync(self._store.events.after, self._seq)
-            for event in events:
-                self._seq = event.seq
-                await self._deliver(event)
-            if len(events) < 500:
+            before = self._seq or 0
+            found = await anyio.to_thread.run_sync(self._store.events.tail, before)
+            self._seq = found[1]
+            for event in found[0]:
+                try:
+                    await self._deliver(event)
+                except (RoverError, ValueError, KeyError, TypeError) as error:
+                    # One damaged record must not keep the others from being told.
+                    log.warning("event %s cannot be told: %s", event.seq, error)
+            if self._seq == before:
                 return
 
     async def _deliver(self, event: EventRow) -> None:
@@ -133,7 +140,11 @@ class EventHub:
         own = project.id if project else None
         mine: list[EventRow] = []
         for event in newest.values():
-            task = self._store.task(event.task_id)
+            try:
+                task = self._store.task(event.task_id)
+            except DamagedRecord as damaged:
+                log.warning("%s", damaged)
+                continue
             if task is not None and session.concerned_by(task.id, task.project_id, own):
                 mine.append(event)
         mine.sort(key=lambda e: e.seq)

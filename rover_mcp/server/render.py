@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from rover_mcp.server import results as r
-from rover_mcp.tasks.models import TaskView
+from rover_mcp.tasks.models import PauseView, TaskView
 
 
 def text_of(result: r.Result) -> str:
@@ -21,13 +23,16 @@ def _main(result: r.Result) -> str:
         case r.WaitResult():
             return f"{_task(result.task)} (returned: {result.returned})"
         case r.ResumeTaskResult():
-            return f"{result.result}: {_task(result.task)}"
+            return f"{result.result}, {result.message}. {_task(result.task)}"
+        case r.AutoResumeResult():
+            return _switched(result)
         case r.TaskResult():
             return _task(result.task)
         case r.TaskListResult():
             rows = [_row(t) for t in result.tasks] or ["no tasks"]
             more = ["more: call list_tasks with next_cursor"] if result.next_cursor else []
-            return "\n".join([*rows, *more])
+            damaged = [f"Warning: {w}" for w in result.warnings or ()]
+            return "\n".join([*rows, *more, *damaged])
         case r.LogsResult():
             return f"log of {result.step or 'no step yet'} (untrusted):\n{result.text}"
         case r.DiffToolResult():
@@ -39,35 +44,88 @@ def _main(result: r.Result) -> str:
                 f"{w.name}: {w.description or w.error or ''}" for w in result.workflows
             )
         case r.StatusResult():
-            engines = ", ".join(e.name for e in result.engines if e.available) or "none"
-            return f"rover {result.version}; engines that work: {engines}"
+            return _status(result)
         case _:
             return "done"
+
+
+def _switched(result: r.AutoResumeResult) -> str:
+    whose = {"task": "this task", "project": "this project's tasks", "all": "all tasks"}
+    state = "on" if result.enabled else "off"
+    text = f"Automatic resume is {state} for {whose[result.scope]}."
+    if result.still_off:
+        return f"{text} It has no effect yet: it is off {result.still_off}."
+    if result.enabled:
+        return f"{text} Paused tasks that go on by themselves again: {result.changed}."
+    return f"{text} Paused tasks that wait for resume_task from now on: {result.changed}."
+
+
+def _status(result: r.StatusResult) -> str:
+    engines = ", ".join(e.name for e in result.engines if e.available) or "none"
+    lines = [f"rover {result.version}; engines that work: {engines}"]
+    for hold in result.holds:
+        probe = f"; task {hold.probe} tries it now" if hold.probe else ""
+        lines.append(
+            f"Account {hold.account} is closed ({hold.reason}) until "
+            f"{hold.until:%Y-%m-%d %H:%M}Z: {hold.message}; waiting tasks: {hold.waiting}{probe}"
+        )
+    if result.auto_resume.off_for_all:
+        lines.append("Automatic resume is off for all tasks.")
+    if result.auto_resume.off_in_config:
+        lines.append("Automatic resume is off in config.yaml.")
+    lines += [f"Automatic resume is off in {p}." for p in result.auto_resume.off_in_projects]
+    return "\n".join(lines)
 
 
 def _row(task: TaskView) -> str:
     until = ""
     if task.pause:
-        at = task.pause.retry_at
-        until = f", {task.pause.provider or 'no provider'}, " + (
-            f"goes on at {at:%Y-%m-%d %H:%M}Z" if at and task.pause.auto_resume else "waits for you"
-        )
+        p = task.pause
+        until = f", {p.account or p.provider or 'no provider'}, {_until(p)}"
     return f"{task.number}  {task.status}  {task.phase}{until}  {task.title}"
+
+
+def _until(pause: PauseView) -> str:
+    if pause.auto_resume and pause.retry_at:
+        return f"goes on at {pause.retry_at:%Y-%m-%d %H:%M}Z"
+    return "waits for you"
 
 
 def _task(task: TaskView) -> str:
     lines = [f"Task {task.number} {task.status} ({task.phase}, {task.progress} %): {task.title}"]
     if task.pause:
-        p = task.pause
-        if p.auto_resume and p.retry_at:
-            when = f"goes on by itself at {p.retry_at:%Y-%m-%d %H:%M:%S}Z (pause_task stops that)"
-        else:
-            when = "waits for resume_task"
-        lines.append(f"Paused since {p.since:%H:%M:%S}Z, {p.reason}: {p.message[:300]}; {when}.")
+        lines += _pause(task, task.pause)
     if task.error:
         lines.append(f"Error: {task.error[:500]}")
     lines.extend(f"Warning: {w[:300]}" for w in (task.warnings or [])[:3])
     if task.next_actions:
         action = task.next_actions[0]
-        lines.append(f"Next: {action.tool}: {action.why}.")
+        told = f" {json.dumps(action.arguments)}" if len(action.arguments) > 1 else ""
+        lines.append(f"Next: {action.tool}{told}: {action.why}.")
     return "\n".join(lines)
+
+
+def _pause(task: TaskView, p: PauseView) -> list[str]:
+    """Why, where, since when, until when, and how to stop that (D10, K7)."""
+    place = p.where or (f"step {p.step}" if p.step else "")
+    where = f" in {place}" if place else ""
+    account = f" (account {p.account})" if p.account else ""
+    message = p.message[:300].rstrip(".")
+    lines = [f"Paused since {p.since:%Y-%m-%d %H:%M}Z{where}: {p.reason}{account}: {message}."]
+    if p.auto_resume and p.retry_at:
+        lines.append(
+            f"It goes on by itself at {p.retry_at:%Y-%m-%d %H:%M:%S}Z, in {_seconds(p.retry_in_s)} "
+            f"(automatic resume {p.retries + 1} of {p.max_retries}; set_auto_resume switches that "
+            "off: for this task, its project, or all)."
+        )
+    else:
+        lines.append(f"It waits for resume_task: {p.waits_because}.")
+    return lines
+
+
+def _seconds(seconds: int | None) -> str:
+    minutes, rest = divmod(seconds or 0, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{rest} s"

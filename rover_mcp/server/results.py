@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -24,6 +25,7 @@ class TaskResult(Result):
 class TaskListResult(Result):
     tasks: list[TaskView]
     next_cursor: str | None = None
+    warnings: list[str] | None = None
 
 
 class InspectResult(TaskResult):
@@ -35,8 +37,18 @@ class WaitResult(TaskResult):
 
 
 class ResumeTaskResult(TaskResult):
-    result: Literal["resumed", "scheduled", "already_resuming", "not_resumable"]
+    result: Literal["resumed", "scheduled", "already_resuming", "not_resumable", "failed"]
     has_checkpoint: bool
+    message: str
+
+
+class AutoResumeResult(Result):
+    """`changed` tasks that were paused wait for a person from now on, or no longer do."""
+
+    enabled: bool
+    scope: Literal["task", "project", "all"]
+    changed: int
+    still_off: str | None = None
 
 
 class LogsResult(Result):
@@ -99,6 +111,27 @@ class QueueView(BaseModel):
     limit: int
 
 
+class HoldView(BaseModel):
+    """An account that refuses. `waiting` tasks need it; `probe` tries it for all of them."""
+
+    account: str
+    provider: str | None = None
+    reason: str
+    message: str
+    since: datetime
+    until: datetime
+    waiting: int
+    probe: int | None = None
+
+
+class SwitchesView(BaseModel):
+    """Where automatic resumes are off, but for tasks switched off one by one."""
+
+    off_for_all: bool
+    off_in_config: bool
+    off_in_projects: list[str] = []
+
+
 class DiskView(BaseModel):
     free_bytes: int
 
@@ -111,7 +144,8 @@ class StatusResult(Result):
     agents: list[AgentView]
     credentials: dict[str, bool]
     queue: QueueView
-    holds: list[str] = []
+    holds: list[HoldView] = []
+    auto_resume: SwitchesView
     disk: DiskView
 
 

@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 from mcp_types import Tool, ToolAnnotations
 
+from agent_runner.models import Budget
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.hub import STOPPED, EventHub
@@ -22,6 +23,7 @@ from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status import StatusReport
+from rover_mcp.tasks.switch import switch_auto_resume
 
 Progress = Callable[[float, str], Awaitable[None]]
 PATCH_BYTES = 24_000
@@ -70,14 +72,16 @@ class ToolEntry:
 
 
 async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
-    request = CreateRequest(**args.model_dump())
+    values = args.model_dump(exclude={"agent", "budget_usd", "budget_tokens"})
+    agents = [name for part in (args.agent or "").split(",") if (name := part.strip())]
+    request = CreateRequest(**values, agents=agents, budget=_budget(args))
     view = await anyio.to_thread.run_sync(call.services.tasks.create, call.session.caller, request)
     call.session.watch(view.id)
     return r.TaskResult(task=view)
 
 
 async def list_tasks(call: Call, args: a.ListTasksArguments) -> r.TaskListResult:
-    views, cursor = await anyio.to_thread.run_sync(
+    views, cursor, damaged = await anyio.to_thread.run_sync(
         call.services.tasks.list,
         call.session.caller,
         args.status,
@@ -85,7 +89,7 @@ async def list_tasks(call: Call, args: a.ListTasksArguments) -> r.TaskListResult
         args.cursor,
         args.limit,
     )
-    return r.TaskListResult(tasks=views, next_cursor=cursor)
+    return r.TaskListResult(tasks=views, next_cursor=cursor, warnings=damaged or None)
 
 
 async def inspect(call: Call, args: a.InspectArguments) -> r.InspectResult:
@@ -152,13 +156,30 @@ async def get_diff(call: Call, args: a.DiffArguments) -> r.DiffToolResult:
 async def resume_task(call: Call, args: a.ResumeArguments) -> r.ResumeTaskResult:
     task = await call.find(args)
     done = await anyio.to_thread.run_sync(
-        call.services.tasks.resume, call.session.caller, task, args.when
+        lambda: call.services.tasks.resume(
+            call.session.caller, task, args.when, budget=_budget(args), agent=args.agent
+        )
     )
     return r.ResumeTaskResult(
         task=done.task,
-        result=done.result,  # pyright: ignore[reportArgumentType]  # one of I3's four
+        result=done.result,  # pyright: ignore[reportArgumentType]  # one of those of I3
         has_checkpoint=done.has_checkpoint,
+        message=done.message,
     )
+
+
+def _budget(args: a.CreateTaskArguments | a.ResumeArguments) -> Budget | None:
+    if args.budget_usd is None and args.budget_tokens is None:
+        return None
+    return Budget(usd=args.budget_usd, tokens=args.budget_tokens)
+
+
+async def set_auto_resume(call: Call, args: a.AutoResumeArguments) -> r.AutoResumeResult:
+    tasks, caller = call.services.tasks, call.session.caller
+    done = await anyio.to_thread.run_sync(
+        switch_auto_resume, tasks, caller, args.enabled, args.scope, args.task, args.repo_path
+    )
+    return r.AutoResumeResult(**vars(done))
 
 
 async def pause_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
@@ -253,8 +274,15 @@ _ENTRIES = (
     _entry(
         resume_task, a.ResumeArguments, r.ResumeTaskResult, "Resume task",
         "Let a PAUSED or FAILED task go on from its checkpoint: finished steps are not run again, "
-        "the agent's conversation continues. Calling it twice starts it once.",
+        "the agent's conversation continues. Calling it twice starts it once. Paused for its "
+        "budget it needs a larger one.",
         open_world=True,
+    ),
+    _entry(
+        set_auto_resume, a.AutoResumeArguments, r.AutoResumeResult, "Set automatic resume",
+        "Whether paused tasks go on by themselves (at retry_at, a limited number of times): one "
+        "task, a project's, or at once all. Off anywhere is off; off drops what is scheduled. "
+        'Example: {"enabled": false, "scope": "all"}',
     ),
     _entry(
         pause_task, a.TaskArguments, r.TaskResult, "Pause task",
@@ -273,8 +301,8 @@ _ENTRIES = (
     ),
     _entry(
         get_status, a.NoArguments, r.StatusResult, "Get status",
-        "Rover itself: versions, engines, agents, which credentials are there, queue, disk. Ask "
-        "it when create_task refuses.",
+        "Rover itself: versions, engines, agents, which credentials are there, queue, closed "
+        "accounts and who waits for them, disk. Ask it when create_task refuses.",
         read_only=True,
     ),
 )  # fmt: skip

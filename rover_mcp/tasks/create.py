@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent_runner.agents.scripted import ScriptError, load_script
+from agent_runner.models import Budget
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import NewTask, TaskRow
@@ -17,6 +18,7 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import new_task_id
+from rover_mcp.tasks.logs import plain
 from rover_mcp.tasks.ports import AgentInventory, Control, Engines, Repositories, Repository
 
 DIRTY = "the repository has uncommitted changes; they are not part of this task"
@@ -37,6 +39,9 @@ class CreateRequest:
     auto_resume: bool = True
     request_key: str | None = None
     script: str | None = None
+    agents: Sequence[str] = ()
+    """in the order in which they may take over; with `agent` given that one goes first"""
+    budget: Budget | None = None
 
 
 @dataclass
@@ -67,9 +72,12 @@ class CreateTask:
         commit = self.repositories.resolve(repository, base) if base else repository.head_commit
         entry = self.catalog.find(request.workflow or "swe", repository.root)
         inputs = _inputs(entry, request)
-        agent, binary = self._agent(caller, request)
+        agents = self._agents(request)
+        path = caller.env.get("PATH")
+        binaries = [self.agents.binary(agent, path) for agent in agents]
         engine = self.engines.select(request.engine or self.settings.engine)
-        engine.check_agent(agent, binary, self.settings.base_image)
+        for agent, binary in zip(agents, binaries, strict=True):
+            engine.check_agent(agent, binary, self.settings.base_image)
         self._check_disk()
         self.repositories.prepare_hub(project_id, repository.root, commit)
         project = self.store.project(project_id, str(repository.root))
@@ -82,8 +90,8 @@ class CreateTask:
             base_branch=base or repository.branch,
             base_commit=commit,
             workflow=entry.name,
-            agent=agent,
-            agent_binary=str(binary) if binary else None,
+            agent=agents[0],
+            agent_binary=str(binaries[0]) if binaries[0] else None,
             model=request.model,
             engine=engine.name,
             inputs=inputs,
@@ -92,6 +100,8 @@ class CreateTask:
             client_id=caller.client_id,
             gateway_token=f"rover-{secrets.token_hex(24)}",
             warnings=[DIRTY] if repository.dirty else [],
+            agents=agents if len(agents) > 1 else None,
+            budget=request.budget,
         )
         return self._write(new, entry, request.script, repository)
 
@@ -99,8 +109,17 @@ class CreateTask:
         project = self.store.project_at(str(repository.root))
         return self.store.task_by_request(project.id, key) if project else None
 
-    def _agent(self, caller: Caller, request: CreateRequest) -> tuple[str, Path | None]:
-        agent = request.agent or "claude"
+    def _agents(self, request: CreateRequest) -> list[str]:
+        """The agents in their order, each once."""
+        first = [request.agent] if request.agent else []
+        agents = list(dict.fromkeys([*first, *request.agents])) or ["claude"]
+        for agent in agents:
+            self._check_known(agent)
+        if request.script is not None and "scripted" not in agents:
+            raise UserFixable("script is for the agent scripted only", code="invalid_script")
+        return agents
+
+    def _check_known(self, agent: str) -> None:
         if agent not in self.agents.known():
             names = ", ".join(sorted(self.agents.known()))
             raise NotFound(
@@ -108,9 +127,17 @@ class CreateTask:
                 code="unknown_agent",
                 hint="choose one of these",
             )
-        if request.script is not None and agent != "scripted":
-            raise UserFixable("script is for the agent scripted only", code="invalid_script")
-        return agent, self.agents.binary(agent, caller.env.get("PATH"))
+
+    def check_agent(self, caller: Caller, agent: str, engine: str) -> Path | None:
+        """That an agent can be started here; its program on this host, if it has one.
+
+        Raises:
+            UserFixable, EnvironmentFault: it is unknown, or cannot be started.
+        """
+        self._check_known(agent)
+        binary = self.agents.binary(agent, caller.env.get("PATH"))
+        self.engines.select(engine).check_agent(agent, binary, self.settings.base_image)
+        return binary
 
     def _check_disk(self) -> None:
         free = shutil.disk_usage(self.settings.home).free
@@ -166,7 +193,8 @@ def _folder(caller: Caller, repo_path: str | None) -> Path:
 
 
 def _title(description: str) -> str:
-    line = next((x.strip() for x in description.splitlines() if x.strip()), "")
+    lines = (" ".join(line.split()) for line in plain(description).splitlines())
+    line = next(filter(None, lines), "")
     if not line:
         raise UserFixable(
             "the description is empty",

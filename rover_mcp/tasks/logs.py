@@ -11,8 +11,13 @@ from pathlib import Path
 from rover_mcp.errors import EnvironmentFault, NotFound
 
 MAX_LOG_BYTES = 64_000
+# ECMA-48: control sequences, strings (a title, a link, the clipboard), then single controls.
+# A string that is never ended ends with its line: it hides no more than that.
 _CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
 
 
@@ -44,7 +49,7 @@ def read_log(folder: Path, step: str | None, tail: int) -> LogText:
 
 
 def plain(text: str) -> str:
-    """Text without terminal escapes and control characters but tab and line feed."""
+    """Text without terminal escapes and control characters but tab and line feed. Linear."""
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
 
 

@@ -30,26 +30,48 @@ class _View(BaseModel):
 
 
 class PauseView(_View):
-    """Why a task is paused, since when, until when, and what comes next."""
+    """Why a task is paused, since when, until when, and what comes next (D10, K7)."""
 
     reason: PauseReason
     message: str
     since: datetime
     step: str | None = None
+    where: str | None = Field(default=None, description="step 3 of 6: fix, iteration 2 of 5: test")
     provider: str | None = None
     account: str | None = None
-    retry_at: datetime | None = Field(None, description="when it goes on by itself")
+    retry_at: datetime | None = Field(default=None, description="when it goes on by itself")
+    retry_in_s: int | None = None
     auto_resume: bool = Field(description="whether it goes on by itself at retry_at")
+    waits_because: str | None = Field(default=None, description="why it does not go on by itself")
+    retries: int = Field(default=0, description="how often in a row it went on by itself")
+    max_retries: int
 
 
 class StepView(_View):
+    """One step. A loop has its present `iteration` and its `limit`; what its steps say is of
+    that iteration. `parent` is the loop or parallel step around it."""
+
     id: str
     name: str
     type: str
     status: StepStatus
+    parent: str | None = None
+    iteration: int | None = None
+    limit: int | None = None
+    inside: int | None = Field(default=None, description="steps inside that are not listed")
+    tolerated: bool | None = Field(default=None, description="it failed, and the task goes on")
     duration_s: float | None = None
     error: str | None = None
-    outputs: dict[str, str] | None = Field(None, description="untrusted text of an agent")
+    outputs: dict[str, str] | None = Field(default=None, description="untrusted text of an agent")
+
+
+class BudgetView(_View):
+    """What the task may cost before it pauses and asks, and what it has cost."""
+
+    usd: float | None = None
+    spent_usd: float | None = None
+    tokens: int | None = None
+    spent_tokens: int
 
 
 class FileChange(_View):
@@ -90,6 +112,7 @@ class TaskView(_View):
     base_commit: str
     workflow: str
     agent: str
+    agents: list[str] | None = Field(default=None, description="who may take over, in this order")
     model: str | None = None
     engine: str | None = None
     iteration: int
@@ -100,7 +123,9 @@ class TaskView(_View):
     pause: PauseView | None = None
     error: str | None = None
     usage: Usage | None = None
+    budget: BudgetView | None = None
     steps: list[StepView] | None = None
+    steps_hidden: int | None = Field(default=None, description="steps that only detail=full lists")
     changes: ChangesView | None = None
     warnings: list[str] | None = None
     next_actions: list[NextAction] = Field(default_factory=list[NextAction])

@@ -72,6 +72,14 @@ class AgentInventory(Protocol):
 class Control(Protocol):
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None: ...
 
+    def schedule(self, task: TaskRow) -> bool:
+        """Let a paused task go on by itself again, if its reason and its retries permit that."""
+        ...
+
+    def has_checkpoint(self, task: TaskRow) -> bool:
+        """Whether a resume goes on from something (I5)."""
+        ...
+
     def stop(self, task: TaskRow) -> None:
         """Ask the task's sandbox, if one runs, to checkpoint and end. Returns at once."""
         ...

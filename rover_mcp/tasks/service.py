@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from agent_runner.models import Pause, PauseReason, RunState
-from rover_mcp.errors import Conflict, NotFound, RoverError, UserFixable
+from agent_runner.agents import SCRIPTED
+from agent_runner.models import Budget, Pause, PauseReason, RunState
+from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, RoverError, UserFixable
 from rover_mcp.settings import Settings
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import CreateRequest, CreateTask
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import parse_task
 from rover_mcp.tasks.logs import LogText, read_log
-from rover_mcp.tasks.models import EventView, TaskStatus, TaskView
+from rover_mcp.tasks.models import EventView, NextAction, TaskStatus, TaskView
+from rover_mcp.tasks.pauses import NEVER_BY_ITSELF, Policy, resume_action, spent, used_up
 from rover_mcp.tasks.ports import Control, DiffResult, Repositories, Work
 from rover_mcp.tasks.transitions import ENDED, RESUMABLE, RUNNING, Event
-from rover_mcp.tasks.views import event_view, task_view
+from rover_mcp.tasks.views import event_view, slim, task_view
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class TaskService:
         project = self.store.project_at(str(root))
         return project.id if project else None
 
-    def view(self, task: TaskRow, *, full: bool = False) -> TaskView:
+    def view(self, task: TaskRow, *, full: bool = False, policy: Policy | None = None) -> TaskView:
         running = task.status in RUNNING
         state = self.live(task.id) if running else None
         attempt = (
@@ -106,8 +109,16 @@ class TaskService:
             if running or task.status is TaskStatus.NEW
             else None
         )
-        auto = self.settings.auto_resume
-        return task_view(task, state, attempt, self.now(), auto_resume=auto, full=full)
+        return task_view(task, state, attempt, self.now(), policy or self.policy(), full=full)
+
+    def policy(self) -> Policy:
+        """What is said of automatic resumes, as it stands now."""
+        return Policy(
+            off=self.store.scopes_off(),
+            config_off=not self.settings.auto_resume,
+            max_auto_retries=self.settings.retry.max_auto_retries,
+            agents=tuple(a for a in self.create_task.agents.known() if a != SCRIPTED),
+        )
 
     def inspect(self, task: TaskRow, *, full: bool) -> TaskView:
         """The task with its changes, where its work could be read."""
@@ -126,22 +137,22 @@ class TaskService:
         repo_path: str | None,
         cursor: str | None,
         limit: int,
-    ) -> tuple[list[TaskView], str | None]:
-        """A page of tasks, newest first, and the cursor of the next one."""
+    ) -> tuple[list[TaskView], str | None, list[str]]:
+        """A page of tasks, newest first, the cursor of the next one, and what is wrong with
+        records that cannot be shown."""
         project = self.project_of(caller, repo_path) if repo_path else None
         if repo_path and project is None:
-            return [], None
-        rows = self.store.list_tasks(
+            return [], None, []
+        rows = self.store.page(
             statuses=statuses,
             project_id=project,
             before=_parse_cursor(cursor) if cursor else None,
             limit=limit + 1,
         )
         more = _cursor(rows[limit - 1]) if len(rows) > limit else None
-        views = [self.view(row) for row in rows[:limit]]
-        for view in views:
-            view.steps, view.usage, view.warnings = None, None, None
-        return views, more
+        policy, shown = self.policy(), rows[:limit]
+        views = [slim(self.view(r, policy=policy)) for r in shown if isinstance(r, TaskRow)]
+        return views, more, [r.message for r in shown if isinstance(r, DamagedRecord)]
 
     def events(self, task: TaskRow, limit: int = 20) -> list[EventView]:
         return [event_view(event, task) for event in self.store.events.last(task.id, limit)]
@@ -155,13 +166,33 @@ class TaskService:
 
     # Changing
 
-    def resume(self, caller: Caller, task: TaskRow, when: str) -> ResumeResult:
-        """PAUSED or FAILED goes on from its checkpoint (I1 to I8)."""
-        checkpoint = self._has_checkpoint(task)
+    def resume(
+        self,
+        caller: Caller,
+        task: TaskRow,
+        when: str,
+        *,
+        budget: Budget | None = None,
+        agent: str | None = None,
+    ) -> ResumeResult:
+        """PAUSED or FAILED goes on from its checkpoint (I1 to I8), with a larger `budget`, or
+        with another `agent`, if they are given. Asked for, it goes on though its account is
+        closed.
+
+        Raises:
+            UserFixable, EnvironmentFault: the agent is unknown or cannot be started here.
+        """
+        checkpoint = self.control.has_checkpoint(task)
         if task.status in RUNNING:
             return self._resume_result("already_resuming", task, checkpoint, "it runs already")
         if task.status not in RESUMABLE:
             message = f"a task that is {task.status} cannot be resumed"
+            return self._resume_result("not_resumable", task, checkpoint, message)
+        columns = self._larger_budget(task, budget) | self._other_agent(caller, task, agent)
+        usage = spent(task.run_state)
+        if over := used_up(columns.get("budget", task.budget), usage):
+            ask = resume_action(replace(task, **columns), task.run_state)
+            message = f"the budget is used up: {over}; call resume_task with {_named(ask)}"
             return self._resume_result("not_resumable", task, checkpoint, message)
         if when == "at_reset" and task.retry_at is not None:
             message = "it goes on by itself at retry_at"
@@ -169,7 +200,7 @@ class TaskService:
         TaskFolders(self.settings.home, task.id, task.iteration).pause_request.unlink(
             missing_ok=True
         )
-        won = self.store.resume(task.id, caller.client_id)
+        won = self.store.resume(task.id, caller.client_id, **columns)
         if won is None:
             fresh = self.store.task(task.id) or task
             return self._resume_result("already_resuming", fresh, checkpoint, "another call won")
@@ -178,13 +209,57 @@ class TaskService:
         message = "it goes on from its checkpoint" if checkpoint else "it starts from the beginning"
         return self._resume_result("resumed", row, checkpoint, message)
 
+    def _larger_budget(self, task: TaskRow, budget: Budget | None) -> dict[str, Any]:
+        if budget is None:
+            return {}
+        old = task.budget or Budget()
+        return {"budget": Budget(usd=budget.usd or old.usd, tokens=budget.tokens or old.tokens)}
+
+    def _other_agent(self, caller: Caller, task: TaskRow, agent: str | None) -> dict[str, Any]:
+        """The columns that let another agent go on; the others may take over from it."""
+        if agent is None or agent == task.agent:
+            return {}
+        binary = self.create_task.check_agent(caller, agent, task.engine or "auto")
+        others = [a for a in task.agents or () if a != agent]
+        return {
+            "agent": agent,
+            "agent_binary": str(binary) if binary else None,
+            "agents": [agent, *others] if others else None,
+            # A model is an agent's own.
+            "model": None,
+        }
+
     def _resume_result(
         self, result: str, task: TaskRow, checkpoint: bool, message: str
     ) -> ResumeResult:
         return ResumeResult(result, self.view(task), checkpoint, message)
 
-    def _has_checkpoint(self, task: TaskRow) -> bool:
-        return TaskFolders(self.settings.home, task.id, task.iteration).journal.exists()
+    def set_auto_resume(
+        self,
+        caller: Caller,
+        enabled: bool,
+        *,
+        task: TaskRow | None = None,
+        project_id: str | None = None,
+    ) -> int:
+        """Switch automatic resumes for a task, a project, or, with neither, all tasks (K7). How
+        many paused tasks no longer go on by themselves; or do now, their reason permitting."""
+        if task is not None:
+            dropped = self.store.switch_task(task.id, enabled=enabled)
+        else:
+            dropped = self.store.switch(project_id, enabled=enabled)
+        if not enabled:
+            return dropped
+        paused = [self.store.task(task.id)] if task is not None else self._paused(project_id)
+        return sum(self.control.schedule(row) for row in paused if row is not None)
+
+    def _paused(self, project_id: str | None) -> Iterator[TaskRow]:
+        before: tuple[float, str] | None = None
+        while page := self.store.page(
+            statuses=[TaskStatus.PAUSED], project_id=project_id, before=before, limit=200
+        ):
+            yield from (row for row in page if isinstance(row, TaskRow))
+            before = _place(page[-1])
 
     def pause(self, task: TaskRow) -> TaskView:
         """Stop at a checkpoint, to be resumed by a person. A running step is interrupted."""
@@ -201,16 +276,31 @@ class TaskService:
             if paused is not None:
                 return self.view(paused)
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
-        folders.run.mkdir(parents=True, exist_ok=True)
-        folders.pause_request.write_text('{"reason": "requested"}', "utf-8")
+        try:
+            folders.run.mkdir(parents=True, exist_ok=True)
+            folders.pause_request.write_text('{"reason": "requested"}', "utf-8")
+        except OSError as error:
+            raise EnvironmentFault(
+                f"the pause cannot be recorded: {error.strerror}; the task runs on",
+                hint="free some disk space, then call pause_task again",
+                code="disk_full",
+            ) from error
         self.control.stop(task)
         return self.view(self.store.task(task.id) or task)
 
     def _never_by_itself(self, task: TaskRow) -> TaskRow:
-        """A pause that a person asked for does not end by itself."""
-        if task.retry_at is None or task.pause is None:
+        """A pause that a person asked for does not end by itself, nor when automatic resumes
+        are switched on again: what it was paused for before stays in its message."""
+        if task.pause is None or task.pause.reason in NEVER_BY_ITSELF:
             return task
-        self.store.drop_schedule(task.id)
+        pause = task.pause.model_copy(
+            update={
+                "reason": PauseReason.REQUESTED,
+                "message": f"paused on request; before that: {task.pause.message}",
+                "retry_at": None,
+            }
+        )
+        self.store.drop_schedule(task.id, pause=pause)
         return self.store.task(task.id) or task
 
     def _pause_queued(self, task: TaskRow) -> TaskRow | None:
@@ -239,8 +329,20 @@ class TaskService:
         return self.view(cancelled)
 
 
-def _cursor(row: TaskRow) -> str:
-    return base64.urlsafe_b64encode(f"{row.created_at!r} {row.id}".encode()).decode()
+def _named(action: NextAction) -> str:
+    """The arguments beside the task, as a call has them."""
+    return ", ".join(
+        f"{name}={value}" for name, value in action.arguments.items() if name != "task"
+    )
+
+
+def _place(row: TaskRow | DamagedRecord) -> tuple[float, str]:
+    return row.place if isinstance(row, DamagedRecord) else (row.created_at, row.id)
+
+
+def _cursor(row: TaskRow | DamagedRecord) -> str:
+    created_at, task_id = _place(row)
+    return base64.urlsafe_b64encode(f"{created_at!r} {task_id}".encode()).decode()
 
 
 def _parse_cursor(text: str) -> tuple[float, str]:

@@ -8,16 +8,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from agent_runner.workflow.models import LoopStep, ParallelStep, Step
 from rover_mcp import __version__
 from rover_mcp.sandbox.protocol import Engine, EngineStatus
-from rover_mcp.store.rows import EventRow
+from rover_mcp.store.rows import EVERYWHERE, EventRow, HoldRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
 from rover_mcp.tasks.models import EventView, TaskStatus
+from rover_mcp.tasks.pauses import printable, time_of
 from rover_mcp.tasks.ports import AgentInventory
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.transitions import RUNNING
 from rover_mcp.tasks.views import event_view
+
+HOLD_MESSAGE_SHOWN = 200
 
 
 @dataclass
@@ -51,7 +55,30 @@ class StatusReport:
                 "paused": store.count((TaskStatus.PAUSED,)),
                 "limit": settings.concurrency,
             },
+            "holds": [self._hold(hold) for hold in store.holds()],
+            "auto_resume": self._switches(),
             "disk": {"free_bytes": shutil.disk_usage(settings.home).free},
+        }
+
+    def _hold(self, hold: HoldRow) -> dict[str, Any]:
+        probe = self.tasks.store.task(hold.probe_task) if hold.probe_task else None
+        return {
+            "account": hold.account,
+            "provider": hold.provider,
+            "reason": hold.reason,
+            "message": printable(hold.message, HOLD_MESSAGE_SHOWN),
+            "since": time_of(hold.since),
+            "until": time_of(hold.until),
+            "waiting": self.tasks.store.count_waiting(hold.account),
+            "probe": probe.number if probe else None,
+        }
+
+    def _switches(self) -> dict[str, Any]:
+        off = self.tasks.store.scopes_off()
+        return {
+            "off_for_all": EVERYWHERE in off,
+            "off_in_config": not self.tasks.settings.auto_resume,
+            "off_in_projects": self.tasks.store.project_paths(off - {EVERYWHERE}),
         }
 
     def _agent(self, name: str, caller: Caller, has: Mapping[str, bool]) -> dict[str, Any]:
@@ -104,6 +131,18 @@ def _workflow(entry: CatalogEntry) -> dict[str, Any]:
         "source": entry.source,
         "description": w.description if w else None,
         "inputs": inputs,
-        "steps": [step.id for step in w.steps] if w else [],
+        "steps": [_step(step) for step in w.steps] if w else [],
         "error": entry.error,
     }
+
+
+def _step(step: Step) -> str:
+    """`plan`, `fix (loop, at most 5: test, mend)`."""
+    match step:
+        case LoopStep():
+            what = f"loop, at most {step.max_iterations}"
+        case ParallelStep():
+            what = f"parallel, {min(step.limit, len(step.steps))} at a time"
+        case _:
+            return step.id
+    return f"{step.id} ({what}: {', '.join(_step(inner) for inner in step.steps)})"

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from agent_runner.models import PauseReason, RunState, StepState, StepStatus
 from rover_mcp.store.rows import AttemptRow, EventRow, TaskRow
-from rover_mcp.tasks.logs import plain
-from rover_mcp.tasks.models import EventView, NextAction, PauseView, StepView, TaskStatus, TaskView
+from rover_mcp.tasks.models import EventView, NextAction, StepView, TaskStatus, TaskView
+from rover_mcp.tasks.outline import Outline
+from rover_mcp.tasks.pauses import (
+    WHAT_TO_DO,
+    Policy,
+    budget_view,
+    exhausted,
+    pause_actions,
+    pause_view,
+    printable,
+    resume_action,
+    time_of,
+)
 from rover_mcp.tasks.transitions import ENDED, RUNNING
 
-MESSAGE_SHOWN = 1000
-"""Characters of a message in a view; the logs hold all of it."""
-
-WHAT_TO_DO = {
-    PauseReason.CREDITS: "add credits to the account, then resume",
-    PauseReason.USAGE_WINDOW: "it goes on when the window opens again, or resume it yourself",
-    PauseReason.RATE_LIMIT: "it goes on when the provider allows it",
-    PauseReason.TRANSIENT: "it tries again by itself; resume to try now",
-    PauseReason.AUTH: "correct the credential that the message names, then resume",
-    PauseReason.BUDGET: "raise the budget, then resume",
-    PauseReason.REQUESTED: "resume when you want it to go on",
-    PauseReason.INTERRUPTED: "it goes on from its checkpoint",
-}
+ERROR_SHOWN = 200
+"""Characters of a step's error in a concise view."""
+WARNINGS_SHOWN = 5
+"""Warnings in a concise view."""
+OUTPUT_SHOWN = 2000
+"""Characters of one output in a full view."""
+OUTPUTS_SHOWN = 40_000
+"""Characters of all of them; those of the last steps come first."""
 
 
 def task_view(
@@ -30,14 +36,14 @@ def task_view(
     state: RunState | None,
     attempt: AttemptRow | None,
     now: float,
+    policy: Policy,
     *,
-    auto_resume: bool,
     full: bool = False,
 ) -> TaskView:
     """`state` is the live one where the task runs, else the one that its last attempt left."""
     state = state or task.run_state
     going = attempt is not None and attempt.state == "running"
-    steps = [_step(s, task, now, going=going, full=full) for s in state.steps] if state else []
+    steps = _steps(state, task, now, going=going, full=full) if state else []
     return TaskView(
         id=task.id,
         number=task.number,
@@ -51,20 +57,30 @@ def task_view(
         base_commit=task.base_commit,
         workflow=task.workflow,
         agent=task.agent,
+        agents=task.agents,
         model=task.model,
         engine=task.engine,
         iteration=task.iteration,
         attempt=task.attempt,
-        created_at=_time(task.created_at),
-        updated_at=_time(task.updated_at),
+        created_at=time_of(task.created_at),
+        updated_at=time_of(task.updated_at),
         duration_s=_duration(task, now),
-        pause=_pause(task, auto_resume=auto_resume),
-        error=_printable(task.error) if task.error else None,
+        pause=pause_view(task, state, now, policy),
+        error=printable(task.error) if task.error else None,
         usage=state.usage if state else None,
+        budget=budget_view(task, state),
         steps=steps or None,
-        warnings=[_printable(w) for w in (*task.warnings, *(state.warnings if state else ()))]
-        or None,
-        next_actions=_next_actions(task),
+        steps_hidden=(len(state.steps) - len(steps) if state else 0) or None,
+        warnings=_warnings(task, state, full=full),
+        next_actions=_next_actions(task, state, policy),
+    )
+
+
+def slim(view: TaskView) -> TaskView:
+    """A task as one of a page: what `inspect` is for is left out."""
+    left_out = {"steps", "steps_hidden", "usage", "budget", "warnings"}
+    return view.model_copy(
+        update={**dict.fromkeys(left_out), "next_actions": view.next_actions[:1]}
     )
 
 
@@ -74,7 +90,7 @@ def event_view(event: EventRow, task: TaskRow) -> EventView:
     paused = event.kind == "task.paused"
     return EventView(
         seq=event.seq,
-        at=_time(event.at),
+        at=time_of(event.at),
         task_id=task.id,
         number=task.number,
         event=event.kind,
@@ -82,7 +98,7 @@ def event_view(event: EventRow, task: TaskRow) -> EventView:
         summary=_summary(event, task),
         reason=PauseReason(reason) if paused and reason else None,
         retry_at=datetime.fromisoformat(retry_at) if paused and retry_at else None,
-        resume=_resume(task) if paused else None,
+        resume=resume_action(task, task.run_state) if paused else None,
     )
 
 
@@ -90,43 +106,60 @@ def _summary(event: EventRow, task: TaskRow) -> str:
     name, data = f"task {task.number}", event.data
     match event.kind:
         case "task.paused":
-            reason = PauseReason(data["reason"])
-            why = _printable(data["message"])[:200].rstrip(".")
-            return f"{name} is paused ({reason}): {why}. {WHAT_TO_DO[reason]}"
+            return f"{name} is paused {_paused(event, task)}"
         case "task.step":
-            return f"{name}: step {data['position']} of {data['of']}, {data['name']}: " + str(
-                data["step_status"]
-            )
+            place = f"step {data['position']} of {data['of']}, {data['name']}"
+            if loop := data.get("loop"):
+                place += f" (iteration {loop[-1]['iteration']} of {loop[-1]['step']})"
+            return f"{name}: {place}: {data['step_status']}"
         case "task.failed":
-            return f"{name} failed: {_printable(str(data.get('error')))[:200]}"
+            return f"{name} failed: {printable(str(data.get('error')), 200)}"
         case "task.completed":
             return f"{name} is completed on branch {task.branch}"
         case "task.resumed" | "task.resumed_iteration":
             how = "by itself" if data.get("automatic") else "on request"
             return f"{name} goes on {how}"
         case "task.resume_failed":
-            return f"{name} could not be resumed: {_printable(str(data.get('error')))[:200]}"
+            needed = "" if data.get("retry_at") else "; resume_task is needed"
+            return f"{name} could not be resumed: {printable(str(data.get('error')), 200)}{needed}"
+        case "task.agent_changed":
+            return f"{name} goes on with {data['to']} in place of {data['from']}"
         case _:
             text = data.get("message")
-            told = f": {_printable(str(text))}" if text else ""
-            return f"{name}: {event.kind.removeprefix('task.')}{told}"
+            told = f": {printable(str(text))}" if text else ""
+            return f"{name}: {event.kind.removeprefix('task.').replace('_', ' ')}{told}"
+
+
+def _paused(event: EventRow, task: TaskRow) -> str:
+    """Why, in which step, since when, until when, and what can be done (D10)."""
+    data, reason = event.data, PauseReason(event.data["reason"])
+    step = f", in step {data['step']}" if data.get("step") else ""
+    why = printable(data["message"], 200).rstrip(".")
+    told = f"({reason}{step}) since {time_of(event.at):%Y-%m-%d %H:%M}Z: {why}. "
+    if data.get("exhausted"):
+        # Only here, so it is said once (K3).
+        told += f"It {exhausted(int(data['auto_retries']))}. "
+    elif task.status is TaskStatus.PAUSED and task.retry_at is not None:
+        told += f"It goes on by itself at {time_of(task.retry_at):%Y-%m-%d %H:%M}Z. "
+    return f"{told}What you can do: {WHAT_TO_DO[reason]}"
 
 
 def _phase(task: TaskRow, state: RunState | None, attempt: AttemptRow | None) -> str:
     if task.status is TaskStatus.PAUSED:
         return f"paused: {task.pause.reason}" if task.pause else "paused"
+    outline = Outline(state.steps) if state else None
+    if task.status is TaskStatus.FAILED and outline is not None:
+        where = outline.where(StepStatus.FAILED)
+        return f"failed in {where}" if where else "failed"
     if task.status in ENDED:
         return task.status.lower()
     if attempt is None or attempt.state in ("queued", "scheduled"):
         return "queued"
     if attempt.state == "starting":
         return "preparing"
-    step = state.current_step if state else None
-    if state is None or not state.steps:
+    if outline is None or not outline.steps:
         return "starting"
-    if step is None:
-        return "between steps" if state.progress < 100 else "finishing"
-    return f"step {state.steps.index(step) + 1} of {len(state.steps)}: {step.name}"
+    return outline.where() or ("between steps" if state and state.progress < 100 else "finishing")
 
 
 def _progress(task: TaskRow, state: RunState | None) -> int:
@@ -143,20 +176,29 @@ def _duration(task: TaskRow, now: float) -> float:
     return round(max(0.0, end - task.started_at), 1)
 
 
-def _pause(task: TaskRow, *, auto_resume: bool) -> PauseView | None:
-    if task.pause is None:
-        return None
-    p = task.pause
-    return PauseView(
-        reason=p.reason,
-        message=_printable(p.message),
-        since=_time(task.paused_at or p.since.timestamp()),
-        step=p.step,
-        provider=p.provider,
-        account=p.account,
-        retry_at=_time(task.retry_at) if task.retry_at else p.retry_at,
-        auto_resume=task.retry_at is not None and task.auto_resume and auto_resume,
-    )
+def _steps(
+    state: RunState, task: TaskRow, now: float, *, going: bool, full: bool
+) -> list[StepView]:
+    outline = Outline(state.steps)
+    shown = state.steps if full else outline.concise()
+    ids = {s.id for s in shown}
+    left = OUTPUTS_SHOWN
+    views: list[StepView] = []
+    for step in reversed(shown):
+        view = _step(step, task, now, going=going, full=full)
+        if step.status is StepStatus.PENDING and outline.is_skipped(step):
+            view.status = StepStatus.SKIPPED
+        if full:
+            view.outputs = _outputs(step, left)
+            left -= sum(len(v) for v in (view.outputs or {}).values())
+        if not any(s.id in ids for s in outline.inside(step)):
+            view.inside = _count_inside(outline, step) or None
+        views.append(view)
+    return views[::-1]
+
+
+def _count_inside(outline: Outline, step: StepState) -> int:
+    return sum(1 + _count_inside(outline, inner) for inner in outline.inside(step))
 
 
 def _step(step: StepState, task: TaskRow, now: float, *, going: bool, full: bool) -> StepView:
@@ -168,45 +210,52 @@ def _step(step: StepState, task: TaskRow, now: float, *, going: bool, full: bool
     duration = None
     if step.started_at is not None and end is not None:
         duration = round(max(0.0, end - step.started_at.timestamp()), 1)
-    shown = {k: v[:2000] for k, v in step.outputs.items()} if full and step.outputs else None
+    error = printable(step.error) if step.error else None
     return StepView(
         id=step.id,
         name=step.name,
         type=step.type,
         status=status,
+        parent=step.parent,
+        iteration=step.iteration or None,
+        limit=step.limit,
+        tolerated=step.tolerated or None,
         duration_s=duration,
-        error=_printable(step.error) if step.error else None,
-        outputs=shown,
+        error=error if full or error is None else error[:ERROR_SHOWN],
     )
 
 
-def _resume(task: TaskRow) -> NextAction:
-    todo = WHAT_TO_DO[task.pause.reason] if task.pause else "go on from the checkpoint"
-    return NextAction(tool="resume_task", arguments={"task": task.id}, why=todo)
+def _outputs(step: StepState, most: int) -> dict[str, str] | None:
+    shown: dict[str, str] = {}
+    for name, value in step.outputs.items():
+        if most <= 0:
+            break
+        shown[name] = value[: min(OUTPUT_SHOWN, most)]
+        most -= len(shown[name])
+    return shown or None
 
 
-def _next_actions(task: TaskRow) -> list[NextAction]:
+def _warnings(task: TaskRow, state: RunState | None, *, full: bool) -> list[str] | None:
+    found = [printable(w) for w in (*task.warnings, *(state.warnings if state else ()))]
+    if full or len(found) <= WARNINGS_SHOWN:
+        return found or None
+    last = [w[:ERROR_SHOWN] for w in found[-WARNINGS_SHOWN + 1 :]]
+    return [f"{len(found) - len(last)} earlier ones: detail=full", *last]
+
+
+def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list[NextAction]:
     arguments = {"task": task.id}
     wait = NextAction(tool="wait_for_task", arguments=arguments, why="hear when it pauses or ends")
     diff = NextAction(tool="get_diff", arguments=arguments, why="review what it changed")
     match task.status:
         case TaskStatus.PAUSED:
-            return [_resume(task), diff]
+            return [*pause_actions(task, state, policy), diff]
         case TaskStatus.FAILED:
             logs = NextAction(tool="get_logs", arguments=arguments, why="see what failed")
-            return [logs, _resume(task)]
+            return [logs, resume_action(task, state)]
         case TaskStatus.COMPLETED | TaskStatus.MERGED | TaskStatus.PUSHED:
             return [diff]
         case TaskStatus.CANCELLED:
             return []
         case _:
             return [wait]
-
-
-def _printable(text: str) -> str:
-    """What a provider, an agent or a tool said, as one line that no terminal obeys."""
-    return " ".join(plain(text).split())[:MESSAGE_SHOWN]
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)

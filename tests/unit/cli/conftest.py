@@ -44,7 +44,9 @@ def task_json(**changes: Any) -> Json:
             step="implement",
             provider="anthropic",
             retry_at=NOW,
+            retry_in_s=0,
             auto_resume=True,
+            max_retries=5,
         ),
         usage=Usage(input_tokens=1234, output_tokens=5, cost_usd=0.5),
         steps=[

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,13 @@ def answers(tool: str, _: Json) -> Json:
     task = {"task": task_json(), "attention": []}
     return {
         "list_tasks": {"tasks": [task_json()], "attention": []},
-        "resume_task": {**task, "result": "resumed", "has_checkpoint": True},
+        "resume_task": {
+            **task,
+            "result": "resumed",
+            "has_checkpoint": True,
+            "message": "it goes on",
+        },
+        "set_auto_resume": {"enabled": False, "scope": "all", "changed": 2, "attention": []},
         "get_logs": {
             "task_id": ID,
             "step": "plan",
@@ -54,7 +62,22 @@ def status() -> Json:
         "agents": [{"name": "scripted", "installed": True, "signed_in": True}],
         "credentials": {"anthropic": False},
         "queue": {"running": 1, "queued": 2, "paused": 3, "limit": 4},
-        "holds": [],
+        "holds": [
+            {
+                "account": "anthropic-1a2b3c4d",
+                "reason": "credits",
+                "message": "balance too low",
+                "since": "2026-11-23T12:00:00Z",
+                "until": "2026-11-23T12:15:00Z",
+                "waiting": 3,
+                "probe": 7,
+            }
+        ],
+        "auto_resume": {
+            "off_for_all": True,
+            "off_in_config": True,
+            "off_in_projects": ["/a project"],
+        },
         "disk": {"free_bytes": 5_000_000_000},
         "attention": [],
     }
@@ -75,6 +98,27 @@ def status() -> Json:
         (["inspect", "7", "--repo", "/r"], "inspect", {"task": "7", "repo_path": "/r"}),
         (["resume", ID], "resume_task", {"task": ID}),
         (["resume", ID, "--at-reset"], "resume_task", {"task": ID, "when": "at_reset"}),
+        (
+            ["resume", ID, "--agent", "codex", "--budget-usd", "2.5", "--budget-tokens", "9"],
+            "resume_task",
+            {"task": ID, "agent": "codex", "budget_usd": 2.5, "budget_tokens": 9},
+        ),
+        (["auto-resume", "off", ID], "set_auto_resume", {"enabled": False, "task": ID}),
+        (
+            ["auto-resume", "on", "7"],
+            "set_auto_resume",
+            {"enabled": True, "task": "7", "repo_path": str(Path.cwd())},
+        ),
+        (
+            ["auto-resume", "off", "--project", "--repo", "/r"],
+            "set_auto_resume",
+            {"enabled": False, "scope": "project", "repo_path": "/r"},
+        ),
+        (
+            ["auto-resume", "off", "--all"],
+            "set_auto_resume",
+            {"enabled": False, "scope": "all"},
+        ),
         (["pause", ID], "pause_task", {"task": ID}),
         (["cancel", ID], "cancel_task", {"task": ID}),
         (
@@ -86,6 +130,16 @@ def status() -> Json:
         (["diff", ID, "--stat"], "get_diff", {"task": ID, "stat_only": True}),
         (["workflows"], "list_workflows", {"repo_path": "/here"}),
         (["status"], "get_status", {}),
+        (
+            ["create", "do it", "--repo", "/r", "--agent", "claude,codex", "--budget-usd", "5"],
+            "create_task",
+            {
+                "description": "do it",
+                "repo_path": "/r",
+                "agent": "claude,codex",
+                "budget_usd": 5.0,
+            },
+        ),
         (
             ["create", "do it", "--repo", "/r", "--input", "k=v=w", "--no-auto-resume"],
             "create_task",
@@ -135,18 +189,100 @@ def test_a_listing_shows_the_provider_and_the_retry_of_a_paused_task(
     assert "credits, anthropic, goes on " in capsys.readouterr().out
 
 
-def test_a_paused_task_says_why_since_when_and_how_to_stop_the_retry(
+def test_the_status_shows_who_waits_for_which_account_and_what_is_switched_off(
     fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """ACCEPTANCE D10, K7."""
+    """K5, K7, as people see them."""
+    fake(answers)
+    main(["status"])
+    out = capsys.readouterr().out
+    assert "Account anthropic-1a2b3c4d is closed (credits) since " in out
+    assert "balance too low; 3 waiting; task 7 tries it now" in out
+    assert "off for all tasks. On: rover auto-resume on --all" in out
+    assert "off in config.yaml" in out
+    assert "rover auto-resume on --project --repo '/a project'" in out
+
+
+def test_a_paused_tasks_step_does_not_run(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a pause says is in test_pauses.py."""
     fake(answers)
     main(["inspect", ID])
     out = capsys.readouterr().out
-    assert "Paused (credits at anthropic, in step implement)" in out
     assert "balance too low" in out
-    assert f"to stop that: rover pause {ID}" in out
-    assert out.rstrip().endswith(f"Next: rover resume {ID}  add credits")
-    assert "Implement  agent    interrupted" in out, "a paused task's step does not run"
+    assert "⏸ Implement  agent     interrupted" in out
+
+
+@pytest.mark.parametrize("line", [["off"], ["on", ID, "--all"], ["off", "--project", "--all"]])
+def test_a_switch_says_whose_it_is(
+    fake: Any, capsys: pytest.CaptureFixture[str], line: list[str]
+) -> None:
+    client = fake(answers)
+    assert main(["auto-resume", *line]) == 1
+    assert client.calls == []
+    err = capsys.readouterr().err
+    assert "Give one of TASK, --project, --all" in err
+    assert f"rover auto-resume {line[0]} --all" in err
+
+
+@pytest.mark.parametrize("json_", [[], ["--json"]])
+@pytest.mark.parametrize("result", ["not_resumable", "failed"])
+def test_a_resume_that_did_not_happen_is_an_error_that_says_why(
+    fake: Any, capsys: pytest.CaptureFixture[str], result: str, json_: list[str]
+) -> None:
+    """I1, I3: a script must not take it for done."""
+    done = task_json(
+        status="COMPLETED", pause=None,
+        next_actions=[{"tool": "get_diff", "arguments": {"task": ID}, "why": "review it"}],
+    )  # fmt: skip
+    why = "a task that is COMPLETED cannot be resumed"
+    answer = {"task": done, "result": result, "has_checkpoint": True, "message": why}
+    fake(lambda _tool, _arguments: answer)
+    assert main(["resume", ID, *json_]) == 1
+    out, err = capsys.readouterr()
+    if json_:
+        assert json.loads(out)["message"] == why
+    else:
+        assert (out, err) == ("", f"rover: {why}\nNext: rover diff {ID}  review it\n")
+
+
+def test_a_resume_that_goes_on_by_itself_or_runs_already_is_none(fake: Any) -> None:
+    """I3, K4."""
+    for result in ("resumed", "scheduled", "already_resuming"):
+        done = {"task": task_json(), "result": result, "has_checkpoint": True, "message": "m"}
+        fake(lambda _tool, _arguments, done=done: done)
+        assert main(["resume", ID]) == 0
+
+
+@pytest.mark.parametrize("command", [["list"], ["--json", "list"], ["workflow", "schema"]])
+def test_a_full_disk_behind_the_output_is_an_error_without_a_trace(command: list[str]) -> None:
+    """DESIGN 10: `rover list > /dev/full`."""
+    code = (
+        "import sys\n"
+        "from rover_mcp.cli import client, main\n"
+        "class Fake:\n"
+        "    server = {}\n"
+        "    def call(self, *a, **k): return {'tasks': []}\n"
+        "    def close(self): pass\n"
+        "client.Client.connect = lambda home: Fake()\n"
+        f"sys.exit(main.main({command!r}))\n"
+    )
+    command = [sys.executable, "-c", code]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "rover: [Errno 28] No space left on device\n"
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    """`rover list | head`."""
+    code = "import sys; from rover_mcp.cli.main import main; sys.exit(main(['workflow', 'schema']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.close()
+        assert (command.stderr.read(), command.wait()) == (b"", 0)
 
 
 def refuse(_tool: str, _arguments: Json) -> Json:

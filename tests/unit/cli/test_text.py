@@ -7,7 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rover_mcp.cli.text import Paint, clean, duration, shorten, size, table, when
+from rover_mcp.cli.text import (
+    Paint,
+    about,
+    clean,
+    clock,
+    duration,
+    shorten,
+    size,
+    table,
+    when,
+    width_of,
+    wrap,
+)
 
 
 class Terminal(io.StringIO):
@@ -18,10 +30,10 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("\x1b[31mred\x1b[0m", "[31mred[0m"),
-        ("title\x1b]0;owned\x07", "title]0;owned"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("title\x1b]0;owned\x07", "title"),
         ("over\rwritten", "overwritten"),
-        ("a\x9b31mb", "a31mb"),
+        ("a\x9b31mb", "ab"),
         ("abc\u202etxt.exe", "abctxt.exe"),
         ("two\nlines\t and  blanks", "two lines and blanks"),
         ("ünïcödé ✔ 日本", "ünïcödé ✔ 日本"),
@@ -65,3 +77,51 @@ def test_a_time_to_come_says_in_how_long() -> None:
 def test_sizes_and_cuts() -> None:
     assert (size(999), size(82_900_000_000)) == ("999 B", "82.9 GB")
     assert (shorten("abcdef", 4), shorten("abc", 4)) == ("abc…", "abc")
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "cut"),
+    [
+        ("日本語", 6, "日本語"),
+        ("日本語", 5, "日本…"),
+        ("日本語", 4, "日…"),
+        ("e\u0301tude", 5, "e\u0301tude"),
+        ("abc", None, "abc"),
+        ("abc", 1, "…"),
+        ("abc", 0, ""),
+    ],
+)
+def test_a_text_is_cut_by_the_columns_that_it_takes(text: str, width: int | None, cut: str) -> None:
+    assert shorten(text, width) == cut
+    assert width is None or width_of(cut) <= width
+
+
+def test_wide_characters_do_not_break_columns() -> None:
+    lines = table([("日本", "x"), ("abcd", "y")], Paint(io.StringIO()))
+    assert lines == ["日本  x", "abcd  y"]
+
+
+def test_a_table_ends_where_its_terminal_does() -> None:
+    paint = Paint(io.StringIO())
+    paint.width = 10
+    assert table([("1", "x" * 50)], paint) == ["1  xxxxxx…"]
+
+
+def test_text_is_wrapped_on_a_terminal_only() -> None:
+    assert wrap("one two three", 10) == ["  one two", "  three"]
+    assert wrap("one two three", None) == ["  one two three"]
+    assert wrap("", 10) == ["  "]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.2, "0 s"), (59, "59 s"), (714, "12 min"), (7830, "2 h 10 min"), (270_000, "3 d 3 h")],
+)
+def test_a_wait_is_told_without_what_does_not_matter(seconds: float, expected: str) -> None:
+    assert about(seconds) == expected
+
+
+def test_a_time_that_is_not_near_has_its_day() -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    assert clock((now + timedelta(hours=3)).isoformat(), now).count(":") == 1
+    assert "26 Nov" in when((now + timedelta(days=3)).isoformat(), now)

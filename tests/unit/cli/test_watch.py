@@ -10,6 +10,8 @@ import pytest
 from rich.console import Console
 
 from rover_mcp.cli.client import ClientError, ConnectionLost
+from rover_mcp.cli.steps import state_of, step_lines
+from rover_mcp.cli.text import Paint, width_of
 from rover_mcp.cli.watch import Follower, Lines, exit_code, task_table, watch
 from tests.unit.cli.conftest import task_json
 
@@ -131,19 +133,88 @@ def test_without_a_terminal_every_change_is_one_line() -> None:
     lines.show(task_json())
     assert out.getvalue().splitlines() == [
         "Task 7  Make it so  IN_PROGRESS",
-        "  ✔ Plan       agent    completed   1.0 s",
-        "  ▶ Implement  agent    running     2.0 s",
+        "  ✔ Plan       agent     completed         1.0 s",
+        "  ▶ Implement  agent     running           2.0 s",
         "  IN_PROGRESS  step 2 of 2: Implement",
-        "  ⏸ Implement  agent    interrupted 2.0 s",
+        "  ⏸ Implement  agent     interrupted       2.0 s",
         "  PAUSED  paused: credits",
     ]
 
 
 def test_on_a_terminal_a_task_is_a_table_with_a_bar() -> None:
     console = Console(file=io.StringIO(), width=100, record=True)
-    console.print(task_table(task_json(title="evil\x1b[2J title")))
+    console.print(task_table(task_json(title="evil\x1b[2J title"), Paint(io.StringIO())))
     text = console.export_text()
     assert "\x1b" not in text
-    assert "evil[2J title" in text
+    assert "evil title" in text
     assert "Plan" in text
     assert "33 %" in text
+
+
+def nested(iteration: int, inner: str = "running") -> Json:
+    steps: list[Json] = [
+        {"id": "plan", "name": "Plan", "type": "agent", "status": "completed", "duration_s": 1.0},
+        {
+            "id": "fix", "name": "Fix", "type": "loop", "status": "running",
+            "iteration": iteration, "limit": 5, "duration_s": 9.0,
+        },
+        {"id": "test", "parent": "fix", "name": "Test", "type": "command", "status": inner},
+    ]  # fmt: skip
+    phase = f"step 2 of 2: Fix, iteration {iteration} of 5: Test"
+    return task_json(status="IN_PROGRESS", pause=None, phase=phase, steps=steps)
+
+
+def test_the_steps_of_a_loop_are_told_again_in_each_iteration() -> None:
+    """Issue 3: indented under their loop, with its iteration."""
+    out = io.StringIO()
+    lines = Lines(out)
+    for view in (nested(1), nested(1), nested(1, "completed"), nested(2, "pending"), nested(2)):
+        lines.show(view)
+    assert out.getvalue().splitlines() == [
+        "Task 7  Make it so  IN_PROGRESS",
+        "  ✔ Plan    agent     completed         1.0 s",
+        "  ▶ Fix     loop      iteration 1 of 5  9.0 s",
+        "    ▶ Test  command   running",
+        "  IN_PROGRESS  step 2 of 2: Fix, iteration 1 of 5: Test",
+        "    ✔ Test  command   completed",
+        "  ▶ Fix     loop      iteration 2 of 5  9.0 s",
+        "    ▶ Test  command   running",
+    ]
+
+
+@pytest.mark.parametrize("width", [100, 60, 40])
+def test_a_loop_fits_a_narrow_terminal(width: int) -> None:
+    view = nested(2)
+    view["steps"][2] |= {"name": "A name of a step that is quite long " * 3, "error": "e" * 500}
+    view["title"] = "t" * 500
+    paint = Paint(io.StringIO())
+    paint.width = width
+    console = Console(file=io.StringIO(), width=width, record=True)
+    console.print(task_table(view, paint))
+    shown = console.export_text().splitlines()
+    assert all(width_of(line) <= width for line in shown)
+    assert sum("iteration 2 of 5" in line for line in shown) >= 1
+    assert len(shown) == 7, "no line is broken into two"
+    assert ("loop" in shown[4]) == (width >= 80), "what matters less goes first"
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "running"),
+        ({"iteration": 2, "limit": 5}, "iteration 2 of 5"),
+        ({"status": "interrupted", "iteration": 7, "limit": 5}, "iteration 7"),
+        ({"status": "completed", "iteration": 1, "limit": 5}, "1 iteration"),
+        ({"status": "completed", "iteration": 3, "inside": 4}, "3 iterations, 4 steps"),
+        ({"status": "failed", "iteration": 5, "limit": 5}, "failed, 5 iterations"),
+        ({"status": "failed", "tolerated": True}, "failed, goes on"),
+        ({"status": "pending", "limit": 5, "inside": 2}, "pending, 2 steps"),
+    ],
+)
+def test_the_state_of_a_step_says_where_a_loop_is(changes: Json, state: str) -> None:
+    assert state_of({"status": "running", **changes}) == state
+
+
+def test_steps_that_are_left_out_are_counted() -> None:
+    view = {**nested(1), "steps_hidden": 180}
+    assert step_lines(view, Paint(io.StringIO()))[-1] == "    … 180 more"

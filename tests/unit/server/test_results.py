@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import Any
 
 import anyio
@@ -31,6 +32,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "get_status": {},
     "create_task": {"description": "Another one"},
     "resume_task": {"task": "1", "when": "at_reset"},
+    "set_auto_resume": {"enabled": False, "task": "1"},
     "pause_task": NUMBER,
     "cancel_task": NUMBER,
 }
@@ -183,7 +185,7 @@ def test_a_pause_is_heard_in_the_next_result_and_once(desk: Desk) -> None:
         "credits",
     )
     assert event["resume"]["tool"] == "resume_task"
-    assert "Attention: task 1 is paused (credits)" in text(first)
+    assert "Attention: task 1 is paused (credits, in step implement) since" in text(first)
     assert valid("get_status", second)["attention"] == []
 
 
@@ -211,11 +213,15 @@ TEXTS: dict[str, dict[str, str]] = {
         "wait_for_task": "(returned: timeout)",
     },
     "paused": {
-        "inspect": "credits: credit balance is too low; goes on by itself at 2026-11-23 12:15:00Z",
+        "inspect": "credits: credit balance is too low.\nIt goes on by itself at "
+        "2026-11-23 12:15:00Z, in 15 min (automatic resume 1 of 5; set_auto_resume switches that "
+        "off: for this task, its project, or all).\n",
         "list_tasks": "1  PAUSED  paused: credits, anthropic, goes on at 2026-11-23 12:15Z  Fix the sum",
         "wait_for_task": "(returned: paused)",
-        "resume_task": "scheduled: Task 1 PAUSED",
-        "pause_task": "waits for resume_task",
+        "resume_task": "scheduled, it goes on by itself at retry_at. Task 1 PAUSED",
+        "set_auto_resume": "Automatic resume is off for this task. Paused tasks that wait for "
+        "resume_task from now on: 1.",
+        "pause_task": "It waits for resume_task: it was paused on request.\nNext: resume_task",
     },
     "failed": {
         "inspect": "Error: tests fail\nNext: get_logs",
@@ -236,3 +242,23 @@ def test_the_text_is_short_and_says_what_matters(desk: Desk, state: str) -> None
         assert TEXTS[state][name] in text(result)
         assert '"task_id"' not in text(result)
         assert len(text(result)) < 1500
+
+
+def test_a_record_with_an_unknown_status_is_named_and_hides_no_other(desk: Desk) -> None:
+    """A1: never shown as NEW."""
+    damaged, sound = (
+        valid("create_task", made)["task"]["id"]
+        for made in ask(desk, *[("create_task", {"description": "Fix"})] * 2)
+    )
+    with sqlite3.connect(desk.home / "rover.db") as database:
+        database.execute("UPDATE rover_tasks SET status = 'SLEEPING' WHERE id = ?", (damaged,))
+    database.close()
+    listed, inspected = ask(desk, ("list_tasks", {}), ("inspect", {"task": damaged}))
+    page = valid("list_tasks", listed)
+    assert [t["id"] for t in page["tasks"]] == [sound]
+    assert damaged in page["warnings"][0]
+    assert f"Warning: {page['warnings'][0]}" in text(listed)
+    error = valid("inspect", inspected)["error"]
+    assert error["code"] == "damaged_record"
+    assert damaged in error["message"]
+    assert "SLEEPING" in error["message"]

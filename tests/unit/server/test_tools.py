@@ -14,7 +14,7 @@ from tests.snapshots.update import TOOLS_FILE, listed, tools_text
 
 EXPECTED = {
     "create_task", "list_tasks", "inspect", "wait_for_task", "get_logs", "get_diff", "resume_task",
-    "pause_task", "cancel_task", "list_workflows", "get_status",
+    "pause_task", "cancel_task", "set_auto_resume", "list_workflows", "get_status",
 }  # fmt: skip
 READS = {
     "list_tasks",
@@ -92,29 +92,40 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     "create_task": [
         {"description": "Fix it"},
         {"description": "Fix it", "inputs": {"a": "b"}, "engine": "docker", "auto_resume": False},
+        {"description": "Fix it", "agent": "claude, codex", "budget_usd": 5, "budget_tokens": 10},
     ],
     "list_tasks": [{}, {"status": ["PAUSED", "FAILED"], "limit": 100}],
     "inspect": [{"task": "1"}, {"task": "1", "detail": "full"}],
     "wait_for_task": [{"task": "1"}, {"task": "1", "timeout_s": 0, "after_seq": 3}],
     "get_logs": [{"task": "1", "step": "test", "tail": 1}],
     "get_diff": [{"task": "1", "paths": ["a.py"], "stat_only": True}],
-    "resume_task": [{"task": "1"}, {"task": "1", "when": "at_reset"}],
+    "resume_task": [
+        {"task": "1"}, {"task": "1", "when": "at_reset"},
+        {"task": "1", "agent": "codex", "budget_usd": 0.5, "budget_tokens": 1},
+    ],
+    "set_auto_resume": [
+        {"enabled": False, "task": "1"}, {"enabled": True, "scope": "project", "repo_path": "/r"},
+        {"enabled": False, "scope": "all"},
+    ],
     "pause_task": [{"task": "1"}],
     "cancel_task": [{"task": "1", "repo_path": "/repo"}],
     "list_workflows": [{}],
     "get_status": [{}],
-}
+}  # fmt: skip
 BAD: dict[str, list[dict[str, Any]]] = {
     "create_task": [
         {}, {"description": 1}, {"description": "x" * 50_001}, {"description": "x", "engine": "host"},
         {"description": "x", "inputs": {"a": 1}}, {"description": "x", "wat": 1},
+        {"description": "x", "budget_usd": 0}, {"description": "x", "budget_tokens": -1},
+        {"description": "x", "budget_usd": 1e9}, {"description": "x", "budget_tokens": 1.5},
     ],
     "list_tasks": [{"status": ["RUNNING"]}, {"limit": 0}, {"limit": 101}, {"status": ["NEW"] * 10}],
     "inspect": [{}, {"task": "1", "detail": "all"}, {"task": "x" * 65}, {"task": 1}],
     "wait_for_task": [{"task": "1", "timeout_s": 46}, {"task": "1", "timeout_s": -1}, {"task": "1", "after_seq": -1}],
     "get_logs": [{"task": "1", "tail": 0}, {"task": "1", "tail": 2001}],
     "get_diff": [{"task": "1", "paths": "a.py"}, {"task": "1", "paths": ["a"] * 101}],
-    "resume_task": [{"task": "1", "when": "later"}],
+    "resume_task": [{"task": "1", "when": "later"}, {"task": "1", "budget_usd": -1}],
+    "set_auto_resume": [{}, {"enabled": "perhaps", "task": "1"}, {"enabled": True, "scope": "none"}],
     "pause_task": [{}],
     "cancel_task": [{"task": "1", "force": True}],
     "list_workflows": [{"repo": "/repo"}],

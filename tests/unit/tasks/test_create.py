@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent_runner.models import Budget
 from rover_mcp.errors import EnvironmentFault, NotFound, RoverError, UserFixable
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import DIRTY, CreateRequest
@@ -138,6 +139,39 @@ def test_a_long_first_line_becomes_a_short_title(desk: Desk) -> None:
     title = create(desk, "\n  " + "word " * 50).title
     assert len(title) <= 72
     assert title.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("description", "title"),
+    [
+        ("\x1b[31mFix\x1b[0m the \x1b]0;owned\x07sum", "Fix the sum"),
+        ("\x1b[2J\n\tFix \t it\r\n", "Fix it"),
+    ],
+)
+def test_nothing_is_left_of_escape_sequences_in_a_title(
+    desk: Desk, description: str, title: str
+) -> None:
+    """DESIGN 12.1."""
+    view = create(desk, description)
+    assert (view.title, view.branch) == (title, f"rover/1-{title.lower().replace(' ', '-')}")
+
+
+def test_a_title_of_escape_sequences_alone_is_an_empty_one(desk: Desk) -> None:
+    with pytest.raises(UserFixable, match="description is empty"):
+        create(desk, "\x1b[31m\x1b[0m\n")
+
+
+def test_several_agents_and_a_budget_are_kept(desk: Desk) -> None:
+    budget = Budget(usd=5, tokens=1000)
+    view = create(desk, agents=["scripted", "claude"], budget=budget)
+    task = desk.store.task(view.id)
+    assert task is not None
+    assert (task.agent, task.agents, task.budget) == ("scripted", ["scripted", "claude"], budget)
+    assert (view.agent, view.agents) == ("scripted", ["scripted", "claude"])
+    assert view.budget is not None
+    assert (view.budget.usd, view.budget.tokens, view.budget.spent_tokens) == (5, 1000, 0)
+    with pytest.raises(NotFound, match="no agent 'nope'"):
+        create(desk, agents=["claude", "nope"])
 
 
 def test_the_projects_workflow_comes_before_the_users(desk: Desk) -> None:

@@ -6,9 +6,11 @@ import base64
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from agent_runner.models import PauseReason
+from agent_runner.models import Budget, PauseReason, Usage
 from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, UserFixable
+from rover_mcp.store import schema
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import CreateRequest
@@ -108,7 +110,7 @@ def test_pages_follow_each_other_to_the_end(desk: Desk) -> None:
     seen: list[str] = []
     cursor = None
     for _ in range(3):
-        page, cursor = desk.tasks.list(desk.caller, (), None, cursor, 2)
+        page, cursor, _ = desk.tasks.list(desk.caller, (), None, cursor, 2)
         seen += [view.id for view in page]
     assert cursor is None
     assert seen == [t.id for t in desk.store.list_tasks()]
@@ -121,7 +123,7 @@ def test_pages_follow_each_other_to_the_end(desk: Desk) -> None:
 )  # fmt: skip
 def test_a_made_up_cursor_is_refused(desk: Desk, cursor: str) -> None:
     if not cursor:
-        assert desk.tasks.list(desk.caller, (), None, cursor, 2) == ([], None)
+        assert desk.tasks.list(desk.caller, (), None, cursor, 2) == ([], None, [])
         return
     with pytest.raises(UserFixable) as caught:
         desk.tasks.list(desk.caller, (), None, cursor, 2)
@@ -132,12 +134,12 @@ def test_a_listing_is_by_status_and_by_repository(desk: Desk, tmp_path: Path) ->
     """H6: with the provider and the next retry of what is paused."""
     made(desk)
     task = paused(desk)
-    [view], _ = desk.tasks.list(desk.caller, (S.PAUSED,), str(desk.repo), None, 20)
+    [view], _, _ = desk.tasks.list(desk.caller, (S.PAUSED,), str(desk.repo), None, 20)
     assert (view.id, view.steps) == (task.id, None)
     assert view.pause is not None
     assert (view.pause.provider, view.pause.auto_resume) == ("anthropic", True)
     (tmp_path / "other" / ".git").mkdir(parents=True)
-    assert desk.tasks.list(desk.caller, (), str(tmp_path / "other"), None, 20) == ([], None)
+    assert desk.tasks.list(desk.caller, (), str(tmp_path / "other"), None, 20) == ([], None, [])
 
 
 # Resuming
@@ -166,9 +168,7 @@ def test_what_is_paused_or_failed_is_resumed(desk: Desk, status: TaskStatus) -> 
 def test_a_checkpoint_is_told(desk: Desk) -> None:
     """I5."""
     task = paused(desk)
-    journal = TaskFolders(desk.home, task.id, 1).journal
-    journal.parent.mkdir(parents=True)
-    journal.write_text("")
+    desk.control.checkpoint = True
     done = desk.tasks.resume(desk.caller, task, "now")
     assert (done.has_checkpoint, done.message) == (True, "it goes on from its checkpoint")
 
@@ -304,3 +304,106 @@ def test_the_status_report_counts_what_runs_waits_and_is_paused(desk: Desk) -> N
         "claude": True,
         "scripted": True,
     }
+
+
+# Budgets, agents, switches
+
+
+def spent(desk: Desk, usd: float, budget: Budget | None = None) -> TaskRow:
+    """A task that paused at its budget of one dollar."""
+    task = paused(desk, PauseReason.BUDGET, scheduled=False)
+    usage = Usage(output_tokens=100, cost_usd=usd)
+    state = run_state().model_copy(update={"usage": usage})
+    desk.store.update_task(task.id, budget=budget or Budget(usd=1.0), run_state=state)
+    return row(desk, task)
+
+
+@pytest.mark.parametrize("budget", [None, Budget(usd=1.0), Budget(usd=1.2), Budget(tokens=10**6)])
+def test_a_budget_that_is_used_up_is_asked_for_again(desk: Desk, budget: Budget | None) -> None:
+    """I3, D8, K4: not_resumable, with a call that would work; nothing has changed."""
+    task = spent(desk, 1.2)
+    done = desk.tasks.resume(desk.caller, task, "now", budget=budget)
+    assert done.result == "not_resumable"
+    assert "it has spent $1.20 of $1." in done.message
+    assert "call resume_task with budget_usd=" in done.message
+    assert row(desk, task) == task
+
+
+def test_a_larger_budget_lets_the_task_go_on(desk: Desk) -> None:
+    """D8, I3: the other limit stays as it was."""
+    task = spent(desk, 1.2, Budget(usd=1.0, tokens=5000))
+    done = desk.tasks.resume(desk.caller, task, "now", budget=Budget(usd=3))
+    assert done.result == "resumed"
+    assert row(desk, task).budget == Budget(usd=3, tokens=5000)
+
+
+def test_a_budget_of_tokens_counts_all_of_them(desk: Desk) -> None:
+    """D8."""
+    task = spent(desk, 0.0, Budget(tokens=100))
+    done = desk.tasks.resume(desk.caller, task, "now")
+    assert "it has used 100 of 100 tokens" in done.message
+    assert "budget_tokens=200" in done.message
+
+
+def test_another_agent_goes_on_where_it_is_asked_for(desk: Desk) -> None:
+    """I5, K4: the same work; a model is an agent's own. The first may take over again."""
+    task = paused(desk)
+    desk.store.update_task(task.id, model="opus", agents=["claude", "scripted"])
+    done = desk.tasks.resume(desk.caller, row(desk, task), "now", agent="scripted")
+    after = row(desk, task)
+    assert done.result == "resumed"
+    assert (after.agent, after.agents, after.model) == ("scripted", ["scripted", "claude"], None)
+    with pytest.raises(NotFound, match="there is no agent 'gpt'"):
+        desk.tasks.resume(desk.caller, paused(desk), "now", agent="gpt")
+
+
+@pytest.mark.parametrize("scope", ["task", "project", "all"])
+def test_automatic_resumes_are_switched_off_and_on_again(desk: Desk, scope: str) -> None:
+    """K7: what was scheduled is dropped at once, and scheduled again."""
+    task = paused(desk)
+
+    def switch(enabled: bool) -> int:
+        return desk.tasks.set_auto_resume(
+            desk.caller,
+            enabled,
+            task=row(desk, task) if scope == "task" else None,
+            project_id=task.project_id if scope == "project" else None,
+        )
+
+    assert switch(False) == 1
+    assert (row(desk, task).retry_at, desk.store.attempts_in(["scheduled"])) == (None, [])
+    shown = desk.tasks.view(row(desk, task)).pause
+    assert shown is not None
+    assert not shown.auto_resume
+    assert switch(False) == 0
+    assert switch(True) == 1
+    assert row(desk, task).retry_at is not None
+    assert switch(True) == 0
+
+
+def test_switching_on_concerns_every_paused_task_however_many(desk: Desk) -> None:
+    """K7: page after page."""
+    task = paused(desk)
+    desk.tasks.set_auto_resume(desk.caller, False)
+    with desk.store._engine.begin() as connection:
+        found = connection.execute(sa.select(schema.tasks)).one()._mapping
+        first = connection.execute(sa.select(schema.attempts).limit(1)).one()._mapping
+        for n in range(2, 252):
+            copy = f"{n:032x}"
+            connection.execute(
+                schema.tasks.insert().values(**dict(found) | {"id": copy, "number": n})
+            )
+            named = {"task_id": copy, "workflow_id": copy}
+            connection.execute(schema.attempts.insert().values(**dict(first) | named))
+    assert desk.tasks.set_auto_resume(desk.caller, True) == 251
+    assert row(desk, task).retry_at is not None
+
+
+def test_a_task_that_a_person_paused_does_not_go_on_when_all_are_switched_on(desk: Desk) -> None:
+    """K7, D8: and why it was paused before can still be read."""
+    task = paused(desk)
+    desk.tasks.pause(task)
+    after = row(desk, task)
+    assert after.pause is not None
+    assert after.pause.reason is PauseReason.REQUESTED
+    assert "credit balance is too low" in after.pause.message

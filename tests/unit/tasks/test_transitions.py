@@ -99,6 +99,10 @@ def test_iterate_and_restart_are_not_possible_while_paused() -> None:
     """H4: only resume_task or cancel_task lead on from a pause."""
     on = {event for at, event in TRANSITIONS if at is S.PAUSED}
     assert on == {Event.RESUME, Event.RESUME_ITERATION, Event.CANCEL}
+    for event in set(Event) - on:
+        with pytest.raises(IllegalTransition) as refused:
+            advance(S.PAUSED, event)
+        assert "resume_task" in str(refused.value.hint)
 
 
 @given(st.lists(st.sampled_from(Event), max_size=40))
@@ -117,6 +121,26 @@ def test_no_history_loses_a_pause_without_resume_or_cancel(events: list[Event]) 
             pytest.fail(f"{event} left {before}")
         if status in RUNNING:
             assert before in (S.NEW, S.PAUSED, S.FAILED, S.COMPLETED, S.PUSHED)
+
+
+@given(st.lists(st.sampled_from(Event), max_size=40))
+def test_after_any_history_a_task_that_is_not_cancelled_has_a_way_to_completed(
+    events: list[Event],
+) -> None:
+    """C9, H4: no reachable status is a dead end, and no event takes the way to resume away from
+    a task that has stopped."""
+    status = S.NEW
+    for event in events:
+        status = TRANSITIONS.get((status, event), status)
+    possible = {event for at, event in TRANSITIONS if at is status}
+    assert bool(possible) is (status not in TERMINAL)
+    if status in RESUMABLE:
+        assert {Event.RESUME, Event.RESUME_ITERATION} <= possible
+    reached, frontier = {status}, {status}
+    while frontier:
+        frontier = {to for (at, _), to in TRANSITIONS.items() if at in frontier} - reached
+        reached |= frontier
+    assert status in TERMINAL or reached & {S.COMPLETED, S.MERGED, S.PUSHED}
 
 
 def test_the_page_of_states_is_the_one_that_the_table_gives() -> None:

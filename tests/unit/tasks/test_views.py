@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.models import PauseReason, RunState, RunStatus, StepStatus
+from agent_runner.models import RunState, RunStatus, StepStatus
 from rover_mcp.store.rows import AttemptRow, TaskRow
 from rover_mcp.tasks.models import TaskStatus, TaskView
+from rover_mcp.tasks.pauses import Policy
 from rover_mcp.tasks.transitions import ENDED, RESUMABLE, RUNNING
-from rover_mcp.tasks.views import WHAT_TO_DO, event_view, task_view
+from rover_mcp.tasks.views import event_view, task_view
 from tests.support.samples import (
     NOW,
     TASK,
@@ -35,10 +36,9 @@ def view(
     attempt: AttemptRow | None = None,
     *,
     now: float = AT,
-    auto_resume: bool = True,
     full: bool = False,
 ) -> TaskView:
-    return task_view(task, state, attempt, now, auto_resume=auto_resume, full=full)
+    return task_view(task, state, attempt, now, Policy(), full=full)
 
 
 def paused_row(**changes: Any) -> TaskRow:
@@ -138,36 +138,7 @@ def test_the_phase_of_what_does_not_run() -> None:
     ]
 
 
-# Pause
-
-
-def test_a_pause_says_why_since_when_and_until_when() -> None:
-    """D1, D10, H6."""
-    shown = view(paused_row()).pause
-    assert shown is not None
-    assert (shown.reason, shown.step, shown.provider) == ("credits", "implement", "anthropic")
-    assert shown.message == "credit balance is too low"
-    assert shown.since == NOW - timedelta(seconds=40)
-    assert (shown.retry_at, shown.auto_resume) == (NOW + timedelta(seconds=900), True)
-
-
-@pytest.mark.parametrize(
-    ("changes", "everywhere"),
-    [({"auto_resume": False}, True), ({}, False), ({"retry_at": None}, True)],
-)
-def test_a_task_that_waits_for_a_person_says_so(changes: dict[str, Any], everywhere: bool) -> None:
-    """K7: per task, for all, and after the last retry."""
-    shown = view(paused_row(**changes), auto_resume=everywhere).pause
-    assert shown is not None
-    assert not shown.auto_resume
-
-
-def test_the_providers_time_is_shown_where_nothing_is_scheduled() -> None:
-    """D10."""
-    reset = NOW + timedelta(hours=2)
-    shown = view(paused_row(retry_at=None, pause=pause(retry_at=reset))).pause
-    assert shown is not None
-    assert (shown.retry_at, shown.auto_resume) == (reset, False)
+# Pause: see test_pauses.py
 
 
 def test_a_task_that_runs_shows_no_pause() -> None:
@@ -229,33 +200,10 @@ def test_every_status_says_what_can_be_done(status: TaskStatus) -> None:
     assert ("resume_task" in tools) == (status in RESUMABLE)
     assert ("wait_for_task" in tools) == (status in RUNNING or status is S.NEW)
     assert bool(tools) == (status is not S.CANCELLED)
-    assert all(a.arguments == {"task": TASK} and a.why for a in view(row).next_actions)
-
-
-@pytest.mark.parametrize("reason", PauseReason)
-def test_every_reason_has_its_own_next_action(reason: PauseReason) -> None:
-    """D8."""
-    first = view(paused_row(pause=pause(reason))).next_actions[0]
-    assert (first.tool, first.why) == ("resume_task", WHAT_TO_DO[reason])
-    assert len(set(WHAT_TO_DO.values())) == len(PauseReason)
+    assert all(a.arguments["task"] == TASK and a.why for a in view(row).next_actions)
 
 
 # Events
-
-
-@pytest.mark.parametrize("reason", PauseReason)
-def test_a_pause_is_told_whole_in_one_line(reason: PauseReason) -> None:
-    """D10: step, why, until when, and what can be done."""
-    told = pause(reason, retry_at=NOW + timedelta(hours=1), message="m" * 1000)
-    shown = event_view(
-        event_row("task.paused", "PAUSED", **told.model_dump(mode="json")), paused_row(pause=told)
-    )
-    assert shown.summary.startswith(f"task 7 is paused ({reason}): mmm")
-    assert len(shown.summary) < 400
-    assert WHAT_TO_DO[reason] in shown.summary
-    assert (shown.reason, shown.retry_at) == (reason, NOW + timedelta(hours=1))
-    assert shown.resume is not None
-    assert shown.resume.tool == "resume_task"
 
 
 @pytest.mark.parametrize(
@@ -267,12 +215,45 @@ def test_a_pause_is_told_whole_in_one_line(reason: PauseReason) -> None:
         ("task.resumed_iteration", {"automatic": False}, "task 7 goes on on request"),
         ("task.completed", {}, "task 7 is completed on branch rover/7-fix-the-sum"),
         ("task.failed", {"error": "e" * 999}, "task 7 failed: " + "e" * 200),
-        ("task.resume_failed", {"error": "no engine"}, "task 7 could not be resumed: no engine"),
+        (
+            "task.resume_failed",
+            {"error": "no engine"},
+            "task 7 could not be resumed: no engine; resume_task is needed",
+        ),
+        (
+            "task.resume_failed",
+            {"error": "no engine", "retry_at": 1.0},
+            "task 7 could not be resumed: no engine",
+        ),
+        (
+            "task.agent_changed",
+            {"from": "claude", "to": "codex"},
+            "task 7 goes on with codex in place of claude",
+        ),
+        (
+            "task.held",
+            {"message": "the account a-1 is closed: too low"},
+            "task 7: held: the account a-1 is closed: too low",
+        ),
         ("task.preparing", {"message": "pulling"}, "task 7: preparing: pulling"),
         (
             "task.step",
             {"position": 2, "of": 6, "name": "Test", "step_status": "running"},
             "task 7: step 2 of 6, Test: running",
+        ),
+        (
+            "task.step",
+            {
+                "position": 2,
+                "of": 6,
+                "name": "Test",
+                "step_status": "failed",
+                "loop": [
+                    {"step": "fix", "iteration": 3, "index": 0},
+                    {"step": "mend", "iteration": 2, "index": 1},
+                ],
+            },
+            "task 7: step 2 of 6, Test (iteration 2 of mend): failed",
         ),
     ],
 )

@@ -1,0 +1,121 @@
+"""A tool call as the command that makes it, to be copied."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from rover_mcp.cli.text import Paint, clean, pad, width_of, wrap
+
+Json = dict[str, Any]
+
+_COMMANDS = {
+    "resume_task": "resume",
+    "set_auto_resume": "auto-resume",
+    "wait_for_task": "watch",
+    "inspect": "inspect",
+    "get_diff": "diff",
+    "get_logs": "logs",
+    "pause_task": "pause",
+    "cancel_task": "cancel",
+    "list_tasks": "list",
+    "list_workflows": "workflows",
+    "get_status": "status",
+    "create_task": "create",
+}
+_POSITIONAL = {"create_task": "description"}
+_OPTIONS = {"agent": "--agent", "budget_usd": "--budget-usd", "budget_tokens": "--budget-tokens"}
+
+
+def command_for(tool: object, arguments: Json | None = None) -> str:
+    """The command that makes a tool call."""
+    given = arguments or {}
+    if tool not in _COMMANDS:
+        return "rover --help"
+    words = ["rover", _COMMANDS[str(tool)]]
+    if tool == "set_auto_resume":
+        words += _switch(given)
+    elif tool == "create_task":
+        words.append(_quoted(given["description"]) if "description" in given else "DESCRIPTION")
+    elif tool not in ("list_tasks", "list_workflows", "get_status"):
+        words.append(_quoted(given.get("task", "TASK")))
+    for name, option in _OPTIONS.items():
+        if given.get(name) is not None:
+            words += [option, _quoted(given[name])]
+    return " ".join(words)
+
+
+def _switch(given: Json) -> list[str]:
+    words = ["on" if given.get("enabled") else "off"]
+    if given.get("scope") == "project":
+        return [*words, "--project", *_repo(given)]
+    if given.get("scope") == "all":
+        return [*words, "--all"]
+    return [*words, _quoted(given.get("task", "TASK"))]
+
+
+def _repo(given: Json) -> list[str]:
+    path = given.get("repo_path")
+    return ["--repo", _quoted(path)] if path and not is_here(path) else []
+
+
+def _quoted(value: object) -> str:
+    text = clean(value)
+    return text if text.isupper() and text.isalpha() else shlex.quote(text)
+
+
+def is_here(project: object) -> bool:
+    """Whether the working folder lies in that repository."""
+    here = os.path.realpath(".")
+    return f"{here}/".startswith(f"{project}/")
+
+
+def name_of(task: Json) -> str:
+    """How a command run from here names a task: by its number in this project, else by its id."""
+    return str(task["number"]) if is_here(task["project"]) else str(task["id"])
+
+
+def commands_of(task: Json) -> list[tuple[str, str]]:
+    """What can be done with a task, each as a command and why."""
+    found: list[tuple[str, str]] = []
+    for action in task.get("next_actions") or ():
+        arguments = {**action.get("arguments", {})}
+        if "task" in arguments:
+            arguments["task"] = name_of(task)
+        found.append((command_for(action["tool"], arguments), clean(action["why"])))
+    return found
+
+
+def next_step(task: Json, paint: Paint) -> list[str]:
+    """The first thing to do next with a task; of a paused one, everything that can be done."""
+    every = commands_of(task)
+    if task.get("pause") and len(every) > 1:
+        # How to switch it off stands where it says that it goes on by itself.
+        every = [c for c in every if not c[0].startswith("rover auto-resume off")]
+        return [paint("What you can do:", "bold"), *_choices(every, paint)]
+    return [line for command, why in every[:1] for line in told_next(command, why, paint)]
+
+
+def _choices(every: Iterable[tuple[str, str]], paint: Paint) -> list[str]:
+    rows = list(every)
+    width = max(width_of(command) for command, _ in rows)
+    if all(paint.fits(f"  {pad(command, width)}  {why}") for command, why in rows):
+        return [f"  {paint(pad(c, width), 'cyan')}  {paint(why, 'dim')}" for c, why in rows]
+    lines: list[str] = []
+    for command, why in rows:
+        told = wrap(why, paint.width, "      ")
+        lines += [f"  {paint(command, 'cyan')}", *(paint(line, "dim") for line in told)]
+    return lines
+
+
+def told_next(command: str, why: object, paint: Paint) -> list[str]:
+    """`Next: rover diff 3  review what it changed`, on two lines where one is too short."""
+    reason = clean(why)
+    line = f"{paint('Next:', 'bold')} {paint(command, 'cyan')}"
+    if not reason:
+        return [line]
+    if paint.fits(f"Next: {command}  {reason}"):
+        return [f"{line}  {paint(reason, 'dim')}"]
+    return [line, *(paint(x, "dim") for x in wrap(reason, paint.width, "      "))]

@@ -1,0 +1,56 @@
+"""`rover list`: a line for each task, or two where the terminal is narrow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rover_mcp.cli.pauses import in_short
+from rover_mcp.cli.text import STATUS_COLOURS, Paint, ago, clean, shorten, table, width_of
+
+Json = dict[str, Any]
+
+TITLE_SHOWN = 60
+TITLE_LEAST = 24
+"""With less room for the titles, the phase gets a line of its own."""
+
+
+def task_rows(tasks: list[Json], paint: Paint) -> list[str]:
+    """The tasks in columns; where and until when for the paused ones (H6)."""
+    several = len({t["project"] for t in tasks}) > 1
+    rows = [_row(t, several) for t in tasks]
+    header = ["#", "status", "", "changed", *(["project"] if several else []), "phase", "title"]
+    titles = max(TITLE_LEAST, *(min(width_of(row[-1]), TITLE_LEAST) for row in rows))
+    if paint.width is None or _width(rows, header) + titles <= paint.width:
+        return _coloured(table(rows, paint, header), tasks, paint, 1)
+    short = [row[:-2] + row[-1:] for row in rows]
+    head, *lines = table(short, paint, header[:-2] + header[-1:])
+    lines = _coloured(lines, tasks, paint, 0)
+    phases = [paint(shorten(f"    {row[-2]}", paint.width), "dim") for row in rows]
+    return [head, *(x for pair in zip(lines, phases, strict=True) for x in pair)]
+
+
+def _row(t: Json, several: bool) -> list[str]:
+    pause = t.get("pause")
+    return [
+        str(t["number"]),
+        t["status"],
+        f"{t['progress']} %",
+        ago(t["updated_at"]),
+        *([shorten(clean(t["project"]).rpartition("/")[2], 20)] if several else []),
+        in_short(pause) if pause else shorten(clean(t["phase"]), 60),
+        shorten(clean(t["title"]), TITLE_SHOWN),
+    ]
+
+
+def _width(rows: list[list[str]], header: list[str]) -> int:
+    """Columns of all but the title."""
+    every = [header, *rows]
+    return sum(2 + max(width_of(row[i]) for row in every) for i in range(len(header) - 1))
+
+
+def _coloured(lines: list[str], tasks: list[Json], paint: Paint, first: int) -> list[str]:
+    painted = lines[:first]
+    for line, t in zip(lines[first:], tasks, strict=True):
+        status = t["status"]
+        painted.append(line.replace(status, paint(status, STATUS_COLOURS.get(status, "cyan")), 1))
+    return painted

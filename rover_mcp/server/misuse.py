@@ -1,0 +1,48 @@
+"""What a caller is told whose arguments do not fit: what failed, why, and a call that works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from rover_mcp.errors import UserFixable
+from rover_mcp.server.tools import ToolEntry
+
+REPEATED = 2000
+"""Characters of a caller's own arguments that are given back at most."""
+
+EXAMPLES: Mapping[str, object] = {
+    "description": "Fix the failing test in tests/test_sum.py",
+    "enabled": False,
+    "task": "1",
+}
+"""A value for every argument that some tool requires."""
+
+
+def bad_arguments(
+    error: ValidationError, entry: ToolEntry, given: Mapping[str, Any]
+) -> UserFixable:
+    """The first three things that are wrong, and the call without them: as the next call where
+    it has all that the tool requires, else as an example in the hint."""
+    wrong = error.errors(include_url=False, include_input=False)
+    told = "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in wrong[:3]
+    )
+    fields = entry.arguments.model_fields
+    bad = {str(e["loc"][0]) for e in wrong if e["loc"]}
+    good = {k: v for k, v in given.items() if k in fields and k not in bad}
+    lacking = [n for n, f in fields.items() if f.is_required() and n not in good]
+    small = len(json.dumps(good, default=str)) <= REPEATED
+    name, hint = entry.tool.name, f"it takes: {', '.join(fields)}" if fields else "it takes nothing"
+    call: dict[str, object] | None = None
+    if not lacking:
+        call = {"tool": name, "arguments": good} if small else None
+    else:
+        example = {**(good if small else {}), **{n: EXAMPLES[n] for n in lacking}}
+        hint += f"; for example {json.dumps(example, ensure_ascii=False)}"
+        if "task" in lacking:
+            call = {"tool": "list_tasks", "arguments": {}}
+    return UserFixable(f"{name}: {told}", code="invalid_arguments", hint=hint, next_call=call)

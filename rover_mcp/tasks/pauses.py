@@ -1,0 +1,233 @@
+"""How a pause is shown: why, since when, whether it ends by itself, what a person can do. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from agent_runner.models import Budget, PauseReason, RunState, Usage
+from rover_mcp.store.rows import EVERYWHERE, TaskRow
+from rover_mcp.tasks.logs import plain
+from rover_mcp.tasks.models import BudgetView, NextAction, PauseView
+from rover_mcp.tasks.outline import Outline
+
+MESSAGE_SHOWN = 1000
+"""Characters of a message in a view; the logs hold all of it."""
+
+WHAT_TO_DO = {
+    PauseReason.CREDITS: "add credits to the account, then resume",
+    PauseReason.USAGE_WINDOW: "resume once the usage window is open again",
+    PauseReason.RATE_LIMIT: "resume once the provider allows it",
+    PauseReason.TRANSIENT: "resume to try again now",
+    PauseReason.AUTH: "correct the credential that the message names, then resume",
+    PauseReason.BUDGET: "resume with a larger budget",
+    PauseReason.REQUESTED: "resume when you want it to go on",
+    PauseReason.INTERRUPTED: "resume to go on from the checkpoint now",
+}
+NEVER_BY_ITSELF = {
+    PauseReason.AUTH: "a credential has to be corrected first",
+    PauseReason.BUDGET: "the budget has to be raised first",
+    PauseReason.REQUESTED: "it was paused on request",
+}
+"""Reasons that only a person ends (D9), each with why."""
+
+CLOSED = frozenset({PauseReason.CREDITS, PauseReason.USAGE_WINDOW, PauseReason.RATE_LIMIT})
+"""Reasons that lie with an account: another agent may go on."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What decides whether a paused task goes on by itself, and who could take over.
+
+    `off`: where a person switched automatic resumption off, projects' ids and EVERYWHERE;
+    `config_off`: config.yaml did.
+    """
+
+    off: frozenset[str] = frozenset()
+    config_off: bool = False
+    max_auto_retries: int = 5
+    agents: tuple[str, ...] = ()
+
+    def off_for(self, project_id: str | None) -> list[str]:
+        """Where it is off for every task of a project, or for all tasks alike, for people."""
+        places = (
+            (project_id in self.off, "for this project"),
+            (EVERYWHERE in self.off, "for all tasks"),
+            (self.config_off, "in config.yaml"),
+        )
+        return [place for off, place in places if off]
+
+
+def pause_view(
+    task: TaskRow, state: RunState | None, now: float, policy: Policy
+) -> PauseView | None:
+    """None where the task is not paused."""
+    p = task.pause
+    if p is None:
+        return None
+    off = switched_off(task, policy)
+    by_itself = task.retry_at is not None and not off
+    at = time_of(task.retry_at) if task.retry_at else p.retry_at
+    return PauseView(
+        reason=p.reason,
+        message=printable(p.message),
+        since=time_of(task.paused_at or p.since.timestamp()),
+        step=p.step,
+        where=Outline(state.steps).where() if state else None,
+        provider=p.provider,
+        account=p.account,
+        retry_at=at,
+        retry_in_s=max(0, round(at.timestamp() - now)) if at else None,
+        auto_resume=by_itself,
+        waits_because=None if by_itself else _waits_because(task, p.reason, off, policy),
+        retries=task.auto_retries,
+        max_retries=policy.max_auto_retries,
+    )
+
+
+def switched_off(task: TaskRow, policy: Policy) -> list[str]:
+    """Where a task's automatic resume is switched off, for people."""
+    return [*([] if task.auto_resume else ["for this task"]), *policy.off_for(task.project_id)]
+
+
+def _waits_because(task: TaskRow, reason: PauseReason, off: list[str], policy: Policy) -> str:
+    if reason in NEVER_BY_ITSELF:
+        return NEVER_BY_ITSELF[reason]
+    if off:
+        return f"automatic resume is switched off {' and '.join(off)}"
+    if task.auto_retries >= policy.max_auto_retries:
+        return f"it {exhausted(task.auto_retries)}"
+    return "no time for it is set: resume_task is needed"
+
+
+def exhausted(retries: int) -> str:
+    """What is said when a task has gone on by itself as often as it may (K3)."""
+    return f"went on by itself {times(retries)}; resume_task is needed"
+
+
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def resume_action(task: TaskRow, state: RunState | None = None) -> NextAction:
+    """The call that lets the task go on; after a budget's end, with a larger one."""
+    arguments: dict[str, object] = {"task": task.id}
+    reason = task.pause.reason if task.pause else None
+    if reason is PauseReason.BUDGET and task.budget is not None:
+        arguments |= _more(task.budget, spent(state))
+    why = WHAT_TO_DO[reason] if reason else "go on from the checkpoint"
+    return NextAction(tool="resume_task", arguments=arguments, why=why)
+
+
+def pause_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list[NextAction]:
+    """What can be done about a pause, the first thing first. Each is a call that works."""
+    actions = [resume_action(task, state)]
+    reason = task.pause.reason if task.pause else None
+    if reason in CLOSED:
+        actions += _other_agents(task, policy)
+    if reason not in NEVER_BY_ITSELF:
+        actions += _switches(task, policy)
+    return actions
+
+
+def _other_agents(task: TaskRow, policy: Policy) -> Iterator[NextAction]:
+    for agent in policy.agents:
+        if agent not in (task.agent, *(task.agents or ())):
+            yield NextAction(
+                tool="resume_task",
+                arguments={"task": task.id, "agent": agent},
+                why=f"let {agent} go on with the same work",
+            )
+
+
+def _switches(task: TaskRow, policy: Policy) -> Iterator[NextAction]:
+    if not switched_off(task, policy):
+        yield NextAction(
+            tool="set_auto_resume",
+            arguments={"enabled": False, "task": task.id},
+            why="do not let it go on by itself; scope project or all instead of task: none of them",
+        )
+        return
+    scopes = (
+        (not task.auto_resume, {"task": task.id}, "this task go on by itself"),
+        (
+            task.project_id in policy.off,
+            {"scope": "project", "repo_path": task.project_path},
+            "this project's tasks go on by themselves",
+        ),
+        (EVERYWHERE in policy.off, {"scope": "all"}, "all tasks go on by themselves"),
+    )
+    for off, scope, whose in scopes:
+        if off:
+            yield NextAction(
+                tool="set_auto_resume",
+                arguments={"enabled": True, **scope},
+                why=f"let {whose} again",
+            )
+
+
+# Budget
+
+
+def spent(state: RunState | None) -> Usage:
+    return state.usage if state else Usage()
+
+
+def tokens(usage: Usage) -> int:
+    """All that counts against a budget of tokens."""
+    return (
+        usage.input_tokens
+        + usage.output_tokens
+        + usage.cache_read_tokens
+        + usage.cache_write_tokens
+    )
+
+
+def used_up(budget: Budget | None, usage: Usage) -> str | None:
+    """What was spent of which limit, where a budget allows nothing more; None: it may go on."""
+    if budget is None:
+        return None
+    cost, count = usage.cost_usd or 0.0, tokens(usage)
+    if budget.usd is not None and cost >= budget.usd:
+        return f"it has spent ${cost:.2f} of ${budget.usd:.2f}"
+    if budget.tokens is not None and count >= budget.tokens:
+        return f"it has used {count} of {budget.tokens} tokens"
+    return None
+
+
+def budget_view(task: TaskRow, state: RunState | None) -> BudgetView | None:
+    if task.budget is None:
+        return None
+    usage = spent(state)
+    return BudgetView(
+        usd=task.budget.usd,
+        spent_usd=usage.cost_usd,
+        tokens=task.budget.tokens,
+        spent_tokens=tokens(usage),
+    )
+
+
+def _more(budget: Budget, usage: Usage) -> dict[str, object]:
+    """As much again as the budget was, of what is used up."""
+    usd, cost, count = budget.usd, usage.cost_usd or 0.0, tokens(usage)
+    larger: dict[str, object] = {}
+    if usd is not None and (cost >= usd or budget.tokens is None):
+        cents = round((max(usd, cost) + usd) * 100, 6)
+        larger["budget_usd"] = math.ceil(cents) / 100
+    if budget.tokens is not None and (count >= budget.tokens or not larger):
+        larger["budget_tokens"] = max(budget.tokens, count) + budget.tokens
+    return larger
+
+
+# Text and time
+
+
+def printable(text: str, most: int = MESSAGE_SHOWN) -> str:
+    """What a provider, an agent or a tool said, as one line that no terminal obeys."""
+    return " ".join(plain(text).split())[:most]
+
+
+def time_of(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
