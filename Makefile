@@ -1,6 +1,8 @@
 # make demo   installs into .venv and runs the main job by itself
 # make test   everything, with the real components (Docker, bubblewrap, the real agent CLI)
 # make check  format, lint, types, unit tests: under a minute
+# make acceptance   every behaviour that was promised, with the tests that prove it
+# make crash  hundreds of kill -9 at random moments; writes docs/reliability.md
 # make bench  speed, side by side in one run
 
 PYTHON ?= python3
@@ -9,7 +11,7 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 DEV := $(VENV)/.dev
 
-.PHONY: install dev demo test check check-static check-unit bench lock clean
+.PHONY: install dev demo test check check-static check-unit acceptance crash bench lock clean
 
 install: $(LOCKED)
 
@@ -42,6 +44,12 @@ check-unit:
 
 test: dev
 	$(BIN)/python -m pytest -q
+
+acceptance: dev
+	@$(BIN)/python -m tests.acceptance
+
+crash: dev
+	$(BIN)/python -m tests.crash
 
 bench: dev
 	$(BIN)/python -m benchmarks

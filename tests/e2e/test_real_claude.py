@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_main_job import journal
-from tests.support.fake_anthropic import FakeAnthropic, credit, text, write
+from tests.support.fake_anthropic import FakeAnthropic, bash, credit, text, write
 from tests.support.frames import LauncherClient
 from tests.support.real_claude import claude_binary
 from tests.support.repos import git
@@ -75,6 +75,50 @@ def test_claude_pauses_on_credits_and_goes_on_in_the_same_session(
         assert done["usage"]["cost_usd"] > 0
         assert {r.api_key for r in provider.main_requests} == {REAL_KEY}
         assert_secret_is_nowhere(home)
+
+
+@pytest.mark.timeout(300)
+def test_swe_tdd_pauses_in_its_review_loop_and_goes_on_there(home: Path, repository: Path) -> None:
+    """G7, G8, D7, F5, F8: each step a conversation of its own, the interrupted one goes on."""
+
+    def says(**outputs: object) -> dict[str, object]:
+        return text(json.dumps(outputs))
+
+    plan = [
+        says(cases="1. good", notes="add.py", test_command="sh test.sh"),
+        write("test.sh", "grep -q good add.py\n"),
+        text("Written."),
+        write("add.py", "bad\n"),
+        says(summary="made add.py"),
+        bash("echo good > add.py"),
+        text("Mended."),
+        bash("cat add.py"),
+        credit(),
+    ]
+    with (
+        FakeAnthropic(plan) as provider,
+        LauncherClient(home, repository, environment(provider, home.parent / "bin")) as client,
+    ):
+        client.open()
+        task = client.tool(
+            "create_task", description="Make add.py good", workflow="swe-tdd", agent="claude",
+            engine="bubblewrap",
+        )["task"]  # fmt: skip
+        paused = client.wait_until(task["id"], "PAUSED", timeout=200)
+        assert paused["pause"]["reason"] == "credits"
+        assert paused["pause"]["step"] == "review"
+        asked = len(provider.main_requests)
+
+        provider.push(says(issues_found=False, issues=""), says(summary="add.py is good"))
+        client.tool("resume_task", task=task["id"])
+        done = client.wait_until(task["id"], "COMPLETED", timeout=200)
+
+        resumed, last = provider.main_requests[asked:]
+        assert "cat add.py" in json.dumps(resumed.body["messages"])
+        assert "cat add.py" not in json.dumps(last.body["messages"])
+        assert git(repository, "show", f"{done['branch']}:add.py") == "good"
+        commits = git(repository, "rev-list", f"{done['base_commit']}..{done['branch']}")
+        assert len(commits.splitlines()) == 1
 
 
 def exit_code(home: Path, task_id: str) -> int:

@@ -1,0 +1,122 @@
+"""A data folder whose disk fills up while a task runs: nothing is lost, and nothing hangs."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import daemon_pid, end_daemon
+from tests.e2e.processes import wait_until
+from tests.e2e.test_survival import slow_script
+from tests.support.frames import LauncherClient, ToolError
+from tests.support.repos import FIXED, git
+
+PROMPT_SECONDS = 2.0
+CONFIG = """
+min_free_bytes: 0
+sweep_interval: 1
+idle_exit: 60
+retry: {interrupted_first: 0.1, transient_first: 0.1, jitter: 0}
+"""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=True)
+    yield folder
+    end_daemon(folder / "data")
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 65536)
+    return filler
+
+
+def ask(client: LauncherClient, tool: str, **arguments: Any) -> dict[str, Any] | str:
+    """The result, or the code of the tool's error; promptly."""
+    begun = time.monotonic()
+    try:
+        answer: dict[str, Any] | str = client.tool(tool, **arguments)
+    except ToolError as refused:
+        answer = str(refused.error["code"])
+    took = time.monotonic() - begun
+    assert took < PROMPT_SECONDS, f"{tool} took {took:.1f} s"
+    return answer
+
+
+def test_a_disk_that_fills_up_costs_no_work_and_all_goes_on_when_it_has_space(
+    disk: Path, repository: Path
+) -> None:
+    """C3, E2, L7: calls answer promptly with a clear error, the daemon stays the same one, and
+    the task ends with what it was to make."""
+    home = disk / "data"
+    home.mkdir()
+    (home / "config.yaml").write_text(CONFIG)
+    with LauncherClient(home, repository) as client:
+        client.open()
+        new = {"description": "Fix add", "workflow": "demo", "agent": "scripted",
+               "engine": "bubblewrap", "script": slow_script(3)}  # fmt: skip
+        task = client.tool("create_task", **new)["task"]["id"]
+        wait_until(lambda: _runs(client, task, "implement"), "implement runs", timeout=60)
+        before = daemon_pid(home)
+        filler = fill(disk)
+        for _ in range(3):
+            for tool in ("list_tasks", "get_status"):
+                assert isinstance(ask(client, tool), dict)
+            assert isinstance(ask(client, "inspect", task=task), dict)
+            assert ask(client, "create_task", **new) in ("disk_full", "data_folder")
+            # Long enough for its step to end, and to find the disk full.
+            time.sleep(2)
+        assert daemon_pid(home) == before
+        filler.unlink()
+        wait_until(lambda: _rests(client, task), "it comes to rest", timeout=60)
+        if client.tool("inspect", task=task)["task"]["status"] != "COMPLETED":
+            client.tool("resume_task", task=task)
+        done = client.wait_until(task, "COMPLETED")
+        assert git(repository, "show", f"{done['branch']}:calc.py") == FIXED.strip()
+        assert daemon_pid(home) == before
+        assert len(client.tool("list_tasks")["tasks"]) == 1
+
+
+def _runs(client: LauncherClient, task: str, step: str) -> bool:
+    steps = client.tool("inspect", task=task)["task"].get("steps") or []
+    return any(s["id"] == step and s["status"] == "running" for s in steps)
+
+
+def _rests(client: LauncherClient, task: str) -> bool:
+    view = client.tool("inspect", task=task)["task"]
+    return view["status"] in ("COMPLETED", "FAILED", "PAUSED")
+
+
+def test_a_daemon_that_cannot_write_its_data_folder_says_so_and_is_not_started_for_ever(
+    disk: Path, repository: Path
+) -> None:
+    """L7: full from the start."""
+    home = disk / "data"
+    home.mkdir()
+    fill(disk)
+    begun = time.monotonic()
+    with LauncherClient(home, repository) as client:
+        answer = client.request("initialize", OPENING)
+        assert "data folder" in answer["error"]["message"], answer
+    assert time.monotonic() - begun < 30
+
+
+OPENING = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "t", "version": "1"},
+}
