@@ -114,6 +114,9 @@ class Fold:
 
     def run_start(self, record: Record) -> None:
         data, state = record.data, self._state
+        if data.get("restart"):
+            # What it cost stays, and so do the snapshots; nothing counts as done (H5).
+            self._steps, self.boundary, self.worked = {}, None, False
         state.steps = self._defined(data["steps"])
         state.attempt = int(data["attempt"])
         state.workflow = str(data["workflow"])

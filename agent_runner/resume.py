@@ -32,6 +32,7 @@ class Plan:
     `skipped` counts the finished steps that are not run again (F4). `interrupted` has the agent
     steps that were under way, by id: they go on, on the work tree as it is. `target` is what the
     work tree is reset to where none does; None: it is not known, and the tree stays as it is.
+    `restart`: nothing counts as done, and the work tree becomes the task's base again.
     """
 
     before: RunState
@@ -39,6 +40,7 @@ class Plan:
     skipped: int
     interrupted: Mapping[str, Interrupted]
     target: Target | None
+    restart: bool = False
     warnings: list[str] = field(default_factory=list[str])
 
     @property
@@ -55,10 +57,11 @@ class Plan:
 def make_plan(found: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
     """What to go on with, after the records that `found` has seen."""
     before = found.state
-    start = start_data(workflow, spec.attempt)
+    restart = spec.restart and RunStatus.NEW is not before.status and before.attempt < spec.attempt
+    start = start_data(workflow, spec.attempt) | ({"restart": True} if restart else {})
     begun = copy.deepcopy(found)
     begun.add(Record(0, datetime.min.replace(tzinfo=UTC), RecordType.RUN_START, start))
-    warnings = [*_warnings(found, begun, workflow)]
+    warnings = [] if restart else [*_warnings(found, begun, workflow)]
     if before.status is RunStatus.NEW and spec.attempt > 1:
         warnings.append("no checkpoint was found: the iteration runs from its start")
     leaves = (s for s, _ in walk(workflow.steps) if not isinstance(s, LoopStep | ParallelStep))
@@ -72,7 +75,8 @@ def make_plan(found: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
             for step in _not_finished(workflow.steps, begun)
             if isinstance(step, AgentStep) and (session := begun.step(step.id).session)
         },
-        target=_target(found, spec),
+        target=_base(spec) if restart else _target(found, spec),
+        restart=restart,
         warnings=warnings,
     )
 
@@ -147,4 +151,8 @@ def _target(found: Fold, spec: RunSpec) -> Target | None:
         return Target.of(found.boundary)
     if spec.iteration > 1 or found.worked:
         return None
+    return _base(spec)
+
+
+def _base(spec: RunSpec) -> Target:
     return Target(commit=spec.base_commit, head=spec.base_commit)

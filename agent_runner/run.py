@@ -107,7 +107,7 @@ class Run:
             plan = make_plan(found, workflow, self.spec)
         except (OSError, ValueError, WorkflowError, InputError) as error:
             return await self._fail(f"the workflow cannot be run: {error}")
-        if plan.before.status is RunStatus.COMPLETED:
+        if plan.before.status is RunStatus.COMPLETED and not plan.restart:
             self._ended = True
             return ExitCode.COMPLETED
         self._fold, self.journal.records = found, ()
@@ -131,7 +131,7 @@ class Run:
             crash_point(CrashPoint.TREE_READY)
             last, first = plan.before.snapshot, self.spec.first_snapshot
             checkpoints = Checkpoints(self._worktree, last, first, self._warn)
-            new = self.spec.iteration > 1 and plan.untouched
+            new = plan.restart or (self.spec.iteration > 1 and plan.untouched)
             start = await checkpoints.snapshot() if new else None
             self._checkpoints = checkpoints
             await self._interpreter(workflow, inputs, plan, checkpoints, start).run(workflow.steps)
@@ -217,15 +217,17 @@ class Run:
         if plan.target is None and not plan.untouched:
             self._warn("the last finished step has no snapshot; the work tree was left as it is")
         elif plan.target is not None and not plan.first and not plan.interrupted:
-            await self._reset(plan.target)
+            await self._reset(plan.target, restart=plan.restart)
 
-    async def _reset(self, target: Target) -> None:
+    async def _reset(self, target: Target, *, restart: bool) -> None:
         kept = f"{self.spec.iteration}-{self.spec.attempt}"
         if await self._worktree.reset(target, keep_as=kept):
-            self._warn(
-                "the work tree differed from the last finished step's and was reset to it; "
-                f"what was there is kept as refs/rover/kept/{kept}"
+            why = (
+                "the task was restarted: the work tree was reset to its base"
+                if restart
+                else "the work tree differed from the last finished step's and was reset to it"
             )
+            self._warn(f"{why}; what was there is kept as refs/rover/kept/{kept}")
 
     # --- the ends ---
 

@@ -114,6 +114,9 @@ class RunSpec(_Model):
     isolation: Annotated[SwitchUser | WrapCommand, Field(discriminator="kind")]
     limits: Limits = Limits()
     restore: Restore | None = None
+    restart: bool = Field(
+        default=False, description="start the iteration over, on the task's base (H5)"
+    )
     budget: Budget | None = Field(
         default=None, description="over the whole task; the run pauses before the next step"
     )

@@ -19,6 +19,7 @@ _COMMANDS = {
     "get_diff": "diff",
     "get_logs": "logs",
     "pause_task": "pause",
+    "restart_task": "restart",
     "cancel_task": "cancel",
     "list_tasks": "list",
     "list_workflows": "workflows",

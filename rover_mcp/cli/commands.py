@@ -212,6 +212,11 @@ def auto_resume(args: Arguments) -> int:
     return 0
 
 
+def restart(args: Arguments) -> int:
+    show(args, call(args, "restart_task", **of_task(args)), render.task)
+    return 0
+
+
 def pause(args: Arguments) -> int:
     show(args, call(args, "pause_task", **of_task(args)), render.task)
     return 0

@@ -124,6 +124,7 @@ def _add_task_commands(command: Callable[..., Parser]) -> None:
     about = "whether paused tasks go on by themselves"
     _add_switch(command("auto-resume", commands.auto_resume, about))
     about_task("pause", commands.pause, "stop it, to go on later")
+    about_task("restart", commands.restart, "start a failed one over, from its base")
     about_task("cancel", commands.cancel, "stop it for good; its branch stays")
     sub = about_task("logs", commands.logs, "what a step printed")
     sub.add_argument("--step", metavar="ID", help="default: the one that wrote last")

@@ -14,7 +14,7 @@ from rover_mcp.control.ports import ProjectHub
 from rover_mcp.control.snapshots import import_snapshots, journal_snapshots, last_at_home
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.sandbox.protocol import Engine
-from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.store.rows import RESTART, AttemptRow, TaskRow
 from rover_mcp.tasks.folders import TaskFolders
 
 
@@ -25,6 +25,7 @@ class Handover:
 
     restore: Restore | None = None
     first_snapshot: int = 1
+    restart: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -46,7 +47,8 @@ def hand_over(
     if attempt.before is not None:
         told += _keep_unnamed(task, attempt.attempt, folders, hub, here)
     restore, lacking = _restore(task, attempt.attempt, folders, hub, engine)
-    return Handover(restore, _first_free(folders, here), (*told, *lacking))
+    first = _first_free(folders, here)
+    return Handover(restore, first, attempt.detail == RESTART, (*told, *lacking))
 
 
 def set_aside_damaged(folders: TaskFolders) -> list[str]:

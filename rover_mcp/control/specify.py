@@ -86,6 +86,7 @@ def _run_spec(
         isolation=SwitchUser(uid=10001, gid=10001),
         limits=settings.limits,
         restore=handover.restore,
+        restart=handover.restart,
         first_snapshot=handover.first_snapshot,
         budget=task.budget,
     )

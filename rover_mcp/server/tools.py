@@ -182,6 +182,12 @@ async def set_auto_resume(call: Call, args: a.AutoResumeArguments) -> r.AutoResu
     return r.AutoResumeResult(**vars(done))
 
 
+async def restart_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
+    task = await call.find(args)
+    view = await anyio.to_thread.run_sync(call.services.tasks.restart, call.session.caller, task)
+    return r.TaskResult(task=view)
+
+
 async def pause_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
     task = await call.find(args)
     return r.TaskResult(task=await anyio.to_thread.run_sync(call.services.tasks.pause, task))
@@ -283,6 +289,12 @@ _ENTRIES = (
         "Whether paused tasks go on by themselves (at retry_at, a limited number of times): one "
         "task, a project's, or at once all. Off anywhere is off; off drops what is scheduled. "
         'Example: {"enabled": false, "scope": "all"}',
+    ),
+    _entry(
+        restart_task, a.TaskArguments, r.TaskResult, "Restart task",
+        "Start a FAILED task over from its base, with nothing taken over. What it made so far is "
+        "kept in its snapshots. To go on from where it failed use resume_task.",
+        idempotent=False, open_world=True,
     ),
     _entry(
         pause_task, a.TaskArguments, r.TaskResult, "Pause task",

@@ -77,6 +77,10 @@ class TaskRow(NewTask):
     """the account that its agent used last, a label without the credential"""
 
 
+RESTART = "restart"
+"""The detail of an attempt, until it ends, that starts its iteration over."""
+
+
 @dataclass(frozen=True)
 class AttemptRow:
     """One sandbox for one iteration. `before` is what the task was, for a start that fails."""

@@ -15,6 +15,7 @@ from rover_mcp.store.claims import Claims
 from rover_mcp.store.events import insert_event, insert_for
 from rover_mcp.store.reads import attempt_query, switched_off
 from rover_mcp.store.rows import (
+    RESTART,
     AttemptRow,
     HoldRow,
     NewTask,
@@ -204,6 +205,21 @@ class Store(Claims, Waits):
             self._go_on(connection, row, attempt, automatic=False)
             if values:
                 connection.execute(T.update().where(T.c.id == task_id).values(**values))
+            task = task_row(connection.execute(locked(task_id)).one())
+            made = attempt_row(connection.execute(attempt_query(task_id, attempt)).one())
+        self.on_event()
+        return task, made
+
+    def restart(self, task_id: str, client_id: str | None) -> tuple[TaskRow, AttemptRow] | None:
+        """FAILED -> running, with a new attempt that starts over; as `resume` in all else."""
+        with self._engine.begin() as connection:
+            row = connection.execute(locked(task_id)).one_or_none()
+            if row is None or row.status not in sources(Event.RESTART):
+                return None
+            attempt = self._queue_now(connection, row, client_id)
+            self._go_on(connection, row, attempt, automatic=False, restart=True)
+            here = (A.c.task_id == task_id) & (A.c.attempt == attempt)
+            connection.execute(A.update().where(here).values(detail=RESTART))
             task = task_row(connection.execute(locked(task_id)).one())
             made = attempt_row(connection.execute(attempt_query(task_id, attempt)).one())
         self.on_event()

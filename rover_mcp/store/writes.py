@@ -97,9 +97,16 @@ class Writes(Reads):
         return connection.execute(last).scalar_one() + 1
 
     def _go_on(
-        self, connection: sa.Connection, row: sa.Row[Any], attempt: int, *, automatic: bool
+        self,
+        connection: sa.Connection,
+        row: sa.Row[Any],
+        attempt: int,
+        *,
+        automatic: bool,
+        restart: bool = False,
     ) -> None:
         event = Event.RESUME if row.iteration == 1 else Event.RESUME_ITERATION
+        event = Event.RESTART if restart else event
         target = advance(TaskStatus(row.status), event)
         retries = 0
         if automatic:

@@ -209,6 +209,31 @@ class TaskService:
         message = "it goes on from its checkpoint" if checkpoint else "it starts from the beginning"
         return self._resume_result("resumed", row, checkpoint, message)
 
+    def restart(self, caller: Caller, task: TaskRow) -> TaskView:
+        """A FAILED task starts over, on its base (H4, H5). What it cost still counts, and what
+        it made so far is kept in its snapshots.
+
+        Raises:
+            Conflict: it is not FAILED; a PAUSED one is for resume_task.
+        """
+        if task.iteration == 1 and task.status is TaskStatus.FAILED:
+            folders = TaskFolders(self.settings.home, task.id, task.iteration)
+            folders.pause_request.unlink(missing_ok=True)
+            if won := self.store.restart(task.id, caller.client_id):
+                row, attempt = won
+                self.control.enqueue(attempt)
+                return self.view(row)
+            task = self.store.task(task.id) or task
+        resumable = task.status in RESUMABLE
+        raise Conflict(
+            f"task {task.number} is {task.status}; only one that FAILED can be restarted",
+            code="not_restartable",
+            hint="resume_task lets it go on from its checkpoint" if resumable else None,
+            next_call={"tool": "resume_task", "arguments": {"task": task.id}}
+            if resumable
+            else None,
+        )
+
     def _larger_budget(self, task: TaskRow, budget: Budget | None) -> dict[str, Any]:
         if budget is None:
             return {}

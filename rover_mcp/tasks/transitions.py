@@ -21,6 +21,7 @@ class Event(StrEnum):
     PAUSE = "task.paused"
     RESUME = "task.resumed"
     RESUME_ITERATION = "task.resumed_iteration"
+    RESTART = "task.restarted"
     COMPLETE = "task.completed"
     FAIL = "task.failed"
     CANCEL = "task.cancelled"
@@ -46,6 +47,7 @@ TRANSITIONS: Final[Mapping[tuple[S, Event], S]] = {
     (S.PAUSED, Event.CANCEL): S.CANCELLED,
     (S.FAILED, Event.RESUME): S.IN_PROGRESS,
     (S.FAILED, Event.RESUME_ITERATION): S.ITERATING,
+    (S.FAILED, Event.RESTART): S.IN_PROGRESS,
     (S.FAILED, Event.CANCEL): S.CANCELLED,
     (S.COMPLETED, Event.ITERATE): S.ITERATING,
     (S.COMPLETED, Event.MERGE): S.MERGED,

@@ -116,6 +116,8 @@ def _summary(event: EventRow, task: TaskRow) -> str:
             return f"{name} failed: {printable(str(data.get('error')), 200)}"
         case "task.completed":
             return f"{name} is completed on branch {task.branch}"
+        case "task.restarted":
+            return f"{name} starts over"
         case "task.resumed" | "task.resumed_iteration":
             how = "by itself" if data.get("automatic") else "on request"
             return f"{name} goes on {how}"

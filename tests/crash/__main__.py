@@ -62,7 +62,11 @@ class Figures:
         yield f"| resumed by hand | {sum(one.watch.resumes for one in self.tried)} |"
         yield f"| longest recovery | {recovery:.1f} s, from a kill to the journal's next record |"
         yield f"| longest shown as running with nothing running | {idle:.1f} s |"
-        yield f"| runs that lost, repeated or changed anything | {len(self.failed)} |"
+        yield f"| failed runs | {_listed(self.failed)} |"
+
+
+def _listed(failed: Sequence[str]) -> str:
+    return f"{len(failed)} ({', '.join(failed)})" if failed else "0"
 
 
 def _counted(counter: Counter[str]) -> str:

@@ -61,7 +61,6 @@ class Ended:
     tree: str
     attempt: int
     endings: Sequence[str]
-    title: str
 
 
 @contextmanager
@@ -121,7 +120,6 @@ def run(folder: Path, agent: str, environ: Mapping[str, str], crash: str | None 
             tree=git(repository, "rev-parse", f"{done['branch']}^{{tree}}"),
             attempt=done["attempt"],
             endings=[e["event"] for e in events if e["event"] in ENDINGS],
-            title=done["title"],
         )
 
 

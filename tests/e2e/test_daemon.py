@@ -245,3 +245,26 @@ def test_a_branch_that_cannot_be_delivered_is_told_and_delivered_by_resume(
     assert client.tool("resume_task", task=task["id"])["result"] == "resumed"
     done = client.wait_until(task["id"], "COMPLETED")
     assert git(repository, "show", f"{done['branch']}:calc.py") == FIXED.strip()
+
+
+def test_a_failed_task_that_is_restarted_starts_over_and_is_delivered(
+    client: LauncherClient, repository: Path
+) -> None:
+    """H5: the branch holds nothing of the first try, and its cost still counts."""
+    script = """\
+steps:
+  implement:
+    - {edits: [{path: wrong.txt, content: wrong}], usage: {input_tokens: 5}}
+    - {edits: [{path: right.txt, content: right}], usage: {input_tokens: 7}}
+"""
+    task = client.tool(
+        "create_task", description="Write right.txt", workflow="quick", agent="scripted",
+        engine="bubblewrap", script=script, inputs={"check_command": "test -e right.txt"},
+    )["task"]  # fmt: skip
+    client.wait_until(task["id"], "FAILED")
+    client.tool("restart_task", task=task["id"])
+    done = client.wait_until(task["id"], "COMPLETED")
+    names = git(repository, "ls-tree", "--name-only", done["branch"]).splitlines()
+    assert "right.txt" in names
+    assert "wrong.txt" not in names
+    assert done["usage"]["input_tokens"] == 12

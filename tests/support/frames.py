@@ -161,8 +161,9 @@ class LauncherClient:
     def tool(self, name: str, /, **arguments: Any) -> Frame:
         """Call a tool; its structured content. A tool error raises ToolError."""
         answer = self.request("tools/call", {"name": name, "arguments": arguments}, timeout=90)
-        if "restarted" in answer.get("error", {}).get("message", ""):
-            raise DaemonRestarted(answer["error"]["message"])
+        wrong = answer.get("error", {}).get("message", "")
+        if "restarted" in wrong or "the next call tries again" in wrong:
+            raise DaemonRestarted(wrong)
         assert "result" in answer, answer
         result = answer["result"]
         if result.get("isError"):

@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from agent_runner.agents.protocol import Failure
+from agent_runner.agents.protocol import Agent, Failure
 from agent_runner.fold import fold
 from agent_runner.journal import FILE_NAME, Journal, read_journal
 from agent_runner.models import ExitCode, RunState
@@ -154,11 +154,17 @@ class Place:
         return spec
 
     def start(
-        self, *, stop: Stop | None = None, journal_write: Any = None, **changes: Any
+        self,
+        *,
+        stop: Stop | None = None,
+        journal_write: Any = None,
+        driver: Agent | None = None,
+        **changes: Any,
     ) -> ExitCode:
-        """Run the next attempt to its end."""
+        """Run the next attempt to its end. `driver` is the driver of every agent."""
         spec = self.write_spec(**changes)
         arguments = {} if journal_write is None else {"write": journal_write}
+        agents: dict[str, Any] = {} if driver is None else {"agent": lambda *_: driver}
 
         async def run() -> ExitCode:
             journal = Journal.open(self.run_folder / FILE_NAME, self.clock, **arguments)
@@ -172,6 +178,7 @@ class Place:
                     clock=self.clock,
                     sleep=self.clock.sleep,
                     new_id=lambda: f"00000000-0000-4000-8000-{next(self._ids):012}",
+                    **agents,
                 ).execute()
             finally:
                 journal.close()

@@ -120,6 +120,7 @@ def status() -> Json:
             {"enabled": False, "scope": "all"},
         ),
         (["pause", ID], "pause_task", {"task": ID}),
+        (["restart", ID], "restart_task", {"task": ID}),
         (["cancel", ID], "cancel_task", {"task": ID}),
         (
             ["logs", ID, "--step", "s", "--tail", "5"],

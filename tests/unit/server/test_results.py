@@ -31,6 +31,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "list_workflows": {},
     "get_status": {},
     "create_task": {"description": "Another one"},
+    "restart_task": NUMBER,
     "resume_task": {"task": "1", "when": "at_reset"},
     "set_auto_resume": {"enabled": False, "task": "1"},
     "pause_task": NUMBER,
@@ -101,6 +102,7 @@ def test_every_result_is_valid_against_its_schema(desk: Desk, state: str) -> Non
         # Only what the task's state forbids is an error.
         assert not result.is_error or (name, state) in {
             ("pause_task", "failed"), ("pause_task", "completed"), ("cancel_task", "completed"),
+            *(("restart_task", state) for state in STATES if state != "failed"),
         }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from tests.snapshots.update import TOOLS_FILE, listed, tools_text
 
 EXPECTED = {
     "create_task", "list_tasks", "inspect", "wait_for_task", "get_logs", "get_diff", "resume_task",
-    "pause_task", "cancel_task", "set_auto_resume", "list_workflows", "get_status",
+    "restart_task", "pause_task", "cancel_task", "set_auto_resume", "list_workflows", "get_status",
 }  # fmt: skip
 READS = {
     "list_tasks",
@@ -107,6 +107,7 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         {"enabled": False, "task": "1"}, {"enabled": True, "scope": "project", "repo_path": "/r"},
         {"enabled": False, "scope": "all"},
     ],
+    "restart_task": [{"task": "1"}],
     "pause_task": [{"task": "1"}],
     "cancel_task": [{"task": "1", "repo_path": "/repo"}],
     "list_workflows": [{}],
@@ -126,6 +127,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "get_diff": [{"task": "1", "paths": "a.py"}, {"task": "1", "paths": ["a"] * 101}],
     "resume_task": [{"task": "1", "when": "later"}, {"task": "1", "budget_usd": -1}],
     "set_auto_resume": [{}, {"enabled": "perhaps", "task": "1"}, {"enabled": True, "scope": "none"}],
+    "restart_task": [{}, {"task": "1", "when": "now"}],
     "pause_task": [{}],
     "cancel_task": [{"task": "1", "force": True}],
     "list_workflows": [{"repo": "/repo"}],

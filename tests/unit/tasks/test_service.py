@@ -407,3 +407,29 @@ def test_a_task_that_a_person_paused_does_not_go_on_when_all_are_switched_on(des
     assert after.pause is not None
     assert after.pause.reason is PauseReason.REQUESTED
     assert "credit balance is too low" in after.pause.message
+
+
+def test_only_a_failed_task_is_restarted(desk: Desk) -> None:
+    """H4: for a paused one the answer says what to call."""
+    task = paused(desk)
+    with pytest.raises(Conflict, match="only one that FAILED") as refused:
+        desk.tasks.restart(desk.caller, task)
+    assert refused.value.next_call == {"tool": "resume_task", "arguments": {"task": task.id}}
+    assert row(desk, task) == task
+    failed = desk.store.transition(running(desk).id, Event.FAIL, error="a step failed")
+    assert failed
+    assert desk.tasks.restart(desk.caller, failed).status is S.IN_PROGRESS
+    with pytest.raises(Conflict, match="IN_PROGRESS"):
+        desk.tasks.restart(desk.caller, row(desk, failed))
+
+
+def test_a_restart_that_fails_gives_back_what_the_task_was(desk: Desk) -> None:
+    """H5, I4."""
+    failed = desk.store.transition(running(desk).id, Event.FAIL, error="a step failed")
+    assert failed
+    task = desk.store.restart(failed.id, "client")
+    assert task
+    assert desk.store.undo_resume(failed.id, task[1].attempt, "no engine", None)
+    after = row(desk, failed)
+    assert (after.status, after.error) == (S.FAILED, "a step failed")
+    assert after.ended_at == failed.ended_at

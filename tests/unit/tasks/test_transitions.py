@@ -34,6 +34,7 @@ ALLOWED = {
     Event.PAUSE: dict.fromkeys((S.NEW, S.IN_PROGRESS, S.ITERATING), S.PAUSED),
     Event.RESUME: dict.fromkeys((S.PAUSED, S.FAILED), S.IN_PROGRESS),
     Event.RESUME_ITERATION: dict.fromkeys((S.PAUSED, S.FAILED), S.ITERATING),
+    Event.RESTART: {S.FAILED: S.IN_PROGRESS},
     Event.COMPLETE: dict.fromkeys((S.IN_PROGRESS, S.ITERATING), S.COMPLETED),
     Event.FAIL: dict.fromkeys((S.NEW, S.IN_PROGRESS, S.ITERATING), S.FAILED),
     Event.CANCEL: dict.fromkeys(
