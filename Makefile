@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 DEV := $(VENV)/.dev
 
-.PHONY: install dev demo test check check-static check-unit acceptance crash bench lock clean
+.PHONY: install dev demo test check check-static check-unit test-daemons test-parts acceptance crash bench lock clean
 
 install: $(LOCKED)
 
@@ -42,8 +42,15 @@ check-static:
 check-unit:
 	$(BIN)/python -m pytest -q tests/unit
 
+# Two at a time: half of what they do is wait for sandboxes.
 test: dev
-	$(BIN)/python -m pytest -q
+	@$(MAKE) --no-print-directory --output-sync --jobs 2 test-daemons test-parts
+
+test-daemons:
+	$(BIN)/python -m pytest -q tests/e2e tests/integration/control tests/contracts
+
+test-parts:
+	$(BIN)/python -m pytest -q tests/crash tests/unit tests/integration --ignore tests/integration/control
 
 acceptance: dev
 	@$(BIN)/python -m tests.acceptance
