@@ -305,7 +305,7 @@ def _lacking(result: CommandResult) -> list[str]:
     lines = result.stderr.decode(errors="replace").splitlines()
     marked = "rover lacks "
     names = [line.removeprefix(marked)[:MAX_NAME] for line in lines if line.startswith(marked)]
-    known = sorted(set(names))
+    known = sorted({"".join(c if c.isprintable() else "?" for c in name) for name in names})
     more = [f"{len(known) - MAX_LACKING} more"] if len(known) > MAX_LACKING else []
     return [*known[:MAX_LACKING], *more]
 

@@ -8,7 +8,7 @@ import pytest
 
 from agent_runner.agents import UnknownAgent, agent_names, make_agent
 from agent_runner.agents.scripted import ScriptError, load_script
-from agent_runner.models import ExitCode
+from agent_runner.models import ExitCode, PauseReason
 from tests.support.runs import Place
 
 FLOW = (
@@ -71,6 +71,29 @@ steps:
     assert p.state.steps[0].outputs == {"o": "true"}
     for part in ("two lines", "deleted README", str(p.work), "exit status 3"):
         assert part in p.log("s")
+
+
+def test_a_turn_can_read_a_file_or_a_folder(tmp_path: Path) -> None:
+    """G9: a folder gives a listing; what cannot be read is told, and the turn goes on."""
+    turns = "steps: {s: [{read: %s, run: mkdir -p d/sub}]}"
+    p = Place(tmp_path / "task", FLOW, turns % "README")
+    assert p.start() is ExitCode.COMPLETED
+    assert "read README\nbase\n" in p.log("s")
+    q = Place(tmp_path / "q", FLOW, turns % ".")
+    assert q.start() is ExitCode.COMPLETED
+    assert "read .\n. is a folder. It holds:\n.git/\n.gitignore\nREADME\n" in q.log("s")
+    r = Place(tmp_path / "r", FLOW, turns % "../x")
+    assert r.start() is ExitCode.COMPLETED
+    assert "cannot read ../x: it is not in the work tree\nexit status 0\n" in r.log("s")
+
+
+def test_a_command_of_the_agent_s_that_was_killed_is_an_interruption(tmp_path: Path) -> None:
+    """D8."""
+    p = Place(tmp_path / "task", FLOW, "steps: {s: [{run: kill -9 $$}, {say: done}]}")
+    assert p.start() is ExitCode.PAUSED
+    assert p.state.pause is not None
+    assert p.state.pause.reason is PauseReason.INTERRUPTED
+    assert p.start() is ExitCode.COMPLETED
 
 
 def test_an_edit_that_is_not_possible_fails_the_step(tmp_path: Path) -> None:

@@ -35,11 +35,11 @@ def test_what_a_snapshot_lacks_is_named(tmp_path: Path) -> None:
         git(inner, "init", "-q")
         git(inner, "commit", "-q", "--allow-empty", "-m", "m")
     assert do(lambda: worktree.snapshot(None))[1] == [r'"d/n\303\244me"', "d/with a commit"]
-    empty = place.work / "empty\nrover same"
+    empty = place.work / "empty\x1b\nrover same"
     empty.mkdir()
     git(empty, "init", "-q")
     taken, lacking = do(lambda: worktree.snapshot(None))
-    assert "empty" in lacking
+    assert "empty?" in lacking
     for number in range(2 * MAX_LACKING):
         inner = place.work / f"more{number}"
         inner.mkdir()
