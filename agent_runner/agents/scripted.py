@@ -153,6 +153,8 @@ class ScriptedAgent:
     ) -> None:
         self._path = script
         self._sleep = sleep
+        # Parallel steps share this agent, and its file.
+        self._counting = anyio.Lock()
 
     def presets_session(self) -> bool:
         return True
@@ -174,11 +176,12 @@ class ScriptedAgent:
             script = load_script(self._path)
         except ScriptError as error:
             raise AgentFailed(Failure("agent", str(error), code="invalid_script")) from None
-        state = await _read_state(commands)
-        session = self._session(request, state)
-        number = state.turns.get(request.step_id, 0)
-        state.turns[request.step_id] = number + 1
-        await _shell(commands, _WRITE_STATE, stdin=state.model_dump_json())
+        async with self._counting:
+            state = await _read_state(commands)
+            session = self._session(request, state)
+            number = state.turns.get(request.step_id, 0)
+            state.turns[request.step_id] = number + 1
+            await _shell(commands, _WRITE_STATE, stdin=state.model_dump_json())
         request.on_session(session)
         turns = script.steps.get(request.step_id) if script else None
         turn = turns[min(number, len(turns) - 1)] if turns else _default_turn(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -205,6 +206,14 @@ class Place:
                 if str(self.root).encode() in path.read_bytes():
                     found.append(int(path.parent.name))
         return found
+
+    def kill_leftovers(self) -> None:
+        """What a real sandbox does as it dies with its runner. A shell may just be forking, so
+        until none is left."""
+        while pids := self.leftovers():
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def log(self, step: str) -> str:
         return (self.run_folder / "logs" / f"{step}.log").read_text()

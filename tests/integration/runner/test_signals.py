@@ -123,9 +123,7 @@ def test_a_signal_in_parallel_steps_of_a_nested_loop_goes_on_right_there(
         process.send_signal(number)
         assert process.wait(timeout=20) == (-9 if number == signal.SIGKILL else 2)
     if number == signal.SIGKILL:
-        for pid in place.leftovers():
-            # A real sandbox dies with its runner; here nothing does it.
-            os.kill(pid, signal.SIGKILL)
+        place.kill_leftovers()
     else:
         assert place.state.pause is not None
         assert (place.state.pause.reason, place.state.pause.step) == (PauseReason.INTERRUPTED, "s")
@@ -153,9 +151,7 @@ def test_a_killed_runner_goes_on_from_its_journal(tmp_path: Path) -> None:
         (tmp_path / "ready").read_text()
         process.kill()
         assert process.wait(timeout=20) == -signal.SIGKILL
-    for pid in place.leftovers():
-        # A real sandbox dies with its runner; here nothing does it.
-        os.kill(pid, signal.SIGKILL)
+    place.kill_leftovers()
     assert place.state.status is RunStatus.RUNNING
     session = place.state.steps[0].session
     assert session is not None

@@ -107,3 +107,12 @@ def test_the_agents_are_known_by_name(tmp_path: Path) -> None:
     assert make_agent("scripted", tmp_path).name == "scripted"
     with pytest.raises(UnknownAgent, match="known: claude, scripted"):
         make_agent("nobody", tmp_path)
+
+
+def test_steps_that_it_plays_at_the_same_time_lose_no_turn(tmp_path: Path) -> None:
+    """F8: each step's count and session are there for the next attempt."""
+    steps = "".join(f"      - {{id: s{n}, type: agent, prompt: go}}\n" for n in range(8))
+    flow = 'version: "1.0"\nname: w\nsteps:\n  - id: all\n    type: parallel\n    limit: 8\n    steps:\n'
+    place = Place(tmp_path / "task", flow + steps, "steps: {s0: [{say: a}]}")
+    assert place.start() is ExitCode.COMPLETED
+    assert place.calls() == {f"s{n}": 1 for n in range(8)}
