@@ -192,34 +192,23 @@ class Store(Claims, Waits):
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
 
     def resume(
-        self, task_id: str, client_id: str | None, **columns: Any
+        self, task_id: str, client_id: str | None, *, restart: bool = False, **columns: Any
     ) -> tuple[TaskRow, AttemptRow] | None:
-        """PAUSED or FAILED -> running, with a new attempt that is queued. One caller wins (J1)
-        and its `columns` are set; None for the others."""
+        """PAUSED or FAILED -> running, with a new attempt that is queued; with `restart` only
+        FAILED, and the attempt starts over. One caller wins (J1) and its `columns` are set; None
+        for the others."""
         values = {k: to_json(v) for k, v in columns.items()}
         with self._engine.begin() as connection:
             row = connection.execute(locked(task_id)).one_or_none()
-            if row is None or row.status not in sources(Event.RESUME):
+            if row is None or row.status not in sources(Event.RESTART if restart else Event.RESUME):
                 return None
             attempt = self._queue_now(connection, row, client_id)
-            self._go_on(connection, row, attempt, automatic=False)
+            self._go_on(connection, row, attempt, automatic=False, restart=restart)
             if values:
                 connection.execute(T.update().where(T.c.id == task_id).values(**values))
-            task = task_row(connection.execute(locked(task_id)).one())
-            made = attempt_row(connection.execute(attempt_query(task_id, attempt)).one())
-        self.on_event()
-        return task, made
-
-    def restart(self, task_id: str, client_id: str | None) -> tuple[TaskRow, AttemptRow] | None:
-        """FAILED -> running, with a new attempt that starts over; as `resume` in all else."""
-        with self._engine.begin() as connection:
-            row = connection.execute(locked(task_id)).one_or_none()
-            if row is None or row.status not in sources(Event.RESTART):
-                return None
-            attempt = self._queue_now(connection, row, client_id)
-            self._go_on(connection, row, attempt, automatic=False, restart=True)
-            here = (A.c.task_id == task_id) & (A.c.attempt == attempt)
-            connection.execute(A.update().where(here).values(detail=RESTART))
+            if restart:
+                here = (A.c.task_id == task_id) & (A.c.attempt == attempt)
+                connection.execute(A.update().where(here).values(detail=RESTART))
             task = task_row(connection.execute(locked(task_id)).one())
             made = attempt_row(connection.execute(attempt_query(task_id, attempt)).one())
         self.on_event()

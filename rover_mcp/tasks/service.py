@@ -219,7 +219,7 @@ class TaskService:
         if task.iteration == 1 and task.status is TaskStatus.FAILED:
             folders = TaskFolders(self.settings.home, task.id, task.iteration)
             folders.pause_request.unlink(missing_ok=True)
-            if won := self.store.restart(task.id, caller.client_id):
+            if won := self.store.resume(task.id, caller.client_id, restart=True):
                 row, attempt = won
                 self.control.enqueue(attempt)
                 return self.view(row)

@@ -427,7 +427,7 @@ def test_a_restart_that_fails_gives_back_what_the_task_was(desk: Desk) -> None:
     """H5, I4."""
     failed = desk.store.transition(running(desk).id, Event.FAIL, error="a step failed")
     assert failed
-    task = desk.store.restart(failed.id, "client")
+    task = desk.store.resume(failed.id, "client", restart=True)
     assert task
     assert desk.store.undo_resume(failed.id, task[1].attempt, "no engine", None)
     after = row(desk, failed)
