@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from rover_mcp.cli.pauses import in_short
@@ -17,7 +18,7 @@ TITLE_LEAST = 24
 def task_rows(tasks: list[Json], paint: Paint) -> list[str]:
     """The tasks in columns; where and until when for the paused ones (H6)."""
     several = len({t["project"] for t in tasks}) > 1
-    rows = [_row(t, several) for t in tasks]
+    rows = [_row(t, several, paint.now()) for t in tasks]
     header = ["#", "status", "", "changed", *(["project"] if several else []), "phase", "title"]
     titles = max(TITLE_LEAST, *(min(width_of(row[-1]), TITLE_LEAST) for row in rows))
     if paint.width is None or _width(rows, header) + titles <= paint.width:
@@ -29,15 +30,15 @@ def task_rows(tasks: list[Json], paint: Paint) -> list[str]:
     return [head, *(x for pair in zip(lines, phases, strict=True) for x in pair)]
 
 
-def _row(t: Json, several: bool) -> list[str]:
+def _row(t: Json, several: bool, now: datetime) -> list[str]:
     pause = t.get("pause")
     return [
         str(t["number"]),
         t["status"],
         f"{t['progress']} %",
-        ago(t["updated_at"]),
+        ago(t["updated_at"], now),
         *([shorten(clean(t["project"]).rpartition("/")[2], 20)] if several else []),
-        in_short(pause) if pause else shorten(clean(t["phase"]), 60),
+        in_short(pause, now) if pause else shorten(clean(t["phase"]), 60),
         shorten(clean(t["title"]), TITLE_SHOWN),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from rover_mcp.cli.calls import name_of
@@ -15,14 +16,15 @@ def pause_lines(task: Json, paint: Paint) -> list[str]:
     pause = task.get("pause")
     if not pause:
         return []
-    since = f"since {clock(pause['since'])} ({ago(pause['since'])} ago)"
+    now = paint.now()
+    since = f"since {clock(pause['since'], now)} ({ago(pause['since'], now)} ago)"
     lines = [f"{paint('Paused', 'yellow', 'bold')} {since}: {paint(pause['reason'], 'bold')}"]
     lines += wrap(clean(pause["message"]), paint.width)
     if account := account_of(pause):
         lines.append(f"  {account}")
     if place := pause.get("where") or (f"step {pause['step']}" if pause.get("step") else ""):
         lines += wrap(f"in {clean(place)}", paint.width)
-    lines += wrap(goes_on(pause), paint.width)
+    lines += wrap(goes_on(pause, now), paint.width)
     if pause.get("auto_resume"):
         lines += wrap(
             f"To switch that off: rover auto-resume off {name_of(task)} "
@@ -39,18 +41,19 @@ def account_of(pause: Json) -> str:
     return f"provider {clean(pause['provider'])}" if pause.get("provider") else ""
 
 
-def goes_on(pause: Json) -> str:
+def goes_on(pause: Json, now: datetime) -> str:
     """Whether it goes on by itself, and when."""
     if pause.get("auto_resume") and pause.get("retry_at"):
         count = f"{pause['retries'] + 1} of {pause['max_retries']}"
-        return f"It goes on by itself at {when(pause['retry_at'])}, automatic resume {count}."
-    later = f" Worth a try from {when(pause['retry_at'])}." if pause.get("retry_at") else ""
+        at = when(pause["retry_at"], now)
+        return f"It goes on by itself at {at}, automatic resume {count}."
+    later = f" Worth a try from {when(pause['retry_at'], now)}." if pause.get("retry_at") else ""
     return f"It waits for you: {clean(pause.get('waits_because') or 'nothing is lost')}.{later}"
 
 
-def in_short(pause: Json) -> str:
+def in_short(pause: Json, now: datetime) -> str:
     """For one line of a listing: why, whose, and until when (H6)."""
     who = clean(pause.get("account") or pause.get("provider") or "")
     on = pause.get("auto_resume") and pause.get("retry_at")
-    told = [pause["reason"], who, f"goes on {when(pause['retry_at'])}" if on else "waits for you"]
-    return ", ".join(filter(None, told))
+    until = f"goes on {when(pause['retry_at'], now)}" if on else "waits for you"
+    return ", ".join(filter(None, [pause["reason"], who, until]))

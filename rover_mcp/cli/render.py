@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import datetime
 from typing import Any
 
 from rover_mcp.cli.calls import command_for, next_step, told_next
@@ -48,7 +49,7 @@ def headline(task: Json, paint: Paint) -> str:
     return f"{paint(number, 'bold')}  {shorten(clean(task['title']), room)}  {status}"
 
 
-def task_facts(task: Json) -> list[tuple[str, str]]:
+def task_facts(task: Json, now: datetime) -> list[tuple[str, str]]:
     """Names and values for the lines under a task's headline."""
     usage: Json = task.get("usage") or {}
     tokens = f"{usage.get('input_tokens', 0):,} in, {usage.get('output_tokens', 0):,} out"
@@ -59,7 +60,7 @@ def task_facts(task: Json) -> list[tuple[str, str]]:
         ("branch", f"{clean(task['branch'])}  from {_base(task)}"),
         ("runs", _runs(task)),
         ("phase", f"{clean(task['phase'])}, {task['progress']} %"),
-        ("time", f"{duration(task['duration_s'])}, created {ago(task['created_at'])} ago"),
+        ("time", f"{duration(task['duration_s'])}, created {ago(task['created_at'], now)} ago"),
     ]
     if any(usage.values()):
         facts.append(("usage", tokens + (f", ${cost:.4f}" if cost is not None else "")))
@@ -101,7 +102,7 @@ def task(result: Json, paint: Paint) -> list[str]:
     if said := result.get("result"):
         told = f": {clean(result['message'])}" if result.get("message") else ""
         lines.insert(0, f"{paint(str(said).replace('_', ' '), 'bold')}{told}")
-    lines += [_fact(name, value, paint) for name, value in task_facts(view)]
+    lines += [_fact(name, value, paint) for name, value in task_facts(view, paint.now())]
     if view.get("steps"):
         lines += ["", *step_lines(view, paint)]
     changes: Json = view.get("changes") or {}
@@ -222,7 +223,8 @@ def status(result: Json, paint: Paint) -> list[str]:
         f"{queue['running']} running, {queue['queued']} queued, "
         f"{queue.get('paused', 0)} paused; at most {queue['limit']} at a time",
     ]
-    for told in (*map(_hold, result.get("holds") or ()), *_switches(result)):
+    holds = [_hold(hold, paint.now()) for hold in result.get("holds") or ()]
+    for told in (*holds, *_switches(result)):
         mark, *rest = wrap(told, paint.width)
         lines += [paint("!", "yellow", "bold") + mark[1:], *rest]
     for e in result["engines"]:
@@ -238,12 +240,12 @@ def status(result: Json, paint: Paint) -> list[str]:
     return [*lines, *attention(result, paint), "", *following]
 
 
-def _hold(hold: Json) -> str:
+def _hold(hold: Json, now: datetime) -> str:
     probe = f"; task {hold['probe']} tries it now" if hold.get("probe") else ""
     return (
         f"Account {clean(hold['account'])} is closed ({hold['reason']}) since "
-        f"{clock(hold['since'])}, until {when(hold['until'])}: {clean(hold['message'])}; "
-        f"{hold['waiting']} waiting{probe}"
+        f"{clock(hold['since'], now)}, until {when(hold['until'], now)}: "
+        f"{clean(hold['message'])}; {hold['waiting']} waiting{probe}"
     )
 
 

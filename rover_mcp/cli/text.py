@@ -6,7 +6,7 @@ import os
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -41,11 +41,17 @@ def clean(text: object, *, one_line: bool = True) -> str:
     return " ".join(safe.split()) if one_line else safe
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Paint:
     """Colours, if the stream is a terminal and NO_COLOR is not set (no-color.org). `width` is
-    the terminal's; None where lines may be as long as they like."""
+    the terminal's; None where lines may be as long as they like. `now` is what "ago"
+    counts from."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, now: Callable[[], datetime] = _utc_now) -> None:
+        self.now = now
         terminal = stream.isatty()
         self.on = terminal and not os.environ.get("NO_COLOR")
         self.width = _columns(stream) if terminal else None
@@ -141,21 +147,20 @@ def about(seconds: float) -> str:
     return duration(60 * round(whole / 60))
 
 
-def ago(moment: str, now: datetime | None = None) -> str:
+def ago(moment: str, now: datetime) -> str:
     """How long ago an ISO time is."""
-    return about(((now or datetime.now(UTC)) - _time(moment)).total_seconds())
+    return about((now - _time(moment)).total_seconds())
 
 
-def clock(moment: str, now: datetime | None = None) -> str:
+def clock(moment: str, now: datetime) -> str:
     """An ISO time on the local clock, with the day where it is not near."""
     then = _time(moment)
-    near = abs((then - (now or datetime.now(UTC))).total_seconds()) < 20 * 3600
+    near = abs((then - now).total_seconds()) < 20 * 3600
     return then.astimezone().strftime("%H:%M" if near else "%d %b %H:%M")
 
 
-def when(moment: str, now: datetime | None = None) -> str:
+def when(moment: str, now: datetime) -> str:
     """An ISO time still to come: the local clock, and in how long."""
-    now = now or datetime.now(UTC)
     left = (_time(moment) - now).total_seconds()
     return f"{clock(moment, now)} ({f'in {about(left)}' if left > 0 else 'now'})"
 
