@@ -9,7 +9,7 @@ from datetime import datetime
 import anyio
 
 from agent_runner import outputs as answers
-from agent_runner.agents import SCRIPTED, UnknownAgent
+from agent_runner.agents import UnknownAgent
 from agent_runner.agents.protocol import (
     Agent,
     AgentFailed,
@@ -36,6 +36,7 @@ from agent_runner.steps import (
     killed_pause,
     wait_in_place,
 )
+from agent_runner.workflow.agents import step_agent, step_model
 from agent_runner.workflow.conditions import Values
 from agent_runner.workflow.models import AgentStep, Workflow
 
@@ -52,18 +53,13 @@ _BROKEN = (
 
 
 def agent_name(step: AgentStep, spec: RunSpec) -> str:
-    """Whose step it is. The scripted agent plays every part: it is there to cost nothing."""
-    return spec.agent if spec.agent == SCRIPTED else (step.tool or spec.agent)
+    """Whose step it is."""
+    return step_agent(step, spec.agent)
 
 
 def model_name(step: AgentStep, spec: RunSpec, workflow: Workflow) -> str | None:
-    """The model, if one is named for this agent: the step's, the task's, the workflow's."""
-    if step.model:
-        return step.model
-    name = agent_name(step, spec)
-    if name == spec.agent and spec.model:
-        return spec.model
-    return workflow.defaults.model if workflow.defaults.tool in (None, name) else None
+    """The model, if one is named for this agent."""
+    return step_model(step, spec.agent, spec.model, workflow)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Answer(_Model):
     @property
     def is_model_call(self) -> bool:
         """Counting tokens is free and works on an empty account."""
-        counts = self.path.partition("?")[0].endswith("/count_tokens")
+        counts = self.path.partition("?")[0].endswith(("/count_tokens", ":countTokens"))
         return self.method == "POST" and self.provider is not None and not counts
 
 

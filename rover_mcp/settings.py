@@ -45,7 +45,8 @@ class RetrySettings(_Model):
 
 
 class CredentialSource(_Model):
-    """Where a provider's key comes from when no client supplies it. Exactly one of them."""
+    """Where a provider's key comes from when no client supplies it. Exactly one of env, file and
+    command."""
 
     env: str | None = None
     """a variable of the daemon's environment"""
@@ -53,6 +54,8 @@ class CredentialSource(_Model):
     """a file that holds the key alone"""
     command: str | None = None
     """a command that prints the key"""
+    base_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """where the provider's API is, if not at its own address"""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -84,7 +87,7 @@ class Settings(_Model):
     limits: Limits = Limits()
     """of a run, see below"""
     credentials: dict[str, CredentialSource] = Field(default_factory=dict[str, CredentialSource])
-    """by provider (anthropic), see below"""
+    """by provider (anthropic, openai, google), see below"""
     sandbox_memory_bytes: int = Field(default=4 * 1024**3, gt=0)
     """where the engine can limit it"""
     sandbox_cpus: float = Field(default=2.0, gt=0)

@@ -12,7 +12,8 @@ _DRIVERS = {
     "scripted": ("agent_runner.agents.scripted", "ScriptedAgent"),
 }
 
-_PROVIDERS = {"claude": "anthropic"}
+_PROVIDERS = {"claude": "anthropic", "codex": "openai", "gemini": "google", "qwen": "openai"}
+_KNOWN_PROVIDERS = ("anthropic", "openai", "google")
 
 SCRIPTED = "scripted"
 
@@ -26,8 +27,14 @@ def agent_names() -> tuple[str, ...]:
     return tuple(sorted(_DRIVERS))
 
 
-def agent_provider(name: str) -> str | None:
-    """Whose API an agent calls, by the provider's name; None for one that works offline."""
+def agent_provider(name: str, model: str | None = None) -> str | None:
+    """Whose API an agent calls, by the provider's name; None for one that works offline. For some
+    the model decides."""
+    if name == "opencode":
+        prefix = (model or "").partition("/")[0]
+        return prefix if prefix in _KNOWN_PROVIDERS else "anthropic"
+    if name == "copilot":
+        return "anthropic" if (model or "").startswith("claude") else "openai"
     return _PROVIDERS.get(name)
 
 

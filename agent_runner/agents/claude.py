@@ -173,7 +173,7 @@ def _more_tokens(now: Usage, before: Usage) -> Usage:
 def _environment(request: AgentRequest) -> dict[str, str]:
     return {
         **_ENVIRONMENT,
-        "ANTHROPIC_BASE_URL": request.base_url,
+        "ANTHROPIC_BASE_URL": f"{request.base_url}/anthropic",
         "ANTHROPIC_API_KEY": request.token,
     }
 

@@ -13,6 +13,11 @@ from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import sandbox_name
 
 
+def own_model(task: TaskRow) -> str | None:
+    """The task's model, where its present agent is the one that it was given for: the first."""
+    return task.model if task.agent == (task.agents or [task.agent])[0] else None
+
+
 def make_folders(folders: TaskFolders, attempt: int) -> None:
     """Make the task's folders and copy what the caller gave into the attempt's."""
     spec = folders.spec(attempt)
@@ -76,8 +81,7 @@ def _run_spec(
         branch=task.branch,
         base_commit=task.base_commit,
         agent=task.agent,
-        # A model is the first agent's own.
-        model=task.model if task.agent == (task.agents or [task.agent])[0] else None,
+        model=own_model(task),
         inputs=task.inputs,
         # A branch that is to be reviewed holds no bytecode that the tests left behind.
         environment={"PYTHONDONTWRITEBYTECODE": "1"},

@@ -11,13 +11,17 @@ from pathlib import Path
 from anyio.from_thread import BlockingPortal
 
 from agent_runner.agents import agent_names, agent_provider
+from agent_runner.workflow.agents import agents_of
+from agent_runner.workflow.loader import WorkflowError, load_workflow
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.handover import has_checkpoint
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.control.ports import Account
+from rover_mcp.control.specify import own_model
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
+from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import inspect_repository, list_branches, resolve_branch
 from rover_mcp.sandbox.protocol import Engine
@@ -124,6 +128,7 @@ class Door:
 
     def __init__(
         self,
+        home: Path,
         gateway: Gateway,
         portal: BlockingPortal,
         store: Store,
@@ -131,6 +136,7 @@ class Door:
         on_bell: Callable[[str], None],
         on_model: Callable[[str, int], None],
     ) -> None:
+        self._home = home
         self._gateway = gateway
         self._portal = portal
         self._store = store
@@ -140,6 +146,8 @@ class Door:
         self._heard: dict[str, int] = {}
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
+        task = self._store.task(task_id)
+
         def credentials(provider: str) -> ProviderAccess | None:
             task = self._store.task(task_id)
             row = self._store.attempt(task_id, attempt)
@@ -150,11 +158,23 @@ class Door:
             attempt=attempt,
             socket_path=socket,
             token=token,
+            providers=self._providers(task, agent) if task else frozenset(),
             credentials=credentials,
             on_bell=self._on_bell,
             on_answer=lambda _task, answer: self._answered(task_id, attempt, answer),
         )
         self._portal.call(self._gateway.open, lease)
+
+    def _providers(self, task: TaskRow, agent: str) -> frozenset[str]:
+        """Those of the attempt's agents, and no others (M2)."""
+        workflow = TaskFolders(self._home, task.id, task.iteration).input / "workflow.yaml"
+        model = own_model(task)
+        try:
+            used = agents_of(load_workflow(workflow), agent, model)
+        except (OSError, WorkflowError):
+            used = frozenset({(agent, model)})  # the runner will say what is wrong with it
+        found = (agent_provider(name, model) for name, model in used)
+        return frozenset(name for name in found if name)
 
     def _answered(self, task_id: str, attempt: int, answer: Answer) -> None:
         """The first model call of an attempt that went well is told, in a thread: the gateway's
@@ -170,8 +190,9 @@ class Door:
         self._portal.call(self._gateway.close, task_id)
 
     def account(self, task_id: str, attempt: int, agent: str) -> Account:
-        provider = agent_provider(agent)
         task = self._store.task(task_id)
+        model = own_model(task) if task and task.agent == agent else None
+        provider = agent_provider(agent, model)
         if provider is None or task is None:
             return Account()
         access = self._credentials.access(provider, task, self._store.attempt(task_id, attempt))
@@ -179,7 +200,8 @@ class Door:
             return Account(access.account)
         return Account(
             missing=f"no credential for {provider}: set it in the environment of the client that "
-            f"calls resume_task (ANTHROPIC_API_KEY), or under credentials.{provider} in config.yaml"
+            f"calls resume_task ({PROVIDERS[provider].variables[0].name}), or under "
+            f"credentials.{provider} in config.yaml"
         )
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from rover_mcp.gateway.models import ProviderAccess
+from rover_mcp.gateway.providers import PROVIDERS, Provider, Variable
 from rover_mcp.settings import CredentialSource, Settings
 from rover_mcp.store.rows import AttemptRow, TaskRow
 from rover_mcp.tasks.caller import Caller
 
-ANTHROPIC_URL: Final = "https://api.anthropic.com"
 COMMAND_TIMEOUT_SECONDS: Final = 30
 
 
@@ -38,34 +38,41 @@ class Credentials:
 
     def providers(self, caller: Caller) -> dict[str, bool]:
         """Which providers' credentials this caller's tasks would have."""
-        return {"anthropic": self._anthropic([caller.client_id]) is not None}
+        clients = [caller.client_id]
+        return {name: self._access(p, clients) is not None for name, p in PROVIDERS.items()}
 
     def access(
         self, provider: str, task: TaskRow, attempt: AttemptRow | None
     ) -> ProviderAccess | None:
         """The way to `provider` for a task's attempt, or None where there is no credential."""
-        if provider != "anthropic":
-            return None
+        known = PROVIDERS.get(provider)
         clients = [c for c in (attempt.client_id if attempt else None, task.client_id) if c]
-        return self._anthropic(clients)
+        return self._access(known, clients) if known else None
 
-    def _anthropic(self, clients: list[str]) -> ProviderAccess | None:
+    def _access(self, provider: Provider, clients: list[str]) -> ProviderAccess | None:
         for client in clients:
             env = self._environments.get(client, {})
-            url = env.get("ANTHROPIC_BASE_URL") or ANTHROPIC_URL
-            if key := env.get("ANTHROPIC_API_KEY"):
-                return _access(url, "x-api-key", key)
-            if token := env.get("ANTHROPIC_AUTH_TOKEN"):
-                return _access(url, "authorization", f"Bearer {token}")
-        source = self._settings.credentials.get("anthropic")
-        key = _read(source) if source else None
-        return _access(ANTHROPIC_URL, "x-api-key", key) if key else None
+            for variable in provider.variables:
+                if credential := env.get(variable.name):
+                    url = env.get(provider.url_variable) or provider.base_url
+                    return _made(provider, url, variable, credential)
+        source = self._settings.credentials.get(provider.name)
+        credential = _read(source) if source else None
+        if source is None or credential is None:
+            return None
+        url = source.base_url or provider.base_url
+        return _made(provider, url, provider.variable(credential), credential)
 
 
-def _access(url: str, header: str, value: str) -> ProviderAccess:
+def _made(provider: Provider, url: str, variable: Variable, credential: str) -> ProviderAccess:
+    value = variable.header_value(credential)
     digest = hashlib.sha256(value.encode()).hexdigest()[:8]
-    account = f"anthropic-{digest}"
-    return ProviderAccess(base_url=url, header_name=header, header_value=value, account=account)
+    return ProviderAccess(
+        base_url=url,
+        header_name=variable.header,
+        header_value=value,
+        account=f"{provider.name}-{digest}",
+    )
 
 
 def _read(source: CredentialSource) -> str | None:

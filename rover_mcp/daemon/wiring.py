@@ -89,7 +89,7 @@ def build(
         store=store,
         engines=all_engines,
         hub_of=repositories.hub,
-        gateway=Door(gateway, portal, store, credentials, ring, plane.answered),
+        gateway=Door(home, gateway, portal, store, credentials, ring, plane.answered),
         live=live,
     )
     catalog, agents = Catalog(home), HostAgents()

@@ -8,7 +8,7 @@ from rover_mcp.gateway.models import (
     ProviderError,
     Refusal,
 )
-from rover_mcp.gateway.upstream import missing_credential
+from rover_mcp.gateway.providers import missing_credential
 
 __all__ = [
     "Answer",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,13 +18,13 @@ import httpx2
 from agent_runner.models import Usage
 from rover_mcp.gateway.http import Connection, Exchange
 from rover_mcp.gateway.models import Answer, GatewayLease, Refusal
-from rover_mcp.gateway.routes import Kind, route
+from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Fault, Provider
+from rover_mcp.gateway.records import Records
+from rover_mcp.gateway.routes import Kind, Route, route, watch
 from rover_mcp.gateway.sockets import listen_unix
-from rover_mcp.gateway.upstream import Forwarding, error_body
+from rover_mcp.gateway.upstream import Forwarding
 
 MAX_CONNECTIONS = 128
-KEPT_ANSWERS = 50
-KEPT_REFUSALS = 50
 MAX_RECORDED_TARGET = 200
 # Seconds. An answer that does not stream may take as long as the model thinks.
 TIMEOUTS = httpx2.Timeout(connect=15, read=900, write=120, pool=15)
@@ -39,7 +38,7 @@ class Gateway:
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-        self._tasks: dict[str, _Records] = {}
+        self._tasks: dict[str, Records] = {}
         self._servers: dict[str, _LeaseServer] = {}
         self._client: httpx2.AsyncClient | None = None
 
@@ -55,7 +54,7 @@ class Gateway:
             return
         if old:
             await self._servers.pop(lease.task_id).close()
-        records = self._tasks.setdefault(lease.task_id, _Records())
+        records = self._tasks.setdefault(lease.task_id, Records())
         server = _LeaseServer(lease, records, self._upstream(), self._now)
         await server.listen()
         self._servers[lease.task_id] = server
@@ -100,44 +99,13 @@ class Gateway:
         return self._client
 
 
-class _Records:
-    """What is kept of one task, bounded."""
-
-    def __init__(self) -> None:
-        self.answers: dict[int, Answer] = {}
-        self.refusals: deque[Refusal] = deque(maxlen=KEPT_REFUSALS)
-        self.usage = Usage()
-        self._number = 0
-
-    def add(self, answer: Answer) -> int:
-        self._number += 1
-        self.answers[self._number] = answer
-        if len(self.answers) > KEPT_ANSWERS:
-            del self.answers[next(iter(self.answers))]
-        return self._number
-
-    def update(self, number: int, answer: Answer) -> None:
-        if number in self.answers:
-            self.answers[number] = answer
-
-    def complete(self, answer: Answer) -> None:
-        if answer.usage:
-            self.usage = self.usage.plus(answer.usage)
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "answers": [a.as_json() for a in self.answers.values()],
-            "refused": [r.as_json() for r in self.refusals],
-        }
-
-
 class _LeaseServer:
     """One lease's socket and its connections."""
 
     def __init__(
         self,
         lease: GatewayLease,
-        records: _Records,
+        records: Records,
         client: httpx2.AsyncClient,
         now: Callable[[], datetime],
     ) -> None:
@@ -151,10 +119,11 @@ class _LeaseServer:
 
     def serves(self, lease: GatewayLease) -> bool:
         ours = self._lease
-        return (ours.attempt, ours.socket_path, ours.token) == (
+        return (ours.attempt, ours.socket_path, ours.token, ours.providers) == (
             lease.attempt,
             lease.socket_path,
             lease.token,
+            lease.providers,
         )
 
     async def listen(self) -> None:
@@ -189,29 +158,39 @@ class _LeaseServer:
 
     async def _handle(self, exchange: Exchange) -> None:
         lease = self._lease
-        decision = route(exchange.method, exchange.target, exchange.headers, lease.token)
+        decision = route(
+            exchange.method, exchange.target, exchange.headers, lease.token, lease.providers
+        )
         if decision.kind is Kind.BELL:
             lease.on_bell(lease.task_id)
             await exchange.answer(204)
         elif decision.kind is Kind.EVIDENCE:
-            await exchange.answer(200, self._records.as_json())
-        elif decision.kind is Kind.REFUSE:
-            await self._refuse(exchange, decision.reason)
+            await self._tell(exchange)
+        elif decision.kind is Kind.FORWARD and decision.provider:
+            await self._forward(exchange, decision.provider, decision.target)
         else:
-            await self._forward(exchange, decision.provider)
+            await self._refuse(exchange, decision)
 
-    async def _refuse(self, exchange: Exchange, reason: str) -> None:
+    async def _tell(self, exchange: Exchange) -> None:
+        if asked := watch(exchange.target):
+            await self._records.wait(asked)
+        await exchange.answer(200, self._records.as_json())
+
+    async def _refuse(self, exchange: Exchange, decision: Route) -> None:
         target = exchange.target.partition("?")[0][:MAX_RECORDED_TARGET]
+        reason = decision.reason
         self._records.refusals.append(Refusal(self._now(), exchange.method, target, reason))
-        await exchange.answer(403, error_body("permission_error", f"Rover refused this: {reason}."))
+        provider = decision.provider or PROVIDERS["anthropic"]
+        body = provider.error_body(Fault.REFUSED, f"Rover refused this: {reason}.")
+        await exchange.answer(STATUSES[Fault.REFUSED], body)
 
-    async def _forward(self, exchange: Exchange, provider: str) -> None:
+    async def _forward(self, exchange: Exchange, provider: Provider, target: str) -> None:
         answer = Answer(
             at=self._now(),
             method=exchange.method,
             path=exchange.target.partition("?")[0],
             status=None,
-            provider=provider,
+            provider=provider.name,
         )
         number: int | None = None
 
@@ -226,8 +205,11 @@ class _LeaseServer:
                 self._records.update(number, answer)
 
         try:
-            await Forwarding(exchange, self._client, self._lease.credentials, answer).run(changed)
+            forwarding = Forwarding(
+                exchange, self._client, self._lease.credentials, provider, target, answer
+            )
+            await forwarding.run(changed)
         finally:
             if number is not None:
-                self._records.complete(answer)
+                self._records.complete(number, answer)
                 self._lease.on_answer(self._lease.task_id, answer)

@@ -84,7 +84,8 @@ class GatewayLease:
     """One attempt's way out.
 
     `credentials` is asked with a provider's name at the moment of use, in a worker thread; it
-    returns None where there is none, or raises EnvironmentFault. `on_bell` and `on_answer` are
+    returns None where there is none, or raises EnvironmentFault. Only `providers` are asked for:
+    those that the task's own agents use. `on_bell` and `on_answer` are
     called on the gateway's event loop, with the task's id, and must return at once.
     """
 
@@ -92,6 +93,7 @@ class GatewayLease:
     attempt: int
     socket_path: Path
     token: str = field(repr=False)
+    providers: frozenset[str]
     credentials: Callable[[str], ProviderAccess | None] = field(repr=False)
     on_bell: Callable[[str], None] = field(repr=False)
     on_answer: Callable[[str, Answer], None] = field(repr=False)

@@ -1,36 +1,27 @@
-"""Which request may pass, where to, and with which headers. Pure; no I/O.
-
-The Anthropic API's paths and headers: https://docs.claude.com/en/api/overview.
-"""
+"""Which request may pass, where to, and with which headers. Pure; no I/O."""
 
 from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import parse_qs, unquote_plus
+
+from rover_mcp.gateway.providers import Provider, provider_at
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-_ALLOWED_PATHS = (
-    ("POST", re.compile(r"/v1/messages(/count_tokens)?")),
-    ("GET", re.compile(r"/v1/models(/[A-Za-z0-9][A-Za-z0-9._:@-]*)?")),
-)
-# A list of what passes, not of what does not: the agent's token is in none of these.
-_REQUEST_HEADERS = re.compile(
-    r"anthropic-.*|x-stainless-.*|x-app|x-claude-.*|user-agent|accept|content-type|content-length"
-)
 _DROPPED_ANSWER_HEADERS = re.compile(
     r"connection|keep-alive|transfer-encoding|te|trailer|upgrade|proxy-.*|set-cookie|alt-svc"
     r"|strict-transport-security"
 )
-_RECORDED_HEADERS = re.compile(
-    r"retry-after(-ms)?|anthropic-ratelimit-.*|x-should-retry|request-id"
-)
 MAX_RECORDED_HEADER = 200
-# https://docs.claude.com: a token of a subscription is only accepted with this beta named.
-OAUTH_BETA = b"oauth-2025-04-20"
+MAX_WATCH_SECONDS = 600.0
+# Where agents put their key: the token of the sandbox, in place of one.
+_KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
+_KEY_PARAMETER = "key"
 
 
 class Kind(StrEnum):
@@ -42,59 +33,106 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Route:
-    """What becomes of a request; `reason` says why it is refused."""
+    """What becomes of a request. `target` is what follows the provider's base URL. `reason` says
+    why it is refused; `provider` then is the one whose way of telling errors the agent knows."""
 
     kind: Kind
-    provider: str = ""
+    provider: Provider | None = None
+    target: str = ""
     reason: str = ""
 
 
-def route(method: str, target: str, headers: Headers, token: str) -> Route:
-    """Decide about a request by its first lines alone."""
-    path = target.partition("?")[0]
+@dataclass(frozen=True)
+class Watch:
+    """Evidence that is waited for: an answer with a number beyond `after`, for `wait` seconds."""
+
+    after: int
+    wait: float
+
+
+def route(
+    method: str, target: str, headers: Headers, token: str, providers: Collection[str]
+) -> Route:
+    """Decide about a request by its first lines alone. `providers` are those that it may use."""
+    path, _, query = target.partition("?")
     if method == "CONNECT" or not target.startswith("/"):
         host = re.sub(r"^\w+://", "", target).partition("/")[0]
         return Route(Kind.REFUSE, reason=f"the host {host} is not reachable from this sandbox")
-    if not _has_token(headers, token):
-        return Route(Kind.REFUSE, reason="the request does not carry this sandbox's token")
+    provider = provider_at(path)
+    if not _has_token(headers, query, token):
+        reason = "the request does not carry this sandbox's token"
+        return Route(Kind.REFUSE, provider, reason=reason)
     if (method, path) == ("POST", "/rover/v1/bell"):
         return Route(Kind.BELL)
     if (method, path) == ("GET", "/rover/v1/evidence"):
         return Route(Kind.EVIDENCE)
-    if any(method == m and p.fullmatch(path) for m, p in _ALLOWED_PATHS):
-        return Route(Kind.FORWARD, provider="anthropic")
-    return Route(Kind.REFUSE, reason=f"{method} {path} is not a path that this sandbox may use")
+    below = path.removeprefix(provider.prefix) if provider else ""
+    if provider is None or not provider.allows(method, below):
+        reason = f"{method} {path} is not a path that this sandbox may use"
+        return Route(Kind.REFUSE, provider, reason=reason)
+    if provider.name not in providers:
+        reason = f"no agent of this task uses {provider.name}"
+        return Route(Kind.REFUSE, provider, reason=reason)
+    return Route(Kind.FORWARD, provider, _without_key(below, query))
 
 
-def _has_token(headers: Headers, token: str) -> bool:
+def watch(target: str) -> Watch | None:
+    """How `GET /rover/v1/evidence?after=N&wait=S` wants to wait; None: it does not."""
+    values = parse_qs(target.partition("?")[2])
+    try:
+        after = int(values.get("after", ["0"])[0])
+        wait = float(values.get("wait", ["0"])[0])
+    except ValueError:
+        return None
+    return Watch(after, min(wait, MAX_WATCH_SECONDS)) if wait > 0 else None
+
+
+def _has_token(headers: Headers, query: str, token: str) -> bool:
     wanted = token.encode()
+    return any(hmac.compare_digest(given, wanted) for given in _tokens(headers, query))
+
+
+def _tokens(headers: Headers, query: str) -> Iterable[bytes]:
     for name, value in headers:
-        if name == b"authorization" and value[:7].lower() == b"bearer ":
-            given = value[7:].strip()
-        elif name == b"x-api-key":
-            given = value
-        else:
-            continue
-        if hmac.compare_digest(given, wanted):
-            return True
-    return False
+        if name in _KEY_HEADERS:
+            yield value
+        elif name == b"authorization" and value[:7].lower() == b"bearer ":
+            yield value[7:].strip()
+    for parameter in _key_parameters(query):
+        yield unquote_plus(parameter.partition("=")[2]).encode()
 
 
-def request_headers(headers: Headers, name: str, value: str) -> list[tuple[bytes, bytes]]:
+def _key_parameters(query: str) -> list[str]:
+    return [p for p in query.split("&") if unquote_plus(p.partition("=")[0]) == _KEY_PARAMETER]
+
+
+def _without_key(path: str, query: str) -> str:
+    """The target without `key=`, however it is written: the credential goes in a header."""
+    keys = _key_parameters(query)
+    rest = "&".join(p for p in query.split("&") if p not in keys)
+    return f"{path}?{rest}" if rest else path
+
+
+def request_headers(
+    provider: Provider, headers: Headers, name: str, value: str
+) -> list[tuple[bytes, bytes]]:
     """What goes to the provider: allow-listed headers of the agent, and the real credential."""
-    passed = [(n, v) for n, v in headers if _REQUEST_HEADERS.fullmatch(n.decode("latin-1"))]
-    if name.lower() == "authorization":
-        passed = _with_beta(passed, OAUTH_BETA)
+    allowed = provider.request_headers
+    passed = [(n, v) for n, v in headers if allowed.fullmatch(n.decode("latin-1"))]
+    if provider.beta and name.lower() == "authorization":
+        passed = _with_value(passed, *provider.beta)
     # Identity: usage is read out of the answer as it passes.
     return [*passed, (b"accept-encoding", b"identity"), (name.encode(), value.encode())]
 
 
-def _with_beta(headers: list[tuple[bytes, bytes]], beta: bytes) -> list[tuple[bytes, bytes]]:
-    named = b",".join(v for n, v in headers if n == b"anthropic-beta")
-    if beta in named.split(b","):
+def _with_value(
+    headers: list[tuple[bytes, bytes]], name: bytes, value: bytes
+) -> list[tuple[bytes, bytes]]:
+    named = b",".join(v for n, v in headers if n == name)
+    if value in named.split(b","):
         return headers
-    rest = [(n, v) for n, v in headers if n != b"anthropic-beta"]
-    return [*rest, (b"anthropic-beta", named + b"," + beta if named else beta)]
+    rest = [(n, v) for n, v in headers if n != name]
+    return [*rest, (name, named + b"," + value if named else value)]
 
 
 def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -106,10 +144,10 @@ def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, 
     ]
 
 
-def recorded_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def recorded_headers(provider: Provider, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """What is kept of an answer's headers: what tells about limits and retries."""
     return {
         n.decode("latin-1").lower(): v.decode("latin-1")[:MAX_RECORDED_HEADER]
         for n, v in headers
-        if _RECORDED_HEADERS.fullmatch(n.decode("latin-1").lower())
+        if provider.recorded_headers.fullmatch(n.decode("latin-1").lower())
     }

@@ -12,27 +12,10 @@ from rover_mcp.errors import EnvironmentFault
 from rover_mcp.gateway.http import BodyTooLarge, Exchange
 from rover_mcp.gateway.meter import MAX_BODY_BYTES, Meter
 from rover_mcp.gateway.models import Answer, ProviderAccess, ProviderError
+from rover_mcp.gateway.providers import STATUSES, Fault, Provider, missing_credential
 from rover_mcp.gateway.routes import answer_headers, recorded_headers, request_headers
 
 CONNECTION_FAILED = "connection_failed"
-
-_HOW_TO_CONFIGURE = {
-    "anthropic": (
-        "set ANTHROPIC_API_KEY (or CLAUDE_CODE_OAUTH_TOKEN) where your assistant is started, or "
-        "name a source under credentials.anthropic in Rover's config.yaml"
-    )
-}
-
-
-def error_body(kind: str, message: str) -> dict[str, object]:
-    """An error as the Anthropic API shapes it (https://docs.claude.com/en/api/errors)."""
-    return {"type": "error", "error": {"type": kind, "message": message}}
-
-
-def missing_credential(provider: str) -> str:
-    """What to say where a provider has no credential: what is missing and where it goes."""
-    how = _HOW_TO_CONFIGURE.get(provider, f"name a source under credentials.{provider}")
-    return f"Rover has no credential for {provider}: {how}"
 
 
 class Forwarding:
@@ -43,29 +26,33 @@ class Forwarding:
         exchange: Exchange,
         client: httpx2.AsyncClient,
         credentials: Callable[[str], ProviderAccess | None],
+        provider: Provider,
+        target: str,
         answer: Answer,
     ) -> None:
         self._exchange = exchange
         self._client = client
+        self._provider = provider
+        self._target = target
         self._credentials = credentials
         self._answer = answer
 
     async def run(self, changed: Callable[[Answer], None]) -> None:
         """Forward. What fails on the provider's side is answered and reported, never raised."""
-        provider = self._answer.provider
+        name = self._provider.name
         try:
-            access = await asyncio.to_thread(self._credentials, provider)
+            access = await asyncio.to_thread(self._credentials, name)
         except EnvironmentFault as fault:
             await self._unauthenticated(changed, f"{fault.message}; {fault.hint}")
             return
         if access is None:
-            await self._unauthenticated(changed, missing_credential(provider))
+            await self._unauthenticated(changed, missing_credential(name))
             return
         self._answer = replace(self._answer, account=access.account)
         try:
             response = await self._client.send(self._request(access), stream=True)
         except BodyTooLarge:
-            await self._exchange.answer(413, error_body("request_too_large", "over 100 MB"))
+            await self._answer_fault(Fault.TOO_LARGE, "the request has over 100 MB")
             return
         except (httpx2.TransportError, httpx2.InvalidURL) as failure:
             await self._failed(changed, failure)
@@ -79,10 +66,12 @@ class Forwarding:
 
     def _request(self, access: ProviderAccess) -> httpx2.Request:
         exchange = self._exchange
-        headers = request_headers(exchange.headers, access.header_name, access.header_value)
+        headers = request_headers(
+            self._provider, exchange.headers, access.header_name, access.header_value
+        )
         return self._client.build_request(
             exchange.method,
-            access.base_url.rstrip("/") + exchange.target,
+            access.base_url.rstrip("/") + self._target,
             headers=headers,
             content=exchange.body() if exchange.has_body else None,
         )
@@ -97,7 +86,9 @@ class Forwarding:
             response.headers.get("content-encoding", ""),
         )
         self._answer = replace(
-            self._answer, status=response.status_code, headers=recorded_headers(raw)
+            self._answer,
+            status=response.status_code,
+            headers=recorded_headers(self._provider, raw),
         )
         changed(self._answer)
         # A body that does not stream is held back, so that what it says is recorded first.
@@ -129,17 +120,23 @@ class Forwarding:
             changed(latest)
 
     async def _unauthenticated(self, changed: Callable[[Answer], None], message: str) -> None:
-        error = ProviderError("authentication_error", "missing_credential", message)
-        changed(replace(self._answer, status=401, error=error))
-        await self._exchange.answer(401, error_body("authentication_error", message))
+        fault = Fault.NO_CREDENTIAL
+        error = ProviderError(self._provider.words[fault], "missing_credential", message)
+        changed(replace(self._answer, status=STATUSES[fault], error=error))
+        await self._answer_fault(fault, message)
+
+    async def _answer_fault(self, fault: Fault, message: str) -> None:
+        body = self._provider.error_body(fault, message)
+        await self._exchange.answer(STATUSES[fault], body)
 
     async def _failed(self, changed: Callable[[Answer], None], failure: Exception) -> None:
         detail = f"{type(failure).__name__}: {failure}".removesuffix(": ")
         message = f"Rover could not reach the provider ({detail})"
-        error = ProviderError("api_error", CONNECTION_FAILED, message)
+        word = self._provider.words[Fault.UNREACHABLE]
+        error = ProviderError(word, CONNECTION_FAILED, message)
         answered = self._exchange.answered
         changed(replace(self._answer, status=self._answer.status, error=error))
         if answered:
             # Too late for a status: the connection ends in the middle, as the provider's did.
             raise ConnectionResetError(message) from failure
-        await self._exchange.answer(502, error_body("api_error", message))
+        await self._answer_fault(Fault.UNREACHABLE, message)

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from rover_mcp.daemon import credentials as module
-from rover_mcp.daemon.credentials import ANTHROPIC_URL, Credentials
+from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.gateway.models import ProviderAccess
+from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.settings import CredentialSource, Settings
 from rover_mcp.tasks.caller import Caller
 from tests.support.samples import attempt_row, task_row
 
 HERE = Path("/")
+ANTHROPIC_URL = PROVIDERS["anthropic"].base_url
 
 
 def made(**source: Any) -> Credentials:
@@ -62,14 +64,47 @@ def test_a_client_without_a_key_lends_nothing() -> None:
 
 def test_no_provider_gets_the_key_of_another() -> None:
     """M2."""
-    credentials = made(command="echo configured")
-    connect(credentials, "maker", ANTHROPIC_API_KEY="makers", OPENAI_API_KEY="others")
-    assert credentials.access("openai", task_row(client_id="maker"), None) is None
-    only_other = Credentials(
-        Settings(home=HERE, credentials={"openai": CredentialSource(command="echo others")})
-    )
-    connect(only_other, "maker", OPENAI_API_KEY="others")
-    assert key(only_other) is None
+    for name in PROVIDERS:
+        others = {
+            other: CredentialSource(command="echo others") for other in PROVIDERS if other != name
+        }
+        credentials = Credentials(Settings(home=HERE, credentials=others))
+        variables = [v.name for p in PROVIDERS.values() if p.name != name for v in p.variables]
+        connect(credentials, "maker", **dict.fromkeys(variables, "others"))
+        assert credentials.access(name, task_row(client_id="maker"), None) is None
+    assert Credentials(Settings(home=HERE)).access("mistral", task_row(), None) is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "variable", "header", "value"),
+    [
+        ("anthropic", "ANTHROPIC_API_KEY", "x-api-key", "k"),
+        ("anthropic", "ANTHROPIC_AUTH_TOKEN", "authorization", "Bearer k"),
+        ("anthropic", "CLAUDE_CODE_OAUTH_TOKEN", "authorization", "Bearer k"),
+        ("openai", "OPENAI_API_KEY", "authorization", "Bearer k"),
+        ("google", "GEMINI_API_KEY", "x-goog-api-key", "k"),
+        ("google", "GOOGLE_API_KEY", "x-goog-api-key", "k"),
+    ],
+)
+def test_each_variable_goes_as_its_provider_takes_it(
+    provider: str, variable: str, header: str, value: str
+) -> None:
+    credentials = Credentials(Settings(home=HERE))
+    url = PROVIDERS[provider].url_variable
+    connect(credentials, "maker", **{variable: "k", url: "http://localhost:1"})
+    found = credentials.access(provider, task_row(client_id="maker"), None)
+    assert found is not None
+    assert (found.header_name, found.header_value) == (header, value)
+    assert found.base_url == "http://localhost:1"
+    assert (found.account or "").startswith(f"{provider}-")
+
+
+def test_a_configured_source_may_name_its_own_address() -> None:
+    """And a subscription's token is told from a key."""
+    found = access(made(command="echo sk-ant-oat01-x", base_url="https://proxy.example/a"))
+    assert found is not None
+    assert found.base_url == "https://proxy.example/a"
+    assert (found.header_name, found.header_value) == ("authorization", "Bearer sk-ant-oat01-x")
 
 
 def test_a_key_goes_into_its_own_header_and_to_its_own_place() -> None:
@@ -115,9 +150,10 @@ def test_what_a_client_hands_over_replaces_what_it_had() -> None:
 def test_a_caller_is_told_whether_its_tasks_would_have_a_credential() -> None:
     credentials = made()
     with_key = connect(credentials, "maker", ANTHROPIC_API_KEY="k")
-    assert credentials.providers(with_key) == {"anthropic": True}
-    assert credentials.providers(connect(credentials, "other")) == {"anthropic": False}
-    assert made(command="echo k").providers(Caller("x", HERE)) == {"anthropic": True}
+    others = {"openai": False, "google": False}
+    assert credentials.providers(with_key) == {"anthropic": True, **others}
+    assert credentials.providers(connect(credentials, "other")) == {"anthropic": False, **others}
+    assert made(command="echo k").providers(Caller("x", HERE)) == {"anthropic": True, **others}
 
 
 def test_a_configured_variable_file_or_command_is_read_when_it_is_needed(

@@ -71,7 +71,7 @@ def credentials(site: Site) -> Credentials:
 def door(site: Site, gateway: FakeGateway, told: Told, credentials: Credentials) -> Door:
     real: Any = gateway
     portal: Any = FakePortal()
-    return Door(real, portal, site.store, credentials, lambda _: None, told)
+    return Door(site.home, real, portal, site.store, credentials, lambda _: None, told)
 
 
 def lease(door: Door, gateway: FakeGateway, attempt: int = 1) -> GatewayLease:

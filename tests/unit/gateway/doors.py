@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,7 @@ class Door:
     async def ask(self, **changes: Any) -> httpx2.Response:
         headers = {"x-api-key": TOKEN, "anthropic-version": "2023-06-01"}
         return await self.client.post(
-            "/v1/messages?beta=true", json={**ASK, **changes}, headers=headers
+            "/anthropic/v1/messages?beta=true", json={**ASK, **changes}, headers=headers
         )
 
     async def evidence(self) -> dict[str, Any]:
@@ -46,7 +46,11 @@ class Door:
 
 
 @asynccontextmanager
-async def door(path: Path, access: ProviderAccess | Callable[[str], Any] | None):
+async def door(
+    path: Path,
+    access: ProviderAccess | Callable[[str], Any] | None,
+    providers: Collection[str] = ("anthropic",),
+):
     told: list[Answer] = []
     bells: list[str] = []
     lease = GatewayLease(
@@ -54,6 +58,7 @@ async def door(path: Path, access: ProviderAccess | Callable[[str], Any] | None)
         attempt=1,
         socket_path=path,
         token=TOKEN,
+        providers=frozenset(providers),
         credentials=access if callable(access) else lambda _: access,
         on_bell=bells.append,
         on_answer=lambda _, answer: told.append(answer),

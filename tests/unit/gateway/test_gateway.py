@@ -99,10 +99,11 @@ def test_an_error_inside_a_stream_is_recorded(path: Path) -> None:
     ("method", "target", "told"),
     [
         ("POST", "/api/event_logging/batch", "/api/event_logging/batch"),
-        ("GET", "/v1/files", "/v1/files"),
-        ("GET", "/v1/models/../files", "/v1/models/../files"),
-        ("DELETE", "/v1/messages", "DELETE /v1/messages"),
-        ("POST", "/v1/messages/", "/v1/messages/"),
+        ("POST", "/v1/messages", "/v1/messages"),
+        ("GET", "/anthropic/v1/files", "/v1/files"),
+        ("GET", "/anthropic/v1/models/../files", "/v1/models/../files"),
+        ("DELETE", "/anthropic/v1/messages", "DELETE /anthropic/v1/messages"),
+        ("POST", "/anthropic/v1/messages/", "/v1/messages/"),
         ("CONNECT", "example.org:443", "example.org:443"),
         ("GET", "http://example.org/v1/models", "example.org"),
     ],
@@ -135,7 +136,7 @@ def test_everything_else_is_refused_and_named(
 @pytest.mark.parametrize(
     "headers", [{}, {"x-api-key": "wrong"}, {"authorization": f"Basic {TOKEN}"}, {"x-api-key": KEY}]
 )
-@pytest.mark.parametrize("target", ["/v1/messages", "/rover/v1/bell"])
+@pytest.mark.parametrize("target", ["/anthropic/v1/messages", "/rover/v1/bell"])
 def test_nothing_passes_without_the_token(path: Path, headers: Any, target: str) -> None:
     async def work(here: Door, provider: FakeAnthropic) -> None:
         answer = await here.client.post(target, json=ASK, headers=headers)
@@ -254,7 +255,7 @@ def test_opening_again_replaces_a_stale_socket_and_keeps_the_records(path: Path)
         transport = httpx2.AsyncHTTPTransport(uds=str(path))
         async with httpx2.AsyncClient(transport=transport, base_url="http://g") as client:
             assert (
-                await client.post("/v1/messages", json=ASK, headers={"x-api-key": TOKEN})
+                await client.post("/anthropic/v1/messages", json=ASK, headers={"x-api-key": TOKEN})
             ).status_code == 200
         assert len(other.answers(TASK)) == 1
         await here.gateway.close(TASK)
@@ -281,7 +282,9 @@ def test_a_path_beyond_a_socket_address_works(tmp_path: Path) -> None:
     async def run() -> None:
         gateway = Gateway()
         nothing = lambda *_: None  # noqa: E731
-        await gateway.open(GatewayLease(TASK, 1, long, TOKEN, nothing, nothing, nothing))
+        await gateway.open(
+            GatewayLease(TASK, 1, long, TOKEN, frozenset(), nothing, nothing, nothing)
+        )
         assert long.is_socket()
         assert [p.name for p in long.parent.iterdir()] == ["gateway.sock"]
         await gateway.aclose()
@@ -296,7 +299,9 @@ def test_something_else_at_the_path_is_left_alone(path: Path) -> None:
     async def run() -> None:
         nothing = lambda *_: None  # noqa: E731
         with pytest.raises(EnvironmentFault, match="not a socket"):
-            await Gateway().open(GatewayLease(TASK, 1, path, TOKEN, nothing, nothing, nothing))
+            await Gateway().open(
+                GatewayLease(TASK, 1, path, TOKEN, frozenset(), nothing, nothing, nothing)
+            )
 
     asyncio.run(run())
     assert path.read_text() == "precious"
@@ -346,7 +351,7 @@ def test_one_connection_carries_many_requests(path: Path) -> None:
         for _number in range(3):
             assert (await here.ask()).status_code == 200
             assert (await here.client.get("/nothing")).status_code == 403
-        models = await here.client.get("/v1/models", headers={"x-api-key": TOKEN})
+        models = await here.client.get("/anthropic/v1/models", headers={"x-api-key": TOKEN})
         assert models.json()["data"][0]["id"] == "claude-fake"
 
     through(path, [], work)

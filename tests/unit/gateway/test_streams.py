@@ -63,7 +63,7 @@ def test_a_stream_is_not_held_back(path: Path) -> None:
             Upstream(answer).listening() as url,
             door(path, access_to(url)) as here,
             here.client.stream(
-                "POST", "/v1/messages", json=ASK, headers={"x-api-key": TOKEN}
+                "POST", "/anthropic/v1/messages", json=ASK, headers={"x-api-key": TOKEN}
             ) as response,
         ):
             parts = response.aiter_raw()
@@ -87,7 +87,7 @@ def test_an_agent_that_goes_away_ends_the_providers_work(path: Path) -> None:
         upstream = Upstream(answer)
         async with upstream.listening() as url, door(path, access_to(url)) as here:
             async with here.client.stream(
-                "POST", "/v1/messages", json=ASK, headers={"x-api-key": TOKEN}
+                "POST", "/anthropic/v1/messages", json=ASK, headers={"x-api-key": TOKEN}
             ) as response:
                 await anext(response.aiter_raw())
             await asyncio.wait_for(upstream.gone.wait(), 5)
@@ -136,7 +136,9 @@ def test_twenty_streams_at_once_are_byte_exact_both_ways(path: Path) -> None:
             async def one(number: int) -> None:
                 sent = hashlib.sha256(bytes([number])).digest() * 10_000
                 headers = {"x-api-key": TOKEN}
-                got = await here.client.post("/v1/messages", content=sent, headers=headers)
+                got = await here.client.post(
+                    "/anthropic/v1/messages", content=sent, headers=headers
+                )
                 assert got.content == sent
 
             await asyncio.gather(*(one(n) for n in range(20)))

@@ -82,7 +82,7 @@ def test_the_prompt_and_the_token_are_not_on_the_command_line(bare: RunSpec, pla
     ]
     assert note["stdin"] == "the prompt\n"
     expected = {
-        "ANTHROPIC_BASE_URL": "http://127.0.0.1:8377",
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:8377/anthropic",
         "ANTHROPIC_API_KEY": "the-token",
         "CLAUDE_CODE_MAX_RETRIES": "1",
         "API_TIMEOUT_MS": "120000",
