@@ -169,7 +169,7 @@ def test_write_then_credits_run_out_then_the_same_session_goes_on(tmp_path: Path
                 verdict = classify([*seen, failed.value.failure], datetime.now(UTC))
                 assert (verdict.reason, verdict.provider) == (PauseReason.CREDITS, "anthropic")
 
-                provider._plan.clear()
+                provider.clear()
                 provider.push(text("All done."))
                 second = here.request("Go on: SECOND-PROMPT", resume=failed.value.session)
                 outcome = await agent.run(second, commands)
