@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
+from agent_runner.workflow.agents import agents_of
+from agent_runner.workflow.loader import WorkflowError, load_workflow
 from rover_mcp.control.handover import Handover
 from rover_mcp.sandbox.protocol import ResourceLimits, SandboxFolders, SandboxSpec
 from rover_mcp.settings import Settings
@@ -55,6 +57,7 @@ def sandbox_spec(
         ),
         agent=task.agent,
         agent_binary=Path(task.agent_binary) if task.agent_binary else None,
+        tools=_tools(folders.spec(attempt) / "workflow.yaml", task),
         image=settings.base_image,
         limits=ResourceLimits(
             memory_bytes=settings.sandbox_memory_bytes,
@@ -62,6 +65,16 @@ def sandbox_spec(
             pids=settings.sandbox_pids,
         ),
     )
+
+
+def _tools(workflow: Path, task: TaskRow) -> tuple[str, ...]:
+    """The agents that steps of the workflow need. One that cannot be read is the runner's to
+    report."""
+    try:
+        needed = agents_of(load_workflow(workflow), task.agent, None)
+    except (WorkflowError, OSError):
+        return ()
+    return tuple(sorted({agent for agent, _ in needed}))
 
 
 def _run_spec(

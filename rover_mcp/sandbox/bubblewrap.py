@@ -15,9 +15,8 @@ from typing import cast
 import agent_runner
 from agent_runner.spec import Paths, WrapCommand
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bwrap_prefix, layout, supervise
+from rover_mcp.sandbox import bundles, bwrap_prefix, layout, supervise
 from rover_mcp.sandbox.attempt_folder import AttemptFolder, remove_tree
-from rover_mcp.sandbox.programs import check_program, obtain_program
 from rover_mcp.sandbox.protocol import (
     EngineStatus,
     ExecResult,
@@ -50,7 +49,6 @@ class BubblewrapEngine:
         runner_argv: Sequence[str] | None = None,
     ) -> None:
         self._sandboxes = home / "sandboxes"
-        self._programs = home / "cache" / "agents"
         self._bwrap = bwrap
         self._runner_argv = tuple(runner_argv or (sys.executable, "-P", *layout.RUNNER_ARGV))
 
@@ -84,12 +82,12 @@ class BubblewrapEngine:
 
     def check_agent(self, agent: str, binary: Path | None, image: str | None) -> None:
         """See protocol.Engine."""
-        check_program(agent, binary, self._programs)
+        bundles.check_agent(agent, binary)
 
     def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
-        """Fetch the agent's program if the host has none."""
+        """Fetch the agents' programs that the host has not."""
         self._program()
-        obtain_program(spec.agent, spec.agent_binary, self._programs, progress)
+        bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)
 
     def ensure(self, spec: SandboxSpec) -> None:
         """See protocol.Engine."""
@@ -186,17 +184,17 @@ class BubblewrapEngine:
         for name, text in bwrap_prefix.SYNTHETIC_ETC.items():
             (etc / name).write_text(text, "utf-8")
         host = bwrap_prefix.host_layout()
-        program = obtain_program(spec.agent, spec.agent_binary, self._programs, lambda _: None)
+        agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, lambda _: None)
         prefix = bwrap_prefix.prefix(
             self._program(),
             host,
             spec.folders,
             etc=etc,
             tmp_bytes=spec.limits.tmp_bytes,
-            program=(spec.agent, program) if program else None,
+            agents=agents,
         )
         gateway = spec.folders.gateway_socket
-        inside = {"PATH": bwrap_prefix.search_path(host)}
+        inside = {"PATH": bwrap_prefix.search_path(host, agents)}
         run = layout.write_spec(
             spec,
             paths=Paths(spec=spec.folders.spec, run=spec.folders.run),

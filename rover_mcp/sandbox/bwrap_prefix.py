@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_runner import forward
-from rover_mcp.sandbox import layout
+from rover_mcp.sandbox import bundles, layout
+from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.protocol import SandboxFolders
 
 FORWARDER = Path("/opt/rover/forward.py")
-PROGRAMS = Path("/opt/rover/bin")
 UID = 1000
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
@@ -112,11 +112,11 @@ def prefix(
     *,
     etc: Path,
     tmp_bytes: int,
-    program: tuple[str, Path] | None,
+    agents: Sequence[AgentBundle],
 ) -> list[str]:
     """The whole argument list, up to where the command begins.
 
-    `etc` is the folder with the SYNTHETIC_ETC files, `program` an agent's name and file.
+    `etc` is the folder with the SYNTHETIC_ETC files, `agents` are the programs it may need.
     """
     arguments = base_arguments(bwrap, host, tmp_bytes)
     for name in SYNTHETIC_ETC:
@@ -129,8 +129,7 @@ def prefix(
         ("--ro-bind", folders.gateway_socket.parent, layout.GATEWAY),
         ("--ro-bind", Path(forward.__file__), FORWARDER),
     ]
-    if program is not None:
-        mounts.append(("--ro-bind", program[1], PROGRAMS / program[0]))
+    mounts += [("--ro-bind", bundle.folder, bundles.INSIDE / bundle.agent) for bundle in agents]
     for option, source, target in mounts:
         arguments += [option, str(source), str(target)]
     return [*arguments, *sealing_arguments(), "--chdir", str(layout.WORKSPACE), "--"]
@@ -142,10 +141,10 @@ def forwarder(host: HostLayout, socket: Path, port: int) -> list[str]:
     return [str(host.python), "-I", "-S", str(FORWARDER), str(inside), str(port), "--"]
 
 
-def search_path(host: HostLayout) -> str:
+def search_path(host: HostLayout, agents: Sequence[AgentBundle]) -> str:
     """PATH inside."""
-    folders = [str(PROGRAMS), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"]
-    folders += ["/sbin", "/bin"]
+    folders = bundles.search_path([bundle.agent for bundle in agents])
+    folders += ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
     if host.python_prefix is not None:
         folders.append(str(host.python_prefix / "bin"))
     return ":".join(folders)

@@ -13,9 +13,8 @@ from typing import Any, cast
 
 from agent_runner.spec import Paths, SwitchUser
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import docker_api, image, layout
+from rover_mcp.sandbox import bundles, docker_api, image, layout
 from rover_mcp.sandbox.docker_api import NoSuchObject
-from rover_mcp.sandbox.programs import check_program, obtain_program
 from rover_mcp.sandbox.protocol import (
     EngineStatus,
     ExecResult,
@@ -56,7 +55,6 @@ class DockerEngine:
         runner_argv: Sequence[str] | None = None,
     ) -> None:
         self._home = layout.home_label(home)
-        self._programs = home / "cache" / "agents"
         self.base_image = base_image
         self._address = address or docker_api.engine_address()
         self._runner_argv = tuple(runner_argv or ("python3", *layout.RUNNER_ARGV))
@@ -93,7 +91,7 @@ class DockerEngine:
 
     def check_agent(self, agent: str, binary: Path | None, image: str | None) -> None:
         """See protocol.Engine."""
-        check_program(agent, binary, self._programs)
+        bundles.check_agent(agent, binary)
 
     def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
         """Build the image if this content has not been built yet."""
@@ -225,18 +223,19 @@ class DockerEngine:
             return None
 
     def _image(self, spec: SandboxSpec, progress: Callable[[str], None]) -> str:
-        program = obtain_program(spec.agent, spec.agent_binary, self._programs, progress)
+        agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)
         with self._errors("connect"):
             client = self._connection()
         # One build at a time: the second finds the first one's image.
         with self._building:
             return image.build(
                 client, self._address, base=spec.image or self.base_image,
-                agent=spec.agent, program=program, progress=progress,
+                agents=agents, progress=progress,
             )  # fmt: skip
 
     def _write(self, spec: SandboxSpec, tag: str) -> None:
-        path = image.search_path(self._connection(), self._address, tag)
+        programs = bundles.search_path([a for a in spec.agents if bundles.has_program(a)])
+        path = ":".join((*programs, image.search_path(self._connection(), self._address, tag)))
         socket = layout.GATEWAY / spec.folders.gateway_socket.name
         layout.write_spec(
             spec,

@@ -1,4 +1,4 @@
-"""The sandbox image: a base, the runner's code and one agent's program, built once per content."""
+"""The sandbox image: a base, the runner's code and agents' programs, built once per content."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typing import Any, cast
 import agent_runner
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import docker_api
+from rover_mcp.sandbox.bundles import AgentBundle
 
 REPOSITORY = "rover-sandbox"
 LABEL = "dev.rover.image"
@@ -54,30 +55,24 @@ class Recipe:
     dockerfile: str
     runner: str
     dependencies: Sequence[str]
-    agent: str
-    program: str
+    agents: Sequence[str]
 
     @property
     def tag(self) -> str:
         parts = [self.base_id, self.dockerfile, self.runner, *self.dependencies]
-        text = json.dumps([*parts, self.agent, self.program])
+        text = json.dumps([*parts, *self.agents])
         return f"{REPOSITORY}:{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
-def make_recipe(base: str, base_id: str, agent: str, program: Path | None) -> Recipe:
-    """The recipe of `base` (its image id is `base_id`) with an agent's program."""
-    identity = ""
-    if program is not None:
-        facts = program.stat()
-        identity = f"{program.name} {facts.st_size} {facts.st_mtime_ns}"
+def make_recipe(base: str, base_id: str, agents: Sequence[AgentBundle]) -> Recipe:
+    """The recipe of `base` (its image id is `base_id`) with agents' programs."""
     return Recipe(
         base=base,
         base_id=base_id,
         dockerfile=_digest([DOCKERFILE]),
         runner=_digest(_runner_files()),
         dependencies=[f"{name}=={importlib.metadata.version(name)}" for name in DEPENDENCIES],
-        agent=agent if program is not None else "",
-        program=identity,
+        agents=sorted(bundle.identity for bundle in agents),
     )
 
 
@@ -112,8 +107,7 @@ def build(
     address: str,
     *,
     base: str,
-    agent: str,
-    program: Path | None,
+    agents: Sequence[AgentBundle],
     progress: Progress,
 ) -> str:
     """The tag of the image, built if the engine does not have it yet.
@@ -126,7 +120,7 @@ def build(
     if base_id is None:
         _pull(client, address, base, progress)
         base_id = _image_id(client, address, base) or ""
-    recipe = make_recipe(base, base_id, agent, program)
+    recipe = make_recipe(base, base_id, agents)
     if is_present(client, address, recipe.tag):
         return recipe.tag
     progress(f"building the sandbox image from {base}")
@@ -134,14 +128,11 @@ def build(
         context = Path(folder)
         shutil.copyfile(DOCKERFILE, context / "Dockerfile")
         (context / "lib").mkdir()
-        (context / "bin").mkdir()
+        (context / "agents").mkdir()
         tools = f"{REPOSITORY}-tools:{recipe.tag.partition(':')[2]}"
-        _run_build(client, address, context, recipe, tools, "tools", progress)
+        _run_build(client, address, context, recipe, tools, "tools", (), progress)
         _fill_library(context / "lib", _probe(client, address, tools, base), progress)
-        if program is not None:
-            shutil.copyfile(program, context / "bin" / agent)
-            (context / "bin" / agent).chmod(0o755)
-        _run_build(client, address, context, recipe, recipe.tag, None, progress)
+        _run_build(client, address, context, recipe, recipe.tag, None, agents, progress)
         with suppress(docker_api.NoSuchObject), docker_api.errors("untag", address):
             client.images.remove(tools, noprune=True)
     return recipe.tag
@@ -196,12 +187,15 @@ def _run_build(
     recipe: Recipe,
     tag: str,
     target: str | None,
+    agents: Sequence[AgentBundle],
     progress: Progress,
 ) -> None:
     with tempfile.TemporaryFile() as packed:
         with tarfile.open(fileobj=packed, mode="w") as archive:
-            for part in ("Dockerfile", "lib", "bin"):
+            for part in ("Dockerfile", "lib", "agents"):
                 archive.add(context / part, arcname=part, filter=_anonymous)
+            for bundle in agents:
+                archive.add(bundle.folder, arcname=f"agents/{bundle.agent}", filter=_anonymous)
         packed.seek(0)
         with docker_api.errors("build the sandbox image", address):
             lines = client.api.build(

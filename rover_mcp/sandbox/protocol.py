@@ -53,7 +53,8 @@ class SandboxSpec:
 
     `run` carries everything of spec.json but paths, isolation and the gateway's socket, which
     are the engine's to know: `Engine.ensure` fills them in. `agent_binary` is the agent's
-    program on the host, for engines that use it from there.
+    own program on the host, where the user has one. `tools` are the other agents that steps of
+    the workflow name.
     """
 
     name: str
@@ -64,8 +65,14 @@ class SandboxSpec:
     folders: SandboxFolders
     agent: str
     agent_binary: Path | None = None
+    tools: tuple[str, ...] = ()
     image: str | None = None
     limits: ResourceLimits = field(default_factory=ResourceLimits)
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Every agent that may be started in it, the task's first."""
+        return tuple(dict.fromkeys((self.agent, *self.tools)))
 
 
 @dataclass(frozen=True)

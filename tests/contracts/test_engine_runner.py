@@ -107,21 +107,23 @@ def test_a_lost_work_tree_is_rebuilt_from_the_hub_and_the_branch_is_published(
 
 
 @pytest.mark.real_agent
-def test_the_real_claude_starts_inside(engine: Engine, repo: Path, tmp_path: Path) -> None:
+def test_the_users_own_claude_and_a_fetched_agent_start_inside(
+    engine: Engine, repo: Path, tmp_path: Path
+) -> None:
     base = inspect_repository(repo).head_commit
     hub = Hub(tmp_path / "project")
     hub.ensure(repo)
     made = _spec(tmp_path, hub, new_task(), base, 1, None)
     (made.folders.spec / "workflow.yaml").write_text(
         'version: "1.0"\nname: v\ndescription: v\nsteps:\n'
-        '  - {id: v, type: command, name: V, command: "claude --version > version.txt"}\n'
+        '  - {id: v, type: command, name: V, command: "claude --version >v; qwen --version >>v"}\n'
     )
     binary = claude_binary()
     run = made.run.model_copy(update={"agent": "claude"})
-    spec = dataclasses.replace(made, run=run, agent="claude", agent_binary=binary)
+    spec = dataclasses.replace(made, run=run, agent="claude", agent_binary=binary, tools=("qwen",))
     engine.check_agent("claude", binary, None)
     assert _run(engine, spec) == 0
     last = _take_over(hub, spec)
     told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
-    assert git(hub.hub, "show", f"{last.commit}:version.txt") == told.strip()
+    assert git(hub.hub, "show", f"{last.commit}:v").split("\n") == [told.strip(), "0.24.4"]
     engine.remove_task(spec.task_id)

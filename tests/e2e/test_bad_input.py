@@ -73,10 +73,12 @@ def test_an_unknown_agent(quiet: LauncherClient) -> None:
 
 
 def test_an_agent_that_is_not_installed(home: Path, repository: Path, tmp_path: Path) -> None:
-    """Nor npm, which could fetch it."""
+    """Nor npm, which could fetch it, nor fetched before."""
     for program in ("git", "bash", "sh"):
         (tmp_path / program).symlink_to(str(shutil.which(program)))
-    with LauncherClient(home, repository, {"PATH": str(tmp_path)}) as client:
+    with LauncherClient(
+        home, repository, {"PATH": str(tmp_path), "ROVER_AGENT_CACHE": str(tmp_path)}
+    ) as client:
         client.open()
         error = refused(client, agent="claude", script=None)
         assert error["code"] == "agent_missing"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.sandbox import bwrap_prefix
+from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.bwrap_prefix import HostLayout, host_layout
 from rover_mcp.sandbox.protocol import SandboxFolders
 
@@ -27,9 +28,12 @@ FOLDERS = SandboxFolders(
 )
 
 
-def _prefix(program: tuple[str, Path] | None = None) -> list[str]:
+CLAUDE = AgentBundle("claude", "1", Path("/x/claude-1-x64"))
+
+
+def _prefix(*agents: AgentBundle) -> list[str]:
     return bwrap_prefix.prefix(
-        Path("/usr/bin/bwrap"), MERGED, FOLDERS, etc=Path("/d/etc"), tmp_bytes=5, program=program
+        Path("/usr/bin/bwrap"), MERGED, FOLDERS, etc=Path("/d/etc"), tmp_bytes=5, agents=agents
     )
 
 
@@ -67,7 +71,7 @@ def test_every_namespace_is_its_own_and_every_privilege_dropped() -> None:
 
 
 def test_the_root_and_proc_are_sealed_after_everything_is_mounted() -> None:
-    arguments = _prefix(("claude", Path("/x/claude")))
+    arguments = _prefix(CLAUDE)
     last_mount = max(i for i, a in enumerate(arguments) if a in ("--bind", "--ro-bind", "--tmpfs"))
     sealed = [i for i, a in enumerate(arguments) if a == "--remount-ro"]
     assert {arguments[i + 1] for i in sealed} == {"/", "/proc"}
@@ -75,17 +79,17 @@ def test_the_root_and_proc_are_sealed_after_everything_is_mounted() -> None:
     assert arguments[-1] == "--"
 
 
-def test_an_agents_program_is_one_file_on_the_path() -> None:
-    assert _binds(_prefix(("claude", Path("/x/claude"))))["/opt/rover/bin/claude"] == (
+def test_an_agents_program_is_a_folder_that_cannot_be_written_on_the_path() -> None:
+    assert _binds(_prefix(CLAUDE))["/opt/rover/agents/claude"] == (
         "--ro-bind",
-        "/x/claude",
+        "/x/claude-1-x64",
     )
-    assert bwrap_prefix.search_path(MERGED).startswith("/opt/rover/bin:")
+    assert bwrap_prefix.search_path(MERGED, [CLAUDE]).startswith("/opt/rover/agents/claude/bin:")
 
 
 def test_a_python_outside_usr_comes_with_its_folder_alone() -> None:
     assert _binds(_prefix())["/home/u/py"] == ("--ro-bind", "/home/u/py")
-    assert bwrap_prefix.search_path(MERGED).endswith(":/home/u/py/bin")
+    assert bwrap_prefix.search_path(MERGED, []).endswith(":/home/u/py/bin")
     assert bwrap_prefix.forwarder(MERGED, Path("/d/gateway/g.sock"), 8377) == [
         "/home/u/py/bin/python3.11", "-I", "-S", "/opt/rover/forward.py",
         "/rover/gateway/g.sock", "8377", "--",

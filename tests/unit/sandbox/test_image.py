@@ -9,10 +9,11 @@ import pytest
 
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import image
+from rover_mcp.sandbox.bundles import AgentBundle
 
 
 def _recipe() -> image.Recipe:
-    return image.make_recipe("debian:bookworm-slim", "sha256:1", "scripted", None)
+    return image.make_recipe("debian:bookworm-slim", "sha256:1", ())
 
 
 def test_the_same_content_has_the_same_tag() -> None:
@@ -27,7 +28,7 @@ def test_the_same_content_has_the_same_tag() -> None:
         {"dockerfile": "x"},
         {"runner": "x"},
         {"dependencies": ["pydantic==0"]},
-        {"agent": "claude", "program": "claude 1 2"},
+        {"agents": ["claude-1-x64"]},
     ],
 )
 def test_any_other_content_has_another_tag(change: dict[str, object]) -> None:
@@ -38,12 +39,11 @@ def test_the_name_under_which_a_base_was_found_changes_nothing() -> None:
     assert replace(_recipe(), base="other:name").tag == _recipe().tag
 
 
-def test_a_new_agent_program_makes_a_new_image(tmp_path: Path) -> None:
-    program = tmp_path / "claude"
-    program.write_text("1")
-    first = image.make_recipe("b", "i", "claude", program)
-    program.write_text("22")
-    assert image.make_recipe("b", "i", "claude", program).tag != first.tag
+def test_other_agents_make_another_image_in_whatever_order(tmp_path: Path) -> None:
+    one, two = (AgentBundle(a, "1", tmp_path / f"{a}-1-x64") for a in ("codex", "claude"))
+    both = image.make_recipe("b", "i", [one, two]).tag
+    assert image.make_recipe("b", "i", [two, one]).tag == both
+    assert image.make_recipe("b", "i", [one]).tag != both
 
 
 @pytest.mark.parametrize(

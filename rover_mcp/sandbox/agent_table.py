@@ -1,0 +1,103 @@
+"""The agents whose programs Rover fetches: npm packages, exact versions, how each is started.
+
+The versions are those that were tested (facts/agents.md, section 1).
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+
+CLAUDE_VERSION = "2.1.330"
+NODE = "node-linux-{arch}@24.21.0"
+
+_NPM_ARCH = {"x86_64": "x64", "aarch64": "arm64"}
+_RUST_ARCH = {"x86_64": "x86_64", "aarch64": "aarch64"}
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """One agent. `packages` are npm's; `program` is a path below node_modules, and a JavaScript
+    file where `node` is set. `environment` are lines of the start script; in them and in
+    `program` {here} is the bundle, {arch} npm's name of the machine, {cpu} Rust's.
+
+    `extract` is an environment with which the program unpacks itself and ends.
+    """
+
+    version: str
+    packages: tuple[str, ...]
+    program: str
+    megabytes: int
+    """about, when unpacked: what a person who waits for it is told"""
+    install: str
+    """what a person would type"""
+    node: bool = False
+    environment: tuple[str, ...] = ()
+    extract: tuple[tuple[str, str], ...] = ()
+
+    def named(self, text: str) -> str:
+        """`text` for this machine; {here} stays."""
+        machine = platform.machine()
+        return text.replace("{arch}", npm_arch()).replace("{cpu}", _RUST_ARCH.get(machine, machine))
+
+
+def npm_arch() -> str:
+    """npm's name of this machine's kind."""
+    return _NPM_ARCH.get(platform.machine(), "x64")
+
+
+_X64_ONLY = "-baseline" if platform.machine() == "x86_64" else ""
+"""opencode's plain x64 build needs AVX2; its baseline one runs everywhere."""
+
+PINNED: dict[str, Pinned] = {
+    "claude": Pinned(
+        version=CLAUDE_VERSION,
+        packages=(f"@anthropic-ai/claude-code-linux-{{arch}}@{CLAUDE_VERSION}",),
+        program="@anthropic-ai/claude-code-linux-{arch}/claude",
+        megabytes=360,
+        install=f"npm install -g @anthropic-ai/claude-code@{CLAUDE_VERSION}",
+    ),
+    "codex": Pinned(
+        version="0.169.0",
+        packages=("codex-native@npm:@openai/codex@0.169.0-linux-{arch}",),
+        program="codex-native/vendor/{cpu}-unknown-linux-musl/bin/codex",
+        megabytes=400,
+        install="npm install -g @openai/codex@0.169.0",
+        environment=(
+            'PATH="{here}/lib/node_modules/codex-native/vendor/{cpu}-unknown-linux-musl/codex-path:$PATH"',
+        ),
+    ),
+    "gemini": Pinned(
+        version="0.61.0",
+        packages=("@google/gemini-cli@0.61.0", NODE),
+        program="@google/gemini-cli/bundle/gemini.js",
+        megabytes=220,
+        install="npm install -g @google/gemini-cli@0.61.0",
+        node=True,
+    ),
+    "opencode": Pinned(
+        version="1.18.33",
+        packages=(f"opencode-linux-{{arch}}{_X64_ONLY}@1.18.33",),
+        program=f"opencode-linux-{{arch}}{_X64_ONLY}/bin/opencode",
+        megabytes=180,
+        install="npm install -g opencode-ai@1.18.33",
+    ),
+    "qwen": Pinned(
+        version="0.24.4",
+        packages=("@qwen-code/qwen-code@0.24.4", NODE),
+        program="@qwen-code/qwen-code/cli-entry.js",
+        megabytes=270,
+        install="npm install -g @qwen-code/qwen-code@0.24.4",
+        node=True,
+    ),
+    "copilot": Pinned(
+        version="1.0.102",
+        packages=("@github/copilot-linux-{arch}@1.0.102",),
+        program="@github/copilot-linux-{arch}/copilot",
+        megabytes=430,
+        install="npm install -g @github/copilot@1.0.102",
+        # It unpacks 235 MB into its cache at its first start: once here, not in every HOME.
+        environment=('[ -d "{here}/cache" ] && export COPILOT_CACHE_HOME="{here}/cache"',),
+        extract=(("COPILOT_CACHE_HOME", "{here}/cache"), ("COPILOT_SEA_EXTRACT_ONLY", "1")),
+    ),
+}
