@@ -2,6 +2,7 @@
 # make test   everything, with the real components (Docker, bubblewrap, the real agent CLI)
 # make check  format, lint, types, unit tests: under a minute
 # make acceptance   every behaviour that was promised, with the tests that prove it
+# make attacks   what a hostile agent tries from inside, on every engine
 # make crash  hundreds of kill -9 at random moments; writes docs/reliability.md
 # make bench  speed, side by side in one run
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 DEV := $(VENV)/.dev
 
-.PHONY: install dev demo test check check-static check-unit test-daemons test-parts acceptance crash bench lock clean
+.PHONY: install dev demo test check check-static check-unit test-daemons test-parts attacks acceptance crash bench lock clean
 
 install: $(LOCKED)
 
@@ -50,7 +51,10 @@ test-daemons:
 	$(BIN)/python -m pytest -q tests/e2e tests/integration/control tests/contracts
 
 test-parts:
-	$(BIN)/python -m pytest -q tests/crash tests/unit tests/integration --ignore tests/integration/control
+	$(BIN)/python -m pytest -q tests/crash tests/unit tests/integration tests/attacks --ignore tests/integration/control
+
+attacks: dev
+	$(BIN)/python -m pytest -q tests/attacks
 
 acceptance: dev
 	@$(BIN)/python -m tests.acceptance

@@ -13,13 +13,14 @@ from pathlib import Path
 import anyio
 from pydantic import ValidationError
 
+from agent_runner import seccomp
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.evidence import GatewayEvidence
 from agent_runner.journal import FILE_NAME, Journal, JournalError, RecordType
 from agent_runner.models import ExitCode
 from agent_runner.process import gateway_forwarder, make_commands
 from agent_runner.run import Run, Stop, utc_now
-from agent_runner.spec import RunSpec
+from agent_runner.spec import RunSpec, SwitchUser
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -44,6 +45,8 @@ async def run(spec: RunSpec) -> ExitCode:
         OSError, JournalError: the journal cannot be opened, or the gateway not be reached;
             nothing was run.
     """
+    if isinstance(spec.isolation, SwitchUser):
+        seccomp.confine()
     gateway = GatewayEvidence(spec.gateway.socket, spec.gateway.token)
     journal = Journal.open(spec.paths.run / FILE_NAME, utc_now, bell=gateway.ring)
     crash_point(CrashPoint.JOURNAL_OPENED)
@@ -76,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     folder: Path = parser.parse_args(argv).spec
     try:
         code = anyio.run(run, RunSpec.load(folder))
-    except (OSError, ValidationError, JournalError) as error:
+    except (OSError, ValidationError, JournalError, seccomp.UnknownMachine) as error:
         sys.stderr.write(f"agent-runner: {error}\n")
         return ExitCode.FAILED
     sys.stderr.write(f"agent-runner: {code.name.lower()}\n")

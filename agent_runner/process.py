@@ -12,13 +12,14 @@ import itertools
 import os
 import subprocess
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 
 import anyio
 
 from agent_runner.commands import CommandResult, Commands, OutputLine
 from agent_runner.forward import Forwarder
 from agent_runner.process_tree import MARKER, LineSplitter, ProcessTree, Stream, Tail
+from agent_runner.seccomp import filter_descriptor, with_filter
 from agent_runner.spec import RunSpec, SwitchUser, WrapCommand
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -204,8 +205,13 @@ class _Commands:
         other = isolation if isinstance(isolation, SwitchUser) else None
         if other:
             drop_privileges_of_children()
-        source = _input(stdin)
-        try:
+        with ExitStack() as stack:
+            source = _input(stdin)
+            stack.callback(os.close, source)
+            passed: tuple[int, ...] = ()
+            if isinstance(isolation, WrapCommand) and isolation.filtered:
+                passed = (stack.enter_context(filter_descriptor()),)
+                argv = with_filter([*argv], passed[0])
             return subprocess.Popen(
                 argv,
                 env=environment,
@@ -217,9 +223,8 @@ class _Commands:
                 user=other.uid if other else None,
                 group=other.gid if other else None,
                 extra_groups=[] if other else None,
+                pass_fds=passed,
             )
-        finally:
-            os.close(source)
 
     def _sweep_uid(self, marker: str) -> int | None:
         # In a container the agent's user runs nothing but our commands, and the marker of its

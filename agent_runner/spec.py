@@ -28,12 +28,14 @@ class WrapCommand(_Model):
     """Isolation from outside: each command is started behind this argument list (bubblewrap).
 
     `prefix` ends where the command begins. `forwarder` is the argument list that, put between
-    the prefix and an agent's command, makes the gateway reachable inside that sandbox.
+    the prefix and an agent's command, makes the gateway reachable inside that sandbox. `filtered`:
+    the prefix begins with a bwrap, which is handed the filter of seccomp.py.
     """
 
     kind: Literal["wrap"] = "wrap"
     prefix: list[str]
     forwarder: list[str]
+    filtered: bool = False
 
 
 class Paths(_Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import agent_runner
+from agent_runner.seccomp import filter_descriptor, is_known, with_filter
 from agent_runner.spec import Paths, WrapCommand
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import bundles, bwrap_prefix, layout, supervise
@@ -54,15 +56,20 @@ class BubblewrapEngine:
 
     def check(self) -> EngineStatus:
         """Run /bin/true in a sandbox made as a task's is."""
+        if not is_known():
+            reason = f"there is no filter of system calls for {platform.machine()}"
+            return EngineStatus(self.name, False, reason=reason, hint="use Docker instead")
         try:
             bwrap = self._program()
             host = bwrap_prefix.host_layout()
             argv = [*bwrap_prefix.base_arguments(bwrap, host, 2**20)]
             argv += [*bwrap_prefix.sealing_arguments(), "--", "/bin/true"]
-            tried = subprocess.run(
-                argv, env={}, stdin=subprocess.DEVNULL, capture_output=True,
-                timeout=_CHECK_TIMEOUT, check=False,
-            )  # fmt: skip
+            with filter_descriptor() as descriptor:
+                tried = subprocess.run(
+                    with_filter(argv, descriptor), env={}, stdin=subprocess.DEVNULL,
+                    capture_output=True, timeout=_CHECK_TIMEOUT, pass_fds=(descriptor,),
+                    check=False,
+                )  # fmt: skip
             version = subprocess.run(
                 [bwrap, "--version"], capture_output=True, timeout=_CHECK_TIMEOUT, check=False
             )
@@ -152,14 +159,16 @@ class BubblewrapEngine:
             raise EnvironmentFault(f"the sandbox {name} does not run", code="not_running")
         launch = attempt.launch()
         try:
-            done = subprocess.run(
-                [*launch["prefix"], *argv],
-                env={**cast("dict[str, str]", launch["inside_env"]), **(env or {})},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_EXEC_TIMEOUT,
-                check=False,
-            )
+            with filter_descriptor() as descriptor:
+                done = subprocess.run(
+                    with_filter([*launch["prefix"], *argv], descriptor),
+                    env={**cast("dict[str, str]", launch["inside_env"]), **(env or {})},
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=_EXEC_TIMEOUT,
+                    pass_fds=(descriptor,),
+                    check=False,
+                )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EnvironmentFault(f"the command cannot be run in {name}: {error}") from error
         return ExecResult(done.returncode, done.stdout, done.stderr)
@@ -202,6 +211,7 @@ class BubblewrapEngine:
             isolation=WrapCommand(
                 prefix=prefix,
                 forwarder=bwrap_prefix.forwarder(host, gateway, spec.run.gateway.port),
+                filtered=True,
             ),
             environment=inside,
         )

@@ -1,0 +1,71 @@
+"""What an agent tries from inside its sandbox fails, and it shows (DESIGN 9 and 12)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.attacks.attack import PWNED, Attack, Played
+from tests.attacks.classes import INSIDE, all_attacks
+from tests.attacks.conftest import Assault
+from tests.attacks.stage import Stage, strays
+
+EVERY = [pytest.param(attack, id=f"{kind.name}-{attack.name}") for kind, attack in all_attacks()]
+
+
+def won(attack: Attack, played: Played, hits: list[str], stage: Stage) -> list[str]:
+    """How an attack succeeded; nothing if it did not."""
+    found = [f"it has {place}" for place in stage.canaries.found_in(played.said)]
+    if PWNED in played.said:
+        found.append("it says so")
+    return found + [hit for hit in hits if attack.name == hit]
+
+
+@pytest.mark.parametrize("attack", EVERY)
+def test_an_attack_from_inside_fails(assault: Assault, stage: Stage, attack: Attack) -> None:
+    played = assault.played[attack.name]
+    assert not won(attack, played, assault.hits, stage), played.said[-3000:]
+
+
+@pytest.mark.parametrize("attack", [p for p in EVERY if p.values[0].opened])
+def test_the_same_attack_succeeds_without_a_sandbox(
+    open_setting: tuple[dict[str, Played], list[str]], stage: Stage, attack: Attack
+) -> None:
+    """So that none of them fails for a reason of its own."""
+    played, hits = open_setting
+    assert won(attack, played[attack.name], hits, stage), played[attack.name].said[-3000:]
+
+
+def test_the_host_is_unharmed(assault: Assault, stage: Stage) -> None:
+    assert assault.hits == []
+    assert assault.before == assault.after
+    assert strays("@@played") == []
+
+
+def test_the_task_ends_in_an_honest_state(assault: Assault) -> None:
+    """Nothing of what it printed is taken for a record of the runner's."""
+    assert assault.task["status"] == "COMPLETED", assault.task
+    assert [s["status"] for s in assault.task["steps"]] == ["completed"] * len(INSIDE)
+    assert "faked-record" not in str(assault.task)
+
+
+def test_the_rest_of_the_system_works_on(assault: Assault, stage: Stage) -> None:
+    stage.assert_all_is_well(assault.engine)
+
+
+def test_the_key_went_to_the_provider_and_nowhere_else(assault: Assault, stage: Stage) -> None:
+    """What was tried with the task's own token did work: the gateway was really there."""
+    key = stage.canaries.secrets["api-key"]
+    sent = [headers for _, path, headers in stage.provider.requests if path == "/v1/messages"]
+    assert sent
+    assert all(headers["x-api-key"] == key for headers in sent)
+    assert {path.partition("?")[0] for _, path, _ in stage.provider.requests} <= {
+        "/v1/messages", "/v1/models",
+    }  # fmt: skip
+    token = stage.token_of(assault.task["id"])
+    assert not any(token in str(headers) for headers in sent)
+    holding = [
+        path
+        for path in stage.data.rglob("*")
+        if path.is_file() and not path.is_symlink() and key.encode() in path.read_bytes()
+    ]
+    assert holding == []
