@@ -93,6 +93,14 @@ class Restore(_Model):
     head: str = Field(pattern=r"^[0-9a-f]{40}$")
 
 
+class Hooks(_Model):
+    """Commands that become steps of the run: see workflow/hooks.py."""
+
+    before_agent: tuple[str, ...] = ()
+    after_step: tuple[str, ...] = ()
+    after_task: tuple[str, ...] = ()
+
+
 class RunSpec(_Model):
     """One attempt of one iteration of one task."""
 
@@ -111,6 +119,14 @@ class RunSpec(_Model):
     environment: dict[str, str] = Field(
         default_factory=dict, description="for the agent and the commands; never a secret"
     )
+    variables: dict[str, str] = Field(
+        default_factory=dict,
+        description="of the project: set inside the sandbox only, and never before what is ours",
+    )
+    copies: tuple[str, ...] = Field(
+        default=(), description="files of the user's checkout (copies.py): never in a snapshot"
+    )
+    hooks: Hooks = Hooks()
     paths: Paths
     gateway: GatewaySpec
     isolation: Annotated[SwitchUser | WrapCommand, Field(discriminator="kind")]

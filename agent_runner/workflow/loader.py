@@ -20,13 +20,12 @@ from agent_runner.workflow.models import (
     ParallelStep,
     Step,
     Workflow,
-    WorkflowError,
     conforms,
     leaf_runs,
 )
 from agent_runner.workflow.references import References
 from agent_runner.workflow.shapes import Found
-from agent_runner.workflow.source import MAX_BYTES, TOO_LARGE, Source
+from agent_runner.workflow.source import MAX_BYTES, Source, decode
 
 MAX_STEPS = 200
 MAX_NESTING = 5
@@ -53,16 +52,7 @@ def read_workflow(file: BinaryIO, name: str) -> Workflow:
         OSError: it cannot be read.
         WorkflowError: it is not a valid workflow.
     """
-    data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise WorkflowError(name, 1, 1, TOO_LARGE)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode().split("\n")
-        place = (len(before), len(before[-1]) + 1)
-        raise WorkflowError(name, *place, "the file is not UTF-8 text") from None
-    return parse_workflow(text, name)
+    return parse_workflow(decode(file.read(MAX_BYTES + 1), name, "the workflow"), name)
 
 
 def parse_workflow(text: str, name: str) -> Workflow:

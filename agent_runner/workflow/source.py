@@ -20,7 +20,7 @@ MAX_ALIASES = 64
 MAX_VALUES = 100_000
 """More than a file of MAX_BYTES can hold: only aliases of aliases get there."""
 
-TOO_LARGE = f"the workflow is larger than {MAX_BYTES} bytes"
+TOO_LARGE = f"{{}} is larger than {MAX_BYTES} bytes"
 
 _SHOWN = 80
 _TAG = "tag:yaml.org,2002:"
@@ -33,12 +33,29 @@ def short(text: str) -> str:
     return repr(text[:_SHOWN])
 
 
-class Source:
-    """One workflow file: its nodes, and errors that name its lines."""
+def decode(data: bytes, file: str, what: str) -> str:
+    """The text of a file, of which one byte more than MAX_BYTES was read at the most.
 
-    def __init__(self, text: str, file: str) -> None:
+    Raises:
+        WorkflowError: it is too large, or not UTF-8.
+    """
+    if len(data) > MAX_BYTES:
+        raise WorkflowError(file, 1, 1, TOO_LARGE.format(what))
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode().split("\n")
+        place = (len(before), len(before[-1]) + 1)
+        raise WorkflowError(file, *place, "the file is not UTF-8 text") from None
+
+
+class Source:
+    """One file: its nodes, and errors that name its lines. `what` is what they call it."""
+
+    def __init__(self, text: str, file: str, what: str = "the workflow") -> None:
         self._text = text
         self._file = file
+        self._what = what
         self._values = 0
 
     def compose(self) -> Node:
@@ -48,7 +65,7 @@ class Source:
             WorkflowError: it is no YAML, or beyond a limit.
         """
         if len(self._text.encode(errors="replace")) > MAX_BYTES:
-            self._wrong(1, 1, TOO_LARGE)
+            self._wrong(1, 1, TOO_LARGE.format(self._what))
         try:
             node = _Limited(self._text).get_single_node()
         except yaml.MarkedYAMLError as error:
@@ -61,7 +78,7 @@ class Source:
             lines = _BREAK.split(before)
             self._wrong(len(lines), len(lines[-1]) + 1, f"not valid YAML: {error.reason}")
         if node is None:
-            self._wrong(1, 1, "the workflow is empty")
+            self._wrong(1, 1, f"{self._what} is empty")
         return node
 
     def fail(self, node: Node, message: str, offset: int | None = None) -> NoReturn:

@@ -258,6 +258,13 @@ def workflow_schema(args: Arguments) -> int:
     return workflow.schema(args)
 
 
+def config(args: Arguments) -> int:
+    from rover_mcp.cli import config as project
+
+    actions = {"check": project.check, "schema": project.schema, "show": project.show}
+    return actions[args.action](args)
+
+
 def status(args: Arguments) -> int:
     show(args, call(args, "get_status"), render.status)
     return 0

@@ -55,6 +55,8 @@ def build_parser() -> Parser:
     _add_workflow(
         subparsers.add_parser("workflow", help=about, description=about, parents=[_shared()])
     )
+    about = "check a project's .rover/config.yaml, show it, print its JSON Schema"
+    _add_config(subparsers.add_parser("config", help=about, description=about, parents=[_shared()]))
     command("status", commands.status, "engines, agents, queue, disk, versions")
     return parser
 
@@ -151,6 +153,19 @@ def _add_workflow(sub: Parser) -> None:
     about = "the language as JSON Schema, for editors"
     schema = actions.add_parser("schema", help=about, description=about, parents=[_shared()])
     schema.set_defaults(run=commands.workflow_schema)
+
+
+def _add_config(sub: Parser) -> None:
+    actions = sub.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, about in (
+        ("check", "read it; an error is told as file:line:column: message"),
+        ("show", "what it says, as JSON"),
+        ("schema", "its language as JSON Schema, for editors"),
+    ):
+        action = actions.add_parser(name, help=about, description=about, parents=[_shared()])
+        action.set_defaults(run=commands.config)
+        if name != "schema":
+            action.add_argument("file", metavar="FILE", nargs="?", help="default: of this project")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agent_runner.workflow.loader import WorkflowError, load_workflow
-from agent_runner.workflow.models import Workflow
+from agent_runner.workflow.loader import load_workflow
+from agent_runner.workflow.models import Workflow, WorkflowError
 from rover_mcp.errors import NotFound, UserFixable
 
 Source = Literal["project", "user", "built-in"]
