@@ -12,7 +12,8 @@ from anyio.from_thread import BlockingPortal
 
 from agent_runner.agents import agent_names, agent_provider
 from agent_runner.workflow.agents import agents_of
-from agent_runner.workflow.loader import WorkflowError, load_workflow
+from agent_runner.workflow.loader import load_workflow
+from agent_runner.workflow.models import WorkflowError
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.handover import has_checkpoint
 from rover_mcp.control.plane import ControlPlane
