@@ -20,12 +20,15 @@ from agent_runner.workflow.models import (
     ParallelStep,
     Step,
     Workflow,
+    WorkflowError,
     conforms,
     leaf_runs,
 )
 from agent_runner.workflow.references import References
 from agent_runner.workflow.shapes import Found
 from agent_runner.workflow.source import MAX_BYTES, Source, decode
+
+__all__ = ["WorkflowError", "load_workflow", "parse_workflow", "read_workflow"]
 
 MAX_STEPS = 200
 MAX_NESTING = 5
