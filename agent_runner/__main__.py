@@ -1,9 +1,14 @@
-"""`agent-runner run --spec DIR`: run one attempt. Exit status: 0 completed, 1 failed, 2 paused."""
+"""`agent-runner run --spec DIR`: run one attempt. Exit status: 0 completed, 1 failed, 2 paused.
+
+With `--wait SECONDS` it may be started before there is a spec.json; see orders.py. One that was
+not needed in that time ends with 75 (EX_TEMPFAIL of sysexits.h).
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Generator
@@ -18,6 +23,7 @@ from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.evidence import GatewayEvidence
 from agent_runner.journal import FILE_NAME, Journal, JournalError, RecordType
 from agent_runner.models import ExitCode
+from agent_runner.orders import await_orders
 from agent_runner.process import gateway_forwarder, make_commands
 from agent_runner.run import Run, Stop, utc_now
 from agent_runner.spec import RunSpec, SwitchUser
@@ -70,14 +76,24 @@ async def _reach_gateway(spec: RunSpec, journal: Journal, stack: AsyncExitStack)
         raise
 
 
+def _wait(folder: Path, seconds: float) -> bool:
+    # What a first run imports late (the event loop's back end) is imported now.
+    anyio.run(anyio.sleep, 0)
+    return await_orders(folder, seconds)
+
+
 def main(argv: list[str] | None = None) -> int:
     """The entry point; returns the exit status."""
     parser = argparse.ArgumentParser(prog="agent-runner", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("run", help="run one attempt of a task")
     command.add_argument("--spec", type=Path, required=True, help="folder with spec.json")
-    folder: Path = parser.parse_args(argv).spec
+    command.add_argument("--wait", type=float, help="seconds in which spec.json may come")
+    arguments = parser.parse_args(argv)
+    folder: Path = arguments.spec
     try:
+        if arguments.wait is not None and not _wait(folder, arguments.wait):
+            return os.EX_TEMPFAIL
         code = anyio.run(run, RunSpec.load(folder))
     except (OSError, ValidationError, JournalError, seccomp.UnknownMachine) as error:
         sys.stderr.write(f"agent-runner: {error}\n")

@@ -96,6 +96,12 @@ class Settings(_Model):
     """processes, where the engine can limit them"""
     stop_grace: float = Field(default=20, gt=0)
     """from SIGTERM to SIGKILL of a sandbox"""
+    spare_sandboxes: int = Field(default=1, ge=0)
+    """sandboxes that wait, started, for the next task of a project; 0: none"""
+    spare_seconds: float = Field(default=600, gt=0)
+    """how long one waits before it is removed"""
+    spare_delay: float = Field(default=2, ge=0)
+    """how long after a task's start the next one's sandbox is made ready"""
     startup_timeout: float = Field(default=300, gt=0)
     """from the start of a sandbox to its runner's first record; making an image does not count"""
     sweep_interval: float = Field(default=30, gt=0)

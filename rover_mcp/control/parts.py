@@ -14,6 +14,7 @@ from agent_runner.models import Pause, RunState
 from rover_mcp.control.decide import NEVER_BY_ITSELF, PauseFor
 from rover_mcp.control.live import LiveStates
 from rover_mcp.control.ports import GatewayDoor, HubOf
+from rover_mcp.control.spares import Spares
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.sandbox.protocol import Engine, SandboxExit
 from rover_mcp.settings import Settings
@@ -43,6 +44,7 @@ class Parts:
     hub_of: HubOf
     gateway: GatewayDoor
     live: LiveStates
+    spares: Spares
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[], float] = random.random
 

@@ -76,6 +76,8 @@ class Sweeper:
     def sweep(self) -> None:
         """Bring the store and the engines together again. One that does not answer changes no
         task (L3)."""
+        self.attempts.spares.expire()
+        waiting = self.attempts.spares.names()
         # Engines first: a sandbox that is listed had its attempt before the rows are read.
         listed = {name: self._list(name) for name in self.attempts.engines}
         store = self.attempts.store
@@ -86,7 +88,7 @@ class Sweeper:
             except HARMLESS as error:
                 log.warning("attempt %s of task %s is left as it is: %s", attempt, task_id, error)
         # One that is just being made does not tell its task yet.
-        expected = {a.sandbox for a in rows if a.state in {*GOING, "queued"}}
+        expected = {a.sandbox for a in rows if a.state in {*GOING, "queued"}} | waiting
         for engine, sandboxes in listed.items():
             for info in (sandboxes or {}).values():
                 if info.name in expected:

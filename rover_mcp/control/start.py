@@ -98,6 +98,7 @@ class Starts(Parts):
             engine.prepare(spec, self._progress(task_id))
             engine.ensure(spec)
             crash_point(ControlPoint.SANDBOX_UP)
+            self.spares.used(task_id)
         except RoverError as error:
             self._start_failed(task, attempt, error)
             return False
@@ -109,6 +110,7 @@ class Starts(Parts):
         ):
             crash_point(ControlPoint.SANDBOX_RECORDED)
             self.store.add_event(task_id, "task.sandbox", {"attempt": attempt})
+        self.spares.follow(spec, task.engine)
         return True
 
     def _specify(self, task: TaskRow, attempt: int) -> SandboxSpec:

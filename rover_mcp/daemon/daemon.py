@@ -47,6 +47,8 @@ log = logging.getLogger("rover.daemon")
 PREAMBLE_TIMEOUT_SECONDS = 10
 MAX_CONNECTIONS = 256
 TRY_AGAIN_SECONDS = 1.0
+TIDY_SECONDS = 2.0
+"""For what waits for a next task, when a signal asks to end. It would end by itself."""
 TROUBLE = (RoverError, SQLAlchemyError, OSError)
 """What a full disk, a read-only one or a database that is gone looks like."""
 
@@ -108,6 +110,7 @@ class Daemon:
             await anyio.sleep(TRY_AGAIN_SECONDS)
         if self._settings.database:
             threading.Thread(target=parts.leases.keep_renewing, daemon=True).start()
+        await self._harmlessly(parts.spares.recover)
         while True:
             await self._harmlessly(self._sweep)
             await anyio.sleep(self._settings.sweep_interval)
@@ -258,11 +261,14 @@ class Daemon:
             working = await anyio.to_thread.run_sync(self._has_work)
             idle = 0.0 if working or self._connections else idle + pause
             if idle >= self._settings.idle_exit:
+                await self._harmlessly(self._parts.spares.clear)
                 self._end("nothing is connected, running or scheduled")
 
     async def _end_on_signal(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
+                with anyio.move_on_after(TIDY_SECONDS):
+                    await anyio.to_thread.run_sync(self._parts.spares.clear, abandon_on_cancel=True)
                 self._end(f"signal {number.name}")
 
 

@@ -14,6 +14,7 @@ from rover_mcp.control.leases import Leases
 from rover_mcp.control.live import LiveStates
 from rover_mcp.control.plane import ControlPlane, database_url
 from rover_mcp.control.reconcile import Sweeper
+from rover_mcp.control.spares import Spares
 from rover_mcp.daemon.adapters import (
     Door,
     EngineChoice,
@@ -51,6 +52,7 @@ class Parts:
     leases: Leases
     sweeper: Sweeper
     attempts: Attempts
+    spares: Spares
     hub: EventHub
     app: App
 
@@ -84,6 +86,7 @@ def build(
     live = LiveStates(home, store)
     plane = ControlPlane(settings, store, database_url(home, settings.database), leases)
     repositories, all_engines = GitRepositories(home), engines(home, settings)
+    spares = Spares(settings, store, all_engines)
     attempts = Attempts(
         settings=settings,
         store=store,
@@ -91,12 +94,14 @@ def build(
         hub_of=repositories.hub,
         gateway=Door(home, gateway, portal, store, credentials, ring, plane.answered),
         live=live,
+        spares=spares,
     )
     catalog, agents = Catalog(home), HostAgents()
     control = PlaneControl(home, plane, store, attempts)
     create = CreateTask(
-        settings, store, catalog, repositories, EngineChoice(all_engines), agents, control
-    )
+        settings, store, catalog, repositories, EngineChoice(all_engines), agents, control,
+        spares,
+    )  # fmt: skip
     work = HubWork(repositories, attempts)
     tasks = TaskService(settings, store, create, repositories, control, work, live.state)
     status = StatusReport(
@@ -106,5 +111,6 @@ def build(
     app = App(Services(tasks, status, hub, touch))
     sweeper = Sweeper(attempts, plane)
     return Parts(
-        settings, store, credentials, gateway, live, plane, leases, sweeper, attempts, hub, app
-    )
+        settings, store, credentials, gateway, live, plane, leases, sweeper, attempts, spares, hub,
+        app,
+    )  # fmt: skip

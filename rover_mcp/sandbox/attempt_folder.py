@@ -86,6 +86,12 @@ class AttemptFolder:
                 if handle is not None:
                     os.close(handle)
 
+    def reset(self) -> None:
+        """As before the runner was started, which is killed if it lives."""
+        self.stop(0)
+        for name in ("state.json", "exit.json", "launch.json"):
+            (self.path / name).unlink(missing_ok=True)
+
     def info(self) -> SandboxInfo:
         """Name, task and state."""
         launch, state = self._read("launch.json"), self._read("state.json")

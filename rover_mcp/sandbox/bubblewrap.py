@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import agent_runner
 from agent_runner.seccomp import filter_descriptor, is_known, with_filter
@@ -96,13 +96,32 @@ class BubblewrapEngine:
         self._program()
         bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)
 
+    def ready(self, spec: SandboxSpec, wait: float) -> None:
+        """See protocol.Engine."""
+        attempt = self._attempt(spec.name)
+        try:
+            with layout.making(attempt.path):
+                layout.make_orders(spec.folders.spec)
+                supervise.write_json(attempt.path / "launch.json", self._plan(spec, wait))
+                self._launch(attempt.path)
+        except OSError as error:
+            raise layout.disk_fault(attempt.path, error) from error
+
     def ensure(self, spec: SandboxSpec) -> None:
         """See protocol.Engine."""
         attempt = self._attempt(spec.name)
         try:
             with layout.making(attempt.path):
-                if not attempt.launched():
+                ahead = layout.awaits_orders(spec.folders.spec)
+                fits = ahead and attempt.alive() and _fits(attempt.launch(), self._plan(spec, 0))
+                if ahead and not fits:
+                    attempt.reset()
+                    layout.drop_orders(spec.folders.spec)
+                if fits or not attempt.launched():
                     self._write(spec, attempt.path)
+                if fits:
+                    layout.give_orders(spec.folders.spec)
+                elif not attempt.launched():
                     self._launch(attempt.path)
         except OSError as error:
             raise layout.disk_fault(attempt.path, error) from error
@@ -217,20 +236,25 @@ class BubblewrapEngine:
         )
         folders = {"work": str(spec.folders.work), "home": str(spec.folders.home)}
         supervise.write_json(self._task_record(spec.task_id), folders)
-        launch = {
+        launch = self._plan(spec) | {
+            "prefix": prefix,
+            "inside_env": {"HOME": str(run.paths.home), **inside},
+        }
+        supervise.write_json(folder / "launch.json", launch)
+
+    def _plan(self, spec: SandboxSpec, wait: float | None = None) -> dict[str, Any]:
+        """How the runner is started; all that cannot be changed once it runs."""
+        return {
             "task_id": spec.task_id,
             "attempt": spec.attempt,
-            "argv": layout.runner_command(self._runner_argv, spec.folders.spec),
+            "argv": layout.runner_command(self._runner_argv, spec.folders.spec, wait),
             "env": _runner_environment(),
             "limits": {
                 "RLIMIT_CORE": 0,
                 "RLIMIT_NOFILE": _OPEN_FILES,
                 "RLIMIT_FSIZE": spec.limits.file_bytes,
             },
-            "prefix": prefix,
-            "inside_env": {"HOME": str(run.paths.home), **inside},
         }
-        supervise.write_json(folder / "launch.json", launch)
 
     def _launch(self, folder: Path) -> None:
         argv = [sys.executable, "-I", "-S", supervise.__file__, str(folder)]
@@ -260,6 +284,11 @@ class BubblewrapEngine:
             raise EnvironmentFault(
                 f"{path} cannot be removed: {error.strerror}", hint="remove it by hand"
             ) from error
+
+
+def _fits(launched: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
+    """Whether a runner that waits was started as this one would be, but for how long it waits."""
+    return all(launched.get(k) == v for k, v in plan.items() if k != "argv")
 
 
 def find_bwrap() -> Path:

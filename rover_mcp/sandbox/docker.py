@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -97,11 +100,25 @@ class DockerEngine:
         """Build the image if this content has not been built yet."""
         self._image(spec, progress)
 
-    def ensure(self, spec: SandboxSpec) -> None:
+    def ready(self, spec: SandboxSpec, wait: float) -> None:
         """See protocol.Engine."""
-        tag = self._image(spec, lambda _: None) if self._find(spec.name) is None else ""
+        tag = self._image(spec, lambda _: None)
         try:
             with layout.making(spec.folders.spec):
+                layout.make_orders(spec.folders.spec)
+                self._start(self._create(spec, tag, wait), spec.name)
+        except OSError as error:
+            raise layout.disk_fault(spec.folders.spec, error) from error
+
+    def ensure(self, spec: SandboxSpec) -> None:
+        """See protocol.Engine."""
+        known = self._find(spec.name) is not None
+        ahead = known and layout.awaits_orders(spec.folders.spec)
+        tag = "" if known and not ahead else self._image(spec, lambda _: None)
+        try:
+            with layout.making(spec.folders.spec):
+                if ahead and self._goes_on(spec, tag):
+                    return
                 container = self._find(spec.name)
                 if container is None:
                     self._write(spec, tag)
@@ -110,6 +127,21 @@ class DockerEngine:
                     self._start(container, spec.name)
         except OSError as error:
             raise layout.disk_fault(spec.folders.spec, error) from error
+
+    def _goes_on(self, spec: SandboxSpec, tag: str) -> bool:
+        """Give orders to the sandbox that was made ready, if it is what this one is to be."""
+        container = self._find(spec.name)
+        if (
+            container is None
+            or container.status != "running"
+            or container.labels.get(f"{LABELS}shape") != _shape(spec, tag)
+        ):
+            self.remove(spec.name)
+            layout.drop_orders(spec.folders.spec)
+            return False
+        self._write(spec, tag)
+        layout.give_orders(spec.folders.spec)
+        return True
 
     def follow(self, name: str) -> SandboxExit:
         """See protocol.Engine. Blocks in the engine's wait call."""
@@ -250,13 +282,17 @@ class DockerEngine:
         for file in spec.folders.spec.iterdir():
             file.chmod(0o644)
 
-    def _create(self, spec: SandboxSpec, tag: str) -> Any:
-        labels = self._labels(spec)
+    def _create(self, spec: SandboxSpec, tag: str, wait: float | None = None) -> Any:
+        labels = self._labels(spec, tag)
         for kind in ("work", "home"):
             with self._errors(f"make the task's {kind} volume"):
-                kept = {k: v for k, v in labels.items() if not k.endswith("attempt")}
+                kept = {
+                    k: v
+                    for k, v in labels.items()
+                    if k not in (f"{LABELS}attempt", f"{LABELS}shape")
+                }
                 self._connection().volumes.create(_volume(spec.task_id, kind), labels=kept)
-        runner = layout.runner_command(self._runner_argv, layout.SPEC)
+        runner = layout.runner_command(self._runner_argv, layout.SPEC, wait)
         try:
             with self._errors(f"create {spec.name}"):
                 return self._connection().containers.create(
@@ -281,12 +317,13 @@ class DockerEngine:
                 raise EnvironmentFault(f"{name} was removed while it started") from error
             raise
 
-    def _labels(self, spec: SandboxSpec) -> dict[str, str]:
+    def _labels(self, spec: SandboxSpec, tag: str) -> dict[str, str]:
         return {
             f"{LABELS}home": self._home,
             f"{LABELS}task": spec.task_id,
             f"{LABELS}project": spec.project_id,
             f"{LABELS}attempt": str(spec.attempt),
+            f"{LABELS}shape": _shape(spec, tag),
         }
 
     def _return_run_folder(self, container: Any) -> None:
@@ -334,6 +371,13 @@ def container_options(spec: SandboxSpec) -> dict[str, Any]:
             type="json-file", config={"max-size": "5m", "max-file": "2"}
         ),
     }
+
+
+def _shape(spec: SandboxSpec, tag: str) -> str:
+    """All that a container is made of and that cannot be changed any more; no name of a task."""
+    folders = replace(spec.folders, **{f.name: Path() for f in fields(spec.folders)})
+    options = container_options(replace(spec, name="", folders=folders))
+    return hashlib.sha256(json.dumps([tag, options], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _mounts(spec: SandboxSpec) -> list[Any]:

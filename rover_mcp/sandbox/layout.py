@@ -7,9 +7,10 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from agent_runner.orders import FIFO
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser, WrapCommand
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox.protocol import SandboxSpec
@@ -74,6 +75,46 @@ def write_spec(
     return run
 
 
+def make_orders(spec_folder: Path) -> None:
+    """Let a runner that is started now wait for its spec.json (agent_runner/orders.py).
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    with suppress(FileExistsError):
+        os.mkfifo(spec_folder / FIFO, 0o600)
+
+
+def awaits_orders(spec_folder: Path) -> bool:
+    """Whether the sandbox of this folder was started ahead, and has not been given its orders."""
+    return (spec_folder / FIFO).exists()
+
+
+def give_orders(spec_folder: Path) -> None:
+    """Wake the runner, once its spec.json is there. Repeating it is harmless.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    try:
+        fifo = os.open(spec_folder / FIFO, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        # Nobody reads yet: it is still starting, and looks for the file by itself.
+        if error.errno != errno.ENXIO:
+            raise
+    else:
+        os.write(fifo, b"!")
+        os.close(fifo)
+    (spec_folder / FIFO).unlink(missing_ok=True)
+
+
+def drop_orders(spec_folder: Path) -> None:
+    """The sandbox that waited here is gone; the next one has its orders from the start."""
+    (spec_folder / FIFO).unlink(missing_ok=True)
+
+
 @contextmanager
 def making(folder: Path) -> Generator[None]:
     """Held by the one call, of any thread or process, that starts an attempt's sandbox.
@@ -90,9 +131,11 @@ def making(folder: Path) -> Generator[None]:
         os.close(handle)
 
 
-def runner_command(argv: tuple[str, ...], spec: Path) -> list[str]:
-    """The runner's argument list, with the spec folder as the runner sees it."""
-    return [part.replace("{spec}", str(spec)) for part in argv]
+def runner_command(argv: tuple[str, ...], spec: Path, wait: float | None = None) -> list[str]:
+    """The runner's argument list, with the spec folder as the runner sees it; `wait`: seconds in
+    which its orders may come."""
+    command = [part.replace("{spec}", str(spec)) for part in argv]
+    return command if wait is None else [*command, "--wait", f"{wait:g}"]
 
 
 def home_label(home: Path) -> str:

@@ -136,8 +136,14 @@ class Engine(Protocol):
         """Make ready what `ensure` needs and may take long (an image). Idempotent."""
         ...
 
+    def ready(self, spec: SandboxSpec, wait: float) -> None:
+        """Start the sandbox of a task to come: everything but its orders. `ensure` of the same
+        name gives them; one that is not asked for in `wait` seconds ends by itself."""
+        ...
+
     def ensure(self, spec: SandboxSpec) -> None:
-        """Start the sandbox; do nothing if one of that name runs or has ended already."""
+        """Start the sandbox; do nothing if one of that name runs or has ended already. One that
+        was made ready goes on; where what it is made of differs, it is made anew."""
         ...
 
     def follow(self, name: str) -> SandboxExit:

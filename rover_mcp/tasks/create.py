@@ -19,7 +19,14 @@ from rover_mcp.tasks.catalog import Catalog, CatalogEntry
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import new_task_id
 from rover_mcp.tasks.logs import plain
-from rover_mcp.tasks.ports import AgentInventory, Control, Engines, Repositories, Repository
+from rover_mcp.tasks.ports import (
+    AgentInventory,
+    Control,
+    Engines,
+    Repositories,
+    Repository,
+    SpareSandboxes,
+)
 
 DIRTY = "the repository has uncommitted changes; they are not part of this task"
 
@@ -55,6 +62,7 @@ class CreateTask:
     engines: Engines
     agents: AgentInventory
     control: Control
+    spares: SpareSandboxes
 
     def __call__(self, caller: Caller, request: CreateRequest) -> TaskRow:
         """Create the task and queue its first attempt.
@@ -82,7 +90,7 @@ class CreateTask:
         self.repositories.prepare_hub(project_id, repository.root, commit)
         project = self.store.project(project_id, str(repository.root))
         new = NewTask(
-            id=new_task_id(),
+            id=self.spares.take(project.id, engine.name) or new_task_id(),
             project_id=project.id,
             project_path=str(repository.root),
             title=title,
@@ -160,29 +168,33 @@ class CreateTask:
                 load_script(folders.input / "script.yaml")
             task, is_new = self.store.create_task(new, repository.branches)
         except ScriptError as error:
-            shutil.rmtree(folders.root, ignore_errors=True)
+            self._undo(folders)
             raise UserFixable(
                 str(error),
                 code="invalid_script",
                 hint="see docs/workflows.md",
             ) from error
         except OSError as error:
-            shutil.rmtree(folders.root, ignore_errors=True)
+            self._undo(folders)
             raise EnvironmentFault(
                 f"the task's files cannot be written: {error}",
                 hint=f"check that {self.settings.home} is writable and its disk not full",
                 code="data_folder",
             ) from error
         except BaseException:
-            shutil.rmtree(folders.root, ignore_errors=True)
+            self._undo(folders)
             raise
         if not is_new:
-            shutil.rmtree(folders.root, ignore_errors=True)
+            self._undo(folders)
             return task
         attempt = self.store.attempt(task.id, 1)
         if attempt is not None:
             self.control.enqueue(attempt)
         return task
+
+    def _undo(self, folders: TaskFolders) -> None:
+        self.spares.discard(folders.task_id)
+        shutil.rmtree(folders.root, ignore_errors=True)
 
 
 def _folder(caller: Caller, repo_path: str | None) -> Path:

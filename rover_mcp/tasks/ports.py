@@ -83,3 +83,15 @@ class Control(Protocol):
     def stop(self, task: TaskRow) -> None:
         """Ask the task's sandbox, if one runs, to checkpoint and end. Returns at once."""
         ...
+
+
+class SpareSandboxes(Protocol):
+    """Sandboxes that are ready before their task is asked for."""
+
+    def take(self, project_id: str, engine: str) -> str | None:
+        """The id that the next task of this project shall have, if its sandbox is ready."""
+        ...
+
+    def discard(self, task_id: str) -> None:
+        """The task that took it is not to be; nothing where it was none."""
+        ...

@@ -51,6 +51,7 @@ class FakeWorld:
     fault: EnvironmentFault | None = None
     agents: frozenset[str] = frozenset({"claude", "scripted"})
     prepared: list[str] = field(default_factory=list[str])
+    ready: dict[str, SandboxSpec] = field(default_factory=dict[str, SandboxSpec])
     starts: list[str] = field(default_factory=list[str])
     sandboxes: dict[str, FakeSandbox] = field(default_factory=dict[str, FakeSandbox])
     volumes: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
@@ -102,12 +103,19 @@ class FakeEngine:
         progress(f"preparing {spec.name}")
         self.world.prepared.append(spec.name)
 
+    def ready(self, spec: SandboxSpec, wait: float) -> None:
+        """See protocol.Engine."""
+        self._reach()
+        with self.world.changed:
+            self.world.ready[spec.name] = spec
+
     def ensure(self, spec: SandboxSpec) -> None:
         """See protocol.Engine."""
         self._reach()
         with self.world.changed:
             if spec.name in self.world.sandboxes:
                 return
+            self.world.ready.pop(spec.name, None)
             self.world.sandboxes[spec.name] = FakeSandbox(spec, datetime.now(UTC))
             self.world.starts.append(spec.name)
             self.world.volumes.setdefault(spec.task_id, {})
@@ -141,6 +149,7 @@ class FakeEngine:
         self.world.end(name, 137)
         with self.world.changed:
             self.world.sandboxes.pop(name, None)
+            self.world.ready.pop(name, None)
             self.world.changed.notify_all()
 
     def remove_task(self, task_id: str) -> None:
@@ -173,6 +182,9 @@ class FakeEngine:
                 started_at=sandbox.started_at,
             )
             for name, sandbox in self.world.sandboxes.items()
+        ] + [
+            SandboxInfo(name, spec.task_id, spec.attempt, SandboxState.RUNNING)
+            for name, spec in self.world.ready.items()
         ]
 
     def exec(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -182,3 +184,50 @@ def test_an_unknown_agent_is_missing(rig: Rig) -> None:
         engine.check_agent("nobody", None, None)
     assert caught.value.code == "agent_missing"
     assert caught.value.hint
+
+
+def _ready(rig: Rig, wait: float = 60) -> tuple[Engine, SandboxSpec]:
+    """A sandbox that was started ahead of its task, by a daemon that is gone."""
+    engine, spec = rig.engine(), rig.spec(new_task())
+    engine.prepare(spec, lambda _: None)
+    engine.ready(spec, wait)
+    return rig.engine(), spec
+
+
+def test_one_that_was_made_ready_runs_when_its_task_comes(rig: Rig) -> None:
+    engine, spec = _ready(rig)
+    assert _state(engine, spec) is SandboxState.RUNNING
+    engine.ensure(spec)
+    engine.ensure(spec)
+    assert rig.started(spec) == 1
+    rig.finish(spec, 2)
+    assert engine.follow(spec.name) == SandboxExit(2)
+
+
+def test_one_that_was_made_of_something_else_is_made_anew(rig: Rig) -> None:
+    """Its limits were fixed when it was started."""
+    engine, spec = _ready(rig)
+    fewer = replace(spec, limits=replace(spec.limits, file_bytes=2**20))
+    engine.ensure(fewer)
+    assert rig.started(fewer) == 1
+    if rig.isolates:
+        assert (spec.folders.run / "most-bytes").read_text() == str(2**20)
+    rig.finish(fewer, 0)
+    assert engine.follow(spec.name) == SandboxExit(0)
+
+
+def test_one_that_ended_before_its_task_came_is_made_anew(real_rig: Rig) -> None:
+    engine, spec = _ready(real_rig, wait=0.01)
+    assert engine.follow(spec.name) == SandboxExit(os.EX_TEMPFAIL)
+    engine.ensure(spec)
+    assert real_rig.started(spec) == 1
+    real_rig.finish(spec, 0)
+    assert engine.follow(spec.name) == SandboxExit(0)
+
+
+def test_one_that_no_task_needs_is_removed(rig: Rig) -> None:
+    engine, spec = _ready(rig)
+    engine.remove(spec.name)
+    engine.remove_task(spec.task_id)
+    assert _state(engine, spec) is SandboxState.GONE
+    assert not engine.holds_work(spec.task_id)

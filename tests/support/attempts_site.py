@@ -16,6 +16,7 @@ from agent_runner.models import Pause, RunState, Snapshot
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.live import LiveStates
 from rover_mcp.control.ports import Account
+from rover_mcp.control.spares import Spares
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.settings import RetrySettings, Settings
 from rover_mcp.store.migrations import open_database
@@ -161,13 +162,15 @@ class Site:
         self.store.writes_left = None
         self.door = FakeDoor(self.door.missing, self.door.label)
         self.live = LiveStates(self.home, self.store)
+        engines = {"docker": FakeEngine(self.world, "docker")}
         self.attempts = Attempts(
             settings=self.settings,
             store=self.store,
-            engines={"docker": FakeEngine(self.world, "docker")},
+            engines=engines,
             hub_of=lambda _: self.hub,
             gateway=self.door,
             live=self.live,
+            spares=Spares(self.settings, self.store, engines),
             sleep=self.slept.append,
             uniform=lambda: 0.0,
         )
@@ -295,6 +298,8 @@ def open_site(folder: Path) -> Iterator[Site]:
     # What is tested is what was committed, not what a power loss would leave.
     sa.event.listen(database, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
     database.dispose()
-    settings = Settings(home=home, min_free_bytes=0, retry=RetrySettings(jitter=0))
+    settings = Settings(
+        home=home, min_free_bytes=0, spare_sandboxes=0, retry=RetrySettings(jitter=0)
+    )
     yield Site(home, settings, CrashingStore(database), FakeWorld(), FakeHub(folder / "objects"))
     database.dispose()

@@ -110,6 +110,18 @@ class FakeWork:
         return DiffResult(changes, "" if stat_only else self.patch, truncated=False)
 
 
+@dataclass
+class FakeSpares:
+    ids: list[str] = field(default_factory=list[str])
+    discarded: list[str] = field(default_factory=list[str])
+
+    def take(self, project_id: str, engine: str) -> str | None:
+        return self.ids.pop() if self.ids else None
+
+    def discard(self, task_id: str) -> None:
+        self.discarded.append(task_id)
+
+
 class FakeAgents:
     def known(self) -> Collection[str]:
         return ["claude", "scripted"]
@@ -187,15 +199,16 @@ def open_desk(folder: Path) -> Iterator[Desk]:
     settings = Settings(home=home, min_free_bytes=0)
     world = FakeWorld()
     engine = FakeEngine(world)
-    repositories, control, work, agents = (
+    repositories, control, work, agents, spares = (
         FakeRepositories(),
         FakeControl(store=store),
         FakeWork(),
         FakeAgents(),
+        FakeSpares(),
     )
     catalog, live = Catalog(home), dict[str, RunState]()
     create = CreateTask(
-        settings, store, catalog, repositories, FakeEngines(engine), agents, control
+        settings, store, catalog, repositories, FakeEngines(engine), agents, control, spares
     )
     tasks = TaskService(
         settings, store, create, repositories, control, work, live.get, NOW.timestamp

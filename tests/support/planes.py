@@ -22,6 +22,7 @@ from agent_runner.models import PauseReason
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.live import LiveStates
 from rover_mcp.control.plane import ControlPlane
+from rover_mcp.control.spares import Spares
 from rover_mcp.sandbox.protocol import SandboxSpec
 from rover_mcp.settings import Settings
 from rover_mcp.store.migrations import open_database
@@ -126,7 +127,7 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
     database = open_database(url)
     store, world, door = Store(database), FakeWorld(), FakeDoor()
     store.project("p1", "/repo")
-    settings = Settings(home=home, queue_poll=0.02, **changes)
+    settings = Settings(home=home, queue_poll=0.02, spare_sandboxes=0, **changes)
     attempts = Attempts(
         settings=settings,
         store=store,
@@ -134,6 +135,7 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
         hub_of=lambda _: FakeHub(Path("/objects")),
         gateway=door,
         live=LiveStates(home, store),
+        spares=Spares(settings, store, {}),
     )
     made = Plane(store, world, attempts, ControlPlane(settings, store, url), door)
     world.on_start = made.runner

@@ -23,6 +23,7 @@ from rover_mcp.control.leases import Leases
 from rover_mcp.control.live import LiveStates
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.control.reconcile import Sweeper
+from rover_mcp.control.spares import Spares
 from rover_mcp.sandbox.protocol import SandboxSpec
 from rover_mcp.settings import Settings
 from rover_mcp.store.executors import Executors
@@ -104,7 +105,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     database, clock = open_database(url), Clock()
     store, world = Store(database), FakeWorld(on_start=completes)
     store.project("p1", "/repo")
-    settings = Settings(home=home, database=url, queue_poll=0.02)
+    settings = Settings(home=home, database=url, queue_poll=0.02, spare_sandboxes=0)
     leases = Leases(home, Executors(database, clock), lease=LEASE, now=clock, boot="here")
     other = tmp_path_factory.mktemp("dead")
     dead = Leases(other, Executors(database, clock), lease=LEASE, now=clock, boot="elsewhere")
@@ -115,6 +116,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         hub_of=lambda _: FakeHub(Path("/objects")),
         gateway=FakeDoor(),
         live=LiveStates(home, store),
+        spares=Spares(settings, store, {}),
     )
     plane = ControlPlane(settings, store, url, leases)
     with warnings.catch_warnings():

@@ -1,0 +1,141 @@
+"""Sandboxes that are ready before their task is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from rover_mcp.control.spares import Spares
+from rover_mcp.sandbox.protocol import SandboxSpec
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.identifiers import sandbox_name
+from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from tests.support.attempts_site import Site, open_site
+from tests.support.samples import TASK
+
+
+@dataclass
+class Stock:
+    """Spares on a fake engine, with a clock that a test sets."""
+
+    site: Site
+    world: FakeWorld = field(default_factory=FakeWorld)
+    clock: float = 0.0
+
+    def daemon(self, most: int = 1) -> Spares:
+        """The spares of a daemon that starts now."""
+        changed = {"spare_sandboxes": most, "spare_seconds": 100.0}
+        return Spares(
+            self.site.settings.model_copy(update=changed),
+            self.site.store,
+            {"docker": FakeEngine(self.world, "docker")},
+            now=lambda: self.clock,
+        )
+
+    def spec(self, project: str = "p1") -> SandboxSpec:
+        """What a task that has just begun runs in."""
+        self.site.create()
+        spec = self.site.attempts._specify(self.site.task(), 1)  # pyright: ignore[reportPrivateUsage]
+        return replace(spec, project_id=project)
+
+    def left(self) -> list[str]:
+        """Folders of tasks, but for the one that was created."""
+        folder = self.site.home / "tasks"
+        return sorted(p.name for p in folder.iterdir() if p.name != TASK)
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Iterator[Stock]:
+    with open_site(tmp_path) as site:
+        yield Stock(site)
+
+
+def test_the_next_task_of_the_project_takes_over_what_is_ready(stock: Stock) -> None:
+    spares, spec = stock.daemon(), stock.spec()
+    spares.make(spec, "docker")
+    taken = spares.take("p1", "docker")
+    assert taken is not None
+    assert taken != TASK
+    assert list(stock.world.ready) == [sandbox_name(taken, 1)]
+    ready = stock.world.ready[sandbox_name(taken, 1)]
+    assert ready.folders.spec == TaskFolders(stock.site.home, taken, 1).spec(1)
+    assert ready.folders.base_objects == spec.folders.base_objects
+    assert ready.limits == spec.limits
+    assert spares.take("p1", "docker") is None, "it is taken once"
+
+
+def test_another_project_or_engine_does_not(stock: Stock) -> None:
+    spares = stock.daemon()
+    spares.make(stock.spec(), "docker")
+    assert spares.take("p2", "docker") is None
+    assert spares.take("p1", "bubblewrap") is None
+
+
+def test_no_more_are_kept_than_may_be_and_the_oldest_goes(stock: Stock) -> None:
+    spares, spec = stock.daemon(most=2), stock.spec()
+    for project in ("p1", "p2", "p2", "p3"):
+        spares.make(replace(spec, project_id=project), "docker")
+    assert spares.take("p1", "docker") is None
+    assert spares.take("p2", "docker") is not None
+    assert spares.take("p3", "docker") is not None
+    assert len(stock.world.ready) == 2
+    assert len(stock.left()) == 2
+
+
+def test_one_that_waited_long_enough_is_removed(stock: Stock) -> None:
+    spares = stock.daemon()
+    spares.make(stock.spec(), "docker")
+    stock.clock = 100.0
+    assert spares.take("p1", "docker") is None
+    spares.expire()
+    assert not stock.world.ready
+    assert not stock.left()
+    assert not spares.names()
+
+
+def test_what_a_killed_daemon_left_is_removed_by_the_next(stock: Stock) -> None:
+    spares = stock.daemon()
+    spares.make(stock.spec(), "docker")
+    assert len(spares.names()) == 1
+    stock.daemon().recover()
+    assert not stock.world.ready
+    assert not stock.left()
+    assert not spares.names()
+
+
+def test_one_that_became_a_task_before_the_daemon_died_is_kept(stock: Stock) -> None:
+    spares = stock.daemon()
+    spares.make(stock.spec(), "docker")
+    taken = spares.take("p1", "docker")
+    assert taken is not None
+    stock.site.create(taken, request_key=None)
+    stock.daemon().recover()
+    assert list(stock.world.ready) == [sandbox_name(taken, 1)]
+    assert stock.left() == [taken]
+    assert not spares.names()
+
+
+def test_a_task_that_was_not_to_be_leaves_nothing(stock: Stock) -> None:
+    spares = stock.daemon()
+    spares.make(stock.spec(), "docker")
+    taken = spares.take("p1", "docker")
+    assert taken is not None
+    spares.discard(taken)
+    assert not stock.world.ready
+    assert not stock.left()
+    spares.discard(TASK)
+    assert (stock.site.home / "tasks" / TASK).exists(), "no spare: nothing is touched"
+
+
+def test_an_engine_that_does_not_answer_has_none_and_nothing_fails(stock: Stock) -> None:
+    spares, spec = stock.daemon(), stock.spec()
+    stock.world.unreachable()
+    spares.make(spec, "docker")
+    assert spares.take("p1", "docker") is None
+    assert len(spares.names()) == 1, "what could not be removed is known to the next daemon"
+    stock.world.fault = None
+    stock.daemon().recover()
+    assert not stock.left()
