@@ -16,13 +16,18 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx2
 
 from agent_runner.models import Usage
+from rover_mcp.gateway.egress import Egress
 from rover_mcp.gateway.http import Connection, Exchange
 from rover_mcp.gateway.models import Answer, GatewayLease, Refusal
+from rover_mcp.gateway.policy import is_proxied
 from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Fault, Provider
 from rover_mcp.gateway.records import Records
+from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.routes import Kind, Route, route, watch
 from rover_mcp.gateway.sockets import listen_unix
 from rover_mcp.gateway.upstream import Forwarding
+from rover_mcp.gateway.world import Internet, Network
+from rover_mcp.network import NetworkMode
 
 MAX_CONNECTIONS = 128
 MAX_RECORDED_TARGET = 200
@@ -33,11 +38,16 @@ TIMEOUTS = httpx2.Timeout(connect=15, read=900, write=120, pool=15)
 class Gateway:
     """All leases of one daemon, on the event loop that opens them.
 
-    `now` is the clock that answers are stamped with.
+    `now` is the clock that answers are stamped with; `network` is the internet.
     """
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        network: Network | None = None,
+    ) -> None:
         self._now = now
+        self._network = network or Internet()
         self._tasks: dict[str, Records] = {}
         self._servers: dict[str, _LeaseServer] = {}
         self._client: httpx2.AsyncClient | None = None
@@ -55,7 +65,7 @@ class Gateway:
         if old:
             await self._servers.pop(lease.task_id).close()
         records = self._tasks.setdefault(lease.task_id, Records())
-        server = _LeaseServer(lease, records, self._upstream(), self._now)
+        server = _LeaseServer(lease, records, self._upstream(), self._now, self._network)
         await server.listen()
         self._servers[lease.task_id] = server
 
@@ -108,8 +118,10 @@ class _LeaseServer:
         records: Records,
         client: httpx2.AsyncClient,
         now: Callable[[], datetime],
+        network: Network,
     ) -> None:
         self._lease = lease
+        self._egress = Egress(lease, network, self._refused_host)
         self._records = records
         self._client = client
         self._now = now
@@ -119,11 +131,12 @@ class _LeaseServer:
 
     def serves(self, lease: GatewayLease) -> bool:
         ours = self._lease
-        return (ours.attempt, ours.socket_path, ours.token, ours.providers) == (
+        return (ours.attempt, ours.socket_path, ours.token, ours.providers, ours.network) == (
             lease.attempt,
             lease.socket_path,
             lease.token,
             lease.providers,
+            lease.network,
         )
 
     async def listen(self) -> None:
@@ -158,9 +171,15 @@ class _LeaseServer:
 
     async def _handle(self, exchange: Exchange) -> None:
         lease = self._lease
+        if is_proxied(exchange.method, exchange.target):
+            await self._egress.handle(exchange)
+            return
         decision = route(
             exchange.method, exchange.target, exchange.headers, lease.token, lease.providers
         )
+        if decision.kind is Kind.FORWARD and lease.network.mode is NetworkMode.NONE:
+            reason = "the network policy of this task is none"
+            decision = Route(Kind.REFUSE, decision.provider, reason=reason)
         if decision.kind is Kind.BELL:
             lease.on_bell(lease.task_id)
             await exchange.answer(204)
@@ -170,6 +189,12 @@ class _LeaseServer:
             await self._forward(exchange, decision.provider, decision.target)
         else:
             await self._refuse(exchange, decision)
+
+    def _refused_host(self, exchange: Exchange, refused: RefusedHost) -> None:
+        target = exchange.target[:MAX_RECORDED_TARGET]
+        refusal = Refusal(self._now(), exchange.method, target, refused.reason)
+        self._records.refusals.append(refusal)
+        self._lease.on_refused(self._lease.task_id, refused)
 
     async def _tell(self, exchange: Exchange) -> None:
         if asked := watch(exchange.target):

@@ -63,11 +63,18 @@ class Exchange:
             else:
                 raise ConnectionResetError("the client closed the connection")
 
-    async def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    async def start(
+        self,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        reason: bytes | None = None,
+    ) -> None:
         self.answered = True
-        reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
+        if reason is None:
+            known = status in HTTPStatus._value2member_map_
+            reason = HTTPStatus(status).phrase.encode() if known else b""
         await self._connection.send(
-            h11.Response(status_code=status, headers=list(headers), reason=reason.encode())
+            h11.Response(status_code=status, headers=list(headers), reason=reason)
         )
 
     async def send(self, data: bytes) -> None:
@@ -77,8 +84,21 @@ class Exchange:
     async def finish(self) -> None:
         await self._connection.send(h11.EndOfMessage())
 
-    async def answer(self, status: int, value: object = None) -> None:
-        """Answer at once: `value` as JSON, or no body."""
+    async def tunnel(self) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
+        """Let a CONNECT pass: what its client has sent already, and the connection's streams,
+        which are no longer HTTP."""
+        self.answered = True
+        return await self._connection.switch()
+
+    async def answer(
+        self,
+        status: int,
+        value: object = None,
+        more: Sequence[tuple[bytes, bytes]] = (),
+        reason: bytes | None = None,
+    ) -> None:
+        """Answer at once: `value` as JSON, or no body; `more` headers, and what the status line
+        says."""
         with contextlib.suppress(BodyTooLarge):
             drained = 0
             async for data in self.body():
@@ -89,7 +109,7 @@ class Exchange:
         headers = [(b"content-type", b"application/json")] if content else []
         if status != HTTPStatus.NO_CONTENT:
             headers.append((b"content-length", str(len(content)).encode()))
-        await self.start(status, headers)
+        await self.start(status, [*headers, *more], reason)
         await self.send(content)
         await self.finish()
 
@@ -133,7 +153,11 @@ class Connection:
         if not exchange.has_body:
             async for _ in exchange.body():
                 pass
-        await self._while_connected(exchange)
+        if exchange.method == "CONNECT":
+            # What the client sends next may be the tunnel's.
+            await self._handler(exchange)
+        else:
+            await self._while_connected(exchange)
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     async def _while_connected(self, exchange: Exchange) -> None:
@@ -174,6 +198,12 @@ class Connection:
         if data:
             self._writer.write(data)
             await self._writer.drain()
+
+    async def switch(self) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
+        """Answer a CONNECT with 200; see `Exchange.tunnel`."""
+        reason = b"Connection established"
+        await self.send(h11.Response(status_code=200, headers=[], reason=reason))
+        return self._http.trailing_data[0], self._reader, self._writer
 
     async def _protest(self, error: h11.RemoteProtocolError) -> None:
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):

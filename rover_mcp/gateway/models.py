@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from agent_runner.models import Usage
+from rover_mcp.gateway.refusals import RefusedHost
+from rover_mcp.gateway.world import UpstreamProxy
+from rover_mcp.network import NetworkPolicy
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,10 @@ class GatewayLease:
 
     `credentials` is asked with a provider's name at the moment of use, in a worker thread; it
     returns None where there is none, or raises EnvironmentFault. Only `providers` are asked for:
-    those that the task's own agents use. `on_bell` and `on_answer` are
-    called on the gateway's event loop, with the task's id, and must return at once.
+    those that the task's own agents use. `on_bell` and `on_answer` are called on the gateway's
+    event loop, with the task's id, and must return at once; so is `on_refused`, for each request
+    to another host that `network` does not let pass. `upstream_proxy` is asked with a host's
+    name: the user's own proxy on the way there.
     """
 
     task_id: str
@@ -97,3 +102,10 @@ class GatewayLease:
     credentials: Callable[[str], ProviderAccess | None] = field(repr=False)
     on_bell: Callable[[str], None] = field(repr=False)
     on_answer: Callable[[str, Answer], None] = field(repr=False)
+    network: NetworkPolicy = field(default_factory=NetworkPolicy)
+    upstream_proxy: Callable[[str], UpstreamProxy | None] = field(
+        default=lambda _host: None, repr=False
+    )
+    on_refused: Callable[[str, RefusedHost], None] = field(
+        default=lambda _task, _refused: None, repr=False
+    )

@@ -1,0 +1,188 @@
+"""Which hosts a sandbox may reach, and which addresses nobody may. Pure; no I/O.
+
+DESIGN.md section 9: it decides by name, and says what would allow what it refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+from rover_mcp.gateway.registries import PROVIDER_HOSTS, default_entry
+from rover_mcp.network import (
+    HTTP,
+    HTTPS,
+    Address,
+    BadHost,
+    Host,
+    HostPattern,
+    NetworkMode,
+    NetworkPolicy,
+    parse_authority,
+)
+
+PLAIN_METHODS: Final = ("GET", "HEAD")
+MAX_SHOWN: Final = 120
+"""Characters of a destination that could not be read, in what is said of it."""
+
+_URL = re.compile(r"http://([^/?#]*)(/[^#]*|\?[^#]*|)", re.IGNORECASE | re.ASCII)
+
+# Beyond what ipaddress calls global, whose tables differ between versions of Python.
+_NEVER_IPV4: Final = (
+    IPv4Network("192.0.0.0/24"),  # IETF protocol assignments
+    IPv4Network("192.88.99.0/24"),  # the old 6to4 relays
+    IPv4Network("168.63.129.16/32"),  # Azure's service for its machines, on a public address
+)
+_GLOBAL_IPV6: Final = IPv6Network("2000::/3")  # all that IANA has given out
+_NEVER_IPV6: Final = (
+    IPv6Network("2001::/23"),  # IETF protocol assignments; Teredo holds an IPv4 address
+    IPv6Network("2001:db8::/32"),  # documentation
+    IPv6Network("3fff::/20"),  # documentation
+)
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a request wants to go. `plain`: by an absolute http URL, of which `path` is asked."""
+
+    host: Host
+    port: int
+    plain: bool = False
+    path: str = ""
+
+    def __str__(self) -> str:
+        return self.host.at(self.port)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether it may pass; if not, why, and what would allow it (None: nothing does)."""
+
+    reason: str = ""
+    remedy: str | None = None
+
+    @property
+    def allowed(self) -> bool:
+        return not self.reason
+
+
+ALLOWED: Final = Verdict()
+
+
+def is_proxied(method: str, target: str) -> bool:
+    """Whether a request is for another host rather than for the gateway itself."""
+    return method == "CONNECT" or not target.startswith("/")
+
+
+def destination(method: str, target: str) -> Destination:
+    """Where a request for another host wants to go.
+
+    Raises:
+        BadHost: that cannot be read in one way only.
+    """
+    if method == "CONNECT":
+        return Destination(*parse_authority(target))
+    found = _URL.fullmatch(target)
+    if found is None:
+        raise BadHost("only http:// URLs are asked for like this; https goes through CONNECT")
+    authority, path = found[1], found[2]
+    if "@" in authority:
+        raise BadHost("a URL with a user in it is not passed on")
+    if ":" not in authority.rpartition("]")[2]:
+        authority += f":{HTTP}"
+    host, port = parse_authority(authority)
+    return Destination(host, port, plain=True, path=path if path.startswith("/") else f"/{path}")
+
+
+def judge(policy: NetworkPolicy, method: str, to: Destination) -> Verdict:
+    """Whether a request may pass, by its name alone."""
+    if not policy.has_proxy:
+        return Verdict(
+            f"the network policy of this task is {policy.mode}: {_MEANS[policy.mode]}",
+            "network: allowlist, or open",
+        )
+    if to.host.address and not is_public(to.host.address):
+        return Verdict(f"{to.host.name} is not a public address")
+    if to.plain and method not in PLAIN_METHODS:
+        return Verdict(f"over plain http only GET and HEAD pass, not {method}")
+    patterns = [HostPattern.parse(text) for text in policy.allow]
+    if any(p.allows(to.host, to.port) and _fits(p, to) for p in patterns):
+        return ALLOWED
+    if to.host.name in PROVIDER_HOSTS:
+        return Verdict(
+            f"{to.host.name} is a model API: agents reach it through the gateway's own path, "
+            "which holds the credential",
+        )
+    listed = default_entry(to.host)
+    if to.host.address is None and policy.mode is NetworkMode.OPEN:
+        return ALLOWED
+    if listed and (to.port == HTTP if to.plain else to.port == HTTPS):
+        if to.plain and not listed.plain:
+            return Verdict(f"{to.host.name} is reached by https only", _remedy(to, listed=True))
+        return ALLOWED
+    return _not_listed(to, known=bool(listed) or any(p.names(to.host) for p in patterns))
+
+
+_MEANS = {
+    NetworkMode.NONE: "nothing is reachable",
+    NetworkMode.PROVIDERS: "nothing but its model API is reachable",
+}
+
+
+def _fits(pattern: HostPattern, to: Destination) -> bool:
+    """An entry without a port means https."""
+    return pattern.port is not None or not to.plain
+
+
+def _not_listed(to: Destination, *, known: bool) -> Verdict:
+    if to.host.address:
+        why = f"the address {to.host.name} is not on the allow-list: hosts are asked for by name"
+    elif known:
+        why = f"port {to.port} of {to.host.name} is not on the allow-list"
+    else:
+        why = f"{to.host.name} is not on the allow-list"
+    return Verdict(why, _remedy(to, listed=bool(to.host.address)))
+
+
+def _remedy(to: Destination, *, listed: bool) -> str:
+    entry = str(to)
+    if to.port == HTTPS and not to.plain:
+        entry = entry.removesuffix(f":{HTTPS}")
+    remedy = f'"{entry}" in network.allow of config.yaml'
+    return remedy if listed else f"{remedy}, or network: open"
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address belongs to the public internet: no loopback, private, link-local,
+    multicast, reserved or documentation address, and none of these inside an IPv6 address."""
+    if isinstance(address, IPv4Address):
+        special = address.is_multicast or any(address in net for net in _NEVER_IPV4)
+        return address.is_global and not special
+    inner = _inner(address)
+    if inner is not None:
+        return is_public(inner)
+    if address.scope_id is not None or address not in _GLOBAL_IPV6:
+        return False
+    return address.is_global and not any(address in net for net in _NEVER_IPV6)
+
+
+def _inner(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that packets to this one reach: mapped, NAT64, 6to4."""
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def judge_addresses(host: Host, addresses: Sequence[str]) -> Verdict:
+    """Whether all that a name leads to may be connected to: one bad address refuses it."""
+    for text in addresses:
+        if not is_public(ip_address(text)):
+            return Verdict(
+                f"{host.name} leads to {text}, which is not a public address; "
+                "the gateway never connects to those"
+            )
+    return ALLOWED

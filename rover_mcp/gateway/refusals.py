@@ -1,0 +1,57 @@
+"""The hosts that were refused to a task: each once, with how often, and never too many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+KEPT: Final = 50
+"""Hosts of one task; what is refused beyond them is counted."""
+MAX_TEXT: Final = 300
+
+
+@dataclass(frozen=True)
+class RefusedHost:
+    """What was asked for, why it did not pass, and what would let it pass. The host's name is an
+    agent's text."""
+
+    host: str
+    reason: str
+    remedy: str | None = None
+    count: int = 1
+
+
+@dataclass
+class RefusedHosts:
+    """All of one task. `more` are refusals of hosts beyond those that are kept."""
+
+    hosts: dict[tuple[str, str], RefusedHost] = field(
+        default_factory=dict[tuple[str, str], RefusedHost]
+    )
+    more: int = 0
+
+    def add(self, refused: RefusedHost) -> bool:
+        """Count one; True where it is the first of its kind."""
+        key = refused.host, refused.reason
+        known = self.hosts.get(key)
+        if known is not None:
+            self.hosts[key] = replace(known, count=known.count + refused.count)
+            return False
+        if len(self.hosts) >= KEPT:
+            self.more += refused.count
+            return self.more == refused.count
+        self.hosts[key] = refused
+        return True
+
+    def as_json(self) -> dict[str, Any]:
+        return {"hosts": [asdict(host) for host in self.hosts.values()], "more": self.more}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any] | None) -> RefusedHosts:
+        """As `as_json` gave it."""
+        found = cls()
+        for entry in (stored or {}).get("hosts", ()):
+            found.add(RefusedHost(**entry))
+        found.more = (stored or {}).get("more", 0)
+        return found

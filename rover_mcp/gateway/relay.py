@@ -1,0 +1,68 @@
+"""Bytes between two connections, both ways, until both sides have ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rover_mcp.gateway.world import Streams
+
+CHUNK = 256 * 1024
+
+
+class AllowanceSpent(Exception):
+    """More has passed than one attempt may send and fetch."""
+
+
+@dataclass
+class Allowance:
+    """What one attempt may still send and fetch through the proxy, in bytes."""
+
+    left: int
+
+    def take(self, count: int) -> None:
+        """Raises AllowanceSpent."""
+        self.left -= count
+        if self.left < 0:
+            raise AllowanceSpent
+
+
+async def relay(
+    early: bytes, agent: Streams, there: Streams, allowance: Allowance, idle: float
+) -> None:
+    """Copy until both sides have ended, or neither has sent anything for `idle` seconds. A side
+    that ends is ended for the other only in that direction: the answer may still be coming.
+    `early` is what the agent had sent before.
+
+    Raises:
+        AllowanceSpent, OSError, TimeoutError: it was cut.
+    """
+    loop = asyncio.get_running_loop()
+    there[1].write(early)
+    try:
+        async with asyncio.timeout(idle) as limit, asyncio.TaskGroup() as both:
+
+            def moved(count: int) -> None:
+                allowance.take(count)
+                limit.reschedule(loop.time() + idle)
+
+            for source, sink in ((agent, there), (there, agent)):
+                both.create_task(_copy(source[0], sink[1], moved))
+    except BaseExceptionGroup as group:
+        # The first of the two that failed; the other was ended for it.
+        raise group.exceptions[0] from None
+
+
+async def _copy(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, moved: Callable[[int], None]
+) -> None:
+    while data := await source.read(CHUNK):
+        moved(len(data))
+        sink.write(data)
+        await sink.drain()
+    if not sink.can_write_eof():
+        raise ConnectionResetError("TLS to a proxy cannot be ended on one side")
+    with contextlib.suppress(OSError):
+        sink.write_eof()
