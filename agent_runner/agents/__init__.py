@@ -9,6 +9,8 @@ from agent_runner.agents.protocol import Agent
 
 _DRIVERS = {
     "claude": ("agent_runner.agents.claude", "ClaudeAgent"),
+    "codex": ("agent_runner.agents.codex", "CodexAgent"),
+    "opencode": ("agent_runner.agents.opencode", "OpencodeAgent"),
     "scripted": ("agent_runner.agents.scripted", "ScriptedAgent"),
 }
 

@@ -92,6 +92,7 @@ _WINDOW = _texts(
 )
 _RATE_LIMIT = _texts(
     r"rate limit (?:reached|exceeded)",
+    r"would exceed your (?:account|organization)'s rate limit",
     r"too many requests",
     _word(r"resource_exhausted"),
     r"resource has been exhausted",

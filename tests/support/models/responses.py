@@ -36,8 +36,9 @@ class Responses:
     opening = 3
 
     def tools(self, body: Body) -> list[Tool]:
-        offered = body.get("tools") or []
-        return [Tool(t.get("name") or t.get("type", ""), t.get("parameters")) for t in offered]
+        # Codex names its tools in the first item of the conversation, in namespaces.
+        more = [i for i in self.messages(body) if i.get("type") == "additional_tools"]
+        return list(_tools([*(body.get("tools") or []), *(t for i in more for t in i["tools"])]))
 
     def messages(self, body: Body) -> list[dict[str, Any]]:
         given = body.get("input", [])
@@ -94,6 +95,15 @@ class Responses:
         return frame(failed, "response.failed")
 
 
+def _tools(offered: list[dict[str, Any]], namespace: str | None = None) -> Iterator[Tool]:
+    for each in offered:
+        if each.get("type") == "namespace":
+            yield from _tools(each.get("tools", []), each["name"])
+        else:
+            name = each.get("name") or each.get("type", "")
+            yield Tool(name, each.get("parameters"), namespace)
+
+
 def _opening(number: str, body: Body) -> dict[str, Any]:
     return {
         "id": f"resp_{number}",
@@ -119,6 +129,8 @@ def _item(number: str, content: Content) -> dict[str, Any]:
             "content": [said],
         }
     call = {"call_id": f"call_{number}", "name": content.name, "status": "completed"}
+    if content.namespace:
+        call["namespace"] = content.namespace
     if content.raw is not None:
         return {"id": f"ctc_{number}", "type": "custom_tool_call", "input": content.raw, **call}
     arguments = json.dumps(content.arguments)

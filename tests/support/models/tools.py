@@ -16,6 +16,8 @@ from typing import Any
 from tests.support.models.turns import Behaviour, Call, Content, Say, Tool
 
 WRITERS = ("Write", "write", "write_file", "create", "create_file")
+SCRIPTS = ("exec",)
+"""Codex's: a program in JavaScript calls the other tools."""
 SHELLS = ("Bash", "bash", "run_shell_command", "exec_command", "shell_command", "shell")
 _FOLDER = re.compile(
     r"(?:[Ww]orking directory:? *`?|<cwd>|directory of: *`?|current working directory is:? *`?)"
@@ -38,6 +40,8 @@ def content_of(behaviour: Behaviour, tools: Sequence[Tool], body: object) -> Con
         path = str(PurePosixPath(folder, behaviour["path"]))
         if found := _first(tools, WRITERS):
             return _filled(found, {_PATH: path, _CONTENT: behaviour["content"]})
+        if found := _first(tools, SCRIPTS):
+            return _script(found, "apply_patch", _patch(path, behaviour["content"]))
         command = (
             f"mkdir -p {shlex.quote(str(PurePosixPath(path).parent))} && "
             f"printf %s {shlex.quote(behaviour['content'])} > {shlex.quote(path)}"
@@ -48,6 +52,8 @@ def content_of(behaviour: Behaviour, tools: Sequence[Tool], body: object) -> Con
         raise ValueError(f"no such behaviour: {kind}")
     if found := _first(tools, SHELLS):
         return _filled(found, {_COMMAND: command})
+    if found := _first(tools, SCRIPTS):
+        return _script(found, "exec_command", {"cmd": command})
     return Say(f"No tool of {[t.name for t in tools]} does that.")
 
 
@@ -79,10 +85,18 @@ def filled(schema: Mapping[str, Any], known: Mapping[re.Pattern[str], str] | Non
     return least.get(str(kind).lower(), [] if kind == "array" else None)
 
 
+def _script(tool: Tool, name: str, given: object) -> Call:
+    raw = f"text(await tools.{name}({json.dumps(given)}));"
+    return Call(tool.name, raw=raw, namespace=tool.namespace)
+
+
+def _patch(path: str, content: str) -> str:
+    added = "".join(f"+{line}\n" for line in content.splitlines())
+    return f"*** Begin Patch\n*** Add File: {path}\n{added}*** End Patch\n"
+
+
 def _filled(tool: Tool, known: Mapping[re.Pattern[str], str]) -> Call:
-    if tool.schema is None:
-        return Call(tool.name, raw=next(iter(known.values())))
-    return Call(tool.name, filled(tool.schema, known))
+    return Call(tool.name, filled(tool.schema or {}, known), namespace=tool.namespace)
 
 
 def _first(tools: Sequence[Tool], names: Sequence[str]) -> Tool | None:

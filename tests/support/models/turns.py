@@ -35,6 +35,7 @@ class Call:
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     raw: str | None = None
+    namespace: str | None = None
 
 
 Content = Say | Call
@@ -46,6 +47,7 @@ class Tool:
 
     name: str
     schema: Mapping[str, Any] | None
+    namespace: str | None = None
 
 
 def text(answer: str = "Done.", **more: Any) -> Behaviour:

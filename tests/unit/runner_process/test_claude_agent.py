@@ -177,7 +177,7 @@ def test_the_steps_time_limit_ends_the_run(bare: RunSpec, play) -> None:
 def test_what_runs_on_after_the_result_is_not_waited_for(
     bare: RunSpec, play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent_runner.agents.claude.EXIT_SECONDS", 0.1)
+    monkeypatch.setattr("agent_runner.agents.headless.EXIT_SECONDS", 0.1)
     assert play("write", "time.sleep(300)").run(bare).text == "All done."
 
 

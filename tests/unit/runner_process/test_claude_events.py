@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.agents.claude_events import LOG_WIDTH, Reading, parse_line
+from agent_runner.agents.claude_events import Reading
+from agent_runner.agents.headless import LOG_WIDTH, parse_line
 from agent_runner.models import Usage
 
 RECORDED = Path(__file__).parent / "recorded"

@@ -1,0 +1,267 @@
+"""What every agent CLI that prints JSON lines has in common: start it, follow it, judge it.
+
+A driver says how its CLI is started and folds its events (a `Reading`); this follows one run of
+it to its end. facts/agents.md, sections 0 and 4: neither the exit status nor an event alone is a
+verdict, and a CLI that says nothing is not waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import anyio
+
+from agent_runner.agents.protocol import (
+    AgentFailed,
+    AgentOutcome,
+    AgentRequest,
+    Failure,
+    SessionLost,
+)
+from agent_runner.commands import Commands, OutputLine, RunningCommand
+from agent_runner.models import AgentSession, Usage
+
+VERSION_TIMEOUT = 30.0
+# After its last event a run is over; what still runs then (a background shell) is not waited for.
+EXIT_SECONDS = 15.0
+STDERR_LINES = 20
+MAX_MESSAGE = 2000
+LOG_WIDTH = 200
+QUIET: Mapping[str, str] = {"NO_COLOR": "1", "TERM": "dumb", "TZ": "UTC"}
+"""For every CLI; in UTC because a message may tell a time without its zone."""
+
+# Exit statuses of forward.py and of a shell: the program could not be started.
+_NOT_STARTED = (126, 127)
+_VERSION = re.compile(rb"\b(\d+\.\d+\.\d+\S*)")
+
+
+class Reading(Protocol):
+    """A fold over one run's events. Pure; `take` and `take_stderr` return lines for people."""
+
+    @property
+    def session_id(self) -> str | None: ...
+
+    @property
+    def version(self) -> str | None:
+        """The CLI's, where its events tell it."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """This run's, as far as it is known."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the event that ends a run has come."""
+        ...
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether that event says so."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The agent's last message."""
+        ...
+
+    @property
+    def retry_delay(self) -> float | None:
+        """Seconds that the agent has just said it waits before it tries again."""
+        ...
+
+    def take(self, event: Mapping[str, Any]) -> list[str]: ...
+
+    def take_stderr(self, line: str) -> list[str]: ...
+
+    def failure(self, code: int, stderr: Sequence[str]) -> Failure:
+        """Why the run did not succeed. `code` is its exit status."""
+        ...
+
+    def retry_failure(self) -> Failure:
+        """The failure that the agent waits to try again."""
+        ...
+
+    def session_is_lost(self, stderr: Sequence[str]) -> bool:
+        """Whether the session that was to be resumed does not exist."""
+        ...
+
+
+@dataclass
+class Turn:
+    """One run of a CLI. A delay beyond `max_retry_delay` seconds, announced by the CLI before it
+    tries again, ends the run at once: the wait is the runner's."""
+
+    name: str
+    provider: str
+    request: AgentRequest
+    reading: Reading
+    version: str | None = None
+    max_retry_delay: float = 30.0
+    stderr: deque[str] = field(default_factory=lambda: deque[str](maxlen=STDERR_LINES))
+
+    @property
+    def session(self) -> AgentSession | None:
+        """What is known of the session: with the version, if anybody told it."""
+        session_id = self.reading.session_id
+        if session_id is None:
+            return None
+        resumed = self.request.resume
+        version = self.reading.version or self.version or (resumed.version if resumed else None)
+        return AgentSession(agent=self.name, session_id=session_id, version=version)
+
+    async def follow(self, commands: Commands, argv: Sequence[str], env: Mapping[str, str]) -> int:
+        """Start it with the prompt on its standard input and follow it to its end; its status.
+
+        Raises:
+            AgentFailed: it could not be started, fell silent or means to wait for long.
+            TimeoutError: `request.timeout` passed.
+        """
+        request = self.request
+        async with AsyncExitStack() as stack:
+            try:
+                running = await stack.enter_async_context(
+                    commands.open(argv, env={**QUIET, **env}, stdin=request.prompt.encode())
+                )
+            except OSError as error:
+                message = f"{argv[0]} could not be started: {error}"
+                raise AgentFailed(Failure("agent", message, code="agent_missing")) from error
+            with anyio.move_on_after(request.timeout):
+                return await self._read(running)
+        raise TimeoutError(f"{self.name} did not end within {request.timeout:g} s")
+
+    def judge(self, code: int) -> AgentOutcome:
+        """The outcome. A success needs the exit status and the event that says so.
+
+        Raises:
+            SessionLost: the session to be resumed does not exist.
+            AgentFailed: the run did not succeed.
+        """
+        reading = self.reading
+        if code == 0 and reading.succeeded:
+            return AgentOutcome(text=reading.text, session=self.session, usage=reading.usage)
+        stderr = [line for line in self.stderr if line.strip()]
+        failure = reading.failure(code, stderr)
+        if self.request.resume and reading.session_is_lost(stderr):
+            raise SessionLost(failure, None, reading.usage)
+        raise self.failed(failure)
+
+    def failed(self, failure: Failure) -> AgentFailed:
+        """The failure, with what the run still gave."""
+        return AgentFailed(failure, self.session, self.reading.usage)
+
+    async def _read(self, running: RunningCommand) -> int:
+        lines = running.lines()
+        while True:
+            line: OutputLine | None = None
+            patience = EXIT_SECONDS if self.reading.ended else self.request.silence
+            with anyio.move_on_after(patience) as silence:
+                line = await anext(lines, None)
+            if silence.cancelled_caught:
+                await running.stop()
+                if self.reading.ended:
+                    return 0
+                message = f"{self.name} timed out: it said nothing for {patience:g} s"
+                raise self.failed(Failure("agent", message, self.provider, code="silence"))
+            if line is None:
+                return await running.wait()
+            self._take(line)
+
+    def _take(self, line: OutputLine) -> None:
+        request, reading = self.request, self.reading
+        known, used = self.session, reading.usage
+        if line.stream == "stderr":
+            self.stderr.append(line.text)
+            told = reading.take_stderr(line.text)
+        else:
+            event = parse_line(line.text)
+            told = reading.take(event) if event is not None else []
+        for text in told:
+            request.on_log(text)
+        if self.session and self.session != known:
+            request.on_session(self.session)
+        if not reading.ended and reading.usage != used:
+            request.on_usage(_more_tokens(reading.usage, used))
+        if (reading.retry_delay or 0) > self.max_retry_delay:
+            raise self.failed(reading.retry_failure())
+
+
+async def program_version(commands: Commands, program: str) -> str | None:
+    """What `--version` says; None where it does not say one."""
+    try:
+        result = await commands.run([program, "--version"], timeout=VERSION_TIMEOUT)
+    except OSError:
+        return None
+    found = _VERSION.search(result.stdout)
+    return found[1].decode() if found and result.code == 0 else None
+
+
+def no_result(name: str, provider: str, code: int, stderr: Sequence[str]) -> Failure:
+    """The failure of a run that ended before it gave a result, or that never began."""
+    said = stderr[-1][:MAX_MESSAGE] if stderr else ""
+    if code in _NOT_STARTED:
+        message = f"{name} could not be started: {said or f'exit status {code}'}"
+        return Failure(source="agent", message=message, code="agent_missing")
+    message = f"{name} ended with status {code} before it gave a result"
+    return Failure(
+        source="agent",
+        message=f"{message}: {said}" if said else message,
+        provider=provider,
+        interrupted=True,
+    )
+
+
+def parse_line(line: str) -> dict[str, Any] | None:
+    """The event in a line of stdout; None for anything else."""
+    try:
+        value = cast(object, json.loads(line))
+    except (ValueError, RecursionError):
+        return None
+    return cast(dict[str, Any], value) if isinstance(value, dict) else None
+
+
+def shorten(text: str) -> str:
+    """One line of at most LOG_WIDTH characters."""
+    line = " ".join(text[: 4 * LOG_WIDTH].split())
+    return line if len(line) <= LOG_WIDTH else line[: LOG_WIDTH - 1] + "…"
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """It, if it is a JSON object, else an empty one."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[Mapping[str, Any]]:
+    """The objects of a JSON list."""
+    return [mapping(v) for v in cast(list[object], value)] if isinstance(value, list) else []
+
+
+def string(value: object) -> str:
+    """It, if it is one, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def count(value: object) -> int:
+    """A number of something; 0 for anything else."""
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def money(value: object) -> float | None:
+    """An amount; None where none is told."""
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _more_tokens(now: Usage, before: Usage) -> Usage:
+    return Usage(
+        input_tokens=max(0, now.input_tokens - before.input_tokens),
+        output_tokens=max(0, now.output_tokens - before.output_tokens),
+        cache_read_tokens=max(0, now.cache_read_tokens - before.cache_read_tokens),
+        cache_write_tokens=max(0, now.cache_write_tokens - before.cache_write_tokens),
+    )

@@ -1,0 +1,99 @@
+"""The real opencode CLI, headless. facts/agents.md, sections 2.4, 3 and 4."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from agent_runner.agents.headless import Turn, program_version
+from agent_runner.agents.opencode_events import Reading
+from agent_runner.agents.protocol import AgentOutcome, AgentRequest
+from agent_runner.commands import Commands
+
+NAME = "opencode"
+DEFAULT_MODEL = "anthropic/claude-sonnet-4-5"
+# Where each provider's own client appends its paths: the gateway's prefix, and the API's version.
+_BASES: Mapping[str, str] = {
+    "anthropic": "/anthropic/v1",
+    "openai": "/openai/v1",
+    "google": "/google/v1beta",
+}
+_ENVIRONMENT = {
+    "OPENCODE_DISABLE_AUTOUPDATE": "1",
+    "OPENCODE_DISABLE_MODELS_FETCH": "1",
+    "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+    "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+}
+
+
+class OpencodeAgent:
+    """Drives `opencode run`. Its sessions have ids of its own, which its log tells early.
+
+    It has no knob for its retries, and obeys a `retry-after` of any length in silence: the runner
+    watches the gateway beside it, and ends a wait that is pointless.
+    """
+
+    name = NAME
+    provider = "anthropic"
+
+    def __init__(self, program: str = NAME) -> None:
+        self._program = program
+
+    def presets_session(self) -> bool:
+        """It makes its own session ids."""
+        return False
+
+    async def version(self, commands: Commands) -> str | None:
+        """The CLI's version; None where it does not say one."""
+        return await program_version(commands, self._program)
+
+    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+        """One turn: see `Agent.run`.
+
+        Raises:
+            SessionLost: the session to be resumed does not exist.
+            AgentFailed: the run did not succeed.
+            TimeoutError: `request.timeout` passed.
+        """
+        provider, model = split_model(request.model)
+        turn = Turn(NAME, provider, request, Reading(provider))
+        env = {**_ENVIRONMENT, "OPENCODE_CONFIG_CONTENT": _config(request, provider, model)}
+        argv = self._argv(request, f"{provider}/{model}")
+        return turn.judge(await turn.follow(commands, argv, env))
+
+    def _argv(self, request: AgentRequest, model: str) -> list[str]:
+        session = ["-s", request.resume.session_id] if request.resume else ["--title", "rover"]
+        return [
+            self._program,
+            "run",
+            *("--format", "json"),
+            # Shows what it retries, which nothing else does, and the session's id at once.
+            *("--print-logs", "--log-level", "INFO"),
+            *("-m", model),
+            # A title of ours saves a model call for one of its own.
+            *session,
+        ]
+
+
+def split_model(model: str | None) -> tuple[str, str]:
+    """The provider and its model; a name without a provider is one of Anthropic's."""
+    prefix, slash, rest = (model or DEFAULT_MODEL).partition("/")
+    if slash and rest and prefix in _BASES:
+        return prefix, rest
+    return "anthropic", model or DEFAULT_MODEL
+
+
+def _config(request: AgentRequest, provider: str, model: str) -> str:
+    options = {"baseURL": f"{request.base_url}{_BASES[provider]}", "apiKey": request.token}
+    return json.dumps(
+        {
+            "provider": {provider: {"options": options, "models": {model: {}}}},
+            "enabled_providers": [provider],
+            "model": f"{provider}/{model}",
+            "small_model": f"{provider}/{model}",
+            # The sandbox is what protects: it holds nothing but the task.
+            "permission": "allow",
+            "autoupdate": False,
+            "share": "disabled",
+        }
+    )
