@@ -77,7 +77,7 @@ class Settings(_Model):
     engine: Literal["auto", "docker", "bubblewrap"] = "auto"
     """what runs sandboxes; auto: the first that works"""
     base_image: str = "debian:bookworm-slim"
-    """the image that Docker sandboxes are built on: any with git and Python 3, or apt, apk, dnf"""
+    """the image that Docker sandboxes are built on: any with bash and git, or apt, apk, dnf"""
     concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2)), ge=1)
     """sandboxes at a time; by default as many as there are cores"""
     auto_resume: bool = True

@@ -16,8 +16,10 @@ from typing import Any, cast
 
 from agent_runner.spec import Paths, SwitchUser
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles, docker_api, image, layout
+from rover_mcp.sandbox import bundles, docker_api, layout, runner_library
 from rover_mcp.sandbox.docker_api import NoSuchObject
+from rover_mcp.sandbox.docker_images import DockerImages, unavailable
+from rover_mcp.sandbox.image import DEFAULT_PATH, ImageBuilder
 from rover_mcp.sandbox.protocol import (
     EngineStatus,
     ExecResult,
@@ -35,6 +37,7 @@ RUNNER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SET
 ALIVE = frozenset({"created", "running", "restarting", "paused"})
 """The engine's states in which a sandbox has not ended; a paused one goes on when told to."""
 _NOT_APPLIED = ("disk",)
+_OUR_VARIABLES = frozenset({"HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "PATH"})
 _ENTRY = (
     f'chown {layout.AGENT_UID}:{layout.AGENT_GID} {layout.WORKSPACE} {layout.HOME} && exec "$@"'
 )
@@ -60,10 +63,10 @@ class DockerEngine:
         self._home = layout.home_label(home)
         self.base_image = base_image
         self._address = address or docker_api.engine_address()
-        self._runner_argv = tuple(runner_argv or ("python3", *layout.RUNNER_ARGV))
+        self._runner_argv = tuple(runner_argv or (runner_library.PYTHON, *layout.RUNNER_ARGV))
         self._client: Any = None
         self._connecting = threading.Lock()
-        self._building = threading.Lock()
+        self._builder = ImageBuilder(home / "cache")
 
     def check(self) -> EngineStatus:
         """Ask the engine for its version; refuse one that cannot mount our folders."""
@@ -88,7 +91,7 @@ class DockerEngine:
     def base_image_present(self) -> bool:
         """Whether a sandbox could be made without a registry: its base image is here."""
         try:
-            return image.is_present(self._connection(), self._address, self.base_image)
+            return self._images().id_of(self.base_image) is not None
         except EnvironmentFault:
             return False
 
@@ -222,7 +225,7 @@ class DockerEngine:
         self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
     ) -> ExecResult:
         """See protocol.Engine."""
-        command = ["python3", "-I", "-S", "-c", layout.AS_AGENT, *argv]
+        command = [runner_library.PYTHON, "-I", "-S", "-c", layout.AS_AGENT, *argv]
         try:
             with self._errors(f"run a command in {name}"):
                 api = self._connection().api
@@ -244,6 +247,9 @@ class DockerEngine:
                 self._client = docker_api.connect(self._address)
             return self._client
 
+    def _images(self) -> DockerImages:
+        return DockerImages(self._connection(), self._address)
+
     def _errors(self, what: str) -> Any:
         return docker_api.errors(what, self._address)
 
@@ -258,23 +264,20 @@ class DockerEngine:
         agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)
         with self._errors("connect"):
             client = self._connection()
-        # One build at a time: the second finds the first one's image.
-        with self._building:
-            return image.build(
-                client, self._address, base=spec.image or self.base_image,
-                agents=agents, progress=progress,
-            )  # fmt: skip
+        base = spec.image or self.base_image
+        return self._builder.build(client, self._address, base, agents, progress)
 
     def _write(self, spec: SandboxSpec, tag: str) -> None:
+        own = self._images().environment(tag)
         programs = bundles.search_path([a for a in spec.agents if bundles.has_program(a)])
-        path = ":".join((*programs, image.search_path(self._connection(), self._address, tag)))
+        path = ":".join((*programs, own.get("PATH", DEFAULT_PATH)))
         socket = layout.GATEWAY / spec.folders.gateway_socket.name
         layout.write_spec(
             spec,
             paths=Paths(spec=layout.SPEC, run=layout.RUN),
             gateway=socket,
             isolation=SwitchUser(uid=layout.AGENT_UID, gid=layout.AGENT_GID),
-            environment={"PATH": path, "ROVER_PATH": path},
+            environment={**kept_environment(own), "PATH": path, "ROVER_PATH": path},
         )
         # Read by the agent's user, and the journal's folder not: whatever the umask here.
         spec.folders.run.chmod(0o700)
@@ -297,14 +300,14 @@ class DockerEngine:
             with self._errors(f"create {spec.name}"):
                 return self._connection().containers.create(
                     tag,
-                    ["/bin/sh", "-c", _ENTRY, "sh", *runner],
+                    runner,
                     name=spec.name,
                     labels=labels,
                     mounts=_mounts(spec),
                     **container_options(spec),
                 )
         except NoSuchObject as error:
-            raise image.unavailable(tag, "it was removed just now") from error
+            raise unavailable(tag, "it was removed just now") from error
 
     def _start(self, container: Any, name: str) -> None:
         try:
@@ -341,6 +344,11 @@ class DockerEngine:
         )  # fmt: skip
 
 
+def kept_environment(image: Mapping[str, str]) -> dict[str, str]:
+    """What an image sets, for the agent and the commands, without what a sandbox sets itself."""
+    return {k: v for k, v in image.items() if k not in _OUR_VARIABLES}
+
+
 def container_options(spec: SandboxSpec) -> dict[str, Any]:
     """How a container is closed and bounded: DESIGN.md 9, as arguments of the SDK."""
     limits = spec.limits
@@ -354,9 +362,16 @@ def container_options(spec: SandboxSpec) -> dict[str, Any]:
         "init": True,
         "hostname": "rover",
         "ipc_mode": "private",
+        # The image's own entry point and health check are not for a sandbox.
+        "entrypoint": ["/bin/sh", "-c", _ENTRY, "sh"],
+        "healthcheck": {"test": ["NONE"]},
         "working_dir": "/",
         "stop_signal": "SIGTERM",
-        "environment": {"PYTHONPATH": image.LIBRARY, "PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8"},
+        "environment": {
+            "PYTHONPATH": runner_library.LIBRARY,
+            "PYTHONUNBUFFERED": "1",
+            "LANG": "C.UTF-8",
+        },
         "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_bytes}"},  # noqa: S108
         "pids_limit": limits.pids,
         "mem_limit": limits.memory_bytes,

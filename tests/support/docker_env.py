@@ -91,7 +91,12 @@ def remove_sandboxes(home: Path, address: str) -> None:
     mine = {"label": f"dev.rover.home={home_label(home)}"}
     with contextlib.closing(docker.DockerClient(base_url=address)) as client:
         for container in client.containers.list(all=True, filters=mine, ignore_removed=True):
-            container.remove(force=True)
+            try:
+                container.remove(force=True)
+            except docker.errors.APIError as error:
+                # The daemon, which has just ended, had begun to.
+                if "already in progress" not in str(error):
+                    raise
         for volume in client.volumes.list(filters=mine):
             volume.remove(force=True)
 

@@ -1,49 +1,45 @@
-"""What an image is made from decides its tag (N6)."""
+"""What an image is made from decides its tag (N6), and what a build says."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import image
+from rover_mcp.sandbox import docker_images, image, runner_library
 from rover_mcp.sandbox.bundles import AgentBundle
-
-
-def _recipe() -> image.Recipe:
-    return image.make_recipe("debian:bookworm-slim", "sha256:1", ())
+from rover_mcp.sandbox.docker_images import clean_line, split_reference
 
 
 def test_the_same_content_has_the_same_tag() -> None:
-    assert _recipe().tag == _recipe().tag
-    assert _recipe().tag.startswith("rover-sandbox:")
+    assert image.ground_tag("sha256:1") == image.ground_tag("sha256:1")
+    assert image.sandbox_tag("g", []) == image.sandbox_tag("g", [])
+    assert image.sandbox_tag("g", []).startswith("rover-sandbox:")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"base_id": "sha256:2"},
-        {"dockerfile": "x"},
-        {"runner": "x"},
-        {"dependencies": ["pydantic==0"]},
-        {"agents": ["claude-1-x64"]},
-    ],
-)
-def test_any_other_content_has_another_tag(change: dict[str, object]) -> None:
-    assert replace(_recipe(), **change).tag != _recipe().tag
+def test_any_other_content_has_another_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = (AgentBundle("claude", v, Path(f"/cache/claude-{v}-x64")) for v in "12")
+    tags = {
+        image.sandbox_tag("g", []),
+        image.sandbox_tag("h", []),
+        image.sandbox_tag("g", [one]),
+        image.sandbox_tag("g", [two]),
+    }
+    monkeypatch.setattr(runner_library, "runner_identity", lambda: "another runner")
+    tags.add(image.sandbox_tag("g", []))
+    assert len(tags) == 5
+    assert image.ground_tag("sha256:1") != image.ground_tag("sha256:2")
 
 
-def test_the_name_under_which_a_base_was_found_changes_nothing() -> None:
-    assert replace(_recipe(), base="other:name").tag == _recipe().tag
-
-
-def test_other_agents_make_another_image_in_whatever_order(tmp_path: Path) -> None:
-    one, two = (AgentBundle(a, "1", tmp_path / f"{a}-1-x64") for a in ("codex", "claude"))
-    both = image.make_recipe("b", "i", [one, two]).tag
-    assert image.make_recipe("b", "i", [two, one]).tag == both
-    assert image.make_recipe("b", "i", [one]).tag != both
+def test_other_agents_make_another_image_in_whatever_order() -> None:
+    one, two = (AgentBundle(a, "1", Path(f"/cache/{a}-1-x64")) for a in ("codex", "claude"))
+    both = image.sandbox_tag("g", [one, two])
+    assert image.sandbox_tag("g", [two, one]) == both
+    assert image.sandbox_tag("g", [one]) != both
 
 
 @pytest.mark.parametrize(
@@ -57,20 +53,48 @@ def test_other_agents_make_another_image_in_whatever_order(tmp_path: Path) -> No
     ],
 )
 def test_a_reference_is_split_at_its_tag(reference: str, parts: tuple[str, str | None]) -> None:
-    assert image._split_reference(reference) == parts
+    assert split_reference(reference) == parts
 
 
 def test_the_library_holds_the_runner_and_all_it_imports(tmp_path: Path) -> None:
-    own = image.own_python()
-    image._fill_library(tmp_path, own, print)
+    runner_library.fill_runner(tmp_path)
+    for name in runner_library.DEPENDENCIES:
+        runner_library._copy_distribution(name, tmp_path / "lib")
     for name in ("agent_runner", "pydantic", "pydantic_core", "yaml", "anyio", "idna"):
-        assert (tmp_path / name / "__init__.py").exists(), name
-    assert list(tmp_path.glob("pydantic_core/*.so"))
-    assert list(tmp_path.rglob("__pycache__")) == []
+        assert (tmp_path / "lib" / name / "__init__.py").exists(), name
+    assert list(tmp_path.glob("lib/pydantic_core/*.so"))
+    # The root file system is read-only: what is not compiled here is compiled at each start.
+    assert list(tmp_path.glob("lib/agent_runner/__pycache__/run.*.pyc"))
+
+
+@pytest.mark.parametrize(
+    ("change", "fits"),
+    [
+        ({}, True),
+        ({0: "pypy"}, False),
+        ({2: 5}, False),
+        ({3: "musl"}, False),
+        ({4: "riscv64"}, False),
+        ({5: "python3"}, False),
+    ],
+)
+def test_an_images_python_serves_where_it_is_as_the_daemons_own(
+    change: dict[int, object], fits: bool
+) -> None:
+    said = [*runner_library.own_python(), "/usr/bin/python3"]
+    for place, value in change.items():
+        said[place] = value
+    found = runner_library.own_interpreter(f"warning\n{json.dumps(said)}\n")
+    assert found == ("/usr/bin/python3" if fits else None)
+
+
+@pytest.mark.parametrize("said", ["", "Segmentation fault", "[]", "{}", "3"])
+def test_a_python_that_does_not_answer_serves_nobody(said: str) -> None:
+    assert runner_library.own_interpreter(said) is None
 
 
 def test_an_image_that_cannot_be_had_is_named_with_ways_out() -> None:
-    fault = image.unavailable("x:1", "no registry has it")
+    fault = docker_images.unavailable("x:1", "no registry has it")
     assert isinstance(fault, EnvironmentFault)
     assert "x:1" in fault.message
     for way in ("docker pull x:1", "base_image", "engine: bubblewrap"):
@@ -79,7 +103,66 @@ def test_an_image_that_cannot_be_had_is_named_with_ways_out() -> None:
 
 def test_the_last_lines_of_a_failed_build_are_told() -> None:
     said: list[str] = []
-    lines = [{"stream": "Step 1\n"}, {"stream": "rover: the base lacks git\n"}, {"error": "code 1"}]
+    lines = [
+        {"stream": "Step 1\n"},
+        {"stream": " ---> 8da0ca3601e8\n"},
+        {"stream": "rover: the base lacks git\n"},
+        {"error": "code 1"},
+    ]
     with pytest.raises(EnvironmentFault, match="the base lacks git"):
-        image._watch(lines, "x:1", said.append)
+        docker_images.watch(lines, "x:1", said.append)
     assert said == ["Step 1", "rover: the base lacks git"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("plain\n", "plain"),
+        ("\x1b[31mred\x1b[0m \x1b]0;title\x07text\x1b]52;c;ZXZpbA==\x1b\\", "red text"),
+        ("  10 %\r  50 %\r 100 %\r\n", "100 %"),
+        ("a\tb\x00\x07\x08c\u202ed", "a bcd"),
+        ("\x9b31mx", "31mx"),
+        ("x" * 1000, "x" * 300),
+    ],
+)
+def test_a_builds_lines_carry_no_terminal_escapes(printed: str, shown: str) -> None:
+    assert clean_line(printed) == shown
+
+
+def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: set[str] = set()
+    built: list[str] = []
+    first_builds, go_on = threading.Event(), threading.Event()
+
+    class Images:
+        def __init__(self, *_: Any) -> None: ...
+
+        def need(self, *_: Any) -> str:
+            return "sha256:1"
+
+        def id_of(self, reference: str) -> str | None:
+            return reference if reference in known else None
+
+        def build(self, build: docker_images.Build, _progress: Any) -> None:
+            built.append(build.tag)
+            first_builds.set()
+            assert go_on.wait(5)
+            known.add(build.tag)
+
+    monkeypatch.setattr(image, "DockerImages", Images)
+    monkeypatch.setattr(image.ImageBuilder, "_runner_layers", lambda *_: [])
+    builder = image.ImageBuilder(tmp_path)
+    tags: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: tags.append(builder.build(None, "", "b", [], print)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    assert first_builds.wait(5)
+    go_on.set()
+    for thread in threads:
+        thread.join(5)
+    assert len(built) == 2
+    assert len(tags) == 3
+    assert set(tags) == {built[1]}

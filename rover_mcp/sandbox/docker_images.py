@@ -1,0 +1,229 @@
+"""Images of a Docker engine: looked at, pulled, built from layers. What is built is image.py's."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, cast
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox import docker_api
+
+LINE_CHARACTERS = 300
+_SILENCE = 3600
+"""Seconds that one step of a build may take without a word."""
+_NOISE = re.compile(r"---> |Removing intermediate container |Successfully |\[Warning\] ")
+_PULL_STATES = frozenset({"Pulling fs layer", "Downloading", "Extracting", "Pull complete"})
+# Escape sequences first (ECMA-48, and operating system commands), then what else is not text.
+_CONTROL = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What is copied into an image: `source`, a file or a folder, to `target`."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True)
+class Build:
+    """An image to be made. `names` says for errors which image it is built on."""
+
+    tag: str
+    dockerfile: str
+    layers: Sequence[Layer] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    names: str = ""
+
+
+def clean_line(text: str) -> str:
+    """One line of a build, for a person's terminal: no escapes, not too long. What a build
+    prints is untrusted."""
+    last = text.rstrip("\r\n").rpartition("\r")[2]
+    return " ".join(_CONTROL.sub("", last).split())[:LINE_CHARACTERS]
+
+
+class DockerImages:
+    """The images of one engine.
+
+    Raises, from every method: EnvironmentFault as docker_api.errors says.
+    """
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client = client
+        self._address = address
+
+    def id_of(self, reference: str) -> str | None:
+        """The content address of an image; None where the engine does not have it."""
+        try:
+            with docker_api.errors(f"look for the image {reference}", self._address):
+                return str(self._client.images.get(reference).id)
+        except docker_api.NoSuchObject:
+            return None
+
+    def config(self, reference: str) -> dict[str, Any]:
+        """What an image says of itself: Env, Labels, ...
+
+        Raises:
+            EnvironmentFault: "image_unavailable".
+        """
+        try:
+            with docker_api.errors(f"look into {reference}", self._address):
+                return cast("dict[str, Any]", self._client.images.get(reference).attrs["Config"])
+        except docker_api.NoSuchObject as error:
+            raise unavailable(reference, "it was removed just now") from error
+
+    def environment(self, reference: str) -> dict[str, str]:
+        """The variables that an image sets. Raises as `config` does."""
+        found = cast("list[str]", self.config(reference).get("Env") or [])
+        return {name: value for name, _, value in (text.partition("=") for text in found)}
+
+    def need(self, reference: str, progress: Progress) -> str:
+        """The content address of an image, which is pulled where the engine does not have it.
+
+        Raises:
+            EnvironmentFault: "image_unavailable".
+        """
+        found = self.id_of(reference)
+        if found is not None:
+            return found
+        self._pull(reference, progress)
+        return self.id_of(reference) or ""
+
+    def build(self, build: Build, progress: Progress) -> None:
+        """Make an image; its tag exists only once all of it does.
+
+        Raises:
+            EnvironmentFault: "image_unavailable", with the last line that the build printed.
+        """
+        with tempfile.TemporaryFile() as packed:
+            with tarfile.open(fileobj=packed, mode="w") as archive:
+                text = build.dockerfile
+                for number, layer in enumerate(build.layers):
+                    archive.add(layer.source, arcname=f"layer{number}", filter=_anonymous)
+                    # Of a folder COPY takes what is in it.
+                    text += f"\nCOPY layer{number} {layer.target}"
+                info = tarfile.TarInfo("Dockerfile")
+                # Last: what stands after it would be built anew with each tag.
+                content = (text + _label_line(build.labels) + "\n").encode()
+                info.size = len(content)
+                archive.addfile(info, BytesIO(content))
+            packed.seek(0)
+            self.run_build(packed, build, progress)
+
+    def run_build(self, packed: Any, build: Build, progress: Progress, **options: object) -> None:
+        """Build a packed context. Raises as `build` does."""
+        with docker_api.errors("build the sandbox image", self._address):
+            lines = self._client.api.build(
+                fileobj=packed,
+                custom_context=True,
+                tag=build.tag,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=_SILENCE,
+                **options,
+            )
+            watch(lines, build.names, progress)
+
+    def output_of(self, reference: str, argv: Sequence[str]) -> tuple[int, str]:
+        """Run a short program in an image, without a network: its exit status and output."""
+        with docker_api.errors(f"look into {reference}", self._address):
+            container = self._client.containers.create(
+                reference, list(argv), network_mode="none", entrypoint=[], user="0:0",
+                cap_drop=["ALL"], security_opt=["no-new-privileges"],
+            )  # fmt: skip
+            try:
+                container.start()
+                code = int(container.wait(timeout=docker_api.CALL_TIMEOUT)["StatusCode"])
+                said = container.logs(stdout=True, stderr=code != 0)
+            finally:
+                container.remove(force=True, v=True)
+        return code, cast("bytes", said).decode("utf-8", "replace")
+
+    def _pull(self, reference: str, progress: Progress) -> None:
+        progress(f"pulling {reference}")
+        name, tag = split_reference(reference)
+        try:
+            with docker_api.errors(f"pull {reference}", self._address):
+                lines = self._client.api.pull(name, tag=tag, stream=True, decode=True)
+                _watch_pull(lines, reference, progress)
+        except docker_api.NoSuchObject as error:
+            raise unavailable(reference, "no registry has it") from error
+        except EnvironmentFault as error:
+            if error.code == "engine_refused":
+                raise unavailable(reference, error.message) from error
+            raise
+
+
+def split_reference(reference: str) -> tuple[str, str | None]:
+    """A reference's name and its tag; None where a digest stands in the tag's place."""
+    if "@" in reference:
+        return reference, None
+    name, colon, tag = reference.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def unavailable(image: str, why: str) -> EnvironmentFault:
+    """The error for an image that cannot be had."""
+    return EnvironmentFault(
+        f"the sandbox's base image {image} cannot be had: {why}",
+        hint=f"run: docker pull {image}; or set base_image in config.yaml to an image with "
+        "bash and git; or set engine: bubblewrap",
+        code="image_unavailable",
+    )
+
+
+def watch(lines: Any, names: str, progress: Progress) -> None:
+    """Tell of a build's lines as they come.
+
+    Raises:
+        EnvironmentFault: "image_unavailable": it failed.
+    """
+    said = ""
+    for line in cast("list[dict[str, Any]]", lines):
+        text = clean_line(str(line.get("stream", "")))
+        if text:
+            said = text
+            if not _NOISE.match(text):
+                progress(text)
+        if "error" in line:
+            raise unavailable(names, f"{clean_line(str(line['error']))} ({said})")
+
+
+def _watch_pull(lines: Any, reference: str, progress: Progress) -> None:
+    layers: dict[str, str] = {}
+    for line in cast("list[dict[str, Any]]", lines):
+        if "error" in line:
+            raise unavailable(reference, clean_line(str(line["error"])))
+        state = str(line.get("status", ""))
+        if line.get("id") and state in _PULL_STATES:
+            layers[str(line["id"])] = state
+            done = sum(s == "Pull complete" for s in layers.values())
+            progress(f"pulling {reference}: {done} of {len(layers)} layers")
+
+
+def _label_line(labels: Mapping[str, str]) -> str:
+    # One instruction: each costs a container. JSON's quotes are a Dockerfile's.
+    pairs = (f"{name}={json.dumps(value)}" for name, value in sorted(labels.items()))
+    return "\nLABEL " + " ".join(pairs) if labels else ""
+
+
+def _anonymous(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    # The same layer whoever builds it, and readable by the agent.
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    info.mtime = 0
+    info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
+    return info
