@@ -74,7 +74,7 @@ class Settings(_Model):
     lease: float = Field(default=60, gt=0)
     """where the database is shared: a daemon on another host that has not been heard of for so
     long has ended, and its work is taken over"""
-    engine: Literal["auto", "docker", "bubblewrap"] = "auto"
+    engine: Literal["auto", "docker", "podman", "bubblewrap"] = "auto"
     """what runs sandboxes; auto: the first that works"""
     base_image: str = "debian:bookworm-slim"
     """the image that Docker sandboxes are built on: any with bash and git, or apt, apk, dnf"""

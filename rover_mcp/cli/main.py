@@ -70,7 +70,7 @@ def _shared() -> Parser:
 
 
 def _add_demo(sub: Parser) -> None:
-    sub.add_argument("--engine", choices=("auto", "docker", "bubblewrap"), default="auto")
+    sub.add_argument("--engine", choices=("auto", "docker", "podman", "bubblewrap"), default="auto")
     sub.add_argument("--keep", action="store_true", help="leave its folders for you to look at")
 
 
@@ -85,7 +85,7 @@ def _add_create(sub: Parser) -> None:
     )
     sub.add_argument("--model", metavar="NAME", help="the agent's model (default: its own)")
     sub.add_argument("--base-branch", metavar="REF", help="where to start from (default: HEAD)")
-    sub.add_argument("--engine", choices=("auto", "docker", "bubblewrap"))
+    sub.add_argument("--engine", choices=("auto", "docker", "podman", "bubblewrap"))
     sub.add_argument("--input", metavar="NAME=VALUE", action="append", default=[])
     sub.add_argument("--script", metavar="FILE", help="what the agent `scripted` plays")
     sub.add_argument("--request-key", metavar="KEY", help="the same key makes no second task")

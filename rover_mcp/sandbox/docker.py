@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 from agent_runner.spec import Paths, SwitchUser
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles, docker_api, layout, runner_library
+from rover_mcp.sandbox import bundles, containers, docker_api, layout, runner_library
 from rover_mcp.sandbox.docker_api import NoSuchObject
 from rover_mcp.sandbox.docker_images import DockerImages, unavailable
 from rover_mcp.sandbox.image import DEFAULT_PATH, ImageBuilder
@@ -26,21 +22,10 @@ from rover_mcp.sandbox.protocol import (
     SandboxExit,
     SandboxInfo,
     SandboxSpec,
-    SandboxState,
 )
 
 DEFAULT_IMAGE = "debian:bookworm-slim"
-LABELS = "dev.rover."
-# What the runner, root inside, needs to hand files to the agent's user, to start it as that
-# user with nothing, and to end it. The agent gets none of them.
-RUNNER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID")
-ALIVE = frozenset({"created", "running", "restarting", "paused"})
-"""The engine's states in which a sandbox has not ended; a paused one goes on when told to."""
-_NOT_APPLIED = ("disk",)
 _OUR_VARIABLES = frozenset({"HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "PATH"})
-_ENTRY = (
-    f'chown {layout.AGENT_UID}:{layout.AGENT_GID} {layout.WORKSPACE} {layout.HOME} && exec "$@"'
-)
 
 
 class DockerEngine:
@@ -51,6 +36,7 @@ class DockerEngine:
 
     name = "docker"
     shares_disk = True
+    _variable = "DOCKER_HOST"
 
     def __init__(
         self,
@@ -73,20 +59,23 @@ class DockerEngine:
         if not self._address.startswith("unix://"):
             return EngineStatus(
                 self.name, False, reason=f"the engine at {self._address} is not on this machine",
-                hint="use a local engine: unset DOCKER_HOST",
+                hint="use a local engine: unset " + self._variable,
             )  # fmt: skip
         try:
             with docker_api.errors("ask for its version", self._address):
+                self._reach()
                 client = docker_api.connect(self._address, docker_api.CHECK_TIMEOUT)
                 try:
-                    facts = client.info()
+                    facts = self._ask(client)
                 finally:
                     client.close()
         except NoSuchObject:
-            return EngineStatus(self.name, False, reason=f"{self._address} is no Docker engine")
+            return EngineStatus(
+                self.name, False, reason=f"{self._address} is no {self.name} engine"
+            )
         except EnvironmentFault as error:
             return EngineStatus(self.name, False, reason=error.message, hint=error.hint or "")
-        return _judge(self.name, facts)
+        return self._judge(facts)
 
     def base_image_present(self) -> bool:
         """Whether a sandbox could be made without a registry: its base image is here."""
@@ -137,7 +126,8 @@ class DockerEngine:
         if (
             container is None
             or container.status != "running"
-            or container.labels.get(f"{LABELS}shape") != _shape(spec, tag)
+            or container.labels.get(f"{containers.LABELS}shape")
+            != containers.shape(self._options(spec), tag)
         ):
             self.remove(spec.name)
             layout.drop_orders(spec.folders.spec)
@@ -150,6 +140,7 @@ class DockerEngine:
         """See protocol.Engine. Blocks in the engine's wait call."""
         try:
             with self._errors(f"wait for {name}"):
+                self._reach()
                 # None: for ever. The connection is the engine's to close.
                 waiting = docker_api.connect(self._address)
                 try:
@@ -191,13 +182,13 @@ class DockerEngine:
                 self.remove(info.name)
         for kind in ("work", "home"):
             with suppress(NoSuchObject), self._errors(f"remove the task's {kind} volume"):
-                self._connection().volumes.get(_volume(task_id, kind)).remove(force=True)
+                self._connection().volumes.get(containers.volume(task_id, kind)).remove(force=True)
 
     def holds_work(self, task_id: str) -> bool:
         """See protocol.Engine."""
         try:
             with self._errors("look for the task's work volume"):
-                self._connection().volumes.get(_volume(task_id, "work"))
+                self._connection().volumes.get(containers.volume(task_id, "work"))
         except NoSuchObject:
             return False
         return True
@@ -217,9 +208,9 @@ class DockerEngine:
         """See protocol.Engine."""
         with self._errors("list the sandboxes"):
             found = self._connection().api.containers(
-                all=True, filters={"label": f"{LABELS}home={self._home}"}
+                all=True, filters={"label": f"{containers.LABELS}home={self._home}"}
             )
-        return [_info(facts) for facts in cast("list[dict[str, Any]]", found)]
+        return [containers.info(facts) for facts in cast("list[dict[str, Any]]", found)]
 
     def exec(
         self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
@@ -241,8 +232,32 @@ class DockerEngine:
 
     # -- parts -------------------------------------------------------------------------------
 
+    # What an engine with the same API does otherwise.
+
+    def _reach(self) -> None:
+        """Have the engine answer, where that is ours to do."""
+
+    def _ask(self, client: Any) -> Mapping[str, Any]:
+        """What the engine says of itself."""
+        return cast("Mapping[str, Any]", client.info())
+
+    def _judge(self, facts: Mapping[str, Any]) -> EngineStatus:
+        return containers.judge(self.name, facts)
+
+    def _options(self, spec: SandboxSpec) -> dict[str, Any]:
+        return containers.container_options(spec)
+
+    def _command(self, runner: Sequence[str]) -> list[str]:
+        return list(runner)
+
+    def _rootless(self) -> bool:
+        """Whether root inside is this user outside."""
+        with self._errors("ask how it runs"):
+            return "name=rootless" in (self._connection().info().get("SecurityOptions") or ())
+
     def _connection(self) -> Any:
         with self._connecting:
+            self._reach()
             if self._client is None:
                 self._client = docker_api.connect(self._address)
             return self._client
@@ -289,22 +304,20 @@ class DockerEngine:
         labels = self._labels(spec, tag)
         for kind in ("work", "home"):
             with self._errors(f"make the task's {kind} volume"):
-                kept = {
-                    k: v
-                    for k, v in labels.items()
-                    if k not in (f"{LABELS}attempt", f"{LABELS}shape")
-                }
-                self._connection().volumes.create(_volume(spec.task_id, kind), labels=kept)
+                kept = {k: v for k, v in labels.items() if not k.endswith(("attempt", "shape"))}
+                self._connection().volumes.create(
+                    containers.volume(spec.task_id, kind), labels=kept
+                )
         runner = layout.runner_command(self._runner_argv, layout.SPEC, wait)
         try:
             with self._errors(f"create {spec.name}"):
                 return self._connection().containers.create(
                     tag,
-                    runner,
+                    self._command(runner),
                     name=spec.name,
                     labels=labels,
-                    mounts=_mounts(spec),
-                    **container_options(spec),
+                    mounts=containers.mounts(spec),
+                    **self._options(spec),
                 )
         except NoSuchObject as error:
             raise unavailable(tag, "it was removed just now") from error
@@ -322,17 +335,17 @@ class DockerEngine:
 
     def _labels(self, spec: SandboxSpec, tag: str) -> dict[str, str]:
         return {
-            f"{LABELS}home": self._home,
-            f"{LABELS}task": spec.task_id,
-            f"{LABELS}project": spec.project_id,
-            f"{LABELS}attempt": str(spec.attempt),
-            f"{LABELS}shape": _shape(spec, tag),
+            f"{containers.LABELS}home": self._home,
+            f"{containers.LABELS}task": spec.task_id,
+            f"{containers.LABELS}project": spec.project_id,
+            f"{containers.LABELS}attempt": str(spec.attempt),
+            f"{containers.LABELS}shape": containers.shape(self._options(spec), tag),
         }
 
     def _return_run_folder(self, container: Any) -> None:
         """Give what the runner wrote as root to the user that this daemon runs as, who could
         not remove it otherwise."""
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 or self._rootless():
             return
         source = next(
             m["Source"] for m in container.attrs["Mounts"] if m["Destination"] == "/rover/run"
@@ -340,111 +353,11 @@ class DockerEngine:
         owner = f"{os.geteuid()}:{os.getegid()}"
         self._connection().containers.run(
             container.attrs["Image"], ["chown", "-R", owner, "/rover/run"], remove=True,
-            network_mode="none", user="0:0", mounts=[_bind(Path(source), layout.RUN, False)],
+            network_mode="none", user="0:0",
+            mounts=[containers.bind(Path(source), layout.RUN, False)],
         )  # fmt: skip
 
 
 def kept_environment(image: Mapping[str, str]) -> dict[str, str]:
     """What an image sets, for the agent and the commands, without what a sandbox sets itself."""
     return {k: v for k, v in image.items() if k not in _OUR_VARIABLES}
-
-
-def container_options(spec: SandboxSpec) -> dict[str, Any]:
-    """How a container is closed and bounded: DESIGN.md 9, as arguments of the SDK."""
-    limits = spec.limits
-    return {
-        "network_mode": "none",
-        "read_only": True,
-        "cap_drop": ["ALL"],
-        "cap_add": list(RUNNER_CAPABILITIES),
-        "security_opt": ["no-new-privileges"],
-        "user": "0:0",
-        "init": True,
-        "hostname": "rover",
-        "ipc_mode": "private",
-        # The image's own entry point and health check are not for a sandbox.
-        "entrypoint": ["/bin/sh", "-c", _ENTRY, "sh"],
-        "healthcheck": {"test": ["NONE"]},
-        "working_dir": "/",
-        "stop_signal": "SIGTERM",
-        "environment": {
-            "PYTHONPATH": runner_library.LIBRARY,
-            "PYTHONUNBUFFERED": "1",
-            "LANG": "C.UTF-8",
-        },
-        "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_bytes}"},  # noqa: S108
-        "pids_limit": limits.pids,
-        "mem_limit": limits.memory_bytes,
-        "memswap_limit": limits.memory_bytes,
-        "nano_cpus": int(limits.cpus * 1e9),
-        "ulimits": [
-            docker_api.types.Ulimit(name="core", soft=0, hard=0),
-            docker_api.types.Ulimit(name="fsize", soft=limits.file_bytes, hard=limits.file_bytes),
-        ],
-        "restart_policy": {"Name": "no"},
-        "log_config": docker_api.types.LogConfig(
-            type="json-file", config={"max-size": "5m", "max-file": "2"}
-        ),
-    }
-
-
-def _shape(spec: SandboxSpec, tag: str) -> str:
-    """All that a container is made of and that cannot be changed any more; no name of a task."""
-    folders = replace(spec.folders, **{f.name: Path() for f in fields(spec.folders)})
-    options = container_options(replace(spec, name="", folders=folders))
-    return hashlib.sha256(json.dumps([tag, options], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _mounts(spec: SandboxSpec) -> list[Any]:
-    folders = spec.folders
-    volumes = [
-        docker_api.types.Mount(str(target), _volume(spec.task_id, kind), type="volume")
-        for kind, target in (("work", layout.WORKSPACE), ("home", layout.HOME))
-    ]
-    return [
-        *volumes,
-        _bind(folders.spec, layout.SPEC, True),
-        _bind(folders.run, layout.RUN, False),
-        _bind(folders.base_objects, layout.BASE_OBJECTS, True),
-        _bind(folders.gateway_socket.parent, layout.GATEWAY, True),
-    ]
-
-
-def _bind(source: Path, target: Path, read_only: bool) -> Any:
-    return docker_api.types.Mount(
-        str(target), str(source.resolve()), type="bind", read_only=read_only
-    )
-
-
-def _volume(task_id: str, kind: str) -> str:
-    return f"rover-{task_id[:12]}-{kind}"
-
-
-def _judge(name: str, facts: Mapping[str, Any]) -> EngineStatus:
-    version = str(facts.get("ServerVersion", ""))
-    system = str(facts.get("OperatingSystem", ""))
-    if "Docker Desktop" in system or facts.get("OSType") != "linux":
-        return EngineStatus(
-            name, False, version, reason=f"{system} cannot mount the gateway's socket",
-            hint="use a Docker engine that runs on this machine's own Linux kernel",
-        )  # fmt: skip
-    lacking = [
-        what
-        for what, key in (
-            ("memory", "MemoryLimit"), ("cpu", "CpuCfsQuota"), ("processes", "PidsLimit"),
-        )
-        if facts.get(key) is False
-    ]  # fmt: skip
-    return EngineStatus(name, True, version, limits_not_applied=(*lacking, *_NOT_APPLIED))
-
-
-def _info(facts: Mapping[str, Any]) -> SandboxInfo:
-    labels = cast("dict[str, str]", facts["Labels"])
-    alive = facts["State"] in ALIVE
-    return SandboxInfo(
-        name=str(facts["Names"][0]).removeprefix("/"),
-        task_id=labels.get(f"{LABELS}task", ""),
-        attempt=int(labels.get(f"{LABELS}attempt", "0")),
-        state=SandboxState.RUNNING if alive else SandboxState.EXITED,
-        started_at=datetime.fromtimestamp(int(facts["Created"]), UTC),
-    )

@@ -24,6 +24,19 @@ APIError = docker.errors.APIError
 _SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 
+class Endpoint(str):
+    """An engine's address, and whose it is, for messages."""
+
+    __slots__ = ("product",)
+
+    def __new__(cls, address: str, product: str) -> Endpoint:
+        made = super().__new__(cls, address)
+        made.product = product
+        return made
+
+    product: str
+
+
 class NoSuchObject(Exception):
     """The engine answered, and has no such container, image or volume."""
 
@@ -61,33 +74,43 @@ def errors(what: str, address: str) -> Generator[None]:
     except docker.errors.NotFound as error:
         raise NoSuchObject(str(error)) from error
     except docker.errors.APIError as error:
-        raise _refused(what, error) from error
+        raise _refused(what, product(address), error) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
         raise unreachable(address, error) from error
 
 
+def product(address: str) -> str:
+    """Whose engine is at this address."""
+    return address.product if isinstance(address, Endpoint) else "Docker"
+
+
 def unreachable(address: str, error: BaseException) -> EnvironmentFault:
     """The error for an engine that does not answer, with what to do."""
-    text = str(error)
+    text, whose = str(error), product(address)
+    variable = "DOCKER_HOST" if whose == "Docker" else "CONTAINER_HOST"
     if "Permission denied" in text or "PermissionError" in text:
         why, hint = "permission denied", "add yourself to the group docker, then log in again"
+        if whose != "Docker":
+            hint = "use your own user's: unset CONTAINER_HOST"
     elif "No such file" in text or "FileNotFoundError" in text:
-        why, hint = "there is no such socket", "install or start Docker, or set DOCKER_HOST"
+        why, hint = "there is no such socket", f"install or start {whose}, or set {variable}"
     else:
-        why, hint = "it does not answer", "see that Docker runs: docker info"
+        why, hint = "it does not answer", f"see that it runs: {whose.lower()} info"
     return EnvironmentFault(
-        f"the Docker engine at {address} cannot be reached: {why}",
+        f"the {whose} engine at {address} cannot be reached: {why}",
         hint=hint,
         code="engine_unreachable",
     )
 
 
-def _refused(what: str, error: Any) -> EnvironmentFault:
+def _refused(what: str, whose: str, error: Any) -> EnvironmentFault:
     said = str(error.explanation or error)[:300]
     if "no space left on device" in said:
         return EnvironmentFault(
-            f"Docker's disk is full: {what}", hint="run: docker system prune", code="disk_full"
+            f"{whose}'s disk is full: {what}",
+            hint=f"run: {whose.lower()} system prune",
+            code="disk_full",
         )
     if error.status_code == 409 and "is not running" in said:
         return EnvironmentFault(f"{what}: the sandbox does not run", code="not_running")
-    return EnvironmentFault(f"Docker refused: {what}: {said}", code="engine_refused")
+    return EnvironmentFault(f"{whose} refused: {what}: {said}", code="engine_refused")

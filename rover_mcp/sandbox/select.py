@@ -1,8 +1,8 @@
 """Which engine runs a task: the one asked for, else the first that works.
 
-`auto` takes docker only where a sandbox can be made without a registry, that is where its base
-image is present: whether a registry can be reached is not known without trying, and a first task
-must not fail on it while bubblewrap works. `engine: docker` pulls the image.
+`auto` takes docker, else podman, only where a sandbox can be made without a registry, that is where
+its base image is present: whether a registry can be reached is not known without trying, and a
+first task must not fail on it while bubblewrap works. `engine: docker` pulls the image.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
+from rover_mcp.sandbox.podman import PodmanEngine
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.settings import Settings
 
@@ -20,8 +21,9 @@ from rover_mcp.settings import Settings
 def engines(home: Path, settings: Settings) -> dict[str, Engine]:
     """Every engine of a data folder, the preferred one first. Nothing is started or asked."""
     docker = DockerEngine(home, base_image=settings.base_image)
+    podman = PodmanEngine(home, base_image=settings.base_image)
     bubblewrap = BubblewrapEngine(home)
-    return {docker.name: docker, bubblewrap.name: bubblewrap}
+    return {engine.name: engine for engine in (docker, podman, bubblewrap)}
 
 
 def select_engine(engines: Mapping[str, Engine], wanted: str = "auto") -> Engine:
@@ -46,7 +48,7 @@ def select_engine(engines: Mapping[str, Engine], wanted: str = "auto") -> Engine
         hints += [f"{engine.name}: {hint}"] if hint else []
     raise EnvironmentFault(
         "no sandbox engine works on this machine. " + "; ".join(refused),
-        hint="; ".join(hints) or "install Docker or bubblewrap",
+        hint="; ".join(hints) or "install Docker, podman or bubblewrap",
         code="no_engine",
     )
 
@@ -58,6 +60,7 @@ def _refusal(engine: Engine, *, automatic: bool) -> tuple[str | None, str]:
     if automatic and isinstance(engine, DockerEngine) and not engine.base_image_present():
         return (
             f"it answers, but the base image {engine.base_image} is not here",
-            f"run: docker pull {engine.base_image}, or set engine: docker in config.yaml",
+            f"run: {engine.name} pull {engine.base_image}, "
+            f"or set engine: {engine.name} in config.yaml",
         )
     return None, ""

@@ -18,9 +18,11 @@ from typing import Protocol
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
+from rover_mcp.sandbox.podman import PodmanEngine
 from rover_mcp.sandbox.protocol import Engine, ResourceLimits, SandboxFolders, SandboxSpec
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support import stand_in_runner
+from tests.support.podman_env import USER
 
 RUNNER = ("{spec}/runner.py", "{spec}")
 _BOUND = 20.0
@@ -224,6 +226,21 @@ class DockerRig(RealRig):
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+class PodmanRig(DockerRig):
+    def engine(self) -> PodmanEngine:
+        return PodmanEngine(self.root, address=self.address, runner_argv=["python3", *RUNNER])
+
+
+class RootlessPodmanRig(PodmanRig):
+    """The daemon would be that user's, as the folders are. The tests' root only looks on."""
+
+    def spec(self, task_id: str, attempt: int = 1) -> SandboxSpec:
+        spec = super().spec(task_id, attempt)
+        for path in (self.root, *self.root.rglob("*")):
+            shutil.chown(path, USER, USER)
+        return spec
+
+
 @contextlib.contextmanager
 def gateway(path: Path):
     """A listener in the gateway's place, which says hello."""
@@ -240,3 +257,27 @@ def gateway(path: Path):
 
 def new_task() -> str:
     return secrets.token_hex(16)
+
+
+class Inside:
+    """A running sandbox and a shell in it."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.engine: Engine = rig.engine()
+        self.spec: SandboxSpec = rig.spec(new_task())
+        (self.spec.folders.base_objects / "object").write_text("base\n")
+        self.spec.folders.run.chmod(0o755)
+        self.engine.prepare(self.spec, lambda _: None)
+        self.engine.ensure(self.spec)
+        rig.started(self.spec)
+
+    def run(self, *argv: str) -> tuple[int, str]:
+        done = self.engine.exec(self.spec.name, argv)
+        return done.code, (done.stdout + done.stderr).decode("utf-8", "replace")
+
+    def sh(self, script: str) -> tuple[int, str]:
+        return self.run("sh", "-c", script)
+
+    def python(self, script: str) -> tuple[int, str]:
+        return self.sh(f"exec python3 -c '{script}'")

@@ -9,37 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.sandbox.protocol import Engine, SandboxSpec
-from tests.contracts.engine_rigs import DockerRig, Rig, gateway, new_task
-
-
-class Inside:
-    """A running sandbox and a shell in it."""
-
-    def __init__(self, rig: Rig) -> None:
-        self.rig = rig
-        self.engine: Engine = rig.engine()
-        self.spec: SandboxSpec = rig.spec(new_task())
-        (self.spec.folders.base_objects / "object").write_text("base\n")
-        self.spec.folders.run.chmod(0o755)
-        self.engine.prepare(self.spec, lambda _: None)
-        self.engine.ensure(self.spec)
-        rig.started(self.spec)
-
-    def run(self, *argv: str) -> tuple[int, str]:
-        done = self.engine.exec(self.spec.name, argv)
-        return done.code, (done.stdout + done.stderr).decode("utf-8", "replace")
-
-    def sh(self, script: str) -> tuple[int, str]:
-        return self.run("sh", "-c", script)
-
-    def python(self, script: str) -> tuple[int, str]:
-        return self.sh(f"exec python3 -c '{script}'")
-
-
-@pytest.fixture
-def inside(real_rig: Rig) -> Inside:
-    return Inside(real_rig)
+from rover_mcp.sandbox.protocol import SandboxSpec
+from tests.contracts.engine_rigs import DockerRig, Inside, Rig, gateway, new_task
 
 
 def _status(inside: Inside) -> dict[str, str]:

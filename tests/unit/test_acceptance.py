@@ -13,7 +13,7 @@ def test_every_item_that_is_built_has_a_test_and_every_name_is_an_item() -> None
 
 
 def test_an_item_without_a_test_and_a_name_without_an_item_are_told() -> None:
-    known = {"A1": "one", "A2": "two", "M3": "later"}
+    known = {"A1": "one", "A2": "two", "N2": "later"}
     found = {"A1": ["tests/test_x.py::test_y"], "Z9": ["tests/test_x.py::test_z"]}
     assert wrong(known, found) == ["no test names A2", "no such item: Z9 (tests/test_x.py::test_z)"]
     assert "      NO TEST" in list(report(known, found))

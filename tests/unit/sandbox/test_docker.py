@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import docker, docker_api
+from rover_mcp.sandbox import containers, docker, docker_api
 from rover_mcp.sandbox.protocol import SandboxState
 from tests.contracts.engine_rigs import make_spec
 
 
 def test_a_container_gets_no_network_no_privilege_and_every_limit(tmp_path: Path) -> None:
-    options = docker.container_options(make_spec(tmp_path, "0" * 32))
+    options = containers.container_options(make_spec(tmp_path, "0" * 32))
     assert options["network_mode"] == "none"
     assert options["read_only"] is True
     assert options["cap_drop"] == ["ALL"]
@@ -27,7 +27,7 @@ def test_a_container_gets_no_network_no_privilege_and_every_limit(tmp_path: Path
 
 def test_the_runner_keeps_only_what_it_needs() -> None:
     assert {"SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD", "DAC_READ_SEARCH"}.isdisjoint(
-        docker.RUNNER_CAPABILITIES
+        containers.RUNNER_CAPABILITIES
     )
 
 
@@ -39,24 +39,24 @@ def test_the_runner_keeps_only_what_it_needs() -> None:
     ],
 )
 def test_an_engine_that_cannot_mount_a_socket_is_refused(facts: dict[str, str]) -> None:
-    status = docker._judge("docker", facts)
+    status = containers.judge("docker", facts)
     assert not status.available
     assert status.hint
 
 
 def test_a_limit_that_the_engine_cannot_apply_is_named() -> None:
     facts = {"OSType": "linux", "MemoryLimit": False, "PidsLimit": True, "ServerVersion": "1"}
-    assert docker._judge("docker", facts).limits_not_applied == ("memory", "disk")
+    assert containers.judge("docker", facts).limits_not_applied == ("memory", "disk")
 
 
 def test_a_created_container_counts_as_running() -> None:
     """L4."""
     for state in ("created", "running", "restarting", "paused"):
         facts = {"Names": ["/n"], "Labels": {}, "State": state, "Created": 1}
-        assert docker._info(facts).state is SandboxState.RUNNING
+        assert containers.info(facts).state is SandboxState.RUNNING
     for state in ("exited", "dead", "removing"):
         facts = {"Names": ["/n"], "Labels": {}, "State": state, "Created": 1}
-        assert docker._info(facts).state is SandboxState.EXITED
+        assert containers.info(facts).state is SandboxState.EXITED
 
 
 def test_a_container_that_was_restarted_is_followed_on(

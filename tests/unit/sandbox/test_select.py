@@ -73,7 +73,8 @@ def test_docker_without_its_base_image_is_passed_over_unless_asked_for(tmp_path:
 
 def test_docker_is_preferred_and_takes_the_settings_image(tmp_path: Path) -> None:
     found = engines(tmp_path, Settings(home=tmp_path, base_image="mine:1"))
-    assert list(found) == ["docker", "bubblewrap"]
-    docker = found["docker"]
-    assert isinstance(docker, DockerEngine)
-    assert docker.base_image == "mine:1"
+    assert list(found) == ["docker", "podman", "bubblewrap"]
+    for name in ("docker", "podman"):
+        engine = found[name]
+        assert isinstance(engine, DockerEngine)
+        assert engine.base_image == "mine:1"

@@ -1,0 +1,128 @@
+"""What a container is made of: pure functions, shared by the engines that speak Docker's API."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from rover_mcp.sandbox import docker_api, layout, runner_library
+from rover_mcp.sandbox.protocol import EngineStatus, SandboxInfo, SandboxSpec, SandboxState
+
+LABELS = "dev.rover."
+# What the runner, root inside, needs to hand files to the agent's user, to start it as that
+# user with nothing, and to end it. The agent gets none of them.
+RUNNER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID")
+ALIVE = frozenset({"created", "running", "restarting", "paused"})
+"""The engine's states in which a sandbox has not ended; a paused one goes on when told to."""
+NOT_APPLIED = ("disk",)
+_ENTRY = (
+    f'chown {layout.AGENT_UID}:{layout.AGENT_GID} {layout.WORKSPACE} {layout.HOME} && exec "$@"'
+)
+
+
+def container_options(spec: SandboxSpec) -> dict[str, Any]:
+    """How a container is closed and bounded: DESIGN.md 9, as arguments of the SDK."""
+    limits = spec.limits
+    return {
+        "network_mode": "none",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "cap_add": list(RUNNER_CAPABILITIES),
+        "security_opt": ["no-new-privileges"],
+        "user": "0:0",
+        "init": True,
+        "hostname": "rover",
+        "ipc_mode": "private",
+        # The image's own entry point and health check are not for a sandbox.
+        "entrypoint": ["/bin/sh", "-c", _ENTRY, "sh"],
+        "healthcheck": {"test": ["NONE"]},
+        "working_dir": "/",
+        "stop_signal": "SIGTERM",
+        "environment": {
+            "PYTHONPATH": runner_library.LIBRARY,
+            "PYTHONUNBUFFERED": "1",
+            "LANG": "C.UTF-8",
+        },
+        "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_bytes}"},  # noqa: S108
+        "pids_limit": limits.pids,
+        "mem_limit": limits.memory_bytes,
+        "memswap_limit": limits.memory_bytes,
+        "nano_cpus": int(limits.cpus * 1e9),
+        "ulimits": [
+            docker_api.types.Ulimit(name="core", soft=0, hard=0),
+            docker_api.types.Ulimit(name="fsize", soft=limits.file_bytes, hard=limits.file_bytes),
+        ],
+        "restart_policy": {"Name": "no"},
+        "log_config": docker_api.types.LogConfig(
+            type="json-file", config={"max-size": "5m", "max-file": "2"}
+        ),
+    }
+
+
+def shape(options: Mapping[str, Any], tag: str) -> str:
+    """All that a container is made of and that cannot be changed any more; no name of a task."""
+    return hashlib.sha256(json.dumps([tag, options], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def mounts(spec: SandboxSpec) -> list[Any]:
+    """The task's volumes and folders, at the places of layout.py."""
+    folders = spec.folders
+    volumes = [
+        docker_api.types.Mount(str(target), volume(spec.task_id, kind), type="volume")
+        for kind, target in (("work", layout.WORKSPACE), ("home", layout.HOME))
+    ]
+    return [
+        *volumes,
+        bind(folders.spec, layout.SPEC, True),
+        bind(folders.run, layout.RUN, False),
+        bind(folders.base_objects, layout.BASE_OBJECTS, True),
+        bind(folders.gateway_socket.parent, layout.GATEWAY, True),
+    ]
+
+
+def bind(source: Path, target: Path, read_only: bool) -> Any:
+    """A folder of the host's, mounted."""
+    return docker_api.types.Mount(
+        str(target), str(source.resolve()), type="bind", read_only=read_only
+    )
+
+
+def volume(task_id: str, kind: str) -> str:
+    """The name of a task's volume."""
+    return f"rover-{task_id[:12]}-{kind}"
+
+
+def judge(name: str, facts: Mapping[str, Any]) -> EngineStatus:
+    """Whether an engine can be used, from what it says of itself."""
+    version = str(facts.get("ServerVersion", ""))
+    system = str(facts.get("OperatingSystem", ""))
+    if "Docker Desktop" in system or facts.get("OSType") != "linux":
+        return EngineStatus(
+            name, False, version, reason=f"{system} cannot mount the gateway's socket",
+            hint="use a Docker engine that runs on this machine's own Linux kernel",
+        )  # fmt: skip
+    lacking = [
+        what
+        for what, key in (
+            ("memory", "MemoryLimit"), ("cpu", "CpuCfsQuota"), ("processes", "PidsLimit"),
+        )
+        if facts.get(key) is False
+    ]  # fmt: skip
+    return EngineStatus(name, True, version, limits_not_applied=(*lacking, *NOT_APPLIED))
+
+
+def info(facts: Mapping[str, Any]) -> SandboxInfo:
+    """One line of the engine's list."""
+    labels = cast("dict[str, str]", facts["Labels"])
+    alive = facts["State"] in ALIVE
+    return SandboxInfo(
+        name=str(facts["Names"][0]).removeprefix("/"),
+        task_id=labels.get(f"{LABELS}task", ""),
+        attempt=int(labels.get(f"{LABELS}attempt", "0")),
+        state=SandboxState.RUNNING if alive else SandboxState.EXITED,
+        started_at=datetime.fromtimestamp(int(facts["Created"]), UTC),
+    )

@@ -1,0 +1,155 @@
+"""The podman engine, root's and rootless, through the Docker API that its service speaks.
+
+Everything is DockerEngine's but what podman does otherwise:
+
+- Its service is often not running. Where no socket answers and the program is there, one is
+  started on a socket in the data folder (podman_service.py).
+- What it can limit is asked of its own `info`: the Docker-like one claims every limit, also for
+  a rootless podman on cgroups v1, which applies none.
+- Its seccomp profile allows new user namespaces: it is tightened (podman_seccomp.py).
+- Its init (catatonit) is often not installed, and no `info` tells: agent_runner.init is used.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from rover_mcp.sandbox import containers, docker_api, layout, podman_seccomp, runner_library
+from rover_mcp.sandbox.docker import DEFAULT_IMAGE, DockerEngine
+from rover_mcp.sandbox.docker_api import Endpoint, NoSuchObject
+from rover_mcp.sandbox.podman_service import PodmanService, find_socket
+from rover_mcp.sandbox.protocol import EngineStatus, SandboxSpec
+
+_INIT = f"{runner_library.LIBRARY}/agent_runner/init.py"
+_PROFILE = "/usr/share/containers/seccomp.json"
+_OPEN_FILES = 65536
+_PROCESSES = 32768  # the kernel's least pid_max, to which podman lowers its own
+_LIMITS = {
+    "memory": ("memory", ("mem_limit", "memswap_limit")),
+    "cpu": ("cpu", ("nano_cpus",)),
+    "processes": ("pids", ("pids_limit",)),
+}
+"""A limit's name -> the cgroup controller that it needs, the options that ask for it."""
+
+
+class PodmanEngine(DockerEngine):
+    """See protocol.Engine. `address` defaults to the first socket that can be used, else to a
+    service of our own."""
+
+    name = "podman"
+    _variable = "CONTAINER_HOST"
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        base_image: str = DEFAULT_IMAGE,
+        address: str | None = None,
+        runner_argv: Sequence[str] | None = None,
+    ) -> None:
+        found = address or find_socket()
+        self._folder = home
+        self._service = None if found else PodmanService(home)
+        where = found or f"unix://{home / 'podman.sock'}"
+        super().__init__(
+            home, base_image=base_image, address=Endpoint(where, "Podman"), runner_argv=runner_argv
+        )
+        self._facts: Mapping[str, Any] | None = None
+
+    def _reach(self) -> None:
+        if self._service is not None:
+            self._service.ensure()
+
+    def _ask(self, client: Any) -> Mapping[str, Any]:
+        # Any version of its API from 4.0 on answers under this one's name.
+        answer = client.api.get(f"{client.api.base_url}/v4.0.0/libpod/info")
+        if answer.status_code != 200:
+            raise NoSuchObject("it does not speak Podman's API")
+        return cast("Mapping[str, Any]", answer.json())
+
+    def _judge(self, facts: Mapping[str, Any]) -> EngineStatus:
+        return judge(facts)
+
+    def _host(self) -> Mapping[str, Any]:
+        with self._errors("ask for its facts"):
+            host = self._facts or self._ask(self._connection())["host"]
+        self._facts = host
+        return host
+
+    def _options(self, spec: SandboxSpec) -> dict[str, Any]:
+        host = self._host()
+        source = Path(host["security"].get("seccompProfilePath") or _PROFILE)
+        profile = podman_seccomp.write_tightened(source, self._folder)
+        return options(spec, host, profile)
+
+    def _command(self, runner: Sequence[str]) -> list[str]:
+        return [runner_library.PYTHON, "-I", "-S", _INIT, *runner]
+
+    def _rootless(self) -> bool:
+        return bool(self._host()["security"]["rootless"])
+
+
+def lacking(host: Mapping[str, Any]) -> list[str]:
+    """The limits that this podman cannot apply: their controllers are not delegated to it."""
+    there: Sequence[str] = host.get("cgroupControllers") or ()
+    return [name for name, (controller, _) in _LIMITS.items() if controller not in there]
+
+
+def judge(facts: Mapping[str, Any]) -> EngineStatus:
+    """Whether a podman can be used, from what it says of itself."""
+    host, version = facts["host"], str(facts["version"]["Version"])
+    if not host["security"]["seccompEnabled"]:
+        return EngineStatus(
+            "podman", False, version, reason="this podman has no seccomp",
+            hint="use a kernel and a podman with seccomp",
+        )  # fmt: skip
+    status = EngineStatus(
+        "podman", True, version, limits_not_applied=(*lacking(host), *containers.NOT_APPLIED)
+    )
+    if not host["security"]["rootless"]:
+        return status
+    ranges = cast("list[dict[str, int]]", host["idMappings"]["uidmap"] or [])
+    mapped = sum(part["size"] for part in ranges)
+    if mapped <= layout.AGENT_UID:
+        return EngineStatus(
+            "podman", False, version,
+            reason="this user has too few subordinate user ids for an agent's user of its own",
+            hint="run: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "
+            "$USER; podman system migrate",
+        )  # fmt: skip
+    return EngineStatus(
+        "podman", True, f"{version} rootless", limits_not_applied=status.limits_not_applied
+    )
+
+
+def options(spec: SandboxSpec, host: Mapping[str, Any], profile: Path) -> dict[str, Any]:
+    """containers.container_options, as this podman takes them."""
+    made = containers.container_options(spec)
+    made["security_opt"] += [f"seccomp={profile}"]
+    # Its own log driver has no count of files; it keeps one, cut at max-size.
+    made["log_config"] = docker_api.types.LogConfig(type="k8s-file", config={"max-size": "5m"})
+    made["init"] = False
+    missing = lacking(host)
+    for name in missing:
+        for option in _LIMITS[name][1]:
+            del made[option]
+    made["ulimits"] += _inherited(spec.limits.pids if "processes" in missing else None)
+    return made
+
+
+def _inherited(pids: int | None) -> list[Any]:
+    """What podman would otherwise raise to the kernel's most, which a root without
+    CAP_SYS_RESOURCE may not. `pids` counts the agent's user's processes in all sandboxes."""
+    wanted = {
+        "nofile": (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        "nproc": (resource.RLIMIT_NPROC, pids or _PROCESSES),
+    }
+    made: list[Any] = []
+    for name, (number, most) in wanted.items():
+        hard = resource.getrlimit(number)[1]
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        made.append(docker_api.types.Ulimit(name=name, soft=value, hard=value))
+    return made

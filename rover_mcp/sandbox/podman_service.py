@@ -1,0 +1,126 @@
+"""Podman's API service: where it listens, and one of our own where none does.
+
+Podman has no daemon; its API is a process that systemd starts on demand where the distribution
+has set that up for the user, and often it has not. So one is started, as systemd would: on a
+socket in the data folder, ending by itself a minute after its last caller (a killed daemon
+leaves nothing behind), and at once when the daemon ends. Containers do not depend on it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from rover_mcp.errors import EnvironmentFault
+
+_SYSTEM_SOCKET = Path("/run/podman/podman.sock")
+_IDLE_SECONDS = 60
+_START_TIMEOUT = 20.0
+_POLL = 0.02
+_STOP_SECONDS = 5.0
+_LONGEST_PATH = 107
+# What podman needs to find its store, its user's session and a registry; no provider's key.
+_PASSED = ("HOME", "PATH", "USER", "LOGNAME", "LANG", "TMPDIR", "DBUS_SESSION_BUS_ADDRESS")
+_PASSED_PREFIXES = ("XDG_", "CONTAINERS_", "REGISTRY_AUTH_FILE")
+
+
+def find_socket() -> str | None:
+    """CONTAINER_HOST, else the socket of this user's service, else the system's, if there."""
+    if host := os.environ.get("CONTAINER_HOST"):
+        return host
+    own = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent"), "podman", "podman.sock")
+    for path in (own, _SYSTEM_SOCKET):
+        if os.access(path, os.R_OK | os.W_OK):
+            return f"unix://{path}"
+    return None
+
+
+class PodmanService:
+    """Podman's service in the data folder `home`; started when first needed, and again."""
+
+    def __init__(self, home: Path) -> None:
+        self._socket = home / "podman.sock"
+        self._log = home / "podman.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def ensure(self) -> None:
+        """Have it answer.
+
+        Raises:
+            EnvironmentFault: "engine_unreachable": podman is not installed, or does not start.
+        """
+        with self._lock:
+            if self._answers():
+                return
+            program = shutil.which("podman")
+            if program is None:
+                raise _unreachable("podman is not installed", "install podman")
+            if len(os.fsencode(self._socket)) > _LONGEST_PATH:
+                raise _unreachable(
+                    f"{self._socket} is too long for a socket",
+                    "run: systemctl --user start podman.socket, or set CONTAINER_HOST",
+                )
+            self._start(program)
+
+    def stop(self) -> None:
+        """End it, if it is ours."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as tried:
+                tried.connect(str(self._socket))
+        except OSError:
+            return False
+        return True
+
+    def _start(self, program: str) -> None:
+        if self._process is None:
+            atexit.register(self.stop)
+        else:
+            self.stop()
+        command = [program, "system", "service", f"--time={_IDLE_SECONDS}"]
+        try:
+            self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._socket.unlink(missing_ok=True)
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [*command, f"unix://{self._socket}"], env=_environment(), cwd="/",
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            raise _unreachable(f"podman cannot be started: {error}", "see: podman info") from error
+        end = time.monotonic() + _START_TIMEOUT
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > end:
+                self.stop()
+                said = self._log.read_text("utf-8", "replace").strip()[-300:]
+                raise _unreachable(f"podman's service does not start: {said}", "see: podman info")
+            time.sleep(_POLL)
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+    }
+
+
+def _unreachable(why: str, hint: str) -> EnvironmentFault:
+    return EnvironmentFault(why, hint=hint, code="engine_unreachable")
