@@ -53,6 +53,15 @@ class RunningCommand(Protocol):
         than the cap is cut."""
         ...
 
+    async def send(self, data: bytes) -> None:
+        """Write all of it to the standard input of an interactive command, however slowly it
+        reads.
+
+        Raises:
+            BrokenPipeError: it reads no more, or is not interactive.
+        """
+        ...
+
     async def wait(self) -> int:
         """The exit status; negative for a signal, as in subprocess."""
         ...
@@ -89,7 +98,9 @@ class Commands(Protocol):
         *,
         env: Mapping[str, str] | None = None,
         stdin: bytes = b"",
+        interactive: bool = False,
     ) -> AbstractAsyncContextManager[RunningCommand]:
         """Start an agent, with the gateway reachable on its loopback port. Leaving the context
-        stops it. Prompts go through `stdin`: an argument list is visible to every process."""
+        stops it. Prompts go through `stdin`: an argument list is visible to every process. With
+        `interactive` its standard input stays open, for `RunningCommand.send`."""
         ...

@@ -149,9 +149,11 @@ class _Commands:
         *,
         env: Mapping[str, str] | None = None,
         stdin: bytes = b"",
+        interactive: bool = False,
     ) -> AsyncGenerator[ProcessTree]:
         """See `Commands.open`."""
-        async with self._started(self._wrapped(argv, gateway=True), env, stdin) as process:
+        source = None if interactive else stdin
+        async with self._started(self._wrapped(argv, gateway=True), env, source) as process:
             yield process
 
     def _wrapped(
@@ -171,7 +173,7 @@ class _Commands:
         self,
         argv: Sequence[str],
         env: Mapping[str, str] | None,
-        stdin: bytes,
+        stdin: bytes | None,
         stdout_file: int | None = None,
         anywhere: bool = False,
     ) -> AsyncGenerator[ProcessTree]:
@@ -197,7 +199,7 @@ class _Commands:
         self,
         argv: Sequence[str],
         environment: Mapping[str, str],
-        stdin: bytes,
+        stdin: bytes | None,
         stdout_file: int | None,
         anywhere: bool,
     ) -> subprocess.Popen[bytes]:
@@ -206,8 +208,11 @@ class _Commands:
         if other:
             drop_privileges_of_children()
         with ExitStack() as stack:
-            source = _input(stdin)
-            stack.callback(os.close, source)
+            # None: a pipe, whose other end is ours to write to.
+            source = subprocess.PIPE
+            if stdin is not None:
+                source = _input(stdin)
+                stack.callback(os.close, source)
             passed: tuple[int, ...] = ()
             if isinstance(isolation, WrapCommand) and isolation.filtered:
                 passed = (stack.enter_context(filter_descriptor()),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -102,6 +103,8 @@ class ProcessTree:
             self._pipes[popen.stderr.fileno()] = "stderr"
         for descriptor in self._pipes:
             os.set_blocking(descriptor, False)
+        if popen.stdin is not None:
+            os.set_blocking(popen.stdin.fileno(), False)
 
     async def chunks(self) -> AsyncGenerator[tuple[Stream, bytes]]:
         """Output as it comes; ends when both streams have. Use it once, or `lines`."""
@@ -127,6 +130,18 @@ class ProcessTree:
                         else:
                             poll.unregister(descriptor)
                             del pipes[descriptor]
+
+    async def send(self, data: bytes) -> None:
+        """See `RunningCommand.send`."""
+        if self._popen.stdin is None or self._popen.stdin.closed:
+            raise BrokenPipeError(errno.EPIPE, "the command has no input to write to")
+        descriptor = self._popen.stdin.fileno()
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(descriptor, left) :]
+            except BlockingIOError:
+                await anyio.wait_writable(descriptor)
 
     async def lines(self) -> AsyncGenerator[OutputLine]:
         """See `RunningCommand.lines`."""
@@ -161,7 +176,7 @@ class ProcessTree:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
-        for pipe in (self._popen.stdout, self._popen.stderr):
+        for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if pipe is not None:
                 pipe.close()
 

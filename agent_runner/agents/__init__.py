@@ -10,7 +10,10 @@ from agent_runner.agents.protocol import Agent
 _DRIVERS = {
     "claude": ("agent_runner.agents.claude", "ClaudeAgent"),
     "codex": ("agent_runner.agents.codex", "CodexAgent"),
+    "copilot": ("agent_runner.agents.copilot", "CopilotAgent"),
+    "gemini": ("agent_runner.agents.gemini", "GeminiAgent"),
     "opencode": ("agent_runner.agents.opencode", "OpencodeAgent"),
+    "qwen": ("agent_runner.agents.qwen", "QwenAgent"),
     "scripted": ("agent_runner.agents.scripted", "ScriptedAgent"),
 }
 

@@ -275,3 +275,35 @@ def test_a_switched_process_without_the_marker_is_found_by_its_user(switched: Ru
             assert not alive(hidden)
 
     in_own_thread(work)
+
+
+@pytest.mark.parametrize("isolation", ["bare", "switched"])
+def test_an_interactive_command_is_written_to_while_it_runs(
+    request: pytest.FixtureRequest, isolation: str
+) -> None:
+    """Contract of RunningCommand.send: all of it, also what a pipe does not hold at once."""
+    spec: RunSpec = request.getfixturevalue(isolation)
+    big = "x" * 1_000_000
+
+    async def work() -> None:
+        async with make_commands(spec).open(["cat"], interactive=True) as running:
+            lines = running.lines()
+            await running.send(b"one\n")
+            assert (await anext(lines)).text == "one"
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(running.send, big.encode() + b"\n")
+                assert (await anext(lines)).text == big
+            await running.stop()
+            with pytest.raises(BrokenPipeError):
+                await running.send(b"more\n")
+
+    in_own_thread(work)
+
+
+def test_a_command_that_is_not_interactive_cannot_be_written_to(bare: RunSpec) -> None:
+    async def work() -> None:
+        async with make_commands(bare).open(["cat"], stdin=b"all of it\n") as running:
+            with pytest.raises(BrokenPipeError):
+                await running.send(b"more\n")
+
+    anyio.run(work)

@@ -1,0 +1,56 @@
+"""Settings of ours in an agent's own settings file, beside what a session stored in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from agent_runner.agents.headless import mapping
+from agent_runner.agents.protocol import AgentFailed, Failure
+from agent_runner.commands import Commands
+
+_READ = 'cat "$HOME/$1" 2>/dev/null || :'
+# Written beside it and renamed: what is there is a whole file at any moment.
+_WRITE = """
+set -eu; f="$HOME/$1"; mkdir -p "${f%/*}"; cat >"$f.rover"; mv -f "$f.rover" "$f"
+"""
+MAX_BYTES = 1_000_000
+
+
+async def write_settings(commands: Commands, path: str, ours: Mapping[str, Any]) -> None:
+    """Merge `ours` into the JSON file at `path` below HOME, as the agent's user. A file that
+    cannot be read as JSON is replaced.
+
+    Raises:
+        AgentFailed: it cannot be written.
+    """
+    argv = ["sh", "-c", _READ, "settings", path]
+    read = await commands.run(argv, output_limit=MAX_BYTES)
+    known = _object(read.stdout)
+    wanted = merged(known, ours)
+    if wanted == known:
+        return
+    text = json.dumps(wanted, indent=2).encode()
+    done = await commands.run(["sh", "-c", _WRITE, "settings", path], stdin=text)
+    if done.code != 0:
+        said = done.stderr.decode(errors="replace").strip()[-200:]
+        raise AgentFailed(Failure("agent", f"~/{path} cannot be written: {said}", code="settings"))
+
+
+def merged(known: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+    """`known` with what is in `ours`, at any depth; ours wins."""
+    result = dict(known)
+    for key, value in ours.items():
+        if isinstance(value, Mapping):
+            result[key] = merged(mapping(result.get(key)), cast(Mapping[str, Any], value))
+        else:
+            result[key] = value
+    return result
+
+
+def _object(text: bytes) -> Mapping[str, Any]:
+    try:
+        return mapping(json.loads(text))
+    except (ValueError, RecursionError):
+        return {}
