@@ -336,7 +336,6 @@ def _runner_environment() -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(code),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
