@@ -9,7 +9,7 @@ from datetime import datetime
 import anyio
 
 from agent_runner import outputs as answers
-from agent_runner.agents import UnknownAgent
+from agent_runner.agents import UnknownAgent, agent_provider
 from agent_runner.agents.protocol import (
     Agent,
     AgentFailed,
@@ -36,6 +36,7 @@ from agent_runner.steps import (
     killed_pause,
     wait_in_place,
 )
+from agent_runner.watch import Watch
 from agent_runner.workflow.agents import step_agent, step_model
 from agent_runner.workflow.conditions import Values
 from agent_runner.workflow.models import AgentStep, Workflow
@@ -91,6 +92,7 @@ class AgentStepRun:
         self._done = done
         self._loops = loops
         self._name = agent_name(step, tools.spec)
+        self._provider = agent_provider(self._name, model_name(step, tools.spec, tools.workflow))
         self._prompt = tools.renderer.text(step.prompt, values) + answers.ask(step.outputs)
         self._files = OutputFiles(step.outputs, tools.commands, tools.spec.base_commit)
         self._session: AgentSession | None = None
@@ -145,7 +147,7 @@ class AgentStepRun:
         while True:
             started = tools.clock()
             try:
-                return await self._turn(agent, before)
+                return await self._turn(agent, before, started)
             except TimeoutError:
                 raise StepFailed(f"the step took longer than {self._timeout:g} s") from None
             except SessionLost as lost:
@@ -167,7 +169,7 @@ class AgentStepRun:
     ) -> float:
         """Seconds to wait before the next try, or the end of this step."""
         tools = self._tools
-        seen = await tools.evidence.failures(started)
+        seen = await tools.evidence.failures(started, self._provider)
         now = tools.clock()
         verdict = classify([*seen, error.failure], now)
         self._log.line(f"failed: {verdict.message}")
@@ -182,12 +184,12 @@ class AgentStepRun:
             message=verdict.message,
             since=now,
             step=self._step.id,
-            provider=verdict.provider or agent.provider,
+            provider=verdict.provider or self._provider or agent.provider,
             retry_at=verdict.retry_at,
         )
         raise RunPaused(pause) from error
 
-    async def _turn(self, agent: Agent, before: _Before | None) -> AgentOutcome:
+    async def _turn(self, agent: Agent, before: _Before | None, started: datetime) -> AgentOutcome:
         reported = Usage()
 
         def on_usage(usage: Usage) -> None:
@@ -198,7 +200,9 @@ class AgentStepRun:
         try:
             request = await self._request(agent, before, on_usage)
             with anyio.fail_after(self._timeout + TIMEOUT_MARGIN):
-                outcome = await agent.run(request, self._tools.commands)
+                outcome = await self._watch(started).run(
+                    lambda: agent.run(request, self._tools.commands)
+                )
         except AgentFailed as error:
             self._record_session(error.session)
             self._record_usage(_rest(error.usage, reported))
@@ -210,6 +214,13 @@ class AgentStepRun:
         self._record_session(outcome.session)
         self._record_usage(_rest(outcome.usage, reported))
         return outcome
+
+    def _watch(self, started: datetime) -> Watch:
+        tools = self._tools
+        wait_in_place = tools.spec.limits.wait_in_place
+        return Watch(
+            tools.evidence, started, self._provider, wait_in_place, tools.clock, anyio.sleep
+        )
 
     async def _request(
         self, agent: Agent, before: _Before | None, on_usage: Callable[[Usage], None]

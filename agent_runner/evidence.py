@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import anyio
-import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent_runner.agents.protocol import Failure
@@ -23,6 +23,7 @@ EVIDENCE_TIMEOUT = 2.0
 """Seconds. Evidence is worth a short wait; a bell is not worth holding up the run."""
 
 MAX_ANSWER_BYTES = 1_000_000
+READ_BYTES = 64 * 1024
 _ERROR_STATUS = 400
 
 
@@ -60,22 +61,31 @@ class Answer(_Model):
 
 class _Answers(_Model):
     answers: list[Answer]
+    last: int = 0
 
 
 class Evidence(Protocol):
-    async def failures(self, since: datetime) -> Sequence[Failure]:
-        """What the gateway saw fail since then, the newest first; empty if it cannot be asked."""
+    async def failures(self, since: datetime, provider: str | None = None) -> Sequence[Failure]:
+        """What the gateway saw fail since then, the newest first; empty if it cannot be asked.
+        Of one provider, if one is named."""
+        ...
+
+    async def news(self, after: int, wait: float) -> int | None:
+        """Wait until the gateway has an answer with a number beyond `after`, for `wait` seconds
+        at most; its last number, or None if it cannot be asked."""
         ...
 
 
-def last_failures(answers: Sequence[Answer], since: datetime) -> list[Failure]:
+def last_failures(
+    answers: Sequence[Answer], since: datetime, provider: str | None = None
+) -> list[Failure]:
     """The failures at the end of the answers, the newest first. A success clears what was before
     it, and only calls of a model count: an agent's other requests say nothing of its account."""
     found: list[Failure] = []
     for answer in reversed(answers):
         if answer.at < since:
             break
-        if not answer.is_model_call:
+        if not answer.is_model_call or provider not in (None, answer.provider):
             continue
         if not answer.failed:
             break
@@ -132,25 +142,52 @@ class GatewayEvidence:
             self._last_bell.close()
             self._last_bell = None
 
-    async def failures(self, since: datetime) -> Sequence[Failure]:
+    async def failures(self, since: datetime, provider: str | None = None) -> Sequence[Failure]:
+        """See `Evidence.failures`."""
+        found = await self._ask("", EVIDENCE_TIMEOUT)
+        return last_failures(found.answers, since, provider) if found else ()
+
+    async def news(self, after: int, wait: float) -> int | None:
+        """See `Evidence.news`."""
+        found = await self._ask(f"?after={after}&wait={wait:g}", wait + EVIDENCE_TIMEOUT)
+        return found.last if found else None
+
+    async def _ask(self, query: str, timeout: float) -> _Answers | None:  # noqa: ASYNC109
+        """The evidence; None if it cannot be had. No thread: a long wait that is given up would
+        leave it behind, and the runner's end would wait for it."""
         try:
-            body = await anyio.to_thread.run_sync(self._get, abandon_on_cancel=True)
-            return last_failures(_Answers.model_validate_json(body).answers, since)
+            with anyio.fail_after(timeout):
+                return _Answers.model_validate_json(_body(await self._get(query)))
         except (OSError, http.client.HTTPException, ValidationError):
-            return ()
+            return None
 
-    def _get(self) -> bytes:
-        connection = _UnixConnection(self.path, EVIDENCE_TIMEOUT)
-        with contextlib.closing(connection):
-            headers: Mapping[str, Any] = {"Authorization": f"Bearer {self.token}"}
-            connection.request("GET", "/rover/v1/evidence", headers=headers)
-            return connection.getresponse().read(MAX_ANSWER_BYTES)
+    async def _get(self, query: str) -> bytes:
+        with contextlib.closing(connect_unix(str(self.path), EVIDENCE_TIMEOUT)) as connection:
+            connection.sendall(
+                f"GET /rover/v1/evidence{query} HTTP/1.1\r\nHost: gateway\r\n"
+                f"Authorization: Bearer {self.token}\r\nConnection: close\r\n\r\n".encode()
+            )
+            connection.setblocking(False)
+            whole = bytearray()
+            while len(whole) < MAX_ANSWER_BYTES:
+                await anyio.wait_readable(connection)
+                if not (data := connection.recv(READ_BYTES)):
+                    break
+                whole += data
+            return bytes(whole)
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("gateway", timeout=timeout)
-        self._path = path
+class _Answered:
+    """An answer that was read, as http.client takes one: a socket with a file."""
 
-    def connect(self) -> None:
-        self.sock = connect_unix(str(self._path), self.timeout)
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def makefile(self, *_: object, **__: object) -> io.BytesIO:
+        return io.BytesIO(self._content)
+
+
+def _body(answer: bytes) -> bytes:
+    response = http.client.HTTPResponse(cast(socket.socket, _Answered(answer)))
+    response.begin()
+    return response.read()

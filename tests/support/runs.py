@@ -74,8 +74,11 @@ class SeenByGateway:
     def __init__(self) -> None:
         self.seen: list[Failure] = []
 
-    async def failures(self, since: datetime) -> Sequence[Failure]:
+    async def failures(self, since: datetime, provider: str | None = None) -> Sequence[Failure]:
         return self.seen
+
+    async def news(self, after: int, wait: float) -> int | None:
+        await anyio.sleep_forever()
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent_runner.agents import agent_names
 from agent_runner.agents.protocol import Failure
 from agent_runner.models import ExitCode, PauseReason
 from agent_runner.spec import Limits
@@ -128,7 +129,7 @@ def test_output_and_logs_are_capped(tmp_path: Path) -> None:
 def test_an_unknown_agent_fails_the_step(tmp_path: Path) -> None:
     p = place(tmp_path)
     assert p.start(agent="nobody") is ExitCode.FAILED
-    assert "known: claude, scripted" in (p.state.error or "")
+    assert f"known: {', '.join(agent_names())}" in (p.state.error or "")
 
 
 def test_without_a_script_each_step_says_what_it_would_do(tmp_path: Path) -> None:

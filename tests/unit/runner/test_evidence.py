@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -141,3 +142,34 @@ def test_a_gateway_that_is_gone_disturbs_nothing(tmp_path: Path) -> None:
     evidence.ring()
     assert list(anyio.run(evidence.failures, NOW)) == []
     evidence.close()
+
+
+def test_only_the_providers_own_answers_count() -> None:
+    """Two agents side by side: what one account says, says nothing of the other."""
+    other = answer(2).model_copy(update={"provider": "openai"})
+    assert [f.status for f in last_failures([answer(1, 402), other], NOW, "anthropic")] == [402]
+    assert last_failures([answer(1, 402), other], NOW, "openai") == []
+
+
+def test_news_are_asked_for_by_number(tmp_path: Path) -> None:
+    with gateway(tmp_path / "g", b'{"answers": [], "last": 7}'):
+        evidence = GatewayEvidence(tmp_path / "g", "tok")
+        assert anyio.run(evidence.news, 3, 1.0) == 7
+    assert anyio.run(GatewayEvidence(tmp_path / "none", "t").news, 0, 1.0) is None
+
+
+def test_a_wait_for_news_can_be_given_up_at_once(tmp_path: Path) -> None:
+    """Nothing of it is left behind that the runner's end would wait for."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "g"))
+    listener.listen()
+
+    async def work() -> None:
+        with anyio.move_on_after(0.02) as scope:
+            await GatewayEvidence(tmp_path / "g", "t").news(0, 600)
+        assert scope.cancelled_caught
+
+    before = threading.active_count()
+    anyio.run(work)
+    assert threading.active_count() == before
+    listener.close()
