@@ -35,6 +35,7 @@ class ErrorBody(_Model):
     type: str | None = None
     code: str | None = None
     message: str | None = None
+    body: str = ""
 
 
 class Answer(_Model):
@@ -103,6 +104,7 @@ def _failure(answer: Answer) -> Failure:
         type=error.type,
         code=error.code,
         headers={k.lower(): v for k, v in answer.headers.items()},
+        body=error.body,
     )
 
 

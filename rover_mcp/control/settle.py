@@ -18,6 +18,7 @@ from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.store.rows import HoldRow, TaskRow
 from rover_mcp.store.store import Closing
+from rover_mcp.tasks.booked import with_books
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.tasks.logs import plain
@@ -162,6 +163,7 @@ class Settles(Parts):
             # Nothing is guessed and nothing deleted (C2): a person decides.
             wrong = f"the journal cannot be used: {error}; {SET_ASIDE}"
             return Fail(wrong), task.run_state or RunState()
+        state = with_books(state, self.store.books.by_model(task.id))
         row = self.store.attempt(task.id, attempt)
         if row is not None and row.state == "running" and row.detail:
             # It was stopped because its runner did not begin (L5).

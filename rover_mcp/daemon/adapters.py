@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from anyio.from_thread import BlockingPortal
@@ -19,6 +20,7 @@ from rover_mcp.control.handover import has_checkpoint
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.control.ports import Account
 from rover_mcp.control.specify import own_model
+from rover_mcp.daemon.booking import over_budget
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
@@ -163,6 +165,7 @@ class Door:
             credentials=credentials,
             on_bell=self._on_bell,
             on_answer=lambda _task, answer: self._answered(task_id, attempt, answer),
+            used_up=partial(over_budget, self._store, task_id) if task and task.budget else None,
         )
         self._portal.call(self._gateway.open, lease)
 
@@ -189,6 +192,7 @@ class Door:
     def close(self, task_id: str) -> None:
         self._heard.pop(task_id, None)
         self._portal.call(self._gateway.close, task_id)
+        self._store.books.fold(task_id)
 
     def account(self, task_id: str, attempt: int, agent: str) -> Account:
         task = self._store.task(task_id)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from anyio.from_thread import BlockingPortal
 
 from agent_runner.agents import agent_provider
+from agent_runner.models import RunState
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.leases import Leases
 from rover_mcp.control.live import LiveStates
@@ -23,6 +25,7 @@ from rover_mcp.daemon.adapters import (
     HubWork,
     PlaneControl,
 )
+from rover_mcp.daemon.booking import booked_state, write_entries
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.sandbox.select import engines
@@ -80,7 +83,8 @@ def build(
     """Build everything. `ring` is called when a task's runner rings its bell, `touch` when a
     client calls."""
     home = settings.home
-    gateway, credentials = Gateway(), Credentials(settings)
+    gateway = Gateway(write=partial(write_entries, store))
+    credentials = Credentials(settings)
     shared = store.executors if settings.database else None
     leases = Leases(home, shared, lease=settings.lease)
     live = LiveStates(home, store)
@@ -103,7 +107,11 @@ def build(
         spares,
     )  # fmt: skip
     work = HubWork(repositories, attempts)
-    tasks = TaskService(settings, store, create, repositories, control, work, live.state)
+
+    def state_of(task_id: str) -> RunState | None:
+        return booked_state(store, task_id, live.state(task_id))
+
+    tasks = TaskService(settings, store, create, repositories, control, work, state_of)
     status = StatusReport(
         tasks, catalog, all_engines, agents, credentials.providers, agent_provider, notice
     )

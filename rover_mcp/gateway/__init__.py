@@ -3,6 +3,7 @@
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import (
     Answer,
+    Entry,
     GatewayLease,
     ProviderAccess,
     ProviderError,
@@ -12,6 +13,7 @@ from rover_mcp.gateway.providers import missing_credential
 
 __all__ = [
     "Answer",
+    "Entry",
     "Gateway",
     "GatewayLease",
     "ProviderAccess",

@@ -11,14 +11,17 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from uuid import uuid4
 
 import httpx2
 
 from agent_runner.models import Usage
 from rover_mcp.gateway.egress import Egress
 from rover_mcp.gateway.http import Connection, Exchange
-from rover_mcp.gateway.models import Answer, GatewayLease, Refusal
+from rover_mcp.gateway.ledger import Ledger, Write
+from rover_mcp.gateway.models import Answer, Entry, GatewayLease, Refusal
 from rover_mcp.gateway.policy import is_proxied
 from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Fault, Provider
 from rover_mcp.gateway.records import Records
@@ -38,16 +41,20 @@ TIMEOUTS = httpx2.Timeout(connect=15, read=900, write=120, pool=15)
 class Gateway:
     """All leases of one daemon, on the event loop that opens them.
 
-    `now` is the clock that answers are stamped with; `network` is the internet.
+    `now` is the clock that answers are stamped with; `network` is the internet; `write` takes what
+    is to stand in the books, in a thread of its own.
     """
 
     def __init__(
         self,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         network: Network | None = None,
+        write: Write = lambda _: None,
     ) -> None:
         self._now = now
         self._network = network or Internet()
+        self._write = write
+        self._ledger: Ledger | None = None
         self._tasks: dict[str, Records] = {}
         self._servers: dict[str, _LeaseServer] = {}
         self._client: httpx2.AsyncClient | None = None
@@ -65,7 +72,9 @@ class Gateway:
         if old:
             await self._servers.pop(lease.task_id).close()
         records = self._tasks.setdefault(lease.task_id, Records())
-        server = _LeaseServer(lease, records, self._upstream(), self._now, self._network)
+        server = _LeaseServer(
+            lease, records, self._upstream(), self._books(), self._now, self._network
+        )
         await server.listen()
         self._servers[lease.task_id] = server
 
@@ -74,6 +83,8 @@ class Gateway:
         self._tasks.pop(task_id, None)
         if server := self._servers.pop(task_id, None):
             await server.close()
+        if self._ledger:
+            await self._ledger.written()
 
     async def aclose(self) -> None:
         """Close every lease, and the connections to the providers."""
@@ -82,6 +93,9 @@ class Gateway:
         if self._client:
             await self._client.aclose()
             self._client = None
+        if self._ledger:
+            await self._ledger.aclose()
+            self._ledger = None
 
     def answers(self, task_id: str) -> list[Answer]:
         """The last answers that providers gave to the task, oldest first."""
@@ -94,9 +108,15 @@ class Gateway:
         return list(records.refusals) if records else []
 
     def usage(self, task_id: str) -> Usage:
-        """Tokens of all answers since the task's lease was first opened here. No cost."""
+        """Tokens of all answers since the task's lease was first opened here, and what those cost
+        that have a price. The books have all of it."""
         records = self._tasks.get(task_id)
         return records.usage if records else Usage()
+
+    def _books(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = Ledger(self._write)
+        return self._ledger
 
     def _upstream(self) -> httpx2.AsyncClient:
         if self._client is None:
@@ -117,6 +137,7 @@ class _LeaseServer:
         lease: GatewayLease,
         records: Records,
         client: httpx2.AsyncClient,
+        ledger: Ledger,
         now: Callable[[], datetime],
         network: Network,
     ) -> None:
@@ -124,6 +145,7 @@ class _LeaseServer:
         self._egress = Egress(lease, network, self._refused_host)
         self._records = records
         self._client = client
+        self._ledger = ledger
         self._now = now
         self._server: asyncio.Server | None = None
         self._inode = 0
@@ -217,24 +239,76 @@ class _LeaseServer:
             status=None,
             provider=provider.name,
         )
-        number: int | None = None
-
-        def changed(latest: Answer) -> None:
-            # Before the agent sees it: an agent that ends at once finds the evidence complete.
-            nonlocal number, answer
-            if number is None:
-                answer = replace(latest, at=self._now())
-                number = self._records.add(answer)
-            else:
-                answer = replace(latest, at=answer.at)
-                self._records.update(number, answer)
-
+        forwarding = Forwarding(
+            exchange, self._client, self._lease.credentials, provider, target, answer
+        )
+        record = _Recording(self._lease, self._records, self._ledger, self._now, forwarding.bills)
         try:
-            forwarding = Forwarding(
-                exchange, self._client, self._lease.credentials, provider, target, answer
-            )
-            await forwarding.run(changed)
+            if over := await self._used_up(forwarding):
+                await forwarding.refuse_spending(record.changed, over)
+            else:
+                await forwarding.run(record.changed, self._ledger.written)
         finally:
-            if number is not None:
-                self._records.complete(number, answer)
-                self._lease.on_answer(self._lease.task_id, answer)
+            record.complete()
+
+    async def _used_up(self, forwarding: Forwarding) -> str | None:
+        used_up = self._lease.used_up
+        if used_up is None or not forwarding.bills:
+            return None
+        return await self._ledger.after(used_up)
+
+
+class _Recording:
+    """One answer on its way into the evidence and the books."""
+
+    def __init__(
+        self,
+        lease: GatewayLease,
+        records: Records,
+        ledger: Ledger,
+        now: Callable[[], datetime],
+        bills: bool,
+    ) -> None:
+        self._lease = lease
+        self._records = records
+        self._ledger = ledger
+        self._now = now
+        self._bills = bills
+        self._id = uuid4().hex
+        self._key: int | None = None
+        self._answer: Answer | None = None
+
+    def changed(self, latest: Answer) -> None:
+        """More is known. Told before the agent sees it: an agent that ends at once finds the
+        evidence complete."""
+        if self._key is None or self._answer is None:
+            self._answer = replace(latest, at=self._now())
+            self._key = self._records.add(self._answer)
+        else:
+            self._answer = replace(latest, at=self._answer.at)
+            self._records.update(self._key, self._answer)
+        if self._answer.usage:
+            self._book(self._answer, self._answer.usage)
+
+    def complete(self) -> None:
+        """Nothing more comes. An answer that cost and told no count stands in the books too."""
+        answer = self._answer
+        if self._key is None or answer is None:
+            return
+        self._records.complete(self._key, answer)
+        if self._bills and answer.usage is None and answer.status == HTTPStatus.OK:
+            self._book(answer, Usage())
+        self._lease.on_answer(self._lease.task_id, answer)
+
+    def _book(self, answer: Answer, usage: Usage) -> None:
+        self._ledger.book(
+            Entry(
+                task_id=self._lease.task_id,
+                id=self._id,
+                attempt=self._lease.attempt,
+                at=answer.at,
+                provider=answer.provider,
+                model=answer.model or "",
+                usage=usage,
+            )
+        )

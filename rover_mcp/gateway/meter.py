@@ -1,38 +1,33 @@
-"""Tokens and errors read out of an answer while it passes. Pure; no I/O.
-
-Formats: https://docs.claude.com/en/api/messages and /en/api/messages-streaming.
-"""
+"""Tokens, models and errors read out of an answer while it passes. Pure; no I/O."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from typing import Any, cast
+from typing import cast
 
 from agent_runner.models import Usage
+from rover_mcp.gateway.dialects import MAX_MESSAGE, Dialect, mapping
 from rover_mcp.gateway.models import ProviderError
 
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_BODY_BYTES = 4 * 1024 * 1024
-MAX_MESSAGE = 2000
-_READ_EVENTS = frozenset((b"", b"message_start", b"message_delta", b"error"))
-_TOKENS = {
-    "input_tokens": "input_tokens",
-    "output_tokens": "output_tokens",
-    "cache_read_input_tokens": "cache_read_tokens",
-    "cache_creation_input_tokens": "cache_write_tokens",
-}
+# Beyond what is the sum of all that a task can use; a provider that tells more is not believed.
+MAX_TOKENS = 10**12
+_OURS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
 class Meter:
-    """Fed with an answer's bytes; `usage` and `error` say what they told so far."""
+    """Fed with an answer's bytes; `usage`, `model` and `error` say what they told so far."""
 
-    def __init__(self, status: int, content_type: str, encoding: str) -> None:
+    def __init__(self, dialect: Dialect, status: int, content_type: str, encoding: str) -> None:
         self.error: ProviderError | None = None
+        self.model: str | None = None
+        self.streams = content_type.lower().startswith("text/event-stream")
+        self._dialect = dialect
         self._failed = status >= 400  # RFC 9110, section 15
         self._status = status
         self._tokens: dict[str, int] = {}
-        self.streams = content_type.lower().startswith("text/event-stream")
         self._event = b""
         self._held = bytearray()
         self._overflow = False
@@ -41,19 +36,29 @@ class Meter:
 
     @property
     def usage(self) -> Usage | None:
-        return Usage(**cast(dict[str, Any], self._tokens)) if self._tokens else None
+        """None where no count was told."""
+        if not self._tokens:
+            return None
+        return Usage(**{name: self._tokens.get(name, 0) for name in _OURS})
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes of the body, as they came from the provider."""
+    @property
+    def cache_write_1h(self) -> int:
+        """The part of the cache writes that is kept for an hour, and costs more."""
+        return self._tokens.get("cache_write_1h", 0)
+
+    def feed(self, data: bytes) -> bool:
+        """Take the next bytes of the body, as they came from the provider. True where something
+        was read in them."""
         if not self._readable:
-            return
+            return False
         if self._inflate:
             data = self._inflated(data)
         if self.streams:
-            self._feed_stream(data)
-        elif not self._overflow:
+            return self._feed_stream(data)
+        if not self._overflow:
             self._held += data
             self._overflow = len(self._held) > MAX_BODY_BYTES
+        return False
 
     def end(self) -> None:
         """The body is complete."""
@@ -72,54 +77,47 @@ class Meter:
             self._readable = False
             return b""
 
-    def _feed_stream(self, data: bytes) -> None:
+    def _feed_stream(self, data: bytes) -> bool:
         *lines, rest = data.split(b"\n")
+        found = False
         for line in lines:
-            self._hold(line)
+            if self._held or self._overflow:
+                self._hold(line)
+                line = bytes(self._held)  # noqa: PLW2901
             if not self._overflow:
-                self._line(bytes(self._held).rstrip(b"\r"))
-            self._held, self._overflow = bytearray(), False
+                found = self._line(line.rstrip(b"\r")) or found
+            if self._held or self._overflow:
+                self._held, self._overflow = bytearray(), False
         self._hold(rest)
+        return found
 
     def _hold(self, part: bytes) -> None:
         self._overflow = self._overflow or len(self._held) + len(part) > MAX_EVENT_BYTES
         if not self._overflow:
             self._held += part
 
-    def _line(self, line: bytes) -> None:
+    def _line(self, line: bytes) -> bool:
         if not line:
             self._event = b""
+        elif line.startswith(b"data:"):
+            if self._dialect.concerns(self._event, line):
+                self._take(line[5:])
+                return True
         elif line.startswith(b"event:"):
             self._event = line[6:].strip()
-        elif line.startswith(b"data:") and self._event in _READ_EVENTS:
-            self._take(line[5:])
+        return False
 
     def _take(self, content: bytes) -> None:
-        value = _mapping(_parsed(content))
-        if value.get("type") == "error" or (self._failed and "error" in value):
-            self.error = provider_error(value)
-            return
-        message = _mapping(value.get("message"))
-        for usage in (_mapping(message.get("usage")), _mapping(value.get("usage"))):
-            # Later counts are totals so far, not additions.
-            for name, ours in _TOKENS.items():
-                count = usage.get(name)
-                if isinstance(count, int) and count >= 0:
-                    self._tokens[ours] = count
+        value = _parsed(content)
+        # Gemini without `alt=sse`: a list of what would be the stream's events.
+        for one in cast(list[object], value) if isinstance(value, list) else [value]:
+            self._read(one)
 
-
-def provider_error(body: object) -> ProviderError:
-    """The error in `{"type": "error", "error": {"type", "message", "code"?}}`, or what can be
-    made out of something like it."""
-    error = _mapping(body).get("error")
-    fields = _mapping(error)
-    kind, code = fields.get("type"), fields.get("code")
-    message = fields.get("message") or (error if isinstance(error, str) else "")
-    return ProviderError(
-        type=str(kind)[:MAX_MESSAGE] if kind else None,
-        code=str(code)[:MAX_MESSAGE] if code else None,
-        message=str(message)[:MAX_MESSAGE],
-    )
+    def _read(self, value: object) -> None:
+        told = self._dialect.read(mapping(value))
+        self.error = told.error or self.error
+        self.model = told.model or self.model
+        self._tokens |= {k: n for k, n in told.tokens.items() if n <= MAX_TOKENS}
 
 
 def _parsed(content: bytes) -> object:
@@ -127,7 +125,3 @@ def _parsed(content: bytes) -> object:
         return cast(object, json.loads(content))
     except (ValueError, RecursionError):
         return None
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return cast(dict[str, Any], value) if isinstance(value, dict) else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,13 @@ class ProviderAccess:
 
 @dataclass(frozen=True)
 class ProviderError:
-    """A provider's error, as its body or an event in its stream told it."""
+    """A provider's error, as its body or an event in its stream told it. `body` is the error
+    object as JSON, if it is not too long: resets and quotas stand there."""
 
     type: str | None
     code: str | None
     message: str
+    body: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Answer:
     usage: Usage | None = None
     provider: str = "anthropic"
     account: str | None = None
+    model: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For `/rover/v1/evidence`. Without the account: the agent can read this."""
@@ -58,10 +61,25 @@ class Answer:
             "path": self.path,
             "status": self.status,
             "headers": dict(self.headers),
-            "error": error and {"type": error.type, "code": error.code, "message": error.message},
+            "error": error and asdict(error),
             "usage": usage and usage.model_dump(),
             "provider": self.provider,
+            "model": self.model,
         }
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An answer in the books, as far as it was told. `model` is "" where none was named; a cost
+    of None in `usage`: it has no price, or told no count."""
+
+    task_id: str
+    id: str
+    attempt: int
+    at: datetime
+    provider: str
+    model: str
+    usage: Usage
 
 
 @dataclass(frozen=True)
@@ -109,3 +127,4 @@ class GatewayLease:
     on_refused: Callable[[str, RefusedHost], None] = field(
         default=lambda _task, _refused: None, repr=False
     )
+    used_up: Callable[[], str | None] | None = field(default=None, repr=False)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 
 import httpx2
 
+from agent_runner.models import Usage
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.gateway.dialects import MAX_MODEL, dialect_of
 from rover_mcp.gateway.http import BodyTooLarge, Exchange
 from rover_mcp.gateway.meter import MAX_BODY_BYTES, Meter
 from rover_mcp.gateway.models import Answer, ProviderAccess, ProviderError
+from rover_mcp.gateway.prices import price_list
 from rover_mcp.gateway.providers import STATUSES, Fault, Provider, missing_credential
 from rover_mcp.gateway.routes import answer_headers, recorded_headers, request_headers
 
 CONNECTION_FAILED = "connection_failed"
+BUDGET_USED_UP = "rover_budget"
+PEEKED_BYTES = 16 * 1024
+_MODEL_IN_BODY = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
+_MODEL_IN_PATH = re.compile(r"/models/([^/:?]{1,200}):")
 
 
 class Forwarding:
@@ -36,9 +44,19 @@ class Forwarding:
         self._target = target
         self._credentials = credentials
         self._answer = answer
+        self._dialect = dialect_of(provider.name, target.partition("?")[0])
+        self._head = bytearray()
 
-    async def run(self, changed: Callable[[Answer], None]) -> None:
-        """Forward. What fails on the provider's side is answered and reported, never raised."""
+    @property
+    def bills(self) -> bool:
+        """Whether the provider takes money for its answer."""
+        return self._dialect.bills
+
+    async def run(
+        self, changed: Callable[[Answer], None], complete: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Forward. What fails on the provider's side is answered and reported, never raised.
+        `complete` is awaited before the agent sees the end of an answer."""
         name = self._provider.name
         try:
             access = await asyncio.to_thread(self._credentials, name)
@@ -58,7 +76,7 @@ class Forwarding:
             await self._failed(changed, failure)
             return
         try:
-            await self._pass_back(response, changed)
+            await self._pass_back(response, changed, complete)
         except httpx2.TransportError as failure:
             await self._failed(changed, failure)
         finally:
@@ -73,14 +91,32 @@ class Forwarding:
             exchange.method,
             access.base_url.rstrip("/") + self._target,
             headers=headers,
-            content=exchange.body() if exchange.has_body else None,
+            content=self._body() if exchange.has_body else None,
         )
 
+    async def _body(self) -> AsyncGenerator[bytes]:
+        """The request's body; its beginning may name the model."""
+        async for data in self._exchange.body():
+            if len(self._head) < PEEKED_BYTES:
+                self._head += data[: PEEKED_BYTES - len(self._head)]
+            yield data
+
+    def _asked_model(self) -> str | None:
+        in_path = _MODEL_IN_PATH.search(self._target)
+        if in_path:
+            return in_path[1]
+        in_body = _MODEL_IN_BODY.search(self._head)
+        return in_body[1].decode("utf-8", "replace")[:MAX_MODEL] if in_body else None
+
     async def _pass_back(
-        self, response: httpx2.Response, changed: Callable[[Answer], None]
+        self,
+        response: httpx2.Response,
+        changed: Callable[[Answer], None],
+        complete: Callable[[], Awaitable[None]],
     ) -> None:
         raw = response.headers.raw
         meter = Meter(
+            self._dialect,
             response.status_code,
             response.headers.get("content-type", ""),
             response.headers.get("content-encoding", ""),
@@ -96,8 +132,8 @@ class Forwarding:
         if held is None:
             await self._exchange.start(response.status_code, answer_headers(raw))
         async for chunk in response.aiter_raw():
-            meter.feed(chunk)
-            self._learn(meter, changed)
+            if meter.feed(chunk):
+                self._learn(meter, changed)
             if held is None:
                 await self._exchange.send(chunk)
                 continue
@@ -108,16 +144,34 @@ class Forwarding:
                 held = None
         meter.end()
         self._learn(meter, changed)
+        await complete()
         if held is not None:
             await self._exchange.start(response.status_code, answer_headers(raw))
             await self._exchange.send(bytes(held))
         await self._exchange.finish()
 
     def _learn(self, meter: Meter, changed: Callable[[Answer], None]) -> None:
-        latest = replace(self._answer, error=meter.error, usage=meter.usage)
+        model = meter.model or self._asked_model()
+        usage = self._priced(meter, model)
+        latest = replace(self._answer, error=meter.error, usage=usage, model=model)
         if latest != self._answer:
             self._answer = latest
             changed(latest)
+
+    def _priced(self, meter: Meter, model: str | None) -> Usage | None:
+        usage = meter.usage
+        if usage is None:
+            return None
+        cost = price_list().cost(self._provider.name, model, usage, meter.cache_write_1h)
+        return usage.model_copy(update={"cost_usd": cost})
+
+    async def refuse_spending(self, changed: Callable[[Answer], None], over: str) -> None:
+        """The task's budget allows no further call."""
+        message = f"Rover: the budget of this task is used up: {over}"
+        fault = Fault.BUDGET
+        error = ProviderError(self._provider.words[fault], BUDGET_USED_UP, message)
+        changed(replace(self._answer, status=STATUSES[fault], error=error))
+        await self._answer_fault(fault, message)
 
     async def _unauthenticated(self, changed: Callable[[Answer], None], message: str) -> None:
         fault = Fault.NO_CREDENTIAL

@@ -38,8 +38,15 @@ def _to_version_2(connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
 
+def _to_version_3(connection: sa.Connection) -> None:
+    schema.metadata.create_all(connection, tables=[schema.calls])
+
+
 # version -> what brings the version before it there. Version 1 is the first.
-MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {2: _to_version_2}
+MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
+    2: _to_version_2,
+    3: _to_version_3,
+}
 
 
 def open_database(url: str) -> sa.Engine:

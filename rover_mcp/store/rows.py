@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from agent_runner.models import Budget, Pause, RunState
+from agent_runner.models import Budget, Pause, RunState, Usage
 from rover_mcp.errors import RoverError
 from rover_mcp.tasks.models import TaskStatus
 
@@ -115,6 +115,49 @@ class HoldRow:
     refusals: int
     probe_task: str | None = None
     probe_attempt: int | None = None
+
+
+@dataclass(frozen=True)
+class CallRow:
+    """An answer of a provider in the gateway's books, as far as it was told. `id` is unique in
+    its task. `model` is "" where none was named; `cost_usd` is None where it has no price."""
+
+    task_id: str
+    id: str
+    attempt: int
+    at: float
+    provider: str
+    model: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: float | None
+
+    def added_to(self, other: CallRow | None, name: str) -> CallRow:
+        """Both as one, under this name."""
+        if other is None:
+            return replace(self, id=name)
+        return replace(
+            other,
+            calls=other.calls + self.calls,
+            input_tokens=other.input_tokens + self.input_tokens,
+            output_tokens=other.output_tokens + self.output_tokens,
+            cache_read_tokens=other.cache_read_tokens + self.cache_read_tokens,
+            cache_write_tokens=other.cache_write_tokens + self.cache_write_tokens,
+            cost_usd=None if self.cost_usd is None else (other.cost_usd or 0.0) + self.cost_usd,
+        )
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """What a task used of one model. A cost of None: it has no price."""
+
+    provider: str
+    model: str
+    calls: int
+    usage: Usage
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 meta = sa.Table(
     "rover_meta",
@@ -144,4 +144,23 @@ executors = sa.Table(
     sa.Column("id", sa.String, primary_key=True),
     sa.Column("host", sa.String, nullable=False),
     sa.Column("lease_until", sa.Float, nullable=False),
+)
+
+# The gateway's books: what each answer of a provider told, by an id of the gateway's; written again
+# while more is told. When an attempt has ended its calls become one row per model. Since version 3.
+calls = sa.Table(
+    "rover_calls",
+    metadata,
+    sa.Column("task_id", sa.String, primary_key=True),
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("provider", sa.String, nullable=False),
+    sa.Column("model", sa.String, nullable=False),
+    sa.Column("calls", sa.Integer, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cost_usd", sa.Float),
 )

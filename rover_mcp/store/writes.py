@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from agent_runner.models import Budget, Pause, RunState
 from rover_mcp.store import schema
+from rover_mcp.store.books import Books
 from rover_mcp.store.events import EventLog, insert_event
 from rover_mcp.store.executors import Executors
 from rover_mcp.store.reads import Reads
@@ -45,6 +46,7 @@ class Writes(Reads):
         self._now = now
         self.events = EventLog(engine)
         self.executors = Executors(engine, now)
+        self.books = Books(engine)
         self.on_event = on_event
 
     def _columns_after(self, target: TaskStatus, columns: dict[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from agent_runner.models import Usage
+from agent_runner.models import Budget, RunState, Usage
 from rover_mcp.control.ports import Account
 from rover_mcp.daemon.adapters import Door
+from rover_mcp.daemon.booking import write_entries
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.gateway.models import Answer, GatewayLease, ProviderError
+from rover_mcp.gateway.models import Answer, Entry, GatewayLease, ProviderError
 from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.folders import TaskFolders
 from tests.support.attempts_site import Site
 from tests.support.samples import NOW, TASK
 
@@ -127,3 +129,39 @@ def test_an_account_is_a_label_and_never_the_credential(
     assert (found.label or "").startswith("anthropic-")
     assert "secret" not in str(found)
     assert door.account(TASK, 1, "scripted") == door.account("e" * 32, 1, "claude") == Account()
+
+
+def test_a_lease_reaches_only_the_providers_of_the_attempts_agents(
+    door: Door, site: Site, gateway: FakeGateway
+) -> None:
+    """M2: the agent's, and those that the workflow names; a scripted one's none."""
+    task = site.create()
+    step = "name: w\nversion: '1.0'\nsteps:\n  - {id: a, name: A, type: agent, prompt: p"
+    workflow = TaskFolders(site.home, task.id, task.iteration).input / "workflow.yaml"
+    workflow.parent.mkdir(parents=True, exist_ok=True)
+    found: list[set[str]] = []
+    for text in (f"{step}}}\n", f"{step}, tool: codex}}\n", "no workflow"):
+        workflow.write_text(text)
+        for agent in ("claude", "gemini", "scripted"):
+            door.open(TASK, 1, Path("/gateway.sock"), "token", agent)
+            found.append(set(gateway.leases[-1].providers))
+    alone = [{"anthropic"}, {"google"}, set[str]()]
+    assert found == [*alone, {"openai"}, {"openai"}, set[str](), *alone]
+
+
+def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
+    door: Door, site: Site, gateway: FakeGateway
+) -> None:
+    """The larger counts; a task without a budget is not asked at all."""
+    site.create()
+    assert lease(door, gateway).used_up is None
+    site.store.update_task(TASK, budget=Budget(tokens=10))
+    used_up = lease(door, gateway).used_up
+    assert used_up is not None
+    assert used_up() is None
+    write_entries(site.store, [Entry(TASK, "1", 1, NOW, "openai", "m", Usage(input_tokens=9))])
+    assert used_up() is None
+    write_entries(site.store, [Entry(TASK, "1", 1, NOW, "openai", "m", Usage(input_tokens=12))])
+    assert used_up() == "it has used 12 of 10 tokens"
+    site.store.update_task(TASK, run_state=RunState(usage=Usage(output_tokens=20)))
+    assert used_up() == "it has used 20 of 10 tokens"

@@ -71,6 +71,9 @@ def test_a_provider_error_is_recorded_before_the_agent_sees_its_end(path: Path) 
             "type": "invalid_request_error",
             "code": None,
             "message": CREDIT_MESSAGE,
+            "body": json.dumps(
+                {"error": {"type": "invalid_request_error", "message": CREDIT_MESSAGE}}
+            ),
         }
         assert found[0]["provider"] == "anthropic"
         assert "account" not in found[0]

@@ -7,8 +7,10 @@ import json
 
 import pytest
 
+from rover_mcp.gateway.dialects import dialect_of
 from rover_mcp.gateway.meter import MAX_EVENT_BYTES, Meter
 
+MESSAGES = dialect_of("anthropic", "/v1/messages")
 STREAM = (
     b'event: message_start\ndata: {"type":"message_start","message":{"usage":'
     b'{"input_tokens":7,"cache_read_input_tokens":3,"output_tokens":1}}}\n\n'
@@ -18,7 +20,7 @@ STREAM = (
 
 
 def stream_meter() -> Meter:
-    return Meter(200, "text/event-stream; charset=utf-8", "")
+    return Meter(MESSAGES, 200, "text/event-stream; charset=utf-8", "")
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 10_000])
@@ -54,7 +56,7 @@ def test_an_error_event_is_read() -> None:
 
 def test_a_compressed_answer_is_read_as_it_passes() -> None:
     body = gzip.compress(json.dumps({"usage": {"input_tokens": 5}}).encode())
-    meter = Meter(200, "application/json", "gzip")
+    meter = Meter(MESSAGES, 200, "application/json", "gzip")
     for number in range(len(body)):
         meter.feed(body[number : number + 1])
     meter.end()
@@ -72,7 +74,7 @@ def test_a_compressed_answer_is_read_as_it_passes() -> None:
     ],
 )
 def test_an_error_of_any_shape_has_a_message(body: bytes, message: str) -> None:
-    meter = Meter(502, "text/html", "")
+    meter = Meter(MESSAGES, 502, "text/html", "")
     meter.feed(body)
     meter.end()
     assert meter.error
@@ -83,7 +85,7 @@ def test_an_error_of_any_shape_has_a_message(body: bytes, message: str) -> None:
     "body", [b"not json", b"[1]", b'{"usage":{"input_tokens":"many"}}', b"{" * 9000]
 )
 def test_a_strange_body_tells_nothing(body: bytes) -> None:
-    meter = Meter(200, "application/json", "")
+    meter = Meter(MESSAGES, 200, "application/json", "")
     meter.feed(body)
     meter.end()
     assert (meter.usage, meter.error) == (None, None)

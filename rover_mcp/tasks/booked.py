@@ -1,0 +1,55 @@
+"""What a task used, out of two accounts of the same calls: the agents' own and the gateway's. Pure.
+
+The gateway's is first hand; the agents' knows prices that the gateway may not. So the larger one
+counts, for tokens and for money each, and never their sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent_runner.models import RunState, Usage
+from rover_mcp.store.rows import ModelUse
+
+
+def total(uses: Sequence[ModelUse]) -> Usage:
+    """All models together; the cost is of those that have a price."""
+    found = Usage()
+    for use in uses:
+        found = found.plus(use.usage)
+    return found
+
+
+def larger(one: Usage, other: Usage) -> Usage:
+    """The account that tells of more tokens, with the larger of both costs."""
+    tokens = one if one.tokens >= other.tokens else other
+    costs = [u.cost_usd for u in (one, other) if u.cost_usd is not None]
+    return tokens.model_copy(update={"cost_usd": max(costs, default=None)})
+
+
+def with_books(state: RunState, uses: Sequence[ModelUse]) -> RunState:
+    """A run's state with the books' figures, and what they cannot tell as warnings."""
+    if not uses:
+        return state
+    return state.model_copy(
+        update={
+            "usage": larger(state.usage, total(uses)),
+            "warnings": [*state.warnings, *unknowns(uses)],
+        }
+    )
+
+
+def unknowns(uses: Sequence[ModelUse]) -> list[str]:
+    """Models without a price, and answers that told no count."""
+    told: list[str] = []
+    for use in uses:
+        name = f"{use.provider}'s {use.model}" if use.model else f"a model of {use.provider}"
+        if use.usage.cost_usd is not None:
+            continue
+        if use.usage.tokens:
+            told.append(
+                f"there is no price for {name}: the cost is without its {use.usage.tokens:,} tokens"
+            )
+        else:
+            told.append(f"{use.calls} answers of {name} told no count of tokens")
+    return told

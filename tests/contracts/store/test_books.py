@@ -1,0 +1,63 @@
+"""The gateway's books, on both databases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent_runner.models import Usage
+from rover_mcp.store import books
+from rover_mcp.store.rows import CallRow, ModelUse, TaskRow
+from rover_mcp.store.store import Store
+from tests.contracts.store.conftest import Make
+
+CALL = CallRow("t", "1", 1, 5.0, "openai", "gpt-5", 1, 10, 2, 3, 0, 0.5)
+
+
+def test_an_answer_written_again_counts_once(store: Store) -> None:
+    """As more of it is told, or after a restart in the middle."""
+    store.books.write([CALL, replace(CALL, id="2")])
+    store.books.write([replace(CALL, output_tokens=7, cost_usd=0.75)])
+    store.books.write([])
+    assert store.books.by_model("t") == [
+        ModelUse(
+            "openai",
+            "gpt-5",
+            2,
+            Usage(input_tokens=20, output_tokens=9, cache_read_tokens=6, cost_usd=1.25),
+        )
+    ]
+
+
+def test_what_has_no_price_stands_apart(store: Store, running: TaskRow) -> None:
+    task = running.id
+    call = replace(CALL, task_id=task)
+    unpriced = replace(call, id="2", model="gpt-99", cost_usd=None)
+    store.books.write([call, unpriced, replace(call, id="3", cost_usd=None)])
+    store.books.write([replace(CALL, task_id="another")])
+    found = [(u.model, u.usage.cost_usd) for u in store.books.by_model(task)]
+    assert sorted(found, key=str) == [("gpt-5", 0.5), ("gpt-5", None), ("gpt-99", None)]
+    assert store.books.spent(task).cost_usd == 0.5
+    assert store.books.spent(task).input_tokens == 30
+    assert store.books.spent("nobody") == Usage()
+
+
+def test_an_ended_attempts_calls_become_one_row_and_the_sum_stays(
+    store: Store, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESIGN 12.7: what grows has a cap."""
+    monkeypatch.setattr(books, "FEW", 4)
+    task = make().id
+    calls = [replace(CALL, task_id=task, id=str(n), cost_usd=n / 4) for n in range(10)]
+    calls.append(replace(CALL, task_id=task, id="x", cost_usd=None))
+    store.books.write(calls)
+    before = store.books.by_model(task)
+    for attempt in (1, 2):
+        store.books.fold(task)
+        assert store.books.by_model(task) == before
+        store.books.fold(task)
+        more = [replace(c, attempt=attempt + 1, id=f"{attempt}-{c.id}") for c in calls]
+        store.books.write(more)
+        before = store.books.by_model(task)
+    assert sum(u.calls for u in before) == 33
