@@ -4,6 +4,7 @@
 # make acceptance   every behaviour that was promised, with the tests that prove it
 # make attacks   what a hostile agent tries from inside, on every engine
 # make crash  hundreds of kill -9 at random moments; writes docs/reliability.md
+# make agents   all six agents' real programs through every kind of trouble; writes docs/agents.md
 # make bench  speed, side by side in one run
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 DEV := $(VENV)/.dev
 
-.PHONY: install dev demo test check check-static check-unit test-daemons test-parts attacks acceptance crash bench lock clean
+.PHONY: install dev demo test check check-static check-unit test-daemons test-parts attacks acceptance agents crash bench lock clean
 
 install: $(LOCKED)
 
@@ -48,7 +49,7 @@ test: dev
 	@$(MAKE) --no-print-directory --output-sync --jobs 2 test-daemons test-parts
 
 test-daemons:
-	$(BIN)/python -m pytest -q tests/e2e tests/integration/control tests/contracts
+	$(BIN)/python -m pytest -q tests/e2e tests/matrix tests/integration/control tests/contracts
 
 test-parts:
 	$(BIN)/python -m pytest -q tests/crash tests/unit tests/integration tests/attacks --ignore tests/integration/control
@@ -58,6 +59,9 @@ attacks: dev
 
 acceptance: dev
 	@$(BIN)/python -m tests.acceptance
+
+agents: dev
+	$(BIN)/python -m tests.matrix
 
 crash: dev
 	$(BIN)/python -m tests.crash
