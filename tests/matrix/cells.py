@@ -24,6 +24,9 @@ WINDOW, DELAY = 10_800, 90
 """Seconds until a usage window opens again, and of a rate limit that tells its delay: longer than
 a task waits in place."""
 
+PROMPTLY = 5.0
+"""Seconds within which a wait that only a pause mends has become one, whatever the agent does."""
+
 TOLERANCE = 60.0
 """Seconds between the provider's answer and when it was judged, on a busy machine."""
 
@@ -81,11 +84,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Paused:
-    """A pause, as the task's journal and the provider's log tell it."""
+    """A pause, as the task's journal and the provider's log tell it. `after` is in seconds from
+    the provider's first refusal; None: nobody noted it."""
 
     reason: str
     provider: str | None
     retry_at: datetime | None
+    after: float | None = None
 
 
 def provider_of(agent: str) -> str | None:
@@ -101,6 +106,8 @@ def wrong_in(paused: Paused, cell: Cell, agent: str, refused_at: datetime) -> li
     provider = provider_of(agent)
     if cell.signal is None and paused.provider != provider:
         wrong.append(f"provider {paused.provider}, not {provider}")
+    if cell.retry_in is not None and (paused.after is None or paused.after > PROMPTLY):
+        wrong.append(f"paused after {paused.after} s, not within {PROMPTLY:g}")
     expected = _retry_at(cell, provider, refused_at)
     if expected is None or paused.retry_at is None:
         if expected != paused.retry_at:

@@ -136,6 +136,7 @@ class _Task:
             reason=pause["reason"],
             provider=pause.get("provider"),
             retry_at=datetime.fromisoformat(at) if at else None,
+            after=self.after,
         )
         self.wrong += wrong_in(paused, self._cell, self._column.agent, refused_at)
 

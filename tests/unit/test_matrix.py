@@ -1,0 +1,81 @@
+"""The matrix's own judgement: what is called ok, and what the page claims."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.matrix.cells import CELLS, Paused, Seen, wrong_in
+from tests.matrix.page import BEGIN, END, PAGE, table, with_table
+
+NOW = datetime(2026, 11, 25, 22, tzinfo=UTC)
+BY_NAME = {cell.name: cell for cell in CELLS}
+
+
+def seen(reason: str, provider: str, retry_in: float | None, after: float = 1.0) -> Paused:
+    at = None if retry_in is None else NOW + timedelta(seconds=retry_in)
+    return Paused(reason, provider, at, after)
+
+
+@pytest.mark.parametrize(
+    ("paused", "wrong"),
+    [
+        (seen("usage_window", "anthropic", 10_802), []),
+        (seen("rate_limit", "anthropic", 10_802), ["reason"]),
+        (seen("usage_window", "openai", 10_802), ["provider"]),
+        (seen("usage_window", "anthropic", None), ["retry_at"]),
+        (seen("usage_window", "anthropic", 600), ["retry_at"]),
+        (seen("usage_window", "anthropic", 10_802, after=9), ["paused"]),
+    ],
+)
+def test_a_pause_is_right_in_all_that_it_says(paused: Paused, wrong: list[str]) -> None:
+    found = wrong_in(paused, BY_NAME["window"], "claude", NOW)
+    assert [said.split()[0] for said in found] == wrong
+
+
+def test_a_time_that_nobody_told_is_wrong_too() -> None:
+    found = wrong_in(seen("credits", "openai", 900), BY_NAME["credits"], "codex", NOW)
+    assert len(found) == 1
+
+
+def test_googles_day_ends_in_california() -> None:
+    paused = seen("usage_window", "google", 10 * 3600)
+    assert wrong_in(paused, BY_NAME["window"], "gemini", NOW) == []
+
+
+def test_the_page_claims_what_was_run_and_nothing_else() -> None:
+    assert "Not run yet." in table([])
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    shown = with_table(
+        page,
+        [
+            Seen("codex", "credits", 9, 1.2, "0.169.0"),
+            Seen("codex", "window", 9, 1.2, "0.169.0", ("reason credits, not usage_window",)),
+        ],
+    )
+    assert "codex 0.169.0" in shown
+    assert "| credits | credits | ok, 1 s |" in shown
+    assert "**fails**: reason credits" in shown
+    assert "| kill -9 | interrupted | not run |" in shown
+    assert "old" not in shown
+    assert "claude" not in shown
+    assert shown.startswith("before")
+    assert shown.endswith("after\n")
+
+
+def test_the_page_has_a_place_for_the_table() -> None:
+    page = PAGE.read_text("utf-8")
+    assert page.count(BEGIN) == page.count(END) == 1
+    assert page.index(BEGIN) < page.index(END)
+
+
+def test_every_kind_of_trouble_is_asked() -> None:
+    assert {cell.trouble["do"] for cell in CELLS} >= {
+        *("credit", "usage_window", "rate_limit", "overloaded", "server_error", "reset", "auth"),
+    }
+    assert {cell.signal for cell in CELLS} == {
+        None,
+        "SIGTERM",
+        "SIGKILL",
+    }
