@@ -84,11 +84,13 @@ class Commands(Protocol):
         on_output: Callable[[OutputLine], None] | None = None,
         stdout_file: int | None = None,
         anywhere: bool = False,
+        network: bool = False,
     ) -> CommandResult:
         """Run to the end. A time-out stops the tree and is told by `timed_out`.
 
         `stdout_file` is a descriptor that takes standard output instead of memory. `anywhere`:
-        not in the workspace, which may not let anybody in.
+        not in the workspace, which may not let anybody in. `network`: with the gateway's proxy,
+        where the task's policy offers one.
         """
         ...
 

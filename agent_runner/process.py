@@ -74,6 +74,16 @@ def base_environment(spec: RunSpec) -> dict[str, str]:
     }
 
 
+def proxy_environment(spec: RunSpec) -> dict[str, str]:
+    """The variables by which curl, git, pip, npm and others find the proxy, where the task's
+    policy offers one. Both spellings: curl reads only http_proxy, others only the other."""
+    if not spec.gateway.proxy:
+        return {}
+    proxy = f"http://rover:{spec.gateway.token}@127.0.0.1:{spec.gateway.port}"
+    found = {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy, "NO_PROXY": "127.0.0.1,localhost"}
+    return found | {name.lower(): value for name, value in found.items()}
+
+
 def drop_privileges_of_children() -> None:
     """Bar this thread, and all that it starts, from ever gaining privileges.
 
@@ -125,10 +135,13 @@ class _Commands:
         on_output: Callable[[OutputLine], None] | None = None,
         stdout_file: int | None = None,
         anywhere: bool = False,
+        network: bool = False,
     ) -> CommandResult:
         """See `Commands.run`."""
         tails: dict[Stream, Tail] = {"stdout": Tail(output_limit), "stderr": Tail(output_limit)}
-        wrapped = self._wrapped(argv, anywhere=anywhere)
+        network = network and self._spec.gateway.proxy
+        wrapped = self._wrapped(argv, gateway=network, anywhere=anywhere)
+        env = {**(proxy_environment(self._spec) if network else {}), **(env or {})}
         async with self._started(wrapped, env, stdin, stdout_file, anywhere) as process:
             with anyio.move_on_after(timeout) as scope:
                 await _collect(process, tails, on_output)
@@ -152,6 +165,7 @@ class _Commands:
         interactive: bool = False,
     ) -> AsyncGenerator[ProcessTree]:
         """See `Commands.open`."""
+        env = {**proxy_environment(self._spec), **(env or {})}
         source = None if interactive else stdin
         async with self._started(self._wrapped(argv, gateway=True), env, source) as process:
             yield process

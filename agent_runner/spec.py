@@ -54,11 +54,13 @@ class Paths(_Model):
 
 class GatewaySpec(_Model):
     """The only way out. `socket` is as the runner sees it; `port` is the loopback port that
-    forwards to it inside the sandbox; `token` is worth nothing elsewhere."""
+    forwards to it inside the sandbox; `token` is worth nothing elsewhere. `proxy`: other hosts
+    than the model APIs can be reached through it, by the usual variables."""
 
     socket: Path
     port: int = 8377
     token: str
+    proxy: bool = False
 
 
 class Limits(_Model):

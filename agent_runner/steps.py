@@ -100,6 +100,7 @@ async def run_command(step: CommandStep, tools: Tools, values: Values, log: Step
             timeout=timeout,
             output_limit=limits.output_bytes,
             on_output=lambda line: log.line(line.text),
+            network=True,
         )
     except (OSError, ValuesTooLarge) as error:
         raise StepFailed(f"the command could not be started: {error}") from error

@@ -5,6 +5,7 @@ home/config.yaml
     concurrency: 2
     retry: {max_auto_retries: 5}
     credentials: {anthropic: {command: "pass show anthropic"}}
+    network: {mode: allowlist, allow: [example.org]}
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from agent_runner.spec import Limits
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.network import NetworkPolicy
 
 
 class _Model(BaseModel):
@@ -86,6 +88,9 @@ class Settings(_Model):
     """see below"""
     limits: Limits = Limits()
     """of a run, see below"""
+    network: NetworkPolicy = NetworkPolicy()
+    """what sandboxes may reach, see below. A task keeps the mode that it was created with; hosts
+    that are added to `allow` hold for its next attempt"""
     credentials: dict[str, CredentialSource] = Field(default_factory=dict[str, CredentialSource])
     """by provider (anthropic, openai, google), see below"""
     sandbox_memory_bytes: int = Field(default=4 * 1024**3, gt=0)
@@ -131,7 +136,7 @@ class Settings(_Model):
 
 
 def _shown(default: object) -> str:
-    if default in (PydanticUndefined, None) or isinstance(default, BaseModel):
+    if default in (PydanticUndefined, None, ()) or isinstance(default, BaseModel):
         return ""
     return f"`{default}`"
 
@@ -149,6 +154,7 @@ def as_markdown() -> str:
         "": Settings,
         "retry": RetrySettings,
         "limits": Limits,
+        "network": NetworkPolicy,
         "credentials": CredentialSource,
     }
     for name, model in tables.items():

@@ -73,6 +73,7 @@ def create(args: Arguments) -> int:
         model=args.model,
         base_branch=args.base_branch,
         engine=args.engine,
+        network=args.network,
         inputs=parse_inputs(args.input),
         auto_resume=False if args.no_auto_resume else None,
         budget_usd=args.budget_usd,

@@ -89,6 +89,8 @@ def _runs(task: Json) -> str:
     agent = clean(task["agent"]) + (f" ({clean(task['model'])})" if task.get("model") else "")
     agent += f", else {', '.join(others)}" if others else ""
     where = f" in {task['engine']}" if task.get("engine") else ""
+    if (network := task.get("network")) not in (None, "allowlist"):
+        where += f", network {clean(network)}"
     return (
         f"workflow {clean(task['workflow'])}, agent {agent}{where}; "
         f"iteration {task['iteration']}, attempt {task['attempt']}"
@@ -110,6 +112,7 @@ def task(result: Json, paint: Paint) -> list[str]:
     lines += ["", *("  " + _file(file, paint) for file in files)] if files else []
     if wrong := [*_warnings(view, paint), *error_lines(view, paint)]:
         lines += ["", *wrong]
+    lines += _refused(view, paint)
     lines += ["", *pause_lines(view, paint)] if view.get("pause") else []
     lines += _events(result, paint)
     return [*lines, *attention(result, paint, view["id"]), "", *next_step(view, paint)]
@@ -134,6 +137,18 @@ def _warnings(result: Json, paint: Paint) -> list[str]:
 def _labelled(label: str, text: object, paint: Paint, *styles: str) -> list[str]:
     first, *rest = wrap(f"{label} {clean(text)}", paint.width, "")
     return [paint(label, *styles) + first.removeprefix(label), *rest]
+
+
+def _refused(view: Json, paint: Paint) -> list[str]:
+    """Hosts that the gateway refused, why, and what would allow them (detail=full)."""
+    hosts: list[Json] = view.get("refused") or []
+    lines: list[str] = []
+    for host in hosts:
+        lines.append(f"  {paint(clean(host['host']), 'bold')}  {host['count']} times")
+        lines += [f"    {x}" for x in wrap(clean(host["reason"]), paint.width)]
+        if remedy := host.get("remedy"):
+            lines += [f"    {x}" for x in wrap(f"to allow it: {clean(remedy)}", paint.width)]
+    return ["", paint("Refused by the network policy:", "yellow"), *lines] if lines else []
 
 
 def _events(result: Json, paint: Paint) -> list[str]:

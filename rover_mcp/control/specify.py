@@ -8,6 +8,7 @@ from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
 from agent_runner.workflow.agents import agents_of
 from agent_runner.workflow.loader import WorkflowError, load_workflow
 from rover_mcp.control.handover import Handover
+from rover_mcp.network import NetworkPolicy
 from rover_mcp.sandbox.protocol import ResourceLimits, SandboxFolders, SandboxSpec
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import TaskRow
@@ -99,7 +100,11 @@ def _run_spec(
         # A branch that is to be reviewed holds no bytecode that the tests left behind.
         environment={"PYTHONDONTWRITEBYTECODE": "1"},
         paths=Paths(spec=folders.spec(attempt), run=folders.run),
-        gateway=GatewaySpec(socket=folders.gateway_socket, token=task.gateway_token),
+        gateway=GatewaySpec(
+            socket=folders.gateway_socket,
+            token=task.gateway_token,
+            proxy=NetworkPolicy.stored(task.network).has_proxy,
+        ),
         isolation=SwitchUser(uid=10001, gid=10001),
         limits=settings.limits,
         restore=handover.restore,

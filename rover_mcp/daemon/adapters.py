@@ -22,11 +22,12 @@ from rover_mcp.control.ports import Account
 from rover_mcp.control.specify import own_model
 from rover_mcp.daemon.booking import over_budget
 from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.networks import NOTHING, TaskNetworks
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.git.hub import Hub
-from rover_mcp.git.repository import inspect_repository, list_branches, resolve_branch
+from rover_mcp.git.repository import inspect_repository, list_branches, remote_hosts, resolve_branch
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.sandbox.select import select_engine
 from rover_mcp.store.rows import AttemptRow, TaskRow
@@ -59,6 +60,9 @@ class GitRepositories:
 
     def resolve(self, repository: Repository, name: str) -> str:
         return resolve_branch(repository.root, name)
+
+    def git_hosts(self, root: Path) -> tuple[str, ...]:
+        return remote_hosts(root)
 
     def project_id(self, root: Path) -> str:
         """A name for the folder and a hash of its path: the same repository, the same id."""
@@ -136,6 +140,7 @@ class Door:
         portal: BlockingPortal,
         store: Store,
         credentials: Credentials,
+        networks: TaskNetworks,
         on_bell: Callable[[str], None],
         on_model: Callable[[str, int], None],
     ) -> None:
@@ -144,6 +149,7 @@ class Door:
         self._portal = portal
         self._store = store
         self._credentials = credentials
+        self._networks = networks
         self._on_bell = on_bell
         self._on_model = on_model
         self._heard: dict[str, int] = {}
@@ -166,6 +172,9 @@ class Door:
             on_bell=self._on_bell,
             on_answer=lambda _task, answer: self._answered(task_id, attempt, answer),
             used_up=partial(over_budget, self._store, task_id) if task and task.budget else None,
+            network=self._networks.policy(task) if task else NOTHING,
+            upstream_proxy=lambda host: self._networks.proxy(task_id, attempt, host),
+            on_refused=self._networks.refused,
         )
         self._portal.call(self._gateway.open, lease)
 

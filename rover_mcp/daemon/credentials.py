@@ -49,6 +49,11 @@ class Credentials:
         clients = [c for c in (attempt.client_id if attempt else None, task.client_id) if c]
         return self._access(known, clients) if known else None
 
+    def environment(self, task: TaskRow, attempt: AttemptRow | None) -> Mapping[str, str] | None:
+        """What the client that started the attempt, or made the task, handed over."""
+        clients = (attempt.client_id if attempt else None, task.client_id)
+        return next((self._environments[c] for c in clients if c in self._environments), None)
+
     def _access(self, provider: Provider, clients: list[str]) -> ProviderAccess | None:
         for client in clients:
             env = self._environments.get(client, {})

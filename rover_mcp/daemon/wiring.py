@@ -27,6 +27,7 @@ from rover_mcp.daemon.adapters import (
 )
 from rover_mcp.daemon.booking import booked_state, write_entries
 from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.sandbox.select import engines
 from rover_mcp.server.app import App
@@ -89,6 +90,7 @@ def build(
     leases = Leases(home, shared, lease=settings.lease)
     live = LiveStates(home, store)
     plane = ControlPlane(settings, store, database_url(home, settings.database), leases)
+    networks = TaskNetworks(settings, store, credentials)
     repositories, all_engines = GitRepositories(home), engines(home, settings)
     spares = Spares(settings, store, all_engines)
     attempts = Attempts(
@@ -96,7 +98,7 @@ def build(
         store=store,
         engines=all_engines,
         hub_of=repositories.hub,
-        gateway=Door(home, gateway, portal, store, credentials, ring, plane.answered),
+        gateway=Door(home, gateway, portal, store, credentials, networks, ring, plane.answered),
         live=live,
         spares=spares,
     )

@@ -6,6 +6,7 @@ the address that was checked: a name that changes its address meanwhile gains no
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -110,7 +111,7 @@ class Egress:
             OSError: it may be reached, and cannot.
         """
         name = to.host.name
-        if proxy := self._lease.upstream_proxy(name):
+        if proxy := await asyncio.to_thread(self._lease.upstream_proxy, name):
             # By name: what it leads to is the proxy's to check.
             return await proxy.connect(str(to))
         addresses = [name] if to.host.address else await self._resolve(to)

@@ -108,8 +108,8 @@ class GatewayLease:
     returns None where there is none, or raises EnvironmentFault. Only `providers` are asked for:
     those that the task's own agents use. `on_bell` and `on_answer` are called on the gateway's
     event loop, with the task's id, and must return at once; so is `on_refused`, for each request
-    to another host that `network` does not let pass. `upstream_proxy` is asked with a host's
-    name: the user's own proxy on the way there.
+    to another host that `network` does not let pass. `upstream_proxy` is asked, in a worker
+    thread, with a host's name: the user's own proxy on the way there.
     """
 
     task_id: str

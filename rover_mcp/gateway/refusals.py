@@ -44,6 +44,12 @@ class RefusedHosts:
         self.hosts[key] = refused
         return True
 
+    def merge(self, other: RefusedHosts) -> None:
+        """Add what another has counted."""
+        for refused in other.hosts.values():
+            self.add(refused)
+        self.more += other.more
+
     def as_json(self) -> dict[str, Any]:
         return {"hosts": [asdict(host) for host in self.hosts.values()], "more": self.more}
 

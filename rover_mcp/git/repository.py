@@ -8,12 +8,14 @@ from pathlib import Path
 
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.git.process import GitResult, run_git
+from rover_mcp.network import HTTPS, BadHost, HostPattern
 
 # git-check-ref-format(1), and "-" first, which would read as an option.
 _BAD_NAME = re.compile(r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[/.]$|^@$")
 _FULL_ID = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _STATUS_TIMEOUT = 20.0
 _MAX_NAME = 200
+_MAX_REMOTE_HOSTS = 10
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,33 @@ def list_branches(repo: Path) -> frozenset[str]:
     """The names of the local branches of `repo`."""
     text = _text(repo, "for-each-ref", "--format=%(refname)", "refs/heads/")
     return frozenset(line.removeprefix("refs/heads/") for line in text.splitlines())
+
+
+def remote_hosts(repo: Path) -> tuple[str, ...]:
+    """The hosts of the remotes of `repo`, as entries of an allow-list: by https, also where the
+    remote itself is used by ssh. Those that have no public name are left out."""
+    found = run_git(["config", "--local", "--get-regexp", r"^remote\..*\.url$"], repo)
+    urls = (line.partition(" ")[2].strip() for line in found.text.splitlines())
+    hosts = (_host_entry(url) for url in urls)
+    return tuple(dict.fromkeys(host for host in hosts if host))[:_MAX_REMOTE_HOSTS]
+
+
+def _host_entry(url: str) -> str | None:
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        # user@host:path, as ssh and git have it.
+        authority, colon, _ = url.partition(":")
+        scheme, rest = "ssh", authority if colon and "/" not in authority else ""
+    authority = rest.partition("/")[0].rpartition("@")[2]
+    host, colon, port = authority.partition(":")
+    try:
+        pattern = HostPattern.parse(f"{host}:{port}" if colon and scheme == "https" else host)
+    except BadHost:
+        return None
+    if scheme not in ("https", "http", "ssh", "git") or pattern.host.address:
+        return None
+    port = pattern.port or HTTPS
+    return pattern.host.name if port == HTTPS else pattern.host.at(port)
 
 
 def is_branch_name(name: str) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent_runner.orders import FIFO
-from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser, WrapCommand
+from agent_runner.spec import Paths, RunSpec, SwitchUser, WrapCommand
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox.protocol import SandboxSpec
 
@@ -59,9 +59,7 @@ def write_spec(
         update={
             "paths": paths,
             "isolation": isolation,
-            "gateway": GatewaySpec(
-                socket=gateway, port=spec.run.gateway.port, token=spec.run.gateway.token
-            ),
+            "gateway": spec.run.gateway.model_copy(update={"socket": gateway}),
             "environment": {**environment, **spec.run.environment},
         }
     )

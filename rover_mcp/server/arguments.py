@@ -66,6 +66,7 @@ class CreateTaskArguments(Arguments):
     engine: Literal["auto", "docker", "podman", "bubblewrap"] | None = Field(
         None, description="what runs the sandbox; default the first that works"
     )
+    network: Literal["none", "providers", "allowlist", "open"] | None = None
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
     auto_resume: bool = Field(True, description="go on by itself after a pause that time ends")

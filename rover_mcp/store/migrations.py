@@ -42,10 +42,16 @@ def _to_version_3(connection: sa.Connection) -> None:
     schema.metadata.create_all(connection, tables=[schema.calls])
 
 
+def _to_version_4(connection: sa.Connection) -> None:
+    for column in ("network", "refused"):
+        connection.exec_driver_sql(f"ALTER TABLE rover_tasks ADD COLUMN {column} JSON")
+
+
 # version -> what brings the version before it there. Version 1 is the first.
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     2: _to_version_2,
     3: _to_version_3,
+    4: _to_version_4,
 }
 
 

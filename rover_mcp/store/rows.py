@@ -54,6 +54,8 @@ class NewTask:
     agents: list[str] | None = None
     """agents in the order in which they may take over; None: only `agent`"""
     budget: Budget | None = None
+    network: dict[str, Any] | None = None
+    """a NetworkPolicy; None: the default"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,8 @@ class TaskRow(NewTask):
     run_state: RunState | None
     account: str | None = None
     """the account that its agent used last, a label without the credential"""
+    refused: dict[str, Any] | None = None
+    """hosts that the gateway refused, as RefusedHosts has them"""
 
 
 RESTART = "restart"

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 meta = sa.Table(
     "rover_meta",
@@ -64,6 +64,9 @@ tasks = sa.Table(
     sa.Column("agents", sa.JSON),
     sa.Column("budget", sa.JSON),
     sa.Column("account", sa.String),
+    # Since version 4.
+    sa.Column("network", sa.JSON),
+    sa.Column("refused", sa.JSON),
     sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
     sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
 )

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent_runner.agents import agent_provider
 from agent_runner.agents.scripted import ScriptError, load_script
 from agent_runner.models import Budget
+from agent_runner.workflow.agents import agents_of
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
+from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import NewTask, TaskRow
 from rover_mcp.store.store import Store
@@ -49,6 +52,8 @@ class CreateRequest:
     agents: Sequence[str] = ()
     """in the order in which they may take over; with `agent` given that one goes first"""
     budget: Budget | None = None
+    network: str | None = None
+    """a NetworkMode"""
 
 
 @dataclass
@@ -86,6 +91,7 @@ class CreateTask:
         engine = self.engines.select(request.engine or self.settings.engine)
         for agent, binary in zip(agents, binaries, strict=True):
             engine.check_agent(agent, binary, self.settings.base_image)
+        network = self._network(request, repository, entry, agents)
         self._check_disk()
         self.repositories.prepare_hub(project_id, repository.root, commit)
         project = self.store.project(project_id, str(repository.root))
@@ -110,6 +116,7 @@ class CreateTask:
             warnings=[DIRTY] if repository.dirty else [],
             agents=agents if len(agents) > 1 else None,
             budget=request.budget,
+            network=network.model_dump(mode="json"),
         )
         return self._write(new, entry, request.script, repository)
 
@@ -126,6 +133,26 @@ class CreateTask:
         if request.script is not None and "scripted" not in agents:
             raise UserFixable("script is for the agent scripted only", code="invalid_script")
         return agents
+
+    def _network(
+        self,
+        request: CreateRequest,
+        repository: Repository,
+        entry: CatalogEntry,
+        agents: Sequence[str],
+    ) -> NetworkPolicy:
+        """What the task may reach: the mode that is asked for or configured, and the hosts of
+        the repository's remotes. Hosts of the user's own list are added at each attempt.
+
+        Raises:
+            UserFixable: nothing shall be reached, and an agent needs its model.
+        """
+        policy = NetworkPolicy(mode=NetworkMode(request.network or self.settings.network.mode))
+        if policy.mode is NetworkMode.NONE:
+            check_works_without(entry, agents)
+        if policy.mode is not NetworkMode.ALLOWLIST:
+            return policy
+        return policy.with_hosts(self.repositories.git_hosts(repository.root))
 
     def _check_known(self, agent: str) -> None:
         if agent not in self.agents.known():
@@ -195,6 +222,24 @@ class CreateTask:
     def _undo(self, folders: TaskFolders) -> None:
         self.spares.discard(folders.task_id)
         shutil.rmtree(folders.root, ignore_errors=True)
+
+
+def check_works_without(entry: CatalogEntry, agents: Sequence[str]) -> None:
+    """That no agent of the task needs a provider: with the network policy none it has none.
+
+    Raises:
+        UserFixable: one does.
+    """
+    used = {(agent, None) for agent in agents}
+    if entry.workflow:
+        used = used.union(*(agents_of(entry.workflow, agent, None) for agent in agents))
+    for agent, model in sorted(used, key=str):
+        if provider := agent_provider(agent, model):
+            raise UserFixable(
+                f"with network: none nothing can be reached, and {agent} needs {provider}",
+                code="network_none",
+                hint="use network: providers, which lets it reach its model API and nothing else",
+            )
 
 
 def _folder(caller: Caller, repo_path: str | None) -> Path:

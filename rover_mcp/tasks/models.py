@@ -91,6 +91,13 @@ class ChangesView(_View):
     truncated: bool = False
 
 
+class RefusedHostView(_View):
+    host: str
+    reason: str
+    remedy: str | None = None
+    count: int
+
+
 class NextAction(_View):
     tool: str
     arguments: dict[str, Any]
@@ -115,6 +122,7 @@ class TaskView(_View):
     agents: list[str] | None = Field(default=None, description="who may take over, in this order")
     model: str | None = None
     engine: str | None = None
+    network: str | None = None
     iteration: int
     attempt: int
     created_at: datetime
@@ -128,6 +136,7 @@ class TaskView(_View):
     steps_hidden: int | None = Field(default=None, description="steps that only detail=full lists")
     changes: ChangesView | None = None
     warnings: list[str] | None = None
+    refused: list[RefusedHostView] | None = None
     next_actions: list[NextAction] = Field(default_factory=list[NextAction])
 
 

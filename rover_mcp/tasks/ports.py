@@ -35,6 +35,10 @@ class Repositories(Protocol):
 
     def project_id(self, root: Path) -> str: ...
 
+    def git_hosts(self, root: Path) -> tuple[str, ...]:
+        """The hosts of its remotes, as entries of an allow-list."""
+        ...
+
     def prepare_hub(self, project_id: str, root: Path, commit: str) -> None:
         """Make the project's hub hold `commit`. Idempotent."""
         ...

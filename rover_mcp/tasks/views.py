@@ -7,6 +7,7 @@ from datetime import datetime
 from agent_runner.models import PauseReason, RunState, StepState, StepStatus
 from rover_mcp.store.rows import AttemptRow, EventRow, TaskRow
 from rover_mcp.tasks.models import EventView, NextAction, StepView, TaskStatus, TaskView
+from rover_mcp.tasks.network import refused_views, refused_warning
 from rover_mcp.tasks.outline import Outline
 from rover_mcp.tasks.pauses import (
     WHAT_TO_DO,
@@ -60,6 +61,7 @@ def task_view(
         agents=task.agents,
         model=task.model,
         engine=task.engine,
+        network=(task.network or {}).get("mode"),
         iteration=task.iteration,
         attempt=task.attempt,
         created_at=time_of(task.created_at),
@@ -72,13 +74,14 @@ def task_view(
         steps=steps or None,
         steps_hidden=(len(state.steps) - len(steps) if state else 0) or None,
         warnings=_warnings(task, state, full=full),
+        refused=refused_views(task.refused) if full else None,
         next_actions=_next_actions(task, state, policy),
     )
 
 
 def slim(view: TaskView) -> TaskView:
     """A task as one of a page: what `inspect` is for is left out."""
-    left_out = {"steps", "steps_hidden", "usage", "budget", "warnings"}
+    left_out = {"steps", "steps_hidden", "usage", "budget", "warnings", "network"}
     return view.model_copy(
         update={**dict.fromkeys(left_out), "next_actions": view.next_actions[:1]}
     )
@@ -239,6 +242,7 @@ def _outputs(step: StepState, most: int) -> dict[str, str] | None:
 
 def _warnings(task: TaskRow, state: RunState | None, *, full: bool) -> list[str] | None:
     found = [printable(w) for w in (*task.warnings, *(state.warnings if state else ()))]
+    found += refused_warning(task.refused, full=full)
     if full or len(found) <= WARNINGS_SHOWN:
         return found or None
     last = [w[:ERROR_SHOWN] for w in found[-WARNINGS_SHOWN + 1 :]]

@@ -56,6 +56,7 @@ class FakeRepositories:
 
     prepared: list[str] = field(default_factory=list[str])
     dirty: bool = False
+    hosts: tuple[str, ...] = ()
 
     def inspect(self, path: Path) -> Repository:
         if not (path / ".git").is_dir():
@@ -67,6 +68,9 @@ class FakeRepositories:
         if name not in repository.branches:
             raise UserFixable(f"there is no branch {name}", code="unknown_branch")
         return repository.head_commit
+
+    def git_hosts(self, root: Path) -> tuple[str, ...]:
+        return self.hosts
 
     def project_id(self, root: Path) -> str:
         return root.name

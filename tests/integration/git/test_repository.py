@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.errors import NotFound, UserFixable
-from rover_mcp.git.repository import inspect_repository, list_branches, resolve_branch
+from rover_mcp.git.repository import inspect_repository, list_branches, remote_hosts, resolve_branch
 from tests.integration.git.conftest import git, tree_state
 
 
@@ -27,6 +27,36 @@ def test_a_plain_repository_is_described(repo: Path) -> None:
     assert info.branch == "main"
     assert not info.dirty
     assert not info.bare
+
+
+def test_hosts_of_remotes_are_found_in_every_form(repo: Path) -> None:
+    """What the task may fetch from by https; a name that is not public is none."""
+    assert remote_hosts(repo) == ()
+    urls = [
+        "git@git.example.org:a/b.git",
+        "https://user:secret@Code.example.org:8443/a.git",
+        "https://code.example.org/a",
+        "ssh://git@ssh.example.org:2222/a",
+        "git.example.org:again",
+        "http://plain.example.org/a",
+        "/srv/git/a.git",
+        "../other",
+        "file:///srv/a",
+        "https://127.0.0.1/a",
+        "https://localhost/a",
+        "ext::sh -c x",
+        "https://[::1]/a",
+        "git@bad host:x",
+    ]
+    for number, url in enumerate(urls):
+        git(repo, "remote", "add", f"r{number}", url)
+    assert remote_hosts(repo) == (
+        "git.example.org",
+        "code.example.org:8443",
+        "code.example.org",
+        "ssh.example.org",
+        "plain.example.org",
+    )
 
 
 def test_a_subfolder_leads_to_the_top(repo: Path) -> None:

@@ -15,6 +15,7 @@ from rover_mcp.control.ports import Account
 from rover_mcp.daemon.adapters import Door
 from rover_mcp.daemon.booking import write_entries
 from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.gateway.models import Answer, Entry, GatewayLease, ProviderError
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.folders import TaskFolders
@@ -73,7 +74,8 @@ def credentials(site: Site) -> Credentials:
 def door(site: Site, gateway: FakeGateway, told: Told, credentials: Credentials) -> Door:
     real: Any = gateway
     portal: Any = FakePortal()
-    return Door(site.home, real, portal, site.store, credentials, lambda _: None, told)
+    networks = TaskNetworks(site.settings, site.store, credentials)
+    return Door(site.home, real, portal, site.store, credentials, networks, lambda _: None, told)
 
 
 def lease(door: Door, gateway: FakeGateway, attempt: int = 1) -> GatewayLease:

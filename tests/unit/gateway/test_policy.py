@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rover_mcp.gateway.policy import Verdict, destination, is_public, judge, judge_addresses
-from rover_mcp.gateway.registries import DEFAULT, PROVIDER_HOSTS, default_entry
+from rover_mcp.gateway.registries import DEFAULT, PROVIDER_HOSTS, as_markdown, default_entry
 from rover_mcp.network import BadHost, Host, HostPattern, NetworkMode, NetworkPolicy, parse_host
 
 ALLOWLIST = NetworkPolicy()
@@ -209,6 +210,12 @@ def test_every_default_entry_is_a_host_with_a_reason() -> None:
         assert pattern.port is None
         assert entry.why
         assert default_entry(pattern.host) == entry or pattern.beneath
+
+
+def test_the_documented_list_is_the_one_that_is_used() -> None:
+    """`as_markdown` of registries.py is the table of docs/network.md."""
+    page = Path(__file__).parents[3] / "docs" / "network.md"
+    assert as_markdown() in page.read_text("utf-8")
 
 
 @given(st.text(min_size=1, max_size=40))

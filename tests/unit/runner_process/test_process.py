@@ -221,6 +221,38 @@ def test_a_wrapped_agent_gets_the_forwarder_and_a_command_does_not(tmp_path: Pat
     anyio.run(work)
 
 
+@pytest.mark.parametrize("offered", [True, False])
+def test_agents_and_steps_get_the_proxy_where_the_policy_offers_one(
+    tmp_path: Path, offered: bool
+) -> None:
+    """Contract with curl, git, pip, npm: both spellings. Rover's own git commands need none, and
+    do not pay for a forwarder."""
+    spec = make_spec(tmp_path, WrapCommand(prefix=["/usr/bin/env"], forwarder=["FORWARDED=1"]))
+    gateway = spec.gateway.model_copy(update={"proxy": offered, "port": 8377})
+    commands = make_commands(spec.model_copy(update={"gateway": gateway}))
+
+    async def environment(*, network: bool) -> dict[str, str]:
+        told = (await commands.run(["env"], network=network)).stdout.decode()
+        return dict(line.split("=", 1) for line in told.splitlines())
+
+    async def work() -> None:
+        own = await environment(network=False)
+        assert not [name for name in own if "PROXY" in name.upper() or name == "FORWARDED"]
+        step = await environment(network=True)
+        assert ("FORWARDED" in step) is offered
+        found = {name: value for name, value in step.items() if "PROXY" in name.upper()}
+        url = "http://rover:token@127.0.0.1:8377"
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+        here = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
+        assert found == ({**dict.fromkeys(names, url), **here} if offered else {})
+        async with commands.open(["env"]) as agent:
+            lines = [line.text async for line in agent.lines()]
+        assert (f"https_proxy={url}" in lines) is offered
+        assert "FORWARDED=1" in lines
+
+    anyio.run(work)
+
+
 def test_a_missing_program_is_an_error_that_names_it(switched: RunSpec) -> None:
     """M1."""
 
