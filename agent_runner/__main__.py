@@ -26,7 +26,9 @@ from agent_runner.models import ExitCode
 from agent_runner.orders import await_orders
 from agent_runner.process import gateway_forwarder, make_commands
 from agent_runner.run import Run, Stop, utc_now
+from agent_runner.setup import SetupFailed, set_up_image
 from agent_runner.spec import RunSpec, SwitchUser
+from agent_runner.worktree import WorktreeError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -67,6 +69,22 @@ async def run(spec: RunSpec) -> ExitCode:
         gateway.close()
 
 
+async def set_up(spec: RunSpec) -> ExitCode:
+    """Run the project's set-up, in a container that is to become an image. What the commands
+    print goes to standard output, why it failed to standard error.
+
+    Raises:
+        OSError: the gateway cannot be reached; nothing was run.
+    """
+    seccomp.confine()
+    try:
+        await set_up_image(spec, make_commands(spec), lambda line: print(line, flush=True))
+    except (SetupFailed, WorktreeError) as error:
+        sys.stderr.write(f"{error}\n")
+        return ExitCode.FAILED
+    return ExitCode.COMPLETED
+
+
 async def _reach_gateway(spec: RunSpec, journal: Journal, stack: AsyncExitStack) -> None:
     try:
         await stack.enter_async_context(gateway_forwarder(spec))
@@ -89,11 +107,16 @@ def main(argv: list[str] | None = None) -> int:
     command = commands.add_parser("run", help="run one attempt of a task")
     command.add_argument("--spec", type=Path, required=True, help="folder with spec.json")
     command.add_argument("--wait", type=float, help="seconds in which spec.json may come")
+    command = commands.add_parser("setup", help="run the project's set-up, for an image")
+    command.add_argument("--spec", type=Path, required=True, help="folder with spec.json")
+    command.set_defaults(wait=None)
     arguments = parser.parse_args(argv)
     folder: Path = arguments.spec
     try:
         if arguments.wait is not None and not _wait(folder, arguments.wait):
             return os.EX_TEMPFAIL
+        if arguments.command == "setup":
+            return anyio.run(set_up, RunSpec.load(folder))
         code = anyio.run(run, RunSpec.load(folder))
     except (OSError, ValidationError, JournalError, seccomp.UnknownMachine) as error:
         sys.stderr.write(f"agent-runner: {error}\n")

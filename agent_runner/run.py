@@ -30,6 +30,7 @@ from agent_runner.models import ExitCode, Pause, PauseReason, RunStatus, Snapsho
 from agent_runner.prompts import commit_message
 from agent_runner.records import RecordType
 from agent_runner.resume import Plan, make_plan
+from agent_runner.setup import SetupFailed, set_up_task
 from agent_runner.spec import RunSpec
 from agent_runner.steps import RunPaused, Tools
 from agent_runner.workflow.loader import load_workflow
@@ -143,7 +144,7 @@ class Run:
             return await self._fail(str(failed), failed.step)
         except WorktreeInterrupted as error:
             return await self._pause(self._interrupted(str(error)))
-        except WorktreeError as error:
+        except (WorktreeError, SetupFailed) as error:
             return await self._fail(str(error))
 
     # --- before the first step ---
@@ -214,6 +215,7 @@ class Run:
             target = Target(restore.commit, restore.head)
             await self._worktree.reset(target, keep_as="", restore=True)
             self._warn("the work tree was lost; it was restored from its last snapshot")
+        await set_up_task(self.spec, self.commands, anew=not prepared.found)
         if plan.target is None and not plan.untouched:
             self._warn("the last finished step has no snapshot; the work tree was left as it is")
         elif plan.target is not None and not plan.first and not plan.interrupted:

@@ -50,6 +50,10 @@ class Paths(_Model):
     restore: Path = Field(
         default=Path("/rover/spec/restore.bundle"), description="as the agent's commands see it"
     )
+    seed: Path | None = Field(
+        default=None,
+        description="files for a new clone that git ignores (setup.py), as commands see it",
+    )
 
 
 class GatewaySpec(_Model):
@@ -103,6 +107,14 @@ class Hooks(_Model):
     after_task: tuple[str, ...] = ()
 
 
+class Setup(_Model):
+    """The project's set-up: see setup.py. `key` is another one where it has to run again."""
+
+    commands: tuple[str, ...]
+    key: str
+    timeout: float = Field(default=1800, gt=0, description="of each command, in seconds")
+
+
 class RunSpec(_Model):
     """One attempt of one iteration of one task."""
 
@@ -129,6 +141,9 @@ class RunSpec(_Model):
         default=(), description="files of the user's checkout (copies.py): never in a snapshot"
     )
     hooks: Hooks = Hooks()
+    setup: Setup | None = Field(
+        default=None, description="to be run before the first step, or by `agent-runner setup`"
+    )
     paths: Paths
     gateway: GatewaySpec
     isolation: Annotated[SwitchUser | WrapCommand, Field(discriminator="kind")]

@@ -22,9 +22,11 @@ from agent_runner.worktree_scripts import (
     COMMIT,
     FINISH,
     PREPARE,
+    PUT_ASIDE,
     REPAIR,
     RESET,
     SNAPSHOT,
+    TAKE_SEED,
 )
 
 GIT_TIMEOUT = 600.0
@@ -119,7 +121,18 @@ class Worktree:
             PREPARE, (objects, spec.branch, spec.base_commit, USER_NAME, USER_EMAIL)
         )
         word = self._said(result, "prepare the clone")[0]
+        if word == "new" and spec.paths.seed is not None:
+            seeded = await self._script(TAKE_SEED, (str(spec.paths.seed),))
+            self._said(seeded, "take over what the set-up made")
         return Prepared(found=word == "ready", repaired=word == "repaired")
+
+    async def put_aside(self, seed: Path) -> None:
+        """Move what git ignores into the folder `seed`, and empty the workspace.
+
+        Raises:
+            WorktreeError: it cannot be done.
+        """
+        self._said(await self._script(PUT_ASIDE, (str(seed),)), "keep what the set-up made")
 
     async def reset(self, target: Target, *, keep_as: str, restore: bool = False) -> bool:
         """Make the work tree and the branch equal to `target`, untracked files too. What was
@@ -285,6 +298,8 @@ class Worktree:
 _REPORTS = {
     "ready": 1,
     "new": 1,
+    "aside": 1,
+    "seeded": 1,
     "repaired": 1,
     "same": 1,
     "reset": 1,

@@ -74,6 +74,37 @@ fi
 """
 )
 
+# What is ignored (installed packages, builds) is kept beside for later clones; nothing else stays.
+PUT_ASIDE = (
+    _BEGIN
+    + r"""
+seed=$1
+mkdir -p "$seed"
+git ls-files -z --others --ignored --exclude-standard --directory |
+  tr '\n\0' '\001\n' | while IFS= read -r path; do
+    # A name with a line feed in it is not worth the trouble.
+    case $path in *"$(printf '\001')"*) continue;; esac
+    path=${path%/}
+    mkdir -p "$seed/$(dirname "$path")"
+    mv "$path" "$seed/$path"
+  done
+find . -mindepth 1 -maxdepth 1 -exec rm -rf {} +
+echo "rover aside" >&2
+"""
+)
+
+TAKE_SEED = (
+    _BEGIN
+    + r"""
+seed=$1
+if [ -d "$seed" ] && [ -n "$(ls -A "$seed")" ]; then
+  # Not over what the base has; some versions call that a failure.
+  cp -an "$seed/." . || :
+fi
+echo "rover seeded" >&2
+"""
+)
+
 # The work tree as a tree: from a copy of the index, so that the index itself, the branch and
 # ignored files stay as they are, and unchanged files are not read again.
 _WRITE_TREE = r"""

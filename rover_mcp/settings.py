@@ -107,6 +107,8 @@ class Settings(_Model):
     """how long one waits before it is removed"""
     spare_delay: float = Field(default=2, ge=0)
     """how long after a task's start the next one's sandbox is made ready"""
+    setup_timeout: float = Field(default=1800, gt=0)
+    """of each command of a project's set-up"""
     startup_timeout: float = Field(default=300, gt=0)
     """from the start of a sandbox to its runner's first record; making an image does not count"""
     sweep_interval: float = Field(default=30, gt=0)

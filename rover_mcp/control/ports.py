@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent_runner.models import Snapshot
+from rover_mcp.sandbox.protocol import SourceTree
 
 
 class ProjectHub(Protocol):
@@ -31,6 +32,8 @@ class ProjectHub(Protocol):
     def export_restore(
         self, task_id: str, snapshot: Snapshot, base_commit: str, dest: Path
     ) -> None: ...
+
+    def tree(self, commit: str) -> SourceTree: ...
 
     def publish(self, task_id: str, user_repo: Path, branch: str) -> object: ...
 

@@ -15,9 +15,10 @@ from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import PauseFor, retry_time
 from rover_mcp.control.handover import Handover, hand_over
 from rover_mcp.control.parts import Parts, is_on, now
+from rover_mcp.control.setups import find_setup, with_setup
 from rover_mcp.control.specify import make_folders, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
-from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec
+from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, SourceTree
 from rover_mcp.store.rows import HoldRow, TaskRow
 from rover_mcp.store.writes import WAITING
 from rover_mcp.tasks.folders import TaskFolders
@@ -121,7 +122,19 @@ class Starts(Parts):
         handover = hand_over(task, row, folders, hub, engine) if row else Handover()
         for warning in handover.warnings:
             self._warn(task, warning)
-        return sandbox_spec(self.settings, task, attempt, hub.base_objects, handover)
+        spec = sandbox_spec(self.settings, task, attempt, hub.base_objects, handover)
+        return self._with_setup(spec, task, hub.tree(task.base_commit))
+
+    def _with_setup(self, spec: SandboxSpec, task: TaskRow, tree: SourceTree) -> SandboxSpec:
+        # The user's own choice of an image goes before the repository's.
+        own = self.settings.base_image if "base_image" in self.settings.model_fields_set else None
+        spec, warnings = with_setup(
+            spec, find_setup(tree), task.engine,
+            image=own, timeout=self.settings.setup_timeout,
+        )  # fmt: skip
+        for warning in warnings:
+            self._warn(task, warning)
+        return spec
 
     def _start_failed(self, task: TaskRow, attempt: int, error: RoverError) -> None:
         # What may have begun ends before the task is given back: then the next may begin.

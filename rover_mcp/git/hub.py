@@ -31,6 +31,7 @@ from rover_mcp.git.diff import PATCH_LIMIT, Diff, diff_commits
 from rover_mcp.git.process import GitResult, run_git
 from rover_mcp.git.publish import PublishResult, publish
 from rover_mcp.git.repository import is_branch_name
+from rover_mcp.git.tree import CommitTree
 
 BUNDLE_LIMIT = 2_000_000_000
 RESTORE_SNAPSHOT_REF = "refs/rover/restore/snapshot"
@@ -54,6 +55,10 @@ class Hub:
     def base_objects(self) -> Path:
         """The objects of the user's repository, to be mounted read-only into sandboxes."""
         return self.base / "objects"
+
+    def tree(self, commit: str) -> CommitTree:
+        """The files of a commit that `update` has brought here."""
+        return CommitTree(self.base, commit)
 
     def ensure(self, user_repo: Path) -> None:
         """Make the hub if it does not exist. Repeating it after a crash is harmless.

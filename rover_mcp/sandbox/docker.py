@@ -7,15 +7,16 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from agent_runner.spec import Paths, SwitchUser
+from agent_runner.spec import Paths, Setup, SwitchUser
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles, containers, docker_api, layout, runner_library
+from rover_mcp.sandbox import bundles, containers, docker_api, docker_setup, layout, runner_library
 from rover_mcp.sandbox.docker_api import NoSuchObject
 from rover_mcp.sandbox.docker_images import DockerImages, unavailable
-from rover_mcp.sandbox.image import DEFAULT_PATH, ImageBuilder
+from rover_mcp.sandbox.image import DEFAULT_PATH, ImageBuilder, Wanted
 from rover_mcp.sandbox.protocol import (
     EngineStatus,
     ExecResult,
@@ -52,7 +53,8 @@ class DockerEngine:
         self._runner_argv = tuple(runner_argv or (runner_library.PYTHON, *layout.RUNNER_ARGV))
         self._client: Any = None
         self._connecting = threading.Lock()
-        self._builder = ImageBuilder(home / "cache")
+        self._cache = home / "cache"
+        self._builder = ImageBuilder(self._cache)
 
     def check(self) -> EngineStatus:
         """Ask the engine for its version; refuse one that cannot mount our folders."""
@@ -279,17 +281,37 @@ class DockerEngine:
         agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)
         with self._errors("connect"):
             client = self._connection()
-        base = spec.image or self.base_image
-        return self._builder.build(client, self._address, base, agents, progress)
+        setup = spec.run.setup
 
-    def _write(self, spec: SandboxSpec, tag: str) -> None:
+        def set_up(image: str, tag: str) -> None:
+            folder = self._cache / f"setup-{spec.task_id[:12]}"
+            with docker_setup.specification(spec, folder) as inner:
+                self._write(inner, image, setup)
+                name = f"rover-setup-{self._home}-{spec.task_id[:12]}"
+                how = docker_setup.Container(name, self._options(inner), self._command)
+                made = docker_setup.Images(image, tag)
+                docker_setup.run(self._address, inner, made, how, progress)
+
+        wanted = Wanted(
+            base=spec.image or self.base_image,
+            agents=agents,
+            project=spec.project,
+            setup_key=setup.key if setup else None,
+            set_up=set_up if setup else None,
+        )
+        return self._builder.build(client, self._address, wanted, progress)
+
+    def _write(self, spec: SandboxSpec, tag: str, setup: Setup | None = None) -> None:
+        # In the image of a task it has been run.
+        seed = docker_setup.SEED if spec.run.setup else None
+        spec = replace(spec, run=spec.run.model_copy(update={"setup": setup}))
         own = self._images().environment(tag)
         programs = bundles.search_path([a for a in spec.agents if bundles.has_program(a)])
         path = ":".join((*programs, own.get("PATH", DEFAULT_PATH)))
         socket = layout.GATEWAY / spec.folders.gateway_socket.name
         layout.write_spec(
             spec,
-            paths=Paths(spec=layout.SPEC, run=layout.RUN),
+            paths=Paths(spec=layout.SPEC, run=layout.RUN, seed=seed),
             gateway=socket,
             isolation=SwitchUser(uid=layout.AGENT_UID, gid=layout.AGENT_GID),
             environment={**kept_environment(own), "PATH": path, "ROVER_PATH": path},

@@ -21,6 +21,7 @@ CHECK_TIMEOUT = 5
 _sdk: Any = docker
 types: Any = _sdk.types
 APIError = docker.errors.APIError
+NotFound = docker.errors.NotFound
 _SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 

@@ -1,7 +1,9 @@
 """The sandbox image, in layers that change for different reasons, each built once per content.
 
     base          the user's, or the default
+    project       the repository's own Dockerfile on it, where it has one
     ground        what a sandbox needs of any base: bash, git, the agent's user (Dockerfile)
+    setup         what the project's set-up made: a container in which it ran, committed
     sandbox       the runner with its Python, then the agents' programs
 
 A tag is a hash of all that decides the content, the base's image id first (N6). A build that is
@@ -12,25 +14,38 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import tarfile
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rover_mcp.sandbox import bundles, python_bundle, runner_library
 from rover_mcp.sandbox.bundles import AgentBundle
-from rover_mcp.sandbox.docker_images import Build, DockerImages, Layer, Progress
+from rover_mcp.sandbox.docker_images import Build, DockerImages, Layer, Progress, unavailable
+from rover_mcp.sandbox.protocol import DockerfileBuild, ProjectSetup, SourceTree
 
 REPOSITORY = "rover-sandbox"
 GROUND = "rover-ground"
+SETUP = "rover-setup"
+PROJECT = "rover-project"
 LABEL = "dev.rover.image"
 KIND_LABEL = "dev.rover.kind"
 BASE_LABEL = "dev.rover.base"
+RUNNER_LABEL = "dev.rover.runner"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DOCKERFILE = Path(__file__).with_name("Dockerfile")
+MAX_DOCKERFILE = 256 * 1024
 _FROM = "FROM {base}"
+_FROM_LINE = re.compile(
+    r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?", re.IGNORECASE | re.MULTILINE
+)
+_OWN_DOCKERFILE = ".rover-Dockerfile"
 _ASK_PYTHON = 'command -v python3 >/dev/null && exec python3 -I -S -c "$1"'
 _PROBE = runner_library.PROBE
 
@@ -46,6 +61,18 @@ def sandbox_tag(ground: str, agents: Sequence[AgentBundle]) -> str:
     return _tag(REPOSITORY, ground, runner_library.runner_identity(), _FROM, *identities)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a sandbox image is to be made of. `set_up` makes the image of the second name by
+    running the project's set-up in the first; `setup_key` tells one set-up from another."""
+
+    base: str
+    agents: Sequence[AgentBundle] = ()
+    project: ProjectSetup = field(default_factory=ProjectSetup)
+    setup_key: str | None = None
+    set_up: Callable[[str, str], None] | None = None
+
+
 class ImageBuilder:
     """Makes the sandbox images of one engine. `cache` keeps what is the same in all of them."""
 
@@ -54,28 +81,46 @@ class ImageBuilder:
         self._guard = threading.Lock()
         self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def build(
-        self,
-        client: Any,
-        address: str,
-        base: str,
-        agents: Sequence[AgentBundle],
-        progress: Progress,
-    ) -> str:
-        """The tag of the sandbox image on `base`, built if the engine does not have it yet.
+    def build(self, client: Any, address: str, wanted: Wanted, progress: Progress) -> str:
+        """The tag of the sandbox image, built if the engine does not have it yet.
 
         Raises:
             EnvironmentFault: "image_unavailable", which names the image and what to do; or as
-                docker_api.errors.
+                docker_api.errors, or as `wanted.set_up`.
         """
         images = DockerImages(client, address)
+        base = self._base(images, wanted, progress)
         ground = ground_tag(images.need(base, progress))
-        tag = sandbox_tag(ground, agents)
+        below = ground if wanted.setup_key is None else _tag(SETUP, ground, wanted.setup_key)
+        tag = sandbox_tag(below, wanted.agents)
         if images.id_of(tag) is None:
             with self._one(ground):
                 self._ground(images, ground, base, progress)
+            if below != ground and wanted.set_up is not None:
+                plain = sandbox_tag(ground, ())
+                with self._one(plain):
+                    self._sandbox(images, plain, ground, base, (), progress)
+                with self._one(below):
+                    if images.id_of(below) is None:
+                        wanted.set_up(plain, below)
             with self._one(tag):
-                self._sandbox(images, tag, ground, base, agents, progress)
+                self._sandbox(images, tag, below, base, wanted.agents, progress)
+        return tag
+
+    def _base(self, images: DockerImages, wanted: Wanted, progress: Progress) -> str:
+        build, tree = wanted.project.build, wanted.project.tree
+        if build is None or tree is None:
+            return wanted.project.image or wanted.base
+        text = tree.read(build.dockerfile, MAX_DOCKERFILE)
+        if text is None:
+            raise unavailable(build.dockerfile, "it is not in the task's base commit")
+        below = [images.need(name, progress) for name in bases_of(text.decode("utf-8", "replace"))]
+        parts = [build.key, build.dockerfile, json.dumps(dict(build.args)), build.target or ""]
+        tag = _tag(PROJECT, *below, *parts)
+        with self._one(tag):
+            if images.id_of(tag) is None:
+                progress(f"building {build.dockerfile}")
+                build_project(images, tag, build, tree, text, progress)
         return tag
 
     def _one(self, tag: str) -> threading.Lock:
@@ -103,15 +148,19 @@ class ImageBuilder:
         if images.id_of(tag) is not None:
             return
         progress(f"building the sandbox image from {base}")
+        labels = cast("dict[str, str]", images.config(ground).get("Labels") or {})
+        has_runner = labels.get(RUNNER_LABEL) == runner_library.runner_identity()
         with tempfile.TemporaryDirectory(prefix="rover-image-") as scratch:
             layers = [
-                *self._runner_layers(images, ground, Path(scratch), progress),
+                *(() if has_runner else self._runner(images, ground, Path(scratch), progress)),
                 *(Layer(b.folder, str(bundles.INSIDE / b.agent)) for b in agents),
             ]
             text = _FROM.format(base=ground)
-            images.build(Build(tag, text, layers, _labels("sandbox", base, tag), base), progress)
+            told = _labels("sandbox", base, tag)
+            told[RUNNER_LABEL] = runner_library.runner_identity()
+            images.build(Build(tag, text, layers, told, base), progress)
 
-    def _runner_layers(
+    def _runner(
         self, images: DockerImages, ground: str, scratch: Path, progress: Progress
     ) -> list[Layer]:
         # What changes least first: the engine's own cache then keeps it.
@@ -131,6 +180,47 @@ class ImageBuilder:
             Layer(scratch / "dependencies", runner_library.ROOT),
             Layer(scratch / "runner", runner_library.ROOT),
         ]
+
+
+def build_project(
+    images: DockerImages,
+    tag: str,
+    build: DockerfileBuild,
+    tree: SourceTree,
+    dockerfile: bytes,
+    progress: Progress,
+) -> None:
+    """Build the repository's own Dockerfile, with the files of the base commit as its context: a
+    work tree may hold secrets that are not committed. No secret is given to it.
+
+    Raises:
+        EnvironmentFault: "image_unavailable", with the last line that the build printed.
+    """
+    with tempfile.TemporaryFile() as packed:
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            tree.pack(build.context, archive)
+            # It need not be in the context, and is then no part of it.
+            info = tarfile.TarInfo(_OWN_DOCKERFILE)
+            info.size = len(dockerfile)
+            archive.addfile(info, BytesIO(dockerfile))
+        packed.seek(0)
+        plain = Build(tag, "", names=build.dockerfile)
+        images.run_build(
+            packed, plain, progress, dockerfile=_OWN_DOCKERFILE, buildargs=dict(build.args),
+            target=build.target, labels=_labels("project", build.dockerfile, tag),
+        )  # fmt: skip
+
+
+def bases_of(dockerfile: str) -> list[str]:
+    """The images that a Dockerfile names, without its own stages and those that come out of an
+    argument: these are the engine's to find."""
+    stages: set[str] = set()
+    found: list[str] = []
+    for name, stage in _FROM_LINE.findall(dockerfile):
+        if name not in stages and name != "scratch" and "$" not in name:
+            found.append(name)
+        stages.add(stage)
+    return list(dict.fromkeys(found))
 
 
 def _labels(kind: str, base: str, tag: str) -> dict[str, str]:

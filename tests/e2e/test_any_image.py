@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.bare_images import NO_PYTHON, ensure_image
+from tests.support.docker_env import BASE_IMAGE
 from tests.support.frames import LauncherClient
+from tests.support.repos import git, make_repository
 from tests.support.scripts import script
 
 EDIT = {"path": "notes.txt", "content": "done\n"}
@@ -30,3 +32,80 @@ def test_a_task_completes_in_an_image_without_python(home: Path, repository: Pat
         done = client.wait_until(task["id"], "COMPLETED", timeout=120)
         diff = client.tool("get_diff", task=done["id"])
     assert [f["path"] for f in diff["changes"]["paths"]] == ["notes.txt"]
+
+
+SET_UP = {
+    ".devcontainer/devcontainer.json": (
+        '{ // as an editor reads it\n "build": {"dockerfile": "Dockerfile", "context": ".."},\n'
+        ' "postCreateCommand": "mkdir deps && date +%s%N > deps/made; echo $MODE > ~/mode",\n'
+        ' "containerEnv": {"MODE": "dev"}, "runArgs": ["--privileged"],\n}\n'
+    ),
+    ".devcontainer/Dockerfile": f"FROM {BASE_IMAGE}\nCOPY VERSION /etc/project-version\n",
+    ".rover/setup.sh": "echo setting up; test ! -e fail\n",
+    ".gitignore": "deps/\n",
+    "VERSION": "7\n",
+}
+CHECKS = """\
+name: looks
+version: "1.0"
+description: shows what the set-up made
+inputs: []
+steps:
+  - id: look
+    type: command
+    name: Look
+    command: cat /etc/project-version deps/made ~/mode; echo "MODE=$MODE"; git status --short
+"""
+
+
+def run_look(client: LauncherClient, engine: str, status: str = "COMPLETED"):
+    task = client.tool(
+        "create_task", description="Look", workflow="looks", agent="scripted", engine=engine,
+        script=script(),
+    )["task"]  # fmt: skip
+    done = client.wait_until(task["id"], status, timeout=180)
+    log = client.tool("get_logs", task=done["id"], step="look")["text"]
+    return done, [line for line in log.splitlines() if not line.startswith("---")]
+
+
+def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(home: Path) -> None:
+    """Its own Dockerfile, its commands, its variables; what would open the sandbox is named."""
+    repository = make_repository(
+        home.parent / "prepared", {**SET_UP, ".rover/workflows/looks.yaml": CHECKS}
+    )
+    with LauncherClient(home, repository) as client:
+        client.open()
+        first, seen = run_look(client, "docker")
+        assert any("runArgs" in warning for warning in first["warnings"])
+        assert seen[0] == "7"
+        # What git ignores was taken over, and the clone is clean.
+        assert seen[4:] == ["exit status 0"]
+        _, again = run_look(client, "docker")
+        assert again == seen
+
+        # Another set-up, which fails: its last lines are the task's error.
+        (repository / "fail").write_text("")
+        (repository / ".rover/setup.sh").write_text("echo why it failed >&2; exit 3\n")
+        git(repository, "add", "-A")
+        git(repository, "commit", "-q", "-m", "fails")
+        task = client.tool(
+            "create_task", description="Look", workflow="looks", agent="scripted",
+            engine="docker", script=script(),
+        )["task"]  # fmt: skip
+        failed = client.wait_until(task["id"], "FAILED", timeout=180)
+        assert "why it failed" in failed["error"]
+        assert "status 3" in failed["error"]
+
+
+def test_without_images_the_set_up_runs_in_each_task(home: Path) -> None:
+    files = {
+        ".rover/setup.sh": "mkdir deps && echo made > deps/made\n", ".gitignore": "deps/\n",
+        ".rover/workflows/looks.yaml": CHECKS.replace(
+            "cat /etc/project-version deps/made ~/mode", "cat deps/made"
+        ),
+    }  # fmt: skip
+    repository = make_repository(home.parent / "prepared", files)
+    with LauncherClient(home, repository) as client:
+        client.open()
+        _, seen = run_look(client, "bubblewrap")
+        assert seen[0] == "made"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rover_mcp.control.live import LiveStates
 from rover_mcp.control.ports import Account
 from rover_mcp.control.spares import Spares
 from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.sandbox.protocol import SourceFile
 from rover_mcp.settings import RetrySettings, Settings
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.rows import AttemptRow, TaskRow
@@ -56,6 +58,21 @@ class FakeDoor:
         return Account(missing=self.missing) if self.missing else Account(self.label)
 
 
+@dataclass(frozen=True)
+class FakeTree:
+    """A base commit that says nothing of its set-up."""
+
+    commit: str
+
+    def files(self) -> list[SourceFile]:
+        return []
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        return None
+
+    def pack(self, folder: str, archive: tarfile.TarFile) -> None: ...
+
+
 @dataclass
 class FakeHub:
     """Remembers what it was given; each fault is raised by one kind of call."""
@@ -68,6 +85,9 @@ class FakeHub:
     published: list[str] = field(default_factory=list[str])
     held: dict[int, str] = field(default_factory=dict[int, str])
     kept: dict[str, str] = field(default_factory=dict[str, str])
+
+    def tree(self, commit: str) -> FakeTree:
+        return FakeTree(commit)
 
     def snapshots(self, task_id: str) -> dict[int, str]:
         return dict(self.held)

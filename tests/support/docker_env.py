@@ -95,7 +95,7 @@ def remove_sandboxes(home: Path, address: str) -> None:
                 container.remove(force=True)
             except docker.errors.APIError as error:
                 # The daemon, which has just ended, had begun to.
-                if "already in progress" not in str(error):
+                if error.status_code not in (404, 409):
                     raise
         for volume in client.volumes.list(filters=mine):
             volume.remove(force=True)

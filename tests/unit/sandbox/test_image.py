@@ -143,6 +143,9 @@ def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Monkey
         def id_of(self, reference: str) -> str | None:
             return reference if reference in known else None
 
+        def config(self, _reference: str) -> dict[str, Any]:
+            return {}
+
         def build(self, build: docker_images.Build, _progress: Any) -> None:
             built.append(build.tag)
             first_builds.set()
@@ -150,11 +153,13 @@ def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Monkey
             known.add(build.tag)
 
     monkeypatch.setattr(image, "DockerImages", Images)
-    monkeypatch.setattr(image.ImageBuilder, "_runner_layers", lambda *_: [])
+    monkeypatch.setattr(image.ImageBuilder, "_runner", lambda *_: [])
     builder = image.ImageBuilder(tmp_path)
     tags: list[str] = []
     threads = [
-        threading.Thread(target=lambda: tags.append(builder.build(None, "", "b", [], print)))
+        threading.Thread(
+            target=lambda: tags.append(builder.build(None, "", image.Wanted("b"), print))
+        )
         for _ in range(3)
     ]
     for thread in threads:

@@ -1,0 +1,134 @@
+"""What a repository says of its own sandboxes' image, read from the task's base commit: its
+devcontainer.json and its set-up script. Everything in it is data of the repository's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from agent_runner.spec import Setup
+from rover_mcp.project.devcontainer import MAX_BYTES, PLACES, Devcontainer, parse_devcontainer
+from rover_mcp.sandbox.protocol import ProjectSetup, SandboxSpec, SourceFile, SourceTree
+
+SCRIPT = ".rover/setup.sh"
+LOCK_FILES = frozenset(
+    {
+        "package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml",
+        "pnpm-workspace.yaml", "bun.lock", "bun.lockb", "deno.lock", "pyproject.toml", "setup.py",
+        "setup.cfg", "uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock",
+        "environment.yml", "Cargo.toml", "Cargo.lock", "go.mod", "go.sum", "Gemfile",
+        "Gemfile.lock", "composer.json", "composer.lock", "mix.exs", "mix.lock", "pom.xml",
+        "build.gradle", "build.gradle.kts", "gradle.lockfile", "packages.lock.json", "flake.lock",
+        "Makefile", ".tool-versions", ".nvmrc", ".node-version", ".python-version",
+        "rust-toolchain", "rust-toolchain.toml",
+    }
+)  # fmt: skip
+"""Whose change lets the set-up run again, wherever in the repository; requirements*.txt too."""
+_IMAGELESS = frozenset({"bubblewrap", "process"})
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in one commit."""
+
+    project: ProjectSetup = field(default_factory=ProjectSetup)
+    commands: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    content: str = ""
+    """changes with what the commands may depend on"""
+    warnings: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=64)
+def find_setup(tree: SourceTree) -> Found:
+    """What a commit says. A commit does not change, so it is read once.
+
+    Raises:
+        UserFixable: its devcontainer.json cannot be used.
+        EnvironmentFault: git refused.
+    """
+    files = {entry.path: entry for entry in tree.files()}
+    place = next((p for p in PLACES if p in files), None)
+    data = tree.read(place, MAX_BYTES) if place else None
+    read = parse_devcontainer(data, place) if place and data is not None else Devcontainer()
+    script = SCRIPT in files
+    commands = (*read.commands, *((f"bash {SCRIPT}",) if script else ()))
+    build = read.build
+    if build is not None:
+        context = [e for e in files.values() if _beneath(e.path, build.context)]
+        build = replace(build, key=_digest([*context, *_named(files, build.dockerfile)]))
+    decisive = [e for e in files.values() if _decides(e.path)]
+    return Found(
+        project=ProjectSetup(read.image, build, tree),
+        commands=commands,
+        environment=tuple(read.environment.items()),
+        content=_digest([*decisive, *_named(files, SCRIPT, place or "")]),
+        warnings=_warnings(place, read, unreadable=place is not None and data is None),
+    )
+
+
+def with_setup(
+    spec: SandboxSpec,
+    found: Found,
+    engine: str,
+    *,
+    commands: Sequence[str] = (),
+    image: str | None = None,
+    timeout: float,
+) -> tuple[SandboxSpec, list[str]]:
+    """The specification with the project's set-up, and what a person should know of it.
+    `commands` are further ones, of the project's configuration; `image` is one that goes before
+    the project's."""
+    warnings = list(found.warnings)
+    project = found.project
+    if image is not None:
+        project = ProjectSetup()
+    elif engine in _IMAGELESS and (project.image or project.build):
+        warnings.append(
+            f"the devcontainer's image is not used: {engine} has no images, its sandboxes see this "
+            "machine's own programs"
+        )
+    every = (*found.commands, *commands)
+    variables = {**dict(found.environment), **spec.run.variables}
+    setup = None
+    if every:
+        parts = [found.content, *every, json.dumps(variables, sort_keys=True)]
+        setup = Setup(commands=every, key=_hash(parts), timeout=timeout)
+    run = spec.run.model_copy(update={"setup": setup, "variables": variables})
+    return replace(spec, run=run, project=project, image=image or spec.image), warnings
+
+
+def _beneath(path: str, folder: str) -> bool:
+    return not folder or path == folder or path.startswith(f"{folder}/")
+
+
+def _decides(path: str) -> bool:
+    name = posixpath.basename(path)
+    listed = name.startswith(("requirements", "constraints")) and name.endswith((".txt", ".in"))
+    return listed or name in LOCK_FILES
+
+
+def _named(files: dict[str, SourceFile], *paths: str) -> list[SourceFile]:
+    return [files[path] for path in paths if path in files]
+
+
+def _digest(entries: Sequence[SourceFile]) -> str:
+    return _hash(sorted(f"{e.mode} {e.id} {e.path}" for e in entries))
+
+
+def _hash(parts: Sequence[str]) -> str:
+    text = json.dumps(list(parts))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def _warnings(place: str | None, read: Devcontainer, *, unreadable: bool) -> tuple[str, ...]:
+    if unreadable:
+        return (f"{place} is no regular file, or larger than {MAX_BYTES} bytes: it is ignored",)
+    if read.ignored:
+        names = ", ".join(name[:80] for name in read.ignored[:20])
+        return (f"{place}: not supported, and not applied: {names}",)
+    return ()

@@ -1,0 +1,142 @@
+"""The project's set-up in a container that becomes an image layer.
+
+The container is closed as a task's is: no network but the task's gateway, the agent's user, the
+same limits. It differs in that its file system is kept, and in what is mounted: no journal, no
+volumes. The gateway's key to a provider is not in it; the task's own token is, and is worth nothing
+once the task is over.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox import docker_api, layout, runner_library
+from rover_mcp.sandbox.docker_images import Progress, clean_line
+from rover_mcp.sandbox.protocol import SandboxSpec
+
+SEED = Path("/opt/rover/seed")
+"""In the image: what git ignores in a clone that has been set up."""
+
+FAILURE_LINES = 25
+_SILENCE = 24 * 3600
+_ENTRY = (
+    f"mkdir -p {SEED} && chown {layout.AGENT_UID}:{layout.AGENT_GID} {SEED} {layout.WORKSPACE} "
+    f'{layout.HOME} && PYTHONPATH={runner_library.LIBRARY} exec "$@"'
+)
+
+
+@dataclass(frozen=True)
+class Images:
+    """The image that the set-up runs in, and the tag of what comes out."""
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Container:
+    """How the engine makes it: its name, the SDK's arguments, and what starts a command in it."""
+
+    name: str
+    options: Mapping[str, Any]
+    command: Callable[[Sequence[str]], list[str]]
+
+
+@contextmanager
+def specification(spec: SandboxSpec, folder: Path) -> Generator[SandboxSpec]:
+    """The task's specification with a spec folder of its own, which is gone afterwards."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    try:
+        yield replace(spec, folders=replace(spec.folders, spec=folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(
+    address: str,
+    spec: SandboxSpec,
+    images: Images,
+    how: Container,
+    progress: Progress,
+) -> None:
+    """Run the set-up and commit its container.
+
+    Raises:
+        EnvironmentFault: "setup_failed", with its last lines.
+    """
+    progress("setting the project up")
+    with (
+        docker_api.errors("set the project up", address),
+        # An installation may say nothing for long.
+        closing(docker_api.connect(address, _SILENCE)) as client,
+    ):
+        # Of a daemon that was killed while it did this.
+        _remove(client, how.name)
+        container = _create(client, spec, images, how)
+        try:
+            container.start()
+            _tell(container.logs(stream=True, follow=True), progress)
+            if int(container.wait(timeout=docker_api.CALL_TIMEOUT)["StatusCode"]) != 0:
+                raise _failed(container)
+            progress("keeping what the set-up made")
+            repository, _, tag = images.after.partition(":")
+            container.client.api.commit(container.id, repository=repository, tag=tag)
+        finally:
+            _remove(client, how.name)
+
+
+def _create(client: Any, spec: SandboxSpec, images: Images, how: Container) -> Any:
+    ours: dict[str, Any] = {
+        "read_only": False,
+        "entrypoint": ["/bin/sh", "-c", _ENTRY, "sh"],
+        # A variable of the container's would become one of the image's.
+        "environment": {},
+    }
+    folders = spec.folders
+    mounts = [
+        docker_api.types.Mount(str(target), str(source.resolve()), type="bind", read_only=True)
+        for source, target in (
+            (folders.spec, layout.SPEC),
+            (folders.base_objects, layout.BASE_OBJECTS),
+            (folders.gateway_socket.parent, layout.GATEWAY),
+        )
+    ]
+    command = [runner_library.PYTHON, "-m", "agent_runner", "setup", "--spec", str(layout.SPEC)]
+    labels = {"dev.rover.kind": "setup", "dev.rover.image": images.after.partition(":")[2]}
+    return client.containers.create(
+        images.before, how.command(command), name=how.name, labels=labels, mounts=mounts,
+        **{**how.options, **ours},
+    )  # fmt: skip
+
+
+def _tell(chunks: Any, progress: Progress) -> None:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + cast("bytes", chunk)[-65536:]).split(b"\n")
+        for line in lines:
+            if text := clean_line(line.decode("utf-8", "replace")):
+                progress(text)
+        rest = rest[-4096:]
+
+
+def _failed(container: Any) -> EnvironmentFault:
+    said = cast("bytes", container.logs(stdout=False, stderr=True, tail=FAILURE_LINES))
+    lines = [clean_line(line) for line in said.decode("utf-8", "replace").splitlines()]
+    told = "\n".join(line for line in lines if line) or "it was killed"
+    return EnvironmentFault(
+        f"the project's set-up failed: {told}",
+        hint="correct the set-up and commit it, then restart the task",
+        code="setup_failed",
+    )
+
+
+def _remove(client: Any, name: str) -> None:
+    with suppress(docker_api.NotFound):
+        client.containers.get(name).remove(force=True, v=True)
