@@ -1,6 +1,6 @@
 """How the runner starts anything that is not itself: one narrow Protocol.
 
-`process.py` implements it for both isolations of spec.py. Whatever is started runs with the
+`process.py` implements it for the isolations of spec.py. Whatever is started runs with the
 agent's rights, in the workspace, with a private HOME, never with the runner's environment.
 """
 

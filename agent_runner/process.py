@@ -117,7 +117,7 @@ def _input(content: bytes) -> int:
 
 
 class _Commands:
-    """`Commands` for both isolations."""
+    """`Commands` for every isolation."""
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
@@ -174,7 +174,7 @@ class _Commands:
         self, argv: Sequence[str], *, gateway: bool = False, anywhere: bool = False
     ) -> list[str]:
         isolation = self._spec.isolation
-        if isinstance(isolation, SwitchUser):
+        if not isinstance(isolation, WrapCommand):
             return list(argv)
         prefix = isolation.prefix
         if anywhere and _CHDIR in prefix:
@@ -219,6 +219,7 @@ class _Commands:
     ) -> subprocess.Popen[bytes]:
         isolation = self._spec.isolation
         other = isolation if isinstance(isolation, SwitchUser) else None
+        wrapped = isinstance(isolation, WrapCommand)
         if other:
             drop_privileges_of_children()
         with ExitStack() as stack:
@@ -238,7 +239,7 @@ class _Commands:
                 stdout=subprocess.PIPE if stdout_file is None else stdout_file,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                cwd=self._spec.paths.workspace if other and not anywhere else "/",
+                cwd=self._spec.paths.workspace if not wrapped and not anywhere else "/",
                 user=other.uid if other else None,
                 group=other.gid if other else None,
                 extra_groups=[] if other else None,
@@ -257,7 +258,7 @@ class _Commands:
 
     def _contained(self) -> bool:
         isolation = self._spec.isolation
-        if isinstance(isolation, SwitchUser):
+        if not isinstance(isolation, WrapCommand):
             return False
         options = set(isolation.prefix)
         return "--die-with-parent" in options and bool(options & {"--unshare-all", "--unshare-pid"})

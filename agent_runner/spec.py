@@ -38,6 +38,12 @@ class WrapCommand(_Model):
     filtered: bool = False
 
 
+class NoIsolation(_Model):
+    """Commands are the runner's own user's, on the host itself; asked for by name only."""
+
+    kind: Literal["none"] = "none"
+
+
 class Paths(_Model):
     """`run` and `spec` are as the runner sees them; `workspace`, `home` and `base_objects` as
     the agent's commands see them. The same on every attempt (agents key sessions by path)."""
@@ -146,7 +152,7 @@ class RunSpec(_Model):
     )
     paths: Paths
     gateway: GatewaySpec
-    isolation: Annotated[SwitchUser | WrapCommand, Field(discriminator="kind")]
+    isolation: Annotated[SwitchUser | WrapCommand | NoIsolation, Field(discriminator="kind")]
     limits: Limits = Limits()
     restore: Restore | None = None
     restart: bool = Field(

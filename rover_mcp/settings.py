@@ -76,8 +76,8 @@ class Settings(_Model):
     lease: float = Field(default=60, gt=0)
     """where the database is shared: a daemon on another host that has not been heard of for so
     long has ended, and its work is taken over"""
-    engine: Literal["auto", "docker", "podman", "bubblewrap"] = "auto"
-    """what runs sandboxes; auto: the first that works"""
+    engine: Literal["auto", "docker", "podman", "bubblewrap", "process"] = "auto"
+    """what runs sandboxes; auto: the first that works and isolates. process: NO isolation"""
     base_image: str = "debian:bookworm-slim"
     """the image that Docker sandboxes are built on: any with bash and git, or apt, apk, dnf"""
     concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2)), ge=1)

@@ -56,7 +56,8 @@ def judge_status(status: Json) -> list[Check]:
     notice = clean(status.get("notice") or "")
     engines: list[Json] = status["engines"]
     agents: list[Json] = status["agents"]
-    works = [e["name"] for e in engines if e["available"]]
+    # One that works and still has something to say isolates nothing: only a name chooses it.
+    works = [e["name"] for e in engines if e["available"] and not e.get("reason")]
     can = [a["name"] for a in agents if a["installed"] and a["signed_in"]]
     free: int = status["disk"]["free_bytes"]
     return [
@@ -147,6 +148,8 @@ def _folder(home: str) -> Check:
 def _engine(entry: Json) -> Check:
     good = bool(entry["available"])
     detail = clean(entry.get("version") or "works") if good else clean(entry.get("reason") or "")
+    if good and (warning := entry.get("reason")):
+        detail += f": {clean(warning)}"
     if good and (limits := entry.get("limits_not_applied")):
         detail += f" (limits that it cannot apply here: {', '.join(map(clean, limits))})"
     todo = clean(entry.get("hint") or "")

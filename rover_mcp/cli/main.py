@@ -85,7 +85,7 @@ def _add_create(sub: Parser) -> None:
     )
     sub.add_argument("--model", metavar="NAME", help="the agent's model (default: its own)")
     sub.add_argument("--base-branch", metavar="REF", help="where to start from (default: HEAD)")
-    sub.add_argument("--engine", choices=("auto", "docker", "podman", "bubblewrap"))
+    sub.add_argument("--engine", choices=("auto", "docker", "podman", "bubblewrap", "process"))
     modes = ("none", "providers", "allowlist", "open")
     sub.add_argument("--network", choices=modes, help="what the sandbox may reach")
     sub.add_argument("--input", metavar="NAME=VALUE", action="append", default=[])

@@ -37,6 +37,7 @@ class DockerEngine:
 
     name = "docker"
     shares_disk = True
+    warning = ""
     _variable = "DOCKER_HOST"
 
     def __init__(

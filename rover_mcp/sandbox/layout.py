@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent_runner.orders import FIFO
-from agent_runner.spec import Paths, RunSpec, SwitchUser, WrapCommand
+from agent_runner.spec import NoIsolation, Paths, RunSpec, SwitchUser, WrapCommand
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox.protocol import SandboxSpec
 
@@ -47,8 +47,9 @@ def write_spec(
     *,
     paths: Paths,
     gateway: Path,
-    isolation: SwitchUser | WrapCommand,
+    isolation: SwitchUser | WrapCommand | NoIsolation,
     environment: dict[str, str],
+    port: int | None = None,
 ) -> RunSpec:
     """Fill in what the engine knows and write spec.json into the spec folder, atomically.
 
@@ -59,7 +60,9 @@ def write_spec(
         update={
             "paths": paths,
             "isolation": isolation,
-            "gateway": spec.run.gateway.model_copy(update={"socket": gateway}),
+            "gateway": spec.run.gateway.model_copy(
+                update={"socket": gateway, "port": port or spec.run.gateway.port}
+            ),
             "environment": {**environment, **spec.run.environment},
         }
     )

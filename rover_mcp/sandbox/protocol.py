@@ -181,6 +181,7 @@ class Engine(Protocol):
 
     name: str
     shares_disk: bool
+    warning: str  # what every task on it must be told; "auto" takes no such engine
 
     def check(self) -> EngineStatus:
         """Say whether it works now. Quick, and never raises."""

@@ -15,6 +15,7 @@ from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.podman import PodmanEngine
 from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.sandbox.unconfined import ProcessEngine
 from rover_mcp.settings import Settings
 
 
@@ -23,7 +24,7 @@ def engines(home: Path, settings: Settings) -> dict[str, Engine]:
     docker = DockerEngine(home, base_image=settings.base_image)
     podman = PodmanEngine(home, base_image=settings.base_image)
     bubblewrap = BubblewrapEngine(home)
-    return {engine.name: engine for engine in (docker, podman, bubblewrap)}
+    return {engine.name: engine for engine in (docker, podman, bubblewrap, ProcessEngine(home))}
 
 
 def select_engine(engines: Mapping[str, Engine], wanted: str = "auto") -> Engine:
@@ -40,7 +41,8 @@ def select_engine(engines: Mapping[str, Engine], wanted: str = "auto") -> Engine
         )
     refused: list[str] = []
     hints: list[str] = []
-    for engine in engines.values() if wanted == "auto" else [engines[wanted]]:
+    automatic = [engine for engine in engines.values() if not engine.warning]
+    for engine in automatic if wanted == "auto" else [engines[wanted]]:
         reason, hint = _refusal(engine, automatic=wanted == "auto")
         if reason is None:
             return engine

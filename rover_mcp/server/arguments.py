@@ -63,7 +63,7 @@ class CreateTaskArguments(Arguments):
     inputs: dict[str, str] = Field(
         default_factory=dict[str, str], description="the workflow's inputs by name"
     )
-    engine: Literal["auto", "docker", "podman", "bubblewrap"] | None = Field(
+    engine: Literal["auto", "docker", "podman", "bubblewrap", "process"] | None = Field(
         None, description="what runs the sandbox; default the first that works"
     )
     network: Literal["none", "providers", "allowlist", "open"] | None = None

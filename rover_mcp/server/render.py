@@ -61,7 +61,9 @@ def _switched(result: r.AutoResumeResult) -> str:
 
 
 def _status(result: r.StatusResult) -> str:
-    engines = ", ".join(e.name for e in result.engines if e.available) or "none"
+    working = [e for e in result.engines if e.available]
+    engines = ", ".join(f"{e.name} (no isolation)" if e.reason else e.name for e in working)
+    engines = engines or "none"
     lines = [f"rover {result.version}; engines that work: {engines}"]
     for hold in result.holds:
         probe = f"; task {hold.probe} tries it now" if hold.probe else ""

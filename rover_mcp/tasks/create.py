@@ -113,7 +113,7 @@ class CreateTask:
             request_key=request.request_key,
             client_id=caller.client_id,
             gateway_token=f"rover-{secrets.token_hex(24)}",
-            warnings=[DIRTY] if repository.dirty else [],
+            warnings=[w for w in (engine.warning, DIRTY if repository.dirty else "") if w],
             agents=agents if len(agents) > 1 else None,
             budget=request.budget,
             network=network.model_dump(mode="json"),

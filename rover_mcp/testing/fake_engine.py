@@ -78,6 +78,7 @@ class FakeEngine:
     """See protocol.Engine."""
 
     shares_disk = True
+    warning = ""
 
     def __init__(self, world: FakeWorld, name: str = "fake") -> None:
         self.name = name

@@ -12,6 +12,7 @@ from tests.contracts.engine_rigs import (
     FakeRig,
     Inside,
     PodmanRig,
+    ProcessRig,
     Rig,
     RootlessPodmanRig,
 )
@@ -26,13 +27,15 @@ ISOLATING = [
     pytest.param("podman", marks=pytest.mark.podman),
 ]
 ROOTLESS = pytest.param("podman-rootless", marks=pytest.mark.podman)
-NOT_ISOLATING = [pytest.param("fake")]
+NOT_ISOLATING = [pytest.param("fake"), pytest.param("process")]
 
 
 def _make(kind: str, folder: Path, ask: Callable[[str], str], stack: ExitStack) -> Rig:
     match kind:
         case "fake":
             return FakeRig(folder)
+        case "process":
+            return ProcessRig(folder)
         case "bubblewrap":
             return BubblewrapRig(folder)
         case "docker":

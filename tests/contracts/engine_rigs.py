@@ -20,6 +20,7 @@ from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.podman import PodmanEngine
 from rover_mcp.sandbox.protocol import Engine, ResourceLimits, SandboxFolders, SandboxSpec
+from rover_mcp.sandbox.unconfined import ProcessEngine
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support import stand_in_runner
 from tests.support.podman_env import USER
@@ -207,6 +208,24 @@ class BubblewrapRig(RealRig):
         self.started(spec)
         pid = (spec.folders.run / "started").read_text().splitlines()[-1]
         os.kill(int(pid), signal.SIGKILL)
+
+
+class ProcessRig(BubblewrapRig):
+    """No isolation, so places inside are places of the host."""
+
+    isolates = False
+
+    def engine(self) -> Engine:
+        return ProcessEngine(self.root, runner_argv=[shutil.which("python3") or "", *RUNNER])
+
+    def write_place(self, engine: Engine, spec: SandboxSpec, place: str, text: str) -> None:
+        super().write_place(engine, spec, self._on_host(spec, place), text)
+
+    def read_place(self, engine: Engine, spec: SandboxSpec, place: str) -> str:
+        return super().read_place(engine, spec, self._on_host(spec, place))
+
+    def _on_host(self, spec: SandboxSpec, place: str) -> str:
+        return str({"/workspace": spec.folders.work, "/home/agent": spec.folders.home}[place])
 
 
 class DockerRig(RealRig):

@@ -15,7 +15,9 @@ from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import inspect_repository
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
+from rover_mcp.sandbox.podman import PodmanEngine
 from rover_mcp.sandbox.protocol import Engine, SandboxSpec
+from rover_mcp.sandbox.unconfined import ProcessEngine
 from tests.contracts.engine_rigs import make_spec, new_task
 from tests.integration.git.conftest import git
 from tests.support.real_claude import claude_binary
@@ -30,11 +32,25 @@ steps:
 """
 
 
-@pytest.fixture(params=["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)])
+ENGINES = [
+    "bubblewrap",
+    "process",
+    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("podman", marks=pytest.mark.podman),
+]
+
+
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    if request.param == "bubblewrap":
-        return BubblewrapEngine(tmp_path)
-    return DockerEngine(tmp_path, address=request.getfixturevalue("docker_host"))
+    match request.param:
+        case "bubblewrap":
+            return BubblewrapEngine(tmp_path)
+        case "process":
+            return ProcessEngine(tmp_path)
+        case "docker":
+            return DockerEngine(tmp_path, address=request.getfixturevalue("docker_host"))
+        case _:
+            return PodmanEngine(tmp_path, address=request.getfixturevalue("podman_host"))
 
 
 @pytest.fixture

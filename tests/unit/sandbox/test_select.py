@@ -10,6 +10,7 @@ from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.protocol import EngineStatus
 from rover_mcp.sandbox.select import engines, select_engine
+from rover_mcp.sandbox.unconfined import ProcessEngine
 from rover_mcp.settings import Settings
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 
@@ -73,8 +74,17 @@ def test_docker_without_its_base_image_is_passed_over_unless_asked_for(tmp_path:
 
 def test_docker_is_preferred_and_takes_the_settings_image(tmp_path: Path) -> None:
     found = engines(tmp_path, Settings(home=tmp_path, base_image="mine:1"))
-    assert list(found) == ["docker", "podman", "bubblewrap"]
+    assert list(found) == ["docker", "podman", "bubblewrap", "process"]
     for name in ("docker", "podman"):
         engine = found[name]
         assert isinstance(engine, DockerEngine)
         assert engine.base_image == "mine:1"
+
+
+def test_the_engine_without_isolation_is_taken_by_name_only(tmp_path: Path) -> None:
+    """DESIGN 9."""
+    found = {"a": _fake("a", works=False), "process": ProcessEngine(tmp_path)}
+    with pytest.raises(EnvironmentFault) as caught:
+        select_engine(found)
+    assert "process" not in caught.value.message
+    assert select_engine(found, "process").warning.startswith("NO ISOLATION")

@@ -12,6 +12,7 @@ from rover_mcp.errors import EnvironmentFault, NotFound, RoverError, UserFixable
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import DIRTY, CreateRequest
 from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.testing.fake_engine import FakeEngine
 from tests.support.desk import Desk, with_settings
 from tests.support.samples import COMMIT
 
@@ -214,3 +215,11 @@ def test_a_folder_outside_any_repository_says_so(desk: Desk, tmp_path: Path) -> 
         desk.tasks.create(nowhere, CreateRequest("Fix"))
     with pytest.raises(NotFound):
         desk.tasks.find(nowhere, "1")
+
+
+def test_an_engine_without_isolation_is_told_on_the_task(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESIGN 9."""
+    monkeypatch.setattr(FakeEngine, "warning", "NO ISOLATION")
+    assert create(desk).warnings == ["NO ISOLATION"]
