@@ -1,6 +1,7 @@
 """`python -m tests.matrix [agent ...]`: run the matrix and write its table into docs/agents.md.
 
-Without names all agents. An agent that was not run keeps no row: the page claims what was seen.
+Without names all agents. The column of an agent that is not run stays as its last run left it, with
+the day of that run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.matrix.cells import AGENTS, Seen
@@ -47,7 +49,8 @@ def main(agents: list[str]) -> int:
             for cell in column:
                 told = "; ".join(cell.wrong) or "ok"
                 print(f"{agent:10} {cell.cell:12} {cell.seconds:6.1f} s  {told}", flush=True)
-    PAGE.write_text(with_table(PAGE.read_text("utf-8"), seen), "utf-8")
+    day = datetime.now(UTC).date().isoformat()
+    PAGE.write_text(with_table(PAGE.read_text("utf-8"), seen, day), "utf-8")
     return 1 if any(cell.wrong for cell in seen) else 0
 
 

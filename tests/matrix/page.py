@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.matrix.cells import CELLS, Cell, Seen
+from tests.matrix.cells import AGENTS, CELLS, Cell, Seen
 
 PAGE = Path(__file__).parents[2] / "docs" / "agents.md"
 BEGIN = "<!-- matrix: written by python -m tests.matrix -->"
 END = "<!-- end of matrix -->"
 
+Columns = Mapping[str, list[str]]
+"""By agent: the heading, then one cell for each of CELLS."""
 
-def with_table(page: str, seen: Sequence[Seen]) -> str:
-    """The page with the table in its place."""
+
+def with_table(page: str, seen: Sequence[Seen], day: str) -> str:
+    """The page with what was seen on `day`; columns of agents that were not run stay as their
+    last run left them, with its day."""
     before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return "\n".join([f"{before}{BEGIN}", *table(seen), f"{END}{after}"])
+    old, _, after = rest.partition(END)
+    columns = {**_columns_of(old), **_columns(seen, day)}
+    return "\n".join([f"{before}{BEGIN}", *_table(columns), f"{END}{after}"])
 
 
-def table(seen: Sequence[Seen]) -> list[str]:
-    """One column an agent, one row a trouble."""
-    agents = list(dict.fromkeys(s.agent for s in seen))
-    if not agents:
-        return ["", "Not run yet.", ""]
+def _columns(seen: Sequence[Seen], day: str) -> Columns:
     versions = {s.agent: s.version for s in seen if s.version}
-    heads = [f"{agent} {versions.get(agent, '')}".strip() for agent in agents]
-    lines = ["", f"| | pauses as | {' | '.join(heads)} |", f"|---|---|{'---|' * len(agents)}"]
     found = {(s.agent, s.cell): s for s in seen}
-    for cell in CELLS:
-        cells = [_shown(found.get((agent, cell.name))) for agent in agents]
-        lines.append(f"| {cell.title} | {_pause(cell)} | {' | '.join(cells)} |")
-    return [*lines, ""]
+    return {
+        agent: [
+            f"{agent} {versions.get(agent, '')}, {day}",
+            *(_shown(found.get((agent, cell.name))) for cell in CELLS),
+        ]
+        for agent in dict.fromkeys(s.agent for s in seen)
+    }
+
+
+def _columns_of(table: str) -> Columns:
+    """The columns of a table that was written earlier, if it has today's rows."""
+    rows = [
+        [c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines() if "|" in line
+    ]
+    if [row[:2] for row in rows[2:]] != [[cell.title, _pause(cell)] for cell in CELLS]:
+        return {}
+    columns = [[row[at] for row in (rows[0], *rows[2:])] for at in range(2, len(rows[0]))]
+    return {column[0].partition(" ")[0]: column for column in columns}
+
+
+def _table(columns: Columns) -> list[str]:
+    """One column an agent, one row a trouble."""
+    shown = [columns[agent] for agent in AGENTS if agent in columns]
+    if not shown:
+        return ["", "Not run yet.", ""]
+    first = [("", "pauses as"), *((cell.title, _pause(cell)) for cell in CELLS)]
+    lines = [
+        f"| {' | '.join([*names, *(column[at] for column in shown)])} |"
+        for at, names in enumerate(first)
+    ]
+    return ["", lines[0], f"|{'---|' * (2 + len(shown))}", *lines[1:], ""]
 
 
 def _pause(cell: Cell) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.matrix.cells import CELLS, Paused, Seen, wrong_in
-from tests.matrix.page import BEGIN, END, PAGE, table, with_table
+from tests.matrix.page import BEGIN, END, PAGE, with_table
 
 NOW = datetime(2026, 11, 25, 22, tzinfo=UTC)
 BY_NAME = {cell.name: cell for cell in CELLS}
@@ -45,16 +45,12 @@ def test_googles_day_ends_in_california() -> None:
 
 
 def test_the_page_claims_what_was_run_and_nothing_else() -> None:
-    assert "Not run yet." in table([])
     page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    shown = with_table(
-        page,
-        [
-            Seen("codex", "credits", 9, 1.2, "0.169.0"),
-            Seen("codex", "window", 9, 1.2, "0.169.0", ("reason credits, not usage_window",)),
-        ],
-    )
-    assert "codex 0.169.0" in shown
+    assert "Not run yet." in with_table(page, [], "2026-11-25")
+    wrong = ("reason credits, not usage_window",)
+    column = [Seen("codex", "credits", 9, 1.2, "0.1"), Seen("codex", "window", 9, 1, "0.1", wrong)]
+    shown = with_table(page, column, "2026-11-25")
+    assert "| codex 0.1, 2026-11-25 |" in shown
     assert "| credits | credits | ok, 1 s |" in shown
     assert "**fails**: reason credits" in shown
     assert "| kill -9 | interrupted | not run |" in shown
@@ -62,6 +58,17 @@ def test_the_page_claims_what_was_run_and_nothing_else() -> None:
     assert "claude" not in shown
     assert shown.startswith("before")
     assert shown.endswith("after\n")
+
+
+def test_a_column_stays_as_its_last_run_left_it() -> None:
+    page = f"{BEGIN}\n{END}\n"
+    first = with_table(page, [Seen("codex", "credits", 9, 1.2, "0.1")], "2026-11-25")
+    both = with_table(first, [Seen("claude", "credits", 9, 3.2, "2.1")], "2026-11-26")
+    assert "| claude 2.1, 2026-11-26 | codex 0.1, 2026-11-25 |" in both
+    assert "| credits | credits | ok, 3 s | ok, 1 s |" in both
+    again = with_table(both, [Seen("codex", "credits", 9, 2.2, "0.2")], "2026-11-27")
+    assert "codex 0.1" not in again
+    assert "| credits | credits | ok, 3 s | ok, 2 s |" in again
 
 
 def test_the_page_has_a_place_for_the_table() -> None:
