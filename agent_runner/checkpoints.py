@@ -11,7 +11,8 @@ from agent_runner.models import Snapshot
 from agent_runner.worktree import Worktree, WorktreeError
 
 INCOMPLETE = (
-    "the snapshot lacks files that git cannot add: unreadable ones, or those of a repository "
+    "the snapshot lacks files that git cannot add: unreadable ones, those with a name that is .git "
+    "to some system, or those of a repository "
     "inside the work tree; have its .git folder removed to keep them ({names})"
 )
 

@@ -63,11 +63,16 @@ GIT_ENVIRONMENT = {
     "GIT_COMMITTER_EMAIL": USER_EMAIL,
     "LC_ALL": "C",
     # What the agent left in its clone's configuration shall not get in the way of its snapshots.
-    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_COUNT": "4",
     "GIT_CONFIG_KEY_0": "core.hooksPath",
     "GIT_CONFIG_VALUE_0": "/dev/null",
     "GIT_CONFIG_KEY_1": "core.fsmonitor",
     "GIT_CONFIG_VALUE_1": "false",
+    # Names that other systems take for .git: the host would refuse the whole bundle.
+    "GIT_CONFIG_KEY_2": "core.protectHFS",
+    "GIT_CONFIG_VALUE_2": "true",
+    "GIT_CONFIG_KEY_3": "core.protectNTFS",
+    "GIT_CONFIG_VALUE_3": "true",
 }
 """Of every git that is run in the clone."""
 

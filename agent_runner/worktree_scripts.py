@@ -126,6 +126,7 @@ write_tree() {
 }
 unreadable() {
   sed -n -e 's/^error: open("\(.*\)"): .*/rover lacks \1/p' \
+    -e "s/^error: invalid path '\(.*\)'$/rover lacks \1/p" \
     -e "s/^warning: could not open directory '\(.*\)': .*/rover lacks \1/p" | head -n 100 >&2
 }
 new_links() {

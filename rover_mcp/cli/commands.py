@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from rover_mcp.cli import doctor, render
 from rover_mcp.cli.calls import name_of, next_step
 from rover_mcp.cli.client import Client, ClientError
 from rover_mcp.cli.pauses import pause_lines
-from rover_mcp.cli.text import Paint
+from rover_mcp.cli.text import Paint, json_text
 from rover_mcp.cli.watch import exit_code, watch
 from rover_mcp.preamble import data_folder_name
 
@@ -50,7 +49,7 @@ def call(args: Arguments, tool: str, **arguments: object) -> Json:
 def show(args: Arguments, result: Json, render_it: Render) -> None:
     """Print a result, as JSON where that is asked for."""
     if args.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        print(json_text(result))
     else:
         print("\n".join(render_it(result, Paint(sys.stdout))).rstrip("\n"))
 
@@ -274,7 +273,7 @@ def status(args: Arguments) -> int:
 def doctor_(args: Arguments) -> int:
     checks, result = doctor.run_checks(lambda: connect(args), home_of(args))
     if args.json:
-        print(json.dumps(doctor.as_json(checks, result), indent=2, ensure_ascii=False))
+        print(json_text(doctor.as_json(checks, result)))
     else:
         print("\n".join(doctor.lines(checks, Paint(sys.stdout))))
     return 0 if doctor.is_ready(checks) else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import NoReturn
 from rover_mcp import __version__
 from rover_mcp.cli import commands, render
 from rover_mcp.cli.client import ClientError
-from rover_mcp.cli.text import Paint
+from rover_mcp.cli.text import Paint, json_text
 from rover_mcp.connect import DaemonUnavailable
 
 # Not 2, which says "paused" (ACCEPTANCE A2): sysexits.h.
@@ -202,7 +201,7 @@ def _complain(error: ClientError | DaemonUnavailable, *, as_json: bool) -> int:
             print(error.log, file=sys.stderr)
         error = ClientError(error.message, code="daemon_unavailable", hint=error.hint)
     if as_json:
-        print(json.dumps(error.as_json(), indent=2, ensure_ascii=False))
+        print(json_text(error.as_json()))
     else:
         call = dict(error.next_call) if error.next_call else None
         lines = render.error(error.message, error.hint, call, Paint(sys.stderr))

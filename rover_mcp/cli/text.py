@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import textwrap
@@ -14,6 +15,8 @@ from rover_mcp.tasks.logs import plain
 
 # What reorders text: an agent's text may not look like something else.
 _REORDERS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+# What JSON does not escape by itself.
+_OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36}
 STATUS_COLOURS = {
     "COMPLETED": "green",
@@ -43,6 +46,12 @@ def clean(text: object, *, one_line: bool = True) -> str:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def json_text(value: object) -> str:
+    """JSON for people and programs: what a terminal would obey is escaped, nothing is left out."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Paint:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from agent_runner.workflow.loader import load_workflow, read_workflow
 from agent_runner.workflow.models import InputDef, Workflow, WorkflowError, walk
 from agent_runner.workflow.schema import as_text
-from rover_mcp.cli.text import clean
+from rover_mcp.cli.text import clean, json_text
 
 Json = dict[str, Any]
 STDIN = "<stdin>"
@@ -39,7 +38,7 @@ def check(args: argparse.Namespace) -> int:
         else:
             checked.append(_valid(name, workflow, args))
     if args.json:
-        print(json.dumps({"files": checked}, indent=2, ensure_ascii=False))
+        print(json_text({"files": checked}))
     return 0 if all(file["valid"] for file in checked) else 1
 
 

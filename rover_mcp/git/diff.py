@@ -90,14 +90,24 @@ def diff_commits(
             raise NotFound(f"there is no commit {commit} in the hub", code="unknown_commit")
     chosen = ["--", *paths] if paths else ["--"]
     listing = _diff_tree(repo, ["-z", "--raw", "--numstat", base, target, *chosen], _LISTING_LIMIT)
-    files = list(_parse(listing.stdout))
-    totals = Totals(len(files), sum(f.added for f in files), sum(f.removed for f in files))
-    patch, cut = "", listing.truncated or len(files) > FILES_LIMIT
+    files, totals = _counted(_parse(listing.stdout))
+    patch, cut = "", listing.truncated or totals.files > len(files)
     if patch_limit > 0:
         result = _diff_tree(repo, ["-p", base, target, *chosen], patch_limit)
         patch = result.stdout.decode("utf-8", "replace")
         cut = cut or result.truncated
-    return Diff(totals, files[:FILES_LIMIT], patch, cut)
+    return Diff(totals, files, patch, cut)
+
+
+def _counted(found: Iterator[FileDiff]) -> tuple[list[FileDiff], Totals]:
+    """The first files, and the totals of all."""
+    files: list[FileDiff] = []
+    count = added = removed = 0
+    for file in found:
+        count, added, removed = count + 1, added + file.added, removed + file.removed
+        if len(files) < FILES_LIMIT:
+            files.append(file)
+    return files, Totals(count, added, removed)
 
 
 def _diff_tree(repo: Path, argv: Sequence[str], limit: int) -> GitResult:

@@ -28,7 +28,7 @@ from agent_runner.models import Snapshot
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
 from rover_mcp.git.diff import PATCH_LIMIT, Diff, diff_commits
-from rover_mcp.git.process import GitResult, run_git
+from rover_mcp.git.process import GitResult, printable, run_git
 from rover_mcp.git.publish import PublishResult, publish
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.tree import CommitTree
@@ -303,7 +303,7 @@ class Hub:
             if _disk_full(result):
                 raise _no_room(objects, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
             if result.code != 0:
-                raise bad_bundle(bundle, result.reason)
+                raise bad_bundle(bundle, _refused(result))
             self._check_snapshot(bundle, snapshot, quarantine)
             (objects / "pack").mkdir(exist_ok=True)
             # The index last: without it git does not look at a pack.
@@ -389,6 +389,12 @@ def _checked(result: GitResult, what: str) -> None:
     if _disk_full(result):
         raise EnvironmentFault(f"{what}: the disk is full", hint="free space", code="disk_full")
     raise EnvironmentFault(f"{what}: {result.reason}", code="hub_failed")
+
+
+def _refused(result: GitResult) -> str:
+    """What index-pack found wrong: its last line does not name it."""
+    found = [line for line in result.stderr.splitlines() if line.startswith("error: object ")]
+    return f"{result.reason}: {printable(found[0])}" if found else result.reason
 
 
 def _disk_full(result: GitResult) -> bool:

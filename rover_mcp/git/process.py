@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import selectors
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,6 +19,7 @@ from rover_mcp.errors import EnvironmentFault
 
 DEFAULT_TIMEOUT = 120.0
 DEFAULT_OUTPUT_LIMIT = 16 * 1024**2
+DEFAULT_MEMORY_LIMIT = 2 * 1024**3
 _STDERR_LIMIT = 64 * 1024
 
 # Each either runs a program, reaches the network, or changes a repository behind our back.
@@ -65,8 +68,13 @@ class GitResult:
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
         telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
         line = (telling or lines or [f"git ended with status {self.code}"])[-1]
-        line = line.removeprefix("fatal: ").removeprefix("error: ")
-        return "".join(c if c.isprintable() else "?" for c in line)[:300]
+        return printable(line)
+
+
+def printable(line: str) -> str:
+    """A line of git's, short and without what a terminal would obey."""
+    line = line.removeprefix("fatal: ").removeprefix("error: ")
+    return "".join(c if c.isprintable() else "?" for c in line)[:300]
 
 
 def run_git(
@@ -79,13 +87,15 @@ def run_git(
     stdout: int | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     output_limit: int = DEFAULT_OUTPUT_LIMIT,
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
 ) -> GitResult:
     """Run `git argv` in `cwd` to its end.
 
     `settings` are further `key=value` for `-c`. `stdin` is bytes or a descriptor, `stdout` a
     descriptor that takes the output instead of memory. `timeout` is in seconds, `output_limit`
-    in bytes; output beyond it stops git and sets `truncated`. A status other than 0 is a
-    result, not an error.
+    in bytes; output beyond it stops git and sets `truncated`. `memory_limit` is in bytes, of what
+    git allocates: a few objects of an agent's can stand for more files than any memory holds. A
+    status other than 0 is a result, not an error.
 
     Raises:
         EnvironmentFault: git is missing ("git_missing"), ran into the time-out ("git_timeout"),
@@ -118,6 +128,8 @@ def run_git(
             raise EnvironmentFault(
                 f"git cannot be started in {cwd}: {error.strerror}", code="git_failed"
             ) from error
+        with suppress(ProcessLookupError):
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory_limit, memory_limit))
         with process:
             return _collect(process, argv[0], timeout, output_limit)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import select
-import shutil
 import signal
-import stat
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -142,14 +142,15 @@ def remove_tree(path: Path) -> None:
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
-    # Folders without permissions would keep themselves.
-    pending = [path]
-    while pending:
-        folder = pending.pop()
-        folder.chmod(stat.S_IRWXU)
-        with os.scandir(folder) as entries:
-            pending += [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False)]
-    shutil.rmtree(path)
+    # Folders without permissions would keep themselves. The system's own programs, because an
+    # agent can nest folders deeper than Python recurses, or than a path is long.
+    for argv in (["chmod", "-R", "u+rwx"], ["rm", "-rf", "--one-file-system"]):
+        done = subprocess.run(
+            [*argv, "--", str(path)], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    if path.exists():
+        said = done.stderr.decode("utf-8", "replace").splitlines()
+        raise OSError(errno.EIO, said[-1][-200:] if said else "rm failed", str(path))
 
 
 def _open_process(state: Mapping[str, Any], who: str) -> int | None:

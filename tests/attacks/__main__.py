@@ -5,23 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.attacks.classes import INSIDE
+from tests.attacks.plants import MISLEADING, PLANTS
+from tests.attacks.variants import VARIANTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 BEGIN, END = "<!-- attacks: generated -->\n", "<!-- attacks: end -->\n"
 
 
 def tables() -> str:
+    kinds = [(k.title, [(a.attempts, a.opened, a.stopped_by) for a in k.attacks]) for k in INSIDE]
+    planted = [(p.attempts, bool(p.trigger), p.stopped_by) for p in (*PLANTS, *MISLEADING)]
+    kinds.append(("git: what is planted in the clone", planted))
+    own = [(v.attempts, False, v.stopped_by) for v in VARIANTS]
+    kinds.append(("tasks of their own", own))
     lines: list[str] = []
-    for kind in INSIDE:
-        lines += [
-            f"### {kind.title[0].upper()}{kind.title[1:]}",
-            "",
-            "| it tries to | | stopped by |",
-        ]
+    for title, attacks in kinds:
+        lines += [f"### {title[0].upper()}{title[1:]}", "", "| it tries to | | stopped by |"]
         lines += ["|---|---|---|"]
-        for attack in kind.attacks:
-            shown = "✔" if attack.opened else ""
-            lines.append(f"| {attack.attempts} | {shown} | {attack.stopped_by} |")
+        lines += [f"| {tries} | {'✔' if shown else ''} | {by} |" for tries, shown, by in attacks]
         lines.append("")
     return "\n".join(lines)
 

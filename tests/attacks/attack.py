@@ -101,7 +101,12 @@ def results(log: str) -> dict[str, Played]:
     return found
 
 
+def fill(text: str, places: Mapping[str, str]) -> str:
+    """Put the stage's places into a text."""
+    return _PLACE.sub(lambda found: places[found[1]], text)
+
+
 def _argv(attack: Attack, places: Mapping[str, str]) -> list[str]:
-    text = _PLACE.sub(lambda found: places[found[1]], attack.commands)
+    text = fill(attack.commands, places)
     start = ["bash", "-c"] if attack.language == "sh" else ["python3", "-c"]
     return [*start, text]

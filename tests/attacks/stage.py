@@ -8,7 +8,6 @@ import ctypes
 import hashlib
 import os
 import secrets
-import shutil
 import socket
 import sqlite3
 import struct
@@ -24,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from rover_mcp.sandbox.attempt_folder import remove_tree
 from tests.e2e.conftest import end_daemon
 from tests.support.docker_env import remove_sandboxes
 from tests.support.frames import LauncherClient
@@ -320,7 +320,7 @@ class Stage:
         for one in self.listeners:
             one.close()
         self.provider.close()
-        shutil.rmtree(self.root, ignore_errors=True)
+        remove_tree(self.root)
 
 
 def strays(marker: str) -> list[str]:

@@ -1,0 +1,123 @@
+"""Attacks that are tasks of their own: each ends honestly, and the host is unharmed."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.attacks.attack import fill
+from tests.attacks.conftest import ENGINES
+from tests.attacks.stage import Stage, repository_state, strays
+from tests.attacks.variants import CREDIT_FAKE, VARIANTS, Variant
+from tests.support.repos import git
+from tests.support.scripts import script
+
+MARKER = f"rover-attack-{secrets.token_hex(6)}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    engine: str
+    tasks: dict[str, dict[str, Any]]
+    slowest_answer: float
+    before: object
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def ended(request: pytest.FixtureRequest, stage: Stage) -> Ended:
+    """All of them at the same time, and how long the daemon took to answer meanwhile."""
+    places = {**stage.places(request.param), "MARKER": MARKER}
+    before = repository_state(stage.repository)
+    made: dict[str, dict[str, Any]] = {}
+    for variant in VARIANTS:
+        step = {"id": "attack", "type": "agent", "prompt": "x", "outputs": list(variant.outputs)}
+        later = {"id": "later", "type": "agent", "prompt": "x"}
+        stage.workflow(f"variant-{variant.name}", [step, later])
+        turns = script(
+            attack=[{"run": fill(variant.run, places)}],
+            later=[{"edits": [{"path": "good.py", "content": "good = 1\n"}]}],
+        )
+        made[variant.name] = stage.create(f"variant-{variant.name}", request.param, turns)
+    slowest = 0.0
+    for _ in range(20):
+        begun = time.monotonic()
+        stage.client.tool("list_tasks", limit=1)
+        slowest = max(slowest, time.monotonic() - begun)
+    done = {name: stage.ended(task, timeout=120) for name, task in made.items()}
+    return Ended(request.param, done, slowest, before)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
+def test_the_task_ends_honestly_and_says_what_was(ended: Ended, variant: Variant) -> None:
+    task = ended.tasks[variant.name]
+    assert task["status"] == variant.status, str(task)
+    told = f"{task.get('error')} {task.get('warnings')}"
+    assert re.search(variant.told, told), told
+
+
+def test_the_host_is_unharmed(ended: Ended, stage: Stage) -> None:
+    assert stage.hits() == []
+    assert repository_state(stage.repository) == ended.before
+    assert strays(MARKER) == []
+
+
+def test_what_was_good_is_delivered(ended: Ended, stage: Stage) -> None:
+    for variant in VARIANTS:
+        branch = ended.tasks[variant.name]["branch"]
+        if variant.status == "COMPLETED":
+            assert git(stage.repository, "show", f"{branch}:good.py") == "good = 1", variant.name
+        else:
+            assert branch not in git(stage.repository, "branch", "--list", "rover/*")
+
+
+def test_after_a_repository_was_replaced_resume_brings_the_work_home(
+    ended: Ended, stage: Stage
+) -> None:
+    task = ended.tasks["git-link"]
+    stage.client.tool("resume_task", task=task["id"])
+    done = stage.client.wait_until(task["id"], "COMPLETED")
+    assert "made again" in str(done["warnings"])
+    assert git(stage.repository, "show", f"{task['branch']}:kept.txt") == "1"
+    assert repository_state(stage.repository) == ended.before
+
+
+def test_an_output_is_never_more_than_the_agent_could_read(ended: Ended, stage: Stage) -> None:
+    task = ended.tasks["outputs"]
+    records = (stage.data / "tasks" / task["id"] / "iterations/1/run/journal.jsonl").read_text()
+    assert stage.canaries.found_in(records) == []
+    assert len(records) < 3_000_000
+
+
+def test_what_was_printed_holds_no_account(ended: Ended, stage: Stage) -> None:
+    status = stage.client.tool("get_status")
+    assert not status.get("holds"), status
+    assert CREDIT_FAKE in stage.log(ended.tasks["fake-provider-error"], "attack")
+
+
+def test_a_flood_is_capped_and_the_daemon_answers_meanwhile(ended: Ended, stage: Stage) -> None:
+    """With as many sandboxes as this machine has cores, and more."""
+    assert ended.slowest_answer < 10
+    log = stage.log(ended.tasks["flood"], "attack")
+    assert len(log) < 2_100_000
+    assert "the log is full" in log[-200:]
+
+
+def test_records_have_the_runners_clock(ended: Ended, stage: Stage) -> None:
+    task = ended.tasks["clock"]
+    journal = stage.data / "tasks" / task["id"] / "iterations/1/run/journal.jsonl"
+    times = [json.loads(line).get("at") for line in journal.read_text().splitlines()]
+    years = {datetime.fromisoformat(t).year for t in times if t}
+    assert years == {datetime.now().astimezone().year}
+    names = git(stage.repository, "ls-tree", "--name-only", task["branch"]).splitlines()
+    assert "clock-was-set" not in names
+
+
+def test_the_rest_of_the_system_works_on(ended: Ended, stage: Stage) -> None:
+    stage.assert_all_is_well(ended.engine)
