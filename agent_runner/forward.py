@@ -21,7 +21,7 @@ import sys
 import threading
 from types import FrameType
 
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 256 * 1024
 MAX_CONNECTIONS = 128
 EXIT_USAGE = 125  # as env(1) and docker(1) use it: the wrapper failed, not the command
 EXIT_CANNOT_RUN = 126

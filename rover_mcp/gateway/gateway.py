@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.request import getproxies
 from uuid import uuid4
 
 import httpx2
@@ -28,6 +29,7 @@ from rover_mcp.gateway.records import Records
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.routes import Kind, Route, route, watch
 from rover_mcp.gateway.sockets import listen_unix
+from rover_mcp.gateway.transport import KEPT_CONNECTIONS, JoiningTransport
 from rover_mcp.gateway.upstream import Forwarding
 from rover_mcp.gateway.world import Internet, Network
 from rover_mcp.network import NetworkMode
@@ -124,7 +126,11 @@ class Gateway:
             self._client = httpx2.AsyncClient(
                 timeout=TIMEOUTS,
                 cookies=no_cookies,
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
+                # A proxy of the machine's own is httpx2's matter.
+                transport=None if getproxies() else JoiningTransport(),
+                limits=httpx2.Limits(
+                    max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS
+                ),
             )
         return self._client
 

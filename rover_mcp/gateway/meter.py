@@ -83,11 +83,11 @@ class Meter:
         for line in lines:
             if self._held or self._overflow:
                 self._hold(line)
-                line = bytes(self._held)  # noqa: PLW2901
-            if not self._overflow:
-                found = self._line(line.rstrip(b"\r")) or found
-            if self._held or self._overflow:
+                whole = b"" if self._overflow else bytes(self._held)
                 self._held, self._overflow = bytearray(), False
+                found = self._line(whole) or found
+            else:
+                found = self._line(line) or found
         self._hold(rest)
         return found
 
@@ -97,14 +97,14 @@ class Meter:
             self._held += part
 
     def _line(self, line: bytes) -> bool:
-        if not line:
-            self._event = b""
-        elif line.startswith(b"data:"):
+        if line.startswith(b"data:"):
             if self._dialect.concerns(self._event, line):
                 self._take(line[5:])
                 return True
         elif line.startswith(b"event:"):
             self._event = line[6:].strip()
+        elif line in (b"", b"\r"):
+            self._event = b""
         return False
 
     def _take(self, content: bytes) -> None:

@@ -18,6 +18,7 @@ from rover_mcp.gateway.models import Answer, ProviderAccess, ProviderError
 from rover_mcp.gateway.prices import price_list
 from rover_mcp.gateway.providers import STATUSES, Fault, Provider, missing_credential
 from rover_mcp.gateway.routes import answer_headers, recorded_headers, request_headers
+from rover_mcp.gateway.transport import FAILURES
 
 CONNECTION_FAILED = "connection_failed"
 BUDGET_USED_UP = "rover_budget"
@@ -72,12 +73,12 @@ class Forwarding:
         except BodyTooLarge:
             await self._answer_fault(Fault.TOO_LARGE, "the request has over 100 MB")
             return
-        except (httpx2.TransportError, httpx2.InvalidURL) as failure:
+        except (*FAILURES, httpx2.InvalidURL) as failure:
             await self._failed(changed, failure)
             return
         try:
             await self._pass_back(response, changed, complete)
-        except httpx2.TransportError as failure:
+        except FAILURES as failure:
             await self._failed(changed, failure)
         finally:
             await response.aclose()

@@ -15,7 +15,7 @@ STANDARD = sys.stdlib_module_names
 
 ADAPTERS = frozenset(
     {
-        "docker", "dbos", "git", "sqlalchemy", "httpx2", "h11",
+        "docker", "dbos", "git", "sqlalchemy", "httpx2", "httpcore2", "h11",
         "rover_mcp.git", "rover_mcp.gateway", "rover_mcp.sandbox", "rover_mcp.control",
         "rover_mcp.context", "rover_mcp.daemon",
     }
