@@ -144,7 +144,8 @@ def _refused(view: Json, paint: Paint) -> list[str]:
     hosts: list[Json] = view.get("refused") or []
     lines: list[str] = []
     for host in hosts:
-        lines.append(f"  {paint(clean(host['host']), 'bold')}  {host['count']} times")
+        often = "once" if host["count"] == 1 else f"{host['count']} times"
+        lines.append(f"  {paint(clean(host['host']), 'bold')}  {often}")
         lines += [f"    {x}" for x in wrap(clean(host["reason"]), paint.width)]
         if remedy := host.get("remedy"):
             lines += [f"    {x}" for x in wrap(f"to allow it: {clean(remedy)}", paint.width)]

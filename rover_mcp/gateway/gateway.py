@@ -31,7 +31,7 @@ from rover_mcp.gateway.routes import Kind, Route, route, watch
 from rover_mcp.gateway.sockets import listen_unix
 from rover_mcp.gateway.transport import KEPT_CONNECTIONS, JoiningTransport
 from rover_mcp.gateway.upstream import Forwarding
-from rover_mcp.gateway.world import Internet, Network
+from rover_mcp.gateway.world import STREAM_BYTES, Internet, Network
 from rover_mcp.network import NetworkMode
 
 MAX_CONNECTIONS = 128
@@ -170,7 +170,9 @@ class _LeaseServer:
     async def listen(self) -> None:
         listener = listen_unix(self._lease.socket_path)
         self._inode = self._lease.socket_path.lstat().st_ino
-        self._server = await asyncio.start_unix_server(self._accept, sock=listener)
+        self._server = await asyncio.start_unix_server(
+            self._accept, sock=listener, limit=STREAM_BYTES
+        )
 
     async def close(self) -> None:
         if self._server:

@@ -234,12 +234,17 @@ def check_works_without(entry: CatalogEntry, agents: Sequence[str]) -> None:
     if entry.workflow:
         used = used.union(*(agents_of(entry.workflow, agent, None) for agent in agents))
     for agent, model in sorted(used, key=str):
-        if provider := agent_provider(agent, model):
-            raise UserFixable(
-                f"with network: none nothing can be reached, and {agent} needs {provider}",
-                code="network_none",
-                hint="use network: providers, which lets it reach its model API and nothing else",
-            )
+        check_needs_no_provider(agent, model)
+
+
+def check_needs_no_provider(agent: str, model: str | None = None) -> None:
+    """Raises UserFixable where the agent cannot work without its model API."""
+    if provider := agent_provider(agent, model):
+        raise UserFixable(
+            f"with network: none nothing can be reached, and {agent} needs {provider}",
+            code="network_none",
+            hint="use network: providers, which lets it reach its model API and nothing else",
+        )
 
 
 def _folder(caller: Caller, repo_path: str | None) -> Path:

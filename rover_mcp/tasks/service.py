@@ -13,11 +13,12 @@ from typing import Any
 from agent_runner.agents import SCRIPTED
 from agent_runner.models import Budget, Pause, PauseReason, RunState
 from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, RoverError, UserFixable
+from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.create import CreateRequest, CreateTask
+from rover_mcp.tasks.create import CreateRequest, CreateTask, check_needs_no_provider
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import parse_task
 from rover_mcp.tasks.logs import LogText, read_log
@@ -245,6 +246,8 @@ class TaskService:
         if agent is None or agent == task.agent:
             return {}
         binary = self.create_task.check_agent(caller, agent, task.engine or "auto")
+        if NetworkPolicy.stored(task.network).mode is NetworkMode.NONE:
+            check_needs_no_provider(agent)
         others = [a for a in task.agents or () if a != agent]
         return {
             "agent": agent,
