@@ -16,6 +16,11 @@ INCOMPLETE = (
     "inside the work tree; have its .git folder removed to keep them ({names})"
 )
 
+WITHHELD = (
+    "{names}: copied from your checkout, and added to git in the sandbox. They were taken out of "
+    "what leaves it: of the snapshots and of the branch's commits"
+)
+
 NOT_ONE_LINE = "the branch is not one line since its base: its checkpoint commits were left in it"
 
 
@@ -44,7 +49,12 @@ class Checkpoints:
             return None
         if lacking:
             self._warn(INCOMPLETE.format(names=", ".join(lacking)))
+        self._tell_withheld()
         return found
+
+    def _tell_withheld(self) -> None:
+        if names := self._worktree.withheld():
+            self._warn(WITHHELD.format(names=", ".join(names)))
 
     async def commit(self, message: str) -> None:
         """A checkpoint commit of what is not committed; a failure is a warning: the files are in
@@ -67,6 +77,7 @@ class Checkpoints:
                     self._warn(NOT_ONE_LINE)
                 crash_point(CrashPoint.WORK_COMMITTED)
                 self.last, _ = await self._worktree.snapshot(self.last, self._first)
+                self._tell_withheld()
                 return self.last
         except OSError as error:
             raise WorktreeError(f"the result could not be saved: {error}") from error

@@ -140,8 +140,8 @@ class _Commands:
         """See `Commands.run`."""
         tails: dict[Stream, Tail] = {"stdout": Tail(output_limit), "stderr": Tail(output_limit)}
         network = network and self._spec.gateway.proxy
-        wrapped = self._wrapped(argv, gateway=network, anywhere=anywhere)
         env = {**(proxy_environment(self._spec) if network else {}), **(env or {})}
+        wrapped = self._wrapped(argv, env, gateway=network, anywhere=anywhere)
         async with self._started(wrapped, env, stdin, stdout_file, anywhere) as process:
             with anyio.move_on_after(timeout) as scope:
                 await _collect(process, tails, on_output)
@@ -167,11 +167,23 @@ class _Commands:
         """See `Commands.open`."""
         env = {**proxy_environment(self._spec), **(env or {})}
         source = None if interactive else stdin
-        async with self._started(self._wrapped(argv, gateway=True), env, source) as process:
+        wrapped = self._wrapped(argv, env, gateway=True)
+        async with self._started(wrapped, env, source) as process:
             yield process
 
+    def _variables(self, ours: Mapping[str, str]) -> dict[str, str]:
+        """The project's, without those that are ours: these are never overridden."""
+        spec = self._spec
+        kept = (name for name in spec.variables if name not in spec.environment)
+        return {name: spec.variables[name] for name in kept if name not in ours}
+
     def _wrapped(
-        self, argv: Sequence[str], *, gateway: bool = False, anywhere: bool = False
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None,
+        *,
+        gateway: bool = False,
+        anywhere: bool = False,
     ) -> list[str]:
         isolation = self._spec.isolation
         if not isinstance(isolation, WrapCommand):
@@ -180,7 +192,10 @@ class _Commands:
         if anywhere and _CHDIR in prefix:
             at = prefix.index(_CHDIR) + 1
             prefix = [*prefix[:at], "/", *prefix[at + 1 :]]
-        return [*prefix, *(isolation.forwarder if gateway else ()), *argv]
+        # Set inside: what a repository says is no environment of the wrapper, which runs outside.
+        variables = [f"{name}={value}" for name, value in self._variables(env or {}).items()]
+        inside = ["env", *variables, *argv] if variables else argv
+        return [*prefix, *(isolation.forwarder if gateway else ()), *inside]
 
     @asynccontextmanager
     async def _started(
@@ -192,7 +207,10 @@ class _Commands:
         anywhere: bool = False,
     ) -> AsyncGenerator[ProcessTree]:
         marker = f"{self._spec.task_id}-{self._spec.attempt}-{next(self._numbers)}"
-        environment = {**base_environment(self._spec), **(env or {}), MARKER: marker}
+        ours = {**(env or {}), MARKER: marker}
+        environment = {**base_environment(self._spec), **ours}
+        if isinstance(self._spec.isolation, SwitchUser):
+            environment = {**environment, **self._variables(ours)}
         self._live.add(marker)
         try:
             process = ProcessTree(

@@ -20,6 +20,7 @@ from agent_runner.agents import make_agent
 from agent_runner.agents.protocol import Agent
 from agent_runner.checkpoints import Checkpoints
 from agent_runner.commands import Commands
+from agent_runner.copies import load_copies, place
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.evidence import Evidence
 from agent_runner.fold import MAX_WARNINGS, Fold
@@ -33,6 +34,7 @@ from agent_runner.resume import Plan, make_plan
 from agent_runner.setup import SetupFailed, set_up_task
 from agent_runner.spec import RunSpec
 from agent_runner.steps import RunPaused, Tools
+from agent_runner.workflow.hooks import with_hooks
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import InputError, Workflow, WorkflowError, resolve_inputs
 from agent_runner.workflow.templates import Renderer
@@ -103,6 +105,7 @@ class Run:
     async def _execute(self) -> ExitCode:
         try:
             workflow = load_workflow(self.spec.paths.spec / WORKFLOW_FILE)
+            workflow = with_hooks(workflow, self.spec.hooks)
             inputs = resolve_inputs(workflow, {**self._task(), **self.spec.inputs})
             found = Fold.of(self.journal.records)
             plan = make_plan(found, workflow, self.spec)
@@ -220,6 +223,20 @@ class Run:
             self._warn("the last finished step has no snapshot; the work tree was left as it is")
         elif plan.target is not None and not plan.first and not plan.interrupted:
             await self._reset(plan.target, restart=plan.restart)
+        await self._copy(anew=plan.restart)
+
+    async def _copy(self, *, anew: bool) -> None:
+        """The files of the user's checkout that the task's project names."""
+        if not self.spec.copies:
+            return
+        try:
+            copies = load_copies(self.spec.paths.spec)
+            wrong = await place(self.commands, copies, anew=anew)
+        except (OSError, ValueError) as error:
+            # What a file holds is in no message.
+            wrong = [f"the files to copy cannot be read ({type(error).__name__})"]
+        for message in wrong:
+            self._warn(message)
 
     async def _reset(self, target: Target, *, restart: bool) -> None:
         kept = f"{self.spec.iteration}-{self.spec.attempt}"

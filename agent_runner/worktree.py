@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,9 @@ from agent_runner.worktree_scripts import (
     SNAPSHOT,
     TAKE_SEED,
 )
+
+WITHHELD = "ROVER_WITHHELD"
+"""The variable that names to the scripts what never leaves the work tree."""
 
 GIT_TIMEOUT = 600.0
 """Seconds that one script may take: a large tree on a slow disk, but never for ever."""
@@ -113,6 +116,8 @@ class Worktree:
     def __init__(self, spec: RunSpec, commands: Commands) -> None:
         self._spec = spec
         self._commands = commands
+        self._environment = {**GIT_ENVIRONMENT, WITHHELD: " ".join(spec.copies)}
+        self._withheld: set[str] = set()
 
     async def prepare(self) -> Prepared:
         """Make the clone where there is no usable one; what files are there stay.
@@ -228,6 +233,10 @@ class Worktree:
         taken = Snapshot(sequence=sequence, commit=commit, tree=tree, bundle=name, head=head)
         return taken, _lacking(result)
 
+    def withheld(self) -> list[str]:
+        """Files of `copies` that were found in the index or in commits, and were taken out."""
+        return _shown(self._withheld)
+
     def _snapshot_arguments(self, sequence: int, previous: Snapshot | None) -> tuple[str, ...]:
         spec = self._spec
         known = (previous.commit, previous.head, previous.tree) if previous else ("", "", "")
@@ -268,7 +277,7 @@ class Worktree:
         try:
             return await self._commands.run(
                 ["sh", "-c", script, "rover", *arguments],
-                env=GIT_ENVIRONMENT,
+                env=self._environment,
                 stdin=stdin,
                 timeout=GIT_TIMEOUT,
                 stdout_file=stdout,
@@ -290,6 +299,7 @@ class Worktree:
         if result.timed_out:
             raise WorktreeError(f"could not {what}: git took longer than {GIT_TIMEOUT:g} s")
         lines = result.stderr.decode(errors="replace").splitlines()
+        self._withheld.update(_marked(lines, "rover withheld "))
         reports = [line.split()[1:] for line in lines if line.startswith("rover ")]
         reports = [words for words in reports if words and words[0] in _REPORTS]
         if result.code != 0 or not reports:
@@ -322,9 +332,14 @@ def _message(text: str) -> str:
 
 
 def _lacking(result: CommandResult) -> list[str]:
-    lines = result.stderr.decode(errors="replace").splitlines()
-    marked = "rover lacks "
-    names = [line.removeprefix(marked)[:MAX_NAME] for line in lines if line.startswith(marked)]
+    return _shown(_marked(result.stderr.decode(errors="replace").splitlines(), "rover lacks "))
+
+
+def _marked(lines: Sequence[str], mark: str) -> list[str]:
+    return [line.removeprefix(mark)[:MAX_NAME] for line in lines if line.startswith(mark)]
+
+
+def _shown(names: Iterable[str]) -> list[str]:
     known = sorted({"".join(c if c.isprintable() else "?" for c in name) for name in names})
     more = [f"{len(known) - MAX_LACKING} more"] if len(known) > MAX_LACKING else []
     return [*known[:MAX_LACKING], *more]

@@ -105,9 +105,27 @@ echo "rover seeded" >&2
 """
 )
 
+
+# Files of the user's checkout that are in the work tree and never leave it: see copies.py. Their
+# names hold nothing that a shell would split or expand.
+_WITHHOLD = r"""
+without_withheld() {
+  git --literal-pathspecs rm -r -f -q --cached --ignore-unmatch -- $ROVER_WITHHELD >/dev/null
+}
+withhold() {
+  [ -n "${ROVER_WITHHELD-}" ] || return 0
+  held=$(git --literal-pathspecs ls-files --cached -- $ROVER_WITHHELD) || return 1
+  [ -n "$held" ] || return 0
+  printf '%s\n' "$held" | head -n 100 | sed 's/^/rover withheld /' >&2
+  without_withheld
+}
+"""
+
 # The work tree as a tree: from a copy of the index, so that the index itself, the branch and
 # ignored files stay as they are, and unchanged files are not read again.
-_WRITE_TREE = r"""
+_WRITE_TREE = (
+    _WITHHOLD
+    + r"""
 temporary=.git/rover-index
 rm -rf "$temporary" "$temporary.lock"
 git ls-files >/dev/null 2>&1 || rm -f .git/index
@@ -119,6 +137,7 @@ write_tree() {
   [ -f "$temporary" ] || git read-tree HEAD 2>/dev/null || git read-tree --empty
   said=$(git add -A . 2>&1 >/dev/null) || add_without_broken
   printf '%s\n' "$said" | unreadable
+  withhold
   tree=$(git write-tree)
   new_links
   unset GIT_INDEX_FILE
@@ -153,11 +172,64 @@ add_without_broken() {
   rm -f "$temporary.exclude"
 }
 """
+)
+
+# What an agent committed all the same: its history since the base again, without these files. The
+# same commits give the same ids each time. The rest of a commit is kept, but for signatures.
+_CLEANED = r"""
+cleaned() {
+  if [ -z "${ROVER_WITHHELD-}" ]; then echo "$1"; return; fi
+  found=$(git --literal-pathspecs rev-list --full-history -n 1 "$1" "^$base" -- $ROVER_WITHHELD) ||
+    return 1
+  if [ -z "$found" ]; then echo "$1"; return; fi
+  map=.git/rover-map index=.git/rover-withheld
+  rm -rf "$map" "$index"
+  : > "$map"
+  git rev-list --topo-order --reverse --parents "$1" "^$base" > "$map.list" || return 1
+  while read -r commit parents; do
+    one_cleaned || return 1
+  done < "$map.list"
+  sed -n "s/^$1 //p" "$map"
+  rm -f "$map" "$map.list" "$index"
+}
+one_cleaned() {
+  changed= new=
+  for parent in $parents; do
+    mapped=$(sed -n "s/^$parent //p" "$map")
+    [ "${mapped:-$parent}" = "$parent" ] || changed=1
+    new="$new ${mapped:-$parent}"
+  done
+  tree=$(git rev-parse "$commit^{tree}") || return 1
+  held=$(git ls-tree --name-only "$commit" -- $ROVER_WITHHELD) || return 1
+  if [ -n "$held" ]; then
+    changed=1
+    printf '%s\n' "$held" | head -n 100 | sed 's/^/rover withheld /' >&2
+    tree=$(export GIT_INDEX_FILE="$index"
+      git read-tree "$commit" && without_withheld && git write-tree) || return 1
+  fi
+  clean=$commit
+  [ -z "$changed" ] || clean=$(again) || return 1
+  printf '%s %s\n' "$commit" "$clean" >> "$map"
+}
+again() {
+  git cat-file commit "$commit" | awk -v tree="$tree" -v parents="$new" '
+    BEGIN { count = split(parents, parent, " ") }
+    body { print; next }
+    /^$/ { body = 1; print; next }
+    /^gpgsig/ { skip = 1; next }
+    skip && /^ / { next }
+    { skip = 0 }
+    /^tree / { print "tree " tree; for (i = 1; i <= count; i++) print "parent " parent[i]; next }
+    /^parent / { next }
+    { print }' | git hash-object -t commit -w --stdin
+}
+"""
 
 SNAPSHOT = (
     _BEGIN
     + _OLD_LOCKS
     + _WRITE_TREE
+    + _CLEANED
     + r"""
 sequence=$1 branch=$2 base=$3 previous=$4 previous_head=$5 previous_tree=$6 limit=$7
 write_tree
@@ -166,6 +238,14 @@ head=$(git rev-parse --verify -q "refs/heads/$branch^{commit}") || {
   head=$at
   git update-ref "refs/heads/$branch" "$head"
 }
+was=$head
+head=$(cleaned "$was")
+at=$(cleaned "$at")
+if [ "$head" != "$was" ]; then
+  git update-ref "refs/heads/$branch" "$head" "$was"
+  # Else the agent's next commit would hold them again.
+  without_withheld 2>/dev/null || :
+fi
 if [ "$tree" = "$previous_tree" ] && [ "$head" = "$previous_head" ]; then
   echo "rover same" >&2
   exit 0

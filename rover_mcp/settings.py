@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticUndefined
 
+from agent_runner.models import Budget
 from agent_runner.spec import Limits
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.network import NetworkPolicy
@@ -82,6 +83,15 @@ class Settings(_Model):
     """the image that Docker sandboxes are built on: any with bash and git, or apt, apk, dnf"""
     concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2)), ge=1)
     """sandboxes at a time; by default as many as there are cores"""
+    agents: tuple[str, ...] = ()
+    """who does the work where neither the call nor the project names one; the next may take over;
+    by default claude"""
+    model: str | None = None
+    """the first agent's model, where neither the call nor the project names one"""
+    workflow: str | None = None
+    """where neither the call nor the project names one; by default swe"""
+    budget: Budget | None = None
+    """`usd`, `tokens`: what a task may cost before it pauses; a project can only lower it"""
     auto_resume: bool = True
     """false: no paused task goes on by itself"""
     retry: RetrySettings = RetrySettings()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent_runner.copies import FILE_NAME as COPIES
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
 from agent_runner.workflow.agents import agents_of
 from agent_runner.workflow.loader import WorkflowError, load_workflow
 from rover_mcp.control.handover import Handover
 from rover_mcp.network import NetworkPolicy
-from rover_mcp.sandbox.protocol import ResourceLimits, SandboxFolders, SandboxSpec
+from rover_mcp.project.decided import Decided, resource_limits, run_limits
+from rover_mcp.sandbox.protocol import SandboxFolders, SandboxSpec
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.folders import TaskFolders
@@ -27,7 +29,7 @@ def make_folders(folders: TaskFolders, attempt: int) -> None:
     for folder in (spec, folders.run, folders.work, folders.agent_home):
         folder.mkdir(parents=True, exist_ok=True)
     folders.gateway_socket.parent.mkdir(exist_ok=True)
-    for name in ("workflow.yaml", "script.yaml"):
+    for name in ("workflow.yaml", "script.yaml", COPIES):
         source = folders.input / name
         if source.exists():
             (spec / name).write_bytes(source.read_bytes())
@@ -59,12 +61,8 @@ def sandbox_spec(
         agent=task.agent,
         agent_binary=Path(task.agent_binary) if task.agent_binary else None,
         tools=_tools(folders.spec(attempt) / "workflow.yaml", task),
-        image=settings.base_image,
-        limits=ResourceLimits(
-            memory_bytes=settings.sandbox_memory_bytes,
-            cpus=settings.sandbox_cpus,
-            pids=settings.sandbox_pids,
-        ),
+        image=(task.config.image if task.config else None) or settings.base_image,
+        limits=resource_limits(settings, task.config),
     )
 
 
@@ -85,6 +83,7 @@ def _run_spec(
     folders: TaskFolders,
     handover: Handover,
 ) -> RunSpec:
+    config = task.config or Decided()
     return RunSpec(
         task_id=task.id,
         number=task.number,
@@ -99,6 +98,9 @@ def _run_spec(
         inputs=task.inputs,
         # A branch that is to be reviewed holds no bytecode that the tests left behind.
         environment={"PYTHONDONTWRITEBYTECODE": "1"},
+        variables=config.environment,
+        copies=config.copies,
+        hooks=config.hooks.as_spec(),
         paths=Paths(spec=folders.spec(attempt), run=folders.run),
         gateway=GatewaySpec(
             socket=folders.gateway_socket,
@@ -106,7 +108,7 @@ def _run_spec(
             proxy=NetworkPolicy.stored(task.network).has_proxy,
         ),
         isolation=SwitchUser(uid=10001, gid=10001),
-        limits=settings.limits,
+        limits=run_limits(settings, task.config),
         restore=handover.restore,
         restart=handover.restart,
         first_snapshot=handover.first_snapshot,

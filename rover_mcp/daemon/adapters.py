@@ -27,7 +27,13 @@ from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.git.hub import Hub
-from rover_mcp.git.repository import inspect_repository, list_branches, remote_hosts, resolve_branch
+from rover_mcp.git.repository import (
+    inspect_repository,
+    list_branches,
+    remote_hosts,
+    resolve_branch,
+    tracked_paths,
+)
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.sandbox.select import select_engine
 from rover_mcp.store.rows import AttemptRow, TaskRow
@@ -63,6 +69,9 @@ class GitRepositories:
 
     def git_hosts(self, root: Path) -> tuple[str, ...]:
         return remote_hosts(root)
+
+    def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
+        return tracked_paths(repository.root, commit, paths)
 
     def project_id(self, root: Path) -> str:
         """A name for the folder and a hash of its path: the same repository, the same id."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.git.process import GitResult, run_git
@@ -140,6 +141,24 @@ def _host_entry(url: str) -> str | None:
         return None
     port = pattern.port or HTTPS
     return pattern.host.name if port == HTTPS else pattern.host.at(port)
+
+
+def tracked_paths(repo: Path, commit: str, paths: Sequence[str]) -> frozenset[str]:
+    """Those of the paths (without characters that git would quote) at which `commit` has
+    something, or where a part of the way to them is no folder."""
+    ways = {path: [p.as_posix() for p in PurePosixPath(path).parents][:-1] for path in paths}
+    asked = sorted({*paths, *(way for some in ways.values() for way in some)})
+    if not asked:
+        return frozenset()
+    found: dict[str, str] = {}
+    for line in _text(repo, "ls-tree", "--full-tree", commit, "--", *asked).splitlines():
+        facts, _, path = line.partition("\t")
+        found[path] = facts.split()[1]
+    return frozenset(
+        path
+        for path, way in ways.items()
+        if path in found or any(found.get(part, "tree") != "tree" for part in way)
+    )
 
 
 def is_branch_name(name: str) -> bool:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 from agent_runner.spec import Hooks
+from rover_mcp.network import BadHost, HostPattern
 from rover_mcp.project.values import (
     MAX_TEXT,
     Command,
@@ -68,6 +69,16 @@ class NetworkConfig(_Model):
         default_factory=list[str], max_length=200
     )
     """further hosts: example.org, *.example.org, example.org:8443"""
+
+    @field_validator("allow")
+    @classmethod
+    def _hosts(cls, allow: list[str]) -> list[str]:
+        for text in allow:
+            try:
+                HostPattern.parse(text)
+            except BadHost as error:
+                raise ValueError(f"{text[:80]!r}: {error}") from error
+        return allow
 
 
 class SetupConfig(_Model):

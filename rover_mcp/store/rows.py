@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from agent_runner.models import Budget, Pause, RunState, Usage
 from rover_mcp.errors import RoverError
+from rover_mcp.project.decided import Decided
 from rover_mcp.tasks.models import TaskStatus
 
 EVERYWHERE = ""
@@ -56,6 +57,8 @@ class NewTask:
     budget: Budget | None = None
     network: dict[str, Any] | None = None
     """a NetworkPolicy; None: the default"""
+    config: Decided | None = None
+    """what the project's configuration adds; None: a task of before there was one"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +194,8 @@ def task_row(row: sa.Row[Any]) -> TaskRow:
         values["run_state"] = RunState.model_validate(state) if state else None
         budget = values["budget"]
         values["budget"] = Budget.model_validate(budget) if budget else None
+        config = values["config"]
+        values["config"] = Decided.model_validate(config) if config else None
     except ValueError as error:
         damaged = DamagedRecord(f"the record of task {values['id']} is damaged: {error}")
         damaged.place = values["created_at"], values["id"]

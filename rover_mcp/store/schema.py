@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 meta = sa.Table(
     "rover_meta",
@@ -67,6 +67,8 @@ tasks = sa.Table(
     # Since version 4.
     sa.Column("network", sa.JSON),
     sa.Column("refused", sa.JSON),
+    # Since version 5: what the project's configuration said when the task was made.
+    sa.Column("config", sa.JSON),
     sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
     sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
 )

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import sqlalchemy as sa
+from pydantic import BaseModel
 
-from agent_runner.models import Budget, Pause, RunState
 from rover_mcp.store import schema
 from rover_mcp.store.books import Books
 from rover_mcp.store.events import EventLog, insert_event
@@ -147,6 +147,6 @@ def next_workflow(workflow_id: str) -> str:
 
 def to_json(value: Any) -> Any:
     """Models go into JSON columns as plain data."""
-    if isinstance(value, (Budget, Pause, RunState)):
+    if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     return value

@@ -10,15 +10,20 @@ from pathlib import Path
 
 from agent_runner.agents import agent_provider
 from agent_runner.agents.scripted import ScriptError, load_script
+from agent_runner.copies import FILE_NAME as COPIES
+from agent_runner.copies import Copy
 from agent_runner.models import Budget
 from agent_runner.workflow.agents import agents_of
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
+from rover_mcp.project.decided import Asked, Decided, settle
+from rover_mcp.project.load import FoundConfig, load_config
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import NewTask, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
+from rover_mcp.tasks.copies import check_outputs, read_copies, write_copies
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import new_task_id
 from rover_mcp.tasks.logs import plain
@@ -83,15 +88,18 @@ class CreateTask:
             return known
         base = request.base_branch
         commit = self.repositories.resolve(repository, base) if base else repository.head_commit
-        entry = self.catalog.find(request.workflow or "swe", repository.root)
+        settled = settle(_asked(request), self._config(repository), self.settings)
+        entry = self.catalog.find(settled.workflow, repository.root)
         inputs = _inputs(entry, request)
-        agents = self._agents(request)
+        agents = self._agents(settled.agents, request)
+        copies, told = self._copies(repository, commit, entry, settled.decided)
         path = caller.env.get("PATH")
         binaries = [self.agents.binary(agent, path) for agent in agents]
-        engine = self.engines.select(request.engine or self.settings.engine)
+        engine = self.engines.select(settled.engine)
+        image = settled.decided.image or self.settings.base_image
         for agent, binary in zip(agents, binaries, strict=True):
-            engine.check_agent(agent, binary, self.settings.base_image)
-        network = self._network(request, repository, entry, agents)
+            engine.check_agent(agent, binary, image)
+        network = self._network(settled.network, repository, entry, agents)
         self._check_disk()
         self.repositories.prepare_hub(project_id, repository.root, commit)
         project = self.store.project(project_id, str(repository.root))
@@ -106,28 +114,45 @@ class CreateTask:
             workflow=entry.name,
             agent=agents[0],
             agent_binary=str(binaries[0]) if binaries[0] else None,
-            model=request.model,
+            model=settled.model,
             engine=engine.name,
             inputs=inputs,
             auto_resume=request.auto_resume,
             request_key=request.request_key,
             client_id=caller.client_id,
             gateway_token=f"rover-{secrets.token_hex(24)}",
-            warnings=[w for w in (engine.warning, DIRTY if repository.dirty else "") if w],
+            warnings=[
+                *(w for w in (engine.warning, DIRTY if repository.dirty else "") if w),
+                *settled.warnings,
+                *told,
+            ],
             agents=agents if len(agents) > 1 else None,
-            budget=request.budget,
             network=network.model_dump(mode="json"),
+            budget=settled.budget,
+            config=settled.decided.model_copy(update={"copies": tuple(c.path for c in copies)}),
         )
-        return self._write(new, entry, request.script, repository)
+        return self._write(new, entry, request.script, copies, repository)
+
+    def _config(self, repository: Repository) -> FoundConfig | None:
+        # A bare repository has no checkout, so nothing that its user could have looked at.
+        return None if repository.bare else load_config(repository.root)
+
+    def _copies(
+        self, repository: Repository, commit: str, entry: CatalogEntry, decided: Decided
+    ) -> tuple[list[Copy], list[str]]:
+        names = decided.copies
+        if not names:
+            return [], []
+        if entry.workflow:
+            check_outputs(entry.workflow, names)
+        tracked = self.repositories.tracked(repository, commit, names)
+        return read_copies(repository.root, names, tracked)
 
     def _known(self, repository: Repository, key: str) -> TaskRow | None:
         project = self.store.project_at(str(repository.root))
         return self.store.task_by_request(project.id, key) if project else None
 
-    def _agents(self, request: CreateRequest) -> list[str]:
-        """The agents in their order, each once."""
-        first = [request.agent] if request.agent else []
-        agents = list(dict.fromkeys([*first, *request.agents])) or ["claude"]
+    def _agents(self, agents: list[str], request: CreateRequest) -> list[str]:
         for agent in agents:
             self._check_known(agent)
         if request.script is not None and "scripted" not in agents:
@@ -136,18 +161,17 @@ class CreateTask:
 
     def _network(
         self,
-        request: CreateRequest,
+        policy: NetworkPolicy,
         repository: Repository,
         entry: CatalogEntry,
         agents: Sequence[str],
     ) -> NetworkPolicy:
-        """What the task may reach: the mode that is asked for or configured, and the hosts of
-        the repository's remotes. Hosts of the user's own list are added at each attempt.
+        """What the task may reach: what was decided, and the hosts of the repository's remotes.
+        Hosts of the user's own list are added at each attempt.
 
         Raises:
             UserFixable: nothing shall be reached, and an agent needs its model.
         """
-        policy = NetworkPolicy(mode=NetworkMode(request.network or self.settings.network.mode))
         if policy.mode is NetworkMode.NONE:
             check_works_without(entry, agents)
         if policy.mode is not NetworkMode.ALLOWLIST:
@@ -184,7 +208,12 @@ class CreateTask:
             )
 
     def _write(
-        self, new: NewTask, entry: CatalogEntry, script: str | None, repository: Repository
+        self,
+        new: NewTask,
+        entry: CatalogEntry,
+        script: str | None,
+        copies: Sequence[Copy],
+        repository: Repository,
     ) -> TaskRow:
         folders = TaskFolders(self.settings.home, new.id, 1)
         try:
@@ -193,6 +222,8 @@ class CreateTask:
             if script is not None:
                 (folders.input / "script.yaml").write_text(script, "utf-8")
                 load_script(folders.input / "script.yaml")
+            if copies:
+                write_copies(folders.input / COPIES, copies)
             task, is_new = self.store.create_task(new, repository.branches)
         except ScriptError as error:
             self._undo(folders)
@@ -245,6 +276,18 @@ def check_needs_no_provider(agent: str, model: str | None = None) -> None:
             code="network_none",
             hint="use network: providers, which lets it reach its model API and nothing else",
         )
+
+
+def _asked(request: CreateRequest) -> Asked:
+    first = [request.agent] if request.agent else []
+    return Asked(
+        agents=tuple(dict.fromkeys([*first, *request.agents])),
+        model=request.model,
+        workflow=request.workflow,
+        engine=request.engine,
+        budget=request.budget,
+        network=request.network,
+    )
 
 
 def _folder(caller: Caller, repo_path: str | None) -> Path:

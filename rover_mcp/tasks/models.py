@@ -135,6 +135,7 @@ class TaskView(_View):
     steps: list[StepView] | None = None
     steps_hidden: int | None = Field(default=None, description="steps that only detail=full lists")
     changes: ChangesView | None = None
+    config: dict[str, str] | None = Field(default=None, description="settings, and from where")
     warnings: list[str] | None = None
     refused: list[RefusedHostView] | None = None
     next_actions: list[NextAction] = Field(default_factory=list[NextAction])

@@ -33,6 +33,10 @@ class Repositories(Protocol):
         """The commit of a branch, tag or full id. Raises UserFixable."""
         ...
 
+    def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
+        """Those of the paths where the commit has something, or has no folder on the way."""
+        ...
+
     def project_id(self, root: Path) -> str: ...
 
     def git_hosts(self, root: Path) -> tuple[str, ...]:

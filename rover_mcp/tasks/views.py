@@ -6,6 +6,7 @@ from datetime import datetime
 
 from agent_runner.models import PauseReason, RunState, StepState, StepStatus
 from rover_mcp.store.rows import AttemptRow, EventRow, TaskRow
+from rover_mcp.tasks.decided import decided_view
 from rover_mcp.tasks.models import EventView, NextAction, StepView, TaskStatus, TaskView
 from rover_mcp.tasks.network import refused_views, refused_warning
 from rover_mcp.tasks.outline import Outline
@@ -73,6 +74,7 @@ def task_view(
         budget=budget_view(task, state),
         steps=steps or None,
         steps_hidden=(len(state.steps) - len(steps) if state else 0) or None,
+        config=decided_view(task) if full else None,
         warnings=_warnings(task, state, full=full),
         refused=refused_views(task.refused) if full else None,
         next_actions=_next_actions(task, state, policy),

@@ -57,6 +57,7 @@ class FakeRepositories:
     prepared: list[str] = field(default_factory=list[str])
     dirty: bool = False
     hosts: tuple[str, ...] = ()
+    in_git: list[str] = field(default_factory=list[str])
 
     def inspect(self, path: Path) -> Repository:
         if not (path / ".git").is_dir():
@@ -71,6 +72,9 @@ class FakeRepositories:
 
     def git_hosts(self, root: Path) -> tuple[str, ...]:
         return self.hosts
+
+    def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
+        return [path for path in paths if path in self.in_git]
 
     def project_id(self, root: Path) -> str:
         return root.name

@@ -73,6 +73,7 @@ def test_keys_whose_lines_are_all_comments_say_nothing() -> None:
         ("engine: process", 1, 9, "'auto', 'docker', 'podman' or 'bubblewrap'"),
         ("image: -x", 1, 8, "image: "),
         ("network: {mode: all}", 1, 17, "network.mode: "),
+        ("network: {allow: [localhost]}", 1, 18, "'localhost': a name without a dot"),
         ("copy: [../x]", 1, 8, "relative to the repository's root"),
         ("copy: [/etc/passwd]", 1, 8, "relative to the repository's root"),
         ("copy: ['*.env']", 1, 8, "there are no patterns"),

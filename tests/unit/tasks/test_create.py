@@ -223,3 +223,94 @@ def test_an_engine_without_isolation_is_told_on_the_task(
     """DESIGN 9."""
     monkeypatch.setattr(FakeEngine, "warning", "NO ISOLATION")
     assert create(desk).warnings == ["NO ISOLATION"]
+
+
+# The project's configuration
+
+
+def configure(desk: Desk, text: str) -> None:
+    (desk.repo / ".rover").mkdir(exist_ok=True)
+    (desk.repo / ".rover" / "config.yaml").write_text(text)
+
+
+def test_the_projects_configuration_is_kept_with_the_task_and_shown(desk: Desk) -> None:
+    """A resume days later does the same, whatever the file says then."""
+    (desk.repo / ".env").write_text("KEY=hunter2")
+    configure(
+        desk,
+        "agents: [scripted, claude]\nmodel: large\nlimits: {memory: 1GiB}\ncopy: [.env]\n"
+        "environment: {PORT: 8080}\nhooks: {after_task: [make lint]}\nbudget: {usd: 5}\n",
+    )
+    view = create(desk, workflow="strict", inputs={"style": "x"})
+    configure(desk, "agent: claude\n")
+    task = desk.store.task(view.id)
+    assert task is not None
+    assert task.config is not None
+    assert (task.agents, task.model, task.budget) == (
+        ["scripted", "claude"],
+        "large",
+        Budget(usd=5),
+    )
+    assert (task.config.limits.memory, task.config.copies) == (2**30, (".env",))
+    shown = desk.tasks.view(task, full=True).config
+    assert shown is not None
+    assert shown["agent"] == "scripted, claude (.rover/config.yaml)"
+    assert shown["workflow"] == "strict (call)"
+    assert shown["engine"] == "fake (default)"
+    assert shown["limits.memory"] == "1 GiB (.rover/config.yaml)"
+    assert shown["environment.PORT"] == "8080 (.rover/config.yaml)"
+    assert desk.tasks.view(task).config is None
+    assert view.warnings == [
+        ".rover/config.yaml: the agent can read .env, copied from your checkout"
+    ]
+    kept = desk.home / "tasks" / task.id / "input" / "copies.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert "hunter2" not in desk.tasks.view(task, full=True).model_dump_json()
+
+
+def test_a_configuration_with_an_error_makes_no_task(desk: Desk) -> None:
+    configure(desk, "agent: claude\nnope: 1\n")
+    files = desk.files()
+    with pytest.raises(UserFixable, match=r"^\.rover/config\.yaml:2:1: unknown key") as caught:
+        create(desk)
+    assert caught.value.code == "invalid_config"
+    assert "rover config check" in str(caught.value.hint)
+    assert (desk.files(), desk.store.list_tasks()) == (files, [])
+
+
+def linked(desk: Desk) -> None:
+    (desk.repo / "secret").symlink_to("/etc/passwd")
+
+
+def tracked(desk: Desk) -> None:
+    (desk.repo / "secret").write_text("x")
+    desk.repositories.in_git.append("secret")
+
+
+def large(desk: Desk) -> None:
+    (desk.repo / "secret").write_bytes(b"x" * (1024**2 + 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [(linked, "symbolic link"), (tracked, "git tracks it"), (large, "larger than")],
+)
+def test_a_file_that_may_not_be_copied_makes_no_task(desk: Desk, make: Any, says: str) -> None:
+    make(desk)
+    configure(desk, "copy: [secret]\n")
+    files = desk.files()
+    with pytest.raises(UserFixable, match=says):
+        create(desk)
+    assert (desk.files(), desk.store.list_tasks()) == (files, [])
+
+
+def test_a_file_that_is_not_there_is_left_out_and_told(desk: Desk) -> None:
+    configure(desk, "copy: [.env]\n")
+    view = create(desk)
+    assert view.warnings == [
+        ".rover/config.yaml: copy: .env is not in your checkout; the task goes without it"
+    ]
+    task = desk.store.task(view.id)
+    assert task is not None
+    assert task.config is not None
+    assert task.config.copies == ()

@@ -1,0 +1,53 @@
+"""How a task shows what was decided for it, and from where. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rover_mcp.project.config import FILE
+from rover_mcp.project.decided import Decided, Origin, shown
+from rover_mcp.store.rows import TaskRow
+
+_WORDS = {Origin.PROJECT: FILE, Origin.USER: "your config.yaml"}
+
+
+def decided_view(task: TaskRow) -> dict[str, str] | None:
+    """Each setting with its value and, in brackets, who gave it; None for a task of before."""
+    if task.config is None:
+        return None
+    return {name: f"{value} ({origin})" for name, value, origin in _settings(task, task.config)}
+
+
+def _settings(task: TaskRow, config: Decided) -> Iterator[tuple[str, str, str]]:
+    budget = task.budget
+    columns = {
+        "agent": ", ".join(task.agents or [task.agent]),
+        "model": task.model,
+        "workflow": task.workflow,
+        "engine": task.engine,
+        "network": (task.network or {}).get("mode"),
+        "budget.usd": budget.usd if budget else None,
+        "budget.tokens": budget.tokens if budget else None,
+    }
+    for name, value in columns.items():
+        origin = config.origins.get(name, Origin.DEFAULT)
+        if value is not None:
+            yield name, f"{value}", _WORDS.get(origin, str(origin))
+    for name, value in _of_project(config):
+        yield name, value, FILE
+
+
+def _of_project(config: Decided) -> Iterator[tuple[str, str]]:
+    if config.image:
+        yield "image", config.image
+    for name, value in config.limits.model_dump(exclude_none=True).items():
+        yield f"limits.{name}", shown(name, value)
+    for name, value in config.environment.items():
+        yield f"environment.{name}", value[:200]
+    if config.copies:
+        yield "copy", ", ".join(config.copies)
+    if config.setup:
+        yield "setup", config.setup.script or "; ".join(config.setup.commands)[:500]
+    for name, commands in config.hooks.model_dump().items():
+        if commands:
+            yield f"hooks.{name}", "; ".join(commands)[:500]
