@@ -258,6 +258,12 @@ def workflow_schema(args: Arguments) -> int:
     return workflow.schema(args)
 
 
+def init(args: Arguments) -> int:
+    from rover_mcp.cli.init import init as write
+
+    return write(args, lambda: connect(args))
+
+
 def config(args: Arguments) -> int:
     from rover_mcp.cli import config as project
 

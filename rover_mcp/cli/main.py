@@ -54,6 +54,7 @@ def build_parser() -> Parser:
     _add_workflow(
         subparsers.add_parser("workflow", help=about, description=about, parents=[_shared()])
     )
+    _add_init(command("init", commands.init, "write a first .rover/config.yaml for a repository"))
     about = "check a project's .rover/config.yaml, show it, print its JSON Schema"
     _add_config(subparsers.add_parser("config", help=about, description=about, parents=[_shared()]))
     command("status", commands.status, "engines, agents, queue, disk, versions")
@@ -154,6 +155,12 @@ def _add_workflow(sub: Parser) -> None:
     about = "the language as JSON Schema, for editors"
     schema = actions.add_parser("schema", help=about, description=about, parents=[_shared()])
     schema.set_defaults(run=commands.workflow_schema)
+
+
+def _add_init(sub: Parser) -> None:
+    sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
+    sub.add_argument("--dry-run", action="store_true", help="print it, and write nothing")
+    sub.add_argument("--force", action="store_true", help="keep the old one beside the new one")
 
 
 def _add_config(sub: Parser) -> None:

@@ -1,0 +1,97 @@
+"""The first `.rover/config.yaml` of a repository: what counts, and in comments what could. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from rover_mcp.project.detect import Found
+
+
+def draft(found: Found, agents: Sequence[str]) -> str:
+    """The text of the file. `agents` are those that are ready on this machine."""
+    return "\n".join(line.rstrip() for line in _lines(found, agents)) + "\n"
+
+
+def _lines(found: Found, agents: Sequence[str]) -> Iterator[str]:
+    yield "# How Rover's tasks of this repository run: docs/configuration.md."
+    yield "# Checked by: rover config check. What begins with # does not count."
+    for line in _about(found):
+        yield f"# {line}"
+    yield "version: 1"
+    yield from _agents(agents)
+    yield ""
+    yield "# The steps of a task: swe (plan, change, review), swe-tdd (tests first), quick."
+    yield "# workflow: swe-tdd"
+    if found.tests:
+        yield f"# Its tests: rover create ... --input test_command={_text(found.tests[0])}"
+    yield ""
+    yield "# What a task may use; your own config.yaml is the maximum."
+    yield "# limits: {memory: 2GiB, cpus: 2, agent_timeout: 45m}"
+    yield "# budget: {usd: 5}"
+    yield ""
+    yield "# Beside the model's API, package registries and git hosts are open. Further hosts:"
+    yield "# network: {allow: [example.org]}"
+    yield from _setup(found)
+    yield ""
+    yield "# Literal values, no secrets: this file is committed."
+    yield "# environment: {NODE_ENV: development}"
+    yield from _copies(found)
+    yield ""
+    yield "# Commands that run in the sandbox, as steps of the task."
+    yield "# hooks:"
+    yield f"#   after_task: [{_text(found.tests[0] if found.tests else 'make lint')}]"
+
+
+def _about(found: Found) -> Iterator[str]:
+    facts = {
+        "languages": found.languages,
+        "package managers": found.managers,
+        "lock files": found.lock_files,
+        "tests": found.tests[:1],
+        "CI": found.ci,
+    }
+    told = [f"{name} {', '.join(values)}" for name, values in facts.items() if values]
+    if told:
+        yield f"Found here: {'; '.join(map(_comment, told))}."
+
+
+def _agents(agents: Sequence[str]) -> Iterator[str]:
+    yield ""
+    yield "# Who does the work; of several the next takes over while an account is closed."
+    if not agents:
+        yield "# No agent was found that is ready on this machine: rover doctor"
+        yield "# agent: claude"
+    elif len(agents) == 1:
+        yield f"agent: {_text(agents[0])}"
+    else:
+        yield f"agent: {_text(agents[0])}"
+        yield f"# agents: [{', '.join(map(_text, agents))}]"
+
+
+def _setup(found: Found) -> Iterator[str]:
+    yield ""
+    if found.devcontainer:
+        yield f"# There is a {found.devcontainer}. To name an image yourself:"
+    yield "# image: debian:bookworm-slim"
+    if found.installs:
+        yield "# What is installed once, before the first task, and kept:"
+        yield "# setup:"
+        yield f"#   commands: [{', '.join(map(_text, found.installs))}]"
+
+
+def _copies(found: Found) -> Iterator[str]:
+    yield ""
+    yield "# Files that git ignores and the agent shall see. They never get into a branch."
+    yield f"# copy: [{', '.join(map(_text, found.secrets or ('.env',)))}]"
+
+
+def _text(value: str) -> str:
+    """A text as YAML reads it, in a list too."""
+    plain = value.replace("-", "a").replace("_", "a").replace(".", "a").isalnum()
+    return value if plain and value[0].isalpha() else json.dumps(value)
+
+
+def _comment(value: str) -> str:
+    """On one line, whatever a file is called."""
+    return "".join(c if c.isprintable() else "?" for c in value)[:300]
