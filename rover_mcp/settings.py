@@ -48,8 +48,8 @@ class RetrySettings(_Model):
 
 
 class CredentialSource(_Model):
-    """Where a provider's key comes from when no client supplies it. Exactly one of env, file and
-    command."""
+    """Where a provider's key comes from when no client supplies it. Exactly one of env, file,
+    command and passthrough."""
 
     env: str | None = None
     """a variable of the daemon's environment"""
@@ -57,13 +57,17 @@ class CredentialSource(_Model):
     """a file that holds the key alone"""
     command: str | None = None
     """a command that prints the key"""
+    passthrough: bool = False
+    """the agent's own log-in goes on to the provider as it is; it then is inside the sandbox,
+    see docs/gateway.md"""
     base_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
     """where the provider's API is, if not at its own address"""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if sum(source is not None for source in (self.env, self.file, self.command)) != 1:
-            raise ValueError("give exactly one of env, file, command")
+        sources = (self.env, self.file, self.command, self.passthrough or None)
+        if sum(source is not None for source in sources) != 1:
+            raise ValueError("give exactly one of env, file, command, passthrough")
         return self
 
 

@@ -62,6 +62,9 @@ class Credentials:
                     url = env.get(provider.url_variable) or provider.base_url
                     return _made(provider, url, variable, credential)
         source = self._settings.credentials.get(provider.name)
+        if source and source.passthrough:
+            url = source.base_url or provider.base_url
+            return ProviderAccess(url, "", "", f"{provider.name}-own", passthrough=True)
         credential = _read(source) if source else None
         if source is None or credential is None:
             return None

@@ -247,10 +247,11 @@ class _LeaseServer:
             status=None,
             provider=provider.name,
         )
+        lease = self._lease
         forwarding = Forwarding(
-            exchange, self._client, self._lease.credentials, provider, target, answer
+            exchange, self._client, lease.credentials, provider, target, answer, lease.token
         )
-        record = _Recording(self._lease, self._records, self._ledger, self._now, forwarding.bills)
+        record = _Recording(lease, self._records, self._ledger, self._now, forwarding.bills)
         try:
             if over := await self._used_up(forwarding):
                 await forwarding.refuse_spending(record.changed, over)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qs, unquote_plus
 
+from rover_mcp.gateway.models import ProviderAccess
 from rover_mcp.gateway.providers import Provider, provider_at
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -22,6 +23,8 @@ MAX_WATCH_SECONDS = 600.0
 # Where agents put their key: the token of the sandbox, in place of one.
 _KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
 _KEY_PARAMETER = "key"
+# With which a subscription's log-in is told; codex names its account beside it.
+_LOG_IN_HEADERS = frozenset({b"authorization", b"chatgpt-account-id"})
 
 
 class Kind(StrEnum):
@@ -111,15 +114,25 @@ def _without_key(path: str, query: str) -> str:
 
 
 def request_headers(
-    provider: Provider, headers: Headers, name: str, value: str
+    provider: Provider, headers: Headers, access: ProviderAccess, token: str
 ) -> list[tuple[bytes, bytes]]:
     """What goes to the provider: allow-listed headers of the agent, and the real credential."""
     allowed = provider.request_headers
     passed = [(n, v) for n, v in headers if allowed.fullmatch(n.decode("latin-1"))]
+    # Identity: usage is read out of the answer as it passes.
+    passed.append((b"accept-encoding", b"identity"))
+    if access.passthrough:
+        return [*passed, *_own_log_in(headers, token)]
+    name, value = access.header_name, access.header_value
     if provider.beta and name.lower() == "authorization":
         passed = _with_value(passed, *provider.beta)
-    # Identity: usage is read out of the answer as it passes.
-    return [*passed, (b"accept-encoding", b"identity"), (name.encode(), value.encode())]
+    return [*passed, (name.encode(), value.encode())]
+
+
+def _own_log_in(headers: Headers, token: str) -> list[tuple[bytes, bytes]]:
+    """The agent's own log-in; never the token of the sandbox."""
+    wanted = token.encode()
+    return [(n, v) for n, v in headers if n in _LOG_IN_HEADERS and wanted not in v]
 
 
 def _with_value(

@@ -38,11 +38,13 @@ class Forwarding:
         provider: Provider,
         target: str,
         answer: Answer,
+        token: str,
     ) -> None:
         self._exchange = exchange
         self._client = client
         self._provider = provider
         self._target = target
+        self._token = token
         self._credentials = credentials
         self._answer = answer
         self._dialect = dialect_of(provider.name, target.partition("?")[0])
@@ -85,9 +87,7 @@ class Forwarding:
 
     def _request(self, access: ProviderAccess) -> httpx2.Request:
         exchange = self._exchange
-        headers = request_headers(
-            self._provider, exchange.headers, access.header_name, access.header_value
-        )
+        headers = request_headers(self._provider, exchange.headers, access, self._token)
         return self._client.build_request(
             exchange.method,
             access.base_url.rstrip("/") + self._target,

@@ -213,3 +213,20 @@ def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_command_cannot_ask_the_daemons_standard_input() -> None:
     """In the foreground that is the client's protocol stream."""
     assert key(made(command="sh -c 'cat; echo k'")) == "k"
+
+
+def test_an_agents_own_log_in_passes_only_where_config_asks_for_it_by_name() -> None:
+    """And a client's key comes before it."""
+    credentials = made(passthrough=True, base_url="https://chat.example/api")
+    found = access(credentials)
+    assert found is not None
+    assert (found.passthrough, found.base_url) == (True, "https://chat.example/api")
+    assert credentials.access("openai", task_row(client_id="maker"), None) is None
+    connect(credentials, "maker", ANTHROPIC_API_KEY="makers")
+    found = access(credentials)
+    assert found is not None
+    assert (found.passthrough, found.header_value) == (False, "makers")
+    with pytest.raises(ValueError, match="exactly one"):
+        CredentialSource(passthrough=True, env="X")
+    with pytest.raises(ValueError, match="exactly one"):
+        CredentialSource(passthrough=False)

@@ -200,3 +200,32 @@ def test_faults_have_the_providers_shape(path: Path, provider: str) -> None:
             )
 
     asyncio.run(run())
+
+
+def test_an_agents_own_log_in_goes_on_and_the_token_does_not(path: Path) -> None:
+    """Where the user asked for it: what authorizes it here is told beside it."""
+    seen = Seen()
+
+    async def run() -> None:
+        async with Upstream(seen.answer).listening() as url:
+            access = ProviderAccess(f"{url}/backend-api", "", "", "own", passthrough=True)
+            async with door(path, access, ("openai",)) as here:
+                headers = {
+                    "x-api-key": TOKEN,
+                    "authorization": "Bearer the-log-in",
+                    "chatgpt-account-id": "acc",
+                    "cookie": "c=1",
+                }
+                target = "/openai/v1/responses"
+                await here.client.post(target, content=b"{}", headers=headers)
+                for only in ("Bearer the-log-in", f"Bearer {TOKEN}"):
+                    await here.client.post(target, content=b"{}", headers={"authorization": only})
+
+    asyncio.run(run())
+    first, second = (head.lower() for head in seen.heads)
+    assert first.startswith("post /backend-api/responses http/1.1")
+    assert "authorization: bearer the-log-in" in first
+    assert "chatgpt-account-id: acc" in first
+    assert not {"cookie", TOKEN, "x-api-key"} & set(first.replace(":", " ").split())
+    assert "authorization" not in second
+    assert TOKEN not in first + second
