@@ -14,16 +14,21 @@ from tests.attacks.attack import Played, program, results, shell
 from tests.attacks.classes import INSIDE, all_attacks
 from tests.attacks.stage import Stage, open_stage, repository_state
 from tests.support.docker_env import docker_host
+from tests.support.podman_env import podman_host
 from tests.support.scripts import script
 
-__all__ = ["docker_host"]
+__all__ = ["docker_host", "podman_host"]
 
-ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
+ENGINES = [
+    "bubblewrap",
+    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("podman", marks=pytest.mark.podman),
+]
 
 
 @pytest.fixture(scope="session")
-def stage(docker_host: str) -> Iterator[Stage]:
-    with open_stage(docker_host) as made:
+def stage(docker_host: str, podman_host: str) -> Iterator[Stage]:
+    with open_stage(docker_host, podman_host) as made:
         yield made
 
 

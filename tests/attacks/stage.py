@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -153,7 +153,7 @@ def handle_of(path: Path) -> str:
 class Stage:
     """One data folder with its daemon, kept for all tests of a session."""
 
-    def __init__(self, docker_host: str, settings: Mapping[str, object] = SETTINGS) -> None:
+    def __init__(self, docker_host: str, podman_host: str) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="rover-attacks-", dir="/var/tmp"))
         self.root.chmod(0o755)
         self.data = self.root / "data"
@@ -161,7 +161,7 @@ class Stage:
         self.trophies = self.root / "trophies"
         self.trophies.mkdir(mode=0o777)
         self.trophies.chmod(0o777)
-        self._docker_host = docker_host
+        self._docker_host, self._podman_host = docker_host, podman_host
         self._make_home()
         self._make_listeners()
         self.provider = Provider()
@@ -169,10 +169,11 @@ class Stage:
         self.other_repository = make_repository(self.root / "other" / "repo")
         self._make_user_files()
         self.data.mkdir(mode=0o700)
-        (self.data / "config.yaml").write_text(yaml.safe_dump(dict(settings)))
+        (self.data / "config.yaml").write_text(yaml.safe_dump(SETTINGS))
         self.env = {
             "HOME": str(self.home),
             "DOCKER_HOST": docker_host,
+            "CONTAINER_HOST": podman_host,
             "ANTHROPIC_API_KEY": self.canaries.new("api-key"),
             "ANTHROPIC_BASE_URL": self.provider.url,
             "GH_TOKEN": self.canaries.new("gh-token"),
@@ -252,6 +253,7 @@ class Stage:
             "ABSTRACT": self.abstract,
             "SSH_SOCK": self.env["SSH_AUTH_SOCK"],
             "DOCKER_SOCK": self._docker_host.removeprefix("unix://"),
+            "PODMAN_SOCK": self._podman_host.removeprefix("unix://"),
             "ROVERD_SOCK": str(self.data / "roverd.sock"),
         }
 
@@ -316,7 +318,8 @@ class Stage:
         self.client.close()
         self.other_client.close()
         end_daemon(self.data)
-        remove_sandboxes(self.data, self._docker_host)
+        for address in (self._docker_host, self._podman_host):
+            remove_sandboxes(self.data, address)
         for one in self.listeners:
             one.close()
         self.provider.close()
@@ -334,8 +337,8 @@ def strays(marker: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def open_stage(docker_host: str) -> Iterator[Stage]:
-    stage = Stage(docker_host)
+def open_stage(docker_host: str, podman_host: str) -> Iterator[Stage]:
+    stage = Stage(docker_host, podman_host)
     try:
         yield stage
     finally:

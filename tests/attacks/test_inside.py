@@ -52,20 +52,21 @@ def test_the_rest_of_the_system_works_on(assault: Assault, stage: Stage) -> None
     stage.assert_all_is_well(assault.engine)
 
 
-def test_the_key_went_to_the_provider_and_nowhere_else(assault: Assault, stage: Stage) -> None:
-    """What was tried with the task's own token did work: the gateway was really there."""
+def test_an_agent_without_a_provider_gets_nowhere_and_the_key_lies_in_no_file(
+    assault: Assault, stage: Stage
+) -> None:
+    """The scripted agent has no provider: whatever it asks, none is called."""
     key = stage.canaries.secrets["api-key"]
-    sent = [headers for _, path, headers in stage.provider.requests if path == "/v1/messages"]
-    assert sent
-    assert all(headers["x-api-key"] == key for headers in sent)
-    assert {path.partition("?")[0] for _, path, _ in stage.provider.requests} <= {
-        "/v1/messages", "/v1/models",
-    }  # fmt: skip
-    token = stage.token_of(assault.task["id"])
-    assert not any(token in str(headers) for headers in sent)
+    assert stage.provider.requests == []
     holding = [
         path
         for path in stage.data.rglob("*")
         if path.is_file() and not path.is_symlink() and key.encode() in path.read_bytes()
     ]
     assert holding == []
+
+
+def test_what_was_refused_is_told(assault: Assault, stage: Stage) -> None:
+    assert "the network policy refused" in str(assault.task["warnings"])
+    full = stage.client.tool("inspect", task=assault.task["id"], detail="full")["task"]
+    assert any("127.0.0.1" in refused["host"] for refused in full["refused"]), full["refused"]

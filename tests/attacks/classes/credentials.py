@@ -39,13 +39,14 @@ for pid in pids:
 
 GATEWAY = """
 import json, os, re, socket
-spec = json.load(open("/rover/spec/spec.json"))
+spec = json.load(open(os.environ.get("ROVER_SPEC", "/rover/spec") + "/spec.json"))
+SOCKET = os.environ.get("ROVER_GATEWAY", "/rover/gateway/gateway.sock")
 token = spec["gateway"]["token"]
 PROVIDERS = ("/v1/messages", "/anthropic/v1/messages")
 def ask(raw):
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(1)
-    s.connect("/rover/gateway/gateway.sock")
+    s.connect(SOCKET)
     s.sendall(raw if isinstance(raw, bytes) else raw.encode())
     said = b""
     try:

@@ -118,7 +118,7 @@ CLASS = AttackClass(
         Attack(
             "engine-socket",
             "command the container engine through its socket",
-            "for s in @DOCKER_SOCK@ /var/run/docker.sock /run/docker.sock /run/podman/podman.sock "
+            "for s in @DOCKER_SOCK@ @PODMAN_SOCK@ /var/run/docker.sock /run/docker.sock /run/podman/podman.sock "
             "/run/containerd/containerd.sock; do "
             "[ -S $s ] && curl -s -m 2 --unix-socket $s http://d/version; "
             "[ -S $s ] && python3 -c 'import socket,sys; s=socket.socket(socket.AF_UNIX); "
