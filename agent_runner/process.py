@@ -250,6 +250,8 @@ class _Commands:
             if isinstance(isolation, WrapCommand) and isolation.filtered:
                 passed = (stack.enter_context(filter_descriptor()),)
                 argv = with_filter([*argv], passed[0])
+            if isinstance(isolation, WrapCommand):
+                argv = [*isolation.enter, *argv]
             return subprocess.Popen(
                 argv,
                 env=environment,

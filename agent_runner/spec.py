@@ -36,6 +36,9 @@ class WrapCommand(_Model):
     prefix: list[str]
     forwarder: list[str]
     filtered: bool = False
+    enter: list[str] = Field(
+        default_factory=list, description="before all of it: puts a command into its control group"
+    )
 
 
 class NoIsolation(_Model):

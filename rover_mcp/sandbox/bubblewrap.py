@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +13,12 @@ from typing import Any, cast
 from agent_runner.seccomp import filter_descriptor, is_known, with_filter
 from agent_runner.spec import Paths, WrapCommand
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles, bwrap_prefix, layout
+from rover_mcp.sandbox import bundles, bwrap_prefix, cgroups, layout
 from rover_mcp.sandbox.host_engine import HostEngine
 from rover_mcp.sandbox.protocol import (
     EngineStatus,
     ExecResult,
+    ResourceLimits,
     SandboxSpec,
 )
 
@@ -24,7 +26,6 @@ _CHECK_TIMEOUT = 10.0
 _START_TIMEOUT = 30.0
 _EXEC_TIMEOUT = 600.0
 _OPEN_FILES = 65536
-_NOT_APPLIED = ("memory", "cpu", "processes", "disk")
 
 
 class BubblewrapEngine(HostEngine):
@@ -73,7 +74,7 @@ class BubblewrapEngine(HostEngine):
             self.name,
             True,
             version=version.stdout.decode().strip().removeprefix("bubblewrap "),
-            limits_not_applied=_NOT_APPLIED,
+            limits_not_applied=(*_limits_that_fail(), "disk"),
         )
 
     def check_agent(self, agent: str, binary: Path | None, image: str | None) -> None:
@@ -93,7 +94,7 @@ class BubblewrapEngine(HostEngine):
         try:
             with filter_descriptor() as descriptor:
                 done = subprocess.run(
-                    with_filter([*launch["prefix"], *argv], descriptor),
+                    [*launch["enter"], *with_filter([*launch["prefix"], *argv], descriptor)],
                     env={**cast("dict[str, str]", launch["inside_env"]), **(env or {})},
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
@@ -120,6 +121,7 @@ class BubblewrapEngine(HostEngine):
             tmp_bytes=spec.limits.tmp_bytes,
             agents=agents,
         )
+        group = cgroups.make(spec.name, spec.limits)
         gateway = spec.folders.gateway_socket
         inside = {"PATH": bwrap_prefix.search_path(host, agents)}
         run = layout.write_spec(
@@ -130,15 +132,27 @@ class BubblewrapEngine(HostEngine):
                 prefix=prefix,
                 forwarder=bwrap_prefix.forwarder(host, gateway, spec.run.gateway.port),
                 filtered=True,
+                enter=group.enter(),
             ),
             environment=inside,
         )
-        return {"prefix": prefix, "inside_env": {"HOME": str(run.paths.home), **inside}}
+        return {
+            "prefix": prefix,
+            "inside_env": {"HOME": str(run.paths.home), **inside},
+            "enter": group.enter(),
+            "cgroups": list(group.folders),
+        }
 
     def _program(self) -> Path:
         if self._bwrap is None:
             self._bwrap = find_bwrap()
         return self._bwrap
+
+
+def _limits_that_fail() -> list[str]:
+    group = cgroups.make(f"rover-trial-{secrets.token_hex(4)}", ResourceLimits())
+    cgroups.remove(group.folders)
+    return group.not_applied
 
 
 def find_bwrap() -> Path:

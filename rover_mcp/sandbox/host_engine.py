@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import agent_runner
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import layout, supervise
+from rover_mcp.sandbox import cgroups, layout, supervise
 from rover_mcp.sandbox.attempt_folder import AttemptFolder, remove_tree
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxSpec
 
@@ -70,7 +71,10 @@ class HostEngine:
         if not attempt.exists():
             return SandboxExit(None, detail="the sandbox is gone")
         attempt.wait()
-        return attempt.exit()
+        ended = attempt.exit()
+        if ended.code != 0 and cgroups.ran_out_of_memory(attempt.launch().get("cgroups", ())):
+            return replace(ended, out_of_memory=True)
+        return ended
 
     def stop(self, name: str, grace: float) -> None:
         """See protocol.Engine."""
@@ -80,6 +84,7 @@ class HostEngine:
         """See protocol.Engine. One that still runs is killed."""
         attempt = self._attempt(name)
         attempt.stop(0)
+        cgroups.remove(attempt.launch().get("cgroups", ()))
         self._remove_tree(attempt.path)
 
     def remove_task(self, task_id: str) -> None:

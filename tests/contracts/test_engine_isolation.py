@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.sandbox.protocol import SandboxSpec
-from tests.contracts.engine_rigs import DockerRig, Inside, Rig, gateway, new_task
+from tests.contracts.engine_rigs import BubblewrapRig, DockerRig, Inside, Rig, gateway, new_task
 
 
 def _status(inside: Inside) -> dict[str, str]:
@@ -211,3 +211,23 @@ def test_docker_labels_what_it_makes(docker_rig: DockerRig) -> None:
     assert sorted(volumes.split()) == [
         f"rover-{inside.spec.task_id[:12]}-home", f"rover-{inside.spec.task_id[:12]}-work",
     ]  # fmt: skip
+
+
+def test_bubblewrap_bounds_memory_and_processes_where_it_says_so(
+    bubblewrap_rig: BubblewrapRig,
+) -> None:
+    """L1: the sandbox is hit, the runner is not, and what happened is told."""
+    inside = Inside(bubblewrap_rig)
+    assert inside.engine.check().limits_not_applied == ("disk",)
+    code, said = inside.python("x = bytearray(400 * 1024 * 1024)")
+    assert code == 137, said
+    code, said = inside.python(
+        "import os, signal; [os.fork() or signal.pause() for _ in range(99)]"
+    )
+    assert code != 0
+    assert "Resource temporarily unavailable" in said
+    bubblewrap_rig.finish(inside.spec, 1)
+    ended = inside.engine.follow(inside.spec.name)
+    assert (ended.code, ended.out_of_memory) == (1, True)
+    inside.engine.remove(inside.spec.name)
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/**/{inside.spec.name}"))

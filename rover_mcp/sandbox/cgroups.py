@@ -1,0 +1,181 @@
+"""Memory, process and cpu limits of a sandbox on the host, through control groups.
+
+A group is made beside or beneath this process's own, where the kernel lets this user: version 1
+as root, version 2 as root or in a delegated subtree (a systemd user session). The commands enter
+it, the runner stays outside: what fills the group's memory or processes is never the runner.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rover_mcp.sandbox.protocol import ResourceLimits
+
+LIMITS = {"memory": "memory", "cpu": "cpu", "processes": "pids"}
+"""A limit's name -> its controller."""
+_PERIOD = 100_000
+_TRIAL_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where groups may be made for a controller; the nearest first. `version` is 1 or 2."""
+
+    version: int
+    folders: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One sandbox's groups (version 1 has one for each controller), and what they limit."""
+
+    folders: Sequence[str] = ()
+    applied: Sequence[str] = ()
+
+    def enter(self) -> list[str]:
+        """The argument list that, before a command, puts it into the groups, or fails."""
+        if not self.folders:
+            return []
+        files = " ".join(shlex.quote(f"{folder}/cgroup.procs") for folder in self.folders)
+        script = f'for f in {files}; do echo $$ >"$f" || exit 125; done; exec "$@"'
+        return ["/bin/sh", "-c", script, "sh"]
+
+    @property
+    def not_applied(self) -> list[str]:
+        return [name for name in LIMITS if name not in self.applied]
+
+
+def places(mounts: str, own: str) -> dict[str, Place]:
+    """Controller -> where groups may be made, from /proc/self/mountinfo and /proc/self/cgroup."""
+    paths = dict(_own_paths(own))
+    found: dict[str, Place] = {}
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, kind = left.split(), right.split()
+        if len(fields) < 5 or len(kind) < 3:
+            continue
+        root, mount = fields[3], Path(fields[4])
+        if kind[0] == "cgroup":
+            for controller in {*kind[2].split(",")} & {*LIMITS.values()} & paths.keys():
+                found[controller] = Place(1, [_beneath(mount, root, paths[controller])])
+        elif kind[0] == "cgroup2" and "" in paths:
+            mine = _beneath(mount, root, paths[""])
+            inside = [f for f in (mine, *mine.parents) if f.is_relative_to(mount)]
+            for controller in LIMITS.values():
+                found.setdefault(controller, Place(2, inside))
+    return found
+
+
+def settings(controller: str, version: int, limits: ResourceLimits) -> dict[str, str]:
+    """File -> content; those whose name ends with ? may be missing (no swap)."""
+    memory, quota = str(limits.memory_bytes), str(int(limits.cpus * _PERIOD))
+    match controller, version:
+        case "memory", 1:
+            return {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes?": memory}
+        case "memory", _:
+            return {"memory.max": memory, "memory.swap.max?": "0"}
+        case "cpu", 1:
+            return {"cpu.cfs_period_us": str(_PERIOD), "cpu.cfs_quota_us": quota}
+        case "cpu", _:
+            return {"cpu.max": f"{quota} {_PERIOD}"}
+        case _:
+            return {"pids.max": str(limits.pids)}
+
+
+def make(name: str, limits: ResourceLimits, known: Mapping[str, Place] | None = None) -> Group:
+    """The groups of a sandbox, as far as this user may make and enter them. Idempotent."""
+    if known is None:
+        known = _here()
+    folders: list[str] = []
+    applied: list[str] = []
+    for limit, controller in LIMITS.items():
+        folder = _make_one(name, controller, limits, known.get(controller))
+        if folder is not None:
+            applied.append(limit)
+            folders += [folder] if folder not in folders else []
+    group = Group(folders, applied)
+    if folders and not _can_enter(group):
+        remove(folders)
+        return Group()
+    return group
+
+
+def remove(folders: Sequence[str]) -> None:
+    """Remove groups whose processes have ended."""
+    for folder in folders:
+        with suppress(OSError):
+            Path(folder).rmdir()
+
+
+def ran_out_of_memory(folders: Sequence[str]) -> bool:
+    """Whether the kernel killed something in these groups for want of memory."""
+    for folder in folders:
+        for file in ("memory.events", "memory.oom_control"):
+            with suppress(OSError):
+                text = Path(folder, file).read_text("ascii")
+                if any(
+                    w[0] == "oom_kill" and w[1] != "0" for w in map(str.split, text.splitlines())
+                ):
+                    return True
+    return False
+
+
+def _here() -> dict[str, Place]:
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8")
+        return places(mounts, Path("/proc/self/cgroup").read_text("utf-8"))
+    except OSError:
+        return {}
+
+
+def _own_paths(own: str) -> list[tuple[str, str]]:
+    lines = [line.split(":", 2) for line in own.splitlines()]
+    return [(name, path) for _, names, path in lines for name in names.split(",")]
+
+
+def _beneath(mount: Path, root: str, path: str) -> Path:
+    inside = os.path.relpath(path, root)
+    return mount if inside.startswith("..") else mount / inside
+
+
+def _make_one(
+    name: str, controller: str, limits: ResourceLimits, place: Place | None
+) -> str | None:
+    if place is None:
+        return None
+    for parent in place.folders:
+        folder = parent / name
+        try:
+            if place.version == 2:
+                enabled = (parent / "cgroup.subtree_control").read_text("ascii").split()
+                if controller not in enabled:
+                    continue
+            folder.mkdir(exist_ok=True)
+            for file, content in settings(controller, place.version, limits).items():
+                path = folder / file.removesuffix("?")
+                if path.exists() or not file.endswith("?"):
+                    path.write_text(content, "ascii")
+        except OSError:
+            with suppress(OSError):
+                folder.rmdir()
+            continue
+        return str(folder)
+    return None
+
+
+def _can_enter(group: Group) -> bool:
+    command = [*group.enter(), "/bin/true"]
+    try:
+        done = subprocess.run(
+            command, env={}, stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=_TRIAL_TIMEOUT, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
