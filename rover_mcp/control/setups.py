@@ -44,8 +44,9 @@ class Found:
 
 
 @lru_cache(maxsize=64)
-def find_setup(tree: SourceTree) -> Found:
-    """What a commit says. A commit does not change, so it is read once.
+def find_setup(tree: SourceTree, named: str | None = None) -> Found:
+    """What a commit says. A commit does not change, so it is read once. `named` is a further
+    script of it, which the project's configuration names.
 
     Raises:
         UserFixable: its devcontainer.json cannot be used.
@@ -55,8 +56,8 @@ def find_setup(tree: SourceTree) -> Found:
     place = next((p for p in PLACES if p in files), None)
     data = tree.read(place, MAX_BYTES) if place else None
     read = parse_devcontainer(data, place) if place and data is not None else Devcontainer()
-    script = SCRIPT in files
-    commands = (*read.commands, *((f"bash {SCRIPT}",) if script else ()))
+    scripts = [*([SCRIPT] if SCRIPT in files else []), *([named] if named else [])]
+    commands = (*read.commands, *(f"bash {script}" for script in dict.fromkeys(scripts)))
     build = read.build
     if build is not None:
         context = [e for e in files.values() if _beneath(e.path, build.context)]
@@ -66,7 +67,7 @@ def find_setup(tree: SourceTree) -> Found:
         project=ProjectSetup(read.image, build, tree),
         commands=commands,
         environment=tuple(read.environment.items()),
-        content=_digest([*decisive, *_named(files, SCRIPT, place or "")]),
+        content=_digest([*decisive, *_named(files, *scripts, place or "")]),
         warnings=_warnings(place, read, unreadable=place is not None and data is None),
     )
 

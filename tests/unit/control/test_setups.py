@@ -105,3 +105,19 @@ def test_a_file_that_is_too_large_is_said_to_be_ignored(tmp_path: Path) -> None:
     files = {".devcontainer.json": " " * 300_000}
     _, warnings = setup_of(files, make_spec(tmp_path, new_task()))
     assert "is ignored" in warnings[0]
+
+
+def test_a_script_that_the_configuration_names_runs_too_and_again_when_it_changes(
+    tmp_path: Path,
+) -> None:
+    spec = make_spec(tmp_path, new_task())
+
+    def made(text: str) -> tuple[tuple[str, ...], str]:
+        found = find_setup(tree({**FILES, "scripts/deps.sh": text}), "scripts/deps.sh")
+        setup = with_setup(spec, found, "docker", commands=["make"], timeout=60)[0].run.setup
+        assert setup is not None
+        return setup.commands, setup.key
+
+    commands, first = made("1")
+    assert commands == ("npm ci", "bash .rover/setup.sh", "bash scripts/deps.sh", "make")
+    assert made("1")[1] == first != made("2")[1]
