@@ -16,7 +16,7 @@ from typing import cast
 
 import anyio
 
-from agent_runner.agents import make_agent
+from agent_runner.agents import define_agents, make_agent
 from agent_runner.agents.protocol import Agent
 from agent_runner.checkpoints import Checkpoints
 from agent_runner.commands import Commands
@@ -85,6 +85,7 @@ class Run:
     agent: Callable[[str, Path], Agent] = make_agent
 
     def __post_init__(self) -> None:
+        define_agents(self.spec.agents)
         self._worktree = Worktree(self.spec, self.commands)
         self._fold = Fold()
         self._checkpoints: Checkpoints | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent_runner.agents.acp_programs import AcpProgram
 from agent_runner.models import Budget, Usage
 
 SPEC_SCHEMA_VERSION = 1
@@ -152,6 +153,9 @@ class RunSpec(_Model):
     hooks: Hooks = Hooks()
     setup: Setup | None = Field(
         default=None, description="to be run before the first step, or by `agent-runner setup`"
+    )
+    agents: dict[str, AcpProgram] = Field(
+        default_factory=dict, description="the user's own, which speak the Agent Client Protocol"
     )
     paths: Paths
     gateway: GatewaySpec

@@ -11,6 +11,7 @@ home/config.yaml
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -18,6 +19,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticUndefined
 
+from agent_runner.agents import acp_program, agent_names
+from agent_runner.agents.acp_programs import AcpProgram
 from agent_runner.models import Budget
 from agent_runner.spec import Limits
 from rover_mcp.errors import EnvironmentFault
@@ -81,6 +84,8 @@ class Settings(_Model):
     lease: float = Field(default=60, gt=0)
     """where the database is shared: a daemon on another host that has not been heard of for so
     long has ended, and its work is taken over"""
+    agent_programs: dict[str, AcpProgram] = Field(default_factory=dict[str, AcpProgram])
+    """your own, by name: any that speak the Agent Client Protocol, see below"""
     engine: Literal["auto", "docker", "podman", "bubblewrap", "process"] = "auto"
     """what runs sandboxes; auto: the first that works and isolates. process: NO isolation"""
     base_image: str = "debian:bookworm-slim"
@@ -142,6 +147,16 @@ class Settings(_Model):
     max_frame_bytes: int = Field(default=16 * 1024**2, gt=0)
     """one message of a client"""
 
+    @field_validator("agent_programs")
+    @classmethod
+    def _names(cls, agents: dict[str, AcpProgram]) -> dict[str, AcpProgram]:
+        for name in agents:
+            if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name):
+                raise ValueError(f"{name!r}: an agent's name is of a-z, 0-9 and -")
+            if name in agent_names() and acp_program(name) is None:
+                raise ValueError(f"{name} is an agent that rover drives in its own way")
+        return agents
+
     @field_validator("database")
     @classmethod
     def _postgresql(cls, url: str | None) -> str | None:
@@ -172,6 +187,7 @@ def as_markdown() -> str:
         "limits": Limits,
         "network": NetworkPolicy,
         "credentials": CredentialSource,
+        "agent_programs": AcpProgram,
     }
     for name, model in tables.items():
         if name:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
+from agent_runner.agents.acp_programs import KNOWN, AcpProgram
 from agent_runner.agents.protocol import Agent
 
 _DRIVERS = {
@@ -22,14 +24,30 @@ _KNOWN_PROVIDERS = ("anthropic", "openai", "google")
 
 SCRIPTED = "scripted"
 
+# Those that speak the Agent Client Protocol: the known ones, then what the user's configuration
+# names, which a process is told once, when it starts.
+_acp: dict[str, AcpProgram] = dict(KNOWN)
+
 
 class UnknownAgent(ValueError):
     """No driver has that name; the message lists those there are."""
 
 
+def define_agents(programs: Mapping[str, AcpProgram]) -> None:
+    """Name the user's own agents. One of a known program's name replaces it; the agents that have
+    a driver of their own keep it."""
+    _acp.clear()
+    _acp.update({**KNOWN, **programs})
+
+
+def acp_program(name: str) -> AcpProgram | None:
+    """How an agent is started that speaks the Agent Client Protocol; None for any other."""
+    return None if name in _DRIVERS else _acp.get(name)
+
+
 def agent_names() -> tuple[str, ...]:
     """Every agent that there is a driver for."""
-    return tuple(sorted(_DRIVERS))
+    return tuple(sorted({*_DRIVERS, *_acp}))
 
 
 def agent_provider(name: str, model: str | None = None) -> str | None:
@@ -40,7 +58,8 @@ def agent_provider(name: str, model: str | None = None) -> str | None:
         return prefix if prefix in _KNOWN_PROVIDERS else "anthropic"
     if name == "copilot":
         return "anthropic" if (model or "").startswith("claude") else "openai"
-    return _PROVIDERS.get(name)
+    program = acp_program(name)
+    return program.provider if program else _PROVIDERS.get(name)
 
 
 def make_agent(name: str, spec_folder: Path) -> Agent:
@@ -49,6 +68,10 @@ def make_agent(name: str, spec_folder: Path) -> Agent:
     Raises:
         UnknownAgent: there is none of that name.
     """
+    if program := acp_program(name):
+        acp = import_module("agent_runner.agents.acp")
+        spoken: Agent = acp.AcpAgent(name, program)
+        return spoken
     if name not in _DRIVERS:
         raise UnknownAgent(f"unknown agent {name!r}; known: {', '.join(agent_names())}")
     module, attribute = _DRIVERS[name]

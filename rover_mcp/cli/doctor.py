@@ -18,6 +18,14 @@ from rover_mcp.connect import DaemonUnavailable
 Json = dict[str, Any]
 OLDEST_PYTHON = (3, 11)
 OLDEST_GIT = (2, 30)
+# Where an agent's program comes from, by the word in get_status.
+_SOURCES = {
+    "built-in": "built in",
+    "own": "yours",
+    "fetched": "fetched",
+    "npm": "npm fetches it when it is needed",
+    "image": "to be in the image",
+}
 LOW_DISK = 1_000_000_000
 
 
@@ -158,12 +166,13 @@ def _engine(entry: Json) -> Check:
 
 def _agent(entry: Json) -> Check:
     good = bool(entry["installed"] and entry["signed_in"])
-    if not entry["installed"]:
-        detail = "not installed"
-    elif good:
-        detail = clean(entry.get("path") or "built in")
-    else:
-        detail = "installed, but there is no credential for it"
+    how = _SOURCES.get(str(entry.get("source")), "not installed")
+    parts = [clean(entry.get("version") or ""), how, clean(entry.get("path") or "")]
+    if credential := entry.get("credential"):
+        parts.append(f"key: {clean(credential)}")
+    elif not entry["signed_in"]:
+        parts.append("no key")
+    detail = ", ".join(filter(None, parts))
     todo = clean(entry.get("hint") or "")
     return Check(f"agent {clean(entry['name'])}", good, detail, todo, needed=False)
 

@@ -101,6 +101,7 @@ def _run_spec(
         variables=config.environment,
         copies=config.copies,
         hooks=config.hooks.as_spec(),
+        agents=settings.agent_programs,
         paths=Paths(spec=folders.spec(attempt), run=folders.run),
         gateway=GatewaySpec(
             socket=folders.gateway_socket,

@@ -34,13 +34,14 @@ from rover_mcp.git.repository import (
     resolve_branch,
     tracked_paths,
 )
+from rover_mcp.sandbox import bundles
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.sandbox.select import select_engine
 from rover_mcp.store.rows import AttemptRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.folders import TaskFolders, project_folder
 from rover_mcp.tasks.models import ChangesView, FileChange
-from rover_mcp.tasks.ports import DiffResult, Repository
+from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.transitions import RUNNING
 
 PATHS_SHOWN = 50
@@ -135,8 +136,24 @@ class HostAgents:
     def binary(self, agent: str, path: str | None) -> Path | None:
         if agent_provider(agent) is None:
             return None
-        found = shutil.which(agent, path=path)
+        found = shutil.which(bundles.program_of(agent) or agent, path=path)
         return Path(found) if found else None
+
+    def program(self, agent: str, path: str | None) -> AgentProgram:
+        if agent in bundles.BUILT_IN_AGENTS:
+            return AgentProgram("built-in")
+        name = bundles.program_of(agent) or agent
+        pinned = bundles.pinned_version(name)
+        found = shutil.which(name, path=path)
+        if own := bundles.own_program(name, Path(found) if found else None):
+            return AgentProgram("own", bundles.version_of(own, own.stat().st_mtime_ns), own)
+        if bundles.cached_bundle(name):
+            return AgentProgram("fetched", pinned)
+        if pinned is None:
+            return AgentProgram("image")
+        # The daemon fetches it, with the npm that it finds.
+        source = "npm" if shutil.which("npm") else None
+        return AgentProgram(source, pinned, install=bundles.install_command(name))
 
 
 class Door:

@@ -36,10 +36,20 @@ class Credentials:
         same = frozenset(caller.env.items())
         self._environments[caller.client_id] = self._distinct.setdefault(same, caller.env)
 
-    def providers(self, caller: Caller) -> dict[str, bool]:
-        """Which providers' credentials this caller's tasks would have."""
-        clients = [caller.client_id]
-        return {name: self._access(p, clients) is not None for name, p in PROVIDERS.items()}
+    def found(self, caller: Caller) -> dict[str, str | None]:
+        """The name of the credential, never its value, that this caller's tasks would have for
+        each provider; None: none."""
+        env = self._environments.get(caller.client_id, {})
+        return {name: self._name(p, env) for name, p in PROVIDERS.items()}
+
+    def _name(self, provider: Provider, env: Mapping[str, str]) -> str | None:
+        if variable := next((v for v in provider.variables if env.get(v.name)), None):
+            return variable.name
+        source = self._settings.credentials.get(provider.name)
+        if source is None or _read(source) is None:
+            return None
+        kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
+        return f"config.yaml: credentials.{provider.name}.{kind}"
 
     def access(
         self, provider: str, task: TaskRow, attempt: AttemptRow | None

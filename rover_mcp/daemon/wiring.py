@@ -9,7 +9,7 @@ from pathlib import Path
 
 from anyio.from_thread import BlockingPortal
 
-from agent_runner.agents import agent_provider
+from agent_runner.agents import agent_provider, define_agents
 from agent_runner.models import RunState
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.leases import Leases
@@ -68,6 +68,7 @@ def open_store(home: Path) -> tuple[Settings, Store]:
         EnvironmentFault: it cannot be used, or a newer version wrote it.
     """
     settings = load_settings(home)
+    define_agents(settings.agent_programs)
     for folder in ("tasks", "projects"):
         (home / folder).mkdir(exist_ok=True)
     return settings, Store(open_database(database_url(home, settings.database)))
@@ -115,7 +116,7 @@ def build(
 
     tasks = TaskService(settings, store, create, repositories, control, work, state_of)
     status = StatusReport(
-        tasks, catalog, all_engines, agents, credentials.providers, agent_provider, notice
+        tasks, catalog, all_engines, agents, credentials.found, agent_provider, notice
     )
     hub = EventHub(store)
     app = App(Services(tasks, status, hub, touch))

@@ -9,10 +9,12 @@ wrapped as a bundle and comes first.
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from agent_runner.agents import acp_program, agent_names
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox.agent_table import PINNED, Pinned, npm_arch
 
@@ -32,6 +35,7 @@ INSIDE = Path("/opt/rover/agents")
 BUILT_IN_AGENTS = frozenset({"scripted"})
 _NPM_TIMEOUT = 900.0
 _EXTRACT_TIMEOUT = 120.0
+_VERSION_TIMEOUT = 10.0
 _ELF_MACHINES = {"x86_64": 62, "aarch64": 183}  # elf.h: EM_X86_64, EM_AARCH64
 _START = """\
 #!/bin/sh
@@ -67,9 +71,18 @@ def search_path(agents: Sequence[str]) -> list[str]:
     return [str(INSIDE / agent / "bin") for agent in agents]
 
 
-def has_program(agent: str) -> bool:
-    """Whether an agent is a program that a bundle holds."""
-    return agent in PINNED
+def program_of(agent: str) -> str | None:
+    """The name of the program that an agent is started with; None for one without."""
+    if agent in PINNED:
+        return agent
+    known = acp_program(agent)
+    return known.acp[0] if known and "/" not in known.acp[0] else None
+
+
+def programs(agents: Sequence[str]) -> list[str]:
+    """The programs of several agents, each once."""
+    found = (program_of(agent) for agent in agents)
+    return list(dict.fromkeys(program for program in found if program))
 
 
 def pinned_version(agent: str) -> str | None:
@@ -88,12 +101,13 @@ def cached_bundle(agent: str) -> AgentBundle | None:
 
 def can_be_had(agent: str, binary: Path | None) -> bool:
     """Whether a sandbox can get the agent's program. False for an agent that is not known."""
-    if agent in BUILT_IN_AGENTS:
-        return True
-    if agent not in PINNED:
+    program = program_of(agent)
+    if agent in BUILT_IN_AGENTS or (program not in PINNED and acp_program(agent)):
+        return True  # of the second kind: an image may hold it
+    if program is None:
         return False
-    own = own_program(agent, binary)
-    return own is not None or cached_bundle(agent) is not None or bool(shutil.which("npm"))
+    own = own_program(program, binary)
+    return own is not None or cached_bundle(program) is not None or bool(shutil.which("npm"))
 
 
 def check_agent(agent: str, binary: Path | None) -> None:
@@ -102,7 +116,7 @@ def check_agent(agent: str, binary: Path | None) -> None:
     Raises:
         EnvironmentFault: "agent_missing".
     """
-    if agent not in BUILT_IN_AGENTS and agent not in PINNED:
+    if agent not in agent_names():
         raise _unknown(agent)
     if not can_be_had(agent, binary):
         raise _missing(agent)
@@ -117,22 +131,26 @@ def obtain_bundles(
     Raises:
         EnvironmentFault: "agent_missing".
     """
-    wanted = [agent for agent in dict.fromkeys(agents) if has_program(agent)]
-    first = agents[0] if agents else None
-    return tuple(obtain(a, binary if a == first else None, progress) for a in wanted)
+    first = program_of(agents[0]) if agents else None
+    made: list[AgentBundle] = []
+    for program in programs(agents):
+        own = binary if program == first else None
+        if program in PINNED or own_program(program, own):
+            made.append(obtain(program, own, progress))
+    return tuple(made)
 
 
 def obtain(agent: str, binary: Path | None, progress: Progress) -> AgentBundle:
-    """One agent's bundle.
+    """One program's bundle.
 
     Raises:
         EnvironmentFault: "agent_missing".
     """
+    if own := own_program(agent, binary):
+        return _wrap(agent, own)
     pinned = PINNED.get(agent)
     if pinned is None:
         raise _unknown(agent)
-    if own := own_program(agent, binary):
-        return _wrap(agent, own)
     if found := cached_bundle(agent):
         return found
     if not shutil.which("npm"):
@@ -156,15 +174,32 @@ def obtain(agent: str, binary: Path | None, progress: Progress) -> AgentBundle:
 
 
 def own_program(agent: str, binary: Path | None) -> Path | None:
-    """The user's own native `claude`: `binary` itself, or what npm put beside its launcher."""
-    if agent != "claude" or binary is None:
+    """The user's own native `claude`: `binary` itself, or what npm put beside its launcher. Or a
+    native program that Rover does not fetch."""
+    if binary is None or (agent in PINNED and agent != "claude"):
         return None
+    if agent not in PINNED:
+        return binary.resolve() if is_native(binary.resolve()) else None
     package = PINNED[agent].named(PINNED[agent].program)
     real = binary.resolve()
     # npm's own layout: the launcher is a script where its post-install step was blocked.
     beside = [parent / package for parent in real.parents if parent.name == "node_modules"]
     inner = [parent / "node_modules" / package for parent in list(real.parents)[:3]]
     return next((c.resolve() for c in (real, *beside, *inner) if is_native(c)), None)
+
+
+@functools.cache
+def version_of(program: Path, _changed: int) -> str | None:
+    """What a user's own program says of its version; asked once for each content."""
+    try:
+        said = subprocess.run(
+            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=_VERSION_TIMEOUT, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(rb"\b\d+\.\d+\.\d+", said.stdout)
+    return found[0].decode() if found else None
 
 
 def is_native(path: Path) -> bool:
@@ -347,6 +382,6 @@ def _hint(agent: str) -> str:
 def _unknown(agent: str) -> EnvironmentFault:
     return EnvironmentFault(
         f"there is no agent {agent!r}",
-        hint=f"agents: {', '.join(sorted([*PINNED, *BUILT_IN_AGENTS]))}",
+        hint=f"agents: {', '.join(agent_names())}",
         code="agent_missing",
     )

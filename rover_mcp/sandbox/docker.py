@@ -307,7 +307,7 @@ class DockerEngine:
         seed = docker_setup.SEED if spec.run.setup else None
         spec = replace(spec, run=spec.run.model_copy(update={"setup": setup}))
         own = self._images().environment(tag)
-        programs = bundles.search_path([a for a in spec.agents if bundles.has_program(a)])
+        programs = bundles.search_path(bundles.programs(spec.agents))
         path = ":".join((*programs, own.get("PATH", DEFAULT_PATH)))
         socket = layout.GATEWAY / spec.folders.gateway_socket.name
         layout.write_spec(

@@ -28,6 +28,7 @@ DEPENDENCIES = (
     "typing_extensions",
     "annotated-types",
     "typing-inspection",
+    "agent-client-protocol",
 )
 # LD_PRELOAD and PYTHONHOME of an image are for its own programs.
 _STARTER = """#!/bin/sh

@@ -100,6 +100,9 @@ class AgentView(BaseModel):
     name: str
     installed: bool
     signed_in: bool
+    source: str | None = None
+    version: str | None = None
+    credential: str | None = None
     path: str | None = None
     hint: str | None = None
 

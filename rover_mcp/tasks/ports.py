@@ -69,11 +69,27 @@ class Engines(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class AgentProgram:
+    """Where a sandbox gets an agent's program from. `source`: built-in; own, the user's, at
+    `path`; fetched already; npm, which fetches it when it is needed; image, which has to hold it;
+    or None, nowhere: then `install` helps."""
+
+    source: str | None
+    version: str | None = None
+    path: Path | None = None
+    install: str | None = None
+
+
 class AgentInventory(Protocol):
     def known(self) -> Collection[str]: ...
 
     def binary(self, agent: str, path: str | None) -> Path | None:
         """The agent's program on this host, found on `path`; None where it has or needs none."""
+        ...
+
+    def program(self, agent: str, path: str | None) -> AgentProgram:
+        """Where its program comes from, for what `path` finds."""
         ...
 
 

@@ -16,7 +16,7 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
 from rover_mcp.tasks.models import EventView, TaskStatus
 from rover_mcp.tasks.pauses import printable, time_of
-from rover_mcp.tasks.ports import AgentInventory
+from rover_mcp.tasks.ports import AgentInventory, AgentProgram
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.transitions import RUNNING
 from rover_mcp.tasks.views import event_view
@@ -26,13 +26,14 @@ HOLD_MESSAGE_SHOWN = 200
 
 @dataclass
 class StatusReport:
-    """Reads only. `credentials` says, for a caller, which providers' keys can be had."""
+    """Reads only. `credentials` says, for a caller and by provider, which one can be had: its
+    name."""
 
     tasks: TaskService
     catalog: Catalog
     engines: Mapping[str, Engine]
     agents: AgentInventory
-    credentials: Callable[[Caller], Mapping[str, bool]]
+    credentials: Callable[[Caller], Mapping[str, str | None]]
     provider_of: Callable[[str], str | None]
     notice: Callable[[Caller], str | None]
 
@@ -48,7 +49,7 @@ class StatusReport:
             "home": str(settings.home),
             "engines": [_engine(e.check()) for e in self.engines.values()],
             "agents": [self._agent(name, caller, credentials) for name in self.agents.known()],
-            "credentials": credentials,
+            "credentials": {name: found is not None for name, found in credentials.items()},
             "queue": {
                 "running": max(0, active - queued),
                 "queued": queued,
@@ -81,17 +82,20 @@ class StatusReport:
             "off_in_projects": self.tasks.store.project_paths(off - {EVERYWHERE}),
         }
 
-    def _agent(self, name: str, caller: Caller, has: Mapping[str, bool]) -> dict[str, Any]:
+    def _agent(self, name: str, caller: Caller, found: Mapping[str, str | None]) -> dict[str, Any]:
         provider = self.provider_of(name)
-        path = self.agents.binary(name, caller.env.get("PATH"))
-        offline = provider is None
-        signed_in = provider is None or has.get(provider, False)
+        program = self.agents.program(name, caller.env.get("PATH"))
+        credential = found.get(provider) if provider else None
+        signed_in = credential is not None or program.source == "built-in"
         return {
             "name": name,
-            "installed": offline or path is not None,
+            "installed": program.source not in (None, "image"),
             "signed_in": signed_in,
-            "path": str(path) if path else None,
-            "hint": _agent_hint(provider, installed=offline or path is not None, ready=signed_in),
+            "source": program.source,
+            "version": program.version,
+            "credential": credential,
+            "path": str(program.path) if program.path else None,
+            "hint": _agent_hint(name, provider, program, ready=signed_in),
         }
 
     def workflows(self, caller: Caller, repo_path: str | None) -> list[dict[str, Any]]:
@@ -108,9 +112,17 @@ class StatusReport:
         return views
 
 
-def _agent_hint(provider: str | None, *, installed: bool, ready: bool) -> str | None:
-    hints = [] if installed else ["not on PATH: its pinned version is fetched with npm, if npm is"]
-    if not ready:
+def _agent_hint(
+    name: str, provider: str | None, program: AgentProgram, *, ready: bool
+) -> str | None:
+    hints: list[str] = []
+    if program.source is None:
+        hints.append(f"install npm, or run: {program.install}")
+    elif program.source == "image":
+        hints.append("its program is not here: an image that holds it can be base_image")
+    if provider is None and not ready:
+        hints.append(f"how {name} signs in: docs/agents.md")
+    elif not ready:
         hints.append(f"no credential for {provider}: docs/gateway.md")
     return "; ".join(hints) or None
 

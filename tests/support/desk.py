@@ -24,7 +24,7 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.models import ChangesView, FileChange
-from rover_mcp.tasks.ports import DiffResult, Repository
+from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status import StatusReport
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
@@ -137,6 +137,9 @@ class FakeAgents:
     def binary(self, agent: str, path: str | None) -> Path | None:
         return None
 
+    def program(self, agent: str, path: str | None) -> AgentProgram:
+        return AgentProgram("built-in" if agent == "scripted" else "npm", "1.2.3")
+
 
 @dataclass
 class FakeEngines:
@@ -223,7 +226,7 @@ def open_desk(folder: Path) -> Iterator[Desk]:
     )
     status = StatusReport(
         tasks, catalog, {"docker": engine}, agents,
-        credentials=lambda _: {"anthropic": True},
+        credentials=lambda _: {"anthropic": "ANTHROPIC_API_KEY"},
         provider_of=lambda _: "anthropic",
         notice=lambda _: None,
     )  # fmt: skip

@@ -150,10 +150,11 @@ def test_what_a_client_hands_over_replaces_what_it_had() -> None:
 def test_a_caller_is_told_whether_its_tasks_would_have_a_credential() -> None:
     credentials = made()
     with_key = connect(credentials, "maker", ANTHROPIC_API_KEY="k")
-    others = {"openai": False, "google": False}
-    assert credentials.providers(with_key) == {"anthropic": True, **others}
-    assert credentials.providers(connect(credentials, "other")) == {"anthropic": False, **others}
-    assert made(command="echo k").providers(Caller("x", HERE)) == {"anthropic": True, **others}
+    others = {"openai": None, "google": None}
+    assert credentials.found(with_key) == {"anthropic": "ANTHROPIC_API_KEY", **others}
+    assert credentials.found(connect(credentials, "other")) == {"anthropic": None, **others}
+    configured = made(command="echo k").found(Caller("x", HERE))["anthropic"]
+    assert configured == "config.yaml: credentials.anthropic.command"
 
 
 def test_a_configured_variable_file_or_command_is_read_when_it_is_needed(
