@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rover_mcp import __version__
-from rover_mcp.cli import commands, render
+from rover_mcp.cli import commands, images, render
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.text import Paint, json_text
 from rover_mcp.connect import DaemonUnavailable
@@ -57,6 +57,8 @@ def build_parser() -> Parser:
     _add_init(command("init", commands.init, "write a first .rover/config.yaml for a repository"))
     about = "check a project's .rover/config.yaml, show it, print its JSON Schema"
     _add_config(subparsers.add_parser("config", help=about, description=about, parents=[_shared()]))
+    about = "the images that sandboxes are made from: list, prune"
+    _add_image(subparsers.add_parser("image", help=about, description=about, parents=[_shared()]))
     command("status", commands.status, "engines, agents, queue, disk, versions")
     return parser
 
@@ -174,6 +176,17 @@ def _add_config(sub: Parser) -> None:
         action.set_defaults(run=commands.config)
         if name != "schema":
             action.add_argument("file", metavar="FILE", nargs="?", help="default: of this project")
+
+
+def _add_image(sub: Parser) -> None:
+    actions = sub.add_subparsers(metavar="ACTION", required=True)
+    about = "those that rover made, on every engine"
+    listed = actions.add_parser("list", help=about, description=about, parents=[_shared()])
+    listed.set_defaults(run=images.list_)
+    about = "those that no task needs; says what it would remove"
+    prune = actions.add_parser("prune", help=about, description=about, parents=[_shared()])
+    prune.add_argument("--yes", action="store_true", help="remove them")
+    prune.set_defaults(run=images.prune)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -29,6 +29,7 @@ from rover_mcp.daemon.booking import booked_state, write_entries
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.select import engines
 from rover_mcp.server.app import App
 from rover_mcp.server.hub import EventHub
@@ -39,6 +40,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.create import CreateTask
+from rover_mcp.tasks.images import Images
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status import StatusReport
 
@@ -119,7 +121,9 @@ def build(
         tasks, catalog, all_engines, agents, credentials.found, agent_provider, notice
     )
     hub = EventHub(store)
-    app = App(Services(tasks, status, hub, touch))
+    keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
+    images = Images(home, store, keepers)
+    app = App(Services(tasks, status, hub, touch, images))
     sweeper = Sweeper(attempts, plane)
     return Parts(
         settings, store, credentials, gateway, live, plane, leases, sweeper, attempts, spares, hub,

@@ -18,8 +18,10 @@ from rover_mcp.sandbox.docker_api import NoSuchObject
 from rover_mcp.sandbox.docker_images import DockerImages, unavailable
 from rover_mcp.sandbox.image import DEFAULT_PATH, ImageBuilder, Wanted
 from rover_mcp.sandbox.protocol import (
+    IMAGE_FILE,
     EngineStatus,
     ExecResult,
+    ImageInfo,
     SandboxExit,
     SandboxInfo,
     SandboxSpec,
@@ -233,6 +235,15 @@ class DockerEngine:
             raise EnvironmentFault(f"the sandbox {name} is gone", code="not_running") from error
         return ExecResult(int(code), out or b"", err or b"")
 
+    def images(self) -> Sequence[ImageInfo]:
+        """See protocol.ImageKeeper."""
+        with self._errors("connect"):
+            return self._images().made()
+
+    def remove_image(self, tag: str) -> bool:
+        """See protocol.ImageKeeper."""
+        return self._images().remove(tag)
+
     # -- parts -------------------------------------------------------------------------------
 
     # What an engine with the same API does otherwise.
@@ -317,6 +328,7 @@ class DockerEngine:
             isolation=SwitchUser(uid=layout.AGENT_UID, gid=layout.AGENT_GID),
             environment={**kept_environment(own), "PATH": path, "ROVER_PATH": path},
         )
+        (spec.folders.spec / IMAGE_FILE).write_text(tag, "utf-8")
         # Read by the agent's user, and the journal's folder not: whatever the umask here.
         spec.folders.run.chmod(0o700)
         spec.folders.spec.chmod(0o755)

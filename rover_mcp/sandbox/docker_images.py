@@ -8,13 +8,18 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import docker_api
+from rover_mcp.sandbox.protocol import ImageInfo
 
+LABEL = "dev.rover.image"
+KIND_LABEL = "dev.rover.kind"
+BASE_LABEL = "dev.rover.base"
 LINE_CHARACTERS = 300
 _SILENCE = 3600
 """Seconds that one step of a build may take without a word."""
@@ -152,6 +157,31 @@ class DockerImages:
                 container.remove(force=True, v=True)
         return code, cast("bytes", said).decode("utf-8", "replace")
 
+    def made(self) -> list[ImageInfo]:
+        """Those that carry our label."""
+        with docker_api.errors("list the images", self._address):
+            found = self._client.images.list(filters={"label": LABEL})
+            running = self._client.api.containers(all=True)
+        used = {str(facts["ImageID"]) for facts in cast("list[dict[str, Any]]", running)}
+        return [
+            _info(tag, image.attrs, used=str(image.id) in used)
+            for image in found
+            for tag in image.tags
+        ]
+
+    def remove(self, tag: str) -> bool:
+        """Remove one by its tag; False where the engine refuses, or it is gone."""
+        try:
+            with docker_api.errors(f"remove the image {tag}", self._address):
+                self._client.images.remove(tag)
+        except docker_api.NoSuchObject:
+            return False
+        except EnvironmentFault as error:
+            if error.code == "engine_refused":
+                return False
+            raise
+        return True
+
     def _pull(self, reference: str, progress: Progress) -> None:
         progress(f"pulling {reference}")
         name, tag = split_reference(reference)
@@ -212,6 +242,20 @@ def _watch_pull(lines: Any, reference: str, progress: Progress) -> None:
             layers[str(line["id"])] = state
             done = sum(s == "Pull complete" for s in layers.values())
             progress(f"pulling {reference}: {done} of {len(layers)} layers")
+
+
+def _info(tag: str, facts: Mapping[str, Any], *, used: bool) -> ImageInfo:
+    labels = cast("dict[str, str]", facts["Config"]["Labels"])
+    made = datetime.fromisoformat(str(facts["Created"])[:19] + "+00:00")
+    return ImageInfo(
+        tag=tag,
+        kind=labels.get(KIND_LABEL, ""),
+        base=labels.get(BASE_LABEL, ""),
+        bytes=int(facts["Size"]),
+        created_at=made.timestamp(),
+        used=used,
+        layers=tuple(facts["RootFS"]["Layers"]),
+    )
 
 
 def _label_line(labels: Mapping[str, str]) -> str:

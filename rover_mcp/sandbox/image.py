@@ -27,16 +27,22 @@ from typing import Any, cast
 
 from rover_mcp.sandbox import bundles, python_bundle, runner_library
 from rover_mcp.sandbox.bundles import AgentBundle
-from rover_mcp.sandbox.docker_images import Build, DockerImages, Layer, Progress, unavailable
+from rover_mcp.sandbox.docker_images import (
+    BASE_LABEL,
+    KIND_LABEL,
+    LABEL,
+    Build,
+    DockerImages,
+    Layer,
+    Progress,
+    unavailable,
+)
 from rover_mcp.sandbox.protocol import DockerfileBuild, ProjectSetup, SourceTree
 
 REPOSITORY = "rover-sandbox"
 GROUND = "rover-ground"
 SETUP = "rover-setup"
 PROJECT = "rover-project"
-LABEL = "dev.rover.image"
-KIND_LABEL = "dev.rover.kind"
-BASE_LABEL = "dev.rover.base"
 RUNNER_LABEL = "dev.rover.runner"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DOCKERFILE = Path(__file__).with_name("Dockerfile")

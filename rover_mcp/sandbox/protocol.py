@@ -238,3 +238,33 @@ class Engine(Protocol):
     ) -> ExecResult:
         """Run a command inside, with the agent's rights."""
         ...
+
+
+IMAGE_FILE = "image"
+"""In an attempt's spec folder: the tag of the image that its sandbox was made from."""
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """An image that Rover made. `layers` are content addresses, the lowest first; `used`: some
+    container, running or not, was made from it."""
+
+    tag: str
+    kind: str
+    base: str
+    bytes: int
+    created_at: float
+    used: bool
+    layers: tuple[str, ...]
+
+
+class ImageKeeper(Protocol):
+    """An engine that keeps images. Raises EnvironmentFault where it cannot be reached."""
+
+    def images(self) -> Sequence[ImageInfo]:
+        """Those that Rover made."""
+        ...
+
+    def remove_image(self, tag: str) -> bool:
+        """Remove one; False where the engine refuses, because something needs it."""
+        ...

@@ -40,6 +40,7 @@ from pydantic import ValidationError
 
 from rover_mcp import __version__
 from rover_mcp.errors import RoverError, UserFixable
+from rover_mcp.server.images import METHOD, ImagesParams, images
 from rover_mcp.server.misuse import bad_arguments
 from rover_mcp.server.render import text_of
 from rover_mcp.server.results import Result
@@ -92,6 +93,7 @@ class App:
         )
         # As a constructor argument it warns; the legacy era needs it, and still has most clients.
         server.add_request_handler("logging/setLevel", SetLevelRequestParams, handlers.set_level)
+        server.add_request_handler(METHOD, ImagesParams, handlers.images)
         return server
 
 
@@ -208,6 +210,10 @@ class _Handlers:
         self._note_era(ctx)
         self._session.subscribed.discard(params.uri)
         return EmptyResult()
+
+    async def images(self, ctx: Context, params: ImagesParams) -> dict[str, Any]:
+        self._note_era(ctx)
+        return await images(self._services.images, params)
 
     async def set_level(self, ctx: Context, params: SetLevelRequestParams) -> EmptyResult:
         self._note_era(ctx)

@@ -23,7 +23,7 @@ from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import parse_task
 from rover_mcp.tasks.logs import LogText, read_log
 from rover_mcp.tasks.models import EventView, NextAction, TaskStatus, TaskView
-from rover_mcp.tasks.pauses import NEVER_BY_ITSELF, Policy, resume_action, spent, used_up
+from rover_mcp.tasks.pauses import NEVER_BY_ITSELF, Policy, printable, resume_action, spent, used_up
 from rover_mcp.tasks.ports import Control, DiffResult, Repositories, Work
 from rover_mcp.tasks.transitions import ENDED, RESUMABLE, RUNNING, Event
 from rover_mcp.tasks.views import event_view, slim, task_view
@@ -110,7 +110,13 @@ class TaskService:
             if running or task.status is TaskStatus.NEW
             else None
         )
-        return task_view(task, state, attempt, self.now(), policy or self.policy(), full=full)
+        view = task_view(task, state, attempt, self.now(), policy or self.policy(), full=full)
+        if attempt is not None and attempt.state == "starting" and running:
+            # A build may take minutes: what it does is news to whoever watches.
+            said = self.store.events.last_of(task.id, "task.preparing")
+            if said is not None:
+                view.phase = f"preparing: {printable(said.data['message'], 80)}"
+        return view
 
     def policy(self) -> Policy:
         """What is said of automatic resumes, as it stands now."""

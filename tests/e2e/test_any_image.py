@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,7 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
         assert seen[4:] == ["exit status 0"]
         _, again = run_look(client, "docker")
         assert again == seen
+        assert told_by_the_command_line(home, repository)
 
         # Another set-up, which fails: its last lines are the task's error.
         (repository / "fail").write_text("")
@@ -95,6 +99,21 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
         failed = client.wait_until(task["id"], "FAILED", timeout=180)
         assert "why it failed" in failed["error"]
         assert "status 3" in failed["error"]
+
+
+def told_by_the_command_line(home: Path, repository: Path) -> bool:
+    """`rover image`: what there is; what no task needs is told and, without --yes, left alone."""
+
+    def rover(*words: str) -> list[dict[str, object]]:
+        argv = [sys.executable, "-m", "rover_mcp.cli.main", "--home", str(home), "--json", *words]
+        done = subprocess.run(argv, cwd=repository, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)["images"]
+
+    listed = rover("image", "list")
+    spared = rover("image", "prune")
+    assert {"ground", "setup", "sandbox", "project"} <= {i["kind"] for i in listed}
+    assert not any(i["removed"] for i in spared)
+    return len(rover("image", "list")) == len(listed)
 
 
 def test_without_images_the_set_up_runs_in_each_task(home: Path) -> None:

@@ -23,6 +23,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.create import CreateTask
+from rover_mcp.tasks.images import Images
 from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.service import TaskService
@@ -175,7 +176,15 @@ class Desk:
         return ClientSession(self.caller, push)
 
     def app(self) -> App:
-        return App(Services(self.tasks, self.status, EventHub(self.store), touch=lambda: None))
+        return App(
+            Services(
+                self.tasks,
+                self.status,
+                EventHub(self.store),
+                lambda: None,
+                Images(self.tasks.settings.home, self.store, {}),
+            )
+        )
 
     def files(self) -> set[str]:
         """What lies in the data folder, but for the database."""

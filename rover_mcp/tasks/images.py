@@ -1,0 +1,85 @@
+"""The images that Rover made: what there is, and which of them no task needs. Pure but for the
+engines and the tasks' folders."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox.protocol import IMAGE_FILE, ImageInfo, ImageKeeper
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.models import TaskStatus
+
+MIN_AGE = 3600.0
+"""Seconds: a younger image may belong to a sandbox that is just being made."""
+
+_UNENDED = (
+    TaskStatus.NEW, TaskStatus.IN_PROGRESS, TaskStatus.ITERATING, TaskStatus.PAUSED,
+    TaskStatus.FAILED,
+)  # fmt: skip
+"""Statuses from which a task may go on."""
+
+
+def prunable(images: Sequence[ImageInfo], needed: Collection[str], now: float) -> list[ImageInfo]:
+    """Those that no container and no task needs, and that no needed one is built on; the ones
+    that stand on others first."""
+    kept = [i for i in images if i.used or i.tag in needed or now - i.created_at < MIN_AGE]
+
+    def carries(image: ImageInfo) -> bool:
+        depth = len(image.layers)
+        return any(other.layers[:depth] == image.layers for other in kept)
+
+    free = [i for i in images if i not in kept and not carries(i)]
+    return sorted(free, key=lambda i: (-len(i.layers), i.tag))
+
+
+@dataclass
+class Images:
+    """`engines` are those that keep images, by name."""
+
+    home: Path
+    store: Store
+    engines: Mapping[str, ImageKeeper]
+
+    def list(self) -> list[dict[str, Any]]:
+        """Every image of ours on every engine that answers."""
+        return [_view(name, image) for name, image in self._all()]
+
+    def prune(self, now: float, *, dry_run: bool) -> list[dict[str, Any]]:
+        """Remove what no task needs, or only tell what it would be. An image that an engine
+        does not give up stays."""
+        needed = self._needed()
+        told: list[dict[str, Any]] = []
+        for name, keeper in self.engines.items():
+            images = [image for engine, image in self._all() if engine == name]
+            for image in prunable(images, needed, now):
+                removed = not dry_run and keeper.remove_image(image.tag)
+                told.append({**_view(name, image), "removed": removed})
+        return told
+
+    def _all(self) -> list[tuple[str, ImageInfo]]:
+        found: list[tuple[str, ImageInfo]] = []
+        for name, keeper in self.engines.items():
+            try:
+                found += [(name, image) for image in keeper.images()]
+            except EnvironmentFault:
+                continue  # it is not installed, or does not run: it has none to show
+        return found
+
+    def _needed(self) -> set[str]:
+        tags: set[str] = set()
+        for folder in (self.home / "tasks").iterdir():
+            task = self.store.task(folder.name)
+            # One without a record is being made.
+            if task is None or task.status in _UNENDED:
+                for file in folder.glob(f"iterations/*/spec-*/{IMAGE_FILE}"):
+                    tags.add(file.read_text("utf-8").strip())
+        return tags
+
+
+def _view(engine: str, image: ImageInfo) -> dict[str, Any]:
+    facts = asdict(image)
+    return {"engine": engine, **{k: v for k, v in facts.items() if k != "layers"}}
