@@ -35,6 +35,8 @@ Json = dict[str, Any]
 SETTINGS: Json = {
     "idle_exit": 600,
     "concurrency": 3,
+    "sandbox_memory_bytes": 384 * 1024**2,
+    "sandbox_pids": 256,
     "limits": {"log_bytes": 2_000_000, "stop_grace": 1},
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.attack import fill
+from tests.attacks.attack import PWNED, fill
 from tests.attacks.conftest import ENGINES
 from tests.attacks.stage import Stage, repository_state, strays
 from tests.attacks.variants import CREDIT_FAKE, VARIANTS, Variant
@@ -37,7 +37,7 @@ def ended(request: pytest.FixtureRequest, stage: Stage) -> Ended:
     places = {**stage.places(request.param), "MARKER": MARKER}
     before = repository_state(stage.repository)
     made: dict[str, dict[str, Any]] = {}
-    for variant in VARIANTS:
+    for variant in [v for v in VARIANTS if request.param in v.engines]:
         step = {"id": "attack", "type": "agent", "prompt": "x", "outputs": list(variant.outputs)}
         later = {"id": "later", "type": "agent", "prompt": "x"}
         stage.workflow(f"variant-{variant.name}", [step, later])
@@ -55,10 +55,22 @@ def ended(request: pytest.FixtureRequest, stage: Stage) -> Ended:
     return Ended(request.param, done, slowest, before)
 
 
+def not_limited(stage: Stage, engine: str) -> list[str]:
+    """What an engine says that it cannot limit."""
+    engines = stage.client.tool("get_status")["engines"]
+    return next(e for e in engines if e["name"] == engine)["limits_not_applied"]
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
-def test_the_task_ends_honestly_and_says_what_was(ended: Ended, variant: Variant) -> None:
+def test_the_task_ends_honestly_and_says_what_was(
+    ended: Ended, stage: Stage, variant: Variant
+) -> None:
+    if ended.engine not in variant.engines:
+        assert not_limited(stage, ended.engine)
+        return
     task = ended.tasks[variant.name]
     assert task["status"] == variant.status, str(task)
+    assert PWNED not in stage.log(task, "attack")
     told = f"{task.get('error')} {task.get('warnings')}"
     assert re.search(variant.told, told), told
 
@@ -70,7 +82,7 @@ def test_the_host_is_unharmed(ended: Ended, stage: Stage) -> None:
 
 
 def test_what_was_good_is_delivered(ended: Ended, stage: Stage) -> None:
-    for variant in VARIANTS:
+    for variant in [v for v in VARIANTS if v.name in ended.tasks]:
         branch = ended.tasks[variant.name]["branch"]
         if variant.status == "COMPLETED":
             assert git(stage.repository, "show", f"{branch}:good.py") == "good = 1", variant.name

@@ -52,6 +52,38 @@ EOF
 """
 
 
+# Both stop by themselves a little beyond the limit, should it fail.
+_MEMORY = """
+python3 - <<'EOF'
+held = []
+for _ in range(50):
+    held.append(bytearray(b"x" * 10_000_000))
+print("PWNED")
+EOF
+"""
+_FORKS = """
+python3 - <<'EOF'
+import os, signal, time
+made = []
+try:
+    for _ in range(320):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(20)
+            os._exit(0)
+        made.append(pid)
+    print("PWNED")
+except OSError as error:
+    print("forks ended at", len(made), error)
+finally:
+    for pid in made:
+        os.kill(pid, signal.SIGKILL)
+EOF
+"""
+LIMITED = ("docker", "podman")
+"""Where memory and processes are limited; `get_status` names what an engine cannot limit."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """`status` is how the task must end, `told` what a user must be told in its view."""
@@ -63,6 +95,7 @@ class Variant:
     status: str = "COMPLETED"
     told: str = ""
     outputs: tuple[dict[str, Any], ...] = ()
+    engines: tuple[str, ...] = ("bubblewrap", "docker", "podman")
 
 
 VARIANTS = (
@@ -147,5 +180,19 @@ VARIANTS = (
         "GIT_AUTHOR_DATE='2099-01-01T00:00:00Z' GIT_COMMITTER_DATE='@1 +1459' "
         "git commit -q --allow-empty -m future; date -s 2099-01-01 && echo x > clock-was-set",
         "records have the runner's clock, which the agent cannot set",
+    ),
+    Variant(
+        "memory",
+        "fill the memory",
+        _MEMORY,
+        "a limit of memory, without swap (containers): the kernel ends what fills it",
+        engines=LIMITED,
+    ),
+    Variant(
+        "forks",
+        "fork without end",
+        _FORKS,
+        "a limit of processes (containers)",
+        engines=LIMITED,
     ),
 )
