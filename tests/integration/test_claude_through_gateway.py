@@ -85,7 +85,6 @@ class World:
             model=None,
             base_url=f"http://127.0.0.1:{PORT}",
             token=TOKEN,
-            providers=frozenset({"anthropic"}),
             silence=60,
             timeout=90,
             on_session=self.sessions.append,
