@@ -211,6 +211,8 @@ def _opened(config: ProjectConfig, settings: Settings) -> list[str]:
     told: list[str] = []
     if config.image:
         told.append(f"{FILE}: sandboxes are made from the image {config.image}")
+    if config.limits.disk is not None:
+        told.append(f"{FILE}: limits.disk has no effect: no engine limits the disk yet")
     for name, most in _maxima(settings).items():
         wanted = getattr(config.limits, name)
         if wanted is not None and most is not None and wanted > most:
@@ -232,7 +234,7 @@ def _maxima(settings: Settings) -> Mapping[str, float | None]:
         "memory": settings.sandbox_memory_bytes,
         "cpus": settings.sandbox_cpus,
         "pids": settings.sandbox_pids,
-        "disk": getattr(settings, "sandbox_disk_bytes", None),
+        "disk": None,
         "agent_timeout": limits.agent_timeout,
         "command_timeout": limits.command_timeout,
         "agent_silence": limits.agent_silence,

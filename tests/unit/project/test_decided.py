@@ -155,3 +155,9 @@ def test_further_hosts_of_a_project_are_told_where_they_count() -> None:
     assert settled.warnings == [".rover/config.yaml opens the network to example.org"]
     closed = decide(project, Asked(network="providers"))
     assert (closed.network.allow, closed.warnings) == ((), [])
+
+
+def test_a_limit_that_nothing_applies_is_told() -> None:
+    assert decide("limits: {disk: 1GiB}\n").warnings == [
+        ".rover/config.yaml: limits.disk has no effect: no engine limits the disk yet"
+    ]
