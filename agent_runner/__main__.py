@@ -78,7 +78,8 @@ async def set_up(spec: RunSpec) -> ExitCode:
     """
     seccomp.confine()
     try:
-        await set_up_image(spec, make_commands(spec), lambda line: print(line, flush=True))
+        async with gateway_forwarder(spec):
+            await set_up_image(spec, make_commands(spec), lambda line: print(line, flush=True))
     except (SetupFailed, WorktreeError) as error:
         sys.stderr.write(f"{error}\n")
         return ExitCode.FAILED

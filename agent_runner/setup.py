@@ -44,7 +44,7 @@ async def run_commands(setup: Setup, commands: Commands, hear: Callable[[str], N
         name = f"the set-up command {text.strip()[:_SHOWN]!r}"
         try:
             result = await commands.run(
-                ["bash", "-lc", text], timeout=setup.timeout, on_output=heard
+                ["bash", "-lc", text], timeout=setup.timeout, on_output=heard, network=True
             )
         except OSError as error:
             raise SetupFailed(f"{name} could not be started: {error}") from error

@@ -223,6 +223,7 @@ class ScriptedAgent:
             ["sh", "-c", script],
             timeout=request.timeout,
             on_output=lambda line: request.on_log(line.text),
+            network=True,
         )
         _check_not_killed(result)
         request.on_log(f"exit status {result.code}")
