@@ -227,6 +227,7 @@ class Door:
     def close(self, task_id: str) -> None:
         self._heard.pop(task_id, None)
         self._portal.call(self._gateway.close, task_id)
+        self._networks.flush(task_id)
         self._store.books.fold(task_id)
 
     def account(self, task_id: str, attempt: int, agent: str) -> Account:

@@ -42,6 +42,7 @@ class TaskNetworks:
         self._credentials = credentials
         self._wait = wait
         self._lock = threading.Lock()
+        self._one_writes = threading.Lock()
         self._pending: dict[str, RefusedHosts] = {}
         self._writing = False
 
@@ -70,13 +71,21 @@ class TaskNetworks:
     def _write(self) -> None:
         while True:
             with self._lock:
-                pending, self._pending = self._pending, {}
-                if not pending:
+                tasks = list(self._pending)
+                if not tasks:
                     self._writing = False
                     return
-            for task_id, hosts in pending.items():
-                self._add(task_id, hosts)
+            for task_id in tasks:
+                self.flush(task_id)
             self._wait(BETWEEN_WRITES)
+
+    def flush(self, task_id: str) -> None:
+        """Record what is not yet recorded of a task. Done before its end is told."""
+        with self._one_writes:
+            with self._lock:
+                hosts = self._pending.pop(task_id, None)
+            if hosts is not None:
+                self._add(task_id, hosts)
 
     def _add(self, task_id: str, new: RefusedHosts) -> None:
         try:

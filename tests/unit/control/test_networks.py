@@ -90,6 +90,23 @@ def test_refusals_are_written_at_once_then_together_and_survive(
     wait.go.release()
 
 
+def test_nothing_is_still_to_be_written_when_the_end_of_a_task_is_told(
+    site: Site, credentials: Credentials
+) -> None:
+    """The daemon may end at once then."""
+    task, wait = site.create(), Writer()
+    networks = TaskNetworks(site.settings, site.store, credentials, wait)
+    networks.refused(task.id, refused("a:443"))
+    assert wait.idle.acquire(timeout=10)
+    networks.refused(task.id, refused("b:443"))
+    networks.flush(task.id)
+    row = site.store.task(task.id)
+    assert row
+    assert [host["host"] for host in (row.refused or {})["hosts"]] == ["a:443", "b:443"]
+    networks.flush(task.id)
+    wait.go.release()
+
+
 def test_what_is_kept_of_refusals_is_bounded() -> None:
     hosts = RefusedHosts()
     for number in range(KEPT + 20):
