@@ -83,7 +83,8 @@ def _add_create(sub: Parser) -> None:
     sub.add_argument(
         "--agent",
         metavar="NAME[,NAME]",
-        help="claude (default) or scripted; the next goes on while an account is closed",
+        help="claude (default) or another of `rover doctor`; the next goes on while an account is "
+        "closed",
     )
     sub.add_argument("--model", metavar="NAME", help="the agent's model (default: its own)")
     sub.add_argument("--base-branch", metavar="REF", help="where to start from (default: HEAD)")

@@ -16,7 +16,7 @@ from rover_mcp.control.decide import PauseFor, retry_time
 from rover_mcp.control.handover import Handover, hand_over
 from rover_mcp.control.parts import Parts, is_on, now
 from rover_mcp.control.setups import find_setup, with_setup
-from rover_mcp.control.specify import make_folders, sandbox_spec
+from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.project.config import SetupConfig
 from rover_mcp.project.decided import Decided
@@ -80,7 +80,7 @@ class Starts(Parts):
             reason=PauseReason.AUTH,
             message=choice.missing,
             since=now(),
-            provider=agent_provider(choice.agent),
+            provider=agent_provider(choice.agent, own_model(task)),
         )
         self._pause(task, attempt, PauseFor(pause, None), None)
         self._end(task.id, attempt, SandboxExit(None), "not started: no credential")
