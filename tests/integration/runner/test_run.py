@@ -95,7 +95,7 @@ def test_an_end_is_written_even_where_the_runner_itself_breaks(tmp_path: Path) -
     """DESIGN 4: nothing is shown as running that is not."""
     p = place(tmp_path, script(GOOD))
 
-    def broken(seconds: float) -> None:
+    async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
     p.evidence.failures = broken

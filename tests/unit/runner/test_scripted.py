@@ -103,7 +103,18 @@ def test_an_edit_that_is_not_possible_fails_the_step(tmp_path: Path) -> None:
 
 
 def test_the_agents_are_known_by_name(tmp_path: Path) -> None:
-    assert agent_names() == ("claude", "codex", "copilot", "gemini", "opencode", "qwen", "scripted")
+    known = (
+        "claude",
+        "codex",
+        "copilot",
+        "cursor",
+        "gemini",
+        "goose",
+        "opencode",
+        "qwen",
+        "scripted",
+    )
+    assert agent_names() == known
     assert make_agent("scripted", tmp_path).name == "scripted"
     with pytest.raises(UnknownAgent, match=r"known: claude, .*, scripted"):
         make_agent("nobody", tmp_path)
