@@ -52,7 +52,7 @@ class CreateTaskArguments(Arguments):
     agent: str | None = Field(
         None,
         max_length=200,
-        description="default claude; get_status lists them; 'a, b': b goes on while a's account is closed",
+        description="default claude; get_status lists all; 'a, b': b while a's account is closed",
     )
     model: str | None = Field(
         None, max_length=100, description="the agent's model; default its own"
