@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 CLAUDE_VERSION = "2.1.330"
 NODE = "node-linux-{arch}@24.21.0"
+NPM = "npm@11.21.2"
+"""what the default image has beside Node: its package for Linux holds no npm"""
 
 _NPM_ARCH = {"x86_64": "x64", "aarch64": "arm64"}
 _RUST_ARCH = {"x86_64": "x86_64", "aarch64": "aarch64"}

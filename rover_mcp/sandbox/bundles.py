@@ -156,7 +156,7 @@ def obtain(agent: str, binary: Path | None, progress: Progress) -> AgentBundle:
     if not shutil.which("npm"):
         raise _missing(agent)
     try:
-        with _making(agent):
+        with making(agent):
             if found := cached_bundle(agent):
                 return found
             progress(f"fetching {agent} {pinned.version} with npm ({pinned.megabytes} MB, once)")
@@ -223,13 +223,13 @@ def _wrap(agent: str, program: Path) -> AgentBundle:
         version = f"own-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
         folder = agent_cache() / f"{agent}-{version}-{npm_arch()}"
         if not folder.is_dir():
-            with _making(agent), _new_folder(agent) as new:
+            with making(agent), new_folder(agent) as new:
                 (new / "bin").mkdir()
                 try:
                     os.link(program, new / "bin" / agent)
                 except OSError:
                     shutil.copy2(program, new / "bin" / agent)
-                _place(new, folder)
+                place(new, folder)
     except OSError as error:
         raise _missing(agent, f": {error}") from error
     return AgentBundle(agent, version, folder)
@@ -239,7 +239,7 @@ def _wrap(agent: str, program: Path) -> AgentBundle:
 
 
 @contextmanager
-def _making(agent: str) -> Generator[None]:
+def making(agent: str) -> Generator[None]:
     """Held by the one thread of the one process that makes a bundle of this agent."""
     agent_cache().mkdir(parents=True, exist_ok=True)
     handle = os.open(agent_cache() / f".{agent}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -251,7 +251,7 @@ def _making(agent: str) -> Generator[None]:
 
 
 @contextmanager
-def _new_folder(agent: str) -> Generator[Path]:
+def new_folder(agent: str) -> Generator[Path]:
     """Under the agent's lock: what others of its name left was left by a crash."""
     for left in agent_cache().glob(f".new-{agent}-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -261,7 +261,7 @@ def _new_folder(agent: str) -> Generator[Path]:
         yield made
 
 
-def _place(new: Path, folder: Path) -> None:
+def place(new: Path, folder: Path) -> None:
     """Give a whole bundle its name; one that is there already is as good."""
     try:
         new.rename(folder)
@@ -271,7 +271,7 @@ def _place(new: Path, folder: Path) -> None:
 
 
 def _fetch(agent: str, pinned: Pinned) -> None:
-    with _new_folder(agent) as new:
+    with new_folder(agent) as new:
         packages = [pinned.named(package) for package in pinned.packages]
         argv = ["npm", "install", "--prefix", str(new), "--no-save", "--ignore-scripts"]
         done = subprocess.run(
@@ -288,7 +288,7 @@ def _fetch(agent: str, pinned: Pinned) -> None:
         _check_version(agent, pinned, new / "node_modules")
         _arrange(new, agent, pinned)
         _extract(new, agent, pinned)
-        _place(new, agent_cache() / f"{agent}-{pinned.version}-{npm_arch()}")
+        place(new, agent_cache() / f"{agent}-{pinned.version}-{npm_arch()}")
 
 
 def _check_version(agent: str, pinned: Pinned, modules: Path) -> None:

@@ -13,10 +13,18 @@ from typing import Any, cast
 
 from agent_runner.spec import Paths, Setup, SwitchUser
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles, containers, docker_api, docker_setup, layout, runner_library
+from rover_mcp.sandbox import (
+    bundles,
+    containers,
+    docker_api,
+    docker_setup,
+    layout,
+    node_bundle,
+    runner_library,
+)  # fmt: skip
 from rover_mcp.sandbox.docker_api import NoSuchObject
 from rover_mcp.sandbox.docker_images import DockerImages, unavailable
-from rover_mcp.sandbox.image import DEFAULT_PATH, ImageBuilder, Wanted
+from rover_mcp.sandbox.image import DEFAULT_IMAGE, DEFAULT_PATH, ImageBuilder, Wanted
 from rover_mcp.sandbox.protocol import (
     IMAGE_FILE,
     EngineStatus,
@@ -27,7 +35,6 @@ from rover_mcp.sandbox.protocol import (
     SandboxSpec,
 )
 
-DEFAULT_IMAGE = "debian:bookworm-slim"
 _OUR_VARIABLES = frozenset({"HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "PATH"})
 
 
@@ -319,7 +326,7 @@ class DockerEngine:
         spec = replace(spec, run=spec.run.model_copy(update={"setup": setup}))
         own = self._images().environment(tag)
         programs = bundles.search_path(bundles.programs(spec.agents))
-        path = ":".join((*programs, own.get("PATH", DEFAULT_PATH)))
+        path = ":".join((*programs, own.get("PATH", DEFAULT_PATH), node_bundle.BIN))
         socket = layout.GATEWAY / spec.folders.gateway_socket.name
         layout.write_spec(
             spec,

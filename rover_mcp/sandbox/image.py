@@ -2,7 +2,8 @@
 
     base          the user's, or the default
     project       the repository's own Dockerfile on it, where it has one
-    ground        what a sandbox needs of any base: bash, git, the agent's user (Dockerfile)
+    ground        what a sandbox needs of any base: bash, git, the agent's user (Dockerfile);
+                  of the default one, also Node
     setup         what the project's set-up made: a container in which it ran, committed
     sandbox       the runner with its Python, then the agents' programs
 
@@ -18,6 +19,7 @@ import re
 import tarfile
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +27,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from rover_mcp.sandbox import bundles, python_bundle, runner_library
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox import bundles, node_bundle, python_bundle, runner_library
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.docker_images import (
     BASE_LABEL,
@@ -39,6 +42,7 @@ from rover_mcp.sandbox.docker_images import (
 )
 from rover_mcp.sandbox.protocol import DockerfileBuild, ProjectSetup, SourceTree
 
+DEFAULT_IMAGE = "debian:bookworm-slim"
 REPOSITORY = "rover-sandbox"
 GROUND = "rover-ground"
 SETUP = "rover-setup"
@@ -46,6 +50,8 @@ PROJECT = "rover-project"
 RUNNER_LABEL = "dev.rover.runner"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DOCKERFILE = Path(__file__).with_name("Dockerfile")
+NODE_AGAIN = 600.0
+"""Seconds until Node is asked for again where it could not be had."""
 MAX_DOCKERFILE = 256 * 1024
 _FROM = "FROM {base}"
 _FROM_LINE = re.compile(
@@ -56,9 +62,10 @@ _ASK_PYTHON = 'command -v python3 >/dev/null && exec python3 -I -S -c "$1"'
 _PROBE = runner_library.PROBE
 
 
-def ground_tag(base_id: str) -> str:
-    """The tag of a base's ground."""
-    return _tag(GROUND, base_id, DOCKERFILE.read_text("utf-8"))
+def ground_tag(base_id: str, node: Path | None = None) -> str:
+    """The tag of a base's ground; `node` is put into it."""
+    parts = [node.name] if node else []
+    return _tag(GROUND, base_id, DOCKERFILE.read_text("utf-8"), *parts)
 
 
 def sandbox_tag(ground: str, agents: Sequence[AgentBundle]) -> str:
@@ -84,6 +91,7 @@ class ImageBuilder:
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
+        self._no_node_until = 0.0
         self._guard = threading.Lock()
         self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -96,12 +104,14 @@ class ImageBuilder:
         """
         images = DockerImages(client, address)
         base = self._base(images, wanted, progress)
-        ground = ground_tag(images.need(base, progress))
+        base_id = images.need(base, progress)
+        node = self._node(progress) if base == DEFAULT_IMAGE else None
+        ground = ground_tag(base_id, node)
         below = ground if wanted.setup_key is None else _tag(SETUP, ground, wanted.setup_key)
         tag = sandbox_tag(below, wanted.agents)
         if images.id_of(tag) is None:
             with self._one(ground):
-                self._ground(images, ground, base, progress)
+                self._ground(images, ground, base, node, progress)
             if below != ground and wanted.set_up is not None:
                 plain = sandbox_tag(ground, ())
                 with self._one(plain):
@@ -134,12 +144,28 @@ class ImageBuilder:
         with self._guard:
             return self._building[tag]
 
-    def _ground(self, images: DockerImages, tag: str, base: str, progress: Progress) -> None:
+    def _node(self, progress: Progress) -> Path | None:
+        """Node's folder for the default image; None where it cannot be had, which stops no task
+        and is tried again after a while, not at each call of one start."""
+        if time.monotonic() < self._no_node_until:
+            return None
+        try:
+            return node_bundle.obtain_node(progress)
+        except EnvironmentFault as error:
+            self._no_node_until = time.monotonic() + NODE_AGAIN
+            progress(f"the image has no Node: {error.message}")
+            return None
+
+    def _ground(
+        self, images: DockerImages, tag: str, base: str, node: Path | None, progress: Progress
+    ) -> None:
         if images.id_of(tag) is not None:
             return
         progress(f"preparing {base}")
         text = DOCKERFILE.read_text("utf-8").replace("ARG BASE=debian:bookworm-slim\n", "")
-        build = Build(tag, text.replace("${BASE}", base), (), _labels("ground", base, tag), base)
+        layers = [Layer(node, node_bundle.INSIDE)] if node else []
+        text = text.replace("${BASE}", base)
+        build = Build(tag, text, layers, _labels("ground", base, tag), base)
         images.build(build, progress)
 
     def _sandbox(

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from rover_mcp.sandbox import containers, docker_api, layout, podman_seccomp, runner_library
-from rover_mcp.sandbox.docker import DEFAULT_IMAGE, DockerEngine
+from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.docker_api import Endpoint, NoSuchObject
+from rover_mcp.sandbox.image import DEFAULT_IMAGE
 from rover_mcp.sandbox.podman_service import PodmanService, find_socket
 from rover_mcp.sandbox.protocol import EngineStatus, SandboxSpec
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rover_mcp.sandbox import node_bundle
 from tests.support.bare_images import NO_PYTHON, ensure_image
 from tests.support.docker_env import BASE_IMAGE
 from tests.support.frames import LauncherClient
@@ -61,6 +62,12 @@ steps:
 """
 
 
+NODE_LOOKS = CHECKS.replace(
+    'cat /etc/project-version deps/made ~/mode; echo "MODE=$MODE"; git status --short',
+    "id -u; node --version; npm --version; command -v npx; bash -lc 'node -p 1+1'",
+)
+
+
 def run_look(client: LauncherClient, engine: str, status: str = "COMPLETED"):
     task = client.tool(
         "create_task", description="Look", workflow="looks", agent="scripted", engine=engine,
@@ -99,6 +106,20 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
         failed = client.wait_until(task["id"], "FAILED", timeout=180)
         assert "why it failed" in failed["error"]
         assert "status 3" in failed["error"]
+
+
+def test_the_default_image_has_node_and_npm_for_the_agents_user(home: Path) -> None:
+    repository = make_repository(home.parent / "plain", {".rover/workflows/looks.yaml": NODE_LOOKS})
+    with LauncherClient(home, repository) as client:
+        client.open()
+        _, seen = run_look(client, "docker")
+    user, node, npm, npx, sum_ = seen[:5]
+    assert user == "10001"
+    assert int(node.removeprefix("v").partition(".")[0]) >= 22
+    assert int(npm.partition(".")[0]) >= 10
+    # Last on PATH: an image's own would go before it.
+    assert npx == f"{node_bundle.BIN}/npx"
+    assert sum_ == "2"
 
 
 def told_by_the_command_line(home: Path, repository: Path) -> bool:

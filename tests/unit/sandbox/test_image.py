@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import docker_images, image, runner_library
+from rover_mcp.sandbox import docker_images, image, node_bundle, runner_library
+from rover_mcp.sandbox.agent_table import npm_arch
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.docker_images import clean_line, split_reference
 
@@ -33,6 +35,45 @@ def test_any_other_content_has_another_tag(monkeypatch: pytest.MonkeyPatch) -> N
     tags.add(image.sandbox_tag("g", []))
     assert len(tags) == 5
     assert image.ground_tag("sha256:1") != image.ground_tag("sha256:2")
+
+
+def test_a_ground_with_node_is_another_one_for_each_version() -> None:
+    nodes = [None, Path("/cache/node-1-x64"), Path("/cache/node-2-x64")]
+    assert len({image.ground_tag("sha256:1", node) for node in nodes}) == 3
+
+
+def test_where_node_cannot_be_had_the_image_is_made_without_it_and_asks_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROVER_AGENT_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said: list[str] = []
+    builder = image.ImageBuilder(tmp_path)
+    assert builder._node(said.append) is None
+    assert builder._node(said.append) is None
+    assert len(said) == 1
+    assert said[0].startswith("the image has no Node: ")
+    # Once it is here it is used again after a while.
+    node_bundle.node_folder().mkdir()
+    builder._no_node_until = 0.0
+    assert builder._node(said.append) == node_bundle.node_folder()
+
+
+def test_what_npm_installed_becomes_a_folder_that_can_be_moved(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    package = new / "node_modules" / f"node-linux-{npm_arch()}"
+    npm = new / "node_modules" / "npm" / "bin"
+    (package / "bin").mkdir(parents=True)
+    (package / "include").mkdir()
+    npm.mkdir(parents=True)
+    (package / "LICENSE").write_text("")
+    (package / "bin" / "node").write_text('#!/bin/sh\necho "$@"\n')
+    (npm / "npm-cli.js").write_text("")
+    node_bundle.arrange(new)
+    moved = new.rename(tmp_path / "moved")
+    assert sorted(p.name for p in moved.iterdir()) == ["LICENSE", "bin", "lib"]
+    done = subprocess.run([moved / "bin/npm", "ci"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{moved}/lib/node_modules/npm/bin/npm-cli.js ci\n"
 
 
 def test_other_agents_make_another_image_in_whatever_order() -> None:
