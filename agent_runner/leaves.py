@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent_runner.agent_steps import AgentStepRun
+from agent_runner.disk import DiskExceeded, DiskWatch, HostFull
 from agent_runner.interpret import Turn
+from agent_runner.models import Pause, PauseReason
 from agent_runner.steplog import StepLog
-from agent_runner.steps import Interrupted, StepFailed, StepResult, Tools, run_command
+from agent_runner.steps import Interrupted, RunPaused, StepFailed, StepResult, Tools, run_command
 from agent_runner.workflow.models import CommandStep
 
 
@@ -16,6 +18,8 @@ class Leaves:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        disk = tools.spec.disk
+        self._disk = DiskWatch(disk) if disk and disk.folders else None
 
     async def run(self, turn: Turn) -> StepResult:
         """Run one step, as often as the workflow allows it to fail.
@@ -32,7 +36,7 @@ class Leaves:
             interrupted, left = turn.interrupted, turn.step.retries
             while True:
                 try:
-                    return await _once(turn, tools, log, interrupted)
+                    return await self._watched(turn, tools, log, interrupted)
                 except StepFailed as error:
                     log.line(f"failed: {error}")
                     if not left:
@@ -40,6 +44,21 @@ class Leaves:
                     tools.warn(f"step {turn.step.id} failed: {error}; {left} more to try")
                     interrupted = Interrupted(error.session, str(error)) if error.session else None
                     left -= 1
+
+    async def _watched(
+        self, turn: Turn, tools: Tools, log: StepLog, interrupted: Interrupted | None
+    ) -> StepResult:
+        if self._disk is None:
+            return await _once(turn, tools, log, interrupted)
+        try:
+            return await self._disk.run(lambda: _once(turn, tools, log, interrupted))
+        except DiskExceeded as error:
+            raise StepFailed(f"{error}; the step was stopped") from error
+        except HostFull as error:
+            log.line(f"stopped: {error}")
+            reason, now = PauseReason.INTERRUPTED, tools.clock()
+            pause = Pause(reason=reason, message=str(error), since=now, step=turn.step.id)
+            raise RunPaused(pause) from error
 
 
 async def _once(

@@ -102,6 +102,15 @@ class Limits(_Model):
     """a provider's retry-after beyond this pauses the task instead of waiting"""
 
 
+class Disk(_Model):
+    """What a sandbox may hold on disk, and what has to stay free of the host's: see disk.py.
+    `folders` are work tree and HOME as the runner sees them."""
+
+    limit_bytes: int = Field(gt=0)
+    floor_bytes: int = Field(ge=0)
+    folders: tuple[Path, ...] = ()
+
+
 class Restore(_Model):
     """Where the work tree is rebuilt from if it is missing: a bundle in the spec folder."""
 
@@ -161,6 +170,7 @@ class RunSpec(_Model):
     gateway: GatewaySpec
     isolation: Annotated[SwitchUser | WrapCommand | NoIsolation, Field(discriminator="kind")]
     limits: Limits = Limits()
+    disk: Disk | None = Field(default=None, description="none: it is not watched")
     restore: Restore | None = None
     restart: bool = Field(
         default=False, description="start the iteration over, on the task's base (H5)"

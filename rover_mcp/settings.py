@@ -118,6 +118,8 @@ class Settings(_Model):
     """where the engine can limit it"""
     sandbox_pids: int = Field(default=1024, gt=0)
     """processes, where the engine can limit them"""
+    sandbox_disk_bytes: int = Field(default=20 * 10**9, gt=0)
+    """work tree and HOME of a task together; watched, so a fast writer may exceed it for seconds"""
     stop_grace: float = Field(default=20, gt=0)
     """from SIGTERM to SIGKILL of a sandbox"""
     spare_sandboxes: int = Field(default=1, ge=0)
@@ -141,7 +143,7 @@ class Settings(_Model):
     idle_exit: float = Field(default=5, gt=0)
     """the daemon ends after this long with nothing connected, running or scheduled"""
     min_free_bytes: int = Field(default=200 * 1024**2, ge=0)
-    """with less left on the data folder's disk no task is created"""
+    """with less left on the data folder's disk no task is created, and what runs pauses"""
     attention_limit: int = Field(default=10, gt=0)
     """news in one tool result"""
     max_frame_bytes: int = Field(default=16 * 1024**2, gt=0)

@@ -10,7 +10,7 @@ from agent_runner.workflow.agents import agents_of
 from agent_runner.workflow.loader import WorkflowError, load_workflow
 from rover_mcp.control.handover import Handover
 from rover_mcp.network import NetworkPolicy
-from rover_mcp.project.decided import Decided, resource_limits, run_limits
+from rover_mcp.project.decided import Decided, disk_limit, resource_limits, run_limits
 from rover_mcp.sandbox.protocol import SandboxFolders, SandboxSpec
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import TaskRow
@@ -110,6 +110,7 @@ def _run_spec(
         ),
         isolation=SwitchUser(uid=10001, gid=10001),
         limits=run_limits(settings, task.config),
+        disk=disk_limit(settings, task.config),
         restore=handover.restore,
         restart=handover.restart,
         first_snapshot=handover.first_snapshot,

@@ -50,7 +50,7 @@ class LimitsConfig(_Model):
     pids: int | None = Field(default=None, ge=16, le=2**22)
     """processes in a sandbox"""
     disk: Size | None = None
-    """what a sandbox may write; no engine limits it yet, and the task's warnings say so"""
+    """of work tree and HOME together; watched: a fast writer exceeds it for some seconds"""
     agent_timeout: Seconds | None = None
     """of an agent step, where the workflow names no time: 45m"""
     command_timeout: Seconds | None = None

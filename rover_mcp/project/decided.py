@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent_runner.models import Budget
-from agent_runner.spec import Limits
+from agent_runner.spec import Disk, Limits
 from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.project.config import (
     FILE,
@@ -211,11 +211,9 @@ def _opened(config: ProjectConfig, settings: Settings) -> list[str]:
     told: list[str] = []
     if config.image:
         told.append(f"{FILE}: sandboxes are made from the image {config.image}")
-    if config.limits.disk is not None:
-        told.append(f"{FILE}: limits.disk has no effect: no engine limits the disk yet")
     for name, most in _maxima(settings).items():
         wanted = getattr(config.limits, name)
-        if wanted is not None and most is not None and wanted > most:
+        if wanted is not None and wanted > most:
             asked, mine = shown(name, wanted), shown(name, most)
             told.append(f"{FILE}: limits.{name} {asked} is cut to {mine}, your own maximum")
     return told
@@ -228,13 +226,13 @@ def shown(name: str, value: float) -> str:
     return f"{value:g}" + ("" if name in ("cpus", "pids") else " s")
 
 
-def _maxima(settings: Settings) -> Mapping[str, float | None]:
+def _maxima(settings: Settings) -> Mapping[str, float]:
     limits = settings.limits
     return {
         "memory": settings.sandbox_memory_bytes,
         "cpus": settings.sandbox_cpus,
         "pids": settings.sandbox_pids,
-        "disk": None,
+        "disk": settings.sandbox_disk_bytes,
         "agent_timeout": limits.agent_timeout,
         "command_timeout": limits.command_timeout,
         "agent_silence": limits.agent_silence,
@@ -245,6 +243,12 @@ def resource_limits(settings: Settings, decided: Decided | None) -> ResourceLimi
     """A sandbox's limits: the project's where they are less than the user's."""
     of = _least(settings, decided)
     return ResourceLimits(memory_bytes=of["memory"], cpus=of["cpus"], pids=of["pids"])
+
+
+def disk_limit(settings: Settings, decided: Decided | None) -> Disk:
+    """What a task may hold on disk: the project's where that is less than the user's."""
+    limit = _least(settings, decided)["disk"]
+    return Disk(limit_bytes=limit, floor_bytes=settings.min_free_bytes)
 
 
 def run_limits(settings: Settings, decided: Decided | None) -> Limits:
@@ -259,5 +263,5 @@ def _least(settings: Settings, decided: Decided | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, most in _maxima(settings).items():
         wanted = getattr(asked, name)
-        found[name] = most if wanted is None else min(wanted, most or wanted)
+        found[name] = most if wanted is None else min(wanted, most)
     return found

@@ -74,7 +74,7 @@ class BubblewrapEngine(HostEngine):
             self.name,
             True,
             version=version.stdout.decode().strip().removeprefix("bubblewrap "),
-            limits_not_applied=(*_limits_that_fail(), "disk"),
+            limits_not_applied=tuple(_limits_that_fail()),
         )
 
     def check_agent(self, agent: str, binary: Path | None, image: str | None) -> None:

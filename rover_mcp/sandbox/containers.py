@@ -18,7 +18,6 @@ LABELS = "dev.rover."
 RUNNER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID")
 ALIVE = frozenset({"created", "running", "restarting", "paused"})
 """The engine's states in which a sandbox has not ended; a paused one goes on when told to."""
-NOT_APPLIED = ("disk",)
 _ENTRY = (
     f'chown {layout.AGENT_UID}:{layout.AGENT_GID} {layout.WORKSPACE} {layout.HOME} && exec "$@"'
 )
@@ -112,7 +111,7 @@ def judge(name: str, facts: Mapping[str, Any]) -> EngineStatus:
         )
         if facts.get(key) is False
     ]  # fmt: skip
-    return EngineStatus(name, True, version, limits_not_applied=(*lacking, *NOT_APPLIED))
+    return EngineStatus(name, True, version, limits_not_applied=tuple(lacking))
 
 
 def info(facts: Mapping[str, Any]) -> SandboxInfo:

@@ -56,8 +56,12 @@ def write_spec(
     Raises:
         EnvironmentFault: the folder cannot be written.
     """
+    inside = isinstance(isolation, SwitchUser)
+    seen = (WORKSPACE, HOME) if inside else (spec.folders.work, spec.folders.home)
+    disk = spec.run.disk
     run = spec.run.model_copy(
         update={
+            "disk": disk.model_copy(update={"folders": seen}) if disk else None,
             "paths": paths,
             "isolation": isolation,
             "gateway": spec.run.gateway.model_copy(

@@ -107,9 +107,7 @@ def judge(facts: Mapping[str, Any]) -> EngineStatus:
             "podman", False, version, reason="this podman has no seccomp",
             hint="use a kernel and a podman with seccomp",
         )  # fmt: skip
-    status = EngineStatus(
-        "podman", True, version, limits_not_applied=(*lacking(host), *containers.NOT_APPLIED)
-    )
+    status = EngineStatus("podman", True, version, limits_not_applied=tuple(lacking(host)))
     if not host["security"]["rootless"]:
         return status
     ranges = cast("list[dict[str, int]]", host["idMappings"]["uidmap"] or [])

@@ -19,7 +19,7 @@ WARNING = (
     "NO ISOLATION: the agent runs as you, on this machine itself. It can read and change "
     "everything that you can, your keys included, and reach every host"
 )
-_NOT_APPLIED = ("memory", "cpu", "processes", "disk", "tmp")
+_NOT_APPLIED = ("memory", "cpu", "processes", "tmp")
 # Commands run in login shells, where the host's /etc/profile replaces PATH.
 _PROFILE = 'PATH="${ROVER_PATH:-$PATH}"; export PATH\n'
 _EXEC_TIMEOUT = 600.0

@@ -37,6 +37,7 @@ SETTINGS: Json = {
     "concurrency": 3,
     "sandbox_memory_bytes": 384 * 1024**2,
     "sandbox_pids": 256,
+    "sandbox_disk_bytes": 64 * 1024**2,
     "limits": {"log_bytes": 2_000_000, "stop_grace": 1},
 }
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from agent_runner.models import Budget
-from agent_runner.spec import Limits
+from agent_runner.spec import Disk, Limits
 from rover_mcp.project.decided import (
     Asked,
     Decided,
     Origin,
     Settled,
+    disk_limit,
     resource_limits,
     run_limits,
     settle,
@@ -157,7 +158,13 @@ def test_further_hosts_of_a_project_are_told_where_they_count() -> None:
     assert (closed.network.allow, closed.warnings) == ((), [])
 
 
-def test_a_limit_that_nothing_applies_is_told() -> None:
-    assert decide("limits: {disk: 1GiB}\n").warnings == [
-        ".rover/config.yaml: limits.disk has no effect: no engine limits the disk yet"
+def test_a_disk_limit_goes_down_and_never_above_the_users() -> None:
+    settings = Settings(home=Path("/h"), sandbox_disk_bytes=2 * 2**30, min_free_bytes=7)
+    less = decide("limits: {disk: 1GiB}\n", sandbox_disk_bytes=2 * 2**30)
+    assert less.warnings == []
+    assert disk_limit(settings, less.decided) == Disk(limit_bytes=2**30, floor_bytes=7)
+    more = decide("limits: {disk: 8GiB}\n", sandbox_disk_bytes=2 * 2**30)
+    assert more.warnings == [
+        ".rover/config.yaml: limits.disk 8 GiB is cut to 2 GiB, your own maximum"
     ]
+    assert disk_limit(settings, more.decided).limit_bytes == 2 * 2**30

@@ -32,7 +32,7 @@ def _facts(host: dict[str, Any]) -> dict[str, Any]:
 def test_what_no_controller_limits_is_named_and_not_asked_for(tmp_path: Path) -> None:
     """M3: rootless on cgroups v1 podman claims every limit in Docker's info, and applies none."""
     host = _host("memory", rootless=True)
-    assert podman.judge(_facts(host)).limits_not_applied == ("cpu", "processes", "disk")
+    assert podman.judge(_facts(host)).limits_not_applied == ("cpu", "processes")
     made = podman.options(make_spec(tmp_path, "0" * 32), host, PROFILE)
     assert made["mem_limit"] == made["memswap_limit"] == 256 * 1024**2
     assert {"nano_cpus", "pids_limit"}.isdisjoint(made)
@@ -41,7 +41,7 @@ def test_what_no_controller_limits_is_named_and_not_asked_for(tmp_path: Path) ->
 
 def test_every_limit_that_it_can_apply_is_asked_for(tmp_path: Path) -> None:
     host = _host("cpu", "memory", "pids")
-    assert podman.judge(_facts(host)).limits_not_applied == ("disk",)
+    assert podman.judge(_facts(host)).limits_not_applied == ()
     made = podman.options(make_spec(tmp_path, "0" * 32), host, PROFILE)
     assert made["pids_limit"] == 64
     assert made["nano_cpus"] == 10**9

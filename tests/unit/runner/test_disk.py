@@ -1,0 +1,140 @@
+"""The limit on what a sandbox holds on disk: when it is measured, what counts, who is stopped."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from agent_runner import disk
+from agent_runner.disk import (
+    LONGEST,
+    MOST_DEPTH,
+    DiskExceeded,
+    DiskWatch,
+    Free,
+    Held,
+    HostFull,
+    Measure,
+    excess,
+    is_due,
+    judge,
+    measure,
+    shortage,
+)
+from agent_runner.spec import Disk
+
+LAST = Measure(held=60, free=1000, at=10)
+
+
+@pytest.mark.parametrize(
+    ("last", "free", "now", "due"),
+    [
+        (None, 1000, 0, True),
+        (LAST, 1000, 11, False),
+        (LAST, 990, 11, False),
+        (LAST, 989, 11, True),
+        (LAST, 2000, 11, False),
+        (LAST, 1000, 10 + LONGEST, True),
+        (Measure(200, 1000, 10), 999, 11, True),
+    ],
+)
+def test_it_is_measured_when_a_part_of_what_is_left_may_be_gone(
+    last: Measure | None, free: int, now: float, due: bool
+) -> None:
+    assert is_due(last, free, 100, now) is due
+
+
+def test_what_is_out_of_sight_counts_as_what_the_file_system_lost() -> None:
+    free = Free(total=700, lowest=700)
+    assert judge(Held(50), free, LAST) == 50
+    assert judge(Held(50, whole=False), free, LAST) == 360
+    assert judge(Held(500, whole=False), free, LAST) == 500
+    assert judge(Held(50, whole=False), free, None) == 50
+
+
+def test_what_is_told_names_the_limit_the_size_and_the_setting() -> None:
+    said = excess(3 * 2**30, 64 * 2**20) or ""
+    assert all(word in said for word in ("3.0 GiB", "64 MiB", "sandbox_disk_bytes"))
+    assert excess(64 * 2**20, 64 * 2**20) is None
+    assert "1 MiB are free" in (shortage(Free(2**30, 2**20), 2**21) or "")
+    assert shortage(Free(0, 0), 0) is None
+
+
+def size_of(*folders: Path) -> Held:
+    return measure(folders, threading.Event())
+
+
+def test_names_of_one_file_count_once_and_links_are_not_followed(tmp_path: Path) -> None:
+    work, outside = tmp_path / "work", tmp_path / "outside"
+    work.mkdir()
+    outside.mkdir()
+    (outside / "big").write_bytes(b"x" * 400_000)
+    (work / "file").write_bytes(b"x" * 100_000)
+    os.link(work / "file", work / "again")
+    (work / "folder").symlink_to(outside)
+    (work / "link").symlink_to(outside / "big")
+    (work / "sparse").touch()
+    os.truncate(work / "sparse", 10**9)
+    held = size_of(work)
+    assert held.whole
+    assert 100_000 <= held.size < 120_000
+
+
+def test_what_is_too_deep_or_too_much_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path.joinpath(*["d"] * (MOST_DEPTH + 1))
+    deep.mkdir(parents=True)
+    assert not size_of(tmp_path).whole
+    monkeypatch.setattr(disk, "MOST_ENTRIES", 1)
+    assert not size_of(tmp_path).whole
+
+
+def run(watch: DiskWatch, work: Callable[[], object] | None = None) -> object:
+    async def forever() -> object:
+        if work:
+            return work()
+        return await anyio.sleep_forever()
+
+    return anyio.run(watch.run, forever)
+
+
+def watched(held: int, free: Sequence[int]) -> DiskWatch:
+    left = iter(free)
+    limits = Disk(limit_bytes=100, floor_bytes=50, folders=(Path("/w"),))
+    found = Held(held)
+
+    async def sleep(_: float) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    def now_free(_: object) -> Free:
+        total = next(left)
+        return Free(total, total)
+
+    return DiskWatch(limits, sleep, lambda: 0, now_free, lambda _folders, _ended: found)
+
+
+def test_a_step_that_holds_too_much_is_ended() -> None:
+    with pytest.raises(DiskExceeded, match="sandbox_disk_bytes"):
+        run(watched(101, [1000]))
+
+
+def test_a_host_that_is_nearly_full_ends_it_too() -> None:
+    with pytest.raises(HostFull, match="nearly full"):
+        run(watched(10, [1000, 900, 49]))
+
+
+def test_what_the_work_gives_or_raises_is_passed_on() -> None:
+    assert run(watched(10, [1000]), lambda: "done") == "done"
+
+    def fail() -> None:
+        raise KeyError("own")
+
+    with pytest.raises(KeyError, match="own"):
+        run(watched(10, [1000]), fail)
