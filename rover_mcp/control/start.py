@@ -20,7 +20,7 @@ from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.project.config import SetupConfig
 from rover_mcp.project.decided import Decided
-from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, SourceTree
+from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, Shortcoming, SourceTree
 from rover_mcp.store.rows import HoldRow, TaskRow
 from rover_mcp.store.writes import WAITING
 from rover_mcp.tasks.folders import TaskFolders
@@ -179,7 +179,9 @@ class Starts(Parts):
 
         def tell(line: str) -> None:
             nonlocal last
-            if time.monotonic() - last >= 0.5:
+            if isinstance(line, Shortcoming):
+                self._warn(self._task(task_id), str(line))
+            elif time.monotonic() - last >= 0.5:
                 last = time.monotonic()
                 self.store.add_event(task_id, "task.preparing", {"message": line[:500]})
 

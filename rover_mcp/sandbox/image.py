@@ -40,7 +40,7 @@ from rover_mcp.sandbox.docker_images import (
     Progress,
     unavailable,
 )
-from rover_mcp.sandbox.protocol import DockerfileBuild, ProjectSetup, SourceTree
+from rover_mcp.sandbox.protocol import DockerfileBuild, ProjectSetup, Shortcoming, SourceTree
 
 DEFAULT_IMAGE = "debian:bookworm-slim"
 REPOSITORY = "rover-sandbox"
@@ -91,6 +91,7 @@ class ImageBuilder:
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
+        self._no_node = Shortcoming()
         self._no_node_until = 0.0
         self._guard = threading.Lock()
         self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -148,12 +149,14 @@ class ImageBuilder:
         """Node's folder for the default image; None where it cannot be had, which stops no task
         and is tried again after a while, not at each call of one start."""
         if time.monotonic() < self._no_node_until:
+            progress(self._no_node)
             return None
         try:
             return node_bundle.obtain_node(progress)
         except EnvironmentFault as error:
             self._no_node_until = time.monotonic() + NODE_AGAIN
-            progress(f"the image has no Node: {error.message}")
+            self._no_node = Shortcoming(f"the image has no Node: {error.message}")
+            progress(self._no_node)
             return None
 
     def _ground(

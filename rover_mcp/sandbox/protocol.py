@@ -18,6 +18,10 @@ from typing import Protocol
 from agent_runner.spec import RunSpec
 
 
+class Shortcoming(str):
+    """A line of progress that the task's warnings keep: what its sandbox will lack."""
+
+
 class SandboxState(StrEnum):
     RUNNING = "running"
     EXITED = "exited"

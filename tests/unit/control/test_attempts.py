@@ -11,7 +11,7 @@ import pytest
 from agent_runner.journal import RecordType
 from agent_runner.models import PauseReason, RunStatus
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox.protocol import SandboxExit
+from rover_mcp.sandbox.protocol import SandboxExit, Shortcoming
 from rover_mcp.settings import RetrySettings
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import Event
@@ -361,6 +361,15 @@ def test_a_restore_bundle_is_laid_out_where_snapshots_exist(site: Site) -> None:
     restore = site.world.sandboxes[NAME[:-1] + "2"].spec.run.restore
     assert restore is not None
     assert (restore.commit, restore.head) == (last.commit, last.head)
+
+
+def test_what_a_sandbox_will_lack_is_a_warning_of_the_task_once(site: Site) -> None:
+    task = site.create()
+    tell = site.attempts._progress(task.id)
+    for line in ("fetching", Shortcoming("no Node"), Shortcoming("no Node")):
+        tell(line)
+    assert site.task(task.id).warnings.count("no Node") == 1
+    assert [d["message"] for d in site.data("task.preparing")] == ["fetching"]
 
 
 def test_preparing_is_told_at_most_twice_a_second(

@@ -15,6 +15,7 @@ from rover_mcp.sandbox import docker_images, image, node_bundle, runner_library
 from rover_mcp.sandbox.agent_table import npm_arch
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.docker_images import clean_line, split_reference
+from rover_mcp.sandbox.protocol import Shortcoming
 
 
 def test_the_same_content_has_the_same_tag() -> None:
@@ -42,7 +43,7 @@ def test_a_ground_with_node_is_another_one_for_each_version() -> None:
     assert len({image.ground_tag("sha256:1", node) for node in nodes}) == 3
 
 
-def test_where_node_cannot_be_had_the_image_is_made_without_it_and_asks_once(
+def test_where_node_cannot_be_had_the_image_is_made_without_it_and_that_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROVER_AGENT_CACHE", str(tmp_path))
@@ -51,7 +52,10 @@ def test_where_node_cannot_be_had_the_image_is_made_without_it_and_asks_once(
     builder = image.ImageBuilder(tmp_path)
     assert builder._node(said.append) is None
     assert builder._node(said.append) is None
-    assert len(said) == 1
+    # Told to each task, but not asked for again at each.
+    assert len(said) == 2
+    assert said[0] is said[1]
+    assert isinstance(said[0], Shortcoming)
     assert said[0].startswith("the image has no Node: ")
     # Once it is here it is used again after a while.
     node_bundle.node_folder().mkdir()
