@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from rover_mcp.sandbox.select import engines
+from rover_mcp.settings import load_settings
 from tests.attacks.attack import PWNED, fill
 from tests.attacks.conftest import ENGINES
 from tests.attacks.stage import Stage, repository_state, strays
@@ -121,6 +123,22 @@ def test_a_flood_is_capped_and_the_daemon_answers_meanwhile(ended: Ended, stage:
     log = stage.log(ended.tasks["flood"], "attack")
     assert len(log) < 2_100_000
     assert "the log is full" in log[-200:]
+
+
+def test_a_full_disk_is_noticed_before_it_is_full_and_its_space_comes_back(
+    ended: Ended, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """300 MB were to be written, with a limit of 64 MiB."""
+    task = ended.tasks["disk"]
+    found = re.search(r"holds (\d+) MiB", str(task["error"]))
+    assert found, task["error"]
+    assert 64 <= int(found[1]) < 200
+    for name in ("DOCKER_HOST", "CONTAINER_HOST"):
+        monkeypatch.setenv(name, stage.env[name])
+    engine = engines(stage.data, load_settings(stage.data))[ended.engine]
+    assert engine.holds_work(task["id"])
+    engine.remove_task(task["id"])
+    assert not engine.holds_work(task["id"])
 
 
 def test_records_have_the_runners_clock(ended: Ended, stage: Stage) -> None:
