@@ -78,8 +78,7 @@ async def set_up(spec: RunSpec) -> ExitCode:
     """
     seccomp.confine()
     try:
-        async with gateway_forwarder(spec):
-            await set_up_image(spec, make_commands(spec), lambda line: print(line, flush=True))
+        await set_up_image(spec, make_commands(spec), lambda line: print(line, flush=True))
     except (SetupFailed, WorktreeError) as error:
         sys.stderr.write(f"{error}\n")
         return ExitCode.FAILED
