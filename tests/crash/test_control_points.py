@@ -16,6 +16,7 @@ import pytest
 
 from agent_runner.crashpoints import VARIABLE
 from rover_mcp.control.crashpoints import ControlPoint
+from rover_mcp.tasks.identifiers import sandbox_name
 from tests.crash.outcome import Outcome, outcome
 from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
 from tests.e2e.processes import wait_until
@@ -114,13 +115,19 @@ def run(folder: Path, agent: str, environ: Mapping[str, str], crash: str | None 
         done = _completed(client, task["id"])
         events = _patient(client, "inspect", task=task["id"], detail="full")["events"]
         journal = home / "tasks" / task["id"] / "iterations/1/run/journal.jsonl"
-        wait_until(lambda: not list((home / "sandboxes").glob("rover-*")), "no sandbox is left")
+        wait_until(lambda: not left_over(home), "no sandbox is left")
         return Ended(
             outcome=outcome(journal),
             tree=git(repository, "rev-parse", f"{done['branch']}^{{tree}}"),
             attempt=done["attempt"],
             endings=[e["event"] for e in events if e["event"] in ENDINGS],
         )
+
+
+def left_over(home: Path) -> set[str]:
+    """Sandboxes that neither a task nor the next task needs: one may wait for that."""
+    ready = {sandbox_name(marker.name, 1) for marker in (home / "spares").glob("*")}
+    return {path.name for path in (home / "sandboxes").glob("rover-*")} - ready
 
 
 def _patient(client: LauncherClient, tool: str, **arguments: object) -> Frame:
