@@ -211,10 +211,10 @@ class DockerEngine:
             return ""
         try:
             with self._errors(f"read the log of {name}"):
-                data = self._connection().containers.get(name).logs(tail=tail)
+                data = self._read_log(self._connection().containers.get(name), tail)
         except NoSuchObject:
             return ""
-        return cast("bytes", data).decode("utf-8", "replace").rstrip("\n")
+        return data.decode("utf-8", "replace").rstrip("\n")
 
     def list(self) -> Sequence[SandboxInfo]:
         """See protocol.Engine."""
@@ -253,8 +253,7 @@ class DockerEngine:
 
     # -- parts -------------------------------------------------------------------------------
 
-    # What an engine with the same API does otherwise.
-
+    # What an engine with the same API does otherwise:
     def _reach(self) -> None:
         """Have the engine answer, where that is ours to do."""
 
@@ -270,6 +269,9 @@ class DockerEngine:
 
     def _command(self, runner: Sequence[str]) -> list[str]:
         return list(runner)
+
+    def _read_log(self, container: Any, tail: int) -> bytes:
+        return cast("bytes", container.logs(tail=tail))
 
     def _rootless(self) -> bool:
         """Whether root inside is this user outside."""

@@ -89,6 +89,11 @@ class PodmanEngine(DockerEngine):
     def _command(self, runner: Sequence[str]) -> list[str]:
         return [runner_library.PYTHON, "-I", "-S", _INIT, *runner]
 
+    def _read_log(self, container: Any, tail: int) -> bytes:
+        # Its tail loses a line that was written in pieces (4.3); the whole log is capped.
+        whole = cast("bytes", container.logs())
+        return b"".join(whole.splitlines(keepends=True)[-tail:])
+
     def _rootless(self) -> bool:
         return bool(self._host()["security"]["rootless"])
 

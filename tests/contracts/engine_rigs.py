@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
@@ -250,13 +250,28 @@ class PodmanRig(DockerRig):
         return PodmanEngine(self.root, address=self.address, runner_argv=["python3", *RUNNER])
 
 
+class _OfThatUser(PodmanEngine):
+    """What the daemon makes before a start belongs to podman's user, as it would."""
+
+    def _start(self, container: Any, name: str) -> None:
+        _give_to_user(self._folder)
+        super()._start(container, name)
+
+
+def _give_to_user(root: Path) -> None:
+    for path in (root, *root.rglob("*")):
+        shutil.chown(path, USER, USER)
+
+
 class RootlessPodmanRig(PodmanRig):
     """The daemon would be that user's, as the folders are. The tests' root only looks on."""
 
+    def engine(self) -> PodmanEngine:
+        return _OfThatUser(self.root, address=self.address, runner_argv=["python3", *RUNNER])
+
     def spec(self, task_id: str, attempt: int = 1) -> SandboxSpec:
         spec = super().spec(task_id, attempt)
-        for path in (self.root, *self.root.rglob("*")):
-            shutil.chown(path, USER, USER)
+        _give_to_user(self.root)
         return spec
 
 
