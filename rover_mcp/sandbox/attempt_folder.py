@@ -89,6 +89,8 @@ class AttemptFolder:
     def reset(self) -> None:
         """As before the runner was started, which is killed if it lives."""
         self.stop(0)
+        # The kernel gives the lock back some microseconds after it tells that its holder ended.
+        self.wait()
         for name in ("state.json", "exit.json", "launch.json"):
             (self.path / name).unlink(missing_ok=True)
 
