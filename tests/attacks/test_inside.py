@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from tests.attacks.attack import PWNED, Attack, Played
@@ -58,12 +61,16 @@ def test_an_agent_without_a_provider_gets_nowhere_and_the_key_lies_in_no_file(
     """The scripted agent has no provider: whatever it asks, none is called."""
     key = stage.canaries.secrets["api-key"]
     assert stage.provider.requests == []
-    holding = [
-        path
-        for path in stage.data.rglob("*")
-        if path.is_file() and not path.is_symlink() and key.encode() in path.read_bytes()
-    ]
-    assert holding == []
+    # Not rglob: a sandbox that waited for a next task may be removed meanwhile.
+    files = [Path(folder, name) for folder, _, names in os.walk(stage.data) for name in names]
+    assert [path for path in files if _holds(path, key.encode())] == []
+
+
+def _holds(path: Path, text: bytes) -> bool:
+    try:
+        return path.is_file() and not path.is_symlink() and text in path.read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def test_what_was_refused_is_told(assault: Assault, stage: Stage) -> None:

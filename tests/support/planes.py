@@ -5,6 +5,7 @@ DBOS is one per process: one plane is open at a time.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import warnings
@@ -120,6 +121,15 @@ def pauses_first(reason: PauseReason = PauseReason.TRANSIENT) -> Callable[[Sandb
     return play
 
 
+def end_dbos() -> None:
+    """End it, and collect here what it leaves open on PostgreSQL (its listener's connection):
+    else another test is told of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        DBOS.destroy(destroy_registry=True)
+        gc.collect()
+
+
 @contextmanager
 def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
     """A daemon's control plane on the data folder and the database; `changes` are settings."""
@@ -144,5 +154,5 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
         warnings.simplefilter("ignore")
         made.plane.start(attempts)
     yield made
-    DBOS.destroy(destroy_registry=True)
+    end_dbos()
     database.dispose()

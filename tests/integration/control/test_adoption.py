@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from dbos import DBOS
 
 from agent_runner.journal import Journal
 from agent_runner.records import RecordType
@@ -34,6 +33,7 @@ from rover_mcp.tasks.identifiers import new_task_id, sandbox_name
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.attempts_site import FakeDoor, FakeHub, Run
+from tests.support.planes import end_dbos
 from tests.support.postgres import Cluster
 from tests.support.samples import new_task
 
@@ -124,7 +124,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         warnings.simplefilter("ignore")
         plane.start(attempts)
     yield Two(store, world, plane, Sweeper(attempts, plane), dead, clock)
-    DBOS.destroy(destroy_registry=True)
+    end_dbos()
     leases.end()
     database.dispose()
     cluster.stop()
