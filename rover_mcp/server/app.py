@@ -14,7 +14,6 @@ import anyio
 import anyio.to_thread
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
-from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -40,12 +39,20 @@ from pydantic import ValidationError
 
 from rover_mcp import __version__
 from rover_mcp.errors import RoverError, UserFixable
+from rover_mcp.server.handles import TaskHandles
 from rover_mcp.server.images import METHOD, ImagesParams, images
 from rover_mcp.server.misuse import bad_arguments
 from rover_mcp.server.render import text_of
-from rover_mcp.server.results import Result
+from rover_mcp.server.results import Result, ResumeTaskResult, TaskResult
 from rover_mcp.server.session import ClientSession, task_uri
-from rover_mcp.server.tools import TOOLS, Call, Services
+from rover_mcp.server.tasks_extension import (
+    RECEIPT,
+    TasksExtension,
+    TasksListenHandler,
+    install,
+)
+from rover_mcp.server.tasks_extension.extension import declared
+from rover_mcp.server.tools import TOOLS, Call, Services, ToolEntry
 from rover_mcp.tasks.identifiers import parse_task
 
 INSTRUCTIONS = """\
@@ -72,11 +79,11 @@ class App:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._listen = ListenHandler(services.hub.bus)
 
     def server_for(self, session: ClientSession) -> Server[Any]:
         """A server whose handlers know `session`."""
-        handlers = _Handlers(self._services, session)
+        handles = TaskHandles(self._services.tasks, self._services.hub, session)
+        handlers = _Handlers(self._services, session, handles)
         server: Server[Any] = Server(
             "rover",
             version=__version__,
@@ -89,20 +96,22 @@ class App:
             on_read_resource=handlers.read_resource,
             on_subscribe_resource=handlers.subscribe,
             on_unsubscribe_resource=handlers.unsubscribe,
-            on_subscriptions_listen=self._listen,
+            on_subscriptions_listen=TasksListenHandler(self._services.hub.bus, handles),
         )
         # As a constructor argument it warns; the legacy era needs it, and still has most clients.
         server.add_request_handler("logging/setLevel", SetLevelRequestParams, handlers.set_level)
         server.add_request_handler(METHOD, ImagesParams, handlers.images)
+        install(server, TasksExtension(handles))
         return server
 
 
 class _Handlers:
     """The protocol's requests, for one session."""
 
-    def __init__(self, services: Services, session: ClientSession) -> None:
+    def __init__(self, services: Services, session: ClientSession, handles: TaskHandles) -> None:
         self._services = services
         self._session = session
+        self._handles = handles
 
     def _note_era(self, ctx: Context) -> None:
         self._session.legacy = ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS
@@ -129,6 +138,9 @@ class _Handlers:
             return _error(bad_arguments(error, entry, params.arguments or {}))
         except RoverError as error:
             return _error(error)
+        if declared(ctx) and (task_id := _started(entry, result)):
+            # What follows is told through the handle. `attention` would be lost with the result.
+            return _told(result, {RECEIPT: await self._handles.present(task_id)})
         return await self._finish(result)
 
     async def _finish(self, result: Result) -> CallToolResult:
@@ -136,10 +148,7 @@ class _Handlers:
         rows, more = await hub.attention(self._session, limit)
         events = await anyio.to_thread.run_sync(self._services.status.event_views, rows)
         result.attention, result.attention_more = events, more or None
-        data = result.model_dump(mode="json", exclude_none=True)
-        return CallToolResult(
-            content=[TextContent(type="text", text=text_of(result))], structured_content=data
-        )
+        return _told(result)
 
     async def list_resources(
         self, ctx: Context, _: PaginatedRequestParams | None
@@ -231,6 +240,20 @@ def _task_of(uri: str) -> str:
     except UserFixable as error:
         raise MCPError(INVALID_PARAMS, "no such resource", {"uri": uri[:200]}) from error
     return task_id
+
+
+def _started(entry: ToolEntry, result: Result) -> str | None:
+    """The id of the task that a call made or lets go on."""
+    if not entry.starts or not isinstance(result, TaskResult):
+        return None
+    refused = isinstance(result, ResumeTaskResult) and result.result == "not_resumable"
+    return None if refused else result.task.id
+
+
+def _told(result: Result, meta: dict[str, Any] | None = None) -> CallToolResult:
+    data = result.model_dump(mode="json", exclude_none=True)
+    text = TextContent(type="text", text=text_of(result))
+    return CallToolResult(content=[text], structured_content=data, _meta=meta)
 
 
 def _error(error: RoverError) -> CallToolResult:

@@ -37,9 +37,14 @@ class WaitResult(TaskResult):
 
 
 class ResumeTaskResult(TaskResult):
-    result: Literal["resumed", "scheduled", "already_resuming", "not_resumable", "failed"]
-    has_checkpoint: bool
-    message: str
+    """All of it says what the call did; the task's own end, told through a handle, has only the
+    task."""
+
+    result: (
+        Literal["resumed", "scheduled", "already_resuming", "not_resumable", "failed"] | None
+    ) = None
+    has_checkpoint: bool | None = None
+    message: str | None = None
 
 
 class AutoResumeResult(Result):

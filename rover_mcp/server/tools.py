@@ -65,12 +65,14 @@ Handler = Callable[[Call, Any], Awaitable[r.Result]]
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """A tool as it is listed and called."""
+    """A tool as it is listed and called. `starts`: it sets a task going, and a client of the Tasks
+    extension gets a handle to it."""
 
     tool: Tool
     arguments: type[a.Arguments]
     result: type[r.Result]
     handler: Handler
+    starts: bool
 
 
 async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
@@ -222,6 +224,7 @@ def _entry(
     read_only: bool = False,
     idempotent: bool = True,
     open_world: bool = False,
+    starts: bool = False,
 ) -> ToolEntry:
     tool = Tool(
         name=handler.__name__,  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  # a function
@@ -237,7 +240,7 @@ def _entry(
             open_world_hint=open_world,
         ),
     )
-    return ToolEntry(tool, arguments, result, handler)
+    return ToolEntry(tool, arguments, result, handler, starts)
 
 
 _ENTRIES = (
@@ -247,7 +250,7 @@ _ENTRIES = (
         "rover/<number>-<title>; your checkout is not touched. Returns at once with the task; "
         "then call wait_for_task. Not for work that you finish in a minute yourself. Example: "
         '{"description": "Fix the failing test in tests/test_sum.py"}',
-        idempotent=False, open_world=True,
+        idempotent=False, open_world=True, starts=True,
     ),
     _entry(
         list_tasks, a.ListTasksArguments, r.TaskListResult, "List tasks",
@@ -284,7 +287,7 @@ _ENTRIES = (
         "Let a PAUSED or FAILED task go on from its checkpoint: finished steps are not run again, "
         "the agent's conversation continues. Calling it twice starts it once. Paused for its "
         "budget it needs a larger one.",
-        open_world=True,
+        open_world=True, starts=True,
     ),
     _entry(
         set_auto_resume, a.AutoResumeArguments, r.AutoResumeResult, "Set automatic resume",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -103,6 +103,12 @@ class EventLog:
         with self._reader.connect() as connection:
             found = connection.execute(query.order_by(E.c.seq.desc()).limit(1)).one_or_none()
         return event_row(found) if found is not None else None
+
+    def of_kinds(self, task_id: str, kinds: Collection[str]) -> list[EventRow]:
+        """All events of a task that are of one of these kinds, oldest first."""
+        query = sa.select(E).where(E.c.task_id == task_id, E.c.kind.in_([str(k) for k in kinds]))
+        with self._reader.connect() as connection:
+            return readable(connection.execute(query.order_by(E.c.seq)))
 
     def last_seq(self) -> int:
         with self._reader.connect() as connection:

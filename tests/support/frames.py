@@ -5,7 +5,8 @@
         result = client.tool("create_task", description="...")
         client.wait_for(lambda frame: frame.get("method") == "notifications/message")
 
-Every wait is bounded. `frames` keeps all that arrived, in order.
+`capabilities` is what the client declares; set it before `open`. Every wait is bounded. `frames`
+keeps all that arrived, in order.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class LauncherClient:
     def __init__(self, home: Path, cwd: Path, env: Mapping[str, str] | None = None) -> None:
         self.home = home
         self.era = LEGACY
+        self.capabilities: Frame = {}
         self.frames: list[Frame] = []
         self._next = 0
         self._new: queue.Queue[Frame | None] = queue.Queue()
@@ -125,7 +127,7 @@ class LauncherClient:
         number = self._next
         body = dict(params or {})
         if self.era == MODERN:
-            body["_meta"] = {**envelope(), **body.get("_meta", {})}
+            body["_meta"] = {**envelope(self.capabilities), **body.get("_meta", {})}
         self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": body})
         return number
 
@@ -151,7 +153,7 @@ class LauncherClient:
             "initialize",
             {
                 "protocolVersion": LEGACY,
-                "capabilities": {},
+                "capabilities": self.capabilities,
                 "clientInfo": {"name": "frames", "version": "1"},
             },
         )["result"]
@@ -184,10 +186,10 @@ class LauncherClient:
         raise AssertionError(f"task {task} is not {status} after {timeout} s: {view}")
 
 
-def envelope() -> Frame:
+def envelope(capabilities: Frame | None = None) -> Frame:
     """What every request of the 2026-07-28 era carries."""
     return {
         "io.modelcontextprotocol/protocolVersion": MODERN,
         "io.modelcontextprotocol/clientInfo": {"name": "frames", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientCapabilities": capabilities or {},
     }

@@ -1,0 +1,202 @@
+"""Rover's tasks as the Tasks extension shows them to one client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.to_thread
+from mcp.server.subscriptions import ResourceUpdated, ServerEvent
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
+
+from agent_runner.models import Budget
+from rover_mcp.errors import Conflict, RoverError, UserFixable
+from rover_mcp.server.hub import EventHub
+from rover_mcp.server.pause_form import Decision, decision, pause_form, pause_message
+from rover_mcp.server.render import text_of
+from rover_mcp.server.results import TaskResult
+from rover_mcp.server.session import ClientSession, task_uri
+from rover_mcp.server.tasks_extension import Task, TaskState
+from rover_mcp.server.tasks_extension.source import Context
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.tasks.lives import ANSWERED, MARKS, Life, handle, lives, parse_handle, question
+from rover_mcp.tasks.models import TaskStatus, TaskView
+from rover_mcp.tasks.pauses import printable, time_of
+from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.transitions import RUNNING
+
+POLL_INTERVAL_MS = 3000
+
+
+@dataclass(frozen=True)
+class _Named:
+    """One life of a task, as it stands. `key`: what it asks under, where it asks."""
+
+    row: TaskRow
+    life: Life
+    view: TaskView
+    key: str | None
+
+
+class TaskHandles:
+    """A TaskSource over the use cases, for one session."""
+
+    def __init__(self, tasks: TaskService, hub: EventHub, session: ClientSession) -> None:
+        self._tasks = tasks
+        self._hub = hub
+        self._session = session
+
+    async def present(self, task_id: str) -> str:
+        """The handle of a task's present life."""
+        return await anyio.to_thread.run_sync(self._present, task_id)
+
+    def _present(self, task_id: str) -> str:
+        row = self._tasks.find(self._session.caller, task_id)
+        marks = self._tasks.store.events.of_kinds(task_id, MARKS)
+        return handle(task_id, lives(row, marks)[-1].number)
+
+    async def get(self, ctx: Context, task_id: str) -> Task | None:
+        named = await anyio.to_thread.run_sync(self._read, task_id)
+        return as_task(named, asks=_elicits(ctx)) if named else None
+
+    def _read(self, task_id: str) -> _Named | None:
+        parsed = parse_handle(task_id)
+        if parsed is None:
+            return None
+        try:
+            row = self._tasks.find(self._session.caller, parsed[0])
+        except UserFixable:
+            return None
+        marks = self._tasks.store.events.of_kinds(row.id, MARKS)
+        known = lives(row, marks)
+        if parsed[1] >= len(known):
+            return None
+        self._session.watch(row.id)
+        life = known[parsed[1]]
+        view = self._tasks.view(row)
+        asks = row.status is TaskStatus.PAUSED and life.end is None
+        return _Named(row, life, as_of(view, life), question(marks) if asks else None)
+
+    async def answer(self, ctx: Context, task: Task, responses: Mapping[str, Any]) -> None:
+        """
+        Raises:
+            MCPError: the answer is none that the form allows, or cannot be carried out.
+        """
+
+        def act() -> None:
+            named = self._read(task.id)
+            if named is not None and named.key is not None and named.key in responses:
+                self._act(named, decision(named.view, responses[named.key]))
+
+        try:
+            await anyio.to_thread.run_sync(act)
+        except RoverError as error:
+            raise MCPError(INVALID_PARAMS, error.message) from error
+
+    def _act(self, named: _Named, decided: Decision) -> None:
+        row = named.row
+        match decided.action:
+            case "cancel":
+                self._tasks.cancel(row)
+            case "resume":
+                budget = Budget(usd=decided.budget_usd, tokens=decided.budget_tokens)
+                given = budget if budget != Budget() else None
+                caller = self._session.caller
+                done = self._tasks.resume(caller, row, "now", budget=given, agent=decided.agent)
+                if done.result == "not_resumable":
+                    raise UserFixable(done.message)
+            case "wait" | "leave":
+                data = {"key": named.key, "choice": decided.action}
+                self._tasks.store.add_event(row.id, ANSWERED, data)
+
+    async def cancel(self, ctx: Context, task: Task) -> None:
+        def act() -> None:
+            named = self._read(task.id)
+            if named is not None and named.life.end is None:
+                self._tasks.cancel(named.row)
+
+        try:
+            await anyio.to_thread.run_sync(act)
+        except Conflict:
+            # It ended meanwhile, which its client learns from the next look at it.
+            return
+
+    def subscribe(
+        self, task_ids: Collection[str], changed: Callable[[str], None]
+    ) -> Callable[[], None]:
+        names: dict[str, list[str]] = {}
+        for task_id in task_ids:
+            if parsed := parse_handle(task_id):
+                names.setdefault(task_uri(parsed[0]), []).append(task_id)
+
+        def listener(event: ServerEvent) -> None:
+            if isinstance(event, ResourceUpdated):
+                for task_id in names.get(event.uri, ()):
+                    changed(task_id)
+
+        return self._hub.bus.subscribe(listener)
+
+
+def as_of(view: TaskView, life: Life) -> TaskView:
+    """The task at the end of a life that is over: what it says now is of a later one."""
+    end = life.end
+    if end is None:
+        return view
+    error = end.data.get("error")
+    left_out = dict.fromkeys(("pause", "steps", "steps_hidden", "usage", "budget"))
+    return view.model_copy(
+        update={
+            **left_out,
+            "status": TaskStatus(end.status),
+            "phase": f"{end.status.lower()}, and went on later",
+            "error": printable(str(error)) if error else None,
+            "updated_at": time_of(end.at),
+            "next_actions": [],
+        }
+    )
+
+
+def as_task(named: _Named, *, asks: bool) -> Task:
+    """One life as a task of the extension. `asks`: its client can be asked."""
+    view = named.view
+    state, message = _STATES.get(view.status, TaskState.COMPLETED), view.phase
+    requests: dict[str, Any] = {}
+    if view.status is TaskStatus.PAUSED:
+        message = pause_message(view)
+        if asks and named.key is not None:
+            state, requests = TaskState.INPUT_REQUIRED, {named.key: pause_form(view)}
+    return Task(
+        id=handle(view.id, named.life.number),
+        state=state,
+        created_at=time_of(named.life.began_at),
+        updated_at=view.updated_at,
+        poll_interval_ms=POLL_INTERVAL_MS,
+        message=message,
+        input_requests=requests,
+        result=_result(view) if state is TaskState.COMPLETED else None,
+    )
+
+
+_STATES = {
+    TaskStatus.CANCELLED: TaskState.CANCELLED,
+    **dict.fromkeys((TaskStatus.NEW, TaskStatus.PAUSED, *RUNNING), TaskState.WORKING),
+}
+"""The others are COMPLETED: a task that FAILED has a result that says so."""
+
+
+def _result(view: TaskView) -> dict[str, Any]:
+    """The final CallToolResult, valid for every tool that gives a handle."""
+    result = TaskResult(task=view)
+    return {
+        "resultType": "complete",
+        "content": [{"type": "text", "text": text_of(result)}],
+        "structuredContent": result.model_dump(mode="json", exclude_none=True),
+        "isError": view.status is TaskStatus.FAILED,
+    }
+
+
+def _elicits(ctx: Context) -> bool:
+    capabilities = ctx.session.client_capabilities
+    return capabilities is not None and capabilities.elicitation is not None

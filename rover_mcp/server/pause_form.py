@@ -1,0 +1,134 @@
+"""The one question that a paused task asks of a person, and what an answer to it means. Pure.
+
+Form elicitation of MCP 2026-07-28: a flat object schema, a choice as `oneOf` of constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rover_mcp.errors import UserFixable
+from rover_mcp.tasks.models import NextAction, TaskView
+
+NOW = "now"
+AT_RESET = "at_reset"
+CANCEL = "cancel"
+_WITH = "with_"
+_BUDGETS = {"budget_usd": "number", "budget_tokens": "integer"}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person decided. `leave`: it stays paused, and is not asked again."""
+
+    action: Literal["resume", "wait", "cancel", "leave"]
+    agent: str | None = None
+    budget_usd: float | None = None
+    budget_tokens: int | None = None
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    choice: str
+    budget_usd: float | None = Field(None, gt=0, le=1_000_000, allow_inf_nan=False)
+    budget_tokens: int | None = Field(None, gt=0, le=10**12)
+
+
+def pause_message(view: TaskView) -> str:
+    """Why a task is paused, and whether it goes on by itself, in one line."""
+    pause = view.pause
+    if pause is None:
+        return view.phase
+    told = f"paused ({pause.reason}): {pause.message.rstrip('.')}."
+    if pause.auto_resume and pause.retry_at:
+        return f"{told} It goes on by itself at {pause.retry_at:%Y-%m-%d %H:%M}Z."
+    return f"{told} It waits: {pause.waits_because}." if pause.waits_because else told
+
+
+def pause_form(view: TaskView) -> dict[str, Any]:
+    """An `elicitation/create` request about a PAUSED task."""
+    choice = {
+        "type": "string",
+        "title": "What should happen?",
+        "oneOf": [{"const": name, "title": title} for name, title in _choices(view).items()],
+        "default": NOW,
+    }
+    properties: dict[str, Any] = {"choice": choice}
+    resume = _resumes(view)[0]
+    for name, kind in _BUDGETS.items():
+        if name in resume.arguments:
+            default = resume.arguments[name]
+            properties[name] = {"type": kind, "title": "New budget", "default": default}
+    return {
+        "method": "elicitation/create",
+        "params": {
+            "mode": "form",
+            "message": f"Task {view.number} ({view.title}) is {pause_message(view)}",
+            "requestedSchema": {
+                "type": "object",
+                "properties": properties,
+                "required": ["choice"],
+            },
+        },
+    }
+
+
+def decision(view: TaskView, response: object) -> Decision:
+    """What an ElicitResult says.
+
+    Raises:
+        UserFixable: it is none, or not one of the choices.
+    """
+    told = cast("Mapping[str, object]", response if isinstance(response, Mapping) else {})
+    match told.get("action"):
+        case "accept":
+            return _accepted(view, told.get("content"))
+        case "decline" | "cancel":
+            return Decision("leave")
+        case _:
+            raise UserFixable("an answer has the action accept, decline or cancel")
+
+
+def _accepted(view: TaskView, content: object) -> Decision:
+    choices = _choices(view)
+    try:
+        said = _Content.model_validate(content)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, e["loc"])) or "content" for e in error.errors())
+        raise UserFixable(f"the answer does not fit the form: {wrong}") from error
+    if said.choice not in choices:
+        raise UserFixable(f"choice is one of {', '.join(choices)}")
+    if said.choice == AT_RESET:
+        return Decision("wait")
+    if said.choice == CANCEL:
+        return Decision("cancel")
+    defaults = {k: v for k, v in _resumes(view)[0].arguments.items() if k in _BUDGETS}
+    return Decision(
+        "resume",
+        agent=said.choice.removeprefix(_WITH) if said.choice != NOW else None,
+        budget_usd=said.budget_usd or defaults.get("budget_usd"),
+        budget_tokens=said.budget_tokens or defaults.get("budget_tokens"),
+    )
+
+
+def _choices(view: TaskView) -> dict[str, str]:
+    """What can be chosen, each with its words for people, the first thing first."""
+    first, *others = _resumes(view)
+    choices = {NOW: f"Go on now: {first.why}"}
+    pause = view.pause
+    if pause is not None and pause.auto_resume and pause.retry_at:
+        choices[AT_RESET] = f"Wait; it goes on by itself at {pause.retry_at:%Y-%m-%d %H:%M}Z"
+    for other in others:
+        choices[f"{_WITH}{other.arguments['agent']}"] = other.why.capitalize()
+    choices[CANCEL] = "Cancel it; what it did so far is kept"
+    return choices
+
+
+def _resumes(view: TaskView) -> list[NextAction]:
+    """The ways to let it go on: as it was, then with other agents."""
+    return [a for a in view.next_actions if a.tool == "resume_task"]

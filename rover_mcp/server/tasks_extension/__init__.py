@@ -1,0 +1,23 @@
+"""The Tasks extension of MCP, `io.modelcontextprotocol/tasks` (SEP-2663), for servers on the SDK.
+
+It knows nothing of Rover. A server has a `TaskSource`, which keeps tasks; it gives the
+`TasksExtension` to `install` (a low-level `Server`) or to `MCPServer(extensions=[...])`, and has a
+`TasksListenHandler` serve `subscriptions/listen`. A tool that started a task says so in its result,
+under `RECEIPT` in `_meta`; a client that declared the extension gets a handle in its place.
+"""
+
+from rover_mcp.server.tasks_extension.extension import TasksExtension, install
+from rover_mcp.server.tasks_extension.listen import TasksListenHandler
+from rover_mcp.server.tasks_extension.source import TaskSource
+from rover_mcp.server.tasks_extension.wire import EXTENSION, RECEIPT, Task, TaskState
+
+__all__ = [
+    "EXTENSION",
+    "RECEIPT",
+    "Task",
+    "TaskSource",
+    "TaskState",
+    "TasksExtension",
+    "TasksListenHandler",
+    "install",
+]

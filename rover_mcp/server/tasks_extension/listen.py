@@ -1,0 +1,181 @@
+"""`subscriptions/listen` with `taskIds`: notifications/tasks beside the SDK's own kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import anyio
+from mcp.server.subscriptions import (
+    SUBSCRIPTION_ID_META_KEY,
+    ListenHandler,
+    ServerEvent,
+    SubscriptionBus,
+)
+from mcp.shared.exceptions import MCPError
+from mcp.shared.subscriptions import event_matches, event_to_notification
+from mcp_types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    Notification,
+    SubscriptionFilter,
+    SubscriptionsAcknowledgedNotification,
+    SubscriptionsAcknowledgedNotificationParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+)
+
+from rover_mcp.server.tasks_extension.extension import require_declared
+from rover_mcp.server.tasks_extension.source import Context, TaskSource
+from rover_mcp.server.tasks_extension.wire import FINAL
+
+TASK_IDS = "taskIds"
+MAX_STREAMS = 1024
+MAX_TASKS = 1000
+"""Tasks that one stream may name."""
+
+
+class TaskNotification(Notification[dict[str, Any], Literal["notifications/tasks"]]):
+    """A DetailedTask; a plain dictionary, since a model's nulls would be left out."""
+
+    method: Literal["notifications/tasks"] = "notifications/tasks"
+    params: dict[str, Any]
+
+
+@dataclass(eq=False)
+class _News:
+    """What a stream has yet to say. Each thing is there once, however often it changed, so a
+    client that stops reading costs no more."""
+
+    tasks: dict[str, None] = field(default_factory=dict[str, None])
+    events: dict[ServerEvent, None] = field(default_factory=dict[ServerEvent, None])
+    closing: bool = False
+    _there: anyio.Event = field(default_factory=anyio.Event)
+
+    def tell(self) -> None:
+        self._there.set()
+
+    async def wait(self) -> None:
+        await self._there.wait()
+        self._there = anyio.Event()
+
+    def take(self) -> tuple[list[str], list[ServerEvent]]:
+        taken = list(self.tasks), list(self.events)
+        self.tasks.clear()
+        self.events.clear()
+        return taken
+
+
+class TasksListenHandler(ListenHandler):
+    """As the SDK's, and with tasks: first the acknowledgement of those that the client may see,
+    then each of them as it is, which closes the gap between creation and listening, then each that
+    changes. Ends when all of them have ended and nothing else was asked for."""
+
+    def __init__(self, bus: SubscriptionBus, source: TaskSource) -> None:
+        super().__init__(bus, max_subscriptions=MAX_STREAMS)
+        self._task_bus = bus
+        self._source = source
+        self._open: set[_News] = set()
+
+    async def __call__(
+        self, ctx: Context, params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        wanted = _task_ids(params.notifications)
+        if not wanted:
+            return await super().__call__(ctx, params)
+        require_declared(ctx)
+        if len(self._open) >= MAX_STREAMS:
+            raise MCPError(INTERNAL_ERROR, "there are too many streams")
+        stream = _Stream(ctx, self._source, params.notifications)
+        self._open.add(stream.news)
+        stop = self._task_bus.subscribe(stream.event)
+        try:
+            return await stream.run(wanted)
+        finally:
+            self._open.discard(stream.news)
+            stop()
+
+    def close(self) -> None:
+        super().close()
+        for news in self._open:
+            news.closing = True
+            news.tell()
+
+
+class _Stream:
+    def __init__(self, ctx: Context, source: TaskSource, asked: SubscriptionFilter) -> None:
+        self.news = _News()
+        self._ctx = ctx
+        self._source = source
+        self._asked = asked
+        self._uris = frozenset(asked.resource_subscriptions or ())
+        self._meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
+        self._going: set[str] = set()
+
+    def event(self, event: ServerEvent) -> None:
+        if event_matches(self._asked, self._uris, event):
+            self.news.events[event] = None
+            self.news.tell()
+
+    def _changed(self, task_id: str) -> None:
+        if task_id in self._going:
+            self.news.tasks[task_id] = None
+            self.news.tell()
+
+    async def run(self, wanted: Sequence[str]) -> SubscriptionsListenResult:
+        seen = [t for t in wanted if await self._source.get(self._ctx, t) is not None]
+        self._going.update(seen)
+        stop = self._source.subscribe(seen, self._changed)
+        try:
+            others = await self._acknowledge(seen)
+            self.news.tasks.update(dict.fromkeys(seen))
+            while True:
+                await self._tell()
+                if self.news.closing or not (self._going or others):
+                    return SubscriptionsListenResult(_meta=self._meta)
+                await self.news.wait()
+        finally:
+            stop()
+
+    async def _acknowledge(self, seen: Sequence[str]) -> bool:
+        """Whether anything but tasks was asked for."""
+        asked = self._asked.model_dump(by_alias=True, exclude_none=True)
+        others = {k: v for k, v in asked.items() if k != TASK_IDS and v}
+        honored = SubscriptionFilter.model_validate({**others, TASK_IDS: list(seen)})
+        params = SubscriptionsAcknowledgedNotificationParams(
+            notifications=honored, _meta=self._meta
+        )
+        await self._send(SubscriptionsAcknowledgedNotification(params=params))
+        return bool(others)
+
+    async def _tell(self) -> None:
+        tasks, events = self.news.take()
+        for event in events:
+            await self._send(event_to_notification(event, self._meta))
+        for task_id in tasks:
+            task = await self._source.get(self._ctx, task_id)
+            if task is None or task.state in FINAL:
+                self._going.discard(task_id)
+            if task is not None:
+                meta = {**(task.meta or {}), **self._meta}
+                await self._send(TaskNotification(params={**task.detailed(), "_meta": meta}))
+
+    async def _send(self, notification: Any) -> None:
+        await self._ctx.session.send_notification(
+            notification, related_request_id=self._ctx.request_id
+        )
+
+
+def _task_ids(asked: SubscriptionFilter) -> list[str]:
+    """
+    Raises:
+        MCPError: they are no list of texts, or too many.
+    """
+    told: object = (asked.model_extra or {}).get(TASK_IDS)
+    if told is None:
+        return []
+    ids = cast("list[object]", told) if isinstance(told, list) else [None]
+    if len(ids) > MAX_TASKS or not all(isinstance(one, str) for one in ids):
+        raise MCPError(INVALID_PARAMS, f"{TASK_IDS} is a list of at most {MAX_TASKS} texts")
+    return list(dict.fromkeys(cast("list[str]", ids)))

@@ -1,0 +1,72 @@
+"""The lives of a task, and what it asks while it is paused. Pure.
+
+A task that ended can go on: resumed after a failure, restarted, iterated. Whoever was given a
+handle to it was promised that an end is final, so each such stretch is a life with a handle of its
+own, numbered from 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rover_mcp.store.rows import EventRow, TaskRow
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import ENDED, Event
+
+ANSWERED = "task.answered"
+"""The event that a pause's question was answered; its data has the question's `key`."""
+_RESUME_FAILED = "task.resume_failed"
+_ENDS = frozenset({Event.COMPLETE, Event.FAIL, Event.CANCEL, _RESUME_FAILED})
+_BEGINS = frozenset({Event.RESUME, Event.RESUME_ITERATION, Event.RESTART, Event.ITERATE})
+_PAUSES = frozenset({Event.PAUSE, _RESUME_FAILED})
+MARKS = frozenset({*_ENDS, *_BEGINS, *_PAUSES, ANSWERED})
+"""The kinds of events from which lives and questions are read."""
+_HANDLE = re.compile(r"([0-9a-f]{32})(?:\.([1-9][0-9]{0,5}))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Life:
+    """`end`: how it ended, where the task has gone on since. None: it is the present one."""
+
+    number: int
+    began_at: float
+    end: EventRow | None
+
+
+def handle(task_id: str, life: int) -> str:
+    """What names one life of a task: its id, and for later ones a dot and the number."""
+    return f"{task_id}.{life}" if life else task_id
+
+
+def parse_handle(text: str) -> tuple[str, int] | None:
+    """A task's id and the number of a life; None: it is no handle."""
+    found = _HANDLE.fullmatch(text)
+    return (found[1], int(found[2] or 0)) if found else None
+
+
+def lives(task: TaskRow, marks: Sequence[EventRow]) -> list[Life]:
+    """`marks`: all events of the task whose kind is one of MARKS, oldest first."""
+    ends = [m for m in marks if m.kind in _ENDS and m.status in ENDED]
+    if task.status in ENDED and ends:
+        ends.pop()
+    begins = [task.created_at]
+    for end in ends:
+        later = (m.at for m in marks if m.seq > end.seq and m.kind in _BEGINS)
+        begins.append(next(later, end.at))
+    return [
+        Life(number, began, end)
+        for number, (began, end) in enumerate(zip(begins, [*ends, None], strict=True))
+    ]
+
+
+def question(marks: Sequence[EventRow]) -> str | None:
+    """The key of what a PAUSED task asks. A new pause has a new one; one that was answered is not
+    asked again."""
+    pauses = [m for m in marks if m.kind in _PAUSES and m.status == TaskStatus.PAUSED]
+    if not pauses:
+        return None
+    key = f"pause-{pauses[-1].seq}"
+    answered = any(m.kind == ANSWERED and m.data.get("key") == key for m in marks)
+    return None if answered else key
