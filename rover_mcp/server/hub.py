@@ -136,21 +136,26 @@ class EventHub:
             events = log_.notable_after(session.cursor)
             last = max((e.seq for e in events), default=session.cursor)
         newest = {e.task_id: e for e in events}
-        project = self._store.project_around(session.caller.cwd) if newest else None
-        own = project.id if project else None
+        caller = session.caller
+        here = self._store.project_around(caller.cwd) if newest and caller.user is None else None
+        own = here.id if here else None
         mine: list[EventRow] = []
+        owned: set[str] = set()
         for event in newest.values():
             try:
                 task = self._store.task(event.task_id)
             except DamagedRecord as damaged:
                 log.warning("%s", damaged)
                 continue
-            if task is not None and session.concerned_by(task.id, task.project_id, own):
+            if task is not None and session.concerned_by(task, own):
                 mine.append(event)
+                if task.owner == caller.user:
+                    owned.add(task.id)
         mine.sort(key=lambda e: e.seq)
         shown, more = mine[-limit:], max(0, len(mine) - limit)
         session.cursor = last
-        log_.acknowledge(shown)
+        # What is told to one user is not yet told to another, who owns it.
+        log_.acknowledge([e for e in shown if e.task_id in owned])
         return shown, more
 
 

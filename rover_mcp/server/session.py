@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.caller import Caller
 
 Push = Callable[[str, dict[str, Any]], Awaitable[None]]
@@ -35,10 +36,12 @@ class ClientSession:
     def wants_level(self, level: str) -> bool:
         return LEVELS.index(level) >= LEVELS.index(self.level)
 
-    def concerned_by(self, task_id: str, project_id: str, own_project: str | None) -> bool:
-        """Whether `attention` shows it here: a task it dealt with, or one of its project. A
-        session outside any project is told of all."""
-        return task_id in self.watched or own_project in (None, project_id)
+    def concerned_by(self, task: TaskRow, own_project: str | None) -> bool:
+        """Whether `attention` shows it here: a task it dealt with, or one of its user's and its
+        project. A session outside any project is told of all that are its user's."""
+        if task.id in self.watched:
+            return self.caller.sees(task.owner)
+        return task.owner == self.caller.user and own_project in (None, task.project_id)
 
 
 def task_uri(task_id: str) -> str:

@@ -51,12 +51,18 @@ def _to_version_5(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN config JSON")
 
 
+def _to_version_6(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN owner VARCHAR")
+    schema.by_owner.create(connection)
+
+
 # version -> what brings the version before it there. Version 1 is the first.
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     2: _to_version_2,
     3: _to_version_3,
     4: _to_version_4,
     5: _to_version_5,
+    6: _to_version_6,
 }
 
 

@@ -70,9 +70,11 @@ class Reads:
             row = connection.execute(query).one_or_none()
         return task_row(row) if row is not None else None
 
-    def tasks_by_number(self, number: int) -> list[TaskRow]:
-        """Tasks of that number in any project, at most ten."""
+    def tasks_by_number(self, number: int, *, owner: str | None = None) -> list[TaskRow]:
+        """Tasks of that number in any project, at most ten; with `owner` only that user's."""
         query = sa.select(T).where(T.c.number == number).order_by(T.c.created_at.desc()).limit(10)
+        if owner is not None:
+            query = query.where(T.c.owner == owner)
         with self._reader.connect() as connection:
             return [task_row(row) for row in connection.execute(query)]
 
@@ -109,13 +111,17 @@ class Reads:
         project_id: str | None = None,
         before: tuple[float, str] | None = None,
         limit: int = 20,
+        owner: str | None = None,
     ) -> list[TaskRow | DamagedRecord]:
-        """As list_tasks; a record that cannot be read hides no other."""
+        """As list_tasks; a record that cannot be read hides no other. With `owner` only that
+        user's tasks."""
         query = sa.select(T).order_by(T.c.created_at.desc(), T.c.id.desc()).limit(limit)
         if statuses:
             query = query.where(T.c.status.in_([str(s) for s in statuses]))
         if project_id is not None:
             query = query.where(T.c.project_id == project_id)
+        if owner is not None:
+            query = query.where(T.c.owner == owner)
         if before is not None:
             query = query.where(sa.tuple_(T.c.created_at, T.c.id) < sa.tuple_(*before))
         with self._reader.connect() as connection:

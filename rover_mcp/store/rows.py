@@ -59,6 +59,8 @@ class NewTask:
     """a NetworkPolicy; None: the default"""
     config: Decided | None = None
     """what the project's configuration adds; None: a task of before there was one"""
+    owner: str | None = None
+    """the user over HTTP who made it; None: the user of this machine"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 meta = sa.Table(
     "rover_meta",
@@ -69,12 +69,15 @@ tasks = sa.Table(
     sa.Column("refused", sa.JSON),
     # Since version 5: what the project's configuration said when the task was made.
     sa.Column("config", sa.JSON),
+    # Since version 6: the user over HTTP who made it; NULL: the user of this machine.
+    sa.Column("owner", sa.String),
     sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
     sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
 )
 sa.Index("rover_tasks_recent", tasks.c.created_at.desc())
 sa.Index("rover_tasks_status", tasks.c.status, tasks.c.created_at.desc())
 sa.Index("rover_tasks_project", tasks.c.project_id, tasks.c.created_at.desc())
+by_owner = sa.Index("rover_tasks_owner", tasks.c.owner, tasks.c.created_at.desc())
 
 attempts = sa.Table(
     "rover_attempts",

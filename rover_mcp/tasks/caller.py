@@ -6,13 +6,55 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rover_mcp.errors import UserFixable
+
+KEY_SEPARATOR = "\x1f"
+
 
 @dataclass(frozen=True)
 class Caller:
-    """A connection as the preamble told it. The environment stays in memory."""
+    """A connection as the preamble told it. The environment stays in memory.
+
+    `user`: who it is, of those that come over HTTP; None: the user of this machine, who owns what
+    is made without HTTP, and sees everything. `projects`: the repositories that `user` may name.
+    """
 
     client_id: str
     cwd: Path
     name: str = "client"
     version: str = ""
     env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    user: str | None = None
+    projects: tuple[Path, ...] = ()
+
+    def sees(self, owner: str | None) -> bool:
+        """Whether a task of this owner exists for the caller."""
+        return self.user is None or owner == self.user
+
+    def key(self, request_key: str | None) -> str | None:
+        """A request key as it is stored: a user's keys meet nobody else's."""
+        if request_key is None or self.user is None:
+            return request_key
+        return f"{self.user}{KEY_SEPARATOR}{request_key}"
+
+    def folder(self, repo_path: str | None) -> Path:
+        """The folder that a call means: `repo_path`, or the one that the caller works in.
+
+        Raises:
+            UserFixable: a user over HTTP named none where there are several projects, or one that
+                is not among them. Whether it exists is not told.
+        """
+        if self.user is None:
+            return self.cwd / Path(repo_path).expanduser() if repo_path else self.cwd
+        if repo_path is None and len(self.projects) == 1:
+            return self.projects[0]
+        for project in self.projects:
+            if repo_path is not None and Path(repo_path) in (project, project.resolve()):
+                return project
+        known = ", ".join(map(str, self.projects)) or "none"
+        what = "name a repository" if repo_path is None else "this repository is not served here"
+        raise UserFixable(
+            what,
+            code="unknown_project",
+            hint=f"give one of these as repo_path: {known} (http.projects in config.yaml)",
+        )

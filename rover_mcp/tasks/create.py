@@ -82,13 +82,15 @@ class CreateTask:
             EnvironmentFault: no engine, no agent, no disk.
         """
         title = _title(request.description)
-        repository = self.repositories.inspect(_folder(caller, request.repo_path))
+        repository = self.repositories.inspect(caller.folder(request.repo_path))
         project_id = self.repositories.project_id(repository.root)
-        if request.request_key and (known := self._known(repository, request.request_key)):
+        request_key = caller.key(request.request_key)
+        if request_key and (known := self._known(repository, request_key)):
             return known
         base = request.base_branch
         commit = self.repositories.resolve(repository, base) if base else repository.head_commit
         settled = settle(_asked(request), self._config(repository), self.settings)
+        self._check_isolated(caller, settled.engine)
         entry = self.catalog.find(settled.workflow, repository.root)
         inputs = _inputs(entry, request)
         agents = self._agents(settled.agents, request)
@@ -118,8 +120,9 @@ class CreateTask:
             engine=engine.name,
             inputs=inputs,
             auto_resume=request.auto_resume,
-            request_key=request.request_key,
+            request_key=request_key,
             client_id=caller.client_id,
+            owner=caller.user,
             gateway_token=f"rover-{secrets.token_hex(24)}",
             warnings=[
                 *(w for w in (engine.warning, DIRTY if repository.dirty else "") if w),
@@ -177,6 +180,15 @@ class CreateTask:
         if policy.mode is not NetworkMode.ALLOWLIST:
             return policy
         return policy.with_hosts(self.repositories.git_hosts(repository.root))
+
+    def _check_isolated(self, caller: Caller, engine: str) -> None:
+        """Who comes over HTTP gets no shell on this machine, unless its user gave everybody one."""
+        if caller.user is not None and engine == "process" != self.settings.engine:
+            raise UserFixable(
+                "the engine process does not isolate, and is for the user of this machine alone",
+                code="not_allowed",
+                hint="leave engine out",
+            )
 
     def _check_known(self, agent: str) -> None:
         if agent not in self.agents.known():
@@ -288,13 +300,6 @@ def _asked(request: CreateRequest) -> Asked:
         budget=request.budget,
         network=request.network,
     )
-
-
-def _folder(caller: Caller, repo_path: str | None) -> Path:
-    if repo_path is None:
-        return caller.cwd
-    path = Path(repo_path).expanduser()
-    return path if path.is_absolute() else caller.cwd / path
 
 
 def _title(description: str) -> str:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from agent_runner.agents import SCRIPTED
@@ -68,7 +67,7 @@ class TaskService:
             row = self.store.task(named)
         else:
             row = self._by_number(caller, named, repo_path)
-        if row is None:
+        if row is None or not caller.sees(row.owner):
             raise NotFound(
                 f"there is no task {task}",
                 code="unknown_task",
@@ -77,10 +76,11 @@ class TaskService:
         return row
 
     def _by_number(self, caller: Caller, number: int, repo_path: str | None) -> TaskRow | None:
-        project = self.project_of(caller, repo_path)
-        if project is not None:
-            return self.store.task_by_number(project, number)
-        found = self.store.tasks_by_number(number)
+        if repo_path or caller.user is None or len(caller.projects) == 1:
+            project = self.project_of(caller, repo_path)
+            if project is not None:
+                return self.store.task_by_number(project, number)
+        found = self.store.tasks_by_number(number, owner=caller.user)
         if len(found) > 1:
             raise UserFixable(
                 f"more than one project has a task {number}",
@@ -92,9 +92,9 @@ class TaskService:
 
     def project_of(self, caller: Caller, repo_path: str | None = None) -> str | None:
         """The id of the project at the given or the caller's folder, if there is one."""
-        path = Path(repo_path).expanduser() if repo_path else caller.cwd
+        folder = caller.folder(repo_path)
         try:
-            root = self.repositories.inspect(caller.cwd / path).root
+            root = self.repositories.inspect(folder).root
         except UserFixable:
             if repo_path:
                 raise
@@ -155,6 +155,7 @@ class TaskService:
             project_id=project,
             before=_parse_cursor(cursor) if cursor else None,
             limit=limit + 1,
+            owner=caller.user,
         )
         more = _cursor(rows[limit - 1]) if len(rows) > limit else None
         policy, shown = self.policy(), rows[:limit]

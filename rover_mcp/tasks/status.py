@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from agent_runner.workflow.models import LoopStep, ParallelStep, Step
@@ -56,12 +55,12 @@ class StatusReport:
                 "paused": store.count((TaskStatus.PAUSED,)),
                 "limit": settings.concurrency,
             },
-            "holds": [self._hold(hold) for hold in store.holds()],
-            "auto_resume": self._switches(),
+            "holds": [self._hold(caller, hold) for hold in store.holds()],
+            "auto_resume": self._switches(caller),
             "disk": {"free_bytes": shutil.disk_usage(settings.home).free},
         }
 
-    def _hold(self, hold: HoldRow) -> dict[str, Any]:
+    def _hold(self, caller: Caller, hold: HoldRow) -> dict[str, Any]:
         probe = self.tasks.store.task(hold.probe_task) if hold.probe_task else None
         return {
             "account": hold.account,
@@ -71,15 +70,19 @@ class StatusReport:
             "since": time_of(hold.since),
             "until": time_of(hold.until),
             "waiting": self.tasks.store.count_waiting(hold.account),
-            "probe": probe.number if probe else None,
+            "probe": probe.number if probe and caller.sees(probe.owner) else None,
         }
 
-    def _switches(self) -> dict[str, Any]:
+    def _switches(self, caller: Caller) -> dict[str, Any]:
         off = self.tasks.store.scopes_off()
+        paths = self.tasks.store.project_paths(off - {EVERYWHERE})
+        if caller.user is not None:
+            served = {str(p.resolve()) for p in caller.projects}
+            paths = [path for path in paths if path in served]
         return {
             "off_for_all": EVERYWHERE in off,
             "off_in_config": not self.tasks.settings.auto_resume,
-            "off_in_projects": self.tasks.store.project_paths(off - {EVERYWHERE}),
+            "off_in_projects": paths,
         }
 
     def _agent(self, name: str, caller: Caller, found: Mapping[str, str | None]) -> dict[str, Any]:
@@ -100,8 +103,7 @@ class StatusReport:
 
     def workflows(self, caller: Caller, repo_path: str | None) -> list[dict[str, Any]]:
         """The fields of the list_workflows result."""
-        folder = caller.cwd / Path(repo_path).expanduser() if repo_path else caller.cwd
-        return [_workflow(entry) for entry in self.catalog.entries(folder)]
+        return [_workflow(entry) for entry in self.catalog.entries(caller.folder(repo_path))]
 
     def event_views(self, events: Sequence[EventRow]) -> list[EventView]:
         views: list[EventView] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from rover_mcp.errors import UserFixable
@@ -36,8 +35,14 @@ def switch_auto_resume(
 
     Raises:
         UserFixable: no task is named, one is named for a wider scope, or there is no such task
-            or repository.
+            or repository; or a user over HTTP names more than a task of theirs.
     """
+    if caller.user is not None and scope != "task":
+        raise UserFixable(
+            f"scope {scope} is about everybody's tasks, and for the user of this machine alone",
+            code="not_allowed",
+            hint="name a task with scope task",
+        )
     if (task is None) is (scope == "task"):
         raise _unclear(enabled, scope, task)
     row = tasks.find(caller, task, repo_path) if task is not None else None
@@ -62,7 +67,6 @@ def _unclear(enabled: bool, scope: Scope, task: str | None) -> UserFixable:
 
 
 def _project(tasks: TaskService, caller: Caller, repo_path: str | None) -> str:
-    folder = caller.cwd / Path(repo_path).expanduser() if repo_path else caller.cwd
-    root = tasks.repositories.inspect(folder).root
+    root = tasks.repositories.inspect(caller.folder(repo_path)).root
     known = tasks.store.project_at(str(root))
     return known.id if known else tasks.repositories.project_id(root)

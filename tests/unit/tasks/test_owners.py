@@ -1,0 +1,156 @@
+"""A view of one's own: who comes over HTTP has the tasks made under that name, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent_runner.models import Pause, PauseReason
+from rover_mcp.errors import NotFound, UserFixable
+from rover_mcp.server.hub import EventHub
+from rover_mcp.server.session import ClientSession
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.create import CreateRequest
+from rover_mcp.tasks.models import TaskView
+from rover_mcp.tasks.switch import switch_auto_resume
+from rover_mcp.tasks.transitions import Event
+from tests.support.desk import Desk
+from tests.support.samples import NOW
+
+
+def user(desk: Desk, name: str) -> Caller:
+    return replace(desk.caller, client_id=f"http-{name}", user=name, projects=(desk.repo,))
+
+
+def create(desk: Desk, caller: Caller, **more: str) -> TaskView:
+    return desk.tasks.create(caller, CreateRequest("Do it", agent="scripted", **more))  # pyright: ignore[reportArgumentType]
+
+
+def session(caller: Caller) -> ClientSession:
+    async def push(method: str, params: object) -> None:
+        raise AssertionError(f"nothing is pushed here: {method} {params}")
+
+    return ClientSession(caller, push)
+
+
+def pause(desk: Desk, task_id: str) -> None:
+    told = Pause(reason=PauseReason.CREDITS, message="none left", since=NOW)
+    desk.store.transition(task_id, Event.START, attempt=1)
+    assert desk.store.transition(
+        task_id, Event.PAUSE, pause=told, data=told.model_dump(mode="json")
+    )
+
+
+def test_a_foreign_task_is_as_unknown_as_none(desk: Desk) -> None:
+    ann, bob = user(desk, "ann"), user(desk, "bob")
+    made = create(desk, ann)
+    assert desk.tasks.find(ann, made.id).owner == "ann"
+    assert desk.tasks.find(ann, "1").id == made.id
+    told: list[str] = []
+    for name in (made.id, "0" * 32, "1", "7"):
+        with pytest.raises(NotFound) as caught:
+            desk.tasks.find(bob, name)
+        assert caught.value.code == "unknown_task"
+        told.append(str(caught.value).replace(name, "X"))
+    assert set(told) == {"there is no task X"}
+
+
+def test_the_user_of_the_machine_sees_all_and_others_their_own(desk: Desk) -> None:
+    ann, bob = user(desk, "ann"), user(desk, "bob")
+    ids = {name: create(desk, who).id for name, who in
+           (("ann", ann), ("bob", bob), ("own", desk.caller))}  # fmt: skip
+
+    def listed(caller: Caller, repo: str | None = None) -> set[str]:
+        return {v.id for v in desk.tasks.list(caller, (), repo, None, 20)[0]}
+
+    assert listed(desk.caller) == set(ids.values())
+    for repo in (None, str(desk.repo)):
+        assert listed(ann, repo) == {ids["ann"]}
+        assert listed(bob, repo) == {ids["bob"]}
+
+
+def test_the_same_request_key_of_two_users_makes_two_tasks(desk: Desk) -> None:
+    ann, bob = user(desk, "ann"), user(desk, "bob")
+    made = [create(desk, who, request_key="k").id for who in (ann, bob, desk.caller, ann)]
+    assert len(set(made)) == 3
+    assert made[0] == made[3]
+
+
+def test_a_repository_has_to_be_among_those_that_are_served(desk: Desk, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / ".git").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(other)
+    ann = user(desk, "ann")
+    told: set[str] = set()
+    wrong = (other, link, tmp_path / "nothing", desk.repo / ".git", desk.repo / "..", Path("repo"))
+    for path in wrong:
+        for call in (
+            lambda path=path: create(desk, ann, repo_path=str(path)),
+            lambda path=path: desk.tasks.list(ann, (), str(path), None, 20),
+            lambda path=path: desk.tasks.find(ann, "1", str(path)),
+            lambda path=path: desk.status.workflows(ann, str(path)),
+        ):
+            with pytest.raises(UserFixable) as caught:
+                call()
+            assert caught.value.code == "unknown_project"
+            told.add(str(caught.value))
+    assert told == {"this repository is not served here"}
+    assert desk.repositories.prepared == []
+    several = replace(ann, projects=(desk.repo, other))
+    with pytest.raises(UserFixable, match="name a repository"):
+        create(desk, several)
+    assert create(desk, several, repo_path=str(other)).project == str(other)
+
+
+def test_no_user_over_http_gets_around_the_sandbox_or_switches_for_all(desk: Desk) -> None:
+    ann = user(desk, "ann")
+    with pytest.raises(UserFixable) as caught:
+        create(desk, ann, engine="process")
+    assert caught.value.code == "not_allowed"
+    made = create(desk, ann)
+    for scope in ("all", "project"):
+        with pytest.raises(UserFixable) as caught:
+            switch_auto_resume(desk.tasks, ann, False, scope, None, None)
+        assert caught.value.code == "not_allowed"
+    assert switch_auto_resume(desk.tasks, ann, False, "task", made.id, None).scope == "task"
+    other = create(desk, user(desk, "bob"))
+    with pytest.raises(NotFound):
+        switch_auto_resume(desk.tasks, ann, False, "task", other.id, None)
+
+
+async def _told(hub: EventHub, who: ClientSession) -> list[str]:
+    return [e.task_id for e in (await hub.attention(who, 10))[0]]
+
+
+def test_attention_is_of_ones_own_tasks_and_is_taken_from_nobody(desk: Desk) -> None:
+    import anyio
+
+    ann, bob = user(desk, "ann"), user(desk, "bob")
+    hers, own = create(desk, ann).id, create(desk, desk.caller).id
+    pause(desk, hers)
+    pause(desk, own)
+
+    async def scene() -> None:
+        hub = EventHub(desk.store)
+        assert await _told(hub, session(bob)) == []
+        assert await _told(hub, session(desk.caller)) == [own]
+        watching = session(desk.caller)
+        watching.watch(hers)
+        assert await _told(hub, watching) == [hers]
+        # That the machine's user was told of it does not take it from her.
+        first = session(ann)
+        assert await _told(hub, first) == [hers]
+        assert await _told(hub, first) == []
+        assert await _told(hub, session(ann)) == []
+
+    anyio.run(scene)
+
+
+def test_what_status_tells_names_no_foreign_project_or_task(desk: Desk) -> None:
+    elsewhere = desk.store.project("elsewhere", "/elsewhere")
+    desk.store.switch(elsewhere.id, enabled=False)
+    assert desk.status.report(desk.caller)["auto_resume"]["off_in_projects"] == ["/elsewhere"]
+    assert desk.status.report(user(desk, "ann"))["auto_resume"]["off_in_projects"] == []
