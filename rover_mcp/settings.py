@@ -24,6 +24,14 @@ from agent_runner.agents.acp_programs import AcpProgram
 from agent_runner.models import Budget
 from agent_runner.spec import Limits
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.hooks.settings import (
+    CommandHook,
+    DesktopHook,
+    Hook,
+    HookRetry,
+    WebhookHook,
+    named,
+)
 from rover_mcp.network import NetworkPolicy
 
 
@@ -112,6 +120,13 @@ class Settings(_Model):
     that are added to `allow` hold for its next attempt"""
     credentials: dict[str, CredentialSource] = Field(default_factory=dict[str, CredentialSource])
     """by provider (anthropic, openai, google), see below"""
+    hooks: tuple[Hook, ...] = ()
+    """whom to tell when a task pauses or ends, see below and docs/notifications.md"""
+    hook_retry: HookRetry = HookRetry()
+    """see below"""
+    claude_channel: bool = False
+    """true: notable events are put into Claude Code sessions as prompts, where that is allowed
+    there; see docs/notifications.md"""
     sandbox_memory_bytes: int = Field(default=4 * 1024**3, gt=0)
     """where the engine can limit it"""
     sandbox_cpus: float = Field(default=2.0, gt=0)
@@ -159,6 +174,11 @@ class Settings(_Model):
                 raise ValueError(f"{name} is an agent that rover drives in its own way")
         return agents
 
+    @field_validator("hooks")
+    @classmethod
+    def _named(cls, hooks: tuple[Hook, ...]) -> tuple[Hook, ...]:
+        return named(hooks)
+
     @field_validator("database")
     @classmethod
     def _postgresql(cls, url: str | None) -> str | None:
@@ -169,7 +189,7 @@ class Settings(_Model):
 
 
 def _shown(default: object) -> str:
-    if default in (PydanticUndefined, None, ()) or isinstance(default, BaseModel):
+    if default in (PydanticUndefined, None, (), "") or isinstance(default, BaseModel):
         return ""
     return f"`{default}`"
 
@@ -190,6 +210,10 @@ def as_markdown() -> str:
         "network": NetworkPolicy,
         "credentials": CredentialSource,
         "agent_programs": AcpProgram,
+        "hooks: kind: desktop": DesktopHook,
+        "hooks: kind: webhook": WebhookHook,
+        "hooks: kind: command": CommandHook,
+        "hook_retry": HookRetry,
     }
     for name, model in tables.items():
         if name:

@@ -47,12 +47,13 @@ def run_checks(connect: Callable[[], Client], home: str) -> tuple[list[Check], J
         client = connect()
         try:
             status = client.call("get_status")
+            hooks = _hooks(client)
         finally:
             client.close()
     except (DaemonUnavailable, ClientError) as error:
         failed = Check("daemon", False, error.message, error.hint or "see daemon.log in the folder")
         return [*checks, failed], None
-    return [*checks, *judge_status(status)], status
+    return [*checks, *judge_status(status), *judge_hooks(hooks)], status
 
 
 def is_ready(checks: list[Check]) -> bool:
@@ -92,6 +93,30 @@ def judge_status(status: Json) -> list[Check]:
             "" if free >= LOW_DISK else "free some space, or set ROVER_HOME to another disk",
             needed=False,
         ),
+    ]
+
+
+def _hooks(client: Client) -> list[Json]:
+    """The user's hooks; none of a daemon that is older than they are."""
+    try:
+        return client.request("rover/hooks", {"action": "list"})["hooks"]
+    except ClientError as error:
+        if error.code == "protocol -32601":
+            return []
+        raise
+
+
+def judge_hooks(hooks: list[Json]) -> list[Check]:
+    """Whether each of the user's hooks could tell anybody; a task runs without them too."""
+    return [
+        Check(
+            f"hook {clean(hook['name'])}",
+            not hook["problem"],
+            clean(hook["problem"] or ", ".join(hook["events"])),
+            "correct `hooks` in config.yaml, see docs/notifications.md",
+            needed=False,
+        )
+        for hook in hooks
     ]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rover_mcp import __version__
-from rover_mcp.cli import commands, images, render
+from rover_mcp.cli import commands, hooks, images, render
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.text import Paint, json_text
 from rover_mcp.connect import DaemonUnavailable
@@ -59,6 +59,8 @@ def build_parser() -> Parser:
     _add_config(subparsers.add_parser("config", help=about, description=about, parents=[_shared()]))
     about = "the images that sandboxes are made from: list, prune"
     _add_image(subparsers.add_parser("image", help=about, description=about, parents=[_shared()]))
+    about = "who is told when a task pauses or ends: list, test, dead, retry"
+    _add_hooks(subparsers.add_parser("hooks", help=about, description=about, parents=[_shared()]))
     command("status", commands.status, "engines, agents, queue, disk, versions")
     return parser
 
@@ -188,6 +190,22 @@ def _add_image(sub: Parser) -> None:
     prune = actions.add_parser("prune", help=about, description=about, parents=[_shared()])
     prune.add_argument("--yes", action="store_true", help="remove them")
     prune.set_defaults(run=images.prune)
+
+
+def _add_hooks(sub: Parser) -> None:
+    actions = sub.add_subparsers(metavar="ACTION", required=True)
+
+    def action(name: str, run: Callable[[argparse.Namespace], int], about: str) -> Parser:
+        made = actions.add_parser(name, help=about, description=about, parents=[_shared()])
+        made.set_defaults(run=run)
+        return made
+
+    action("list", hooks.list_, "those of config.yaml, and how they do")
+    test = action("test", hooks.test, "tell one, or all, that this is a test")
+    test.add_argument("name", metavar="NAME", nargs="?", help="default: all")
+    action("dead", hooks.dead, "deliveries that were given up")
+    retry = action("retry", hooks.retry, "try one of these again")
+    retry.add_argument("id", metavar="ID", help="see `rover hooks dead`")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -89,8 +89,10 @@ class Daemon:
             )
             hub = self._parts.hub
             loop = asyncio.get_running_loop()
+            hub.also = self._parts.hooks.poke
             self._store.on_event = partial(loop.call_soon_threadsafe, hub.poke)
             group.start_soon(self._tell_news)
+            group.start_soon(self._tell_hooks)
             group.start_soon(self._start_plane)
             group.start_soon(self._end_on_signal)
             yield group
@@ -128,6 +130,14 @@ class Daemon:
                 log.warning("news cannot be read; trying again: %s", error)
             await anyio.sleep(TRY_AGAIN_SECONDS)
             hub.poke()
+
+    async def _tell_hooks(self) -> None:
+        while True:
+            try:
+                await self._parts.hooks.run()
+            except* TROUBLE as errors:
+                log.warning("hooks cannot be told; trying again: %s", errors.exceptions[0])
+            await anyio.sleep(TRY_AGAIN_SECONDS)
 
     async def _harmlessly(self, work: Callable[..., object], *args: object) -> bool:
         """Do it in a thread. A full disk or a broken database ends nobody's daemon: it is
@@ -248,7 +258,8 @@ class Daemon:
     def _has_work(self) -> bool:
         try:
             running = self._store.count((TaskStatus.NEW, *RUNNING))
-            return bool(running or self._store.attempts_in(BY_ITSELF))
+            going = running or self._store.attempts_in(BY_ITSELF)
+            return bool(going) or self._parts.hooks.has_work
         except TROUBLE as error:
             log.warning("it is not known whether there is work: %s", error)
             return True

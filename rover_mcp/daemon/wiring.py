@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,7 @@ from rover_mcp.daemon.booking import booked_state, write_entries
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.hooks.runner import Hooks, sender_of
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.select import engines
 from rover_mcp.server.app import App
@@ -60,6 +62,7 @@ class Parts:
     attempts: Attempts
     spares: Spares
     hub: EventHub
+    hooks: Hooks
     app: App
 
 
@@ -123,9 +126,11 @@ def build(
     hub = EventHub(store)
     keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
     images = Images(home, store, keepers)
-    app = App(Services(tasks, status, hub, touch, images))
+    senders = {hook.name: sender_of(hook, os.environ) for hook in settings.hooks}
+    hooks = Hooks(settings, store, store.deliveries(leases.executor), senders)
+    app = App(Services(tasks, status, hub, touch, images, hooks))
     sweeper = Sweeper(attempts, plane)
     return Parts(
         settings, store, credentials, gateway, live, plane, leases, sweeper, attempts, spares, hub,
-        app,
+        hooks, app,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
+    METHOD_NOT_FOUND,
     CallToolRequestParams,
     CallToolResult,
     EmptyResult,
@@ -40,6 +41,8 @@ from pydantic import ValidationError
 from rover_mcp import __version__
 from rover_mcp.errors import RoverError, UserFixable
 from rover_mcp.server.handles import TaskHandles
+from rover_mcp.server.hooks import METHOD as HOOKS
+from rover_mcp.server.hooks import HooksParams, hooks
 from rover_mcp.server.images import METHOD, ImagesParams, images
 from rover_mcp.server.misuse import bad_arguments
 from rover_mcp.server.render import text_of
@@ -101,6 +104,7 @@ class App:
         # As a constructor argument it warns; the legacy era needs it, and still has most clients.
         server.add_request_handler("logging/setLevel", SetLevelRequestParams, handlers.set_level)
         server.add_request_handler(METHOD, ImagesParams, handlers.images)
+        server.add_request_handler(HOOKS, HooksParams, handlers.hooks)
         install(server, TasksExtension(handles))
         return server
 
@@ -223,6 +227,12 @@ class _Handlers:
     async def images(self, ctx: Context, params: ImagesParams) -> dict[str, Any]:
         self._note_era(ctx)
         return await images(self._services.images, params)
+
+    async def hooks(self, ctx: Context, params: HooksParams) -> dict[str, Any]:
+        self._note_era(ctx)
+        if self._session.caller.user is not None:
+            raise MCPError(METHOD_NOT_FOUND, "hooks are the user's of this machine")
+        return await hooks(self._services.hooks, params)
 
     async def set_level(self, ctx: Context, params: SetLevelRequestParams) -> EmptyResult:
         self._note_era(ctx)

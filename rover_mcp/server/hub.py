@@ -44,10 +44,12 @@ class EventHub:
         self._waiters: dict[str, set[anyio.Event]] = {}
         self._wake = anyio.Event()
         self._seq: int | None = None
+        self.also: Callable[[], object] = lambda: None
 
     def poke(self) -> None:
         """There may be new events. Call it on the loop's thread."""
         self._wake.set()
+        self.also()
 
     async def run(self) -> None:
         """Tail the outbox for ever."""

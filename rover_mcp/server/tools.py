@@ -16,6 +16,7 @@ from mcp_types import Tool, ToolAnnotations
 from agent_runner.models import Budget
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
+from rover_mcp.server.hooks import HooksDesk
 from rover_mcp.server.hub import STOPPED, EventHub
 from rover_mcp.server.session import ClientSession
 from rover_mcp.store.rows import TaskRow
@@ -40,6 +41,7 @@ class Services:
     hub: EventHub
     touch: Callable[[], None]
     images: Images
+    hooks: HooksDesk
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,11 @@ def _to_version_6(connection: sa.Connection) -> None:
     schema.by_owner.create(connection)
 
 
+def _to_version_7(connection: sa.Connection) -> None:
+    tables = [schema.hooks, schema.deliveries, schema.tellings]
+    schema.metadata.create_all(connection, tables=tables)
+
+
 # version -> what brings the version before it there. Version 1 is the first.
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     2: _to_version_2,
@@ -63,6 +68,7 @@ MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     4: _to_version_4,
     5: _to_version_5,
     6: _to_version_6,
+    7: _to_version_7,
 }
 
 

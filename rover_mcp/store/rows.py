@@ -182,6 +182,23 @@ class EventRow:
     data: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class DeliveryRow:
+    """What one hook has to be told of one event, or was. `state`: pending, delivered, dead."""
+
+    id: str
+    executor: str
+    hook: str
+    seq: int
+    task_id: str
+    state: str
+    attempts: int
+    next_at: float
+    created_at: float
+    ended_at: float | None
+    error: str | None
+
+
 def task_row(row: sa.Row[Any]) -> TaskRow:
     """A task from its stored row.
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 meta = sa.Table(
     "rover_meta",
@@ -171,4 +171,43 @@ calls = sa.Table(
     sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
     sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
     sa.Column("cost_usd", sa.Float),
+)
+
+# The user's hooks: how far in the events each has come. A hook that is new begins at the end.
+# `executor` is the daemon whose configuration names it. Since version 7.
+hooks = sa.Table(
+    "rover_hooks",
+    metadata,
+    sa.Column("executor", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+)
+
+# What each hook has to be told, or was. Since version 7.
+deliveries = sa.Table(
+    "rover_deliveries",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("executor", sa.String, nullable=False),
+    sa.Column("hook", sa.String, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("task_id", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", sa.Float, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("ended_at", sa.Float),
+    sa.Column("error", sa.String),
+    sa.UniqueConstraint("executor", "hook", "seq", name="rover_delivery_once"),
+)
+sa.Index("rover_deliveries_due", deliveries.c.executor, deliveries.c.state, deliveries.c.next_at)
+
+# Which notable event was told over which channel, first when and how often. Since version 7.
+tellings = sa.Table(
+    "rover_tellings",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("channel", sa.String, primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
 )

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from rover_mcp.store import schema
 from rover_mcp.store.books import Books
+from rover_mcp.store.deliveries import Deliveries
 from rover_mcp.store.events import EventLog, insert_event
 from rover_mcp.store.executors import Executors
 from rover_mcp.store.reads import Reads
@@ -48,6 +49,10 @@ class Writes(Reads):
         self.executors = Executors(engine, now)
         self.books = Books(engine)
         self.on_event = on_event
+
+    def deliveries(self, executor: str) -> Deliveries:
+        """What the hooks of one daemon have to be told."""
+        return Deliveries(self._engine, executor, self._now)
 
     def _columns_after(self, target: TaskStatus, columns: dict[str, Any]) -> dict[str, Any]:
         now = self._now()

@@ -154,3 +154,19 @@ class EventView(_View):
     reason: PauseReason | None = None
     retry_at: datetime | None = None
     resume: NextAction | None = None
+
+
+class NewsView(EventView):
+    """An event as a hook is told of it: with what its receiver cannot look up."""
+
+    title: str
+    branch: str
+    project: str
+
+
+class HookMessage(_View):
+    """What a webhook is sent and a command gets on standard input."""
+
+    type: str
+    timestamp: datetime
+    data: NewsView

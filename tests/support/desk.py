@@ -10,8 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from agent_runner.models import RunState
 from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.hooks.runner import Hooks
 from rover_mcp.server.app import App
 from rover_mcp.server.hub import EventHub
 from rover_mcp.server.session import ClientSession
@@ -167,6 +170,7 @@ class Desk:
     work: FakeWork
     world: FakeWorld
     live: dict[str, RunState]
+    engine: sa.Engine
     pushed: list[tuple[str, dict[str, Any]]] = field(default_factory=list[Any])
 
     def session(self) -> ClientSession:
@@ -183,6 +187,7 @@ class Desk:
                 EventHub(self.store),
                 lambda: None,
                 Images(self.tasks.settings.home, self.store, {}),
+                Hooks(self.tasks.settings, self.store, self.store.deliveries("roverd"), {}),
             )
         )
 
@@ -240,7 +245,9 @@ def open_desk(folder: Path) -> Iterator[Desk]:
         notice=lambda _: None,
     )  # fmt: skip
     caller = Caller("c" * 32, repo, env={"PATH": "/usr/bin"})
-    yield Desk(home, repo, caller, store, tasks, status, repositories, control, work, world, live)
+    yield Desk(
+        home, repo, caller, store, tasks, status, repositories, control, work, world, live, database
+    )
     database.dispose()
 
 

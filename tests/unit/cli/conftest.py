@@ -75,11 +75,16 @@ class FakeClient:
         self.server: Json = {}
         self.calls: list[tuple[str, Json]] = []
         self._answer = answer
+        self.hooks: list[Json] = []
 
     def call(self, tool: str, **arguments: Any) -> Json:
         given = {k: v for k, v in arguments.items() if v is not None}
         self.calls.append((tool, given))
         return self._answer(tool, given)
+
+    def request(self, method: str, params: Json) -> Json:
+        assert (method, params) == ("rover/hooks", {"action": "list"})
+        return {"hooks": self.hooks}
 
     def close(self) -> None:
         pass

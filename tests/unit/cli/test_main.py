@@ -364,6 +364,19 @@ def test_doctor_is_ready_with_one_engine_and_one_agent(
     assert json.loads(capsys.readouterr().out)["ready"] is True
 
 
+def test_doctor_says_of_a_hook_that_it_cannot_work_and_is_ready_all_the_same(
+    fake: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fake(answers).hooks = [
+        {"name": "desktop", "events": ["paused"], "problem": "there is no session bus"},
+        {"name": "log", "events": ["paused", "failed"], "problem": None},
+    ]
+    assert main(["doctor", "--home", str(tmp_path / "h")]) == 0
+    out = capsys.readouterr().out
+    assert "– hook desktop           there is no session bus" in out
+    assert "✔ hook log               paused, failed" in out
+
+
 def test_doctor_fails_without_an_engine_or_a_data_folder(
     fake: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -1,0 +1,149 @@
+"""What hooks are told, how it is signed, and when a failed try is repeated. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import html
+from collections.abc import Mapping
+from typing import Final
+
+from rover_mcp.hooks.settings import HookRetry
+from rover_mcp.store.rows import EventRow, TaskRow
+from rover_mcp.tasks.models import HookMessage, NewsView
+from rover_mcp.tasks.pauses import printable, time_of
+from rover_mcp.tasks.views import event_view
+
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # the prefix, not a secret
+LEAST_SECRET_BYTES: Final = 24
+GROWTH: Final = 5
+SHOWN: Final = 300
+"""Characters of a desktop notification."""
+
+
+class BadSecret(ValueError):
+    """A webhook's secret is not to be had, or none; says what is wrong."""
+
+
+def message_of(event: EventRow, task: TaskRow) -> HookMessage:
+    """The event as its receivers are told of it."""
+    view = event_view(event, task).model_dump()
+    news = NewsView(
+        **view, title=printable(task.title), branch=task.branch, project=task.project_path
+    )
+    return HookMessage(type=news.event, timestamp=news.at, data=news)
+
+
+def test_message(now: float) -> HookMessage:
+    """What `rover hooks test` sends: of a task that does not exist."""
+    news = NewsView(
+        seq=0,
+        at=time_of(now),
+        task_id="0" * 32,
+        number=0,
+        event="task.paused",
+        status="PAUSED",  # pyright: ignore[reportArgumentType]  # pydantic reads it
+        summary="this is a test of rover's hooks; no task is paused",
+        title="a test",
+        branch="rover/0-test",
+        project="/",
+    )
+    return HookMessage(type="test", timestamp=news.at, data=news)
+
+
+def as_body(message: HookMessage) -> bytes:
+    return message.model_dump_json(exclude_none=True).encode()
+
+
+def key_of(secret: str) -> bytes:
+    """The key that a secret stands for: `whsec_<base64>`, or the text's own bytes.
+
+    Raises:
+        BadSecret: it is too short, or no base64.
+    """
+    text = secret.strip()
+    try:
+        coded = text.removeprefix(SECRET_PREFIX)
+        key = base64.b64decode(coded, validate=True) if coded != text else text.encode()
+    except binascii.Error as error:
+        raise BadSecret("the secret begins with whsec_ and what follows is no base64") from error
+    if len(key) < LEAST_SECRET_BYTES:
+        raise BadSecret(f"the secret is shorter than {LEAST_SECRET_BYTES} bytes")
+    return key
+
+
+def signature(key: bytes, delivery: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature` (standardwebhooks.com, version 1)."""
+    signed = f"{delivery}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+
+
+def headers(
+    message: HookMessage, body: bytes, delivery: str, now: float, key: bytes | None
+) -> dict[str, str]:
+    """The headers of a webhook's request. A repeat has the same `webhook-id`."""
+    told = {
+        "content-type": "application/json",
+        "webhook-id": delivery,
+        "webhook-timestamp": str(int(now)),
+        "rover-event": message.type,
+    }
+    if key is not None:
+        told["webhook-signature"] = signature(key, delivery, int(now), body)
+    return told
+
+
+def wait_after(tries: int, retry: HookRetry, chance: float) -> float | None:
+    """Seconds until the next try when `tries` have failed; None: no more. `chance` is a random
+    number from 0 to 1."""
+    if tries >= retry.tries:
+        return None
+    wait = min(retry.most, retry.first * GROWTH ** (tries - 1))
+    return wait * (1 + retry.jitter * chance)
+
+
+def desktop_text(message: HookMessage) -> tuple[str, str]:
+    """Title and text of a notification: one line each, nothing that a terminal or a desktop
+    takes for a command or for markup."""
+    news = message.data
+    title = f"Rover: task {news.number} {message.type.removeprefix('task.').replace('_', ' ')}"
+    text = f"{news.title}: {news.summary}"
+    return title, "".join(c for c in " ".join(text.split()) if c.isprintable())[:SHOWN]
+
+
+def notify_send(program: str, message: HookMessage) -> list[str]:
+    """The notification as notify-send's arguments. Its text is markup, so that is escaped."""
+    title, text = desktop_text(message)
+    urgency = "normal" if message.type in ("task.completed", "test") else "critical"
+    options = ["--app-name=Rover", f"--urgency={urgency}"]
+    return [program, *options, "--", title, html.escape(text)]
+
+
+_SCRIPT: Final = (
+    "on run argv",
+    "display notification (item 2 of argv) with title (item 1 of argv)",
+    "end run",
+)
+
+
+def osascript(program: str, message: HookMessage) -> list[str]:
+    """The same on macOS: the texts are the script's arguments, never part of it."""
+    title, text = desktop_text(message)
+    return [program, *(part for line in _SCRIPT for part in ("-e", line)), title, text]
+
+
+def command_environment(
+    environment: Mapping[str, str], message: HookMessage, delivery: str
+) -> dict[str, str]:
+    """What a command sees: where it is, and whom the message is about. No key, no token and no
+    text that an agent wrote."""
+    kept = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER", "XDG_RUNTIME_DIR")
+    return {
+        **{name: environment[name] for name in kept if name in environment},
+        "ROVER_DELIVERY": delivery,
+        "ROVER_EVENT": message.type,
+        "ROVER_STATUS": message.data.status,
+        "ROVER_TASK": message.data.task_id,
+    }

@@ -1,0 +1,244 @@
+"""The daemon's part of the hooks: plans deliveries from the event log and carries them out.
+
+Driven by the hub's bell and one timer, for the next retry. At least once: what is under way when
+the daemon is killed is sent again, with the same id.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+
+from rover_mcp.errors import NotFound, RoverError
+from rover_mcp.hooks.message import message_of, test_message, wait_after
+from rover_mcp.hooks.senders import (
+    CommandSender,
+    DesktopSender,
+    Outcome,
+    Sender,
+    WebhookSender,
+)
+from rover_mcp.hooks.settings import CommandHook, Hook, HookRetry, WebhookHook
+from rover_mcp.settings import Settings
+from rover_mcp.store.deliveries import Deliveries
+from rover_mcp.store.rows import DeliveryRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.pauses import printable, time_of
+
+log = logging.getLogger("rover.hooks")
+
+LINGER_SECONDS: Final = 60.0
+"""A retry that is due so soon keeps the daemon alive; a later one is for the next daemon."""
+LONGEST_NAP_SECONDS: Final = 300.0
+"""A clock that was set, or a machine that slept, is noticed after this long."""
+
+
+def sender_of(hook: Hook, environment: Mapping[str, str]) -> Sender:
+    """What tells a hook."""
+    if isinstance(hook, WebhookHook):
+        return WebhookSender(hook, environment)
+    if isinstance(hook, CommandHook):
+        return CommandSender(hook, environment)
+    return DesktopSender(hook, environment)
+
+
+class Hooks:
+    """All hooks of one daemon. `senders` are by name."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        deliveries: Deliveries,
+        senders: Mapping[str, Sender],
+        now: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._hooks: dict[str, Hook] = {hook.name: hook for hook in settings.hooks}
+        self._retry: HookRetry = settings.hook_retry
+        self._store = store
+        self._deliveries = deliveries
+        self._senders = senders
+        self._now = now
+        self._chance = chance
+        self._wake = anyio.Event()
+        self._looking = True
+        self._seq: int | None = None
+        self._busy: set[str] = set()
+        self._next: float | None = None
+
+    def poke(self) -> None:
+        """There may be new events, or something to send. Call it on the loop's thread."""
+        self._wake.set()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there are events to look at, or something is being sent, or will be soon."""
+        soon = self._next is not None and self._next <= self._now() + LINGER_SECONDS
+        if not self._hooks:
+            return False
+        return self._looking or self._wake.is_set() or bool(self._busy) or soon
+
+    async def run(self) -> None:
+        """Deliver for ever. Raises what a broken disk or database raises: call it again then."""
+        async with anyio.create_task_group() as group:
+            while True:
+                for hook, due in (await self.look()).items():
+                    self._busy.add(hook)
+                    group.start_soon(self._work, hook, due)
+                if not self._hooks:
+                    await anyio.sleep_forever()
+                with anyio.move_on_after(self.nap()):
+                    await self._wake.wait()
+
+    async def look(self) -> dict[str, list[DeliveryRow]]:
+        """Plan what is new; what is to be sent now, by hook."""
+        self._wake, self._looking = anyio.Event(), True
+        await self.plan()
+        due = await self.due()
+        self._looking = False
+        return due
+
+    async def plan(self) -> None:
+        """Make deliveries of the events that are new."""
+        if self._seq is None:
+            await anyio.to_thread.run_sync(self._deliveries.configure, sorted(self._hooks))
+            places = await anyio.to_thread.run_sync(self._deliveries.places)
+            self._seq = min(places.values(), default=0)
+        wanted = {name: self._wants(hook) for name, hook in self._hooks.items()}
+        while wanted:
+            before = self._seq
+            self._seq = await anyio.to_thread.run_sync(self._deliveries.plan, wanted, before)
+            if self._seq == before:
+                return
+
+    def _wants(self, hook: Hook) -> Callable[[Any], bool]:
+        kinds = hook.kinds
+        return lambda event: event.kind in kinds
+
+    async def due(self) -> dict[str, list[DeliveryRow]]:
+        """What is to be sent now, by hook. A hook that is busy rings when it is done."""
+        found: dict[str, list[DeliveryRow]] = {}
+        for hook in self._hooks.keys() - self._busy:
+            if due := await anyio.to_thread.run_sync(self._deliveries.due, hook):
+                found[hook] = due
+        idle = self._hooks.keys() - self._busy - found.keys()
+        self._next = await anyio.to_thread.run_sync(self._deliveries.next_at, idle)
+        return found
+
+    def nap(self) -> float:
+        """Seconds to the next retry."""
+        if self._next is None:
+            return float("inf")
+        return min(max(0.0, self._next - self._now()), LONGEST_NAP_SECONDS)
+
+    async def _work(self, hook: str, due: list[DeliveryRow]) -> None:
+        try:
+            for delivery in due:
+                await self.deliver(delivery)
+        finally:
+            self._busy.discard(hook)
+            self.poke()
+
+    async def deliver(self, delivery: DeliveryRow) -> None:
+        """One try, and what comes of it."""
+        outcome = await self._try(delivery)
+        if outcome.error is None:
+            await anyio.to_thread.run_sync(self._deliveries.delivered, delivery)
+            return
+        wait = (
+            None
+            if outcome.final
+            else wait_after(delivery.attempts + 1, self._retry, self._chance())
+        )
+        next_at = None if wait is None else self._now() + wait
+        what = "is dead" if wait is None else f"is tried again in {wait:.0f} s"
+        log.warning(
+            "hook %s: delivery %s of event %s %s: %s %s",
+            delivery.hook, delivery.id, delivery.seq, what, outcome.error,
+            printable(outcome.output, 1000),
+        )  # fmt: skip
+        error = printable(outcome.error, 500)
+        await anyio.to_thread.run_sync(self._deliveries.failed, delivery, error, next_at)
+
+    async def _try(self, delivery: DeliveryRow) -> Outcome:
+        sender = self._senders.get(delivery.hook)
+        if sender is None:
+            return Outcome("no such hook is configured any more", final=True)
+
+        def read() -> Any:
+            event = self._deliveries.event(delivery.seq)
+            task = self._store.task(delivery.task_id)
+            return message_of(event, task) if event and task else None
+
+        try:
+            message = await anyio.to_thread.run_sync(read)
+        except (RoverError, ValueError, KeyError, TypeError) as error:
+            # A damaged record: it is so at the next try too.
+            return Outcome(f"the event cannot be told: {error}", final=True)
+        if message is None:
+            return Outcome("the event or its task is no longer there", final=True)
+        return await sender.send(message, delivery.id)
+
+    # What `rover hooks` asks
+
+    def list(self) -> list[dict[str, Any]]:
+        """Each hook, what is wrong with it here, and how many deliveries are in which state."""
+        counts = self._deliveries.counts()
+        return [
+            {
+                "name": name,
+                "kind": hook.kind,
+                "events": list(hook.events),
+                "problem": self._senders[name].problem(),
+                **{s: counts.get(name, {}).get(s, 0) for s in ("pending", "delivered", "dead")},
+            }
+            for name, hook in self._hooks.items()
+        ]
+
+    async def test(self, name: str | None) -> list[dict[str, Any]]:
+        """Tell one hook, or all, that this is a test; what came of it.
+
+        Raises:
+            NotFound: there is no such hook.
+        """
+        if name is not None and name not in self._senders:
+            raise NotFound(f"there is no hook {name!r}", hint="see rover hooks list")
+        told: list[dict[str, Any]] = []
+        for one in [name] if name is not None else list(self._hooks):
+            delivery = f"msg_{secrets.token_hex(16)}"
+            done = await self._senders[one].send(test_message(self._now()), delivery)
+            output = printable(done.output, 1000)
+            told.append({"name": one, "error": done.error, "output": output})
+        return told
+
+    def dead(self) -> list[dict[str, Any]]:
+        """Deliveries that are tried no more, the newest first."""
+        return [
+            {
+                "id": d.id,
+                "hook": d.hook,
+                "seq": d.seq,
+                "task_id": d.task_id,
+                "attempts": d.attempts,
+                "ended_at": time_of(d.ended_at or d.next_at).isoformat(),
+                "error": d.error,
+            }
+            for d in self._deliveries.dead()
+        ]
+
+    def retry(self, delivery: str) -> None:
+        """Try a dead one again; `poke` then.
+
+        Raises:
+            NotFound: there is no such dead delivery, or its hook is gone.
+        """
+        if not self._deliveries.retry(delivery, self._hooks.keys()):
+            raise NotFound(f"no dead delivery is {delivery[:80]!r}", hint="see rover hooks dead")

@@ -1,0 +1,3 @@
+from tests.unit.server.conftest import desk
+
+__all__ = ["desk"]
