@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -16,23 +17,26 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
     CallToolRequestParams,
     CallToolResult,
+    CompleteRequestParams,
+    CompleteResult,
     EmptyResult,
+    GetPromptRequestParams,
+    GetPromptResult,
+    ListPromptsResult,
     ListResourcesResult,
     ListResourceTemplatesResult,
     ListToolsResult,
     PaginatedRequestParams,
     ReadResourceRequestParams,
     ReadResourceResult,
-    Resource,
-    ResourceTemplate,
     SetLevelRequestParams,
     SubscribeRequestParams,
     TextContent,
-    TextResourceContents,
     UnsubscribeRequestParams,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -40,14 +44,17 @@ from pydantic import ValidationError
 
 from rover_mcp import __version__
 from rover_mcp.errors import RoverError, UserFixable
+from rover_mcp.server.completions import complete
 from rover_mcp.server.handles import TaskHandles
 from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.hooks import HooksParams, hooks
 from rover_mcp.server.images import METHOD, ImagesParams, images
 from rover_mcp.server.misuse import bad_arguments
+from rover_mcp.server.prompts import prompt, prompts
 from rover_mcp.server.render import text_of
+from rover_mcp.server.resources import Resources, templates
 from rover_mcp.server.results import Result, ResumeTaskResult, TaskResult
-from rover_mcp.server.session import ClientSession, task_uri
+from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tasks_extension import (
     RECEIPT,
     TasksExtension,
@@ -56,7 +63,6 @@ from rover_mcp.server.tasks_extension import (
 )
 from rover_mcp.server.tasks_extension.extension import declared
 from rover_mcp.server.tools import TOOLS, Call, Services, ToolEntry
-from rover_mcp.tasks.identifiers import parse_task
 
 INSTRUCTIONS = """\
 Rover hands coding tasks to background agents and gives back reviewable git branches.
@@ -73,6 +79,7 @@ the checkpoint, without repeating finished steps; next_actions are calls that wo
 """
 MAX_SUBSCRIPTIONS = 1000
 Context = ServerRequestContext[Any, Any]
+T = TypeVar("T")
 
 log = logging.getLogger("rover.server")
 
@@ -99,6 +106,9 @@ class App:
             on_read_resource=handlers.read_resource,
             on_subscribe_resource=handlers.subscribe,
             on_unsubscribe_resource=handlers.unsubscribe,
+            on_list_prompts=handlers.list_prompts,
+            on_get_prompt=handlers.get_prompt,
+            on_completion=handlers.complete,
             on_subscriptions_listen=TasksListenHandler(self._services.hub.bus, handles),
         )
         # As a constructor argument it warns; the legacy era needs it, and still has most clients.
@@ -116,6 +126,7 @@ class _Handlers:
         self._services = services
         self._session = session
         self._handles = handles
+        self._resources = Resources(services.tasks, services.status, session)
 
     def _note_era(self, ctx: Context) -> None:
         self._session.legacy = ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS
@@ -155,74 +166,69 @@ class _Handlers:
         return _told(result)
 
     async def list_resources(
-        self, ctx: Context, _: PaginatedRequestParams | None
+        self, ctx: Context, params: PaginatedRequestParams | None
     ) -> ListResourcesResult:
         self._note_era(ctx)
-        tasks = self._services.tasks
-        views, _cursor, _damaged = await anyio.to_thread.run_sync(
-            tasks.list, self._session.caller, (), None, None, 50
+        found, following = await _asked(
+            lambda: self._resources.list(params.cursor if params else None)
         )
-        return ListResourcesResult(
-            resources=[
-                Resource(
-                    name=f"task-{view.number}-{view.id[:8]}",
-                    title=f"{view.number}: {view.title}",
-                    uri=task_uri(view.id),
-                    mime_type="application/json",
-                )
-                for view in views
-            ]
-        )
+        return ListResourcesResult(resources=found, next_cursor=following)
 
     async def list_templates(
         self, ctx: Context, _: PaginatedRequestParams | None
     ) -> ListResourceTemplatesResult:
         self._note_era(ctx)
-        template = ResourceTemplate(
-            name="task",
-            title="A task",
-            uri_template="rover://tasks/{id}",
-            description="A task's state as JSON; subscribe to hear when it changes",
-            mime_type="application/json",
-        )
-        return ListResourceTemplatesResult(resource_templates=[template])
+        return ListResourceTemplatesResult(resource_templates=templates())
 
     async def read_resource(
         self, ctx: Context, params: ReadResourceRequestParams
     ) -> ReadResourceResult:
         self._note_era(ctx)
-        task_id = _task_of(params.uri)
-        tasks = self._services.tasks
-
-        def read() -> str:
-            view = tasks.inspect(tasks.find(self._session.caller, task_id), full=False)
-            return view.model_dump_json(exclude_none=True)
-
-        try:
-            text = await anyio.to_thread.run_sync(read)
-        except UserFixable as error:
-            raise MCPError(INVALID_PARAMS, error.message, {"uri": params.uri}) from error
-        self._session.watch(task_id)
-        content = TextResourceContents(uri=params.uri, mime_type="application/json", text=text)
+        content = await _asked(lambda: self._resources.read(params.uri), params.uri)
         return ReadResourceResult(contents=[content])
 
     async def subscribe(self, ctx: Context, params: SubscribeRequestParams) -> EmptyResult:
         self._note_era(ctx)
-        task_id = _task_of(params.uri)
-        tasks = self._services.tasks
-        try:
-            await anyio.to_thread.run_sync(tasks.find, self._session.caller, task_id)
-        except UserFixable as error:
-            raise MCPError(INVALID_PARAMS, error.message, {"uri": params.uri}) from error
+        uri = await _asked(lambda: self._resources.followed(params.uri), params.uri)
         if len(self._session.subscribed) >= MAX_SUBSCRIPTIONS:
             raise MCPError(INVALID_PARAMS, f"at most {MAX_SUBSCRIPTIONS} subscriptions")
-        self._session.subscribed.add(params.uri)
+        self._session.subscribed.add(uri)
         return EmptyResult()
 
     async def unsubscribe(self, ctx: Context, params: UnsubscribeRequestParams) -> EmptyResult:
         self._note_era(ctx)
         self._session.subscribed.discard(params.uri)
         return EmptyResult()
+
+    async def list_prompts(
+        self, ctx: Context, _: PaginatedRequestParams | None
+    ) -> ListPromptsResult:
+        self._note_era(ctx)
+        return ListPromptsResult(prompts=prompts())
+
+    async def get_prompt(self, ctx: Context, params: GetPromptRequestParams) -> GetPromptResult:
+        self._note_era(ctx)
+        try:
+            return prompt(params.name, params.arguments)
+        except UserFixable as error:
+            raise MCPError(INVALID_PARAMS, error.message) from error
+
+    async def complete(self, ctx: Context, params: CompleteRequestParams) -> CompleteResult:
+        self._note_era(ctx)
+        services, about = self._services, params.argument
+        named = (params.context.arguments if params.context else None) or {}
+        found = await _asked(
+            lambda: complete(
+                services.tasks,
+                services.status,
+                self._session,
+                params.ref,
+                about.name,
+                about.value,
+                named.get("id"),
+            )
+        )
+        return CompleteResult(completion=found)
 
     async def images(self, ctx: Context, params: ImagesParams) -> dict[str, Any]:
         self._note_era(ctx)
@@ -240,16 +246,19 @@ class _Handlers:
         return EmptyResult()
 
 
-def _task_of(uri: str) -> str:
-    """The task's id in a resource address."""
-    prefix = "rover://tasks/"
-    task_id = uri.removeprefix(prefix)
+async def _asked(work: Callable[[], T], uri: str | None = None) -> T:
+    """What a use case says, in a thread.
+
+    Raises:
+        MCPError: it cannot, and why.
+    """
     try:
-        if not uri.startswith(prefix) or not isinstance(parse_task(task_id), str):
-            raise MCPError(INVALID_PARAMS, "no such resource", {"uri": uri[:200]})
+        return await anyio.to_thread.run_sync(work)
     except UserFixable as error:
-        raise MCPError(INVALID_PARAMS, "no such resource", {"uri": uri[:200]}) from error
-    return task_id
+        data = {"uri": uri[:200]} if uri else None
+        raise MCPError(INVALID_PARAMS, error.message, data) from error
+    except RoverError as error:
+        raise MCPError(INTERNAL_ERROR, error.message) from error
 
 
 def _started(entry: ToolEntry, result: Result) -> str | None:

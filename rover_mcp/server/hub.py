@@ -12,10 +12,14 @@ from contextlib import contextmanager
 
 import anyio
 import anyio.to_thread
-from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ResourcesListChanged,
+    ResourceUpdated,
+)
 
 from rover_mcp.errors import RoverError
-from rover_mcp.server.session import ClientSession, task_uri
+from rover_mcp.server.session import TASKS_URI, ClientSession, task_uri
 from rover_mcp.store.rows import DamagedRecord, EventRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.models import TaskStatus
@@ -24,6 +28,8 @@ from rover_mcp.tasks.views import event_view
 log = logging.getLogger("rover.hub")
 
 PUSH_TIMEOUT_SECONDS = 2.0
+LIST_CHANGES = frozenset({"task.created", "task.deleted"})
+"""Events after which there are other tasks."""
 _LEVEL_OF = {
     "task.paused": "warning",
     "task.failed": "error",
@@ -79,6 +85,9 @@ class EventHub:
             waiter.set()
         uri = task_uri(event.task_id)
         await self.bus.publish(ResourceUpdated(uri=uri))
+        await self.bus.publish(ResourceUpdated(uri=TASKS_URI))
+        if event.kind in LIST_CHANGES:
+            await self.bus.publish(ResourcesListChanged())
         legacy = [s for s in self.sessions if s.legacy]
         if not legacy:
             return
@@ -93,8 +102,8 @@ class EventHub:
         }
         for session in legacy:
             with anyio.move_on_after(PUSH_TIMEOUT_SECONDS):
-                if uri in session.subscribed:
-                    await session.push("notifications/resources/updated", {"uri": uri})
+                for followed in session.subscribed & {uri, TASKS_URI}:
+                    await session.push("notifications/resources/updated", {"uri": followed})
                 concerned = event.task_id in session.watched or uri in session.subscribed
                 if concerned and session.wants_level(level):
                     await session.push("notifications/message", message)

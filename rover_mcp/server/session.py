@@ -44,6 +44,10 @@ class ClientSession:
         return task.owner == self.caller.user and own_project in (None, task.project_id)
 
 
+TASKS_URI = "rover://tasks"
+"""The resource of all tasks."""
+
+
 def task_uri(task_id: str) -> str:
     """The resource of a task."""
-    return f"rover://tasks/{task_id}"
+    return f"{TASKS_URI}/{task_id}"

@@ -9,6 +9,7 @@ from typing import Literal
 
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import Workflow, WorkflowError
+from agent_runner.workflow.source import MAX_BYTES, decode
 from rover_mcp.errors import NotFound, UserFixable
 
 Source = Literal["project", "user", "built-in"]
@@ -69,6 +70,17 @@ class Catalog:
                 hint="correct the file at that line",
             )
         return entry
+
+    def text(self, name: str, repository: Path | None) -> str:
+        """A workflow's file as it is. Only one that is a valid workflow: a repository's link to
+        anything else shows nothing of it.
+
+        Raises:
+            NotFound, UserFixable: as `find`.
+        """
+        path = self.find(name, repository).path
+        with path.open("rb") as file:
+            return decode(file.read(MAX_BYTES + 1), path.name, "the workflow")
 
     def _named(self, name: str, repository: Path | None) -> CatalogEntry | None:
         for source, path in self._files(repository):

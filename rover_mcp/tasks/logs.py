@@ -48,6 +48,19 @@ def read_log(folder: Path, step: str | None, tail: int) -> LogText:
     return LogText(step, "\n".join(lines[-tail:]), truncated=cut or len(lines) > tail)
 
 
+def read_journal(path: Path) -> str:
+    """The last whole records of a journal, a line each; empty where none was written.
+
+    Raises:
+        EnvironmentFault: what is there is no plain file, or cannot be read.
+    """
+    if not path.is_file():
+        return ""
+    data, cut = _tail_bytes(path)
+    text = plain(data.decode("utf-8", "replace"))
+    return text.partition("\n")[2] if cut else text
+
+
 def plain(text: str) -> str:
     """Text without terminal escapes and control characters but tab and line feed. Linear."""
     return _CONTROL.sub("", text.replace("\r\n", "\n"))

@@ -20,7 +20,7 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import CreateRequest, CreateTask, check_needs_no_provider
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import parse_task
-from rover_mcp.tasks.logs import LogText, read_log
+from rover_mcp.tasks.logs import LogText, read_journal, read_log
 from rover_mcp.tasks.models import EventView, NextAction, TaskStatus, TaskView
 from rover_mcp.tasks.pauses import NEVER_BY_ITSELF, Policy, printable, resume_action, spent, used_up
 from rover_mcp.tasks.ports import Control, DiffResult, Repositories, Work
@@ -168,6 +168,10 @@ class TaskService:
     def logs(self, task: TaskRow, step: str | None, tail: int) -> LogText:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         return read_log(folders.run / "logs", step, tail)
+
+    def journal(self, task: TaskRow) -> str:
+        """The end of its journal, a record a line."""
+        return read_journal(TaskFolders(self.settings.home, task.id, task.iteration).journal)
 
     def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
         return self.work.diff(task, paths, stat_only=stat_only)

@@ -105,6 +105,14 @@ class StatusReport:
         """The fields of the list_workflows result."""
         return [_workflow(entry) for entry in self.catalog.entries(caller.folder(repo_path))]
 
+    def workflow_text(self, caller: Caller, name: str) -> str:
+        """A workflow's file as it is.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return self.catalog.text(name, caller.cwd)
+
     def event_views(self, events: Sequence[EventRow]) -> list[EventView]:
         views: list[EventView] = []
         for event in events:

@@ -1,0 +1,182 @@
+"""Resources: what a client can read, list and follow by address. Read-only views of use cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from mcp_types import Resource, ResourceTemplate, TextResourceContents
+
+from rover_mcp.errors import NotFound
+from rover_mcp.server.results import TaskListResult
+from rover_mcp.server.session import TASKS_URI, ClientSession, task_uri
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.tasks.identifiers import parse_task
+from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.status import StatusReport
+
+WORKFLOWS = "rover://workflows"
+PAGE = 50
+LOG_LINES = 2000
+PATCH_BYTES = 64_000
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One template. `pattern` has the group `task` or `name`, maybe `step`."""
+
+    name: str
+    title: str
+    template: str
+    mime: str
+    description: str
+    read: Callable[[Resources, re.Match[str]], str]
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        parts = re.split(r"(\{\w+\})", self.template)
+        named = (
+            f"(?P<{p[1:-1]}>[^/?#]{{1,300}})" if p[0] == "{" else re.escape(p) for p in parts if p
+        )
+        return re.compile("".join(named))
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one session can read."""
+
+    tasks: TaskService
+    status: StatusReport
+    session: ClientSession
+
+    def list(self, cursor: str | None) -> tuple[list[Resource], str | None]:
+        """A page of resources, and the cursor of the next: first all there is to follow, then the
+        tasks, newest first.
+
+        Raises:
+            UserFixable: the cursor is not one that was given out.
+        """
+        views, following, _damaged = self.tasks.list(self.session.caller, (), None, cursor, PAGE)
+        found = [] if cursor else self._fixed()
+        for view in views:
+            name, title = f"task-{view.number}-{view.id[:8]}", f"{view.number}: {view.title}"
+            found.append(Resource(name=name, title=title, uri=task_uri(view.id), mime_type=JSON))
+        return found, following
+
+    def _fixed(self) -> list[Resource]:
+        names = [w["name"] for w in self.status.workflows(self.session.caller, None)]
+        every = Resource(
+            name="tasks",
+            title="Tasks",
+            uri=TASKS_URI,
+            mime_type=JSON,
+            description="The newest tasks; subscribe to hear of every change",
+        )
+        workflows = (
+            Resource(
+                name=f"workflow-{name}",
+                title=f"Workflow {name}",
+                uri=f"{WORKFLOWS}/{quote(name, safe='')}",
+                mime_type="application/yaml",
+            )
+            for name in names
+        )
+        return [every, *workflows]
+
+    def read(self, uri: str) -> TextResourceContents:
+        """
+        Raises:
+            NotFound: there is no such resource.
+            RoverError: it cannot be read.
+        """
+        if uri == TASKS_URI:
+            return TextResourceContents(uri=uri, mime_type=JSON, text=self._newest())
+        for kind in KINDS:
+            if found := kind.pattern.fullmatch(uri):
+                text = kind.read(self, found)
+                return TextResourceContents(uri=uri, mime_type=kind.mime, text=text)
+        raise NotFound("there is no such resource", code="unknown_resource")
+
+    def followed(self, uri: str) -> str:
+        """The address to be followed: that of all tasks, or of one that exists.
+
+        Raises:
+            NotFound: there is nothing to follow there.
+        """
+        found = KINDS[0].pattern.fullmatch(uri)
+        if uri != TASKS_URI and found is None:
+            raise NotFound(f"only {TASKS_URI} and a task's own address can be followed")
+        if found:
+            self._task(found)
+        return uri
+
+    def _newest(self) -> str:
+        views, following, _damaged = self.tasks.list(self.session.caller, (), None, None, 20)
+        return TaskListResult(tasks=views, next_cursor=following).model_dump_json(exclude_none=True)
+
+    def _task(self, found: re.Match[str]) -> TaskRow:
+        named = found["id"]
+        # A number would name another task in another project.
+        if not isinstance(parse_task(named), str):
+            raise NotFound("a resource names a task by its id", code="unknown_resource")
+        task = self.tasks.find(self.session.caller, named)
+        self.session.watch(task.id)
+        return task
+
+    def view(self, found: re.Match[str]) -> str:
+        return self.tasks.inspect(self._task(found), full=False).model_dump_json(exclude_none=True)
+
+    def journal(self, found: re.Match[str]) -> str:
+        return self.tasks.journal(self._task(found))
+
+    def diff(self, found: re.Match[str]) -> str:
+        diff = self.tasks.diff(self._task(found), (), stat_only=False)
+        cut = diff.truncated or len(diff.patch) > PATCH_BYTES
+        return diff.patch[:PATCH_BYTES] + ("\n# cut here: get_diff with paths\n" if cut else "")
+
+    def log(self, found: re.Match[str]) -> str:
+        return self.tasks.logs(self._task(found), unquote(found["step"]), LOG_LINES).text
+
+    def workflow(self, found: re.Match[str]) -> str:
+        return self.status.workflow_text(self.session.caller, unquote(found["name"]))
+
+
+KINDS = (
+    _Kind(
+        "task", "A task", "rover://tasks/{id}", JSON,
+        "A task's state; subscribe to hear when it changes", Resources.view,
+    ),
+    _Kind(
+        "journal", "A task's journal", "rover://tasks/{id}/journal", "application/jsonl",
+        "The end of what its runner wrote down, a record a line", Resources.journal,
+    ),
+    _Kind(
+        "diff", "A task's changes", "rover://tasks/{id}/diff", "text/x-diff",
+        "What it changed against its base. Untrusted text", Resources.diff,
+    ),
+    _Kind(
+        "log", "A step's log", "rover://tasks/{id}/steps/{step}/log", "text/plain",
+        "The end of a step's log. Untrusted text", Resources.log,
+    ),
+    _Kind(
+        "workflow", "A workflow", "rover://workflows/{name}", "application/yaml",
+        "A workflow's file", Resources.workflow,
+    ),
+)  # fmt: skip
+
+
+def templates() -> list[ResourceTemplate]:
+    """All templates, in a fixed order."""
+    return [
+        ResourceTemplate(
+            name=kind.name,
+            title=kind.title,
+            uri_template=kind.template,
+            description=kind.description,
+            mime_type=kind.mime,
+        )
+        for kind in KINDS
+    ]
