@@ -85,6 +85,10 @@ class Gateway:
         self._tasks.pop(task_id, None)
         if server := self._servers.pop(task_id, None):
             await server.close()
+        await self.written()
+
+    async def written(self) -> None:
+        """What answers told so far is in the books, those that still go on too."""
         if self._ledger:
             await self._ledger.written()
 
