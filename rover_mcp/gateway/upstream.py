@@ -17,6 +17,7 @@ from rover_mcp.gateway.meter import MAX_BODY_BYTES, Meter
 from rover_mcp.gateway.models import Answer, ProviderAccess, ProviderError
 from rover_mcp.gateway.prices import price_list
 from rover_mcp.gateway.providers import STATUSES, Fault, Provider, missing_credential
+from rover_mcp.gateway.redact import Redactor
 from rover_mcp.gateway.routes import answer_headers, recorded_headers, request_headers
 from rover_mcp.gateway.transport import FAILURES, parts
 
@@ -82,7 +83,7 @@ class Forwarding:
             await self._failed(changed, failure)
             return
         try:
-            await self._pass_back(response, changed, complete)
+            await self._pass_back(response, Redactor(access.header_value), changed, complete)
         except FAILURES as failure:
             await self._failed(changed, failure)
         finally:
@@ -115,10 +116,11 @@ class Forwarding:
     async def _pass_back(
         self,
         response: httpx2.Response,
+        redactor: Redactor,
         changed: Callable[[Answer], None],
         complete: Callable[[], Awaitable[None]],
     ) -> None:
-        raw = response.headers.raw
+        raw = redactor.headers(response.headers.raw)
         meter = Meter(
             self._dialect,
             response.status_code,
@@ -135,7 +137,7 @@ class Forwarding:
         held: bytearray | None = None if meter.streams else bytearray()
         if held is None:
             await self._exchange.start(response.status_code, answer_headers(raw))
-        async for part in parts(response, SILENCE):
+        async for part in redactor.cleaned(parts(response, SILENCE)):
             if meter.feed(part.buffer, part.begin, part.end):
                 self._learn(meter, changed)
             if held is None:
