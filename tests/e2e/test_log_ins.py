@@ -216,3 +216,50 @@ def test_a_log_in_that_nothing_names_is_found_but_not_used(host: Host, repositor
         known = agent_of(client, "codex")
         assert not known["signed_in"]
         assert "credentials: {openai: {login: codex}}" in known["hint"]
+
+
+@pytest.mark.timeout(300)
+def test_an_own_log_in_passes_through_unchanged_with_the_real_opencode(
+    host: Host, repository: Path
+) -> None:
+    """M2: where config.yaml says so, the agent's own goes on; the sandbox's token never does."""
+    with FakeModels() as provider:
+        session = provider.session("a")
+        given = {
+            "baseURL": "{base_url}/openai/v1",
+            "apiKey": "the-own-log-in",
+            "headers": {"x-api-key": "{token}"},
+        }
+        opencode = {
+            "model": "mine/gpt-5.1",
+            "provider": {
+                "mine": {
+                    "npm": "@ai-sdk/openai",
+                    "options": given,
+                    "models": {"gpt-5.1": {}},
+                }
+            },
+            "permission": "allow",
+        }
+        mine = {
+            "acp": ["opencode", "acp"],
+            "provider": "openai",
+            "environment": {
+                "OPENCODE_CONFIG_CONTENT": json.dumps(opencode),
+            },
+        }
+        source = {"passthrough": True, "base_url": session.openai}
+        settings = {"credentials": {"openai": source}, "agent_programs": {"mine": mine}}
+        host.home.mkdir(parents=True)
+        (host.home / "config.yaml").write_text(json.dumps(settings))
+        session.push(write("hello.txt", "hi\n"), text("It is written."))
+        with LauncherClient(host.home, repository, host.environment()) as client:
+            client.open()
+            known = agent_of(client, "mine")
+            assert known["credential"] == "config.yaml: credentials.openai.passthrough"
+            task = create(client, "mine", "bubblewrap")
+            done = client.wait_until(task, "COMPLETED", timeout=200)
+        assert git(repository, "show", f"{done['branch']}:hello.txt") == "hi"
+        seen = session.main_requests
+        assert {r.authorization for r in seen} == {"Bearer the-own-log-in"}
+        assert {r.api_key for r in session.requests} == {None}
