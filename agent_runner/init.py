@@ -4,6 +4,8 @@
 
 It starts argv, passes SIGTERM, SIGINT and SIGHUP on to it, reaps every process whose parent has
 ended, and ends as argv does (128 + n where signal n ended it); the kernel then ends the rest.
+Where argv was killed, and the kernel killed something here for want of memory, it ends with
+EXIT_OUT_OF_MEMORY: Podman 4.3 tells nothing of it on control groups version 1.
 """
 
 from __future__ import annotations
@@ -12,8 +14,13 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 EXIT_CANNOT_RUN = 126
+EXIT_OUT_OF_MEMORY = 215  # no shell's, no signal's and no runner's
+KILLED = 128 + signal.SIGKILL
+# Of version 2 and of version 1; read at the end, for the group goes with the container.
+_COUNTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -30,6 +37,20 @@ def _reap(child: int) -> int | None:
     return code
 
 
+def tells_of_a_kill(text: str) -> bool:
+    """Whether a control group's counts say that the kernel killed for want of memory."""
+    counts = [line.split() for line in text.splitlines()]
+    return any(c[0] == "oom_kill" and c[1] != "0" for c in counts if len(c) == 2)
+
+
+def _ran_out_of_memory() -> bool:
+    for path in _COUNTS:
+        with suppress(OSError):
+            if tells_of_a_kill(Path(path).read_text("ascii")):
+                return True
+    return False
+
+
 def main(argv: list[str]) -> int:
     """Run the command line of this module's description; the exit status to end with."""
     # Blocked and waited for, not handled: one that comes before the child is there is kept.
@@ -44,7 +65,8 @@ def main(argv: list[str]) -> int:
         if number != signal.SIGCHLD:
             os.kill(child, number)
         elif (code := _reap(child)) is not None:
-            return code if code >= 0 else 128 - code
+            code = code if code >= 0 else 128 - code
+            return EXIT_OUT_OF_MEMORY if code == KILLED and _ran_out_of_memory() else code
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ Anything wrong before the tail is damage: it is told with its place, nothing is 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from agent_runner.crashpoints import CrashPoint, crash_point
+from agent_runner.locks import is_held, take_lock
 from agent_runner.models import loop_positions
 from agent_runner.records import (
     SCHEMA_VERSION,
@@ -37,8 +36,7 @@ UNSYNCED_LIMIT = 1_000_000
 """Bytes that may wait for a flush: what is kept in memory so that a failed flush can be redone."""
 
 LOCK_TRIES = 10
-LOCK_PAUSE = 0.02
-"""Seconds between two tries to take the lock."""
+"""Tries to take the lock, which whoever asks for a runner has for microseconds."""
 
 Clock = Callable[[], datetime]
 Write = Callable[[int, bytes, int], int]
@@ -301,30 +299,16 @@ class Journal:
 def is_locked(run: Path) -> bool:
     """Whether a runner lives for this run folder: the kernel knows, by the lock that it holds."""
     try:
-        fd = os.open(run / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return is_held(run / LOCK_NAME)
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def _take_lock(path: Path) -> int:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    for _ in range(LOCK_TRIES):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # A reader that asks whether a runner lives holds the lock for microseconds.
-            time.sleep(LOCK_PAUSE)
-        else:
-            return fd
-    os.close(fd)
-    raise JournalLocked(f"another runner holds {path}")
+    try:
+        return take_lock(path, 0o644, LOCK_TRIES)
+    except BlockingIOError:
+        raise JournalLocked(f"another runner holds {path}") from None
 
 
 def _cut_tail(path: Path, fd: int, keep: int, torn: int) -> str:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from agent_runner.agents.protocol import Agent
 from agent_runner.classify import Verdict
-from agent_runner.commands import CommandKilled, Commands, was_killed
+from agent_runner.commands import CommandKilled, CommandResult, Commands, was_killed
 from agent_runner.evidence import Evidence
 from agent_runner.journal import Clock, Recorder
 from agent_runner.models import AgentSession, Pause, PauseReason
@@ -88,20 +88,9 @@ async def run_command(step: CommandStep, tools: Tools, values: Values, log: Step
         StepFailed: it failed, and may not; or it took too long.
         RunPaused: it was killed, and not by us.
     """
-    limits = tools.spec.limits
-    timeout = step.timeout or limits.command_timeout
+    timeout = step.timeout or tools.spec.limits.command_timeout
     try:
-        shell = tools.renderer.command(step.command, values)
-        args = [_argument(tools.renderer.text(a, values)) for a in step.args]
-        script = shell.script.rstrip() + (' "$@"' if args else "")
-        result = await tools.commands.run(
-            ["bash", "-lc", script, "rover", *args],
-            env=shell.environment,
-            timeout=timeout,
-            output_limit=limits.output_bytes,
-            on_output=lambda line: log.line(line.text),
-            network=True,
-        )
+        result = await _run_shell(step, tools, values, log, timeout)
     except (OSError, ValuesTooLarge) as error:
         raise StepFailed(f"the command could not be started: {error}") from error
     if was_killed(result):
@@ -126,6 +115,22 @@ async def run_command(step: CommandStep, tools: Tools, values: Values, log: Step
         failed.outputs = found
         raise failed
     return StepResult(found, f"exit status {code}")
+
+
+async def _run_shell(
+    step: CommandStep, tools: Tools, values: Values, log: StepLog, most: float
+) -> CommandResult:
+    shell = tools.renderer.command(step.command, values)
+    args = [_argument(tools.renderer.text(a, values)) for a in step.args]
+    script = shell.script.rstrip() + (' "$@"' if args else "")
+    return await tools.commands.run(
+        ["bash", "-lc", script, "rover", *args],
+        env=shell.environment,
+        timeout=most,
+        output_limit=tools.spec.limits.output_bytes,
+        on_output=lambda line: log.line(line.text),
+        network=True,
+    )
 
 
 def _decode(data: bytes) -> str:

@@ -35,6 +35,9 @@ WITHHELD = "ROVER_WITHHELD"
 GIT_TIMEOUT = 600.0
 """Seconds that one script may take: a large tree on a slow disk, but never for ever."""
 
+FIRST_TIMEOUT = 60.0
+"""Of a script's first run. After it what git could be waiting for is taken away: see REPAIR."""
+
 REPAIR_TIMEOUT = 60.0
 
 CHECKPOINT_TRAILER = "Rover-Checkpoint: true"
@@ -258,28 +261,34 @@ class Worktree:
         stdin: bytes = b"",
         stdout: int | None = None,
     ) -> CommandResult:
-        result = await self._run(script, arguments, stdin, stdout)
-        if result.code == 0 or result.timed_out:
+        result = await self._run(script, arguments, stdin, stdout, FIRST_TIMEOUT)
+        if result.code == 0 and not result.timed_out:
             return result
-        # Once more, as all of them can be: it was killed, or the agent had locked itself out.
+        # Once more, as all of them can be: it was killed, it waited for what the agent had put in
+        # a file's place, or the agent had locked itself out.
         await self._repair()
         if stdout is not None:
             os.ftruncate(stdout, 0)
             os.lseek(stdout, 0, os.SEEK_SET)
-        result = await self._run(script, arguments, stdin, stdout)
+        result = await self._run(script, arguments, stdin, stdout, GIT_TIMEOUT)
         if was_killed(result):
             raise WorktreeInterrupted("git was killed")
         return result
 
     async def _run(
-        self, script: str, arguments: Sequence[str], stdin: bytes, stdout: int | None
+        self,
+        script: str,
+        arguments: Sequence[str],
+        stdin: bytes,
+        stdout: int | None,
+        timeout: float,  # noqa: ASYNC109 - the command's, told by timed_out
     ) -> CommandResult:
         try:
             return await self._commands.run(
                 ["sh", "-c", script, "rover", *arguments],
                 env=self._environment,
                 stdin=stdin,
-                timeout=GIT_TIMEOUT,
+                timeout=timeout,
                 stdout_file=stdout,
             )
         except OSError as error:

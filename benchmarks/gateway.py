@@ -1,148 +1,38 @@
 """The gateway beside a direct connection: the same answers, the same client, in one run. DESIGN.md
 section 9, issue 4: first byte within 5 ms, throughput within 10 %, 100 streams without a lost byte.
 
-Provider, gateway and forwarder are processes of their own. The client is the standard library's,
-one thread for a stream. The gateway keeps its books in a real database.
+Provider, gateway, forwarder and the bare relay are processes of their own. The client is the
+standard library's, one thread for a stream. The gateway keeps its books in a real database.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import http.client
 import socket
+import ssl
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from agent_runner.forward import Forwarder, connect_unix
+from agent_runner.forward import connect_unix
+from benchmarks.gateway_parts import ANSWERS, CERTIFICATE, END, HERE, START, TOKEN, process
 from benchmarks.tables import interleaved
-from rover_mcp.daemon.booking import write_entries
-from rover_mcp.gateway import Gateway, GatewayLease, ProviderAccess
-from rover_mcp.store.migrations import open_database
-from rover_mcp.store.store import Store
 
-TOKEN = "bench"
-ROUNDS = 15
 STREAMS = 100
-EVENT = (
-    b"event: content_block_delta\n"
-    b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"%s"}}\n\n'
-)
-START = (
-    b'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-sonnet-4-5",'
-    b'"usage":{"input_tokens":1000,"output_tokens":1}}}\n\n'
-)
-END = b'event: message_delta\ndata: {"type":"message_delta","usage":{"output_tokens":5000}}\n\n'
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the provider streams: so many events of so many bytes of text, each a chunk of its
-    own, in batches `pause` seconds apart."""
-
-    events: int
-    text: int
-    batch: int
-    pause: float
-
-    def chunks(self) -> list[bytes]:
-        body = [START, *(EVENT % (b"x" * self.text) for _ in range(self.events)), END]
-        return [b"%x\r\n" % len(part) + part + b"\r\n" for part in body]
-
-    @property
-    def size(self) -> int:
-        return len(START) + len(END) + self.events * len(EVENT % (b"x" * self.text))
-
-
-ANSWERS = {
-    # What a first byte needs, and no more.
-    "first": Answer(1, 20, 1, 0),
-    # A very fast model: 2,000 events of four characters or so a second.
-    "model": Answer(2000, 20, 20, 0.01),
-    # As fast as the machine can: small events, and large ones.
-    "small": Answer(20_000, 40, 200, 0),
-    "large": Answer(640, 32_000, 10, 0),
+TITLES: Mapping[str, tuple[str, int]] = {
+    "model": ("A fast model's stream, 2,000 events a second", 3),
+    "line": ("All that 1 Gbit/s carries, 125 MB/s, chunks of 32 kB", 7),
+    "small": ("As fast as the machine can, events of 140 bytes, each a chunk", 15),
+    "large": ("The same, chunks of 32 kB", 15),
 }
-
-
-async def _provide(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-            await reader.readexactly(int(length or 0))
-            name = head.lower().partition(b"x-claude-bench: ")[2].partition(b"\r\n")[0].decode()
-            answer, chunks = ANSWERS[name], CHUNKS[name]
-            writer.write(
-                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
-                b"transfer-encoding: chunked\r\n\r\n"
-            )
-            for start in range(0, len(chunks), answer.batch):
-                writer.write(b"".join(chunks[start : start + answer.batch]))
-                await writer.drain()
-                if answer.pause:
-                    await asyncio.sleep(answer.pause)
-            writer.write(b"0\r\n\r\n")
-            await writer.drain()
-    writer.close()
-
-
-CHUNKS: dict[str, list[bytes]] = {}
-
-
-async def provider() -> None:
-    """Serve until killed; the port is told on standard output."""
-    CHUNKS.update({name: answer.chunks() for name, answer in ANSWERS.items()})
-    server = await asyncio.start_server(_provide, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
-async def gateway(folder: Path, url: str) -> None:
-    """Serve one lease until killed."""
-    store = Store(open_database(f"sqlite:///{folder / 'rover.db'}"))
-    serving = Gateway(write=partial(write_entries, store))
-    lease = GatewayLease(
-        task_id="bench",
-        attempt=1,
-        socket_path=folder / "gateway.sock",
-        token=TOKEN,
-        providers=frozenset({"anthropic"}),
-        credentials=lambda _: ProviderAccess(url, "x-api-key", "sk"),
-        on_bell=lambda _: None,
-        on_answer=lambda _task, _answer: None,
-    )
-    await serving.open(lease)
-    print("ready", flush=True)
-    await asyncio.Event().wait()
-
-
-def forwarder(target: str) -> None:
-    """As the runner does it in a container, until killed."""
-    print(Forwarder(target, 0).port, flush=True)
-    sys.stdin.read()
-
-
-@contextlib.contextmanager
-def process(*arguments: str) -> Generator[str]:
-    """A part of this module as a process; the line that it says first."""
-    command = [sys.executable, "-m", "benchmarks.gateway", *arguments]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
-    try:
-        assert running.stdout
-        yield running.stdout.readline().strip()
-    finally:
-        running.kill()
-        running.communicate()
+"""What is measured, and in how many rounds."""
 
 
 class _Unix(http.client.HTTPConnection):
@@ -183,54 +73,69 @@ class Way:
         return first, whole
 
 
+Ways = Mapping[str, Way]
+
+
 def _tcp(port: int) -> Callable[[], http.client.HTTPConnection]:
     def connect() -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        connection.connect()
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
+        return _at_once(http.client.HTTPConnection(HERE, port))
 
     return connect
 
 
-def _first_bytes(ways: dict[str, Way]) -> dict[str, list[float]]:
-    return interleaved({k: lambda w=w: w.ask("first")[0] for k, w in ways.items()}, 20 * ROUNDS)
+def _tls(port: int) -> Callable[[], http.client.HTTPConnection]:
+    def connect() -> http.client.HTTPConnection:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return _at_once(http.client.HTTPSConnection(HERE, port, context=context))
+
+    return connect
 
 
-def _show(what: str, unit: str, medians: dict[str, float], goal: str) -> None:
+def _at_once(connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
+    connection.connect()
+    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def _show(what: str, unit: str, medians: Mapping[str, float], goal: str) -> None:
     print(f"\n{what}\n")
     print(f"| way | {unit} | beside direct | goal |\n|---|---|---|---|")
-    for name, value in medians.items():
-        if name == "direct":
-            print(f"| {name} | {value:.2f} | | |")
-        elif unit == "ms":
-            print(f"| {name} | {value:.2f} | +{value - medians['direct']:.2f} ms | {goal} |")
-        else:
-            print(f"| {name} | {value:.2f} | {value / medians['direct']:.2f} | {goal} |")
+    direct = next(iter(medians.values()))
+    for number, (name, value) in enumerate(medians.items()):
+        beside = f"+{value - direct:.2f} ms" if unit == "ms" else f"{value / direct:.2f}"
+        print(f"| {name} | {value:.2f} | {beside} | {goal} |" if number else
+              f"| {name} | {value:.2f} | | |")  # fmt: skip
 
 
-def _measure(ways: dict[str, Way]) -> None:
+def _first_bytes(ways: Ways, rounds: int = 300) -> None:
+    first = interleaved({k: lambda w=w: w.ask("first")[0] for k, w in ways.items()}, rounds)
+    medians = {name: statistics.median(t) * 1000 for name, t in first.items()}
+    _show(f"First byte (median of {rounds})", "ms", medians, "+5 ms")
+
+
+def _rates(ways: Ways, name: str) -> None:
+    title, rounds = TITLES[name]
+    subjects = {k: lambda w=w: w.ask(name)[1] for k, w in ways.items()}
+    times = interleaved(subjects, rounds)
+    size = ANSWERS[name].size
+    rates = {k: size / statistics.median(t) / 1e6 for k, t in times.items()}
+    _show(f"{title} (median of {rounds})", "MB/s", rates, "0.90")
+
+
+def _measure(title: str, ways: Ways) -> None:
+    print(f"\n## {title}")
     for way in ways.values():
         way.ask("small")
-    first = _first_bytes(ways)
-    medians = {name: statistics.median(t) * 1000 for name, t in first.items()}
-    _show(f"First byte (median of {20 * ROUNDS})", "ms", medians, "+5 ms")
-    titles = {
-        "model": "A fast model's stream, 2,000 events a second",
-        "small": "As fast as the machine can, events of 100 bytes, each a chunk",
-        "large": "The same, chunks of 32 kB",
-    }
-    for name, title in titles.items():
-        rounds = 3 if name == "model" else ROUNDS
-        subjects = {k: lambda w=w, n=name: w.ask(n)[1] for k, w in ways.items()}
-        times = interleaved(subjects, rounds)
-        size = ANSWERS[name].size
-        rates = {k: size / statistics.median(t) / 1e6 for k, t in times.items()}
-        _show(f"{title} (median of {rounds})", "MB/s", rates, "0.90")
+    _first_bytes(ways)
+    for name in TITLES:
+        _rates(ways, name)
 
 
-def _at_once(way: Callable[[], Way]) -> None:
-    expected = hashlib.sha256(START + EVENT % (b"x" * 40) * 20_000 + END).hexdigest()
+def _hundred(way: Callable[[], Way]) -> None:
+    answer = ANSWERS["small"]
+    expected = hashlib.sha256(START + answer.event * answer.events + END).hexdigest()
 
     def one(_: int) -> bool:
         digest = hashlib.sha256()
@@ -241,39 +146,41 @@ def _at_once(way: Callable[[], Way]) -> None:
     with ThreadPoolExecutor(STREAMS) as pool:
         whole = sum(pool.map(one, range(STREAMS)))
     seconds = time.perf_counter() - begin
-    size = STREAMS * ANSWERS["small"].size / 1e6
     print(
         f"\n{STREAMS} streams at once through gateway and forwarder: {whole} with the right hash, "
-        f"{size:.0f} MB in {seconds:.1f} s"
+        f"{STREAMS * answer.size / 1e6:.0f} MB in {seconds:.1f} s"
     )
 
 
 def main() -> None:
     """Print the section of the table."""
-    with (
-        tempfile.TemporaryDirectory(prefix="rover-bench-", dir=Path.cwd()) as name,
-        process("provider") as port,
-        process("gateway", name, f"http://127.0.0.1:{port}"),
-        process("forwarder", f"{name}/gateway.sock") as inside,
-    ):
-        through = Way(_tcp(int(inside)), "/anthropic")
+    with ExitStack() as stack:
+        start = stack.enter_context
+        folder = Path(start(tempfile.TemporaryDirectory(prefix="rover-bench-", dir=Path.cwd())))
+        plain, secure = map(int, start(process("provider", str(folder))).split())
+        trusted = {"SSL_CERT_FILE": str(folder / CERTIFICATE)}
+        start(process("gateway", str(folder), "plain", f"http://{HERE}:{plain}"))
+        start(process("gateway", str(folder), "tls", f"https://{HERE}:{secure}", **trusted))
+        start(process("relay", str(folder / "relay.sock"), str(plain)))
+        inside = int(start(process("forwarder", str(folder / "plain.sock"))))
         _measure(
+            "Without TLS",
             {
-                "direct": Way(_tcp(int(port))),
-                "gateway": Way(lambda: _Unix(Path(name) / "gateway.sock"), "/anthropic"),
-                "gateway and forwarder": through,
-            }
+                "direct": Way(_tcp(plain)),
+                "bare relay": Way(lambda: _Unix(folder / "relay.sock")),
+                "gateway": Way(lambda: _Unix(folder / "plain.sock"), "/anthropic"),
+                "gateway and forwarder": Way(_tcp(inside), "/anthropic"),
+            },
         )
-        _at_once(lambda: Way(_tcp(int(inside)), "/anthropic"))
+        _measure(
+            "With TLS to the provider, as real ones have it",
+            {
+                "direct": Way(_tls(secure)),
+                "gateway": Way(lambda: _Unix(folder / "tls.sock"), "/anthropic"),
+            },
+        )
+        _hundred(lambda: Way(_tcp(inside), "/anthropic"))
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["provider"]:
-            asyncio.run(provider())
-        case ["gateway", folder, url]:
-            asyncio.run(gateway(Path(folder), url))
-        case ["forwarder", target]:
-            forwarder(target)
-        case _:
-            main()
+    sys.exit(main())

@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticUndefined
 
-from agent_runner.agents import acp_program, agent_names
+from agent_runner.agents import acp_program, agent_names, agent_provider
 from agent_runner.agents.acp_programs import AcpProgram
 from agent_runner.models import Budget
 from agent_runner.spec import Limits
@@ -60,7 +60,7 @@ class RetrySettings(_Model):
 
 class CredentialSource(_Model):
     """Where a provider's key comes from when no client supplies it. Exactly one of env, file,
-    command and passthrough."""
+    command, login and passthrough."""
 
     env: str | None = None
     """a variable of the daemon's environment"""
@@ -68,6 +68,9 @@ class CredentialSource(_Model):
     """a file that holds the key alone"""
     command: str | None = None
     """a command that prints the key"""
+    login: Literal["claude", "codex"] | None = None
+    """the subscription that this program is logged in to on this machine: `claude` under anthropic,
+    `codex` under openai. Its file is read at each use and stays outside, see docs/gateway.md"""
     passthrough: bool = False
     """the agent's own log-in goes on to the provider as it is; it then is inside the sandbox,
     see docs/gateway.md"""
@@ -76,9 +79,9 @@ class CredentialSource(_Model):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        sources = (self.env, self.file, self.command, self.passthrough or None)
+        sources = (self.env, self.file, self.command, self.login, self.passthrough or None)
         if sum(source is not None for source in sources) != 1:
-            raise ValueError("give exactly one of env, file, command, passthrough")
+            raise ValueError("give exactly one of env, file, command, login, passthrough")
         return self
 
 
@@ -178,6 +181,14 @@ class Settings(_Model):
     @classmethod
     def _named(cls, hooks: tuple[Hook, ...]) -> tuple[Hook, ...]:
         return named(hooks)
+
+    @field_validator("credentials")
+    @classmethod
+    def _own_log_ins(cls, sources: dict[str, CredentialSource]) -> dict[str, CredentialSource]:
+        for provider, source in sources.items():
+            if source.login and provider != agent_provider(source.login):
+                raise ValueError(f"{source.login}'s log-in is not one for {provider}")
+        return sources
 
     @field_validator("database")
     @classmethod

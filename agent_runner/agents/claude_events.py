@@ -6,15 +6,15 @@ tests/unit/runner_process/recorded. Nothing that a model wrote is ever taken for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from agent_runner.agents.blocks import message_lines, tool_errors
 from agent_runner.agents.headless import (
     MAX_MESSAGE,
     count,
-    items,
     mapping,
     money,
     no_result,
@@ -59,7 +59,7 @@ class Reading:
         if kind == "assistant":
             return self._take_assistant(event)
         if kind == "user":
-            return list(_tool_errors(mapping(event.get("message"))))
+            return tool_errors(mapping(event.get("message")))
         if kind == "result":
             self.result = dict(event)
             return [_result_line(event, self.usage)]
@@ -159,7 +159,7 @@ class Reading:
             return []
         # Each content block comes as an event of its own and repeats its message's usage.
         self._messages[string(message.get("id"))] = message_usage(mapping(message.get("usage")))
-        return [line for block in _blocks(message) for line in _block_lines(block)]
+        return message_lines(message, _TELLING_INPUTS)
 
 
 def message_usage(usage: Mapping[str, Any]) -> Usage:
@@ -194,31 +194,11 @@ def result_usage(result: Mapping[str, Any], *, resumed: bool) -> Usage:
     return total
 
 
-def _block_lines(block: Mapping[str, Any]) -> Iterable[str]:
-    if block.get("type") == "text" and (text := shorten(string(block.get("text")))):
-        yield text
-    elif block.get("type") == "tool_use":
-        given = mapping(block.get("input"))
-        telling = next((string(given[k]) for k in _TELLING_INPUTS if given.get(k)), "")
-        yield shorten(f"{string(block.get('name'))} {telling}")
-
-
-def _tool_errors(message: Mapping[str, Any]) -> Iterable[str]:
-    for block in _blocks(message):
-        if block.get("type") == "tool_result" and block.get("is_error") is True:
-            content = block.get("content")
-            yield shorten(f"  failed: {content if isinstance(content, str) else ''}")
-
-
 def _result_line(event: Mapping[str, Any], usage: Usage) -> str:
     verdict = "failed: " + string(event.get("result")) if event.get("is_error") else "done"
     tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     cost = "" if usage.cost_usd is None else f", {usage.cost_usd:.4f} USD"
     return shorten(f"{verdict} ({tokens} tokens in, {usage.output_tokens} out{cost})")
-
-
-def _blocks(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return items(message.get("content"))
 
 
 def _errors(result: Mapping[str, Any]) -> list[str]:

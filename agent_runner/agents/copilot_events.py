@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent_runner.agents.blocks import tool_line
 from agent_runner.agents.headless import (
     MAX_MESSAGE,
     count,
@@ -154,9 +155,7 @@ def _message_lines(data: Mapping[str, Any]) -> Iterable[str]:
     if text := shorten(string(data.get("content"))):
         yield text
     for request in items(data.get("toolRequests")):
-        given = mapping(request.get("arguments"))
-        telling = next((string(given[k]) for k in _TELLING_INPUTS if given.get(k)), "")
-        yield shorten(f"{string(request.get('name'))} {telling}")
+        yield tool_line(request.get("name"), request.get("arguments"), _TELLING_INPUTS)
 
 
 def _parsed(text: str) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent_runner.agents.blocks import tool_line
 from agent_runner.agents.headless import (
     MAX_MESSAGE,
     count,
@@ -51,9 +52,7 @@ class Reading:
             return self._take_message(event)
         if kind == "tool_use":
             self._text.clear()
-            given = mapping(event.get("parameters"))
-            telling = next((string(given[k]) for k in _TELLING_INPUTS if given.get(k)), "")
-            return [shorten(f"{string(event.get('tool_name'))} {telling}")]
+            return [tool_line(event.get("tool_name"), event.get("parameters"), _TELLING_INPUTS)]
         if kind == "tool_result" and event.get("status") == "error":
             return [shorten(f"  failed: {string(event.get('output'))}")]
         if kind == "error":

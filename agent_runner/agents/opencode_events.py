@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
+from agent_runner.agents.blocks import tool_line
 from agent_runner.agents.headless import (
     MAX_MESSAGE,
     count,
@@ -152,9 +153,7 @@ def step_usage(part: Mapping[str, Any]) -> Usage:
 
 def _tool_lines(part: Mapping[str, Any]) -> list[str]:
     state = mapping(part.get("state"))
-    given = cast(Mapping[str, object], mapping(state.get("input")))
-    telling = next((string(given[k]) for k in _TELLING_INPUTS if given.get(k)), "")
-    lines = [shorten(f"{string(part.get('tool'))} {telling}")]
+    lines = [tool_line(part.get("tool"), state.get("input"), _TELLING_INPUTS)]
     if state.get("status") == "error":
         lines.append(shorten(f"  failed: {string(state.get('error'))}"))
     return lines

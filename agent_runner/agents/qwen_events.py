@@ -6,14 +6,14 @@ tests/unit/runner_process/recorded. There is no field for a status: it stands in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent_runner.agents.blocks import message_lines, tool_errors
 from agent_runner.agents.headless import (
     MAX_MESSAGE,
     count,
-    items,
     mapping,
     no_result,
     shorten,
@@ -54,9 +54,9 @@ class Reading:
         if kind == "assistant":
             message = mapping(event.get("message"))
             self._messages[string(message.get("id"))] = _usage(mapping(message.get("usage")))
-            return [line for block in items(message.get("content")) for line in _lines(block)]
+            return message_lines(message, _TELLING_INPUTS)
         if kind == "user":
-            return list(_tool_errors(mapping(event.get("message"))))
+            return tool_errors(mapping(event.get("message")))
         if kind == "result":
             self.result = dict(event)
             return [self._verdict()]
@@ -138,18 +138,3 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
         cache_read_tokens=cached,
         cache_write_tokens=count(usage.get("cache_creation_input_tokens")),
     )
-
-
-def _lines(block: Mapping[str, Any]) -> Iterable[str]:
-    if block.get("type") == "text" and (text := shorten(string(block.get("text")))):
-        yield text
-    elif block.get("type") == "tool_use":
-        given = mapping(block.get("input"))
-        telling = next((string(given[k]) for k in _TELLING_INPUTS if given.get(k)), "")
-        yield shorten(f"{string(block.get('name'))} {telling}")
-
-
-def _tool_errors(message: Mapping[str, Any]) -> Iterable[str]:
-    for block in items(message.get("content")):
-        if block.get("type") == "tool_result" and block.get("is_error") is True:
-            yield shorten(f"  failed: {string(block.get('content'))}")

@@ -12,20 +12,13 @@ from typing import Any
 
 from rover_mcp import __version__
 from rover_mcp.cli.client import Client, ClientError
+from rover_mcp.cli.render import agent_told
 from rover_mcp.cli.text import Paint, clean, size
 from rover_mcp.connect import DaemonUnavailable
 
 Json = dict[str, Any]
 OLDEST_PYTHON = (3, 11)
 OLDEST_GIT = (2, 30)
-# Where an agent's program comes from, by the word in get_status.
-_SOURCES = {
-    "built-in": "built in",
-    "own": "yours",
-    "fetched": "fetched",
-    "npm": "npm fetches it when it is needed",
-    "image": "to be in the image",
-}
 LOW_DISK = 1_000_000_000
 
 
@@ -67,7 +60,6 @@ def judge_status(status: Json) -> list[Check]:
     agents: list[Json] = status["agents"]
     # One that works and still has something to say isolates nothing: only a name chooses it.
     works = [e["name"] for e in engines if e["available"] and not e.get("reason")]
-    can = [a["name"] for a in agents if a["installed"] and a["signed_in"]]
     free: int = status["disk"]["free_bytes"]
     return [
         Check("daemon", not notice, f"version {status['version']}", notice, needed=False),
@@ -79,13 +71,8 @@ def judge_status(status: Json) -> list[Check]:
             "" if works else "install Docker, or bubblewrap (Debian: apt install bubblewrap)",
         ),
         *(_agent(a) for a in agents),
-        Check(
-            "an agent",
-            bool(can),
-            ", ".join(can) or "none can be used",
-            "" if can else "install and sign in one of the agents above",
-        ),
-        *(_credential(name, has) for name, has in status["credentials"].items()),
+        _agents(agents),
+        *_unpriced(status.get("unpriced") or []),
         Check(
             "disk",
             free >= LOW_DISK,
@@ -179,30 +166,34 @@ def _folder(home: str) -> Check:
 
 
 def _engine(entry: Json) -> Check:
-    good = bool(entry["available"])
-    detail = clean(entry.get("version") or "works") if good else clean(entry.get("reason") or "")
-    if good and (warning := entry.get("reason")):
-        detail += f": {clean(warning)}"
+    """One that works and still has a reason isolates nothing: a warning, never a tick."""
+    good, warning = bool(entry["available"]), clean(entry.get("reason") or "")
+    detail = warning or clean(entry.get("version") or "works")
     if good and (limits := entry.get("limits_not_applied")):
         detail += f" (limits that it cannot apply here: {', '.join(map(clean, limits))})"
     todo = clean(entry.get("hint") or "")
-    return Check(f"engine {clean(entry['name'])}", good, detail, todo, needed=False)
+    name = f"engine {clean(entry['name'])}"
+    return Check(name, good and not warning, detail, todo, needed=False)
 
 
 def _agent(entry: Json) -> Check:
     good = bool(entry["installed"] and entry["signed_in"])
-    how = _SOURCES.get(str(entry.get("source")), "not installed")
-    parts = [clean(entry.get("version") or ""), how, clean(entry.get("path") or "")]
-    if credential := entry.get("credential"):
-        parts.append(f"key: {clean(credential)}")
-    elif not entry["signed_in"]:
-        parts.append("no key")
-    detail = ", ".join(filter(None, parts))
     todo = clean(entry.get("hint") or "")
-    return Check(f"agent {clean(entry['name'])}", good, detail, todo, needed=False)
+    return Check(f"agent {clean(entry['name'])}", good, agent_told(entry), todo, needed=False)
 
 
-def _credential(name: str, has: object) -> Check:
-    detail = "a key can be had" if has else "no key"
-    todo = f"set the provider's key in the environment, or see docs/gateway.md ({clean(name)})"
-    return Check(f"credential {clean(name)}", bool(has), detail, todo, needed=False)
+def _agents(agents: list[Json]) -> Check:
+    """One that can work is enough; the one that plays scripts is enough to see a task run."""
+    can = [a["name"] for a in agents if a["installed"] and a["signed_in"]]
+    real = [a["name"] for a in agents if a["name"] in can and a.get("source") != "built-in"]
+    todo = "" if can else "install and sign in one of the agents above"
+    told = ", ".join(map(clean, real)) or "only scripted, which plays scripts: sign in another"
+    return Check("an agent", bool(can), told if can else "none can be used", todo)
+
+
+def _unpriced(models: list[str]) -> list[Check]:
+    if not models:
+        return []
+    detail = f"no price is known for {', '.join(map(clean, models))}"
+    todo = "a budget in USD does not see them: set budget_tokens (rover create --budget-tokens)"
+    return [Check("budgets", False, detail, todo, needed=False)]

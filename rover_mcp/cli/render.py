@@ -244,12 +244,16 @@ def status(result: Json, paint: Paint) -> list[str]:
         mark, *rest = wrap(told, paint.width)
         lines += [paint("!", "yellow", "bold") + mark[1:], *rest]
     for e in result["engines"]:
-        detail = clean(e.get("version") or "") if e["available"] else clean(e.get("reason") or "")
-        lines += _check(e["available"], f"engine {clean(e['name'])}", detail, e, paint)
+        # One that works and still has a reason isolates nothing.
+        mark = ("!" if e.get("reason") else "✔") if e["available"] else "✘"
+        detail = clean(e.get("reason") or e.get("version") or "")
+        lines += _check(mark, f"engine {clean(e['name'])}", detail, e, paint)
     for a in result["agents"]:
-        ready = a["installed"] and a["signed_in"]
-        detail = clean(a.get("path") or "") if a["installed"] else "not installed"
-        lines += _check(ready, f"agent {clean(a['name'])}", detail, a, paint)
+        mark = "✔" if a["installed"] and a["signed_in"] else "✘"
+        lines += _check(mark, f"agent {clean(a['name'])}", agent_told(a), a, paint)
+    if models := result.get("unpriced"):
+        told = f"no price is known for {', '.join(map(clean, models))}: a budget in USD misses them"
+        lines += _check("!", "budgets", told, {}, paint)
     if result.get("notice"):
         lines.append(f"{paint('!', 'yellow')} {clean(result['notice'])}")
     following = told_next("rover doctor", "what is missing", paint)
@@ -292,13 +296,34 @@ def switched(result: Json, paint: Paint) -> list[str]:
     return [*lines, *attention(result, paint)]
 
 
-def _check(good: bool, name: str, detail: str, entry: Json, paint: Paint) -> list[str]:
-    mark = paint("✔", "green") if good else paint("✘", "red")
+_COLOURS = {"✔": "green", "!": "yellow", "✘": "red"}
+# Where an agent's program comes from, by the word in get_status.
+_SOURCES = {
+    "built-in": "built in",
+    "own": "yours",
+    "fetched": "fetched",
+    "npm": "npm fetches it when it is needed",
+    "image": "to be in the image",
+}
+
+
+def agent_told(entry: Json) -> str:
+    """An agent's program and how it signs in, in one line."""
+    how = _SOURCES.get(str(entry.get("source")), "not installed")
+    parts = [clean(entry.get("version") or ""), how, clean(entry.get("path") or "")]
+    if credential := entry.get("credential"):
+        parts.append(f"signed in: {clean(credential)}")
+    elif not entry["signed_in"]:
+        parts.append("not signed in")
+    return ", ".join(filter(None, parts))
+
+
+def _check(mark: str, name: str, detail: str, entry: Json, paint: Paint) -> list[str]:
     room = None if paint.width is None else paint.width - 25
-    hint = clean(entry["hint"]) if not good and entry.get("hint") else ""
+    hint = clean(entry["hint"]) if mark != "✔" and entry.get("hint") else ""
     first, *rest = [*wrap(detail, room, ""), *(wrap(hint, room, "") if hint else ())]
     more = [" " * 25 + paint(line, "dim") for line in rest]
-    return [f"  {mark} {name:<20} {first}".rstrip(), *more]
+    return [f"  {paint(mark, _COLOURS[mark])} {name:<20} {first}".rstrip(), *more]
 
 
 def error(message: str, hint: str | None, next_call: Json | None, paint: Paint) -> list[str]:

@@ -7,7 +7,6 @@ the lock that it holds, and elsewhere when its lease has run out. No process id 
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import secrets
@@ -15,10 +14,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from agent_runner.locks import is_held, take_lock
 from rover_mcp.store.executors import ExecutorRow, Executors
 
 log = logging.getLogger("rover.leases")
@@ -27,7 +28,6 @@ EMBEDDED = "roverd"
 """The one executor of a database that is a data folder's own."""
 
 _LOCK_TRIES = 50
-_LOCK_PAUSE = 0.02
 
 
 class Leases:
@@ -54,7 +54,7 @@ class Leases:
     def begin(self) -> None:
         """Take the lock that proves that this daemon lives, then the lease."""
         if self._executors is not None:
-            self._lock = _hold(self._home / "executor.lock")
+            self._lock = take_lock(self._home / "executor.lock", 0o600, _LOCK_TRIES)
             self.renew()
 
     def end(self) -> None:
@@ -92,9 +92,9 @@ class Leases:
     def _lives(self, row: ExecutorRow) -> bool:
         boot, _, home = row.host.partition(":")
         if boot == self._boot:
-            held = _is_held(Path(home, "executor.lock"))
-            if held is not None:
-                return held
+            # Where the lock cannot be asked, the lease decides.
+            with suppress(OSError):
+                return is_held(Path(home, "executor.lock"))
         return row.lease_until > self._now()
 
 
@@ -112,32 +112,3 @@ def _stable_id(home: Path) -> str:
         new.write_text(secrets.token_hex(8), "utf-8")
         new.replace(path)
     return f"roverd-{path.read_text('utf-8').strip()}"
-
-
-def _hold(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for _ in range(_LOCK_TRIES):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # Another daemon that asks whether this one lives has it for microseconds.
-            time.sleep(_LOCK_PAUSE)
-        else:
-            return handle
-    os.close(handle)
-    raise BlockingIOError(f"another daemon holds {path}")
-
-
-def _is_held(path: Path) -> bool | None:
-    """Whether a process of this host holds the lock; None: that cannot be told."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

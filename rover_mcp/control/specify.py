@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from agent_runner.copies import FILE_NAME as COPIES
@@ -44,12 +45,13 @@ def sandbox_spec(
 ) -> SandboxSpec:
     """The specification; paths, isolation and socket inside `run` are the engine's to set."""
     folders = TaskFolders(settings.home, task.id, task.iteration)
+    tools = _tools(folders.spec(attempt) / "workflow.yaml", task)
     return SandboxSpec(
         name=sandbox_name(task.id, attempt),
         task_id=task.id,
         project_id=task.project_id,
         attempt=attempt,
-        run=_run_spec(settings, task, attempt, folders, handover),
+        run=_run_spec(settings, task, attempt, folders, handover, {task.agent, *tools}),
         folders=SandboxFolders(
             spec=folders.spec(attempt),
             run=folders.run,
@@ -60,7 +62,7 @@ def sandbox_spec(
         ),
         agent=task.agent,
         agent_binary=Path(task.agent_binary) if task.agent_binary else None,
-        tools=_tools(folders.spec(attempt) / "workflow.yaml", task),
+        tools=tools,
         image=(task.config.image if task.config else None) or settings.base_image,
         limits=resource_limits(settings, task.config),
     )
@@ -82,6 +84,7 @@ def _run_spec(
     attempt: int,
     folders: TaskFolders,
     handover: Handover,
+    used: Collection[str],
 ) -> RunSpec:
     config = task.config or Decided()
     return RunSpec(
@@ -101,7 +104,8 @@ def _run_spec(
         variables=config.environment,
         copies=config.copies,
         hooks=config.hooks.as_spec(),
-        agents=settings.agent_programs,
+        # Only what the task needs: an entry's environment may hold a log-in.
+        agents={n: p for n, p in settings.agent_programs.items() if n in used},
         paths=Paths(spec=folders.spec(attempt), run=folders.run),
         gateway=GatewaySpec(
             socket=folders.gateway_socket,

@@ -23,6 +23,7 @@ from rover_mcp.control.specify import own_model
 from rover_mcp.daemon.booking import over_budget
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.networks import NOTHING, TaskNetworks
+from rover_mcp.errors import EnvironmentFault
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
@@ -236,9 +237,14 @@ class Door:
         provider = agent_provider(agent, model)
         if provider is None or task is None:
             return Account()
-        access = self._credentials.access(provider, task, self._store.attempt(task_id, attempt))
+        row = self._store.attempt(task_id, attempt)
+        try:
+            access = self._credentials.access(provider, task, row)
+        except EnvironmentFault as fault:
+            return Account(missing=f"{fault.message}; {fault.hint}")
         if access is not None:
-            return Account(access.account)
+            unfit = self._credentials.unfit(provider, agent, access)
+            return Account(missing=unfit) if unfit else Account(access.account)
         return Account(
             missing=f"no credential for {provider}: set it in the environment of the client that "
             f"calls resume_task ({PROVIDERS[provider].variables[0].name}), or under "

@@ -9,10 +9,12 @@ import hashlib
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from rover_mcp.daemon import logins
 from rover_mcp.gateway.models import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS, Provider, Variable
 from rover_mcp.settings import CredentialSource, Settings
@@ -25,8 +27,9 @@ COMMAND_TIMEOUT_SECONDS: Final = 30
 class Credentials:
     """Remembers clients' environments, in memory, by their id."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
         self._settings = settings
+        self._now = now
         self._environments: dict[str, Mapping[str, str]] = {}
         self._distinct: dict[frozenset[tuple[str, str]], Mapping[str, str]] = {}
 
@@ -46,15 +49,58 @@ class Credentials:
         if variable := next((v for v in provider.variables if env.get(v.name)), None):
             return variable.name
         source = self._settings.credentials.get(provider.name)
-        if source is None or _read(source) is None:
+        if source is None:
+            return None
+        if source.login:
+            there = logins.is_there(source.login, os.environ, self._now())
+            return f"log-in of {source.login}, held by the gateway" if there else None
+        if source.passthrough:
+            return f"config.yaml: credentials.{provider.name}.passthrough"
+        if _read(source) is None:
             return None
         kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
         return f"config.yaml: credentials.{provider.name}.{kind}"
 
+    def sign_in(
+        self, agent: str, provider: str, found: str | None, caller: Caller
+    ) -> tuple[str | None, str | None]:
+        """How an agent signs in at its provider, given what `found` names for it; or None, and
+        the one thing that mends it."""
+        known, source = PROVIDERS[provider], self._settings.credentials.get(provider)
+        env = self._environments.get(caller.client_id, {})
+        kind = (
+            source.login if source and not any(env.get(v.name) for v in known.variables) else None
+        )
+        if kind and kind != agent:
+            return None, _for_one_only(kind, agent, known)
+        if found:
+            return found, None
+        if kind:
+            return None, logins.why_not(kind, os.environ, self._now())
+        if source:
+            return None, f"credentials.{provider} in config.yaml gives no key now"
+        if agent in logins.LOG_INS and logins.is_there(agent, os.environ, self._now()):
+            line = f"credentials: {{{provider}: {{login: {agent}}}}}"
+            return None, f"to use the log-in of {agent} on this machine, put in config.yaml: {line}"
+        ways = f", or sign in: {logins.LOG_INS[agent].sign_in}" if agent in logins.LOG_INS else ""
+        return None, f"set {known.variables[0].name}{ways}; other ways: docs/gateway.md"
+
+    def unfit(self, provider: str, agent: str, access: ProviderAccess) -> str | None:
+        """Why an agent cannot use what `access` gave, where it cannot: a program's log-in is for
+        that program."""
+        kind = access.log_in
+        return (
+            _for_one_only(kind, agent, PROVIDERS[provider]) if kind not in (None, agent) else None
+        )
+
     def access(
         self, provider: str, task: TaskRow, attempt: AttemptRow | None
     ) -> ProviderAccess | None:
-        """The way to `provider` for a task's attempt, or None where there is no credential."""
+        """The way to `provider` for a task's attempt, or None where there is no credential.
+
+        Raises:
+            EnvironmentFault: "no_log_in": config.yaml names a log-in that is not there or expired.
+        """
         known = PROVIDERS.get(provider)
         clients = [c for c in (attempt.client_id if attempt else None, task.client_id) if c]
         return self._access(known, clients) if known else None
@@ -75,11 +121,31 @@ class Credentials:
         if source and source.passthrough:
             url = source.base_url or provider.base_url
             return ProviderAccess(url, "", "", f"{provider.name}-own", passthrough=True)
+        if source and source.login:
+            return self._held(provider, source, source.login)
         credential = _read(source) if source else None
         if source is None or credential is None:
             return None
         url = source.base_url or provider.base_url
         return _made(provider, url, provider.variable(credential), credential)
+
+    def _held(self, provider: Provider, source: CredentialSource, kind: str) -> ProviderAccess:
+        found = logins.held(kind, os.environ, self._now())
+        return ProviderAccess(
+            base_url=source.base_url or logins.LOG_INS[kind].base_url or provider.base_url,
+            header_name="authorization",
+            header_value=f"Bearer {found.token}",
+            account=logins.label(kind, found),
+            beside=found.headers,
+            log_in=kind,
+        )
+
+
+def _for_one_only(kind: str | None, agent: str, provider: Provider) -> str:
+    return (
+        f"the log-in of {kind}, which config.yaml names for {provider.name}, serves {kind} alone: "
+        f"set {provider.variables[0].name} for {agent}"
+    )
 
 
 def _made(provider: Provider, url: str, variable: Variable, credential: str) -> ProviderAccess:

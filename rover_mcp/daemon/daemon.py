@@ -48,7 +48,8 @@ PREAMBLE_TIMEOUT_SECONDS = 10
 MAX_CONNECTIONS = 256
 TRY_AGAIN_SECONDS = 1.0
 TIDY_SECONDS = 2.0
-"""For what waits for a next task, when a signal asks to end. It would end by itself."""
+"""For the gateway's books and what waits for a next task, when a signal asks to end. The latter
+would end by itself."""
 TROUBLE = (RoverError, SQLAlchemyError, OSError)
 """What a full disk, a read-only one or a database that is gone looks like."""
 
@@ -279,6 +280,7 @@ class Daemon:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 with anyio.move_on_after(TIDY_SECONDS):
+                    await self._parts.gateway.written()
                     await anyio.to_thread.run_sync(self._parts.spares.clear, abandon_on_cancel=True)
                 self._end(f"signal {number.name}")
 

@@ -121,7 +121,14 @@ def build(
 
     tasks = TaskService(settings, store, create, repositories, control, work, state_of)
     status = StatusReport(
-        tasks, catalog, all_engines, agents, credentials.found, agent_provider, notice
+        tasks,
+        catalog,
+        all_engines,
+        agents,
+        credentials.found,
+        credentials.sign_in,
+        agent_provider,
+        notice,
     )
     hub = EventHub(store)
     keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ from typing import IO
 
 from git import Actor, Git, Repo
 
+from agent_runner.locks import is_held
 from rover_mcp.cli.client import Client, PipeChannel
 from rover_mcp.preamble import socket_path
 from rover_mcp.starter import daemon_environment, importable
@@ -160,10 +160,6 @@ def daemon_pid(home: Path) -> int | None:
 
 def _lock_is_free(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return not is_held(path)
     except FileNotFoundError:
         return True
-    except BlockingIOError:
-        return False
-    return True

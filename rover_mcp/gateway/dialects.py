@@ -33,20 +33,20 @@ class Dialect:
     """How answers of one API are read.
 
     Of a stream, only events named in `events` are read (None: they have no names), and of those
-    only data in which one of `marks` stands: the rest is what the model wrote. `bills`: its answers
-    are what a model said, and cost.
+    only data in which one of `marks` stands: the rest is what the model wrote. Its text cannot hold
+    a mark: its quotation marks are escaped. `bills`: its answers are what a model said, and cost.
     """
 
     read: Callable[[Mapping[str, Any]], Told]
+    marks: tuple[bytes, ...]
     events: frozenset[bytes] | None = None
-    marks: tuple[bytes, ...] = ()
     bills: bool = True
 
-    def concerns(self, event: bytes, data: bytes) -> bool:
-        """Whether a stream's event has to be read."""
+    def concerns(self, event: bytes, data: bytes | bytearray, begin: int, end: int) -> bool:
+        """Whether a line of a stream's event has to be read."""
         if self.events is not None and event not in self.events:
             return False
-        return not self.marks or any(mark in data for mark in self.marks)
+        return any(data.find(mark, begin, end) >= 0 for mark in self.marks)
 
 
 def _anthropic(value: Mapping[str, Any]) -> Told:
@@ -115,9 +115,14 @@ def _errors_only(value: Mapping[str, Any]) -> Told:
     return Told({}, None, _error(value))
 
 
-_ANTHROPIC = Dialect(_anthropic, frozenset((b"", b"message_start", b"message_delta", b"error")))
+# Where there is a model's name that counts, there is its usage.
+_USAGE = (b'"usage"', b'"error"')
+_ANTHROPIC = Dialect(
+    _anthropic, _USAGE, frozenset((b"", b"message_start", b"message_delta", b"error"))
+)
 _RESPONSES = Dialect(
     _responses,
+    _USAGE,
     frozenset(
         (
             b"",
@@ -129,10 +134,9 @@ _RESPONSES = Dialect(
         )
     ),
 )
-# A model's text cannot hold these marks: its quotation marks are escaped.
-_CHAT = Dialect(_chat, marks=(b'"usage":{', b'"usage": {', b'"error":', b'"error" :'))
-_GEMINI = Dialect(_gemini, marks=(b'"usageMetadata"', b'"error"'))
-_OTHER = Dialect(_errors_only, bills=False)
+_CHAT = Dialect(_chat, (b'"usage":{', b'"usage": {', b'"error":', b'"error" :'))
+_GEMINI = Dialect(_gemini, (b'"usageMetadata"', b'"error"'))
+_OTHER = Dialect(_errors_only, (b'"error"',), bills=False)
 
 
 def dialect_of(provider: str, path: str) -> Dialect:

@@ -29,15 +29,15 @@ from rover_mcp.gateway.records import Records
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.routes import Kind, Route, route, watch
 from rover_mcp.gateway.sockets import listen_unix
-from rover_mcp.gateway.transport import KEPT_CONNECTIONS, JoiningTransport
-from rover_mcp.gateway.upstream import Forwarding
+from rover_mcp.gateway.transport import KEPT_CONNECTIONS, ProviderTransport
+from rover_mcp.gateway.upstream import SILENCE, Forwarding
 from rover_mcp.gateway.world import STREAM_BYTES, Internet, Network
 from rover_mcp.network import NetworkMode
 
 MAX_CONNECTIONS = 128
 MAX_RECORDED_TARGET = 200
-# Seconds. An answer that does not stream may take as long as the model thinks.
-TIMEOUTS = httpx2.Timeout(connect=15, read=900, write=120, pool=15)
+# Seconds.
+TIMEOUTS = httpx2.Timeout(connect=15, read=SILENCE, write=120, pool=15)
 
 
 class Gateway:
@@ -85,6 +85,10 @@ class Gateway:
         self._tasks.pop(task_id, None)
         if server := self._servers.pop(task_id, None):
             await server.close()
+        await self.written()
+
+    async def written(self) -> None:
+        """What answers told so far is in the books, those that still go on too."""
         if self._ledger:
             await self._ledger.written()
 
@@ -127,7 +131,7 @@ class Gateway:
                 timeout=TIMEOUTS,
                 cookies=no_cookies,
                 # A proxy of the machine's own is httpx2's matter.
-                transport=None if getproxies() else JoiningTransport(),
+                transport=None if getproxies() else ProviderTransport(),
                 limits=httpx2.Limits(
                     max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS
                 ),

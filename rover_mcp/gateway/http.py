@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 import h11
+
+from rover_mcp.gateway.wire import Part
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_REQUEST_BYTES = 100 * 1024 * 1024
@@ -17,6 +20,10 @@ READ_BYTES = 64 * 1024
 MAX_DRAINED_BYTES = 8 * 1024 * 1024
 # What a client may send ahead, before the answer to its last request is complete.
 MAX_EARLY_BYTES = 1024 * 1024
+SENT_BYTES = 1024 * 1024
+"""What the system holds of an answer for its client, if it allows that much: a part of one goes in
+one call."""
+
 IDLE_SECONDS = 300.0
 
 
@@ -81,6 +88,13 @@ class Exchange:
         if data:
             await self._connection.send(h11.Data(data=data))
 
+    async def send_part(self, part: Part) -> None:
+        """The same, in place: all of it has gone on when this returns."""
+        if self._connection.chunked:
+            await self._connection.send_as_it_is(part.as_chunk())
+        else:
+            await self.send(part.data)
+
     async def finish(self) -> None:
         await self._connection.send(h11.EndOfMessage())
 
@@ -127,6 +141,12 @@ class Connection:
         self._writer = writer
         self._handler = handler
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
+        self.chunked = False
+        """the answer that began last goes in chunks"""
+        # Data is waited for until it has gone: its buffer is used again.
+        writer.transport.set_write_buffer_limits(high=0)
+        if connection := writer.get_extra_info("socket"):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
 
     async def serve(self) -> None:
         """Serve requests one after another. Ends quietly however the client ends."""
@@ -195,9 +215,15 @@ class Connection:
 
     async def send(self, event: h11.Event) -> None:
         data = self._http.send(event)
+        if isinstance(event, h11.Response):
+            self.chunked = b"\r\ntransfer-encoding: chunked\r\n" in (data or b"").lower()
         if data:
-            self._writer.write(data)
-            await self._writer.drain()
+            await self.send_as_it_is(data)
+
+    async def send_as_it_is(self, data: bytes | memoryview) -> None:
+        """Past h11: framed already."""
+        self._writer.write(data)
+        await self._writer.drain()
 
     async def switch(self) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
         """Answer a CONNECT with 200; see `Exchange.tunnel`."""

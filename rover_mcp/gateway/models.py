@@ -17,14 +17,18 @@ from rover_mcp.network import NetworkPolicy
 @dataclass(frozen=True)
 class ProviderAccess:
     """How one provider is reached: its base URL, the header that carries the credential, and a
-    label of the account for people (never the credential itself). `passthrough`: the agent's own
-    log-in goes on as it is, where the user's config.yaml asks for that."""
+    label of the account for people (never the credential itself). `beside` are headers that it
+    needs with it. `passthrough`: the agent's own log-in goes on as it is, where the user's
+    config.yaml asks for that."""
 
     base_url: str
     header_name: str
     header_value: str = field(repr=False)
     account: str | None = None
     passthrough: bool = False
+    beside: tuple[tuple[str, str], ...] = ()
+    log_in: str | None = None
+    """the agent whose log-in it is, where it is one"""
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ def request_headers(
     name, value = access.header_name, access.header_value
     if provider.beta and name.lower() == "authorization":
         passed = _with_value(passed, *provider.beta)
-    return [*passed, (name.encode(), value.encode())]
+    beside = [(n.encode(), v.encode()) for n, v in access.beside]
+    return [*passed, (name.encode(), value.encode()), *beside]
 
 
 def _own_log_in(headers: Headers, token: str) -> list[tuple[bytes, bytes]]:

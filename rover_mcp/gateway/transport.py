@@ -1,19 +1,15 @@
-# ruff: noqa: ASYNC109 - httpcore2 names its time-outs so
-"""Connections to providers whose streamed answers are cheap to pass on: httpcore2's, with the
-chunks that arrive together joined below its HTTP parser."""
+"""The HTTP client of the gateway: httpx2 over httpcore2 over our own connections."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from typing import Any, cast
 
 import httpcore2
 import httpx2
 
-from rover_mcp.gateway.unchunk import Unchunker
+from rover_mcp.gateway.wire import Part, ProviderBackend, ProviderStream
 
-READ_BYTES = 256 * 1024
 KEPT_CONNECTIONS = 20
 FAILURES = (
     httpx2.TransportError,
@@ -26,61 +22,7 @@ FAILURES = (
 """What can go wrong on the way to a provider and back."""
 
 
-class JoinedStream(httpcore2.AsyncNetworkStream):
-    """One connection."""
-
-    def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
-        self._inner = inner
-        self._unchunker = Unchunker()
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        while data := await self._inner.read(READ_BYTES, timeout):
-            if joined := self._unchunker.feed(data):
-                return joined
-        return b""
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._inner.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        return JoinedStream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-
-class JoinedBackend(httpcore2.AsyncNetworkBackend):
-    """Connects as AnyIOBackend does."""
-
-    def __init__(self) -> None:
-        # Its type depends on whether anyio is there, which it is.
-        self._inner: httpcore2.AsyncNetworkBackend = cast(Any, httpcore2).AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        return JoinedStream(
-            await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
-        )
-
-    async def sleep(self, seconds: float) -> None:
-        await self._inner.sleep(seconds)
-
-
-class JoiningTransport(httpx2.AsyncBaseTransport):
+class ProviderTransport(httpx2.AsyncBaseTransport):
     """For a machine that reaches providers without a proxy of its own."""
 
     def __init__(self) -> None:
@@ -88,7 +30,7 @@ class JoiningTransport(httpx2.AsyncBaseTransport):
             ssl_context=httpx2.create_ssl_context(),
             max_connections=None,
             max_keepalive_connections=KEPT_CONNECTIONS,
-            network_backend=JoinedBackend(),
+            network_backend=ProviderBackend(),
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -108,6 +50,7 @@ class JoiningTransport(httpx2.AsyncBaseTransport):
             response.status,
             headers=response.headers,
             stream=_Body(response),
+            extensions=cast(dict[str, Any], response.extensions),  # pyright: ignore[reportUnknownMemberType]
         )
 
     async def aclose(self) -> None:
@@ -124,3 +67,19 @@ class _Body(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._response.aclose()
+
+
+async def parts(response: httpx2.Response, timeout: float | None) -> AsyncGenerator[Part]:  # noqa: ASYNC109  # of each wait
+    """An answer's body as it comes, as the provider encoded it.
+
+    Raises:
+        one of FAILURES
+    """
+    stream = response.extensions.get("network_stream")
+    chunked = response.headers.get("transfer-encoding", "").strip().lower() == "chunked"
+    if chunked and isinstance(stream, ProviderStream) and stream.at_body:
+        async for part in stream.chunks(timeout):
+            yield part
+    # All of it, or what is left: the last chunk, and what is no plain chunk.
+    async for data in response.aiter_raw():
+        yield Part.of(data)

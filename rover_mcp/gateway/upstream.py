@@ -17,11 +17,15 @@ from rover_mcp.gateway.meter import MAX_BODY_BYTES, Meter
 from rover_mcp.gateway.models import Answer, ProviderAccess, ProviderError
 from rover_mcp.gateway.prices import price_list
 from rover_mcp.gateway.providers import STATUSES, Fault, Provider, missing_credential
+from rover_mcp.gateway.redact import Redactor
 from rover_mcp.gateway.routes import answer_headers, recorded_headers, request_headers
-from rover_mcp.gateway.transport import FAILURES
+from rover_mcp.gateway.transport import FAILURES, parts
 
 CONNECTION_FAILED = "connection_failed"
 BUDGET_USED_UP = "rover_budget"
+SILENCE = 900.0
+"""Seconds. An answer that does not stream may take as long as the model thinks."""
+
 PEEKED_BYTES = 16 * 1024
 _MODEL_IN_BODY = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 _MODEL_IN_PATH = re.compile(r"/models/([^/:?]{1,200}):")
@@ -79,7 +83,7 @@ class Forwarding:
             await self._failed(changed, failure)
             return
         try:
-            await self._pass_back(response, changed, complete)
+            await self._pass_back(response, Redactor(access.header_value), changed, complete)
         except FAILURES as failure:
             await self._failed(changed, failure)
         finally:
@@ -112,10 +116,11 @@ class Forwarding:
     async def _pass_back(
         self,
         response: httpx2.Response,
+        redactor: Redactor,
         changed: Callable[[Answer], None],
         complete: Callable[[], Awaitable[None]],
     ) -> None:
-        raw = response.headers.raw
+        raw = redactor.headers(response.headers.raw)
         meter = Meter(
             self._dialect,
             response.status_code,
@@ -132,13 +137,13 @@ class Forwarding:
         held: bytearray | None = None if meter.streams else bytearray()
         if held is None:
             await self._exchange.start(response.status_code, answer_headers(raw))
-        async for chunk in response.aiter_raw():
-            if meter.feed(chunk):
+        async for part in redactor.cleaned(parts(response, SILENCE)):
+            if meter.feed(part.buffer, part.begin, part.end):
                 self._learn(meter, changed)
             if held is None:
-                await self._exchange.send(chunk)
+                await self._exchange.send_part(part)
                 continue
-            held += chunk
+            held += part.data
             if len(held) > MAX_BODY_BYTES:
                 await self._exchange.start(response.status_code, answer_headers(raw))
                 await self._exchange.send(bytes(held))

@@ -108,30 +108,36 @@ def run_git(
             fed.write(stdin)
             fed.seek(0)
         source = stdin if isinstance(stdin, int) else fed.fileno()
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env={**_environment(), **(extra_env or {})},
-                stdin=source,
-                stdout=subprocess.PIPE if stdout is None else stdout,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            if not cwd.is_dir():
-                raise EnvironmentFault(f"{cwd} is not a folder", code="git_failed") from error
-            raise EnvironmentFault(
-                "git is not installed", hint="install git 2.34 or later", code="git_missing"
-            ) from error
-        except OSError as error:
-            raise EnvironmentFault(
-                f"git cannot be started in {cwd}: {error.strerror}", code="git_failed"
-            ) from error
+        process = _start(command, cwd, {**_environment(), **(extra_env or {})}, source, stdout)
         with suppress(ProcessLookupError):
             resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory_limit, memory_limit))
         with process:
             return _collect(process, argv[0], timeout, output_limit)
+
+
+def _start(
+    command: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int, stdout: int | None
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=stdin,
+            stdout=subprocess.PIPE if stdout is None else stdout,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        if not cwd.is_dir():
+            raise EnvironmentFault(f"{cwd} is not a folder", code="git_failed") from error
+        raise EnvironmentFault(
+            "git is not installed", hint="install git 2.34 or later", code="git_missing"
+        ) from error
+    except OSError as error:
+        raise EnvironmentFault(
+            f"git cannot be started in {cwd}: {error.strerror}", code="git_failed"
+        ) from error
 
 
 def _environment() -> dict[str, str]:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from agent_runner.locks import is_held
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxState
 from rover_mcp.sandbox.supervise import start_time
 
@@ -37,21 +38,16 @@ class AttemptFolder:
 
     def alive(self) -> bool:
         """Whether supervisor or runner live: the kernel's lock says so, not a process id."""
-        handle = self._open_lock()
-        if handle is None:
-            return False
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(handle)
-        return False
+            return is_held(self.path / "lock")
+        except FileNotFoundError:
+            return False
 
     def wait(self) -> None:
         """Block until neither lives."""
-        handle = self._open_lock()
-        if handle is None:
+        try:
+            handle = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
             return
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)
@@ -120,12 +116,6 @@ class AttemptFolder:
     def launch(self) -> Mapping[str, Any]:
         """What supervise.py was given."""
         return self._read("launch.json")
-
-    def _open_lock(self) -> int | None:
-        try:
-            return os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
 
     def _read(self, name: str) -> dict[str, Any]:
         try:

@@ -23,7 +23,7 @@ from rover_mcp.sandbox import (
     runner_library,
 )  # fmt: skip
 from rover_mcp.sandbox.docker_api import NoSuchObject
-from rover_mcp.sandbox.docker_images import DockerImages, unavailable
+from rover_mcp.sandbox.docker_images import DockerImages, ImageUnavailable
 from rover_mcp.sandbox.image import DEFAULT_IMAGE, DEFAULT_PATH, ImageBuilder, Wanted
 from rover_mcp.sandbox.protocol import (
     IMAGE_FILE,
@@ -103,6 +103,14 @@ class DockerEngine:
     def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
         """Build the image if this content has not been built yet."""
         self._image(spec, progress)
+
+    def image_for(self, spec: SandboxSpec) -> str:
+        """The tag of the image that a sandbox would be made from now; built where it is missing."""
+        return self._image(spec, lambda _: None)
+
+    def ask_again(self) -> None:
+        """Have the next image asked for all that an earlier one is made without."""
+        self._builder.ask_again()
 
     def ready(self, spec: SandboxSpec, wait: float) -> None:
         """See protocol.Engine."""
@@ -364,7 +372,7 @@ class DockerEngine:
                     **self._options(spec),
                 )
         except NoSuchObject as error:
-            raise unavailable(tag, "it was removed just now") from error
+            raise ImageUnavailable(tag, "it was removed just now") from error
 
     def _start(self, container: Any, name: str) -> None:
         try:

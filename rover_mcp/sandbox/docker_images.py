@@ -87,7 +87,7 @@ class DockerImages:
             with docker_api.errors(f"look into {reference}", self._address):
                 return cast("dict[str, Any]", self._client.images.get(reference).attrs["Config"])
         except docker_api.NoSuchObject as error:
-            raise unavailable(reference, "it was removed just now") from error
+            raise ImageUnavailable(reference, "it was removed just now") from error
 
     def environment(self, reference: str) -> dict[str, str]:
         """The variables that an image sets. Raises as `config` does."""
@@ -190,10 +190,10 @@ class DockerImages:
                 lines = self._client.api.pull(name, tag=tag, stream=True, decode=True)
                 _watch_pull(lines, reference, progress)
         except docker_api.NoSuchObject as error:
-            raise unavailable(reference, "no registry has it") from error
+            raise ImageUnavailable(reference, "no registry has it") from error
         except EnvironmentFault as error:
             if error.code == "engine_refused":
-                raise unavailable(reference, error.message) from error
+                raise ImageUnavailable(reference, error.message) from error
             raise
 
 
@@ -205,14 +205,18 @@ def split_reference(reference: str) -> tuple[str, str | None]:
     return (name, tag) if colon and "/" not in tag else (reference, "latest")
 
 
-def unavailable(image: str, why: str) -> EnvironmentFault:
-    """The error for an image that cannot be had."""
-    return EnvironmentFault(
-        f"the sandbox's base image {image} cannot be had: {why}",
-        hint=f"run: docker pull {image}; or set base_image in config.yaml to an image with "
-        "bash and git; or set engine: bubblewrap",
-        code="image_unavailable",
-    )
+class ImageUnavailable(EnvironmentFault):
+    """An image that cannot be had, and `why`."""
+
+    code = "image_unavailable"
+
+    def __init__(self, image: str, why: str) -> None:
+        super().__init__(
+            f"the sandbox's base image {image} cannot be had: {why}",
+            hint=f"run: docker pull {image}; or set base_image in config.yaml to an image with "
+            "bash and git; or set engine: bubblewrap",
+        )
+        self.why = why
 
 
 def watch(lines: Any, names: str, progress: Progress) -> None:
@@ -229,14 +233,14 @@ def watch(lines: Any, names: str, progress: Progress) -> None:
             if not _NOISE.match(text):
                 progress(text)
         if "error" in line:
-            raise unavailable(names, f"{clean_line(str(line['error']))} ({said})")
+            raise ImageUnavailable(names, f"{clean_line(str(line['error']))} ({said})")
 
 
 def _watch_pull(lines: Any, reference: str, progress: Progress) -> None:
     layers: dict[str, str] = {}
     for line in cast("list[dict[str, Any]]", lines):
         if "error" in line:
-            raise unavailable(reference, clean_line(str(line["error"])))
+            raise ImageUnavailable(reference, clean_line(str(line["error"])))
         state = str(line.get("status", ""))
         if line.get("id") and state in _PULL_STATES:
             layers[str(line["id"])] = state

@@ -2,6 +2,7 @@
 
     base          the user's, or the default
     project       the repository's own Dockerfile on it, where it has one
+    tools         of the default base: compilers and the like (build_tools.py)
     ground        what a sandbox needs of any base: bash, git, the agent's user (Dockerfile);
                   of the default one, also Node
     setup         what the project's set-up made: a container in which it ran, committed
@@ -19,7 +20,6 @@ import re
 import tarfile
 import tempfile
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles, node_bundle, python_bundle, runner_library
+from rover_mcp.sandbox import build_tools, bundles, node_bundle, python_bundle, runner_library
+from rover_mcp.sandbox.build_tools import Extra
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.docker_images import (
     BASE_LABEL,
@@ -36,22 +37,21 @@ from rover_mcp.sandbox.docker_images import (
     LABEL,
     Build,
     DockerImages,
+    ImageUnavailable,
     Layer,
     Progress,
-    unavailable,
 )
-from rover_mcp.sandbox.protocol import DockerfileBuild, ProjectSetup, Shortcoming, SourceTree
+from rover_mcp.sandbox.protocol import DockerfileBuild, ProjectSetup, SourceTree
 
 DEFAULT_IMAGE = "debian:bookworm-slim"
 REPOSITORY = "rover-sandbox"
+TOOLS = "rover-tools"
 GROUND = "rover-ground"
 SETUP = "rover-setup"
 PROJECT = "rover-project"
 RUNNER_LABEL = "dev.rover.runner"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DOCKERFILE = Path(__file__).with_name("Dockerfile")
-NODE_AGAIN = 600.0
-"""Seconds until Node is asked for again where it could not be had."""
 MAX_DOCKERFILE = 256 * 1024
 _FROM = "FROM {base}"
 _FROM_LINE = re.compile(
@@ -91,10 +91,15 @@ class ImageBuilder:
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        self._no_node = Shortcoming()
-        self._no_node_until = 0.0
+        self._node = Extra("Node", node_bundle.HINT)
+        self._tools = Extra("build tools (gcc, make, ...)", build_tools.HINT)
         self._guard = threading.Lock()
         self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def ask_again(self) -> None:
+        """Ask at the next build for what the default image is made without."""
+        self._node.ask_again()
+        self._tools.ask_again()
 
     def build(self, client: Any, address: str, wanted: Wanted, progress: Progress) -> str:
         """The tag of the sandbox image, built if the engine does not have it yet.
@@ -105,14 +110,19 @@ class ImageBuilder:
         """
         images = DockerImages(client, address)
         base = self._base(images, wanted, progress)
+        below_ground, node = base, None
         base_id = images.need(base, progress)
-        node = self._node(progress) if base == DEFAULT_IMAGE else None
+        if base == DEFAULT_IMAGE:
+            below_ground, base_id = self._with_tools(images, base_id, progress)
+            node = self._node.obtain(
+                lambda: node_bundle.obtain_node(progress), EnvironmentFault, progress
+            )
         ground = ground_tag(base_id, node)
         below = ground if wanted.setup_key is None else _tag(SETUP, ground, wanted.setup_key)
         tag = sandbox_tag(below, wanted.agents)
         if images.id_of(tag) is None:
             with self._one(ground):
-                self._ground(images, ground, base, node, progress)
+                self._ground(images, ground, base, below_ground, node, progress)
             if below != ground and wanted.set_up is not None:
                 plain = sandbox_tag(ground, ())
                 with self._one(plain):
@@ -130,7 +140,7 @@ class ImageBuilder:
             return wanted.project.image or wanted.base
         text = tree.read(build.dockerfile, MAX_DOCKERFILE)
         if text is None:
-            raise unavailable(build.dockerfile, "it is not in the task's base commit")
+            raise ImageUnavailable(build.dockerfile, "it is not in the task's base commit")
         below = [images.need(name, progress) for name in bases_of(text.decode("utf-8", "replace"))]
         parts = [build.key, build.dockerfile, json.dumps(dict(build.args)), build.target or ""]
         tag = _tag(PROJECT, *below, *parts)
@@ -145,29 +155,41 @@ class ImageBuilder:
         with self._guard:
             return self._building[tag]
 
-    def _node(self, progress: Progress) -> Path | None:
-        """Node's folder for the default image; None where it cannot be had, which stops no task
-        and is tried again after a while, not at each call of one start."""
-        if time.monotonic() < self._no_node_until:
-            progress(self._no_node)
-            return None
-        try:
-            return node_bundle.obtain_node(progress)
-        except EnvironmentFault as error:
-            self._no_node_until = time.monotonic() + NODE_AGAIN
-            self._no_node = Shortcoming(f"the image has no Node: {error.message}")
-            progress(self._no_node)
-            return None
+    def _with_tools(
+        self, images: DockerImages, base_id: str, progress: Progress
+    ) -> tuple[str, str]:
+        """The default base with its tools, by name and content; without, where they cannot be
+        had."""
+        text = build_tools.dockerfile(DEFAULT_IMAGE)
+        tag = _tag(TOOLS, base_id, text)
+
+        def make() -> str:
+            found = images.id_of(tag)
+            if found is None:
+                progress(f"adding build tools to {DEFAULT_IMAGE}")
+                labels = _labels("tools", DEFAULT_IMAGE, tag)
+                build_tools.add(images, Build(tag, text, (), labels, DEFAULT_IMAGE), progress)
+                found = images.id_of(tag)
+            return found or ""
+
+        made = self._tools.obtain(make, ImageUnavailable, progress)
+        return (tag, made) if made else (DEFAULT_IMAGE, base_id)
 
     def _ground(
-        self, images: DockerImages, tag: str, base: str, node: Path | None, progress: Progress
+        self,
+        images: DockerImages,
+        tag: str,
+        base: str,
+        below: str,
+        node: Path | None,
+        progress: Progress,
     ) -> None:
         if images.id_of(tag) is not None:
             return
         progress(f"preparing {base}")
         text = DOCKERFILE.read_text("utf-8").replace("ARG BASE=debian:bookworm-slim\n", "")
         layers = [Layer(node, node_bundle.INSIDE)] if node else []
-        text = text.replace("${BASE}", base)
+        text = text.replace("${BASE}", below)
         build = Build(tag, text, layers, _labels("ground", base, tag), base)
         images.build(build, progress)
 

@@ -18,6 +18,7 @@ INSIDE = "/opt/rover/node"
 BIN = f"{INSIDE}/bin"
 """In the default image, and last on PATH in every one: an image's own Node goes before it."""
 
+HINT = "install npm, and let it reach its registry"
 _TIMEOUT = 300.0
 _START = """\
 #!/bin/sh
@@ -90,8 +91,4 @@ def arrange(new: Path) -> None:
 
 
 def _missing(why: str) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"Node cannot be fetched: {why}",
-        hint="install npm, and let it reach its registry",
-        code="node_missing",
-    )
+    return EnvironmentFault(f"Node cannot be fetched: {why}", hint=HINT, code="node_missing")

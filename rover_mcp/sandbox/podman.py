@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from agent_runner import init
 from rover_mcp.sandbox import containers, docker_api, layout, podman_seccomp, runner_library
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.docker_api import Endpoint, NoSuchObject
 from rover_mcp.sandbox.image import DEFAULT_IMAGE
 from rover_mcp.sandbox.podman_service import PodmanService, find_socket
-from rover_mcp.sandbox.protocol import EngineStatus, SandboxSpec
+from rover_mcp.sandbox.protocol import EngineStatus, SandboxExit, SandboxSpec
 
 _INIT = f"{runner_library.LIBRARY}/agent_runner/init.py"
 _PROFILE = "/usr/share/containers/seccomp.json"
@@ -89,6 +91,13 @@ class PodmanEngine(DockerEngine):
     def _command(self, runner: Sequence[str]) -> list[str]:
         return [runner_library.PYTHON, "-I", "-S", _INIT, *runner]
 
+    def follow(self, name: str) -> SandboxExit:
+        """See protocol.Engine. What its own state lacks is told by our init's exit status."""
+        ended = super().follow(name)
+        if ended.code != init.EXIT_OUT_OF_MEMORY:
+            return ended
+        return replace(ended, code=init.KILLED, out_of_memory=True)
+
     def _read_log(self, container: Any, tail: int) -> bytes:
         # Its tail loses a line that was written in pieces (4.3); the whole log is capped.
         whole = cast("bytes", container.logs())
@@ -136,6 +145,8 @@ def options(spec: SandboxSpec, host: Mapping[str, Any], profile: Path) -> dict[s
     # Its own log driver has no count of files; it keeps one, cut at max-size.
     made["log_config"] = docker_api.types.LogConfig(type="k8s-file", config={"max-size": "5m"})
     made["init"] = False
+    # Beside a read-only root it makes this one as large as half of the memory, for all to write.
+    made["tmpfs"]["/var/tmp"] = "ro,nosuid,nodev,noexec,size=4096"  # noqa: S108
     missing = lacking(host)
     for name in missing:
         for option in _LIMITS[name][1]:

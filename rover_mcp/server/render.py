@@ -64,7 +64,7 @@ def _status(result: r.StatusResult) -> str:
     working = [e for e in result.engines if e.available]
     engines = ", ".join(f"{e.name} (no isolation)" if e.reason else e.name for e in working)
     engines = engines or "none"
-    lines = [f"rover {result.version}; engines that work: {engines}"]
+    lines = [f"rover {result.version}; engines that work: {engines}", *_agents(result)]
     for hold in result.holds:
         probe = f"; task {hold.probe} tries it now" if hold.probe else ""
         lines.append(
@@ -77,6 +77,19 @@ def _status(result: r.StatusResult) -> str:
         lines.append("Automatic resume is off in config.yaml.")
     lines += [f"Automatic resume is off in {p}." for p in result.auto_resume.off_in_projects]
     return "\n".join(lines)
+
+
+def _agents(result: r.StatusResult) -> list[str]:
+    """Which can be used and how they sign in; what the others miss; what has no price."""
+    ready = [a for a in result.agents if a.installed and a.signed_in]
+    can = [f"{a.name} ({a.credential})" if a.credential else a.name for a in ready]
+    lines = [f"Agents that can be used: {', '.join(can) or 'none'}"]
+    missing = [f"{a.name}: {a.hint}" for a in result.agents if a not in ready and a.hint]
+    lines += [f"Not yet: {told}" for told in missing]
+    if result.unpriced:
+        models = ", ".join(result.unpriced)
+        lines.append(f"No price is known for {models}: a budget in USD does not see them.")
+    return lines
 
 
 def _row(task: TaskView) -> str:

@@ -151,6 +151,7 @@ class StatusResult(Result):
     engines: list[EngineView]
     agents: list[AgentView]
     credentials: dict[str, bool]
+    unpriced: list[str] = []
     queue: QueueView
     holds: list[HoldView] = []
     auto_resume: SwitchesView

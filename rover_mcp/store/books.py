@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from rover_mcp.store.migrations import READ_ONLY
 from rover_mcp.store.rows import CallRow, ModelUse
 
 C = schema.calls
+T = schema.tasks
 _COUNTS = ("calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 FEW = 100
 
@@ -48,6 +49,21 @@ class Books:
         )
         with self._reader.connect() as connection:
             return [_use(row) for row in connection.execute(query)]
+
+    def unpriced(self, statuses: Collection[str]) -> list[str]:
+        """Models without a price that tasks of these statuses used against a budget in USD, each
+        as `provider/model`."""
+        query = (
+            sa.select(C.c.provider, C.c.model)
+            .join(T, T.c.id == C.c.task_id)
+            .where(T.c.status.in_(list(statuses)), C.c.cost_usd.is_(None), C.c.model != "")
+            .where(C.c.input_tokens + C.c.output_tokens > 0)
+            .where(T.c.budget["usd"].as_float().is_not(None))
+            .distinct()
+            .order_by(C.c.provider, C.c.model)
+        )
+        with self._reader.connect() as connection:
+            return [f"{row.provider}/{row.model}" for row in connection.execute(query)]
 
     def spent(self, task_id: str) -> Usage:
         """All that a task used. The cost is of what has a price, None where nothing has."""

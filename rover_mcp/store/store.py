@@ -143,45 +143,62 @@ class Store(Claims, Waits):
         queued. None says that the race was lost.
 
         The event row goes into the same transaction, and so does, with `schedule`, the attempt
-        that is to go on by itself, unless that is switched off; `closes` puts a hold on an
-        account. Leaving PAUSED clears what belongs to the pause, and any ending clears the error
-        unless it brings one (H2).
+        that is to go on by itself, unless that is switched off; `closes` holds an account.
         """
-        allowed = sources(event) if expected is None else frozenset(expected) & sources(event)
         told = dict(data or {})
         with self._engine.begin() as connection:
             hold = locked_hold(connection, closes.account if closes else None)
             row = connection.execute(locked(task_id)).one_or_none()
-            if row is None or row.status not in allowed:
+            if row is None or row.status not in _allowed(event, expected):
                 return None
-            if attempt is not None and row.attempt != attempt:
+            if not self._is_at(connection, row, attempt, unstarted=unstarted):
                 return None
-            if unstarted and not self._is_queued(connection, row):
-                return None
-            target = advance(TaskStatus(row.status), event)
-            off = switched_off(connection, row.auto_resume, row.project_id) is not None
-            if schedule and off:
+            if schedule and switched_off(connection, row.auto_resume, row.project_id) is not None:
                 schedule, columns["retry_at"] = False, None
-            if closes is not None:
-                until = self._close_account(connection, hold, closes.refused).until
-                if schedule and closes.waits:
-                    columns["retry_at"] = until
-                    told["retry_at"] = datetime.fromtimestamp(until, UTC).isoformat()
-            values = self._columns_after(target, columns)
-            connection.execute(T.update().where(T.c.id == task_id).values(**values))
-            notable = event in NOTABLE
-            insert_event(connection, self._now(), task_id, event, target, told, notable=notable)
-            if target is TaskStatus.PAUSED or event is Event.CANCEL:
-                self._end_waiting_attempts(connection, task_id)
+            until = self._close(connection, hold, closes) if closes else None
+            if schedule and until is not None:
+                columns["retry_at"] = until
+                told["retry_at"] = datetime.fromtimestamp(until, UTC).isoformat()
+            self._apply(connection, row, event, columns, told)
             if schedule:
-                number = self._next_attempt(connection, task_id)
-                state = "held" if closes is not None and closes.waits else "scheduled"
-                self._insert_attempt(connection, task_id, row.iteration, number, state)
+                self._add_attempt(connection, row, "scheduled" if until is None else "held")
             after = task_row(connection.execute(locked(task_id)).one())
         self.on_event()
         return after
 
-    def _is_queued(self, connection: sa.Connection, row: sa.Row[Any]) -> bool:
+    def _apply(
+        self,
+        connection: sa.Connection,
+        row: sa.Row[Any],
+        event: Event,
+        columns: dict[str, Any],
+        told: dict[str, Any],
+    ) -> None:
+        """Write the status after `event`, and the event. Leaving PAUSED clears what belongs to
+        the pause, and any ending clears the error unless it brings one (H2)."""
+        target = advance(TaskStatus(row.status), event)
+        values = self._columns_after(target, columns)
+        connection.execute(T.update().where(T.c.id == row.id).values(**values))
+        notable = event in NOTABLE
+        insert_event(connection, self._now(), row.id, event, target, told, notable=notable)
+        if target is TaskStatus.PAUSED or event is Event.CANCEL:
+            self._end_waiting_attempts(connection, row.id)
+
+    def _close(
+        self, connection: sa.Connection, hold: sa.Row[Any] | None, closes: Closing
+    ) -> float | None:
+        """Hold the account; until when the task's next attempt waits for it, if it does."""
+        until = self._close_account(connection, hold, closes.refused).until
+        return until if closes.waits else None
+
+    def _is_at(
+        self, connection: sa.Connection, row: sa.Row[Any], attempt: int | None, *, unstarted: bool
+    ) -> bool:
+        """Whether the task is at `attempt`, if one is given, and with `unstarted` it is queued."""
+        if attempt is not None and row.attempt != attempt:
+            return False
+        if not unstarted:
+            return True
         made = connection.execute(attempt_query(row.id, row.attempt)).one_or_none()
         return made is not None and made.state == "queued"
 
@@ -232,8 +249,7 @@ class Store(Claims, Waits):
             values = {**made.before, "retry_at": retry_at, "updated_at": self._now()}
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
             if retry_at is not None:
-                number = self._next_attempt(connection, task_id)
-                self._insert_attempt(connection, task_id, task.iteration, number, "scheduled")
+                self._add_attempt(connection, task, "scheduled")
             data = {"error": error, "hint": hint, "retry_at": retry_at}
             status = TaskStatus(made.before["status"])
             insert_event(
@@ -251,9 +267,7 @@ class Store(Claims, Waits):
         made = connection.execute(sa.select(A).where(waiting)).one_or_none()
         values: dict[str, Any] = {"client_id": client_id, "before": what_it_was(row)}
         if made is None:
-            attempt = self._next_attempt(connection, row.id)
-            self._insert_attempt(connection, row.id, row.iteration, attempt, "queued", **values)
-            return attempt
+            return self._add_attempt(connection, row, "queued", **values)
         values |= {"state": "queued", "workflow_id": next_workflow(made.workflow_id)}
         connection.execute(A.update().where(waiting).values(**values))
         return made.attempt
@@ -269,3 +283,7 @@ class Store(Claims, Waits):
                     connection, self._now(), task_id, kind, TaskStatus(status), data, notable=False
                 )
         self.on_event()
+
+
+def _allowed(event: Event, expected: Collection[TaskStatus] | None) -> frozenset[TaskStatus]:
+    return sources(event) if expected is None else frozenset(expected) & sources(event)

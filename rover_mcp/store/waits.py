@@ -133,9 +133,8 @@ class Waits(Writes):
             waiting = sa.select(A).where(A.c.task_id == task_id, A.c.state.in_(WAITING))
             if connection.execute(waiting).first() is not None:
                 return None
-            number = self._next_attempt(connection, task_id)
             state = "scheduled" if hold is None else "held"
-            self._insert_attempt(connection, task_id, row.iteration, number, state)
+            number = self._add_attempt(connection, row, state)
             at = retry_at if hold is None else hold.until
             values = {"retry_at": at, "updated_at": self._now()}
             connection.execute(T.update().where(T.c.id == task_id).values(**values))

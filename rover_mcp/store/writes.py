@@ -99,9 +99,14 @@ class Writes(Reads):
             )
         )
 
-    def _next_attempt(self, connection: sa.Connection, task_id: str) -> int:
-        last = sa.select(sa.func.max(A.c.attempt)).where(A.c.task_id == task_id)
-        return connection.execute(last).scalar_one() + 1
+    def _add_attempt(
+        self, connection: sa.Connection, row: sa.Row[Any], state: str, **values: Any
+    ) -> int:
+        """A further attempt of the task's iteration; its number."""
+        last = sa.select(sa.func.max(A.c.attempt)).where(A.c.task_id == row.id)
+        number: int = connection.execute(last).scalar_one() + 1
+        self._insert_attempt(connection, row.id, row.iteration, number, state, **values)
+        return number
 
     def _go_on(
         self,

@@ -26,13 +26,15 @@ HOLD_MESSAGE_SHOWN = 200
 @dataclass
 class StatusReport:
     """Reads only. `credentials` says, for a caller and by provider, which one can be had: its
-    name."""
+    name. `sign_in` says, for an agent, its provider, that name and a caller, how the agent signs
+    in, or what mends that it cannot."""
 
     tasks: TaskService
     catalog: Catalog
     engines: Mapping[str, Engine]
     agents: AgentInventory
     credentials: Callable[[Caller], Mapping[str, str | None]]
+    sign_in: Callable[[str, str, str | None, Caller], tuple[str | None, str | None]]
     provider_of: Callable[[str], str | None]
     notice: Callable[[Caller], str | None]
 
@@ -49,6 +51,7 @@ class StatusReport:
             "engines": [_engine(e.check()) for e in self.engines.values()],
             "agents": [self._agent(name, caller, credentials) for name in self.agents.known()],
             "credentials": {name: found is not None for name, found in credentials.items()},
+            "unpriced": store.books.unpriced([*map(str, RUNNING), str(TaskStatus.PAUSED)]),
             "queue": {
                 "running": max(0, active - queued),
                 "queued": queued,
@@ -88,7 +91,9 @@ class StatusReport:
     def _agent(self, name: str, caller: Caller, found: Mapping[str, str | None]) -> dict[str, Any]:
         provider = self.provider_of(name)
         program = self.agents.program(name, caller.env.get("PATH"))
-        credential = found.get(provider) if provider else None
+        credential, mend = None, f"how {name} signs in: docs/agents.md"
+        if provider:
+            credential, mend = self.sign_in(name, provider, found.get(provider), caller)
         signed_in = credential is not None or program.source == "built-in"
         return {
             "name": name,
@@ -98,7 +103,7 @@ class StatusReport:
             "version": program.version,
             "credential": credential,
             "path": str(program.path) if program.path else None,
-            "hint": _agent_hint(name, provider, program, ready=signed_in),
+            "hint": _agent_hint(program, None if signed_in else mend),
         }
 
     def workflows(self, caller: Caller, repo_path: str | None) -> list[dict[str, Any]]:
@@ -122,19 +127,13 @@ class StatusReport:
         return views
 
 
-def _agent_hint(
-    name: str, provider: str | None, program: AgentProgram, *, ready: bool
-) -> str | None:
+def _agent_hint(program: AgentProgram, mend: str | None) -> str | None:
     hints: list[str] = []
     if program.source is None:
         hints.append(f"install npm, or run: {program.install}")
     elif program.source == "image":
         hints.append("its program is not here: an image that holds it can be base_image")
-    if provider is None and not ready:
-        hints.append(f"how {name} signs in: docs/agents.md")
-    elif not ready:
-        hints.append(f"no credential for {provider}: docs/gateway.md")
-    return "; ".join(hints) or None
+    return "; ".join([*hints, *([mend] if mend else [])]) or None
 
 
 def _engine(status: EngineStatus) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.attacks.classes import INSIDE
+from tests.attacks.classes.egress import EGRESS
 from tests.attacks.plants import MISLEADING, PLANTS
 from tests.attacks.variants import VARIANTS
 
@@ -13,7 +14,10 @@ BEGIN, END = "<!-- attacks: generated -->\n", "<!-- attacks: end -->\n"
 
 
 def tables() -> str:
-    kinds = [(k.title, [(a.attempts, a.opened, a.stopped_by) for a in k.attacks]) for k in INSIDE]
+    kinds = [
+        (k.title, [(a.attempts, a.opened, a.stopped_by) for a in k.attacks])
+        for k in (*INSIDE, *EGRESS)
+    ]
     planted = [(p.attempts, bool(p.trigger), p.stopped_by) for p in (*PLANTS, *MISLEADING)]
     kinds.append(("git: what is planted in the clone", planted))
     own = [(v.attempts, False, v.stopped_by) for v in VARIANTS]

@@ -33,7 +33,7 @@ class Ended:
 
 
 # Not on podman: it runs the same code as docker, and ten sandboxes at a time take it a minute.
-@pytest.fixture(scope="module", params=ENGINES[:2])
+@pytest.fixture(scope="module", params=ENGINES)
 def ended(request: pytest.FixtureRequest, stage: Stage) -> Ended:
     """All of them at the same time, and how long the daemon took to answer meanwhile."""
     places = {**stage.places(request.param), "MARKER": MARKER}

@@ -94,3 +94,18 @@ def bubblewrap_rig(tmp_path: Path) -> Iterator[BubblewrapRig]:
     made = BubblewrapRig(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def podman_rig(podman_host: str, tmp_path: Path) -> Iterator[PodmanRig]:
+    made = PodmanRig(tmp_path, podman_host)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=ISOLATING[1:])
+def container_rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DockerRig]:
+    """Docker's and podman's containers, looked at from outside."""
+    for made in _rig(request, tmp_path):
+        assert isinstance(made, DockerRig)
+        yield made

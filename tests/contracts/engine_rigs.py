@@ -249,6 +249,12 @@ class PodmanRig(DockerRig):
     def engine(self) -> PodmanEngine:
         return PodmanEngine(self.root, address=self.address, runner_argv=["python3", *RUNNER])
 
+    def kill_runner(self, spec: SandboxSpec) -> None:
+        """The runner alone; the first process is our init."""
+        self.started(spec)
+        pid = (spec.folders.run / "started").read_text().splitlines()[-1]
+        self.docker("exec", "-u", "0", spec.name, "sh", "-c", f"kill -KILL {pid}")
+
 
 class _OfThatUser(PodmanEngine):
     """What the daemon makes before a start belongs to podman's user, as it would."""

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.sandbox.protocol import SandboxSpec
-from tests.contracts.engine_rigs import BubblewrapRig, DockerRig, Inside, Rig, gateway, new_task
+from tests.contracts.engine_rigs import (
+    BubblewrapRig,
+    DockerRig,
+    Inside,
+    PodmanRig,
+    Rig,
+    gateway,
+    new_task,
+)
 
 
 def _status(inside: Inside) -> dict[str, str]:
@@ -171,18 +179,21 @@ def _any_environment_holds(secret: bytes, spec: SandboxSpec) -> bool:
     return False
 
 
-@pytest.mark.docker
-def test_docker_applies_every_limit_it_does_not_name(docker_rig: DockerRig) -> None:
-    inside = Inside(docker_rig)
-    asked = (
-        "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}} "
-        "{{.HostConfig.PidsLimit}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.NetworkMode}} "
-        "{{.HostConfig.Init}} {{.HostConfig.Privileged}} {{.HostConfig.RestartPolicy.Name}}"
-    )
+def test_a_container_has_every_limit_that_its_engine_does_not_name(
+    container_rig: DockerRig,
+) -> None:
+    inside = Inside(container_rig)
+    assert inside.engine.check().limits_not_applied == ()
+    told = json.loads(container_rig.docker("inspect", inside.spec.name))[0]["HostConfig"]
     limit = 256 * 1024**2
-    assert docker_rig.docker("inspect", "-f", asked, inside.spec.name).split() == [
-        str(limit), str(limit), "1000000000", "64", "true", "none", "true", "false", "no",
-    ]  # fmt: skip
+    wanted = {
+        "Memory": limit, "MemorySwap": limit, "NanoCpus": 10**9, "PidsLimit": 64,
+        "ReadonlyRootfs": True, "NetworkMode": "none", "Privileged": False,
+        # Podman has our own.
+        "Init": not isinstance(container_rig, PodmanRig),
+    }  # fmt: skip
+    assert {name: told.get(name, False) for name in wanted} == wanted
+    assert told["RestartPolicy"]["Name"] in ("", "no")
     code, said = inside.sh("ulimit -c; i=0; while [ $i -lt 100 ]; do sleep 5 & i=$((i+1)); done")
     assert code != 0, said
     assert said.startswith("0\n")
@@ -199,13 +210,33 @@ def test_docker_tells_a_sandbox_that_ran_out_of_memory(docker_rig: DockerRig) ->
     assert ended.out_of_memory
 
 
-@pytest.mark.docker
-def test_docker_labels_what_it_makes(docker_rig: DockerRig) -> None:
-    inside = Inside(docker_rig)
-    labels = docker_rig.docker("inspect", "-f", "{{json .Config.Labels}}", inside.spec.name)
+@pytest.mark.podman
+def test_podman_tells_a_sandbox_that_ran_out_of_memory(podman_rig: PodmanRig) -> None:
+    """L1: its own state does not, on control groups version 1."""
+    inside = Inside(podman_rig)
+    code, said = inside.python("x = bytearray(400 * 1024 * 1024)")
+    assert code == 137, said
+    podman_rig.kill_runner(inside.spec)
+    ended = inside.engine.follow(inside.spec.name)
+    assert (ended.code, ended.out_of_memory) == (137, True)
+
+
+@pytest.mark.podman
+def test_podman_tells_a_sandbox_that_was_killed_from_one_without_memory(
+    podman_rig: PodmanRig,
+) -> None:
+    inside = Inside(podman_rig)
+    podman_rig.kill_runner(inside.spec)
+    ended = inside.engine.follow(inside.spec.name)
+    assert (ended.code, ended.out_of_memory) == (137, False)
+
+
+def test_a_container_says_whose_it_is(container_rig: DockerRig) -> None:
+    inside = Inside(container_rig)
+    labels = container_rig.docker("inspect", "-f", "{{json .Config.Labels}}", inside.spec.name)
     for part in ("home", "task", "project", "attempt"):
         assert f'"dev.rover.{part}":' in labels
-    volumes = docker_rig.docker(
+    volumes = container_rig.docker(
         "volume", "ls", "-q", "-f", f"label=dev.rover.task={inside.spec.task_id}"
     )
     assert sorted(volumes.split()) == [

@@ -64,7 +64,10 @@ steps:
 
 NODE_LOOKS = CHECKS.replace(
     'cat /etc/project-version deps/made ~/mode; echo "MODE=$MODE"; git status --short',
-    "id -u; node --version; npm --version; command -v npx; bash -lc 'node -p 1+1'",
+    "id -u; node --version; npm --version; command -v npx; bash -lc 'node -p 1+1'; "
+    "for p in curl g++ git jq make patch pkg-config ps rg unzip xz; do command -v $p >/dev/null "
+    "|| echo no $p; done; printf 'int main(){return 7;}' >t.c; cc t.c -o t; ./t; echo $?; rm t t.c; "
+    "python3 -m venv /tmp/v && /tmp/v/bin/pip --version | cut -c1-3",
 )
 
 
@@ -108,18 +111,19 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
         assert "status 3" in failed["error"]
 
 
-def test_the_default_image_has_node_and_npm_for_the_agents_user(home: Path) -> None:
+def test_the_default_image_has_node_npm_and_build_tools_for_the_agents_user(home: Path) -> None:
     repository = make_repository(home.parent / "plain", {".rover/workflows/looks.yaml": NODE_LOOKS})
     with LauncherClient(home, repository) as client:
         client.open()
         _, seen = run_look(client, "docker")
-    user, node, npm, npx, sum_ = seen[:5]
+    user, node, npm, npx, sum_, *tools = seen
     assert user == "10001"
     assert int(node.removeprefix("v").partition(".")[0]) >= 22
     assert int(npm.partition(".")[0]) >= 10
     # Last on PATH: an image's own would go before it.
     assert npx == f"{node_bundle.BIN}/npx"
     assert sum_ == "2"
+    assert tools == ["7", "pip", "exit status 0"]
 
 
 def told_by_the_command_line(home: Path, repository: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from agent_runner.journal import Journal, RecordType
@@ -31,6 +33,8 @@ from tests.support.desk import _empty_database
 from tests.support.samples import TASK, new_task
 
 NAME = sandbox_name(TASK, 1)
+ENDINGS = ("task.completed", "task.failed", "task.paused", "task.cancelled", "task.resume_failed")
+Record = tuple[RecordType, Mapping[str, object]]
 
 
 @dataclass
@@ -202,7 +206,19 @@ class Site:
             call()
         self.restart()
 
+    def refuse(self, monkeypatch: pytest.MonkeyPatch, method: str = "ensure") -> None:
+        """From now on no sandbox can be started."""
+
+        def fail(*_: object) -> None:
+            raise EnvironmentFault("no image", hint="pull it", code="image_unavailable")
+
+        monkeypatch.setattr(type(self.attempts.engines["docker"]), method, fail)
+
     # Tasks
+
+    def due(self) -> None:
+        """The time of the next automatic attempt has come."""
+        self.store.update_task(TASK, retry_at=time.time() - 1)
 
     def create(self, task_id: str = TASK, **changes: Any) -> TaskRow:
         self.store.project("p1", "/repo")
@@ -257,7 +273,7 @@ class Site:
     def folders(self) -> TaskFolders:
         return TaskFolders(self.home, TASK, 1)
 
-    def record(self, *records: tuple[RecordType, Mapping[str, object]]) -> None:
+    def record(self, *records: Record) -> None:
         """What the runner writes."""
         self.folders.run.mkdir(parents=True, exist_ok=True)
         journal = Journal.open(self.folders.journal, lambda: datetime.now(UTC), sync=lambda _: None)
@@ -275,34 +291,35 @@ class Run:
     """Records as the runner writes them."""
 
     @staticmethod
-    def begin(attempt: int) -> tuple[RecordType, Mapping[str, object]]:
+    def begin(attempt: int) -> Record:
         steps = [{"id": i, "name": i, "type": "agent", "digest": i} for i in ("plan", "code")]
         return RecordType.RUN_START, {"attempt": attempt, "workflow": "swe", "steps": steps}
 
     @staticmethod
-    def resume(attempt: int, skipped: int = 0) -> tuple[RecordType, Mapping[str, object]]:
+    def resume(attempt: int, skipped: int = 0) -> Record:
         return RecordType.WORKFLOW_RESUME, {"attempt": attempt, "skipped": skipped}
 
     @staticmethod
-    def start(step: str) -> tuple[RecordType, Mapping[str, object]]:
+    def start(step: str) -> Record:
         return RecordType.STEP_START, {"step": step}
 
     @staticmethod
-    def done(
-        step: str, snapshot: Snapshot | None = None
-    ) -> tuple[RecordType, Mapping[str, object]]:
+    def done(step: str, snapshot: Snapshot | None = None) -> Record:
         named = snapshot.model_dump(mode="json") if snapshot else None
         return RecordType.STEP_COMPLETE, {"step": step, "outputs": {}, "snapshot": named}
 
     @staticmethod
-    def pause(pause: Pause) -> tuple[RecordType, Mapping[str, object]]:
+    def pause(pause: Pause) -> Record:
         return RecordType.WORKFLOW_PAUSE, {"pause": pause.model_dump(mode="json")}
 
     @staticmethod
-    def fail(error: str) -> tuple[RecordType, Mapping[str, object]]:
+    def fail(error: str) -> Record:
         return RecordType.WORKFLOW_FAIL, {"step": "plan", "error": error}
 
-    COMPLETE: tuple[RecordType, Mapping[str, object]] = (RecordType.WORKFLOW_COMPLETE, {})
+    COMPLETE: Record = (RecordType.WORKFLOW_COMPLETE, {})
+
+
+STARTED = [Run.begin(1), Run.start("plan")]
 
 
 def unreachable() -> EnvironmentFault:

@@ -241,6 +241,7 @@ def open_desk(folder: Path) -> Iterator[Desk]:
     status = StatusReport(
         tasks, catalog, {"docker": engine}, agents,
         credentials=lambda _: {"anthropic": "ANTHROPIC_API_KEY"},
+        sign_in=lambda _agent, _provider, found, _caller: (found, None),
         provider_of=lambda _: "anthropic",
         notice=lambda _: None,
     )  # fmt: skip

@@ -87,6 +87,9 @@ class Session:
         self._side_errors = side_errors
         self._changed = threading.Condition()
         self._plan: deque[Behaviour] = deque()
+        self._go_on = threading.Event()
+        self.held = 0
+        """streams that stopped in the middle so far"""
         self.requests: list[Request] = []
 
     @property
@@ -142,6 +145,17 @@ class Session:
             )
             return self.main_requests
 
+    def hold(self) -> None:
+        """A stream is in the middle: wait until it is told to go on."""
+        with self._changed:
+            self.held += 1
+            self._changed.notify_all()
+        self._go_on.wait()
+
+    def go_on(self) -> None:
+        """Let the streams go on that were held, and all later ones."""
+        self._go_on.set()
+
     def take(self, *, main: bool) -> Behaviour:
         """What to answer a request with."""
         with self._changed:
@@ -193,6 +207,8 @@ class FakeModels:
 
     def __exit__(self, *_: object) -> None:
         self.closing.set()
+        for session in self._sessions.values():
+            session.go_on()
         self._server.shutdown()
         self._thread.join(5)
         self._server.server_close()

@@ -24,6 +24,9 @@ import pytest
 
 from tests.support.docker_env import BASE_IMAGE, cache_folder
 
+CONTENT_LABEL = "rover-tests.content"
+CONTENT = "2"
+"""As in start_docker.sh, which makes the root file system."""
 USER = "rover-tests"
 ROOTLESS = Path("/var/tmp/rover-tests-rootless")
 """Where that user, who may not look into root's cache, keeps everything."""
@@ -91,10 +94,12 @@ class Podman:
         with contextlib.closing(docker.DockerClient(base_url=self.address, timeout=300)) as client:
             name, _, tag = BASE_IMAGE.partition(":")
             with contextlib.suppress(docker.errors.ImageNotFound):
-                client.images.get(BASE_IMAGE)
-                return
-            with (cache_folder() / "rootfs.tar").open("rb") as packed:
-                client.api.import_image_from_data(packed, repository=name)
+                if client.images.get(BASE_IMAGE).labels.get(CONTENT_LABEL) == CONTENT:
+                    return
+            with (cache_folder() / f"rootfs-{CONTENT}.tar").open("rb") as packed:
+                client.api.import_image_from_data(
+                    packed, repository=name, changes=[f"LABEL {CONTENT_LABEL}={CONTENT}"]
+                )
             client.images.get(f"{name}:latest").tag(f"docker.io/library/{name}", tag)
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Starts a private Docker engine for tests, with the base image in it, and prints its address.
+# The base image has what rover_mcp/sandbox/build_tools.py would install: no test asks a mirror.
 #
 #   start_docker.sh [FOLDER]     default: ${ROVER_TEST_CACHE:-~/.cache/rover-tests}/docker
 #
@@ -11,6 +12,11 @@ set -euo pipefail
 cache=${ROVER_TEST_CACHE:-$HOME/.cache/rover-tests}
 folder=${1:-$cache/docker}
 image=debian:bookworm-slim
+# Another content needs another number here and in podman_env.py.
+label=rover-tests.content
+content=2
+packages=git,ca-certificates,python3,build-essential,pkg-config,curl,patch,unzip,xz-utils,jq
+packages=$packages,ripgrep,procps,python3-venv,python3-pip
 socket=$folder/docker.sock
 address=unix://$socket
 mkdir -p "$cache" "$folder"
@@ -45,23 +51,25 @@ start_engine() {
 }
 
 has_image() {
-  curl -sf --max-time 20 --unix-socket "$socket" "http://docker/images/$image/json" >/dev/null 2>&1
+  curl -sf --max-time 20 --unix-socket "$socket" "http://docker/images/$image/json" 2>/dev/null |
+    grep -q "\"$label\":\"$content\""
 }
 
 import_image() {
-  local packed=$cache/rootfs.tar
+  local packed=$cache/rootfs-$content.tar
   if [ ! -f "$packed" ]; then
     local rootfs
     rootfs=$(mktemp -d "$cache/rootfs.XXXXXX")
-    say "making a Debian root file system with debootstrap (once, about a minute)"
-    debootstrap --variant=minbase --include=git,ca-certificates,python3 bookworm "$rootfs" >&2
+    say "making a Debian root file system with debootstrap (once, some minutes)"
+    debootstrap --variant=minbase --include="$packages" bookworm "$rootfs" >&2
     tar -C "$rootfs" -cf "$packed.new" .
     mv "$packed.new" "$packed"
     rm -rf "$rootfs"
   fi
   say "importing $image"
   curl -sf --unix-socket "$socket" -H 'Content-Type: application/x-tar' --data-binary @- -X POST \
-    "http://docker/images/create?fromSrc=-&repo=${image%:*}&tag=${image#*:}" <"$packed" >&2
+    "http://docker/images/create?fromSrc=-&repo=${image%:*}&tag=${image#*:}&changes=LABEL+$label=$content" \
+    <"$packed" >&2
 }
 
 exec 9>"$cache/start.lock"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tests.attacks.attack import Attack, AttackClass
-from tests.attacks.classes import credentials, files, journal, network, root
+from tests.attacks.classes import credentials, files, hardening, journal, network, root
 
 INSIDE: tuple[AttackClass, ...] = (
     files.CLASS,
     credentials.CLASS,
     journal.CLASS,
     root.CLASS,
+    hardening.CLASS,
     network.CLASS,
 )
 

@@ -67,6 +67,35 @@ for name in ("metadata.google.internal", "example.com", "host.docker.internal",
 """
 )
 
+# Those of the sandbox's own loopback, Docker's and systemd's among them, and whichever is named.
+_NAME_SERVERS = (
+    _ONLY_LO
+    + """
+import re
+QUERY = bytes.fromhex("beef01000001000000000000076578616d706c6503636f6d0000010001")
+try:
+    named = re.findall(r"(?m)^nameserver (\\S+)", open("/etc/resolv.conf").read())
+except OSError:
+    named = []
+for address in ("127.0.0.1", "127.0.0.11", "127.0.0.53", "::1", "8.8.8.8", *named):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        try:
+            with socket.socket(family, kind) as s:
+                s.settimeout(0.5)
+                s.connect((address, 53))
+                # Only to loopback can there be a connection.
+                print("PWNED" if kind == socket.SOCK_STREAM else "no answer yet", address)
+                if not address.startswith("127.") and address != "::1":
+                    print("PWNED", address)
+                    continue
+                s.send(QUERY)
+                print("PWNED", address, s.recv(512))
+        except OSError as error:
+            print(address, kind, error)
+"""
+)
+
 # Only loopback addresses, in every spelling: what the daemon would connect to stays here.
 _SPELLINGS = ("127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "017700000001",
               "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "127.0.0.1.", "localhost.",
@@ -133,6 +162,15 @@ CLASS = AttackClass(
             "names",
             "resolve names, or tell secrets in them",
             _DNS,
+            NO_ROUTE,
+            language="python",
+            opened=False,
+            closed=NO_PACKET,
+        ),
+        Attack(
+            "name-servers",
+            "ask a name server directly, by UDP or TCP",
+            _NAME_SERVERS,
             NO_ROUTE,
             language="python",
             opened=False,

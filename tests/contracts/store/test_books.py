@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent_runner.models import Usage
+from agent_runner.models import Budget, Usage
 from rover_mcp.store import books
 from rover_mcp.store.rows import CallRow, ModelUse, TaskRow
 from rover_mcp.store.store import Store
@@ -61,3 +61,21 @@ def test_an_ended_attempts_calls_become_one_row_and_the_sum_stays(
         store.books.write(more)
         before = store.books.by_model(task)
     assert sum(u.calls for u in before) == 33
+
+
+def test_models_without_a_price_are_named_where_a_budget_in_usd_would_miss_them(
+    store: Store, make: Make
+) -> None:
+    """F8: of tasks that go on, with such a budget; each model once."""
+    tasks = {
+        "usd": make(budget=Budget(usd=1)),
+        "tokens": make(budget=Budget(tokens=1)),
+        "none": make(),
+    }
+    for name, task in tasks.items():
+        call = replace(CALL, task_id=task.id, model=f"{name}-99", cost_usd=None)
+        store.books.write([call, replace(call, id="2"), replace(call, id="3", model="")])
+        store.books.write([replace(call, id="4", model="priced", cost_usd=0.1)])
+    status = str(tasks["usd"].status)
+    assert store.books.unpriced([status]) == ["openai/usd-99"]
+    assert store.books.unpriced(["COMPLETED"]) == []

@@ -169,7 +169,8 @@ class Handler(BaseHTTPRequestHandler):
             # Claude Code falls back to a request without streaming: the failure goes on there.
             self._error(dialect, behaviour)
         elif streams:
-            self._stream(dialect, body, behaviour, self._content(dialect, body, behaviour, main))
+            content = self._content(dialect, body, behaviour, main)
+            self._stream(session, dialect, body, behaviour, content)
         else:
             content = self._content(dialect, body, behaviour, main)
             self._json(200, dialect.whole(self.provider.next_id(), body, content))
@@ -208,7 +209,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def _stream(self, dialect: Dialect, body: Body, behaviour: Behaviour, content: Content) -> None:
+    def _stream(
+        self,
+        session: Session,
+        dialect: Dialect,
+        body: Body,
+        behaviour: Behaviour,
+        content: Content,
+    ) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream; charset=utf-8")
         self.send_header("transfer-encoding", "chunked")
@@ -220,6 +228,9 @@ class Handler(BaseHTTPRequestHandler):
         if broken := behaviour["do"] in ("stream_error", "cut"):
             frames = islice(frames, dialect.opening)
         try:
+            if behaviour.get("hold"):
+                self._send(islice(frames, dialect.opening), 0)
+                session.hold()
             self._send(frames, behaviour.get("interval", 0))
             if broken and behaviour["do"] == "cut":
                 self._reset()

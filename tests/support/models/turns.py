@@ -126,6 +126,11 @@ def cut(**more: Any) -> Behaviour:
     return {"do": "cut", **more}
 
 
+def held(behaviour: Behaviour) -> Behaviour:
+    """The same, but its stream stops once it began, until `Session.go_on`."""
+    return behaviour | {"hold": True}
+
+
 def slow(answer: str, chunks: int = 20, interval: float = 0.05, **more: Any) -> Behaviour:
     """A message in many pieces."""
     return {"do": "slow", "text": answer, "chunks": chunks, "interval": interval, **more}

@@ -23,11 +23,10 @@ from rover_mcp.tasks.identifiers import new_task_id, sandbox_name
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import RUNNING
 from rover_mcp.testing.fake_engine import FakeEngine, FakeSandbox
-from tests.support.attempts_site import NAME, Run, Site
+from tests.support.attempts_site import NAME, STARTED, Run, Site
 from tests.support.samples import NOW, TASK, snapshot
 
 S = TaskStatus
-STARTED = [Run.begin(1), Run.start("plan")]
 LATER = 10_000.0
 
 

@@ -142,6 +142,47 @@ def test_a_stream_that_is_cut_is_booked_as_far_as_it_told(path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_a_stream_told_last_is_written_before_a_daemon_ends_in_peace(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it would have been held back."""
+    monkeypatch.setattr(module, "INTERVAL", 3600)
+    book = Book()
+    first = sse(("message_start", {"message": {"model": "m", "usage": {"input_tokens": 7}}}))
+    more = sse(("message_delta", {"usage": {"output_tokens": 30}}))
+
+    async def run() -> None:
+        told, ended = asyncio.Event(), asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(HEAD + chunk(first))
+            await told.wait()
+            writer.write(chunk(more))
+            await ended.wait()
+
+        async with Upstream(answer).listening() as url:
+            gateway = await opened(path, book, url)
+            headers = {"x-api-key": TOKEN}
+            async with (
+                _client(path) as client,
+                client.stream("POST", "/anthropic/v1/messages", headers=headers) as response,
+            ):
+                parts = response.aiter_raw()
+                await anext(parts)
+                await gateway.written()
+                assert book.tokens == 7
+                told.set()
+                assert await anext(parts) == more
+                assert book.tokens == 7
+                await gateway.written()
+                assert book.tokens == 37
+            ended.set()
+            await gateway.aclose()
+
+    asyncio.run(run())
+
+
 def test_an_answer_that_costs_and_tells_no_count_is_booked_as_such(path: Path) -> None:
     """So that a person can be told of it."""
     book = Book()

@@ -35,6 +35,29 @@ def test_a_stream_is_read_however_it_is_cut(size: int) -> None:
     assert meter.error is None
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("size", [1, 50, 300, 5000, 10**6])
+def test_counts_among_many_short_events_are_found_however_it_is_cut(size: int, end: bytes) -> None:
+    """What tells nothing is passed over in large pieces, and what tells something is not."""
+    delta = b'event: content_block_delta\ndata: {"delta":{"text":"\\"usage\\": x"}}\n\n'
+    later = STREAM.replace(b"42", b"43").replace(b"\r", b"")
+    whole = delta * 400 + STREAM.replace(b"\r", b"") + delta * 400 + later + delta * 400
+    whole = whole.replace(b"\n", end)
+    meter = stream_meter()
+    told: list[int] = []
+    for start in range(0, len(whole), size):
+        piece = whole[start : start + size]
+        # As a connection's buffer holds it: among what is not of it.
+        if meter.feed(bytearray(b'"usage"\n' + piece + b"\n\n"), 8, 8 + len(piece)):
+            assert meter.usage
+            told.append(meter.usage.output_tokens)
+    meter.end()
+    assert told[-1] == 43
+    assert size == 10**6 or 42 in told
+    assert meter.usage
+    assert (meter.usage.input_tokens, meter.usage.cache_read_tokens) == (7, 3)
+
+
 def test_what_a_model_writes_is_never_an_error() -> None:
     """D3."""
     meter = stream_meter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 
 import httpx2
 import pytest
+
+from agent_runner.forward import connect_unix
+from tests.support.certificates import server_context
 
 from .doors import ASK, TOKEN, access_to, door
 
@@ -33,10 +37,11 @@ class Upstream:
             writer.close()
 
     @asynccontextmanager
-    async def listening(self):
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def listening(self, context: ssl.SSLContext | None = None):
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
         async with server:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            scheme = "https" if context else "http"
+            yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -142,5 +147,134 @@ def test_twenty_streams_at_once_are_byte_exact_both_ways(path: Path) -> None:
                 assert got.content == sent
 
             await asyncio.gather(*(one(n) for n in range(20)))
+
+    asyncio.run(run())
+
+
+async def answered(reader: asyncio.StreamReader) -> None:
+    """A request was read."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_streams_of_any_chunks_are_exact_one_after_another_on_one_connection(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: bool
+) -> None:
+    """Small and large chunks, extensions, trailers, an informational answer first; at full speed."""
+    context = server_context(tmp_path / "authority.pem") if tls else None
+    if tls:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    small = [b"event: ping\ndata: %d\n\n" % n for n in range(9000)]
+    large = [bytes([n]) * 200_000 for n in range(20)]
+    bodies = [small, large, small[:50] + large[:2] + small[50:], [b"\r\n"] * 999, small[:1]]
+    wire = [b"".join(chunk(part) for part in body) + b"0\r\n\r\n" for body in bodies]
+    wire[2] = b"".join(chunk(p).replace(b"\r\n", b";x=y\r\n", 1) for p in bodies[2]) + (
+        b"0\r\nx-trailer: 1\r\n\r\n"
+    )
+    connections: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        for content in wire:
+            await answered(reader)
+            writer.write(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + HEAD + content)
+            await writer.drain()
+
+    async def run() -> None:
+        async with Upstream(answer).listening(context) as url, door(path, access_to(url)) as here:
+            for body in bodies:
+                got = await here.ask()
+                assert hashlib.sha256(got.content).digest() == (
+                    hashlib.sha256(b"".join(body)).digest()
+                )
+        assert len(connections) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"zz\r\nhello\r\n0\r\n\r\n", b"5\r\nhello5\r\nhello\r\n0\r\n\r\n"]
+)
+def test_a_body_that_is_not_framed_as_it_must_be_breaks_off(path: Path, wrong: bytes) -> None:
+    """It never looks complete, and the connection is not used again."""
+    connections: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        await answered(reader)
+        writer.write(HEAD + chunk(b"data: first\n\n") + wrong)
+        await reader.read()
+
+    async def run() -> None:
+        async with Upstream(answer).listening() as url, door(path, access_to(url)) as here:
+            for _ in range(2):
+                with pytest.raises(httpx2.RemoteProtocolError):
+                    await here.ask()
+            assert [a.error and a.error.code for a in here.answers] == ["connection_failed"] * 2
+        assert len(connections) == 2
+
+    asyncio.run(run())
+
+
+def test_an_agent_that_reads_slowly_holds_the_provider_back(path: Path) -> None:
+    """What it has not read waits at the provider, not in memory; and nothing is lost of it."""
+    block = bytes(range(256)) * 1024
+
+    async def run() -> None:
+        sent = 0
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal sent
+            await answered(reader)
+            writer.transport.set_write_buffer_limits(high=0)
+            writer.write(HEAD)
+            for _ in range(200):
+                writer.write(chunk(block))
+                await writer.drain()
+                sent += 1
+            writer.write(chunk(b""))
+
+        async with (
+            Upstream(answer).listening() as url,
+            door(path, access_to(url)) as here,
+            here.client.stream(
+                "POST", "/anthropic/v1/messages", json=ASK, headers={"x-api-key": TOKEN}
+            ) as response,
+        ):
+            parts = response.aiter_raw()
+            digest = hashlib.sha256(await anext(parts))
+            before = -1
+            while before != sent:
+                before = sent
+                for _ in range(500):  # turns of the loop that all of this runs on
+                    await asyncio.sleep(0)
+            assert sent < 200
+            async for part in parts:
+                digest.update(part)
+            assert digest.digest() == hashlib.sha256(block * 200).digest()
+
+    asyncio.run(run())
+
+
+def test_a_client_of_http_1_0_gets_the_body_without_chunks(path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answered(reader)
+        writer.write(HEAD + chunk(b"data: first\n\n") + chunk(b"data: last\n\n") + chunk(b""))
+        await reader.read()
+
+    async def run() -> None:
+        async with Upstream(answer).listening() as url, door(path, access_to(url)):
+            connection = connect_unix(str(path))
+            connection.setblocking(False)
+            reader, writer = await asyncio.open_unix_connection(sock=connection)
+            writer.write(
+                b"POST /anthropic/v1/messages HTTP/1.0\r\nx-api-key: %b\r\n"
+                b"content-length: 2\r\n\r\n{}" % TOKEN.encode()
+            )
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert body == b"data: first\n\ndata: last\n\n"
+            writer.close()
 
     asyncio.run(run())

@@ -4,77 +4,40 @@ tests/integration drives the real one."""
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
 from agent_runner.agents.claude import ClaudeAgent
-from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, SessionLost
-from agent_runner.models import AgentSession, Usage
+from agent_runner.agents.protocol import AgentFailed, AgentOutcome, SessionLost
+from agent_runner.models import AgentSession
 from agent_runner.process import make_commands
 from agent_runner.spec import RunSpec
+from tests.support.player import Player
 
 RECORDED = Path(__file__).parent / "recorded"
-# Notes how it was called, replays a recording, then does what the test says.
-PLAYER = """#!{python} -IS
-import json, os, sys, time
-note = {{"argv": sys.argv[1:], "env": dict(os.environ), "stdin": sys.stdin.read()}}
-open({note!r}, "w").write(json.dumps(note))
-sys.stdout.write(open({recording!r}).read())
-sys.stdout.flush()
-{ending}
-"""
 
 
-class Player:
+class ClaudePlayer(Player):
+    """It plays claude, which may wait for no more than 5 s."""
+
     def __init__(self, folder: Path, recording: str, ending: str) -> None:
-        self.program = folder / "claude"
-        self.note = folder / "note.json"
-        self.program.write_text(
-            PLAYER.format(
-                python=sys.executable,
-                note=str(self.note),
-                recording=str(RECORDED / f"{recording}.jsonl"),
-                ending=ending,
-            )
-        )
-        self.program.chmod(0o755)
-        self.sessions: list[AgentSession] = []
-        self.used: list[Usage] = []
-        self.log: list[str] = []
-        self.request = AgentRequest(
-            step_id="s",
-            prompt="the prompt\n",
-            session_id="11111111-1111-4111-8111-111111111111",
-            resume=None,
-            model=None,
-            base_url="http://127.0.0.1:8377",
-            token="the-token",
-            silence=5,
-            timeout=10,
-            on_session=self.sessions.append,
-            on_usage=self.used.append,
-            on_log=self.log.append,
-        )
+        super().__init__(folder, "claude", RECORDED / f"{recording}.jsonl", ending)
 
-    def run(self, spec: RunSpec, **changes: object) -> AgentOutcome:
-        request = replace(self.request, **changes)  # pyright: ignore[reportArgumentType]
-        agent = ClaudeAgent(str(self.program), max_retry_delay=5)
-        return anyio.run(agent.run, request, make_commands(spec))
+    def turn(self, spec: RunSpec, **changes: object) -> AgentOutcome:
+        return self.run(ClaudeAgent(self.program, max_retry_delay=5), spec, **changes)
 
 
 @pytest.fixture
 def play(tmp_path: Path):
-    return lambda recording, ending="": Player(tmp_path, recording, ending)
+    return lambda recording, ending="": ClaudePlayer(tmp_path, recording, ending)
 
 
 def test_the_prompt_and_the_token_are_not_on_the_command_line(bare: RunSpec, play) -> None:
     """DESIGN 12.4; agents.md 3: one retry, quiet, the caller's session id."""
     player = play("write")
-    player.run(bare, model="opus")
+    player.turn(bare, model="opus")
     note = json.loads(player.note.read_text())
     assert note["argv"] == [
         *("-p", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"),
@@ -97,7 +60,7 @@ def test_the_prompt_and_the_token_are_not_on_the_command_line(bare: RunSpec, pla
 
 def test_a_success_tells_its_session_usage_and_text(bare: RunSpec, play) -> None:
     player = play("write")
-    outcome = player.run(bare)
+    outcome = player.turn(bare)
     assert outcome.text == "All done."
     assert [s.version for s in player.sessions] == ["2.1.330"]
     assert outcome.session == player.sessions[0]
@@ -111,7 +74,7 @@ def test_resume_names_the_session(bare: RunSpec, play) -> None:
     """F8."""
     player = play("resume")
     session = AgentSession(agent="claude", session_id="0813bfdc-c7d9-486e-98d7-14f62eb863de")
-    outcome = player.run(bare, resume=session)
+    outcome = player.turn(bare, resume=session)
     argv = json.loads(player.note.read_text())["argv"]
     assert argv[-2:] == ["--resume", session.session_id]
     assert "--session-id" not in argv
@@ -122,7 +85,7 @@ def test_resume_names_the_session(bare: RunSpec, play) -> None:
 def test_an_error_result_fails_whatever_the_exit_status(bare: RunSpec, play) -> None:
     """agents.md 0.1: the exit status alone is not a verdict."""
     with pytest.raises(AgentFailed) as failed:
-        play("credit", "sys.exit(0)").run(bare)
+        play("credit", "sys.exit(0)").turn(bare)
     assert failed.value.failure.code == "billing_error"
     assert failed.value.usage.cost_usd == pytest.approx(0.000954)
     assert failed.value.session
@@ -130,12 +93,12 @@ def test_an_error_result_fails_whatever_the_exit_status(bare: RunSpec, play) -> 
 
 def test_an_exit_status_fails_whatever_the_result(bare: RunSpec, play) -> None:
     with pytest.raises(AgentFailed):
-        play("write", "sys.exit(1)").run(bare)
+        play("write", "sys.exit(1)").turn(bare)
 
 
 def test_an_end_without_a_result_is_an_interruption(bare: RunSpec, play) -> None:
     with pytest.raises(AgentFailed) as failed:
-        play("sigterm", "print('last words', file=sys.stderr); sys.exit(0)").run(bare)
+        play("sigterm", "print('last words', file=sys.stderr); sys.exit(0)").turn(bare)
     assert failed.value.failure.interrupted
     assert failed.value.failure.message.endswith("last words")
 
@@ -143,7 +106,7 @@ def test_an_end_without_a_result_is_an_interruption(bare: RunSpec, play) -> None
 def test_a_lost_session_is_its_own_error(bare: RunSpec, play) -> None:
     session = AgentSession(agent="claude", session_id="x")
     with pytest.raises(SessionLost):
-        play("lost", "sys.exit(1)").run(bare, resume=session)
+        play("lost", "sys.exit(1)").turn(bare, resume=session)
 
 
 def test_a_long_wait_announced_ends_the_run_at_once(bare: RunSpec, play, tmp_path: Path) -> None:
@@ -152,10 +115,10 @@ def test_a_long_wait_announced_ends_the_run_at_once(bare: RunSpec, play, tmp_pat
     player = play("rate_limit", "time.sleep(300)")
     cut = tmp_path / "cut.jsonl"
     cut.write_text("\n".join(first) + "\n")
-    script = player.program.read_text()
-    player.program.write_text(script.replace(str(RECORDED / "rate_limit.jsonl"), str(cut)))
+    program = Path(player.program)
+    program.write_text(program.read_text().replace(str(RECORDED / "rate_limit.jsonl"), str(cut)))
     with pytest.raises(AgentFailed) as failed:
-        player.run(bare)
+        player.turn(bare)
     assert failed.value.failure.status == 429
     assert failed.value.failure.retry_after == pytest.approx(7.177)
 
@@ -163,7 +126,7 @@ def test_a_long_wait_announced_ends_the_run_at_once(bare: RunSpec, play, tmp_pat
 def test_silence_ends_the_run(bare: RunSpec, play) -> None:
     """D4: as a connection's time-out, worth another try."""
     with pytest.raises(AgentFailed) as failed:
-        play("sigterm", "time.sleep(300)").run(bare, silence=0.2)
+        play("sigterm", "time.sleep(300)").turn(bare, silence=0.2)
     assert failed.value.failure.code == "silence"
     assert failed.value.session
 
@@ -171,24 +134,24 @@ def test_silence_ends_the_run(bare: RunSpec, play) -> None:
 def test_the_steps_time_limit_ends_the_run(bare: RunSpec, play) -> None:
     """D4: not retryable."""
     with pytest.raises(TimeoutError, match=r"within 0\.3 s"):
-        play("sigterm", "time.sleep(300)").run(bare, timeout=0.3)
+        play("sigterm", "time.sleep(300)").turn(bare, timeout=0.3)
 
 
 def test_what_runs_on_after_the_result_is_not_waited_for(
     bare: RunSpec, play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent_runner.agents.headless.EXIT_SECONDS", 0.1)
-    assert play("write", "time.sleep(300)").run(bare).text == "All done."
+    assert play("write", "time.sleep(300)").turn(bare).text == "All done."
 
 
 def test_a_program_that_is_missing_says_so(switched: RunSpec, play) -> None:
     """M1."""
     player = play("write")
-    player.program.unlink()
+    Path(player.program).unlink()
     from .conftest import in_own_thread
 
     async def work() -> None:
-        agent = ClaudeAgent(str(player.program))
+        agent = ClaudeAgent(player.program)
         commands = make_commands(switched)
         assert await agent.version(commands) is None
         with pytest.raises(AgentFailed) as failed:

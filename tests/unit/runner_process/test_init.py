@@ -40,3 +40,16 @@ def test_the_childs_signals_are_not_blocked() -> None:
     script = "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
     with _init(sys.executable, "-c", script) as process:
         assert process.communicate(timeout=20)[0] == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", True),
+        ("low 0\nhigh 0\nmax 3\noom 3\noom_kill 12\noom_group_kill 0\n", True),
+        ("oom_kill_disable 1\nunder_oom 1\noom_kill 0\n", False),
+        ("oom_kill\n\n", False),
+    ],
+)
+def test_a_kill_for_want_of_memory_is_read_from_either_version(text: str, told: bool) -> None:
+    assert init.tells_of_a_kill(text) is told

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_runner import worktree as worktree_module
 from agent_runner.process import make_commands
 from agent_runner.spec import RunSpec, SwitchUser, WrapCommand
 from agent_runner.worktree import MAX_LACKING, Target, Worktree, WorktreeError, WorktreeInterrupted
@@ -75,6 +76,45 @@ def test_a_filter_of_the_agent_s_neither_runs_nor_changes_what_is_recorded(
     assert do(lambda: worktree.finish("T"))
     assert git(work, "cat-file", "-s", f"{BRANCH}:big") == "256"
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("name", [".git/index", "d/.gitignore", ".gitattributes"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_in_the_place_of_a_file_of_gits_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, linked: bool
+) -> None:
+    """It would be opened, and waited for until the limit of ten minutes."""
+    monkeypatch.setattr(worktree_module, "FIRST_TIMEOUT", 0.7)
+    monkeypatch.setattr(worktree_module, "GIT_TIMEOUT", 20.0)
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    odd = place.work / name
+    odd.parent.mkdir(exist_ok=True)
+    odd.unlink(missing_ok=True)
+    if linked:
+        os.mkfifo(place.work / "pipe")
+        odd.symlink_to(place.work / "pipe")
+    else:
+        os.mkfifo(odd)
+    (place.work / "d").mkdir(exist_ok=True)
+    (place.work / "d" / "kept.txt").write_text("kept\n")
+    taken = snap(worktree)
+    assert git(place.work, "show", f"{taken.commit}:d/kept.txt") == "kept"
+
+
+def test_a_pipe_in_the_place_of_a_repositorys_head_is_told_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it there is no repository; a resume makes it again."""
+    monkeypatch.setattr(worktree_module, "FIRST_TIMEOUT", 0.7)
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    (place.work / ".git/HEAD").unlink()
+    os.mkfifo(place.work / ".git/HEAD")
+    with pytest.raises(WorktreeError, match="not a git repository"):
+        snap(worktree)
+    do(worktree.prepare)
+    assert snap(worktree).commit
 
 
 def bwrap(place: Place) -> RunSpec:

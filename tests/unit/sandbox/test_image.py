@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import docker_images, image, node_bundle, runner_library
+from rover_mcp.sandbox import build_tools, docker_images, image, node_bundle, runner_library
 from rover_mcp.sandbox.agent_table import npm_arch
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.docker_images import clean_line, split_reference
@@ -50,17 +50,71 @@ def test_where_node_cannot_be_had_the_image_is_made_without_it_and_that_is_told(
     monkeypatch.setenv("PATH", str(tmp_path))
     said: list[str] = []
     builder = image.ImageBuilder(tmp_path)
-    assert builder._node(said.append) is None
-    assert builder._node(said.append) is None
+
+    def ask() -> Path | None:
+        get = builder._node.obtain
+        return get(lambda: node_bundle.obtain_node(said.append), EnvironmentFault, said.append)
+
+    assert ask() is None
+    assert ask() is None
     # Told to each task, but not asked for again at each.
     assert len(said) == 2
     assert said[0] is said[1]
     assert isinstance(said[0], Shortcoming)
     assert said[0].startswith("the image has no Node: ")
-    # Once it is here it is used again after a while.
+    # Once it is here it is used again after a while, or when a person asks for it.
     node_bundle.node_folder().mkdir()
-    builder._no_node_until = 0.0
-    assert builder._node(said.append) == node_bundle.node_folder()
+    assert ask() is None
+    builder._node.ask_again()
+    assert ask() == node_bundle.node_folder()
+
+
+def test_an_image_without_tools_never_goes_for_the_one_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: set[str] = set()
+    mirror_answers = False
+
+    class Images:
+        def __init__(self, *_: Any) -> None: ...
+
+        def need(self, *_: Any) -> str:
+            return "sha256:1"
+
+        def id_of(self, reference: str) -> str | None:
+            return f"sha256:{reference}" if reference in known else None
+
+        def config(self, _reference: str) -> dict[str, Any]:
+            return {}
+
+        def build(self, build: docker_images.Build, _progress: Any) -> None:
+            if build.tag.startswith(image.TOOLS) and not mirror_answers:
+                raise docker_images.ImageUnavailable(build.names, "E: no such host")
+            known.add(build.tag)
+
+    monkeypatch.setattr(image, "DockerImages", Images)
+    monkeypatch.setattr(image.ImageBuilder, "_runner", lambda *_: [])
+    monkeypatch.setattr(node_bundle, "obtain_node", lambda _: Path("/cache/node-1-x64"))
+    builder = image.ImageBuilder(tmp_path)
+    said: list[str] = []
+
+    def build() -> str:
+        said.clear()
+        return builder.build(None, "", image.Wanted(image.DEFAULT_IMAGE), said.append)
+
+    lesser = build()
+    told = [line for line in said if isinstance(line, Shortcoming)]
+    assert told == [
+        f"the image has no build tools (gcc, make, ...): E: no such host; {build_tools.HINT}"
+    ]
+    mirror_answers = True
+    assert build() == lesser
+    assert said == told
+    builder.ask_again()
+    better = build()
+    assert better != lesser
+    assert not [line for line in said if isinstance(line, Shortcoming)]
+    assert build() == better
 
 
 def test_what_npm_installed_becomes_a_folder_that_can_be_moved(tmp_path: Path) -> None:
@@ -139,7 +193,7 @@ def test_a_python_that_does_not_answer_serves_nobody(said: str) -> None:
 
 
 def test_an_image_that_cannot_be_had_is_named_with_ways_out() -> None:
-    fault = docker_images.unavailable("x:1", "no registry has it")
+    fault = docker_images.ImageUnavailable("x:1", "no registry has it")
     assert isinstance(fault, EnvironmentFault)
     assert "x:1" in fault.message
     for way in ("docker pull x:1", "base_image", "engine: bubblewrap"):

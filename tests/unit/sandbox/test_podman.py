@@ -51,6 +51,12 @@ def test_every_limit_that_it_can_apply_is_asked_for(tmp_path: Path) -> None:
     assert made["cap_drop"] == ["ALL"]
 
 
+def test_what_podman_would_make_writable_is_not(tmp_path: Path) -> None:
+    made = podman.options(make_spec(tmp_path, "0" * 32), {"cgroupControllers": []}, PROFILE)
+    assert made["read_only"]
+    assert made["tmpfs"]["/var/tmp"].startswith("ro,nosuid,nodev,noexec,")
+
+
 def test_a_user_without_subordinate_ids_is_refused_with_the_command(tmp_path: Path) -> None:
     """M1: the agent could not be another user than the runner."""
     status = podman.judge(_facts(_host(rootless=True, ids=1)))

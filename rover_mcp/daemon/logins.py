@@ -1,0 +1,183 @@
+"""Log-ins of subscriptions that agents' programs keep on this host, read for the gateway to hold.
+
+The file is read at each use, so what its program renews is used at once. Nothing is written and
+nothing is renewed here: a renewal token is good for one use, and ours would log its owner out.
+Where each file is and what it holds: facts of the programs in the versions of agent_table.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from rover_mcp.errors import EnvironmentFault
+
+MAX_FILE_BYTES: Final = 1_000_000
+_CLAIMS = "https://api.openai.com/auth"
+
+
+@dataclass(frozen=True)
+class LogIn:
+    """What of a log-in goes to the provider. `expires` is in seconds since 1970, None where
+    nothing tells it; `account` tells one account from another, and is no secret."""
+
+    token: str = field(repr=False)
+    account: str
+    expires: float | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """beside the token"""
+
+
+@dataclass(frozen=True)
+class HostLogIn:
+    """One program's. `base_url`: where its provider takes it, if not at the provider's own
+    address; `sign_in`: what a person runs."""
+
+    agent: str
+    provider: str
+    variable: str
+    folder: str
+    name: str
+    sign_in: str
+    read: Callable[[Mapping[str, Any]], LogIn | None]
+    base_url: str | None = None
+
+    def file(self, environ: Mapping[str, str]) -> Path:
+        """Where it is."""
+        return Path(environ.get(self.variable) or self.folder).expanduser() / self.name
+
+
+def _codex(content: Mapping[str, Any]) -> LogIn | None:
+    """~/.codex/auth.json: tokens of ChatGPT. The account is named in a header of its own."""
+    tokens = _object(content.get("tokens"))
+    token = _text(tokens.get("access_token"))
+    claims = _object(_jwt(token).get(_CLAIMS))
+    account = _text(tokens.get("account_id")) or _text(claims.get("chatgpt_account_id"))
+    if not token:
+        return None
+    headers = (("chatgpt-account-id", account),) if account else ()
+    return LogIn(token, account, _seconds(_jwt(token).get("exp")), headers)
+
+
+def _claude(content: Mapping[str, Any]) -> LogIn | None:
+    """~/.claude/.credentials.json: `expiresAt` is in milliseconds. It names no account."""
+    found = _object(content.get("claudeAiOauth"))
+    token = _text(found.get("accessToken"))
+    expires = _seconds(found.get("expiresAt"))
+    return LogIn(token, "", expires / 1000 if expires else None) if token else None
+
+
+LOG_INS: Mapping[str, HostLogIn] = MappingProxyType(
+    {
+        "codex": HostLogIn(
+            agent="codex",
+            provider="openai",
+            variable="CODEX_HOME",
+            folder="~/.codex",
+            name="auth.json",
+            sign_in="codex login",
+            read=_codex,
+            base_url="https://chatgpt.com/backend-api/codex",
+        ),
+        "claude": HostLogIn(
+            agent="claude",
+            provider="anthropic",
+            variable="CLAUDE_CONFIG_DIR",
+            folder="~/.claude",
+            name=".credentials.json",
+            sign_in="claude /login",
+            read=_claude,
+        ),
+    }
+)
+
+
+def held(kind: str, environ: Mapping[str, str], now: float) -> LogIn:
+    """The log-in as its file has it now. `now` is in seconds since 1970.
+
+    Raises:
+        EnvironmentFault: "no_log_in": there is none, or it has expired.
+    """
+    known = LOG_INS[kind]
+    found, why = None, "it holds no log-in of a subscription"
+    try:
+        found = known.read(_object(json.loads(_content(known.file(environ)))))
+    except (OSError, RuntimeError, ValueError, RecursionError) as error:
+        # RuntimeError: no such user's home.
+        why = getattr(error, "strerror", None) or "it cannot be read"
+    if found is None:
+        message = f"Rover has no log-in of {kind}: {_place(known, environ)}: {why}"
+        raise _fault(message, f"run `{known.sign_in}` on this machine, then resume the task")
+    if found.expires is not None and found.expires <= now:
+        message = f"the log-in of {kind} in {_place(known, environ)} has expired"
+        raise _fault(message, f"run `{kind}` once on this machine, which renews it, then resume")
+    return found
+
+
+def why_not(kind: str, environ: Mapping[str, str], now: float) -> str | None:
+    """Why there is no log-in that could be held, and what mends it; None: there is one."""
+    try:
+        held(kind, environ, now)
+    except EnvironmentFault as fault:
+        return f"{fault.message}; {fault.hint}"
+    return None
+
+
+def is_there(kind: str, environ: Mapping[str, str], now: float) -> bool:
+    """Whether there is a log-in that could be held."""
+    return why_not(kind, environ, now) is None
+
+
+def label(kind: str, found: LogIn) -> str:
+    """The account's name for people and for holds: the same after each renewal."""
+    provider = LOG_INS[kind].provider
+    if not found.account:
+        return f"{provider}-{kind}-log-in"
+    return f"{provider}-{hashlib.sha256(found.account.encode()).hexdigest()[:8]}"
+
+
+def _fault(message: str, hint: str) -> EnvironmentFault:
+    return EnvironmentFault(message, hint=hint, code="no_log_in")
+
+
+def _place(known: HostLogIn, environ: Mapping[str, str]) -> str:
+    try:
+        return str(known.file(environ))
+    except RuntimeError:
+        return f"{known.folder}/{known.name}"
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_FILE_BYTES)
+
+
+def _jwt(token: str) -> Mapping[str, Any]:
+    """The claims of a JSON web token, unverified; none where it is something else."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        return _object(json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))))
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    """A string that can be a header's value, else an empty one."""
+    return value if isinstance(value, str) and value.isascii() and value.isprintable() else ""
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and value > 0 else None

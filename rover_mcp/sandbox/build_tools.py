@@ -1,0 +1,110 @@
+"""Compilers and other programs that coding agents ask for: a layer of the default image.
+
+It needs a mirror of the distribution's at that time. Where there is none that answers, the image is
+made without them; the two are different images, so the lesser one never goes for the other.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox.docker_images import Build, DockerImages, ImageUnavailable, Progress
+from rover_mcp.sandbox.protocol import Shortcoming
+
+T = TypeVar("T")
+
+PACKAGES = (
+    "build-essential", "pkg-config", "git", "ca-certificates", "curl", "patch", "unzip",
+    "xz-utils", "jq", "ripgrep", "procps", "python3", "python3-venv", "python3-pip",
+)  # fmt: skip
+"""Debian's names. build-essential is gcc, g++, make and the C library's headers."""
+
+AGAIN = 600.0
+"""Seconds until what could not be had is asked for again."""
+
+HINT = (
+    "let the engine's builds reach the mirror that the image names in /etc/apt, then run: rover "
+    "image build; or name an image that has what you need (base_image in config.yaml)"
+)
+
+# A mirror that does not answer is no reason to wait for long: apt would ask each three times, for
+# 30 s. Only what is missing is fetched, so a base that has all of it needs no network.
+_STEPS = r"""
+USER 0:0
+RUN set -eu; missing=; \
+    for package in PACKAGES; do \
+        dpkg-query -W -f='${db:Status-Status}' $package 2>/dev/null | grep -qx installed \
+            || missing="$missing $package"; \
+    done; \
+    [ -n "$missing" ] || exit 0; \
+    echo "rover: adding$missing"; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    get() { apt-get -q -o Acquire::Retries=0 -o Acquire::http::Timeout=10 \
+        -o Acquire::https::Timeout=10 -o APT::Update::Error-Mode=any "$@" 2>&1; }; \
+    get update; \
+    get install -y --no-install-recommends $missing; \
+    rm -rf /var/lib/apt/lists/*
+"""
+
+
+def dockerfile(base: str) -> str:
+    """`base` with the packages that it lacks."""
+    return f"FROM {base}\n" + _STEPS.replace("PACKAGES", " ".join(PACKAGES))
+
+
+def add(images: DockerImages, build: Build, progress: Progress) -> None:
+    """Build the layer.
+
+    Raises:
+        ImageUnavailable: with apt's first complaint; the last says only that there were some.
+    """
+    complaints: list[str] = []
+
+    def hear(line: str) -> None:
+        if line.startswith("E: "):
+            complaints.append(line.removeprefix("E: "))
+        progress(line)
+
+    try:
+        images.build(build, hear)
+    except ImageUnavailable as error:
+        if complaints:
+            raise ImageUnavailable(build.names, complaints[0]) from error
+        raise
+
+
+class Extra:
+    """Something that an image is better with: where it cannot be had that stops no task, each is
+    told, and it is asked for again after a while, not at each call of one start."""
+
+    def __init__(self, lacks: str, hint: str = "") -> None:
+        self._lacks = lacks
+        self._hint = hint
+        self._told = Shortcoming()
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    def ask_again(self) -> None:
+        """Have the next `obtain` ask, however short a time ago it failed."""
+        self._until = 0.0
+
+    def obtain(
+        self, make: Callable[[], T], refused: type[EnvironmentFault], progress: Progress
+    ) -> T | None:
+        """What `make` gives; None, which `progress` is told, where it raises `refused`."""
+        # Two tasks that start at once are not to wait for the same mirror one after the other.
+        with self._lock:
+            if time.monotonic() >= self._until:
+                try:
+                    return make()
+                except refused as error:
+                    self._until = time.monotonic() + AGAIN
+                    why = getattr(error, "why", "") or error.message
+                    text = f"the image has no {self._lacks}: {why}"
+                    self._told = Shortcoming(f"{text}; {self._hint}" if self._hint else text)
+        progress(self._told)
+        return None
