@@ -33,12 +33,15 @@ MAX_LOSSES, LOSS_WINDOW = 5, 60.0  # more dead daemons than this in so many seco
 LAST_WORDS = 0.02  # seconds for delivering what is queued when the client has gone
 
 USAGE = f"""\
-usage: rover-mcp [--home DIR] [--foreground] [--version] [--help]
+usage: rover-mcp [--home DIR] [--foreground | --http [HOST:PORT]] [--version] [--help]
 
 Rover's MCP server on stdin and stdout. An assistant starts it; for a terminal there is `rover`.
 
   --home DIR     the data folder (default: $ROVER_HOME, else ~/.local/share/rover)
   --foreground   serve in this one process, without a daemon (containers, CI)
+  --http [HOST:PORT]
+                 serve Streamable HTTP (default: 127.0.0.1:8765), for those who have a token:
+                 `rover token new NAME`; see docs/http.md
   --version      print {__version__}
   --help         print this
 """
@@ -300,10 +303,10 @@ def complain(text: str) -> None:
         return
 
 
-def parse_arguments(arguments: list[str]) -> tuple[str, bool]:
-    """The data folder, and whether to serve in one process. Ends the process for --help,
-    --version (status 0) and for what it does not know (status 2)."""
-    home, foreground = data_folder_name(os.environ), False
+def parse_arguments(arguments: list[str]) -> tuple[str, bool, str | None]:
+    """The data folder, whether to serve in one process, and the address for HTTP. Ends the
+    process for --help, --version (status 0) and for what it does not know (status 2)."""
+    home, foreground, http = data_folder_name(os.environ), False, None
     rest = deque(arguments)
     while rest:
         option, equals, value = rest.popleft().partition("=")
@@ -311,13 +314,19 @@ def parse_arguments(arguments: list[str]) -> tuple[str, bool]:
             home = os.path.abspath(os.path.expanduser(value or rest.popleft()))  # noqa: PTH100, PTH111
         elif option == "--foreground" and not equals:
             foreground = True
+        elif option == "--http":
+            follows = not equals and rest and not rest[0].startswith("-")
+            http = rest.popleft() if follows else value
         elif option in ("--help", "-h", "--version"):
             os.write(1, (USAGE if option != "--version" else f"{__version__}\n").encode())
             raise SystemExit(0)
         else:
             complain(f"rover-mcp: {option!r} is no option, or its value is missing\n\n{USAGE}")
             raise SystemExit(2)
-    return home, foreground
+    if foreground and http is not None:
+        complain("rover-mcp: --http and --foreground do not go together")
+        raise SystemExit(2)
+    return home, foreground, http
 
 
 def serve_in_foreground(home: str) -> NoReturn:
@@ -338,7 +347,11 @@ def main() -> NoReturn:
     """The command `rover-mcp`."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
-    home, foreground = parse_arguments(sys.argv[1:])
+    home, foreground, http = parse_arguments(sys.argv[1:])
+    if http is not None:
+        from rover_mcp.http_front import serve_http
+
+        os._exit(serve_http(home, http))
     if foreground:
         serve_in_foreground(home)
     try:

@@ -4,11 +4,13 @@ The client sends one JSON line, the daemon answers with one, then MCP frames fol
 one message a line). DESIGN.md section 1.
 
     -> {"rover": 1, "client_id": "<32 hex digits>", "version": "0.1.0", "cwd": "/repo",
-        "name": "launcher" | "cli", "env": {...}}
+        "name": "launcher" | "cli" | "http", "env": {...}}
     <- {"rover": 1, "version": "0.1.0", "status": "ok", "notice": null}
     <- {"rover": 1, "version": "0.0.9", "status": "retiring"}   another version, idle: it ends
                                                               now, start another and try again
     <- {"rover": 1, "version": "0.1.0", "status": "refused", "reason": "...", "hint": "..."}
+
+A client named "http" sends no MCP then, but a listening socket: see daemon/http.py.
 
 `client_id` stays the same when a launcher connects again, so the daemon knows whose it is.
 """
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROTOCOL = 1
+HTTP = "http"
 MAX_PREAMBLE_BYTES = 256 * 1024
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")

@@ -32,6 +32,7 @@ from rover_mcp.hooks.settings import (
     WebhookHook,
     named,
 )
+from rover_mcp.http_settings import HttpSettings, HttpToken
 from rover_mcp.network import NetworkPolicy
 
 
@@ -166,6 +167,8 @@ class Settings(_Model):
     """news in one tool result"""
     max_frame_bytes: int = Field(default=16 * 1024**2, gt=0)
     """one message of a client"""
+    http: HttpSettings = HttpSettings()
+    """of `rover-mcp --http`, see below"""
 
     @field_validator("agent_programs")
     @classmethod
@@ -225,6 +228,8 @@ def as_markdown() -> str:
         "hooks: kind: webhook": WebhookHook,
         "hooks: kind: command": CommandHook,
         "hook_retry": HookRetry,
+        "http": HttpSettings,
+        "http.tokens": HttpToken,
     }
     for name, model in tables.items():
         if name:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rover_mcp import __version__
-from rover_mcp.cli import commands, hooks, images, render
+from rover_mcp.cli import commands, hooks, images, render, tokens
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.text import Paint, json_text
 from rover_mcp.connect import DaemonUnavailable
+from rover_mcp.errors import RoverError
 
 # Not 2, which says "paused" (ACCEPTANCE A2): sysexits.h.
 EXIT_USAGE = 64
@@ -61,6 +62,8 @@ def build_parser() -> Parser:
     _add_image(subparsers.add_parser("image", help=about, description=about, parents=[_shared()]))
     about = "who is told when a task pauses or ends: list, test, dead, retry"
     _add_hooks(subparsers.add_parser("hooks", help=about, description=about, parents=[_shared()]))
+    about = "who may come over HTTP (rover-mcp --http): new, list, revoke"
+    _add_token(subparsers.add_parser("token", help=about, description=about, parents=[_shared()]))
     command("status", commands.status, "engines, agents, queue, disk, versions")
     return parser
 
@@ -193,6 +196,27 @@ def _add_image(sub: Parser) -> None:
 
 
 def _add_hooks(sub: Parser) -> None:
+    action = _actions(sub)
+    action("list", hooks.list_, "those of config.yaml, and how they do")
+    test = action("test", hooks.test, "tell one, or all, that this is a test")
+    test.add_argument("name", metavar="NAME", nargs="?", help="default: all")
+    action("dead", hooks.dead, "deliveries that were given up")
+    retry = action("retry", hooks.retry, "try one of these again")
+    retry.add_argument("id", metavar="ID", help="see `rover hooks dead`")
+
+
+def _add_token(sub: Parser) -> None:
+    action = _actions(sub)
+    new = action("new", tokens.new, "make a token and print it, this once")
+    new.add_argument("name", metavar="NAME", help="the user, who sees the tasks of this name")
+    scopes = ("read", "write")
+    new.add_argument("--scope", choices=scopes, default="write", help="read: change nothing")
+    action("list", tokens.list_, "whose tokens there are; never the tokens")
+    gone = action("revoke", tokens.revoke, "the user's tokens count no longer, from now on")
+    gone.add_argument("name", metavar="NAME")
+
+
+def _actions(sub: Parser) -> Callable[[str, Callable[[argparse.Namespace], int], str], Parser]:
     actions = sub.add_subparsers(metavar="ACTION", required=True)
 
     def action(name: str, run: Callable[[argparse.Namespace], int], about: str) -> Parser:
@@ -200,12 +224,7 @@ def _add_hooks(sub: Parser) -> None:
         made.set_defaults(run=run)
         return made
 
-    action("list", hooks.list_, "those of config.yaml, and how they do")
-    test = action("test", hooks.test, "tell one, or all, that this is a test")
-    test.add_argument("name", metavar="NAME", nargs="?", help="default: all")
-    action("dead", hooks.dead, "deliveries that were given up")
-    retry = action("retry", hooks.retry, "try one of these again")
-    retry.add_argument("id", metavar="ID", help="see `rover hooks dead`")
+    return action
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -218,6 +237,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except (ClientError, DaemonUnavailable) as error:
         return _complain(error, as_json=args.json)
+    except RoverError as error:
+        told = ClientError(error.message, code=error.code, hint=error.hint)
+        return _complain(told, as_json=args.json)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

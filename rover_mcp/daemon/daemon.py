@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import anyio
 import anyio.to_thread
@@ -33,7 +33,7 @@ from rover_mcp import __version__
 from rover_mcp.daemon.transport import message_streams, push, read_line
 from rover_mcp.daemon.wiring import Parts, build
 from rover_mcp.errors import RoverError
-from rover_mcp.preamble import MAX_PREAMBLE_BYTES, PROTOCOL, allowed_environment, socket_path
+from rover_mcp.preamble import HTTP, MAX_PREAMBLE_BYTES, PROTOCOL, allowed_environment, socket_path
 from rover_mcp.server.session import ClientSession
 from rover_mcp.settings import Settings
 from rover_mcp.store.store import Store
@@ -41,6 +41,11 @@ from rover_mcp.store.writes import BY_ITSELF
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import RUNNING
+
+if TYPE_CHECKING:
+    from anyio.abc import UNIXSocketStream
+
+    from rover_mcp.daemon.http import HttpService
 
 log = logging.getLogger("rover.daemon")
 
@@ -50,6 +55,8 @@ TRY_AGAIN_SECONDS = 1.0
 TIDY_SECONDS = 2.0
 """For the gateway's books and what waits for a next task, when a signal asks to end. The latter
 would end by itself."""
+HTTP_SECONDS = 5.0
+"""For the last frames of streams over HTTP, when a signal asks to end."""
 TROUBLE = (RoverError, SQLAlchemyError, OSError)
 """What a full disk, a read-only one or a database that is gone looks like."""
 
@@ -63,6 +70,7 @@ class Daemon:
         self._parts: Parts
         self._group: TaskGroup
         self._connections = 0
+        self._services: set[HttpService] = set()
         self._rung: set[str] = set()
         self._eager_until = 0.0
 
@@ -217,7 +225,10 @@ class Daemon:
             await _answer(stream, status="ok", notice=self._notice(caller))
             self._connections += 1
             try:
-                await self._serve(stream, buffered, caller)
+                if caller.name == HTTP:
+                    await self._serve_http(stream, caller)
+                else:
+                    await self._serve(stream, buffered, caller)
             except Exception:  # a bug in one connection must not end the others
                 log.exception("the connection of %s failed", caller.name)
             finally:
@@ -229,6 +240,17 @@ class Daemon:
         max_frame = self._settings.max_frame_bytes
         async with message_streams(stream, buffered, max_frame) as (read, write):
             await self._serve_streams(read, write, caller)
+
+    async def _serve_http(self, stream: SocketStream, caller: Caller) -> None:
+        """Serve HTTP for a foreground process, until it leaves."""
+        from rover_mcp.daemon.http import HttpService
+
+        service = HttpService(self._parts, caller)
+        self._services.add(service)
+        try:
+            await service.run(cast("UNIXSocketStream", stream))
+        finally:
+            self._services.discard(service)
 
     async def _serve_streams(self, read: Any, write: Any, caller: Caller) -> None:
         """Serve one client's messages until it leaves."""
@@ -279,6 +301,9 @@ class Daemon:
     async def _end_on_signal(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
+                with anyio.move_on_after(HTTP_SECONDS):
+                    for service in list(self._services):
+                        await service.end()
                 with anyio.move_on_after(TIDY_SECONDS):
                     await self._parts.gateway.written()
                     await anyio.to_thread.run_sync(self._parts.spares.clear, abandon_on_cancel=True)

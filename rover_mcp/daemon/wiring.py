@@ -63,6 +63,7 @@ class Parts:
     spares: Spares
     hub: EventHub
     hooks: Hooks
+    services: Services
     app: App
 
 
@@ -135,9 +136,9 @@ def build(
     images = Images(home, store, keepers)
     senders = {hook.name: sender_of(hook, os.environ) for hook in settings.hooks}
     hooks = Hooks(settings, store, store.deliveries(leases.executor), senders)
-    app = App(Services(tasks, status, hub, touch, images, hooks))
+    services = Services(tasks, status, hub, touch, images, hooks)
     sweeper = Sweeper(attempts, plane)
     return Parts(
         settings, store, credentials, gateway, live, plane, leases, sweeper, attempts, spares, hub,
-        hooks, app,
+        hooks, services, App(services),
     )  # fmt: skip

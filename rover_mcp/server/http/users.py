@@ -1,0 +1,257 @@
+"""Whose request it is. The SDK serves all clients over HTTP with one server; ours has one for each
+client, whose handlers know its session. Here is what lies between.
+
+A client of a protocol version before 2026-07-28 has a session of its own, from its opening until it
+ends it or is idle. A request of 2026-07-28 stands alone, so for these a user's requests under the
+same client name share a session while the daemon lives: each piece of news is told once to that
+name, and what was told to nobody comes with the first request after a daemon's start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.connection import Connection
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    CallToolRequestParams,
+    ListToolsResult,
+    SubscriptionsListenRequestParams,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from rover_mcp.errors import RoverError
+from rover_mcp.server.app import App
+from rover_mcp.server.images import METHOD as IMAGES
+from rover_mcp.server.session import ClientSession
+from rover_mcp.server.tasks_extension import TasksListenHandler
+from rover_mcp.server.tools import TOOLS, Services
+from rover_mcp.tasks.caller import Caller
+
+Context = ServerRequestContext[Any, Any]
+
+METHODS: Final = (
+    "tools/list", "tools/call", "resources/list", "resources/templates/list", "resources/read",
+    "resources/subscribe", "resources/unsubscribe", "prompts/list", "prompts/get",
+    "completion/complete", "logging/setLevel", "subscriptions/listen", "tasks/get",
+    "tasks/update", "tasks/cancel",
+)  # fmt: skip
+"""What a client's own server answers. Any other handler of ours would see nothing: see NOBODY."""
+REFUSED: Final = (IMAGES,)
+"""Methods about this machine, for its user alone."""
+WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
+NOBODY: Final = ""
+"""No user's name: owns no task, and is served no project."""
+MAX_NAMES: Final = 16
+"""Client names of a user that have a session; the one that was used last longest ago makes room."""
+MAX_URIS: Final = 1000
+OUTBOX: Final = 256
+"""Notifications that wait for a slow client; beyond, the oldest go."""
+PUSH_SECONDS: Final = 20.0
+_TASK_URI = re.compile(r"rover://tasks/([0-9a-f]{32})(?:/.*)?")
+
+
+def may_call(method: object, name: object, scopes: frozenset[str]) -> bool:
+    """Whether a token of these scopes may send this request; `name` is the tool's."""
+    if "write" in scopes:
+        return True
+    if method == "tools/call":
+        entry = TOOLS.get(name) if isinstance(name, str) else None
+        return entry is None or _reads(entry.tool)
+    return method not in WRITES
+
+
+def _reads(tool: Any) -> bool:
+    return bool(tool.annotations and tool.annotations.read_only_hint)
+
+
+@dataclass(eq=False)
+class Peer:
+    """One client. `busy` counts the requests that are being answered."""
+
+    session: ClientSession
+    server: Server[Any]
+    outbox: deque[tuple[str, dict[str, Any]]]
+    wake: anyio.Event = field(default_factory=anyio.Event)
+    busy: int = 0
+
+    def listens(self) -> TasksListenHandler | None:
+        entry = self.server.get_request_handler("subscriptions/listen")
+        handler: object = entry.handler if entry is not None else None
+        return handler if isinstance(handler, TasksListenHandler) else None
+
+
+class Users:
+    """Everybody who came over HTTP. `caller_of` makes a user's Caller; `group` is where what
+    pushes to clients runs."""
+
+    def __init__(
+        self, app: App, services: Services, caller_of: Callable[[str], Caller], group: TaskGroup
+    ) -> None:
+        self._app = app
+        self._services = services
+        self._caller_of = caller_of
+        self._group = group
+        self._legacy: dict[str, Peer] = {}
+        self._modern: dict[str, OrderedDict[str, Peer]] = {}
+
+    def server(self) -> Server[Any]:
+        """The one server that the SDK serves."""
+        server = self._new_peer(NOBODY).server
+        for method in METHODS:
+            if (entry := server.get_request_handler(method)) is not None:
+                server.add_request_handler(method, entry.params_type, self._dispatch(method))
+        for method in REFUSED:
+            if (entry := server.get_request_handler(method)) is not None:
+                server.add_request_handler(method, entry.params_type, _refuse)
+        schemas = {name: entry.tool.input_schema for name, entry in TOOLS.items()}
+        server.get_tool_input_schema = schemas.get
+        return server
+
+    def close_streams(self) -> None:
+        """End every listen stream with its last frame."""
+        for peer in self._peers():
+            if (handler := peer.listens()) is not None:
+                handler.close()
+
+    def close(self) -> None:
+        """Nobody is told of anything any more."""
+        for peer in self._peers():
+            self._services.hub.sessions.discard(peer.session)
+
+    def _peers(self) -> list[Peer]:
+        return [*self._legacy.values(), *(p for own in self._modern.values() for p in own.values())]
+
+    def _dispatch(self, method: str) -> Callable[[Context, Any], Awaitable[Any]]:
+        async def handler(ctx: Context, params: Any) -> Any:
+            user = _user(ctx)
+            name = params.name if isinstance(params, CallToolRequestParams) else None
+            if not may_call(method, name, frozenset(user.scopes)):
+                raise MCPError(INVALID_REQUEST, "this token has no scope write")
+            peer = self._peer(ctx, user.display_name)
+            entry = peer.server.get_request_handler(method)
+            if entry is None:
+                raise MCPError(METHOD_NOT_FOUND, "Method not found", method)
+            if isinstance(params, SubscriptionsListenRequestParams):
+                await self._only_visible(peer, params)
+            peer.busy += 1
+            try:
+                result = await entry.handler(ctx, params)
+            finally:
+                peer.busy -= 1
+            if isinstance(result, ListToolsResult) and "write" not in user.scopes:
+                result.tools = [tool for tool in result.tools if _reads(tool)]
+            return result
+
+        return handler
+
+    async def _only_visible(self, peer: Peer, params: SubscriptionsListenRequestParams) -> None:
+        """Leave out the tasks that are not there for this user: a change of one would tell that
+        it exists."""
+        uris = params.notifications.resource_subscriptions or []
+        if len(uris) > MAX_URIS:
+            raise MCPError(INVALID_PARAMS, f"at most {MAX_URIS} resources a stream")
+
+        def visible(uri: str) -> bool:
+            named = _TASK_URI.fullmatch(uri)
+            if named is None:
+                return True
+            try:
+                self._services.tasks.find(peer.session.caller, named[1])
+            except RoverError:
+                return False
+            return True
+
+        kept = await anyio.to_thread.run_sync(lambda: [uri for uri in uris if visible(uri)])
+        params.notifications.resource_subscriptions = kept
+
+    def _peer(self, ctx: Context, user: str) -> Peer:
+        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            told = ctx.session.client_params
+            return self._modern_peer(user, told.client_info.name[:80] if told else "")
+        session_id = str(ctx.request.headers.get(MCP_SESSION_ID_HEADER, "")) if ctx.request else ""
+        if (known := self._legacy.get(session_id)) is not None:
+            # The SDK has checked that it is this user's; a mistake there must not be one here.
+            if known.session.caller.user != user:
+                raise MCPError(INVALID_REQUEST, "Session not found")
+            return known
+        return self._legacy_peer(user, session_id, _connection(ctx))
+
+    def _modern_peer(self, user: str, name: str) -> Peer:
+        own = self._modern.setdefault(user, OrderedDict())
+        if name not in own:
+            own[name] = self._new_peer(user)
+            idle = [n for n, peer in own.items() if not peer.busy and n != name]
+            for old in idle[: max(0, len(own) - MAX_NAMES)]:
+                del own[old]
+        own.move_to_end(name)
+        return own[name]
+
+    def _legacy_peer(self, user: str, session_id: str, connection: Connection) -> Peer:
+        peer = self._legacy[session_id] = self._new_peer(user)
+        sessions = self._services.hub.sessions
+        sessions.add(peer.session)
+        pushing = anyio.CancelScope()
+
+        def gone() -> None:
+            self._legacy.pop(session_id, None)
+            sessions.discard(peer.session)
+            pushing.cancel()
+
+        connection.exit_stack.callback(gone)
+        self._group.start_soon(_push, peer, connection, pushing)
+        return peer
+
+    def _new_peer(self, user: str) -> Peer:
+        outbox: deque[tuple[str, dict[str, Any]]] = deque(maxlen=OUTBOX)
+
+        async def push(method: str, params: dict[str, Any]) -> None:
+            # Nobody waits here for a client that does not read.
+            outbox.append((method, params))
+            peer.wake.set()
+
+        session = ClientSession(self._caller_of(user), push)
+        peer = Peer(session, self._app.server_for(session), outbox)
+        return peer
+
+
+async def _push(peer: Peer, connection: Connection, scope: anyio.CancelScope) -> None:
+    """Send what waits in the outbox, on the stream that the client keeps open for that."""
+    with scope:
+        while True:
+            await peer.wake.wait()
+            peer.wake = anyio.Event()
+            while peer.outbox:
+                method, params = peer.outbox.popleft()
+                with anyio.move_on_after(PUSH_SECONDS):
+                    await connection.notify(method, params)
+
+
+async def _refuse(_ctx: Context, _params: Any) -> Any:
+    raise MCPError(METHOD_NOT_FOUND, "Method not found")
+
+
+def _user(ctx: Context) -> AuthenticatedUser:
+    user: object = ctx.request.scope.get("user") if ctx.request is not None else None
+    if not isinstance(user, AuthenticatedUser):
+        raise MCPError(INVALID_REQUEST, "who asks is not known")
+    return user
+
+
+def _connection(ctx: Context) -> Connection:
+    """The SDK tells a session's end only to its connection, and gives that to no handler."""
+    return ctx.session._connection  # pyright: ignore[reportPrivateUsage]
