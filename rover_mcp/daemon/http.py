@@ -32,7 +32,7 @@ from anyio.abc import UNIXSocketStream
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rover_mcp.daemon.wiring import Parts
-from rover_mcp.errors import RoverError, UserFixable
+from rover_mcp.errors import EnvironmentFault, RoverError, UserFixable
 from rover_mcp.http_settings import HttpSettings
 from rover_mcp.server.http.app import PATH, Endpoint, serving
 from rover_mcp.settings import load_settings
@@ -83,6 +83,7 @@ class HttpService:
                 os.close(other)
             try:
                 settings, tokens = await anyio.to_thread.run_sync(_ready, self._home, listener)
+                _listen(listener)
             except RoverError as error:
                 await _tell(stream, status="refused", reason=error.message, hint=error.hint)
                 return
@@ -90,7 +91,6 @@ class HttpService:
             for name in {grant.name for grant in tokens.grants()}:
                 # An attempt of before this daemon finds what the foreground process handed over.
                 self._parts.credentials.remember(self._caller(settings, name))
-            listener.setblocking(False)
             users = [_shown(grant) for grant in tokens.grants()]
             with contextlib.suppress(anyio.BrokenResourceError):
                 await _tell(stream, status="serving", url=url, users=sorted(set(users)))
@@ -176,6 +176,21 @@ def _ready(home: Path, listener: socket.socket) -> tuple[HttpSettings, Tokens]:
             hint="make one: rover token new NAME; it is shown once",
         )
     return settings, tokens
+
+
+def _listen(listener: socket.socket) -> None:
+    """From here on, who connects waits and is not refused.
+
+    Raises:
+        EnvironmentFault: another one listens there.
+    """
+    listener.setblocking(False)
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"it cannot be listened there: {error.strerror}", hint="give another address"
+        ) from error
 
 
 def address(listener: socket.socket) -> str:

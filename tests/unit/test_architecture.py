@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,15 +128,13 @@ def test_adapters_know_neither_the_server_nor_the_control_plane(adapter: str) ->
     assert not offences(f"rover_mcp.{adapter}", frozenset(forbidden))
 
 
-@pytest.mark.parametrize("module", ["launcher", "connect", "preamble", "replay", "starter"])
+LAUNCHER = ("launcher", "connect", "preamble", "replay", "starter", "http_front")
+
+
+@pytest.mark.parametrize("module", LAUNCHER)
 def test_the_launcher_needs_the_standard_library_only(module: str) -> None:
     """DESIGN 1 and 13: it starts with every assistant."""
-    light = frozenset(
-        {
-            "rover_mcp",
-            *(f"rover_mcp.{m}" for m in ("launcher", "connect", "preamble", "replay", "starter")),
-        }
-    )
+    light = frozenset({"rover_mcp", *(f"rover_mcp.{m}" for m in LAUNCHER)})
     names = used(f"rover_mcp.{module}")
     heavy = {n for n in names if n.split(".")[0] not in STANDARD and n not in light}
 
@@ -171,3 +170,23 @@ def test_the_reader_of_imports_sees_what_is_hidden_in_functions(tmp_path: Path) 
     )
     assert set(imports(hidden)) == {"rover_mcp.git.hub", "docker.errors"}
     assert module_name(ROOT / "rover_mcp" / "git" / "__init__.py") == "rover_mcp.git"
+
+
+def test_a_web_server_is_imported_only_where_http_is_asked_for() -> None:
+    """DESIGN 13. The SDK itself loads both with its server; what we build on them waits."""
+    for module in ("starlette", "uvicorn"):
+        users = {f for name, files in imported(module) for f in files}
+        assert users <= {
+            "rover_mcp/daemon/http.py",
+            "rover_mcp/server/http/app.py",
+            "rover_mcp/server/http/limits.py",
+        }
+    code = "import sys, rover_mcp.daemon.daemon, rover_mcp.cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert not {"rover_mcp.daemon.http", "rover_mcp.server.http.app"} & loaded
+
+
+def imported(package: str) -> list[tuple[str, set[str]]]:
+    every = used("rover_mcp")
+    return [(n, files) for n, files in every.items() if within(n, frozenset({package}))]

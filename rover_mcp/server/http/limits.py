@@ -8,6 +8,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final, cast
 
 import anyio
+import anyio.lowlevel
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
@@ -120,6 +121,7 @@ class Limits:
             async def send_while_held(message: Message) -> None:
                 if not self._holds(digest):
                     answering.cancel()
+                    await anyio.lowlevel.checkpoint()
                 await send(_with_retry(message))
 
             await self._app(scope, receive, send_while_held)

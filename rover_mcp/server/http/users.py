@@ -72,7 +72,7 @@ def may_call(method: object, name: object, scopes: frozenset[str]) -> bool:
     if method == "tools/call":
         entry = TOOLS.get(name) if isinstance(name, str) else None
         return entry is None or _reads(entry.tool)
-    return method not in WRITES
+    return not (isinstance(method, str) and method in WRITES)
 
 
 def _reads(tool: Any) -> bool:
