@@ -94,6 +94,7 @@ class App:
         """A server whose handlers know `session`."""
         handles = TaskHandles(self._services.tasks, self._services.hub, session)
         handlers = _Handlers(self._services, session, handles)
+        bus = self._services.hub.bus_of(session.caller)
         server: Server[Any] = Server(
             "rover",
             version=__version__,
@@ -109,7 +110,7 @@ class App:
             on_list_prompts=handlers.list_prompts,
             on_get_prompt=handlers.get_prompt,
             on_completion=handlers.complete,
-            on_subscriptions_listen=TasksListenHandler(self._services.hub.bus, handles),
+            on_subscriptions_listen=TasksListenHandler(bus, handles),
         )
         # As a constructor argument it warns; the legacy era needs it, and still has most clients.
         server.add_request_handler("logging/setLevel", SetLevelRequestParams, handlers.set_level)

@@ -136,7 +136,7 @@ class TaskHandles:
                 for task_id in names.get(event.uri, ()):
                     changed(task_id)
 
-        return self._hub.bus.subscribe(listener)
+        return self._hub.bus_of(self._session.caller).subscribe(listener)
 
 
 def as_of(view: TaskView, life: Life) -> TaskView:

@@ -22,6 +22,7 @@ from rover_mcp.errors import RoverError
 from rover_mcp.server.session import TASKS_URI, ClientSession, task_uri
 from rover_mcp.store.rows import DamagedRecord, EventRow
 from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.views import event_view
 
@@ -45,12 +46,19 @@ class EventHub:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.bus = InMemorySubscriptionBus()
+        self._bus = InMemorySubscriptionBus()
+        self._buses: dict[str, InMemorySubscriptionBus] = {}
         self.sessions: set[ClientSession] = set()
         self._waiters: dict[str, set[anyio.Event]] = {}
         self._wake = anyio.Event()
         self._seq: int | None = None
         self.also: Callable[[], object] = lambda: None
+
+    def bus_of(self, caller: Caller) -> InMemorySubscriptionBus:
+        """Where this caller's streams hear of tasks: of all, or of the user's own alone."""
+        if caller.user is None:
+            return self._bus
+        return self._buses.setdefault(caller.user, InMemorySubscriptionBus())
 
     def poke(self) -> None:
         """There may be new events. Call it on the loop's thread."""
@@ -84,16 +92,15 @@ class EventHub:
         for waiter in self._waiters.get(event.task_id, ()):
             waiter.set()
         uri = task_uri(event.task_id)
-        await self.bus.publish(ResourceUpdated(uri=uri))
-        await self.bus.publish(ResourceUpdated(uri=TASKS_URI))
-        if event.kind in LIST_CHANGES:
-            await self.bus.publish(ResourcesListChanged())
+        await _publish(self._bus, event, uri)
         legacy = [s for s in self.sessions if s.legacy]
-        if not legacy:
+        if not legacy and not self._buses:
             return
         task = await anyio.to_thread.run_sync(self._store.task, event.task_id)
         if task is None:
             return
+        if (own := self._buses.get(task.owner or "")) is not None:
+            await _publish(own, event, uri)
         level = _LEVEL_OF.get(event.kind, "info")
         message = {
             "level": level,
@@ -101,6 +108,8 @@ class EventHub:
             "data": event_view(event, task).model_dump(mode="json", exclude_none=True),
         }
         for session in legacy:
+            if not session.caller.sees(task.owner):
+                continue
             with anyio.move_on_after(PUSH_TIMEOUT_SECONDS):
                 for followed in session.subscribed & {uri, TASKS_URI}:
                     await session.push("notifications/resources/updated", {"uri": followed})
@@ -168,6 +177,13 @@ class EventHub:
         # What is told to one user is not yet told to another, who owns it.
         log_.acknowledge([e for e in shown if e.task_id in owned])
         return shown, more
+
+
+async def _publish(bus: InMemorySubscriptionBus, event: EventRow, uri: str) -> None:
+    await bus.publish(ResourceUpdated(uri=uri))
+    await bus.publish(ResourceUpdated(uri=TASKS_URI))
+    if event.kind in LIST_CHANGES:
+        await bus.publish(ResourcesListChanged())
 
 
 STOPPED = frozenset(

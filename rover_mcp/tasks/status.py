@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from agent_runner.workflow.models import LoopStep, ParallelStep, Step
@@ -108,7 +109,7 @@ class StatusReport:
 
     def workflows(self, caller: Caller, repo_path: str | None) -> list[dict[str, Any]]:
         """The fields of the list_workflows result."""
-        return [_workflow(entry) for entry in self.catalog.entries(caller.folder(repo_path))]
+        return [_workflow(e) for e in self.catalog.entries(_place(caller, repo_path))]
 
     def workflow_text(self, caller: Caller, name: str) -> str:
         """A workflow's file as it is.
@@ -116,7 +117,7 @@ class StatusReport:
         Raises:
             NotFound: there is none of that name.
         """
-        return self.catalog.text(name, caller.cwd)
+        return self.catalog.text(name, _place(caller, None))
 
     def event_views(self, events: Sequence[EventRow]) -> list[EventView]:
         views: list[EventView] = []
@@ -125,6 +126,13 @@ class StatusReport:
             if task is not None:
                 views.append(event_view(event, task))
         return views
+
+
+def _place(caller: Caller, repo_path: str | None) -> Path | None:
+    """Whose workflows a caller means; None: those of no repository."""
+    if repo_path is None and caller.user is not None and len(caller.projects) != 1:
+        return None
+    return caller.folder(repo_path)
 
 
 def _agent_hint(program: AgentProgram, mend: str | None) -> str | None:

@@ -149,7 +149,8 @@ def test_a_token_without_write_reads_and_no_more(site: Site, era: str) -> None:
 
 @ERAS
 def test_the_methods_of_this_machine_are_for_its_user(site: Site, era: str) -> None:
-    assert site.client("ann", era).request("rover/images")["error"]["code"] == -32601
+    for method in ("rover/images", "rover/hooks"):
+        assert site.client("ann", era).request(method)["error"]["code"] == -32601
 
 
 @ERAS
@@ -195,8 +196,16 @@ def test_two_users_do_not_see_each_other(site: Site, home: Path, era: str) -> No
     uri = f"rover://tasks/{task}"
     assert bob.tool("list_tasks")["tasks"] == []
     assert bob.tool("list_tasks")["attention"] == []
-    assert bob.request("resources/list")["result"]["resources"] == []
-    assert [r["uri"] for r in ann.request("resources/list")["result"]["resources"]] == [uri]
+    assert task not in json.dumps(bob.request("resources/list"))
+    assert task in json.dumps(ann.request("resources/list"))
+    assert json.loads(_text(bob, "rover://tasks"))["tasks"] == []
+    for ref, argument in (
+        ({"type": "ref/resource", "uri": "rover://tasks/{id}"}, "id"),
+        ({"type": "ref/prompt", "name": "review_task"}, "task"),
+    ):
+        asked = {"ref": ref, "argument": {"name": argument, "value": ""}}
+        assert bob.request("completion/complete", asked)["result"]["completion"]["values"] == []
+        assert ann.request("completion/complete", asked)["result"]["completion"]["values"]
     unknown = "f" * 32
     for tool in sorted(tools_of(ann) - {"create_task", "get_status", "list_workflows"}):
         if "task" not in _schema(ann, tool)["properties"]:
@@ -205,9 +214,10 @@ def test_two_users_do_not_see_each_other(site: Site, home: Path, era: str) -> No
         told = _without_id(bob, "tools/call", tool, arguments, task)
         assert told == _without_id(bob, "tools/call", tool, {**arguments, "task": unknown}, unknown)
         assert "there is no task" in told, tool
-    for method in ("resources/read", *(["resources/subscribe"] if era == LEGACY else [])):
-        told = json.dumps(bob.request(method, {"uri": uri})["error"]).replace(task, "X")
-        other = bob.request(method, {"uri": f"rover://tasks/{unknown}"})["error"]
+    asked = [("resources/read", end) for end in ("", "/journal", "/diff", "/logs/implement")]
+    for method, end in [*asked, *([("resources/subscribe", "")] if era == LEGACY else [])]:
+        told = json.dumps(bob.request(method, {"uri": uri + end})["error"]).replace(task, "X")
+        other = bob.request(method, {"uri": f"rover://tasks/{unknown}{end}"})["error"]
         assert told == json.dumps(other).replace(unknown, "X")
     if era == MODERN:
         for method in ("tasks/get", "tasks/cancel", "tasks/update"):
@@ -219,6 +229,10 @@ def test_two_users_do_not_see_each_other(site: Site, home: Path, era: str) -> No
         own.open()
         assert [t["id"] for t in own.tool("list_tasks")["tasks"]] == [task]
     assert ann.tool("inspect", task=task)["task"]["status"] == "PAUSED"
+
+
+def _text(client: HttpClient, uri: str) -> str:
+    return client.request("resources/read", {"uri": uri})["result"]["contents"][0]["text"]
 
 
 def _schema(client: HttpClient, tool: str) -> Frame:
@@ -257,21 +271,28 @@ def test_a_listen_stream_tells_of_ones_own_tasks_alone(site: Site) -> None:
     with bob.stream("subscriptions/listen", {"notifications": wanted}) as stream:
         told = stream.wait_for(lambda f: f["method"] == "notifications/subscriptions/acknowledged")
         honoured = told["params"]["notifications"]
-        assert honoured == {"taskIds": [his], "resourceSubscriptions": [uris[1]]}
+        # As of tasks that there are not, nothing is ever heard of hers.
+        assert honoured == {"taskIds": [his], "resourceSubscriptions": uris}
         stream.wait_for(_paused(his), 60)
         ann.wait_until(hers, "PAUSED")
         bob.request("tasks/cancel", {"taskId": his})
         stream.wait_for(
             lambda f: f["method"] == "notifications/tasks" and f["params"]["status"] == "cancelled",
         )
-    assert hers not in json.dumps(stream.frames)
-    only = {"notifications": {"resourceSubscriptions": [uris[0]]}}
+    assert hers not in json.dumps(stream.frames[1:])
+    only = {
+        "notifications": {
+            "resourceSubscriptions": [uris[0], "rover://tasks"],
+            "resourcesListChanged": True,
+        }
+    }
     with bob.stream("subscriptions/listen", only) as stream:
         ann.request("tasks/cancel", {"taskId": hers})
-        first = stream.wait_for(lambda f: True)
-        assert not first["params"]["notifications"].get("resourceSubscriptions")
-        bob.tool("list_tasks")
-    assert stream.rest() == []
+        stream.wait_for(lambda f: f["method"] == "notifications/subscriptions/acknowledged")
+        last = made(create(bob))
+        stream.wait_for(lambda f: f["method"] == "notifications/resources/list_changed")
+    assert hers not in json.dumps(stream.frames[1:])
+    assert last not in json.dumps(stream.frames)
 
 
 def test_notifications_of_the_older_era_are_ones_own(site: Site) -> None:

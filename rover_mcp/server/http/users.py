@@ -9,14 +9,12 @@ name, and what was told to nobody comes with the first request after a daemon's 
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
-import anyio.to_thread
 from anyio.abc import TaskGroup
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.connection import Connection
@@ -25,17 +23,15 @@ from mcp.server.lowlevel import Server
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
-    INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     CallToolRequestParams,
     ListToolsResult,
-    SubscriptionsListenRequestParams,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from rover_mcp.errors import RoverError
 from rover_mcp.server.app import App
+from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.images import METHOD as IMAGES
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tasks_extension import TasksListenHandler
@@ -51,18 +47,16 @@ METHODS: Final = (
     "tasks/update", "tasks/cancel",
 )  # fmt: skip
 """What a client's own server answers. Any other handler of ours would see nothing: see NOBODY."""
-REFUSED: Final = (IMAGES,)
+REFUSED: Final = (IMAGES, HOOKS)
 """Methods about this machine, for its user alone."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
 NOBODY: Final = ""
 """No user's name: owns no task, and is served no project."""
 MAX_NAMES: Final = 16
 """Client names of a user that have a session; the one that was used last longest ago makes room."""
-MAX_URIS: Final = 1000
 OUTBOX: Final = 256
 """Notifications that wait for a slow client; beyond, the oldest go."""
 PUSH_SECONDS: Final = 20.0
-_TASK_URI = re.compile(r"rover://tasks/([0-9a-f]{32})(?:/.*)?")
 
 
 def may_call(method: object, name: object, scopes: frozenset[str]) -> bool:
@@ -146,8 +140,6 @@ class Users:
             entry = peer.server.get_request_handler(method)
             if entry is None:
                 raise MCPError(METHOD_NOT_FOUND, "Method not found", method)
-            if isinstance(params, SubscriptionsListenRequestParams):
-                await self._only_visible(peer, params)
             peer.busy += 1
             try:
                 result = await entry.handler(ctx, params)
@@ -158,26 +150,6 @@ class Users:
             return result
 
         return handler
-
-    async def _only_visible(self, peer: Peer, params: SubscriptionsListenRequestParams) -> None:
-        """Leave out the tasks that are not there for this user: a change of one would tell that
-        it exists."""
-        uris = params.notifications.resource_subscriptions or []
-        if len(uris) > MAX_URIS:
-            raise MCPError(INVALID_PARAMS, f"at most {MAX_URIS} resources a stream")
-
-        def visible(uri: str) -> bool:
-            named = _TASK_URI.fullmatch(uri)
-            if named is None:
-                return True
-            try:
-                self._services.tasks.find(peer.session.caller, named[1])
-            except RoverError:
-                return False
-            return True
-
-        kept = await anyio.to_thread.run_sync(lambda: [uri for uri in uris if visible(uri)])
-        params.notifications.resource_subscriptions = kept
 
     def _peer(self, ctx: Context, user: str) -> Peer:
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:

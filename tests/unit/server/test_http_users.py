@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
+from mcp.server.subscriptions import ResourcesListChanged, ServerEvent
 
 from rover_mcp.server.http.users import METHODS, REFUSED, Users, may_call
+from rover_mcp.server.hub import EventHub
+from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tools import TOOLS
 from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.create import CreateRequest
 from tests.support.desk import Desk, open_desk
 
 READ = frozenset({"read"})
@@ -43,3 +50,44 @@ def test_what_a_token_of_read_may_call() -> None:
     for method in ("tools/list", "tasks/get", "subscriptions/listen", None, 3, ["tools/call"]):
         assert may_call(method, "create_task", READ)
     assert may_call("tools/call", ["create_task"], READ)
+
+
+def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: Desk) -> None:
+    heard: dict[str | None, list[ServerEvent]] = {None: [], "ann": [], "bob": []}
+    pushed: dict[str | None, list[str]] = {None: [], "ann": [], "bob": []}
+    hub = EventHub(desk.store)
+
+    def session(user: str | None) -> ClientSession:
+        async def push(method: str, _params: object) -> None:
+            pushed[user].append(method)
+
+        made = ClientSession(replace(desk.caller, user=user, projects=(desk.repo,)), push)
+        made.legacy = True
+        made.subscribed.add("rover://tasks")
+        return made
+
+    async def scene() -> None:
+        async with anyio.create_task_group() as group:
+            there = anyio.Event()
+            sessions = {user: session(user) for user in heard}
+            for user, one in sessions.items():
+                hub.bus_of(one.caller).subscribe(heard[user].append)
+                hub.sessions.add(one)
+            hub.bus_of(desk.caller).subscribe(
+                lambda e: there.set() if isinstance(e, ResourcesListChanged) else None
+            )
+            group.start_soon(hub.run)
+            await anyio.wait_all_tasks_blocked()
+            desk.tasks.create(sessions["ann"].caller, CreateRequest("Do it", agent="scripted"))
+            hub.poke()
+            with anyio.fail_after(10):
+                await there.wait()
+                while not pushed[None]:
+                    await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+
+    anyio.run(scene)
+    assert heard["ann"] == heard[None] != []
+    assert heard["bob"] == []
+    assert pushed["ann"] == pushed[None] == ["notifications/resources/updated"]
+    assert pushed["bob"] == []
