@@ -261,7 +261,8 @@ class Daemon:
         server = parts.app.server_for(session)
         parts.hub.sessions.add(session)
         try:
-            await server.run(read, write, server.create_initialization_options())
+            await server.run(read, write, parts.app.options_for(server))
+            await parts.hub.leave(session)
         finally:
             parts.hub.sessions.discard(session)
 

@@ -131,7 +131,7 @@ def build(
         agent_provider,
         notice,
     )
-    hub = EventHub(store)
+    hub = EventHub(store, claude_channel=settings.claude_channel)
     keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
     images = Images(home, store, keepers)
     senders = {hook.name: sender_of(hook, os.environ) for hook in settings.hooks}

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.models import InitializationOptions
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INTERNAL_ERROR,
@@ -31,6 +33,7 @@ from mcp_types import (
     ListResourcesResult,
     ListResourceTemplatesResult,
     ListToolsResult,
+    NotificationParams,
     PaginatedRequestParams,
     ReadResourceRequestParams,
     ReadResourceResult,
@@ -48,6 +51,7 @@ from rover_mcp.server.completions import complete
 from rover_mcp.server.handles import TaskHandles
 from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.hooks import HooksParams, hooks
+from rover_mcp.server.hub import UPDATED
 from rover_mcp.server.images import METHOD, ImagesParams, images
 from rover_mcp.server.misuse import bad_arguments
 from rover_mcp.server.prompts import prompt, prompts
@@ -92,9 +96,10 @@ class App:
 
     def server_for(self, session: ClientSession) -> Server[Any]:
         """A server whose handlers know `session`."""
-        handles = TaskHandles(self._services.tasks, self._services.hub, session)
+        hub = self._services.hub
+        handles = TaskHandles(self._services.tasks, hub, session)
         handlers = _Handlers(self._services, session, handles)
-        bus = self._services.hub.bus_of(session.caller)
+        bus = hub.bus_of(session.caller)
         server: Server[Any] = Server(
             "rover",
             version=__version__,
@@ -110,14 +115,24 @@ class App:
             on_list_prompts=handlers.list_prompts,
             on_get_prompt=handlers.get_prompt,
             on_completion=handlers.complete,
-            on_subscriptions_listen=TasksListenHandler(bus, handles),
+            on_subscriptions_listen=TasksListenHandler(bus, handles, partial(hub.note, UPDATED)),
         )
         # As a constructor argument it warns; the legacy era needs it, and still has most clients.
         server.add_request_handler("logging/setLevel", SetLevelRequestParams, handlers.set_level)
+        server.add_notification_handler(
+            "notifications/initialized", NotificationParams, handlers.initialized
+        )
         server.add_request_handler(METHOD, ImagesParams, handlers.images)
         server.add_request_handler(HOOKS, HooksParams, handlers.hooks)
         install(server, TasksExtension(handles))
         return server
+
+    def options_for(self, server: Server[Any]) -> InitializationOptions:
+        """What `initialize` answers: the server's own, and Claude Code's channel where the user
+        wants it."""
+        wanted = self._services.tasks.settings.claude_channel
+        experimental: dict[str, dict[str, Any]] = {"claude/channel": {}} if wanted else {}
+        return server.create_initialization_options(experimental_capabilities=experimental)
 
 
 class _Handlers:
@@ -131,6 +146,11 @@ class _Handlers:
 
     def _note_era(self, ctx: Context) -> None:
         self._session.legacy = ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS
+
+    async def initialized(self, ctx: Context, _: NotificationParams) -> None:
+        """From now on news may be pushed, whatever it asks first; after the daemon was replaced
+        it may ask nothing for hours."""
+        self._note_era(ctx)
 
     async def list_tools(self, ctx: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
         self._note_era(ctx)
@@ -146,6 +166,7 @@ class _Handlers:
             await ctx.session.report_progress(value, 100, message)
 
         self._services.touch()
+        await self._services.hub.confirm(self._session)
         call = Call(self._session, self._services, progress)
         try:
             arguments = entry.arguments.model_validate(params.arguments or {})
@@ -161,10 +182,16 @@ class _Handlers:
 
     async def _finish(self, result: Result) -> CallToolResult:
         hub, limit = self._services.hub, self._services.tasks.settings.attention_limit
-        rows, more = await hub.attention(self._session, limit)
-        events = await anyio.to_thread.run_sync(self._services.status.event_views, rows)
-        result.attention, result.attention_more = events, more or None
-        return _told(result)
+        async with self._session.telling:
+            news = await hub.attention(self._session, limit)
+            views = self._services.status.event_views
+            events = await anyio.to_thread.run_sync(views, news.events)
+            result.attention, result.attention_more = events, news.more or None
+            told = _told(result)
+            # A call that its client withdraws until here has told nothing.
+            await anyio.lowlevel.checkpoint()
+            self._session.offer(news, hub.clock())
+        return told
 
     async def list_resources(
         self, ctx: Context, params: PaginatedRequestParams | None

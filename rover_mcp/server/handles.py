@@ -13,7 +13,7 @@ from mcp_types import INVALID_PARAMS
 
 from agent_runner.models import Budget
 from rover_mcp.errors import Conflict, RoverError, UserFixable
-from rover_mcp.server.hub import EventHub
+from rover_mcp.server.hub import TASKS, EventHub
 from rover_mcp.server.pause_form import Decision, decision, pause_form, pause_message
 from rover_mcp.server.render import text_of
 from rover_mcp.server.results import TaskResult
@@ -134,6 +134,7 @@ class TaskHandles:
         def listener(event: ServerEvent) -> None:
             if isinstance(event, ResourceUpdated):
                 for task_id in names.get(event.uri, ()):
+                    self._hub.note(TASKS)
                     changed(task_id)
 
         return self._hub.bus_of(self._session.caller).subscribe(listener)

@@ -7,8 +7,10 @@ Delivery is fire-and-forget and bounded; the truth stays in the store, and `atte
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+import time
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -19,11 +21,12 @@ from mcp.server.subscriptions import (
 )
 
 from rover_mcp.errors import RoverError
-from rover_mcp.server.session import TASKS_URI, ClientSession, task_uri
-from rover_mcp.store.rows import DamagedRecord, EventRow
+from rover_mcp.server.session import TASKS_URI, ClientSession, News, task_uri
+from rover_mcp.store.rows import DamagedRecord, EventRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.models import EventView, TaskStatus
+from rover_mcp.tasks.news import level_of
 from rover_mcp.tasks.views import event_view
 
 log = logging.getLogger("rover.hub")
@@ -31,23 +34,30 @@ log = logging.getLogger("rover.hub")
 PUSH_TIMEOUT_SECONDS = 2.0
 LIST_CHANGES = frozenset({"task.created", "task.deleted"})
 """Events after which there are other tasks."""
-_LEVEL_OF = {
-    "task.paused": "warning",
-    "task.failed": "error",
-    "task.resume_failed": "error",
-    "task.warning": "warning",
-    "task.preparing": "debug",
-    "task.sandbox": "debug",
-}
+ATTENTION, WAIT, TASKS = "attention", "wait_for_task", "notifications/tasks"
+UPDATED, MESSAGE = "notifications/resources/updated", "notifications/message"
+CHANNEL = "notifications/claude/channel"
+"""The channels, as they are recorded."""
 
 
 class EventHub:
     """Sessions register here; `poke` (from any thread, through `wake`) tells it of new rows."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        claude_channel: bool = False,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._bus = InMemorySubscriptionBus()
         self._buses: dict[str, InMemorySubscriptionBus] = {}
+        self._claude_channel = claude_channel
+        self._now = now
+        self.clock = clock
+        self._over: set[str] = set()
         self.sessions: set[ClientSession] = set()
         self._waiters: dict[str, set[anyio.Event]] = {}
         self._wake = anyio.Event()
@@ -88,34 +98,63 @@ class EventHub:
             if self._seq == before:
                 return
 
+    def note(self, channel: str) -> None:
+        """A listener of the bus took the event that is being told, for this channel."""
+        self._over.add(channel)
+
     async def _deliver(self, event: EventRow) -> None:
-        for waiter in self._waiters.get(event.task_id, ()):
-            waiter.set()
+        self._over = set()
+        if waiters := self._waiters.get(event.task_id):
+            self.note(WAIT)
+            for waiter in waiters:
+                waiter.set()
         uri = task_uri(event.task_id)
         await _publish(self._bus, event, uri)
         legacy = [s for s in self.sessions if s.legacy]
-        if not legacy and not self._buses:
-            return
-        task = await anyio.to_thread.run_sync(self._store.task, event.task_id)
-        if task is None:
-            return
-        if (own := self._buses.get(task.owner or "")) is not None:
-            await _publish(own, event, uri)
-        level = _LEVEL_OF.get(event.kind, "info")
-        message = {
-            "level": level,
-            "logger": "rover",
-            "data": event_view(event, task).model_dump(mode="json", exclude_none=True),
-        }
-        for session in legacy:
-            if not session.caller.sees(task.owner):
-                continue
+        task = None
+        if legacy or self._buses:
+            task = await anyio.to_thread.run_sync(self._store.task, event.task_id)
+        if task is not None:
+            if (own := self._buses.get(task.owner or "")) is not None:
+                await _publish(own, event, uri)
+            await self._push(event, task, [s for s in legacy if s.caller.sees(task.owner)])
+        if event.notable and self._over:
+            await self._record([(event.seq, channel) for channel in self._over])
+
+    async def _push(
+        self, event: EventRow, task: TaskRow, sessions: Sequence[ClientSession]
+    ) -> None:
+        """To all at once: one that does not read holds up the others for one time-out at most."""
+        level, view = level_of(event.kind), event_view(event, task)
+        data = view.model_dump(mode="json", exclude_none=True)
+        message = {"level": level, "logger": "rover", "data": data}
+        uri = task_uri(task.id)
+        channel = channel_message(view) if self._claude_channel and event.notable else None
+
+        async def push(session: ClientSession) -> None:
             with anyio.move_on_after(PUSH_TIMEOUT_SECONDS):
                 for followed in session.subscribed & {uri, TASKS_URI}:
-                    await session.push("notifications/resources/updated", {"uri": followed})
-                concerned = event.task_id in session.watched or uri in session.subscribed
-                if concerned and session.wants_level(level):
-                    await session.push("notifications/message", message)
+                    await session.push(UPDATED, {"uri": followed})
+                    self.note(UPDATED)
+                if not session.takes(task):
+                    return
+                if session.wants_level(level):
+                    await session.push(MESSAGE, message)
+                    self.note(MESSAGE)
+                if channel is not None:
+                    await session.push(CHANNEL, channel)
+                    self.note(CHANNEL)
+
+        async with anyio.create_task_group() as group:
+            for session in sessions:
+                group.start_soon(push, session)
+
+    async def _record(self, told: Sequence[tuple[int, str]]) -> None:
+        """Remember over which channels; that it was told matters more than that it is known."""
+        try:
+            await anyio.to_thread.run_sync(self._store.events.record, told, self._now())
+        except RoverError as error:
+            log.warning("it is not recorded who was told: %s", error)
 
     @contextmanager
     def watching(self, task_id: str) -> Generator[Callable[[], anyio.Event]]:
@@ -140,27 +179,40 @@ class EventHub:
             if not waiters:
                 self._waiters.pop(task_id, None)
 
-    async def attention(self, session: ClientSession, limit: int) -> tuple[list[EventRow], int]:
-        """What this session has not been told, the newest `limit` of it, and how many more.
-
-        Moves the session's cursor on and acknowledges what is returned.
-        """
+    async def attention(self, session: ClientSession, limit: int) -> News:
+        """What this session has not been told. Changes nothing: see `ClientSession.offer`."""
         return await anyio.to_thread.run_sync(self._attention, session, limit)
 
-    def _attention(self, session: ClientSession, limit: int) -> tuple[list[EventRow], int]:
-        log_ = self._store.events
+    async def confirm(self, session: ClientSession) -> None:
+        """What the session's earlier answers told has arrived: acknowledge it."""
+        arrived = session.arrived()
+        if not arrived:
+            return
+        try:
+            await anyio.to_thread.run_sync(self._store.events.acknowledge, arrived)
+        except RoverError as error:
+            log.warning("it is not known that news arrived, so they are told again: %s", error)
+            return
+        await self._record([(event.seq, ATTENTION) for event in arrived])
+
+    async def leave(self, session: ClientSession) -> None:
+        """The session's connection has ended."""
+        self.sessions.discard(session)
+        if session.settled(self.clock()):
+            await self.confirm(session)
+
+    def _attention(self, session: ClientSession, limit: int) -> News:
+        log_, caller = self._store.events, session.caller
+        here = self._store.project_around(caller.cwd) if caller.user is None else None
+        own = here.id if here else None
         if session.cursor is None:
             last = log_.last_seq()
-            events = log_.unseen()
+            events = log_.unseen(owner=caller.user, project=own, besides=session.watched)
         else:
             events = log_.notable_after(session.cursor)
             last = max((e.seq for e in events), default=session.cursor)
         newest = {e.task_id: e for e in events}
-        caller = session.caller
-        here = self._store.project_around(caller.cwd) if newest and caller.user is None else None
-        own = here.id if here else None
-        mine: list[EventRow] = []
-        owned: set[str] = set()
+        mine: list[tuple[EventRow, TaskRow]] = []
         for event in newest.values():
             try:
                 task = self._store.task(event.task_id)
@@ -168,15 +220,25 @@ class EventHub:
                 log.warning("%s", damaged)
                 continue
             if task is not None and session.concerned_by(task, own):
-                mine.append(event)
-                if task.owner == caller.user:
-                    owned.add(task.id)
-        mine.sort(key=lambda e: e.seq)
-        shown, more = mine[-limit:], max(0, len(mine) - limit)
-        session.cursor = last
+                mine.append((event, task))
+        mine.sort(key=lambda pair: pair[0].seq)
+        shown = mine[-limit:]
         # What is told to one user is not yet told to another, who owns it.
-        log_.acknowledge([e for e in shown if e.task_id in owned])
-        return shown, more
+        owned = tuple(e for e, task in shown if task.owner == caller.user)
+        return News(tuple(e for e, _ in shown), max(0, len(mine) - limit), last, owned)
+
+
+def channel_message(event: EventView) -> dict[str, Any]:
+    """A notable event for Claude Code's channel, which reads it as a prompt: so it is of our own
+    words alone, with nothing that an agent, a provider or a repository wrote."""
+    what = event.event.removeprefix("task.").replace("_", " ")
+    why = f" ({event.reason})" if event.reason else ""
+    content = (
+        f"Rover: task {event.number} {what}{why}; it is {event.status} now. "
+        f'Call inspect with {{"task": "{event.task_id}"}} for details, and tell the user.'
+    )
+    meta = {"event": event.event, "task_id": event.task_id, "seq": str(event.seq)}
+    return {"content": content, "meta": meta}
 
 
 async def _publish(bus: InMemorySubscriptionBus, event: EventRow, uri: str) -> None:

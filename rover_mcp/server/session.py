@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rover_mcp.store.rows import TaskRow
+import anyio
+
+from rover_mcp.store.rows import EventRow, TaskRow
 from rover_mcp.tasks.caller import Caller
 
 Push = Callable[[str, dict[str, Any]], Awaitable[None]]
@@ -15,23 +17,74 @@ Push = Callable[[str, dict[str, Any]], Awaitable[None]]
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
+MAX_WATCHED = 1000
+SETTLED_SECONDS = 5.0
+"""A connection that lives on for so long after an answer has taken it."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What a result tells a session: the newest, and how many more there are. `last` is the number
+    up to which the sequence was looked at; `owned` are those of the session's own user."""
+
+    events: tuple[EventRow, ...]
+    more: int
+    last: int
+    owned: tuple[EventRow, ...]
+
+
 @dataclass(eq=False)
 class ClientSession:
     """State of one connection. `cursor` is how far in the event sequence it has been told;
-    None until its first tool result, which begins with what nobody has been told."""
+    None until its first tool result, which begins with what nobody has been told.
+
+    An answer that was given may still be lost: its connection breaks, its reader is killed. So
+    what it told is acknowledged in the store only when there is a sign that it arrived, which is
+    the session's next request. Until then another session is told it too: at least once.
+    """
 
     caller: Caller
     push: Push
     legacy: bool = False
     level: str = "info"
     cursor: int | None = None
-    watched: set[str] = field(default_factory=set[str])
+    watched: dict[str, None] = field(default_factory=dict[str, None])
     subscribed: set[str] = field(default_factory=set[str])
+    telling: anyio.Lock = field(default_factory=anyio.Lock)
+    """held while an answer's news are gathered, so that two answers do not tell the same"""
+    _offered: list[EventRow] = field(default_factory=list[EventRow])
+    _offered_at: float = 0.0
 
     def watch(self, task_id: str) -> None:
-        """The session made, asked for or acted on this task: its news concern it."""
-        if len(self.watched) < 1000:
-            self.watched.add(task_id)
+        """The session made, asked for or acted on this task: its news concern it. Of very many
+        the last ones do."""
+        self.watched.pop(task_id, None)
+        self.watched[task_id] = None
+        if len(self.watched) > MAX_WATCHED:
+            del self.watched[next(iter(self.watched))]
+
+    def offer(self, news: News, now: float) -> None:
+        """An answer that tells `news` is given out: nothing can withdraw it any more."""
+        self.cursor = max(news.last, self.cursor or 0)
+        self._offered += news.owned
+        self._offered_at = now
+
+    def arrived(self) -> list[EventRow]:
+        """What was offered has arrived: the events to acknowledge, each once."""
+        taken, self._offered = self._offered, []
+        return taken
+
+    def settled(self, now: float) -> bool:
+        """Whether what was offered has arrived, where the connection ends without another
+        request. A command takes its answer and goes; an assistant that ends within moments may
+        have been killed."""
+        return self.caller.name == "cli" or now - self._offered_at >= SETTLED_SECONDS
+
+    def takes(self, task: TaskRow) -> bool:
+        """Whether it is pushed a message about a task that it sees: it made it, perhaps before it
+        lost a daemon, or dealt with it, or subscribed to it."""
+        made = task.client_id == self.caller.client_id
+        return made or task.id in self.watched or task_uri(task.id) in self.subscribed
 
     def wants_level(self, level: str) -> bool:
         return LEVELS.index(level) >= LEVELS.index(self.level)

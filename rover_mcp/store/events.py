@@ -31,6 +31,10 @@ EVENTS_LOCK = 0x726F766572
 """PostgreSQL's advisory lock under which event numbers are drawn: "rover" in ASCII."""
 
 
+MOST_TELLINGS = 5000
+"""What is remembered of who was told what: of so many the oldest are forgotten."""
+
+
 def insert_event(
     connection: sa.Connection,
     at: float,
@@ -119,8 +123,16 @@ class EventLog:
         with self._reader.connect() as connection:
             return readable(connection.execute(query))
 
-    def unseen(self, limit: int = 100) -> list[EventRow]:
-        """The last notable event of each paused or ended task that no session has been told."""
+    def unseen(
+        self,
+        limit: int = 100,
+        *,
+        owner: str | None = None,
+        project: str | None = None,
+        besides: Collection[str] = (),
+    ) -> list[EventRow]:
+        """The last notable event of each paused or ended task that no session has been told: the
+        owner's, of one project or of all, and of the tasks `besides`."""
         ack = schema.acknowledgements
         inner = E.alias()
         waiting = [s for s in TaskStatus if s in (TaskStatus.PAUSED, *ENDED)]
@@ -130,12 +142,16 @@ class EventLog:
             .correlate(T)
             .scalar_subquery()
         )
+        of_owner = T.c.owner.is_not_distinct_from(owner)
+        if project is not None:
+            of_owner &= T.c.project_id == project
         query = (
             sa.select(E)
             .join(T, T.c.id == E.c.task_id)
             .outerjoin(ack, ack.c.task_id == E.c.task_id)
             .where(T.c.status.in_([str(s) for s in waiting]), E.c.seq == last)
             .where(E.c.seq > sa.func.coalesce(ack.c.seq, 0))
+            .where(sa.or_(of_owner, T.c.id.in_(besides)))
             .order_by(E.c.seq.desc())
             .limit(limit)
         )
@@ -159,3 +175,40 @@ class EventLog:
                         where=ack.c.seq < seq,
                     )
                 )
+
+    # Over which channel
+
+    def record(self, events: Sequence[tuple[int, str]], at: float) -> None:
+        """Remember that these events (their numbers) were told over these channels."""
+        if not events:
+            return
+        t = schema.tellings
+        with self._engine.begin() as connection:
+            for seq, channel in sorted(set(events)):
+                made = insert_for(connection, t).values(seq=seq, channel=channel, at=at, times=1)
+                connection.execute(
+                    made.on_conflict_do_update(
+                        index_elements=[t.c.seq, t.c.channel], set_={"times": t.c.times + 1}
+                    )
+                )
+            # Everything that grows has a cap (DESIGN 12.7): the newest are kept.
+            newest = sa.select(t.c.seq).order_by(t.c.seq.desc()).offset(MOST_TELLINGS).limit(1)
+            last = connection.execute(newest).scalar()
+            if last is not None:
+                connection.execute(t.delete().where(t.c.seq <= last))
+
+    def told(self, seqs: Collection[int]) -> dict[int, dict[str, float]]:
+        """By event: the channels over which it was told, a hook's as `hook NAME`, and when
+        first."""
+        t, d = schema.tellings, schema.deliveries
+        over = sa.select(t.c.seq, t.c.channel, t.c.at).where(t.c.seq.in_(seqs))
+        hooks = sa.select(d.c.seq, d.c.hook, d.c.ended_at).where(
+            d.c.seq.in_(seqs), d.c.state == "delivered"
+        )
+        found: dict[int, dict[str, float]] = {}
+        with self._reader.connect() as connection:
+            for seq, channel, at in connection.execute(over):
+                found.setdefault(seq, {})[channel] = at
+            for seq, hook, at in connection.execute(hooks):
+                found.setdefault(seq, {})[f"hook {hook}"] = at
+        return found

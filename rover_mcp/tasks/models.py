@@ -154,6 +154,9 @@ class EventView(_View):
     reason: PauseReason | None = None
     retry_at: datetime | None = None
     resume: NextAction | None = None
+    told: dict[str, datetime] | None = Field(
+        default=None, description="in inspect only: over which channels, and when first"
+    )
 
 
 class NewsView(EventView):

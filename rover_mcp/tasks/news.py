@@ -41,6 +41,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     Event.COMPLETE: Kind("info", "yes", "it is done; its branch is there"),
     Event.FAIL: Kind("error", "yes", "a step failed, or nothing could be started"),
     Event.CANCEL: Kind("info", "yes", "somebody ended it"),
+    "task.deleted": Kind("info", "no", "it was deleted; no command does that yet"),
     Event.ITERATE: Kind("info", "no", "it has new instructions"),
     Event.MERGE: Kind("info", "no", "its branch was merged"),
     Event.PUSH: Kind("info", "no", "its branch was pushed"),

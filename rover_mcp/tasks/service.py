@@ -22,7 +22,15 @@ from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import parse_task
 from rover_mcp.tasks.logs import LogText, read_journal, read_log
 from rover_mcp.tasks.models import EventView, NextAction, TaskStatus, TaskView
-from rover_mcp.tasks.pauses import NEVER_BY_ITSELF, Policy, printable, resume_action, spent, used_up
+from rover_mcp.tasks.pauses import (
+    NEVER_BY_ITSELF,
+    Policy,
+    printable,
+    resume_action,
+    spent,
+    time_of,
+    used_up,
+)
 from rover_mcp.tasks.ports import Control, DiffResult, Repositories, Work
 from rover_mcp.tasks.transitions import ENDED, RESUMABLE, RUNNING, Event
 from rover_mcp.tasks.views import event_view, slim, task_view
@@ -163,7 +171,14 @@ class TaskService:
         return views, more, [r.message for r in shown if isinstance(r, DamagedRecord)]
 
     def events(self, task: TaskRow, limit: int = 20) -> list[EventView]:
-        return [event_view(event, task) for event in self.store.events.last(task.id, limit)]
+        """The newest, oldest first, each with the channels over which it was told."""
+        found = self.store.events.last(task.id, limit)
+        told = self.store.events.told([event.seq for event in found])
+        views = [event_view(event, task) for event in found]
+        for view in views:
+            if channels := told.get(view.seq):
+                view.told = {name: time_of(at) for name, at in sorted(channels.items())}
+        return views
 
     def logs(self, task: TaskRow, step: str | None, tail: int) -> LogText:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -72,16 +73,43 @@ class TasksListenHandler(ListenHandler):
     then each of them as it is, which closes the gap between creation and listening, then each that
     changes. Ends when all of them have ended and nothing else was asked for."""
 
-    def __init__(self, bus: SubscriptionBus, source: TaskSource) -> None:
+    def __init__(
+        self,
+        bus: SubscriptionBus,
+        source: TaskSource,
+        noted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`noted` is called when an event goes to a stream that asked for its resource."""
         super().__init__(bus, max_subscriptions=MAX_STREAMS)
         self._task_bus = bus
         self._source = source
+        self._noted = noted
         self._open: set[_News] = set()
 
     async def __call__(
         self, ctx: Context, params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
         wanted = _task_ids(params.notifications)
+        with self._noting(params.notifications):
+            return await self._serve(ctx, params, wanted)
+
+    @contextmanager
+    def _noting(self, asked: SubscriptionFilter) -> Generator[None]:
+        uris = frozenset(asked.resource_subscriptions or ())
+
+        def note(event: ServerEvent) -> None:
+            if event_matches(asked, uris, event):
+                self._noted()
+
+        stop = self._task_bus.subscribe(note)
+        try:
+            yield
+        finally:
+            stop()
+
+    async def _serve(
+        self, ctx: Context, params: SubscriptionsListenRequestParams, wanted: Sequence[str]
+    ) -> SubscriptionsListenResult:
         if not wanted:
             return await super().__call__(ctx, params)
         require_declared(ctx)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from rover_mcp.store import schema
+from rover_mcp.store import events, schema
 from rover_mcp.store.rows import DamagedRecord, EventRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.transitions import Event
@@ -138,3 +138,48 @@ def test_a_damaged_event_hides_no_other_from_who_follows_the_sequence(
     assert [e.seq for e in events] == [seqs[0], seqs[2]]
     assert last == seqs[2]
     assert store.events.tail(last) == ([], last)
+
+
+def test_what_is_unseen_can_be_one_owners_and_one_projects(
+    store: Store, make: Make, paused: TaskRow
+) -> None:
+    """A hundred of another project's must not push out one's own."""
+    store.project("p2", "/other")
+    other = make(project_id="p2", project_path="/other")
+    anns = make(owner="ann")
+    for task in (other, anns):
+        store.transition(task.id, Event.FAIL, error="boom")
+
+    def unseen(**which: object) -> list[str]:
+        return [e.task_id for e in store.events.unseen(**which)]  # pyright: ignore[reportArgumentType]
+
+    assert unseen() == [paused.id, other.id]
+    assert unseen(project="p1") == [paused.id]
+    assert unseen(project="p1", limit=1) == [paused.id]
+    assert unseen(project="p1", besides=[other.id]) == [paused.id, other.id]
+    assert unseen(owner="ann") == [anns.id]
+
+
+def test_it_is_remembered_over_which_channels_an_event_was_told(
+    store: Store, paused: TaskRow, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [event] = store.events.notable_after(0)
+    began = clock.now
+    store.events.record([(event.seq, "attention"), (event.seq, "wait_for_task")], clock.now)
+    clock.now += 5
+    store.events.record([(event.seq, "attention")], clock.now)
+    store.events.record([], clock.now)
+    deliveries = store.deliveries("roverd")
+    deliveries.configure(["desktop"])
+    assert store.events.told([event.seq, 99]) == {
+        event.seq: {"attention": began, "wait_for_task": began}
+    }
+    store.transition(paused.id, Event.CANCEL)
+    deliveries.plan({"desktop": lambda e: e.kind == "task.cancelled"}, 0)
+    [delivery] = deliveries.due("desktop")
+    deliveries.delivered(delivery)
+    assert store.events.told([delivery.seq]) == {delivery.seq: {"hook desktop": clock.now}}
+    assert store.events.told([]) == {}
+    monkeypatch.setattr(events, "MOST_TELLINGS", 1)
+    store.events.record([(delivery.seq, "attention")], clock.now)
+    assert set(store.events.told([event.seq, delivery.seq])) == {delivery.seq}

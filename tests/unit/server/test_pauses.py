@@ -111,8 +111,7 @@ def test_a_page_of_tasks_costs_little(desk: Desk) -> None:
     """DESIGN 10: a page of twenty paused tasks is half of what a client warns of."""
     for _ in range(20):
         paused(desk)
-    ask(desk, ("get_status", {}))
-    [result] = ask(desk, ("list_tasks", {}))
+    _news, result = ask(desk, ("get_status", {}), ("list_tasks", {}))
     assert len(json.dumps(result.structured_content)) / 4 < 6000
 
 

@@ -122,7 +122,11 @@ def test_no_user_over_http_gets_around_the_sandbox_or_switches_for_all(desk: Des
 
 
 async def _told(hub: EventHub, who: ClientSession) -> list[str]:
-    return [e.task_id for e in (await hub.attention(who, 10))[0]]
+    """What an answer tells, that arrives."""
+    news = await hub.attention(who, 10)
+    who.offer(news, 0)
+    await hub.confirm(who)
+    return [e.task_id for e in news.events]
 
 
 def test_attention_is_of_ones_own_tasks_and_is_taken_from_nobody(desk: Desk) -> None:
