@@ -78,11 +78,12 @@ def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: Desk) -> 
             )
             group.start_soon(hub.run)
             await anyio.wait_all_tasks_blocked()
-            desk.tasks.create(sessions["ann"].caller, CreateRequest("Do it", agent="scripted"))
+            maker = replace(sessions["ann"].caller, client_id="another of hers")
+            desk.tasks.create(maker, CreateRequest("Do it", agent="scripted"))
             hub.poke()
             with anyio.fail_after(10):
                 await there.wait()
-                while not pushed[None]:
+                while not (pushed[None] and pushed["ann"]):
                     await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
 
