@@ -21,6 +21,7 @@ _COMMANDS = {
     "pause_task": "pause",
     "restart_task": "restart",
     "cancel_task": "cancel",
+    "delete_task": "delete",
     "list_tasks": "list",
     "list_workflows": "workflows",
     "get_status": "status",

@@ -227,6 +227,12 @@ def cancel(args: Arguments) -> int:
     return 0
 
 
+def delete(args: Arguments) -> int:
+    confirm = True if args.yes else None
+    show(args, call(args, "delete_task", **of_task(args), confirm=confirm), render.deleted)
+    return 0
+
+
 def logs(args: Arguments) -> int:
     result = call(args, "get_logs", **of_task(args), step=args.step, tail=args.tail)
     show(args, result, render.logs)

@@ -138,6 +138,8 @@ def _add_task_commands(command: Callable[..., Parser]) -> None:
     about_task("pause", commands.pause, "stop it, to go on later")
     about_task("restart", commands.restart, "start a failed one over, from its base")
     about_task("cancel", commands.cancel, "stop it for good; its branch stays")
+    sub = about_task("delete", commands.delete, "forget it; without --yes only say what is lost")
+    sub.add_argument("--yes", action="store_true", help="do it")
     sub = about_task("logs", commands.logs, "what a step printed")
     sub.add_argument("--step", metavar="ID", help="default: the one that wrote last")
     sub.add_argument("--tail", type=int, metavar="N", help="lines from the end (default: 100)")

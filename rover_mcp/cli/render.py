@@ -335,3 +335,15 @@ def error(message: str, hint: str | None, next_call: Json | None, paint: Paint) 
         command = command_for(next_call.get("tool"), next_call.get("arguments"))
         lines += told_next(command, "", paint)
     return lines
+
+
+def deleted(result: Json, paint: Paint) -> list[str]:
+    """What a deletion takes and what stays."""
+    rows = [
+        f"{paint('kept', 'green') if i['kept'] else paint('lost', 'red')}  {i['what']:<9} "
+        + clean(i["detail"])
+        for i in result["items"]
+    ]
+    if result["deleted"]:
+        return [*rows, "Deleted."]
+    return [*rows, "", "Nothing is deleted yet. To delete it: rover delete TASK --yes"]

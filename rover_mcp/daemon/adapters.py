@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 import shutil
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +26,7 @@ from rover_mcp.control.specify import own_model
 from rover_mcp.daemon.booking import over_budget
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.networks import NOTHING, TaskNetworks
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
@@ -40,12 +43,15 @@ from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.sandbox.select import select_engine
 from rover_mcp.store.rows import AttemptRow, TaskRow
 from rover_mcp.store.store import Store
+from rover_mcp.tasks.delete import Leftover
 from rover_mcp.tasks.folders import TaskFolders, project_folder
 from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.transitions import RUNNING
 
 PATHS_SHOWN = 50
+
+log = logging.getLogger("rover.daemon")
 
 
 class GitRepositories:
@@ -116,6 +122,64 @@ class HubWork:
             truncated=found.totals.files > len(files),
         )
         return DiffResult(changes, "" if stat_only else found.patch, found.truncated)
+
+
+class TaskLeftovers:
+    """All that is kept of a task: in the hub, in the data folder, by its engine."""
+
+    def __init__(
+        self, home: Path, repositories: GitRepositories, engines: Mapping[str, Engine]
+    ) -> None:
+        self._home = home
+        self._repositories = repositories
+        self._engines = engines
+
+    def find(self, task: TaskRow) -> Leftover:
+        hub = self._repositories.hub(task.project_id)
+        tip = self._tip(task)
+        return Leftover(
+            branch=tip is not None,
+            delivered=tip is not None and tip == hub.head(task.id),
+            snapshots=len(hub.snapshots(task.id)),
+            size=_size(self._root(task)),
+        )
+
+    def _tip(self, task: TaskRow) -> str | None:
+        """Where the task's branch stands in the user's repository; None: there is none."""
+        try:
+            repository = self._repositories.inspect(Path(task.project_path))
+            if task.branch in repository.branches:
+                return self._repositories.resolve(repository, task.branch)
+        except UserFixable as error:
+            log.info("the branch of task %s cannot be looked at: %s", task.number, error)
+        return None
+
+    def _root(self, task: TaskRow) -> Path:
+        return TaskFolders(self._home, task.id, task.iteration).root
+
+    def remove(self, task: TaskRow) -> None:
+        self._engines[task.engine].remove_task(task.id)
+        self._repositories.hub(task.project_id).drop_task(task.id)
+        try:
+            shutil.rmtree(self._root(task))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise EnvironmentFault(
+                f"not all files of task {task.number} can be removed: {error}",
+                hint="see to that, then call delete_task again",
+                code="not_removed",
+            ) from error
+
+
+def _size(folder: Path) -> int:
+    """Bytes in the files below a folder; those that cannot be seen are left out."""
+    total = 0
+    for root, _folders, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(root, name).lstat().st_size
+    return total
 
 
 class EngineChoice:

@@ -25,6 +25,7 @@ from rover_mcp.daemon.adapters import (
     HostAgents,
     HubWork,
     PlaneControl,
+    TaskLeftovers,
 )
 from rover_mcp.daemon.booking import booked_state, write_entries
 from rover_mcp.daemon.credentials import Credentials
@@ -42,6 +43,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.create import CreateTask
+from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.images import Images
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status import StatusReport
@@ -136,7 +138,8 @@ def build(
     images = Images(home, store, keepers)
     senders = {hook.name: sender_of(hook, os.environ) for hook in settings.hooks}
     hooks = Hooks(settings, store, store.deliveries(leases.executor), senders)
-    services = Services(tasks, status, hub, touch, images, hooks)
+    delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines))
+    services = Services(tasks, status, hub, touch, images, hooks, delete)
     sweeper = Sweeper(attempts, plane)
     return Parts(
         settings, store, credentials, gateway, live, plane, leases, sweeper, attempts, spares, hub,

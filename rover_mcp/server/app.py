@@ -29,6 +29,7 @@ from mcp_types import (
     EmptyResult,
     GetPromptRequestParams,
     GetPromptResult,
+    InputRequiredResult,
     ListPromptsResult,
     ListResourcesResult,
     ListResourceTemplatesResult,
@@ -47,7 +48,9 @@ from pydantic import ValidationError
 
 from rover_mcp import __version__
 from rover_mcp.errors import RoverError, UserFixable
+from rover_mcp.server.arguments import DeleteArguments
 from rover_mcp.server.completions import complete
+from rover_mcp.server.confirm import confirmed
 from rover_mcp.server.handles import TaskHandles
 from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.hooks import HooksParams, hooks
@@ -66,7 +69,7 @@ from rover_mcp.server.tasks_extension import (
     install,
 )
 from rover_mcp.server.tasks_extension.extension import declared
-from rover_mcp.server.tools import TOOLS, Call, Services, ToolEntry
+from rover_mcp.server.tools import TOOLS, Call, Services, ToolEntry, deletion_asked
 
 INSTRUCTIONS = """\
 Rover hands coding tasks to background agents and gives back reviewable git branches.
@@ -156,7 +159,9 @@ class _Handlers:
         self._note_era(ctx)
         return ListToolsResult(tools=[entry.tool for entry in TOOLS.values()])
 
-    async def call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult:
+    async def call_tool(
+        self, ctx: Context, params: CallToolRequestParams
+    ) -> CallToolResult | InputRequiredResult:
         self._note_era(ctx)
         entry = TOOLS.get(params.name)
         if entry is None:
@@ -170,6 +175,10 @@ class _Handlers:
         call = Call(self._session, self._services, progress)
         try:
             arguments = entry.arguments.model_validate(params.arguments or {})
+            if isinstance(arguments, DeleteArguments) and arguments.confirm:
+                message = await deletion_asked(call, arguments)
+                if (ask := await confirmed(ctx, params, message)) is not None:
+                    return ask
             result = await entry.handler(call, arguments)
         except ValidationError as error:
             return _error(bad_arguments(error, entry, params.arguments or {}))

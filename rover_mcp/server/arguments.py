@@ -113,6 +113,10 @@ class DiffArguments(TaskArguments):
     stat_only: bool = Field(False, description="totals and files without the patch")
 
 
+class DeleteArguments(TaskArguments):
+    confirm: bool = Field(False, description="false only says what would be lost")
+
+
 class ResumeArguments(TaskArguments):
     when: Literal["now", "at_reset"] = Field(
         "now", description="at_reset leaves it to go on by itself at retry_at"

@@ -43,10 +43,19 @@ def _main(result: r.Result) -> str:
             return "\n".join(
                 f"{w.name}: {w.description or w.error or ''}" for w in result.workflows
             )
+        case r.DeleteResult():
+            return _deletion(result)
         case r.StatusResult():
             return _status(result)
         case _:
             return "done"
+
+
+def _deletion(result: r.DeleteResult) -> str:
+    lines = [f"{'kept' if i.kept else 'lost'}: {i.what} ({i.detail})" for i in result.items]
+    head = "Deleted." if result.deleted else "Nothing is deleted yet. It would be:"
+    hint = [] if result.deleted else ["To delete it, call delete_task with confirm true."]
+    return "\n".join([head, *lines, *hint])
 
 
 def _switched(result: r.AutoResumeResult) -> str:

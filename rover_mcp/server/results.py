@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from rover_mcp.tasks.models import ChangesView, EventView, TaskView
+from rover_mcp.tasks.models import ChangesView, EventView, NextAction, TaskView
 
 
 class Result(BaseModel):
@@ -54,6 +54,21 @@ class AutoResumeResult(Result):
     scope: Literal["task", "project", "all"]
     changed: int
     still_off: str | None = None
+
+
+class DeleteItem(BaseModel):
+    what: str
+    kept: bool
+    detail: str
+
+
+class DeleteResult(Result):
+    """`deleted` is false where it was only told what would be lost."""
+
+    task_id: str
+    deleted: bool
+    items: list[DeleteItem]
+    next_actions: list[NextAction] = []
 
 
 class LogsResult(Result):
@@ -170,6 +185,11 @@ def output_schema(model: type[BaseModel]) -> dict[str, Any]:
         name: _compact(value, definitions, depth=2 if name == "task" else 0)
         for name, value in full["properties"].items()
     }
+    if model is not InspectResult and "task" in properties:
+        # What a task always has, and why it stands still; inspect lists the rest.
+        task = properties["task"]
+        kept = {*task["required"], "pause", "error", "next_actions"}
+        task["properties"] = {k: v for k, v in task["properties"].items() if k in kept}
     required = [n for n in full.get("required", []) if n in properties]
     return {
         "type": "object",

@@ -21,8 +21,10 @@ from rover_mcp.server.hub import STOPPED, EventHub
 from rover_mcp.server.session import ClientSession
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.create import CreateRequest
+from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.images import Images
-from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.models import NextAction, TaskStatus
+from rover_mcp.tasks.pauses import printable
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status import StatusReport
 from rover_mcp.tasks.switch import switch_auto_resume
@@ -42,6 +44,7 @@ class Services:
     touch: Callable[[], None]
     images: Images
     hooks: HooksDesk
+    delete: DeleteTask
 
 
 @dataclass(frozen=True)
@@ -204,6 +207,32 @@ async def cancel_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
     return r.TaskResult(task=await anyio.to_thread.run_sync(call.services.tasks.cancel, task))
 
 
+async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
+    task = await call.find(args)
+    delete = call.services.delete
+    told = await anyio.to_thread.run_sync(delete if args.confirm else delete.told, task)
+    again = NextAction(
+        tool="delete_task",
+        arguments={"task": task.id, "confirm": True},
+        why="delete it; only if the user agrees to what is lost",
+    )
+    return r.DeleteResult(
+        task_id=task.id,
+        deleted=args.confirm,
+        items=[r.DeleteItem(**vars(item)) for item in told],
+        next_actions=[] if args.confirm else [again],
+    )
+
+
+async def deletion_asked(call: Call, args: a.DeleteArguments) -> str:
+    """The question for a person before a task is deleted: what is lost, what stays."""
+    task = await call.find(args)
+    told = await anyio.to_thread.run_sync(call.services.delete.told, task)
+    lost = "; ".join(f"{item.what}: {item.detail}" for item in told if not item.kept)
+    kept = "; ".join(f"{item.what}: {item.detail}" for item in told if item.kept)
+    return f"Delete task {task.number} ({printable(task.title, 80)})? Lost: {lost}. Kept: {kept}."
+
+
 async def list_workflows(call: Call, args: a.WorkflowsArguments) -> r.WorkflowsResult:
     views = await anyio.to_thread.run_sync(
         call.services.status.workflows, call.session.caller, args.repo_path
@@ -227,6 +256,7 @@ def _entry(
     idempotent: bool = True,
     open_world: bool = False,
     starts: bool = False,
+    destructive: bool = False,
 ) -> ToolEntry:
     tool = Tool(
         name=handler.__name__,  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  # a function
@@ -237,7 +267,7 @@ def _entry(
         annotations=ToolAnnotations(
             title=title,
             read_only_hint=read_only,
-            destructive_hint=False,
+            destructive_hint=destructive,
             idempotent_hint=idempotent,
             open_world_hint=open_world,
         ),
@@ -312,6 +342,12 @@ _ENTRIES = (
         cancel_task, a.TaskArguments, r.TaskResult, "Cancel task",
         "End a task for good. What it did so far is kept: diff, logs and snapshots. To stop it "
         "for a while use pause_task.",
+    ),
+    _entry(
+        delete_task, a.DeleteArguments, r.DeleteResult, "Delete task",
+        "Remove all that Rover keeps of a task that is paused or ended; its branch in your "
+        "repository stays. Without confirm it only says what would be lost: show that first.",
+        destructive=True,
     ),
     _entry(
         list_workflows, a.WorkflowsArguments, r.WorkflowsResult, "List workflows",

@@ -37,7 +37,7 @@ from rover_mcp.store.writes import (
 )
 from rover_mcp.tasks.identifiers import branch_name
 from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import RUNNING, Event, advance, sources
+from rover_mcp.tasks.transitions import ENDED, RUNNING, Event, advance, sources
 
 NOTABLE = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Event.CANCEL})
 
@@ -271,6 +271,22 @@ class Store(Claims, Waits):
         values |= {"state": "queued", "workflow_id": next_workflow(made.workflow_id)}
         connection.execute(A.update().where(waiting).values(**values))
         return made.attempt
+
+    def delete_task(self, task_id: str) -> None:
+        """Forget a task that ended, with its attempts. Its events and what it spent stay."""
+        tables = (A, schema.acknowledgements)
+        with self._engine.begin() as connection:
+            row = connection.execute(locked(task_id)).one_or_none()
+            if row is None or row.status not in ENDED:
+                return
+            for table in tables:
+                connection.execute(table.delete().where(table.c.task_id == task_id))
+            connection.execute(T.delete().where(T.c.id == task_id))
+            status = TaskStatus(row.status)
+            insert_event(
+                connection, self._now(), task_id, "task.deleted", status, {}, notable=False
+            )
+        self.on_event()
 
     # Writing events
 

@@ -26,6 +26,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.create import CreateTask
+from rover_mcp.tasks.delete import DeleteTask, Leftover
 from rover_mcp.tasks.images import Images
 from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
@@ -188,6 +189,7 @@ class Desk:
                 lambda: None,
                 Images(self.tasks.settings.home, self.store, {}),
                 Hooks(self.tasks.settings, self.store, self.store.deliveries("roverd"), {}),
+                DeleteTask(self.store, FakeLeftovers()),
             )
         )
 
@@ -198,6 +200,20 @@ class Desk:
             for p in self.home.rglob("*")
             if not p.name.startswith("rover.db") and "workflows" not in p.parts
         }
+
+
+class FakeLeftovers:
+    """A task whose branch was delivered."""
+
+    def __init__(self, found: Leftover = Leftover(True, True, 1, 1000)) -> None:  # noqa: B008  # frozen
+        self.found = found
+        self.removed: list[str] = []
+
+    def find(self, task: TaskRow) -> Leftover:
+        return self.found
+
+    def remove(self, task: TaskRow) -> None:
+        self.removed.append(task.id)
 
 
 @functools.cache

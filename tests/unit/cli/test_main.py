@@ -38,6 +38,12 @@ def answers(tool: str, _: Json) -> Json:
             "message": "it goes on",
         },
         "set_auto_resume": {"enabled": False, "scope": "all", "changed": 2, "attention": []},
+        "delete_task": {
+            "task_id": ID,
+            "deleted": False,
+            "items": [{"what": "work", "kept": False, "detail": "3 snapshots"}],
+            "attention": [],
+        },
         "get_logs": {
             "task_id": ID,
             "step": "plan",
@@ -122,6 +128,8 @@ def status() -> Json:
         (["pause", ID], "pause_task", {"task": ID}),
         (["restart", ID], "restart_task", {"task": ID}),
         (["cancel", ID], "cancel_task", {"task": ID}),
+        (["delete", ID], "delete_task", {"task": ID}),
+        (["delete", ID, "--yes"], "delete_task", {"task": ID, "confirm": True}),
         (
             ["logs", ID, "--step", "s", "--tail", "5"],
             "get_logs",

@@ -14,7 +14,7 @@ from tests.snapshots.update import TOOLS_FILE, listed, tools_text
 
 EXPECTED = {
     "create_task", "list_tasks", "inspect", "wait_for_task", "get_logs", "get_diff", "resume_task",
-    "restart_task", "pause_task", "cancel_task", "set_auto_resume", "list_workflows", "get_status",
+    "restart_task", "pause_task", "cancel_task", "delete_task", "set_auto_resume", "list_workflows", "get_status",
 }  # fmt: skip
 READS = {
     "list_tasks",
@@ -53,7 +53,7 @@ def test_every_tool_says_what_it_does_and_what_it_changes(name: str) -> None:
     assert tool["title"] == tool["annotations"]["title"]
     assert all(isinstance(tool["annotations"][hint], bool) for hint in HINTS)
     assert tool["annotations"]["readOnlyHint"] == (name in READS)
-    assert not tool["annotations"]["destructiveHint"]
+    assert tool["annotations"]["destructiveHint"] == (name == "delete_task")
 
 
 @each_tool
@@ -110,6 +110,7 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     "restart_task": [{"task": "1"}],
     "pause_task": [{"task": "1"}],
     "cancel_task": [{"task": "1", "repo_path": "/repo"}],
+    "delete_task": [{"task": "1"}, {"task": "1", "confirm": True}],
     "list_workflows": [{}],
     "get_status": [{}],
 }  # fmt: skip
@@ -130,6 +131,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "restart_task": [{}, {"task": "1", "when": "now"}],
     "pause_task": [{}],
     "cancel_task": [{"task": "1", "force": True}],
+    "delete_task": [{}, {"task": "1", "confirm": "perhaps"}, {"task": "1", "dry_run": True}],
     "list_workflows": [{"repo": "/repo"}],
     "get_status": [{"verbose": True}],
 }  # fmt: skip
