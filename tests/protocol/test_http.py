@@ -314,6 +314,17 @@ def test_notifications_of_the_older_era_are_ones_own(site: Site) -> None:
     assert ann.answer("tools/list").status == 404
 
 
+def test_a_session_that_asks_nothing_hears_of_its_users_tasks(site: Site) -> None:
+    quiet, bob = site.client("ann", LEGACY), site.client("bob", LEGACY)
+    with quiet.standalone() as hers, bob.standalone() as his:
+        task = made(create(site.client("ann")))
+        told = hers.wait_for(_message("task.paused"), 60)
+        assert told["params"]["data"]["task_id"] == task
+        other = made(create(bob))
+        his.wait_for(_message("task.paused"), 60)
+        assert {f["params"]["data"]["task_id"] for f in his.frames} == {other}
+
+
 def test_a_session_is_of_no_use_to_another_user(site: Site) -> None:
     ann, bob = site.client("ann", LEGACY), site.client("bob", LEGACY)
     bob.session = ann.session

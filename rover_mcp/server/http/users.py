@@ -27,6 +27,7 @@ from mcp_types import (
     METHOD_NOT_FOUND,
     CallToolRequestParams,
     ListToolsResult,
+    NotificationParams,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
@@ -47,6 +48,7 @@ METHODS: Final = (
     "tasks/update", "tasks/cancel",
 )  # fmt: skip
 """What a client's own server answers. Any other handler of ours would see nothing: see NOBODY."""
+INITIALIZED: Final = "notifications/initialized"
 REFUSED: Final = (IMAGES, HOOKS)
 """Methods about this machine, for its user alone."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
@@ -112,6 +114,7 @@ class Users:
         for method in REFUSED:
             if (entry := server.get_request_handler(method)) is not None:
                 server.add_request_handler(method, entry.params_type, _refuse)
+        server.add_notification_handler(INITIALIZED, NotificationParams, self._initialized)
         schemas = {name: entry.tool.input_schema for name, entry in TOOLS.items()}
         server.get_tool_input_schema = schemas.get
         return server
@@ -151,6 +154,13 @@ class Users:
 
         return handler
 
+    async def _initialized(self, ctx: Context, params: NotificationParams) -> None:
+        """A session may only wait for what it is pushed, and never ask."""
+        peer = self._peer(ctx, _user(ctx).display_name)
+        entry = peer.server.get_notification_handler(INITIALIZED)
+        if entry is not None:
+            await entry.handler(ctx, params)
+
     def _peer(self, ctx: Context, user: str) -> Peer:
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             told = ctx.session.client_params
@@ -169,7 +179,7 @@ class Users:
             own[name] = self._new_peer(user)
             idle = [n for n, peer in own.items() if not peer.busy and n != name]
             for old in idle[: max(0, len(own) - MAX_NAMES)]:
-                del own[old]
+                self._leave(own.pop(old))
         own.move_to_end(name)
         return own[name]
 
@@ -181,12 +191,15 @@ class Users:
 
         def gone() -> None:
             self._legacy.pop(session_id, None)
-            sessions.discard(peer.session)
+            self._leave(peer)
             pushing.cancel()
 
         connection.exit_stack.callback(gone)
         self._group.start_soon(_push, peer, connection, pushing)
         return peer
+
+    def _leave(self, peer: Peer) -> None:
+        self._group.start_soon(self._services.hub.leave, peer.session)
 
     def _new_peer(self, user: str) -> Peer:
         outbox: deque[tuple[str, dict[str, Any]]] = deque(maxlen=OUTBOX)
