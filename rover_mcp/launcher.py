@@ -16,7 +16,7 @@ from collections import deque
 
 from rover_mcp import __version__
 from rover_mcp.connect import DaemonUnavailable, Dialer, make_preamble, new_client_id
-from rover_mcp.preamble import data_folder_name
+from rover_mcp.preamble import TOOL_SETS, TOOLS, data_folder_name
 from rover_mcp.replay import TOO_LARGE, Conversation, error_answer
 
 TYPE_CHECKING = False
@@ -33,11 +33,15 @@ MAX_LOSSES, LOSS_WINDOW = 5, 60.0  # more dead daemons than this in so many seco
 LAST_WORDS = 0.02  # seconds for delivering what is queued when the client has gone
 
 USAGE = f"""\
-usage: rover-mcp [--home DIR] [--foreground | --http [HOST:PORT]] [--version] [--help]
+usage: rover-mcp [--home DIR] [--read-only | --tools SETS] [--foreground | --http [HOST:PORT]]
+                 [--version] [--help]
 
 Rover's MCP server on stdin and stdout. An assistant starts it; for a terminal there is `rover`.
 
   --home DIR     the data folder (default: $ROVER_HOME, else ~/.local/share/rover)
+  --tools SETS   offer only these sets of tools, with commas between: read (look at tasks), run
+                 (create, resume, pause, cancel, restart), admin (switches, delete)
+  --read-only    the same as --tools read
   --foreground   serve in this one process, without a daemon (containers, CI)
   --http [HOST:PORT]
                  serve Streamable HTTP (default: 127.0.0.1:8765), for those who have a token:
@@ -312,6 +316,10 @@ def parse_arguments(arguments: list[str]) -> tuple[str, bool, str | None]:
         option, equals, value = rest.popleft().partition("=")
         if option == "--home" and (value or (rest and not equals)):
             home = os.path.abspath(os.path.expanduser(value or rest.popleft()))  # noqa: PTH100, PTH111
+        elif option == "--read-only" and not equals:
+            os.environ[TOOLS] = TOOL_SETS[0]
+        elif option == "--tools" and (value or (rest and not equals)):
+            os.environ[TOOLS] = _sets(value or rest.popleft())
         elif option == "--foreground" and not equals:
             foreground = True
         elif option == "--http":
@@ -323,10 +331,22 @@ def parse_arguments(arguments: list[str]) -> tuple[str, bool, str | None]:
         else:
             complain(f"rover-mcp: {option!r} is no option, or its value is missing\n\n{USAGE}")
             raise SystemExit(2)
+    if http is not None and TOOLS in os.environ:
+        complain(
+            "rover-mcp: over HTTP a token's scope says what it may do: rover token new --scope"
+        )
+        raise SystemExit(2)
     if foreground and http is not None:
         complain("rover-mcp: --http and --foreground do not go together")
         raise SystemExit(2)
     return home, foreground, http
+
+
+def _sets(value: str) -> str:
+    if wrong := [name for name in value.split(",") if name not in TOOL_SETS]:
+        complain(f"rover-mcp: {wrong[0]!r} is no set of tools; there are {', '.join(TOOL_SETS)}")
+        raise SystemExit(2)
+    return value
 
 
 def serve_in_foreground(home: str) -> NoReturn:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 HTTP = "http"
+TOOLS = "ROVER_TOOLS"
+"""Which sets of tools a client is offered, with commas between; without it all."""
+TOOL_SETS = ("read", "run", "admin")
 MAX_PREAMBLE_BYTES = 256 * 1024
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -34,6 +37,7 @@ _ENV_ALLOWED = frozenset(
         *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"),
         *("CLAUDE_CODE_OAUTH_TOKEN", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
         *("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
+        TOOLS,
         *("SSH_AUTH_SOCK", "GH_TOKEN", "LANG", "TZ", "PATH"),
         *_PROXIES,
         *(name.lower() for name in _PROXIES),

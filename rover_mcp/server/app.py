@@ -69,7 +69,7 @@ from rover_mcp.server.tasks_extension import (
     install,
 )
 from rover_mcp.server.tasks_extension.extension import declared
-from rover_mcp.server.tools import TOOLS, Call, Services, ToolEntry, deletion_asked
+from rover_mcp.server.tools import TOOLS, Call, Services, ToolEntry, deletion_asked, offered
 
 INSTRUCTIONS = """\
 Rover hands coding tasks to background agents and gives back reviewable git branches.
@@ -125,8 +125,10 @@ class App:
         server.add_notification_handler(
             "notifications/initialized", NotificationParams, handlers.initialized
         )
-        server.add_request_handler(METHOD, ImagesParams, handlers.images)
-        server.add_request_handler(HOOKS, HooksParams, handlers.hooks)
+        if offered(session.caller) is TOOLS:
+            # For the command line, which asks for all.
+            server.add_request_handler(METHOD, ImagesParams, handlers.images)
+            server.add_request_handler(HOOKS, HooksParams, handlers.hooks)
         install(server, TasksExtension(handles))
         return server
 
@@ -145,6 +147,7 @@ class _Handlers:
         self._services = services
         self._session = session
         self._handles = handles
+        self._tools = offered(session.caller)
         self._resources = Resources(services.tasks, services.status, session)
 
     def _note_era(self, ctx: Context) -> None:
@@ -157,15 +160,16 @@ class _Handlers:
 
     async def list_tools(self, ctx: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
         self._note_era(ctx)
-        return ListToolsResult(tools=[entry.tool for entry in TOOLS.values()])
+        return ListToolsResult(tools=[entry.tool for entry in self._tools.values()])
 
     async def call_tool(
         self, ctx: Context, params: CallToolRequestParams
     ) -> CallToolResult | InputRequiredResult:
         self._note_era(ctx)
-        entry = TOOLS.get(params.name)
+        entry = self._tools.get(params.name)
         if entry is None:
-            raise MCPError(INVALID_PARAMS, f"unknown tool {params.name[:80]!r}; see tools/list")
+            why = "not offered here" if params.name in TOOLS else "unknown"
+            raise MCPError(INVALID_PARAMS, f"tool {params.name[:80]!r} is {why}; see tools/list")
 
         async def progress(value: float, message: str) -> None:
             await ctx.session.report_progress(value, 100, message)

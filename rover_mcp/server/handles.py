@@ -20,6 +20,7 @@ from rover_mcp.server.results import TaskResult
 from rover_mcp.server.session import ClientSession, task_uri
 from rover_mcp.server.tasks_extension import Task, TaskState
 from rover_mcp.server.tasks_extension.source import Context
+from rover_mcp.server.tools import offered
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.lives import ANSWERED, MARKS, Life, handle, lives, parse_handle, question
 from rover_mcp.tasks.models import TaskStatus, TaskView
@@ -85,6 +86,8 @@ class TaskHandles:
             MCPError: the answer is none that the form allows, or cannot be carried out.
         """
 
+        self._check_may_run()
+
         def act() -> None:
             named = self._read(task.id)
             if named is not None and named.key is not None and named.key in responses:
@@ -111,7 +114,13 @@ class TaskHandles:
                 data = {"key": named.key, "choice": decided.action}
                 self._tasks.store.add_event(row.id, ANSWERED, data)
 
+    def _check_may_run(self) -> None:
+        if "resume_task" not in offered(self._session.caller):
+            raise MCPError(INVALID_PARAMS, "this server was started to look at tasks only")
+
     async def cancel(self, ctx: Context, task: Task) -> None:
+        self._check_may_run()
+
         def act() -> None:
             named = self._read(task.id)
             if named is not None and named.life.end is None:

@@ -14,12 +14,14 @@ import anyio.to_thread
 from mcp_types import Tool, ToolAnnotations
 
 from agent_runner.models import Budget
+from rover_mcp import preamble
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.hooks import HooksDesk
 from rover_mcp.server.hub import STOPPED, EventHub
 from rover_mcp.server.session import ClientSession
 from rover_mcp.store.rows import TaskRow
+from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.images import Images
@@ -78,6 +80,8 @@ class ToolEntry:
     result: type[r.Result]
     handler: Handler
     starts: bool
+    tool_set: str
+    """one of TOOL_SETS"""
 
 
 async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
@@ -257,7 +261,9 @@ def _entry(
     open_world: bool = False,
     starts: bool = False,
     destructive: bool = False,
+    admin: bool = False,
 ) -> ToolEntry:
+    tool_set = "read" if read_only else "admin" if admin else "run"
     tool = Tool(
         name=handler.__name__,  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  # a function
         title=title,
@@ -272,7 +278,7 @@ def _entry(
             open_world_hint=open_world,
         ),
     )
-    return ToolEntry(tool, arguments, result, handler, starts)
+    return ToolEntry(tool, arguments, result, handler, starts, tool_set)
 
 
 _ENTRIES = (
@@ -326,6 +332,7 @@ _ENTRIES = (
         "Whether paused tasks go on by themselves (at retry_at, a limited number of times): one "
         "task, a project's, or at once all. Off anywhere is off; off drops what is scheduled. "
         'Example: {"enabled": false, "scope": "all"}',
+        admin=True,
     ),
     _entry(
         restart_task, a.TaskArguments, r.TaskResult, "Restart task",
@@ -347,7 +354,7 @@ _ENTRIES = (
         delete_task, a.DeleteArguments, r.DeleteResult, "Delete task",
         "Remove all that Rover keeps of a task that is paused or ended; its branch in your "
         "repository stays. Without confirm it only says what would be lost: show that first.",
-        destructive=True,
+        destructive=True, admin=True,
     ),
     _entry(
         list_workflows, a.WorkflowsArguments, r.WorkflowsResult, "List workflows",
@@ -363,3 +370,13 @@ _ENTRIES = (
 )  # fmt: skip
 
 TOOLS: dict[str, ToolEntry] = {e.tool.name: e for e in sorted(_ENTRIES, key=lambda e: e.tool.name)}
+
+
+def offered(caller: Caller) -> dict[str, ToolEntry]:
+    """The tools of the sets that the caller's server was started with; a set that there is not
+    has none."""
+    asked = caller.env.get(preamble.TOOLS)
+    if not asked:
+        return TOOLS
+    sets = asked.split(",")
+    return {name: entry for name, entry in TOOLS.items() if entry.tool_set in sets}

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,13 @@ class DaemonRestarted(AssertionError):
 class LauncherClient:
     """One launcher process and its frames."""
 
-    def __init__(self, home: Path, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.home = home
         self.era = LEGACY
         self.capabilities: Frame = {}
@@ -54,7 +60,7 @@ class LauncherClient:
         self._new: queue.Queue[Frame | None] = queue.Queue()
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rover_mcp.launcher"],
+            [sys.executable, "-m", "rover_mcp.launcher", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

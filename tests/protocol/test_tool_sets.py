@@ -1,0 +1,62 @@
+"""A server that is started with fewer tools offers, and does, nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.frames import LEGACY, MODERN, LauncherClient
+
+READS = {
+    "get_diff", "get_logs", "get_status", "inspect", "list_tasks", "list_workflows",
+    "wait_for_task",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("era", [LEGACY, MODERN])
+def test_a_read_only_server_changes_nothing(shared: Path, era: str) -> None:
+    home, repo = shared / "data", shared / "repo"
+    with LauncherClient(home, repo, arguments=["--read-only"]) as client:
+        client.capabilities = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+        client.open(era)
+        assert {t["name"] for t in client.request("tools/list")["result"]["tools"]} == READS
+        call = {"name": "create_task", "arguments": {"description": "x"}}
+        assert "not offered here" in client.request("tools/call", call)["error"]["message"]
+        for method, params in (
+            ("rover/images", {"action": "prune", "confirm": True}),
+            ("rover/hooks", {}),
+        ):
+            assert client.request(method, params)["error"]["code"] == -32601
+        assert client.tool("list_tasks")["tasks"] == []
+
+
+def test_a_read_only_client_of_the_tasks_extension_cannot_cancel(shared: Path) -> None:
+    home, repo = shared / "data", shared / "repo"
+    with LauncherClient(home, repo) as maker:
+        maker.open()
+        task = maker.tool(
+            "create_task", description="wait", agent="scripted", engine="bubblewrap",
+            workflow="quick", script='{"steps": {"implement": [{"delay": 600}]}}',
+        )["task"]["id"]  # fmt: skip
+        with LauncherClient(home, repo, arguments=["--tools", "read,admin"]) as client:
+            client.capabilities = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+            client.open(MODERN)
+            assert client.request("tasks/get", {"taskId": task})["result"]["status"] == "working"
+            assert client.request("tasks/cancel", {"taskId": task})["error"]["code"] == -32602
+        assert maker.tool("inspect", task=task)["task"]["status"] != "CANCELLED"
+        maker.tool("cancel_task", task=task)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--tools", "reed"], ["--tools"], ["--tools", ""], ["--http", "--read-only"]]
+)
+def test_a_set_that_is_none_is_refused_at_once(tmp_path: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "rover_mcp.launcher", "--home", str(tmp_path), *arguments]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 2
+    assert "rover-mcp: " in done.stderr
