@@ -66,7 +66,9 @@ class CreateTaskArguments(Arguments):
     engine: Literal["auto", "docker", "podman", "bubblewrap", "process"] | None = Field(
         None, description="what runs the sandbox; default the first that works"
     )
-    network: Literal["none", "providers", "allowlist", "open"] | None = None
+    network: Literal["none", "providers", "allowlist", "open"] | None = Field(
+        None, description="what the sandbox may reach; default allowlist (docs/network.md)"
+    )
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
     auto_resume: bool = Field(True, description="go on by itself after a pause that time ends")
@@ -79,7 +81,9 @@ class CreateTaskArguments(Arguments):
 
 
 class ListTasksArguments(Arguments):
-    status: list[TaskStatus] = Field(default_factory=list[TaskStatus], max_length=9)
+    status: list[TaskStatus] = Field(
+        default_factory=list[TaskStatus], max_length=9, description="only these; default all"
+    )
     repo_path: str | None = Field(None, max_length=4096, description="only this repository's tasks")
     cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
     limit: int = Field(20, ge=1, le=100, description="tasks on a page")
