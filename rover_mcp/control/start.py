@@ -15,10 +15,9 @@ from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import PauseFor, retry_time
 from rover_mcp.control.handover import Handover, hand_over
 from rover_mcp.control.parts import Parts, is_on, now
-from rover_mcp.control.setups import find_setup, with_setup
+from rover_mcp.control.setups import project_setup
 from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
-from rover_mcp.project.config import SetupConfig
 from rover_mcp.project.decided import Decided
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, Shortcoming, SourceTree
 from rover_mcp.store.rows import HoldRow, TaskRow
@@ -128,14 +127,8 @@ class Starts(Parts):
         return self._with_setup(spec, task, hub.tree(task.base_commit))
 
     def _with_setup(self, spec: SandboxSpec, task: TaskRow, tree: SourceTree) -> SandboxSpec:
-        # An image that the project's configuration or the user names goes before a devcontainer's.
-        own = self.settings.base_image if "base_image" in self.settings.model_fields_set else None
         config = task.config or Decided()
-        setup = config.setup or SetupConfig.model_construct(commands=[])
-        spec, warnings = with_setup(
-            spec, find_setup(tree, setup.script), task.engine, commands=setup.commands,
-            image=config.image or own, timeout=self.settings.setup_timeout,
-        )  # fmt: skip
+        spec, warnings = project_setup(self.settings, config, spec, tree, task.engine)
         for warning in warnings:
             self._warn(task, warning)
         return spec

@@ -12,6 +12,7 @@ from anyio.from_thread import BlockingPortal
 from agent_runner.agents import agent_provider, define_agents
 from agent_runner.models import RunState
 from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.image_builds import ImageBuilds
 from rover_mcp.control.leases import Leases
 from rover_mcp.control.live import LiveStates
 from rover_mcp.control.plane import ControlPlane, database_url
@@ -96,12 +97,13 @@ def build(
     networks = TaskNetworks(settings, store, credentials)
     repositories, all_engines = GitRepositories(home), engines(home, settings)
     spares = Spares(settings, store, all_engines)
+    door = Door(home, gateway, portal, store, credentials, networks, ring, plane.answered)
     attempts = Attempts(
         settings=settings,
         store=store,
         engines=all_engines,
         hub_of=repositories.hub,
-        gateway=Door(home, gateway, portal, store, credentials, networks, ring, plane.answered),
+        gateway=door,
         live=live,
         spares=spares,
     )
@@ -130,7 +132,8 @@ def build(
     hub = EventHub(store)
     keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
     images = Images(home, store, keepers)
-    app = App(Services(tasks, status, hub, touch, images))
+    builds = ImageBuilds(settings, create, keepers, repositories.hub, door)
+    app = App(Services(tasks, status, hub, touch, images, builds))
     sweeper = Sweeper(attempts, plane)
     return Parts(
         settings, store, credentials, gateway, live, plane, leases, sweeper, attempts, spares, hub,

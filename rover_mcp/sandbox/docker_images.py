@@ -7,6 +7,7 @@ import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
@@ -16,6 +17,7 @@ from typing import Any, cast
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import docker_api
 from rover_mcp.sandbox.protocol import ImageInfo
+from rover_mcp.stopping import Stop
 
 LABEL = "dev.rover.image"
 KIND_LABEL = "dev.rover.kind"
@@ -65,9 +67,10 @@ class DockerImages:
     Raises, from every method: EnvironmentFault as docker_api.errors says.
     """
 
-    def __init__(self, client: Any, address: str) -> None:
+    def __init__(self, client: Any, address: str, stop: Stop | None = None) -> None:
         self._client = client
         self._address = address
+        self._stop = stop or Stop()
 
     def id_of(self, reference: str) -> str | None:
         """The content address of an image; None where the engine does not have it."""
@@ -128,9 +131,21 @@ class DockerImages:
             self.run_build(packed, build, progress)
 
     def run_build(self, packed: Any, build: Build, progress: Progress, **options: object) -> None:
-        """Build a packed context. Raises as `build` does."""
-        with docker_api.errors("build the sandbox image", self._address):
-            lines = self._client.api.build(
+        """Build a packed context, over a connection of its own: the engine ends a build whose
+        caller has gone. Raises as `build` does, or Stopped."""
+        answers: list[Any] = []
+
+        def cut() -> None:
+            for answer in answers[-1:]:
+                answer.raw.shutdown()
+
+        with (
+            self._stop.during(cut),
+            docker_api.errors("build the sandbox image", self._address),
+            closing(docker_api.connect(self._address, _SILENCE)) as client,
+            docker_api.answers_of(client, answers),
+        ):
+            lines = client.api.build(
                 fileobj=packed,
                 custom_context=True,
                 tag=build.tag,

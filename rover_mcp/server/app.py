@@ -40,7 +40,7 @@ from pydantic import ValidationError
 
 from rover_mcp import __version__
 from rover_mcp.errors import RoverError, UserFixable
-from rover_mcp.server.images import METHOD, ImagesParams, images
+from rover_mcp.server.images import METHOD, ImagesParams, build, images
 from rover_mcp.server.misuse import bad_arguments
 from rover_mcp.server.render import text_of
 from rover_mcp.server.results import Result
@@ -213,7 +213,14 @@ class _Handlers:
 
     async def images(self, ctx: Context, params: ImagesParams) -> dict[str, Any]:
         self._note_era(ctx)
-        return await images(self._services.images, params)
+        self._services.touch()
+        if params.action != "build":
+            return await images(self._services.images, params)
+
+        async def progress(count: int, line: str) -> None:
+            await ctx.session.report_progress(count, None, line)
+
+        return await build(self._services.builds, self._session.caller, params, progress)
 
     async def set_level(self, ctx: Context, params: SetLevelRequestParams) -> EmptyResult:
         self._note_era(ctx)

@@ -20,7 +20,7 @@ from rover_mcp.server.hub import STOPPED, EventHub
 from rover_mcp.server.session import ClientSession
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.create import CreateRequest
-from rover_mcp.tasks.images import Images
+from rover_mcp.tasks.images import BuildImage, Images
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status import StatusReport
@@ -40,6 +40,7 @@ class Services:
     hub: EventHub
     touch: Callable[[], None]
     images: Images
+    builds: BuildImage
 
 
 @dataclass(frozen=True)

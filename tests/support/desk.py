@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_runner.models import RunState
+from rover_mcp.control.image_builds import ImageBuilds
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.server.app import App
 from rover_mcp.server.hub import EventHub
@@ -183,6 +184,14 @@ class Desk:
                 EventHub(self.store),
                 lambda: None,
                 Images(self.tasks.settings.home, self.store, {}),
+                # Its engine keeps no images: a build ends before it asks for hub or gateway.
+                ImageBuilds(
+                    self.tasks.settings,
+                    self.tasks.create_task,
+                    {},
+                    lambda _: NotImplemented,
+                    NotImplemented,
+                ),
             )
         )
 
