@@ -20,6 +20,7 @@ from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.project.decided import Decided
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, Shortcoming, SourceTree
+from rover_mcp.stopping import Stop, Stopped
 from rover_mcp.store.rows import HoldRow, TaskRow
 from rover_mcp.store.writes import WAITING
 from rover_mcp.tasks.folders import TaskFolders
@@ -86,6 +87,14 @@ class Starts(Parts):
 
     def launch(self, task_id: str, attempt: int) -> bool:
         """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
+        # Before the task is read: a cancellation that comes later finds it.
+        stop = self.starting[task_id] = Stop()
+        try:
+            return self._launch(task_id, attempt, stop)
+        finally:
+            self.starting.pop(task_id, None)
+
+    def _launch(self, task_id: str, attempt: int, stop: Stop) -> bool:
         task = self._task(task_id)
         if not is_on(task, attempt):
             if task.status is TaskStatus.CANCELLED and task.attempt == attempt:
@@ -97,10 +106,12 @@ class Starts(Parts):
             engine = self.engines[task.engine]
             self._open_gateway(task, attempt)
             crash_point(ControlPoint.DOOR_OPEN)
-            engine.prepare(spec, self._progress(task_id))
+            engine.prepare(spec, self._progress(task_id), stop)
             engine.ensure(spec)
             crash_point(ControlPoint.SANDBOX_UP)
             self.spares.used(task_id)
+        except Stopped:
+            return True  # it was cancelled: as above
         except RoverError as error:
             self._start_failed(task, attempt, error)
             return False

@@ -101,9 +101,11 @@ class DockerEngine:
         """See protocol.Engine."""
         bundles.check_agent(agent, binary)
 
-    def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
+    def prepare(
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+    ) -> None:
         """Build the image if this content has not been built yet."""
-        self._image(spec, progress)
+        self._image(spec, progress, stop)
 
     def image_for(self, spec: SandboxSpec) -> str:
         """The tag of the image that a sandbox would be made from now; built where it is missing."""

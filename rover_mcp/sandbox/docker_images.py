@@ -23,6 +23,8 @@ LABEL = "dev.rover.image"
 KIND_LABEL = "dev.rover.kind"
 BASE_LABEL = "dev.rover.base"
 LINE_CHARACTERS = 300
+_PODMAN = "docker.io/library/"
+"""What podman puts before a short name that its Docker API was given."""
 _SILENCE = 3600
 """Seconds that one step of a build may take without a word."""
 _NOISE = re.compile(r"---> |Removing intermediate container |Successfully |\[Warning\] ")
@@ -179,7 +181,7 @@ class DockerImages:
             running = self._client.api.containers(all=True)
         used = {str(facts["ImageID"]) for facts in cast("list[dict[str, Any]]", running)}
         return [
-            _info(tag, image.attrs, used=str(image.id) in used)
+            _info(tag.removeprefix(_PODMAN), image.attrs, used=str(image.id) in used)
             for image in found
             for tag in image.tags
         ]

@@ -94,6 +94,8 @@ def run(
         _remove(client, how.name)
         container = _create(client, spec, images, how)
         try:
+            # Asked for before there was a container, nothing has been removed.
+            stop.check()
             container.start()
             _tell(container.logs(stream=True, follow=True), progress)
             if int(container.wait(timeout=docker_api.CALL_TIMEOUT)["StatusCode"]) != 0:

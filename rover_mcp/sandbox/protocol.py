@@ -196,8 +196,14 @@ class Engine(Protocol):
         """Raise EnvironmentFault "agent_missing" where `agent` could not be started."""
         ...
 
-    def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
-        """Make ready what `ensure` needs and may take long (an image). Idempotent."""
+    def prepare(
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+    ) -> None:
+        """Make ready what `ensure` needs and may take long (an image). Idempotent.
+
+        Raises:
+            Stopped: `stop` was asked for.
+        """
         ...
 
     def ready(self, spec: SandboxSpec, wait: float) -> None:

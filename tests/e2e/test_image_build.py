@@ -19,7 +19,11 @@ import pytest
 from tests.e2e.test_any_image import CHECKS, SET_UP, run_look
 from tests.support.docker_env import BASE_IMAGE
 from tests.support.frames import LauncherClient
+from tests.support.podman_env import podman_host
 from tests.support.repos import make_repository
+from tests.support.scripts import script
+
+__all__ = ["podman_host"]
 
 pytestmark = pytest.mark.docker
 
@@ -37,17 +41,20 @@ def build(home: Path, repository: Path, *words: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.parametrize("engine", ["docker", pytest.param("podman", marks=pytest.mark.podman)])
 def test_the_first_task_finds_the_image_that_was_built_with_the_projects_set_up(
-    home: Path,
+    home: Path, engine: str, podman_host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CONTAINER_HOST", podman_host)
     # Another content than any earlier run's, so that nothing is in the engine's cache.
     version = secrets.token_hex(8)
     files = {**SET_UP, **CONFIG, "VERSION": f"{version}\n", ".rover/workflows/looks.yaml": CHECKS}
     repository = make_repository(home.parent / "prepared", files)
-    *lines, last = build(home, repository)
+    *lines, last = build(home, repository, "--engine", engine)
     built = last["built"]
     assert isinstance(built, dict)
     assert built["cached"] is False
+    assert built["bytes"]
     assert str(built["digest"]).startswith("sha256:")
     assert any("runArgs" in warning for warning in built["warnings"])
     said = [str(line["line"]) for line in lines]
@@ -55,14 +62,14 @@ def test_the_first_task_finds_the_image_that_was_built_with_the_projects_set_up(
     assert "setting up" in said
     # Nothing is left of what was made for it, and it is in the cache now.
     assert list((home / "tasks").iterdir()) == []
-    *lines, last = build(home, repository)
+    *lines, last = build(home, repository, "--engine", engine)
     again = last["built"]
     assert isinstance(again, dict)
     assert lines == []
     assert (again["cached"], again["tag"]) == (True, built["tag"])
     with LauncherClient(home, repository) as client:
         client.open()
-        task, seen = run_look(client, "docker")
+        task, seen = run_look(client, engine)
         assert seen[0] == version
         spec = home / "tasks" / task["id"] / "iterations" / "1" / "spec-1" / "image"
         assert spec.read_text() == built["tag"]
@@ -114,6 +121,31 @@ def test_an_interrupt_ends_the_build_also_while_it_says_nothing(home: Path, wher
     while processes(marker) or list((home / "tasks").iterdir()):
         assert time.monotonic() < end, "the build goes on"
         time.sleep(0.05)
+
+
+def test_a_cancelled_task_ends_its_set_up(home: Path) -> None:
+    marker = f"sleep 600.{secrets.randbelow(10**9)}"
+    files = {**CONFIG, ".rover/setup.sh": f"exec {marker}\n"}
+    repository = make_repository(home.parent / "slow", files)
+    with LauncherClient(home, repository) as client:
+        client.open()
+        task = client.tool("create_task", description="Look", workflow="quick", script=script())
+        end = time.monotonic() + 4 * _BOUND
+        while not processes(marker):
+            assert time.monotonic() < end, "the set-up has not begun"
+            time.sleep(0.05)
+        client.tool("cancel_task", task=task["task"]["id"])
+        client.wait_until(task["task"]["id"], "CANCELLED", timeout=_BOUND)
+        end = time.monotonic() + _BOUND
+        while processes(marker) or setup_containers(task["task"]["id"]):
+            assert time.monotonic() < end, "the set-up goes on"
+            time.sleep(0.05)
+
+
+def setup_containers(task_id: str) -> list[str]:
+    with contextlib.closing(docker.DockerClient(base_url=os.environ["DOCKER_HOST"])) as client:
+        rows = client.api.containers(all=True, filters={"name": "rover-setup-"})
+        return [row["Names"][0] for row in rows if task_id[:12] in row["Names"][0]]
 
 
 def processes(marker: str) -> Sequence[str]:
