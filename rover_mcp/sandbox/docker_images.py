@@ -25,6 +25,7 @@ BASE_LABEL = "dev.rover.base"
 LINE_CHARACTERS = 300
 _PODMAN = "docker.io/library/"
 """What podman puts before a short name that its Docker API was given."""
+_PIECE = 4096
 _SILENCE = 3600
 """Seconds that one step of a build may take without a word."""
 _NOISE = re.compile(r"---> |Removing intermediate container |Successfully |\[Warning\] ")
@@ -242,12 +243,14 @@ def watch(lines: Any, names: str, progress: Progress) -> None:
     Raises:
         EnvironmentFault: "image_unavailable": it failed.
     """
-    said = ""
+    said = rest = ""
     for line in cast("list[dict[str, Any]]", lines):
-        text = clean_line(str(line.get("stream", "")))
-        if text:
-            said = text
-            if not _NOISE.match(text):
+        # What a program prints comes in pieces: some of a line, or several at once.
+        *whole, rest = (rest[-_PIECE:] + str(line.get("stream", ""))).split("\n")
+        for piece in [*whole, rest] if "error" in line else whole:
+            text = clean_line(piece)
+            said = text or said
+            if text and not _NOISE.match(text):
                 progress(text)
         if "error" in line:
             raise ImageUnavailable(names, f"{clean_line(str(line['error']))} ({said})")
