@@ -193,6 +193,14 @@ class Client:
         """Any request's result. Raises as `call` does."""
         return self._wait(self.start(method, params))
 
+    def request_for_long(self, method: str, params: Json) -> Json:
+        """A request's result, however long it takes; what it tells meanwhile is progress. Raises
+        as `call` does."""
+        asked = self.start(method, {**params, "_meta": {"progressToken": self._next_id + 1}})
+        while not self.answered(asked):
+            self.pump(ANSWER_TIMEOUT)
+        return self._wait(asked)
+
     def start(self, method: str, params: Json) -> int:
         self._next_id += 1
         self.send({"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params})
@@ -231,7 +239,9 @@ class Client:
         answer = self._answers.pop(request_id)
         if "error" in answer:
             error: Json = answer["error"]
-            raise ClientError(str(error.get("message")), code=f"protocol {error.get('code')}")
+            data: Json = error["data"] if isinstance(error.get("data"), dict) else {}
+            code = str(data.get("code") or f"protocol {error.get('code')}")
+            raise ClientError(str(error.get("message")), code=code, hint=data.get("hint"))
         return answer["result"]
 
     def _read(self, timeout: float) -> None:

@@ -1,8 +1,12 @@
-"""`rover image`: the images that Rover made, listed and pruned by the daemon."""
+"""`rover image`: the images that Rover makes, built, listed and pruned by the daemon."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from rover_mcp.cli.commands import connect, show
@@ -20,6 +24,51 @@ def prune(args: argparse.Namespace) -> int:
     result = _ask(args, action="prune", confirm=bool(args.yes))
     show(args, result, _pruned if args.yes else _would_be_pruned)
     return 0
+
+
+def build(args: argparse.Namespace) -> int:
+    """Build the image of a project's next task, telling its lines as they come."""
+    begun = time.monotonic()
+
+    def told(message: Json) -> None:
+        if message.get("method") != "notifications/progress":
+            return
+        line = clean(str(message["params"].get("message") or ""))
+        seconds = round(time.monotonic() - begun, 1)
+        if args.json:
+            print(json.dumps({"seconds": seconds, "line": line}), flush=True)
+        else:
+            print(f"{seconds:7.1f} s  {line}", flush=True)
+
+    client = connect(args)
+    client.on_notification = told
+    try:
+        # Where this is interrupted the connection ends, and with it the build.
+        result = client.request_for_long(
+            "rover/images",
+            {
+                "action": "build",
+                "repo_path": str(Path(args.repo or ".").absolute()),
+                "engine": args.engine,
+                "image": args.image,
+            },
+        )
+    finally:
+        client.close()
+    if args.json:
+        print(json.dumps(result), flush=True)
+    else:
+        print("\n".join(_built(result["built"], Paint(sys.stdout))))
+    return 0
+
+
+def _built(built: Json, paint: Paint) -> list[str]:
+    how = "already there" if built["cached"] else "built"
+    return [
+        *(paint(clean(f"warning: {warning}"), "yellow") for warning in built["warnings"]),
+        clean(f"{built['tag']} on {built['engine']}: {how}, in {built['seconds']} s"),
+        f"{_size(built).strip()}, {clean(built['digest'])}",
+    ]
 
 
 def _ask(args: argparse.Namespace, **params: object) -> Json:

@@ -58,7 +58,7 @@ def build_parser() -> Parser:
     _add_init(command("init", commands.init, "write a first .rover/config.yaml for a repository"))
     about = "check a project's .rover/config.yaml, show it, print its JSON Schema"
     _add_config(subparsers.add_parser("config", help=about, description=about, parents=[_shared()]))
-    about = "the images that sandboxes are made from: list, prune"
+    about = "the images that sandboxes are made from: build, list, prune"
     _add_image(subparsers.add_parser("image", help=about, description=about, parents=[_shared()]))
     about = "who is told when a task pauses or ends: list, test, dead, retry"
     _add_hooks(subparsers.add_parser("hooks", help=about, description=about, parents=[_shared()]))
@@ -188,6 +188,12 @@ def _add_config(sub: Parser) -> None:
 
 def _add_image(sub: Parser) -> None:
     actions = sub.add_subparsers(metavar="ACTION", required=True)
+    about = "build the image that a task of a project would have now, with the project's set-up"
+    build = actions.add_parser("build", help=about, description=about, parents=[_shared()])
+    build.add_argument("--project", dest="repo", metavar="PATH", help="default: this folder")
+    build.add_argument("--engine", help="docker or podman; default: as for a task")
+    build.add_argument("--image", metavar="IMAGE", help="a base image in place of the project's")
+    build.set_defaults(run=images.build)
     about = "those that rover made, on every engine"
     listed = actions.add_parser("list", help=about, description=about, parents=[_shared()])
     listed.set_defaults(run=images.list_)

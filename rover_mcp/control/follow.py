@@ -46,8 +46,12 @@ class Follows(Parts):
             self.engines[task.engine].stop(name, self.settings.stop_grace)
 
     def stop(self, task: TaskRow, name: str) -> None:
-        """Ask a sandbox to checkpoint and end. An engine that cannot be reached is told of."""
+        """Ask a sandbox to checkpoint and end; where its image is still being built for a task
+        that was cancelled, end that. An engine that cannot be reached is told of."""
+        fresh, preparation = self.store.task(task.id), self.starting.get(task.id)
         try:
+            if preparation and fresh and fresh.status is TaskStatus.CANCELLED:
+                preparation.ask()
             self.engines[task.engine].stop(name, self.settings.stop_grace)
         except EnvironmentFault as fault:
             self._tell_unreachable(task.id, fault)

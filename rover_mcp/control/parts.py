@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from rover_mcp.control.spares import Spares
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.sandbox.protocol import Engine, SandboxExit
 from rover_mcp.settings import Settings
+from rover_mcp.stopping import Stop
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Closing, Store
 from rover_mcp.tasks.folders import TaskFolders
@@ -47,6 +48,8 @@ class Parts:
     spares: Spares
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[], float] = random.random
+    starting: dict[str, Stop] = field(default_factory=dict[str, Stop])
+    """By task: what ends the preparation that goes on now."""
 
     def _task(self, task_id: str) -> TaskRow:
         task = self.store.task(task_id)

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from agent_runner.spec import Setup
+from rover_mcp.project.config import SetupConfig
+from rover_mcp.project.decided import Decided
 from rover_mcp.project.devcontainer import MAX_BYTES, PLACES, Devcontainer, parse_devcontainer
 from rover_mcp.sandbox.protocol import ProjectSetup, SandboxSpec, SourceFile, SourceTree
+from rover_mcp.settings import Settings
 
 SCRIPT = ".rover/setup.sh"
 LOCK_FILES = frozenset(
@@ -101,6 +104,19 @@ def with_setup(
         setup = Setup(commands=every, key=_hash(parts), timeout=timeout)
     run = spec.run.model_copy(update={"setup": setup, "variables": variables})
     return replace(spec, run=run, project=project, image=image or spec.image), warnings
+
+
+def project_setup(
+    settings: Settings, config: Decided, spec: SandboxSpec, tree: SourceTree, engine: str
+) -> tuple[SandboxSpec, list[str]]:
+    """`with_setup` for a task's configuration. Raises as `find_setup`."""
+    # An image that the project's configuration or the user names goes before a devcontainer's.
+    own = settings.base_image if "base_image" in settings.model_fields_set else None
+    setup = config.setup or SetupConfig.model_construct(commands=[])
+    return with_setup(
+        spec, find_setup(tree, setup.script), engine, commands=setup.commands,
+        image=config.image or own, timeout=settings.setup_timeout,
+    )  # fmt: skip
 
 
 def _beneath(path: str, folder: str) -> bool:

@@ -15,12 +15,12 @@ from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import PauseFor, retry_time
 from rover_mcp.control.handover import Handover, hand_over
 from rover_mcp.control.parts import Parts, is_on, now
-from rover_mcp.control.setups import find_setup, with_setup
+from rover_mcp.control.setups import project_setup
 from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
-from rover_mcp.project.config import SetupConfig
 from rover_mcp.project.decided import Decided
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, Shortcoming, SourceTree
+from rover_mcp.stopping import Stop, Stopped
 from rover_mcp.store.rows import HoldRow, TaskRow
 from rover_mcp.store.writes import WAITING
 from rover_mcp.tasks.folders import TaskFolders
@@ -87,6 +87,14 @@ class Starts(Parts):
 
     def launch(self, task_id: str, attempt: int) -> bool:
         """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
+        # Before the task is read: a cancellation that comes later finds it.
+        stop = self.starting[task_id] = Stop()
+        try:
+            return self._launch(task_id, attempt, stop)
+        finally:
+            self.starting.pop(task_id, None)
+
+    def _launch(self, task_id: str, attempt: int, stop: Stop) -> bool:
         task = self._task(task_id)
         if not is_on(task, attempt):
             if task.status is TaskStatus.CANCELLED and task.attempt == attempt:
@@ -98,10 +106,12 @@ class Starts(Parts):
             engine = self.engines[task.engine]
             self._open_gateway(task, attempt)
             crash_point(ControlPoint.DOOR_OPEN)
-            engine.prepare(spec, self._progress(task_id))
+            engine.prepare(spec, self._progress(task_id), stop)
             engine.ensure(spec)
             crash_point(ControlPoint.SANDBOX_UP)
             self.spares.used(task_id)
+        except Stopped:
+            return True  # it was cancelled: as above
         except RoverError as error:
             self._start_failed(task, attempt, error)
             return False
@@ -128,14 +138,8 @@ class Starts(Parts):
         return self._with_setup(spec, task, hub.tree(task.base_commit))
 
     def _with_setup(self, spec: SandboxSpec, task: TaskRow, tree: SourceTree) -> SandboxSpec:
-        # An image that the project's configuration or the user names goes before a devcontainer's.
-        own = self.settings.base_image if "base_image" in self.settings.model_fields_set else None
         config = task.config or Decided()
-        setup = config.setup or SetupConfig.model_construct(commands=[])
-        spec, warnings = with_setup(
-            spec, find_setup(tree, setup.script), task.engine, commands=setup.commands,
-            image=config.image or own, timeout=self.settings.setup_timeout,
-        )  # fmt: skip
+        spec, warnings = project_setup(self.settings, config, spec, tree, task.engine)
         for warning in warnings:
             self._warn(task, warning)
         return spec

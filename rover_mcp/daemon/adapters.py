@@ -30,6 +30,7 @@ from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
+from rover_mcp.gateway.world import UpstreamProxy
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import (
     inspect_repository,
@@ -41,7 +42,7 @@ from rover_mcp.git.repository import (
 from rover_mcp.sandbox import bundles
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.sandbox.select import select_engine
-from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.store.rows import AttemptRow, NewTask, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import Leftover
 from rover_mcp.tasks.folders import TaskFolders, project_folder
@@ -268,6 +269,25 @@ class Door:
             on_refused=self._networks.refused,
         )
         self._portal.call(self._gateway.open, lease)
+
+    def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
+        """Serve a set-up that belongs to no task: the project's network, and no provider."""
+        lease = GatewayLease(
+            task_id=task.id,
+            attempt=1,
+            socket_path=socket,
+            token=task.gateway_token,
+            providers=frozenset(),
+            credentials=lambda _provider: None,
+            on_bell=lambda _task: None,
+            on_answer=lambda _task, _answer: None,
+            network=self._networks.policy(task),
+            upstream_proxy=lambda host: UpstreamProxy.of(environment, host),
+        )
+        self._portal.call(self._gateway.open, lease)
+
+    def close_setup(self, task_id: str) -> None:
+        self._portal.call(self._gateway.close, task_id)
 
     def _providers(self, task: TaskRow, agent: str) -> frozenset[str]:
         """Those of the attempt's agents, and no others (M2)."""

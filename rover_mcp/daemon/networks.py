@@ -17,7 +17,7 @@ from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
 from rover_mcp.gateway.world import UpstreamProxy
 from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.settings import Settings
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.rows import NewTask
 from rover_mcp.store.store import Store
 
 log = logging.getLogger("rover.networks")
@@ -46,7 +46,7 @@ class TaskNetworks:
         self._pending: dict[str, RefusedHosts] = {}
         self._writing = False
 
-    def policy(self, task: TaskRow) -> NetworkPolicy:
+    def policy(self, task: NewTask) -> NetworkPolicy:
         """What was stored with the task, and the hosts of the user's own list as it is now."""
         return NetworkPolicy.stored(task.network).with_hosts(self._settings.network.allow)
 

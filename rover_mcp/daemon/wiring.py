@@ -13,6 +13,7 @@ from anyio.from_thread import BlockingPortal
 from agent_runner.agents import agent_provider, define_agents
 from agent_runner.models import RunState
 from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.image_builds import ImageBuilds
 from rover_mcp.control.leases import Leases
 from rover_mcp.control.live import LiveStates
 from rover_mcp.control.plane import ControlPlane, database_url
@@ -102,12 +103,13 @@ def build(
     networks = TaskNetworks(settings, store, credentials)
     repositories, all_engines = GitRepositories(home), engines(home, settings)
     spares = Spares(settings, store, all_engines)
+    door = Door(home, gateway, portal, store, credentials, networks, ring, plane.answered)
     attempts = Attempts(
         settings=settings,
         store=store,
         engines=all_engines,
         hub_of=repositories.hub,
-        gateway=Door(home, gateway, portal, store, credentials, networks, ring, plane.answered),
+        gateway=door,
         live=live,
         spares=spares,
     )
@@ -139,7 +141,8 @@ def build(
     senders = {hook.name: sender_of(hook, os.environ) for hook in settings.hooks}
     hooks = Hooks(settings, store, store.deliveries(leases.executor), senders)
     delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines))
-    services = Services(tasks, status, hub, touch, images, hooks, delete)
+    builds = ImageBuilds(settings, create, keepers, repositories.hub, door)
+    services = Services(tasks, status, hub, touch, images, hooks, delete, builds)
     sweeper = Sweeper(attempts, plane)
     return Parts(
         settings, store, credentials, gateway, live, plane, leases, sweeper, attempts, spares, hub,

@@ -21,6 +21,7 @@ from rover_mcp.sandbox.protocol import (
     ResourceLimits,
     SandboxSpec,
 )
+from rover_mcp.stopping import Stop
 
 _CHECK_TIMEOUT = 10.0
 _START_TIMEOUT = 30.0
@@ -81,7 +82,9 @@ class BubblewrapEngine(HostEngine):
         """See protocol.Engine."""
         bundles.check_agent(agent, binary)
 
-    def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
+    def prepare(
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+    ) -> None:
         """Fetch the agents' programs that the host has not."""
         self._program()
         bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)

@@ -34,6 +34,7 @@ from rover_mcp.sandbox.protocol import (
     SandboxInfo,
     SandboxSpec,
 )
+from rover_mcp.stopping import Stop
 
 _OUR_VARIABLES = frozenset({"HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "PATH"})
 
@@ -100,17 +101,15 @@ class DockerEngine:
         """See protocol.Engine."""
         bundles.check_agent(agent, binary)
 
-    def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
+    def prepare(
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+    ) -> None:
         """Build the image if this content has not been built yet."""
-        self._image(spec, progress)
+        self._image(spec, progress, stop)
 
     def image_for(self, spec: SandboxSpec) -> str:
         """The tag of the image that a sandbox would be made from now; built where it is missing."""
         return self._image(spec, lambda _: None)
-
-    def ask_again(self) -> None:
-        """Have the next image asked for all that an earlier one is made without."""
-        self._builder.ask_again()
 
     def ready(self, spec: SandboxSpec, wait: float) -> None:
         """See protocol.Engine."""
@@ -255,6 +254,14 @@ class DockerEngine:
         with self._errors("connect"):
             return self._images().made()
 
+    def build_image(
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop
+    ) -> tuple[str, str]:
+        """See protocol.ImageKeeper."""
+        self._builder.ask_again()
+        tag = self._image(spec, progress, stop)
+        return tag, self._images().id_of(tag) or ""
+
     def remove_image(self, tag: str) -> bool:
         """See protocol.ImageKeeper."""
         return self._images().remove(tag)
@@ -306,7 +313,10 @@ class DockerEngine:
         except NoSuchObject:
             return None
 
-    def _image(self, spec: SandboxSpec, progress: Callable[[str], None]) -> str:
+    def _image(
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+    ) -> str:
+        stop = stop or Stop()
         agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)
         with self._errors("connect"):
             client = self._connection()
@@ -319,7 +329,7 @@ class DockerEngine:
                 name = f"rover-setup-{self._home}-{spec.task_id[:12]}"
                 how = docker_setup.Container(name, self._options(inner), self._command)
                 made = docker_setup.Images(image, tag)
-                docker_setup.run(self._address, inner, made, how, progress)
+                docker_setup.run(self._address, inner, made, how, progress, stop)
 
         wanted = Wanted(
             base=spec.image or self.base_image,
@@ -328,7 +338,7 @@ class DockerEngine:
             setup_key=setup.key if setup else None,
             set_up=set_up if setup else None,
         )
-        return self._builder.build(client, self._address, wanted, progress)
+        return self._builder.build(client, self._address, wanted, progress, stop)
 
     def _write(self, spec: SandboxSpec, tag: str, setup: Setup | None = None) -> None:
         # In the image of a task it has been run.

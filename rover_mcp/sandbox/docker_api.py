@@ -12,6 +12,7 @@ from typing import Any
 import docker
 import docker.errors
 import requests.exceptions
+import urllib3.exceptions
 
 from rover_mcp.errors import EnvironmentFault
 
@@ -22,6 +23,12 @@ _sdk: Any = docker
 types: Any = _sdk.types
 APIError = docker.errors.APIError
 NotFound = docker.errors.NotFound
+_UNREACHABLE = (
+    docker.errors.DockerException,
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+)
 _SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 
@@ -62,6 +69,21 @@ def connect(address: str, timeout: float = CALL_TIMEOUT) -> Any:
 
 
 @contextmanager
+def answers_of(client: Any, answers: list[Any]) -> Generator[None]:
+    """Collects the client's answers, as they begin; they are closed at the end."""
+
+    def keep(answer: Any, *_: Any, **__: Any) -> None:
+        answers.append(answer)
+
+    client.api.hooks["response"].append(keep)
+    try:
+        yield
+    finally:
+        for answer in answers:
+            answer.close()
+
+
+@contextmanager
 def errors(what: str, address: str) -> Generator[None]:
     """Map the SDK's errors, in one place.
 
@@ -76,7 +98,7 @@ def errors(what: str, address: str) -> Generator[None]:
         raise NoSuchObject(str(error)) from error
     except docker.errors.APIError as error:
         raise _refused(what, product(address), error) from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+    except _UNREACHABLE as error:
         raise unreachable(address, error) from error
 
 

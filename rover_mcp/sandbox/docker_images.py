@@ -7,6 +7,7 @@ import re
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
@@ -16,11 +17,15 @@ from typing import Any, cast
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import docker_api
 from rover_mcp.sandbox.protocol import ImageInfo
+from rover_mcp.stopping import Stop
 
 LABEL = "dev.rover.image"
 KIND_LABEL = "dev.rover.kind"
 BASE_LABEL = "dev.rover.base"
 LINE_CHARACTERS = 300
+_PODMAN = "docker.io/library/"
+"""What podman puts before a short name that its Docker API was given."""
+_PIECE = 4096
 _SILENCE = 3600
 """Seconds that one step of a build may take without a word."""
 _NOISE = re.compile(r"---> |Removing intermediate container |Successfully |\[Warning\] ")
@@ -65,9 +70,10 @@ class DockerImages:
     Raises, from every method: EnvironmentFault as docker_api.errors says.
     """
 
-    def __init__(self, client: Any, address: str) -> None:
+    def __init__(self, client: Any, address: str, stop: Stop | None = None) -> None:
         self._client = client
         self._address = address
+        self._stop = stop or Stop()
 
     def id_of(self, reference: str) -> str | None:
         """The content address of an image; None where the engine does not have it."""
@@ -128,9 +134,21 @@ class DockerImages:
             self.run_build(packed, build, progress)
 
     def run_build(self, packed: Any, build: Build, progress: Progress, **options: object) -> None:
-        """Build a packed context. Raises as `build` does."""
-        with docker_api.errors("build the sandbox image", self._address):
-            lines = self._client.api.build(
+        """Build a packed context, over a connection of its own: the engine ends a build whose
+        caller has gone. Raises as `build` does, or Stopped."""
+        answers: list[Any] = []
+
+        def cut() -> None:
+            for answer in answers[-1:]:
+                answer.raw.shutdown()
+
+        with (
+            self._stop.during(cut),
+            docker_api.errors("build the sandbox image", self._address),
+            closing(docker_api.connect(self._address, _SILENCE)) as client,
+            docker_api.answers_of(client, answers),
+        ):
+            lines = client.api.build(
                 fileobj=packed,
                 custom_context=True,
                 tag=build.tag,
@@ -164,7 +182,7 @@ class DockerImages:
             running = self._client.api.containers(all=True)
         used = {str(facts["ImageID"]) for facts in cast("list[dict[str, Any]]", running)}
         return [
-            _info(tag, image.attrs, used=str(image.id) in used)
+            _info(tag.removeprefix(_PODMAN), image.attrs, used=str(image.id) in used)
             for image in found
             for tag in image.tags
         ]
@@ -225,12 +243,14 @@ def watch(lines: Any, names: str, progress: Progress) -> None:
     Raises:
         EnvironmentFault: "image_unavailable": it failed.
     """
-    said = ""
+    said = rest = ""
     for line in cast("list[dict[str, Any]]", lines):
-        text = clean_line(str(line.get("stream", "")))
-        if text:
-            said = text
-            if not _NOISE.match(text):
+        # What a program prints comes in pieces: some of a line, or several at once.
+        *whole, rest = (rest[-_PIECE:] + str(line.get("stream", ""))).split("\n")
+        for piece in [*whole, rest] if "error" in line else whole:
+            text = clean_line(piece)
+            said = text or said
+            if text and not _NOISE.match(text):
                 progress(text)
         if "error" in line:
             raise ImageUnavailable(names, f"{clean_line(str(line['error']))} ({said})")

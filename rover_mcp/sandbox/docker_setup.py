@@ -19,6 +19,7 @@ from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import docker_api, layout, runner_library
 from rover_mcp.sandbox.docker_images import Progress, clean_line
 from rover_mcp.sandbox.protocol import SandboxSpec
+from rover_mcp.stopping import Stop
 
 SEED = Path("/opt/rover/seed")
 """In the image: what git ignores in a clone that has been set up."""
@@ -65,14 +66,26 @@ def run(
     images: Images,
     how: Container,
     progress: Progress,
+    stop: Stop,
 ) -> None:
     """Run the set-up and commit its container.
 
     Raises:
         EnvironmentFault: "setup_failed", with its last lines.
+        Stopped: `stop` was asked for.
     """
     progress("setting the project up")
+
+    def end() -> None:
+        with (
+            docker_api.errors("stop the set-up", address),
+            closing(docker_api.connect(address)) as other,
+        ):
+            _remove(other, how.name)
+
     with (
+        stop.during(end),
+        _gone_is_stopped(),
         docker_api.errors("set the project up", address),
         # An installation may say nothing for long.
         closing(docker_api.connect(address, _SILENCE)) as client,
@@ -81,6 +94,8 @@ def run(
         _remove(client, how.name)
         container = _create(client, spec, images, how)
         try:
+            # Asked for before there was a container, nothing has been removed.
+            stop.check()
             container.start()
             _tell(container.logs(stream=True, follow=True), progress)
             if int(container.wait(timeout=docker_api.CALL_TIMEOUT)["StatusCode"]) != 0:
@@ -90,6 +105,16 @@ def run(
             container.client.api.commit(container.id, repository=repository, tag=tag)
         finally:
             _remove(client, how.name)
+
+
+@contextmanager
+def _gone_is_stopped() -> Generator[None]:
+    try:
+        yield
+    except docker_api.NoSuchObject as error:
+        raise EnvironmentFault(
+            "the project's set-up was stopped: its container was removed", code="setup_stopped"
+        ) from error
 
 
 def _create(client: Any, spec: SandboxSpec, images: Images, how: Container) -> Any:

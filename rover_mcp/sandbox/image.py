@@ -42,6 +42,7 @@ from rover_mcp.sandbox.docker_images import (
     Progress,
 )
 from rover_mcp.sandbox.protocol import DockerfileBuild, ProjectSetup, SourceTree
+from rover_mcp.stopping import Stop
 
 DEFAULT_IMAGE = "debian:bookworm-slim"
 REPOSITORY = "rover-sandbox"
@@ -101,14 +102,21 @@ class ImageBuilder:
         self._node.ask_again()
         self._tools.ask_again()
 
-    def build(self, client: Any, address: str, wanted: Wanted, progress: Progress) -> str:
+    def build(
+        self,
+        client: Any,
+        address: str,
+        wanted: Wanted,
+        progress: Progress,
+        stop: Stop | None = None,
+    ) -> str:
         """The tag of the sandbox image, built if the engine does not have it yet.
 
         Raises:
             EnvironmentFault: "image_unavailable", which names the image and what to do; or as
                 docker_api.errors, or as `wanted.set_up`.
         """
-        images = DockerImages(client, address)
+        images = DockerImages(client, address, stop)
         base = self._base(images, wanted, progress)
         below_ground, node = base, None
         base_id = images.need(base, progress)

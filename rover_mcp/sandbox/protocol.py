@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent_runner.spec import RunSpec
+from rover_mcp.stopping import Stop
 
 
 class Shortcoming(str):
@@ -195,8 +196,14 @@ class Engine(Protocol):
         """Raise EnvironmentFault "agent_missing" where `agent` could not be started."""
         ...
 
-    def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
-        """Make ready what `ensure` needs and may take long (an image). Idempotent."""
+    def prepare(
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+    ) -> None:
+        """Make ready what `ensure` needs and may take long (an image). Idempotent.
+
+        Raises:
+            Stopped: `stop` was asked for.
+        """
         ...
 
     def ready(self, spec: SandboxSpec, wait: float) -> None:
@@ -267,6 +274,13 @@ class ImageKeeper(Protocol):
 
     def images(self) -> Sequence[ImageInfo]:
         """Those that Rover made."""
+        ...
+
+    def build_image(
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop
+    ) -> tuple[str, str]:
+        """Tag and content address of the image that a sandbox would be made from, built where it
+        is not there. What an earlier one had to be made without is asked for again."""
         ...
 
     def remove_image(self, tag: str) -> bool:

@@ -14,6 +14,7 @@ from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import bundles, layout
 from rover_mcp.sandbox.host_engine import HostEngine
 from rover_mcp.sandbox.protocol import EngineStatus, ExecResult, SandboxSpec
+from rover_mcp.stopping import Stop
 
 WARNING = (
     "NO ISOLATION: the agent runs as you, on this machine itself. It can read and change "
@@ -42,7 +43,9 @@ class ProcessEngine(HostEngine):
         """See protocol.Engine."""
         bundles.check_agent(agent, binary)
 
-    def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
+    def prepare(
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+    ) -> None:
         """Fetch the agents' programs that the host has not."""
         bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)
 

@@ -55,7 +55,7 @@ from rover_mcp.server.handles import TaskHandles
 from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.hooks import HooksParams, hooks
 from rover_mcp.server.hub import UPDATED
-from rover_mcp.server.images import METHOD, ImagesParams, images
+from rover_mcp.server.images import METHOD, ImagesParams, build, images
 from rover_mcp.server.misuse import bad_arguments
 from rover_mcp.server.prompts import prompt, prompts
 from rover_mcp.server.render import text_of
@@ -273,7 +273,14 @@ class _Handlers:
 
     async def images(self, ctx: Context, params: ImagesParams) -> dict[str, Any]:
         self._note_era(ctx)
-        return await images(self._services.images, params)
+        self._services.touch()
+        if params.action != "build":
+            return await images(self._services.images, params)
+
+        async def progress(count: int, line: str) -> None:
+            await ctx.session.report_progress(count, None, line)
+
+        return await build(self._services.builds, self._session.caller, params, progress)
 
     async def hooks(self, ctx: Context, params: HooksParams) -> dict[str, Any]:
         self._note_era(ctx)

@@ -4,23 +4,35 @@ it with its context."""
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
+import anyio
 import anyio.to_thread
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, RequestParams
 
 from rover_mcp.errors import RoverError
-from rover_mcp.tasks.images import Images
+from rover_mcp.stopping import Stop
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.images import BuildImage, BuildRequest, Images
 
 METHOD = "rover/images"
+LINES_KEPT = 1000
+"""Lines of a build that wait to be sent; a build that prints faster loses some."""
+TELL_SECONDS = 0.2
 
 
 class ImagesParams(RequestParams):
-    """`prune` tells what it would remove, and removes it where `confirm` is set."""
+    """`prune` tells what it would remove, and removes it where `confirm` is set. `build` is of
+    the caller's project, or of `repo_path`, and tells its lines as progress."""
 
-    action: Literal["list", "prune"] = "list"
+    action: Literal["list", "prune", "build"] = "list"
     confirm: bool = False
+    repo_path: str | None = None
+    engine: str | None = None
+    image: str | None = None
 
 
 async def images(service: Images, params: ImagesParams) -> dict[str, Any]:
@@ -35,3 +47,46 @@ async def images(service: Images, params: ImagesParams) -> dict[str, Any]:
         return {"images": await anyio.to_thread.run_sync(work)}
     except RoverError as error:
         raise MCPError(INVALID_PARAMS, error.message) from error
+
+
+async def build(
+    service: BuildImage,
+    caller: Caller,
+    params: ImagesParams,
+    progress: Callable[[int, str], Awaitable[None]],
+) -> dict[str, Any]:
+    """The image built. Where the caller goes away, or takes its request back, the build ends."""
+    request = BuildRequest(params.repo_path, params.engine, params.image)
+    lines: deque[str] = deque(maxlen=LINES_KEPT)
+    stop, told = Stop(), 0
+
+    async def tell() -> None:
+        nonlocal told
+        while lines:
+            told += 1
+            await progress(told, lines.popleft())
+
+    async def keep_telling() -> None:
+        while True:
+            await anyio.sleep(TELL_SECONDS)
+            await tell()
+
+    def work() -> dict[str, Any] | RoverError:
+        try:
+            return service(caller, request, lines.append, stop)
+        except RoverError as error:
+            return error
+
+    built: dict[str, Any] | RoverError = {}
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(keep_telling)
+            built = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+            group.cancel_scope.cancel()
+    finally:
+        stop.ask()
+    await tell()
+    if isinstance(built, RoverError):
+        data = {"code": built.code, "hint": built.hint}
+        raise MCPError(INVALID_PARAMS, built.message, data) from built
+    return {"built": built}

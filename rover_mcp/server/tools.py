@@ -24,7 +24,7 @@ from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.delete import DeleteTask
-from rover_mcp.tasks.images import Images
+from rover_mcp.tasks.images import BuildImage, Images
 from rover_mcp.tasks.models import NextAction, TaskStatus
 from rover_mcp.tasks.pauses import printable
 from rover_mcp.tasks.service import TaskService
@@ -47,6 +47,7 @@ class Services:
     images: Images
     hooks: HooksDesk
     delete: DeleteTask
+    builds: BuildImage
 
 
 @dataclass(frozen=True)

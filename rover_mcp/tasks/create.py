@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent_runner.agents import agent_provider
@@ -61,6 +61,16 @@ class CreateRequest:
     """a NetworkMode"""
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A task that has been checked and not been written."""
+
+    new: NewTask
+    entry: CatalogEntry
+    copies: Sequence[Copy]
+    repository: Repository
+
+
 @dataclass
 class CreateTask:
     """All checks come before the first write, so that bad input leaves nothing behind."""
@@ -81,12 +91,23 @@ class CreateTask:
             UserFixable: something in the request, with what to do.
             EnvironmentFault: no engine, no agent, no disk.
         """
+        if key := caller.key(request.request_key):
+            _title(request.description)
+            repository = self.repositories.inspect(caller.folder(request.repo_path))
+            if known := self._known(repository, key):
+                return known
+        plan = self.plan(caller, request)
+        spare = self.spares.take(plan.new.project_id, plan.new.engine)
+        if spare is not None:
+            plan = replace(plan, new=replace(plan.new, id=spare))
+        return self._write(plan, request.script)
+
+    def plan(self, caller: Caller, request: CreateRequest) -> Plan:
+        """What the task would be, after all checks. Nothing is written but the project's hub.
+        Raises as the call does."""
         title = _title(request.description)
         repository = self.repositories.inspect(caller.folder(request.repo_path))
         project_id = self.repositories.project_id(repository.root)
-        request_key = caller.key(request.request_key)
-        if request_key and (known := self._known(repository, request_key)):
-            return known
         base = request.base_branch
         commit = self.repositories.resolve(repository, base) if base else repository.head_commit
         settled = settle(_asked(request), self._config(repository), self.settings)
@@ -106,7 +127,7 @@ class CreateTask:
         self.repositories.prepare_hub(project_id, repository.root, commit)
         project = self.store.project(project_id, str(repository.root))
         new = NewTask(
-            id=self.spares.take(project.id, engine.name) or new_task_id(),
+            id=new_task_id(),
             project_id=project.id,
             project_path=str(repository.root),
             title=title,
@@ -120,7 +141,7 @@ class CreateTask:
             engine=engine.name,
             inputs=inputs,
             auto_resume=request.auto_resume,
-            request_key=request_key,
+            request_key=caller.key(request.request_key),
             client_id=caller.client_id,
             owner=caller.user,
             gateway_token=f"rover-{secrets.token_hex(24)}",
@@ -134,7 +155,7 @@ class CreateTask:
             budget=settled.budget,
             config=settled.decided.model_copy(update={"copies": tuple(c.path for c in copies)}),
         )
-        return self._write(new, entry, request.script, copies, repository)
+        return Plan(new, entry, copies, repository)
 
     def _config(self, repository: Repository) -> FoundConfig | None:
         # A bare repository has no checkout, so nothing that its user could have looked at.
@@ -221,22 +242,20 @@ class CreateTask:
 
     def _write(
         self,
-        new: NewTask,
-        entry: CatalogEntry,
+        plan: Plan,
         script: str | None,
-        copies: Sequence[Copy],
-        repository: Repository,
     ) -> TaskRow:
+        new, copies = plan.new, plan.copies
         folders = TaskFolders(self.settings.home, new.id, 1)
         try:
             folders.input.mkdir(parents=True)
-            shutil.copyfile(entry.path, folders.input / "workflow.yaml")
+            shutil.copyfile(plan.entry.path, folders.input / "workflow.yaml")
             if script is not None:
                 (folders.input / "script.yaml").write_text(script, "utf-8")
                 load_script(folders.input / "script.yaml")
             if copies:
                 write_copies(folders.input / COPIES, copies)
-            task, is_new = self.store.create_task(new, repository.branches)
+            task, is_new = self.store.create_task(new, plan.repository.branches)
         except ScriptError as error:
             self._undo(folders)
             raise UserFixable(

@@ -3,14 +3,16 @@ engines and the tasks' folders."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox.protocol import IMAGE_FILE, ImageInfo, ImageKeeper
+from rover_mcp.stopping import Stop
 from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.models import TaskStatus
 
 MIN_AGE = 3600.0
@@ -34,6 +36,25 @@ def prunable(images: Sequence[ImageInfo], needed: Collection[str], now: float) -
 
     free = [i for i in images if i not in kept and not carries(i)]
     return sorted(free, key=lambda i: (-len(i.layers), i.tag))
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """None means what a task would have."""
+
+    repo_path: str | None = None
+    engine: str | None = None
+    image: str | None = None
+
+
+class BuildImage(Protocol):
+    """Builds the image of a project's next task."""
+
+    def __call__(
+        self, caller: Caller, request: BuildRequest, progress: Callable[[str], None], stop: Stop
+    ) -> dict[str, Any]:
+        """What came out, as `rover image build --json` tells it. Raises RoverError."""
+        ...
 
 
 @dataclass

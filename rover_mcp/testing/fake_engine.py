@@ -25,6 +25,7 @@ from rover_mcp.sandbox.protocol import (
     SandboxSpec,
     SandboxState,
 )
+from rover_mcp.stopping import Stop
 
 
 @dataclass
@@ -98,7 +99,9 @@ class FakeEngine:
                 f"there is no agent {agent!r}", hint="agents: scripted", code="agent_missing"
             )
 
-    def prepare(self, spec: SandboxSpec, progress: Callable[[str], None]) -> None:
+    def prepare(
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+    ) -> None:
         """See protocol.Engine."""
         self._reach()
         progress(f"preparing {spec.name}")

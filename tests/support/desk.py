@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent_runner.models import RunState
+from rover_mcp.control.image_builds import ImageBuilds
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.hooks.runner import Hooks
 from rover_mcp.server.app import App
@@ -190,6 +191,14 @@ class Desk:
                 Images(self.tasks.settings.home, self.store, {}),
                 Hooks(self.tasks.settings, self.store, self.store.deliveries("roverd"), {}),
                 DeleteTask(self.store, FakeLeftovers()),
+                # Its engine keeps no images: a build ends before it asks for hub or gateway.
+                ImageBuilds(
+                    self.tasks.settings,
+                    self.tasks.create_task,
+                    {},
+                    lambda _: NotImplemented,
+                    NotImplemented,
+                ),
             )
         )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
-from rover_mcp.sandbox.protocol import Shortcoming
+from rover_mcp.sandbox.protocol import SandboxSpec, Shortcoming
+from rover_mcp.stopping import Stop
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import Event
 from tests.support.attempts_site import ENDINGS, NAME, STARTED, Run, Site
@@ -45,6 +47,25 @@ def test_a_sandbox_gets_its_workflow_and_the_tasks_own_token(site: Site) -> None
     for folder in (spec.folders.run, spec.folders.work, spec.folders.home):
         assert folder.is_dir()
     assert spec.folders.gateway_socket.parent.is_dir()
+
+
+def test_a_cancellation_ends_the_preparation_and_nothing_is_started(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.create()
+    site.claim(1)
+
+    def prepare(spec: SandboxSpec, progress: Callable[[str], None], stop: Stop) -> None:
+        cancelled = site.store.transition(TASK, Event.CANCEL)
+        assert cancelled is not None
+        site.attempts.stop(cancelled, NAME)
+        stop.check()
+
+    monkeypatch.setattr(site.attempts.engines["docker"], "prepare", prepare)
+    assert site.attempts.launch(TASK, 1)
+    assert site.task().status is S.CANCELLED
+    assert site.world.starts == []
+    assert site.attempts.starting == {}
 
 
 @pytest.mark.parametrize("method", ["prepare", "ensure"])

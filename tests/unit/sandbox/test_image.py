@@ -270,3 +270,13 @@ def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(built) == 2
     assert len(tags) == 3
     assert set(tags) == {built[1]}
+
+
+def test_a_builds_lines_are_told_one_by_one_however_they_come_in_pieces() -> None:
+    said: list[str] = []
+    pieces = ["Step 1/2 : RUN x\nE: no ", "mirror\nE: no package\n", "left", " over"]
+    with pytest.raises(docker_images.ImageUnavailable, match=r"exit 1 \(left over\)"):
+        docker_images.watch(
+            [*({"stream": piece} for piece in pieces), {"error": "exit 1"}], "x:1", said.append
+        )
+    assert said == ["Step 1/2 : RUN x", "E: no mirror", "E: no package", "left over"]

@@ -1,0 +1,123 @@
+"""The image that a task of a project would be made from now, built without a task."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rover_mcp.control.handover import Handover
+from rover_mcp.control.ports import HubOf
+from rover_mcp.control.setups import project_setup
+from rover_mcp.control.specify import make_folders, sandbox_spec
+from rover_mcp.errors import UserFixable
+from rover_mcp.project.decided import Decided
+from rover_mcp.sandbox.attempt_folder import remove_tree
+from rover_mcp.sandbox.protocol import ImageKeeper, SandboxSpec, Shortcoming
+from rover_mcp.settings import Settings
+from rover_mcp.stopping import Stop
+from rover_mcp.store.rows import NewTask, TaskRow
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.create import CreateRequest, CreateTask
+from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.images import BuildRequest
+from rover_mcp.tasks.models import TaskStatus
+
+
+class SetupDoor(Protocol):
+    """The gateway, for a set-up that belongs to no task."""
+
+    def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
+        """Serve a socket with the project's network policy and no provider at all."""
+        ...
+
+    def close_setup(self, task_id: str) -> None: ...
+
+
+@dataclass
+class ImageBuilds:
+    """`keepers` are the engines that keep images, by name."""
+
+    settings: Settings
+    create: CreateTask
+    keepers: Mapping[str, ImageKeeper]
+    hub_of: HubOf
+    door: SetupDoor
+
+    def __call__(
+        self, caller: Caller, request: BuildRequest, progress: Callable[[str], None], stop: Stop
+    ) -> dict[str, Any]:
+        """Build it, with the project's set-up; what came out.
+
+        Raises:
+            UserFixable: no task could be made here, or the engine has no images.
+            EnvironmentFault: what failed, as for a task.
+            Stopped: `stop` was asked for.
+        """
+        begun = time.monotonic()
+        asked = CreateRequest("Build the image", request.repo_path, engine=request.engine)
+        new = self.create.plan(caller, asked).new
+        keeper = self.keepers.get(new.engine)
+        if keeper is None:
+            raise UserFixable(
+                f"the engine {new.engine} has no images: its sandboxes see this machine's programs",
+                code="no_images",
+                hint=f"name one that has: --engine {' or '.join(sorted(self.keepers))}",
+            )
+        warnings: list[str] = []
+
+        def tell(line: str) -> None:
+            stop.check()
+            if isinstance(line, Shortcoming):
+                warnings.append(str(line))
+            progress(line)
+
+        folders = TaskFolders(self.settings.home, new.id, 1)
+        known = {image.tag for image in keeper.images()}
+        try:
+            spec, told = self._specify(new, request, folders)
+            warnings += told
+            self.door.open_for_setup(new, folders.gateway_socket, caller.env)
+            tag, digest = keeper.build_image(spec, tell, stop)
+        finally:
+            self.door.close_setup(new.id)
+            remove_tree(folders.root)
+        size = next((i.bytes for i in keeper.images() if i.tag == tag), 0)
+        return {
+            "engine": new.engine,
+            "tag": tag,
+            "digest": digest,
+            "bytes": size,
+            "cached": tag in known,
+            "seconds": round(time.monotonic() - begun, 1),
+            "warnings": list(dict.fromkeys(warnings)),
+        }
+
+    def _specify(
+        self, new: NewTask, request: BuildRequest, folders: TaskFolders
+    ) -> tuple[SandboxSpec, list[str]]:
+        config = new.config or Decided()
+        if request.image is not None:
+            config = config.model_copy(update={"image": request.image})
+        task = _as_row(new, config)
+        hub = self.hub_of(new.project_id)
+        folders.input.mkdir(parents=True)
+        entry = self.create.catalog.find(new.workflow, Path(new.project_path))
+        shutil.copyfile(entry.path, folders.input / "workflow.yaml")
+        make_folders(folders, 1)
+        spec = sandbox_spec(self.settings, task, 1, hub.base_objects, Handover())
+        tree = hub.tree(new.base_commit)
+        return project_setup(self.settings, config, spec, tree, new.engine)
+
+
+def _as_row(new: NewTask, config: Decided) -> TaskRow:
+    """The first task's record, which no store ever sees."""
+    facts: dict[str, Any] = {**vars(new), "config": config}
+    return TaskRow(
+        **facts, number=1, branch="rover/1-image", status=TaskStatus.NEW, iteration=1, attempt=1,
+        auto_retries=0, created_at=0, updated_at=0, started_at=None, paused_at=None, ended_at=None,
+        pause=None, retry_at=None, error=None, run_state=None,
+    )  # fmt: skip

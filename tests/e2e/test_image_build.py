@@ -1,0 +1,159 @@
+"""`rover image build`: the image of a project's next task, with its set-up, before there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.e2e.test_any_image import CHECKS, SET_UP, run_look
+from tests.support.docker_env import BASE_IMAGE
+from tests.support.frames import LauncherClient
+from tests.support.podman_env import podman_host
+from tests.support.repos import make_repository
+from tests.support.scripts import script
+
+__all__ = ["podman_host"]
+
+pytestmark = pytest.mark.docker
+
+CONFIG = {".rover/config.yaml": "agent: scripted\nengine: docker\n"}
+_BOUND = 30.0
+
+
+def command(home: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "rover_mcp.cli.main", "--home", str(home), *words]
+
+
+def build(home: Path, repository: Path, *words: str) -> list[dict[str, object]]:
+    argv = command(home, "--json", "image", "build", *words)
+    done = subprocess.run(argv, cwd=repository, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("engine", ["docker", pytest.param("podman", marks=pytest.mark.podman)])
+def test_the_first_task_finds_the_image_that_was_built_with_the_projects_set_up(
+    home: Path, engine: str, podman_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTAINER_HOST", podman_host)
+    # Another content than any earlier run's, so that nothing is in the engine's cache.
+    version = secrets.token_hex(8)
+    files = {**SET_UP, **CONFIG, "VERSION": f"{version}\n", ".rover/workflows/looks.yaml": CHECKS}
+    repository = make_repository(home.parent / "prepared", files)
+    *lines, last = build(home, repository, "--engine", engine)
+    built = last["built"]
+    assert isinstance(built, dict)
+    assert built["cached"] is False
+    assert built["bytes"]
+    assert str(built["digest"]).startswith("sha256:")
+    assert any("runArgs" in warning for warning in built["warnings"])
+    said = [str(line["line"]) for line in lines]
+    assert "building .devcontainer/Dockerfile" in said
+    assert "setting up" in said
+    # Nothing is left of what was made for it, and it is in the cache now.
+    assert list((home / "tasks").iterdir()) == []
+    *lines, last = build(home, repository, "--engine", engine)
+    again = last["built"]
+    assert isinstance(again, dict)
+    assert lines == []
+    assert (again["cached"], again["tag"]) == (True, built["tag"])
+    with LauncherClient(home, repository) as client:
+        client.open()
+        task, seen = run_look(client, engine)
+        assert seen[0] == version
+        spec = home / "tasks" / task["id"] / "iterations" / "1" / "spec-1" / "image"
+        assert spec.read_text() == built["tag"]
+
+
+def test_an_engine_without_images_and_a_build_that_fails_say_what_to_do(home: Path) -> None:
+    files = {
+        **CONFIG,
+        ".devcontainer/devcontainer.json": '{"build": {"dockerfile": "Dockerfile"}}',
+        ".devcontainer/Dockerfile": f"FROM {BASE_IMAGE}\nRUN echo why it failed && exit 3\n",
+    }
+    repository = make_repository(home.parent / "fails", files)
+
+    def refused(*words: str) -> str:
+        argv = command(home, "image", "build", *words)
+        done = subprocess.run(argv, cwd=repository, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        return done.stderr
+
+    said = refused("--engine", "bubblewrap")
+    assert "bubblewrap has no images" in said
+    assert "--engine docker" in said
+    said = refused()
+    assert "why it failed" in said
+
+
+@pytest.mark.parametrize("where", [".devcontainer/Dockerfile", ".rover/setup.sh"])
+def test_an_interrupt_ends_the_build_also_while_it_says_nothing(home: Path, where: str) -> None:
+    marker = f"sleep 600.{secrets.randbelow(10**9)}"
+    files = {
+        **CONFIG,
+        ".devcontainer/devcontainer.json": '{"build": {"dockerfile": "Dockerfile"}}',
+        ".devcontainer/Dockerfile": f"FROM {BASE_IMAGE}\n",
+        ".rover/setup.sh": "true\n",
+    }
+    line = f"echo has begun; exec {marker}\n"
+    files[where] += f"RUN {line}" if where.endswith("Dockerfile") else line
+    repository = make_repository(home.parent / "slow", files)
+    argv = command(home, "image", "build")
+    with subprocess.Popen(argv, cwd=repository, stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        for said in started.stdout:
+            if said.endswith("s  has begun\n"):
+                break
+        assert processes(marker)
+        started.send_signal(signal.SIGINT)
+        assert started.wait(_BOUND) == 130
+    end = time.monotonic() + _BOUND
+    while processes(marker) or list((home / "tasks").iterdir()):
+        assert time.monotonic() < end, "the build goes on"
+        time.sleep(0.05)
+
+
+def test_a_cancelled_task_ends_its_set_up(home: Path) -> None:
+    marker = f"sleep 600.{secrets.randbelow(10**9)}"
+    files = {**CONFIG, ".rover/setup.sh": f"exec {marker}\n"}
+    repository = make_repository(home.parent / "slow", files)
+    with LauncherClient(home, repository) as client:
+        client.open()
+        task = client.tool("create_task", description="Look", workflow="quick", script=script())
+        end = time.monotonic() + 4 * _BOUND
+        while not processes(marker):
+            assert time.monotonic() < end, "the set-up has not begun"
+            time.sleep(0.05)
+        client.tool("cancel_task", task=task["task"]["id"])
+        client.wait_until(task["task"]["id"], "CANCELLED", timeout=_BOUND)
+        end = time.monotonic() + _BOUND
+        while processes(marker) or setup_containers(task["task"]["id"]):
+            assert time.monotonic() < end, "the set-up goes on"
+            time.sleep(0.05)
+
+
+def setup_containers(task_id: str) -> list[str]:
+    with contextlib.closing(docker.DockerClient(base_url=os.environ["DOCKER_HOST"])) as client:
+        rows = client.api.containers(all=True, filters={"name": "rover-setup-"})
+        return [row["Names"][0] for row in rows if task_id[:12] in row["Names"][0]]
+
+
+def processes(marker: str) -> Sequence[str]:
+    """What runs with these words in any container of the engine."""
+    with contextlib.closing(docker.DockerClient(base_url=os.environ["DOCKER_HOST"])) as client:
+        found: list[str] = []
+        for container in client.containers.list(ignore_removed=True):
+            with contextlib.suppress(docker.errors.APIError):
+                rows = container.top()["Processes"]
+                found += [row[-1] for row in rows if row[-1] == marker]
+        return found
