@@ -163,7 +163,7 @@ KINDS = (
     ),
     _Kind(
         "workflow", "A workflow", "rover://workflows/{name}", "application/yaml",
-        "A workflow's file", Resources.workflow,
+        "A workflow's file: its inputs and steps", Resources.workflow,
     ),
 )  # fmt: skip
 
