@@ -123,7 +123,7 @@ def test_a_pause_covers_a_gateway_that_stays_away_and_ends_by_itself(
             first.process.wait()
             kill(daemon_pid(home))
         provider.session().go_on()
-        wait_until(lambda: not runners(home), "the runner has paused and ended", timeout=100)
+        wait_until(lambda: not runners(home), "the runner has paused and ended", timeout=200)
         with LauncherClient(home, repository, env) as second:
             second.open()
             wait_until(
