@@ -13,6 +13,9 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 DEV := $(VENV)/.dev
 
+# Every daemon and runner that a test starts would compile all it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install dev demo test check check-static check-unit test-daemons test-parts attacks acceptance agents crash bench lock clean
 
 install: $(LOCKED)
@@ -22,6 +25,7 @@ $(LOCKED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q rover_mcp agent_runner
 	@touch $@
 
 dev: $(DEV)

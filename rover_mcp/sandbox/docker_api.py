@@ -60,12 +60,25 @@ def engine_address() -> str:
 
 def connect(address: str, timeout: float = CALL_TIMEOUT) -> Any:
     """A client of the engine, which has told its API version. To be called within `errors`."""
+    # The SDK leaves a socket open that could not be connected.
+    _try(address, timeout)
+    return _sdk.DockerClient(base_url=address, timeout=timeout, version="auto")
+
+
+def answers(address: str) -> bool:
+    """Whether something takes connections there."""
+    try:
+        _try(address, CHECK_TIMEOUT)
+    except OSError:
+        return False
+    return True
+
+
+def _try(address: str, timeout: float) -> None:
     if address.startswith("unix://"):
-        # The SDK leaves a socket open that could not be connected.
         with socket.socket(socket.AF_UNIX) as tried:
             tried.settimeout(timeout)
             tried.connect(address.removeprefix("unix://"))
-    return _sdk.DockerClient(base_url=address, timeout=timeout, version="auto")
 
 
 @contextmanager

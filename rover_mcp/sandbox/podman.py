@@ -13,7 +13,8 @@ Everything is DockerEngine's but what podman does otherwise:
 from __future__ import annotations
 
 import resource
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +30,7 @@ from rover_mcp.sandbox.protocol import EngineStatus, SandboxExit, SandboxSpec
 _INIT = f"{runner_library.LIBRARY}/agent_runner/init.py"
 _PROFILE = "/usr/share/containers/seccomp.json"
 _OPEN_FILES = 65536
+_CHECK_SECONDS = 60.0
 _PROCESSES = 32768  # the kernel's least pid_max, to which podman lowers its own
 _LIMITS = {
     "memory": ("memory", ("mem_limit", "memswap_limit")),
@@ -52,6 +54,7 @@ class PodmanEngine(DockerEngine):
         base_image: str = DEFAULT_IMAGE,
         address: str | None = None,
         runner_argv: Sequence[str] | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         found = address or find_socket()
         self._folder = home
@@ -60,7 +63,20 @@ class PodmanEngine(DockerEngine):
         super().__init__(
             home, base_image=base_image, address=Endpoint(where, "Podman"), runner_argv=runner_argv
         )
+        self._now = now
         self._facts: Mapping[str, Any] | None = None
+        self._works: tuple[float, EngineStatus] | None = None
+
+    def check(self) -> EngineStatus:
+        """See protocol.Engine. What works is believed for a minute while its socket answers:
+        podman takes up to a second to tell its version and facts."""
+        if self._works is not None:
+            at, status = self._works
+            if self._now() < at + _CHECK_SECONDS and docker_api.answers(self._address):
+                return status
+        status = super().check()
+        self._works = (self._now(), status) if status.available else None
+        return status
 
     def _reach(self) -> None:
         if self._service is not None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
 from pathlib import Path
 
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.sandbox import docker_api
 
 _SYSTEM_SOCKET = Path("/run/podman/podman.sock")
 _IDLE_SECONDS = 60
@@ -57,7 +57,7 @@ class PodmanService:
             EnvironmentFault: "engine_unreachable": podman is not installed, or does not start.
         """
         with self._lock:
-            if self._answers():
+            if docker_api.answers(f"unix://{self._socket}"):
                 return
             program = shutil.which("podman")
             if program is None:
@@ -81,14 +81,6 @@ class PodmanService:
             process.kill()
             process.wait()
 
-    def _answers(self) -> bool:
-        try:
-            with socket.socket(socket.AF_UNIX) as tried:
-                tried.connect(str(self._socket))
-        except OSError:
-            return False
-        return True
-
     def _start(self, program: str) -> None:
         if self._process is None:
             atexit.register(self.stop)
@@ -106,7 +98,7 @@ class PodmanService:
         except OSError as error:
             raise _unreachable(f"podman cannot be started: {error}", "see: podman info") from error
         end = time.monotonic() + _START_TIMEOUT
-        while not self._answers():
+        while not docker_api.answers(f"unix://{self._socket}"):
             if self._process.poll() is not None or time.monotonic() > end:
                 self.stop()
                 said = self._log.read_text("utf-8", "replace").strip()[-300:]

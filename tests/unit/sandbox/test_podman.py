@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import podman, podman_seccomp, podman_service
 from rover_mcp.sandbox.podman import PodmanEngine
 from rover_mcp.sandbox.podman_service import PodmanService, find_socket
+from rover_mcp.sandbox.protocol import EngineStatus
 from tests.contracts.engine_rigs import make_spec
 
 PROFILE = Path("/x/podman-seccomp.json")
@@ -154,3 +156,27 @@ def test_a_service_that_does_not_start_is_told_with_what_it_said(
     with pytest.raises(EnvironmentFault, match="no runtime here") as caught:
         PodmanService(tmp_path).ensure()
     assert caught.value.code == "engine_unreachable"
+
+
+def test_what_works_is_asked_again_after_a_minute_or_when_its_socket_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """get_status asks at each call, and podman takes up to a second to answer."""
+    asked: list[str] = []
+
+    def check(engine: PodmanEngine) -> EngineStatus:
+        asked.append(engine.name)
+        return EngineStatus("podman", True, "4.3.1")
+
+    monkeypatch.setattr(podman.DockerEngine, "check", check)
+    clock = [0.0]
+    path = tmp_path / "s"
+    engine = PodmanEngine(tmp_path, address=f"unix://{path}", now=lambda: clock[0])
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        for clock[0], times in ((0, 1), (59, 1), (61, 2), (62, 2)):
+            assert engine.check().available
+            assert len(asked) == times
+    engine.check()
+    assert len(asked) == 3
