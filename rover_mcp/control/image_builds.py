@@ -15,7 +15,6 @@ from rover_mcp.control.setups import project_setup
 from rover_mcp.control.specify import make_folders, sandbox_spec
 from rover_mcp.errors import UserFixable
 from rover_mcp.project.decided import Decided
-from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import ImageKeeper, SandboxSpec, Shortcoming
 from rover_mcp.settings import Settings
 from rover_mcp.stopping import Stop
@@ -37,6 +36,14 @@ class SetupDoor(Protocol):
     def close_setup(self, task_id: str) -> None: ...
 
 
+class Markers(Protocol):
+    """spares.Spares, as far as it keeps what belongs to no task from staying for ever."""
+
+    def mark(self, task_id: str, engine: str) -> None: ...
+
+    def discard(self, task_id: str) -> None: ...
+
+
 @dataclass
 class ImageBuilds:
     """`keepers` are the engines that keep images, by name."""
@@ -46,6 +53,7 @@ class ImageBuilds:
     keepers: Mapping[str, ImageKeeper]
     hub_of: HubOf
     door: SetupDoor
+    markers: Markers
 
     def __call__(
         self, caller: Caller, request: BuildRequest, progress: Callable[[str], None], stop: Stop
@@ -77,6 +85,7 @@ class ImageBuilds:
 
         folders = TaskFolders(self.settings.home, new.id, 1)
         known = {image.tag for image in keeper.images()}
+        self.markers.mark(new.id, new.engine)
         try:
             spec, told = self._specify(new, request, folders)
             warnings += told
@@ -84,7 +93,7 @@ class ImageBuilds:
             tag, digest = keeper.build_image(spec, tell, stop)
         finally:
             self.door.close_setup(new.id)
-            remove_tree(folders.root)
+            self.markers.discard(new.id)
         size = next((i.bytes for i in keeper.images() if i.tag == tag), 0)
         return {
             "engine": new.engine,

@@ -89,9 +89,7 @@ class Spares:
             new_task_id(), after.project_id, engine, self.now() + self.settings.spare_seconds
         )
         try:
-            marker = self._marker(spare.task_id)
-            marker.parent.mkdir(mode=0o700, exist_ok=True)
-            marker.write_text(engine, "utf-8")
+            self.mark(spare.task_id, engine)
             folders = TaskFolders(self.settings.home, spare.task_id, 1)
             make_folders(folders, 1)
             wait = self.settings.spare_seconds + MARGIN_SECONDS
@@ -116,8 +114,15 @@ class Spares:
         """Remove them all: the daemon ends."""
         self._drop(keep=0)
 
+    def mark(self, task_id: str, engine: str) -> None:
+        """What is made for this id from now on belongs to no task: it goes with `discard`, or,
+        should the daemon die, with the next one's `recover`."""
+        marker = self._marker(task_id)
+        marker.parent.mkdir(mode=0o700, exist_ok=True)
+        marker.write_text(engine, "utf-8")
+
     def discard(self, task_id: str) -> None:
-        """The task that took this spare is not to be. Nothing where it was none."""
+        """The task that was to have this is not to be. Nothing where there is none."""
         with suppress(FileNotFoundError):
             self._remove(task_id, self._marker(task_id).read_text("utf-8"))
 

@@ -141,7 +141,7 @@ def build(
     senders = {hook.name: sender_of(hook, os.environ) for hook in settings.hooks}
     hooks = Hooks(settings, store, store.deliveries(leases.executor), senders)
     delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines))
-    builds = ImageBuilds(settings, create, keepers, repositories.hub, door)
+    builds = ImageBuilds(settings, create, keepers, repositories.hub, door, spares)
     services = Services(tasks, status, hub, touch, images, hooks, delete, builds)
     sweeper = Sweeper(attempts, plane)
     return Parts(

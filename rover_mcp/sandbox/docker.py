@@ -199,6 +199,8 @@ class DockerEngine:
         for info in self.list():
             if info.task_id == task_id:
                 self.remove(info.name)
+        with suppress(NoSuchObject), self._errors("remove the task's set-up"):
+            self._connection().containers.get(self._set_up_name(task_id)).remove(force=True, v=True)
         for kind in ("work", "home"):
             with suppress(NoSuchObject), self._errors(f"remove the task's {kind} volume"):
                 self._connection().volumes.get(containers.volume(task_id, kind)).remove(force=True)
@@ -326,7 +328,7 @@ class DockerEngine:
             folder = self._cache / f"setup-{spec.task_id[:12]}"
             with docker_setup.specification(spec, folder) as inner:
                 self._write(inner, image, setup)
-                name = f"rover-setup-{self._home}-{spec.task_id[:12]}"
+                name = self._set_up_name(spec.task_id)
                 how = docker_setup.Container(name, self._options(inner), self._command)
                 made = docker_setup.Images(image, tag)
                 docker_setup.run(self._address, inner, made, how, progress, stop)
@@ -339,6 +341,9 @@ class DockerEngine:
             set_up=set_up if setup else None,
         )
         return self._builder.build(client, self._address, wanted, progress, stop)
+
+    def _set_up_name(self, task_id: str) -> str:
+        return f"rover-setup-{self._home}-{task_id[:12]}"
 
     def _write(self, spec: SandboxSpec, tag: str, setup: Setup | None = None) -> None:
         # In the image of a task it has been run.

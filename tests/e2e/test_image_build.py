@@ -16,6 +16,8 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.e2e.conftest import daemon_pid
+from tests.e2e.processes import kill, wait_until
 from tests.e2e.test_any_image import CHECKS, SET_UP, run_look
 from tests.support.docker_env import BASE_IMAGE
 from tests.support.frames import LauncherClient
@@ -121,6 +123,26 @@ def test_an_interrupt_ends_the_build_also_while_it_says_nothing(home: Path, wher
     while processes(marker) or list((home / "tasks").iterdir()):
         assert time.monotonic() < end, "the build goes on"
         time.sleep(0.05)
+
+
+def test_what_a_killed_daemon_leaves_of_a_build_goes_with_the_next_daemon(home: Path) -> None:
+    marker = f"sleep 600.{secrets.randbelow(10**9)}"
+    files = {**CONFIG, ".rover/setup.sh": f"exec {marker}\n"}
+    repository = make_repository(home.parent / "slow", files)
+    with subprocess.Popen(
+        command(home, "image", "build"), cwd=repository,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as started:  # fmt: skip
+        wait_until(lambda: processes(marker), "the set-up has begun", 4 * _BOUND)
+        [folder] = (home / "tasks").iterdir()
+        kill(daemon_pid(home))
+        assert started.wait(_BOUND) == 1
+    assert setup_containers(folder.name)
+    with LauncherClient(home, repository) as client:
+        client.open()
+        client.tool("get_status")
+        wait_until(lambda: not setup_containers(folder.name), "its container is gone")
+        wait_until(lambda: not list((home / "tasks").iterdir()), "its folder is gone")
 
 
 def test_a_cancelled_task_ends_its_set_up(home: Path) -> None:

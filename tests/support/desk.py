@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from agent_runner.models import RunState
 from rover_mcp.control.image_builds import ImageBuilds
+from rover_mcp.control.ports import ProjectHub
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.hooks.runner import Hooks
 from rover_mcp.server.app import App
@@ -22,7 +23,7 @@ from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tools import Services
 from rover_mcp.settings import Settings
 from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.store.rows import AttemptRow, NewTask, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
@@ -132,8 +133,23 @@ class FakeSpares:
     def take(self, project_id: str, engine: str) -> str | None:
         return self.ids.pop() if self.ids else None
 
+    def mark(self, task_id: str, engine: str) -> None:
+        self.ids.append(task_id)
+
     def discard(self, task_id: str) -> None:
         self.discarded.append(task_id)
+
+
+class FakeDoor:
+    def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
+        raise AssertionError("no image is built here")
+
+    def close_setup(self, task_id: str) -> None:
+        raise AssertionError("no image is built here")
+
+
+def _no_hub(project_id: str) -> ProjectHub:
+    raise AssertionError("no image is built here")
 
 
 class FakeAgents:
@@ -196,8 +212,9 @@ class Desk:
                     self.tasks.settings,
                     self.tasks.create_task,
                     {},
-                    lambda _: NotImplemented,
-                    NotImplemented,
+                    _no_hub,
+                    FakeDoor(),
+                    FakeSpares(),
                 ),
             )
         )
