@@ -162,7 +162,7 @@ class DiskView(BaseModel):
 class StatusResult(Result):
     version: str
     notice: str | None = None
-    home: str
+    home: str | None = None
     engines: list[EngineView]
     agents: list[AgentView]
     credentials: dict[str, bool]

@@ -48,7 +48,7 @@ class StatusReport:
         return {
             "version": __version__,
             "notice": self.notice(caller),
-            "home": str(settings.home),
+            "home": str(settings.home) if caller.user is None else None,
             "engines": [_engine(e.check()) for e in self.engines.values()],
             "agents": [self._agent(name, caller, credentials) for name in self.agents.known()],
             "credentials": {name: found is not None for name, found in credentials.items()},
@@ -103,7 +103,7 @@ class StatusReport:
             "source": program.source,
             "version": program.version,
             "credential": credential,
-            "path": str(program.path) if program.path else None,
+            "path": str(program.path) if program.path and caller.user is None else None,
             "hint": _agent_hint(program, None if signed_in else mend),
         }
 

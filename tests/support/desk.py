@@ -160,7 +160,9 @@ class FakeAgents:
         return None
 
     def program(self, agent: str, path: str | None) -> AgentProgram:
-        return AgentProgram("built-in" if agent == "scripted" else "npm", "1.2.3")
+        if agent == "scripted":
+            return AgentProgram("built-in", "1.2.3")
+        return AgentProgram("npm", "1.2.3", Path("/agents", agent))
 
 
 @dataclass

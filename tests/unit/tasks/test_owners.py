@@ -158,3 +158,12 @@ def test_what_status_tells_names_no_foreign_project_or_task(desk: Desk) -> None:
     desk.store.switch(elsewhere.id, enabled=False)
     assert desk.status.report(desk.caller)["auto_resume"]["off_in_projects"] == ["/elsewhere"]
     assert desk.status.report(user(desk, "ann"))["auto_resume"]["off_in_projects"] == []
+
+
+def test_a_user_is_told_no_path_of_the_machine(desk: Desk) -> None:
+    own = desk.status.report(desk.caller)
+    assert own["home"] == str(desk.tasks.settings.home)
+    assert any(agent["path"] for agent in own["agents"])
+    told = desk.status.report(user(desk, "ann"))
+    assert told["home"] is None
+    assert [agent["path"] for agent in told["agents"]] == [None] * len(told["agents"])
