@@ -168,8 +168,9 @@ def listing(result: Json, paint: Paint) -> list[str]:
     lines = [*task_rows(tasks, paint), *damaged]
     if cursor := result.get("next_cursor"):
         lines.append(paint(f"more: rover list --cursor {cursor}", "dim"))
+    see = told_next(f"rover inspect {tasks[0]['number']}", "see what it did", paint)
     first = next((t for t in tasks if t["status"] == "PAUSED"), tasks[0])
-    return [*lines, *attention(result, paint), "", *next_step(first, paint)]
+    return [*lines, *attention(result, paint), "", *(next_step(first, paint) or see)]
 
 
 def logs(result: Json, paint: Paint) -> list[str]:

@@ -86,7 +86,9 @@ class ListTasksArguments(Arguments):
     )
     repo_path: str | None = Field(None, max_length=4096, description="only this repository's tasks")
     cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
-    limit: int = Field(20, ge=1, le=100, description="tasks on a page")
+    limit: int | None = Field(
+        None, ge=1, le=100, description="tasks on a page; default: up to 20 that fit 2,000 tokens"
+    )
 
 
 class TaskArguments(Arguments):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from rover_mcp.server import results as r
-from rover_mcp.tasks.models import PauseView, TaskView
+from rover_mcp.tasks.models import ListedTask, PauseView, TaskView
 
 
 def text_of(result: r.Result) -> str:
@@ -101,7 +101,7 @@ def _agents(result: r.StatusResult) -> list[str]:
     return lines
 
 
-def _row(task: TaskView) -> str:
+def _row(task: ListedTask) -> str:
     until = ""
     if task.pause:
         p = task.pause

@@ -114,7 +114,7 @@ class Resources:
         return uri
 
     def _newest(self) -> str:
-        views, following, _damaged = self.tasks.list(self.session.caller, (), None, None, 20)
+        views, following, _damaged = self.tasks.list(self.session.caller, (), None, None, None)
         return TaskListResult(tasks=views, next_cursor=following).model_dump_json(exclude_none=True)
 
     def _task(self, found: re.Match[str]) -> TaskRow:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from rover_mcp.tasks.models import ChangesView, EventView, NextAction, TaskView
+from rover_mcp.tasks.models import ChangesView, EventView, ListedTask, NextAction, TaskView
 
 
 class Result(BaseModel):
@@ -23,7 +23,7 @@ class TaskResult(Result):
 
 
 class TaskListResult(Result):
-    tasks: list[TaskView]
+    tasks: Sequence[ListedTask]
     next_cursor: str | None = None
     warnings: list[str] | None = None
 

@@ -141,6 +141,25 @@ class TaskView(_View):
     next_actions: list[NextAction] = Field(default_factory=list[NextAction])
 
 
+class ListedTask(_View):
+    """One task of a page: enough to choose one; `inspect` tells the rest."""
+
+    id: str
+    number: int
+    project: str
+    title: str
+    status: TaskStatus
+    phase: str
+    progress: int = Field(ge=0, le=100)
+    branch: str
+    updated_at: datetime
+    pause: PauseView | None = None
+    error: str | None = None
+    next_actions: list[NextAction] | None = Field(
+        default=None, description="the first, of a task that has not ended well"
+    )
+
+
 class EventView(_View):
     """One thing that happened to a task. `seq` grows over all tasks of a data folder."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +15,13 @@ from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
+from rover_mcp.tasks import listing
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import CreateRequest, CreateTask, check_needs_no_provider
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import parse_task
 from rover_mcp.tasks.logs import LogText, read_journal, read_log
-from rover_mcp.tasks.models import EventView, NextAction, TaskStatus, TaskView
+from rover_mcp.tasks.models import EventView, ListedTask, NextAction, TaskStatus, TaskView
 from rover_mcp.tasks.pauses import (
     NEVER_BY_ITSELF,
     Policy,
@@ -33,7 +33,7 @@ from rover_mcp.tasks.pauses import (
 )
 from rover_mcp.tasks.ports import Control, DiffResult, Repositories, Work
 from rover_mcp.tasks.transitions import ENDED, RESUMABLE, RUNNING, Event
-from rover_mcp.tasks.views import event_view, slim, task_view
+from rover_mcp.tasks.views import event_view, task_view
 
 
 @dataclass(frozen=True)
@@ -151,24 +151,28 @@ class TaskService:
         statuses: Collection[TaskStatus],
         repo_path: str | None,
         cursor: str | None,
-        limit: int,
-    ) -> tuple[list[TaskView], str | None, list[str]]:
+        limit: int | None,
+    ) -> tuple[Sequence[ListedTask], str | None, list[str]]:
         """A page of tasks, newest first, the cursor of the next one, and what is wrong with
-        records that cannot be shown."""
+        records that cannot be shown. Without a limit as many as an assistant reads gladly."""
+        most = limit or listing.TASKS
         project = self.project_of(caller, repo_path) if repo_path else None
         if repo_path and project is None:
             return [], None, []
         rows = self.store.page(
             statuses=statuses,
             project_id=project,
-            before=_parse_cursor(cursor) if cursor else None,
-            limit=limit + 1,
+            before=listing.parse_cursor(cursor) if cursor else None,
+            limit=most + 1,
             owner=caller.user,
         )
-        more = _cursor(rows[limit - 1]) if len(rows) > limit else None
-        policy, shown = self.policy(), rows[:limit]
-        views = [slim(self.view(r, policy=policy)) for r in shown if isinstance(r, TaskRow)]
-        return views, more, [r.message for r in shown if isinstance(r, DamagedRecord)]
+        policy, sound = self.policy(), [r for r in rows[:most] if isinstance(r, TaskRow)]
+        views = [listing.listed(self.view(row, policy=policy)) for row in sound]
+        page = views if limit else listing.fitting(views)
+        # A page that is cut ends with a task; else also with a record that cannot be shown.
+        shown = rows[:most] if len(page) == len(views) else rows[: rows.index(sound[len(page)])]
+        more = listing.cursor(shown[-1]) if len(rows) > len(shown) else None
+        return page, more, [r.message for r in shown if isinstance(r, DamagedRecord)]
 
     def events(self, task: TaskRow, limit: int = 20) -> list[EventView]:
         """The newest, oldest first, each with the channels over which it was told."""
@@ -313,7 +317,7 @@ class TaskService:
             statuses=[TaskStatus.PAUSED], project_id=project_id, before=before, limit=200
         ):
             yield from (row for row in page if isinstance(row, TaskRow))
-            before = _place(page[-1])
+            before = listing.place(page[-1])
 
     def pause(self, task: TaskRow) -> TaskView:
         """Stop at a checkpoint, to be resumed by a person. A running step is interrupted."""
@@ -388,24 +392,3 @@ def _named(action: NextAction) -> str:
     return ", ".join(
         f"{name}={value}" for name, value in action.arguments.items() if name != "task"
     )
-
-
-def _place(row: TaskRow | DamagedRecord) -> tuple[float, str]:
-    return row.place if isinstance(row, DamagedRecord) else (row.created_at, row.id)
-
-
-def _cursor(row: TaskRow | DamagedRecord) -> str:
-    created_at, task_id = _place(row)
-    return base64.urlsafe_b64encode(f"{created_at!r} {task_id}".encode()).decode()
-
-
-def _parse_cursor(text: str) -> tuple[float, str]:
-    try:
-        created, task_id = base64.urlsafe_b64decode(text.encode()).decode().split(" ")
-        return float(created), task_id
-    except ValueError as error:
-        raise UserFixable(
-            "the cursor is not one that list_tasks returned",
-            code="invalid_cursor",
-            hint="leave it out to begin with the newest tasks",
-        ) from error

@@ -7,7 +7,13 @@ from datetime import datetime
 from agent_runner.models import PauseReason, RunState, StepState, StepStatus
 from rover_mcp.store.rows import AttemptRow, EventRow, TaskRow
 from rover_mcp.tasks.decided import decided_view
-from rover_mcp.tasks.models import EventView, NextAction, StepView, TaskStatus, TaskView
+from rover_mcp.tasks.models import (
+    EventView,
+    NextAction,
+    StepView,
+    TaskStatus,
+    TaskView,
+)
 from rover_mcp.tasks.network import refused_views, refused_warning
 from rover_mcp.tasks.outline import Outline
 from rover_mcp.tasks.pauses import (
@@ -78,14 +84,6 @@ def task_view(
         warnings=_warnings(task, state, full=full),
         refused=refused_views(task.refused) if full else None,
         next_actions=_next_actions(task, state, policy),
-    )
-
-
-def slim(view: TaskView) -> TaskView:
-    """A task as one of a page: what `inspect` is for is left out."""
-    left_out = {"steps", "steps_hidden", "usage", "budget", "warnings", "network"}
-    return view.model_copy(
-        update={**dict.fromkeys(left_out), "next_actions": view.next_actions[:1]}
     )
 
 

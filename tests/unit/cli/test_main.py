@@ -92,8 +92,8 @@ def status() -> Json:
 @pytest.mark.parametrize(
     ("line", "tool", "arguments"),
     [
-        (["list"], "list_tasks", {"repo_path": "/here"}),
-        (["list", "--all"], "list_tasks", {}),
+        (["list"], "list_tasks", {"repo_path": "/here", "limit": 20}),
+        (["list", "--all"], "list_tasks", {"limit": 20}),
         (
             ["list", "--status", "paused", "--status", "FAILED", "--limit", "3"],
             "list_tasks",

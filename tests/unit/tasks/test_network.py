@@ -10,7 +10,7 @@ from rover_mcp.errors import UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.pauses import Policy
-from rover_mcp.tasks.views import slim, task_view
+from rover_mcp.tasks.views import task_view
 from tests.support.desk import Desk
 from tests.support.samples import NOW, task_row
 
@@ -76,7 +76,6 @@ def test_the_concise_view_warns_in_one_line_and_the_full_one_tells_all() -> None
     assert full.network == "providers"
     nothing = view(None, full=True)
     assert (nothing.refused, nothing.warnings) == (None, None)
-    assert slim(concise).network is None
 
 
 def test_names_that_an_agent_chose_cannot_move_the_terminal() -> None:

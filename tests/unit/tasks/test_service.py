@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from agent_runner.models import Budget, PauseReason, Usage
 from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, UserFixable
+from rover_mcp.server import render
+from rover_mcp.server.results import TaskListResult
 from rover_mcp.store import schema
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.caller import Caller
@@ -135,11 +137,29 @@ def test_a_listing_is_by_status_and_by_repository(desk: Desk, tmp_path: Path) ->
     made(desk)
     task = paused(desk)
     [view], _, _ = desk.tasks.list(desk.caller, (S.PAUSED,), str(desk.repo), None, 20)
-    assert (view.id, view.steps) == (task.id, None)
+    assert view.id == task.id
     assert view.pause is not None
     assert (view.pause.provider, view.pause.auto_resume) == ("anthropic", True)
     (tmp_path / "other" / ".git").mkdir(parents=True)
     assert desk.tasks.list(desk.caller, (), str(tmp_path / "other"), None, 20) == ([], None, [])
+
+
+def test_without_a_limit_a_page_is_what_an_assistant_reads_gladly(desk: Desk) -> None:
+    """Under 2,000 tokens, structure and text together, whatever the tasks say of themselves; the
+    next page goes on where it ended."""
+    ids = [paused(desk).id for _ in range(25)]
+    seen: list[str] = []
+    cursor: str | None = None
+    while cursor is not None or not seen:
+        views, cursor, _ = desk.tasks.list(desk.caller, (), None, cursor, None)
+        result = TaskListResult(tasks=views, next_cursor=cursor)
+        size = len(result.model_dump_json(exclude_none=True)) + len(render.text_of(result))
+        assert size / 4 < 2000
+        assert views
+        seen += [view.id for view in views]
+    assert sorted(seen) == sorted(ids)
+    views, cursor, _ = desk.tasks.list(desk.caller, (), None, None, 25)
+    assert (len(views), cursor) == (25, None)
 
 
 # Resuming
