@@ -91,6 +91,8 @@ class Settings(_Model):
 
     home: Path = Field(exclude=True)
     """the data folder itself, which config.yaml cannot set"""
+    text: str = Field(default="", exclude=True, repr=False)
+    """config.yaml as it was read"""
     database: str | None = Field(default=None, repr=False)
     """URL of a PostgreSQL database that several daemons may share; by default an embedded one"""
     lease: float = Field(default=60, gt=0)
@@ -214,8 +216,9 @@ def as_markdown() -> str:
         "# Settings",
         "",
         "`config.yaml` in the data folder: `~/.local/share/rover`, or `$ROVER_HOME`. The daemon",
-        "reads it when it starts. Generated from `rover_mcp/settings.py`; a test fails when it",
-        "differs.",
+        "reads it when it starts; after a change one that has nothing to do gives way to a new one",
+        "at the next call, and a busy one says so (`rover status`). Generated from",
+        "`rover_mcp/settings.py`; a test fails when it differs.",
     ]
     tables = {
         "": Settings,
@@ -247,11 +250,10 @@ def load_settings(home: Path) -> Settings:
     Raises:
         EnvironmentFault: config.yaml cannot be read or holds something unknown.
     """
-    path = home / "config.yaml"
+    path = _config(home)
     try:
-        raw: object = yaml.safe_load(path.read_text("utf-8")) or {}
-    except FileNotFoundError:
-        raw = {}
+        text = path.read_text("utf-8") if path.exists() else ""
+        raw: object = yaml.safe_load(text) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise EnvironmentFault(
             f"{path} cannot be read: {error}", hint="correct the file"
@@ -259,13 +261,27 @@ def load_settings(home: Path) -> Settings:
     if not isinstance(raw, dict):
         raise EnvironmentFault(f"{path} must hold a mapping", hint="correct the file")
     try:
-        return Settings.model_validate({**raw, "home": home})
+        return Settings.model_validate({**raw, "home": home, "text": text})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise EnvironmentFault(
             f"{path}: {where}: {first['msg']}", hint="correct or remove this setting"
         ) from error
+
+
+def have_changed(settings: Settings) -> bool:
+    """Whether config.yaml is another now than when these were read."""
+    try:
+        return _config(settings.home).read_text("utf-8") != settings.text
+    except FileNotFoundError:
+        return settings.text != ""
+    except (OSError, UnicodeDecodeError):
+        return True
+
+
+def _config(home: Path) -> Path:
+    return home / "config.yaml"
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from rover_mcp.daemon.wiring import Parts, build
 from rover_mcp.errors import RoverError
 from rover_mcp.preamble import HTTP, MAX_PREAMBLE_BYTES, PROTOCOL, allowed_environment, socket_path
 from rover_mcp.server.session import ClientSession
-from rover_mcp.settings import Settings
+from rover_mcp.settings import Settings, have_changed
 from rover_mcp.store.store import Store
 from rover_mcp.store.writes import BY_ITSELF
 from rover_mcp.tasks.caller import Caller
@@ -219,9 +219,9 @@ class Daemon:
             if isinstance(caller, str):
                 await _answer(stream, status="refused", reason=caller, hint="update rover-mcp")
                 return
-            if caller.version != __version__ and await self._may_retire():
+            if (why := self._outdated(caller)) and await self._may_retire():
                 await _answer(stream, status="retiring")
-                self._end(f"version {caller.version} takes over")
+                self._end(f"another takes over: {why}")
             await _answer(stream, status="ok", notice=self._notice(caller))
             self._connections += 1
             try:
@@ -268,13 +268,17 @@ class Daemon:
 
     # Life
 
+    def _outdated(self, caller: Caller) -> str | None:
+        """Why a new daemon would serve this caller otherwise."""
+        if caller.version not in ("", __version__):
+            return f"you have version {caller.version}, the daemon is {__version__}"
+        if have_changed(self._settings):
+            return "config.yaml has changed since the daemon read it"
+        return None
+
     def _notice(self, caller: Caller) -> str | None:
-        if caller.version in ("", __version__):
-            return None
-        return (
-            f"you have version {caller.version}, the daemon is {__version__} and still busy; "
-            "it is replaced when it is idle"
-        )
+        why = self._outdated(caller)
+        return f"{why}; the daemon is busy, and is replaced once it is idle" if why else None
 
     async def _may_retire(self) -> bool:
         return self._connections == 0 and not await anyio.to_thread.run_sync(self._has_work)

@@ -55,6 +55,25 @@ def test_a_daemon_of_another_version_gives_way_when_it_is_idle(
     wait_until(lambda: not is_alive(pid), "it ended")
 
 
+def test_an_edited_configuration_counts_at_the_next_call(home: Path, repository: Path) -> None:
+    """A daemon that has nothing to do gives way; a busy one goes on and says so."""
+    settings(home, "idle_exit: 60\n")
+    with LauncherClient(home, repository) as client:
+        client.open()
+        pid = daemon_pid(home)
+        (home / "config.yaml").write_text("idle_exit: 60\nconcurrency: 7\n")
+        status = client.tool("get_status")
+        assert status["queue"]["limit"] != 7
+        assert "config.yaml has changed" in status["notice"]
+    wait_until(lambda: preamble(home, __version__) == _retiring(), "it is idle and gives way")
+    wait_until(lambda: not is_alive(pid), "it ended")
+    with LauncherClient(home, repository) as client:
+        client.open()
+        status = client.tool("get_status")
+        assert status["queue"]["limit"] == 7
+        assert "notice" not in status
+
+
 def _retiring() -> Frame:
     return {"rover": 1, "version": __version__, "status": "retiring"}
 

@@ -32,7 +32,7 @@ def test_the_defaults_are_those_that_are_promised(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n", "{}"])
 def test_an_empty_file_changes_nothing(tmp_path: Path, text: str) -> None:
-    assert load(tmp_path, text) == Settings(home=tmp_path)
+    assert load(tmp_path, text) == Settings(home=tmp_path, text=text)
 
 
 def test_any_of_them_can_be_set(tmp_path: Path) -> None:
