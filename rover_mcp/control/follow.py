@@ -6,9 +6,7 @@ from rover_mcp.control.parts import Parts
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.store.rows import TaskRow
-from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import sandbox_name
-from rover_mcp.tasks.models import TaskStatus
 
 ENGINE_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
 """How long an unreachable engine is left alone before it is asked again; the last repeats."""
@@ -39,18 +37,15 @@ class Follows(Parts):
     def _stop_if_unwanted(self, task: TaskRow, name: str) -> None:
         """A pause or a cancellation that came while the sandbox was being started, or while its
         engine could not be reached."""
-        folders = TaskFolders(self.settings.home, task.id, task.iteration)
-        fresh = self.store.task(task.id)
-        cancelled = fresh is not None and fresh.status is TaskStatus.CANCELLED
-        if cancelled or folders.pause_request.exists():
+        if self._is_unwanted(task):
             self.engines[task.engine].stop(name, self.settings.stop_grace)
 
     def stop(self, task: TaskRow, name: str) -> None:
-        """Ask a sandbox to checkpoint and end; where its image is still being built for a task
-        that was cancelled, end that. An engine that cannot be reached is told of."""
-        fresh, preparation = self.store.task(task.id), self.starting.get(task.id)
+        """Ask a sandbox to checkpoint and end; where its image is still being built, end that.
+        An engine that cannot be reached is told of."""
+        preparation = self.starting.get(task.id)
         try:
-            if preparation and fresh and fresh.status is TaskStatus.CANCELLED:
+            if preparation and self._is_unwanted(task):
                 preparation.ask()
             self.engines[task.engine].stop(name, self.settings.stop_grace)
         except EnvironmentFault as fault:

@@ -61,6 +61,13 @@ class Parts:
         """Whether automatic resumes are on for it, everywhere (K7)."""
         return self.settings.auto_resume and self.store.auto_resume_off(task) is None
 
+    def _is_unwanted(self, task: TaskRow) -> bool:
+        """Whether it is to stand still: it was cancelled, or a person asked for a pause."""
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        fresh = self.store.task(task.id)
+        cancelled = fresh is not None and fresh.status is TaskStatus.CANCELLED
+        return cancelled or folders.pause_request.exists()
+
     def _open_gateway(self, task: TaskRow, attempt: int) -> None:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         self.gateway.open(task.id, attempt, folders.gateway_socket, task.gateway_token, task.agent)

@@ -106,12 +106,14 @@ class Starts(Parts):
             engine = self.engines[task.engine]
             self._open_gateway(task, attempt)
             crash_point(ControlPoint.DOOR_OPEN)
+            if self._is_unwanted(task):
+                stop.ask()
             engine.prepare(spec, self._progress(task_id), stop)
             engine.ensure(spec)
             crash_point(ControlPoint.SANDBOX_UP)
             self.spares.used(task_id)
         except Stopped:
-            return True  # it was cancelled: as above
+            return True  # it was cancelled, as above, or paused: `settle` sees who asked
         except RoverError as error:
             self._start_failed(task, attempt, error)
             return False

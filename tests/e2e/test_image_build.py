@@ -145,7 +145,10 @@ def test_what_a_killed_daemon_leaves_of_a_build_goes_with_the_next_daemon(home: 
         wait_until(lambda: not list((home / "tasks").iterdir()), "its folder is gone")
 
 
-def test_a_cancelled_task_ends_its_set_up(home: Path) -> None:
+@pytest.mark.parametrize(
+    ("tool", "status"), [("cancel_task", "CANCELLED"), ("pause_task", "PAUSED")]
+)
+def test_a_task_that_is_stopped_ends_its_set_up(home: Path, tool: str, status: str) -> None:
     marker = f"sleep 600.{secrets.randbelow(10**9)}"
     files = {**CONFIG, ".rover/setup.sh": f"exec {marker}\n"}
     repository = make_repository(home.parent / "slow", files)
@@ -156,8 +159,8 @@ def test_a_cancelled_task_ends_its_set_up(home: Path) -> None:
         while not processes(marker):
             assert time.monotonic() < end, "the set-up has not begun"
             time.sleep(0.05)
-        client.tool("cancel_task", task=task["task"]["id"])
-        client.wait_until(task["task"]["id"], "CANCELLED", timeout=_BOUND)
+        client.tool(tool, task=task["task"]["id"])
+        client.wait_until(task["task"]["id"], status, timeout=_BOUND)
         end = time.monotonic() + _BOUND
         while processes(marker) or setup_containers(task["task"]["id"]):
             assert time.monotonic() < end, "the set-up goes on"
@@ -176,6 +179,6 @@ def processes(marker: str) -> Sequence[str]:
         found: list[str] = []
         for container in client.containers.list(ignore_removed=True):
             with contextlib.suppress(docker.errors.APIError):
-                rows = container.top()["Processes"]
+                rows = container.top()["Processes"] or ()  # None: it is ending
                 found += [row[-1] for row in rows if row[-1] == marker]
         return found

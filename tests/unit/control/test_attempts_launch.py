@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from agent_runner.models import PauseReason
 from rover_mcp.sandbox.protocol import SandboxSpec, Shortcoming
 from rover_mcp.stopping import Stop
 from rover_mcp.tasks.models import TaskStatus
@@ -66,6 +67,33 @@ def test_a_cancellation_ends_the_preparation_and_nothing_is_started(
     assert site.task().status is S.CANCELLED
     assert site.world.starts == []
     assert site.attempts.starting == {}
+
+
+def test_a_pause_ends_the_preparation_and_is_the_tasks_pause(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the daemon dies meanwhile: the next one does not begin the build again."""
+    task = site.create()
+    site.claim(1)
+    asked: list[bool] = []
+
+    def prepare(spec: SandboxSpec, progress: Callable[[str], None], stop: Stop) -> None:
+        if not site.folders.pause_request.exists():
+            site.folders.pause_request.write_text('{"reason": "requested"}')
+            site.attempts.stop(task, NAME)
+        asked.append(True)
+        stop.check()
+
+    monkeypatch.setattr(site.attempts.engines["docker"], "prepare", prepare)
+    for _ in range(2):
+        assert site.attempts.launch(TASK, 1)
+    ended = site.attempts.follow(TASK, 1)
+    assert site.attempts.settle(TASK, 1, ended) is None
+    assert (asked, site.world.starts) == ([True, True], [])
+    after = site.task()
+    assert after.pause is not None
+    assert (after.status, after.pause.reason) == (S.PAUSED, PauseReason.REQUESTED)
+    assert site.attempt(1).state == "ended"
 
 
 @pytest.mark.parametrize("method", ["prepare", "ensure"])
