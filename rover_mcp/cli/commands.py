@@ -270,6 +270,12 @@ def init(args: Arguments) -> int:
     return write(args, lambda: connect(args))
 
 
+def setup(args: Arguments) -> int:
+    from rover_mcp.cli.setup import setup as set_up
+
+    return set_up(args)
+
+
 def config(args: Arguments) -> int:
     from rover_mcp.cli import config as project
 

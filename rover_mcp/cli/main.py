@@ -12,6 +12,7 @@ from rover_mcp import __version__
 from rover_mcp.cli import commands, hooks, images, render, tokens
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.text import Paint, json_text
+from rover_mcp.clients.known import CLIENTS
 from rover_mcp.connect import DaemonUnavailable
 from rover_mcp.errors import RoverError
 
@@ -64,6 +65,8 @@ def build_parser() -> Parser:
     _add_hooks(subparsers.add_parser("hooks", help=about, description=about, parents=[_shared()]))
     about = "who may come over HTTP (rover-mcp --http): new, list, revoke"
     _add_token(subparsers.add_parser("token", help=about, description=about, parents=[_shared()]))
+    about = "put rover into the assistants of this machine; without --write only show how"
+    _add_setup(command("setup", commands.setup, about))
     command("status", commands.status, "engines, agents, queue, disk, versions")
     return parser
 
@@ -171,6 +174,13 @@ def _add_init(sub: Parser) -> None:
     sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
     sub.add_argument("--dry-run", action="store_true", help="print it, and write nothing")
     sub.add_argument("--force", action="store_true", help="keep the old one beside the new one")
+
+
+def _add_setup(sub: Parser) -> None:
+    about = f"one of {', '.join(CLIENTS)} (default: those that are found)"
+    sub.add_argument("clients", metavar="CLIENT", nargs="*", help=about)
+    sub.add_argument("--write", action="store_true", help="do it; each old file is kept beside it")
+    sub.add_argument("--remove", action="store_true", help="take rover out again")
 
 
 def _add_config(sub: Parser) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -139,27 +138,3 @@ def assert_secret_is_nowhere(home: Path) -> None:
         ["grep", "-rlaF", REAL_KEY, str(home)], capture_output=True, text=True, check=False
     )
     assert found.stdout == ""
-
-
-def test_the_real_claude_mcp_list_connects_to_the_launcher(home: Path, tmp_path: Path) -> None:
-    """The line of the README, run by the real client."""
-    config = tmp_path / "home"
-    config.mkdir()
-    environ = {k: v for k, v in os.environ.items() if not k.startswith(("CLAUDE", "ANTHROPIC"))}
-    environ |= {"HOME": str(config), "DISABLE_AUTOUPDATER": "1", "ROVER_HOME": str(home)}
-    claude = str(claude_binary())
-
-    def run(*args: str) -> str:
-        done = subprocess.run(
-            [claude, *args], env=environ, cwd=tmp_path, capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, timeout=100, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    launcher = Path(sys.executable).parent / "rover-mcp"
-    assert launcher.exists(), "install the package: make dev"
-    run("mcp", "add", "--scope", "user", "rover", "--", str(launcher))
-    listed = run("mcp", "list")
-    assert "rover:" in listed
-    assert "Connected" in listed

@@ -1,0 +1,56 @@
+"""A user's home folder in which the real clients are installed, and one daemon for them all."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rover_mcp.sandbox import bundles
+from tests.e2e.conftest import end_daemon
+from tests.support.real_claude import claude_binary
+
+BIN = Path(sys.prefix) / "bin"
+PROGRAMS = ("codex", "gemini", "opencode")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """`home` is the user's; `data` is Rover's data folder."""
+
+    home: Path
+    data: Path
+    path: str
+
+    def run(self, *argv: str, status: int = 0, **variables: str) -> str:
+        """What a program says, as this user would see it, with nothing on its stdin."""
+        environ = {
+            "HOME": str(self.home), "PATH": self.path, "ROVER_HOME": str(self.data),
+            "DISABLE_AUTOUPDATER": "1", "OPENCODE_DISABLE_AUTOUPDATE": "1",
+            "GEMINI_CLI_TRUST_WORKSPACE": "true", "NO_COLOR": "1", **variables,
+        }  # fmt: skip
+        done = subprocess.run(
+            argv, env=environ, cwd=self.home, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=100, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    folder = Path(tempfile.mkdtemp(prefix="rover-clients-"))
+    (folder / "home").mkdir()
+    (folder / "bin").mkdir()
+    (folder / "bin" / "claude").symlink_to(claude_binary())
+    found = [bundles.obtain(name, None, print).folder / "bin" for name in PROGRAMS]
+    path = ":".join(map(str, (BIN, folder / "bin", *found, "/usr/bin", "/bin")))
+    yield Desk(folder / "home", folder / "data", path)
+    end_daemon(folder / "data")
+    shutil.rmtree(folder, ignore_errors=True)

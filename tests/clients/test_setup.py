@@ -1,0 +1,104 @@
+"""`rover setup --write`, and each real client reads what it wrote and connects."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import BIN, Desk
+
+pytestmark = pytest.mark.real_agent
+
+Json = dict[str, Any]
+PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
+CONNECTED = {
+    "claude": r"rover: .*Connected",
+    "codex": rf"(?m)^rover +{BIN}/rover-mcp .* enabled",
+    "gemini": r"rover: .*Connected",
+    "opencode": r"rover connected",
+}
+
+
+def listed(desk: Desk, client: str) -> str:
+    """What the client says of its servers, without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", desk.run(client, "mcp", "list"))
+
+
+def actions(desk: Desk, *argv: str) -> dict[str, str]:
+    said = json.loads(desk.run(str(BIN / "rover"), "setup", "--json", *argv))
+    return {r["client"]: r["action"] for r in said["clients"] if r["found"]}
+
+
+def test_every_real_client_connects_with_what_setup_wrote(desk: Desk) -> None:
+    assert actions(desk) == dict.fromkeys(CONNECTED, "add"), "the programs on the path are found"
+    assert not list(desk.home.iterdir()), "it wrote nothing unasked"
+    actions(desk, "--write", "--home", str(desk.data))
+    with ThreadPoolExecutor(len(CONNECTED)) as pool:
+        said = dict(zip(CONNECTED, pool.map(lambda c: listed(desk, c), CONNECTED), strict=True))
+    for client, connected in CONNECTED.items():
+        assert re.search(connected, said[client]), f"{client}: {said[client]}"
+
+    again = actions(desk, "--home", str(desk.data))
+    assert {again[client] for client in CONNECTED} == {"nothing"}, "what they rewrote is as good"
+
+
+@pytest.mark.parametrize("client", ["codex", "gemini"])
+def test_a_client_that_keeps_variables_to_itself_hands_the_keys_on(desk: Desk, client: str) -> None:
+    """Both keep them from a server that was added by their own commands."""
+    told = json.loads(desk.run(str(BIN / "rover"), "setup", "--json", "--write", client))
+    config, seen = Path(told["clients"][0]["file"]), desk.home / "seen"
+    noting = desk.home / "noting"
+    noting.write_text(f'#!/bin/sh\nenv > {seen}.new; mv {seen}.new {seen}; exec rover-mcp "$@"\n')
+    noting.chmod(0o755)
+    text = config.read_text("utf-8")
+    config.write_text(text.replace(str(BIN / "rover-mcp"), str(noting)), "utf-8")
+
+    keys = {"ANTHROPIC_API_KEY": "sk-ant-mine", "OPENAI_API_KEY": "sk-mine"}
+    if client == "codex":
+        assert '"title":"Rover"' in codex_status(desk, keys)
+    else:
+        assert re.search(CONNECTED["gemini"], desk.run("gemini", "mcp", "list", **keys))
+    handed = dict(line.split("=", 1) for line in seen.read_text("utf-8").splitlines())
+    assert {name: handed.get(name) for name in keys} == keys
+    assert not handed.get("GEMINI_API_KEY"), "what there is not is not made up"
+
+
+def codex_status(desk: Desk, keys: dict[str, str]) -> str:
+    """What Codex's app server says of its servers, once it has connected to them; its
+    `mcp list` connects to none."""
+    asked = [
+        {"id": 1, "method": "initialize", "params": {"clientInfo": {"name": "t", "version": "1"}}},
+        {"method": "initialized"},
+        {"id": 2, "method": "mcpServerStatus/list", "params": {}},
+    ]
+    environ = {"HOME": str(desk.home), "PATH": desk.path, "ROVER_HOME": str(desk.data), **keys}
+    with subprocess.Popen(
+        ["codex", "app-server"], env=environ, cwd=desk.home, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as server:  # fmt: skip
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write("".join(f"{json.dumps(message)}\n" for message in asked))
+        server.stdin.flush()
+        answer = next((line for line in server.stdout if line.startswith('{"id":2')), "")
+        server.kill()
+    return answer
+
+
+@pytest.mark.parametrize("client", ["claude", "codex", "gemini"])
+def test_the_line_of_the_page_is_run_by_the_client_and_is_found_as_ours(
+    desk: Desk, client: str
+) -> None:
+    line = re.search(rf"`({client} mcp add [^`]+)`", PAGE.read_text("utf-8"))
+    assert line
+    argv = shlex.split(line[1].replace("/path/to/rover-mcp", str(BIN / "rover-mcp")))
+    desk.run(*argv)
+    left_to_do = {"claude": "nothing", "codex": "change", "gemini": "change"}
+    assert actions(desk, client) == {client: left_to_do[client]}
