@@ -20,6 +20,7 @@ from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import WorkflowError
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.handover import has_checkpoint
+from rover_mcp.control.parts import UNSETTLED
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.control.ports import Account
 from rover_mcp.control.specify import own_model
@@ -48,7 +49,6 @@ from rover_mcp.tasks.delete import Leftover
 from rover_mcp.tasks.folders import TaskFolders, project_folder
 from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
-from rover_mcp.tasks.transitions import RUNNING
 
 PATHS_SHOWN = 50
 
@@ -103,7 +103,8 @@ class HubWork:
         self._attempts = attempts
 
     def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
-        if task.status in RUNNING:
+        if task.status in UNSETTLED:
+            # One that was cancelled just now is not settled yet, and keeps what it did.
             snapshot = self._attempts.import_snapshots(task)
         else:
             snapshot = task.run_state.snapshot if task.run_state else None

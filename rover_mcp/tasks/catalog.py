@@ -11,6 +11,7 @@ from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import Workflow, WorkflowError
 from agent_runner.workflow.source import MAX_BYTES, decode
 from rover_mcp.errors import NotFound, UserFixable
+from rover_mcp.tasks.identifiers import meant
 
 Source = Literal["project", "user", "built-in"]
 
@@ -56,11 +57,12 @@ class Catalog:
         """
         entry = self._named(name, repository)
         if entry is None:
-            names = ", ".join(e.name for e in self.entries(repository))
+            names = [e.name for e in self.entries(repository)]
             raise NotFound(
-                f"there is no workflow {name[:80]!r}; there are: {names}",
+                f"there is no workflow {name[:80]!r}; there are: {', '.join(names)}",
                 code="unknown_workflow",
-                hint="choose one of these, or put a file into .rover/workflows/",
+                hint=f"{meant(name, names)}choose one of these, "
+                "or put a file into .rover/workflows/",
                 next_call={"tool": "list_workflows", "arguments": {}},
             )
         if entry.workflow is None:

@@ -25,7 +25,7 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
 from rover_mcp.tasks.copies import check_outputs, read_copies, write_copies
 from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.identifiers import new_task_id
+from rover_mcp.tasks.identifiers import meant, new_task_id
 from rover_mcp.tasks.logs import plain
 from rover_mcp.tasks.ports import (
     AgentInventory,
@@ -213,11 +213,11 @@ class CreateTask:
 
     def _check_known(self, agent: str) -> None:
         if agent not in self.agents.known():
-            names = ", ".join(sorted(self.agents.known()))
+            names = sorted(self.agents.known())
             raise NotFound(
-                f"there is no agent {agent[:80]!r}; there are: {names}",
+                f"there is no agent {agent[:80]!r}; there are: {', '.join(names)}",
                 code="unknown_agent",
-                hint="choose one of these",
+                hint=f"{meant(agent, names)}choose one of these",
             )
 
     def check_agent(self, caller: Caller, agent: str, engine: str) -> Path | None:

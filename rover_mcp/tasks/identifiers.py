@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 from rover_mcp.errors import UserFixable
 
@@ -52,3 +54,9 @@ def branch_name(number: int, title: str, taken: frozenset[str]) -> str:
     while name in taken:
         name, counter = f"{base}-{counter}", counter + 1
     return name
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """ "did you mean quick? else " for quik; nothing where no name is near."""
+    near = get_close_matches(name[:80], names, n=1)
+    return f"did you mean {near[0]}? else " if near else ""

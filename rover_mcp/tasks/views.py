@@ -259,9 +259,7 @@ def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list
         case TaskStatus.FAILED:
             logs = NextAction(tool="get_logs", arguments=arguments, why="see what failed")
             return [logs, resume_action(task, state)]
-        case TaskStatus.COMPLETED | TaskStatus.MERGED | TaskStatus.PUSHED:
+        case TaskStatus.COMPLETED | TaskStatus.MERGED | TaskStatus.PUSHED | TaskStatus.CANCELLED:
             return [diff]
-        case TaskStatus.CANCELLED:
-            return []
         case _:
             return [wait]

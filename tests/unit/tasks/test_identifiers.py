@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rover_mcp.errors import UserFixable
-from rover_mcp.tasks.identifiers import branch_name, new_task_id, parse_task, slug
+from rover_mcp.tasks.identifiers import branch_name, meant, new_task_id, parse_task, slug
 
 HOSTILE = [
     "--force",
@@ -123,3 +123,10 @@ def test_a_taken_branch_gets_a_counter() -> None:
     taken = frozenset({"rover/3-fix", "rover/3-fix-2", "rover/4-fix"})
     assert branch_name(3, "fix", taken) == "rover/3-fix-3"
     assert branch_name(5, "fix", taken) == "rover/5-fix"
+
+
+def test_a_name_that_is_nearly_right_is_proposed() -> None:
+    names = ["quick", "swe", "swe-tdd"]
+    assert meant("quik", names) == "did you mean quick? else "
+    assert meant("swe_tdd", names) == "did you mean swe-tdd? else "
+    assert meant("nothing like it", names) == meant("", names) == meant("x" * 10_000, names) == ""

@@ -281,7 +281,7 @@ def test_what_has_ended_cannot_be_paused(desk: Desk, event: Event) -> None:
 def test_cancelling_ends_the_sandbox_and_is_harmless_twice(desk: Desk) -> None:
     task = running(desk)
     view = desk.tasks.cancel(task)
-    assert (view.status, view.next_actions) == (S.CANCELLED, [])
+    assert (view.status, [a.tool for a in view.next_actions]) == (S.CANCELLED, ["get_diff"])
     assert desk.tasks.cancel(row(desk, task)).status is S.CANCELLED
     assert desk.control.stopped == [task.id]
 

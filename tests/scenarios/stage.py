@@ -1,0 +1,177 @@
+"""Where a scenario is played: a repository, what happened before, and an assistant whose calls and
+tokens are counted.
+
+    @scenario("Is the task of last night done?")
+    def paused_overnight(stage: Stage) -> None:
+        stage.earlier(PAUSED, script=...)          # not counted
+        with stage.assistant() as assistant:
+            assistant.call("list_tasks")           # counted
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.processes import wait_until
+from tests.support.fake_anthropic import FakeAnthropic
+from tests.support.frames import Frame, LauncherClient
+from tests.support.real_claude import claude_binary
+from tests.support.repos import make_repository
+
+MAX_CALLS = 6
+MAX_TOKENS = 8_000
+CHARACTERS_A_TOKEN = 4
+"""As for the list of tools (tests/unit/server/test_tools.py)."""
+
+PAUSED, COMPLETED, FAILED, CANCELLED = "PAUSED", "COMPLETED", "FAILED", "CANCELLED"
+
+CONFIG: Mapping[str, Any] = {
+    "agents": ["scripted"],
+    "engine": "bubblewrap",
+    "workflow": "quick",
+    "concurrency": 4,
+    "spare_sandboxes": 0,
+    "retry": {"jitter": 0},
+}
+"""So that what an assistant passes is what a user's assistant would."""
+
+
+@dataclass
+class Measured:
+    """One call: the tool, and what came back for the model, text and structured content."""
+
+    tool: str
+    tokens: float
+
+
+class Refused(AssertionError):
+    """A call that should have worked was answered with an error."""
+
+
+class Assistant:
+    """A session of its own; each call is measured."""
+
+    def __init__(self, client: LauncherClient, measured: list[Measured]) -> None:
+        self._client = client
+        self._measured = measured
+
+    def call(self, tool: str, /, **arguments: Any) -> Frame:
+        """A call that works; its structured content."""
+        result = self._result(tool, arguments)
+        if result.get("isError"):
+            raise Refused(result)
+        return result["structuredContent"]
+
+    def refused(self, tool: str, /, **arguments: Any) -> Frame:
+        """A call that is answered with a tool error; what it says."""
+        result = self._result(tool, arguments)
+        assert result.get("isError"), result
+        return result["structuredContent"]["error"]
+
+    def follow(self, action: Frame) -> Frame:
+        """The call that a result proposes."""
+        return self.call(action["tool"], **action["arguments"])
+
+    def _result(self, tool: str, arguments: Frame) -> Frame:
+        asked = {"name": tool, "arguments": arguments}
+        result = self._client.request("tools/call", asked, timeout=90)["result"]
+        text = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
+        self._measured.append(Measured(tool, len(text) / CHARACTERS_A_TOKEN))
+        return result
+
+
+@dataclass
+class Stage:
+    """One scenario's repository `repository` in the data folder `home`. `provider` answers Claude."""
+
+    home: Path
+    folder: Path
+    env: Mapping[str, str]
+    provider: FakeAnthropic
+    measured: list[Measured] = field(default_factory=list[Measured])
+
+    def __post_init__(self) -> None:
+        self.repository = make_repository(self.folder / "repo")
+
+    @property
+    def here(self) -> str:
+        """The repository, as an assistant names it."""
+        return str(self.repository)
+
+    def client(self, **env: str) -> LauncherClient:
+        """A launcher in the repository, opened."""
+        client = LauncherClient(self.home, self.repository, {**self.env, **env})
+        client.open()
+        return client
+
+    def earlier(self, wanted: str | None, **arguments: Any) -> Frame:
+        """A task of a session that has ended, as `until` waits for it; nobody was told of it."""
+        with self.client() as client:
+            task = client.tool("create_task", **{"description": "Fix add", **arguments})["task"]
+        return self.until(task["id"], wanted) if wanted else task
+
+    def until(self, task: str, wanted: str) -> Frame:
+        """The task once it has the status, or is in the step of that name; read in a way that
+        tells no news."""
+        seen: Frame = {}
+        with self.client() as client:
+
+            def reached() -> bool:
+                seen.update(json.loads(_read(client, f"rover://tasks/{task}")))
+                return wanted == seen["status"] or wanted in seen["phase"]
+
+            wait_until(reached, f"task {task} is {wanted}", 60)
+        return seen
+
+    @contextmanager
+    def assistant(self, **env: str) -> Iterator[Assistant]:
+        """A new session, as when the user comes back."""
+        with self.client(**env) as client:
+            yield Assistant(client, self.measured)
+
+
+def _read(client: LauncherClient, uri: str) -> str:
+    answer = client.request("resources/read", {"uri": uri})
+    return answer["result"]["contents"][0]["text"]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`says`: the user's words."""
+
+    name: str
+    says: str
+    play: Callable[[Stage], None]
+
+
+SCENARIOS: list[Scenario] = []
+
+
+def scenario(says: str) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
+    """Add a scenario, called as its function."""
+
+    def add(play: Callable[[Stage], None]) -> Callable[[Stage], None]:
+        SCENARIOS.append(Scenario(play.__name__.replace("_", " "), says, play))
+        return play
+
+    return add
+
+
+def prepare(folder: Path, provider: FakeAnthropic) -> dict[str, str]:
+    """A data folder `data` in `folder`, and the environment of its clients: the real Claude Code
+    and a provider on loopback, no key, and no container engine."""
+    (folder / "data").mkdir()
+    (folder / "data" / "config.yaml").write_text(json.dumps(CONFIG))
+    (folder / "bin").mkdir()
+    (folder / "bin" / "claude").symlink_to(claude_binary())
+    return {
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "ANTHROPIC_BASE_URL": provider.url,
+        "DOCKER_HOST": f"unix://{folder}/no-docker.sock",
+    }
