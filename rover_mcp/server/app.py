@@ -55,6 +55,7 @@ from rover_mcp.server.handles import TaskHandles
 from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.hooks import HooksParams, hooks
 from rover_mcp.server.hub import UPDATED
+from rover_mcp.server.icon import ICON
 from rover_mcp.server.images import METHOD, ImagesParams, build, images
 from rover_mcp.server.misuse import bad_arguments
 from rover_mcp.server.prompts import prompt, prompts
@@ -107,6 +108,7 @@ class App:
             "rover",
             version=__version__,
             title="Rover",
+            icons=[ICON],
             instructions=INSTRUCTIONS,
             on_list_tools=handlers.list_tools,
             on_call_tool=handlers.call_tool,

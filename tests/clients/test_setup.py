@@ -62,7 +62,9 @@ def test_a_client_that_keeps_variables_to_itself_hands_the_keys_on(desk: Desk, c
 
     keys = {"ANTHROPIC_API_KEY": "sk-ant-mine", "OPENAI_API_KEY": "sk-mine"}
     if client == "codex":
-        assert '"title":"Rover"' in codex_status(desk, keys)
+        server = codex_server(desk, keys)
+        assert server["title"] == "Rover"
+        assert server["icons"][0]["src"].startswith("data:image/svg+xml,")
     else:
         assert re.search(CONNECTED["gemini"], desk.run("gemini", "mcp", "list", **keys))
     handed = dict(line.split("=", 1) for line in seen.read_text("utf-8").splitlines())
@@ -70,8 +72,8 @@ def test_a_client_that_keeps_variables_to_itself_hands_the_keys_on(desk: Desk, c
     assert not handed.get("GEMINI_API_KEY"), "what there is not is not made up"
 
 
-def codex_status(desk: Desk, keys: dict[str, str]) -> str:
-    """What Codex's app server says of its servers, once it has connected to them; its
+def codex_server(desk: Desk, keys: dict[str, str]) -> Json:
+    """What Codex's app server says of its one server, once it has connected to it; its
     `mcp list` connects to none."""
     asked = [
         {"id": 1, "method": "initialize", "params": {"clientInfo": {"name": "t", "version": "1"}}},
@@ -89,7 +91,7 @@ def codex_status(desk: Desk, keys: dict[str, str]) -> str:
         server.stdin.flush()
         answer = next((line for line in server.stdout if line.startswith('{"id":2')), "")
         server.kill()
-    return answer
+    return json.loads(answer)["result"]["data"][0]["serverInfo"]
 
 
 @pytest.mark.parametrize("client", ["claude", "codex", "gemini"])
