@@ -11,6 +11,7 @@ from typing import NoReturn
 from rover_mcp import __version__
 from rover_mcp.cli import commands, hooks, images, render, tokens
 from rover_mcp.cli.client import ClientError
+from rover_mcp.cli.completion import SHELLS, script
 from rover_mcp.cli.text import Paint, json_text
 from rover_mcp.clients.known import CLIENTS
 from rover_mcp.connect import DaemonUnavailable
@@ -67,8 +68,16 @@ def build_parser() -> Parser:
     _add_token(subparsers.add_parser("token", help=about, description=about, parents=[_shared()]))
     about = "put rover into the assistants of this machine; without --write only show how"
     _add_setup(command("setup", commands.setup, about))
+    sub = command("completion", completion, "a script that lets your shell complete rover's words")
+    sub.add_argument("shell", choices=SHELLS, help="for example: source <(rover completion bash)")
     command("status", commands.status, "engines, agents, queue, disk, versions")
     return parser
+
+
+def completion(args: argparse.Namespace) -> int:
+    """Print the script for a shell."""
+    print(script(build_parser(), args.shell), end="")
+    return 0
 
 
 def _shared() -> Parser:
