@@ -208,8 +208,6 @@ class Launcher:
             return
         self._dialer = None
         self._socket = connection.sock
-        if "rover_mcp.starter" in sys.modules:
-            sys.modules["rover_mcp.starter"].reap()
         if connection.notice:
             complain(connection.notice)
         self._from_daemon = Frames()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -22,9 +23,7 @@ LOG_TAIL_LINES = 15
 # Of what a client may hand over, the daemon keeps what is no secret; see DESIGN.md section 1.
 _NO_SECRETS = ("PATH", "LANG", "LC_", "TZ", "http", "HTTP", "no_", "NO_", "all_", "ALL_")
 _REFUSES_DATA_FOLDER = 3
-
-# Children are kept so that one that ends is reaped, and none is complained about when we end.
-_children: list[subprocess.Popen[bytes]] = []
+_CANNOT_RUN = 127  # as in shells
 
 
 class Starter:
@@ -34,7 +33,7 @@ class Starter:
         self._home = home
         self._clock = clock
         self._lock: int | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._report: int | None = None  # of the daemon that is being started; see _launch
         self._log_offset = 0
         self._not_before = 0.0
         self._interval = FIRST_RESTART
@@ -45,11 +44,10 @@ class Starter:
         Raises:
             DaemonUnavailable: it ended with an error, or the data folder cannot be used.
         """
-        if self._child is not None:
-            code = self._child.poll()
+        if self._report is not None:
+            code = self._told(self._report)
             if code is None:
                 return
-            self._child = None
             # 0: another daemon holds the data folder and will listen in a moment.
             if code != 0:
                 raise self._failed(code)
@@ -65,10 +63,13 @@ class Starter:
             raise _folder_trouble(self._home, error) from error
 
     def close(self) -> None:
-        """Let the next contender try."""
+        """Let the next contender try; how the daemon ends is of no interest any more."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        if self._report is not None:
+            os.close(self._report)
+            self._report = None
 
     def log(self) -> str:
         """The last lines that the daemon printed since it was started here."""
@@ -96,22 +97,26 @@ class Starter:
         path = os.path.join(self._home, "daemon.log")  # noqa: PTH118
         _rotate(path)
         log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._report, told = os.pipe()
+        os.set_blocking(self._report, False)
         try:
             self._log_offset = os.fstat(log).st_size
-            self._child = subprocess.Popen(
-                DAEMON_COMMAND,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env=daemon_environment(os.environ, self._home),
-                start_new_session=True,
-            )
+            _launch(DAEMON_COMMAND, daemon_environment(os.environ, self._home), log, told)
         finally:
             os.close(log)
-        _children.append(self._child)
+            os.close(told)
         self._not_before = self._clock() + self._interval
         self._interval = min(2 * self._interval, LONGEST_RESTART)
+
+    def _told(self, report: int) -> int | None:
+        """How the daemon ended, None while it runs; 0 too where nobody saw it: try again."""
+        try:
+            code = int(os.read(report, 16) or 0)
+        except BlockingIOError:
+            return None
+        os.close(report)
+        self._report = None
+        return code
 
     def _failed(self, code: int) -> DaemonUnavailable:
         log = self.log()
@@ -128,9 +133,42 @@ class Starter:
         )
 
 
-def reap() -> None:
-    """Forget the daemons started here that have ended, so that none stays as a zombie."""
-    _children[:] = [child for child in _children if child.poll() is None]
+def _launch(command: list[str], env: Mapping[str, str], log: int, report: int) -> None:
+    """Start a program as nobody's descendant: some clients end a server with all that descends
+    from it. Its exit status is written to `report` if it ends while that is listened to."""
+    first = os.fork()
+    if first:
+        os.waitpid(first, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _watch(command, env, log, report)
+    finally:
+        os._exit(0)
+
+
+def _watch(command: list[str], env: Mapping[str, str], log: int, report: int) -> None:
+    """The program's parent, until it ends or whoever asked for it no longer listens."""
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.dup2(report, 3)
+    # The client's streams and our lock are not ours to hold.
+    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    try:
+        program = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, cwd="/", env=env, start_new_session=True
+        )
+    except OSError:
+        os.write(3, b"%d" % _CANNOT_RUN)
+        return
+    os.close(0)
+    poll = select.poll()
+    poll.register(3, 0)
+    poll.register(os.pidfd_open(program.pid), select.POLLIN)
+    poll.poll()
+    if (code := program.poll()) is not None:
+        os.write(3, b"%d" % code)
 
 
 def daemon_environment(environ: Mapping[str, str], home: str) -> dict[str, str]:

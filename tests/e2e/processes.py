@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -33,6 +34,20 @@ def _matching(wanted: Callable[[list[str]], bool]) -> list[int]:
             continue
         if wanted(words):
             found.append(int(folder.name))
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that they started, and so on."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                children.setdefault(parent, []).append(int(folder.name))
+    found = children.get(pid, [])
+    for child in found:  # grows while it is read
+        found += children.get(child, [])
     return found
 
 

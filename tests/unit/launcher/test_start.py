@@ -12,6 +12,7 @@ import pytest
 from rover_mcp import connect, starter
 from rover_mcp.connect import DaemonUnavailable, Dialer
 from rover_mcp.preamble import socket_path
+from tests.e2e.processes import descendants, is_alive
 from tests.support.stub_daemon import PROGRAM, StubDaemon, wait_until
 from tests.unit.launcher.conftest import Launch
 
@@ -55,7 +56,7 @@ def test_a_daemon_that_was_killed_is_started_again_and_the_session_goes_on(
     assert answer["seen"] == ["initialize", "notifications/initialized", "ping"]
     first, second = starts(home)
     assert answer["pid"] == second
-    assert not Path(f"/proc/{first}").exists(), "no zombie is left"
+    assert not is_alive(first)
 
 
 def test_the_daemon_is_detached_and_has_no_secrets_of_the_client(
@@ -76,6 +77,21 @@ def test_the_daemon_is_detached_and_has_no_secrets_of_the_client(
     assert {"PATH", "HOME"} <= set(told["env"])
     assert home.stat().st_mode & 0o777 == 0o700
     assert (home / "daemon.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_client_that_ends_all_that_descends_from_its_server_does_not_reach_the_daemon(
+    launch: Launch,
+) -> None:
+    """opencode does that, with pgrep."""
+    launcher = launch()
+    launcher.request(1, "ping")
+    daemon = launcher.read()["result"]["pid"]
+    launcher_pid = launcher.process.pid
+    assert descendants(launcher_pid) == []
+    assert daemon not in descendants(os.getpid())
+    assert not {os.getsid(launcher_pid), os.getpgid(launcher_pid)} & {
+        os.getsid(daemon), os.getpgid(daemon)
+    }  # fmt: skip
 
 
 def test_a_daemon_that_refuses_the_data_folder_is_told_to_every_request(
@@ -163,11 +179,8 @@ def test_dial_connects_and_hands_over_what_came_behind_the_greeting(
     assert json.loads(connection.sock.recv(1000))["result"]["seen"] == ["ping"]
     connection.sock.close()
 
-    def ended() -> bool:
-        starter.reap()
-        return not Path(f"/proc/{starts(home)[0]}").exists()
-
-    wait_until(ended, "the stub ends when nobody is connected")
+    daemon = starts(home)[0]
+    wait_until(lambda: not is_alive(daemon), "the stub ends when nobody is connected")
 
 
 def test_a_socket_folder_of_another_mode_is_refused(
