@@ -111,6 +111,10 @@ class Dialer:
         """What becomes readable when `step` can go on, or None where only time helps."""
         return None if self._sock is None else self._sock.fileno()
 
+    def waits(self) -> float:
+        """The seconds since the effort began."""
+        return self._clock() + self._timeout - self._deadline
+
     def step(self) -> Connection | None:
         """Go as far as is possible without waiting; None: call again after `delay` seconds.
 

@@ -17,19 +17,21 @@ from collections import deque
 from rover_mcp import __version__
 from rover_mcp.connect import DaemonUnavailable, Dialer, make_preamble, new_client_id
 from rover_mcp.preamble import TOOL_SETS, TOOLS, data_folder_name
-from rover_mcp.replay import TOO_LARGE, Conversation, error_answer
+from rover_mcp.replay import FRAME_LIMIT, TOO_LARGE, Conversation, Frames, error_answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from typing import NoReturn
 
-FRAME_LIMIT = 64 * 1024 * 1024
+    from rover_mcp.opening import Opening
+
 QUEUE_LIMIT = 1024 * 1024  # beyond this nothing more is read until the other side has taken some
 READ_SIZE = 256 * 1024
 # A pipe that polls as writable takes this much without blocking (PIPE_BUF), a socket much more.
 PIPE_SIZE, SOCKET_SIZE = 4096, 64 * 1024
 MAX_LOSSES, LOSS_WINDOW = 5, 60.0  # more dead daemons than this in so many seconds: wait for a call
+PATIENCE = 2.0  # seconds; some clients wait 5, and a daemon that cannot start says so sooner
 LAST_WORDS = 0.02  # seconds for delivering what is queued when the client has gone
 
 USAGE = f"""\
@@ -49,33 +51,6 @@ Rover's MCP server on stdin and stdout. An assistant starts it; for a terminal t
   --version      print {__version__}
   --help         print this
 """
-
-
-class Frames:
-    """Cuts a stream into lines. A line longer than `limit` is dropped and told by `overflowed`."""
-
-    def __init__(self, limit: int = FRAME_LIMIT) -> None:
-        self._limit = limit
-        self._partial = bytearray()
-        self._dropping = False
-        self.overflowed = False
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The lines that `data` completes, each with its newline; blank ones are left out."""
-        head, newline, rest = data.rpartition(b"\n")
-        lines: list[bytes] = []
-        if newline:
-            lines = (bytes(self._partial) + head).split(b"\n")
-            self._partial.clear()
-            if self._dropping:
-                del lines[0]
-                self._dropping = False
-        if not self._dropping:
-            self._partial += rest
-        if len(self._partial) > self._limit:
-            self._partial.clear()
-            self._dropping = self.overflowed = True
-        return [line + b"\n" for line in lines if line.strip()]
 
 
 class Launcher:
@@ -99,6 +74,7 @@ class Launcher:
         self._socket: socket.socket | None = None
         self._dialer: Dialer | None = Dialer(home, self._hello)
         self._losses: deque[float] = deque(maxlen=MAX_LOSSES)
+        self._opening: Opening | None = None
 
     def run(self) -> None:
         """Serve until the client has gone."""
@@ -205,6 +181,8 @@ class Launcher:
             self._fail(error)
             return
         if connection is None:
+            if self._to_daemon and dialer.waits() > PATIENCE:
+                self._answer_meanwhile()
             return
         self._dialer = None
         self._socket = connection.sock
@@ -213,6 +191,21 @@ class Launcher:
         self._from_daemon = Frames()
         self._conversation.reopen()
         self._hand_over(connection.rest)
+
+    def _answer_meanwhile(self) -> None:
+        """The daemon takes its time: what is known without it is told now."""
+        if self._opening is None:
+            # Imported here: where a daemon runs, which is nearly always, it is not needed.
+            from rover_mcp.opening import Opening
+
+            self._opening = Opening(self._home, self._conversation)
+        waiting, self._to_daemon = self._to_daemon, deque[bytes]()
+        for frame in waiting:
+            if (answer := self._opening.answer(frame)) is None:
+                self._to_daemon.append(frame)
+            else:
+                self._to_daemon_size -= len(frame)
+                self._tell_client(answer)
 
     def _fail(self, error: DaemonUnavailable) -> None:
         """Every request that waits gets an error; the next one makes us dial again."""

@@ -25,6 +25,7 @@ else:
 LOST_REQUEST = -32603
 TOO_LARGE = -32600
 MAX_TRACKED = 10_000
+FRAME_LIMIT = 64 * 1024 * 1024
 _REPLAY = "rover-replay-"
 # How the daemon's SDK begins a response; anything else is parsed as a whole.
 _HEAD = b'{"jsonrpc":"2.0","id":'
@@ -75,6 +76,33 @@ class Request:
         self.acknowledged = False
 
 
+class Frames:
+    """Cuts a stream into lines. A line longer than `limit` is dropped and told by `overflowed`."""
+
+    def __init__(self, limit: int = FRAME_LIMIT) -> None:
+        self._limit = limit
+        self._partial = bytearray()
+        self._dropping = False
+        self.overflowed = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that `data` completes, each with its newline; blank ones are left out."""
+        head, newline, rest = data.rpartition(b"\n")
+        lines: list[bytes] = []
+        if newline:
+            lines = (bytes(self._partial) + head).split(b"\n")
+            self._partial.clear()
+            if self._dropping:
+                del lines[0]
+                self._dropping = False
+        if not self._dropping:
+            self._partial += rest
+        if len(self._partial) > self._limit:
+            self._partial.clear()
+            self._dropping = self.overflowed = True
+        return [line + b"\n" for line in lines if line.strip()]
+
+
 class Conversation:
     """One client's session. `first` is what the daemon must get before anything else, and
     while `gated` is true nothing else may be sent."""
@@ -110,8 +138,12 @@ class Conversation:
         elif method == "notifications/initialized":
             self._initialized = frame
         elif method == "notifications/cancelled":
-            cancelled = _params(message).get("requestId")
+            cancelled = part(message, "params").get("requestId")
             self._unanswered.pop(json.dumps(cancelled), None)
+
+    def opened(self, frame: bytes) -> None:
+        """The client's `initialize` has been answered for the daemon, which gets it later."""
+        self._initialize = frame
 
     def received(self, frame: bytes) -> bytes | None:
         """Take note of a frame of the daemon's; None if it is not for the client."""
@@ -215,8 +247,8 @@ class Conversation:
             self._subscribed.pop(request.uri, None)
 
     def _acknowledged(self, message: Message, frame: bytes) -> bytes | None:
-        meta = _params(message).get("_meta")
-        listen = meta.get("io.modelcontextprotocol/subscriptionId") if meta else None
+        meta = part(part(message, "params"), "_meta")
+        listen = meta.get("io.modelcontextprotocol/subscriptionId")
         request = self._unanswered.get(json.dumps(listen))
         if request is None or not request.acknowledged:
             if request is not None:
@@ -257,10 +289,11 @@ def _response_head(frame: bytes) -> tuple[str, bool] | None:
     return None if b"\\" in key else (key.decode(), rest.startswith(b"result"))
 
 
-def _params(message: Message) -> Message:
-    params = message.get("params")
-    return cast("Message", params) if isinstance(params, dict) else {}
+def part(message: Message, name: str) -> Message:
+    """An object in a message, `params` or `_meta`; empty where it has none."""
+    found = message.get(name)
+    return cast("Message", found) if isinstance(found, dict) else {}
 
 
 def _uri(message: Message) -> str:
-    return str(_params(message).get("uri"))
+    return str(part(message, "params").get("uri"))

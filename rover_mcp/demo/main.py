@@ -105,6 +105,7 @@ class Demo:
         client = self._stage.launch()
         client.on_frame = self._hear
         client.initialize()
+        client.call("list_tasks")  # only the daemon answers that
         took = time.monotonic() - begin
         server = client.server["serverInfo"]
         self._say(

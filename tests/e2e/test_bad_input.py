@@ -167,8 +167,7 @@ def test_no_engine(home: Path, repository: Path) -> None:
 def test_a_data_folder_that_is_read_only_is_told_to_the_client(repository: Path) -> None:
     """As root a mode does not forbid writing; a read-only file system does."""
     with LauncherClient(Path("/proc/rover"), repository) as client:
-        answer = client.request("initialize", {"protocolVersion": "2025-11-25", "capabilities": {},
-                                "clientInfo": {"name": "t", "version": "1"}})  # fmt: skip
+        answer = client.request("tools/call", {"name": "list_tasks"})
         assert "ROVER_HOME" in answer["error"]["message"]
 
 
@@ -187,8 +186,7 @@ def test_a_data_folder_of_a_newer_version_is_refused_and_left_untouched(
         connection.execute("UPDATE rover_meta SET value = '99' WHERE key = 'schema_version'")
     connection.close()
     with LauncherClient(home, repository) as client:
-        answer = client.request("initialize", {"protocolVersion": "2025-11-25", "capabilities": {},
-                                "clientInfo": {"name": "t", "version": "1"}})  # fmt: skip
+        answer = client.request("tools/call", {"name": "list_tasks"})
         assert "newer version" in answer["error"]["message"]
     with sqlite3.connect(home / "rover.db") as connection:
         found = connection.execute("SELECT value FROM rover_meta WHERE key = 'schema_version'")

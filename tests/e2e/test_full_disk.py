@@ -110,13 +110,6 @@ def test_a_daemon_that_cannot_write_its_data_folder_says_so_and_is_not_started_f
     fill(disk)
     begun = time.monotonic()
     with LauncherClient(home, repository) as client:
-        answer = client.request("initialize", OPENING)
+        answer = client.request("tools/call", {"name": "list_tasks"})
         assert "data folder" in answer["error"]["message"], answer
     assert time.monotonic() - begun < 30
-
-
-OPENING = {
-    "protocolVersion": "2025-11-25",
-    "capabilities": {},
-    "clientInfo": {"name": "t", "version": "1"},
-}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from rover_mcp.server.tools import TOOLS
+from tests.protocol.opening import record
 
 TOOLS_FILE = Path(__file__).parent / "tools.json"
 
@@ -24,3 +25,4 @@ def tools_text() -> str:
 
 if __name__ == "__main__":
     TOOLS_FILE.write_text(tools_text(), "utf-8")
+    record()

@@ -151,10 +151,17 @@ class LauncherClient:
     # MCP
 
     def open(self, era: str = LEGACY) -> Frame:
-        """The opening of an era; its result."""
+        """The opening of an era; its result. From here on the daemon is there."""
         self.era = era
-        if era == MODERN:
-            return self.request("server/discover")["result"]
+        opened = self._discover() if era == MODERN else self._initialize()
+        # Where the daemon is slow to start, the launcher has answered so far.
+        self.request("resources/templates/list")
+        return opened
+
+    def _discover(self) -> Frame:
+        return self.request("server/discover")["result"]
+
+    def _initialize(self) -> Frame:
         result = self.request(
             "initialize",
             {

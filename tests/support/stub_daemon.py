@@ -7,6 +7,7 @@ what the launcher starts; `STUB` in its environment tells how it behaves:
              request `die` ends it
     refuse   ends with exit status 3 and one line, as for a data folder that cannot be used
     crash    ends with exit status 1 and a trace
+    slow     as serve, but takes its time to start: until `stub.go` lies in the data folder
 """
 
 from __future__ import annotations
@@ -186,6 +187,8 @@ def main() -> int:
         return 3
     if behaviour == "crash":
         raise RuntimeError("the stub was told to crash")
+    if behaviour == "slow":
+        wait_until((home / "stub.go").exists, "the test lets it go on")
     lock = os.open(home / "daemon.lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
