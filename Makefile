@@ -5,6 +5,7 @@
 # make attacks   what a hostile agent tries from inside, on every engine
 # make crash  hundreds of kill -9 at random moments; writes docs/reliability.md
 # make agents   all six agents' real programs through every kind of trouble; writes docs/agents.md
+# make mcpb   dist/rover-mcp.mcpb, which Claude Desktop installs
 # make bench  speed, side by side in one run
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ DEV := $(VENV)/.dev
 # Every daemon and runner that a test starts would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install dev demo test check check-static check-unit test-daemons test-parts attacks acceptance agents crash bench lock clean
+.PHONY: install dev demo test check check-static check-unit test-daemons test-parts attacks acceptance agents crash bench mcpb lock clean
 
 install: $(LOCKED)
 
@@ -72,6 +73,9 @@ crash: dev
 
 bench: dev
 	$(BIN)/python -m benchmarks
+
+mcpb: dev
+	$(BIN)/python -m bundle
 
 # The exact versions of everything, with hashes. Needs uv (in the dev dependencies' lock too).
 lock:

@@ -1,0 +1,1 @@
+"""The bundle for Claude Desktop (.mcpb): one file that a person opens to install Rover."""
