@@ -110,8 +110,9 @@ def test_a_pause_covers_a_gateway_that_stays_away_and_ends_by_itself(
     with FakeAnthropic([held(FILE), FILE, text("It is written.")]) as provider:
         (home / "config.yaml").write_text(
             f"credentials: {{anthropic: {{file: {key}, base_url: '{provider.url}'}}}}\n"
+            "limits: {transient_delays: []}\n"
             # A spare sandbox would be one more runner, which waits for its own time.
-            "limits: {transient_delays: [], spare_sandboxes: 0}\n"
+            "spare_sandboxes: 0\n"
             "retry: {transient_first: 1, jitter: 0}\n"
         )
         env = {"PATH": environment(provider, home.parent / "bin")["PATH"]}
