@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +12,9 @@ from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import ENDED, RESUMABLE, Event
+
+POLL_SECONDS, POLLS = 0.1, 100
+"""For what has just ended: its sandbox is gone within moments."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class DeleteTask:
 
     store: Store
     leftovers: Leftovers
+    sleep: Callable[[float], None] = time.sleep
 
     def told(self, task: TaskRow) -> list[Item]:
         """
@@ -84,13 +90,16 @@ class DeleteTask:
                 hint="end it first",
                 next_call={"tool": "cancel_task", "arguments": {"task": task.id}},
             )
-        attempt = self.store.attempt(task.id, task.attempt)
-        if attempt is not None and attempt.state in ("starting", "running"):
-            raise Conflict(
-                f"task {task.number} is still stopping",
-                code="not_deletable",
-                hint="call again in some seconds",
-            )
+        for _ in range(POLLS):
+            attempt = self.store.attempt(task.id, task.attempt)
+            if attempt is None or attempt.state not in ("starting", "running"):
+                return
+            self.sleep(POLL_SECONDS)
+        raise Conflict(
+            f"task {task.number} is still stopping",
+            code="not_deletable",
+            hint="call again in some seconds",
+        )
 
 
 def items(task: TaskRow, found: Leftover) -> list[Item]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.processes import wait_until
 from tests.support.docker_env import docker_host, remove_sandboxes
 from tests.support.frames import LauncherClient
 from tests.support.repos import make_repository
@@ -20,8 +21,10 @@ __all__ = ["docker_host"]
 
 
 def daemon_pid(home: Path) -> int:
-    """The process that holds the data folder's lock."""
-    return int((home / "daemon.lock").read_text())
+    """The process that holds the data folder's lock. One that has just taken it writes who it is."""
+    lock = home / "daemon.lock"
+    wait_until(lambda: lock.read_text().strip(), "the daemon has said who it is")
+    return int(lock.read_text())
 
 
 def end_daemon(home: Path) -> None:

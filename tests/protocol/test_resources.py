@@ -16,10 +16,8 @@ ESCAPED = "\x1b[31mred\x1b]0;title\x07"
 
 
 @pytest.fixture(params=[LEGACY, MODERN])
-def client(
-    request: pytest.FixtureRequest, home: Path, repository: Path
-) -> Iterator[LauncherClient]:
-    with LauncherClient(home, repository) as opened:
+def client(request: pytest.FixtureRequest, shared: Path) -> Iterator[LauncherClient]:
+    with LauncherClient(shared / "data", shared / "repo") as opened:
         opened.open(request.param)
         yield opened
 

@@ -58,6 +58,29 @@ def test_what_has_not_ended_is_refused(desk: Desk, events: tuple[Event, ...]) ->
     assert desk.store.task(row.id) is not None
 
 
+def test_what_has_just_ended_is_waited_for_and_what_does_not_end_is_refused(desk: Desk) -> None:
+    row = made(desk, Event.CANCEL)
+    attempt = desk.store.attempt(row.id, 1)
+    assert attempt is not None
+    assert desk.store.move_attempt(row.id, 1, (attempt.state,), state="starting")
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == stops_after:
+            desk.store.move_attempt(row.id, 1, ("starting",), state="ended")
+
+    stops_after = 0
+    delete = DeleteTask(desk.store, FakeLeftovers(), sleep)
+    with pytest.raises(Conflict, match="still stopping"):
+        delete(row)
+    assert sum(slept) == pytest.approx(10)
+    slept.clear()
+    stops_after = 3
+    delete(row)
+    assert (len(slept), desk.store.task(row.id)) == (3, None)
+
+
 def test_a_deleted_task_is_gone_and_its_events_and_number_are_not(desk: Desk) -> None:
     row = made(desk, Event.CANCEL)
     leftovers = FakeLeftovers()
