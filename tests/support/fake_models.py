@@ -13,6 +13,9 @@ A session has a plan and a log of its own, so that agents do not disturb each ot
 is, its path tells (`/s/NAME/anthropic/...`), else a `[session:NAME]` in its text (in a task's
 description, say); else it is the session without a name, whose methods the server has as well.
 
+A plan may also be a function: `session.play(model)` asks `model` what to answer each main request
+with, by the request's body, so that it can look at what its tools have returned.
+
 Behaviours are in tests/support/models/turns.py. Each main request (one that offers tools) takes the
 next one, and an empty plan answers "Done.". Side requests (titles, probes, token counts, lists of
 models) take none: they are answered by themselves, but with the error that is next, if one is, as
@@ -50,6 +53,7 @@ from tests.support.models.turns import ERRORS, Behaviour, text
 WAIT_SECONDS = 30.0
 _MARKER = re.compile(r"\[session:([\w.-]+)\]")
 _FAILS = ERRORS | {"stream_error", "reset"}
+Model = Callable[[dict[str, Any]], Behaviour]
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Session:
         self._side_errors = side_errors
         self._changed = threading.Condition()
         self._plan: deque[Behaviour] = deque()
+        self._model: Model | None = None
         self._go_on = threading.Event()
         self.held = 0
         """streams that stopped in the middle so far"""
@@ -125,6 +130,10 @@ class Session:
                 single = {k: v for k, v in behaviour.items() if k != "times"}
                 self._plan.extend([single] * behaviour.get("times", 1))
 
+    def play(self, model: Model) -> None:
+        """Let `model` answer each main request from now on, by its body. It may take its time."""
+        self._model = model
+
     def clear(self) -> None:
         """Forget what is left of the plan."""
         with self._changed:
@@ -156,8 +165,10 @@ class Session:
         """Let the streams go on that were held, and all later ones."""
         self._go_on.set()
 
-    def take(self, *, main: bool) -> Behaviour:
+    def take(self, body: dict[str, Any], *, main: bool) -> Behaviour:
         """What to answer a request with."""
+        if main and self._model is not None:
+            return self._model(body)
         with self._changed:
             if main:
                 return self._plan.popleft() if self._plan else text()

@@ -135,7 +135,11 @@ def require_declared(ctx: Context) -> None:
 
 
 def _check_name_header(ctx: Context, task_id: str) -> None:
-    """Over HTTP the header Mcp-Name names the task, for what routes by headers alone."""
-    headers = getattr(ctx.request, "headers", None)
-    if headers is not None and decode_header_value(headers.get("mcp-name")) != task_id:
+    """Over HTTP the header Mcp-Name names the task, for what routes by headers alone.
+
+    SEP-2663 has it refused where it is missing, too. The client of fastmcp 4.1 never sends it here,
+    and a request that has none cannot be routed by one that differs from its body.
+    """
+    name = getattr(ctx.request, "headers", {}).get("mcp-name")
+    if name is not None and decode_header_value(name) != task_id:
         raise MCPError(HEADER_MISMATCH, "the header Mcp-Name has to be the taskId")

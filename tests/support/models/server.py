@@ -155,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _model_call(self, dialect: Dialect, session: Session, body: Body) -> None:
         main = bool(dialect.tools(body))
-        behaviour = session.take(main=main)
+        behaviour = session.take(body, main=main)
         kind = behaviour["do"]
         self._record(session, dialect, body, main=main, answered=kind)
         if delay := behaviour.get("delay"):

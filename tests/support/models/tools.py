@@ -104,7 +104,8 @@ def _first(tools: Sequence[Tool], names: Sequence[str]) -> Tool | None:
 
 
 def _offered(tools: Sequence[Tool], name: str, arguments: dict[str, Any]) -> Content:
-    names = [t.name for t in tools]
-    if name not in names:
-        return Say(f"The tool {name} is not offered, only {names}.")
-    return Call(name, arguments)
+    """A call of the tool of that name. Of an MCP server's, clients put the server's in front."""
+    for tool in tools:
+        if tool.name == name or tool.name.endswith(f"_{name}"):
+            return Call(tool.name, arguments, namespace=tool.namespace)
+    return Say(f"The tool {name} is not offered, only {[t.name for t in tools]}.")

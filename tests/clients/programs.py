@@ -1,0 +1,64 @@
+"""Where the clients' programs are; each is fetched once, in the version that is named here.
+
+Claude Code, Codex, Gemini CLI and opencode are the programs that Rover itself runs as agents
+(rover_mcp/sandbox/bundles.py), found in the same cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from rover_mcp.sandbox import bundles
+from tests.conformance.suite import node
+from tests.support.docker_env import cache_folder
+from tests.support.fetched import made_once, npm_modules, run
+
+INSPECTOR = "@modelcontextprotocol/inspector"
+INSPECTOR_VERSION = "2.12.0"
+FASTMCP_LOCK = Path(__file__).with_name("fastmcp.lock")
+
+
+def launcher(home: Path) -> list[str]:
+    """The server that a client starts."""
+    return [sys.executable, "-m", "rover_mcp.launcher", "--home", str(home)]
+
+
+def bare_environment(user: Path) -> dict[str, str]:
+    """That of a user who has no keys, and whose HOME is `user`."""
+    secret = ("ANTHROPIC", "CLAUDE", "CODEX", "GEMINI", "GOOGLE", "OPENAI", "OPENCODE", "XDG_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(secret)} | {"HOME": str(user)}
+
+
+def agent_program(name: str) -> Path:
+    """`codex`, `gemini` or `opencode`, in the version that is pinned for tasks.
+
+    Raises:
+        EnvironmentFault: it is not cached, and npm does not give it.
+    """
+    return bundles.obtain(name, None, print).folder / "bin" / name
+
+
+def inspector() -> list[str | Path]:
+    """The MCP Inspector on the command line; needs Node 22 or later."""
+    package = f"{INSPECTOR}@{INSPECTOR_VERSION}"
+    modules = npm_modules(f"inspector-{INSPECTOR_VERSION}", package)
+    return [node(), modules / INSPECTOR / "clients" / "launcher" / "build" / "index.js", "--cli"]
+
+
+def fastmcp_python() -> Path:
+    """A Python that has `fastmcp[tasks]`, in an environment of its own: forty packages that
+    neither Rover nor any other test needs."""
+    content = hashlib.sha256(FASTMCP_LOCK.read_bytes()).hexdigest()[:12]
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    folder = cache_folder() / f"fastmcp-{content}-py{version}"
+    python = folder / "bin" / "python"
+    with made_once(folder) as missing:
+        if missing:
+            run(sys.executable, "-m", "venv", folder)
+            # The lock has all of them; what pip makes of an extra's requirements has no hash.
+            install = (python, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes")
+            run(*install, "-r", FASTMCP_LOCK)
+    return python
