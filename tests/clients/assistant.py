@@ -1,0 +1,101 @@
+"""The model of an assistant that hands a task to Rover, as the fake provider plays it.
+
+It sees what a model sees, the tools' results, and decides by them: hand over, do something else,
+hear of the pause from `attention` and tell the user; then, asked again, let it go on, wait, look at
+the changes, report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tests.support.models.turns import Behaviour, text, tool
+
+PREFIX = "mcp__rover__"
+"""How Claude Code names the tools of a server that is called `rover`."""
+
+
+class Delegating:
+    """`task` are the arguments of create_task; `meanwhile` is what it does, with the task's id,
+    before it calls Rover again."""
+
+    def __init__(self, task: dict[str, Any], meanwhile: Callable[[str], None]) -> None:
+        self._task = task
+        self._meanwhile = meanwhile
+        self._branch = ""
+        self._resume: dict[str, Any] | None = None
+        self.failure: str | None = None
+
+    def __call__(self, body: dict[str, Any]) -> Behaviour:
+        """What it says or calls next."""
+        called, result = last_result(body["messages"])
+        try:
+            return self._next(called, result)
+        except (KeyError, TypeError, AssertionError) as error:
+            self.failure = f"{called}: {error!r}: {json.dumps(result)[:2000]}"
+            return text("I do not understand that.")
+
+    def _next(self, called: str | None, result: Any) -> Behaviour:
+        match called:
+            case None:
+                return self._call("create_task", **self._task)
+            case "create_task":
+                self._meanwhile(result["task"]["id"])
+                return self._call("list_tasks")
+            case "list_tasks" if self._resume is None:
+                return text(self._paused(result["attention"]))
+            case "list_tasks":
+                return self._call(self._resume["tool"], **self._resume["arguments"])
+            case "resume_task":
+                return self._call("wait_for_task", task=result["task"]["id"])
+            case "wait_for_task" if result["returned"] != "ended":
+                return self._call("wait_for_task", task=result["task"]["id"])
+            case "wait_for_task":
+                self._branch = result["task"]["branch"]
+                return self._call("get_diff", task=result["task"]["id"])
+            case _:
+                return text(self._report(result))
+
+    def _call(self, name: str, **arguments: Any) -> Behaviour:
+        return tool(PREFIX + name, **arguments)
+
+    def _paused(self, attention: list[Any]) -> str:
+        (news,) = attention
+        assert news["event"] == "task.paused", news
+        self._resume = news["resume"]
+        return f"Rover says: {news['summary']}. Nothing is lost. Shall I resume it?"
+
+    def _report(self, diff: Any) -> str:
+        changes = diff["changes"]
+        return (
+            "calc.add is fixed; the task went on from its checkpoint. "
+            f"{changes['paths'][0]['path']} changed: +{changes['added']} "
+            f"-{changes['removed']}. Review it on the branch {self._branch}."
+        )
+
+
+def last_result(messages: list[dict[str, Any]]) -> tuple[str | None, Any]:
+    """Which of Rover's tools was called last, and the JSON that came back; None: none yet."""
+    names = {
+        block["id"]: block["name"].removeprefix(PREFIX)
+        for message in messages
+        for block in blocks(message)
+        if block["type"] == "tool_use"
+    }
+    results = [b for m in messages for b in blocks(m) if b["type"] == "tool_result"]
+    if not results:
+        return None, None
+    content = results[-1]["content"]
+    told = content if isinstance(content, str) else "".join(b.get("text", "") for b in content)
+    try:
+        return names[results[-1]["tool_use_id"]], json.loads(told)
+    except ValueError:
+        return names[results[-1]["tool_use_id"]], told
+
+
+def blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a message that is not plain text."""
+    content = message["content"]
+    return [] if isinstance(content, str) else content

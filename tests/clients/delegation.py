@@ -1,0 +1,180 @@
+"""A user has Claude Code delegate a task to Rover; the page of it is docs/transcripts/claude-code.md.
+
+    python -m tests.clients.delegation
+
+writes it anew. The program, the server, the sandbox and git are real; the assistant's model is
+played by tests/clients/assistant.py, and the task's agent by a script.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.clients.assistant import PREFIX, Delegating, blocks
+from tests.clients.programs import bare_environment, launcher
+from tests.e2e.conftest import end_daemon
+from tests.e2e.processes import wait_until
+from tests.support.fake_anthropic import FakeAnthropic
+from tests.support.real_claude import claude_binary
+from tests.support.repos import FIXED, make_repository
+from tests.support.scripts import CREDITS, script
+
+PAGE = Path(__file__).parents[2] / "docs" / "transcripts" / "claude-code.md"
+PROMPTS = (
+    "Have Rover fix calc.add in this repository. Tell me when it pauses or is done.",
+    "There are credits again: go on.",
+)
+TASK = {
+    "description": "calc.add subtracts. Make it add.",
+    "workflow": "quick",
+    "agent": "scripted",
+    "engine": "bubblewrap",
+    "script": script(
+        implement=[
+            {"say": "half", "error": CREDITS},
+            {"say": "done", "edits": [{"path": "calc.py", "content": FIXED}]},
+        ]
+    ),
+}
+HEADER = """\
+# Claude Code delegates a task
+
+As it happened: the real Claude Code, its real MCP connection, the real server, sandbox and git. Only
+two things are played: what the assistant's model decides, and the agent that does the task, which
+runs out of credits once. A test plays it again and compares (`tests/clients/test_claude.py`).
+
+Results are what the model is given, shortened: of a task they have more. TASK stands for its id,
+TIME for times.
+"""
+_SHOWN = ("number", "title", "status", "branch", "pause")
+_PAUSE = ("reason", "message", "where", "retry_at", "auto_resume")
+
+
+def play(folder: Path) -> tuple[Path, str]:
+    """The repository afterwards, and the page. `folder` is empty."""
+    home, repository, user = folder / "data", make_repository(folder / "repo"), folder / "user"
+    user.mkdir()
+
+    def meanwhile(task: str) -> None:
+        wait_until(lambda: status(home, task) == "PAUSED", "it ran out of credits")
+
+    model = Delegating(TASK, meanwhile)
+    page = [HEADER]
+    with FakeAnthropic() as provider:
+        provider.session().play(model)
+        for number, prompt in enumerate(PROMPTS):
+            more = ["--continue"] if number else []
+            told = claude(home, repository, user, provider, *more, prompt)
+            assert model.failure is None, model.failure
+            page += [f"## You\n\n> {prompt}\n", *rendered(told)]
+    return repository, settled("\n".join(page))
+
+
+def claude(
+    home: Path, repository: Path, user: Path, provider: FakeAnthropic, *arguments: str
+) -> list[dict[str, Any]]:
+    """One run without a terminal; what it told, message by message."""
+    command, *rest = launcher(home)
+    config = user / "mcp.json"
+    config.write_text(json.dumps({"mcpServers": {"rover": {"command": command, "args": rest}}}))
+    environ = bare_environment(user) | {
+        "ANTHROPIC_BASE_URL": provider.url,
+        "ANTHROPIC_API_KEY": "sk-ant-api03-of-nobody",
+        "DISABLE_AUTOUPDATER": "1",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "ENABLE_TOOL_SEARCH": "false",  # its model is offered all tools at once
+    }
+    done = subprocess.run(
+        [
+            claude_binary(), "-p", *arguments,
+            "--mcp-config", config, "--strict-mcp-config", "--allowedTools", "mcp__rover",
+            "--output-format", "stream-json", "--verbose",
+        ],
+        env=environ, cwd=repository, capture_output=True, text=True, timeout=100, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def status(home: Path, task: str) -> str:
+    """A task's status, as no client is told it."""
+    connection = sqlite3.connect(f"file:{home}/rover.db?mode=ro", uri=True)
+    try:
+        query = "SELECT status FROM rover_tasks WHERE id = ?"
+        return connection.execute(query, (task,)).fetchone()[0]
+    finally:
+        connection.close()
+
+
+def rendered(told: list[dict[str, Any]]) -> Iterator[str]:
+    """What was said and called, for people."""
+    for message in told:
+        for block in blocks(message["message"]) if "message" in message else []:
+            match block["type"]:
+                case "text":
+                    yield f"## Claude Code\n\n> {block['text']}\n"
+                case "tool_use":
+                    name = block["name"].removeprefix(PREFIX)
+                    yield f"## Claude Code calls `{name}`\n\n{_json(_call(block['input']))}"
+                case "tool_result":
+                    yield f"Rover answers:\n\n{_json(_result(json.loads(block['content'])))}"
+                case _:
+                    continue
+
+
+def settled(text: str) -> str:
+    """Without what is another each time."""
+    text = re.sub(r"\b[0-9a-f]{32}\b", "TASK", text)
+    return re.sub(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d[:.\d]*Z", "TIME", text)
+
+
+def _call(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {k: "(its agent's, played)" if k == "script" else v for k, v in arguments.items()}
+
+
+def _result(result: dict[str, Any]) -> dict[str, Any]:
+    shown = {k: v for k, v in result.items() if v not in ([], False)}
+    for event in shown.get("attention", []):
+        del event["seq"]
+    if "task" in shown:
+        shown["task"] = _task(shown["task"])
+    if "tasks" in shown:
+        shown["tasks"] = [_task(task) for task in shown["tasks"]]
+    if "patch" in shown:
+        shown["patch"] = shown["patch"].splitlines()
+    return shown
+
+
+def _task(task: dict[str, Any]) -> dict[str, Any]:
+    shown = {k: task[k] for k in _SHOWN if k in task}
+    if "pause" in shown:
+        shown["pause"] = {k: shown["pause"][k] for k in _PAUSE}
+    return shown
+
+
+def _json(value: object) -> str:
+    return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```\n"
+
+
+def main() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="rover-delegation-"))
+    try:
+        _, page = play(folder)
+    finally:
+        end_daemon(folder / "data")
+        shutil.rmtree(folder)
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
