@@ -33,7 +33,9 @@ class SetupDoor(Protocol):
         """Serve a socket with the project's network policy and no provider at all."""
         ...
 
-    def close_setup(self, task_id: str) -> None: ...
+    def close_setup(self, task_id: str) -> list[str]:
+        """End it; what it was refused, a line each."""
+        ...
 
 
 class Markers(Protocol):
@@ -92,7 +94,9 @@ class ImageBuilds:
             self.door.open_for_setup(new, folders.gateway_socket, caller.env)
             tag, digest = keeper.build_image(spec, tell, stop)
         finally:
-            self.door.close_setup(new.id)
+            for line in self.door.close_setup(new.id):
+                progress(line)
+                warnings.append(line)
             self.markers.discard(new.id)
         size = next((i.bytes for i in keeper.images() if i.tag == tag), 0)
         return {

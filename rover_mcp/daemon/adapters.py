@@ -31,6 +31,7 @@ from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
+from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
 from rover_mcp.gateway.world import UpstreamProxy
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import (
@@ -48,6 +49,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import Leftover
 from rover_mcp.tasks.folders import TaskFolders, project_folder
 from rover_mcp.tasks.models import ChangesView, FileChange
+from rover_mcp.tasks.network import refused_lines
 from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
 
 PATHS_SHOWN = 50
@@ -246,6 +248,7 @@ class Door:
         self._on_bell = on_bell
         self._on_model = on_model
         self._heard: dict[str, int] = {}
+        self._refused: dict[str, RefusedHosts] = {}
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
         task = self._store.task(task_id)
@@ -273,6 +276,11 @@ class Door:
 
     def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
         """Serve a set-up that belongs to no task: the project's network, and no provider."""
+        refused = self._refused[task.id] = RefusedHosts()
+
+        def count(_task: str, host: RefusedHost) -> None:
+            refused.add(host)
+
         lease = GatewayLease(
             task_id=task.id,
             attempt=1,
@@ -284,11 +292,15 @@ class Door:
             on_answer=lambda _task, _answer: None,
             network=self._networks.policy(task),
             upstream_proxy=lambda host: UpstreamProxy.of(environment, host),
+            on_refused=count,
         )
         self._portal.call(self._gateway.open, lease)
 
-    def close_setup(self, task_id: str) -> None:
+    def close_setup(self, task_id: str) -> list[str]:
+        """End it; what it was refused, a line each."""
         self._portal.call(self._gateway.close, task_id)
+        refused = self._refused.pop(task_id, RefusedHosts())
+        return refused_lines(refused.as_json())
 
     def _providers(self, task: TaskRow, agent: str) -> frozenset[str]:
         """Those of the attempt's agents, and no others (M2)."""

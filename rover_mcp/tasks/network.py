@@ -10,6 +10,8 @@ from rover_mcp.tasks.pauses import printable
 
 NAMED = 3
 """Hosts that the warning names."""
+LISTED = 10
+"""Hosts that are listed where nothing else will tell of them."""
 MAX_SHOWN = 200
 
 Refused = Mapping[str, Any] | None
@@ -26,6 +28,15 @@ def refused_views(refused: Refused) -> list[RefusedHostView] | None:
         )
         for entry in (refused or {}).get("hosts", ())
     ] or None
+
+
+def refused_lines(refused: Refused) -> list[str]:
+    """A line for each host, with what would allow it."""
+    return [
+        f"the network policy refused {host.host}: {host.reason}"
+        + (f"; to allow it: {host.remedy}" if host.remedy else "")
+        for host in (refused_views(refused) or [])[:LISTED]
+    ]
 
 
 def refused_warning(refused: Refused, *, full: bool) -> list[str]:

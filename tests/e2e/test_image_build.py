@@ -98,6 +98,18 @@ def test_an_engine_without_images_and_a_build_that_fails_say_what_to_do(home: Pa
     assert "why it failed" in said
 
 
+def test_hosts_that_a_set_up_was_refused_are_told_with_what_would_allow_them(home: Path) -> None:
+    fetch = "import urllib.request as u; u.urlopen('http://packages.example.test/x', timeout=9)"
+    files = {**CONFIG, ".rover/setup.sh": f'python3 -c "{fetch}" 2>/dev/null || exit 7\n'}
+    repository = make_repository(home.parent / "refused", files)
+    argv = command(home, "image", "build")
+    done = subprocess.run(argv, cwd=repository, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    said = " ".join(done.stdout.split())
+    assert "the network policy refused packages.example.test:80" in said
+    assert "to allow it:" in said
+
+
 @pytest.mark.parametrize("where", [".devcontainer/Dockerfile", ".rover/setup.sh"])
 def test_an_interrupt_ends_the_build_also_while_it_says_nothing(home: Path, where: str) -> None:
     marker = f"sleep 600.{secrets.randbelow(10**9)}"

@@ -144,7 +144,7 @@ class FakeDoor:
     def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
         raise AssertionError("no image is built here")
 
-    def close_setup(self, task_id: str) -> None:
+    def close_setup(self, task_id: str) -> list[str]:
         raise AssertionError("no image is built here")
 
 
