@@ -13,18 +13,20 @@ from pathlib import Path
 from rover_mcp import __version__
 from rover_mcp.preamble import socket_path
 from tests.e2e.conftest import daemon_pid
-from tests.e2e.processes import is_alive, kill, wait_until
+from tests.e2e.processes import descendants, is_alive, kill, wait_until
 from tests.e2e.test_real_claude import environment
 from tests.e2e.test_survival import start
 from tests.support.fake_anthropic import FakeAnthropic, text
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
 from tests.support.repos import FIXED, git
-from tests.support.scripts import fix_after_credits
+from tests.support.scripts import fix_after_credits, script
 
 DEMO = {
     "description": "Fix add", "workflow": "demo", "agent": "scripted",
     "engine": "bubblewrap", "script": fix_after_credits(),
 }  # fmt: skip
+
+WAITS = DEMO | {"workflow": "quick", "script": script(implement=[{"delay": 1}])}
 
 
 def preamble(home: Path, version: str) -> Frame:
@@ -84,6 +86,23 @@ def test_a_busy_daemon_of_another_version_serves_and_says_so(client: LauncherCli
     assert "99.0" in answer["notice"]
     assert __version__ in answer["notice"]
     assert client.tool("get_status")["version"] == __version__
+
+
+def test_the_daemon_outlives_every_process_that_its_launcher_started(
+    home: Path, repository: Path
+) -> None:
+    """As an assistant that is ended hard, and takes all its descendants with it."""
+    with LauncherClient(home, repository) as client:
+        client.open()
+        daemon = daemon_pid(home)
+        task = client.tool("create_task", **WAITS)["task"]["id"]
+        for process in [*descendants(client.process.pid), client.process.pid]:
+            kill(process)
+    assert is_alive(daemon)
+    with LauncherClient(home, repository) as other:
+        other.open()
+        other.wait_until(task, "COMPLETED")
+        assert daemon_pid(home) == daemon
 
 
 def test_the_daemon_ends_when_nothing_is_left(home: Path, repository: Path) -> None:

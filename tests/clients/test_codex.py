@@ -1,0 +1,90 @@
+"""Codex's app-server connects, lists and calls; no log-in, no model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.programs import agent_program, bare_environment, launcher
+
+pytestmark = pytest.mark.real_agent
+
+CONFIG = """\
+check_for_update_on_startup = false
+[analytics]
+enabled = false
+[mcp_servers.rover]
+command = {command}
+args = {arguments}
+startup_timeout_sec = 60
+"""
+
+
+class AppServer:
+    """A session with `codex app-server`: JSON-RPC, one message a line."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._number = 0
+
+    def send(self, **message: Any) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(message) + "\n")
+        self._process.stdin.flush()
+
+    def request(self, method: str, **params: Any) -> Any:
+        """The result. The test's own time-out bounds the wait."""
+        self._number += 1
+        self.send(id=self._number, method=method, params=params)
+        assert self._process.stdout
+        for line in self._process.stdout:
+            message = json.loads(line)
+            if message.get("id") == self._number and "method" not in message:
+                assert "result" in message, message
+                return message["result"]
+        raise AssertionError(f"codex ended before it answered {method}")
+
+
+@contextmanager
+def app_server(home: Path, repository: Path, user: Path) -> Iterator[AppServer]:
+    (user / ".codex").mkdir()
+    command, *arguments = launcher(home)
+    config = CONFIG.format(command=json.dumps(command), arguments=json.dumps(arguments))
+    (user / ".codex" / "config.toml").write_text(config)
+    with (
+        (user / "stderr").open("w") as stderr,
+        subprocess.Popen(
+            [agent_program("codex"), "app-server"],
+            env=bare_environment(user), cwd=repository, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+        ) as process,
+    ):  # fmt: skip
+        try:
+            session = AppServer(process)
+            info = {"name": "test", "title": "Test", "version": "1"}
+            session.request("initialize", clientInfo=info)
+            session.send(method="initialized")
+            yield session
+        finally:
+            process.kill()
+
+
+def test_it_connects_lists_and_calls(shared: Path, tmp_path: Path) -> None:
+    with app_server(shared / "data", shared / "repo", tmp_path) as codex:
+        (server,) = codex.request("mcpServerStatus/list")["data"]
+        assert server["name"] == "rover"
+        assert {"create_task", "wait_for_task", "resume_task"} <= set(server["tools"])
+
+        thread = codex.request("thread/start", cwd=str(shared / "repo"))["thread"]["id"]
+        called = codex.request(
+            "mcpServer/tool/call",
+            threadId=thread, server="rover", tool="list_workflows", arguments={},
+        )  # fmt: skip
+        names = [w["name"] for w in called["structuredContent"]["workflows"]]
+        assert "swe-tdd" in names

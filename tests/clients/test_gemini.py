@@ -1,0 +1,53 @@
+"""Gemini CLI lists and calls."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.clients.programs import agent_program, bare_environment, launcher
+from tests.support.fake_models import FakeModels
+from tests.support.models.turns import text, tool
+
+pytestmark = pytest.mark.real_agent
+
+
+def gemini(home: Path, repository: Path, user: Path, provider: str, *arguments: str) -> str:
+    """One run of it; what it printed."""
+    command, *rest = launcher(home)
+    settings = {
+        "mcpServers": {"rover": {"command": command, "args": rest}},
+        "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+        "privacy": {"usageStatisticsEnabled": False},
+        "telemetry": {"enabled": False},
+        "security": {"auth": {"selectedType": "gemini-api-key"}},
+    }
+    (user / ".gemini").mkdir(exist_ok=True)
+    (user / ".gemini" / "settings.json").write_text(json.dumps(settings))
+    environ = bare_environment(user) | {
+        "GEMINI_CLI_NO_RELAUNCH": "true",
+        "GEMINI_CLI_TRUST_WORKSPACE": "true",
+        "GOOGLE_GEMINI_BASE_URL": provider,
+        "GEMINI_API_KEY": "of-nobody",
+    }
+    done = subprocess.run(
+        [agent_program("gemini"), *arguments],
+        env=environ, cwd=repository, capture_output=True, text=True, timeout=110, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_its_model_calls_a_tool(shared: Path, tmp_path: Path) -> None:
+    with FakeModels([tool("list_workflows"), text("There are some.")]) as provider:
+        said = gemini(
+            shared / "data", shared / "repo", tmp_path, provider.session().google,
+            "--approval-mode", "yolo", "--skip-trust", "-p", "Which workflows has Rover?",
+        )  # fmt: skip
+        assert "There are some." in said
+        assert "create_task" in json.dumps(provider.main_requests[0].body["tools"])
+        assert "swe-tdd" in json.dumps(provider.main_requests[1].body["contents"])
