@@ -1,8 +1,8 @@
 """The clients: where each keeps its list of MCP servers, and what an entry of it looks like. Pure.
 
 Sources: each client's own documentation and programs (Claude Code 2.1.330, Codex 0.169.0, Gemini
-CLI 0.61.0, opencode 1.18.33: tests/clients has them read what is written here); VS Code, Cursor and
-Claude Desktop by their documentation, November 2026.
+CLI 0.61.0, opencode 1.18.33, Qwen Code 0.24.4, Copilot CLI 1.0.102: tests/clients has them read
+what is written here); VS Code, Cursor and Claude Desktop by their documentation, November 2026.
 """
 
 from __future__ import annotations
@@ -90,6 +90,14 @@ def _gemini(machine: Machine) -> tuple[Path, ...]:
     return (machine.under("GEMINI_CLI_HOME", ".") / ".gemini" / "settings.json",)
 
 
+def _qwen(machine: Machine) -> tuple[Path, ...]:
+    return (machine.under("QWEN_HOME", ".qwen") / "settings.json",)
+
+
+def _copilot(machine: Machine) -> tuple[Path, ...]:
+    return (machine.under("COPILOT_HOME", ".copilot") / "mcp-config.json",)
+
+
 def _opencode(machine: Machine) -> tuple[Path, ...]:
     folder = machine.under("XDG_CONFIG_HOME", ".config") / "opencode"
     return (folder / "opencode.json", folder / "opencode.jsonc")
@@ -134,6 +142,14 @@ CLIENTS: Mapping[str, Client] = {
             "opencode", "opencode", ("opencode",), _opencode, _folder_of(_opencode), "mcp",
             lambda argv: {"type": "local", "command": list(argv)},
             {"enabled": True, "timeout": START_SECONDS * 1000},
+        ),
+        Client(
+            "qwen", "Qwen Code", ("qwen",), _qwen, _folder_of(_qwen), "mcpServers",
+            _split, {"timeout": CALL_SECONDS * 1000},
+        ),
+        Client(
+            "copilot", "Copilot CLI", ("copilot",), _copilot, _folder_of(_copilot), "mcpServers",
+            lambda argv: {"type": "local", **_split(argv)}, {"tools": ["*"]},
         ),
         Client(
             "vscode", "VS Code", ("code",), _code, _folder_of(_code), "servers", _stdio, {},

@@ -20,7 +20,7 @@ from tests.support.real_claude import claude_binary
 __all__ = ["docker_host", "engine_for_daemons", "home", "repository", "shared"]
 
 BIN = Path(sys.prefix) / "bin"
-PROGRAMS = ("codex", "gemini", "opencode")
+PROGRAMS = ("codex", "gemini", "opencode", "qwen", "copilot")
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def offered(bash_script: Path, *words: str, cwd: Path | None = None) -> set[str]
         (["create", "--net"], {"--network"}),
         (["create", "--network", "p"], {"providers"}),
         (["setup", "--w"], {"--write"}),
-        (["setup", "c"], {"claude", "codex", "cursor", "claude-desktop"}),
+        (["setup", "cu"], {"cursor"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
         (["zzz"], set()),
     ],

@@ -20,7 +20,10 @@ from rover_mcp.clients.plan import Refused
 Json = dict[str, Any]
 LAUNCHER = str(Path(sys.prefix) / "bin" / "rover-mcp")
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
-VARIABLES = ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "XDG_CONFIG_HOME")
+VARIABLES = (
+    *("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"),
+    *("QWEN_HOME", "COPILOT_HOME", "XDG_CONFIG_HOME"),
+)
 
 
 @pytest.fixture
@@ -94,7 +97,7 @@ def test_a_program_on_the_path_is_enough_and_variables_say_where(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "bin").mkdir()
-    for name in ("claude", "codex", "gemini", "opencode", "code", "cursor"):
+    for name in ("claude", "codex", "gemini", "opencode", "qwen", "copilot", "code", "cursor"):
         (home / "bin" / name).write_text("#!/bin/sh\n")
         (home / "bin" / name).chmod(0o755)
     for name in VARIABLES:
@@ -104,6 +107,8 @@ def test_a_program_on_the_path_is_enough_and_variables_say_where(
         f"{home}/CODEX_HOME/config.toml",
         f"{home}/GEMINI_CLI_HOME/.gemini/settings.json",
         f"{home}/XDG_CONFIG_HOME/opencode/opencode.json",
+        f"{home}/QWEN_HOME/settings.json",
+        f"{home}/COPILOT_HOME/mcp-config.json",
         f"{home}/XDG_CONFIG_HOME/Code/User/mcp.json",
         f"{home}/.cursor/mcp.json",
         None,

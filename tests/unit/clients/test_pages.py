@@ -30,6 +30,8 @@ def test_each_client_has_its_block_on_both_pages(name: str) -> None:
 
 
 def test_both_pages_name_the_same_commands() -> None:
-    lines = re.compile(r"`((?:claude|codex|gemini) mcp add [^`]+|code --add-mcp [^`]+)`")
-    assert len(lines.findall(PAGE)) == 4
+    lines = re.compile(
+        r"`((?:claude|codex|gemini|qwen|copilot) mcp add [^`]+|code --add-mcp [^`]+)`"
+    )
+    assert len(lines.findall(PAGE)) == 6
     assert sorted(lines.findall(PAGE.replace("\n", " "))) == sorted(lines.findall(README))
