@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Desk
+from tests.support.fake_anthropic import FakeAnthropic, text, tool
 
 pytestmark = pytest.mark.real_agent
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "clients.md"
+SKILL = ROOT / "plugins" / "rover" / "skills" / "delegate" / "SKILL.md"
 
 
 @pytest.mark.parametrize("place", [".", "plugins/rover"])
@@ -23,14 +26,24 @@ def test_the_real_claude_finds_nothing_wrong_with_it(desk: Desk, place: str) -> 
     assert "warning" not in said
 
 
-def test_installed_as_the_page_says_it_connects_and_brings_the_skill(desk: Desk) -> None:
+def test_installed_as_the_page_says_it_connects_and_its_skill_is_read(desk: Desk) -> None:
+    """The model is told when the skill applies, asks for it, and is given it whole."""
     lines = re.findall(r"(?m)^claude plugin .*$", PAGE.read_text("utf-8"))
     assert len(lines) == 2
     for line in lines:
         desk.run(*shlex.split(line.replace("$PWD", str(ROOT))))
     said = desk.run("claude", "mcp", "list")
     assert re.search(r"plugin:rover:rover: .*Connected", said), said
-    assert re.search(r"Skills \(1\) +delegate", desk.run("claude", "plugin", "details", "rover"))
+
+    with FakeAnthropic([tool("Skill", skill="rover:delegate"), text("I know now.")]) as provider:
+        key = {"ANTHROPIC_API_KEY": "sk-ant-of-nobody", "ANTHROPIC_BASE_URL": provider.url}
+        said = desk.run("claude", "-p", "Have it done overnight", "--allowedTools", "Skill", **key)
+        first, second = (json.dumps(request.body) for request in provider.main_requests)
+    assert "I know now." in said
+    assert "- rover:delegate: Hand a coding task to a background agent" in first
+    for heading in re.findall(r"(?m)^#+ .+$", SKILL.read_text("utf-8")):
+        assert heading not in first, "its text costs nothing until it is asked for"
+        assert heading in second
 
 
 def test_without_a_launcher_it_says_what_to_do(desk: Desk) -> None:
