@@ -12,7 +12,9 @@ import binascii
 import hmac
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import NoReturn
 
+from rover_mcp.gateway.greeting import Greeting, GreetsAnother
 from rover_mcp.gateway.http import Exchange
 from rover_mcp.gateway.models import GatewayLease
 from rover_mcp.gateway.plain import fetch
@@ -90,19 +92,25 @@ class Egress:
                 await fetch(exchange, there, to, self._allowance, self._idle, self._lease.token)
             else:
                 early, reader, writer = await exchange.tunnel()
-                await relay(early, (reader, writer), there, self._allowance, self._idle)
+                greeting = Greeting(None if to.host.address else to.host.name)
+                here = reader, writer
+                await relay(early, here, there, greeting, self._allowance, self._idle)
         except OSError as error:
             if exchange.answered:
                 raise
             await answer(exchange, 502, _told(to, error))
         except AllowanceSpent:
-            spent = Verdict("this attempt has sent and fetched as much as it may")
-            self._refused(exchange, RefusedHost(str(to), spent.reason))
-            raise ConnectionResetError(spent.reason) from None
+            self._cut(exchange, to, "this attempt has sent and fetched as much as it may")
+        except GreetsAnother as error:
+            self._cut(exchange, to, str(error))
         finally:
             self._open -= 1
             if there is not None:
                 there[1].close()
+
+    def _cut(self, exchange: Exchange, to: Destination, why: str) -> NoReturn:
+        self._refused(exchange, RefusedHost(str(to), why))
+        raise ConnectionResetError(why) from None
 
     async def _connect(self, to: Destination) -> Streams | Verdict:
         """A connection, or why there may be none.

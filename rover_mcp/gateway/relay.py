@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rover_mcp.gateway.greeting import Greeting
 from rover_mcp.gateway.world import Streams
 
 CHUNK = 256 * 1024
@@ -30,17 +31,22 @@ class Allowance:
 
 
 async def relay(
-    early: bytes, agent: Streams, there: Streams, allowance: Allowance, idle: float
+    early: bytes,
+    agent: Streams,
+    there: Streams,
+    greeting: Greeting,
+    allowance: Allowance,
+    idle: float,
 ) -> None:
     """Copy until both sides have ended, or neither has sent anything for `idle` seconds. A side
     that ends is ended for the other only in that direction: the answer may still be coming.
     `early` is what the agent had sent before.
 
     Raises:
-        AllowanceSpent, OSError, TimeoutError: it was cut.
+        AllowanceSpent, GreetsAnother, OSError, TimeoutError: it was cut.
     """
     loop = asyncio.get_running_loop()
-    there[1].write(early)
+    there[1].write(greeting.pass_on(early))
     try:
         async with asyncio.timeout(idle) as limit, asyncio.TaskGroup() as both:
 
@@ -48,19 +54,22 @@ async def relay(
                 allowance.take(count)
                 limit.reschedule(loop.time() + idle)
 
-            for source, sink in ((agent, there), (there, agent)):
-                both.create_task(_copy(source[0], sink[1], moved))
+            both.create_task(_copy(agent[0], there[1], moved, greeting.pass_on))
+            both.create_task(_copy(there[0], agent[1], moved, lambda data: data))
     except BaseExceptionGroup as group:
         # The first of the two that failed; the other was ended for it.
         raise group.exceptions[0] from None
 
 
 async def _copy(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, moved: Callable[[int], None]
+    source: asyncio.StreamReader,
+    sink: asyncio.StreamWriter,
+    moved: Callable[[int], None],
+    passed: Callable[[bytes], bytes],
 ) -> None:
     while data := await source.read(CHUNK):
         moved(len(data))
-        sink.write(data)
+        sink.write(passed(data))
         await sink.drain()
     if not sink.can_write_eof():
         raise ConnectionResetError("TLS to a proxy cannot be ended on one side")
