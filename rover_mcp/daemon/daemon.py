@@ -34,6 +34,7 @@ from rover_mcp.daemon.transport import message_streams, push, read_line
 from rover_mcp.daemon.wiring import Parts, build
 from rover_mcp.errors import RoverError
 from rover_mcp.preamble import HTTP, MAX_PREAMBLE_BYTES, PROTOCOL, allowed_environment, socket_path
+from rover_mcp.server.backlog import Backlog
 from rover_mcp.server.session import ClientSession
 from rover_mcp.settings import Settings, have_changed
 from rover_mcp.store.store import Store
@@ -257,11 +258,15 @@ class Daemon:
         parts = self._parts
         parts.credentials.remember(caller)
         self._touch()
-        session = ClientSession(caller, partial(push, write.clone()))
+        backlog = Backlog()
+        session = ClientSession(caller, backlog.push)
         server = parts.app.server_for(session)
         parts.hub.sessions.add(session)
         try:
-            await server.run(read, write, parts.app.options_for(server))
+            async with anyio.create_task_group() as group:
+                group.start_soon(backlog.run, partial(push, write.clone()))
+                await server.run(read, write, parts.app.options_for(server))
+                group.cancel_scope.cancel()
             await parts.hub.leave(session)
         finally:
             parts.hub.sessions.discard(session)

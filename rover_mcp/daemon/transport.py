@@ -6,19 +6,23 @@ import json
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import anyio
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.shared.message import SessionMessage
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import (
     INVALID_REQUEST,
     PARSE_ERROR,
     ErrorData,
     JSONRPCError,
+    JSONRPCMessage,
     JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
     jsonrpc_message_adapter,
 )
 from pydantic import ValidationError
@@ -27,6 +31,11 @@ log = logging.getLogger("rover.transport")
 
 ReadSide = MemoryObjectReceiveStream[SessionMessage | Exception]
 WriteSide = MemoryObjectSendStream[SessionMessage]
+
+
+MAX_UNANSWERED: Final = 256
+"""Requests of one connection that wait for their answers. A client that asks on without reading
+costs no more than this."""
 
 
 class Sink(Protocol):
@@ -44,6 +53,7 @@ async def message_streams(
     write_in, write_out = anyio.create_memory_object_stream[SessionMessage](0)
 
     refuse = write_in.clone()
+    desk = _Desk(read_in, refuse)
 
     async def reader() -> None:
         async with read_in, refuse:
@@ -51,7 +61,7 @@ async def message_streams(
                 while True:
                     line = await read_line(buffered, max_frame)
                     if line.strip():
-                        await _pass_on(line, read_in, refuse)
+                        await desk.take(line)
             except (anyio.EndOfStream, anyio.IncompleteRead, OSError):
                 pass
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -61,6 +71,7 @@ async def message_streams(
         async with write_out:
             try:
                 async for message in write_out:
+                    desk.note(message.message)
                     text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
                     await stream.send(text.encode() + b"\n")
             except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
@@ -90,18 +101,48 @@ async def read_line(buffered: BufferedByteReceiveStream, max_bytes: int) -> byte
                 return b"{too long"
 
 
-async def _pass_on(
-    line: bytes, server: MemoryObjectSendStream[SessionMessage | Exception], refuse: WriteSide
-) -> None:
-    """Give the server a message; answer what is none, so that its sender does not wait."""
-    try:
-        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-    except (ValidationError, RecursionError):
-        code, what, number = _why_not(line)
-        error = ErrorData(code=code, message=what)
-        await refuse.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=number, error=error)))
-    else:
-        await server.send(SessionMessage(message))
+class _Desk:
+    """Where a client's messages are taken: each goes to the server, or is answered here so that
+    its sender does not wait."""
+
+    def __init__(
+        self, server: MemoryObjectSendStream[SessionMessage | Exception], refuse: WriteSide
+    ) -> None:
+        self._server = server
+        self._refuse = refuse
+        self._unanswered = 0
+
+    async def take(self, line: bytes) -> None:
+        """Give the server a message, or say why not. That waits for its client to read, and
+        meanwhile nothing more is taken."""
+        try:
+            message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+        except (ValidationError, RecursionError):
+            await self._answer(*_why_not(line))
+            return
+        if not isinstance(message, JSONRPCRequest):
+            await self._server.send(SessionMessage(message))
+        elif self._unanswered >= MAX_UNANSWERED:
+            why = f"{MAX_UNANSWERED} requests are not answered yet; read their answers first"
+            await self._answer(INVALID_REQUEST, why, message.id)
+        else:
+            self._unanswered += 1
+            settled = ServerMessageMetadata(on_request_unanswered=self._settled)
+            await self._server.send(SessionMessage(message, settled))
+
+    def note(self, message: JSONRPCMessage) -> None:
+        """A message goes to the client."""
+        if isinstance(message, JSONRPCResponse | JSONRPCError):
+            self._unanswered -= 1
+
+    async def _settled(self) -> None:
+        """A request was withdrawn: there is no answer to it."""
+        self._unanswered -= 1
+
+    async def _answer(self, code: int, what: str, number: RequestId | None) -> None:
+        self._unanswered += 1
+        error = JSONRPCError(jsonrpc="2.0", id=number, error=ErrorData(code=code, message=what))
+        await self._refuse.send(SessionMessage(error))
 
 
 def _why_not(line: bytes) -> tuple[int, str, int | str | None]:

@@ -12,7 +12,7 @@ from rover_mcp.store.rows import EventRow, TaskRow
 from rover_mcp.tasks.caller import Caller
 
 Push = Callable[[str, dict[str, Any]], Awaitable[None]]
-"""Sends a notification (method, params) on the connection; never raises."""
+"""Sends a notification (method, params) on the connection, in its own time; never raises."""
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 

@@ -9,9 +9,9 @@ name, and what was told to nobody comes with the first request after a daemon's 
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio
@@ -32,6 +32,7 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from rover_mcp.server.app import App
+from rover_mcp.server.backlog import Backlog
 from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.images import METHOD as IMAGES
 from rover_mcp.server.session import ClientSession
@@ -56,8 +57,6 @@ NOBODY: Final = ""
 """No user's name: owns no task, and is served no project."""
 MAX_NAMES: Final = 16
 """Client names of a user that have a session; the one that was used last longest ago makes room."""
-OUTBOX: Final = 256
-"""Notifications that wait for a slow client; beyond, the oldest go."""
 PUSH_SECONDS: Final = 20.0
 
 
@@ -81,8 +80,7 @@ class Peer:
 
     session: ClientSession
     server: Server[Any]
-    outbox: deque[tuple[str, dict[str, Any]]]
-    wake: anyio.Event = field(default_factory=anyio.Event)
+    backlog: Backlog
     busy: int = 0
 
     def listens(self) -> TasksListenHandler | None:
@@ -202,28 +200,20 @@ class Users:
         self._group.start_soon(self._services.hub.leave, peer.session)
 
     def _new_peer(self, user: str) -> Peer:
-        outbox: deque[tuple[str, dict[str, Any]]] = deque(maxlen=OUTBOX)
-
-        async def push(method: str, params: dict[str, Any]) -> None:
-            # Nobody waits here for a client that does not read.
-            outbox.append((method, params))
-            peer.wake.set()
-
-        session = ClientSession(self._caller_of(user), push)
-        peer = Peer(session, self._app.server_for(session), outbox)
-        return peer
+        backlog = Backlog()
+        session = ClientSession(self._caller_of(user), backlog.push)
+        return Peer(session, self._app.server_for(session), backlog)
 
 
 async def _push(peer: Peer, connection: Connection, scope: anyio.CancelScope) -> None:
-    """Send what waits in the outbox, on the stream that the client keeps open for that."""
+    """Send what waits in the backlog, on the stream that the client keeps open for that."""
+
+    async def send(method: str, params: dict[str, Any]) -> None:
+        with anyio.move_on_after(PUSH_SECONDS):
+            await connection.notify(method, params)
+
     with scope:
-        while True:
-            await peer.wake.wait()
-            peer.wake = anyio.Event()
-            while peer.outbox:
-                method, params = peer.outbox.popleft()
-                with anyio.move_on_after(PUSH_SECONDS):
-                    await connection.notify(method, params)
+        await peer.backlog.run(send)
 
 
 async def _refuse(_ctx: Context, _params: Any) -> Any:
