@@ -14,7 +14,7 @@ import pytest
 
 from rover_mcp.cli.main import main
 from rover_mcp.clients import files
-from rover_mcp.clients.known import launcher_command
+from rover_mcp.clients.known import CLIENTS, Machine, launcher_command
 from rover_mcp.clients.plan import Refused
 
 Json = dict[str, Any]
@@ -187,6 +187,23 @@ def test_an_unknown_client_is_told_with_those_that_are_known(
 ) -> None:
     assert main(["setup", "emacs"]) == 1
     assert "claude, codex, gemini" in capsys.readouterr().err
+
+
+def test_of_two_files_the_one_that_exists_counts(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / ".config" / "opencode" / "opencode.jsonc"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"theme": "system"}', "utf-8")
+    assert told(capsys)["opencode"]["file"] == str(path)
+
+
+def test_a_mac_keeps_the_settings_of_programs_elsewhere() -> None:
+    machine = Machine(Path("/Users/a"), {"XDG_CONFIG_HOME": "/x"}, "darwin")
+    places = {name: client.files(machine)[0] for name, client in CLIENTS.items()}
+    settings = Path("/Users/a/Library/Application Support")
+    assert places["vscode"] == settings / "Code" / "User" / "mcp.json"
+    assert places["claude-desktop"] == settings / "Claude" / "claude_desktop_config.json"
 
 
 def test_an_environment_of_uvx_is_not_named(tmp_path: Path) -> None:
