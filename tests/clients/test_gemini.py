@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from tests.support.models.turns import text, tool
 pytestmark = pytest.mark.real_agent
 
 
-def gemini(home: Path, repository: Path, user: Path, provider: str, *arguments: str) -> str:
-    """One run of it; what it printed."""
-    command, *rest = launcher(home)
+NOBODY = "http://127.0.0.1:1"
+
+
+def gemini(server: list[str], repository: Path, user: Path, provider: str, *arguments: str) -> str:
+    """One run of it, with this server; what it printed, without colours."""
+    command, *rest = server
     settings = {
         "mcpServers": {"rover": {"command": command, "args": rest}},
         "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
@@ -39,13 +43,13 @@ def gemini(home: Path, repository: Path, user: Path, provider: str, *arguments: 
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
 
 
 def test_its_model_calls_a_tool(shared: Path, tmp_path: Path) -> None:
     with FakeModels([tool("list_workflows"), text("There are some.")]) as provider:
         said = gemini(
-            shared / "data", shared / "repo", tmp_path, provider.session().google,
+            launcher(shared / "data"), shared / "repo", tmp_path, provider.session().google,
             "--approval-mode", "yolo", "--skip-trust", "-p", "Which workflows has Rover?",
         )  # fmt: skip
         assert "There are some." in said

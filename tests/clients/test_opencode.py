@@ -21,12 +21,17 @@ pytestmark = pytest.mark.real_agent
 MODEL = "anthropic/claude-fake"
 
 
-def opencode(home: Path, repository: Path, user: Path, provider: str, *arguments: str) -> str:
-    """One run of it; what it printed."""
-    server = {"type": "local", "command": launcher(home), "enabled": True, "timeout": 60_000}
+NOBODY = "http://127.0.0.1:1"
+
+
+def opencode(
+    server: list[str], repository: Path, user: Path, provider: str, *arguments: str
+) -> str:
+    """One run of it, with this server; what it printed, without colours."""
+    rover = {"type": "local", "command": server, "enabled": True}
     options = {"baseURL": f"{provider}/v1", "apiKey": "sk-of-nobody"}
     config = {
-        "mcp": {"rover": server},
+        "mcp": {"rover": rover},
         "provider": {"anthropic": {"options": options, "models": {"claude-fake": {}}}},
         "enabled_providers": ["anthropic"],
         "model": MODEL,
@@ -48,15 +53,15 @@ def opencode(home: Path, repository: Path, user: Path, provider: str, *arguments
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
 
 
 def test_it_connects_and_does_not_end_the_daemon_with_its_server(
     home: Path, repository: Path, tmp_path: Path
 ) -> None:
     """It ends a server with all that descends from it; this one had to start the daemon."""
-    said = opencode(home, repository, tmp_path, "http://127.0.0.1:1", "mcp", "list")
-    assert "rover connected" in re.sub(r"\x1b\[[0-9;]*m", "", said)
+    said = opencode(launcher(home), repository, tmp_path, NOBODY, "mcp", "list")
+    assert "rover connected" in said
     daemon = daemon_pid(home)
     assert is_alive(daemon)
     with LauncherClient(home, repository) as client:
@@ -69,7 +74,7 @@ def test_its_model_calls_a_tool(shared: Path, tmp_path: Path) -> None:
     with FakeModels([tool("list_workflows"), text("There are some.")]) as provider:
         url = provider.session().anthropic
         said = opencode(
-            shared / "data", shared / "repo", tmp_path, url,
+            launcher(shared / "data"), shared / "repo", tmp_path, url,
             "run", "-m", MODEL, "Which workflows has Rover?",
         )  # fmt: skip
         assert "There are some." in said

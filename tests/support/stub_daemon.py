@@ -101,17 +101,22 @@ class StubDaemon:
         self._listener.close()
 
 
+def launcher_of_stub(home: Path) -> list[str]:
+    """The real launcher, which starts the stub where it starts a daemon."""
+    program = (
+        "import rover_mcp.starter as s, sys\n"
+        f"s.DAEMON_COMMAND = {PROGRAM!r}\n"
+        "from rover_mcp.launcher import main\nmain()"
+    )
+    return [sys.executable, "-c", program, "--home", str(home)]
+
+
 class LauncherProcess:
     """The real launcher as a subprocess, which starts the stub where it starts a daemon."""
 
     def __init__(self, home: Path, *arguments: str, cwd: Path = ROOT, **env: str) -> None:
-        program = (
-            "import rover_mcp.starter as s, sys\n"
-            f"s.DAEMON_COMMAND = {PROGRAM!r}\n"
-            "from rover_mcp.launcher import main\nmain()"
-        )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", program, "--home", str(home), *arguments],
+            [*launcher_of_stub(home), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
