@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import anyio
 import anyio.to_thread
-from anyio.abc import SocketAttribute, SocketStream, TaskGroup
+from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
 from anyio.from_thread import BlockingPortal
 from anyio.streams.buffered import BufferedByteReceiveStream
-from mcp.server.stdio import stdio_server
 from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp import __version__
+from rover_mcp.daemon.standard import StandardStreams
 from rover_mcp.daemon.transport import message_streams, push, read_line
 from rover_mcp.daemon.wiring import Parts, build
 from rover_mcp.errors import RoverError
@@ -85,8 +85,9 @@ class Daemon:
         """Serve one client on stdin and stdout until it leaves, without a socket."""
         env = allowed_environment(os.environ)
         caller = Caller(secrets.token_hex(16), Path.cwd(), "foreground", __version__, env)
-        async with self._running(), stdio_server() as (read, write):
-            await self._serve_streams(read, write, caller)
+        stream = StandardStreams()
+        async with self._running():
+            await self._serve(stream, BufferedByteReceiveStream(stream), caller)
             self._end("the client left")
 
     @asynccontextmanager
@@ -236,7 +237,7 @@ class Daemon:
                 self._connections -= 1
 
     async def _serve(
-        self, stream: SocketStream, buffered: BufferedByteReceiveStream, caller: Caller
+        self, stream: ByteStream, buffered: BufferedByteReceiveStream, caller: Caller
     ) -> None:
         max_frame = self._settings.max_frame_bytes
         async with message_streams(stream, buffered, max_frame) as (read, write):

@@ -65,6 +65,20 @@ def lives(client: LauncherClient) -> None:
 
 
 def test_what_is_no_message_is_told_and_the_session_goes_on(client: LauncherClient) -> None:
+    each_is_told(client)
+
+
+@ERAS
+def test_in_the_foreground_too(home: Path, repository: Path, era: str) -> None:
+    with LauncherClient(home, repository, arguments=["--foreground"]) as client:
+        client.open(era)
+        each_is_told(client)
+        task = client.tool("create_task", **ARGUMENTS)["task"]["id"]
+        client.wait_until(task, "COMPLETED")
+        assert client.close() == 0
+
+
+def each_is_told(client: LauncherClient) -> None:
     for count, line in enumerate(NO_MESSAGES, 1):
         raw(client, line + b"\n")
         client.wait_for(lambda _, count=count: len(complaints(client)) == count)
