@@ -159,7 +159,8 @@ def _watch(command: list[str], env: Mapping[str, str], log: int, report: int) ->
         program = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, cwd="/", env=env, start_new_session=True
         )
-    except OSError:
+    except OSError as error:
+        os.write(2, f"rover: {command[0]} cannot be run: {error.strerror}\n".encode())
         os.write(3, b"%d" % _CANNOT_RUN)
         return
     os.close(0)

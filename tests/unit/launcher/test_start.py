@@ -119,6 +119,15 @@ def test_a_daemon_that_crashes_while_it_starts_shows_its_last_lines(launch: Laun
     assert b"RuntimeError: the stub was told to crash" in launcher.stderr.read()
 
 
+def test_a_daemon_whose_program_is_gone_is_an_error_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    """As after an update that took the interpreter away."""
+    monkeypatch.setattr(starter, "DAEMON_COMMAND", ["/gone/python", "-m", "rover_mcp.daemon"])
+    with pytest.raises(DaemonUnavailable, match=r"127.*/gone/python cannot be run: No such file"):
+        connect.dial("cli", home=str(home))
+
+
 def test_a_data_folder_that_is_a_file_is_an_error(launch: Launch, home: Path) -> None:
     home.write_text("")
     launcher = launch()
