@@ -123,7 +123,7 @@ class ImageBuilds:
         make_folders(folders, 1)
         spec = sandbox_spec(self.settings, task, 1, hub.base_objects, Handover())
         tree = hub.tree(new.base_commit)
-        return project_setup(self.settings, config, spec, tree, new.engine)
+        return project_setup(self.settings, task, spec, tree)
 
 
 def _as_row(new: NewTask, config: Decided) -> TaskRow:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from agent_runner.spec import Setup
+from rover_mcp.network import NetworkMode
 from rover_mcp.project.config import SetupConfig
 from rover_mcp.project.decided import Decided
 from rover_mcp.project.devcontainer import MAX_BYTES, PLACES, Devcontainer, parse_devcontainer
 from rover_mcp.sandbox.protocol import ProjectSetup, SandboxSpec, SourceFile, SourceTree
 from rover_mcp.settings import Settings
+from rover_mcp.store.rows import TaskRow
 
 SCRIPT = ".rover/setup.sh"
 LOCK_FILES = frozenset(
@@ -31,6 +33,8 @@ LOCK_FILES = frozenset(
     }
 )  # fmt: skip
 """Whose change lets the set-up run again, wherever in the repository; requirements*.txt too."""
+_OFFLINE = frozenset({NetworkMode.NONE, NetworkMode.PROVIDERS})
+"""Where a Dockerfile is built without the engine's network, which no gateway filters."""
 _IMAGELESS = frozenset({"bubblewrap", "process"})
 
 
@@ -107,16 +111,22 @@ def with_setup(
 
 
 def project_setup(
-    settings: Settings, config: Decided, spec: SandboxSpec, tree: SourceTree, engine: str
+    settings: Settings, task: TaskRow, spec: SandboxSpec, tree: SourceTree
 ) -> tuple[SandboxSpec, list[str]]:
     """`with_setup` for a task's configuration. Raises as `find_setup`."""
+    config = task.config or Decided()
     # An image that the project's configuration or the user names goes before a devcontainer's.
     own = settings.base_image if "base_image" in settings.model_fields_set else None
     setup = config.setup or SetupConfig.model_construct(commands=[])
-    return with_setup(
-        spec, find_setup(tree, setup.script), engine, commands=setup.commands,
+    spec, warnings = with_setup(
+        spec, find_setup(tree, setup.script), task.engine, commands=setup.commands,
         image=config.image or own, timeout=settings.setup_timeout,
     )  # fmt: skip
+    build = spec.project.build
+    if build is not None and (task.network or {}).get("mode") in _OFFLINE:
+        project = replace(spec.project, build=replace(build, offline=True))
+        spec = replace(spec, project=project)
+    return spec, warnings
 
 
 def _beneath(path: str, folder: str) -> bool:

@@ -18,7 +18,6 @@ from rover_mcp.control.parts import Parts, is_on, now
 from rover_mcp.control.setups import project_setup
 from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
-from rover_mcp.project.decided import Decided
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, Shortcoming, SourceTree
 from rover_mcp.stopping import Stop, Stopped
 from rover_mcp.store.rows import HoldRow, TaskRow
@@ -140,8 +139,7 @@ class Starts(Parts):
         return self._with_setup(spec, task, hub.tree(task.base_commit))
 
     def _with_setup(self, spec: SandboxSpec, task: TaskRow, tree: SourceTree) -> SandboxSpec:
-        config = task.config or Decided()
-        spec, warnings = project_setup(self.settings, config, spec, tree, task.engine)
+        spec, warnings = project_setup(self.settings, task, spec, tree)
         for warning in warnings:
             self._warn(task, warning)
         return spec

@@ -48,6 +48,7 @@ class DockerEngine:
     name = "docker"
     shares_disk = True
     warning = ""
+    _builds_offline = True
     _variable = "DOCKER_HOST"
 
     def __init__(
@@ -322,7 +323,14 @@ class DockerEngine:
         agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)
         with self._errors("connect"):
             client = self._connection()
-        setup = spec.run.setup
+        setup, dockerfile = spec.run.setup, spec.project.build
+        if dockerfile and dockerfile.offline and not self._builds_offline:
+            raise EnvironmentFault(
+                f"{self.name} gives the RUN lines of {dockerfile.dockerfile} this machine's "
+                "network, and the task may reach nothing but its model API",
+                hint="engine: docker; or base_image in config.yaml; or network: allowlist",
+                code="image_unavailable",
+            )
 
         def set_up(image: str, tag: str) -> None:
             folder = self._cache / f"setup-{spec.task_id[:12]}"

@@ -270,9 +270,12 @@ def build_project(
             archive.addfile(info, BytesIO(dockerfile))
         packed.seek(0)
         plain = Build(tag, "", names=build.dockerfile)
+        if build.offline:
+            progress("its RUN lines have no network, as the task has none but its model API")
         images.run_build(
             packed, plain, progress, dockerfile=_OWN_DOCKERFILE, buildargs=dict(build.args),
-            target=build.target, labels=_labels("project", build.dockerfile, tag),
+            network_mode="none" if build.offline else None, target=build.target,
+            labels=_labels("project", build.dockerfile, tag),
         )  # fmt: skip
 
 

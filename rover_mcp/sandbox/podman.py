@@ -46,6 +46,8 @@ class PodmanEngine(DockerEngine):
 
     name = "podman"
     _variable = "CONTAINER_HOST"
+    # Its service builds in the machine's network namespace, whatever is asked for (4.3).
+    _builds_offline = False
 
     def __init__(
         self,

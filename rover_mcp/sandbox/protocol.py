@@ -90,13 +90,14 @@ class SourceTree(Hashable, Protocol):
 @dataclass(frozen=True)
 class DockerfileBuild:
     """A Dockerfile of the repository. Paths are from its root, without `..`; "" is the root.
-    `key` is another one for another content of the context."""
+    `key` is another one for another content of the context. `offline`: without a network."""
 
     dockerfile: str
     context: str
     args: Mapping[str, str] = field(default_factory=dict[str, str])
     target: str | None = None
     key: str = ""
+    offline: bool = False
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ def command(home: Path, *words: str) -> list[str]:
 
 def build(home: Path, repository: Path, *words: str) -> list[dict[str, object]]:
     argv = command(home, "--json", "image", "build", *words)
-    done = subprocess.run(argv, cwd=repository, capture_output=True, text=True, check=True)
+    done = subprocess.run(argv, cwd=repository, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -108,6 +109,30 @@ def test_hosts_that_a_set_up_was_refused_are_told_with_what_would_allow_them(hom
     said = " ".join(done.stdout.split())
     assert "the network policy refused packages.example.test:80" in said
     assert "to allow it:" in said
+
+
+@pytest.mark.podman
+def test_a_dockerfile_has_no_network_where_the_task_has_none(
+    home: Path, podman_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Podman's service cannot be told so: there it is not built."""
+    monkeypatch.setenv("CONTAINER_HOST", podman_host)
+    files = {
+        ".rover/config.yaml": "agent: scripted\nnetwork: {mode: providers}\n",
+        ".devcontainer/devcontainer.json": '{"build": {"dockerfile": "Dockerfile"}}',
+        ".devcontainer/Dockerfile": (
+            f"FROM {BASE_IMAGE}\nRUN echo {secrets.token_hex(8)}; cat /proc/net/dev; "
+            'test "$(tail -n +3 /proc/net/dev | cut -d: -f1 | xargs)" = lo\n'
+        ),
+    }
+    repository = make_repository(home.parent / "offline", files)
+    argv = command(home, "image", "build", "--engine", "podman")
+    done = subprocess.run(argv, cwd=repository, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "podman gives the RUN lines" in " ".join(done.stderr.split())
+    *lines, last = build(home, repository, "--engine", "docker")
+    assert "built" in last
+    assert any("RUN lines have no network" in str(line["line"]) for line in lines)
 
 
 @pytest.mark.parametrize("where", [".devcontainer/Dockerfile", ".rover/setup.sh"])
