@@ -32,14 +32,17 @@ class Driver:
         self._client = Client(transport(told), elicitation_handler=self._go_on)
 
     async def run(self) -> dict[str, Any]:
-        """All that the client can do with a task, one after the other."""
+        """All that the client can do with a task; three tasks side by side."""
         async with self._client:
+            answered, cancelled, through = await asyncio.gather(
+                self._answered(), self._cancelled(), self._through()
+            )
             return {
                 "era": self._client.session.protocol_version,
                 "tools": [tool.name for tool in await self._client.list_tools()],
-                "answered": await self._answered(),
-                "cancelled": await self._cancelled(),
-                "through": await self._through(),
+                "answered": answered,
+                "cancelled": cancelled,
+                "through": through,
                 "asked": self._asked,
             }
 
