@@ -24,7 +24,7 @@ from tests.scenarios.stage import (
 from tests.support.fake_anthropic import FakeAnthropic
 
 PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
-AT_ONCE = 4
+AT_ONCE = 6
 MODULES = (stopped, work)
 """Importing them fills SCENARIOS."""
 

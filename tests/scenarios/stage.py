@@ -35,7 +35,7 @@ CONFIG: Mapping[str, Any] = {
     "agents": ["scripted"],
     "engine": "bubblewrap",
     "workflow": "quick",
-    "concurrency": 4,
+    "concurrency": 6,
     "spare_sandboxes": 0,
     "retry": {"jitter": 0},
 }

@@ -88,7 +88,7 @@ def bad_key(stage: Stage) -> None:
 
 @scenario("My usage window is used up. When does it go on? Leave it to that. ... And now?")
 def usage_window_closed(stage: Stage) -> None:
-    reset = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=12)
+    reset = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=20)
     closed = {"message": "You've hit your limit", "status": 429, "reset_at": reset.isoformat()}
     made = stage.earlier(PAUSED, script=script(implement=[{"error": closed}, DONE]))
     with stage.assistant() as assistant:
@@ -121,7 +121,7 @@ def budget_raised(stage: Stage) -> None:
 
 @scenario("Stop task 1 for now; I need the machine. ... Go on with it.")
 def pause_a_running_one_now(stage: Stage) -> None:
-    slow = script(plan=[PLAN], implement=[{"delay": 60}, DONE])
+    slow = script(plan=[PLAN], implement=[{**DONE, "delay": 20}, DONE])
     stage.earlier("Implement", workflow="demo", script=slow)
     with stage.assistant() as assistant:
         assistant.call("pause_task", task="1")
