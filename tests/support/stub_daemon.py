@@ -102,11 +102,13 @@ class StubDaemon:
 
 
 def launcher_of_stub(home: Path) -> list[str]:
-    """The real launcher, which starts the stub where it starts a daemon."""
+    """The real launcher, which starts the stub where it starts a daemon; STUB_PATIENCE in its
+    environment is how long it waits for that, in seconds, before it answers by itself."""
     program = (
-        "import rover_mcp.starter as s, sys\n"
+        "import os, rover_mcp.launcher as l, rover_mcp.starter as s\n"
         f"s.DAEMON_COMMAND = {PROGRAM!r}\n"
-        "from rover_mcp.launcher import main\nmain()"
+        "l.PATIENCE = float(os.environ.get('STUB_PATIENCE', l.PATIENCE))\n"
+        "l.main()"
     )
     return [sys.executable, "-c", program, "--home", str(home)]
 

@@ -16,6 +16,7 @@ READS = {
     "get_diff", "get_logs", "get_status", "inspect", "list_tasks", "list_workflows",
     "wait_for_task",
 }  # fmt: skip
+SLOW = {"STUB": "slow", "STUB_PATIENCE": "0.1"}
 
 
 def names(answer: dict[str, Any]) -> set[str]:
@@ -26,7 +27,7 @@ def names(answer: dict[str, Any]) -> set[str]:
 def test_a_session_is_opened_before_the_daemon_is_there_and_goes_on_with_it(
     launch: Launch, home: Path, version: str
 ) -> None:
-    launcher = launch(STUB="slow")
+    launcher = launch(**SLOW)
     launcher.request("i", "initialize", protocolVersion=version, capabilities={})
     opened = launcher.read()
     assert (opened["id"], opened["result"]["protocolVersion"]) == ("i", version)
@@ -44,7 +45,7 @@ def test_a_session_is_opened_before_the_daemon_is_there_and_goes_on_with_it(
 
 
 def test_a_client_of_2026_is_answered_in_its_own_way(launch: Launch, home: Path) -> None:
-    launcher = launch(STUB="slow")
+    launcher = launch(**SLOW)
     launcher.request(1, "server/discover", _meta=envelope())
     assert launcher.read()["result"]["supportedVersions"] == [MODERN]
     launcher.request(2, "tools/list", _meta=envelope())
@@ -57,7 +58,7 @@ def test_a_client_of_2026_is_answered_in_its_own_way(launch: Launch, home: Path)
 
 
 def test_who_is_offered_less_is_offered_less_here_too(launch: Launch, home: Path) -> None:
-    launcher = launch("--read-only", STUB="slow")
+    launcher = launch("--read-only", **SLOW)
     launcher.request(1, "tools/list", _meta=envelope())
     assert names(launcher.read()) == READS
 
@@ -76,7 +77,7 @@ def test_who_is_offered_less_is_offered_less_here_too(launch: Launch, home: Path
 def test_what_is_not_known_for_sure_waits_for_the_daemon(
     launch: Launch, home: Path, method: str, params: dict[str, Any]
 ) -> None:
-    launcher = launch(STUB="slow")
+    launcher = launch(**SLOW)
     launcher.request(1, method, **params)
     launcher.request(2, "tools/list", _meta=envelope())
     assert launcher.read()["id"] == 2, "this one is answered at once, that one waits"
