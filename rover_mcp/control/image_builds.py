@@ -70,13 +70,7 @@ class ImageBuilds:
         begun = time.monotonic()
         asked = CreateRequest("Build the image", request.repo_path, engine=request.engine)
         new = self.create.plan(caller, asked).new
-        keeper = self.keepers.get(new.engine)
-        if keeper is None:
-            raise UserFixable(
-                f"the engine {new.engine} has no images: its sandboxes see this machine's programs",
-                code="no_images",
-                hint=f"name one that has: --engine {' or '.join(sorted(self.keepers))}",
-            )
+        keeper = self._keeper(new.engine)
         warnings: list[str] = []
 
         def tell(line: str) -> None:
@@ -108,6 +102,16 @@ class ImageBuilds:
             "seconds": round(time.monotonic() - begun, 1),
             "warnings": list(dict.fromkeys(warnings)),
         }
+
+    def _keeper(self, engine: str) -> ImageKeeper:
+        keeper = self.keepers.get(engine)
+        if keeper is None:
+            raise UserFixable(
+                f"the engine {engine} has no images: its sandboxes see this machine's programs",
+                code="no_images",
+                hint=f"name one that has: --engine {' or '.join(sorted(self.keepers))}",
+            )
+        return keeper
 
     def _specify(
         self, new: NewTask, request: BuildRequest, folders: TaskFolders
