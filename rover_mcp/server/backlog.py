@@ -22,8 +22,8 @@ class Backlog:
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque(maxlen=WAITING)
         self._wake = anyio.Event()
 
-    async def push(self, method: str, params: dict[str, Any]) -> None:
-        """Put a notification in; never blocks."""
+    def push(self, method: str, params: dict[str, Any]) -> None:
+        """Put a notification in."""
         self._waiting.append((method, params))
         self._wake.set()
 

@@ -31,7 +31,6 @@ from rover_mcp.tasks.views import event_view
 
 log = logging.getLogger("rover.hub")
 
-PUSH_TIMEOUT_SECONDS = 2.0
 LIST_CHANGES = frozenset({"task.created", "task.deleted"})
 """Events after which there are other tasks."""
 ATTENTION, WAIT, TASKS = "attention", "wait_for_task", "notifications/tasks"
@@ -117,37 +116,28 @@ class EventHub:
         if task is not None:
             if (own := self._buses.get(task.owner or "")) is not None:
                 await _publish(own, event, uri)
-            await self._push(event, task, [s for s in legacy if s.caller.sees(task.owner)])
+            self._push(event, task, [s for s in legacy if s.caller.sees(task.owner)])
         if event.notable and self._over:
             await self._record([(event.seq, channel) for channel in self._over])
 
-    async def _push(
-        self, event: EventRow, task: TaskRow, sessions: Sequence[ClientSession]
-    ) -> None:
-        """To all at once: one that does not read holds up the others for one time-out at most."""
+    def _push(self, event: EventRow, task: TaskRow, sessions: Sequence[ClientSession]) -> None:
         level, view = level_of(event.kind), event_view(event, task)
         data = view.model_dump(mode="json", exclude_none=True)
         message = {"level": level, "logger": "rover", "data": data}
         uri = task_uri(task.id)
         channel = channel_message(view) if self._claude_channel and event.notable else None
-
-        async def push(session: ClientSession) -> None:
-            with anyio.move_on_after(PUSH_TIMEOUT_SECONDS):
-                for followed in session.subscribed & {uri, TASKS_URI}:
-                    await session.push(UPDATED, {"uri": followed})
-                    self.note(UPDATED)
-                if not session.takes(task):
-                    return
-                if session.wants_level(level):
-                    await session.push(MESSAGE, message)
-                    self.note(MESSAGE)
-                if channel is not None:
-                    await session.push(CHANNEL, channel)
-                    self.note(CHANNEL)
-
-        async with anyio.create_task_group() as group:
-            for session in sessions:
-                group.start_soon(push, session)
+        for session in sessions:
+            for followed in session.subscribed & {uri, TASKS_URI}:
+                session.push(UPDATED, {"uri": followed})
+                self.note(UPDATED)
+            if not session.takes(task):
+                continue
+            if session.wants_level(level):
+                session.push(MESSAGE, message)
+                self.note(MESSAGE)
+            if channel is not None:
+                session.push(CHANNEL, channel)
+                self.note(CHANNEL)
 
     async def _record(self, told: Sequence[tuple[int, str]]) -> None:
         """Remember over which channels; that it was told matters more than that it is known."""

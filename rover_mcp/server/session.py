@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,8 @@ import anyio
 from rover_mcp.store.rows import EventRow, TaskRow
 from rover_mcp.tasks.caller import Caller
 
-Push = Callable[[str, dict[str, Any]], Awaitable[None]]
-"""Sends a notification (method, params) on the connection, in its own time; never raises."""
+Push = Callable[[str, dict[str, Any]], None]
+"""Takes a notification (method, params) for the connection, which sends it in its own time."""
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 

@@ -194,7 +194,7 @@ class Desk:
     pushed: list[tuple[str, dict[str, Any]]] = field(default_factory=list[Any])
 
     def session(self) -> ClientSession:
-        async def push(method: str, params: dict[str, Any]) -> None:
+        def push(method: str, params: dict[str, Any]) -> None:
             self.pushed.append((method, params))
 
         return ClientSession(self.caller, push)

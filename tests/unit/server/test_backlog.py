@@ -22,14 +22,14 @@ def test_the_newest_wait_and_are_sent_in_order_once_the_client_reads() -> None:
         backlog = Backlog()
         async with anyio.create_task_group() as group:
             group.start_soon(backlog.run, send)
-            await backlog.push("m", {"n": 0})
+            backlog.push("m", {"n": 0})
             await anyio.wait_all_tasks_blocked()
             for n in range(1, 2 * WAITING):
-                await backlog.push("m", {"n": n})
+                backlog.push("m", {"n": n})
             assert sent == []
             reads.set()
             await anyio.wait_all_tasks_blocked()
-            await backlog.push("m", {"n": -1})
+            backlog.push("m", {"n": -1})
             await anyio.wait_all_tasks_blocked()
             group.cancel_scope.cancel()
 

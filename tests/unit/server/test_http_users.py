@@ -58,7 +58,7 @@ def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: Desk) -> 
     hub = EventHub(desk.store)
 
     def session(user: str | None) -> ClientSession:
-        async def push(method: str, _params: object) -> None:
+        def push(method: str, _params: object) -> None:
             pushed[user].append(method)
 
         made = ClientSession(replace(desk.caller, user=user, projects=(desk.repo,)), push)

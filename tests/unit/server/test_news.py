@@ -33,7 +33,7 @@ def fail(desk: Desk, task_id: str = "a" * 32, **changes: Any) -> str:
 def session(desk: Desk, told: Told | None = None, **who: Any) -> ClientSession:
     pushed: Told = [] if told is None else told
 
-    async def push(method: str, params: dict[str, Any]) -> None:
+    def push(method: str, params: dict[str, Any]) -> None:
         pushed.append((method, params))
 
     caller = replace(desk.caller, **who)
@@ -218,25 +218,6 @@ def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: Desk) -> None:
         "notifications/message",
         "notifications/resources/updated",
     }
-
-
-def test_one_that_does_not_read_keeps_no_other_from_hearing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rover_mcp.server.hub.PUSH_TIMEOUT_SECONDS", 0.2)
-    hub, told = EventHub(desk.store), Told()
-    deaf, well = session(desk), session(desk, told)
-
-    async def stuck(method: str, params: dict[str, Any]) -> None:
-        await anyio.sleep_forever()
-
-    deaf.push = stuck
-    for one in (deaf, well):
-        one.watch("a" * 32)
-    hub.sessions = {deaf, well}
-    fail(desk)
-    deliver(hub, desk)
-    assert methods(told) == ["message"]
 
 
 def test_the_claude_channel_is_off_unless_it_is_wanted(desk: Desk) -> None:

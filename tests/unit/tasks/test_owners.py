@@ -29,7 +29,7 @@ def create(desk: Desk, caller: Caller, **more: str) -> TaskView:
 
 
 def session(caller: Caller) -> ClientSession:
-    async def push(method: str, params: object) -> None:
+    def push(method: str, params: object) -> None:
         raise AssertionError(f"nothing is pushed here: {method} {params}")
 
     return ClientSession(caller, push)
