@@ -145,7 +145,9 @@ class Deaf(LauncherClient):
     def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
-            self._new.put(json.loads(line))
+            # When it leaves with much unread, the launcher's last line may be cut.
+            if line.endswith(b"\n"):
+                self._new.put(json.loads(line))
             self._may_read.wait()
         self._new.put(None)
 
@@ -202,8 +204,7 @@ def test_who_does_not_read_keeps_no_other_from_hearing(shared: Path) -> None:
         deaf.open(LEGACY)
         deaf.start_request("logging/setLevel", {"level": "debug"})
         deaf.start_request("resources/subscribe", {"uri": "rover://tasks"})
-        for _ in range(100):
-            deaf.start_request("tools/list")
+        numbers = [deaf.start_request("tools/list") for _ in range(100)]
         steps = {"workflow": "demo", "inputs": {"test_command": "true"}}
         task = other.tool("create_task", **{**ARGUMENTS, **steps})["task"]["id"]
         other.wait_until(task, "COMPLETED")
@@ -211,6 +212,7 @@ def test_who_does_not_read_keeps_no_other_from_hearing(shared: Path) -> None:
         other.wait_for(lambda f: _event(f) == "task.completed", timeout=12)
         deaf.hear()
         deaf.wait_for(lambda f: f.get("method") == "notifications/resources/updated")
+        assert all("result" in deaf.answer(number) for number in numbers)
 
 
 def _event(frame: Frame) -> str | None:
