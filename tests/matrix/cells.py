@@ -39,6 +39,11 @@ MODELS: Mapping[str, str] = {"copilot": "gpt-5.1"}
 """Where an agent needs one to be named."""
 
 
+SESSIONS: Mapping[str, str] = {"copilot": ".copilot/session-state/*/events.jsonl"}
+"""Where an agent keeps its session, beneath its HOME, if it writes it down later than it acts:
+1.0.102 a tenth of a second, in which no real model answers twice."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One trouble, after a file was written: what the provider does, or which signal the sandbox

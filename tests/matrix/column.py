@@ -15,8 +15,10 @@ from typing import Any
 
 import docker
 
+from rover_mcp.sandbox import layout
 from rover_mcp.tasks.folders import TaskFolders
-from tests.matrix.cells import CELLS, MODELS, Cell, Paused, Seen, wrong_in
+from tests.e2e.processes import wait_until
+from tests.matrix.cells import CELLS, MODELS, SESSIONS, Cell, Paused, Seen, wrong_in
 from tests.support.fake_models import FakeModels, Session
 from tests.support.frames import LauncherClient
 from tests.support.models.turns import text, write
@@ -72,10 +74,17 @@ class Column:
         return Seen(self.agent, cell.name, seconds, task.after, task.version, tuple(task.wrong))
 
     def kill(self, task: str, signal: str) -> None:
-        """Send a signal to a task's sandbox."""
+        """Send a signal to a task's sandbox, once the agent's session is on disk."""
         with _engine(self.address) as engine:
             mine = {"label": f"dev.rover.task={task}"}
             (container,) = engine.containers.list(filters=mine)
+            if kept := SESSIONS.get(self.agent):
+                look = ["sh", "-c", f"test -s {layout.HOME}/{kept}"]
+                user = str(layout.AGENT_UID)
+                wait_until(
+                    lambda: container.exec_run(look, user=user).exit_code == 0,
+                    "the agent's session is on disk",
+                )
             container.kill(signal)
 
 
