@@ -258,7 +258,8 @@ def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list
             return [*pause_actions(task, state, policy), diff]
         case TaskStatus.FAILED:
             logs = NextAction(tool="get_logs", arguments=arguments, why="see what failed")
-            return [logs, resume_action(task, state)]
+            again = NextAction(tool="restart_task", arguments=arguments, why="do it all over")
+            return [logs, resume_action(task, state), again]
         case TaskStatus.COMPLETED | TaskStatus.MERGED | TaskStatus.PUSHED | TaskStatus.CANCELLED:
             return [diff]
         case _:
