@@ -19,7 +19,7 @@ SVG = (
     '<circle cx="44.5" cy="18" r="2" fill="#1f2a44"/></svg>'
 )
 ICON = Icon(
-    src="data:image/svg+xml," + quote(SVG, safe=" ='/:.-"),
+    src="data:image/svg+xml," + quote(SVG, safe="='/:.-"),
     mime_type="image/svg+xml",
     sizes=["any"],
 )

@@ -10,8 +10,13 @@ _MEMORY = """
 import os, re, time
 end, left = time.monotonic() + 6, 600_000_000
 pids = sorted((int(p) for p in os.listdir("/proc") if p.isdigit()), reverse=True)
-names = {p: open(f"/proc/{p}/cmdline", "rb").read() for p in pids if os.path.exists(f"/proc/{p}")}
-pids.sort(key=lambda p: b"rover" not in names.get(p, b""))
+def told(pid):
+    try:
+        return open(f"/proc/{pid}/cmdline", "rb").read() + open(f"/proc/{pid}/environ", "rb").read()
+    except OSError:
+        return b""
+# The daemon that serves this task, then whatever else may have to do with it.
+pids.sort(key=lambda p: (b"@DATA@" not in told(p), b"rover" not in told(p)))
 for pid in pids:
     if pid == os.getpid():
         continue
