@@ -35,7 +35,8 @@ def end_daemon(home: Path) -> None:
     if not lock.exists():
         return
     try:
-        os.kill(daemon_pid(home), signal.SIGTERM)
+        # Empty where none could write who it is.
+        os.kill(int(lock.read_text()), signal.SIGTERM)
     except (ProcessLookupError, ValueError):
         return
     with lock.open() as file:
