@@ -250,9 +250,9 @@ def load_settings(home: Path) -> Settings:
     Raises:
         EnvironmentFault: config.yaml cannot be read or holds something unknown.
     """
-    path = _config(home)
+    path = home / "config.yaml"
     try:
-        text = path.read_text("utf-8") if path.exists() else ""
+        text = _read(path)
         raw: object = yaml.safe_load(text) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise EnvironmentFault(
@@ -273,15 +273,16 @@ def load_settings(home: Path) -> Settings:
 def have_changed(settings: Settings) -> bool:
     """Whether config.yaml is another now than when these were read."""
     try:
-        return _config(settings.home).read_text("utf-8") != settings.text
-    except FileNotFoundError:
-        return settings.text != ""
+        return _read(settings.home / "config.yaml") != settings.text
     except (OSError, UnicodeDecodeError):
         return True
 
 
-def _config(home: Path) -> Path:
-    return home / "config.yaml"
+def _read(config: Path) -> str:
+    try:
+        return config.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def list_(args: Arguments) -> int:
         status=[word.upper() for word in args.status] or None,
         repo_path=args.repo or here,
         cursor=args.cursor,
-        limit=args.limit or 20,
+        limit=args.limit,
     )
     show(args, result, render.listing)
     return 0

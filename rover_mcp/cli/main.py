@@ -127,7 +127,7 @@ def _add_list(sub: Parser) -> None:
     sub.add_argument("--status", metavar="WORD", action="append", default=[], help=STATUSES)
     sub.add_argument("--all", action="store_true", help="of all repositories")
     sub.add_argument("--repo", metavar="PATH", help="of this repository")
-    sub.add_argument("--limit", type=int, metavar="N", help="at most (default: 20)")
+    sub.add_argument("--limit", type=int, default=20, metavar="N", help="at most (default: 20)")
     sub.add_argument("--cursor", metavar="TEXT", help="go on where a page ended")
 
 

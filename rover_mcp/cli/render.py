@@ -168,9 +168,11 @@ def listing(result: Json, paint: Paint) -> list[str]:
     lines = [*task_rows(tasks, paint), *damaged]
     if cursor := result.get("next_cursor"):
         lines.append(paint(f"more: rover list --cursor {cursor}", "dim"))
-    see = told_next(f"rover inspect {tasks[0]['number']}", "see what it did", paint)
     first = next((t for t in tasks if t["status"] == "PAUSED"), tasks[0])
-    return [*lines, *attention(result, paint), "", *(next_step(first, paint) or see)]
+    following = next_step(first, paint) or told_next(
+        f"rover inspect {first['number']}", "see what it did", paint
+    )
+    return [*lines, *attention(result, paint), "", *following]
 
 
 def logs(result: Json, paint: Paint) -> list[str]:

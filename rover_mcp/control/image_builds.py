@@ -88,10 +88,11 @@ class ImageBuilds:
             self.door.open_for_setup(new, folders.gateway_socket, caller.env)
             tag, digest = keeper.build_image(spec, tell, stop)
         finally:
-            for line in self.door.close_setup(new.id):
-                progress(line)
-                warnings.append(line)
+            refused = self.door.close_setup(new.id)
             self.markers.discard(new.id)
+            for line in refused:
+                progress(line)
+        warnings += refused
         size = next((i.bytes for i in keeper.images() if i.tag == tag), 0)
         return {
             "engine": new.engine,

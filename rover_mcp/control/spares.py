@@ -51,6 +51,11 @@ class Spares:
     sleep: Callable[[float], None] = time.sleep
     _spares: list[_Spare] = field(default_factory=list[_Spare])
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _left: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Before anything is made here: `recover` comes when clients are served already.
+        self._left = tuple(marker.name for marker in self._markers())
 
     def take(self, project_id: str, engine: str) -> str | None:
         """The id of a task whose sandbox is ready; the caller makes that task, or gives it
@@ -128,17 +133,15 @@ class Spares:
 
     def recover(self) -> None:
         """Remove what an earlier daemon left, but for what has become a task meanwhile."""
-        folder = self.settings.home / "spares"
-        for marker in folder.iterdir() if folder.is_dir() else ():
-            if self.store.task(marker.name) is not None:
-                self.used(marker.name)
+        for task_id in self._left:
+            if self.store.task(task_id) is not None:
+                self.used(task_id)
             else:
-                self.discard(marker.name)
+                self.discard(task_id)
 
     def names(self) -> set[str]:
         """The sandboxes that wait, by name."""
-        folder = self.settings.home / "spares"
-        return {sandbox_name(m.name, 1) for m in folder.iterdir()} if folder.is_dir() else set()
+        return {sandbox_name(marker.name, 1) for marker in self._markers()}
 
     def _drop(self, keep: int) -> None:
         with self._lock:
@@ -157,6 +160,10 @@ class Spares:
             self._marker(task_id).unlink(missing_ok=True)
         except (EnvironmentFault, OSError) as error:
             log.warning("what is left of a spare sandbox stays for now: %s", error)
+
+    def _markers(self) -> list[Path]:
+        folder = self.settings.home / "spares"
+        return list(folder.iterdir()) if folder.is_dir() else []
 
     def _marker(self, task_id: str) -> Path:
         return self.settings.home / "spares" / task_id

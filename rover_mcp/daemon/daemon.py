@@ -224,7 +224,7 @@ class Daemon:
             if (why := self._outdated(caller)) and await self._may_retire():
                 await _answer(stream, status="retiring")
                 self._end(f"another takes over: {why}")
-            await _answer(stream, status="ok", notice=self._notice(caller))
+            await _answer(stream, status="ok", notice=_busy(why))
             self._connections += 1
             try:
                 if caller.name == HTTP:
@@ -283,8 +283,7 @@ class Daemon:
         return None
 
     def _notice(self, caller: Caller) -> str | None:
-        why = self._outdated(caller)
-        return f"{why}; the daemon is busy, and is replaced once it is idle" if why else None
+        return _busy(self._outdated(caller))
 
     async def _may_retire(self) -> bool:
         return self._connections == 0 and not await anyio.to_thread.run_sync(self._has_work)
@@ -319,6 +318,10 @@ class Daemon:
                     await self._parts.gateway.written()
                     await anyio.to_thread.run_sync(self._parts.spares.clear, abandon_on_cancel=True)
                 self._end(f"signal {number.name}")
+
+
+def _busy(why: str | None) -> str | None:
+    return f"{why}; the daemon is busy, and is replaced once it is idle" if why else None
 
 
 def _is_ours(stream: SocketStream) -> bool:

@@ -327,7 +327,7 @@ class DockerEngine:
         if dockerfile and dockerfile.offline and not self._builds_offline:
             raise EnvironmentFault(
                 f"{self.name} gives the RUN lines of {dockerfile.dockerfile} this machine's "
-                "network, and the task may reach nothing but its model API",
+                "network, and the network policy of the task allows none",
                 hint="engine: docker; or base_image in config.yaml; or network: allowlist",
                 code="image_unavailable",
             )

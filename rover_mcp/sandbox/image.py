@@ -271,7 +271,7 @@ def build_project(
         packed.seek(0)
         plain = Build(tag, "", names=build.dockerfile)
         if build.offline:
-            progress("its RUN lines have no network, as the task has none but its model API")
+            progress("its RUN lines have no network: the network policy of the task allows none")
         images.run_build(
             packed, plain, progress, dockerfile=_OWN_DOCKERFILE, buildargs=dict(build.args),
             network_mode="none" if build.offline else None, target=build.target,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 from rover_mcp.errors import UserFixable
 from rover_mcp.store.rows import DamagedRecord, TaskRow
@@ -17,9 +18,6 @@ CHARACTERS = 6000
 """Of their JSON: with the same as text a page has less than 2,000 tokens of 4 characters."""
 SHOWN = 120
 """Characters of a message or an error in a list."""
-_LISTED = (
-    "id", "number", "project", "title", "status", "phase", "progress", "branch", "updated_at",
-)  # fmt: skip
 
 
 def listed(view: TaskView) -> ListedTask:
@@ -27,12 +25,13 @@ def listed(view: TaskView) -> ListedTask:
     pause, done = view.pause, view.status in (TaskStatus.COMPLETED, TaskStatus.CANCELLED)
     if pause is not None:
         pause = pause.model_copy(update={"message": printable(pause.message, SHOWN)})
-    return ListedTask(
-        **{name: getattr(view, name) for name in _LISTED},
-        pause=pause,
-        error=printable(view.error, SHOWN) if view.error else None,
-        next_actions=None if done else view.next_actions[:1] or None,
-    )
+    other: dict[str, Any] = {
+        "pause": pause,
+        "error": printable(view.error, SHOWN) if view.error else None,
+        "next_actions": None if done else view.next_actions[:1] or None,
+    }
+    same = {name: getattr(view, name) for name in ListedTask.model_fields if name not in other}
+    return ListedTask(**same, **other)
 
 
 def fitting(views: Sequence[ListedTask]) -> Sequence[ListedTask]:

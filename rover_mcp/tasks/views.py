@@ -7,13 +7,7 @@ from datetime import datetime
 from agent_runner.models import PauseReason, RunState, StepState, StepStatus
 from rover_mcp.store.rows import AttemptRow, EventRow, TaskRow
 from rover_mcp.tasks.decided import decided_view
-from rover_mcp.tasks.models import (
-    EventView,
-    NextAction,
-    StepView,
-    TaskStatus,
-    TaskView,
-)
+from rover_mcp.tasks.models import EventView, NextAction, StepView, TaskStatus, TaskView
 from rover_mcp.tasks.network import refused_views, refused_warning
 from rover_mcp.tasks.outline import Outline
 from rover_mcp.tasks.pauses import (

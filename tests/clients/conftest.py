@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.sandbox import bundles
+from tests.clients.programs import ran
 from tests.e2e.conftest import end_daemon
 from tests.protocol.conftest import docker_host, engine_for_daemons, home, repository, shared
 from tests.support.real_claude import claude_binary
@@ -38,11 +38,7 @@ class Desk:
             "DISABLE_AUTOUPDATER": "1", "OPENCODE_DISABLE_AUTOUPDATE": "1",
             "GEMINI_CLI_TRUST_WORKSPACE": "true", "NO_COLOR": "1", **variables,
         }  # fmt: skip
-        done = subprocess.run(
-            argv, env=environ, cwd=self.home, capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, timeout=100, check=False,
-        )  # fmt: skip
-        assert done.returncode == status, done.stdout + done.stderr
+        done = ran(argv, environ, self.home, status)
         return done.stdout + done.stderr
 
 

@@ -12,14 +12,13 @@ import json
 import re
 import shutil
 import sqlite3
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.clients.assistant import PREFIX, Delegating, blocks
-from tests.clients.programs import bare_environment, launcher
+from tests.clients.programs import bare_environment, launcher, ran
 from tests.e2e.conftest import end_daemon
 from tests.e2e.processes import wait_until
 from tests.support.fake_anthropic import FakeAnthropic
@@ -92,17 +91,12 @@ def claude(
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "ENABLE_TOOL_SEARCH": "false",  # its model is offered all tools at once
     }
-    done = subprocess.run(
-        [
-            claude_binary(), "-p", *arguments,
-            "--mcp-config", config, "--strict-mcp-config", "--allowedTools", "mcp__rover",
-            "--output-format", "stream-json", "--verbose",
-        ],
-        env=environ, cwd=repository, capture_output=True, text=True, timeout=100, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    argv = [
+        claude_binary(), "-p", *arguments,
+        "--mcp-config", config, "--strict-mcp-config", "--allowedTools", "mcp__rover",
+        "--output-format", "stream-json", "--verbose",
+    ]  # fmt: skip
+    return [json.loads(line) for line in ran(argv, environ, repository).stdout.splitlines()]
 
 
 def status(home: Path, task: str) -> str:

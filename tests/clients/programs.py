@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rover_mcp.sandbox import bundles
@@ -30,6 +32,18 @@ def bare_environment(user: Path) -> dict[str, str]:
     """That of a user who has no keys, and whose HOME is `user`."""
     secret = ("ANTHROPIC", "CLAUDE", "CODEX", "GEMINI", "GOOGLE", "OPENAI", "OPENCODE", "XDG_")
     return {k: v for k, v in os.environ.items() if not k.startswith(secret)} | {"HOME": str(user)}
+
+
+def ran(
+    argv: Sequence[str | Path], environ: Mapping[str, str], cwd: Path, status: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """One run of a client without a terminal, which has to end with `status`."""
+    done = subprocess.run(
+        argv, env=environ, cwd=cwd, capture_output=True, text=True, timeout=110, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
 
 
 def agent_program(name: str) -> Path:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.clients.programs import agent_program, bare_environment, launcher
+from tests.clients.programs import agent_program, bare_environment, launcher, ran
 from tests.support.fake_models import FakeModels
 from tests.support.models.turns import text, tool
 
@@ -37,12 +36,7 @@ def gemini(server: list[str], repository: Path, user: Path, provider: str, *argu
         "GOOGLE_GEMINI_BASE_URL": provider,
         "GEMINI_API_KEY": "of-nobody",
     }
-    done = subprocess.run(
-        [agent_program("gemini"), *arguments],
-        env=environ, cwd=repository, capture_output=True, text=True, timeout=110, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = ran([agent_program("gemini"), *arguments], environ, repository)
     return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.programs import bare_environment, inspector, launcher
+from tests.clients.programs import bare_environment, inspector, launcher, ran
 
 pytestmark = pytest.mark.real_agent
 
@@ -17,13 +16,8 @@ pytestmark = pytest.mark.real_agent
 def inspect(shared: Path, user: Path, era: str, *arguments: str) -> Any:
     """One run of it: connects, asks once, prints the result."""
     options = ["--protocol-era", era, "--format", "json", "--quiet", "--cwd", shared / "repo"]
-    done = subprocess.run(
-        [*inspector(), *launcher(shared / "data"), *options, *arguments],
-        env=bare_environment(user), cwd=user, capture_output=True, text=True, timeout=100,
-        check=False, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    argv = [*inspector(), *launcher(shared / "data"), *options, *arguments]
+    return json.loads(ran(argv, bare_environment(user), user).stdout)
 
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.clients.programs import agent_program, bare_environment, launcher
+from tests.clients.programs import agent_program, bare_environment, launcher, ran
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import is_alive
 from tests.support.fake_models import FakeModels
@@ -47,12 +46,7 @@ def opencode(
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
         "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
     }
-    done = subprocess.run(
-        [agent_program("opencode"), *arguments],
-        env=environ, cwd=repository, capture_output=True, text=True, timeout=110, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = ran([agent_program("opencode"), *arguments], environ, repository)
     return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
 
 

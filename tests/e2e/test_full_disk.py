@@ -17,7 +17,7 @@ from tests.e2e.test_survival import slow_script
 from tests.support.frames import LauncherClient, ToolError
 from tests.support.repos import FIXED, git
 
-PROMPT_SECONDS = 5.0
+PROMPT_SECONDS = 2.0
 CONFIG = """
 min_free_bytes: 0
 sweep_interval: 1

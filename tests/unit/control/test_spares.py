@@ -139,3 +139,12 @@ def test_an_engine_that_does_not_answer_has_none_and_nothing_fails(stock: Stock)
     stock.world.fault = None
     stock.daemon().recover()
     assert not stock.left()
+
+
+def test_what_this_daemon_made_before_it_looked_for_what_was_left_stays(stock: Stock) -> None:
+    """Clients are served before: a spare, or an image that is being built, may be there already."""
+    spares = stock.daemon()
+    spares.make(stock.spec(), "docker")
+    spares.recover()
+    assert spares.take("p1", "docker") is not None
+    assert len(stock.left()) == 1
