@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.e2e.processes import wait_until
 from tests.support.fake_anthropic import FakeAnthropic
-from tests.support.frames import Frame, LauncherClient
+from tests.support.frames import MODERN, Frame, LauncherClient
 from tests.support.real_claude import claude_binary
 from tests.support.repos import make_repository
 
@@ -111,10 +111,15 @@ class Stage:
         return client
 
     def earlier(self, wanted: str | None, **arguments: Any) -> Frame:
-        """A task of a session that has ended, as `until` waits for it; nobody was told of it."""
-        with self.client() as client:
-            task = client.tool("create_task", **{"description": "Fix add", **arguments})["task"]
-        return self.until(task["id"], wanted) if wanted else task
+        """A task of a session that has ended, as `until` waits for it. Nobody was told of it, nor
+        of others: a client of the Tasks extension takes a handle, and news only where it asks."""
+        asked = {"name": "create_task", "arguments": {"description": "Fix add", **arguments}}
+        with LauncherClient(self.home, self.repository, self.env) as client:
+            client.capabilities = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+            client.open(MODERN)
+            task = client.request("tools/call", asked, timeout=90)["result"]["taskId"]
+            made = json.loads(_read(client, f"rover://tasks/{task}"))
+        return self.until(task, wanted) if wanted else made
 
     def until(self, task: str, wanted: str) -> Frame:
         """The task once it has the status, or is in the step of that name; read in a way that
