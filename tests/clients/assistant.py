@@ -2,7 +2,7 @@
 
 It sees what a model sees, the tools' results, and decides by them: hand over, do something else,
 hear of the pause from `attention` and tell the user; then, asked again, let it go on, wait, look at
-the changes, report.
+the changes, report. A tool that it is not offered yet it first looks for, in a user's words.
 """
 
 from __future__ import annotations
@@ -15,6 +15,16 @@ from tests.support.models.turns import Behaviour, text, tool
 
 PREFIX = "mcp__rover__"
 """How Claude Code names the tools of a server that is called `rover`."""
+SEARCH = "ToolSearch"
+"""The tool of Claude Code that loads those of which a model has been told the names alone."""
+SOUGHT = {
+    "create_task": "delegate background task",
+    "list_tasks": "list tasks",
+    "resume_task": "resume paused task",
+    "wait_for_task": "wait for task",
+    "get_diff": "review diff",
+}
+"""What it looks for, by the tool that it wants then."""
 
 
 class Delegating:
@@ -26,11 +36,14 @@ class Delegating:
         self._meanwhile = meanwhile
         self._branch = ""
         self._resume: dict[str, Any] | None = None
+        self._offered: set[str] = set()
+        self._wanted: Behaviour = {}
         self.failure: str | None = None
 
     def __call__(self, body: dict[str, Any]) -> Behaviour:
         """What it says or calls next."""
         called, result = last_result(body["messages"])
+        self._offered = {tool["name"] for tool in body["tools"]}
         try:
             return self._next(called, result)
         except (KeyError, TypeError, AssertionError) as error:
@@ -41,6 +54,9 @@ class Delegating:
         match called:
             case None:
                 return self._call("create_task", **self._task)
+            case "ToolSearch":
+                assert self._wanted["name"] in self._offered, "it is found and can be called"
+                return self._wanted
             case "create_task":
                 self._meanwhile(result["task"]["id"])
                 return self._call("list_tasks")
@@ -59,7 +75,10 @@ class Delegating:
                 return text(self._report(result))
 
     def _call(self, name: str, **arguments: Any) -> Behaviour:
-        return tool(PREFIX + name, **arguments)
+        self._wanted = tool(PREFIX + name, **arguments)
+        if PREFIX + name in self._offered:
+            return self._wanted
+        return tool(SEARCH, query=SOUGHT[name], max_results=3)
 
     def _paused(self, attention: list[Any]) -> str:
         (news,) = attention

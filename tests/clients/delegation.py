@@ -48,7 +48,9 @@ HEADER = """\
 
 As it happened: the real Claude Code, its real MCP connection, the real server, sandbox and git. Only
 two things are played: what the assistant's model decides, and the agent that does the task, which
-runs out of credits once. A test plays it again and compares (`tests/clients/test_claude.py`).
+runs out of credits once. Of Rover, Claude Code tells its model the instructions and the tools' names;
+the rest of a tool it loads when the model looks for it, with `ToolSearch`. A test plays it again and
+compares (`tests/clients/test_claude.py`).
 
 Results are what the model is given, shortened: of a task they have more. TASK stands for its id,
 TIME for times.
@@ -78,18 +80,19 @@ def play(folder: Path) -> tuple[Path, str]:
 
 
 def claude(
-    home: Path, repository: Path, user: Path, provider: FakeAnthropic, *arguments: str
+    home: Path, repository: Path, user: Path, provider: FakeAnthropic, *arguments: str, **more: Any
 ) -> list[dict[str, Any]]:
-    """One run without a terminal; what it told, message by message."""
+    """One run without a terminal; what it told, message by message. `more` is put into the
+    server's entry of its configuration."""
     command, *rest = launcher(home)
     config = user / "mcp.json"
-    config.write_text(json.dumps({"mcpServers": {"rover": {"command": command, "args": rest}}}))
+    entry = {"command": command, "args": rest, **more}
+    config.write_text(json.dumps({"mcpServers": {"rover": entry}}))
     environ = bare_environment(user) | {
         "ANTHROPIC_BASE_URL": provider.url,
         "ANTHROPIC_API_KEY": "sk-ant-api03-of-nobody",
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "ENABLE_TOOL_SEARCH": "false",  # its model is offered all tools at once
     }
     argv = [
         claude_binary(), "-p", *arguments,
@@ -119,6 +122,8 @@ def rendered(told: list[dict[str, Any]]) -> Iterator[str]:
                 case "tool_use":
                     name = block["name"].removeprefix(PREFIX)
                     yield f"## Claude Code calls `{name}`\n\n{_json(_call(block['input']))}"
+                case "tool_result" if found := found_tools(block["content"]):
+                    yield f"It finds {', '.join(f'`{name}`' for name in found)}.\n"
                 case "tool_result":
                     yield f"Rover answers:\n\n{_json(_result(json.loads(block['content'])))}"
                 case _:
@@ -129,6 +134,12 @@ def settled(text: str) -> str:
     """Without what is another each time."""
     text = re.sub(r"\b[0-9a-f]{32}\b", "TASK", text)
     return re.sub(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d[:.\d]*Z", "TIME", text)
+
+
+def found_tools(content: str | list[dict[str, Any]]) -> list[str]:
+    """The tools that a search of Claude Code's found; none: it is another tool's result."""
+    parts = [] if isinstance(content, str) else content
+    return [part["tool_name"].removeprefix(PREFIX) for part in parts if "tool_name" in part]
 
 
 def _call(arguments: dict[str, Any]) -> dict[str, Any]:
