@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from tests.support.fetched import made_once, npm_modules, run
 
 INSPECTOR = "@modelcontextprotocol/inspector"
 INSPECTOR_VERSION = "2.12.0"
+LOCK = Path(__file__).parents[2] / "requirements.lock"
 FASTMCP_LOCK = Path(__file__).with_name("fastmcp.lock")
 
 
@@ -62,12 +64,22 @@ def inspector() -> list[str | Path]:
     return [node(), modules / INSPECTOR / "clients" / "launcher" / "build" / "index.js", "--cli"]
 
 
+def dependency_wheels() -> Path:
+    """A folder with a wheel of each package that Rover needs, in the versions of its lock."""
+    folder = _locked_folder("wheels", LOCK)
+    with made_once(folder) as missing:
+        if missing:
+            run(sys.executable, "-m", "venv", folder / "venv")
+            fetch = (folder / "venv" / "bin" / "python", "-m", "pip", "download", "--quiet")
+            run(*fetch, "--no-deps", "--require-hashes", "-r", LOCK, "-d", folder)
+            shutil.rmtree(folder / "venv")
+    return folder
+
+
 def fastmcp_python() -> Path:
     """A Python that has `fastmcp[tasks]`, in an environment of its own: forty packages that
     neither Rover nor any other test needs."""
-    content = hashlib.sha256(FASTMCP_LOCK.read_bytes()).hexdigest()[:12]
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder = cache_folder() / f"fastmcp-{content}-py{version}"
+    folder = _locked_folder("fastmcp", FASTMCP_LOCK)
     python = folder / "bin" / "python"
     with made_once(folder) as missing:
         if missing:
@@ -76,3 +88,10 @@ def fastmcp_python() -> Path:
             install = (python, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes")
             run(*install, "-r", FASTMCP_LOCK)
     return python
+
+
+def _locked_folder(name: str, lock: Path) -> Path:
+    """The place in the cache of what a lock names, another for another lock or Python."""
+    content = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return cache_folder() / f"{name}-{content}-py{version}"

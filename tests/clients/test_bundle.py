@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from bundle.__main__ import build
 from rover_mcp.cli.client import Client, PipeChannel
 from tests.clients.conftest import BIN, Desk
+from tests.clients.programs import dependency_wheels
 from tests.support.mcpb import mcpb, resolved
 
 Json = dict[str, Any]
@@ -61,19 +61,17 @@ def test_keys_are_secrets_and_one_that_is_not_given_arrives_empty(unpacked: Path
     assert Path(wheel).is_file()
 
 
-def test_the_wheel_in_it_is_installed_and_serves(unpacked: Path, desk: Desk) -> None:
-    """As uvx does it, with the dependencies that are here in place of those of an index."""
-    place = desk.home / "environment"
-    (wheel,) = (unpacked / "server").glob("*.whl")
-    subprocess.run([BIN / "uv", "venv", "-q", "-p", sys.executable, place], check=True)
-    (packages,) = place.glob("lib/python*/site-packages")
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    subprocess.run(
-        [BIN / "uv", "pip", "install", "-q", "--offline", "--no-deps", "-p", place, wheel],
-        check=True,
-    )
+def test_its_command_installs_the_wheel_and_serves(unpacked: Path, desk: Desk) -> None:
+    """uvx itself, whose cache is empty, as at a user's first start; the dependencies come from a
+    folder in place of an index."""
+    run = resolved(manifest(unpacked), unpacked, {})
+    environ = {
+        **run["env"], "PATH": desk.path, "HOME": str(desk.home), "ROVER_HOME": str(desk.data),
+        "UV_CACHE_DIR": str(desk.home / "cache"), "UV_PYTHON": sys.executable,
+        "UV_OFFLINE": "1", "UV_FIND_LINKS": str(dependency_wheels()),
+    }  # fmt: skip
     with subprocess.Popen(
-        [place / "bin" / "rover-mcp", "--home", desk.data], cwd=desk.home,
+        [BIN / run["command"], *run["args"]], cwd=desk.home, env=environ,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as launcher:  # fmt: skip
         assert launcher.stdin is not None
@@ -83,5 +81,6 @@ def test_the_wheel_in_it_is_installed_and_serves(unpacked: Path, desk: Desk) -> 
         tools = [tool["name"] for tool in client.request("tools/list", {})["tools"]]
         workflows = client.call("list_workflows")["workflows"]
         launcher.stdin.close()
+    assert launcher.returncode == 0
     assert sorted(tools) == [tool["name"] for tool in manifest(unpacked)["tools"]]
     assert {"swe", "quick"} <= {workflow["name"] for workflow in workflows}
