@@ -25,7 +25,7 @@ from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.docker_api import Endpoint, NoSuchObject
 from rover_mcp.sandbox.image import DEFAULT_IMAGE
 from rover_mcp.sandbox.podman_service import PodmanService, find_socket
-from rover_mcp.sandbox.protocol import EngineStatus, SandboxExit, SandboxSpec
+from rover_mcp.sandbox.protocol import EngineStatus, SandboxExit, SandboxInfo, SandboxSpec
 
 _INIT = f"{runner_library.LIBRARY}/agent_runner/init.py"
 _PROFILE = "/usr/share/containers/seccomp.json"
@@ -79,6 +79,13 @@ class PodmanEngine(DockerEngine):
         status = super().check()
         self._works = (self._now(), status) if status.available else None
         return status
+
+    def list(self) -> Sequence[SandboxInfo]:
+        """See protocol.Engine. No service is started to be told of nothing, every few seconds,
+        where podman is installed and never used."""
+        if self._service is not None and not self._service.was_needed:
+            return ()
+        return super().list()
 
     def _reach(self) -> None:
         if self._service is not None:

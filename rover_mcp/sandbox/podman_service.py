@@ -50,6 +50,11 @@ class PodmanService:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
+    @property
+    def was_needed(self) -> bool:
+        """Whether it ever ran for this data folder, by this daemon or an earlier one."""
+        return self._log.exists()
+
     def ensure(self) -> None:
         """Have it answer.
 

@@ -167,7 +167,7 @@ def info(state: SandboxState, attempt: int = 1) -> SandboxInfo:
     return SandboxInfo(f"rover-{TASK[:12]}-{attempt}", TASK, attempt, state)
 
 
-@pytest.mark.parametrize("state", [*GOING, "queued"])
+@pytest.mark.parametrize("state", [*sorted(GOING), "queued"])
 @pytest.mark.parametrize("sandbox", [RUNS, EXITED])
 def test_the_sandbox_of_an_attempt_that_is_not_over_stays(
     state: str, sandbox: SandboxState

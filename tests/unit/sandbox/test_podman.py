@@ -158,6 +158,20 @@ def test_a_service_that_does_not_start_is_told_with_what_it_said(
     assert caught.value.code == "engine_unreachable"
 
 
+def test_a_podman_that_was_never_used_is_not_started_to_be_told_of_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L7: the sweep asks every engine."""
+    _program(tmp_path, "import sys; sys.exit('started')")
+    monkeypatch.setattr(podman, "find_socket", lambda: None)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{podman_service.os.environ['PATH']}")
+    assert PodmanEngine(tmp_path).list() == ()
+    with pytest.raises(EnvironmentFault, match="started"):
+        PodmanService(tmp_path).ensure()
+    with pytest.raises(EnvironmentFault, match="started"):
+        PodmanEngine(tmp_path).list()
+
+
 def test_what_works_is_asked_again_after_a_minute_or_when_its_socket_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
