@@ -208,7 +208,7 @@ class Desk:
                 lambda: None,
                 Images(self.tasks.settings.home, self.store, {}),
                 Hooks(self.tasks.settings, self.store, self.store.deliveries("roverd"), {}),
-                DeleteTask(self.store, FakeLeftovers()),
+                DeleteTask(self.store, FakeLeftovers(), lambda _: None),
                 # Its engine keeps no images: a build ends before it asks for hub or gateway.
                 ImageBuilds(
                     self.tasks.settings,
