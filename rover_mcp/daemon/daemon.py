@@ -71,6 +71,7 @@ class Daemon:
         self._parts: Parts
         self._group: TaskGroup
         self._connections = 0
+        self._busy_at = 0.0
         self._services: set[HttpService] = set()
         self._rung: set[str] = set()
         self._eager_until = 0.0
@@ -235,6 +236,7 @@ class Daemon:
                 log.exception("the connection of %s failed", caller.name)
             finally:
                 self._connections -= 1
+                self._busy_at = anyio.current_time()
 
     async def _serve(
         self, stream: ByteStream, buffered: BufferedByteReceiveStream, caller: Caller
@@ -298,13 +300,13 @@ class Daemon:
             return True
 
     async def _end_when_idle(self) -> None:
-        idle = 0.0
         pause = min(1.0, self._settings.idle_exit / 2)
+        self._busy_at = anyio.current_time()
         while True:
             await anyio.sleep(pause)
-            working = await anyio.to_thread.run_sync(self._has_work)
-            idle = 0.0 if working or self._connections else idle + pause
-            if idle >= self._settings.idle_exit:
+            if await anyio.to_thread.run_sync(self._has_work) or self._connections:
+                self._busy_at = anyio.current_time()
+            elif anyio.current_time() - self._busy_at >= self._settings.idle_exit:
                 await self._harmlessly(self._parts.spares.clear)
                 self._end("nothing is connected, running or scheduled")
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from rover_mcp import __version__
@@ -114,6 +115,17 @@ def test_the_daemon_ends_when_nothing_is_left(home: Path, repository: Path) -> N
         task = client.tool("create_task", **DEMO)["task"]
         client.wait_until(task["id"], "PAUSED")
         client.tool("pause_task", task=task["id"])  # nothing is scheduled any more
+    wait_until(lambda: not is_alive(pid), "it ended by itself")
+
+
+def test_short_calls_keep_the_daemon(home: Path, repository: Path) -> None:
+    """None of them need be there when it looks."""
+    settings(home, "idle_exit: 1\n")
+    with LauncherClient(home, repository) as client:
+        client.open()
+    pid, end = daemon_pid(home), time.monotonic() + 4
+    wait_until(lambda: preamble(home, __version__) and time.monotonic() > end, "it was called")
+    assert daemon_pid(home) == pid
     wait_until(lambda: not is_alive(pid), "it ended by itself")
 
 
