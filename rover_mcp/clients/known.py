@@ -2,7 +2,8 @@
 
 Sources: each client's own documentation and programs (Claude Code 2.1.330, Codex 0.169.0, Gemini
 CLI 0.61.0, opencode 1.18.33, Qwen Code 0.24.4, Copilot CLI 1.0.102: tests/clients has them read
-what is written here); VS Code, Cursor and Claude Desktop by their documentation, November 2026.
+what is written here); VS Code, Cursor and Claude Desktop by their documentation, November 2026:
+there mcporter 0.12.3 and Claude Code, which import from these, read it.
 """
 
 from __future__ import annotations

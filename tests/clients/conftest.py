@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.sandbox import bundles
-from tests.clients.programs import ran
+from tests.clients.programs import BIN, ran
 from tests.e2e.conftest import end_daemon
 from tests.protocol.conftest import docker_host, engine_for_daemons, home, repository, shared
 from tests.support.real_claude import claude_binary
 
 __all__ = ["docker_host", "engine_for_daemons", "home", "repository", "shared"]
 
-BIN = Path(sys.prefix) / "bin"
 PROGRAMS = ("codex", "gemini", "opencode", "qwen", "copilot")
 
 

@@ -7,6 +7,7 @@ Claude Code, Codex, Gemini CLI and opencode are the programs that Rover itself r
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -21,6 +22,9 @@ from tests.support.fetched import made_once, npm_modules, run
 
 INSPECTOR = "@modelcontextprotocol/inspector"
 INSPECTOR_VERSION = "2.12.0"
+MCPORTER_VERSION = "0.12.3"
+BIN = Path(sys.prefix) / "bin"
+"""Where `rover` and `rover-mcp` are."""
 LOCK = Path(__file__).parents[2] / "requirements.lock"
 FASTMCP_LOCK = Path(__file__).with_name("fastmcp.lock")
 
@@ -46,6 +50,13 @@ def ran(
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr
     return done
+
+
+def set_up(client: str, data: Path, user: Path) -> Path:
+    """The file that `rover setup` makes for a user who has none, with `data` as the data folder."""
+    setup = [BIN / "rover", "setup", "--json", "--write", "--home", data, client]
+    said = json.loads(ran(setup, bare_environment(user), user).stdout)
+    return Path(said["clients"][0]["file"])
 
 
 def agent_program(name: str) -> Path:
@@ -74,6 +85,12 @@ def dependency_wheels() -> Path:
             run(*fetch, "--no-deps", "--require-hashes", "-r", LOCK, "-d", folder)
             shutil.rmtree(folder / "venv")
     return folder
+
+
+def mcporter() -> list[str | Path]:
+    """mcporter on the command line; needs Node 24 or later."""
+    modules = npm_modules(f"mcporter-{MCPORTER_VERSION}", f"mcporter@{MCPORTER_VERSION}")
+    return [node(), modules / "mcporter" / "dist" / "cli.js"]
 
 
 def fastmcp_python() -> Path:

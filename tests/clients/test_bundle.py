@@ -13,8 +13,8 @@ import pytest
 
 from bundle.__main__ import build
 from rover_mcp.cli.client import Client, PipeChannel
-from tests.clients.conftest import BIN, Desk
-from tests.clients.programs import dependency_wheels
+from tests.clients.conftest import Desk
+from tests.clients.programs import BIN, dependency_wheels
 from tests.support.mcpb import mcpb, resolved
 
 Json = dict[str, Any]

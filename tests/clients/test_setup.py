@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import BIN, Desk
+from tests.clients.conftest import Desk
+from tests.clients.programs import BIN
 
 pytestmark = pytest.mark.real_agent
 
