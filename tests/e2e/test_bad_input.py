@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import end_daemon
 from tests.support.frames import LauncherClient, ToolError
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
@@ -21,12 +23,22 @@ GOOD = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def undisturbed() -> Iterator[Path]:
+    """A data folder whose one daemon refuses all that is asked of it."""
+    with tempfile.TemporaryDirectory(prefix="rover-e2e-") as folder:
+        yield Path(folder, "data")
+        end_daemon(Path(folder, "data"))
+
+
 @pytest.fixture
-def quiet(client: LauncherClient) -> Iterator[LauncherClient]:
+def quiet(undisturbed: Path, repository: Path) -> Iterator[LauncherClient]:
     """Afterwards no task, folder or branch exists."""
-    yield client
-    assert client.tool("list_tasks")["tasks"] == []
-    assert list((client.home / "tasks").iterdir()) == []
+    with LauncherClient(undisturbed, repository) as client:
+        client.open()
+        yield client
+        assert client.tool("list_tasks")["tasks"] == []
+    assert list((undisturbed / "tasks").iterdir()) == []
 
 
 def refused(client: LauncherClient, **arguments: Any) -> dict[str, Any]:
