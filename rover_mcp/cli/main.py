@@ -84,7 +84,8 @@ def _shared() -> Parser:
     """The options that stand before or behind a command; unset, each leaves the other alone."""
     shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--json", action="store_true", help="print the tool's result as JSON")
-    shared.add_argument("--home", metavar="DIR", help="the data folder (default: $ROVER_HOME)")
+    about = "the data folder (default: $ROVER_HOME, else ~/.local/share/rover)"
+    shared.add_argument("--home", metavar="DIR", help=about)
     return shared
 
 
@@ -156,7 +157,7 @@ def _add_task_commands(command: Callable[..., Parser]) -> None:
     sub.add_argument("--step", metavar="ID", help="default: the one that wrote last")
     sub.add_argument("--tail", type=int, metavar="N", help="lines from the end (default: 100)")
     sub = about_task("diff", commands.diff, "what it changed against its base")
-    sub.add_argument("paths", metavar="PATH", nargs="*", help="only these")
+    sub.add_argument("paths", metavar="PATH", nargs="*", default=[], help="only these")
     sub.add_argument("--stat", action="store_true", help="totals and files only")
 
 
@@ -188,7 +189,9 @@ def _add_init(sub: Parser) -> None:
 def _add_setup(sub: Parser) -> None:
     about = f"one of {', '.join(CLIENTS)} (default: those that are found)"
     sub.add_argument("clients", metavar="CLIENT", nargs="*", help=about)
-    sub.add_argument("--write", action="store_true", help="do it; each old file is kept beside it")
+    how = sub.add_mutually_exclusive_group()
+    how.add_argument("--write", action="store_true", help="do it; each old file is kept beside it")
+    how.add_argument("--dry-run", action="store_true", help="only show it (the default)")
     sub.add_argument("--remove", action="store_true", help="take rover out again")
 
 

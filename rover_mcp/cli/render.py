@@ -186,7 +186,9 @@ def logs(result: Json, paint: Paint) -> list[str]:
 def diff(result: Json, paint: Paint) -> list[str]:
     changes: Json = result["changes"]
     lines = [_file(f, paint) for f in changes.get("paths") or ()]
-    lines.append(paint(_totals(changes), "bold"))
+    others = result.get("elsewhere")
+    told = _totals(changes) if others is None else f"none of these changed; {others} others did"
+    lines.append(paint(told, "bold"))
     if patch := result.get("patch"):
         text = clean(patch, one_line=False).rstrip("\n")
         lines += ["", *(_diff_line(line, paint) for line in text.split("\n"))]
@@ -225,7 +227,9 @@ def workflows(result: Json, paint: Paint) -> list[str]:
         if w.get("steps"):
             lines += [paint(x, "dim") for x in wrap(", ".join(map(clean, w["steps"])), paint.width)]
         for i in w.get("inputs") or ():
-            default = "required" if i.get("required") else f"default {clean(i.get('default'))}"
+            given = clean(i.get("default") or "")
+            default = f"default {given}" if given else "optional"
+            default = "required" if i.get("required") else default
             about = clean(i.get("description") or "")
             lines.append(
                 f"  --input {clean(i['name'])}=…  {paint(default, 'dim')}  {about}".rstrip()

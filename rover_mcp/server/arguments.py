@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rover_mcp.tasks.models import TaskStatus
 
@@ -13,8 +13,20 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _text_of(value: object) -> object:
+    """A number as a model may give it for the text that it stands for."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _list_of(value: object) -> object:
+    """A single text as a model may give it for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 TaskName = Annotated[
-    str, Field(max_length=64, description="the task's id, or its number in the project")
+    str,
+    BeforeValidator(_text_of),
+    Field(max_length=64, description="the task's id, or its number in the project"),
 ]
 RepoPath = Annotated[
     str | None,
@@ -81,7 +93,7 @@ class CreateTaskArguments(Arguments):
 
 
 class ListTasksArguments(Arguments):
-    status: list[TaskStatus] = Field(
+    status: Annotated[list[TaskStatus], BeforeValidator(_list_of)] = Field(
         default_factory=list[TaskStatus], max_length=9, description="only these; default all"
     )
     repo_path: str | None = Field(None, max_length=4096, description="only this repository's tasks")
@@ -115,7 +127,9 @@ class LogsArguments(TaskArguments):
 
 
 class DiffArguments(TaskArguments):
-    paths: list[str] = Field(default_factory=list[str], max_length=100, description="only these")
+    paths: Annotated[list[str], BeforeValidator(_list_of)] = Field(
+        default_factory=list[str], max_length=100, description="only these"
+    )
     stat_only: bool = Field(False, description="totals and files without the patch")
 
 

@@ -26,7 +26,8 @@ def bad_arguments(
     error: ValidationError, entry: ToolEntry, given: Mapping[str, Any]
 ) -> UserFixable:
     """The first three things that are wrong, and the call without them: as the next call where
-    it has all that the tool requires, else as an example in the hint."""
+    the tool only reads and it has all that it requires, else as an example in the hint. What
+    changes something is not to be called without a limit that was mistyped."""
     wrong = error.errors(include_url=False, include_input=False)
     told = "; ".join(
         f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in wrong[:3]
@@ -39,7 +40,9 @@ def bad_arguments(
     name, hint = entry.tool.name, f"it takes: {', '.join(fields)}" if fields else "it takes nothing"
     call: dict[str, object] | None = None
     if not lacking:
-        call = {"tool": name, "arguments": good} if small else None
+        hints = entry.tool.annotations
+        reads = hints is not None and hints.read_only_hint
+        call = {"tool": name, "arguments": good} if reads and small else None
     else:
         example = {**(good if small else {}), **{n: EXAMPLES[n] for n in lacking}}
         hint += f"; for example {json.dumps(example, ensure_ascii=False)}"

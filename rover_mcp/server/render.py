@@ -38,6 +38,8 @@ def _main(result: r.Result) -> str:
         case r.DiffToolResult():
             c = result.changes
             head = f"{c.files} files changed, +{c.added} -{c.removed}"
+            if result.elsewhere is not None:
+                head = f"none of these paths changed; {result.elsewhere} other files did"
             return head + (f" (untrusted):\n{result.patch}" if result.patch else "")
         case r.WorkflowsResult():
             return "\n".join(

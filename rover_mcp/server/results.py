@@ -84,6 +84,8 @@ class DiffToolResult(Result):
     changes: ChangesView
     patch: str | None = None
     truncated: bool
+    elsewhere: int | None = None
+    """changed files outside the paths, where none of these changed"""
     untrusted: bool = True
 
 

@@ -164,10 +164,10 @@ async def get_diff(call: Call, args: a.DiffArguments) -> r.DiffToolResult:
         lambda: call.services.tasks.diff(task, args.paths, stat_only=args.stat_only)
     )
     patch = None if args.stat_only else diff.patch[:PATCH_BYTES]
-    cut = diff.truncated or len(diff.patch) > PATCH_BYTES
-    return r.DiffToolResult(
-        task_id=task.id, changes=diff.changes, patch=patch, truncated=cut and not args.stat_only
-    )
+    cut = (diff.truncated or len(diff.patch) > PATCH_BYTES) and not args.stat_only
+    told = r.DiffToolResult(task_id=task.id, changes=diff.changes, patch=patch, truncated=cut)
+    told.elsewhere = diff.elsewhere
+    return told
 
 
 async def resume_task(call: Call, args: a.ResumeArguments) -> r.ResumeTaskResult:

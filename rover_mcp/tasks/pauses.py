@@ -102,6 +102,21 @@ def _waits_because(task: TaskRow, reason: PauseReason, off: list[str], policy: P
     return "no time for it is set: resume_task is needed"
 
 
+def left_to_itself(pause: PauseView | None, *, changes: bool) -> tuple[str, str]:
+    """The result of a resume that shall not be now, and why. `changes`: with another agent or a
+    larger budget."""
+    if pause is None:
+        return "not_resumable", "at_reset is for a paused task; without it, it goes on now"
+    if not pause.auto_resume:
+        off = "automatic resume is switched off" in (pause.waits_because or "")
+        or_else = "set_auto_resume with enabled true lets it, and " if off else ""
+        why = f"it does not go on by itself: {pause.waits_because}"
+        return "not_resumable", f"{why}; {or_else}resume_task without at_reset starts it now"
+    if changes:
+        return "not_resumable", "at_reset changes neither agent nor budget; nothing was changed"
+    return "scheduled", "it goes on by itself at retry_at"
+
+
 def exhausted(retries: int) -> str:
     """What is said when a task has gone on by itself as often as it may (K3)."""
     return f"went on by itself {times(retries)}; resume_task is needed"

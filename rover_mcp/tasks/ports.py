@@ -53,6 +53,8 @@ class DiffResult:
     changes: ChangesView
     patch: str
     truncated: bool
+    elsewhere: int | None = None
+    """files that differ, where none of those that were asked for does"""
 
 
 class Work(Protocol):

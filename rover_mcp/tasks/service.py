@@ -17,6 +17,7 @@ from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks import listing
 from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.changes import changed
 from rover_mcp.tasks.create import CreateRequest, CreateTask, check_needs_no_provider
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import parse_task
@@ -25,6 +26,7 @@ from rover_mcp.tasks.models import EventView, ListedTask, NextAction, TaskStatus
 from rover_mcp.tasks.pauses import (
     NEVER_BY_ITSELF,
     Policy,
+    left_to_itself,
     printable,
     resume_action,
     spent,
@@ -193,7 +195,7 @@ class TaskService:
         return read_journal(TaskFolders(self.settings.home, task.id, task.iteration).journal)
 
     def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
-        return self.work.diff(task, paths, stat_only=stat_only)
+        return changed(self.work, task, paths, stat_only=stat_only)
 
     # Changing
 
@@ -225,9 +227,9 @@ class TaskService:
             ask = resume_action(replace(task, **columns), task.run_state)
             message = f"the budget is used up: {over}; call resume_task with {_named(ask)}"
             return self._resume_result("not_resumable", task, checkpoint, message)
-        if when == "at_reset" and task.retry_at is not None:
-            message = "it goes on by itself at retry_at"
-            return self._resume_result("scheduled", task, checkpoint, message)
+        if when == "at_reset":
+            result, message = left_to_itself(self.view(task).pause, changes=bool(columns))
+            return self._resume_result(result, task, checkpoint, message)
         TaskFolders(self.settings.home, task.id, task.iteration).pause_request.unlink(
             missing_ok=True
         )

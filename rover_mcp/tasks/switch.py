@@ -53,17 +53,13 @@ def switch_auto_resume(
 
 
 def _unclear(enabled: bool, scope: Scope, task: str | None) -> UserFixable:
-    if task is None:
-        message, call = "scope task needs a task", {"enabled": enabled, "scope": "all"}
-    else:
+    hint = "name a task with scope task, or none with scope project or all"
+    message = "scope task needs a task"
+    call: dict[str, object] = {"tool": "list_tasks", "arguments": {}}
+    if task is not None:
         message = f"scope {scope} takes no task: it is about more than one"
-        call = {"enabled": enabled, "task": task}
-    return UserFixable(
-        message,
-        code="invalid_arguments",
-        hint="name a task with scope task, or none with scope project or all",
-        next_call={"tool": "set_auto_resume", "arguments": call},
-    )
+        call = {"tool": "set_auto_resume", "arguments": {"enabled": enabled, "task": task}}
+    return UserFixable(message, code="invalid_arguments", hint=hint, next_call=call)
 
 
 def _project(tasks: TaskService, caller: Caller, repo_path: str | None) -> str:

@@ -122,6 +122,8 @@ class FakeWork:
         changes = ChangesView(
             files=1, added=1, removed=0, paths=[FileChange(path="x", added=1, removed=0)]
         )
+        if paths and "x" not in paths:
+            return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
         return DiffResult(changes, "" if stat_only else self.patch, truncated=False)
 
 

@@ -395,3 +395,9 @@ def test_doctor_fails_without_an_engine_or_a_data_folder(
     assert "no engine works" in capsys.readouterr().out
     assert main(["doctor", "--home", "/proc/no"]) == 1
     assert "set ROVER_HOME" in capsys.readouterr().out
+
+
+def test_what_may_be_left_out_is_not_called_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["diff"])
+    assert capsys.readouterr().err.endswith("the following arguments are required: TASK\n")

@@ -47,9 +47,12 @@ def told(capsys: pytest.CaptureFixture[str], *argv: str, status: int = 0) -> dic
     return {r["client"]: r for r in json.loads(capsys.readouterr().out)["clients"]}
 
 
-def test_alone_it_shows_and_writes_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_alone_it_shows_and_writes_nothing(
+    home: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     (home / ".cursor").mkdir()
-    assert main(["setup"]) == 0
+    assert main(["setup", *more]) == 0
     said = capsys.readouterr().out
     assert "Cursor          would add rover" in said
     assert LAUNCHER in said

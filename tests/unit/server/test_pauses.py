@@ -280,13 +280,7 @@ def test_a_spent_budget_needs_a_larger_one_and_the_call_for_it_stands_there(desk
         ("inspect", {"task": "1", "wat": 1}, "invalid_arguments", {"task": "1"}),
         ("wait_for_task", {"task": "1", "timeout_s": 99}, "invalid_arguments", {"task": "1"}),
         ("get_status", {"x": 1}, "invalid_arguments", {}),
-        (
-            "resume_task",
-            {"task": "1", "budget_usd": "lots", "when": "now"},
-            "invalid_arguments",
-            {"task": "1", "when": "now"},
-        ),
-        ("set_auto_resume", {"enabled": True}, "invalid_arguments", {"enabled": True, "scope": "all"}),
+        ("set_auto_resume", {"enabled": True}, "invalid_arguments", {"tool": "list_tasks", "arguments": {}}),
         (
             "set_auto_resume",
             {"enabled": False, "scope": "all", "task": "1"},
@@ -309,6 +303,24 @@ def test_wrong_arguments_are_answered_with_a_call_that_works(
     assert json.dumps(following) in text(result)
     [works] = ask(desk, (following["tool"], following["arguments"]))
     assert not works.is_error, text(works)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("create_task", {"description": "x", "budget": 5}),
+        ("create_task", {"description": "x", "network": "off"}),
+        ("resume_task", {"task": "1", "budget_usd": "lots"}),
+        ("resume_task", {"task": "1", "when": "tomorrow"}),
+    ],
+)
+def test_no_call_is_named_that_leaves_out_a_limit_that_was_mistyped(
+    desk: Desk, name: str, arguments: Json
+) -> None:
+    [result] = ask(desk, (name, arguments))
+    error = valid(name, result)["error"]
+    assert "next_call" not in error
+    assert f"it takes: {', '.join(TOOLS[name].arguments.model_fields)}" in error["hint"]
 
 
 def test_what_is_missing_is_shown_by_an_example_not_made_up_as_a_call(desk: Desk) -> None:

@@ -122,10 +122,10 @@ BAD: dict[str, list[dict[str, Any]]] = {
         {"description": "x", "budget_usd": 1e9}, {"description": "x", "budget_tokens": 1.5},
     ],
     "list_tasks": [{"status": ["RUNNING"]}, {"limit": 0}, {"limit": 101}, {"status": ["NEW"] * 10}],
-    "inspect": [{}, {"task": "1", "detail": "all"}, {"task": "x" * 65}, {"task": 1}],
+    "inspect": [{}, {"task": "1", "detail": "all"}, {"task": "x" * 65}, {"task": True}],
     "wait_for_task": [{"task": "1", "timeout_s": 46}, {"task": "1", "timeout_s": -1}, {"task": "1", "after_seq": -1}],
     "get_logs": [{"task": "1", "tail": 0}, {"task": "1", "tail": 2001}],
-    "get_diff": [{"task": "1", "paths": "a.py"}, {"task": "1", "paths": ["a"] * 101}],
+    "get_diff": [{"task": "1", "paths": {"a": 1}}, {"task": "1", "paths": ["a"] * 101}],
     "resume_task": [{"task": "1", "when": "later"}, {"task": "1", "budget_usd": -1}],
     "set_auto_resume": [{}, {"enabled": "perhaps", "task": "1"}, {"enabled": True, "scope": "none"}],
     "restart_task": [{}, {"task": "1", "when": "now"}],
@@ -135,6 +135,14 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "list_workflows": [{"repo": "/repo"}],
     "get_status": [{"verbose": True}],
 }  # fmt: skip
+
+
+MEANT: dict[str, list[dict[str, Any]]] = {
+    "inspect": [{"task": 1}],
+    "list_tasks": [{"status": "PAUSED"}],
+    "get_diff": [{"task": 1, "paths": "a.py"}],
+}
+"""What models write for it, and what can be meant by nothing else."""
 
 
 def accepts(
@@ -154,3 +162,9 @@ def test_a_tool_takes_what_its_schema_promises_and_no_more(name: str) -> None:
     schema = wire(name)["inputSchema"]
     assert [accepts(TOOLS[name], schema, a) for a in GOOD[name]] == [(True, True)] * len(GOOD[name])
     assert [accepts(TOOLS[name], schema, a) for a in BAD[name]] == [(False, False)] * len(BAD[name])
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_a_number_for_a_text_and_one_for_a_list_of_one_are_taken_as_meant(name: str) -> None:
+    for arguments in MEANT[name]:
+        assert accepts(TOOLS[name], wire(name)["inputSchema"], arguments) == (False, True)

@@ -225,6 +225,53 @@ def test_resuming_at_the_reset_leaves_the_schedule(desk: Desk) -> None:
     assert (done.result, row(desk, task)) == ("scheduled", task)
 
 
+@pytest.mark.parametrize(
+    ("reason", "off", "why"),
+    [
+        (PauseReason.REQUESTED, False, "it was paused on request; resume_task without at_reset"),
+        (PauseReason.CREDITS, True, "switched off for this task; set_auto_resume with enabled"),
+    ],
+)
+def test_what_does_not_go_on_by_itself_is_not_started_in_place_of_that(
+    desk: Desk, reason: PauseReason, off: bool, why: str
+) -> None:
+    task = paused(desk, reason, scheduled=reason is PauseReason.CREDITS)
+    if off:
+        desk.tasks.set_auto_resume(desk.caller, False, task=task)
+    desk.control.enqueued.clear()
+    done = desk.tasks.resume(desk.caller, row(desk, task), "at_reset")
+    assert (done.result, done.task.status) == ("not_resumable", S.PAUSED)
+    assert why in done.message
+    assert desk.control.enqueued == []
+
+
+def test_what_is_to_change_at_the_reset_is_not_lost_without_a_word(desk: Desk) -> None:
+    done = desk.tasks.resume(desk.caller, paused(desk), "at_reset", budget=Budget(usd=3))
+    assert done.result == "not_resumable"
+    assert "at_reset changes neither agent nor budget" in done.message
+
+
+# Reading
+
+
+@pytest.mark.parametrize("named", ["x", "./x", "{repo}/x", ".", "{repo}"])
+def test_a_path_may_be_given_as_the_checkout_has_it(desk: Desk, named: str) -> None:
+    found = desk.tasks.diff(made(desk), [named.format(repo=desk.repo)], stat_only=False)
+    assert (found.changes.files, found.elsewhere) == (1, None)
+
+
+@pytest.mark.parametrize("named", ["../x", "/etc/passwd", "{repo}/../x", "a/../../x"])
+def test_a_path_outside_is_refused(desk: Desk, named: str) -> None:
+    with pytest.raises(UserFixable, match="is not in the repository") as caught:
+        desk.tasks.diff(made(desk), [named.format(repo=desk.repo)], stat_only=True)
+    assert caught.value.code == "path_outside"
+
+
+def test_where_none_of_the_paths_changed_it_is_said_that_others_did(desk: Desk) -> None:
+    found = desk.tasks.diff(made(desk), ["y"], stat_only=False)
+    assert (found.changes.files, found.elsewhere) == (0, 1)
+
+
 # Pausing
 
 

@@ -1,0 +1,39 @@
+"""What a task changed, of the paths that a caller names."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rover_mcp.errors import UserFixable
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.tasks.ports import DiffResult, Work
+
+
+def changed(work: Work, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
+    """What differs from the task's base, of the paths if there are any; where nothing of them
+    does, how many other files do.
+
+    Raises:
+        UserFixable: a path leads out of the repository.
+    """
+    chosen = [_within(task.project_path, path) for path in paths]
+    if "." in chosen:
+        chosen = []
+    found = work.diff(task, chosen, stat_only=stat_only)
+    if not chosen or found.changes.files:
+        return found
+    return replace(found, elsewhere=work.diff(task, (), stat_only=True).changes.files)
+
+
+def _within(root: str, path: str) -> str:
+    """A path as git has it, which may be given as it is in the user's checkout."""
+    inside = posixpath.relpath(posixpath.join(root, path), root)
+    if inside == ".." or inside.startswith("../"):
+        raise UserFixable(
+            f"the path {path[:200]!r} is not in the repository {root}",
+            code="path_outside",
+            hint="give it as get_diff with stat_only lists it, from the repository's root",
+        )
+    return inside
