@@ -2,8 +2,9 @@
 
 Sources: each client's own documentation and programs (Claude Code 2.1.330, Codex 0.169.0, Gemini
 CLI 0.61.0, opencode 1.18.33, Qwen Code 0.24.4, Copilot CLI 1.0.102: tests/clients has them read
-what is written here); VS Code, Cursor and Claude Desktop by their documentation, November 2026:
-there mcporter 0.12.3 and Claude Code, which import from these, read it.
+what is written here; VS Code 1.139.1 has read it too). Cursor and Claude Desktop by their
+documentation, November 2026; VS Code, mcporter 0.12.3 and Claude Code import from their files, and
+read what is written here.
 """
 
 from __future__ import annotations
