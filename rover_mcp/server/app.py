@@ -58,6 +58,7 @@ from rover_mcp.server.hub import UPDATED
 from rover_mcp.server.icon import ICON
 from rover_mcp.server.images import METHOD, ImagesParams, build, images
 from rover_mcp.server.misuse import bad_arguments
+from rover_mcp.server.offers import keep_offered, offered_call
 from rover_mcp.server.prompts import prompt, prompts
 from rover_mcp.server.render import text_of
 from rover_mcp.server.resources import Resources, templates
@@ -187,12 +188,12 @@ class _Handlers:
                     return ask
             result = await entry.handler(call, arguments)
         except ValidationError as error:
-            return _error(bad_arguments(error, entry, params.arguments or {}))
+            return self._error(bad_arguments(error, entry, params.arguments or {}))
         except RoverError as error:
-            return _error(error)
+            return self._error(error)
         if declared(ctx) and (task_id := _started(entry, result)):
             # What follows is told through the handle. `attention` would be lost with the result.
-            return _told(result, {RECEIPT: await self._handles.present(task_id)})
+            return self._told(result, {RECEIPT: await self._handles.present(task_id)})
         return await self._finish(result)
 
     async def _finish(self, result: Result) -> CallToolResult:
@@ -202,11 +203,31 @@ class _Handlers:
             views = self._services.status.event_views
             events = await anyio.to_thread.run_sync(views, news.events)
             result.attention, result.attention_more = events, news.more or None
-            told = _told(result)
+            told = self._told(result)
             # A call that its client withdraws until here has told nothing.
             await anyio.lowlevel.checkpoint()
             self._session.offer(news, hub.clock())
         return told
+
+    def _told(self, result: Result, meta: dict[str, Any] | None = None) -> CallToolResult:
+        if self._tools is not TOOLS:
+            keep_offered(result, self._tools)
+        data = result.model_dump(mode="json", exclude_none=True)
+        text = TextContent(type="text", text=text_of(result))
+        return CallToolResult(content=[text], structured_content=data, _meta=meta)
+
+    def _error(self, error: RoverError) -> CallToolResult:
+        """What the caller can mend, as a tool error with what to do."""
+        call = offered_call(error, self._tools)
+        said = {"code": error.code, "message": error.message, "hint": error.hint, "next_call": call}
+        text = error.message + (f". {error.hint}" if error.hint else "")
+        if call:
+            text += f". Next: {json.dumps(call)}"
+        return CallToolResult(
+            content=[TextContent(type="text", text=text)],
+            structured_content={"error": {k: v for k, v in said.items() if v is not None}},
+            is_error=True,
+        )
 
     async def list_resources(
         self, ctx: Context, params: PaginatedRequestParams | None
@@ -317,28 +338,3 @@ def _started(entry: ToolEntry, result: Result) -> str | None:
         return None
     refused = isinstance(result, ResumeTaskResult) and result.result == "not_resumable"
     return None if refused else result.task.id
-
-
-def _told(result: Result, meta: dict[str, Any] | None = None) -> CallToolResult:
-    data = result.model_dump(mode="json", exclude_none=True)
-    text = TextContent(type="text", text=text_of(result))
-    return CallToolResult(content=[text], structured_content=data, _meta=meta)
-
-
-def _error(error: RoverError) -> CallToolResult:
-    """What the caller can mend, as a tool error with what to do."""
-    data = {
-        "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-        "next_call": error.next_call,
-    }
-    data = {k: v for k, v in data.items() if v is not None}
-    text = error.message + (f". {error.hint}" if error.hint else "")
-    if error.next_call:
-        text += f". Next: {json.dumps(error.next_call)}"
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)],
-        structured_content={"error": data},
-        is_error=True,
-    )

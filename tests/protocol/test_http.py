@@ -125,6 +125,10 @@ def test_an_issuer_is_named_in_the_metadata(home: Path, repository: Path) -> Non
         assert front.url == "https://r.example/mcp"
 
 
+def named_calls(actions: list[dict[str, Any]]) -> set[str]:
+    return {action["tool"] for action in actions}
+
+
 @ERAS
 def test_a_token_without_write_reads_and_no_more(site: Site, era: str) -> None:
     task = made(create(site.client("ann", era)))
@@ -145,6 +149,7 @@ def test_a_token_without_write_reads_and_no_more(site: Site, era: str) -> None:
             told = {"taskId": task, "inputResponses": {}}
             assert reader.answer(method, told).status == 403
     assert site.client("ann", era).wait_until(task, "PAUSED")
+    assert named_calls(reader.tool("inspect", task=task)["task"]["next_actions"]) <= some
 
 
 @ERAS

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.frames import LEGACY, MODERN, LauncherClient
+from tests.support.scripts import CREDITS, script
 
 READS = {
     "get_diff", "get_logs", "get_status", "inspect", "list_tasks", "list_workflows",
@@ -31,6 +32,27 @@ def test_a_read_only_server_changes_nothing(shared: Path, era: str) -> None:
         ):
             assert client.request(method, params)["error"]["code"] == -32601
         assert client.tool("list_tasks")["tasks"] == []
+
+
+def test_a_read_only_client_is_told_of_no_call_that_it_cannot_make(shared: Path) -> None:
+    home, repo = shared / "data", shared / "repo"
+    with LauncherClient(home, repo) as maker:
+        maker.open()
+        task = maker.tool(
+            "create_task", description="pauses", agent="scripted", engine="bubblewrap",
+            workflow="quick", script=script(implement=[{"error": CREDITS}]),
+        )["task"]["id"]  # fmt: skip
+        with LauncherClient(home, repo, arguments=["--read-only"]) as client:
+            client.open()
+            call = {"name": "wait_for_task", "arguments": {"task": task}}
+            told = client.request("tools/call", call)["result"]
+            assert told["structuredContent"]["returned"] == "paused"
+            assert {a["tool"] for a in told["structuredContent"]["task"]["next_actions"]} <= READS
+            assert [e["event"] for e in told["structuredContent"]["attention"]] == ["task.paused"]
+            assert "resume" not in told["structuredContent"]["attention"][0]
+            assert "Next: get_diff" in told["content"][0]["text"]
+        assert maker.tool("inspect", task=task)["task"]["next_actions"][0]["tool"] == "resume_task"
+        maker.tool("cancel_task", task=task)
 
 
 def test_a_read_only_client_of_the_tasks_extension_cannot_cancel(shared: Path) -> None:

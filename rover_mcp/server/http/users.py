@@ -4,14 +4,15 @@ client, whose handlers know its session. Here is what lies between.
 A client of a protocol version before 2026-07-28 has a session of its own, from its opening until it
 ends it or is idle. A request of 2026-07-28 stands alone, so for these a user's requests under the
 same client name share a session while the daemon lives: each piece of news is told once to that
-name, and what was told to nobody comes with the first request after a daemon's start.
+name, and what was told to nobody comes with the first request after a daemon's start. Requests of a
+token that only reads have a session of their own, which is told of no call that it may not make.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import anyio
@@ -26,11 +27,11 @@ from mcp_types import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     CallToolRequestParams,
-    ListToolsResult,
     NotificationParams,
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from rover_mcp import preamble
 from rover_mcp.server.app import App
 from rover_mcp.server.backlog import Backlog
 from rover_mcp.server.hooks import METHOD as HOOKS
@@ -101,7 +102,7 @@ class Users:
         self._caller_of = caller_of
         self._group = group
         self._legacy: dict[str, Peer] = {}
-        self._modern: dict[str, OrderedDict[str, Peer]] = {}
+        self._modern: dict[str, OrderedDict[tuple[str, bool], Peer]] = {}
 
     def server(self) -> Server[Any]:
         """The one server that the SDK serves."""
@@ -137,52 +138,53 @@ class Users:
             name = params.name if isinstance(params, CallToolRequestParams) else None
             if not may_call(method, name, frozenset(user.scopes)):
                 raise MCPError(INVALID_REQUEST, "this token has no scope write")
-            peer = self._peer(ctx, user.display_name)
+            peer = self._peer(ctx, user)
             entry = peer.server.get_request_handler(method)
             if entry is None:
                 raise MCPError(METHOD_NOT_FOUND, "Method not found", method)
             peer.busy += 1
             try:
-                result = await entry.handler(ctx, params)
+                return await entry.handler(ctx, params)
             finally:
                 peer.busy -= 1
-            if isinstance(result, ListToolsResult) and "write" not in user.scopes:
-                result.tools = [tool for tool in result.tools if _reads(tool)]
-            return result
 
         return handler
 
     async def _initialized(self, ctx: Context, params: NotificationParams) -> None:
         """A session may only wait for what it is pushed, and never ask."""
-        peer = self._peer(ctx, _user(ctx).display_name)
+        peer = self._peer(ctx, _user(ctx))
         entry = peer.server.get_notification_handler(INITIALIZED)
         if entry is not None:
             await entry.handler(ctx, params)
 
-    def _peer(self, ctx: Context, user: str) -> Peer:
+    def _peer(self, ctx: Context, who: AuthenticatedUser) -> Peer:
+        user, writes = who.display_name, "write" in who.scopes
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             told = ctx.session.client_params
-            return self._modern_peer(user, told.client_info.name[:80] if told else "")
+            name = told.client_info.name[:80] if told else ""
+            return self._modern_peer(user, (name, writes))
         session_id = str(ctx.request.headers.get(MCP_SESSION_ID_HEADER, "")) if ctx.request else ""
         if (known := self._legacy.get(session_id)) is not None:
             # The SDK has checked that it is this user's; a mistake there must not be one here.
             if known.session.caller.user != user:
                 raise MCPError(INVALID_REQUEST, "Session not found")
             return known
-        return self._legacy_peer(user, session_id, _connection(ctx))
+        return self._legacy_peer(user, writes, session_id, _connection(ctx))
 
-    def _modern_peer(self, user: str, name: str) -> Peer:
+    def _modern_peer(self, user: str, name: tuple[str, bool]) -> Peer:
         own = self._modern.setdefault(user, OrderedDict())
         if name not in own:
-            own[name] = self._new_peer(user)
+            own[name] = self._new_peer(user, writes=name[1])
             idle = [n for n, peer in own.items() if not peer.busy and n != name]
             for old in idle[: max(0, len(own) - MAX_NAMES)]:
                 self._leave(own.pop(old))
         own.move_to_end(name)
         return own[name]
 
-    def _legacy_peer(self, user: str, session_id: str, connection: Connection) -> Peer:
-        peer = self._legacy[session_id] = self._new_peer(user)
+    def _legacy_peer(
+        self, user: str, writes: bool, session_id: str, connection: Connection
+    ) -> Peer:
+        peer = self._legacy[session_id] = self._new_peer(user, writes)
         sessions = self._services.hub.sessions
         sessions.add(peer.session)
         pushing = anyio.CancelScope()
@@ -199,9 +201,12 @@ class Users:
     def _leave(self, peer: Peer) -> None:
         self._group.start_soon(self._services.hub.leave, peer.session)
 
-    def _new_peer(self, user: str) -> Peer:
-        backlog = Backlog()
-        session = ClientSession(self._caller_of(user), backlog.push)
+    def _new_peer(self, user: str, writes: bool = True) -> Peer:
+        """`writes`: its token may change something; else its server has the tools that read."""
+        backlog, caller = Backlog(), self._caller_of(user)
+        if not writes:
+            caller = replace(caller, env={**caller.env, preamble.TOOLS: "read"})
+        session = ClientSession(caller, backlog.push)
         return Peer(session, self._app.server_for(session), backlog)
 
 
