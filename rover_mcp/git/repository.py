@@ -199,7 +199,8 @@ def _refusal(path: Path, result: GitResult) -> UserFixable:
     if "not a git repository" in result.stderr and "(or any" in result.stderr:
         return UserFixable(
             f"{path} is not in a git repository",
-            hint=f"run: git init {path} and commit something, or give another path",
+            hint="give the path of a repository (repo_path); if this is to be one, run: "
+            f"git init {path}, and commit something",
             code="no_repository",
         )
     if "dubious ownership" in result.stderr:

@@ -291,9 +291,9 @@ _ENTRIES = (
     _entry(
         create_task, a.CreateTaskArguments, r.TaskResult, "Create task",
         "Delegate a coding task to a background agent. It works in a sandbox on a branch of its "
-        "own, rover/<number>-<title>; your checkout is not touched. Returns at once with the task; "
-        "then call wait_for_task. Not for work that you finish in a minute yourself. Example: "
-        '{"description": "Fix the failing test in tests/test_sum.py"}',
+        "own, like rover/3-fix-the-test; your checkout is not touched. Returns at once with the "
+        "task; then call wait_for_task. Not for work that you finish in a minute yourself. "
+        'Example: {"description": "Fix the failing test in tests/test_sum.py"}',
         idempotent=False, open_world=True, starts=True,
         words="background task, hand over, run overnight, start, implement, fix",
     ),

@@ -96,7 +96,9 @@ def test_what_is_no_folder_is_refused(repo: Path, tmp_path: Path) -> None:
 def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserFixable, match="not in a git repository") as caught:
         inspect_repository(tmp_path)
-    assert "git init" in (caught.value.hint or "")
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("give the path of a repository (repo_path)")
+    assert "git init" in caught.value.hint
 
 
 def test_the_git_folder_itself_is_refused(repo: Path) -> None:

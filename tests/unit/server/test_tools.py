@@ -50,6 +50,9 @@ def test_every_tool_says_what_it_does_and_what_it_changes(name: str) -> None:
     """DESIGN 10: all four annotations; none is left to a client's default."""
     tool = wire(name)
     assert 40 < len(tool["description"]) < 500
+    assert "<" not in tool["description"], (
+        "VS Code shows it as Markdown, without what looks like HTML"
+    )
     assert tool["title"] == tool["annotations"]["title"]
     assert all(isinstance(tool["annotations"][hint], bool) for hint in HINTS)
     assert tool["annotations"]["readOnlyHint"] == (name in READS)
