@@ -47,7 +47,10 @@ class Screen:
         while not re.search(pattern, text := plain(drawn)):
             left = max(0.0, end - time.monotonic())
             assert select.select([self._ours], [], [], left)[0], text
-            drawn += os.read(self._ours, 65536)
+            try:
+                drawn += os.read(self._ours, 65536)
+            except OSError:  # nobody has the other end any more
+                raise AssertionError(f"it ended: {text}") from None
 
     def press(self, keys: bytes) -> None:
         os.write(self._ours, keys)
