@@ -66,7 +66,8 @@ def _tested(result: Json, paint: Paint) -> list[str]:
 def _dead(result: Json, paint: Paint) -> list[str]:
     lines: list[str] = []
     for one in result["dead"]:
-        why = clean(f"{one['attempts']} tries, until {one['ended_at']}: {one['error']}")
+        tries = "1 try" if one["attempts"] == 1 else f"{one['attempts']} tries"
+        why = clean(f"{tries}, until {one['ended_at']}: {one['error']}")
         lines.append(f"{one['id']}  {clean(one['hook'])}, event {one['seq']}")
         lines.append(f"    {paint(why, 'dim')}")
     if not lines:

@@ -45,6 +45,16 @@ class Credentials:
         env = self._environments.get(caller.client_id, {})
         return {name: self._name(p, env) for name, p in PROVIDERS.items()}
 
+    def is_named(self, provider: str | None, caller: Caller) -> bool:
+        """Whether there is a variable or a source for this caller's tasks; none is asked. A task
+        may go on with the variables of who made it: any client's of this machine count, here."""
+        if provider is None or provider in self._settings.credentials:
+            return provider is not None
+        own = self._environments.get(caller.client_id, {})
+        environments = [own] if caller.user else [*self._distinct.values()]
+        names = [variable.name for variable in PROVIDERS[provider].variables]
+        return any(env.get(name) for env in environments for name in names)
+
     def _name(self, provider: Provider, env: Mapping[str, str]) -> str | None:
         if variable := next((v for v in provider.variables if env.get(v.name)), None):
             return variable.name

@@ -133,6 +133,7 @@ def build(
         credentials.found,
         credentials.sign_in,
         agent_provider,
+        lambda agent, caller: credentials.is_named(agent_provider(agent), caller),
         notice,
     )
     hub = EventHub(store, claude_channel=settings.claude_channel)

@@ -58,7 +58,7 @@ from rover_mcp.server.hub import UPDATED
 from rover_mcp.server.icon import ICON
 from rover_mcp.server.images import METHOD, ImagesParams, build, images
 from rover_mcp.server.misuse import bad_arguments
-from rover_mcp.server.offers import keep_offered, offered_call
+from rover_mcp.server.offers import keep_working, offered_call, working
 from rover_mcp.server.prompts import prompt, prompts
 from rover_mcp.server.render import text_of
 from rover_mcp.server.resources import Resources, templates
@@ -102,7 +102,8 @@ class App:
     def server_for(self, session: ClientSession) -> Server[Any]:
         """A server whose handlers know `session`."""
         hub = self._services.hub
-        handles = TaskHandles(self._services.tasks, hub, session)
+        works = working(self._services.status, session.caller, TOOLS)
+        handles = TaskHandles(self._services.tasks, hub, session, works)
         handlers = _Handlers(self._services, session, handles)
         bus = hub.bus_of(session.caller)
         server: Server[Any] = Server(
@@ -151,6 +152,7 @@ class _Handlers:
         self._session = session
         self._handles = handles
         self._tools = offered(session.caller)
+        self._works = working(services.status, session.caller, self._tools)
         self._resources = Resources(services.tasks, services.status, session)
 
     def _note_era(self, ctx: Context) -> None:
@@ -210,8 +212,7 @@ class _Handlers:
         return told
 
     def _told(self, result: Result, meta: dict[str, Any] | None = None) -> CallToolResult:
-        if self._tools is not TOOLS:
-            keep_offered(result, self._tools)
+        keep_working(result, self._works)
         data = result.model_dump(mode="json", exclude_none=True)
         text = TextContent(type="text", text=text_of(result))
         return CallToolResult(content=[text], structured_content=data, _meta=meta)

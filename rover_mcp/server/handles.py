@@ -14,6 +14,7 @@ from mcp_types import INVALID_PARAMS
 from agent_runner.models import Budget
 from rover_mcp.errors import Conflict, RoverError, UserFixable
 from rover_mcp.server.hub import TASKS, EventHub
+from rover_mcp.server.offers import Works, keep_working
 from rover_mcp.server.pause_form import Decision, decision, pause_form, pause_message
 from rover_mcp.server.render import text_of
 from rover_mcp.server.results import TaskResult
@@ -42,9 +43,12 @@ class _Named:
 
 
 class TaskHandles:
-    """A TaskSource over the use cases, for one session."""
+    """A TaskSource over the use cases, for one session. `works`: which calls work for it."""
 
-    def __init__(self, tasks: TaskService, hub: EventHub, session: ClientSession) -> None:
+    def __init__(
+        self, tasks: TaskService, hub: EventHub, session: ClientSession, works: Works
+    ) -> None:
+        self._works = works
         self._tasks = tasks
         self._hub = hub
         self._session = session
@@ -77,6 +81,7 @@ class TaskHandles:
         self._session.watch(row.id)
         life = known[parsed[1]]
         view = self._tasks.view(row)
+        keep_working(view, self._works)
         asks = row.status is TaskStatus.PAUSED and life.end is None
         return _Named(row, life, as_of(view, life), question(marks) if asks else None)
 

@@ -1,40 +1,50 @@
-"""What a client is told to call: nothing that the tools of its server do not have."""
+"""What a client is told to call: what its server offers, and with agents that can sign in."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import cast
 
 from pydantic import BaseModel
 
 from rover_mcp.errors import RoverError
+from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.models import NextAction
+from rover_mcp.tasks.status import StatusReport
+
+Works = Callable[[NextAction], bool]
 
 
-def keep_offered(told: BaseModel, tools: Container[str]) -> None:
-    """Take out of a result, wherever they stand in it, the calls of other tools than these."""
+def working(status: StatusReport, caller: Caller, tools: Container[str]) -> Works:
+    """Which calls work for a caller who is offered these tools."""
+
+    def works(call: NextAction) -> bool:
+        agent = call.arguments.get("agent")
+        return call.tool in tools and (agent is None or status.may_sign_in(str(agent), caller))
+
+    return works
+
+
+def keep_working(told: BaseModel, works: Works) -> None:
+    """Take out of a result, wherever they stand in it, the calls that do not work."""
     for name in type(told).model_fields:
         value: object = getattr(told, name)
         if isinstance(value, NextAction):
-            if value.tool not in tools:
+            if not works(value):
                 setattr(told, name, None)
         elif isinstance(value, BaseModel):
-            keep_offered(value, tools)
+            keep_working(value, works)
         elif isinstance(value, list):
             parts = cast("list[object]", value)
-            kept = [part for part in parts if not _other(part, tools)]
+            kept = [part for part in parts if not isinstance(part, NextAction) or works(part)]
             if len(kept) < len(parts):
                 setattr(told, name, kept)
             for part in kept:
                 if isinstance(part, BaseModel):
-                    keep_offered(part, tools)
+                    keep_working(part, works)
 
 
 def offered_call(error: RoverError, tools: Container[str]) -> Mapping[str, object] | None:
     """The call that an error names, if there is one and it can be made here."""
     call = error.next_call
     return call if call is not None and str(call.get("tool")) in tools else None
-
-
-def _other(part: object, tools: Container[str]) -> bool:
-    return isinstance(part, NextAction) and part.tool not in tools

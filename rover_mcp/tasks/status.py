@@ -28,7 +28,8 @@ HOLD_MESSAGE_SHOWN = 200
 class StatusReport:
     """Reads only. `credentials` says, for a caller and by provider, which one can be had: its
     name. `sign_in` says, for an agent, its provider, that name and a caller, how the agent signs
-    in, or what mends that it cannot."""
+    in, or what mends that it cannot. `may_sign_in` says, for an agent and a caller, whether there
+    is anything to sign in with; it asks no program for it."""
 
     tasks: TaskService
     catalog: Catalog
@@ -37,6 +38,7 @@ class StatusReport:
     credentials: Callable[[Caller], Mapping[str, str | None]]
     sign_in: Callable[[str, str, str | None, Caller], tuple[str | None, str | None]]
     provider_of: Callable[[str], str | None]
+    may_sign_in: Callable[[str, Caller], bool]
     notice: Callable[[Caller], str | None]
 
     def report(self, caller: Caller) -> dict[str, Any]:

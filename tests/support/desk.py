@@ -289,6 +289,7 @@ def open_desk(folder: Path) -> Iterator[Desk]:
         credentials=lambda _: {"anthropic": "ANTHROPIC_API_KEY"},
         sign_in=lambda _agent, _provider, found, _caller: (found, None),
         provider_of=lambda _: "anthropic",
+        may_sign_in=lambda _agent, _caller: True,
         notice=lambda _: None,
     )  # fmt: skip
     caller = Caller("c" * 32, repo, env={"PATH": "/usr/bin"})

@@ -231,3 +231,16 @@ def test_an_agents_own_log_in_passes_only_where_config_asks_for_it_by_name() -> 
         CredentialSource(passthrough=True, env="X")
     with pytest.raises(ValueError, match="exactly one"):
         CredentialSource(passthrough=False)
+
+
+def test_what_there_is_to_sign_in_with_is_known_without_asking_for_it() -> None:
+    nothing, configured = made(), made(command="false")
+    ann, bob = (Caller(n, HERE, env={}, user=n) for n in ("ann", "bob"))
+    terminal = connect(nothing, "terminal")
+    assert not nothing.is_named("anthropic", terminal)
+    assert not nothing.is_named(None, terminal)
+    connect(nothing, "assistant", ANTHROPIC_API_KEY="its own")
+    assert nothing.is_named("anthropic", terminal), "what it made may go on with its key"
+    assert not nothing.is_named("openai", terminal)
+    assert not nothing.is_named("anthropic", ann), "a user over HTTP has no part in it"
+    assert configured.is_named("anthropic", bob)

@@ -79,6 +79,16 @@ def test_pausing_and_going_on_change_what_is_shown(desk: Desk) -> None:
     assert "provider" not in second
 
 
+def test_only_agents_that_can_sign_in_are_named_to_go_on(desk: Desk) -> None:
+    task_id = paused(desk, agent="scripted")
+    calls = inspect(desk, task_id)["next_actions"]
+    assert {"task": task_id, "agent": "claude"} in [call["arguments"] for call in calls]
+    desk.status.may_sign_in = lambda _agent, _caller: False
+    calls = inspect(desk, task_id)["next_actions"]
+    assert [c["tool"] for c in calls if "agent" in c["arguments"]] == []
+    assert calls[0]["arguments"] == {"task": task_id}
+
+
 @pytest.mark.parametrize("event", [Event.COMPLETE, Event.FAIL, Event.CANCEL])
 def test_an_end_clears_the_pause_and_an_error_that_it_does_not_bring(
     desk: Desk, event: Event
