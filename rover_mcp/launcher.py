@@ -322,7 +322,9 @@ def parse_arguments(arguments: list[str]) -> tuple[str, bool, str | None]:
         else:
             complain(f"rover-mcp: {option!r} is no option, or its value is missing\n\n{USAGE}")
             raise SystemExit(2)
-    if http is not None and TOOLS in os.environ:
+    if os.environ.get(TOOLS):
+        os.environ[TOOLS] = _sets(os.environ[TOOLS])
+    if http is not None and os.environ.get(TOOLS):
         complain(
             "rover-mcp: over HTTP a token's scope says what it may do: rover token new --scope"
         )
@@ -334,10 +336,12 @@ def parse_arguments(arguments: list[str]) -> tuple[str, bool, str | None]:
 
 
 def _sets(value: str) -> str:
-    if wrong := [name for name in value.split(",") if name not in TOOL_SETS]:
+    """The sets of an option or of $ROVER_TOOLS; ends the process where one is none (status 2)."""
+    names = [name.strip() for name in value.split(",")]
+    if wrong := [name for name in names if name not in TOOL_SETS]:
         complain(f"rover-mcp: {wrong[0]!r} is no set of tools; there are {', '.join(TOOL_SETS)}")
         raise SystemExit(2)
-    return value
+    return ",".join(names)
 
 
 def serve_in_foreground(home: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,26 @@ def test_a_read_only_client_of_the_tasks_extension_cannot_cancel(shared: Path) -
             assert client.request("tasks/cancel", {"taskId": task})["error"]["code"] == -32602
         assert maker.tool("inspect", task=task)["task"]["status"] != "CANCELLED"
         maker.tool("cancel_task", task=task)
+
+
+def test_the_variable_means_the_same_as_the_option(shared: Path) -> None:
+    env = {"ROVER_TOOLS": "read, admin"}
+    with LauncherClient(shared / "data", shared / "repo", env) as client:
+        client.open()
+        named = {t["name"] for t in client.request("tools/list")["result"]["tools"]}
+    assert named == READS | {"delete_task", "set_auto_resume"}
+
+
+def test_a_set_in_the_variable_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
+    """A server without a tool would look as if all was well."""
+    command = [sys.executable, "-m", "rover_mcp.launcher", "--home", str(tmp_path)]
+    env = {**os.environ, "ROVER_TOOLS": "reed"}
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=20, env=env,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "rover-mcp: 'reed' is no set of tools; there are read, run, admin" in done.stderr
 
 
 @pytest.mark.parametrize(
