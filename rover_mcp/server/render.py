@@ -37,7 +37,8 @@ def _main(result: r.Result) -> str:
             return f"log of {result.step or 'no step yet'} (untrusted):\n{result.text}"
         case r.DiffToolResult():
             c = result.changes
-            head = f"{c.files} files changed, +{c.added} -{c.removed}"
+            files = "1 file" if c.files == 1 else f"{c.files} files"
+            head = f"{files} changed, +{c.added} -{c.removed}"
             if result.elsewhere is not None:
                 head = f"none of these paths changed; {result.elsewhere} other files did"
             return head + (f" (untrusted):\n{result.patch}" if result.patch else "")

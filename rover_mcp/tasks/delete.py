@@ -124,8 +124,9 @@ def _work(task: TaskRow, found: Leftover) -> Item:
     if not found.snapshots:
         return Item("work", kept=True, detail="it made none")
     where = "only a part of it" if found.branch else "none of it"
+    made = "1 snapshot" if found.snapshots == 1 else f"{found.snapshots} snapshots"
     return Item(
         "work",
         kept=False,
-        detail=f"{found.snapshots} snapshots; branch {task.branch} in your repository has {where}",
+        detail=f"{made}; branch {task.branch} in your repository has {where}",
     )

@@ -182,9 +182,12 @@ def _steps(
     shown = state.steps if full else outline.concise()
     ids = {s.id for s in shown}
     left = OUTPUTS_SHOWN
+    # What was interrupted by a pause did not last until the task was cancelled.
+    paused = task.paused_at or (state.pause.since.timestamp() if state.pause else None)
+    until = now if going else paused or task.ended_at
     views: list[StepView] = []
     for step in reversed(shown):
-        view = _step(step, task, now, going=going, full=full)
+        view = _step(step, until, going=going, full=full)
         if step.status is StepStatus.PENDING and outline.is_skipped(step):
             view.status = StepStatus.SKIPPED
         if full:
@@ -200,12 +203,11 @@ def _count_inside(outline: Outline, step: StepState) -> int:
     return sum(1 + _count_inside(outline, inner) for inner in outline.inside(step))
 
 
-def _step(step: StepState, task: TaskRow, now: float, *, going: bool, full: bool) -> StepView:
+def _step(step: StepState, until: float | None, *, going: bool, full: bool) -> StepView:
+    """`until`: when one that has no end stopped, if it did; now, if the task is `going`."""
     status, end = step.status, step.ended_at.timestamp() if step.ended_at else None
     if status is StepStatus.RUNNING:
-        end = now
-        if not going:
-            status, end = StepStatus.INTERRUPTED, task.paused_at or task.ended_at
+        status, end = status if going else StepStatus.INTERRUPTED, until
     duration = None
     if step.started_at is not None and end is not None:
         duration = round(max(0.0, end - step.started_at.timestamp()), 1)

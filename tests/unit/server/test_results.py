@@ -211,7 +211,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "inspect": "Task 1 NEW (queued, 0 %): Fix the sum",
         "get_status": "engines that work: ",
         "list_workflows": "swe: Change the code.",
-        "get_diff": "1 files changed, +1 -0",
+        "get_diff": "1 file changed, +1 -0",
     },
     "running": {
         "inspect": "IN_PROGRESS (step 3 of 4: implement, 50 %)",

@@ -55,6 +55,19 @@ def paused_row(**changes: Any) -> TaskRow:
 # Duration
 
 
+def test_a_step_that_a_pause_interrupted_lasted_until_then_though_it_is_cancelled_later() -> None:
+    began = step("implement", StepStatus.RUNNING)
+    at = datetime.fromtimestamp(AT, UTC)
+    begun = began.model_copy(update={"started_at": at})
+    state = run_state(steps=[begun], pause=pause(since=datetime.fromtimestamp(AT + 5, UTC)))
+    row = paused_row(paused_at=AT + 5, run_state=state)
+    [shown] = view(row, state, now=AT + 500).steps or []
+    assert (shown.status, shown.duration_s) == ("interrupted", 5)
+    row = task_row(status=S.CANCELLED, ended_at=AT + 500, run_state=state)
+    [shown] = view(row, state, now=AT + 900).steps or []
+    assert (shown.status, shown.duration_s) == ("interrupted", 5)
+
+
 def test_a_running_tasks_duration_grows() -> None:
     assert view(task_row(), now=AT).duration_s == 100
     assert view(task_row(), now=AT + 60).duration_s == 160
