@@ -153,7 +153,7 @@ class _Handlers:
         self._handles = handles
         self._tools = offered(session.caller)
         self._works = working(services.status, session.caller, self._tools)
-        self._resources = Resources(services.tasks, services.status, session)
+        self._resources = Resources(services.tasks, services.status, session, self._works)
 
     def _note_era(self, ctx: Context) -> None:
         self._session.legacy = ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS

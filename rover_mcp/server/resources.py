@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from mcp_types import Resource, ResourceTemplate, TextResourceContents
+from pydantic import BaseModel
 
 from rover_mcp.errors import NotFound
+from rover_mcp.server.offers import Works, keep_working
 from rover_mcp.server.results import TaskListResult
 from rover_mcp.server.session import TASKS_URI, ClientSession, task_uri
 from rover_mcp.store.rows import TaskRow
@@ -51,6 +53,7 @@ class Resources:
     tasks: TaskService
     status: StatusReport
     session: ClientSession
+    works: Works
 
     def list(self, cursor: str | None) -> tuple[list[Resource], str | None]:
         """A page of resources, and the cursor of the next: first all there is to follow, then the
@@ -115,7 +118,7 @@ class Resources:
 
     def _newest(self) -> str:
         views, following, _damaged = self.tasks.list(self.session.caller, (), None, None, None)
-        return TaskListResult(tasks=views, next_cursor=following).model_dump_json(exclude_none=True)
+        return self._told(TaskListResult(tasks=views, next_cursor=following))
 
     def _task(self, found: re.Match[str]) -> TaskRow:
         named = found["id"]
@@ -127,7 +130,12 @@ class Resources:
         return task
 
     def view(self, found: re.Match[str]) -> str:
-        return self.tasks.inspect(self._task(found), full=False).model_dump_json(exclude_none=True)
+        return self._told(self.tasks.inspect(self._task(found), full=False))
+
+    def _told(self, view: BaseModel) -> str:
+        """As the tools tell it."""
+        keep_working(view, self.works)
+        return view.model_dump_json(exclude_none=True)
 
     def journal(self, found: re.Match[str]) -> str:
         return self.tasks.journal(self._task(found))

@@ -52,6 +52,9 @@ def test_a_read_only_client_is_told_of_no_call_that_it_cannot_make(shared: Path)
             assert [e["event"] for e in told["structuredContent"]["attention"]] == ["task.paused"]
             assert "resume" not in told["structuredContent"]["attention"][0]
             assert "Next: get_diff" in told["content"][0]["text"]
+            for uri in ("rover://tasks", f"rover://tasks/{task}"):
+                (content,) = client.request("resources/read", {"uri": uri})["result"]["contents"]
+                assert "resume_task" not in content["text"], uri
         assert maker.tool("inspect", task=task)["task"]["next_actions"][0]["tool"] == "resume_task"
         maker.tool("cancel_task", task=task)
 
