@@ -333,6 +333,23 @@ def test_no_call_is_named_that_leaves_out_a_limit_that_was_mistyped(
     assert f"it takes: {', '.join(TOOLS[name].arguments.model_fields)}" in error["hint"]
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("create_task", {"description": "x", "budget": 5}, "no 'budget' (is it budget_usd or budget_tokens?)"),
+        ("wait_for_task", {"task": "1", "timeout": 5}, "there is no 'timeout' (is it timeout_s?)"),
+        ("inspect", {"task_id": "1"}, "inspect: task is missing; there is no 'task_id' (is it task?)"),
+        ("create_task", {"description": "x", "brnach": "main"}, "there is no 'brnach'"),
+        ("get_status", {"x": "y" * 9}, "get_status: there is no 'x'"),
+    ],
+)  # fmt: skip
+def test_a_name_that_there_is_not_is_answered_with_the_one_that_is_meant(
+    desk: Desk, name: str, arguments: Json, told: str
+) -> None:
+    [result] = ask(desk, (name, arguments))
+    assert told in valid(name, result)["error"]["message"]
+
+
 def test_what_is_missing_is_shown_by_an_example_not_made_up_as_a_call(desk: Desk) -> None:
     """DESIGN 10: nobody shall create the example's task."""
     [result] = ask(desk, ("create_task", {"workflow": "swe", "description": 3}))
