@@ -21,12 +21,16 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from rover_mcp.errors import UserFixable
 from rover_mcp.server.tasks_extension.source import Context
 
-KEY = "confirm"
-_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {KEY: {"type": "boolean", "title": "Yes, delete it", "default": False}},
-    "required": [KEY],
+KEY = "choice"
+DELETE, KEEP = "delete", "keep"
+# No yes or no: VS Code 1.139 offers `true` first, whatever the default.
+_CHOICE: dict[str, Any] = {
+    "type": "string",
+    "title": "What should happen?",
+    "oneOf": [{"const": KEEP, "title": "Keep it"}, {"const": DELETE, "title": "Delete it"}],
+    "default": KEEP,
 }
+_SCHEMA: dict[str, Any] = {"type": "object", "properties": {KEY: _CHOICE}, "required": [KEY]}
 
 
 def can_ask(ctx: Context) -> bool:
@@ -55,6 +59,6 @@ async def confirmed(
             said = await ctx.session.elicit_form(message, _SCHEMA, ctx.request_id)
         except MCPError as error:
             raise UserFixable(f"nobody could be asked: {error}", code="not_confirmed") from error
-    if said.action != "accept" or not (said.content or {}).get(KEY):
+    if said.action != "accept" or (said.content or {}).get(KEY) != DELETE:
         raise UserFixable("not confirmed: nothing was deleted", code="not_confirmed")
     return None

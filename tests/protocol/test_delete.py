@@ -68,8 +68,9 @@ def test_work_that_no_branch_has_is_told_as_lost(shared: Path) -> None:
         assert (work["kept"], "none of it" in work["detail"]) == (False, True)
 
 
-@pytest.mark.parametrize("agrees", [True, False])
-def test_a_modern_client_that_can_ask_has_to(shared: Path, agrees: bool) -> None:
+@pytest.mark.parametrize("choice", ["delete", "keep", True])
+def test_a_modern_client_that_can_ask_has_to(shared: Path, choice: object) -> None:
+    agrees = choice == "delete"
     with LauncherClient(shared / "data", shared / "repo") as client:
         client.capabilities = ASKABLE
         client.open(MODERN)
@@ -77,9 +78,11 @@ def test_a_modern_client_that_can_ask_has_to(shared: Path, agrees: bool) -> None
         asked = client.answer(call(client, task))["result"]
         assert asked["resultType"] == "input_required"
         (key,) = asked["inputRequests"]
-        assert "Delete task" in asked["inputRequests"][key]["params"]["message"]
+        form = asked["inputRequests"][key]["params"]
+        assert "Delete task" in form["message"]
+        assert form["requestedSchema"]["properties"][key]["default"] == "keep"
         assert not gone(client, task)
-        content = {"action": "accept", "content": {"confirm": agrees}}
+        content = {"action": "accept", "content": {key: choice}}
         result = client.answer(call(client, task, inputResponses={key: content}))["result"]
         assert bool(result.get("isError")) is not agrees
         assert gone(client, task) is agrees
@@ -95,7 +98,7 @@ def test_a_legacy_client_that_can_ask_is_asked(shared: Path, action: str) -> Non
         asked = client.wait_for(lambda f: f.get("method") == "elicitation/create")
         result = {
             "action": action,
-            **({"content": {"confirm": True}} if action == "accept" else {}),
+            **({"content": {"choice": "delete"}} if action == "accept" else {}),
         }
         client.send({"jsonrpc": "2.0", "id": asked["id"], "result": result})
         answer = client.answer(number)["result"]
