@@ -28,6 +28,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
+Run = Callable[[argparse.Namespace], int]
+Command = Callable[[str, Run | None, str], Parser]
+
+
 def build_parser() -> Parser:
     """All commands and options."""
     parser = Parser(
@@ -39,13 +43,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"rover {__version__}")
     parser.set_defaults(json=False, home=None)
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    def command(name: str, run: Callable[[argparse.Namespace], int], about: str) -> Parser:
-        sub = subparsers.add_parser(name, help=about, description=about, parents=[_shared()])
-        sub.set_defaults(run=run)
-        return sub
-
+    command = _commands(parser, "COMMAND")
     _add_demo(command("demo", commands.demo, "see the whole job work, in a temporary folder"))
     command("doctor", commands.doctor_, "can a task run here, and what is missing if not")
     _add_create(command("create", commands.create, "hand over a task"))
@@ -53,19 +51,16 @@ def build_parser() -> Parser:
     _add_task_commands(command)
     sub = command("workflows", commands.workflows, "the workflows that a task may use")
     sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
-    about = "check workflow files, print their JSON Schema"
-    _add_workflow(
-        subparsers.add_parser("workflow", help=about, description=about, parents=[_shared()])
-    )
+    _add_workflow(command("workflow", None, "check workflow files, print their JSON Schema"))
     _add_init(command("init", commands.init, "write a first .rover/config.yaml for a repository"))
     about = "check a project's .rover/config.yaml, show it, print its JSON Schema"
-    _add_config(subparsers.add_parser("config", help=about, description=about, parents=[_shared()]))
+    _add_config(command("config", None, about))
     about = "the images that sandboxes are made from: build, list, prune"
-    _add_image(subparsers.add_parser("image", help=about, description=about, parents=[_shared()]))
+    _add_image(command("image", None, about))
     about = "who is told when a task pauses or ends: list, test, dead, retry"
-    _add_hooks(subparsers.add_parser("hooks", help=about, description=about, parents=[_shared()]))
+    _add_hooks(command("hooks", None, about))
     about = "who may come over HTTP (rover-mcp --http): new, list, revoke"
-    _add_token(subparsers.add_parser("token", help=about, description=about, parents=[_shared()]))
+    _add_token(command("token", None, about))
     about = "put rover into the assistants of this machine; without --write only show how"
     _add_setup(command("setup", commands.setup, about))
     sub = command("completion", completion, "a script that lets your shell complete rover's words")
@@ -132,8 +127,8 @@ def _add_list(sub: Parser) -> None:
     sub.add_argument("--cursor", metavar="TEXT", help="go on where a page ended")
 
 
-def _add_task_commands(command: Callable[..., Parser]) -> None:
-    def about_task(name: str, run: Callable[[argparse.Namespace], int], about: str) -> Parser:
+def _add_task_commands(command: Command) -> None:
+    def about_task(name: str, run: Run, about: str) -> Parser:
         sub = command(name, run, about)
         sub.add_argument("task", metavar="TASK", help="its id, or its number in this project")
         sub.add_argument("--repo", metavar="PATH", help="whose number (default: here)")
@@ -170,14 +165,11 @@ def _add_switch(sub: Parser) -> None:
 
 
 def _add_workflow(sub: Parser) -> None:
-    actions = sub.add_subparsers(metavar="ACTION", required=True)
+    action = _commands(sub, "ACTION")
     about = "read workflow files; an error is told as file:line:column: message"
-    check = actions.add_parser("check", help=about, description=about, parents=[_shared()])
+    check = action("check", commands.workflow_check, about)
     check.add_argument("files", metavar="FILE", nargs="+", help="- reads stdin")
-    check.set_defaults(run=commands.workflow_check)
-    about = "the language as JSON Schema, for editors"
-    schema = actions.add_parser("schema", help=about, description=about, parents=[_shared()])
-    schema.set_defaults(run=commands.workflow_schema)
+    action("schema", commands.workflow_schema, "the language as JSON Schema, for editors")
 
 
 def _add_init(sub: Parser) -> None:
@@ -196,37 +188,32 @@ def _add_setup(sub: Parser) -> None:
 
 
 def _add_config(sub: Parser) -> None:
-    actions = sub.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add = _commands(sub, "ACTION", dest="action")
     for name, about in (
         ("check", "read it; an error is told as file:line:column: message"),
         ("show", "what it says, as JSON"),
         ("schema", "its language as JSON Schema, for editors"),
     ):
-        action = actions.add_parser(name, help=about, description=about, parents=[_shared()])
-        action.set_defaults(run=commands.config)
+        action = add(name, commands.config, about)
         if name != "schema":
             action.add_argument("file", metavar="FILE", nargs="?", help="default: of this project")
 
 
 def _add_image(sub: Parser) -> None:
-    actions = sub.add_subparsers(metavar="ACTION", required=True)
+    action = _commands(sub, "ACTION")
     about = "build the image that a task of a project would have now, with the project's set-up"
-    build = actions.add_parser("build", help=about, description=about, parents=[_shared()])
+    build = action("build", images.build, about)
     build.add_argument("--project", dest="repo", metavar="PATH", help="default: this folder")
     build.add_argument("--engine", help="docker or podman; default: as for a task")
     build.add_argument("--image", metavar="IMAGE", help="a base image in place of the project's")
-    build.set_defaults(run=images.build)
-    about = "those that rover made, on every engine"
-    listed = actions.add_parser("list", help=about, description=about, parents=[_shared()])
-    listed.set_defaults(run=images.list_)
+    action("list", images.list_, "those that rover made, on every engine")
     about = "those that no task needs; says what it would remove"
-    prune = actions.add_parser("prune", help=about, description=about, parents=[_shared()])
+    prune = action("prune", images.prune, about)
     prune.add_argument("--yes", action="store_true", help="remove them")
-    prune.set_defaults(run=images.prune)
 
 
 def _add_hooks(sub: Parser) -> None:
-    action = _actions(sub)
+    action = _commands(sub, "ACTION")
     action("list", hooks.list_, "those of config.yaml, and how they do")
     test = action("test", hooks.test, "tell one, or all, that this is a test")
     test.add_argument("name", metavar="NAME", nargs="?", help="default: all")
@@ -236,7 +223,7 @@ def _add_hooks(sub: Parser) -> None:
 
 
 def _add_token(sub: Parser) -> None:
-    action = _actions(sub)
+    action = _commands(sub, "ACTION")
     new = action("new", tokens.new, "make a token and print it, this once")
     new.add_argument("name", metavar="NAME", help="the user, who sees the tasks of this name")
     scopes = ("read", "write")
@@ -246,15 +233,17 @@ def _add_token(sub: Parser) -> None:
     gone.add_argument("name", metavar="NAME")
 
 
-def _actions(sub: Parser) -> Callable[[str, Callable[[argparse.Namespace], int], str], Parser]:
-    actions = sub.add_subparsers(metavar="ACTION", required=True)
+def _commands(parser: Parser, metavar: str, dest: str = argparse.SUPPRESS) -> Command:
+    """What adds a command to a parser; one without `run` has commands of its own."""
+    subparsers = parser.add_subparsers(dest=dest, metavar=metavar, required=True)
 
-    def action(name: str, run: Callable[[argparse.Namespace], int], about: str) -> Parser:
-        made = actions.add_parser(name, help=about, description=about, parents=[_shared()])
-        made.set_defaults(run=run)
-        return made
+    def command(name: str, run: Run | None, about: str) -> Parser:
+        sub = subparsers.add_parser(name, help=about, description=about, parents=[_shared()])
+        if run:
+            sub.set_defaults(run=run)
+        return sub
 
-    return action
+    return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:

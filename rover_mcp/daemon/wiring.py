@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.hooks.runner import Hooks, sender_of
 from rover_mcp.sandbox.docker import DockerEngine
+from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.sandbox.select import engines
 from rover_mcp.server.app import App
 from rover_mcp.server.hub import EventHub
@@ -96,56 +97,68 @@ def build(
     home = settings.home
     gateway = Gateway(write=partial(write_entries, store))
     credentials = Credentials(settings)
-    shared = store.executors if settings.database else None
-    leases = Leases(home, shared, lease=settings.lease)
+    leases = Leases(home, store.executors if settings.database else None, lease=settings.lease)
     live = LiveStates(home, store)
     plane = ControlPlane(settings, store, database_url(home, settings.database), leases)
-    networks = TaskNetworks(settings, store, credentials)
     repositories, all_engines = GitRepositories(home), engines(home, settings)
     spares = Spares(settings, store, all_engines)
+    networks = TaskNetworks(settings, store, credentials)
     door = Door(home, gateway, portal, store, credentials, networks, ring, plane.answered)
     attempts = Attempts(
-        settings=settings,
-        store=store,
-        engines=all_engines,
-        hub_of=repositories.hub,
-        gateway=door,
-        live=live,
-        spares=spares,
-    )
-    catalog, agents = Catalog(home), HostAgents()
+        settings=settings, store=store, engines=all_engines, hub_of=repositories.hub, gateway=door,
+        live=live, spares=spares,
+    )  # fmt: skip
     control = PlaneControl(home, plane, store, attempts)
     create = CreateTask(
-        settings, store, catalog, repositories, EngineChoice(all_engines), agents, control,
-        spares,
+        settings, store, Catalog(home), repositories, EngineChoice(all_engines), HostAgents(),
+        control, spares,
     )  # fmt: skip
-    work = HubWork(repositories, attempts)
+    delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines))
+    tasks = _tasks(create, HubWork(repositories, attempts), live)
+    status = _status(create, tasks, all_engines, credentials, notice)
+    hub = EventHub(store, claude_channel=settings.claude_channel)
+    keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
+    hooks = _hooks(settings, store, leases)
+    builds = ImageBuilds(settings, create, keepers, repositories.hub, door, spares)
+    images = Images(home, store, keepers)
+    services = Services(tasks, status, hub, touch, images, hooks, delete, builds)
+    return Parts(
+        settings, store, credentials, gateway, live, plane, leases, Sweeper(attempts, plane),
+        attempts, spares, hub, hooks, services, App(services),
+    )  # fmt: skip
+
+
+def _tasks(create: CreateTask, work: HubWork, live: LiveStates) -> TaskService:
+    store = create.store
 
     def state_of(task_id: str) -> RunState | None:
         return booked_state(store, task_id, live.state(task_id))
 
-    tasks = TaskService(settings, store, create, repositories, control, work, state_of)
-    status = StatusReport(
+    return TaskService(
+        create.settings, store, create, create.repositories, create.control, work, state_of
+    )
+
+
+def _status(
+    create: CreateTask,
+    tasks: TaskService,
+    all_engines: Mapping[str, Engine],
+    credentials: Credentials,
+    notice: Callable[[Caller], str | None],
+) -> StatusReport:
+    return StatusReport(
         tasks,
-        catalog,
+        create.catalog,
         all_engines,
-        agents,
+        create.agents,
         credentials.found,
         credentials.sign_in,
         agent_provider,
         lambda agent, caller: credentials.is_named(agent_provider(agent), caller),
         notice,
     )
-    hub = EventHub(store, claude_channel=settings.claude_channel)
-    keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
-    images = Images(home, store, keepers)
+
+
+def _hooks(settings: Settings, store: Store, leases: Leases) -> Hooks:
     senders = {hook.name: sender_of(hook, os.environ) for hook in settings.hooks}
-    hooks = Hooks(settings, store, store.deliveries(leases.executor), senders)
-    delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines))
-    builds = ImageBuilds(settings, create, keepers, repositories.hub, door, spares)
-    services = Services(tasks, status, hub, touch, images, hooks, delete, builds)
-    sweeper = Sweeper(attempts, plane)
-    return Parts(
-        settings, store, credentials, gateway, live, plane, leases, sweeper, attempts, spares, hub,
-        hooks, services, App(services),
-    )  # fmt: skip
+    return Hooks(settings, store, store.deliveries(leases.executor), senders)

@@ -145,16 +145,19 @@ class Forwarding:
                 continue
             held += part.data
             if len(held) > MAX_BODY_BYTES:
-                await self._exchange.start(response.status_code, answer_headers(raw))
-                await self._exchange.send(bytes(held))
+                await self._release(response.status_code, raw, held)
                 held = None
         meter.end()
         self._learn(meter, changed)
         await complete()
         if held is not None:
-            await self._exchange.start(response.status_code, answer_headers(raw))
-            await self._exchange.send(bytes(held))
+            await self._release(response.status_code, raw, held)
         await self._exchange.finish()
+
+    async def _release(self, status: int, raw: list[tuple[bytes, bytes]], held: bytearray) -> None:
+        """Begin the answer with what was held back of it."""
+        await self._exchange.start(status, answer_headers(raw))
+        await self._exchange.send(bytes(held))
 
     def _learn(self, meter: Meter, changed: Callable[[Answer], None]) -> None:
         model = meter.model or self._asked_model()

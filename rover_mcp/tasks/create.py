@@ -16,10 +16,11 @@ from agent_runner.models import Budget
 from agent_runner.workflow.agents import agents_of
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
-from rover_mcp.project.decided import Asked, Decided, settle
-from rover_mcp.project.load import FoundConfig, load_config
+from rover_mcp.project.decided import Asked, Decided, Settled, settle
+from rover_mcp.project.load import load_config
+from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.settings import Settings
-from rover_mcp.store.rows import NewTask, TaskRow
+from rover_mcp.store.rows import NewTask, ProjectRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
@@ -107,25 +108,17 @@ class CreateTask:
         Raises as the call does."""
         title = _title(request.description)
         repository = self.repositories.inspect(caller.folder(request.repo_path))
-        project_id = self.repositories.project_id(repository.root)
         base = request.base_branch
         commit = self.repositories.resolve(repository, base) if base else repository.head_commit
-        settled = settle(_asked(request), self._config(repository), self.settings)
-        self._check_isolated(caller, settled.engine)
+        settled = self._settled(caller, request, repository)
         entry = self.catalog.find(settled.workflow, repository.root)
         inputs = _inputs(entry, request)
         agents = self._agents(settled.agents, request)
         copies, told = self._copies(repository, commit, entry, settled.decided)
-        path = caller.env.get("PATH")
-        binaries = [self.agents.binary(agent, path) for agent in agents]
-        engine = self.engines.select(settled.engine)
-        image = settled.decided.image or self.settings.base_image
-        for agent, binary in zip(agents, binaries, strict=True):
-            engine.check_agent(agent, binary, image)
+        engine, binary = self._engine(caller, settled, agents)
         network = self._network(settled.network, repository, entry, agents)
         self._check_disk()
-        self.repositories.prepare_hub(project_id, repository.root, commit)
-        project = self.store.project(project_id, str(repository.root))
+        project = self._project(repository, commit)
         new = NewTask(
             id=new_task_id(),
             project_id=project.id,
@@ -136,7 +129,7 @@ class CreateTask:
             base_commit=commit,
             workflow=entry.name,
             agent=agents[0],
-            agent_binary=str(binaries[0]) if binaries[0] else None,
+            agent_binary=str(binary) if binary else None,
             model=settled.model,
             engine=engine.name,
             inputs=inputs,
@@ -145,11 +138,7 @@ class CreateTask:
             client_id=caller.client_id,
             owner=caller.user,
             gateway_token=f"rover-{secrets.token_hex(24)}",
-            warnings=[
-                *(w for w in (engine.warning, DIRTY if repository.dirty else "") if w),
-                *settled.warnings,
-                *told,
-            ],
+            warnings=[*_warnings(engine, repository), *settled.warnings, *told],
             agents=agents if len(agents) > 1 else None,
             network=network.model_dump(mode="json"),
             budget=settled.budget,
@@ -157,9 +146,30 @@ class CreateTask:
         )
         return Plan(new, entry, copies, repository)
 
-    def _config(self, repository: Repository) -> FoundConfig | None:
+    def _project(self, repository: Repository, commit: str) -> ProjectRow:
+        project_id = self.repositories.project_id(repository.root)
+        self.repositories.prepare_hub(project_id, repository.root, commit)
+        return self.store.project(project_id, str(repository.root))
+
+    def _settled(self, caller: Caller, request: CreateRequest, repository: Repository) -> Settled:
         # A bare repository has no checkout, so nothing that its user could have looked at.
-        return None if repository.bare else load_config(repository.root)
+        config = None if repository.bare else load_config(repository.root)
+        settled = settle(_asked(request), config, self.settings)
+        self._check_isolated(caller, settled.engine)
+        return settled
+
+    def _engine(
+        self, caller: Caller, settled: Settled, agents: Sequence[str]
+    ) -> tuple[Engine, Path | None]:
+        """The engine, which can start each of the agents; the first one's program here, if it has
+        one."""
+        path = caller.env.get("PATH")
+        binaries = [self.agents.binary(agent, path) for agent in agents]
+        engine = self.engines.select(settled.engine)
+        image = settled.decided.image or self.settings.base_image
+        for agent, binary in zip(agents, binaries, strict=True):
+            engine.check_agent(agent, binary, image)
+        return engine, binaries[0]
 
     def _copies(
         self, repository: Repository, commit: str, entry: CatalogEntry, decided: Decided
@@ -319,6 +329,10 @@ def _asked(request: CreateRequest) -> Asked:
         budget=request.budget,
         network=request.network,
     )
+
+
+def _warnings(engine: Engine, repository: Repository) -> list[str]:
+    return [w for w in (engine.warning, DIRTY if repository.dirty else "") if w]
 
 
 def _title(description: str) -> str:
