@@ -47,16 +47,26 @@ def task_view(
     going = attempt is not None and attempt.state == "running"
     steps = _steps(state, task, now, going=going, full=full) if state else []
     return TaskView(
-        id=task.id, number=task.number, project=task.project_path, title=task.title,
+        id=task.id,
+        number=task.number,
+        project=task.project_path,
+        title=task.title,
         status=task.status,
         phase=_phase(task, state, attempt),
         progress=_progress(task, state),
-        branch=task.branch, base_branch=task.base_branch, base_commit=task.base_commit,
-        workflow=task.workflow, agent=task.agent, agents=task.agents, model=task.model,
+        branch=task.branch,
+        base_branch=task.base_branch,
+        base_commit=task.base_commit,
+        workflow=task.workflow,
+        agent=task.agent,
+        agents=task.agents,
+        model=task.model,
         engine=task.engine,
         network=(task.network or {}).get("mode"),
-        iteration=task.iteration, attempt=task.attempt,
-        created_at=time_of(task.created_at), updated_at=time_of(task.updated_at),
+        iteration=task.iteration,
+        attempt=task.attempt,
+        created_at=time_of(task.created_at),
+        updated_at=time_of(task.updated_at),
         duration_s=_duration(task, now),
         pause=pause_view(task, state, now, policy),
         error=printable(task.error) if task.error else None,
@@ -68,7 +78,7 @@ def task_view(
         warnings=_warnings(task, state, full=full),
         refused=refused_views(task.refused) if full else None,
         next_actions=_next_actions(task, state, policy),
-    )  # fmt: skip
+    )
 
 
 def event_view(event: EventRow, task: TaskRow) -> EventView:
