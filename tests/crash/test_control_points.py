@@ -203,4 +203,6 @@ def test_a_hold_outlives_the_daemon_that_died_there(
     """K1, K5: the account is held once, one probe goes out, and the task goes on."""
     found, asked = with_claude(tmp_path / "crash", str(point))
     check(found, undisturbed_claude[0])
-    assert asked == undisturbed_claude[1]
+    # What opens the account is an answer on its way: cut off there, the agent asks for it again.
+    cut_off = 1 if point is ControlPoint.ACCOUNT_OPENED else 0
+    assert 0 <= asked - undisturbed_claude[1] <= cut_off

@@ -33,12 +33,13 @@ Played = Mapping[str, Future[list[Measured]]]
 
 @contextmanager
 def playing() -> Iterator[Played]:
-    """All scenarios, by name, with one daemon; some at once."""
+    """All scenarios, by name, with a daemon, and one for the newcomers; some at once."""
     folder = Path(tempfile.mkdtemp(prefix="rover-scenarios-"))
     provider = FakeAnthropic()
 
     def play(one: Scenario) -> list[Measured]:
-        stage = Stage(folder / "data", folder / one.name, env, provider)
+        home = folder / ("newcomers" if one.newcomer else "data")
+        stage = Stage(home, folder / one.name, env, provider)
         one.play(stage)
         return stage.measured
 
@@ -48,6 +49,7 @@ def playing() -> Iterator[Played]:
             yield {one.name: pool.submit(play, one) for one in SCENARIOS}
     finally:
         end_daemon(folder / "data")
+        end_daemon(folder / "newcomers")
         shutil.rmtree(folder, ignore_errors=True)
 
 

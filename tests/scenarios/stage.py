@@ -148,31 +148,37 @@ def _read(client: LauncherClient, uri: str) -> str:
 
 @dataclass(frozen=True)
 class Scenario:
-    """`says`: the user's words."""
+    """`says`: the user's words. `newcomer`: its repository has no task when the assistant first
+    asks, so that it is told of all that nobody was told of, in whatever repository: what others
+    wait for."""
 
     name: str
     says: str
     play: Callable[[Stage], None]
+    newcomer: bool = False
 
 
 SCENARIOS: list[Scenario] = []
 
 
-def scenario(says: str) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
+def scenario(
+    says: str, *, newcomer: bool = False
+) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
     """Add a scenario, called as its function."""
 
     def add(play: Callable[[Stage], None]) -> Callable[[Stage], None]:
-        SCENARIOS.append(Scenario(play.__name__.replace("_", " "), says, play))
+        SCENARIOS.append(Scenario(play.__name__.replace("_", " "), says, play, newcomer))
         return play
 
     return add
 
 
 def prepare(folder: Path, provider: FakeAnthropic) -> dict[str, str]:
-    """A data folder `data` in `folder`, and the environment of its clients: the real Claude Code
-    and a provider on loopback, no key, and no container engine."""
-    (folder / "data").mkdir()
-    (folder / "data" / "config.yaml").write_text(json.dumps(CONFIG))
+    """The data folders `data` and `newcomers` in `folder`, and the environment of their clients:
+    the real Claude Code and a provider on loopback, no key, and no container engine."""
+    for home in (folder / "data", folder / "newcomers"):
+        home.mkdir()
+        (home / "config.yaml").write_text(json.dumps(CONFIG))
     (folder / "bin").mkdir()
     (folder / "bin" / "claude").symlink_to(claude_binary())
     return {

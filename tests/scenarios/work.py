@@ -142,7 +142,9 @@ def a_workflow_that_does_not_exist(stage: Stage) -> None:
     assert stage.until(made["id"], COMPLETED)["workflow"] == "quick"
 
 
-@scenario("Which ways of working are there? Take the plain one, and run my tests after it.")
+@scenario(
+    "Which ways of working are there? Take the plain one, and run my tests after it.", newcomer=True
+)
 def which_workflows_are_there(stage: Stage) -> None:
     with stage.assistant() as assistant:
         known = {w["name"]: w for w in assistant.call("list_workflows")["workflows"]}
@@ -159,7 +161,7 @@ def which_workflows_are_there(stage: Stage) -> None:
     ]
 
 
-@scenario("Run it in Docker. ... Then what works here? Take that.")
+@scenario("Run it in Docker. ... Then what works here? Take that.", newcomer=True)
 def engine_missing(stage: Stage) -> None:
     asked = {"description": "Fix add", "script": script(implement=[DONE])}
     with stage.assistant() as assistant:
