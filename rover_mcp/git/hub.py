@@ -28,7 +28,8 @@ from agent_runner.models import Snapshot
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
 from rover_mcp.git.diff import PATCH_LIMIT, Diff, diff_commits
-from rover_mcp.git.process import GitResult, printable, run_git
+from rover_mcp.git.faults import checked, disk_full, no_room, refused
+from rover_mcp.git.process import run_git
 from rover_mcp.git.publish import PublishResult, publish
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.tree import CommitTree
@@ -85,7 +86,7 @@ class Hub:
         if self._has(commit):
             return
         with self._locked():
-            _checked(
+            checked(
                 run_git(
                     [
                         "fetch",
@@ -163,11 +164,11 @@ class Hub:
                 out.flush()
                 argv = ["pack-objects", "-q", "--stdout", "--revs", "--thin", "--delta-base-offset"]
                 packed = run_git(argv, self.hub, stdin=wanted, stdout=out.fileno(), timeout=_LONG)
-                _checked(packed, f"snapshot {snapshot.sequence} cannot be packed")
+                checked(packed, f"snapshot {snapshot.sequence} cannot be packed")
                 os.fsync(out.fileno())
             new.replace(dest)
         except OSError as error:
-            raise _no_room(dest.parent, error) from error
+            raise no_room(dest.parent, error) from error
 
     def publish(self, task_id: str, user_repo: Path, branch: str) -> PublishResult:
         """Put the task's branch into the user's repository; see publish.publish for errors."""
@@ -201,7 +202,7 @@ class Hub:
                 self.hub,
                 output_limit=_LIST_LIMIT,
             )
-            _checked(listed, "the hub cannot be read")
+            checked(listed, "the hub cannot be read")
             for line in listed.text.splitlines():
                 commit, _, ref = line.partition(" ")
                 found[int(ref.rsplit("/", 1)[1])] = commit
@@ -216,7 +217,7 @@ class Hub:
         _check_commit(commit)
         ref = f"{self._task(task_id)}/kept/{name}"
         kept = run_git(["update-ref", "--", ref, commit], self.hub)
-        _checked(kept, f"{commit} cannot be kept as {ref}")
+        checked(kept, f"{commit} cannot be kept as {ref}")
         return ref
 
     def head(self, task_id: str) -> str | None:
@@ -230,10 +231,10 @@ class Hub:
         listed = run_git(
             ["for-each-ref", "--format=delete %(refname)", f"{self._task(task_id)}/"], self.hub
         )
-        _checked(listed, "the hub cannot be read")
+        checked(listed, "the hub cannot be read")
         if listed.stdout:
             dropped = run_git(["update-ref", "--stdin"], self.hub, stdin=listed.stdout)
-            _checked(dropped, f"the refs of task {task_id} cannot be removed")
+            checked(dropped, f"the refs of task {task_id} cannot be removed")
 
     # -- making ------------------------------------------------------------------------------
 
@@ -242,13 +243,13 @@ class Hub:
         result = run_git(
             [*argv, "--", str(user_repo.resolve()), str(new)], self.folder, timeout=_LONG
         )
-        _checked(result, f"{user_repo} cannot be cloned")
-        _checked(run_git(["remote", "remove", "origin"], new), "the clone cannot be finished")
+        checked(result, f"{user_repo} cannot be cloned")
+        checked(run_git(["remote", "remove", "origin"], new), "the clone cannot be finished")
         _make_readable(new / "objects")
 
     def _init(self, new: Path) -> None:
         argv = ["init", "-q", "--bare", "--template=", "--object-format=sha1", "--", str(new)]
-        _checked(run_git(argv, self.folder), "the hub cannot be made")
+        checked(run_git(argv, self.folder), "the hub cannot be made")
         info = new / "objects" / "info"
         info.mkdir(exist_ok=True)
         # Relative to hub.git/objects, so that the data folder can be moved.
@@ -263,7 +264,7 @@ class Hub:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
-            raise _no_room(self.folder, error) from error
+            raise no_room(self.folder, error) from error
 
     @contextmanager
     def _locked(self) -> Generator[None]:
@@ -271,7 +272,7 @@ class Hub:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _no_room(self.folder, error) from error
+            raise no_room(self.folder, error) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -285,7 +286,7 @@ class Hub:
         try:
             incoming = Path(tempfile.mkdtemp(prefix="incoming-", dir=objects))
         except OSError as error:
-            raise _no_room(objects, error) from error
+            raise no_room(objects, error) from error
         quarantine = {
             "GIT_OBJECT_DIRECTORY": str(incoming),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects),
@@ -300,17 +301,17 @@ class Hub:
                 stdin=pack.fileno(),
                 timeout=_LONG,
             )
-            if _disk_full(result):
-                raise _no_room(objects, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            if disk_full(result):
+                raise no_room(objects, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
             if result.code != 0:
-                raise bad_bundle(bundle, _refused(result))
+                raise bad_bundle(bundle, refused(result))
             self._check_snapshot(bundle, snapshot, quarantine)
             (objects / "pack").mkdir(exist_ok=True)
             # The index last: without it git does not look at a pack.
             for part in sorted((incoming / "pack").iterdir(), key=lambda p: p.suffix == ".idx"):
                 part.replace(objects / "pack" / part.name)
         except OSError as error:
-            raise _no_room(objects, error) from error
+            raise no_room(objects, error) from error
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
 
@@ -332,7 +333,7 @@ class Hub:
         )
         known = self._resolve(f"{prefix}/snapshots/{snapshot.sequence}")
         if known != snapshot.commit:
-            _checked(written, f"snapshot {snapshot.sequence} cannot be recorded")
+            checked(written, f"snapshot {snapshot.sequence} cannot be recorded")
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -381,29 +382,3 @@ def _check_references(bundle: Path, header: BundleHeader, expected: dict[str, st
 def _check_commit(commit: str) -> None:
     if not _COMMIT.fullmatch(commit):
         raise UserFixable(f"{commit[:80]!r} is no full commit id", code="malformed_commit")
-
-
-def _checked(result: GitResult, what: str) -> None:
-    if result.code == 0:
-        return
-    if _disk_full(result):
-        raise EnvironmentFault(f"{what}: the disk is full", hint="free space", code="disk_full")
-    raise EnvironmentFault(f"{what}: {result.reason}", code="hub_failed")
-
-
-def _refused(result: GitResult) -> str:
-    """What index-pack found wrong: its last line does not name it."""
-    found = [line for line in result.stderr.splitlines() if line.startswith("error: object ")]
-    return f"{result.reason}: {printable(found[0])}" if found else result.reason
-
-
-def _disk_full(result: GitResult) -> bool:
-    return os.strerror(errno.ENOSPC) in result.stderr
-
-
-def _no_room(folder: Path, error: OSError) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"{folder} cannot be written: {error.strerror}",
-        hint="see that the data folder is writable and that its disk has space",
-        code="disk_full" if error.errno == errno.ENOSPC else "data_folder",
-    )
