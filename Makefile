@@ -54,10 +54,10 @@ test: dev
 	@$(MAKE) --no-print-directory --output-sync --jobs 2 test-daemons test-parts
 
 test-daemons:
-	$(BIN)/python -m pytest -q tests/e2e tests/protocol tests/scenarios tests/clients tests/matrix tests/integration/control tests/contracts
+	$(BIN)/python -m pytest -q tests/e2e tests/protocol tests/scenarios tests/clients tests/integration/control tests/contracts
 
 test-parts:
-	$(BIN)/python -m pytest -q tests/crash tests/unit tests/conformance tests/integration tests/attacks --ignore tests/integration/control
+	$(BIN)/python -m pytest -q tests/crash tests/unit tests/conformance tests/integration tests/attacks tests/matrix --ignore tests/integration/control
 
 attacks: dev
 	$(BIN)/python -m pytest -q tests/attacks

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.processes import wait_until
 from tests.e2e.test_main_job import journal
 from tests.support.fake_anthropic import FakeAnthropic, bash, credit, text, write
 from tests.support.frames import LauncherClient
@@ -52,6 +53,8 @@ def test_claude_pauses_on_credits_and_goes_on_in_the_same_session(
         assert paused["pause"]["reason"] == "credits"
         assert paused["pause"]["provider"] == "anthropic"
         assert "credit balance is too low" in paused["pause"]["message"]
+        # The attempt's end is written after the task's.
+        wait_until(lambda: exit_code(home, task["id"]) is not None, "the attempt has ended")
         assert exit_code(home, task["id"]) == 2
         asked = len(provider.main_requests)
 
@@ -120,7 +123,7 @@ def test_swe_tdd_pauses_in_its_review_loop_and_goes_on_there(home: Path, reposit
         assert len(commits.splitlines()) == 1
 
 
-def exit_code(home: Path, task_id: str) -> int:
+def exit_code(home: Path, task_id: str) -> int | None:
     """The exit status of the first attempt's runner, as the store recorded it."""
     import sqlite3
 
