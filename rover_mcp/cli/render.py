@@ -353,4 +353,5 @@ def deleted(result: Json, paint: Paint) -> list[str]:
     ]
     if result["deleted"]:
         return [*rows, "Deleted."]
-    return [*rows, "", "Nothing is deleted yet. To delete it: rover delete TASK --yes"]
+    command = f"{command_for('delete_task', {'task': result['task_id']})} --yes"
+    return [*rows, "", f"Nothing is deleted yet. To delete it: {command}"]

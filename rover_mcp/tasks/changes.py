@@ -24,7 +24,7 @@ def changed(work: Work, task: TaskRow, paths: Sequence[str], *, stat_only: bool)
     found = work.diff(task, chosen, stat_only=stat_only)
     if not chosen or found.changes.files:
         return found
-    return replace(found, elsewhere=work.diff(task, (), stat_only=True).changes.files)
+    return replace(found, elsewhere=work.diff(task, (), stat_only=True).changes.files or None)
 
 
 def _within(root: str, path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,13 @@ from rover_mcp.server.results import TaskListResult
 from rover_mcp.store import schema
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.changes import changed
 from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.models import TaskStatus, TaskView
+from rover_mcp.tasks.models import ChangesView, TaskStatus, TaskView
+from rover_mcp.tasks.ports import DiffResult
 from rover_mcp.tasks.transitions import Event
-from tests.support.desk import Desk
+from tests.support.desk import Desk, FakeWork
 from tests.support.samples import NOW, pause, run_state
 
 S = TaskStatus
@@ -270,6 +273,14 @@ def test_a_path_outside_is_refused(desk: Desk, named: str) -> None:
 def test_where_none_of_the_paths_changed_it_is_said_that_others_did(desk: Desk) -> None:
     found = desk.tasks.diff(made(desk), ["y"], stat_only=False)
     assert (found.changes.files, found.elsewhere) == (0, 1)
+
+
+def test_where_nothing_changed_no_others_are_told_of(desk: Desk) -> None:
+    class Idle(FakeWork):
+        def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
+            return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
+
+    assert changed(Idle(), made(desk), ["y"], stat_only=True).elsewhere is None
 
 
 # Pausing
