@@ -203,6 +203,7 @@ def test_a_hold_outlives_the_daemon_that_died_there(
     """K1, K5: the account is held once, one probe goes out, and the task goes on."""
     found, asked = with_claude(tmp_path / "crash", str(point))
     check(found, undisturbed_claude[0])
-    # What opens the account is an answer on its way: cut off there, the agent asks for it again.
+    # The agent goes on while its account opens: a call that is cut off there is made again, in its
+    # session and attempt.
     cut_off = 1 if point is ControlPoint.ACCOUNT_OPENED else 0
     assert 0 <= asked - undisturbed_claude[1] <= cut_off

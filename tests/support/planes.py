@@ -122,11 +122,12 @@ def pauses_first(reason: PauseReason = PauseReason.TRANSIENT) -> Callable[[Sandb
 
 
 def end_dbos() -> None:
-    """End it, and collect here what it leaves open on PostgreSQL (its listener's connection):
-    else another test is told of it."""
+    """End it once its workflows are over, and collect here what it leaves open on PostgreSQL (its
+    listener's connection). A workflow ends after its task, with connections of its own: those too
+    would be collected in another test, which is told of them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        DBOS.destroy(destroy_registry=True)
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=BOUND)
         gc.collect()
 
 
