@@ -40,8 +40,7 @@ def bad_arguments(
     name, hint = entry.tool.name, f"it takes: {', '.join(fields)}" if fields else "it takes nothing"
     call: dict[str, object] | None = None
     if not lacking:
-        hints = entry.tool.annotations
-        reads = hints is not None and hints.read_only_hint
+        reads = entry.tool_set == "read"
         call = {"tool": name, "arguments": good} if reads and small else None
     else:
         example = {**(good if small else {}), **{n: EXAMPLES[n] for n in lacking}}

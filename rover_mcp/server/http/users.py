@@ -67,12 +67,8 @@ def may_call(method: object, name: object, scopes: frozenset[str]) -> bool:
         return True
     if method == "tools/call":
         entry = TOOLS.get(name) if isinstance(name, str) else None
-        return entry is None or _reads(entry.tool)
+        return entry is None or entry.tool_set == "read"
     return not (isinstance(method, str) and method in WRITES)
-
-
-def _reads(tool: Any) -> bool:
-    return bool(tool.annotations and tool.annotations.read_only_hint)
 
 
 @dataclass(eq=False)
