@@ -117,7 +117,7 @@ class BubblewrapEngine(HostEngine):
         host = bwrap_prefix.host_layout()
         agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, lambda _: None)
         prefix = bwrap_prefix.prefix(
-            self._program(),
+            bwrap_prefix.own_program(self._program(), folder),
             host,
             spec.folders,
             etc=etc,

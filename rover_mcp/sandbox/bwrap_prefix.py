@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,6 +98,22 @@ def base_arguments(bwrap: Path, host: HostLayout, tmp_bytes: int) -> list[str]:
         arguments += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     return [*arguments, "--size", str(tmp_bytes), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
+
+
+def own_program(bwrap: Path, folder: Path) -> Path:
+    """The program to start a sandbox with: a copy in `folder`, where the user owns it.
+
+    bubblewrap is the first process inside, so its program is seen there as /proc/1/exe, through a
+    mount of the host's that can be written. Who owns a program may change its mode and times, and
+    the user inside is this user outside.
+    """
+    if bwrap.stat().st_uid != os.geteuid():
+        return bwrap
+    copy = folder / "bwrap"
+    copy.unlink(missing_ok=True)
+    shutil.copyfile(bwrap, copy)
+    copy.chmod(0o500)
+    return copy
 
 
 def sealing_arguments() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,18 @@ def test_this_hosts_layout_has_a_shell_and_no_secret() -> None:
 def test_users_and_names_are_made_up(name: str) -> None:
     assert _binds(_prefix())[f"/etc/{name}"] == ("--ro-bind", f"/d/etc/{name}")
     assert name in bwrap_prefix.SYNTHETIC_ETC
+
+
+def test_a_program_of_the_users_own_is_copied_and_another_ones_is_not(tmp_path: Path) -> None:
+    """From inside it is /proc/1/exe, whose mode and times its owner may change."""
+    program = tmp_path / "program"
+    program.write_bytes(b"bwrap")
+    folder = tmp_path / "attempt"
+    folder.mkdir()
+    for _ in range(2):
+        copy = bwrap_prefix.own_program(program, folder)
+        assert copy == folder / "bwrap"
+        assert copy.read_bytes() == b"bwrap"
+        assert copy.stat().st_mode & 0o777 == 0o500
+    if os.geteuid() != 0:
+        assert bwrap_prefix.own_program(Path("/usr/bin/env"), folder) == Path("/usr/bin/env")
