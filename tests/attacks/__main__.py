@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.attacks import escape_bench, known
 from tests.attacks.classes import INSIDE
 from tests.attacks.classes.egress import EGRESS
 from tests.attacks.plants import MISLEADING, PLANTS
@@ -28,6 +29,8 @@ def tables() -> str:
         lines += ["|---|---|---|"]
         lines += [f"| {tries} | {'✔' if shown else ''} | {by} |" for tries, shown, by in attacks]
         lines.append("")
+    lines += ["### What was done to other products", "", *known.table(known.collect()), ""]
+    lines += ["### SandboxEscapeBench", "", *escape_bench.table(), ""]
     return "\n".join(lines)
 
 

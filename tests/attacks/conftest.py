@@ -12,7 +12,7 @@ import pytest
 
 from tests.attacks.attack import Played, program, results, shell
 from tests.attacks.classes import INSIDE, all_attacks
-from tests.attacks.stage import Stage, open_stage, repository_state
+from tests.attacks.stage import Stage, open_stage, programs, repository_state
 from tests.support.docker_env import docker_host
 from tests.support.podman_env import podman_host
 from tests.support.scripts import script
@@ -54,7 +54,7 @@ def assault(request: pytest.FixtureRequest, stage: Stage) -> Assault:
         for c in INSIDE
     ]
     stage.workflow("assault", steps)
-    before = repository_state(stage.repository)
+    before = (repository_state(stage.repository), programs())
     turns = {c.name: [{"run": shell(c.attacks, places)}] for c in INSIDE}
     task = stage.ended(stage.create("assault", engine, script(**turns)), timeout=90)
     played: dict[str, Played] = {}
@@ -62,7 +62,8 @@ def assault(request: pytest.FixtureRequest, stage: Stage) -> Assault:
         played |= results(stage.log(task, kind.name))
     hits = stage.hits()
     stage.forget_hits()
-    return Assault(engine, task, played, hits, before, repository_state(stage.repository))
+    after = (repository_state(stage.repository), programs())
+    return Assault(engine, task, played, hits, before, after)
 
 
 @pytest.fixture(scope="session")

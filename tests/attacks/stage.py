@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import os
 import secrets
+import shutil
 import socket
 import sqlite3
 import struct
@@ -140,6 +141,13 @@ def repository_state(repository: Path) -> dict[str, bytes | dict[str, str]]:
         "info": state_of(inside / "info"),
         "work": work,
     }
+
+
+def programs() -> dict[str, tuple[int, ...]]:
+    """Owner, mode and times of the programs of the host that sandboxes are made with."""
+    names = ("bwrap", "runc", "crun", "podman", "conmon", "docker-init", "containerd-shim-runc-v2")
+    found = {path: Path(path).stat() for path in map(shutil.which, names) if path}
+    return {p: (f.st_uid, f.st_mode, f.st_size, f.st_mtime_ns) for p, f in found.items()}
 
 
 def handle_of(path: Path) -> str:

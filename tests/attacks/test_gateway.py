@@ -26,6 +26,7 @@ def provider() -> Iterator[Provider]:
     made.close()
 
 
+@pytest.mark.known_escape(6)
 @pytest.mark.parametrize("attack", ASKED, ids=lambda a: a.name)
 def test_the_key_is_neither_told_nor_lent(
     tmp_path: Path, provider: Provider, attack: Attack

@@ -62,6 +62,7 @@ def test_the_work_is_delivered_all_the_same(planted: Planted, stage: Stage) -> N
     )
 
 
+@pytest.mark.known_escape(15)
 def test_nothing_of_it_runs_on_the_host(planted: Planted, stage: Stage, tmp_path: Path) -> None:
     """Neither by what the daemon does, nor by what a user then does with the branch."""
     for command in ("inspect", "diff", "logs"):
@@ -74,6 +75,7 @@ def test_nothing_of_it_runs_on_the_host(planted: Planted, stage: Stage, tmp_path
     assert stage.hits() == []
 
 
+@pytest.mark.known_escape(15)
 def test_the_users_repository_has_a_branch_more_and_no_other_change(
     planted: Planted, stage: Stage
 ) -> None:

@@ -23,6 +23,7 @@ def won(attack: Attack, played: Played, hits: list[str], stage: Stage) -> list[s
     return found + [hit for hit in hits if attack.name == hit]
 
 
+@pytest.mark.known_escape(9, 21)
 @pytest.mark.parametrize("attack", EVERY)
 def test_an_attack_from_inside_fails(assault: Assault, stage: Stage, attack: Attack) -> None:
     played = assault.played[attack.name]
@@ -38,7 +39,11 @@ def test_the_same_attack_succeeds_without_a_sandbox(
     assert won(attack, played[attack.name], hits, stage), played[attack.name].said[-3000:]
 
 
+@pytest.mark.known_escape(21)
 def test_the_host_is_unharmed(assault: Assault, stage: Stage) -> None:
+    """The repository, and the programs that sandboxes are made with. Succeeded at 700cc57, where
+    the user owns bubblewrap (root does, where Rover is root's): its mode, owner and times could be
+    changed from inside, by /proc/1/exe."""
     assert assault.hits == []
     assert assault.before == assault.after
     assert strays("@@played") == []

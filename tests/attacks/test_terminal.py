@@ -61,6 +61,7 @@ def hostile(data: bytes) -> list[str]:
     return [*named, *map(repr, odd)]
 
 
+@pytest.mark.known_escape(23)
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_the_cli_prints_is_clean(

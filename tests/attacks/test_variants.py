@@ -104,6 +104,7 @@ def test_after_a_repository_was_replaced_resume_brings_the_work_home(
     assert repository_state(stage.repository) == ended.before
 
 
+@pytest.mark.known_escape(2)
 def test_an_output_is_never_more_than_the_agent_could_read(ended: Ended, stage: Stage) -> None:
     task = ended.tasks["outputs"]
     records = (stage.data / "tasks" / task["id"] / "iterations/1/run/journal.jsonl").read_text()
@@ -117,6 +118,7 @@ def test_what_was_printed_holds_no_account(ended: Ended, stage: Stage) -> None:
     assert CREDIT_FAKE in stage.log(ended.tasks["fake-provider-error"], "attack")
 
 
+@pytest.mark.known_escape(18)
 def test_a_flood_is_capped_and_the_daemon_answers_meanwhile(ended: Ended, stage: Stage) -> None:
     """With as many sandboxes as this machine has cores, and more."""
     assert ended.slowest_answer < 10

@@ -158,6 +158,7 @@ def test_the_methods_of_this_machine_are_for_its_user(site: Site, era: str) -> N
         assert site.client("ann", era).request(method)["error"]["code"] == -32601
 
 
+@pytest.mark.known_escape(12)
 @ERAS
 def test_host_and_origin_are_checked_before_anything_else(site: Site, era: str) -> None:
     ann = site.client("ann", era)
@@ -330,6 +331,7 @@ def test_a_session_that_asks_nothing_hears_of_its_users_tasks(site: Site) -> Non
         assert {f["params"]["data"]["task_id"] for f in his.frames} == {other}
 
 
+@pytest.mark.known_escape(12)
 def test_a_session_is_of_no_use_to_another_user(site: Site) -> None:
     ann, bob = site.client("ann", LEGACY), site.client("bob", LEGACY)
     bob.session = ann.session

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.attacks.attack import Attack, AttackClass
-from tests.attacks.classes import credentials, files, hardening, journal, network, root
+from tests.attacks.classes import bench, credentials, files, hardening, journal, network, root
 
 INSIDE: tuple[AttackClass, ...] = (
     files.CLASS,
@@ -12,6 +12,7 @@ INSIDE: tuple[AttackClass, ...] = (
     root.CLASS,
     hardening.CLASS,
     network.CLASS,
+    bench.CLASS,
 )
 
 

@@ -7,7 +7,7 @@ from tests.attacks.attack import Attack, AttackClass
 NO_NEW = "no-new-privileges, no capabilities, an empty bounding set"
 SECCOMP = "a filter of system calls (seccomp)"
 
-_CALL = """
+CALL = """
 import ctypes, os, platform
 libc = ctypes.CDLL(None, use_errno=True)
 X86 = platform.machine() == "x86_64"
@@ -17,7 +17,7 @@ def call(x86, arm, *args):
 """
 
 _MOUNT = (
-    _CALL
+    CALL
     + """
 libc.unshare(0x00020000)
 os.makedirs("/tmp/m", exist_ok=True)
@@ -28,7 +28,7 @@ if libc.mount(None, b"/", None, 0x4000 | 0x40000, None) == 0:
 )
 
 _PTRACE = (
-    _CALL
+    CALL
     + """
 PTRACE_SEIZE, above = 0x4206, {os.getpid(), os.getppid()}
 for pid in sorted(int(p) for p in os.listdir("/proc") if p.isdigit()):
@@ -57,7 +57,7 @@ for family, kind in ((40, 1), (17, 3), (31, 5), (38, 5), (44, 3)):
 """
 
 _KEYS = (
-    _CALL
+    CALL
     + """
 key = call(248, 217, b"user", b"rover-attack", b"x", 1, -3)
 if key > 0:
@@ -69,7 +69,7 @@ for ring in (-1, -2, -3, -4, -5):
 )
 
 _CALLS = (
-    _CALL
+    CALL
     + """
 empty = ctypes.create_string_buffer(256)
 tried = {

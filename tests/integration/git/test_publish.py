@@ -92,6 +92,7 @@ def test_a_name_that_clashes_is_named(repo: Path, delivered) -> None:
     assert caught.value.code == "branch_clash"
 
 
+@pytest.mark.known_escape(14)
 def test_options_as_names_and_unknown_tasks_are_refused(repo: Path, delivered) -> None:
     hub, _, _ = delivered
     with pytest.raises(UserFixable):

@@ -179,6 +179,7 @@ def test_branches_remote_branches_tags_and_ids_are_resolved(repo: Path, tmp_path
     assert list_branches(repo) == {"main"}
 
 
+@pytest.mark.known_escape(14)
 @pytest.mark.parametrize(
     "name",
     ["--upload-pack=x", "-b", "", "a..b", "main^", "main~1", "a b", "HEAD@{1}", "a\nb", "@", "x.lock",

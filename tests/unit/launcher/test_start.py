@@ -204,6 +204,7 @@ def test_a_socket_folder_of_another_mode_is_refused(
         Dialer("/nowhere", b"").step()
 
 
+@pytest.mark.known_escape(7)
 def test_a_daemon_of_another_user_gets_no_keys(
     monkeypatch: pytest.MonkeyPatch, stub: StubDaemon, home: Path
 ) -> None:
