@@ -23,6 +23,7 @@ from rover_mcp.cli.text import (
     when,
     wrap,
 )
+from rover_mcp.tasks.visible import visible_line, visible_patch
 
 Json = dict[str, Any]
 
@@ -110,6 +111,7 @@ def task(result: Json, paint: Paint) -> list[str]:
     changes: Json = view.get("changes") or {}
     files: list[Json] = changes.get("paths") or []
     lines += ["", *("  " + _file(file, paint) for file in files)] if files else []
+    lines += _handed_over(changes, paint)
     if wrong := [*_warnings(view, paint), *error_lines(view, paint)]:
         lines += ["", *wrong]
     lines += _refused(view, paint)
@@ -189,8 +191,9 @@ def diff(result: Json, paint: Paint) -> list[str]:
     others = result.get("elsewhere")
     told = _totals(changes) if others is None else f"none of these changed; {others} others did"
     lines.append(paint(told, "bold"))
+    lines += _handed_over(changes, paint)
     if patch := result.get("patch"):
-        text = clean(patch, one_line=False).rstrip("\n")
+        text = visible_patch(patch).rstrip("\n")
         lines += ["", *(_diff_line(line, paint) for line in text.split("\n"))]
     if result.get("truncated") or changes.get("truncated"):
         lines.append(paint("… cut here: name paths to see the rest, or --stat", "yellow"))
@@ -198,10 +201,23 @@ def diff(result: Json, paint: Paint) -> list[str]:
 
 
 def _file(file: Json, paint: Paint) -> str:
+    name = visible_line(file["path"])
+    if who := file.get("run_by"):
+        name += paint(f"  run by {clean(who)}", "yellow")
     if file.get("binary"):
-        return f"{'binary':>11}  {clean(file['path'])}"
+        return f"{'binary':>11}  {name}"
     added, removed = f"+{file['added']}", f"-{file['removed']}"
-    return f"{paint(f'{added:>5}', 'green')} {paint(f'{removed:>5}', 'red')}  {clean(file['path'])}"
+    return f"{paint(f'{added:>5}', 'green')} {paint(f'{removed:>5}', 'red')}  {name}"
+
+
+def _handed_over(changes: Json, paint: Paint) -> list[str]:
+    """That some files are run by programs on this machine, where some are."""
+    run_by: dict[str, int] = changes.get("run_by") or {}
+    if not (count := sum(run_by.values())):
+        return []
+    files = "1 file is" if count == 1 else f"{count} files are"
+    told = f"! {files} run or obeyed by programs on this machine: look at them before you check out"
+    return [paint(line, "yellow", "bold") for line in wrap(told, paint.width, "")]
 
 
 def _totals(changes: Json) -> str:

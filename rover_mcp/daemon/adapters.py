@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -33,6 +34,7 @@ from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
 from rover_mcp.gateway.world import UpstreamProxy
+from rover_mcp.git.diff import FileDiff
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import (
     inspect_repository,
@@ -48,6 +50,7 @@ from rover_mcp.store.rows import AttemptRow, NewTask, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import Leftover
 from rover_mcp.tasks.folders import TaskFolders, project_folder
+from rover_mcp.tasks.handoff import first_of_each, run_by
 from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.network import refused_lines
 from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
@@ -113,19 +116,34 @@ class HubWork:
         if snapshot is None:
             return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
         hub = self._repositories.hub(task.project_id)
-        found = hub.diff(task.base_commit, snapshot.commit, list(paths) or None)
+        found = hub.diff(task.base_commit, snapshot.commit, list(paths) or None, first=_handed)
+        runs = {f.path: who for f in found.files if (who := _handed(f))}
+        order = {path: place for place, path in enumerate(first_of_each(runs))}
+        shown = sorted(found.files, key=lambda f: order.get(f.path, len(order)))[:PATHS_SHOWN]
         files = [
-            FileChange(path=f.path, added=f.added, removed=f.removed, binary=f.binary)
-            for f in found.files[:PATHS_SHOWN]
+            FileChange(
+                path=f.path,
+                added=f.added,
+                removed=f.removed,
+                binary=f.binary,
+                run_by=runs.get(f.path),
+            )
+            for f in shown
         ]
         changes = ChangesView(
             files=found.totals.files,
             added=found.totals.added,
             removed=found.totals.removed,
+            run_by=dict(Counter(runs.values())) or None,
             paths=files,
             truncated=found.totals.files > len(files),
         )
         return DiffResult(changes, "" if stat_only else found.patch, found.truncated)
+
+
+def _handed(file: FileDiff) -> str | None:
+    """What on the host may run a file that a task left."""
+    return None if file.status == "deleted" else run_by(file.path)
 
 
 class TaskLeftovers:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,8 @@ _STATUS = {
     "R": "renamed",
     "T": "type_changed",
 }
+# What git would take for a pattern, or for a comment.
+_BY_PATTERN = re.compile(r"[*?\[\]\\]|^[#!]")
 _SETTINGS = (
     "diff.noprefix=false",
     "diff.mnemonicPrefix=false",
@@ -76,10 +81,12 @@ def diff_commits(
     paths: Sequence[str] | None = None,
     *,
     patch_limit: int = PATCH_LIMIT,
+    first: Callable[[FileDiff], object] | None = None,
 ) -> Diff:
     """The diff of `target` against `base`, of `paths` (literal, no patterns) if given.
 
-    `patch_limit` is in bytes; 0 leaves the patch out.
+    `patch_limit` is in bytes; 0 leaves the patch out. Files for which `first` is true come before
+    the others, in the list and in the patch.
 
     Raises:
         NotFound: a commit is not in `repo` ("unknown_commit").
@@ -90,24 +97,44 @@ def diff_commits(
             raise NotFound(f"there is no commit {commit} in the hub", code="unknown_commit")
     chosen = ["--", *paths] if paths else ["--"]
     listing = _diff_tree(repo, ["-z", "--raw", "--numstat", base, target, *chosen], _LISTING_LIMIT)
-    files, totals = _counted(_parse(listing.stdout))
+    early, late, totals = _counted(_parse(listing.stdout), first or (lambda _: False))
+    files = [*early, *late][:FILES_LIMIT]
     patch, cut = "", listing.truncated or totals.files > len(files)
     if patch_limit > 0:
-        result = _diff_tree(repo, ["-p", base, target, *chosen], patch_limit)
+        with _order([file.path for file in early]) as order:
+            result = _diff_tree(repo, ["-p", *order, base, target, *chosen], patch_limit)
         patch = result.stdout.decode("utf-8", "replace")
         cut = cut or result.truncated
     return Diff(totals, files, patch, cut)
 
 
-def _counted(found: Iterator[FileDiff]) -> tuple[list[FileDiff], Totals]:
-    """The first files, and the totals of all."""
-    files: list[FileDiff] = []
+def _counted(
+    found: Iterator[FileDiff], first: Callable[[FileDiff], object]
+) -> tuple[list[FileDiff], list[FileDiff], Totals]:
+    """Files that come first, others, as many of each as are listed, and the totals of all."""
+    early: list[FileDiff] = []
+    late: list[FileDiff] = []
     count = added = removed = 0
     for file in found:
         count, added, removed = count + 1, added + file.added, removed + file.removed
-        if len(files) < FILES_LIMIT:
-            files.append(file)
-    return files, Totals(count, added, removed)
+        kept = early if first(file) else late
+        if len(kept) < FILES_LIMIT:
+            kept.append(file)
+    return early, late, Totals(count, added, removed)
+
+
+@contextmanager
+def _order(paths: Sequence[str]) -> Generator[Sequence[str]]:
+    """The option that has git show these files first; git cannot be told of a name with a line
+    end."""
+    named = [_BY_PATTERN.sub(r"\\\g<0>", path) for path in paths if "\n" not in path]
+    if not named:
+        yield ()
+        return
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+        file.write("".join(f"{path}\n" for path in named))
+        file.flush()
+        yield (f"-O{file.name}",)
 
 
 def _diff_tree(repo: Path, argv: Sequence[str], limit: int) -> GitResult:

@@ -27,7 +27,7 @@ from typing import BinaryIO
 from agent_runner.models import Snapshot
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
-from rover_mcp.git.diff import PATCH_LIMIT, Diff, diff_commits
+from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits
 from rover_mcp.git.faults import checked, disk_full, no_room, refused
 from rover_mcp.git.process import run_git
 from rover_mcp.git.publish import PublishResult, publish
@@ -186,11 +186,14 @@ class Hub:
         paths: Sequence[str] | None = None,
         *,
         patch_limit: int = PATCH_LIMIT,
+        first: Callable[[FileDiff], object] | None = None,
     ) -> Diff:
         """See diff.diff_commits. A snapshot holds untracked files, so they count (N1)."""
         _check_commit(base_commit)
         _check_commit(snapshot_commit)
-        return diff_commits(self.hub, base_commit, snapshot_commit, paths, patch_limit=patch_limit)
+        return diff_commits(
+            self.hub, base_commit, snapshot_commit, paths, patch_limit=patch_limit, first=first
+        )
 
     def snapshots(self, task_id: str) -> dict[int, str]:
         """The commit of every snapshot that is here, by number; asked of git once."""

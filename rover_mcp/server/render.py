@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 from rover_mcp.server import results as r
+from rover_mcp.tasks.handoff import handed_over
 from rover_mcp.tasks.models import ListedTask, PauseView, TaskView
+from rover_mcp.tasks.visible import visible_patch
 
 
 def text_of(result: r.Result) -> str:
@@ -41,7 +43,9 @@ def _main(result: r.Result) -> str:
             head = f"{files} changed, +{c.added} -{c.removed}"
             if result.elsewhere is not None:
                 head = f"none of these paths changed; {result.elsewhere} other files did"
-            return head + (f" (untrusted):\n{result.patch}" if result.patch else "")
+            head = "\n".join([*handed_over(c), head])
+            patch = visible_patch(result.patch or "")
+            return head + (f" (untrusted):\n{patch}" if patch else "")
         case r.WorkflowsResult():
             return "\n".join(
                 f"{w.name}: {w.description or w.error or ''}" for w in result.workflows
@@ -122,6 +126,7 @@ def _task(task: TaskView) -> str:
     lines = [f"Task {task.number} {task.status} ({task.phase}, {task.progress} %): {task.title}"]
     if task.pause:
         lines += _pause(task, task.pause)
+    lines += handed_over(task.changes) if task.changes else []
     if task.error:
         lines.append(f"Error: {task.error[:500]}")
     lines.extend(f"Warning: {w[:300]}" for w in (task.warnings or [])[:3])

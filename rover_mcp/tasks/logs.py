@@ -19,6 +19,10 @@ _CONTROL = re.compile(
     r"|\x1b[ -/]*[0-~]?"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
+_CONTROLS = re.compile(f"(?:{_CONTROL.pattern})+")
+_COLOUR = re.compile(r"(?:\x1b\[|\x9b)[0-9;:]*m")
+MARK = "\u241b"
+"""Stands in a log for control characters that are left out."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def read_log(folder: Path, step: str | None, tail: int) -> LogText:
         known = ", ".join(logs) or "none yet"
         raise NotFound(f"step {step[:80]!r} has no log; there are: {known}", code="unknown_step")
     data, cut = _tail_bytes(logs[step])
-    lines = plain(data.decode("utf-8", "replace")).splitlines()
+    lines = marked(data.decode("utf-8", "replace")).splitlines()
     return LogText(step, "\n".join(lines[-tail:]), truncated=cut or len(lines) > tail)
 
 
@@ -64,6 +68,11 @@ def read_journal(path: Path) -> str:
 def plain(text: str) -> str:
     """Text without terminal escapes and control characters but tab and line feed. Linear."""
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
+
+
+def marked(text: str) -> str:
+    """The same, with a mark wherever more than a colour was left out."""
+    return _CONTROLS.sub(MARK, _COLOUR.sub("", text.replace("\r\n", "\n")))
 
 
 def _tail_bytes(path: Path) -> tuple[bytes, bool]:

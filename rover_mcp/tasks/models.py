@@ -79,14 +79,17 @@ class FileChange(_View):
     added: int
     removed: int
     binary: bool = False
+    run_by: str | None = Field(default=None, description="what may run it on the user's machine")
 
 
 class ChangesView(_View):
-    """What differs from the task's base, untracked files included."""
+    """What differs from the task's base, untracked files included. `run_by` counts the files
+    that a program on the user's machine may run or obey, by program; they come first."""
 
     files: int
     added: int
     removed: int
+    run_by: dict[str, int] | None = None
     paths: list[FileChange] = Field(default_factory=list[FileChange])
     truncated: bool = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.integration.git.conftest import BRANCH, TASK, SandboxClone, git
 
 @pytest.fixture
 def diff_of(tmp_path: Path, repo: Path, sandbox: Callable[[], SandboxClone]):
-    def run(change: Callable[[Path], None], *paths: str, **options: int) -> Diff:
+    def run(change: Callable[[Path], None], *paths: str, **options: Any) -> Diff:
         hub = Hub(tmp_path / "hub")
         hub.ensure(repo)
         clone = sandbox()
@@ -118,3 +119,21 @@ def test_an_unknown_commit_is_refused(tmp_path: Path, repo: Path) -> None:
         hub.diff(git(repo, "rev-parse", "HEAD"), "1" * 40)
     with pytest.raises(UserFixable):
         hub.diff("--output=/tmp/x", "1" * 40)
+
+
+def test_some_files_come_first_in_the_list_and_in_the_patch(diff_of) -> None:
+    """Whatever their names are to git, and however many others there are."""
+    early = {"z*[a]\\.run", "#z.run", "!z.run", "zz/ü.run", "z\nz.run"}
+
+    def change(tree: Path) -> None:
+        (tree / "zz").mkdir()
+        for name in early:
+            (tree / name).write_text("run\n")
+        for n in range(2100):
+            (tree / f"a{n}").write_text("other\n")
+
+    diff = diff_of(change, first=lambda f: f.path.endswith(".run"))
+    assert {f.path for f in diff.files[:5]} == early
+    assert (len(diff.files), diff.totals.files, diff.truncated) == (2000, 2105, True)
+    # git's list of what comes first has a name a line, so the one with two lines is not in it.
+    assert diff.patch[: diff.patch.index("+other")].count("+run") == 4
