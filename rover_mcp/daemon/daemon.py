@@ -12,8 +12,6 @@ import logging
 import os
 import secrets
 import signal
-import socket
-import struct
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -29,6 +27,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp import __version__
+from rover_mcp.daemon import peers
 from rover_mcp.daemon.standard import StandardStreams
 from rover_mcp.daemon.transport import message_streams, push, read_line
 from rover_mcp.daemon.wiring import Parts, build
@@ -207,7 +206,8 @@ class Daemon:
 
     async def _connection(self, stream: SocketStream) -> None:
         async with stream:
-            if not _is_ours(stream):
+            peer = peers.peer_of(stream.extra(SocketAttribute.raw_socket))  # noqa: S610  # no database
+            if not peer.ours:
                 return
             if self._connections >= MAX_CONNECTIONS:
                 reason = f"{MAX_CONNECTIONS} clients are connected already"
@@ -218,6 +218,11 @@ class Daemon:
                 with anyio.fail_after(PREAMBLE_TIMEOUT_SECONDS):
                     caller = _caller(await read_line(buffered, MAX_PREAMBLE_BYTES))
             except (TimeoutError, anyio.EndOfStream, anyio.IncompleteRead, OSError):
+                return
+            if peer.reason:
+                # Only now: a client that is still sending would not read why.
+                log.warning("a connection is refused: %s", peer.reason)
+                await _answer(stream, status="refused", reason=peer.reason, hint=peers.HINT)
                 return
             if isinstance(caller, str):
                 await _answer(stream, status="refused", reason=caller, hint="update rover-mcp")
@@ -324,14 +329,6 @@ class Daemon:
 
 def _busy(why: str | None) -> str | None:
     return f"{why}; the daemon is busy, and is replaced once it is idle" if why else None
-
-
-def _is_ours(stream: SocketStream) -> bool:
-    """Whether the peer is the same user (SO_PEERCRED: pid, uid, gid)."""
-    raw: socket.socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610  # no database
-    told = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _pid, uid, _gid = struct.unpack("3i", told)
-    return uid in (os.getuid(), 0)
 
 
 def _caller(line: bytes) -> Caller | str:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from agent_runner.seccomp import filter_descriptor, is_known, with_filter
 from agent_runner.spec import Paths, WrapCommand
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles, bwrap_prefix, cgroups, layout
+from rover_mcp.sandbox import bundles, bwrap_prefix, cgroups, layout, mount_policy
 from rover_mcp.sandbox.host_engine import HostEngine
 from rover_mcp.sandbox.protocol import (
     EngineStatus,
@@ -52,7 +52,8 @@ class BubblewrapEngine(HostEngine):
             return EngineStatus(self.name, False, reason=reason, hint="use Docker instead")
         try:
             bwrap = self._program()
-            host = bwrap_prefix.host_layout()
+            host = bwrap_prefix.host_layout(self._home)
+            mount_policy.refuse_exposure(self._home, host.sources())
             argv = [*bwrap_prefix.base_arguments(bwrap, host, 2**20)]
             argv += [*bwrap_prefix.sealing_arguments(), "--", "/bin/true"]
             with filter_descriptor() as descriptor:
@@ -114,8 +115,11 @@ class BubblewrapEngine(HostEngine):
         etc.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, text in bwrap_prefix.SYNTHETIC_ETC.items():
             (etc / name).write_text(text, "utf-8")
-        host = bwrap_prefix.host_layout()
+        host = bwrap_prefix.host_layout(self._home)
         agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, lambda _: None)
+        mounted = [source for _, source, _ in bwrap_prefix.mounts(spec.folders, etc, agents)]
+        ours = [*spec.folders.mounted(), *(etc / name for name in bwrap_prefix.SYNTHETIC_ETC)]
+        mount_policy.refuse_exposure(self._home, [*host.sources(), *mounted], ours)
         prefix = bwrap_prefix.prefix(
             bwrap_prefix.own_program(self._program(), folder),
             host,

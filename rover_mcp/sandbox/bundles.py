@@ -26,6 +26,7 @@ from typing import Any, cast
 
 from agent_runner.agents import acp_program, agent_names
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.preamble import data_folder
 from rover_mcp.sandbox.agent_table import PINNED, Pinned, npm_arch
 
 INSIDE = Path("/opt/rover/agents")
@@ -331,7 +332,7 @@ def _arrange(new: Path, agent: str, pinned: Pinned) -> None:
 def _extract(new: Path, agent: str, pinned: Pinned) -> None:
     """Let the program unpack itself into the bundle, shut into a sandbox of its own. It works
     without that too, only slower: so where there is no bubblewrap nothing is done."""
-    from rover_mcp.sandbox import bwrap_prefix
+    from rover_mcp.sandbox import bwrap_prefix, mount_policy
     from rover_mcp.sandbox.bubblewrap import find_bwrap
 
     if not pinned.extract:
@@ -340,8 +341,10 @@ def _extract(new: Path, agent: str, pinned: Pinned) -> None:
         bwrap = find_bwrap()
     except EnvironmentFault:
         return
-    cache, host = new / "cache", bwrap_prefix.host_layout()
+    home = data_folder(os.environ)
+    cache, host = new / "cache", bwrap_prefix.host_layout(home)
     cache.mkdir()
+    mount_policy.refuse_exposure(home, [*host.sources(), new])
     inside = str(INSIDE / agent)
     argv = [*bwrap_prefix.base_arguments(bwrap, host, 2**30), "--ro-bind", str(new), inside]
     argv += ["--bind", str(cache), f"{inside}/cache", *bwrap_prefix.sealing_arguments()]

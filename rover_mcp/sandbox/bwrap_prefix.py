@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent_runner import forward
-from rover_mcp.sandbox import bundles, layout
+from rover_mcp.sandbox import bundles, layout, mount_policy
 from rover_mcp.sandbox.bundles import AgentBundle
+from rover_mcp.sandbox.host_python import HostPython, host_python
 from rover_mcp.sandbox.protocol import SandboxFolders
 
 FORWARDER = Path("/opt/rover/forward.py")
@@ -58,28 +58,37 @@ SYNTHETIC_ETC = {
 class HostLayout:
     """What of the host's system a sandbox needs: pure data, so that the rest is a function.
 
-    `links` are the symbolic links at the top (merged /usr), `folders` real ones. `python` is
-    the interpreter without its virtual environment, `python_prefix` its folder if that is
-    outside /usr.
+    `links` are the symbolic links at the top (merged /usr), `folders` real ones. `hidden` are
+    folders beneath those that nobody inside may see.
     """
 
     links: Sequence[tuple[str, str]]
     folders: Sequence[str]
     etc: Sequence[str]
-    python: Path
-    python_prefix: Path | None
+    python: HostPython
+    hidden: Sequence[Path] = ()
+
+    def sources(self) -> list[Path]:
+        """All that is mounted of it."""
+        etc = [Path("/etc", name) for name in self.etc]
+        return [*map(Path, self.folders), *etc, *(source for source, _ in self.python.mounts)]
 
 
-def host_layout() -> HostLayout:
-    """This host's layout."""
+def host_layout(home: Path) -> HostLayout:
+    """This host's layout; `home` is the data folder.
+
+    Raises:
+        EnvironmentFault: its Python cannot be brought into a sandbox.
+    """
     tops = [Path("/", name) for name in _TOP]
-    prefix = Path(sys.base_prefix).resolve()
+    folders = ["/usr", *(str(t) for t in tops if t.is_dir() and not t.is_symlink())]
+    private = mount_policy.private_folders(home, os.environ)
     return HostLayout(
         links=[(str(top.readlink()), str(top)) for top in tops if top.is_symlink()],
-        folders=["/usr", *(str(t) for t in tops if t.is_dir() and not t.is_symlink())],
+        folders=folders,
         etc=[name for name in _ETC if Path("/etc", name).exists()],
-        python=Path(os.path.realpath(sys.executable)),
-        python_prefix=None if prefix.is_relative_to("/usr") else prefix,
+        python=host_python(folders),
+        hidden=mount_policy.hidden_folders(folders, private),
     )
 
 
@@ -92,8 +101,11 @@ def base_arguments(bwrap: Path, host: HostLayout, tmp_bytes: int) -> list[str]:
         arguments += ["--ro-bind", folder, folder]
     for target, link in host.links:
         arguments += ["--symlink", target, link]
-    if host.python_prefix is not None:
-        arguments += ["--ro-bind", str(host.python_prefix), str(host.python_prefix)]
+    # Such a sandbox is refused before it starts; this holds even where that was not seen.
+    arguments += _empty(host.hidden)
+    for source, target in host.python.mounts:
+        arguments += ["--ro-bind", str(source), str(target)]
+    arguments += _empty(host.python.emptied)
     for name in host.etc:
         arguments += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
@@ -116,6 +128,14 @@ def own_program(bwrap: Path, folder: Path) -> Path:
     return copy
 
 
+def _empty(folders: Sequence[Path]) -> list[str]:
+    """Folders that are shown empty, and that nothing can be written into."""
+    arguments: list[str] = []
+    for folder in folders:
+        arguments += ["--size", "4096", "--tmpfs", str(folder), "--remount-ro", str(folder)]
+    return arguments
+
+
 def sealing_arguments() -> list[str]:
     """What comes last. Without it a sandbox of host root could write /proc/sys, and with that
     run programs on the host (kernel.core_pattern): its files belong to host root's id."""
@@ -136,9 +156,17 @@ def prefix(
     `etc` is the folder with the SYNTHETIC_ETC files, `agents` are the programs it may need.
     """
     arguments = base_arguments(bwrap, host, tmp_bytes)
-    for name in SYNTHETIC_ETC:
-        arguments += ["--ro-bind", str(etc / name), f"/etc/{name}"]
-    mounts = [
+    for option, source, target in mounts(folders, etc, agents):
+        arguments += [option, str(source), str(target)]
+    return [*arguments, *sealing_arguments(), "--chdir", str(layout.WORKSPACE), "--"]
+
+
+def mounts(
+    folders: SandboxFolders, etc: Path, agents: Sequence[AgentBundle]
+) -> list[tuple[str, Path, Path]]:
+    """All that a task's sandbox has beside the system: option, source and target."""
+    own = [
+        *(("--ro-bind", etc / name, Path("/etc", name)) for name in SYNTHETIC_ETC),
         ("--bind", folders.work, layout.WORKSPACE),
         ("--bind", folders.home, layout.HOME),
         ("--ro-bind", folders.spec, layout.SPEC),
@@ -146,22 +174,19 @@ def prefix(
         ("--ro-bind", folders.gateway_socket.parent, layout.GATEWAY),
         ("--ro-bind", Path(forward.__file__), FORWARDER),
     ]
-    mounts += [("--ro-bind", bundle.folder, bundles.INSIDE / bundle.agent) for bundle in agents]
-    for option, source, target in mounts:
-        arguments += [option, str(source), str(target)]
-    return [*arguments, *sealing_arguments(), "--chdir", str(layout.WORKSPACE), "--"]
+    return [*own, *(("--ro-bind", b.folder, bundles.INSIDE / b.agent) for b in agents)]
 
 
 def forwarder(host: HostLayout, socket: Path, port: int) -> list[str]:
     """What makes the gateway reachable on a loopback port of a sandbox."""
     inside = layout.GATEWAY / socket.name
-    return [str(host.python), "-I", "-S", str(FORWARDER), str(inside), str(port), "--"]
+    return [*host.python.argv, "-I", "-S", str(FORWARDER), str(inside), str(port), "--"]
 
 
 def search_path(host: HostLayout, agents: Sequence[AgentBundle]) -> str:
     """PATH inside."""
     folders = bundles.search_path([bundle.agent for bundle in agents])
     folders += ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-    if host.python_prefix is not None:
-        folders.append(str(host.python_prefix / "bin"))
+    if host.python.folder is not None:
+        folders.append(str(host.python.folder))
     return ":".join(folders)

@@ -19,6 +19,7 @@ from rover_mcp.sandbox import (
     docker_api,
     docker_setup,
     layout,
+    mount_policy,
     node_bundle,
     runner_library,
 )  # fmt: skip
@@ -31,6 +32,7 @@ from rover_mcp.sandbox.protocol import (
     ExecResult,
     ImageInfo,
     SandboxExit,
+    SandboxFolders,
     SandboxInfo,
     SandboxSpec,
 )
@@ -59,6 +61,7 @@ class DockerEngine:
         address: str | None = None,
         runner_argv: Sequence[str] | None = None,
     ) -> None:
+        self._data = home
         self._home = layout.home_label(home)
         self.base_image = base_image
         self._address = address or docker_api.engine_address()
@@ -66,7 +69,7 @@ class DockerEngine:
         self._client: Any = None
         self._connecting = threading.Lock()
         self._cache = home / "cache"
-        self._builder = ImageBuilder(self._cache)
+        self._builder = ImageBuilder(home)
 
     def check(self) -> EngineStatus:
         """Ask the engine for its version; refuse one that cannot mount our folders."""
@@ -335,6 +338,7 @@ class DockerEngine:
         def set_up(image: str, tag: str) -> None:
             folder = self._cache / f"setup-{spec.task_id[:12]}"
             with docker_setup.specification(spec, folder) as inner:
+                self._refuse_exposure(inner.folders)
                 self._write(inner, image, setup)
                 name = self._set_up_name(spec.task_id)
                 how = docker_setup.Container(name, self._options(inner), self._command)
@@ -376,6 +380,7 @@ class DockerEngine:
             file.chmod(0o644)
 
     def _create(self, spec: SandboxSpec, tag: str, wait: float | None = None) -> Any:
+        self._refuse_exposure(spec.folders)
         labels = self._labels(spec, tag)
         for kind in ("work", "home"):
             with self._errors(f"make the task's {kind} volume"):
@@ -396,6 +401,9 @@ class DockerEngine:
                 )
         except NoSuchObject as error:
             raise ImageUnavailable(tag, "it was removed just now") from error
+
+    def _refuse_exposure(self, folders: SandboxFolders) -> None:
+        mount_policy.refuse_exposure(self._data, folders.mounted(), folders.mounted())
 
     def _start(self, container: Any, name: str) -> None:
         try:

@@ -32,6 +32,7 @@ class HostEngine:
     shares_disk = True
 
     def __init__(self, home: Path, runner_argv: Sequence[str] | None = None) -> None:
+        self._home = home
         self._sandboxes = home / "sandboxes"
         self._runner_argv = tuple(runner_argv or (sys.executable, "-P", *layout.RUNNER_ARGV))
 

@@ -21,14 +21,21 @@ import tarfile
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import build_tools, bundles, node_bundle, python_bundle, runner_library
+from rover_mcp.sandbox import (
+    build_tools,
+    bundles,
+    mount_policy,
+    node_bundle,
+    python_bundle,
+    runner_library,
+)  # fmt: skip
 from rover_mcp.sandbox.build_tools import Extra
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.docker_images import (
@@ -88,10 +95,12 @@ class Wanted:
 
 
 class ImageBuilder:
-    """Makes the sandbox images of one engine. `cache` keeps what is the same in all of them."""
+    """Makes the sandbox images of one engine. `home` is the data folder, where what is the same
+    in all of them is kept."""
 
-    def __init__(self, cache: Path) -> None:
-        self._cache = cache
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._pythons = home / "cache" / "python"
         self._node = Extra("Node", node_bundle.HINT)
         self._tools = Extra("build tools (gcc, make, ...)", build_tools.HINT)
         self._guard = threading.Lock()
@@ -197,6 +206,7 @@ class ImageBuilder:
         progress(f"preparing {base}")
         text = DOCKERFILE.read_text("utf-8").replace("ARG BASE=debian:bookworm-slim\n", "")
         layers = [Layer(node, node_bundle.INSIDE)] if node else []
+        self._judge(layer.source for layer in layers)
         text = text.replace("${BASE}", below)
         build = Build(tag, text, layers, _labels("ground", base, tag), base)
         images.build(build, progress)
@@ -220,10 +230,17 @@ class ImageBuilder:
                 *(() if has_runner else self._runner(images, ground, Path(scratch), progress)),
                 *(Layer(b.folder, str(bundles.INSIDE / b.agent)) for b in agents),
             ]
+            self._judge(layer.source for layer in layers)
             text = _FROM.format(base=ground)
             told = _labels("sandbox", base, tag)
             told[RUNNER_LABEL] = runner_library.runner_identity()
             images.build(Build(tag, text, layers, told, base), progress)
+
+    def _judge(self, sources: Iterable[Path]) -> None:
+        """What is copied into an image is seen in every sandbox that is made from it."""
+        found = list(sources)
+        ours = [path for path in found if path.parent == self._pythons]
+        mount_policy.refuse_exposure(self._home, found, ours)
 
     def _runner(
         self, images: DockerImages, ground: str, scratch: Path, progress: Progress
@@ -234,9 +251,8 @@ class ImageBuilder:
         own = runner_library.own_interpreter(said) if code == 0 else None
         argv = [own] if own else python_bundle.bundle_argv()
         if own is None:
-            found = python_bundle.make_bundle(
-                self._cache / "python", runner_library.extensions(), progress
-            )
+            self._judge(filter(None, python_bundle.standard_library()))
+            found = python_bundle.make_bundle(self._pythons, runner_library.extensions(), progress)
             layers.append(Layer(found, str(python_bundle.TARGET)))
         runner_library.fill_dependencies(scratch / "dependencies", argv)
         runner_library.fill_runner(scratch / "runner")

@@ -52,6 +52,11 @@ class SandboxFolders:
     base_objects: Path
     gateway_socket: Path
 
+    def mounted(self) -> tuple[Path, ...]:
+        """Those that an engine may mount."""
+        own = (self.spec, self.run, self.work, self.home)
+        return (*own, self.base_objects, self.gateway_socket.parent)
+
 
 @dataclass(frozen=True)
 class SourceFile:

@@ -40,6 +40,7 @@ _NOT_COPIED = (
     # Extension modules that would bring libraries of their own.
     "_test*", "_tkinter*", "_curses*", "_dbm*", "_gdbm*", "_sqlite3*", "readline*", "nis*", "xx*",
 )  # fmt: skip
+_NOT_NEEDED = shutil.ignore_patterns(*_NOT_COPIED)
 _RESOLVED = re.compile(rb"^\s+(\S+) => (/.*) \(0x[0-9a-f]+\)$", re.MULTILINE)
 _PT_INTERP = 3
 Progress = Callable[[str], None]
@@ -48,12 +49,12 @@ Progress = Callable[[str], None]
 def bundle_argv() -> list[str]:
     """What starts the bundled interpreter inside an image."""
     shared, python = TARGET / "shared", TARGET / "bin" / "python3"
-    return [str(shared / _loader().name), "--library-path", str(shared), str(python)]
+    return [str(shared / loader().name), "--library-path", str(shared), str(python)]
 
 
 def bundle_key(extensions: Iterable[Path]) -> str:
     """What decides a bundle's content: this interpreter, this module, what else it serves."""
-    binary = _binary()
+    binary = interpreter()
     facts = binary.stat()
     parts: list[object] = [sys.version, str(binary), facts.st_size, facts.st_mtime_ns]
     parts += [sorted(path.name for path in extensions), Path(__file__).read_text("utf-8")]
@@ -151,39 +152,69 @@ def compile_tree(folder: Path, target: str) -> None:
 
 
 def _assemble(folder: Path, extensions: Sequence[Path]) -> None:
-    binary, loader = _binary(), _loader()
-    for part in ("bin", "lib", "shared"):
-        (folder / part).mkdir(parents=True)
+    binary, linker = interpreter(), loader()
+    library = folder / version_folder()
+    for part in (folder / "bin", library.parent, folder / "shared"):
+        part.mkdir(parents=True, exist_ok=True)
     shutil.copy2(binary, folder / "bin" / "python3")
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    library = folder / "lib" / version
-    ignore = shutil.ignore_patterns(*_NOT_COPIED)
-    shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=ignore, symlinks=False)
-    dynamic = Path(str(sysconfig.get_config_var("DESTSHARED")))
-    shutil.copytree(dynamic, library / "lib-dynload", ignore=ignore, dirs_exist_ok=True)
-    compile_tree(library, str(TARGET / "lib" / version))
+    standard, dynamic = standard_library()
+    shutil.copytree(standard, library, ignore=_ignored, symlinks=False)
+    if dynamic is not None:
+        shutil.copytree(dynamic, library / "lib-dynload", ignore=_ignored, dirs_exist_ok=True)
+    compile_tree(library, str(TARGET / version_folder()))
     objects = [binary, *sorted((library / "lib-dynload").glob("*.so")), *extensions]
-    libraries = shared_libraries(objects, loader)
+    libraries = shared_libraries(objects, linker)
     for name, file in libraries.items():
         shutil.copy2(file, folder / "shared" / name)
     # Loaded by the C library itself when a thread ends, so that nothing names it.
     helper = libraries["libc.so.6"].with_name("libgcc_s.so.1") if "libc.so.6" in libraries else None
     if helper is not None and helper.exists():
         shutil.copy2(helper, folder / "shared" / helper.name)
-    shutil.copy2(loader, folder / "shared" / loader.name)
+    shutil.copy2(linker, folder / "shared" / linker.name)
 
 
-def _binary() -> Path:
+def _ignored(folder: str, names: list[str]) -> set[str]:
+    """What of a folder of the library is not copied; what a linked folder leads to is not its."""
+    linked = {
+        name for name in names if Path(folder, name).is_symlink() and Path(folder, name).is_dir()
+    }
+    return linked | _NOT_NEEDED(folder, names)
+
+
+def interpreter() -> Path:
     """The real interpreter: not a virtual environment's link to it."""
     base = getattr(sys, "_base_executable", None) or sys.executable
     return Path(os.path.realpath(base))
 
 
-def _loader() -> Path:
-    loader = interpreter_of(_binary())
-    if loader is None:
-        raise _fault(f"{_binary()} is no dynamically linked program")
-    return loader
+def loader() -> Path:
+    """The dynamic loader of this interpreter.
+
+    Raises:
+        EnvironmentFault: it is not dynamically linked.
+    """
+    found = interpreter_of(interpreter())
+    if found is None:
+        raise _fault(f"{interpreter()} is no dynamically linked program")
+    return found
+
+
+def standard_library() -> tuple[Path, Path | None]:
+    """The folder of the standard library, and that of its extension modules where it is another.
+
+    They are looked for beside this interpreter: a Python that was moved has been told where it was
+    built, which may be another Python's place by now.
+    """
+    library = Path(os.__file__).resolve().parent
+    beside = Path(sys.base_exec_prefix, version_folder(), "lib-dynload").resolve()
+    built = Path(str(sysconfig.get_config_var("DESTSHARED"))).resolve()
+    found = next((folder for folder in (beside, built) if folder.is_dir()), None)
+    return library, None if found is None or found.is_relative_to(library) else found
+
+
+def version_folder() -> Path:
+    """Where an interpreter of this version looks for its library, within its prefix."""
+    return Path(sys.platlibdir, f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
 
 def _fault(why: str) -> EnvironmentFault:

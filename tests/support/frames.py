@@ -51,6 +51,7 @@ class LauncherClient:
         cwd: Path,
         env: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
+        program: Path | None = None,
     ) -> None:
         self.home = home
         self.era = LEGACY
@@ -60,7 +61,7 @@ class LauncherClient:
         self._new: queue.Queue[Frame | None] = queue.Queue()
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rover_mcp.launcher", *arguments],
+            [program or sys.executable, "-m", "rover_mcp.launcher", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -10,14 +10,20 @@ import pytest
 from rover_mcp.sandbox import bwrap_prefix
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.bwrap_prefix import HostLayout, host_layout
+from rover_mcp.sandbox.host_python import HostPython
 from rover_mcp.sandbox.protocol import SandboxFolders
 
 MERGED = HostLayout(
     links=[("usr/bin", "/bin")],
     folders=["/usr", "/lib32"],
     etc=["ssl/certs"],
-    python=Path("/home/u/py/bin/python3.11"),
-    python_prefix=Path("/home/u/py"),
+    python=HostPython(
+        ("/opt/rover/python/bin/python3",),
+        [(Path("/home/u/py/lib/python3.11"), Path("/opt/rover/python/lib/python3.11"))],
+        [Path("/opt/rover/python/lib/python3.11/site-packages")],
+        Path("/opt/rover/python/bin"),
+    ),
+    hidden=[Path("/usr/local/rover")],
 )
 FOLDERS = SandboxFolders(
     spec=Path("/d/spec"),
@@ -75,8 +81,8 @@ def test_the_root_and_proc_are_sealed_after_everything_is_mounted() -> None:
     arguments = _prefix(CLAUDE)
     last_mount = max(i for i, a in enumerate(arguments) if a in ("--bind", "--ro-bind", "--tmpfs"))
     sealed = [i for i, a in enumerate(arguments) if a == "--remount-ro"]
-    assert {arguments[i + 1] for i in sealed} == {"/", "/proc"}
-    assert min(sealed) > last_mount
+    last = {arguments[i + 1] for i in sealed if i > last_mount}
+    assert last == {"/", "/proc"}
     assert arguments[-1] == "--"
 
 
@@ -88,20 +94,36 @@ def test_an_agents_program_is_a_folder_that_cannot_be_written_on_the_path() -> N
     assert bwrap_prefix.search_path(MERGED, [CLAUDE]).startswith("/opt/rover/agents/claude/bin:")
 
 
-def test_a_python_outside_usr_comes_with_its_folder_alone() -> None:
-    assert _binds(_prefix())["/home/u/py"] == ("--ro-bind", "/home/u/py")
-    assert bwrap_prefix.search_path(MERGED, []).endswith(":/home/u/py/bin")
+def test_a_python_outside_usr_is_mounted_part_by_part() -> None:
+    arguments = _prefix()
+    assert _binds(arguments)["/opt/rover/python/lib/python3.11"] == (
+        "--ro-bind",
+        "/home/u/py/lib/python3.11",
+    )
+    assert "/home/u/py" not in arguments
+    emptied = arguments.index("/opt/rover/python/lib/python3.11/site-packages")
+    assert arguments[emptied - 1] == "--tmpfs"
+    assert arguments[emptied + 1 : emptied + 3] == ["--remount-ro", arguments[emptied]]
+    assert bwrap_prefix.search_path(MERGED, []).endswith(":/opt/rover/python/bin")
     assert bwrap_prefix.forwarder(MERGED, Path("/d/gateway/g.sock"), 8377) == [
-        "/home/u/py/bin/python3.11", "-I", "-S", "/opt/rover/forward.py",
+        "/opt/rover/python/bin/python3", "-I", "-S", "/opt/rover/forward.py",
         "/rover/gateway/g.sock", "8377", "--",
     ]  # fmt: skip
 
 
-def test_this_hosts_layout_has_a_shell_and_no_secret() -> None:
-    host = host_layout()
+def test_a_private_folder_beneath_the_system_is_shown_empty() -> None:
+    arguments = _prefix()
+    hidden = arguments.index("/usr/local/rover")
+    assert arguments[hidden - 3 : hidden] == ["--size", "4096", "--tmpfs"]
+    assert hidden > arguments.index("/usr")
+    assert hidden < arguments.index("/workspace")
+
+
+def test_this_hosts_layout_has_a_shell_and_no_secret(tmp_path: Path) -> None:
+    host = host_layout(tmp_path)
     assert "/usr" in host.folders
     assert {"shadow", "gshadow", "ssl", "ssl/private", "ssh"}.isdisjoint(host.etc)
-    assert host.python.exists()
+    assert all(source.exists() for source in host.sources())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rover_mcp.sandbox import python_bundle
 
 
 def test_the_loader_of_a_program_is_read_out_of_it() -> None:
-    loader = python_bundle.interpreter_of(python_bundle._binary())
+    loader = python_bundle.interpreter_of(python_bundle.interpreter())
     assert loader is not None
     assert loader.name.startswith("ld-")
     assert loader.exists()
@@ -27,8 +27,8 @@ def test_what_is_no_program_of_64_bits_has_no_loader(tmp_path: Path, content: by
 
 
 def test_what_a_program_needs_is_found_without_the_loader_itself() -> None:
-    loader = python_bundle._loader()
-    found = python_bundle.shared_libraries([python_bundle._binary()], loader)
+    loader = python_bundle.loader()
+    found = python_bundle.shared_libraries([python_bundle.interpreter()], loader)
     assert loader.name not in found
     assert all(path.exists() for path in found.values())
 
@@ -36,7 +36,7 @@ def test_what_a_program_needs_is_found_without_the_loader_itself() -> None:
 def test_what_cannot_be_loaded_here_cannot_be_brought(tmp_path: Path) -> None:
     (tmp_path / "x.so").write_text("no library")
     with pytest.raises(EnvironmentFault, match="cannot be brought") as caught:
-        python_bundle.shared_libraries([tmp_path / "x.so"], python_bundle._loader())
+        python_bundle.shared_libraries([tmp_path / "x.so"], python_bundle.loader())
     assert caught.value.code == "image_unavailable"
 
 
