@@ -195,6 +195,10 @@ class Stage:
         self.other_client = self.connect(self.other_repository)
         self.victims: dict[str, Json] = {}
 
+    def address(self, engine: str) -> str:
+        """Of an engine of containers."""
+        return {"docker": self._docker_host, "podman": self._podman_host}[engine]
+
     def connect(self, repository: Path) -> LauncherClient:
         client = LauncherClient(self.data, repository, self.env)
         client.open()
