@@ -186,6 +186,8 @@ class AgentStepRun:
             step=self._step.id,
             provider=verdict.provider or self._provider or agent.provider,
             retry_at=verdict.retry_at,
+            grounds=verdict.grounds,
+            retry_grounds=verdict.retry_grounds,
         )
         raise RunPaused(pause) from error
 

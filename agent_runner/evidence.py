@@ -48,6 +48,7 @@ class Answer(_Model):
     headers: dict[str, str] = Field(default_factory=dict)
     error: ErrorBody | None = None
     provider: str | None = None
+    passthrough: bool = False
 
     @property
     def failed(self) -> bool:
@@ -105,6 +106,7 @@ def _failure(answer: Answer) -> Failure:
         code=error.code,
         headers={k.lower(): v for k, v in answer.headers.items()},
         body=error.body,
+        agent_credential=answer.passthrough,
     )
 
 

@@ -34,6 +34,17 @@ class PauseReason(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Grounds(StrEnum):
+    """What the reason or the time of a pause rests on. A closed set."""
+
+    PROVIDER = "provider"
+    """a status, a code or a header of the provider's, which the gateway saw at first hand"""
+    WORDS = "words"
+    """the text of an answer that the gateway saw: it may repeat what the agent wrote"""
+    AGENT = "agent"
+    """what the agent said, which nobody else saw"""
+
+
 class RunStatus(StrEnum):
     """Where one iteration's run stands, by its journal."""
 
@@ -95,7 +106,11 @@ class Budget(_Model):
 
 
 class Pause(_Model):
-    """One pause: which step, why, since when, until when if a provider told it (D1, D10)."""
+    """One pause: which step, why, since when, until when if a provider told it (D1, D10).
+
+    `grounds` and `retry_grounds` say what `reason` and `retry_at` rest on: what only an agent said
+    concerns its own task, and no other one of its account.
+    """
 
     reason: PauseReason
     message: str
@@ -104,6 +119,8 @@ class Pause(_Model):
     provider: str | None = None
     account: str | None = None
     retry_at: datetime | None = None
+    grounds: Grounds = Grounds.AGENT
+    retry_grounds: Grounds = Grounds.AGENT
 
 
 class AgentSession(_Model):

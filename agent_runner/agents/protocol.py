@@ -17,7 +17,8 @@ class Failure:
 
     `source` tells who saw it: the gateway (first hand) or the agent's structured fields.
     `headers` are lower case. `retry_after` is in seconds. `body` is the provider's answer as it
-    came, where the agent passes it on.
+    came, where the agent passes it on. `agent_credential`: the agent used a log-in of its own, so
+    nobody knows whose account it was.
     """
 
     source: Literal["gateway", "agent"]
@@ -31,6 +32,7 @@ class Failure:
     reset_at: datetime | None = None
     interrupted: bool = False
     body: str = ""
+    agent_credential: bool = False
 
 
 class AgentFailed(Exception):

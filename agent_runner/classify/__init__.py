@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from agent_runner.agents.protocol import Failure
 from agent_runner.classify.plain import plain
 from agent_runner.classify.reset import MAX_WAIT, reset_time
-from agent_runner.classify.rules import rule_for
+from agent_runner.classify.rules import Rule, is_about_the_request, rule_for
 from agent_runner.classify.told import Told, read
-from agent_runner.models import PauseReason
+from agent_runner.models import Grounds, PauseReason
 
 __all__ = ["FAR", "MAX_MESSAGE", "MAX_WAIT", "Verdict", "classify"]
 
@@ -30,13 +30,15 @@ FAR = timedelta(days=7)
 @dataclass(frozen=True)
 class Verdict:
     """What an error means. `reason` None: it is fatal. `transient`: worth trying again in place,
-    if the wait until `retry_at` is short."""
+    if the wait until `retry_at` is short. `grounds` and `retry_grounds` are as in Pause."""
 
     reason: PauseReason | None
     message: str
     provider: str | None = None
     retry_at: datetime | None = None
     transient: bool = False
+    grounds: Grounds = Grounds.AGENT
+    retry_grounds: Grounds = Grounds.AGENT
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,10 @@ class _Judged:
     failure: Failure
     told: Told
     reason: PauseReason | None
+    grounds: Grounds = Grounds.AGENT
 
 
+_ACCOUNT_REFUSED = frozenset({402, 429})
 _IN_PLACE = frozenset({PauseReason.TRANSIENT, PauseReason.RATE_LIMIT})
 _REFUSED = frozenset({PauseReason.RATE_LIMIT, PauseReason.USAGE_WINDOW})
 # Whose times count for a reason: an older "come back in 3 h" says nothing of an overload now.
@@ -66,13 +70,15 @@ def classify(failures: Sequence[Failure], now: datetime) -> Verdict:
     provider = next((j.failure.provider for j in judged if j.failure.provider), None)
     if known is None or known.reason is None:
         return Verdict(reason=None, message=_message(judged[-1], None, now), provider=provider)
-    retry_at = _retry_at(judged, known.reason, now)
+    retry_at, retry_grounds = _retry_at(judged, known.reason, now)
     return Verdict(
         reason=known.reason,
         message=_message(known, retry_at, now),
         provider=known.failure.provider or provider,
         retry_at=retry_at,
         transient=known.reason in _IN_PLACE,
+        grounds=known.grounds,
+        retry_grounds=retry_grounds,
     )
 
 
@@ -81,13 +87,34 @@ def _judge(failure: Failure) -> _Judged:
     if failure.interrupted:
         return _Judged(failure, told, PauseReason.INTERRUPTED)
     rule = rule_for(told)
-    return _Judged(failure, told, rule.reason if rule else None)
+    if rule is None:
+        return _Judged(failure, told, None)
+    return _Judged(failure, told, rule.reason, _grounds(rule, failure, told))
 
 
-def _retry_at(judged: Sequence[_Judged], reason: PauseReason, now: datetime) -> datetime | None:
+def _grounds(rule: Rule, failure: Failure, told: Told) -> Grounds:
+    """What a rule's reason rests on. A status that says nothing but the refusal of an account, a
+    code, a header: no words of the caller's make a provider answer so."""
+    if failure.source != "gateway":
+        return Grounds.AGENT
+    if failure.agent_credential or is_about_the_request(told):
+        return Grounds.WORDS
+    by_status = told.status in _ACCOUNT_REFUSED and told.status in rule.statuses
+    if by_status or rule.header is not None or rule.codes & told.own_codes:
+        return Grounds.PROVIDER
+    return Grounds.WORDS
+
+
+def _retry_at(
+    judged: Sequence[_Judged], reason: PauseReason, now: datetime
+) -> tuple[datetime | None, Grounds]:
     reasons = _TIMES_FROM.get(reason, frozenset())
-    times = (reset_time(j.failure, j.told, now) for j in judged if j.reason in reasons)
-    return next((at for at in times if at is not None), None)
+    for j in judged:
+        found = reset_time(j.failure, j.told, now) if j.reason in reasons else None
+        if found is not None:
+            own = Grounds.WORDS if found.in_words or j.failure.agent_credential else j.grounds
+            return found.at, own if j.failure.source == "gateway" else Grounds.AGENT
+    return None, Grounds.AGENT
 
 
 def _message(judged: _Judged, retry_at: datetime | None, now: datetime) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from itertools import islice
@@ -29,17 +30,25 @@ _MILLISECONDS = 1e11  # as seconds this is the year 5138
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _ANTHROPIC = re.compile(r"anthropic-ratelimit-([a-z0-9-]{1,40})-reset")
-_PER_DAY = re.compile(r"daily quota on this model|PerDay")
+_DAILY_QUOTA = re.compile(r"daily quota on this model|PerDay")
 _PACIFIC_STANDARD = timezone(timedelta(hours=-8))
 
 
-def reset_time(failure: Failure, told: Told, now: datetime) -> datetime | None:
+@dataclass(frozen=True)
+class Reset:
+    """`in_words`: the time stands in a message, and in no field of its own."""
+
+    at: datetime
+    in_words: bool = False
+
+
+def reset_time(failure: Failure, told: Told, now: datetime) -> Reset | None:
     """The first time that is told and credible: not past by more than TOLERANCE (clocks differ),
     nor beyond MAX_WAIT."""
     for source in _SOURCES:
         for at in source(failure, told, now):
             if at is not None and now - TOLERANCE <= at <= now + MAX_WAIT:
-                return at
+                return Reset(at, in_words=source in _IN_WORDS)
     return None
 
 
@@ -85,12 +94,21 @@ def _longest(times: Found) -> Iterator[datetime]:
     return iter([max(found)] if found else ())
 
 
-def _from_daily_quota(failure: Failure, told: Told, now: datetime) -> Found:
-    if _PER_DAY.search(told.text):
-        # An hour late in summer where the sandbox has no time zones.
-        zone = zone_named("America/Los_Angeles") or _PACIFIC_STANDARD
-        tomorrow = now.astimezone(zone).date() + timedelta(days=1)
-        yield next_moment(moments(tomorrow, time(), zone), now)
+def _from_quota_name(failure: Failure, told: Told, now: datetime) -> Found:
+    if any("PerDay" in name for name in told.names):
+        yield _next_day_of_google(now)
+
+
+def _from_daily_words(failure: Failure, told: Told, now: datetime) -> Found:
+    if _DAILY_QUOTA.search(told.text):
+        yield _next_day_of_google(now)
+
+
+def _next_day_of_google(now: datetime) -> datetime | None:
+    # An hour late in summer where the sandbox has no time zones.
+    zone = zone_named("America/Los_Angeles") or _PACIFIC_STANDARD
+    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    return next_moment(moments(tomorrow, time(), zone), now)
 
 
 def _from_seconds(failure: Failure, told: Told, now: datetime) -> Found:
@@ -118,10 +136,12 @@ def _from_text(failure: Failure, told: Told, now: datetime) -> Found:
 _SOURCES: tuple[Callable[[Failure, Told, datetime], Found], ...] = (
     _from_epochs,
     _from_headers,
-    _from_daily_quota,
+    _from_quota_name,
+    _from_daily_words,
     _from_seconds,
     _from_text,
 )
+_IN_WORDS = (_from_daily_words, _from_text)
 
 
 def _after(now: datetime, seconds: float | None) -> datetime | None:

@@ -25,7 +25,8 @@ Patterns = tuple[re.Pattern[str], ...]
 
 @dataclass(frozen=True)
 class Rule:
-    """All that is set must hold; of `codes` and of `text` one each. `statuses` with None in it:
+    """All that is set must hold; of `codes`, of `text` and of `begins` one each. `begins` is how a
+    message begins, `text` stands anywhere in the provider's own words. `statuses` with None in it:
     no status was told. `reason` None: waiting does not help, it is fatal."""
 
     name: str
@@ -33,18 +34,27 @@ class Rule:
     statuses: frozenset[int | None] = frozenset()
     codes: frozenset[str] = frozenset()
     text: Patterns = ()
+    begins: Patterns = ()
     unless: Patterns = ()
     header: tuple[str, str] | None = None
 
     def fits(self, told: Told) -> bool:
         """Whether it is about this failure."""
+        if told.is_about_a_parameter and (self.text or self.begins):
+            return False
         return (
             (not self.statuses or told.status in self.statuses)
             and (not self.codes or bool(self.codes & told.codes))
             and (not self.text or _any(self.text, told.text))
+            and (not self.begins or any(p.match(o) for p in self.begins for o in told.openings))
             and not _any(self.unless, told.text)
             and (self.header is None or told.headers.get(self.header[0]) == self.header[1])
         )
+
+
+def is_about_the_request(told: Told) -> bool:
+    """Whether a refusal says that a smaller or another request would have been answered."""
+    return _any(_ABOUT_THE_REQUEST, told.text)
 
 
 def rule_for(told: Told) -> Rule | None:
@@ -128,6 +138,14 @@ _AUTH = _texts(
     r"missing environment variable",
     r"must specify the \w{1,60}_API_KEY",
 )
+# A 402 or 429 with these is about what this agent asked for, not about its account.
+_ABOUT_THE_REQUEST = _texts(
+    r"request too large",
+    r"fewer max_tokens",
+    r"can only afford",
+    r"limit: 0\b",
+    r"long context",
+)
 _RETRY_IN = _texts(r"retry in \d", r"retry after \d")
 
 _FIVE_HUNDREDS = frozenset[int | None](range(500, 600))
@@ -137,7 +155,7 @@ RULES: Sequence[Rule] = (
     # The gateway's own; both, for an agent that passes only the text on.
     Rule("budget: code", PauseReason.BUDGET, codes=_codes("rover_budget")),
     Rule("budget: text", PauseReason.BUDGET, _statuses(400, None),
-         text=_texts(r"Rover: the budget of this task is used up")),
+         begins=_texts(r"Rover: the budget of this task is used up")),
     Rule("credits: codex's code for both", PauseReason.CREDITS,
          codes=_codes("usage_limit_exceeded"), text=_CREDITS),
     Rule("credits: code", PauseReason.CREDITS,
@@ -147,9 +165,9 @@ RULES: Sequence[Rule] = (
     Rule("window: code", PauseReason.USAGE_WINDOW,
          codes=_codes("usage_limit_reached usage_limit_exceeded")),
     Rule("credits: 400", PauseReason.CREDITS, _statuses(400, None),
-         text=_texts(r"credit balance (?:is )?too low")),
+         begins=_texts(r"(?:your )?credit balance (?:is )?too low")),
     Rule("window: 400", PauseReason.USAGE_WINDOW, _statuses(400, None),
-         text=_texts(r"specified API usage limits", r"regain access on")),
+         begins=_texts(r"you have reached your specified API usage limits")),
     Rule("auth: 400", PauseReason.AUTH, _statuses(400, None),
          text=_texts(_word(r"API_KEY_INVALID"), r"api key not valid")),
     Rule("window: 429, header", PauseReason.USAGE_WINDOW, _statuses(429),

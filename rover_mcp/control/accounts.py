@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agent_runner.models import Pause
+from agent_runner.models import Grounds, Pause
 from rover_mcp.control.decide import backoff
 from rover_mcp.control.ports import Account
 from rover_mcp.settings import RetrySettings
-from rover_mcp.store.rows import HoldRow
+from rover_mcp.store.rows import HoldRow, ReportRow
 from rover_mcp.tasks.pauses import CLOSED
 
 Attempt = tuple[str, int]
@@ -41,19 +41,69 @@ class NoCredential:
     missing: str
 
 
-def closes(pause: Pause) -> bool:
-    """Whether a pause says that its account refuses, and not only this task."""
+def refuses(pause: Pause) -> bool:
+    """Whether a pause says that an account refuses, whoever says it."""
     return pause.reason in CLOSED and pause.account is not None
+
+
+def report_of(pause: Pause, task_id: str, until: datetime, now: datetime) -> ReportRow | None:
+    """What a pause reports of its account where that closes it for this task alone, until a time.
+    None: the provider itself said it, and the account is closed for all."""
+    if pause.account is None or pause.grounds is Grounds.PROVIDER:
+        return None
+    return ReportRow(
+        account=pause.account,
+        task_id=task_id,
+        reason=str(pause.reason),
+        seen=pause.grounds is Grounds.WORDS,
+        at=now.timestamp(),
+        until=until.timestamp(),
+    )
+
+
+def confirms(
+    report: ReportRow,
+    others: Sequence[ReportRow],
+    answered_at: float | None,
+    retry: RetrySettings,
+) -> bool:
+    """Whether a report closes its account for all.
+
+    It does where the gateway saw it and the answer to another task said the same, not longer ago
+    than a task waits between two tries, and the account has answered nobody since. The words of
+    one task alone never do: a provider repeats what an agent wrote.
+    """
+    since = max(report.at - retry.credits_most, answered_at or 0.0)
+    return report.seen and any(
+        other.seen
+        and (other.account, other.reason) == (report.account, report.reason)
+        and other.task_id != report.task_id
+        and other.at >= since
+        for other in others
+    )
+
+
+def closed_to(task_id: str, reports: Sequence[ReportRow], now: float) -> dict[str, HoldRow]:
+    """The accounts that reports of a task close for it alone, as holds of its own."""
+    return {
+        r.account: HoldRow(r.account, None, r.reason, "", r.at, r.until, 1)
+        for r in reports
+        if r.task_id == task_id and r.until > now
+    }
 
 
 def hold_until(
     pause: Pause, refusals: int, retry: RetrySettings, now: datetime, random: float
 ) -> datetime:
     """Until when the account of a pause is held: what the provider told, if that is yet to come,
-    else a backoff that doubles with each refusal."""
-    if pause.retry_at is not None and pause.retry_at > now:
-        return pause.retry_at + timedelta(seconds=30 * retry.jitter * random)
-    return now + backoff(pause.reason, refusals - 1, retry, random)
+    else a backoff that doubles with each refusal. A time that stands in words is believed no
+    further than the longest backoff, and one that only the agent named not at all."""
+    at = pause.retry_at
+    if at is None or at <= now or pause.retry_grounds is Grounds.AGENT:
+        return now + backoff(pause.reason, refusals - 1, retry, random)
+    if pause.retry_grounds is Grounds.WORDS:
+        at = min(at, now + timedelta(seconds=retry.credits_most))
+    return at + timedelta(seconds=30 * retry.jitter * random)
 
 
 def hold_after(
@@ -68,7 +118,7 @@ def hold_after(
 
     Only the first refusal, the probe's, and one that comes when the hold's time is over count:
     tasks that ran when the account closed tell nothing new, unless the provider told them a
-    later time.
+    later time in a field of its own.
     """
     if pause.account is None:
         raise ValueError("a pause without an account holds none")
@@ -76,7 +126,8 @@ def hold_after(
     counts = hold is None or is_probe or hold.until <= now.timestamp()
     refusals = (hold.refusals if hold else 0) + counts
     until = hold.until if hold and not counts else 0.0
-    if counts or pause.retry_at is not None:
+    told = pause.retry_at is not None and pause.retry_grounds is Grounds.PROVIDER
+    if counts or told:
         until = max(until, hold_until(pause, refusals, retry, now, random).timestamp())
     keeps = hold is not None and not counts
     return HoldRow(
@@ -129,3 +180,18 @@ def choose_agent(
     if asked_for:
         return Use(closed[0][1].agent, closed[0][1].account)
     return min(closed, key=lambda found: found[0])[1]
+
+
+def choose_for(
+    task_id: str,
+    holds: Mapping[str, HoldRow],
+    reports: Sequence[ReportRow],
+    now: float,
+    choose: Callable[[Mapping[str, HoldRow]], Use | Wait | NoCredential],
+) -> Use | Wait | NoCredential:
+    """`choose` by the holds and by what the task itself reported of its accounts; where those
+    reports leave no account open they count for nothing: nobody else waits for their end."""
+    own = closed_to(task_id, reports, now)
+    if own and isinstance(choice := choose({**own, **holds}), Use):
+        return choice
+    return choose(holds)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from agent_runner.crashpoints import crash_point
 from agent_runner.models import ExitCode, PauseReason, RunState, RunStatus
-from rover_mcp.control.accounts import Use, choose_agent, closes, hold_after
+from rover_mcp.control.accounts import (
+    Use,
+    choose_agent,
+    confirms,
+    hold_after,
+    refuses,
+    report_of,
+)
 from rover_mcp.control.crashpoints import ControlPoint
-from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, decide
+from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, backoff, decide
 from rover_mcp.control.live import UNREADABLE, read_state
 from rover_mcp.control.parts import UNSETTLED, Parts, now, told
 from rover_mcp.control.snapshots import import_snapshots, last_at_home
@@ -90,27 +97,34 @@ class Settles(Parts):
         account = task.account if decision.pause.reason in OF_AN_ACCOUNT else None
         pause = decision.pause.model_copy(update={"account": account})
         decision = PauseFor(pause, decision.retry_at)
-        if not closes(pause):
+        if not refuses(pause):
             return decision, None
         # A time in `pause` may be our own; the provider's is in the journal.
         said = (state.pause or pause).model_copy(update={"account": account})
         when, random = now(), self.uniform()
 
-        def refused(hold: HoldRow | None) -> HoldRow:
-            return hold_after(hold, said, (task.id, attempt), self.settings.retry, when, random)
+        retry = self.settings.retry
 
-        other = self._other_agent(task, attempt, refused)
+        def refused(hold: HoldRow | None) -> HoldRow:
+            return hold_after(hold, said, (task.id, attempt), retry, when, random)
+
+        until = decision.retry_at or when + backoff(said.reason, 0, retry, random)
+        report = report_of(said, task.id, until, when)
+        other = self._other_agent(task, attempt, str(account), until)
         if other and decision.retry_at is not None:
             decision = PauseFor(pause.model_copy(update={"retry_at": when}), when)
-        return decision, Closing(str(account), refused, waits=not other)
+        return decision, Closing(
+            str(account), refused, waits=not other, report=report,
+            confirmed=lambda known: report is None
+            or confirms(report, known.others, known.answered_at, retry),
+        )  # fmt: skip
 
-    def _other_agent(
-        self, task: TaskRow, attempt: int, refused: Callable[[HoldRow | None], HoldRow]
-    ) -> bool:
+    def _other_agent(self, task: TaskRow, attempt: int, account: str, until: datetime) -> bool:
+        """Whether another agent can go on while an account is closed to the task."""
         if not task.agents:
             return False
         holds = {hold.account: hold for hold in self.store.holds()}
-        closed = refused(holds.get(str(task.account)))
+        closed = HoldRow(account, None, "", "", now().timestamp(), until.timestamp(), 1)
         choice = choose_agent(
             task.agents,
             lambda agent: self.gateway.account(task.id, attempt, agent),

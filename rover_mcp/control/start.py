@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from agent_runner.agents import agent_provider
 from agent_runner.crashpoints import crash_point
 from agent_runner.models import Pause, PauseReason
-from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent
+from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent, choose_for
 from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import PauseFor, retry_time
 from rover_mcp.control.handover import Handover, hand_over
@@ -65,14 +65,21 @@ class Starts(Parts):
         if row is not None and row.state == "starting":
             # It was chosen before a crash.
             agents, holds = [task.agent], {}
-        return choose_agent(
-            agents,
-            lambda agent: self.gateway.account(task_id, attempt, agent),
-            holds,
-            (task_id, attempt),
-            now().timestamp(),
-            asked_for=row is not None and row.state == "queued" and row.before is not None,
-        )
+        when = now().timestamp()
+        asked_for = row is not None and row.state == "queued" and row.before is not None
+
+        def choose(holds: Mapping[str, HoldRow]) -> Use | Wait | NoCredential:
+            return choose_agent(
+                agents,
+                lambda agent: self.gateway.account(task_id, attempt, agent),
+                holds,
+                (task_id, attempt),
+                when,
+                asked_for=asked_for,
+            )
+
+        reports = self.store.reports(task_id) if len(agents) > 1 else []
+        return choose_for(task_id, holds, reports, when, choose)
 
     def _pause_for_credential(self, task: TaskRow, attempt: int, choice: NoCredential) -> None:
         pause = Pause(

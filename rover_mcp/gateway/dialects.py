@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from agent_runner.classify.told import MAX_MESSAGE
 from rover_mcp.gateway.models import ProviderError
 
-MAX_MESSAGE = 2000
 MAX_ERROR_BODY = 8000
 MAX_MODEL = 200
 

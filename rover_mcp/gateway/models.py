@@ -56,6 +56,7 @@ class Answer:
     usage: Usage | None = None
     provider: str = "anthropic"
     account: str | None = None
+    passthrough: bool = False
     model: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -70,6 +71,7 @@ class Answer:
             "error": error and asdict(error),
             "usage": usage and usage.model_dump(),
             "provider": self.provider,
+            "passthrough": self.passthrough,
             "model": self.model,
         }
 

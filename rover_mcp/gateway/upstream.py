@@ -73,7 +73,7 @@ class Forwarding:
         if access is None:
             await self._unauthenticated(changed, missing_credential(name))
             return
-        self._answer = replace(self._answer, account=access.account)
+        self._answer = replace(self._answer, account=access.account, passthrough=access.passthrough)
         try:
             response = await self._client.send(self._request(access), stream=True)
         except BodyTooLarge:

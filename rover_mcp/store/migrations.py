@@ -61,6 +61,10 @@ def _to_version_7(connection: sa.Connection) -> None:
     schema.metadata.create_all(connection, tables=tables)
 
 
+def _to_version_8(connection: sa.Connection) -> None:
+    schema.metadata.create_all(connection, tables=[schema.reports])
+
+
 # version -> what brings the version before it there. Version 1 is the first.
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     2: _to_version_2,
@@ -69,6 +73,7 @@ MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     5: _to_version_5,
     6: _to_version_6,
     7: _to_version_7,
+    8: _to_version_8,
 }
 
 

@@ -127,6 +127,19 @@ class HoldRow:
 
 
 @dataclass(frozen=True)
+class ReportRow:
+    """What a task last reported of an account that is not closed for others on its word: closed to
+    this task until `until`. `seen`: the gateway saw the answer that says so."""
+
+    account: str
+    task_id: str
+    reason: str
+    seen: bool
+    at: float
+    until: float
+
+
+@dataclass(frozen=True)
 class CallRow:
     """An answer of a provider in the gateway's books, as far as it was told. `id` is unique in
     its task. `model` is "" where none was named; `cost_usd` is None where it has no price."""
@@ -228,6 +241,10 @@ def attempt_row(row: sa.Row[Any]) -> AttemptRow:
 
 def hold_row(row: sa.Row[Any]) -> HoldRow:
     return HoldRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+
+
+def report_row(row: sa.Row[Any]) -> ReportRow:
+    return ReportRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
 
 
 def event_row(row: sa.Row[Any]) -> EventRow:

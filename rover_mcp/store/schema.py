@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 meta = sa.Table(
     "rover_meta",
@@ -134,6 +134,18 @@ holds = sa.Table(
     sa.Column("refusals", sa.Integer, nullable=False),
     sa.Column("probe_task", sa.String),
     sa.Column("probe_attempt", sa.Integer),
+)
+
+# What single tasks reported of an account, which does not close it for others. Since version 8.
+reports = sa.Table(
+    "rover_reports",
+    metadata,
+    sa.Column("account", sa.String, primary_key=True),
+    sa.Column("task_id", sa.String, primary_key=True),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("seen", sa.Boolean, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("until", sa.Float, nullable=False),
 )
 
 # Where automatic resumes are switched off: a project's id, or "" for all. Since version 2.

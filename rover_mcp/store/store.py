@@ -20,11 +20,12 @@ from rover_mcp.store.rows import (
     HoldRow,
     NewTask,
     ProjectRow,
+    ReportRow,
     TaskRow,
     attempt_row,
     task_row,
 )
-from rover_mcp.store.waits import Waits
+from rover_mcp.store.waits import Reported, Waits
 from rover_mcp.store.writes import (
     BY_ITSELF,
     A,
@@ -45,11 +46,14 @@ NOTABLE = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Even
 @dataclass(frozen=True)
 class Closing:
     """A refusal: what it makes of the account's hold. `waits`: the task's next attempt waits for
-    that account, and does not go on at a time of its own."""
+    that account, and does not go on at a time of its own. With a `report` the account is only held
+    where `confirmed` says so of what else is known; else it is closed to this task alone."""
 
     account: str
     refused: Callable[[HoldRow | None], HoldRow]
     waits: bool
+    report: ReportRow | None = None
+    confirmed: Callable[[Reported], bool] = lambda _: True
 
 
 class Store(Claims, Waits):
@@ -187,7 +191,10 @@ class Store(Claims, Waits):
     def _close(
         self, connection: sa.Connection, hold: sa.Row[Any] | None, closes: Closing
     ) -> float | None:
-        """Hold the account; until when the task's next attempt waits for it, if it does."""
+        """Hold the account, if it is to be; until when the task's next attempt waits for it, if it
+        does."""
+        if closes.report and not closes.confirmed(self._report(connection, closes.report)):
+            return None
         until = self._close_account(connection, hold, closes.refused).until
         return until if closes.waits else None
 
@@ -274,7 +281,7 @@ class Store(Claims, Waits):
 
     def delete_task(self, task_id: str) -> None:
         """Forget a task that ended, with its attempts. Its events and what it spent stay."""
-        tables = (A, schema.acknowledgements)
+        tables = (A, schema.acknowledgements, schema.reports)
         with self._engine.begin() as connection:
             row = connection.execute(locked(task_id)).one_or_none()
             if row is None or row.status not in ENDED:

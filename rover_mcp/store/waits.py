@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -10,7 +11,15 @@ import sqlalchemy as sa
 from rover_mcp.store import schema
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.reads import attempt_query, switched_off
-from rover_mcp.store.rows import EVERYWHERE, AttemptRow, HoldRow, attempt_row, hold_row
+from rover_mcp.store.rows import (
+    EVERYWHERE,
+    AttemptRow,
+    HoldRow,
+    ReportRow,
+    attempt_row,
+    hold_row,
+    report_row,
+)
 from rover_mcp.store.writes import (
     BY_ITSELF,
     WAITING,
@@ -25,8 +34,19 @@ from rover_mcp.store.writes import (
 )
 from rover_mcp.tasks.models import TaskStatus
 
+R = schema.reports
+C = schema.calls
+
 UNDER_WAY: Final = ("released", "queued", "starting", "running")
 """States of a probe that may still bring a verdict."""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What is known of an account beside a task's report."""
+
+    others: Sequence[ReportRow]
+    answered_at: float | None
 
 
 class Waits(Writes):
@@ -50,6 +70,27 @@ class Waits(Writes):
         ids = [row.task_id for row in held]
         connection.execute(T.update().where(T.c.id.in_(ids)).values(retry_at=after.until))
         return after
+
+    def _report(self, connection: sa.Connection, report: ReportRow) -> Reported:
+        """Record what a task reports of an account; what others did, and when the account last
+        answered anybody."""
+        query = sa.select(R).where(R.c.account == report.account)
+        others = [report_row(row) for row in connection.execute(query)]
+        made = insert_for(connection, R).values(**vars(report))
+        keys = [R.c.account, R.c.task_id]
+        connection.execute(made.on_conflict_do_update(index_elements=keys, set_=vars(report)))
+        answered = (
+            sa.select(sa.func.max(C.c.at))
+            .join(T, T.c.id == C.c.task_id)
+            .where(T.c.account == report.account, C.c.output_tokens > 0)
+        )
+        return Reported(others, connection.execute(answered).scalar())
+
+    def reports(self, task_id: str) -> list[ReportRow]:
+        """What a task reported of accounts."""
+        query = sa.select(R).where(R.c.task_id == task_id)
+        with self._reader.connect() as connection:
+            return [report_row(row) for row in connection.execute(query)]
 
     def _held(self, connection: sa.Connection, account: str) -> list[sa.Row[Any]]:
         """The attempts that wait for an account, the longest first. Their tasks are locked, in

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent_runner.models import (
+    Grounds,
     Pause,
     PauseReason,
     RunState,
@@ -100,6 +101,8 @@ def pause(reason: PauseReason = PauseReason.CREDITS, **changes: Any) -> Pause:
         "since": NOW,
         "step": "implement",
         "provider": "anthropic",
+        "grounds": Grounds.PROVIDER,
+        "retry_grounds": Grounds.PROVIDER,
     }
     return Pause(reason=reason, **values | changes)
 

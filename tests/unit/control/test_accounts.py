@@ -9,23 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.models import Pause, PauseReason
+from agent_runner.models import Grounds, Pause, PauseReason
 from rover_mcp.control.accounts import (
     NoCredential,
     Use,
     Wait,
     choose_agent,
-    closes,
+    choose_for,
+    confirms,
     hold_after,
     hold_until,
     is_open,
+    refuses,
+    report_of,
 )
 from rover_mcp.control.ports import Account
 from rover_mcp.settings import RetrySettings
-from rover_mcp.store.rows import HoldRow
+from rover_mcp.store.rows import HoldRow, ReportRow
 from tests.support.samples import NOW, pause
 
 R = PauseReason
+G = Grounds
 EXACT = RetrySettings(jitter=0)
 AT = NOW.timestamp()
 ME, OTHER = ("a" * 32, 2), ("b" * 32, 5)
@@ -45,8 +49,8 @@ def seconds(at: datetime) -> float:
 def test_only_a_refusal_of_the_account_closes_it(reason: PauseReason) -> None:
     """K5, D8: and only where the account is known."""
     expected = reason in {R.CREDITS, R.USAGE_WINDOW, R.RATE_LIMIT}
-    assert closes(refusal(reason)) is expected
-    assert not closes(pause(reason))
+    assert refuses(refusal(reason)) is expected
+    assert not refuses(pause(reason))
 
 
 @pytest.mark.parametrize(
@@ -122,6 +126,76 @@ def test_what_a_refusal_makes_of_a_hold(
     assert (after.refusals, after.until - AT, after.since) == (refusals, until, hold.since)
     probe = (hold.probe_task, hold.probe_attempt)
     assert (after.probe_task, after.probe_attempt) == ((None, None) if probe == ME else probe)
+
+
+LATER = NOW + timedelta(days=25)
+
+
+@pytest.mark.parametrize(
+    ("grounds", "waits"),
+    [(G.PROVIDER, 25 * 86400), (G.WORDS, 6 * 3600), (G.AGENT, 900)],
+)
+def test_a_time_in_words_holds_an_account_no_longer_than_the_longest_backoff(
+    grounds: Grounds, waits: float
+) -> None:
+    """U6. Succeeded at 700cc57: an account was held for 25 days, on the words of one agent."""
+    told = refusal(retry_at=LATER, retry_grounds=grounds)
+    assert seconds(hold_until(told, 1, EXACT, NOW, 0)) == waits
+    after = hold_after(HOLD, told, ME, EXACT, NOW, 0)
+    moved = LATER.timestamp() if grounds is G.PROVIDER else HOLD.until
+    assert (after.until, after.refusals) == (moved, 1)
+
+
+REPORT = ReportRow("anthropic-1", ME[0], "credits", True, AT, AT + 900)
+SAME = replace(REPORT, task_id=OTHER[0], at=AT - 60)
+
+
+@pytest.mark.parametrize(
+    ("report", "others", "answered", "expected"),
+    [
+        pytest.param(REPORT, [SAME], None, True, id="two tasks say the same"),
+        pytest.param(REPORT, [SAME], AT - 61, True, id="it answered before that"),
+        pytest.param(REPORT, [SAME], AT - 59, False, id="it has answered since"),
+        pytest.param(REPORT, [], None, False, id="alone"),
+        pytest.param(REPORT, [replace(REPORT, at=AT - 60)], None, False, id="the same task"),
+        pytest.param(REPORT, [replace(SAME, reason="rate_limit")], None, False, id="another"),
+        pytest.param(REPORT, [replace(SAME, account="openai-1")], None, False, id="elsewhere"),
+        pytest.param(REPORT, [replace(SAME, at=AT - 6 * 3600 - 1)], None, False, id="long ago"),
+        pytest.param(REPORT, [replace(SAME, seen=False)], None, False, id="nobody saw the other"),
+        pytest.param(replace(REPORT, seen=False), [SAME], None, False, id="nobody saw this one"),
+    ],
+)
+def test_only_two_tasks_that_say_the_same_close_an_account(
+    report: ReportRow, others: list[ReportRow], answered: float | None, *, expected: bool
+) -> None:
+    """U6."""
+    assert confirms(report, others, answered, EXACT) is expected
+
+
+def test_what_the_provider_itself_said_needs_no_report() -> None:
+    """U6."""
+    until = NOW + timedelta(hours=1)
+    assert report_of(refusal(), ME[0], until, NOW) is None
+    seen = report_of(refusal(grounds=G.WORDS), ME[0], until, NOW)
+    assert seen == ReportRow("anthropic-1", ME[0], "credits", True, AT, AT + 3600)
+    said = report_of(refusal(grounds=G.AGENT), ME[0], until, NOW)
+    assert said == replace(REPORT, seen=False, until=AT + 3600)
+
+
+def test_a_report_closes_an_account_to_its_own_task_while_another_agent_can_go_on() -> None:
+    """U6, K5."""
+
+    def choose(names: dict[str, Account], task: str, now: float = AT) -> object:
+        return choose_for(
+            task, {}, [REPORT], now,
+            lambda holds: choose_agent(list(names), names.__getitem__, holds, (task, 2), now),
+        )  # fmt: skip
+
+    both, one = {"claude": CLAUDE, "codex": CODEX}, {"claude": CLAUDE}
+    assert choose(both, ME[0]) == Use("codex", "openai-1")
+    assert choose(both, ME[0], AT + 900) == Use("claude", "anthropic-1")
+    assert choose(both, OTHER[0]) == Use("claude", "anthropic-1")
+    assert choose(one, ME[0]) == Use("claude", "anthropic-1"), "nobody else waits for its end"
 
 
 def test_a_pause_without_an_account_holds_none() -> None:

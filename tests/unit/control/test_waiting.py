@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent_runner.journal import RecordType
-from agent_runner.models import Budget, PauseReason, Usage
+from agent_runner.journal import Journal, RecordType
+from agent_runner.models import Budget, Grounds, Pause, PauseReason, Usage
 from rover_mcp.settings import RetrySettings
-from rover_mcp.store.rows import HoldRow, TaskRow
+from rover_mcp.store.rows import CallRow, HoldRow, TaskRow
+from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import Event
@@ -226,6 +227,99 @@ def test_a_refused_probe_ends_the_same_after_a_crash_at_any_write(site: Site, wr
     assert hold_of(site).refusals == 2
     the_hold_is_over(site)
     assert len(site.attempts.tend()) == 1
+
+
+# What rests on words
+
+
+def settled(site: Site, task_id: str, told: Pause) -> TaskRow:
+    """Another task, paused by its runner in its first attempt."""
+    site.create(task_id)
+    row = site.store.attempt(task_id, 1)
+    assert row is not None
+    assert site.attempts.claim(task_id, 1, row.workflow_id)
+    assert site.attempts.launch(task_id, 1)
+    folders = TaskFolders(site.home, task_id, 1)
+    journal = Journal.open(folders.journal, lambda: datetime.now(UTC), sync=lambda _: None)
+    for kind, data in (Run.begin(1), Run.start("plan"), Run.pause(told)):
+        journal.append(kind, data)
+    journal.close()
+    site.world.end(sandbox_name(task_id, 1), 2)
+    site.attempts.settle(task_id, 1, site.attempts.follow(task_id, 1))
+    return site.task(task_id)
+
+
+@pytest.mark.parametrize("reason", CLOSED)
+@pytest.mark.parametrize("grounds", [Grounds.WORDS, Grounds.AGENT])
+def test_what_one_task_says_closes_its_account_to_nobody_else(
+    site: Site, reason: PauseReason, grounds: Grounds
+) -> None:
+    """U6. Succeeded at 700cc57: all tasks of the account waited, for 25 days."""
+    far = datetime.now(UTC) + timedelta(days=25)
+    told = pause(reason, grounds=grounds, retry_at=far, retry_grounds=grounds)
+    task = site.paused(told)
+    assert site.store.holds() == []
+    assert (task.status, site.attempt(2).state) == (S.PAUSED, "scheduled")
+    assert task.retry_at == pytest.approx(far.timestamp(), abs=30)
+    site.create(OTHER)
+    row = site.store.attempt(OTHER, 1)
+    assert row is not None
+    assert site.attempts.claim(OTHER, 1, row.workflow_id)
+
+
+@pytest.mark.parametrize("grounds", [Grounds.WORDS, Grounds.AGENT])
+def test_a_second_task_whose_answer_says_the_same_closes_the_account(
+    site: Site, grounds: Grounds
+) -> None:
+    """U6: if the gateway saw both; for no longer than the longest backoff."""
+    far = datetime.now(UTC) + timedelta(days=25)
+    told = pause(grounds=grounds, retry_at=far, retry_grounds=grounds)
+    site.paused(told)
+    task = settled(site, OTHER, told)
+    if grounds is Grounds.AGENT:
+        assert site.store.holds() == []
+        return
+    hold = hold_of(site)
+    assert hold.until == pytest.approx(time.time() + 6 * 3600, abs=30)
+    assert task.retry_at == hold.until
+
+
+def test_an_account_that_has_answered_since_is_not_closed_by_words(site: Site) -> None:
+    """U6: whoever it answered."""
+    told = pause(grounds=Grounds.WORDS)
+    site.paused(told)
+    call = CallRow(TASK, "c", 2, time.time() + 1, "anthropic", "m", 1, 1, 1, 0, 0, None)
+    site.store.books.write([call])
+    settled(site, OTHER, told)
+    assert site.store.holds() == []
+
+
+def test_the_same_task_confirms_nothing_not_even_as_the_probe(site: Site) -> None:
+    """U6: the hold that the provider asked for is not prolonged on words."""
+    attempt = probed(site)
+    waiting(site)
+    before = hold_of(site)
+    far = datetime.now(UTC) + timedelta(days=25)
+    words = Grounds.WORDS
+    refused_again(site, attempt, grounds=words, retry_at=far, retry_grounds=words)
+    assert hold_of(site) == before
+    assert [row.task_id for row in site.attempts.tend()] == [OTHER], "another goes first now"
+
+
+def test_another_agent_goes_on_for_a_task_whose_account_is_closed_to_it_alone(site: Site) -> None:
+    """U6, K5: and does not begin anew with the first."""
+    site.paused(pause(grounds=Grounds.AGENT), agents=["claude", "scripted"])
+    assert site.store.holds() == []
+    assert site.claim(2)
+    assert site.task().agent == "scripted"
+
+
+def test_what_a_task_reported_is_forgotten_with_it(site: Site) -> None:
+    site.paused(pause(grounds=Grounds.WORDS))
+    assert [r.task_id for r in site.store.reports(TASK)] == [TASK]
+    assert site.store.transition(TASK, Event.CANCEL)
+    site.store.delete_task(TASK)
+    assert site.store.reports(TASK) == []
 
 
 # Several agents
