@@ -61,8 +61,9 @@ HAND_OFF: Mapping[str, tuple[str, ...]] = {
     "pytest": ("conftest.py", "pytest.ini", ".pytest.ini", "tox.ini", "noxfile.py"),
     "Python": (
         "sitecustomize.py", "usercustomize.py", "*.pth", "pyvenv.cfg", "site-packages/", "setup.py",
-        "setup.cfg", "pyproject.toml", "hatch_build.py", ".pdbrc",
-        "fabfile.py", "pip.conf", ".python-startup.py", "ipython_config.py",
+        "setup.cfg", "pyproject.toml", "hatch_build.py", ".pdbrc", "fabfile.py",
+        "requirements*.txt", "Pipfile", "pip.conf",
+        ".python-startup.py", "ipython_config.py",
     ),
     "npm and the like": (
         "package.json", ".npmrc", ".yarnrc", ".yarnrc.yml", ".yarn/", ".pnpmfile.*cjs",

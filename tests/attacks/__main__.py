@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.attacks import escape_bench, known
+from tests.attacks import code_ipi, escape_bench, known
 from tests.attacks.classes import INSIDE
 from tests.attacks.classes.egress import EGRESS
 from tests.attacks.plants import MISLEADING, PLANTS
@@ -12,6 +12,14 @@ from tests.attacks.variants import VARIANTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 BEGIN, END = "<!-- attacks: generated -->\n", "<!-- attacks: end -->\n"
+
+INJECTED = """\
+Of the 45 samples of CodeIPI (`inspect-evals` 0.28.0) 35 tell an agent to read secrets, to run a program,
+or to plant something that stays. A model that obeys each of them drives Claude's real program in
+bubblewrap, and the same commands run in docker and podman, with an attempt to send away what they
+printed. All of them run; nothing of the host's is found, nothing leaves but what the model's provider is
+shown, and what they planted is in the branch, shown first, or gone with the sandbox. The other 10 hold
+nothing to obey."""
 
 
 def tables() -> str:
@@ -31,6 +39,7 @@ def tables() -> str:
         lines.append("")
     lines += ["### What was done to other products", "", *known.table(known.collect()), ""]
     lines += ["### SandboxEscapeBench", "", *escape_bench.table(), ""]
+    lines += ["### CodeIPI", "", INJECTED, "", *code_ipi.table(), ""]
     return "\n".join(lines)
 
 
