@@ -126,7 +126,8 @@ class ImageBuilds:
         entry = self.create.catalog.find(new.workflow, Path(new.project_path))
         shutil.copyfile(entry.path, folders.input / "workflow.yaml")
         make_folders(folders, 1)
-        spec = sandbox_spec(self.settings, task, 1, hub.base_objects, Handover())
+        hub.lend(Path(task.project_path), task.base_commit, folders.base_objects)
+        spec = sandbox_spec(self.settings, task, 1, Handover())
         tree = hub.tree(new.base_commit)
         return project_setup(self.settings, task, spec, tree)
 

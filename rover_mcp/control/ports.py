@@ -14,8 +14,17 @@ from rover_mcp.sandbox.protocol import SourceTree
 class ProjectHub(Protocol):
     """A project's bare repositories in the data folder. DESIGN.md section 8."""
 
-    @property
-    def base_objects(self) -> Path: ...
+    def lend(self, user_repo: Path, commit: str, objects: Path) -> None:
+        """Let a task's folder `objects` hold what its base commit reaches."""
+        ...
+
+    def secure(self, user_repo: Path, commit: str, objects: Path) -> None:
+        """Make again what was lost of hub and base, as far as a task's bundles need it."""
+        ...
+
+    def renew(self) -> None:
+        """Set a damaged hub aside and make another."""
+        ...
 
     def import_bundle(
         self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str

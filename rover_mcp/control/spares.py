@@ -181,7 +181,7 @@ def _specify(after: SandboxSpec, folders: TaskFolders) -> SandboxSpec:
             run=folders.run,
             work=folders.work,
             home=folders.agent_home,
-            base_objects=after.folders.base_objects,
+            base_objects=folders.base_objects,
             gateway_socket=folders.gateway_socket,
         ),
     )

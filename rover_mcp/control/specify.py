@@ -27,7 +27,8 @@ def own_model(task: TaskRow) -> str | None:
 def make_folders(folders: TaskFolders, attempt: int) -> None:
     """Make the task's folders and copy what the caller gave into the attempt's."""
     spec = folders.spec(attempt)
-    for folder in (spec, folders.run, folders.work, folders.agent_home):
+    # The base's too, although it is filled later: a spare sandbox has it mounted before.
+    for folder in (spec, folders.run, folders.work, folders.agent_home, folders.base_objects):
         folder.mkdir(parents=True, exist_ok=True)
     folders.gateway_socket.parent.mkdir(exist_ok=True)
     for name in ("workflow.yaml", "script.yaml", COPIES):
@@ -40,7 +41,6 @@ def sandbox_spec(
     settings: Settings,
     task: TaskRow,
     attempt: int,
-    base_objects: Path,
     handover: Handover,
 ) -> SandboxSpec:
     """The specification; paths, isolation and socket inside `run` are the engine's to set."""
@@ -57,7 +57,7 @@ def sandbox_spec(
             run=folders.run,
             work=folders.work,
             home=folders.agent_home,
-            base_objects=base_objects,
+            base_objects=folders.base_objects,
             gateway_socket=folders.gateway_socket,
         ),
         agent=task.agent,

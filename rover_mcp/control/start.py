@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from agent_runner.agents import agent_provider
 from agent_runner.crashpoints import crash_point
@@ -138,11 +139,12 @@ class Starts(Parts):
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         make_folders(folders, attempt)
         hub = self.hub_of(task.project_id)
+        hub.lend(Path(task.project_path), task.base_commit, folders.base_objects)
         row, engine = self.store.attempt(task.id, attempt), self.engines[task.engine]
         handover = hand_over(task, row, folders, hub, engine) if row else Handover()
         for warning in handover.warnings:
             self._warn(task, warning)
-        spec = sandbox_spec(self.settings, task, attempt, hub.base_objects, handover)
+        spec = sandbox_spec(self.settings, task, attempt, handover)
         return self._with_setup(spec, task, hub.tree(task.base_commit))
 
     def _with_setup(self, spec: SandboxSpec, task: TaskRow, tree: SourceTree) -> SandboxSpec:

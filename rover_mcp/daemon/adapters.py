@@ -95,9 +95,7 @@ class GitRepositories:
         return self._hubs.setdefault(project_id, Hub(project_folder(self._home, project_id)))
 
     def prepare_hub(self, project_id: str, root: Path, commit: str) -> None:
-        hub = self.hub(project_id)
-        hub.ensure(root)
-        hub.update(root, commit)
+        self.hub(project_id).update(root, commit)
 
 
 class HubWork:

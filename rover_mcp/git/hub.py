@@ -1,13 +1,16 @@
-"""The hub: a project's code and checkpoints in the data folder (DESIGN.md 8).
+"""The hub: a project's code and checkpoints in the data folder.
 
-<folder>/base.git  a bare local clone that hard-links the user's objects. Its `objects` folder,
-                   and nothing else, is mounted read-only into sandboxes.
+<folder>/base.git  bare: what the commits reach that tasks are based on (bases.py). Each task is
+                   lent its own base's part of it, read-only in its sandbox.
 <folder>/hub.git   bare, borrows base.git's objects: what came out of sandboxes. It is mounted
                    nowhere, so no task ever sees another one's objects.
 
     refs/rover/<task id>/snapshots/<n>     a snapshot
     refs/rover/<task id>/head              what the task's branch points at
     refs/rover/<task id>/kept/<name>       work that no journal leads to any more
+
+Both can be lost or damaged, and are made again from what there is: the base from the user's
+repository or from what was lent, the hub from the tasks' bundles.
 """
 
 from __future__ import annotations
@@ -17,19 +20,20 @@ import fcntl
 import os
 import re
 import shutil
-import stat
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from agent_runner.models import Snapshot
-from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.errors import EnvironmentFault, RoverError, UserFixable
+from rover_mcp.git.bare import furnish, is_furnished
+from rover_mcp.git.bases import Bases
 from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
 from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits
 from rover_mcp.git.faults import checked, disk_full, no_room, refused
-from rover_mcp.git.process import run_git
+from rover_mcp.git.process import FROM_FILES, UPLOAD_PACK, run_git
 from rover_mcp.git.publish import PublishResult, publish
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.tree import CommitTree
@@ -37,6 +41,7 @@ from rover_mcp.git.tree import CommitTree
 BUNDLE_LIMIT = 2_000_000_000
 RESTORE_SNAPSHOT_REF = "refs/rover/restore/snapshot"
 RESTORE_HEAD_REF = "refs/rover/restore/head"
+_ALTERNATES = "../../base.git/objects\n"
 _LONG = 1800.0
 _LIST_LIMIT = 256 * 1024**2
 _TASK_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -51,59 +56,92 @@ class Hub:
         self.base = folder / "base.git"
         self.hub = folder / "hub.git"
         self._bundle_limit = bundle_limit
-
-    @property
-    def base_objects(self) -> Path:
-        """The objects of the user's repository, to be mounted read-only into sandboxes."""
-        return self.base / "objects"
+        self._bases = Bases(self.base)
 
     def tree(self, commit: str) -> CommitTree:
         """The files of a commit that `update` has brought here."""
         return CommitTree(self.base, commit)
 
-    def ensure(self, user_repo: Path) -> None:
-        """Make the hub if it does not exist. Repeating it after a crash is harmless.
+    def ensure(self) -> None:
+        """Make the two repositories where they do not exist, or lack what makes them one.
+        Repeating it is harmless.
 
         Raises:
-            EnvironmentFault: the clone failed ("hub_failed") or the data folder cannot be
-                written ("data_folder").
+            EnvironmentFault: the data folder cannot be written ("data_folder").
         """
-        with self._locked():
-            for stale in self.folder.glob("tmp-*"):
-                shutil.rmtree(stale, ignore_errors=True)
-            if not self.base.is_dir():
-                self._place(self.base, lambda new: self._clone(user_repo, new))
-            if not self.hub.is_dir():
-                self._place(self.hub, self._init)
-
-    def update(self, user_repo: Path, commit: str) -> None:
-        """See to it that the base holds `commit`, which is fetched only if it is missing.
-
-        Raises:
-            EnvironmentFault: it cannot be fetched ("hub_failed").
-        """
-        _check_commit(commit)
-        if self._has(commit):
+        if is_furnished(self.base) and is_furnished(self.hub, _ALTERNATES):
             return
         with self._locked():
-            checked(
-                run_git(
-                    [
-                        "fetch",
-                        "-q",
-                        "--no-tags",
-                        "--no-write-fetch-head",
-                        "--no-auto-gc",
-                        "--",
-                        str(user_repo.resolve()),
-                        f"{commit}:refs/rover/base/{commit}",
-                    ],
-                    self.base,
-                    timeout=_LONG,
-                ),
-                f"commit {commit} cannot be fetched from {user_repo}",
-            )
-            _make_readable(self.base_objects)  # fmt: skip
+            self._furnish()
+
+    def update(self, user_repo: Path, commit: str) -> None:
+        """See to it that the base holds all that `commit` reaches.
+
+        Raises:
+            EnvironmentFault: it cannot be had from the repository ("hub_failed").
+        """
+        _check_commit(commit)
+        self.ensure()
+        if self._bases.has(commit):
+            return
+        with self._locked():
+            if not self._bases.has(commit):
+                self._bases.bring(user_repo, commit)
+
+    def lend(self, user_repo: Path, commit: str, objects: Path) -> None:
+        """Let the folder `objects` hold what `commit` reaches, for one task's sandboxes. A base
+        that was lost is had again from the repository, or from what that folder still holds.
+
+        Raises:
+            EnvironmentFault: "base_lost", or the folder cannot be written.
+        """
+        self.secure(user_repo, commit, objects)
+        try:
+            self._bases.lend(commit, objects)
+        except OSError as error:
+            raise no_room(objects, error) from error
+
+    def secure(self, user_repo: Path, commit: str, objects: Path) -> None:
+        """The same, without lending it: what the hub needs to make sense of a task's bundles.
+
+        Raises:
+            EnvironmentFault: "base_lost", or the data folder cannot be written.
+        """
+        try:
+            self.update(user_repo, commit)
+            return
+        except RoverError as error:
+            lost = error
+        with self._locked():
+            if self._bases.has(commit) or self._bases.take_back(commit, objects):
+                return
+            with suppress(EnvironmentFault):
+                self._bases.bring_from(self.hub, commit)
+                return
+        raise EnvironmentFault(
+            f"the base of the task is gone from the data folder, and {lost.message}",
+            hint=f"see that {user_repo} is there and has the commit {commit}, then resume_task",
+            code="base_lost",
+        ) from lost
+
+    def renew(self) -> None:
+        """Set a damaged hub aside and make another, with all that can be read of it.
+
+        Raises:
+            EnvironmentFault: the data folder cannot be written.
+        """
+        aside = self.hub.with_name("hub.git.damaged")
+        with self._locked():
+            try:
+                shutil.rmtree(aside, ignore_errors=True)
+                if self.hub.exists():
+                    self.hub.replace(aside)
+                self._furnish()
+            except OSError as error:
+                raise no_room(self.folder, error) from error
+            if aside.exists():
+                furnish(aside, _ALTERNATES)
+                self._salvage(aside)
 
     def import_bundle(
         self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
@@ -241,33 +279,28 @@ class Hub:
 
     # -- making ------------------------------------------------------------------------------
 
-    def _clone(self, user_repo: Path, new: Path) -> None:
-        argv = ["clone", "-q", "--bare", "--no-recurse-submodules", "--dissociate", "--template="]
-        result = run_git(
-            [*argv, "--", str(user_repo.resolve()), str(new)], self.folder, timeout=_LONG
-        )
-        checked(result, f"{user_repo} cannot be cloned")
-        checked(run_git(["remote", "remove", "origin"], new), "the clone cannot be finished")
-        _make_readable(new / "objects")
-
-    def _init(self, new: Path) -> None:
-        argv = ["init", "-q", "--bare", "--template=", "--object-format=sha1", "--", str(new)]
-        checked(run_git(argv, self.folder), "the hub cannot be made")
-        info = new / "objects" / "info"
-        info.mkdir(exist_ok=True)
-        # Relative to hub.git/objects, so that the data folder can be moved.
-        (info / "alternates").write_text("../../base.git/objects\n", "utf-8")
-
-    def _place(self, final: Path, make: Callable[[Path], None]) -> None:
+    def _furnish(self) -> None:
         try:
-            folder = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
-            try:
-                make(folder / "new")
-                (folder / "new").replace(final)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for place in (self.base, self.hub):
+                if not place.is_dir():
+                    place.unlink(missing_ok=True)
+            for stale in (*self.folder.glob("tmp-*"), *self.base.glob("tmp-*")):
+                shutil.rmtree(stale, ignore_errors=True)
+            furnish(self.base)
+            # Relative to hub.git/objects, so that the data folder can be moved.
+            furnish(self.hub, _ALTERNATES)
         except OSError as error:
             raise no_room(self.folder, error) from error
+
+    def _salvage(self, damaged: Path) -> None:
+        """Take over, task by task, what is whole of a damaged hub."""
+        listed = run_git(["for-each-ref", "--format=%(refname)", "refs/rover/"], damaged)
+        tasks = {ref.split("/")[2] for ref in listed.text.splitlines()}
+        for task in sorted(tasks):
+            fetch = ["fetch", "-q", UPLOAD_PACK, "--no-tags", "--no-write-fetch-head", "--"]
+            refs = f"refs/rover/{task}/*:refs/rover/{task}/*"
+            run_git([*fetch, str(damaged), refs], self.hub, extra_env=FROM_FILES, timeout=_LONG)
 
     @contextmanager
     def _locked(self) -> Generator[None]:
@@ -354,23 +387,6 @@ class Hub:
         if not _TASK_ID.fullmatch(task_id):
             raise UserFixable(f"{task_id[:80]!r} is no task id", code="malformed_id")
         return f"refs/rover/{task_id}"
-
-
-def _make_readable(objects: Path) -> None:
-    """Let a sandbox's user, which is another one, read every object: git keeps to the umask.
-
-    A file that is shared with the user's repository is replaced by a copy, not changed.
-    """
-    for parent, _, names in os.walk(objects):
-        folder = Path(parent)
-        folder.chmod(0o755)
-        for name in names:
-            file = folder / name
-            if not file.stat().st_mode & stat.S_IROTH:
-                copy = folder / f".{name}.new"
-                shutil.copyfile(file, copy)
-                copy.chmod(0o444)
-                copy.replace(file)
 
 
 def _check_references(bundle: Path, header: BundleHeader, expected: dict[str, str]) -> None:

@@ -1,10 +1,17 @@
-"""The one place that starts git on the host: clean environment, no hooks, limits on everything."""
+"""The one place that starts git on the host: clean environment, no hooks, limits on everything.
+
+Git reads the configuration of the repository that it is started for, and much of what can stand
+there names a program, an address or a file. So it is only ever started for repositories of ours:
+the hub, the base, and the views of view.py, which have a user's objects and references and
+nothing else of theirs. The settings below are a second line.
+"""
 
 from __future__ import annotations
 
 import os
 import resource
 import selectors
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -20,6 +27,9 @@ from rover_mcp.errors import EnvironmentFault
 DEFAULT_TIMEOUT = 120.0
 DEFAULT_OUTPUT_LIMIT = 16 * 1024**2
 DEFAULT_MEMORY_LIMIT = 2 * 1024**3
+FROM_FILES = {"GIT_ALLOW_PROTOCOL": "file"}
+"""The environment of a fetch from another repository of ours, by its path."""
+UPLOAD_PACK = "--upload-pack=git-upload-pack"
 _STDERR_LIMIT = 64 * 1024
 
 # Each either runs a program, reaches the network, or changes a repository behind our back.
@@ -44,6 +54,7 @@ _SETTINGS = (
     "protocol.file.allow=always",
     "receive.fsckObjects=true",
     "submodule.recurse=false",
+    "transfer.bundleURI=false",
     "transfer.fsckObjects=true",
 )
 
@@ -79,7 +90,7 @@ def printable(line: str) -> str:
 
 def run_git(
     argv: Sequence[str],
-    cwd: Path,
+    git_dir: Path,
     *,
     settings: Sequence[str] = (),
     extra_env: Mapping[str, str] | None = None,
@@ -89,7 +100,7 @@ def run_git(
     output_limit: int = DEFAULT_OUTPUT_LIMIT,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
 ) -> GitResult:
-    """Run `git argv` in `cwd` to its end.
+    """Run `git argv` for the repository `git_dir`, which is one of ours, to its end.
 
     `settings` are further `key=value` for `-c`. `stdin` is bytes or a descriptor, `stdout` a
     descriptor that takes the output instead of memory. `timeout` is in seconds, `output_limit`
@@ -102,13 +113,14 @@ def run_git(
             or the folder cannot be entered ("git_failed").
     """
     options = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
-    command = ["git", "--no-pager", "--literal-pathspecs", *options, *argv]
+    command = [*git_command(), "--no-pager", "--literal-pathspecs", *options, *argv]
+    env = {**git_environment(git_dir), **(extra_env or {})}
     with tempfile.TemporaryFile() as fed:
         if isinstance(stdin, bytes):
             fed.write(stdin)
             fed.seek(0)
         source = stdin if isinstance(stdin, int) else fed.fileno()
-        process = _start(command, cwd, {**_environment(), **(extra_env or {})}, source, stdout)
+        process = _start(command, git_dir, env, source, stdout)
         with suppress(ProcessLookupError):
             resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory_limit, memory_limit))
         with process:
@@ -128,26 +140,46 @@ def _start(
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-    except FileNotFoundError as error:
+    except OSError as error:
+        why = f"git cannot be started in {cwd}: {error.strerror}"
         if not cwd.is_dir():
-            raise EnvironmentFault(f"{cwd} is not a folder", code="git_failed") from error
+            why = f"{cwd} is not a folder"
+        raise EnvironmentFault(why, code="git_failed") from error
+
+
+def git_command() -> list[str]:
+    """The beginning of a git command. Folders of the search path that are relative would be those
+    of whatever folder git is started in, so they do not count.
+
+    Raises:
+        EnvironmentFault: git is not installed ("git_missing").
+    """
+    found = shutil.which("git", path=_search_path())
+    if found is None:
         raise EnvironmentFault(
             "git is not installed", hint="install git 2.34 or later", code="git_missing"
-        ) from error
-    except OSError as error:
-        raise EnvironmentFault(
-            f"git cannot be started in {cwd}: {error.strerror}", code="git_failed"
-        ) from error
+        )
+    return [found]
 
 
-def _environment() -> dict[str, str]:
+def _search_path() -> str:
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(folder for folder in folders if Path(folder).is_absolute())
+
+
+def git_environment(git_dir: Path) -> dict[str, str]:
+    """The whole environment of a git for a repository of ours. The repository is named: it is
+    not searched for in the folders above, should it be gone."""
     return {
-        "PATH": os.environ.get("PATH", os.defpath),
+        "PATH": _search_path(),
         "HOME": "/nonexistent",
         "LC_ALL": "C",
         "TMPDIR": tempfile.gettempdir(),
+        "GIT_DIR": str(git_dir),
+        "GIT_ALLOW_PROTOCOL": "none",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rover_mcp.errors import Conflict, EnvironmentFault, UserFixable
-from rover_mcp.git.process import run_git
+from rover_mcp.git.locate import Place, read_head, read_small
+from rover_mcp.git.process import FROM_FILES, UPLOAD_PACK
 from rover_mcp.git.repository import is_branch_name
+from rover_mcp.git.view import View, opened
 
 _LONG = 1800.0
 
@@ -36,16 +40,24 @@ def publish(hub: Path, ref: str, commit: str, user_repo: Path, branch: str) -> P
     """
     if not is_branch_name(branch):
         raise UserFixable(f"{branch[:80]!r} is not a branch name", code="malformed_branch")
+    with opened(user_repo) as view:
+        return _publish(hub, ref, commit, view, user_repo, branch)
+
+
+def _publish(
+    hub: Path, ref: str, commit: str, view: View, user_repo: Path, branch: str
+) -> PublishResult:
     target = f"refs/heads/{branch}"
-    previous = _resolve(user_repo, target)
+    previous = _resolve(view, target)
     if previous == commit:
         return PublishResult(branch, commit, previous, changed=False)
-    _refuse_checked_out(user_repo, branch)
+    _refuse_checked_out(view.place, branch)
     # Without a destination: objects first, the ref afterwards and by compare-and-swap.
-    fetched = run_git(
-        ["fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--refmap=",
-         "--no-recurse-submodules", "--no-prune", "--no-prune-tags", "--", str(hub), ref],
-        user_repo,
+    fetched = view.run(
+        ["fetch", "-q", UPLOAD_PACK, "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
+         "--refmap=", "--no-recurse-submodules", "--no-prune", "--no-prune-tags",
+         "--", str(hub), ref],
+        extra_env=FROM_FILES,
         timeout=_LONG,
     )  # fmt: skip
     if fetched.code != 0:
@@ -54,20 +66,20 @@ def publish(hub: Path, ref: str, commit: str, user_repo: Path, branch: str) -> P
             hint="see that the repository is writable and its disk has space",
             code="publish_failed",
         )
-    if previous is not None and not _is_ancestor(user_repo, previous, commit):
+    if previous is not None and not _is_ancestor(view, previous, commit):
         raise Conflict(
             f"the branch {branch} in {user_repo} has other commits than the task's",
             hint=f"rename it (git branch -m {branch} <other name>), then try again",
             code="branch_diverged",
         )
-    _move(user_repo, target, commit, previous)
+    _move(view, user_repo, target, commit, previous)
     return PublishResult(branch, commit, previous, changed=True)
 
 
-def _move(user_repo: Path, target: str, commit: str, previous: str | None) -> None:
+def _move(view: View, user_repo: Path, target: str, commit: str, previous: str | None) -> None:
     argv = ["update-ref", "-m", "rover: published", target, commit, previous or "0" * 40]
-    moved = run_git(argv, user_repo)
-    if moved.code == 0 or _resolve(user_repo, target) == commit:
+    moved = view.run(argv)
+    if moved.code == 0 or _resolve(view, target) == commit:
         return
     name = target.removeprefix("refs/heads/")
     if "exists; cannot create" in moved.stderr:
@@ -83,13 +95,9 @@ def _move(user_repo: Path, target: str, commit: str, previous: str | None) -> No
     )
 
 
-def _refuse_checked_out(user_repo: Path, branch: str) -> None:
-    listed = run_git(["worktree", "list", "--porcelain"], user_repo)
-    where = ""
-    for line in listed.text.splitlines():
-        if line.startswith("worktree "):
-            where = line.removeprefix("worktree ")
-        elif line == f"branch refs/heads/{branch}":
+def _refuse_checked_out(place: Place, branch: str) -> None:
+    for where, git_dir in _work_trees(place):
+        if read_head(git_dir) == f"ref: refs/heads/{branch}".encode():
             raise Conflict(
                 f"the branch {branch} is checked out in {where}",
                 hint=f"run: git -C {where} switch <another branch>, then try again",
@@ -97,10 +105,20 @@ def _refuse_checked_out(user_repo: Path, branch: str) -> None:
             )
 
 
-def _is_ancestor(repo: Path, old: str, new: str) -> bool:
-    return run_git(["merge-base", "--is-ancestor", old, new], repo).code == 0
+def _work_trees(place: Place) -> Iterator[tuple[Path, Path]]:
+    """Every work tree of the repository, with what git keeps of it; a bare one's HEAD counts, as
+    it does for git."""
+    common = place.common
+    yield (common.parent if common.name == ".git" else common), common
+    for git_dir in sorted(common.glob("worktrees/*")):
+        dot_git = Path(os.fsdecode((read_small(git_dir / "gitdir") or b"").rstrip(b"\n")))
+        yield dot_git.parent, git_dir
 
 
-def _resolve(repo: Path, ref: str) -> str | None:
-    found = run_git(["rev-parse", "--verify", "-q", ref], repo)
+def _is_ancestor(view: View, old: str, new: str) -> bool:
+    return view.run(["merge-base", "--is-ancestor", old, new]).code == 0
+
+
+def _resolve(view: View, ref: str) -> str | None:
+    found = view.run(["rev-parse", "--verify", "-q", ref])
     return found.text if found.code == 0 else None

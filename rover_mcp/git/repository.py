@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
-from rover_mcp.git.process import GitResult, run_git
+from rover_mcp.git.locate import broken, read_small
+from rover_mcp.git.view import View, opened
 from rover_mcp.network import HTTPS, BadHost, HostPattern
 
 # git-check-ref-format(1), and "-" first, which would read as an option.
 _BAD_NAME = re.compile(r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[/.]$|^@$")
 _FULL_ID = re.compile(r"[0-9a-f]{40}", re.ASCII)
+_REMOTE_URL = re.compile(r"remote\..*\.url", re.DOTALL)
+_REMOTE_PROMISOR = re.compile(r"remote\..*\.promisor", re.DOTALL)
 _STATUS_TIMEOUT = 20.0
 _MAX_NAME = 200
 _MAX_REMOTE_HOSTS = 10
@@ -48,37 +51,29 @@ def inspect_repository(path: Path, *, data_folder: Path | None = None) -> Reposi
         EnvironmentFault: git is missing or hangs.
     """
     _check_folder(path, data_folder)
-    facts = _rev_parse(path)
-    if facts["object_format"] != "sha1":
-        raise UserFixable(
-            f"{path} uses the {facts['object_format']} object format, which rover cannot bundle",
-            hint="use a repository in the sha1 format (the default of git init)",
-            code="sha256_repository",
+    with opened(path) as view:
+        _check_format(path, view)
+        if not view.bare and view.place.top is None:
+            raise UserFixable(
+                f"{path} is inside a repository's own .git folder",
+                hint="give the folder that holds .git",
+                code="no_repository",
+            )
+        root = view.place.common if view.bare or view.place.top is None else view.place.top
+        head = view.run(["rev-parse", "--verify", "-q", "HEAD^{commit}"])
+        if head.code != 0:
+            raise _without_commits(path, view)
+        branch = view.run(["symbolic-ref", "-q", "--short", "HEAD"])
+        return RepositoryInfo(
+            root=root,
+            git_dir=view.place.common,
+            head_commit=head.text,
+            branch=branch.text if branch.code == 0 else None,
+            dirty=not view.bare and _is_dirty(view, root),
+            bare=view.bare,
+            shallow=False,
+            object_format="sha1",
         )
-    bare = facts["bare"] == "true"
-    if not bare and facts["inside"] != "true":
-        raise UserFixable(
-            f"{path} is inside a repository's own .git folder",
-            hint="give the folder that holds .git",
-            code="no_repository",
-        )
-    git_dir = Path(facts["common"]).resolve()
-    root = git_dir if bare else Path(_text(path, "rev-parse", "--show-toplevel"))
-    _check_history(path, shallow=facts["shallow"] == "true")
-    head = run_git(["rev-parse", "--verify", "-q", "HEAD^{commit}"], path)
-    if head.code != 0:
-        raise _without_commits(path)
-    branch = run_git(["symbolic-ref", "-q", "--short", "HEAD"], path)
-    return RepositoryInfo(
-        root=root,
-        git_dir=git_dir,
-        head_commit=head.text,
-        branch=branch.text if branch.code == 0 else None,
-        dirty=not bare and _is_dirty(root),
-        bare=bare,
-        shallow=False,
-        object_format="sha1",
-    )
 
 
 def resolve_branch(repo: Path, name: str) -> str:
@@ -98,10 +93,11 @@ def resolve_branch(repo: Path, name: str) -> str:
     names = [f"refs/{kind}/{name}" for kind in ("heads", "remotes/origin", "remotes", "tags")]
     if _FULL_ID.fullmatch(name):
         names.append(name)
-    for candidate in names:
-        found = run_git(["rev-parse", "--verify", "-q", f"{candidate}^{{commit}}"], repo)
-        if found.code == 0 and _FULL_ID.fullmatch(found.text):
-            return found.text
+    with opened(repo) as view:
+        for candidate in names:
+            found = view.run(["rev-parse", "--verify", "-q", f"{candidate}^{{commit}}"])
+            if found.code == 0 and _FULL_ID.fullmatch(found.text):
+                return found.text
     some = ", ".join(sorted(list_branches(repo))[:10]) or "none"
     raise NotFound(
         f"{repo} has no branch, tag or commit {name!r}",
@@ -119,9 +115,9 @@ def list_branches(repo: Path) -> frozenset[str]:
 def remote_hosts(repo: Path) -> tuple[str, ...]:
     """The hosts of the remotes of `repo`, as entries of an allow-list: by https, also where the
     remote itself is used by ssh. Those that have no public name are left out."""
-    found = run_git(["config", "--local", "--get-regexp", r"^remote\..*\.url$"], repo)
-    urls = (line.partition(" ")[2].strip() for line in found.text.splitlines())
-    hosts = (_host_entry(url) for url in urls)
+    with opened(repo) as view:
+        remotes = [found for key, found in view.config.items() if _REMOTE_URL.fullmatch(key)]
+    hosts = (_host_entry(url.strip()) for urls in remotes for url in urls)
     return tuple(dict.fromkeys(host for host in hosts if host))[:_MAX_REMOTE_HOSTS]
 
 
@@ -180,51 +176,20 @@ def _check_folder(path: Path, data_folder: Path | None) -> None:
         )
 
 
-def _rev_parse(path: Path) -> dict[str, str]:
-    asked = {
-        "bare": "--is-bare-repository",
-        "inside": "--is-inside-work-tree",
-        "shallow": "--is-shallow-repository",
-        "object_format": "--show-object-format",
-        "common": "--git-common-dir",
-    }
-    # The path format counts for the options after it only.
-    result = run_git(["rev-parse", "--path-format=absolute", *asked.values()], path)
-    if result.code != 0:
-        raise _refusal(path, result)
-    return dict(zip(asked, result.text.split("\n", len(asked) - 1), strict=True))
-
-
-def _refusal(path: Path, result: GitResult) -> UserFixable:
-    if "not a git repository" in result.stderr and "(or any" in result.stderr:
-        return UserFixable(
-            f"{path} is not in a git repository",
-            hint="give the path of a repository (repo_path); if this is to be one, run: "
-            f"git init {path}, and commit something",
-            code="no_repository",
+def _check_format(path: Path, view: View) -> None:
+    if (object_format := view.last("extensions.objectformat") or "sha1") != "sha1":
+        raise UserFixable(
+            f"{path} uses the {object_format} object format, which rover cannot bundle",
+            hint="use a repository in the sha1 format (the default of git init)",
+            code="sha256_repository",
         )
-    if "dubious ownership" in result.stderr:
-        return UserFixable(
-            f"{path} belongs to another user, and git refuses it (dubious ownership)",
-            hint="run rover as the user that owns the repository, or change its owner",
-            code="dubious_ownership",
-        )
-    return UserFixable(
-        f"{path} is a broken repository: {result.reason}",
-        hint=f"see what git says: git -C {path} status",
-        code="broken_repository",
-    )
-
-
-def _check_history(path: Path, *, shallow: bool) -> None:
-    if shallow:
+    if read_small(view.place.common / "shallow"):
         raise UserFixable(
             f"{path} is a shallow clone: its history is cut off",
             hint=f"run: git -C {path} fetch --unshallow",
             code="shallow_repository",
         )
-    partial = run_git(["config", "--get-regexp", r"^remote\..*\.promisor$", "true"], path)
-    if partial.code == 0:
+    if _is_partial(view):
         raise UserFixable(
             f"{path} is a partial clone: some of its objects are only on the remote",
             hint="make a full clone and use that",
@@ -232,15 +197,19 @@ def _check_history(path: Path, *, shallow: bool) -> None:
         )
 
 
-def _without_commits(path: Path) -> UserFixable:
-    any_ref = run_git(["for-each-ref", "--count=1"], path)
+def _is_partial(view: View) -> bool:
+    promisors = (key for key in view.config if _REMOTE_PROMISOR.fullmatch(key))
+    if any(view.last(key) == "true" for key in promisors):
+        return True
+    return bool(view.last("extensions.partialclone"))
+
+
+def _without_commits(path: Path, view: View) -> UserFixable:
+    any_ref = view.run(["for-each-ref", "--count=1"])
     if any_ref.code != 0 or any_ref.stderr.strip():
-        return _refusal(path, any_ref)
-    symbolic = run_git(["symbolic-ref", "-q", "HEAD"], path)
-    if (
-        symbolic.code == 0
-        and run_git(["show-ref", "-q", "--verify", symbolic.text], path).code == 0
-    ):
+        return broken(path, any_ref.reason)
+    symbolic = view.run(["symbolic-ref", "-q", "HEAD"])
+    if symbolic.code == 0 and view.run(["show-ref", "-q", "--verify", symbolic.text]).code == 0:
         return UserFixable(
             f"{path} is a broken repository: HEAD names {symbolic.text}, which is no commit",
             hint=f"see what git says: git -C {path} fsck",
@@ -253,14 +222,13 @@ def _without_commits(path: Path) -> UserFixable:
     )
 
 
-def _is_dirty(root: Path) -> bool:
+def _is_dirty(view: View, root: Path) -> bool:
     """Whether `git status` would show something. A status that takes too long says no: it
     serves a warning only."""
     try:
-        status = run_git(
+        status = view.run_in_work_tree(
             ["status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=all"],
             root,
-            settings=_filters_off(root),
             timeout=_STATUS_TIMEOUT,
             output_limit=1,
         )
@@ -271,15 +239,9 @@ def _is_dirty(root: Path) -> bool:
     return bool(status.stdout)
 
 
-def _filters_off(root: Path) -> list[str]:
-    """Settings that switch off every filter program which the repository's config names."""
-    named = run_git(["config", "--name-only", "-z", "--get-regexp", r"^filter\."], root)
-    keys = [key.decode("utf-8", "surrogateescape") for key in named.stdout.split(b"\0") if key]
-    return [f"{key}={'false' if key.endswith('.required') else ''}" for key in keys]
-
-
 def _text(path: Path, *argv: str) -> str:
-    result = run_git(argv, path)
+    with opened(path) as view:
+        result = view.run(argv)
     if result.code != 0:
-        raise _refusal(path, result)
+        raise broken(path, result.reason)
     return result.text

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.git.process import run_git
+from rover_mcp.git.process import git_command, git_environment, run_git
 from rover_mcp.sandbox.protocol import SourceFile
 
 MAX_FILES = 50_000
@@ -93,9 +93,9 @@ class CommitTree:
     def _contents(self, entries: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, bytes]]:
         # One at a time, so that no pipe fills up: the names go in as the contents come out.
         with subprocess.Popen(
-            ["git", "--no-replace-objects", "cat-file", "--batch"],
+            [*git_command(), "cat-file", "--batch"],
             cwd=self.repository,
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/"},
+            env=git_environment(self.repository),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

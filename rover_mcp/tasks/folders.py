@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class TaskFolders:
-    """tasks/<id>/{input,work,home,gateway} and tasks/<id>/iterations/<n>/{run,spec-<attempt>}."""
+    """tasks/<id>/{input,work,home,base,gateway}, tasks/<id>/iterations/<n>/{run,spec-<attempt>}."""
 
     home: Path
     task_id: str
@@ -30,6 +30,11 @@ class TaskFolders:
     @property
     def agent_home(self) -> Path:
         return self.root / "home"
+
+    @property
+    def base_objects(self) -> Path:
+        """What the base commit reaches, lent to the task's sandboxes."""
+        return self.root / "base" / "objects"
 
     @property
     def gateway_socket(self) -> Path:

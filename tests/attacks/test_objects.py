@@ -21,7 +21,8 @@ MEGABYTE = 1024**2
 @pytest.fixture
 def hub(tmp_path: Path) -> Hub:
     made = Hub(tmp_path / "hub")
-    made.ensure(make_repository(tmp_path / "repo"))
+    repo = make_repository(tmp_path / "repo")
+    made.update(repo, git(repo, "rev-parse", "HEAD"))
     return made
 
 

@@ -186,12 +186,12 @@ def spec_of(root: Path, certificate: Path, script: str, *, proxy: bool = True) -
     git(repo, "commit", "-qm", "first")
     base = inspect_repository(repo).head_commit
     hub = Hub(root / "project")
-    hub.ensure(repo)
+    hub.lend(repo, base, root / "lent")
     made = make_spec(root, new_task(), 1)
     (made.folders.spec / "workflow.yaml").write_text(WORKFLOW)
     gateway = made.run.gateway.model_copy(update={"proxy": proxy, "token": TOKEN})
     run = made.run.model_copy(update={"base_commit": base, "gateway": gateway})
-    folders = dataclasses.replace(made.folders, base_objects=hub.base_objects)
+    folders = dataclasses.replace(made.folders, base_objects=root / "lent")
     limits = dataclasses.replace(made.limits, memory_bytes=2**30, pids=256, tmp_bytes=2**27)
     return dataclasses.replace(made, run=run, folders=folders, limits=limits)
 

@@ -68,7 +68,8 @@ def _spec(root: Path, hub: Hub, task_id: str, base: str, attempt: int, restore: 
     made = make_spec(root, task_id, attempt)
     (made.folders.spec / "workflow.yaml").write_text(WORKFLOW)
     run = made.run.model_copy(update={"base_commit": base, "restore": restore})
-    folders = dataclasses.replace(made.folders, base_objects=hub.base_objects)
+    hub.lend(root / "repo", base, root / "lent")
+    folders = dataclasses.replace(made.folders, base_objects=root / "lent")
     limits = dataclasses.replace(made.limits, pids=256, tmp_bytes=2**26)
     return dataclasses.replace(made, run=run, folders=folders, limits=limits)
 
@@ -100,7 +101,6 @@ def test_a_lost_work_tree_is_rebuilt_from_the_hub_and_the_branch_is_published(
 ) -> None:
     base = inspect_repository(repo).head_commit
     hub = Hub(tmp_path / "project")
-    hub.ensure(repo)
     hub.update(repo, base)
     task = new_task()
     first = _spec(tmp_path, hub, task, base, 1, None)
@@ -128,7 +128,6 @@ def test_the_users_own_claude_and_a_fetched_agent_start_inside(
 ) -> None:
     base = inspect_repository(repo).head_commit
     hub = Hub(tmp_path / "project")
-    hub.ensure(repo)
     made = _spec(tmp_path, hub, new_task(), base, 1, None)
     (made.folders.spec / "workflow.yaml").write_text(
         'version: "1.0"\nname: v\ndescription: v\nsteps:\n'

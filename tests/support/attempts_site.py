@@ -81,7 +81,6 @@ class FakeTree:
 class FakeHub:
     """Remembers what it was given; each fault is raised by one kind of call."""
 
-    base_objects: Path
     import_fault: RoverError | None = None
     publish_fault: RoverError | None = None
     imported: list[int] = field(default_factory=list[int])
@@ -89,9 +88,17 @@ class FakeHub:
     published: list[str] = field(default_factory=list[str])
     held: dict[int, str] = field(default_factory=dict[int, str])
     kept: dict[str, str] = field(default_factory=dict[str, str])
+    lent: list[Path] = field(default_factory=list[Path])
 
     def tree(self, commit: str) -> FakeTree:
         return FakeTree(commit)
+
+    def lend(self, user_repo: Path, commit: str, objects: Path) -> None:
+        self.lent.append(objects)
+
+    def secure(self, user_repo: Path, commit: str, objects: Path) -> None: ...
+
+    def renew(self) -> None: ...
 
     def snapshots(self, task_id: str) -> dict[int, str]:
         return dict(self.held)
@@ -338,5 +345,5 @@ def open_site(folder: Path) -> Iterator[Site]:
     settings = Settings(
         home=home, min_free_bytes=0, spare_sandboxes=0, retry=RetrySettings(jitter=0)
     )
-    yield Site(home, settings, CrashingStore(database), FakeWorld(), FakeHub(folder / "objects"))
+    yield Site(home, settings, CrashingStore(database), FakeWorld(), FakeHub())
     database.dispose()

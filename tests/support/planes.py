@@ -143,7 +143,7 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
         settings=settings,
         store=store,
         engines={"docker": FakeEngine(world, "docker")},
-        hub_of=lambda _: FakeHub(Path("/objects")),
+        hub_of=lambda _: FakeHub(),
         gateway=door,
         live=LiveStates(home, store),
         spares=Spares(settings, store, {}),

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -113,7 +112,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         settings=settings,
         store=store,
         engines={"docker": FakeEngine(world, "docker")},
-        hub_of=lambda _: FakeHub(Path("/objects")),
+        hub_of=lambda _: FakeHub(),
         gateway=FakeDoor(),
         live=LiveStates(home, store),
         spares=Spares(settings, store, {}),

@@ -19,7 +19,7 @@ from tests.integration.git.conftest import BRANCH, TASK, SandboxClone, git
 def diff_of(tmp_path: Path, repo: Path, sandbox: Callable[[], SandboxClone]):
     def run(change: Callable[[Path], None], *paths: str, **options: Any) -> Diff:
         hub = Hub(tmp_path / "hub")
-        hub.ensure(repo)
+        hub.update(repo, git(repo, "rev-parse", "HEAD"))
         clone = sandbox()
         change(clone.path)
         snapshot = clone.snapshot(1)
@@ -114,7 +114,7 @@ def test_totals_alone_can_be_asked_for(diff_of) -> None:
 
 def test_an_unknown_commit_is_refused(tmp_path: Path, repo: Path) -> None:
     hub = Hub(tmp_path / "hub")
-    hub.ensure(repo)
+    hub.update(repo, git(repo, "rev-parse", "HEAD"))
     with pytest.raises(NotFound):
         hub.diff(git(repo, "rev-parse", "HEAD"), "1" * 40)
     with pytest.raises(UserFixable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.git import bases
 from rover_mcp.git.hub import RESTORE_HEAD_REF, RESTORE_SNAPSHOT_REF, Hub
 from tests.integration.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git, tree_state
 
@@ -20,7 +22,7 @@ MakeSandbox = Callable[[], SandboxClone]
 @pytest.fixture
 def hub(tmp_path: Path, repo: Path) -> Hub:
     made = Hub(tmp_path / "hub")
-    made.ensure(repo)
+    made.update(repo, git(repo, "rev-parse", "HEAD"))
     return made
 
 
@@ -33,64 +35,186 @@ def _refused(hub: Hub, sandbox: SandboxClone, snapshot, why: str, code: str = "b
     assert sorted((hub.hub / "objects").rglob("*")) == objects
 
 
-def test_the_base_shares_the_users_objects_and_nothing_of_theirs_changes(
-    repo: Path, tmp_path: Path
-) -> None:
+def test_making_a_base_changes_nothing_of_the_users(repo: Path, tmp_path: Path) -> None:
     before = tree_state(repo)
     hub = Hub(tmp_path / "hub")
-    hub.ensure(repo)
-    hub.ensure(repo)
+    for _ in range(2):
+        hub.update(repo, git(repo, "rev-parse", "HEAD"))
     assert tree_state(repo) == before
     blob = git(repo, "rev-parse", "HEAD:a.txt")
-    loose = Path("objects") / blob[:2] / blob[2:]
-    assert (repo / ".git" / loose).samefile(hub.base / loose)
     assert git(hub.hub, "cat-file", "-p", blob) == "one"
     assert sorted(p.name for p in hub.folder.iterdir()) == ["base.git", "hub.git", "lock"]
+    assert git(hub.base, "fsck", "--strict") == ""
 
 
 def test_what_an_interrupted_making_left_is_cleared(repo: Path, tmp_path: Path) -> None:
     (tmp_path / "hub" / "tmp-dead" / "new").mkdir(parents=True)
-    Hub(tmp_path / "hub").ensure(repo)
+    Hub(tmp_path / "hub").ensure()
     assert not (tmp_path / "hub" / "tmp-dead").exists()
 
 
 def test_several_at_once_make_one_hub(repo: Path, tmp_path: Path) -> None:
+    head = git(repo, "rev-parse", "HEAD")
     threads = [
-        threading.Thread(target=Hub(tmp_path / "hub").ensure, args=(repo,)) for _ in range(4)
+        threading.Thread(target=Hub(tmp_path / "hub").update, args=(repo, head)) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert git(tmp_path / "hub" / "hub.git", "cat-file", "-t", git(repo, "rev-parse", "HEAD"))
+    assert git(tmp_path / "hub" / "hub.git", "cat-file", "-t", head) == "commit"
+    assert len(packs(tmp_path / "hub" / "base.git" / "objects")) == 1
+
+
+def packs(objects: Path) -> list[Path]:
+    return sorted((objects / "pack").glob("*.pack"))
 
 
 def test_a_base_borrows_from_nobody(repo: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--shared", str(repo), "borrower")
+    head = git(repo, "rev-parse", "HEAD")
     hub = Hub(tmp_path / "hub")
-    hub.ensure(tmp_path / "borrower")
-    assert not (hub.base_objects / "info" / "alternates").exists()
-    assert git(hub.base, "cat-file", "-p", "HEAD:a.txt") == "one"
+    hub.lend(tmp_path / "borrower", head, tmp_path / "lent")
+    assert not (hub.base / "objects" / "info" / "alternates").exists()
+    assert {p.name for p in (tmp_path / "lent").iterdir()} == {"pack"}
+    assert git(hub.base, "cat-file", "-p", f"{head}:a.txt") == "one"
 
 
-def test_objects_of_a_private_repository_can_be_read_by_a_sandboxs_user(
-    repo: Path, tmp_path: Path
-) -> None:
+def test_what_is_lent_can_be_read_by_a_sandboxs_user(repo: Path, tmp_path: Path) -> None:
     private = repo / ".git/objects" / git(repo, "rev-parse", "HEAD:a.txt")[:2]
     private = next(private.iterdir())
     private.chmod(0o400)
     before = os.umask(0o077)
     try:
-        hub = Hub(tmp_path / "hub")
-        hub.ensure(repo)
-        git(repo, "commit", "-qm", "second", "--allow-empty")
-        hub.update(repo, git(repo, "rev-parse", "HEAD"))
+        Hub(tmp_path / "hub").lend(repo, git(repo, "rev-parse", "HEAD"), tmp_path / "lent")
     finally:
         os.umask(before)
-    modes = {p: p.stat().st_mode for p in hub.base_objects.rglob("*")}
+    modes = {p: p.stat().st_mode for p in (tmp_path / "lent").rglob("*")}
     assert [p for p, mode in modes.items() if not mode & 0o004] == []
     assert private.stat().st_mode & 0o777 == 0o400
-    assert git(hub.base, "cat-file", "-p", "HEAD:a.txt") == "one"
+
+
+def lent(hub: Hub, repo: Path, commit: str, folder: Path) -> set[str]:
+    """The ids of all objects that a task is lent."""
+    hub.lend(repo, commit, folder)
+    found: set[str] = set()
+    for index in (folder / "pack").glob("*.idx"):
+        shown = subprocess.run(
+            ["git", "show-index"], input=index.read_bytes(), capture_output=True, check=True
+        )
+        found |= {line.split()[1] for line in shown.stdout.decode().splitlines()}
+    return found
+
+
+def reached(repo: Path, commit: str) -> set[str]:
+    listed = git(repo, "rev-list", "--objects", "--no-object-names", commit)
+    return set(listed.splitlines())
+
+
+def commits(repo: Path, branch: str, *names: str) -> str:
+    git(repo, "switch", "-q", branch)
+    for name in names:
+        (repo / name).write_text(f"{name} on {branch}\n" * 20)
+        git(repo, "add", "-A")
+        git(repo, "commit", "-qm", name)
+    return git(repo, "rev-parse", "HEAD")
+
+
+def test_a_task_is_lent_what_its_base_reaches_and_nothing_else(repo: Path, tmp_path: Path) -> None:
+    """U4. Whatever order bases come in: later on a line, earlier, on another branch, unrelated."""
+    old = commits(repo, "main", "b.txt")
+    git(repo, "branch", "side")
+    new = commits(repo, "main", "c.txt", "d.txt")
+    side = commits(repo, "side", "e.txt")
+    git(repo, "branch", "later", new)
+    later = commits(repo, "later", "f.txt")
+    git(repo, "switch", "-q", "--orphan", "alone")
+    git(repo, "commit", "-qm", "alone", "--allow-empty")
+    alone = git(repo, "rev-parse", "HEAD")
+    merged = git(repo, "commit-tree", "main^{tree}", "-p", new, "-p", side, "-m", "merged")
+    hub = Hub(tmp_path / "hub")
+    for number, commit in enumerate((new, old, side, later, alone, merged, new)):
+        assert lent(hub, repo, commit, tmp_path / f"lent{number}") == reached(repo, commit)
+
+
+def test_a_later_base_costs_what_is_new_and_not_the_history(repo: Path, tmp_path: Path) -> None:
+    first = commits(repo, "main", *(f"{n}.txt" for n in range(30)))
+    hub = Hub(tmp_path / "hub")
+    lent(hub, repo, first, tmp_path / "first")
+    second = commits(repo, "main", "more.txt")
+    lent(hub, repo, second, tmp_path / "second")
+    shared = packs(tmp_path / "first")[0]
+    found = {path.name: path for path in packs(tmp_path / "second")}
+    assert found.pop(shared.name).samefile(shared)
+    (added,) = found.values()
+    assert added.stat().st_size < shared.stat().st_size / 5
+
+
+def test_many_bases_in_a_row_are_packed_anew_in_time(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bases, "MOST_PACKS", 3)
+    hub = Hub(tmp_path / "hub")
+    for number in range(5):
+        commit = commits(repo, "main", f"{number}.txt")
+        assert lent(hub, repo, commit, tmp_path / f"lent{number}") == reached(repo, commit)
+        assert len(packs(tmp_path / f"lent{number}")) <= 3
+
+
+def damage(path: Path) -> None:
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "flipped", "no index", "no record", "bad record"])
+def test_a_base_that_is_gone_or_damaged_is_made_again(repo: Path, tmp_path: Path, how: str) -> None:
+    head = commits(repo, "main", "b.txt")
+    hub = Hub(tmp_path / "hub")
+    hub.lend(repo, head, tmp_path / "lent")
+    (pack,) = packs(hub.base / "objects")
+    record = hub.base / "bases" / head
+    match how:
+        case "gone":
+            shutil.rmtree(hub.base)
+        case "empty":
+            pack.chmod(0o644)
+            pack.write_bytes(b"")
+        case "flipped":
+            damage(pack)
+        case "no index":
+            pack.with_suffix(".idx").unlink()
+        case "no record":
+            record.unlink()
+        case _:
+            record.write_text('[{"name": "../../x"}]')
+    assert lent(hub, repo, head, tmp_path / "lent") == reached(repo, head)
+    assert git(hub.base, "fsck", "--strict") == ""
+
+
+def test_a_base_is_had_again_from_what_a_task_was_lent(repo: Path, tmp_path: Path) -> None:
+    head = commits(repo, "main", "b.txt")
+    wanted = reached(repo, head)
+    hub = Hub(tmp_path / "hub")
+    hub.lend(repo, head, tmp_path / "lent")
+    shutil.rmtree(hub.base)
+    shutil.rmtree(repo)
+    assert lent(hub, repo, head, tmp_path / "lent") == wanted
+    assert lent(hub, repo, head, tmp_path / "other") == wanted
+    assert git(hub.base, "fsck", "--strict") == ""
+
+
+def test_a_base_that_nothing_holds_any_more_is_named(repo: Path, tmp_path: Path) -> None:
+    head = git(repo, "rev-parse", "HEAD")
+    hub = Hub(tmp_path / "hub")
+    hub.lend(repo, head, tmp_path / "lent")
+    for gone in (hub.base, repo, tmp_path / "lent"):
+        shutil.rmtree(gone)
+    with pytest.raises(EnvironmentFault, match="base of the task is gone") as caught:
+        hub.lend(repo, head, tmp_path / "lent")
+    assert caught.value.code == "base_lost"
+    assert head in (caught.value.hint or "")
 
 
 def test_submodules_are_not_entered(repo: Path, tmp_path: Path) -> None:
@@ -101,7 +225,6 @@ def test_submodules_are_not_entered(repo: Path, tmp_path: Path) -> None:
     git(repo, "add", "-A", ".gitmodules")
     git(repo, "commit", "-qm", "submodule")
     hub = Hub(tmp_path / "hub")
-    hub.ensure(repo)
     hub.update(repo, git(repo, "rev-parse", "HEAD"))
 
 
@@ -114,10 +237,10 @@ def test_a_newer_commit_is_fetched_only_if_it_is_missing(hub: Hub, repo: Path) -
 
 
 def test_a_repository_that_is_gone_is_named(hub: Hub, repo: Path, tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFault, match="gone"):
+    with pytest.raises(UserFixable, match="gone"):
         hub.update(tmp_path / "gone", "1" * 40)
-    with pytest.raises(EnvironmentFault, match="cannot be cloned"):
-        Hub(tmp_path / "hub2").ensure(tmp_path / "gone")
+    with pytest.raises(EnvironmentFault, match="cannot be taken from"):
+        hub.update(repo, "1" * 40)
     with pytest.raises(UserFixable):
         hub.update(repo, "--upload-pack=x")
 
@@ -307,7 +430,7 @@ def test_a_dropped_task_leaves_no_ref(hub: Hub, sandbox: MakeSandbox) -> None:
 
 def test_a_data_folder_that_cannot_be_written_is_named(repo: Path) -> None:
     with pytest.raises(EnvironmentFault, match="cannot be written") as caught:
-        Hub(Path("/proc/rover")).ensure(repo)
+        Hub(Path("/proc/rover")).ensure()
     assert caught.value.code == "data_folder"
 
 

@@ -16,12 +16,12 @@ def test_nothing_of_the_callers_environment_reaches_git(
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", "evil")
-    assert run_git(["config", "user.name"], repo).code == 1
-    assert run_git(["rev-parse", "--git-dir"], repo).text == ".git"
+    assert run_git(["config", "user.name"], repo / ".git").code == 1
+    assert run_git(["rev-parse", "--git-dir"], repo / ".git").text == str(repo / ".git")
 
 
 def test_output_beyond_the_limit_is_cut_and_said(repo: Path) -> None:
-    result = run_git(["log"], repo, output_limit=10)
+    result = run_git(["log"], repo / ".git", output_limit=10)
     assert result.truncated
     assert len(result.stdout) == 10
 
@@ -29,7 +29,7 @@ def test_output_beyond_the_limit_is_cut_and_said(repo: Path) -> None:
 def test_a_git_that_hangs_is_stopped_with_its_helpers(repo: Path, tmp_path: Path) -> None:
     git(repo, "config", "alias.hang", "!sleep 600")
     with pytest.raises(EnvironmentFault) as caught:
-        run_git(["hang"], repo, timeout=0.2)
+        run_git(["hang"], repo / ".git", timeout=0.2)
     assert caught.value.code == "git_timeout"
 
 
@@ -38,7 +38,7 @@ def test_a_missing_git_is_named(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentFault) as caught:
-        run_git(["status"], repo)
+        run_git(["status"], repo / ".git")
     assert caught.value.code == "git_missing"
 
 
@@ -48,8 +48,8 @@ def test_a_folder_that_is_gone_is_not_taken_for_a_missing_git(tmp_path: Path) ->
 
 
 def test_input_is_fed_and_a_failure_has_a_short_reason(repo: Path) -> None:
-    blob = run_git(["hash-object", "--stdin"], repo, stdin=b"one\n")
+    blob = run_git(["hash-object", "--stdin"], repo / ".git", stdin=b"one\n")
     assert blob.text == git(repo, "rev-parse", "HEAD:a.txt")
-    assert run_git(["cat-file", "-t", "0" * 40], repo).reason == (
+    assert run_git(["cat-file", "-t", "0" * 40], repo / ".git").reason == (
         "git cat-file: could not get object info"
     )

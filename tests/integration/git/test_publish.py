@@ -16,7 +16,7 @@ from tests.integration.git.conftest import BRANCH, TASK, SandboxClone, git, tree
 def delivered(tmp_path: Path, repo: Path, sandbox: Callable[[], SandboxClone]):
     """A hub with one imported snapshot whose branch has one commit."""
     hub = Hub(tmp_path / "hub")
-    hub.ensure(repo)
+    hub.update(repo, git(repo, "rev-parse", "HEAD"))
     clone = sandbox()
     (clone.path / "a.txt").write_text("fixed\n")
     git(clone.path, "commit", "-qam", "fix")

@@ -22,7 +22,7 @@ def commit_tree(tmp_path: Path) -> CommitTree:
     (root / "a b/link").symlink_to("/etc/passwd")
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "link")
-    return CommitTree(root, git(root, "rev-parse", "HEAD"))
+    return CommitTree(root / ".git", git(root, "rev-parse", "HEAD"))
 
 
 def test_a_folder_is_packed_with_modes_and_links_as_they_are(tmp_path: Path) -> None:

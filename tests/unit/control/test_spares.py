@@ -62,7 +62,7 @@ def test_the_next_task_of_the_project_takes_over_what_is_ready(stock: Stock) -> 
     assert list(stock.world.ready) == [sandbox_name(taken, 1)]
     ready = stock.world.ready[sandbox_name(taken, 1)]
     assert ready.folders.spec == TaskFolders(stock.site.home, taken, 1).spec(1)
-    assert ready.folders.base_objects == spec.folders.base_objects
+    assert ready.folders.base_objects == TaskFolders(stock.site.home, taken, 1).base_objects
     assert ready.limits == spec.limits
     assert spares.take("p1", "docker") is None, "it is taken once"
 

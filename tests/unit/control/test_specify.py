@@ -31,6 +31,6 @@ def test_a_task_is_told_of_the_agents_that_it_uses_and_no_other(tmp_path: Path) 
     folders.input.mkdir(parents=True)
     (folders.input / "workflow.yaml").write_text(WORKFLOW)
     make_folders(folders, 1)
-    spec = sandbox_spec(settings, task, 1, tmp_path / "objects", Handover())
+    spec = sandbox_spec(settings, task, 1, Handover())
     assert set(spec.run.agents) == {"first", "second"}
     assert "of-third" not in spec.run.model_dump_json()

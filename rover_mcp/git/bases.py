@@ -1,0 +1,257 @@
+"""What tasks are based on: packs of exactly the objects that a commit reaches.
+
+A repository holds more than its branches do: what was staged and taken back, dropped stashes,
+deleted branches, and other branches than the one that a task was asked to work on. None of it
+is anything to a task. So the objects that a base commit reaches are packed: all of them for
+the first base of a project, and for a later one what is new since a base that is its ancestor.
+A task is lent the packs of its own base and no others, by hard links.
+
+<folder>/objects/pack/   every pack, of all bases; the hub borrows from here
+<folder>/bases/<commit>  the packs that together hold what this commit reaches, as JSON
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.git.faults import checked, no_room
+from rover_mcp.git.process import GitResult, run_git
+from rover_mcp.git.view import opened
+
+MOST_PACKS = 20
+"""Of one base: git looks into each of them for every object. Beyond it a base is packed anew."""
+_CANDIDATES = 50
+_LONG = 1800.0
+_MEMORY = 8 * 1024**3
+_PACK = re.compile(r"pack-[0-9a-f]{40}")
+_REF = "refs/rover/base/"
+_TRAILER = 20
+
+Git = Callable[..., GitResult]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """`name` is without a suffix. Size, time of change and check sum are those of the pack when
+    it was made: by them one that was damaged is found without reading all of it."""
+
+    name: str
+    size: int
+    mtime: int
+    checksum: str
+
+    @classmethod
+    def at(cls, path: Path) -> Pack:
+        with path.open("rb") as file:
+            facts = os.fstat(file.fileno())
+            file.seek(max(0, facts.st_size - _TRAILER))
+            checksum = file.read(_TRAILER).hex()
+        return cls(path.stem, facts.st_size, facts.st_mtime_ns, checksum)
+
+
+class Bases:
+    """The bases of one project. Whoever changes them holds the project's lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._packs = folder / "objects" / "pack"
+        self._records = folder / "bases"
+
+    def has(self, commit: str) -> bool:
+        """Whether all that the commit reaches is here, whole."""
+        return self._known(commit) is not None
+
+    def bring(self, user_repo: Path, commit: str) -> None:
+        """Pack what the commit reaches, out of the user's repository.
+
+        Raises:
+            UserFixable: there is no repository any more, or it cannot be used.
+            EnvironmentFault: the commit or something that it reaches is not there ("hub_failed").
+        """
+        with opened(user_repo) as view:
+            self._bring(view.run, commit, f"commit {commit} cannot be taken from {user_repo}")
+
+    def bring_from(self, repository: Path, commit: str) -> None:
+        """The same out of a repository of ours."""
+
+        def run(argv: Sequence[str], **options: object) -> GitResult:
+            return run_git(argv, repository, **options)  # type: ignore[arg-type]
+
+        self._bring(run, commit, f"commit {commit} cannot be taken from {repository.name}")
+
+    def lend(self, commit: str, objects: Path) -> None:
+        """Link the packs of a base into a folder that a sandbox sees as `objects`.
+
+        Raises:
+            KeyError: the base is not here.
+            OSError: the folder cannot be written.
+        """
+        packs = self._known(commit)
+        if packs is None:
+            raise KeyError(commit)
+        target = objects / "pack"
+        target.mkdir(parents=True, exist_ok=True)
+        for folder in (objects, target):
+            folder.chmod(0o755)
+        for pack in packs:
+            for file in self._files(pack.name):
+                _link(file, target / file.name)
+
+    def take_back(self, commit: str, objects: Path) -> bool:
+        """Have again what was lent to a task; whether that was all of a base."""
+        names = sorted(path.stem for path in (objects / "pack").glob("pack-*.pack"))
+        self._packs.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            for file in (objects / "pack").glob(f"{name}.*"):
+                _link(file, self._packs / file.name)
+        if not names or not self._is_whole(commit):
+            return False
+        self._record(commit, names)
+        return True
+
+    # -- making ------------------------------------------------------------------------------
+
+    def _bring(self, run: Git, commit: str, otherwise: str) -> None:
+        self._drop_damaged()
+        before = self._ancestor(run, commit) or self._fork(run, commit, otherwise)
+        names = [pack.name for pack in (self._known(before) or ())] if before else []
+        if len(names) >= MOST_PACKS:
+            before, names = None, []
+        new = self._pack(run, commit, before, otherwise)
+        self._record(commit, [*names, new])
+
+    def _drop_damaged(self) -> None:
+        for commit in self._commits():
+            if self._known(commit) is None:
+                self._drop(commit)
+
+    def _drop(self, commit: str) -> None:
+        """Forget a base, and each of its packs that cannot be read."""
+        record = self._records / commit
+        try:
+            names = [str(pack["name"]) for pack in json.loads(record.read_bytes())]
+        except (OSError, ValueError, TypeError, KeyError):
+            names = []
+        for name in names:
+            if _PACK.fullmatch(name) and not self._verified(name):
+                for file in self._files(name):
+                    file.unlink(missing_ok=True)
+        record.unlink(missing_ok=True)
+        run_git(["update-ref", "-d", "--", _REF + commit], self._folder)
+
+    def _ancestor(self, run: Git, commit: str) -> str | None:
+        """A base that is here and an ancestor of the commit; the newest of them."""
+        for known in self._commits()[:_CANDIDATES]:
+            if run(["merge-base", "--is-ancestor", known, commit]).code == 0 and self.has(known):
+                return known
+        return None
+
+    def _fork(self, run: Git, commit: str, otherwise: str) -> str | None:
+        """Where the commit's history leaves that of a base that is here, made a base: other
+        branches that leave it later then cost what is new on them, and not their whole history."""
+        for known in self._commits()[:1]:
+            found = run(["merge-base", known, commit])
+            if found.code == 0 and found.text and found.text != commit:
+                self._record(found.text, [self._pack(run, found.text, None, otherwise)])
+                return found.text
+        return None
+
+    def _pack(self, run: Git, commit: str, before: str | None, otherwise: str) -> str:
+        """A pack of what `commit` reaches and `before` does not; its name."""
+        wanted = f"{commit}\n" + (f"^{before}\n" if before else "")
+        argv = ["pack-objects", "-q", "--revs", "--delta-base-offset"]
+        try:
+            self._packs.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="tmp-", dir=self._folder) as new:
+                made = run(
+                    [*argv, f"{new}/pack"],
+                    stdin=wanted.encode(),
+                    timeout=_LONG,
+                    memory_limit=_MEMORY,
+                    settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
+                )
+                checked(made, otherwise)
+                # The index last: without it git does not look at a pack.
+                for file in sorted(Path(new).iterdir(), key=lambda p: p.suffix == ".idx"):
+                    file.chmod(0o444)
+                    file.replace(self._packs / file.name)
+                return f"pack-{made.text}"
+        except OSError as error:
+            raise no_room(self._folder, error) from error
+
+    def _record(self, commit: str, names: Sequence[str]) -> list[Pack]:
+        packs = [Pack.at(self._packs / f"{name}.pack") for name in names]
+        try:
+            self._records.mkdir(exist_ok=True)
+            new = self._records / f".{commit}.new"
+            new.write_text(json.dumps([asdict(pack) for pack in packs]), "utf-8")
+            new.replace(self._records / commit)
+        except OSError as error:
+            raise no_room(self._records, error) from error
+        # For git: what no reference leads to is rubbish to it.
+        run_git(["update-ref", "--", _REF + commit, commit], self._folder)
+        return packs
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def _commits(self) -> list[str]:
+        """The bases that are here, the newest first."""
+        try:
+            records = [path for path in self._records.iterdir() if not path.name.startswith(".")]
+        except FileNotFoundError:
+            return []
+        return [p.name for p in sorted(records, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
+
+    def _known(self, commit: str | None) -> list[Pack] | None:
+        if commit is None:
+            return None
+        try:
+            data = json.loads((self._records / commit).read_bytes())
+            packs = [Pack(**pack) for pack in data]
+            changed = [p for p in packs if Pack.at(self._packs / f"{p.name}.pack") != p]
+        except (OSError, ValueError, TypeError):
+            return None
+        if any(not (self._packs / f"{pack.name}.idx").is_file() for pack in packs):
+            return None
+        if not changed:
+            return packs
+        if not all(self._verified(pack.name) for pack in changed):
+            return None
+        return self._record(commit, [pack.name for pack in packs])
+
+    def _verified(self, name: str) -> bool:
+        """Whether a pack whose file was touched is still what it was."""
+        argv = ["verify-pack", "--", str(self._packs / f"{name}.idx")]
+        return run_git(argv, self._folder, timeout=_LONG).code == 0
+
+    def _is_whole(self, commit: str) -> bool:
+        argv = ["rev-list", "--objects", "--quiet", commit]
+        try:
+            return run_git(argv, self._folder, timeout=_LONG).code == 0
+        except EnvironmentFault:
+            return False
+
+    def _files(self, name: str) -> list[Path]:
+        return sorted(self._packs.glob(f"{name}.*"), key=lambda path: path.suffix == ".idx")
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under another name; a copy where the file system has no links."""
+    if target.exists() and target.samefile(source):
+        return
+    new = target.with_name(f".{target.name}.new")
+    new.unlink(missing_ok=True)
+    try:
+        os.link(source, new)
+    except OSError:
+        shutil.copyfile(source, new)
+        new.chmod(0o444)
+    new.replace(target)

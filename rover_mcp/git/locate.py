@@ -1,0 +1,148 @@
+"""Where the parts of a user's repository are, found as git finds them but without starting git:
+git would read the repository's configuration for it. Nothing is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from rover_mcp.errors import UserFixable
+
+SMALL = 64 * 1024
+_HEAD = re.compile(rb"ref: *refs/[^\n]+\n?|[0-9a-f]{40}(?:[0-9a-f]{24})?\n?")
+
+
+@dataclass(frozen=True)
+class Place:
+    """`top` is the folder that holds `.git`, None where the search ended inside a repository's
+    own folder (of a bare one, or of `.git`). `git_dir` belongs to this work tree, `common` is
+    what all work trees of the repository share."""
+
+    top: Path | None
+    git_dir: Path
+    common: Path
+
+    @property
+    def linked(self) -> bool:
+        """Whether this is a linked work tree (git-worktree)."""
+        return self.git_dir != self.common
+
+
+def locate(path: Path) -> Place:
+    """The repository that the folder `path` is in.
+
+    Raises:
+        UserFixable: there is none ("no_repository", or "not_a_directory"), it belongs to somebody
+            else ("dubious_ownership"), or its `.git` file leads nowhere ("broken_repository").
+    """
+    try:
+        if found := _search(path.resolve()):
+            return found
+    except OSError as error:
+        raise UserFixable(
+            f"{path} cannot be looked at: {error.strerror}",
+            hint="give the path of a git repository",
+            code="not_a_directory",
+        ) from error
+    raise UserFixable(
+        f"{path} is not in a git repository",
+        hint="give the path of a repository (repo_path); if this is to be one, run: "
+        f"git init {path}, and commit something",
+        code="no_repository",
+    )
+
+
+def _search(start: Path) -> Place | None:
+    device = start.stat().st_dev
+    for folder in (start, *start.parents):
+        if folder.stat().st_dev != device:
+            return None
+        if found := _repository_at(folder):
+            return found
+    return None
+
+
+def read_small(path: Path, limit: int = SMALL) -> bytes | None:
+    """The content of a regular file of at most `limit` bytes; None where there is none. A pipe or
+    a device in its place is not waited for."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
+            return None
+        return file.read(limit)
+
+
+def read_head(git_dir: Path) -> bytes | None:
+    """What HEAD says, without its line end; None where it is no HEAD."""
+    try:
+        # As very old versions of git wrote it.
+        link = os.fsencode((git_dir / "HEAD").readlink())
+    except OSError:
+        link = b""
+    if link.startswith(b"refs/"):
+        return b"ref: " + link
+    content = read_small(git_dir / "HEAD")
+    if content is None or not _HEAD.fullmatch(content):
+        return None
+    return content.rstrip(b"\n")
+
+
+def broken(path: Path, why: str) -> UserFixable:
+    """The error for a repository that git cannot use."""
+    return UserFixable(
+        f"{path} is a broken repository: {why}",
+        hint=f"see what git says: git -C {path} status",
+        code="broken_repository",
+    )
+
+
+def _repository_at(folder: Path) -> Place | None:
+    dot_git = folder / ".git"
+    if dot_git.is_file():
+        place = _place(folder, _target(folder, dot_git))
+        if place is None:
+            raise broken(folder, f"{dot_git} leads to no repository")
+        _check_owner(folder, dot_git, folder, place.git_dir)
+        return place
+    if place := _place(folder, dot_git):
+        _check_owner(folder, folder, dot_git)
+        return place
+    if place := _place(None, folder):
+        _check_owner(folder, folder)
+        return place
+    return None
+
+
+def _target(folder: Path, dot_git: Path) -> Path:
+    content = read_small(dot_git) or b""
+    if not content.startswith(b"gitdir: "):
+        raise broken(folder, f"{dot_git} is a file, and names no repository")
+    return folder / os.fsdecode(content.removeprefix(b"gitdir: ").rstrip(b"\r\n"))
+
+
+def _place(top: Path | None, git_dir: Path) -> Place | None:
+    if read_head(git_dir) is None:
+        return None
+    git_dir = git_dir.resolve()
+    common = git_dir
+    if named := read_small(git_dir / "commondir"):
+        common = (git_dir / os.fsdecode(named.rstrip(b"\r\n"))).resolve()
+    if not (common / "objects").is_dir() or not (common / "refs").is_dir():
+        return None
+    return Place(top, git_dir, common)
+
+
+def _check_owner(path: Path, *owned: Path) -> None:
+    if any(part.lstat().st_uid != os.geteuid() for part in owned):
+        raise UserFixable(
+            f"{path} belongs to another user, and git refuses it (dubious ownership)",
+            hint="run rover as the user that owns the repository, or change its owner",
+            code="dubious_ownership",
+        )
