@@ -112,7 +112,7 @@ class Run:
             plan = make_plan(found, workflow, self.spec)
         except (OSError, ValueError, WorkflowError, InputError) as error:
             return await self._fail(f"the workflow cannot be run: {error}")
-        if plan.before.status is RunStatus.COMPLETED and not plan.restart:
+        if plan.before.status is RunStatus.COMPLETED and not (plan.restart or self.spec.rebundle):
             self._ended = True
             return ExitCode.COMPLETED
         self._fold, self.journal.records = found, ()

@@ -175,6 +175,10 @@ class RunSpec(_Model):
     restart: bool = Field(
         default=False, description="start the iteration over, on the task's base (H5)"
     )
+    rebundle: bool = Field(
+        default=False,
+        description="the host has lost earlier snapshots: the next one's bundle builds on the base",
+    )
     budget: Budget | None = Field(
         default=None, description="over the whole task; the run pauses before the next step"
     )

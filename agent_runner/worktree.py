@@ -121,6 +121,7 @@ class Worktree:
         self._commands = commands
         self._environment = {**GIT_ENVIRONMENT, WITHHELD: " ".join(spec.copies)}
         self._withheld: set[str] = set()
+        self._rebundle = spec.rebundle
 
     async def prepare(self) -> Prepared:
         """Make the clone where there is no usable one; what files are there stay.
@@ -230,6 +231,7 @@ class Worktree:
                 os.fsync(file.fileno())
             part.replace(folder / name)
             _sync_folder(folder)
+            self._rebundle = False
         finally:
             part.unlink(missing_ok=True)
         commit, tree, head = words[1:4]
@@ -244,7 +246,8 @@ class Worktree:
         spec = self._spec
         known = (previous.commit, previous.head, previous.tree) if previous else ("", "", "")
         limit = str(spec.limits.bundle_bytes + 1)
-        return (str(sequence), spec.branch, spec.base_commit, *known, limit)
+        whole = "whole" if self._rebundle else ""
+        return (str(sequence), spec.branch, spec.base_commit, *known, limit, whole)
 
     def _check_bundle(self, result: CommandResult, size: int) -> None:
         limit = self._spec.limits.bundle_bytes

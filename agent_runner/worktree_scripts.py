@@ -231,7 +231,7 @@ SNAPSHOT = (
     + _WRITE_TREE
     + _CLEANED
     + r"""
-sequence=$1 branch=$2 base=$3 previous=$4 previous_head=$5 previous_tree=$6 limit=$7
+sequence=$1 branch=$2 base=$3 previous=$4 previous_head=$5 previous_tree=$6 limit=$7 whole=$8
 write_tree
 at=$(git rev-parse --verify -q "HEAD^{commit}") || at=${previous_head:-$base}
 head=$(git rev-parse --verify -q "refs/heads/$branch^{commit}") || {
@@ -246,7 +246,7 @@ if [ "$head" != "$was" ]; then
   # Else the agent's next commit would hold them again.
   without_withheld 2>/dev/null || :
 fi
-if [ "$tree" = "$previous_tree" ] && [ "$head" = "$previous_head" ]; then
+if [ -z "$whole" ] && [ "$tree" = "$previous_tree" ] && [ "$head" = "$previous_head" ]; then
   echo "rover same" >&2
   exit 0
 fi
@@ -254,7 +254,7 @@ set -- -p "$at"
 exclude="^$base"
 if [ -n "$previous" ]; then
   set -- "$@" -p "$previous"
-  exclude="^$previous ^$previous_head"
+  [ -n "$whole" ] || exclude="^$previous ^$previous_head"
 fi
 commit=$(echo "Rover snapshot $sequence" | git commit-tree "$@" "$tree")
 rm -rf ".git/refs/rover/snapshots/$sequence.lock"

@@ -7,13 +7,14 @@ flight when a daemon died.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from agent_runner.models import Snapshot
 from rover_mcp.control.decide import retry_time
 from rover_mcp.control.follow import Follows
 from rover_mcp.control.parts import OPEN_STATES, now, told
 from rover_mcp.control.settle import Settles
-from rover_mcp.control.snapshots import import_snapshots
+from rover_mcp.control.snapshots import T, with_hub
 from rover_mcp.control.start import Starts
 from rover_mcp.errors import RoverError
 from rover_mcp.store.rows import AttemptRow, TaskRow
@@ -41,8 +42,12 @@ class Attempts(Starts, Follows, Settles):
 
     def import_snapshots(self, task: TaskRow) -> Snapshot | None:
         """Bring home what the sandbox committed so far; the last snapshot."""
+        return self.from_hub(task, lambda last: last)
+
+    def from_hub(self, task: TaskRow, work: Callable[[Snapshot | None], T]) -> T:
+        """See with_hub."""
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
-        return import_snapshots(task, folders, self.hub_of(task.project_id))
+        return with_hub(task, folders, self.hub_of(task.project_id), work)
 
     # Waiting
 

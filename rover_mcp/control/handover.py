@@ -8,10 +8,16 @@ from pathlib import Path
 
 from agent_runner.fold import fold
 from agent_runner.journal import JournalDamaged, JournalTooNew, is_locked, read_journal
+from agent_runner.models import Snapshot
 from agent_runner.spec import Restore
 from rover_mcp.control.live import UNREADABLE
 from rover_mcp.control.ports import ProjectHub
-from rover_mcp.control.snapshots import import_snapshots, journal_snapshots, last_at_home
+from rover_mcp.control.snapshots import (
+    journal_snapshots,
+    known_snapshots,
+    last_at_home,
+    with_hub,
+)
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.store.rows import RESTART, AttemptRow, TaskRow
@@ -21,10 +27,13 @@ from rover_mcp.tasks.folders import TaskFolders
 @dataclass(frozen=True)
 class Handover:
     """`restore` is the work tree as the last snapshot holds it, in the attempt's spec folder.
-    `first_snapshot` is the first number that no snapshot has. `warnings` are for the task."""
+    `first_snapshot` is the first number that no snapshot has. `rebundle`: the next snapshot's
+    bundle is to build on nothing but the base, because the hub lacks the last one. `warnings` are
+    for the task."""
 
     restore: Restore | None = None
     first_snapshot: int = 1
+    rebundle: bool = False
     restart: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -43,12 +52,17 @@ def hand_over(
     # Only a person decides that a checkpoint is given up (C2, F3).
     if attempt.client_id is not None and attempt.before is not None:
         told += set_aside_damaged(folders)
-    here = hub.snapshots(task.id)
+    here = known_snapshots(task, hub)
     if attempt.before is not None:
         told += _keep_unnamed(task, attempt.attempt, folders, hub, here)
     restore, lacking = _restore(task, attempt.attempt, folders, hub, engine)
-    first = _first_free(folders, here)
-    return Handover(restore, first, attempt.detail == RESTART, (*told, *lacking))
+    return Handover(
+        restore,
+        _first_free(folders, known_snapshots(task, hub)),
+        rebundle=bool(lacking),
+        restart=attempt.detail == RESTART,
+        warnings=(*told, *lacking),
+    )
 
 
 def set_aside_damaged(folders: TaskFolders) -> list[str]:
@@ -108,14 +122,18 @@ def _restore(
     task: TaskRow, attempt: int, folders: TaskFolders, hub: ProjectHub, engine: Engine
 ) -> tuple[Restore | None, list[str]]:
     """Put the last snapshot at hand for a sandbox whose work tree was lost (I6)."""
+    bundle = folders.spec(attempt) / "restore.bundle"
+
+    def export(last: Snapshot | None) -> Restore | None:
+        if last is None:
+            return None
+        hub.export_restore(task.id, last, task.base_commit, bundle)
+        return Restore(commit=last.commit, head=last.head)
+
     try:
-        last = import_snapshots(task, folders, hub)
+        return with_hub(task, folders, hub, export), []
     except RoverError as error:
         return None, [_without_snapshot(task, folders, hub, engine, error)]
-    if last is None:
-        return None, []
-    hub.export_restore(task.id, last, task.base_commit, folders.spec(attempt) / "restore.bundle")
-    return Restore(commit=last.commit, head=last.head), []
 
 
 def _without_snapshot(

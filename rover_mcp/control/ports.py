@@ -22,6 +22,10 @@ class ProjectHub(Protocol):
         """Make again what was lost of hub and base, as far as a task's bundles need it."""
         ...
 
+    def is_whole(self, task_id: str, base_commit: str) -> bool:
+        """Whether all that the hub has of a task can be read."""
+        ...
+
     def renew(self) -> None:
         """Set a damaged hub aside and make another."""
         ...

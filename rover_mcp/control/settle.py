@@ -20,7 +20,7 @@ from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, backoff, decide
 from rover_mcp.control.live import UNREADABLE, read_state
 from rover_mcp.control.parts import UNSETTLED, Parts, now, told
-from rover_mcp.control.snapshots import import_snapshots, last_at_home
+from rover_mcp.control.snapshots import last_at_home, with_hub
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.store.rows import HoldRow, TaskRow
@@ -206,7 +206,7 @@ class Settles(Parts):
         task is FAILED, and resume_task has nothing to do but this again.
         """
         try:
-            import_snapshots(task, folders, self.hub_of(task.project_id))
+            with_hub(task, folders, self.hub_of(task.project_id), lambda last: last)
         except RoverError as error:
             wrong = f"the work could not be taken out of the sandbox: {told(error)}"
             self._warn(task, wrong)
@@ -217,7 +217,10 @@ class Settles(Parts):
         if isinstance(decision, Finish) and self._task(task.id).status in RUNNING:
             try:
                 hub = self.hub_of(task.project_id)
-                hub.publish(task.id, Path(task.project_path), task.branch)
+                repository = Path(task.project_path)
+                with_hub(
+                    task, folders, hub, lambda _: hub.publish(task.id, repository, task.branch)
+                )
                 crash_point(ControlPoint.BRANCH_PUBLISHED)
             except RoverError as error:
                 return Fail(

@@ -118,5 +118,6 @@ def _run_spec(
         restore=handover.restore,
         restart=handover.restart,
         first_snapshot=handover.first_snapshot,
+        rebundle=handover.rebundle,
         budget=task.budget,
     )

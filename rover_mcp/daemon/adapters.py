@@ -28,13 +28,13 @@ from rover_mcp.control.specify import own_model
 from rover_mcp.daemon.booking import over_budget
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.networks import NOTHING, TaskNetworks
-from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
 from rover_mcp.gateway.world import UpstreamProxy
-from rover_mcp.git.diff import FileDiff
+from rover_mcp.git.diff import Diff, FileDiff
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import (
     inspect_repository,
@@ -113,8 +113,7 @@ class HubWork:
             snapshot = task.run_state.snapshot if task.run_state else None
         if snapshot is None:
             return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
-        hub = self._repositories.hub(task.project_id)
-        found = hub.diff(task.base_commit, snapshot.commit, list(paths) or None, first=_handed)
+        found = self._diff(task, snapshot.commit, list(paths) or None)
         runs = {f.path: who for f in found.files if (who := _handed(f))}
         order = {path: place for place, path in enumerate(first_of_each(runs))}
         shown = sorted(found.files, key=lambda f: order.get(f.path, len(order)))[:PATHS_SHOWN]
@@ -137,6 +136,18 @@ class HubWork:
             truncated=found.totals.files > len(files),
         )
         return DiffResult(changes, "" if stat_only else found.patch, found.truncated)
+
+    def _diff(self, task: TaskRow, commit: str, paths: list[str] | None) -> Diff:
+        hub = self._repositories.hub(task.project_id)
+
+        def diff(_: object = None) -> Diff:
+            return hub.diff(task.base_commit, commit, paths, first=_handed)
+
+        try:
+            return diff()
+        except (EnvironmentFault, NotFound) as error:
+            log.info("the hub is looked after: %s", error)
+        return self._attempts.from_hub(task, diff)
 
 
 def _handed(file: FileDiff) -> str | None:

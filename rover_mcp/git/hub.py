@@ -33,7 +33,8 @@ from rover_mcp.git.bases import Bases
 from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
 from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits
 from rover_mcp.git.faults import checked, disk_full, no_room, refused
-from rover_mcp.git.process import FROM_FILES, UPLOAD_PACK, run_git
+from rover_mcp.git.mending import is_whole, salvage
+from rover_mcp.git.process import run_git
 from rover_mcp.git.publish import PublishResult, publish
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.tree import CommitTree
@@ -124,6 +125,10 @@ class Hub:
             code="base_lost",
         ) from lost
 
+    def is_whole(self, task_id: str, base_commit: str) -> bool:
+        """Whether all that is here of a task can be read, to the last byte."""
+        return is_whole(self.hub, self._task(task_id), base_commit)
+
     def renew(self) -> None:
         """Set a damaged hub aside and make another, with all that can be read of it.
 
@@ -141,7 +146,7 @@ class Hub:
                 raise no_room(self.folder, error) from error
             if aside.exists():
                 furnish(aside, _ALTERNATES)
-                self._salvage(aside)
+                salvage(aside, self.hub)
 
     def import_bundle(
         self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
@@ -158,9 +163,9 @@ class Hub:
         """
         target = f"{self._task(task_id)}/snapshots/{snapshot.sequence}"
         known = self._resolve(target)
-        if known == snapshot.commit:
+        if known == snapshot.commit and self.head(task_id) is not None:
             return
-        if known is not None:
+        if known not in (None, snapshot.commit):
             raise bad_bundle(bundle_path, f"snapshot {snapshot.sequence} is another one already")
         expected = {
             f"refs/rover/snapshots/{snapshot.sequence}": snapshot.commit,
@@ -293,15 +298,6 @@ class Hub:
         except OSError as error:
             raise no_room(self.folder, error) from error
 
-    def _salvage(self, damaged: Path) -> None:
-        """Take over, task by task, what is whole of a damaged hub."""
-        listed = run_git(["for-each-ref", "--format=%(refname)", "refs/rover/"], damaged)
-        tasks = {ref.split("/")[2] for ref in listed.text.splitlines()}
-        for task in sorted(tasks):
-            fetch = ["fetch", "-q", UPLOAD_PACK, "--no-tags", "--no-write-fetch-head", "--"]
-            refs = f"refs/rover/{task}/*:refs/rover/{task}/*"
-            run_git([*fetch, str(damaged), refs], self.hub, extra_env=FROM_FILES, timeout=_LONG)
-
     @contextmanager
     def _locked(self) -> Generator[None]:
         try:
@@ -360,9 +356,11 @@ class Hub:
 
     def _record(self, task_id: str, snapshot: Snapshot) -> None:
         prefix = self._task(task_id)
-        newest = max(self.snapshots(task_id), default=0)
-        lines = [f"create {prefix}/snapshots/{snapshot.sequence} {snapshot.commit}"]
-        if snapshot.sequence > newest:
+        here = self.snapshots(task_id)
+        lines: list[str] = []
+        if snapshot.sequence not in here:
+            lines.append(f"create {prefix}/snapshots/{snapshot.sequence} {snapshot.commit}")
+        if snapshot.sequence >= max(here, default=0):
             lines.append(f"update {prefix}/head {snapshot.head}")
         written = run_git(
             ["update-ref", "--stdin"], self.hub, stdin=("\n".join(lines) + "\n").encode()

@@ -98,6 +98,9 @@ class FakeHub:
 
     def secure(self, user_repo: Path, commit: str, objects: Path) -> None: ...
 
+    def is_whole(self, task_id: str, base_commit: str) -> bool:
+        return True
+
     def renew(self) -> None: ...
 
     def snapshots(self, task_id: str) -> dict[int, str]:
