@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
 import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,138 +19,30 @@ from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import WorkflowError
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.handover import has_checkpoint
-from rover_mcp.control.parts import UNSETTLED
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.control.ports import Account
 from rover_mcp.control.specify import own_model
 from rover_mcp.daemon.booking import over_budget
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.networks import NOTHING, TaskNetworks
-from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
+from rover_mcp.daemon.repositories import GitRepositories
+from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
 from rover_mcp.gateway.world import UpstreamProxy
-from rover_mcp.git.diff import Diff, FileDiff
-from rover_mcp.git.hub import Hub
-from rover_mcp.git.repository import (
-    inspect_repository,
-    list_branches,
-    remote_hosts,
-    resolve_branch,
-    tracked_paths,
-)
 from rover_mcp.sandbox import bundles
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.sandbox.select import select_engine
 from rover_mcp.store.rows import AttemptRow, NewTask, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import Leftover
-from rover_mcp.tasks.folders import TaskFolders, project_folder
-from rover_mcp.tasks.handoff import first_of_each, run_by
-from rover_mcp.tasks.models import ChangesView, FileChange
+from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.network import refused_lines
-from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
-
-PATHS_SHOWN = 50
+from rover_mcp.tasks.ports import AgentProgram
 
 log = logging.getLogger("rover.daemon")
-
-
-class GitRepositories:
-    """Users' repositories, and the hubs made of them."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._hubs: dict[str, Hub] = {}
-
-    def inspect(self, path: Path) -> Repository:
-        info = inspect_repository(path, data_folder=self._home)
-        return Repository(
-            root=info.root,
-            head_commit=info.head_commit,
-            branch=info.branch,
-            dirty=info.dirty,
-            bare=info.bare,
-            branches=list_branches(info.root),
-        )
-
-    def resolve(self, repository: Repository, name: str) -> str:
-        return resolve_branch(repository.root, name)
-
-    def git_hosts(self, root: Path) -> tuple[str, ...]:
-        return remote_hosts(root)
-
-    def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
-        return tracked_paths(repository.root, commit, paths)
-
-    def project_id(self, root: Path) -> str:
-        """A name for the folder and a hash of its path: the same repository, the same id."""
-        return hashlib.sha256(str(root).encode()).hexdigest()[:16]
-
-    def hub(self, project_id: str) -> Hub:
-        return self._hubs.setdefault(project_id, Hub(project_folder(self._home, project_id)))
-
-    def prepare_hub(self, project_id: str, root: Path, commit: str) -> None:
-        self.hub(project_id).update(root, commit)
-
-
-class HubWork:
-    """A task's changes, out of the project's hub."""
-
-    def __init__(self, repositories: GitRepositories, attempts: Attempts) -> None:
-        self._repositories = repositories
-        self._attempts = attempts
-
-    def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
-        if task.status in UNSETTLED:
-            # One that was cancelled just now is not settled yet, and keeps what it did.
-            snapshot = self._attempts.import_snapshots(task)
-        else:
-            snapshot = task.run_state.snapshot if task.run_state else None
-        if snapshot is None:
-            return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
-        found = self._diff(task, snapshot.commit, list(paths) or None)
-        runs = {f.path: who for f in found.files if (who := _handed(f))}
-        order = {path: place for place, path in enumerate(first_of_each(runs))}
-        shown = sorted(found.files, key=lambda f: order.get(f.path, len(order)))[:PATHS_SHOWN]
-        files = [
-            FileChange(
-                path=f.path,
-                added=f.added,
-                removed=f.removed,
-                binary=f.binary,
-                run_by=runs.get(f.path),
-            )
-            for f in shown
-        ]
-        changes = ChangesView(
-            files=found.totals.files,
-            added=found.totals.added,
-            removed=found.totals.removed,
-            run_by=dict(Counter(runs.values())) or None,
-            paths=files,
-            truncated=found.totals.files > len(files),
-        )
-        return DiffResult(changes, "" if stat_only else found.patch, found.truncated)
-
-    def _diff(self, task: TaskRow, commit: str, paths: list[str] | None) -> Diff:
-        hub = self._repositories.hub(task.project_id)
-
-        def diff(_: object = None) -> Diff:
-            return hub.diff(task.base_commit, commit, paths, first=_handed)
-
-        try:
-            return diff()
-        except (EnvironmentFault, NotFound) as error:
-            log.info("the hub is looked after: %s", error)
-        return self._attempts.from_hub(task, diff)
-
-
-def _handed(file: FileDiff) -> str | None:
-    """What on the host may run a file that a task left."""
-    return None if file.status == "deleted" else run_by(file.path)
 
 
 class TaskLeftovers:

@@ -22,15 +22,14 @@ from rover_mcp.control.spares import Spares
 from rover_mcp.daemon.adapters import (
     Door,
     EngineChoice,
-    GitRepositories,
     HostAgents,
-    HubWork,
     PlaneControl,
     TaskLeftovers,
 )
 from rover_mcp.daemon.booking import booked_state, write_entries
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.networks import TaskNetworks
+from rover_mcp.daemon.repositories import GitRepositories, HubWork
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.hooks.runner import Hooks, sender_of
 from rover_mcp.sandbox.docker import DockerEngine

@@ -9,8 +9,7 @@
     refs/rover/<task id>/head              what the task's branch points at
     refs/rover/<task id>/kept/<name>       work that no journal leads to any more
 
-Both can be lost or damaged, and are made again from what there is: the base from the user's
-repository or from what was lent, the hub from the tasks' bundles.
+Both are made again when lost: from the user's repository or what was lent, and from bundles.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -50,7 +49,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
 
 class Hub:
-    """One project's hub. Safe to use from several threads and processes at once."""
+    """One project's hub. Safe for several threads and processes at once."""
 
     def __init__(self, folder: Path, *, bundle_limit: int = BUNDLE_LIMIT) -> None:
         self.folder = folder
