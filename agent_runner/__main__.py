@@ -19,6 +19,7 @@ import anyio
 from pydantic import ValidationError
 
 from agent_runner import seccomp
+from agent_runner.commands import CommandKilled
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.evidence import GatewayEvidence
 from agent_runner.journal import FILE_NAME, Journal, JournalError, RecordType
@@ -79,7 +80,7 @@ async def set_up(spec: RunSpec) -> ExitCode:
     seccomp.confine()
     try:
         await set_up_image(spec, make_commands(spec), lambda line: print(line, flush=True))
-    except (SetupFailed, WorktreeError) as error:
+    except (SetupFailed, CommandKilled, WorktreeError) as error:
         sys.stderr.write(f"{error}\n")
         return ExitCode.FAILED
     return ExitCode.COMPLETED

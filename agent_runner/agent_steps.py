@@ -120,8 +120,8 @@ class AgentStepRun:
             raise
         except FilesRefused as error:
             raise StepFailed(str(error)) from error
-        except CommandKilled:
-            raise killed_pause(self._step.id, self._tools) from None
+        except CommandKilled as error:
+            raise killed_pause(self._step.id, error, self._tools) from error
 
     def _before(self, interrupted: Interrupted | None) -> _Before | None:
         if interrupted is None:

@@ -6,7 +6,6 @@ agent's rights, in the workspace, with a private HOME, never with the runner's e
 
 from __future__ import annotations
 
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -15,28 +14,40 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True)
 class CommandResult:
-    """A command that ended. Output beyond the cap was dropped from the front (tail kept)."""
+    """A command that ended. Output beyond the cap was dropped from the front (tail kept).
+
+    `killed` says how somebody else than the command ended it (endings.py), `out_of_memory` that
+    the kernel killed something of it, whatever its end.
+    """
 
     code: int
     stdout: bytes
     stderr: bytes
     timed_out: bool = False
+    killed: str = ""
+    out_of_memory: bool = False
 
 
 class CommandKilled(Exception):
     """A command of ours was killed by someone else; see `was_killed`."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "a command was killed (SIGKILL), and not for its time: by a person, by the system, or "
-            "for want of memory"
-        )
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
 
 
 def was_killed(result: CommandResult) -> bool:
-    """Whether it was ended by SIGKILL, and not by us: by a person, by the system, or for want of
+    """Whether it was ended by somebody, and not by us: by a person, by the system, or for want of
     memory. That says nothing of what it was doing."""
-    return result.code == -signal.SIGKILL and not result.timed_out
+    return bool(result.killed) and not result.timed_out
+
+
+def check_not_killed(result: CommandResult) -> None:
+    """
+    Raises:
+        CommandKilled: somebody ended it.
+    """
+    if was_killed(result):
+        raise CommandKilled(result.killed)
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,10 @@ class RunningCommand(Protocol):
         """The exit status; negative for a signal, as in subprocess."""
         ...
 
+    def killed(self) -> str:
+        """Once it has ended: how somebody else ended it, as in `CommandResult`."""
+        ...
+
     async def stop(self) -> None:
         """SIGTERM to the group, SIGKILL after the grace time, then sweep what is left of the
         tree. Afterwards nothing of it lives. Repeating it is harmless."""
@@ -89,8 +104,12 @@ class Commands(Protocol):
         """Run to the end. A time-out stops the tree and is told by `timed_out`.
 
         `stdout_file` is a descriptor that takes standard output instead of memory. `anywhere`:
-        not in the workspace, which may not let anybody in. `network`: with the gateway's proxy,
-        where the task's policy offers one.
+        not in the workspace, which may not let anybody in. `network`: it is the workflow's, the
+        project's or an agent's: with the gateway's proxy, where the task's policy offers one.
+
+        Raises:
+            OSError: it cannot be started.
+            CommandKilled: nothing can be started now.
         """
         ...
 

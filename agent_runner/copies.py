@@ -78,7 +78,7 @@ async def place(commands: Commands, copies: Sequence[Copy], *, anew: bool) -> li
         argv = ["sh", "-c", _PLACE, "rover", copy.path, mode, "yes" if anew else ""]
         result = await commands.run(argv, stdin=copy.data, timeout=TIMEOUT)
         if was_killed(result):
-            raise WorktreeInterrupted("a command that copies a file was killed")
+            raise WorktreeInterrupted(f"{copy.path} was not copied: {result.killed}")
         if result.code != 0:
             said = result.stderr.decode(errors="replace").strip()[-200:]
             wrong.append(f"{copy.path} could not be put into the work tree: {said}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from agent_runner.commands import CommandKilled, CommandResult, Commands, was_killed
+from agent_runner.commands import CommandResult, Commands, check_not_killed
 
 READ_TIMEOUT = 30.0
 """Seconds for one look."""
@@ -69,8 +69,7 @@ async def look(commands: Commands, path: str, limit: int) -> Found:
         )
     except OSError as error:
         raise NotReadable(f"it cannot be read: {error}") from error
-    if was_killed(result):
-        raise CommandKilled
+    check_not_killed(result)
     if result.code == _FOLDER:
         names = result.stdout.splitlines(keepends=True)
         return Found(b"".join(names[:MAX_NAMES]), folder=True, cut=len(names) > MAX_NAMES)

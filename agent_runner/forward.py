@@ -2,23 +2,25 @@
 
 Run inside a bubblewrap sandbox, around an agent's command:
 
-    python3 -I -S forward.py SOCKET PORT -- argv...
+    python3 -I -S forward.py SOCKET PORT -- [--same-end] argv...
 
 It listens on 127.0.0.1:PORT, forwards each connection to SOCKET, runs argv as its child and ends
-with the child's exit status (128 + n where signal n ended it). SIGTERM, SIGINT and SIGHUP are
-passed on to the child. Where the runner shares the agent's network (a container), it uses
-`Forwarder` itself.
+with the child's exit status. Where signal n ended the child that is 128 + n, or with --same-end
+the same signal. SIGTERM, SIGINT and SIGHUP are passed on to the child. Where the runner shares the
+agent's network (a container), it uses `Forwarder` itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from types import FrameType
 
 CHUNK_BYTES = 256 * 1024
@@ -26,6 +28,9 @@ MAX_CONNECTIONS = 128
 EXIT_USAGE = 125  # as env(1) and docker(1) use it: the wrapper failed, not the command
 EXIT_CANNOT_RUN = 126
 EXIT_NOT_FOUND = 127
+SAME_END = "--same-end"
+PAUSE_SECONDS = 0.05
+_CLOSED = (errno.EBADF, errno.EINVAL)  # after close or shutdown of the listening socket
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -102,14 +107,20 @@ class Forwarder:
         while True:
             try:
                 client, _ = self._listener.accept()
-            except ConnectionError:
+            except OSError as error:
+                if error.errno in _CLOSED or self._listener.fileno() < 0:
+                    return
+                # Too many open files, say, or a client that has gone: neither is for ever.
+                time.sleep(PAUSE_SECONDS)
                 continue
-            except OSError:
-                return
             if not self._slots.acquire(blocking=False):
                 client.close()
                 continue
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            except RuntimeError:  # no more threads
+                self._slots.release()
+                client.close()
 
     def _serve(self, client: socket.socket) -> None:
         try:
@@ -119,7 +130,7 @@ class Forwarder:
                 upward.start()
                 _pump(gateway, client)
                 upward.join()
-        except OSError:
+        except (OSError, RuntimeError):
             return  # the client sees its connection closed, as with any server that is down
         finally:
             self._slots.release()
@@ -144,8 +155,7 @@ class _Child:
         self._process = process = subprocess.Popen(argv)
         for number in self._early:
             process.send_signal(number)
-        code = process.wait()
-        return code if code >= 0 else 128 - code
+        return process.wait()
 
 
 def _run(argv: list[str]) -> int:
@@ -160,7 +170,11 @@ def _run(argv: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line of this module's description; the exit status to end with."""
+    """Run the command line of this module's description; the exit status to end with, or -n for
+    the signal n to end by."""
+    same_end = arguments[3:4] == [SAME_END]
+    if same_end:
+        del arguments[3]
     if len(arguments) < 4 or arguments[2] != "--" or not arguments[1].isdecimal():
         print("usage: forward.py SOCKET PORT -- argv...", file=sys.stderr)
         return EXIT_USAGE
@@ -169,11 +183,16 @@ def main(arguments: list[str]) -> int:
     except (OSError, OverflowError) as error:
         print(f"forward: cannot listen on 127.0.0.1:{arguments[1]}: {error}", file=sys.stderr)
         return EXIT_USAGE
-    return _run(arguments[3:])
+    status = _run(arguments[3:])
+    return status if same_end or status >= 0 else 128 - status
 
 
 if __name__ == "__main__":
     # Pump threads are daemons; nothing is left to clean up, so the interpreter's own is skipped.
     status = main(sys.argv[1:])
     sys.stderr.flush()
+    if status < 0:
+        with contextlib.suppress(OSError):  # SIGKILL and SIGSTOP have no other action
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
     os._exit(status)

@@ -1,11 +1,15 @@
-"""The first process of a container whose engine brings no init. Standard library only.
+"""The first process of ours in a sandbox. Standard library only.
 
-    python3 -I -S init.py argv...
+    python3 -I -S init.py [--report FD] argv...
 
 It starts argv, passes SIGTERM, SIGINT and SIGHUP on to it, reaps every process whose parent has
 ended, and ends as argv does (128 + n where signal n ended it); the kernel then ends the rest.
 Where argv was killed, and the kernel killed something here for want of memory, it ends with
 EXIT_OUT_OF_MEMORY: Podman 4.3 tells nothing of it on control groups version 1.
+
+With --report it writes a line to the descriptor FD, which argv does not get: the exit status of
+argv, or -n where signal n ended it. Whoever started the sandbox learns by it that this end was
+argv's own, and not that of the sandbox around it, which would look the same from outside.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ KILLED = 128 + signal.SIGKILL
 # Of version 2 and of version 1; read at the end, for the group goes with the container.
 _COUNTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 def _reap(child: int) -> int | None:
@@ -51,22 +56,43 @@ def _ran_out_of_memory() -> bool:
     return False
 
 
+def _keep(descriptor: int) -> None:
+    """Keep a descriptor to this process: argv neither inherits it nor opens it in /proc."""
+    os.set_inheritable(descriptor, False)
+    with suppress(ImportError, OSError):  # a Python without ctypes
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def main(argv: list[str]) -> int:
     """Run the command line of this module's description; the exit status to end with."""
+    if argv[0] != "--report":
+        return _run(argv)[1]
+    descriptor = int(argv[1])
+    _keep(descriptor)
+    told, status = _run(argv[2:])
+    os.write(descriptor, b"%d\n" % told)
+    return status
+
+
+def _run(argv: list[str]) -> tuple[int, int]:
+    """How argv ended, and the exit status to end with."""
     # Blocked and waited for, not handled: one that comes before the child is there is kept.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_PASSED_ON, signal.SIGCHLD))
     try:
         child = os.posix_spawnp(argv[0], argv, dict(os.environ), setsigmask=before)
     except OSError as error:
         sys.stderr.write(f"init: cannot run {argv[0]}: {error.strerror}\n")
-        return EXIT_CANNOT_RUN
+        return EXIT_CANNOT_RUN, EXIT_CANNOT_RUN
     while True:
         number = signal.sigwait((*_PASSED_ON, signal.SIGCHLD))
         if number != signal.SIGCHLD:
             os.kill(child, number)
         elif (code := _reap(child)) is not None:
-            code = code if code >= 0 else 128 - code
-            return EXIT_OUT_OF_MEMORY if code == KILLED and _ran_out_of_memory() else code
+            status = code if code >= 0 else 128 - code
+            oom = status == KILLED and _ran_out_of_memory()
+            return code, EXIT_OUT_OF_MEMORY if oom else status
 
 
 if __name__ == "__main__":

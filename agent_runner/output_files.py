@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent_runner.commands import CommandKilled, Commands, was_killed
+from agent_runner.commands import Commands, check_not_killed
 from agent_runner.files import NotReadable, look
 from agent_runner.workflow.models import OutputDef
 from agent_runner.worktree import GIT_ENVIRONMENT
+from agent_runner.worktree_scripts import END_WHEN_KILLED
 
 REMOVE_TIMEOUT = 60.0
 
 # An agent may have staged or even committed them; one that the task began with is the user's.
-_REMOVE = r"""
+_REMOVE = (
+    END_WHEN_KILLED
+    + r"""
 base=$1
 shift
 status=0
@@ -26,10 +29,11 @@ for name do
     continue
   fi
   git rm -r -q -f --cached --ignore-unmatch -- "$name" >/dev/null 2>&1 || :
-  rm -rf -- "$name" || status=1
+  whole rm -rf -- "$name" || status=1
 done
 exit "$status"
 """
+)
 
 
 class FilesRefused(Exception):
@@ -64,8 +68,7 @@ class OutputFiles:
             )
         except OSError as error:
             raise FilesRefused(f"its output files cannot be removed: {error}") from error
-        if was_killed(result):
-            raise CommandKilled
+        check_not_killed(result)
         said = result.stdout.decode(errors="replace").splitlines()
         theirs = [line.removeprefix("rover theirs ") for line in said]
         if theirs:

@@ -8,16 +8,19 @@ only: pidfd, epoll and /proc are what make stopping exact.
 from __future__ import annotations
 
 import ctypes
+import errno
 import itertools
 import os
 import subprocess
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
 
 import anyio
 
-from agent_runner.commands import CommandResult, Commands, OutputLine
-from agent_runner.forward import Forwarder
+from agent_runner.commands import CommandKilled, CommandResult, Commands, OutputLine
+from agent_runner.forward import SAME_END, Forwarder
+from agent_runner.memory import OWN_GROUPS, Memory
 from agent_runner.process_tree import MARKER, LineSplitter, ProcessTree, Stream, Tail
 from agent_runner.seccomp import filter_descriptor, with_filter
 from agent_runner.spec import RunSpec, SwitchUser, WrapCommand
@@ -30,6 +33,9 @@ _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _LAST_CAPABILITY = 63
+
+# Not the command's fault, but that of what runs beside it.
+_STRAINED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 _CHDIR = "--chdir"  # bwrap(1); before where the command begins, so it cannot be the command's
 
@@ -116,6 +122,18 @@ def _input(content: bytes) -> int:
     return descriptor
 
 
+@dataclass(frozen=True)
+class _Start:
+    """How a command is started: see `Commands`. `stdin` None: a pipe. `reports`: its end is a
+    result that the workflow goes by, so that it has to be the command's own."""
+
+    stdin: bytes | None
+    stdout_file: int | None = None
+    anywhere: bool = False
+    gateway: bool = False
+    reports: bool = False
+
+
 class _Commands:
     """`Commands` for every isolation."""
 
@@ -123,6 +141,8 @@ class _Commands:
         self._spec = spec
         self._numbers = itertools.count(1)
         self._live: set[str] = set()
+        groups = spec.isolation.groups if isinstance(spec.isolation, WrapCommand) else OWN_GROUPS
+        self._memory = Memory(groups)
 
     async def run(
         self,
@@ -139,20 +159,25 @@ class _Commands:
     ) -> CommandResult:
         """See `Commands.run`."""
         tails: dict[Stream, Tail] = {"stdout": Tail(output_limit), "stderr": Tail(output_limit)}
-        network = network and self._spec.gateway.proxy
-        env = {**(proxy_environment(self._spec) if network else {}), **(env or {})}
-        wrapped = self._wrapped(argv, env, gateway=network, anywhere=anywhere)
-        async with self._started(wrapped, env, stdin, stdout_file, anywhere) as process:
+        gateway = network and self._spec.gateway.proxy
+        env = {**(proxy_environment(self._spec) if gateway else {}), **(env or {})}
+        start = _Start(stdin, stdout_file, anywhere, gateway=gateway, reports=network)
+        before = self._memory.kills()
+        async with self._started(argv, env, start) as process:
             with anyio.move_on_after(timeout) as scope:
                 await _collect(process, tails, on_output)
                 await process.wait()
             await process.stop()
             code = await process.wait()
+            stderr = tails["stderr"].value()
+            killed = process.killed(stderr)
         return CommandResult(
             code=code,
             stdout=tails["stdout"].value(),
-            stderr=tails["stderr"].value(),
+            stderr=stderr,
             timed_out=scope.cancelled_caught,
+            killed=killed,
+            out_of_memory=self._memory.kills().sandbox > before.sandbox,
         )
 
     @asynccontextmanager
@@ -166,9 +191,8 @@ class _Commands:
     ) -> AsyncGenerator[ProcessTree]:
         """See `Commands.open`."""
         env = {**proxy_environment(self._spec), **(env or {})}
-        source = None if interactive else stdin
-        wrapped = self._wrapped(argv, env, gateway=True)
-        async with self._started(wrapped, env, source) as process:
+        start = _Start(None if interactive else stdin, gateway=True, reports=True)
+        async with self._started(argv, env, start) as process:
             yield process
 
     def _variables(self, ours: Mapping[str, str]) -> dict[str, str]:
@@ -181,30 +205,31 @@ class _Commands:
         self,
         argv: Sequence[str],
         env: Mapping[str, str] | None,
-        *,
-        gateway: bool = False,
-        anywhere: bool = False,
+        start: _Start,
+        report: int | None,
     ) -> list[str]:
         isolation = self._spec.isolation
         if not isinstance(isolation, WrapCommand):
             return list(argv)
         prefix = isolation.prefix
-        if anywhere and _CHDIR in prefix:
+        if start.anywhere and _CHDIR in prefix:
             at = prefix.index(_CHDIR) + 1
             prefix = [*prefix[:at], "/", *prefix[at + 1 :]]
         # Set inside: what a repository says is no environment of the wrapper, which runs outside.
         variables = [f"{name}={value}" for name, value in self._variables(env or {}).items()]
         inside = ["env", *variables, *argv] if variables else argv
-        return [*prefix, *(isolation.forwarder if gateway else ()), *inside]
+        forwarder = isolation.forwarder if start.gateway else []
+        if report is None:
+            return [*prefix, *forwarder, *inside]
+        init = [*isolation.init, "--report", str(report)]
+        return [*prefix, *init, *forwarder, *([SAME_END] if forwarder else ()), *inside]
 
     @asynccontextmanager
     async def _started(
         self,
         argv: Sequence[str],
         env: Mapping[str, str] | None,
-        stdin: bytes | None,
-        stdout_file: int | None = None,
-        anywhere: bool = False,
+        start: _Start,
     ) -> AsyncGenerator[ProcessTree]:
         marker = f"{self._spec.task_id}-{self._spec.attempt}-{next(self._numbers)}"
         ours = {**(env or {}), MARKER: marker}
@@ -212,13 +237,18 @@ class _Commands:
         if isinstance(self._spec.isolation, SwitchUser):
             environment = {**environment, **self._variables(ours)}
         self._live.add(marker)
+        before = self._memory.kills()
         try:
+            popen, report = self._popen(argv, env, environment, start)
             process = ProcessTree(
-                self._popen(argv, environment, stdin, stdout_file, anywhere),
+                popen,
                 marker=marker,
                 grace=self._spec.limits.stop_grace,
                 contained=self._contained(),
                 sweep_uid=lambda: self._sweep_uid(marker),
+                report=report,
+                direct=not isinstance(self._spec.isolation, WrapCommand),
+                why=lambda end: self._memory.why(end, before, sandboxed=self._sandboxed()),
             )
             try:
                 yield process
@@ -230,41 +260,76 @@ class _Commands:
     def _popen(
         self,
         argv: Sequence[str],
+        env: Mapping[str, str] | None,
         environment: Mapping[str, str],
-        stdin: bytes | None,
-        stdout_file: int | None,
-        anywhere: bool,
+        start: _Start,
+    ) -> tuple[subprocess.Popen[bytes], int | None]:
+        """The process, and where its init.py reports, if it has one."""
+        isolation = self._spec.isolation
+        with ExitStack() as stack:
+            try:
+                if not isinstance(isolation, WrapCommand):
+                    return self._start(argv, environment, start), None
+                reading, writing = self._report(start, stack)
+                passed = () if writing is None else (writing,)
+                argv = self._wrapped(argv, env, start, writing)
+                if isolation.filtered:
+                    rules = stack.enter_context(filter_descriptor())
+                    passed = (*passed, rules)
+                    argv = with_filter([*argv], rules)
+                process = self._start([*isolation.enter, *argv], environment, start, passed)
+            except OSError as error:
+                if error.errno in _STRAINED:
+                    raise CommandKilled(f"a command could not be started: {error}") from error
+                raise
+            return process, None if reading is None else os.dup(reading)
+
+    def _report(self, start: _Start, stack: ExitStack) -> tuple[int | None, int | None]:
+        isolation = self._spec.isolation
+        if not start.reports or not isinstance(isolation, WrapCommand) or not isolation.init:
+            return None, None
+        ends = os.pipe()
+        for end in ends:
+            stack.callback(os.close, end)
+        return ends
+
+    def _start(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        start: _Start,
+        passed: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
         isolation = self._spec.isolation
         other = isolation if isinstance(isolation, SwitchUser) else None
-        wrapped = isinstance(isolation, WrapCommand)
+        outside = isinstance(isolation, WrapCommand) or start.anywhere
         if other:
             drop_privileges_of_children()
         with ExitStack() as stack:
             # None: a pipe, whose other end is ours to write to.
             source = subprocess.PIPE
-            if stdin is not None:
-                source = _input(stdin)
+            if start.stdin is not None:
+                source = _input(start.stdin)
                 stack.callback(os.close, source)
-            passed: tuple[int, ...] = ()
-            if isinstance(isolation, WrapCommand) and isolation.filtered:
-                passed = (stack.enter_context(filter_descriptor()),)
-                argv = with_filter([*argv], passed[0])
-            if isinstance(isolation, WrapCommand):
-                argv = [*isolation.enter, *argv]
             return subprocess.Popen(
                 argv,
                 env=environment,
                 stdin=source,
-                stdout=subprocess.PIPE if stdout_file is None else stdout_file,
+                stdout=subprocess.PIPE if start.stdout_file is None else start.stdout_file,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                cwd=self._spec.paths.workspace if not wrapped and not anywhere else "/",
+                cwd="/" if outside else self._spec.paths.workspace,
                 user=other.uid if other else None,
                 group=other.gid if other else None,
                 extra_groups=[] if other else None,
                 pass_fds=passed,
             )
+
+    def _sandboxed(self) -> bool:
+        isolation = self._spec.isolation
+        if isinstance(isolation, WrapCommand):
+            return isolation.filtered
+        return isinstance(isolation, SwitchUser)
 
     def _sweep_uid(self, marker: str) -> int | None:
         # In a container the agent's user runs nothing but our commands, and the marker of its

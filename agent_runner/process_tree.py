@@ -16,10 +16,12 @@ from typing import Literal, cast
 import anyio
 
 from agent_runner.commands import OutputLine
+from agent_runner.endings import Ending, read_report, said
 
 MARKER = "ROVER_ATTEMPT"
 MAX_LINE_BYTES = 8 * 1024 * 1024
 READ_BYTES = 64 * 1024
+REPORT_BYTES = 64
 # How long after its end a tree's pipes may stay open: only what escaped could hold them.
 DRAIN_SECONDS = 2.0
 SWEEP_ROUNDS = 200
@@ -78,7 +80,10 @@ class ProcessTree:
     """A started command and all that came of it: `RunningCommand` of commands.py.
 
     `contained`: the kernel ends the whole tree with its first process. `sweep_uid` tells the
-    user whose every process belongs to commands that have ended, if there is one now.
+    user whose every process belongs to commands that have ended, if there is one now. `report` is
+    where init.py reports how the command ended, and is this object's to close; without it that is
+    the end of the first process. `direct`: this is the command itself and no wrapper. `why` is
+    `endings.killed`.
     """
 
     def __init__(
@@ -89,8 +94,15 @@ class ProcessTree:
         grace: float,
         contained: bool,
         sweep_uid: Callable[[], int | None],
+        report: int | None = None,
+        direct: bool = True,
+        why: Callable[[Ending], str],
     ) -> None:
         self._popen = popen
+        self._report = report
+        self._direct = direct
+        self._why = why
+        self._ending: Ending | None = None
         self._marker = f"{MARKER}={marker}".encode()
         self._grace = grace
         self._contained = contained
@@ -157,7 +169,24 @@ class ProcessTree:
     async def wait(self) -> int:
         """See `RunningCommand.wait`."""
         await self._leader_ended()
-        return await self._finish(killed=False)
+        await self._finish(killed=False)
+        return self._end().code
+
+    def killed(self, stderr: bytes = b"") -> str:
+        """See `RunningCommand.killed`. `stderr` is what it printed: a sandbox that could not be
+        made says there why."""
+        why, printed = self._why(self._end()), said(stderr)
+        return f"{why}: {printed}" if why and self._end().lost and printed else why
+
+    def _end(self) -> Ending:
+        """How it ended, once it has."""
+        if self._ending is None:
+            code = cast(int, self._popen.returncode)
+            self._ending = Ending(code, told=self._direct)
+            if self._report is not None:
+                told = read_report(_read_now(self._report))
+                self._ending = Ending(code, lost=True) if told is None else Ending(told)
+        return self._ending
 
     async def stop(self) -> None:
         """See `RunningCommand.stop`."""
@@ -176,6 +205,10 @@ class ProcessTree:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+            self._end()
+            if self._report is not None:
+                os.close(self._report)
+                self._report = None
         for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if pipe is not None:
                 pipe.close()
@@ -190,8 +223,8 @@ class ProcessTree:
         finally:
             os.close(descriptor)
 
-    async def _finish(self, *, killed: bool) -> int:
-        """The first process has ended: end the rest, reap, return its exit status."""
+    async def _finish(self, *, killed: bool) -> None:
+        """The first process has ended: end the rest, reap."""
         if self._popen.returncode is None:
             # Before reaping: until then the number of the group cannot be used again.
             self._signal_group(signal.SIGKILL)
@@ -199,7 +232,6 @@ class ProcessTree:
         with anyio.CancelScope(shield=True):
             if killed or not self._contained:
                 await self._sweep()
-        return cast(int, self._popen.returncode)
 
     def _signal_group(self, number: signal.Signals) -> None:
         if self._popen.returncode is None:
@@ -220,6 +252,15 @@ class ProcessTree:
     def _is_left_over(self, pid: int) -> bool:
         uid = self._sweep_uid()
         return has_environment(pid, self._marker) or (uid is not None and is_alive_as(pid, uid))
+
+
+def _read_now(descriptor: int) -> bytes:
+    """What has been written to it."""
+    os.set_blocking(descriptor, False)
+    try:
+        return os.read(descriptor, REPORT_BYTES)
+    except BlockingIOError:
+        return b""
 
 
 def _processes() -> Iterator[int]:

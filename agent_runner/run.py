@@ -19,7 +19,7 @@ import anyio
 from agent_runner.agents import define_agents, make_agent
 from agent_runner.agents.protocol import Agent
 from agent_runner.checkpoints import Checkpoints
-from agent_runner.commands import Commands
+from agent_runner.commands import CommandKilled, Commands
 from agent_runner.copies import load_copies, place
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.evidence import Evidence
@@ -146,7 +146,7 @@ class Run:
             return await self._pause(paused.pause)
         except WorkflowFailed as failed:
             return await self._fail(str(failed), failed.step)
-        except WorktreeInterrupted as error:
+        except (WorktreeInterrupted, CommandKilled) as error:
             return await self._pause(self._interrupted(str(error)))
         except (WorktreeError, SetupFailed) as error:
             return await self._fail(str(error))

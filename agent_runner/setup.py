@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from agent_runner.commands import Commands, OutputLine
+from agent_runner.commands import CommandKilled, Commands, OutputLine, was_killed
 from agent_runner.process import gateway_forwarder
 from agent_runner.spec import RunSpec, Setup
 from agent_runner.worktree import Worktree
@@ -32,6 +32,7 @@ async def run_commands(setup: Setup, commands: Commands, hear: Callable[[str], N
 
     Raises:
         SetupFailed: one failed, or took too long.
+        CommandKilled: somebody ended one.
     """
     for text in setup.commands:
         tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -48,6 +49,8 @@ async def run_commands(setup: Setup, commands: Commands, hear: Callable[[str], N
             )
         except OSError as error:
             raise SetupFailed(f"{name} could not be started: {error}") from error
+        if was_killed(result):
+            raise CommandKilled(f"{name}: {result.killed}")
         if result.timed_out:
             raise SetupFailed(f"{name} took longer than {setup.timeout:g} s{_said(tail)}")
         if result.code != 0:
@@ -58,7 +61,7 @@ async def set_up_task(spec: RunSpec, commands: Commands, *, anew: bool) -> None:
     """Run the set-up in a task's own sandbox, unless it has had it; `anew`: its work tree is new.
 
     Raises:
-        SetupFailed, OSError
+        SetupFailed, CommandKilled, OSError
     """
     if spec.setup is None:
         return
@@ -73,7 +76,7 @@ async def set_up_image(spec: RunSpec, commands: Commands, hear: Callable[[str], 
     """Run the set-up in a container that is to become an image, and leave no clone in it.
 
     Raises:
-        SetupFailed, WorktreeError, OSError
+        SetupFailed, CommandKilled, WorktreeError, OSError
     """
     setup, seed = spec.setup, spec.paths.seed
     if setup is None or seed is None:

@@ -30,15 +30,20 @@ class WrapCommand(_Model):
 
     `prefix` ends where the command begins. `forwarder` is the argument list that, put between
     the prefix and an agent's command, makes the gateway reachable inside that sandbox. `filtered`:
-    the prefix begins with a bwrap, which is handed the filter of seccomp.py.
+    the prefix begins with a bwrap, which is handed the filter of seccomp.py. `init` is the argument
+    list of init.py inside, which tells how a command ended; it comes before the forwarder.
     """
 
     kind: Literal["wrap"] = "wrap"
     prefix: list[str]
     forwarder: list[str]
     filtered: bool = False
+    init: list[str] = Field(default_factory=list)
     enter: list[str] = Field(
         default_factory=list, description="before all of it: puts a command into its control group"
+    )
+    groups: tuple[Path, ...] = Field(
+        default=(), description="the control groups, as the runner sees them"
     )
 
 

@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 from agent_runner.agents.protocol import Agent
 from agent_runner.classify import Verdict
-from agent_runner.commands import CommandKilled, CommandResult, Commands, was_killed
+from agent_runner.commands import CommandKilled, CommandResult, Commands, check_not_killed
+from agent_runner.endings import LIMIT
 from agent_runner.evidence import Evidence
 from agent_runner.journal import Clock, Recorder
 from agent_runner.models import AgentSession, Pause, PauseReason
@@ -23,6 +24,7 @@ TIMEOUT_STATUS = 124
 """What coreutils' timeout exits with: the exit_code of a command that took too long."""
 
 ERROR_TAIL = 500
+KILLED_WITHIN = "the kernel killed a process of its command, for want of memory"
 
 
 class StepFailed(Exception):
@@ -74,10 +76,10 @@ class Interrupted:
     why: str
 
 
-def killed_pause(step_id: str, tools: Tools) -> RunPaused:
+def killed_pause(step_id: str, error: CommandKilled, tools: Tools) -> RunPaused:
     """The pause where a command of the step was killed by someone else: its result is not
     known, so it is no failure."""
-    reason, message = PauseReason.INTERRUPTED, str(CommandKilled())
+    reason, message = PauseReason.INTERRUPTED, f"step {step_id}: {error}"
     return RunPaused(Pause(reason=reason, message=message, since=tools.clock(), step=step_id))
 
 
@@ -91,12 +93,15 @@ async def run_command(step: CommandStep, tools: Tools, values: Values, log: Step
     timeout = step.timeout or tools.spec.limits.command_timeout
     try:
         result = await _run_shell(step, tools, values, log, timeout)
+        check_not_killed(result)
     except (OSError, ValuesTooLarge) as error:
         raise StepFailed(f"the command could not be started: {error}") from error
-    if was_killed(result):
-        log.line("killed")
-        raise killed_pause(step.id, tools)
-    code = TIMEOUT_STATUS if result.timed_out else result.code
+    except CommandKilled as error:
+        log.line(f"killed: {error}")
+        raise killed_pause(step.id, error, tools) from error
+    if result.out_of_memory:
+        tools.warn(f"step {step.id}: {KILLED_WITHIN} ({LIMIT})")
+    code = TIMEOUT_STATUS if result.timed_out else _as_a_shell_says(result.code)
     stdout, stderr = (_decode(data) for data in (result.stdout, result.stderr))
     if result.timed_out:
         said = f"the command took longer than {timeout:g} s"
@@ -131,6 +136,10 @@ async def _run_shell(
         on_output=lambda line: log.line(line.text),
         network=True,
     )
+
+
+def _as_a_shell_says(code: int) -> int:
+    return code if code >= 0 else 128 - code
 
 
 def _decode(data: bytes) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_runner.commands import CommandResult, Commands, was_killed
+from agent_runner.commands import CommandKilled, CommandResult, Commands, was_killed
 from agent_runner.models import Snapshot
 from agent_runner.spec import RunSpec
 from agent_runner.worktree_scripts import (
@@ -275,7 +275,7 @@ class Worktree:
             os.lseek(stdout, 0, os.SEEK_SET)
         result = await self._run(script, arguments, stdin, stdout, GIT_TIMEOUT)
         if was_killed(result):
-            raise WorktreeInterrupted("git was killed")
+            raise WorktreeInterrupted(f"git was killed: {result.killed}")
         return result
 
     async def _run(
@@ -296,6 +296,8 @@ class Worktree:
             )
         except OSError as error:
             raise WorktreeError(f"git could not be started: {error}") from error
+        except CommandKilled as error:
+            raise WorktreeInterrupted(str(error)) from error
 
     async def _repair(self) -> None:
         workspace = str(self._spec.paths.workspace)
@@ -305,6 +307,8 @@ class Worktree:
             )
         except OSError as error:
             raise WorktreeError(f"git could not be started: {error}") from error
+        except CommandKilled as error:
+            raise WorktreeInterrupted(str(error)) from error
 
     def _said(self, result: CommandResult, what: str) -> list[str]:
         """The words of the script's last report; ids in them are ids."""

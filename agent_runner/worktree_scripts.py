@@ -22,7 +22,20 @@ $filters
 FILTERS
 """
 
-_BEGIN = "set -eu\n" + _NO_FILTERS
+END_WHEN_KILLED = r"""
+whole() {
+  "$@" || {
+    ended=$?
+    case $ended in 129 | 130 | 137 | 143) kill -KILL $$ ;; esac
+    return "$ended"
+  }
+}
+git() { whole command git "$@"; }
+"""
+"""A git that somebody killed ends the whole script with SIGKILL, wherever it ran: its status would
+be taken for an answer ("that is not in the base"), and what follows from it would be done."""
+
+_BEGIN = "set -eu\n" + END_WHEN_KILLED + _NO_FILTERS
 
 # What a killed git left behind. Only where nothing else runs: they may be held by a live one.
 _FREE_LOCKS = r"""
@@ -163,7 +176,7 @@ add_without_broken() {
   find . -path ./.git -prune -o -name .git -prune -print 2>/dev/null | while IFS= read -r inner
   do
     folder=${inner%/.git} folder=${folder#./}
-    GIT_DIR="$inner" git rev-parse -q --verify HEAD >/dev/null 2>&1 && continue
+    env GIT_DIR="$inner" git rev-parse -q --verify HEAD >/dev/null 2>&1 && continue
     printf '/%s/\n' "$folder"
     printf 'rover lacks %s\n' "$folder" >&2
   done > "$temporary.exclude"

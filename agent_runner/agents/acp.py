@@ -38,7 +38,13 @@ from agent_runner.agents.protocol import (
     Failure,
     SessionLost,
 )
-from agent_runner.commands import CommandKilled, Commands, OutputLine, RunningCommand
+from agent_runner.commands import (
+    CommandKilled,
+    Commands,
+    OutputLine,
+    RunningCommand,
+    check_not_killed,
+)
 from agent_runner.files import NotReadable, read_for_agent
 from agent_runner.models import AgentSession, Usage
 
@@ -50,7 +56,7 @@ MAX_FILE = 10_000_000
 _NOT_STARTED = (126, 127)
 _METHOD_NOT_FOUND, _INTERNAL = -32601, -32603
 _Message = TypeVar("_Message", bound=BaseModel)
-_WRITE = 'mkdir -p -- "$(dirname -- "$1")" && exec cat >"$1"'
+_WRITE = 'folder=$(dirname -- "$1") && mkdir -p -- "$folder" && exec cat >"$1"'
 
 
 class AcpAgent:
@@ -286,6 +292,9 @@ class _Turn:
     async def _ended(self) -> Failure:
         code = await self.running.wait()
         said = [line for line in self._stderr if line.strip()]
+        if killed := self.running.killed():
+            provider = self.program.provider
+            return Failure("agent", f"{self.name}: {killed}", provider, interrupted=True)
         if code in _NOT_STARTED:
             told = said[-1][:MAX_MESSAGE] if said else f"exit status {code}"
             return Failure(
@@ -338,8 +347,7 @@ class _Turn:
     async def _write(self, wanted: schema.WriteTextFileRequest) -> Mapping[str, Any]:
         argv = ["sh", "-c", _WRITE, "write", wanted.path]
         done = await self.commands.run(argv, stdin=wanted.content.encode())
-        if done.code < 0:
-            raise CommandKilled
+        check_not_killed(done)
         if done.code != 0:
             raise NotReadable(done.stderr.decode(errors="replace").strip()[-MAX_MESSAGE:])
         return {}

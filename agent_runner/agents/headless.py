@@ -157,6 +157,12 @@ class Turn:
         """The failure, with what the run still gave."""
         return AgentFailed(failure, self.session, self.reading.usage)
 
+    def _check_not_killed(self, running: RunningCommand) -> None:
+        # Whatever it had said by then: its session goes on where it is.
+        if killed := running.killed():
+            message = f"{self.name}: {killed}"
+            raise self.failed(Failure("agent", message, self.provider, interrupted=True))
+
     async def _read(self, running: RunningCommand) -> int:
         lines = running.lines()
         while True:
@@ -171,7 +177,9 @@ class Turn:
                 message = f"{self.name} timed out: it said nothing for {patience:g} s"
                 raise self.failed(Failure("agent", message, self.provider, code="silence"))
             if line is None:
-                return await running.wait()
+                code = await running.wait()
+                self._check_not_killed(running)
+                return code
             self._take(line)
 
     def _take(self, line: OutputLine) -> None:

@@ -24,7 +24,7 @@ from agent_runner.agents.protocol import (
     Failure,
     SessionLost,
 )
-from agent_runner.commands import CommandKilled, CommandResult, Commands, was_killed
+from agent_runner.commands import CommandKilled, CommandResult, Commands, check_not_killed
 from agent_runner.files import NotReadable, read_for_agent
 from agent_runner.models import AgentSession, Usage
 
@@ -32,13 +32,14 @@ MAX_SCRIPT_BYTES = 1_000_000
 MAX_STATE_BYTES = 1_000_000
 MAX_READ_BYTES = 100_000
 
-_READ_STATE = 'cat "$HOME/.scripted/state.json" 2>/dev/null || :'
+_READ_STATE = '[ ! -e "$HOME/.scripted/state.json" ] || cat "$HOME/.scripted/state.json"'
 _WRITE_STATE = (
     'mkdir -p "$HOME/.scripted" && cat > "$HOME/.scripted/state.part"'
     ' && mv "$HOME/.scripted/state.part" "$HOME/.scripted/state.json"'
 )
-_WRITE = 'mkdir -p -- "$(dirname -- "$1")" && cat > "$1"'
-_APPEND = 'mkdir -p -- "$(dirname -- "$1")" && cat >> "$1"'
+_FOLDER = 'folder=$(dirname -- "$1") && mkdir -p -- "$folder"'
+_WRITE = f'{_FOLDER} && cat > "$1"'
+_APPEND = f'{_FOLDER} && cat >> "$1"'
 _DELETE = 'rm -rf -- "$1"'
 
 
@@ -225,7 +226,7 @@ class ScriptedAgent:
             on_output=lambda line: request.on_log(line.text),
             network=True,
         )
-        _check_not_killed(result)
+        check_not_killed(result)
         request.on_log(f"exit status {result.code}")
 
 
@@ -269,14 +270,9 @@ async def _read(path: str, request: AgentRequest, commands: Commands) -> None:
         request.on_log(line)
 
 
-def _check_not_killed(result: CommandResult) -> None:
-    if was_killed(result):
-        raise CommandKilled
-
-
 async def _read_state(commands: Commands) -> _State:
     result = await commands.run(["sh", "-c", _READ_STATE], output_limit=MAX_STATE_BYTES)
-    _check_not_killed(result)
+    check_not_killed(result)
     try:
         return _State.model_validate_json(result.stdout or b"{}")
     except ValidationError:
@@ -285,7 +281,7 @@ async def _read_state(commands: Commands) -> _State:
 
 async def _shell(commands: Commands, script: str, *args: str, stdin: str) -> CommandResult:
     result = await commands.run(["sh", "-c", script, "scripted", *args], stdin=stdin.encode())
-    _check_not_killed(result)
+    check_not_killed(result)
     if result.code != 0:
         said = result.stderr.decode(errors="replace").strip()[-200:]
         failure = Failure("agent", f"the scripted agent could not edit: {said}", code="script")

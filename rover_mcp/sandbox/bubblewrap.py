@@ -139,7 +139,9 @@ class BubblewrapEngine(HostEngine):
                 prefix=prefix,
                 forwarder=bwrap_prefix.forwarder(host, gateway, spec.run.gateway.port),
                 filtered=True,
+                init=bwrap_prefix.first_process(host),
                 enter=group.enter(),
+                groups=tuple(Path(folder) for folder in group.folders),
             ),
             environment=inside,
         )

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_runner import forward
+from agent_runner import forward, init
 from rover_mcp.sandbox import bundles, layout, mount_policy
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.host_python import HostPython, host_python
 from rover_mcp.sandbox.protocol import SandboxFolders
 
 FORWARDER = Path("/opt/rover/forward.py")
+INIT = Path("/opt/rover/init.py")
 UID = 1000
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
@@ -173,6 +174,7 @@ def mounts(
         ("--ro-bind", folders.base_objects, layout.BASE_OBJECTS),
         ("--ro-bind", folders.gateway_socket.parent, layout.GATEWAY),
         ("--ro-bind", Path(forward.__file__), FORWARDER),
+        ("--ro-bind", Path(init.__file__), INIT),
     ]
     return [*own, *(("--ro-bind", b.folder, bundles.INSIDE / b.agent) for b in agents)]
 
@@ -181,6 +183,11 @@ def forwarder(host: HostLayout, socket: Path, port: int) -> list[str]:
     """What makes the gateway reachable on a loopback port of a sandbox."""
     inside = layout.GATEWAY / socket.name
     return [*host.python.argv, "-I", "-S", str(FORWARDER), str(inside), str(port), "--"]
+
+
+def first_process(host: HostLayout) -> list[str]:
+    """What reports how a command in a sandbox ended."""
+    return [*host.python.argv, "-I", "-S", str(INIT)]
 
 
 def search_path(host: HostLayout, agents: Sequence[AgentBundle]) -> str:

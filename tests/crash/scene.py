@@ -27,7 +27,7 @@ from tests.support.repos import git, make_repository
 from tests.support.scripts import script
 
 STEP_RUNS = 31
-MOST_KILLS = 4
+FEWEST_KILLS, MOST_KILLS = 2, 6
 KILLS_WITHIN = 7.0
 """Seconds: about what an undisturbed run takes."""
 MOST_RESUMES = 8
@@ -49,19 +49,19 @@ steps:
         max_iterations: 5
         until: steps.check.outputs.success == true
         steps:
-          - {id: tick, type: command, command: "printf '%s\\n' {{steps.write.outputs.wrote}} >> log.txt; sleep 0.03; wc -l < log.txt"}
-          - {id: check, type: command, command: "test $(( $(wc -l < log.txt) % 3 )) = 0"}
+          - {id: tick, type: command, command: "set -e; printf '%s\\n' {{steps.write.outputs.wrote}} >> log.txt; sleep 0.03; wc -l < log.txt"}
+          - {id: check, type: command, command: "n=$(wc -l < log.txt) && test $(( n % 3 )) = 0"}
       - {id: count, type: command, command: "echo {{steps.tick.outputs.stdout}} >> rounds; wc -l < rounds", commit: "round {{steps.count.outputs.stdout}}"}
   - id: both
     type: parallel
     limit: 2
     steps:
-      - {id: left, type: command, command: "sleep 0.05; echo left > left.txt"}
+      - {id: left, type: command, command: "set -e; sleep 0.05; echo left > left.txt"}
       - {id: middle, type: agent, prompt: middle}
       - {id: right, type: command, command: "echo right > right.txt; sleep 0.1"}
   - {id: trim, type: agent, prompt: trim, outputs: [{name: trimmed}]}
   - {id: polish, type: agent, prompt: polish, outputs: [{name: polished}]}
-  - {id: last, type: command, command: "echo {{steps.polish.outputs.polished}} >> log.txt; sha256sum *.txt *.py rounds > sums; cat sums"}
+  - {id: last, type: command, command: "set -e; echo {{steps.polish.outputs.polished}} >> log.txt; sha256sum *.txt *.py rounds > sums; cat sums"}
 """
 
 SCRIPT = script(
@@ -144,7 +144,7 @@ class Scene:
         chance = random.Random(seed)
         task = self.create(engine, f"seed-{seed}")
         moments = sorted(
-            chance.uniform(0, KILLS_WITHIN) for _ in range(chance.randint(1, MOST_KILLS))
+            chance.uniform(0, KILLS_WITHIN) for _ in range(chance.randint(FEWEST_KILLS, MOST_KILLS))
         )
         plan = [(m, chance.sample(VICTIMS[engine], chance.choice((1, 1, 1, 2)))) for m in moments]
         watch = Watch()
