@@ -139,6 +139,8 @@ class Settings(_Model):
     """where the engine can limit it"""
     sandbox_pids: int = Field(default=1024, gt=0)
     """processes, where the engine can limit them"""
+    sandbox_connections: int = Field(default=128, gt=0)
+    """open at the gateway at a time; fewer where the limit of open files is low (`ulimit -Hn`)"""
     sandbox_disk_bytes: int = Field(default=20 * 10**9, gt=0)
     """work tree and HOME of a task together; watched, so a fast writer may exceed it for seconds"""
     stop_grace: float = Field(default=20, gt=0)

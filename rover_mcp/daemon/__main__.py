@@ -1,7 +1,7 @@
 """`python -m rover_mcp.daemon [--foreground]`: started by the launcher, never by hand.
 
 Exit 0: it ended, or another daemon serves the data folder. Exit 3: the data folder cannot be
-used; one line on stderr says why and what to do.
+used; one line on stderr says why and what to do. Exit 70: its event loop broke; see life.py.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 import anyio
 
+from rover_mcp import descriptors
 from rover_mcp.daemon.lock import AlreadyHeld, hold_lock
 from rover_mcp.errors import RoverError
 from rover_mcp.preamble import data_folder
@@ -24,9 +27,10 @@ def main() -> int:
     """Take the lock, open the store, serve."""
     foreground = "--foreground" in sys.argv[1:]
     home = data_folder(os.environ)
+    descriptors.raise_limit()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
-        lock = hold_lock(home)
+        hold_lock(home)
     except AlreadyHeld:
         if not foreground:
             return 0
@@ -43,9 +47,24 @@ def main() -> int:
     except OSError as error:
         return _refuse(f"the data folder {home} cannot be used: {error}")
     daemon = Daemon(settings, store)
-    anyio.run(daemon.serve_stdio if foreground else daemon.serve)
-    os.close(lock)
-    return 0
+    return _run(daemon.serve_stdio if foreground else daemon.serve)
+
+
+def _run(serve: Callable[[], Awaitable[None]]) -> NoReturn:
+    """A daemon ends itself when it is done. Whatever else ends its loop ends the process."""
+    from rover_mcp.daemon.life import end_process, end_soon
+
+    async def bounded() -> None:
+        try:
+            await serve()
+        finally:
+            end_soon()
+
+    try:
+        anyio.run(bounded)
+    except BaseException:
+        logging.getLogger("rover.daemon").exception("the daemon's loop ended")
+    end_process()
 
 
 def _refuse(message: str) -> int:

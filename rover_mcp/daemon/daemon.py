@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp import __version__
 from rover_mcp.daemon import peers
+from rover_mcp.daemon.life import Heartbeat, beat, end_process
 from rover_mcp.daemon.standard import StandardStreams
 from rover_mcp.daemon.transport import message_streams, push, read_line
 from rover_mcp.daemon.wiring import Parts, build
+from rover_mcp.descriptors import Strain
 from rover_mcp.errors import RoverError
 from rover_mcp.preamble import HTTP, MAX_PREAMBLE_BYTES, PROTOCOL, allowed_environment, socket_path
 from rover_mcp.server.backlog import Backlog
@@ -51,6 +53,8 @@ log = logging.getLogger("rover.daemon")
 
 PREAMBLE_TIMEOUT_SECONDS = 10
 MAX_CONNECTIONS = 256
+MAX_HANDSHAKES = 64
+"""Connections beside these that are being refused, or have not yet said who they are."""
 TRY_AGAIN_SECONDS = 1.0
 TIDY_SECONDS = 2.0
 """For the gateway's books and what waits for a next task, when a signal asks to end. The latter
@@ -70,6 +74,8 @@ class Daemon:
         self._parts: Parts
         self._group: TaskGroup
         self._connections = 0
+        self._open = 0
+        self._alive = Heartbeat()
         self._busy_at = 0.0
         self._services: set[HttpService] = set()
         self._rung: set[str] = set()
@@ -78,8 +84,8 @@ class Daemon:
     async def serve(self) -> None:
         """Run until nothing is left to do, or a signal asks to end."""
         async with self._running() as group:
-            group.start_soon(self._accept)
-            group.start_soon(self._end_when_idle)
+            group.start_soon(self._vital, self._accept)
+            group.start_soon(self._vital, self._end_when_idle)
 
     async def serve_stdio(self) -> None:
         """Serve one client on stdin and stdout until it leaves, without a socket."""
@@ -102,11 +108,22 @@ class Daemon:
             loop = asyncio.get_running_loop()
             hub.also = self._parts.hooks.poke
             self._store.on_event = partial(loop.call_soon_threadsafe, hub.poke)
-            group.start_soon(self._tell_news)
-            group.start_soon(self._tell_hooks)
-            group.start_soon(self._start_plane)
-            group.start_soon(self._end_on_signal)
+            for work in (
+                self._tell_news, self._tell_hooks, self._start_plane, self._end_on_signal,
+                partial(beat, self._alive),
+            ):  # fmt: skip
+                group.start_soon(self._vital, work)
             yield group
+
+    async def _vital(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run what has no end of its own. Whatever ends it all the same ends the process at once:
+        unwinding waits for threads, and meanwhile the lock would be held by a daemon that serves
+        nobody."""
+        try:
+            await work()
+        except Exception:
+            log.exception("a part of the daemon broke")
+        end_process()
 
     def _end(self, why: str) -> NoReturn:
         """Crash-only: what is in flight is brought back by the next daemon, sandboxes go on.
@@ -170,7 +187,10 @@ class Daemon:
 
     async def _refresh(self, task_id: str) -> None:
         self._rung.discard(task_id)
-        await self._harmlessly(self._parts.live.refresh, task_id)
+        try:
+            await self._harmlessly(self._parts.live.refresh, task_id)
+        except Exception:  # what is wrong with one task must not end the others
+            log.exception("the journal of task %s could not be followed", task_id)
 
     def _touch(self) -> None:
         """A client connected or called: for a while the queue is asked often."""
@@ -201,10 +221,30 @@ class Daemon:
             listener = await anyio.create_unix_listener(path, mode=0o600)
         finally:
             os.umask(old)
+        strain = Strain()
         async with listener:
-            await listener.serve(self._connection)
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    await strain.wait(error)
+                    continue
+                strain.over()
+                if self._open < MAX_CONNECTIONS + MAX_HANDSHAKES:
+                    self._group.start_soon(self._connection, stream)
+                else:
+                    await stream.aclose()
 
     async def _connection(self, stream: SocketStream) -> None:
+        self._open += 1
+        try:
+            await self._greet(stream)
+        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return  # it left before it was greeted
+        finally:
+            self._open -= 1
+
+    async def _greet(self, stream: SocketStream) -> None:
         async with stream:
             peer = peers.peer_of(stream.extra(SocketAttribute.raw_socket))  # noqa: S610  # no database
             if not peer.ours:

@@ -30,6 +30,7 @@ from rover_mcp.daemon.booking import booked_state, write_entries
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.daemon.repositories import GitRepositories, HubWork
+from rover_mcp.descriptors import share
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.hooks.runner import Hooks, sender_of
 from rover_mcp.sandbox.docker import DockerEngine
@@ -94,7 +95,8 @@ def build(
     """Build everything. `ring` is called when a task's runner rings its bell, `touch` when a
     client calls."""
     home = settings.home
-    gateway = Gateway(write=partial(write_entries, store))
+    connections = share(settings.sandbox_connections, settings.concurrency)
+    gateway = Gateway(write=partial(write_entries, store), connections=connections)
     credentials = Credentials(settings)
     leases = Leases(home, store.executors if settings.database else None, lease=settings.lease)
     live = LiveStates(home, store)

@@ -34,7 +34,10 @@ from rover_mcp.network import BadHost
 
 USER = "rover"
 MAX_TUNNELS = 96
-"""At a time; the rest of the gateway's connections stays for the model API."""
+"""At a time, and no more than three of four of the sandbox's connections: the rest of them stays
+for the model API."""
+MAX_LOOKUPS = 4
+"""At a time: all sandboxes share the threads that ask for names and for the user's proxy."""
 MAX_BYTES = 50 * 1024**3
 """In both directions together, in one attempt."""
 IDLE_SECONDS = 300.0
@@ -49,6 +52,7 @@ class Egress:
         lease: GatewayLease,
         network: Network,
         refused: Callable[[Exchange, RefusedHost], None],
+        connections: int = MAX_TUNNELS * 4 // 3,
     ) -> None:
         self._lease = lease
         self._network = network
@@ -56,6 +60,12 @@ class Egress:
         self._allowance = Allowance(MAX_BYTES)
         self._idle = IDLE_SECONDS
         self._open = 0
+        self._connections = connections
+        self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
+
+    @property
+    def _most(self) -> int:
+        return min(MAX_TUNNELS, self._connections * 3 // 4)
 
     async def handle(self, exchange: Exchange) -> None:
         """Pass a request for another host on, or refuse it."""
@@ -74,8 +84,8 @@ class Egress:
             verdict = Verdict("this attempt has sent and fetched as much as it may")
         if not verdict.allowed:
             await self._refuse(exchange, str(to), verdict)
-        elif self._open >= MAX_TUNNELS:
-            await answer(exchange, 503, f"{MAX_TUNNELS} connections are open already")
+        elif self._open >= self._most:
+            await answer(exchange, 503, f"{self._most} connections are open already")
         else:
             await self._pass(exchange, to)
 
@@ -119,10 +129,12 @@ class Egress:
             OSError: it may be reached, and cannot.
         """
         name = to.host.name
-        if proxy := await asyncio.to_thread(self._lease.upstream_proxy, name):
+        async with self._lookups:
+            proxy = await asyncio.to_thread(self._lease.upstream_proxy, name)
+            addresses = [name] if proxy or to.host.address else await self._resolve(to)
+        if proxy:
             # By name: what it leads to is the proxy's to check.
             return await proxy.connect(str(to))
-        addresses = [name] if to.host.address else await self._resolve(to)
         verdict = self._judge(to, addresses)
         return await self._first(addresses, to) if verdict.allowed else verdict
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from uuid import uuid4
 import httpx2
 
 from agent_runner.models import Usage
+from rover_mcp.descriptors import accept_from
 from rover_mcp.gateway.egress import Egress
 from rover_mcp.gateway.http import Connection, Exchange
 from rover_mcp.gateway.ledger import Ledger, Write
@@ -28,13 +30,15 @@ from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Fault, Provider
 from rover_mcp.gateway.records import Records
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.routes import Kind, Route, route, watch
-from rover_mcp.gateway.sockets import listen_unix
+from rover_mcp.gateway.sockets import listen_unix, refuse
 from rover_mcp.gateway.transport import KEPT_CONNECTIONS, ProviderTransport
 from rover_mcp.gateway.upstream import SILENCE, Forwarding
 from rover_mcp.gateway.world import STREAM_BYTES, Internet, Network
 from rover_mcp.network import NetworkMode
 
 MAX_CONNECTIONS = 128
+RECORDED_SECONDS = 1.0
+"""A sandbox that opens too many connections is recorded once in so long."""
 MAX_RECORDED_TARGET = 200
 # Seconds.
 TIMEOUTS = httpx2.Timeout(connect=15, read=SILENCE, write=120, pool=15)
@@ -44,7 +48,8 @@ class Gateway:
     """All leases of one daemon, on the event loop that opens them.
 
     `now` is the clock that answers are stamped with; `network` is the internet; `write` takes what
-    is to stand in the books, in a thread of its own.
+    is to stand in the books, in a thread of its own. `connections` is how many one sandbox may have
+    open.
     """
 
     def __init__(
@@ -52,7 +57,9 @@ class Gateway:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         network: Network | None = None,
         write: Write = lambda _: None,
+        connections: int = MAX_CONNECTIONS,
     ) -> None:
+        self._connections = connections
         self._now = now
         self._network = network or Internet()
         self._write = write
@@ -75,7 +82,13 @@ class Gateway:
             await self._servers.pop(lease.task_id).close()
         records = self._tasks.setdefault(lease.task_id, Records())
         server = _LeaseServer(
-            lease, records, self._upstream(), self._books(), self._now, self._network
+            lease,
+            records,
+            self._upstream(),
+            self._books(),
+            self._now,
+            self._network,
+            self._connections,
         )
         await server.listen()
         self._servers[lease.task_id] = server
@@ -150,16 +163,20 @@ class _LeaseServer:
         ledger: Ledger,
         now: Callable[[], datetime],
         network: Network,
+        most: int,
     ) -> None:
         self._lease = lease
-        self._egress = Egress(lease, network, self._refused_host)
+        self._most = most
+        self._egress = Egress(lease, network, self._refused_host, most)
         self._records = records
         self._client = client
         self._ledger = ledger
         self._now = now
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._inode = 0
         self._connections: set[asyncio.Task[None]] = set()
+        self._recorded_at = float("-inf")
 
     def serves(self, lease: GatewayLease) -> bool:
         ours = self._lease
@@ -172,36 +189,47 @@ class _LeaseServer:
         )
 
     async def listen(self) -> None:
-        listener = listen_unix(self._lease.socket_path)
+        self._listener = listen_unix(self._lease.socket_path)
         self._inode = self._lease.socket_path.lstat().st_ino
-        self._server = await asyncio.start_unix_server(
-            self._accept, sock=listener, limit=STREAM_BYTES
-        )
+        self._accepting = asyncio.create_task(accept_from(self._listener, self._accept))
 
     async def close(self) -> None:
-        if self._server:
-            self._server.close()
-        for task in self._connections:
+        ending = [*self._connections, *([self._accepting] if self._accepting else ())]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
+        if self._listener:
+            self._listener.close()
         path = self._lease.socket_path
         with contextlib.suppress(OSError):
             if path.lstat().st_ino == self._inode:
                 path.unlink()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if len(self._connections) >= MAX_CONNECTIONS or task is None:
-            writer.close()
+    def _accept(self, connection: socket.socket) -> None:
+        if len(self._connections) >= self._most:
+            refuse(connection, f"this sandbox has {self._most} connections open already")
+            self._record_flood()
             return
+        task = asyncio.create_task(self._serve(connection))
         self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    def _record_flood(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._recorded_at + RECORDED_SECONDS:
+            self._recorded_at = now
+            reason = f"the sandbox had {self._most} connections open already"
+            self._records.refusals.append(Refusal(self._now(), "CONNECT", "", reason))
+            refused = RefusedHost("(the gateway itself)", reason, "sandbox_connections")
+            self._lease.on_refused(self._lease.task_id, refused)
+
+    async def _serve(self, connection: socket.socket) -> None:
         try:
-            await Connection(reader, writer, self._handle).serve()
-        except asyncio.CancelledError:
-            # Ours, from close(): asyncio would report it as an error of the callback.
+            reader, writer = await asyncio.open_unix_connection(sock=connection, limit=STREAM_BYTES)
+        except OSError:
+            connection.close()
             return
-        finally:
-            self._connections.discard(task)
+        await Connection(reader, writer, self._handle).serve()
 
     async def _handle(self, exchange: Exchange) -> None:
         lease = self._lease

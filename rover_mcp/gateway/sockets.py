@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import socket
 import stat
@@ -34,6 +36,18 @@ def listen_unix(path: Path) -> socket.socket:
             f"the gateway cannot listen at {path}: {error.strerror or error}",
             hint="check the data folder's rights and free space",
         ) from error
+
+
+def refuse(connection: socket.socket, why: str) -> None:
+    """Say why a new connection is not served, in the words of HTTP, and close it."""
+    body = json.dumps({"error": {"type": "rate_limit_error", "message": f"Rover: {why}."}}).encode()
+    head = (
+        f"HTTP/1.1 503 Service Unavailable (Rover: {why})\r\nconnection: close\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    with connection, contextlib.suppress(OSError):
+        connection.setblocking(False)
+        connection.send(head.encode() + body)
 
 
 def _bind(path: Path) -> socket.socket:

@@ -22,6 +22,7 @@ import anyio.to_thread
 import httpx2
 
 from rover_mcp import __version__
+from rover_mcp.descriptors import lower_limit
 from rover_mcp.hooks import message as m
 from rover_mcp.hooks.settings import CommandHook, DesktopHook, WebhookHook, is_loopback
 from rover_mcp.tasks.models import HookMessage
@@ -217,6 +218,7 @@ def run_program(
         )
     except (OSError, ValueError) as error:
         return Outcome(f"{argv[0]} cannot be started: {error}")
+    lower_limit(process.pid)
     if process.stdin is None or process.stdout is None:
         raise AssertionError("both are pipes")
     output = bytearray()

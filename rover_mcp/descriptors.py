@@ -1,0 +1,127 @@
+"""Open files of this process: how many there may be, and what to do where there are too many.
+
+A daemon that holds a connection or two for each that an agent opens is soon at the 1,024 that a
+login shell sets. What it cannot have is refused to whoever asked, and never ends the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+from collections.abc import Callable
+
+log = logging.getLogger("rover.descriptors")
+
+MOST = 65536
+"""More than this is not asked for: some programs close every descriptor that they might have."""
+OWN = 96
+"""Descriptors that the daemon needs for itself: database, journals, logs, git."""
+PAUSE_SECONDS = 0.2
+BURST, PER_SECOND = 256, 200
+"""Connections that one listener takes at once, and then in a second; others wait in the kernel."""
+_STRAINED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# Linux passes on what became of a connection before it was accepted (accept(2)).
+_OF_THE_CLIENT = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.EPERM,
+        errno.EPROTO,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+    }
+)
+
+
+_at_first, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+
+def raise_limit() -> None:
+    """Let this process open as many files as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST if hard == resource.RLIM_INFINITY else min(MOST, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def lower_limit(pid: int) -> None:
+    """Give a child the limit that this process was started with: the user's own programs may use
+    select(), which knows no descriptor above 1,023."""
+    try:
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (_at_first, hard))
+    except (ProcessLookupError, PermissionError):
+        return  # it has ended, or became another user's
+
+
+def share(wanted: int, sandboxes: int) -> int:
+    """Connections that one sandbox may hold where `wanted` are asked for: each costs up to two
+    descriptors, and all sandboxes together leave the daemon what it needs."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(4, min(wanted, (soft - OWN) // (2 * max(1, sandboxes))))
+
+
+async def accept_from(listener: socket.socket, take: Callable[[socket.socket], None]) -> None:
+    """Accept until the socket is closed. `take` owns each connection.
+
+    A lack of descriptors or memory is waited out: the clients wait in the socket's backlog.
+    """
+    loop = asyncio.get_running_loop()
+    pace, strain = Pace(loop.time), Strain()
+    while True:
+        try:
+            connection, _ = await loop.sock_accept(listener)
+        except OSError as error:
+            if listener.fileno() < 0:
+                return
+            await strain.wait(error)
+            continue
+        strain.over()
+        take(connection)
+        # Even without a wait the other listeners have their turn.
+        await asyncio.sleep(pace.next())
+
+
+class Strain:
+    """What to do when a connection could not be accepted."""
+
+    def __init__(self) -> None:
+        self._reported = False
+
+    def over(self) -> None:
+        self._reported = False
+
+    async def wait(self, error: OSError) -> None:
+        """Wait until it is worth another try.
+
+        Raises:
+            OSError: `error`, where the listening socket itself is broken.
+        """
+        if error.errno not in _STRAINED and error.errno not in _OF_THE_CLIENT:
+            raise error
+        if error.errno in _STRAINED:
+            if not self._reported:
+                log.warning("no connection can be accepted for now: %s", error)
+            self._reported = True
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+class Pace:
+    """How long one listener waits before its next connection."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._left = float(BURST)
+        self._at = now()
+
+    def next(self) -> float:
+        now = self._now()
+        self._left = min(float(BURST), self._left + (now - self._at) * PER_SECOND) - 1
+        self._at = now
+        return 0.0 if self._left >= 0 else 1 / PER_SECOND
