@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rover_mcp import __version__
+from rover_mcp.cli import floors
 from rover_mcp.cli.client import Client, ClientError
 from rover_mcp.cli.render import agent_told
 from rover_mcp.cli.text import Paint, clean, size
@@ -35,7 +36,7 @@ class Check:
 
 def run_checks(connect: Callable[[], Client], home: str) -> tuple[list[Check], Json | None]:
     """All checks, and the result of get_status if there is a daemon to give one."""
-    checks = [_python(), _git(), _folder(home)]
+    checks = [_python(), _git(), _folder(home), *judge_programs(floors.find())]
     try:
         client = connect()
         try:
@@ -129,6 +130,14 @@ def as_json(checks: list[Check], status: Json | None) -> Json:
         "checks": [asdict(check) for check in checks],
         "status": status,
     }
+
+
+def judge_programs(found: Sequence[floors.Found]) -> list[Check]:
+    """What is to be said of the programs that sandboxes are made with; a task runs all the same."""
+    return [
+        Check(concern.program, False, concern.detail, concern.todo, needed=False)
+        for concern in floors.concerns(found)
+    ]
 
 
 def _python() -> Check:

@@ -20,6 +20,7 @@ from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import kill, wait_until
 from tests.support.frames import LEGACY, MODERN, Frame, LauncherClient, ToolError
 from tests.support.http_front import HttpClient, HttpFront, token_of
+from tests.support.listeners import descendants, listeners
 from tests.support.scripts import CREDITS, script
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -557,6 +558,14 @@ def test_an_address_that_others_reach_has_to_be_allowed(home: Path) -> None:
     front.wait_for_line("is not loopback")
     front.wait_for_line("allow_remote")
     assert front.ended() == 1
+
+
+@pytest.mark.known_escape(13)
+def test_a_server_on_loopback_listens_nowhere_else(site: Site, home: Path) -> None:
+    """By the kernel's tables, of both processes and of all that they started."""
+    hosts, _ = listeners(descendants([site.front.process.pid, daemon_pid(home)]))
+    port = site.front.url.split(":")[2].split("/")[0]
+    assert hosts == {f"127.0.0.1 {port}"}
 
 
 def test_an_address_that_is_taken_is_a_clear_error(site: Site, home: Path) -> None:

@@ -190,3 +190,64 @@ def test_a_web_server_is_imported_only_where_http_is_asked_for() -> None:
 def imported(package: str) -> list[tuple[str, set[str]]]:
     every = used("rover_mcp")
     return [(n, files) for n, files in every.items() if within(n, frozenset({package}))]
+
+
+@pytest.mark.known_escape(22)
+def test_nothing_judges_a_command_by_reading_it() -> None:
+    """A sandbox confines whatever runs; a filter of commands is talked round. So no command is
+    taken apart but the user's own one that prints a credential, and agents run without theirs."""
+    parsers = frozenset({"bashlex", "pyparsing", "tree_sitter", "shellcheck"})
+    for package in ("rover_mcp", "agent_runner"):
+        assert not offences(package, parsers)
+    taken_apart = {
+        str(path.relative_to(ROOT))
+        for package in ("rover_mcp", "agent_runner")
+        for path in (ROOT / package).rglob("*.py")
+        if {"shlex.split", "shlex.shlex"} & calls(path)
+    }
+    assert taken_apart == {"rover_mcp/daemon/credentials.py"}
+    agents = {
+        path.stem: path.read_text("utf-8") for path in (ROOT / "agent_runner/agents").glob("*.py")
+    }
+    for agent, unasked in {
+        "claude": "--dangerously-skip-permissions",
+        "codex": "--dangerously-bypass-approvals-and-sandbox",
+        "gemini": "yolo",
+        "qwen": "yolo",
+    }.items():
+        assert unasked in agents[agent]
+
+
+def calls(path: Path) -> set[str]:
+    """What a file calls, as it is written there."""
+    tree = ast.parse(path.read_text("utf-8"))
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+@pytest.mark.known_escape(13)
+def test_every_listener_is_in_a_file_that_is_known_to_keep_to_this_machine() -> None:
+    """The two on loopback are an agent's own way to the gateway; http_front's place is judged
+    against `allow_remote`; the others are unix sockets in folders of the user's alone."""
+    binding = frozenset(
+        {"bind", "create_server", "start_server", "start_unix_server", "create_tcp_listener",
+         "create_unix_listener"}
+    )  # fmt: skip
+    # Those of a container's mounts are no listeners.
+    mounts = {"bind", "containers.bind"}
+    found = {
+        str(path.relative_to(ROOT)): named
+        for package in ("rover_mcp", "agent_runner")
+        for path in (ROOT / package).rglob("*.py")
+        if (named := {c for c in calls(path) if c.rpartition(".")[2] in binding} - mounts)
+    }
+    assert found == {
+        "agent_runner/forward.py": {"socket.create_server"},
+        "rover_mcp/daemon/daemon.py": {"anyio.create_unix_listener"},
+        "rover_mcp/gateway/gateway.py": {"asyncio.start_unix_server"},
+        "rover_mcp/gateway/sockets.py": {"listener.bind"},
+        "rover_mcp/gateway/world.py": {"probe.bind"},
+        "rover_mcp/http_front.py": {"sock.bind"},
+        "rover_mcp/sandbox/unconfined.py": {"socket.create_server"},
+    }
+    for path in ("agent_runner/forward.py", "rover_mcp/sandbox/unconfined.py"):
+        assert 'create_server(("127.0.0.1", ' in (ROOT / path).read_text("utf-8")

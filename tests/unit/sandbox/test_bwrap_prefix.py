@@ -58,6 +58,21 @@ def test_only_work_and_home_can_be_written() -> None:
     assert writable == {"/workspace": "/d/work", "/home/agent": "/d/home"}
 
 
+@pytest.mark.known_escape(10)
+def test_nothing_is_mounted_beneath_what_an_agent_writes() -> None:
+    """CVE-2026-87766: bubblewrap before 0.12 makes the place of such a mount through a link."""
+    arguments = _prefix(CLAUDE)
+    options = ("--bind", "--ro-bind", "--tmpfs", "--dev", "--proc", "--symlink", "--file", "--dir")
+    targets = [
+        arguments[i + (1 if option in ("--tmpfs", "--dev", "--proc", "--dir") else 2)]
+        for i, option in enumerate(arguments)
+        if option in options
+    ]
+    written = ("/workspace", "/home/agent")
+    first = min(targets.index(place) for place in written)
+    assert not [t for t in targets[first:] if t.startswith(tuple(f"{w}/" for w in written))]
+
+
 def test_neither_the_journal_nor_the_hosts_secrets_are_mounted() -> None:
     sources = {source for _, source in _binds(_prefix()).values()}
     assert "/d/run" not in sources

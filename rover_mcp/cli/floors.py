@@ -1,0 +1,122 @@
+"""Programs below sandboxes whose upstream has corrected what others broke out with.
+
+A version is no proof: distributions correct older ones too. So it is said, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_SECONDS = 10.0
+_NUMBERS = re.compile(r"(\d+(?:\.\d+)+)")
+
+Version = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """From `since` on a version has the flaw, until `fixed`: the first that has not, one for each
+    line that upstream keeps. `set_user_id`: only where the program is."""
+
+    program: str
+    flaw: str
+    fixed: Sequence[Version]
+    since: Version = (0,)
+    set_user_id: bool = False
+
+
+FLOORS = (
+    Floor("bwrap", "CVE-2026-41163", [(0, 11, 2)], since=(0, 11, 0), set_user_id=True),
+    Floor("runc", "CVE-2024-21626", [(1, 1, 12)]),
+    Floor("runc", "CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881", [(1, 2, 8), (1, 3, 3)]),
+    Floor("podman", "CVE-2026-94603", [(6, 1, 3)]),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A program on this machine."""
+
+    program: str
+    version: Version
+    told: str
+    set_user_id: bool = False
+
+
+@dataclass(frozen=True)
+class Concern:
+    """What is said of a program."""
+
+    program: str
+    detail: str
+    todo: str
+
+
+def concerns(found: Sequence[Found]) -> list[Concern]:
+    """One for each program that is older than a fix, or runs as root for no reason. Pure."""
+    dated = [concern for f in found if (concern := _dated(f)) is not None]
+    return [*dated, *(_privileged(f) for f in found if f.set_user_id)]
+
+
+def find(programs: Sequence[str] = ("bwrap", "runc", "podman")) -> list[Found]:
+    """The programs that are here, with what they say of their version."""
+    paths = {name: shutil.which(name) for name in programs}
+    return [f for name, path in paths.items() if path and (f := _ask(name, Path(path)))]
+
+
+def is_below(version: Version, floor: Floor) -> bool:
+    """Whether a version has the flaw: older than the fix of its own line, or of a line that is
+    older than all that were corrected."""
+    if version < floor.since:
+        return False
+    own = [fixed for fixed in floor.fixed if fixed[:2] == version[:2]]
+    return version < (own[0] if own else min(floor.fixed))
+
+
+def _dated(found: Found) -> Concern | None:
+    floors = [
+        floor
+        for floor in FLOORS
+        if floor.program == found.program
+        and (found.set_user_id or not floor.set_user_id)
+        and is_below(found.version, floor)
+    ]
+    if not floors:
+        return None
+    flaws = ", ".join(floor.flaw for floor in floors)
+    newest = " or ".join(".".join(map(str, fixed)) for fixed in floors[-1].fixed)
+    return Concern(
+        found.program,
+        f"{found.told} is older than {newest}, which corrects {flaws}; your distribution may have "
+        "corrected it in this version",
+        f"see what your distribution says of {flaws}, or install {found.program} {newest} or later",
+    )
+
+
+def _privileged(found: Found) -> Concern:
+    return Concern(
+        found.program,
+        f"{found.told} is set-user-id: every program of yours starts it as root",
+        "where user namespaces are allowed it needs no such right: sudo chmod u-s "
+        f"{shutil.which(found.program) or found.program}",
+    )
+
+
+def _ask(program: str, path: Path) -> Found | None:
+    try:
+        said = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=_SECONDS, check=False
+        ).stdout
+        mode = path.stat().st_mode
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if (numbers := _NUMBERS.search(said)) is None:
+        return None
+    version = tuple(int(part) for part in numbers[1].split("."))
+    return Found(program, version, numbers[1], bool(mode & stat.S_ISUID))

@@ -1,0 +1,73 @@
+"""`rover doctor` names programs that are older than upstream's fix, and decides nothing by that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rover_mcp.cli.doctor import is_ready, judge_programs
+from rover_mcp.cli.floors import FLOORS, Found, Version, concerns, find, is_below
+
+RUNC = next(f for f in FLOORS if "31133" in f.flaw)
+
+
+@pytest.mark.known_escape(10)
+@pytest.mark.parametrize(
+    ("version", "below"),
+    [
+        ((1, 1, 5), True),
+        ((1, 2, 7), True),
+        ((1, 2, 8), False),
+        ((1, 3, 2), True),
+        ((1, 3, 3), False),
+        ((1, 4, 0), False),
+        ((2, 0), False),
+    ],
+)
+def test_each_line_of_versions_has_its_own_fix(version: Version, below: bool) -> None:
+    assert is_below(version, RUNC) is below
+
+
+@pytest.mark.known_escape(10)
+@pytest.mark.parametrize(
+    ("found", "named"),
+    [
+        (Found("bwrap", (0, 8, 0), "0.8.0"), ()),
+        (Found("bwrap", (0, 11, 1), "0.11.1"), ()),
+        (Found("bwrap", (0, 11, 1), "0.11.1", set_user_id=True), ("41163", "set-user-id")),
+        (Found("bwrap", (0, 8, 0), "0.8.0", set_user_id=True), ("set-user-id",)),
+        (Found("bwrap", (0, 12, 0), "0.12.0"), ()),
+        (Found("runc", (1, 1, 5), "1.1.5"), ("21626.*31133",)),
+        (Found("podman", (6, 1, 2), "6.1.2"), ("94603",)),
+        (Found("podman", (6, 1, 3), "6.1.3"), ()),
+    ],
+)
+def test_what_is_older_than_the_fix_is_named_and_is_only_a_warning(
+    found: Found, named: tuple[str, ...]
+) -> None:
+    """Succeeded at 700cc57: doctor said nothing of bubblewrap's, runc's or podman's version."""
+    checks = judge_programs([found])
+    assert len(checks) == len(named)
+    for check, part in zip(checks, named, strict=True):
+        words = part.split(".*")
+        assert all(word in check.detail for word in words), check.detail
+        assert check.todo
+        assert found.told in check.detail
+    assert is_ready(checks)
+
+
+def test_a_version_alone_is_called_no_proof() -> None:
+    (concern,) = concerns([Found("runc", (1, 1, 5), "1.1.5")])
+    assert "your distribution may have corrected it" in concern.detail
+
+
+def test_a_program_is_asked_for_its_version_and_its_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, said in (("bwrap", "bubblewrap 0.11.1"), ("runc", "no number"), ("podman", "")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {said}\n")
+        (tmp_path / name).chmod(0o4755 if name == "bwrap" else 0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert find() == [Found("bwrap", (0, 11, 1), "0.11.1", set_user_id=True)]
