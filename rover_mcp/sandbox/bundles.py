@@ -346,6 +346,7 @@ def _extract(new: Path, agent: str, pinned: Pinned) -> None:
     cache.mkdir()
     mount_policy.refuse_exposure(home, [*host.sources(), new])
     inside = str(INSIDE / agent)
+    bwrap = bwrap_prefix.own_program(bwrap, new)
     argv = [*bwrap_prefix.base_arguments(bwrap, host, 2**30), "--ro-bind", str(new), inside]
     argv += ["--bind", str(cache), f"{inside}/cache", *bwrap_prefix.sealing_arguments()]
     program = f"{inside}/lib/node_modules/{pinned.named(pinned.program)}"
@@ -354,6 +355,7 @@ def _extract(new: Path, agent: str, pinned: Pinned) -> None:
         [*argv, "--", program], env={"HOME": "/tmp", **environment}, stdin=subprocess.DEVNULL,  # noqa: S108
         capture_output=True, timeout=_EXTRACT_TIMEOUT, check=False,
     )  # fmt: skip
+    (new / bwrap_prefix.COPY).unlink(missing_ok=True)
     if done.returncode != 0 or not any(cache.iterdir()):
         shutil.rmtree(cache)
 

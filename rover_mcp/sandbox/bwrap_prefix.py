@@ -17,6 +17,7 @@ from rover_mcp.sandbox.protocol import SandboxFolders
 FORWARDER = Path("/opt/rover/forward.py")
 INIT = Path("/opt/rover/init.py")
 UID = 1000
+COPY = "bwrap"
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 # Nothing that holds a secret: as host root the agent's files are root's, so that all of /etc
@@ -122,7 +123,7 @@ def own_program(bwrap: Path, folder: Path) -> Path:
     """
     if bwrap.stat().st_uid != os.geteuid():
         return bwrap
-    copy = folder / "bwrap"
+    copy = folder / COPY
     copy.unlink(missing_ok=True)
     shutil.copyfile(bwrap, copy)
     copy.chmod(0o500)

@@ -69,7 +69,6 @@ KNOWN = (
         10,
         "An old bubblewrap (set-user-id), git, runc or podman",
         "CVE-2026-41163, CVE-2025-48384, CVE-2024-21626, CVE-2025-31133",
-        "its test is being written",
     ),
     Known(
         11,
@@ -82,9 +81,7 @@ KNOWN = (
         "MCP over HTTP: DNS rebinding, and answers of one client that reach another",
         "CVE-2025-66414, CVE-2025-66416, CVE-2026-34742, CVE-2026-35568, CVE-2026-25536",
     ),
-    Known(
-        13, "A control port is open to the network", "CVE-2026-112346", "its test is being written"
-    ),
+    Known(13, "A control port is open to the network", "CVE-2026-112346"),
     Known(
         14,
         "Options hidden in names that a git library passes on",
@@ -117,7 +114,6 @@ KNOWN = (
         19,
         "A user's text in an engine's labels, names, variables or annotations becomes syntax",
         "CVE-2026-50540, CVE-2026-14891",
-        "its test is being written",
     ),
     Known(
         20,
@@ -134,7 +130,6 @@ KNOWN = (
         22,
         "A filter that reads commands is talked round",
         "CVE-2026-22708, CVE-2026-87983, NomShub",
-        "its test is being written",
     ),
     Known(
         23,

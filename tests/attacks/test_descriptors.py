@@ -123,6 +123,7 @@ def workflow(repository: Path, name: str) -> None:
     )
 
 
+@pytest.mark.known_escape(18)
 @pytest.mark.timeout(180)
 def test_a_thousand_connections_of_an_agent_leave_the_others_served(
     few: LauncherClient, home: Path, repository: Path

@@ -138,6 +138,7 @@ PLACES: dict[str, Callable[[Hostile, str], Path]] = {
 }
 
 
+@pytest.mark.known_escape(15)
 @pytest.mark.parametrize("place", PLACES)
 def test_no_program_runs_that_a_repository_or_the_environment_names(
     hostile: Hostile, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -162,6 +163,7 @@ def test_no_program_runs_that_a_repository_or_the_environment_names(
     assert (common / "refs/heads" / BRANCH).read_text().strip() == published
 
 
+@pytest.mark.known_escape(15)
 def test_a_repository_that_names_a_format_too_is_refused_and_runs_nothing(
     hostile: Hostile, tmp_path: Path
 ) -> None:
