@@ -52,6 +52,18 @@ steps:
       - {{id: tick, type: command, command: "echo tick >> log; test -e $HOME/go || {WAIT} || exit; echo tock >> log"}}
   - {{id: sum, type: command, command: "cat log"}}
 """
+# More than a sandbox of these tests may use, and no more than a machine has.
+HUNGRY = """\
+version: "1.0"
+name: hungry
+steps:
+  - id: again
+    type: loop
+    max_iterations: 2
+    allow_failure: true
+    steps:
+      - {id: build, type: command, command: "head -c 400M /dev/zero | tail && echo built >> log"}
+"""
 RIGHT = "\n".join(["tick", "tock"] * 2)
 
 ENGINES = [
@@ -67,20 +79,19 @@ class Looped:
 
     engine: Engine
     root: Path
-    hub: Hub
     base: str
     first_process: Callable[[str], int]
     task_id: str = dataclasses.field(default_factory=new_task)
     attempt: int = 0
 
-    def start(self) -> SandboxSpec:
+    def start(self, workflow: str = WORKFLOW) -> SandboxSpec:
         self.attempt += 1
         made = make_spec(self.root, self.task_id, self.attempt)
-        (made.folders.spec / "workflow.yaml").write_text(WORKFLOW)
+        (made.folders.spec / "workflow.yaml").write_text(workflow)
         spec = dataclasses.replace(
             made,
             run=made.run.model_copy(update={"base_commit": self.base}),
-            folders=dataclasses.replace(made.folders, base_objects=self.hub.base_objects),
+            folders=dataclasses.replace(made.folders, base_objects=self.root / "lent"),
             limits=dataclasses.replace(made.limits, tmp_bytes=2**26, pids=256),
         )
         self.engine.prepare(spec, lambda _: None)
@@ -117,8 +128,8 @@ def looped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Looped]:
     git(repo, "commit", "-qm", "first")
     base = inspect_repository(repo).head_commit
     hub = Hub(tmp_path / "project")
-    hub.ensure(repo)
     hub.update(repo, base)
+    hub.lend(repo, base, tmp_path / "lent")
     if request.param == "bubblewrap":
         engine: Engine = BubblewrapEngine(tmp_path)
         first = _runner_of(tmp_path)
@@ -126,7 +137,7 @@ def looped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Looped]:
         address = request.getfixturevalue(f"{request.param}_host")
         made = DockerEngine if request.param == "docker" else PodmanEngine
         engine, first = made(tmp_path, address=address), _container_of(address)
-    place = Looped(engine, tmp_path, hub, base, first)
+    place = Looped(engine, tmp_path, base, first)
     yield place
     engine.remove_task(place.task_id)
 
@@ -191,3 +202,17 @@ def test_a_kill_of_any_process_of_a_sandbox_is_an_interruption(looped: Looped) -
     assert looped.engine.follow(spec.name).code == 0, looped.engine.logs(spec.name, 50)
     steps = {step.id: step for step in looped.state(spec).steps}
     assert steps["sum"].outputs["stdout"] == RIGHT
+
+
+@pytest.mark.timeout(120)
+def test_want_of_memory_is_named_and_no_result(looped: Looped) -> None:
+    """U9, L1: with the step, the limit and what raises it. Succeeded at 700cc57: the loop went on
+    with what was left of the command."""
+    if "memory" in looped.engine.check().limits_not_applied:
+        pytest.fail("the engine of this machine must be able to limit memory")
+    spec = looped.start(HUNGRY)
+    ended = looped.engine.follow(spec.name)
+    pause = _decided(ended, looped.state(spec), looped.attempt).pause
+    assert pause.reason is PauseReason.INTERRUPTED
+    assert pause.message.startswith("step build: a command ran out of memory")
+    assert "256 MiB (limits.memory in .rover/config.yaml" in pause.message
