@@ -16,6 +16,7 @@ import time
 
 from rover_mcp import __version__
 from rover_mcp.preamble import (
+    CLI,
     MAX_PREAMBLE_BYTES,
     PROTOCOL,
     allowed_environment,
@@ -71,6 +72,8 @@ def make_preamble(name: str, client_id: str, environ: Mapping[str, str] | None =
         "name": name,
         "env": allowed_environment(dict(os.environ if environ is None else environ)),
     }
+    if name == CLI:
+        hello["terminal"] = has_person()
     line = json.dumps(hello).encode() + b"\n"
     if len(line) > MAX_PREAMBLE_BYTES:
         raise DaemonUnavailable(
@@ -78,6 +81,12 @@ def make_preamble(name: str, client_id: str, environ: Mapping[str, str] | None =
             "shorten PATH and the variables of providers and proxies",
         )
     return line
+
+
+def has_person() -> bool:
+    """Whether a person can be asked: what is typed and what is said go to a terminal. A command
+    that an assistant runs has pipes there."""
+    return all(os.isatty(stream) for stream in (0, 2))
 
 
 def new_client_id() -> str:

@@ -3,7 +3,8 @@
 RoverError
 ├── UserFixable        the caller can mend it: a tool error with a hint and, if one exists, a call
 │   ├── NotFound       no such task, workflow, agent, ...
-│   └── Conflict       the state does not allow it (a status, a race that was lost)
+│   ├── Conflict       the state does not allow it (a status, a race that was lost)
+│   └── NeedsConsent   only a person can allow it
 └── EnvironmentFault   engine, git, disk, data folder: something of the machine's has to be mended
 
 Anything else that escapes is a bug and becomes a protocol error without a trace.
@@ -12,6 +13,7 @@ Anything else that escapes is a bug and becomes a protocol error without a trace
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 
 class RoverError(Exception):
@@ -51,6 +53,27 @@ class Conflict(UserFixable):
     """The present state does not allow it."""
 
     code = "conflict"
+
+
+class NeedsConsent(UserFixable):
+    """A person has to agree first. `question` is what that person is asked, and `digest` stands
+    for exactly this question. `askable`: over which way it may be asked; None where only a line of
+    config.yaml, or a command at a terminal, allows it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str,
+        code: str,
+        question: str,
+        digest: str,
+        askable: Literal["form", "terminal"] | None,
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.question = question
+        self.digest = digest
+        self.askable = askable
 
 
 class EnvironmentFault(RoverError):

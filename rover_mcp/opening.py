@@ -31,7 +31,8 @@ class Opening:
         self._recorded: dict[str, Any] = {}
         self._legacy = False  # whether a session of before 2026-07-28 was opened here
         # What the user has set there changes what the daemon answers.
-        if b"claude_channel" not in _content(os.path.join(home, "config.yaml")):  # noqa: PTH118
+        config = _content(os.path.join(home, "config.yaml"))  # noqa: PTH118
+        if b"claude_channel" not in config and b"process" not in config:
             self._recorded = json.loads(_content(RECORDED) or b"{}")
 
     def answer(self, frame: bytes) -> bytes | None:

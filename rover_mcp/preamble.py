@@ -4,7 +4,7 @@ The client sends one JSON line, the daemon answers with one, then MCP frames fol
 one message a line). DESIGN.md section 1.
 
     -> {"rover": 1, "client_id": "<32 hex digits>", "version": "0.1.0", "cwd": "/repo",
-        "name": "launcher" | "cli" | "http", "env": {...}}
+        "name": "launcher" | "cli" | "http", "env": {...}, "terminal": true}
     <- {"rover": 1, "version": "0.1.0", "status": "ok", "notice": null}
     <- {"rover": 1, "version": "0.0.9", "status": "retiring"}   another version, idle: it ends
                                                               now, start another and try again
@@ -12,6 +12,7 @@ one message a line). DESIGN.md section 1.
 
 A client named "http" sends no MCP then, but a listening socket: see daemon/http.py.
 
+`terminal` is the command line's: a person can be asked there.
 `client_id` stays the same when a launcher connects again, so the daemon knows whose it is.
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 HTTP = "http"
+CLI = "cli"
 TOOLS = "ROVER_TOOLS"
 """Which sets of tools a client is offered, with commas between; without it all."""
 TOOL_SETS = ("read", "run", "admin")

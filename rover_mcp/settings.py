@@ -34,6 +34,7 @@ from rover_mcp.hooks.settings import (
 )
 from rover_mcp.http_settings import HttpSettings, HttpToken
 from rover_mcp.network import NetworkPolicy
+from rover_mcp.project.trusted import TrustedProject
 
 
 class _Model(BaseModel):
@@ -101,7 +102,11 @@ class Settings(_Model):
     agent_programs: dict[str, AcpProgram] = Field(default_factory=dict[str, AcpProgram])
     """your own, by name: any that speak the Agent Client Protocol, see below"""
     engine: Literal["auto", "docker", "podman", "bubblewrap", "process"] = "auto"
-    """what runs sandboxes; auto: the first that works and isolates. process: NO isolation"""
+    """what runs sandboxes; auto: the first that works and isolates. One that is named is the only
+    one that a call gets. process: NO isolation"""
+    allow_process: bool = False
+    """true: a call may name the engine process, also with the agent scripted, whose commands the
+    call gives: whatever may call Rover on this machine has a shell there. Not over HTTP"""
     base_image: str = "debian:bookworm-slim"
     """the image that Docker sandboxes are built on: any with bash and git, or apt, apk, dnf"""
     concurrency: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2)), ge=1)
@@ -114,7 +119,8 @@ class Settings(_Model):
     workflow: str | None = None
     """where neither the call nor the project names one; by default swe"""
     budget: Budget | None = None
-    """`usd`, `tokens`: what a task may cost before it pauses; a project can only lower it"""
+    """`usd`, `tokens`: what a task may cost before it pauses; projects and calls can only
+    lower it"""
     auto_resume: bool = True
     """false: no paused task goes on by itself"""
     retry: RetrySettings = RetrySettings()
@@ -122,8 +128,10 @@ class Settings(_Model):
     limits: Limits = Limits()
     """of a run, see below"""
     network: NetworkPolicy = NetworkPolicy()
-    """what sandboxes may reach, see below. A task keeps the mode that it was created with; hosts
-    that are added to `allow` hold for its next attempt"""
+    """what sandboxes may reach, see below; calls can only narrow it. A task keeps the mode that it
+    was created with; hosts that are added to `allow` hold for its next attempt"""
+    trusted_projects: tuple[TrustedProject, ...] = ()
+    """repositories whose own configuration counts without `rover trust`, see below"""
     credentials: dict[str, CredentialSource] = Field(default_factory=dict[str, CredentialSource])
     """by provider (anthropic, openai, google), see below"""
     hooks: tuple[Hook, ...] = ()
@@ -227,6 +235,7 @@ def as_markdown() -> str:
         "retry": RetrySettings,
         "limits": Limits,
         "network": NetworkPolicy,
+        "trusted_projects": TrustedProject,
         "credentials": CredentialSource,
         "agent_programs": AcpProgram,
         "hooks: kind: desktop": DesktopHook,

@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 from rover_mcp import __version__
 from rover_mcp.connect import dial
+from rover_mcp.preamble import CLI
 
 PROTOCOL_VERSION = "2025-11-25"
 ANSWER_TIMEOUT = 120.0
+ELICIT = "elicitation/create"
 Json = dict[str, Any]
 
 
@@ -117,24 +119,28 @@ class Client:
     def __init__(self, channel: Channel, name: str = "rover") -> None:
         self.on_notification: Callable[[Json], None] = lambda _message: None
         self.on_frame: Callable[[str, bytes], None] = lambda _direction, _line: None
+        self.ask: Callable[[str], bool] | None = None
+        """asks the person at the terminal; None: nobody is there"""
         self.server: Json = {}
         self._channel = channel
         self._name = name
         self._partial = b""
         self._lines: list[bytes] = []
         self._next_id = 0
+        self._asked = 0.0  # seconds in which a person thought about a question
         self._answers: dict[int, Json] = {}
 
     @classmethod
-    def connect(cls, home: str | None = None) -> Client:
-        """A session with the daemon, which is started where none runs.
+    def connect(cls, home: str | None = None, ask: Callable[[str], bool] | None = None) -> Client:
+        """A session with the daemon, which is started where none runs. `ask`: see there.
 
         Raises:
             DaemonUnavailable: no daemon can be had.
             ClientError: it does not answer as it should.
         """
-        connection = dial("cli", home=home)
+        connection = dial(CLI, home=home)
         client = cls(SocketChannel(connection.sock, connection.rest))
+        client.ask = ask
         client.initialize()
         client.server["notice"] = connection.notice
         return client
@@ -145,7 +151,7 @@ class Client:
             "initialize",
             {
                 "protocolVersion": PROTOCOL_VERSION,
-                "capabilities": {},
+                "capabilities": {"elicitation": {}} if self.ask else {},
                 "clientInfo": {"name": self._name, "version": __version__},
             },
         )
@@ -226,9 +232,9 @@ class Client:
         return True
 
     def _wait(self, request_id: int) -> Json:
-        end = time.monotonic() + ANSWER_TIMEOUT
+        end = time.monotonic() + ANSWER_TIMEOUT - self._asked
         while request_id not in self._answers:
-            left = end - time.monotonic()
+            left = end + self._asked - time.monotonic()
             if left <= 0:
                 raise ClientError(
                     f"no answer within {ANSWER_TIMEOUT:.0f} s",
@@ -264,11 +270,24 @@ class Client:
         if "method" not in message:
             if isinstance(message.get("id"), int):
                 self._answers[message["id"]] = message
+        elif message["method"] == ELICIT and self.ask is not None:
+            self._elicit(message, self.ask)
         elif "id" in message:
             error = {"code": -32601, "message": "this client answers no requests"}
             self.send({"jsonrpc": "2.0", "id": message["id"], "error": error})
         else:
             self.on_notification(message)
+
+    def _elicit(self, message: Json, ask: Callable[[str], bool]) -> None:
+        """A question of the daemon's for the user, who takes their time."""
+        params: Json = message.get("params") or {}
+        question = str(params.get("message"))
+        begun = time.monotonic()
+        said: Json = {"action": "decline"}
+        if ask(question):
+            said = {"action": "accept", "content": {"choice": "allow"}}
+        self._asked += time.monotonic() - begun
+        self.send({"jsonrpc": "2.0", "id": message["id"], "result": said})
 
 
 def _lost() -> ConnectionLost:

@@ -13,14 +13,17 @@ from rover_mcp.cli import doctor, render
 from rover_mcp.cli.calls import name_of, next_step
 from rover_mcp.cli.client import Client, ClientError
 from rover_mcp.cli.pauses import pause_lines
-from rover_mcp.cli.text import Paint, json_text
+from rover_mcp.cli.text import Paint, clean, json_text
 from rover_mcp.cli.watch import exit_code, watch
+from rover_mcp.connect import has_person
 from rover_mcp.preamble import data_folder_name
+from rover_mcp.project.beneath import NotTaken, read_regular
 
 Json = dict[str, Any]
 Render = Callable[[Json, Paint], list[str]]
 NOT_DONE = ("not_resumable", "failed")
 """Results of resume_task after which nothing runs."""
+MAX_SCRIPT = 1_000_000
 Arguments = argparse.Namespace
 
 
@@ -30,16 +33,26 @@ def home_of(args: Arguments) -> str:
     return str(Path(given).expanduser().absolute()) if given else data_folder_name(os.environ)
 
 
-def connect(args: Arguments) -> Client:
-    """A session with the daemon; its notice goes to stderr."""
-    client = Client.connect(home_of(args))
+def connect(args: Arguments, *, asks: bool = False) -> Client:
+    """A session with the daemon; its notice goes to stderr. `asks`: a question that only the user
+    can answer is put to the terminal, where there is one."""
+    home = home_of(args)
+    with_person = asks and has_person()
+    client = Client.connect(home, ask_person) if with_person else Client.connect(home)
     if notice := client.server.get("notice"):
         print(f"rover: {notice}", file=sys.stderr)
     return client
 
 
+def ask_person(question: str, prompt: str = "Allow it?") -> bool:
+    """Put a question to whoever sits at the terminal; anything but yes is no."""
+    print("\n".join(map(clean, question.split("\n"))), file=sys.stderr)
+    print(f"{prompt} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def call(args: Arguments, tool: str, **arguments: object) -> Json:
-    client = connect(args)
+    client = connect(args, asks=tool in ("create_task", "resume_task"))
     try:
         return client.call(tool, **arguments)
     finally:
@@ -78,6 +91,7 @@ def create(args: Arguments) -> int:
         budget_usd=args.budget_usd,
         budget_tokens=args.budget_tokens,
         request_key=args.request_key,
+        project_config=args.project_config,
         script=read_script(args.script),
     )
     if not args.watch:
@@ -115,8 +129,8 @@ def read_script(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        return Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_regular(Path(path), MAX_SCRIPT).decode()
+    except (NotTaken, UnicodeDecodeError) as error:
         raise ClientError(f"--script {path}: {error}", code="invalid_arguments") from error
 
 
@@ -162,6 +176,8 @@ def follow(args: Arguments, task: Json) -> int:
     else:
         paint, view = Paint(sys.stdout), result["task"]
         told = [*pause_lines(view, paint), *render.error_lines(view, paint)]
+        # What is no terminal has been told each of them as it came.
+        told = [*(render.warnings(view, paint) if sys.stdout.isatty() else ()), *told]
         told += render.attention(result, paint, view["id"])
         print("\n".join(["", *told, "", *next_step(view, paint)]).rstrip())
     return exit_code(result["task"])
@@ -268,6 +284,12 @@ def init(args: Arguments) -> int:
     from rover_mcp.cli.init import init as write
 
     return write(args, lambda: connect(args))
+
+
+def trust(args: Arguments) -> int:
+    from rover_mcp.cli.trust import trust as decide
+
+    return decide(args)
 
 
 def setup(args: Arguments) -> int:

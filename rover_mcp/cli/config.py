@@ -11,6 +11,7 @@ from typing import Any
 
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.text import clean
+from rover_mcp.project.beneath import NotTaken, read_regular
 from rover_mcp.project.config import FILE, ProjectConfig
 from rover_mcp.project.load import ConfigError, load_config, parse_config
 from rover_mcp.project.schema import as_text
@@ -65,14 +66,15 @@ def _read(file: str | None) -> ProjectConfig:
 
     Raises:
         ConfigError: it is not valid.
-        ClientError: there is none.
-        OSError: it cannot be read.
+        ClientError: there is none, or it cannot be read.
     """
     if file == "-":
         return parse_config(sys.stdin.buffer.read(), "<stdin>")
     if file is not None:
-        with Path(file).open("rb") as opened:
-            return parse_config(opened.read(1_000_000), file)
+        try:
+            return parse_config(read_regular(Path(file), 1_000_000), file)
+        except NotTaken as error:
+            raise ClientError(f"{file}: {error}", code="io") from None
     found = load_config(root_here())
     if found is None:
         raise ClientError(

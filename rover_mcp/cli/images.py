@@ -48,7 +48,7 @@ def build(args: argparse.Namespace) -> int:
             "rover/images",
             {
                 "action": "build",
-                "repo_path": str(Path(args.repo or ".").absolute()),
+                "repoPath": str(Path(args.repo or ".").absolute()),
                 "engine": args.engine,
                 "image": args.image,
             },

@@ -53,6 +53,8 @@ def build_parser() -> Parser:
     sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
     _add_workflow(command("workflow", None, "check workflow files, print their JSON Schema"))
     _add_init(command("init", commands.init, "write a first .rover/config.yaml for a repository"))
+    about = "show what a repository asks for beyond your defaults, and trust it"
+    _add_trust(command("trust", commands.trust, about))
     about = "check a project's .rover/config.yaml, show it, print its JSON Schema"
     _add_config(command("config", None, about))
     about = "the images that sandboxes are made from: build, list, prune"
@@ -104,6 +106,11 @@ def _add_create(sub: Parser) -> None:
     sub.add_argument("--engine", choices=("auto", "docker", "podman", "bubblewrap", "process"))
     modes = ("none", "providers", "allowlist", "open")
     sub.add_argument("--network", choices=modes, help="what the sandbox may reach")
+    sub.add_argument(
+        "--project-config",
+        choices=("apply", "ignore"),
+        help="ignore: without what the repository asks for and nobody trusted (rover trust)",
+    )
     sub.add_argument("--input", metavar="NAME=VALUE", action="append", default=[])
     sub.add_argument("--script", metavar="FILE", help="what the agent `scripted` plays")
     sub.add_argument("--request-key", metavar="KEY", help="the same key makes no second task")
@@ -176,6 +183,14 @@ def _add_init(sub: Parser) -> None:
     sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
     sub.add_argument("--dry-run", action="store_true", help="print it, and write nothing")
     sub.add_argument("--force", action="store_true", help="keep the old one beside the new one")
+
+
+def _add_trust(sub: Parser) -> None:
+    sub.add_argument("path", metavar="PATH", nargs="?", help="the repository (default: here)")
+    sub.add_argument("--base-branch", metavar="REF", help="as for a task that starts there")
+    how = sub.add_mutually_exclusive_group()
+    how.add_argument("--show", action="store_true", help="only show it")
+    how.add_argument("--revoke", action="store_true", help="trust it no longer")
 
 
 def _add_setup(sub: Parser) -> None:

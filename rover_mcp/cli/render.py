@@ -112,7 +112,7 @@ def task(result: Json, paint: Paint) -> list[str]:
     files: list[Json] = changes.get("paths") or []
     lines += ["", *("  " + _file(file, paint) for file in files)] if files else []
     lines += _handed_over(changes, paint)
-    if wrong := [*_warnings(view, paint), *error_lines(view, paint)]:
+    if wrong := [*warnings(view, paint), *error_lines(view, paint)]:
         lines += ["", *wrong]
     lines += _refused(view, paint)
     lines += ["", *pause_lines(view, paint)] if view.get("pause") else []
@@ -131,7 +131,8 @@ def error_lines(task: Json, paint: Paint) -> list[str]:
     return _labelled("Error:", task["error"], paint, "red", "bold") if task.get("error") else []
 
 
-def _warnings(result: Json, paint: Paint) -> list[str]:
+def warnings(result: Json, paint: Paint) -> list[str]:
+    """All that a task or a list warns of."""
     found = result.get("warnings") or ()
     return [line for w in found for line in _labelled("Warning:", w, paint, "yellow")]
 
@@ -163,7 +164,7 @@ def _events(result: Json, paint: Paint) -> list[str]:
 def listing(result: Json, paint: Paint) -> list[str]:
     """list_tasks: one line a task; where and until when for the paused ones (H6)."""
     tasks: list[Json] = result["tasks"]
-    damaged = _warnings(result, paint)
+    damaged = warnings(result, paint)
     if not tasks:
         hint = told_next("rover create DESCRIPTION", "hand over the first one", paint)
         return ["No tasks.", *damaged, *attention(result, paint), *hint]
@@ -235,7 +236,7 @@ def _diff_line(line: str, paint: Paint) -> str:
 def workflows(result: Json, paint: Paint) -> list[str]:
     lines: list[str] = []
     for w in result["workflows"]:
-        lines.append(f"{paint(clean(w['name']), 'bold')}  {paint(clean(w['source']), 'dim')}")
+        lines.append(f"{paint(clean(w['name']), 'bold')}  {paint(_source(w), 'dim')}")
         if w.get("error"):
             lines.append(f"  {paint('error:', 'red')} {clean(w['error'])}")
         if w.get("description"):
@@ -252,6 +253,12 @@ def workflows(result: Json, paint: Paint) -> list[str]:
             )
     following = told_next("rover create DESCRIPTION --workflow NAME", "use one", paint)
     return [*lines, *attention(result, paint), "", *following]
+
+
+def _source(workflow: Json) -> str:
+    shadowed = workflow.get("shadowed")
+    instead = f", in place of the {clean(shadowed)} one" if shadowed else ""
+    return clean(workflow["source"]) + instead
 
 
 def status(result: Json, paint: Paint) -> list[str]:

@@ -130,6 +130,9 @@ class Lines:
         """Say what is new in this view."""
         if not self._told:
             self._say(render.headline(task, self._paint))
+        for warning in task.get("warnings") or ():
+            if self._news(f"warning {warning}", True):
+                self._say("\n".join(render.warnings({"warnings": [warning]}, self._paint)))
         lines = step_lines_of(steps_of(task))
         table = StepTable(lines, self._paint)
         for line in lines:
@@ -189,4 +192,6 @@ def task_table(task: Json, paint: Paint) -> RenderableType:
     where = Text(f"  {clean(task['phase'])}", no_wrap=True, overflow="ellipsis")
     head = Text.from_ansi(render.headline(task, paint), no_wrap=True, overflow="ellipsis")
     steps = Text.from_ansi("\n".join(step_lines(task, paint)), no_wrap=True, overflow="ellipsis")
-    return Group(head, bar, where, *([steps] if task.get("steps") else []))
+    told = Text.from_ansi("\n".join(render.warnings(task, paint)))
+    shown = [text for text in (told, steps) if text.plain]
+    return Group(head, bar, where, *shown)

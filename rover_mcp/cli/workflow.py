@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agent_runner.workflow.loader import load_workflow, read_workflow
+from agent_runner.workflow.loader import parse_workflow, read_workflow
 from agent_runner.workflow.models import InputDef, Workflow, WorkflowError, walk
 from agent_runner.workflow.schema import as_text
+from agent_runner.workflow.source import MAX_BYTES, decode
 from rover_mcp.cli.text import clean, json_text
+from rover_mcp.project.beneath import NotTaken, read_regular
 
 Json = dict[str, Any]
 STDIN = "<stdin>"
@@ -32,8 +34,8 @@ def check(args: argparse.Namespace) -> int:
         except WorkflowError as error:
             place = {"line": error.line, "column": error.column}
             checked.append(_invalid(name, str(error), {**place, "message": error.message}, args))
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except NotTaken as error:
+            reason = str(error)
             checked.append(_invalid(name, f"{name}: {reason}", {"message": reason}, args))
         else:
             checked.append(_valid(name, workflow, args))
@@ -45,7 +47,8 @@ def check(args: argparse.Namespace) -> int:
 def _load(name: str) -> Workflow:
     if name == "-":
         return read_workflow(sys.stdin.buffer, STDIN)
-    return load_workflow(Path(name))
+    data = read_regular(Path(name), MAX_BYTES)
+    return parse_workflow(decode(data, name, "the workflow"), name)
 
 
 def _invalid(name: str, line: str, error: Json, args: argparse.Namespace) -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -69,7 +68,8 @@ class ImageBuilds:
         """
         begun = time.monotonic()
         asked = CreateRequest("Build the image", request.repo_path, engine=request.engine)
-        new = self.create.plan(caller, asked).new
+        plan = self.create.plan(caller, asked)
+        new = plan.new
         keeper = self._keeper(new.engine)
         warnings: list[str] = []
 
@@ -83,7 +83,7 @@ class ImageBuilds:
         known = {image.tag for image in keeper.images()}
         self.markers.mark(new.id, new.engine)
         try:
-            spec, told = self._specify(new, request, folders)
+            spec, told = self._specify(new, request, folders, plan.entry.data)
             warnings += told
             self.door.open_for_setup(new, folders.gateway_socket, caller.env)
             tag, digest = keeper.build_image(spec, tell, stop)
@@ -115,7 +115,7 @@ class ImageBuilds:
         return keeper
 
     def _specify(
-        self, new: NewTask, request: BuildRequest, folders: TaskFolders
+        self, new: NewTask, request: BuildRequest, folders: TaskFolders, workflow: bytes
     ) -> tuple[SandboxSpec, list[str]]:
         config = new.config or Decided()
         if request.image is not None:
@@ -123,8 +123,7 @@ class ImageBuilds:
         task = _as_row(new, config)
         hub = self.hub_of(new.project_id)
         folders.input.mkdir(parents=True)
-        entry = self.create.catalog.find(new.workflow, Path(new.project_path))
-        shutil.copyfile(entry.path, folders.input / "workflow.yaml")
+        (folders.input / "workflow.yaml").write_bytes(workflow)
         make_folders(folders, 1)
         hub.lend(Path(task.project_path), task.base_commit, folders.base_objects)
         spec = sandbox_spec(self.settings, task, 1, Handover())

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from agent_runner.spec import Setup
 from rover_mcp.network import NetworkMode
+from rover_mcp.project.asks import IMAGELESS, LINK, SCRIPT
 from rover_mcp.project.config import SetupConfig
 from rover_mcp.project.decided import Decided
 from rover_mcp.project.devcontainer import MAX_BYTES, PLACES, Devcontainer, parse_devcontainer
@@ -19,7 +20,6 @@ from rover_mcp.sandbox.protocol import ProjectSetup, SandboxSpec, SourceFile, So
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import TaskRow
 
-SCRIPT = ".rover/setup.sh"
 LOCK_FILES = frozenset(
     {
         "package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml",
@@ -35,7 +35,6 @@ LOCK_FILES = frozenset(
 """Whose change lets the set-up run again, wherever in the repository; requirements*.txt too."""
 _OFFLINE = frozenset({NetworkMode.NONE, NetworkMode.PROVIDERS})
 """Where a Dockerfile is built without the engine's network, which no gateway filters."""
-_IMAGELESS = frozenset({"bubblewrap", "process"})
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,11 @@ def find_setup(tree: SourceTree, named: str | None = None) -> Found:
         EnvironmentFault: git refused.
     """
     files = {entry.path: entry for entry in tree.files()}
+    regular = SCRIPT in files and files[SCRIPT].mode != LINK
     place = next((p for p in PLACES if p in files), None)
     data = tree.read(place, MAX_BYTES) if place else None
     read = parse_devcontainer(data, place) if place and data is not None else Devcontainer()
-    scripts = [*([SCRIPT] if SCRIPT in files else []), *([named] if named else [])]
+    scripts = [*([SCRIPT] if regular else []), *([named] if named else [])]
     commands = (*read.commands, *(f"bash {script}" for script in dict.fromkeys(scripts)))
     build = read.build
     if build is not None:
@@ -95,7 +95,7 @@ def with_setup(
     project = found.project
     if image is not None:
         project = ProjectSetup()
-    elif engine in _IMAGELESS and (project.image or project.build):
+    elif engine in IMAGELESS and (project.image or project.build):
         warnings.append(
             f"the devcontainer's image is not used: {engine} has no images, its sandboxes see this "
             "machine's own programs"
@@ -118,8 +118,9 @@ def project_setup(
     # An image that the project's configuration or the user names goes before a devcontainer's.
     own = settings.base_image if "base_image" in settings.model_fields_set else None
     setup = config.setup or SetupConfig.model_construct(commands=[])
+    found = Found() if config.ignored else find_setup(tree, setup.script)
     spec, warnings = with_setup(
-        spec, find_setup(tree, setup.script), task.engine, commands=setup.commands,
+        spec, found, task.engine, commands=setup.commands,
         image=config.image or own, timeout=settings.setup_timeout,
     )  # fmt: skip
     build = spec.project.build

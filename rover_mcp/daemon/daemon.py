@@ -34,7 +34,14 @@ from rover_mcp.daemon.transport import message_streams, push, read_line
 from rover_mcp.daemon.wiring import Parts, build
 from rover_mcp.descriptors import Strain
 from rover_mcp.errors import RoverError
-from rover_mcp.preamble import HTTP, MAX_PREAMBLE_BYTES, PROTOCOL, allowed_environment, socket_path
+from rover_mcp.preamble import (
+    CLI,
+    HTTP,
+    MAX_PREAMBLE_BYTES,
+    PROTOCOL,
+    allowed_environment,
+    socket_path,
+)
 from rover_mcp.server.backlog import Backlog
 from rover_mcp.server.session import ClientSession
 from rover_mcp.settings import Settings, have_changed
@@ -383,6 +390,8 @@ def _caller(line: bytes) -> Caller | str:
             name=str(told.get("name", "client")),
             version=str(told["version"]),
             env={str(k): str(v) for k, v in told.get("env", {}).items()},
+            # What an assistant starts has no say in it: its launcher writes another name here.
+            terminal=told.get("name") == CLI and told.get("terminal") is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "the preamble cannot be read"

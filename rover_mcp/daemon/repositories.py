@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rover_mcp.control.attempts import Attempts
@@ -20,6 +21,9 @@ from rover_mcp.git.repository import (
     resolve_branch,
     tracked_paths,
 )
+from rover_mcp.git.tree import CommitTree
+from rover_mcp.git.view import opened
+from rover_mcp.sandbox.protocol import SourceFile
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.folders import project_folder
 from rover_mcp.tasks.handoff import first_of_each, run_by
@@ -29,6 +33,22 @@ from rover_mcp.tasks.ports import DiffResult, Repository
 PATHS_SHOWN = 50
 
 log = logging.getLogger("rover.daemon")
+
+
+@dataclass(frozen=True)
+class CommitFiles:
+    """The files of a commit in the user's own repository."""
+
+    root: Path
+    commit: str
+
+    def at(self, paths: Sequence[str]) -> Mapping[str, SourceFile]:
+        with opened(self.root) as view:
+            return CommitTree(view.folder, self.commit).at(paths)
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        with opened(self.root) as view:
+            return CommitTree(view.folder, self.commit).read(path, limit)
 
 
 class GitRepositories:
@@ -57,6 +77,9 @@ class GitRepositories:
 
     def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
         return tracked_paths(repository.root, commit, paths)
+
+    def files(self, repository: Repository, commit: str) -> CommitFiles:
+        return CommitFiles(repository.root, commit)
 
     def project_id(self, root: Path) -> str:
         """A name for the folder and a hash of its path: the same repository, the same id."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -33,7 +33,18 @@ class CommitTree:
         Raises:
             EnvironmentFault: git refused.
         """
-        where = [folder] if folder else []
+        return self._listed([folder] if folder else [])
+
+    def at(self, paths: Sequence[str]) -> Mapping[str, SourceFile]:
+        """Those of the paths at which there is a file or a symbolic link.
+
+        Raises:
+            EnvironmentFault: git refused.
+        """
+        wanted = set(paths)
+        return {e.path: e for e in self._listed(sorted(wanted)) if e.path in wanted}
+
+    def _listed(self, where: Sequence[str]) -> list[SourceFile]:
         argv = [
             "--literal-pathspecs",
             "ls-tree",

@@ -1,11 +1,12 @@
 """Files of a user's checkout, opened beneath its root by descriptor: no symbolic link is followed,
-in no part of the path, and nothing but a regular file is read (DESIGN 12.2)."""
+in no part of the path, and nothing but a regular file is read."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,23 +31,95 @@ def read_beneath(root: Path, path: str, limit: int) -> FoundFile:
     Raises:
         NotTaken: it is missing, no regular file, larger, or behind a symbolic link.
     """
-    *folders, name = path.split("/")
-    if not all(part not in ("", ".", "..") for part in (*folders, name)):
-        raise NotTaken("it is not a path beneath the repository")
-    here = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    *folders, name = _parts(path)
+    here = _folder(root, folders)
     try:
-        for folder in folders:
-            inner = _open(folder, os.O_RDONLY | os.O_DIRECTORY, here)
-            os.close(here)
-            here = inner
         # Non-blocking: a FIFO would wait for somebody who writes.
-        file = _open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, here)
+        file = _open(name, _REGULAR, here)
     finally:
         os.close(here)
     try:
         return _read(file, limit)
     finally:
         os.close(file)
+
+
+def names_beneath(root: Path, path: str, most: int) -> list[str]:
+    """The names in the folder at `path`, sorted; none where there is no such folder. Of a folder
+    that holds more than `most` names only so many are looked at.
+
+    Raises:
+        NotTaken: a part of it is a symbolic link, or it cannot be read.
+    """
+    try:
+        folder = _folder(root, _parts(path))
+    except NotTaken as error:
+        if error.missing:
+            return []
+        raise
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry, _ in zip(entries, range(most), strict=False))
+    finally:
+        os.close(folder)
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """A file that a person named, at most `limit` bytes of it: beneath the top of the repository
+    that it lies in where it lies in one, since what a repository holds may be a link to anything.
+
+    Raises:
+        NotTaken: it is missing, no regular file, larger, or behind a symbolic link of a repository.
+    """
+    place = Path(os.path.normpath(path.absolute()))
+    root = next((p for p in place.parents if (p / ".git").exists()), None)
+    if root is not None:
+        return read_beneath(root, place.relative_to(root).as_posix(), limit).data
+    return read_regular_file(place, limit)
+
+
+def read_regular_file(path: Path, limit: int) -> bytes:
+    """A file outside any repository, such as one of the data folder: a link to it is followed.
+
+    Raises:
+        NotTaken: it is missing, no regular file, or larger than `limit` bytes.
+    """
+    try:
+        file = os.open(path, _REGULAR | os.O_CLOEXEC)
+    except OSError as error:
+        missing = error.errno == errno.ENOENT
+        raise NotTaken(error.strerror or str(error), missing=missing) from None
+    try:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise NotTaken(os.strerror(errno.EISDIR))
+        return _read(file, limit).data
+    finally:
+        os.close(file)
+
+
+_REGULAR = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def _folder(root: Path, folders: Sequence[str]) -> int:
+    """A descriptor of the folder, which the caller closes."""
+    try:
+        here = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotTaken(f"it cannot be opened: {error.strerror}", missing=True) from None
+    for folder in folders:
+        try:
+            inner = _open(folder, os.O_RDONLY | os.O_DIRECTORY, here)
+        finally:
+            os.close(here)
+        here = inner
+    return here
+
+
+def _parts(path: str) -> list[str]:
+    parts = path.split("/")
+    if "\0" in path or not all(part not in ("", ".", "..") for part in parts):
+        raise NotTaken("it is not a path beneath the repository")
+    return parts
 
 
 def _open(name: str, flags: int, folder: int) -> int:

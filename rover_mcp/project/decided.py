@@ -13,6 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent_runner.models import Budget
 from agent_runner.spec import Disk, Limits
 from rover_mcp.network import NetworkMode, NetworkPolicy
+from rover_mcp.project.asks import (
+    NETWORK_ALLOW,
+    NETWORK_MODE,
+    Ask,
+    config_asks,
+    hosts_beyond,
+)
 from rover_mcp.project.config import (
     FILE,
     HooksConfig,
@@ -21,6 +28,15 @@ from rover_mcp.project.config import (
     SetupConfig,
 )
 from rover_mcp.project.load import FoundConfig
+from rover_mcp.project.maximum import (
+    PROCESS,
+    Wider,
+    names_mode,
+    openness,
+    wider_budget,
+    wider_engine,
+    wider_network,
+)
 from rover_mcp.sandbox.protocol import ResourceLimits
 from rover_mcp.settings import Settings
 
@@ -53,6 +69,10 @@ class Decided(BaseModel):
     hooks: HooksConfig = HooksConfig()
     origins: dict[str, Origin] = Field(default_factory=dict[str, Origin])
     """of what the task's own columns hold: agent, model, workflow, engine, budget, network"""
+    workflow_file: str | None = None
+    """the workflow's file, where that is one of the project's own"""
+    ignored: bool = False
+    """what the project asks for beyond the user's defaults was left out, set-up included"""
 
 
 @dataclass(frozen=True)
@@ -65,6 +85,8 @@ class Asked:
     engine: str | None = None
     budget: Budget | None = None
     network: str | None = None
+    remote: bool = False
+    """over HTTP: by somebody else than the user of this machine"""
 
 
 @dataclass(frozen=True)
@@ -79,11 +101,16 @@ class Settled:
     network: NetworkPolicy
     decided: Decided
     warnings: list[str] = field(default_factory=list[str])
+    wider: tuple[Wider, ...] = ()
+    """what the call asks for beyond the user's own configuration: only a person allows it"""
+    asks: tuple[Ask, ...] = ()
+    """what the project asks for beyond it, as far as it counts here: it needs consent"""
 
 
 def settle(asked: Asked, found: FoundConfig | None, settings: Settings) -> Settled:
-    """Who wins: the call, the project, the user, the default; but a project neither weakens the
-    isolation that the user chose nor takes more than the user's limits."""
+    """Who wins: the call, the project, the user, the default; but neither call nor project weakens
+    the isolation that the user chose or takes more than the user's limits. What is beyond them is
+    settled as it was asked for, and named: `wider` and `asks`."""
     config = found.config if found else ProjectConfig()
     origins: dict[str, Origin] = {}
     warnings: list[str] = []
@@ -106,6 +133,12 @@ def settle(asked: Asked, found: FoundConfig | None, settings: Settings) -> Settl
         budget=budget,
         network=network,
         warnings=warnings,
+        wider=(
+            *wider_engine(asked.engine, settings, remote=asked.remote),
+            *wider_network(NetworkMode(asked.network) if asked.network else None, settings),
+            *wider_budget(asked.budget, settings, None),
+        ),
+        asks=_counting(config, settings, origins["network"], network),
         decided=Decided(
             digest=found.digest if found else None,
             image=config.image,
@@ -117,6 +150,18 @@ def settle(asked: Asked, found: FoundConfig | None, settings: Settings) -> Settl
             origins=origins,
         ),
     )
+
+
+def _counting(
+    config: ProjectConfig, settings: Settings, origin: Origin, network: NetworkPolicy
+) -> tuple[Ask, ...]:
+    """What the project asks for, without a network that the call did not take from it."""
+    left = set[str]()
+    if origin is not Origin.PROJECT:
+        left.add(NETWORK_MODE)
+    if not set(network.allow) & set(hosts_beyond(config, settings)):
+        left.add(NETWORK_ALLOW)
+    return tuple(ask for ask in config_asks(config, settings) if ask.name not in left)
 
 
 def _first(name: str, levels: list[Any], origins: dict[str, Origin], default: Any) -> Any:
@@ -142,7 +187,7 @@ def _engine(
 ) -> str:
     wanted, mine = config.engine, str(settings.engine)
     origin, engine = Origin.USER if mine != "auto" else Origin.DEFAULT, mine
-    if asked:
+    if asked and not (asked == "auto" and mine not in ("auto", PROCESS)):
         origin, engine = Origin.CALL, asked
     elif wanted and wanted != "auto" and mine in ("auto", "process"):
         origin, engine = Origin.PROJECT, wanted
@@ -159,7 +204,8 @@ def _budget(
     origins: dict[str, Origin],
     warnings: list[str],
 ) -> Budget | None:
-    """Each of the two by itself: the call's, else the project's up to the user's."""
+    """Each of the two by itself: the call's, else the project's up to the user's. A call that
+    gives more than the user's needs a person: `wider_budget`."""
     mine = settings.budget or Budget()
     values: dict[str, Any] = {}
     for name in ("usd", "tokens"):
@@ -183,11 +229,11 @@ def _network(
     """What can be reached. A mode that the user named is the most that a project opens."""
     theirs = NetworkMode(config.network.mode) if config.network.mode else None
     mine = settings.network.mode
-    named = "network" in settings.model_fields_set and "mode" in settings.network.model_fields_set
+    named = names_mode(settings)
     origin, mode = (Origin.USER if named else Origin.DEFAULT), mine
     if asked:
         origin, mode = Origin.CALL, NetworkMode(asked)
-    elif theirs and named and _openness(theirs) > _openness(mine):
+    elif theirs and named and openness(theirs) > openness(mine):
         warnings.append(f"{FILE} asks for network: {theirs}; your config.yaml says {mine}")
     elif theirs:
         origin, mode = Origin.PROJECT, theirs
@@ -200,10 +246,6 @@ def _network(
         return policy
     warnings.append(f"{FILE} opens the network to {', '.join(hosts)}")
     return policy.with_hosts(hosts)
-
-
-def _openness(mode: NetworkMode) -> int:
-    return list(NetworkMode).index(mode)
 
 
 def _opened(config: ProjectConfig, settings: Settings) -> list[str]:

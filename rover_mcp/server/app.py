@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -47,10 +48,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from rover_mcp import __version__
-from rover_mcp.errors import RoverError, UserFixable
-from rover_mcp.server.arguments import DeleteArguments
+from rover_mcp.errors import NeedsConsent, RoverError, UserFixable
+from rover_mcp.server.arguments import Arguments, DeleteArguments
 from rover_mcp.server.completions import complete
 from rover_mcp.server.confirm import confirmed
+from rover_mcp.server.consent import agreed
 from rover_mcp.server.handles import TaskHandles
 from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.hooks import HooksParams, hooks
@@ -71,7 +73,17 @@ from rover_mcp.server.tasks_extension import (
     install,
 )
 from rover_mcp.server.tasks_extension.extension import declared
-from rover_mcp.server.tools import TOOLS, Call, Services, ToolEntry, deletion_asked, offered
+from rover_mcp.server.tools import (
+    TOOLS,
+    Call,
+    Services,
+    ToolEntry,
+    as_listed,
+    deletion_asked,
+    offered,
+)
+from rover_mcp.server.trust import METHOD as TRUST
+from rover_mcp.server.trust import TrustParams, trust
 
 INSTRUCTIONS = """\
 Rover hands coding tasks to background agents and gives back reviewable git branches.
@@ -135,6 +147,7 @@ class App:
             # For the command line, which asks for all.
             server.add_request_handler(METHOD, ImagesParams, handlers.images)
             server.add_request_handler(HOOKS, HooksParams, handlers.hooks)
+            server.add_request_handler(TRUST, TrustParams, handlers.trust)
         install(server, TasksExtension(handles))
         return server
 
@@ -167,7 +180,8 @@ class _Handlers:
 
     async def list_tools(self, ctx: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
         self._note_era(ctx)
-        return ListToolsResult(tools=[entry.tool for entry in self._tools.values()])
+        settings = self._services.tasks.settings
+        return ListToolsResult(tools=[as_listed(e, settings) for e in self._tools.values()])
 
     async def call_tool(
         self, ctx: Context, params: CallToolRequestParams
@@ -190,7 +204,9 @@ class _Handlers:
                 message = await deletion_asked(call, arguments)
                 if (ask := await confirmed(ctx, params, message)) is not None:
                     return ask
-            result = await entry.handler(call, arguments)
+            result = await self._run(ctx, params, entry, call, arguments)
+            if isinstance(result, InputRequiredResult):
+                return result
         except ValidationError as error:
             return self._error(bad_arguments(error, entry, params.arguments or {}))
         except RoverError as error:
@@ -199,6 +215,22 @@ class _Handlers:
             # What follows is told through the handle. `attention` would be lost with the result.
             return self._told(result, {RECEIPT: await self._handles.present(task_id)})
         return await self._finish(result)
+
+    async def _run(
+        self,
+        ctx: Context,
+        params: CallToolRequestParams,
+        entry: ToolEntry,
+        call: Call,
+        arguments: Arguments,
+    ) -> Result | InputRequiredResult:
+        """Do it; what only the user may allow, once they have."""
+        try:
+            return await entry.handler(call, arguments)
+        except NeedsConsent as need:
+            if (ask := await agreed(ctx, params, self._session.caller, need)) is not None:
+                return ask
+            return await entry.handler(replace(call, consent=need.digest), arguments)
 
     async def _finish(self, result: Result) -> CallToolResult:
         hub, limit = self._services.hub, self._services.tasks.settings.attention_limit
@@ -313,6 +345,11 @@ class _Handlers:
         if self._session.caller.user is not None:
             raise MCPError(METHOD_NOT_FOUND, "hooks are the user's of this machine")
         return await hooks(self._services.hooks, params)
+
+    async def trust(self, ctx: Context, params: TrustParams) -> dict[str, Any]:
+        self._note_era(ctx)
+        self._services.touch()
+        return await trust(self._services.tasks.create_task, self._session.caller, params)
 
     async def set_level(self, ctx: Context, params: SetLevelRequestParams) -> EmptyResult:
         self._note_era(ctx)

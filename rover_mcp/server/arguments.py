@@ -79,13 +79,16 @@ class CreateTaskArguments(Arguments):
         None, description="what runs the sandbox; default the first that works"
     )
     network: Literal["none", "providers", "allowlist", "open"] | None = Field(
-        None, description="what the sandbox may reach; default allowlist (docs/network.md)"
+        None, description="what the sandbox may reach; default the user's, allowlist"
     )
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
     auto_resume: bool = Field(True, description="go on by itself after a pause that time ends")
     request_key: str | None = Field(
         None, max_length=200, description="the same key again returns the same task"
+    )
+    project_config: Literal["apply", "ignore"] = Field(
+        "apply", description="ignore leaves out what the repository asks for and nobody trusted"
     )
     script: str | None = Field(
         None, max_length=200_000, description="YAML for the agent scripted (docs/workflows.md)"

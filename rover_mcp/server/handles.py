@@ -112,7 +112,9 @@ class TaskHandles:
                 budget = Budget(usd=decided.budget_usd, tokens=decided.budget_tokens)
                 given = budget if budget != Budget() else None
                 caller = self._session.caller
-                done = self._tasks.resume(caller, row, "now", budget=given, agent=decided.agent)
+                done = self._tasks.resume(
+                    caller, row, "now", budget=given, agent=decided.agent, by_person=True
+                )
                 if done.result == "not_resumable":
                     raise UserFixable(done.message)
             case "wait" | "leave":

@@ -48,7 +48,7 @@ def _main(result: r.Result) -> str:
             return head + (f" (untrusted):\n{patch}" if patch else "")
         case r.WorkflowsResult():
             return "\n".join(
-                f"{w.name}: {w.description or w.error or ''}" for w in result.workflows
+                f"{w.name}{_source(w)}: {w.description or w.error or ''}" for w in result.workflows
             )
         case r.DeleteResult():
             return _deletion(result)
@@ -56,6 +56,14 @@ def _main(result: r.Result) -> str:
             return _status(result)
         case _:
             return "done"
+
+
+def _source(workflow: r.WorkflowView) -> str:
+    """Told of those that a repository brought along."""
+    if workflow.source != "project":
+        return ""
+    instead = f", in place of the {workflow.shadowed} one" if workflow.shadowed else ""
+    return f" (the project's own{instead})"
 
 
 def _deletion(result: r.DeleteResult) -> str:
@@ -129,7 +137,7 @@ def _task(task: TaskView) -> str:
     lines += handed_over(task.changes) if task.changes else []
     if task.error:
         lines.append(f"Error: {task.error[:500]}")
-    lines.extend(f"Warning: {w[:300]}" for w in (task.warnings or [])[:3])
+    lines.extend(f"Warning: {w}" for w in task.warnings or ())
     if task.next_actions:
         action = task.next_actions[0]
         told = f" {json.dumps(action.arguments)}" if len(action.arguments) > 1 else ""

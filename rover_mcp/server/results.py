@@ -99,6 +99,7 @@ class InputView(BaseModel):
 class WorkflowView(BaseModel):
     name: str
     source: str
+    shadowed: str | None = None
     description: str | None = None
     inputs: list[InputView] = []
     steps: list[str] = []

@@ -15,14 +15,16 @@ from mcp_types import Tool, ToolAnnotations
 
 from agent_runner.models import Budget
 from rover_mcp import preamble
+from rover_mcp.project.maximum import allows_process
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.hooks import HooksDesk
 from rover_mcp.server.hub import STOPPED, EventHub
 from rover_mcp.server.session import ClientSession
+from rover_mcp.settings import Settings
 from rover_mcp.store.rows import TaskRow
+from rover_mcp.tasks.asked import CreateRequest
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.images import BuildImage, Images
 from rover_mcp.tasks.models import NextAction, TaskStatus
@@ -60,6 +62,8 @@ class Call:
     session: ClientSession
     services: Services
     progress: Progress
+    consent: str | None = None
+    """the digest of the question that a person has just said yes to"""
 
     async def find(self, arguments: a.TaskArguments) -> TaskRow:
         """The named task, which the session watches from now on."""
@@ -87,11 +91,16 @@ class ToolEntry:
     tool_set: str
     """one of TOOL_SETS"""
 
+    @property
+    def runs(self) -> bool:
+        """Whether an agent works after it."""
+        return self.tool_set == "run" and bool(self.tool.annotations.open_world_hint)  # pyright: ignore[reportOptionalMemberAccess]
+
 
 async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
     values = args.model_dump(exclude={"agent", "budget_usd", "budget_tokens"})
     agents = [name for part in (args.agent or "").split(",") if (name := part.strip())]
-    request = CreateRequest(**values, agents=agents, budget=_budget(args))
+    request = CreateRequest(**values, agents=agents, budget=_budget(args), consent=call.consent)
     view = await anyio.to_thread.run_sync(call.services.tasks.create, call.session.caller, request)
     call.session.watch(view.id)
     return r.TaskResult(task=view)
@@ -174,7 +183,12 @@ async def resume_task(call: Call, args: a.ResumeArguments) -> r.ResumeTaskResult
     task = await call.find(args)
     done = await anyio.to_thread.run_sync(
         lambda: call.services.tasks.resume(
-            call.session.caller, task, args.when, budget=_budget(args), agent=args.agent
+            call.session.caller,
+            task,
+            args.when,
+            budget=_budget(args),
+            agent=args.agent,
+            consent=call.consent,
         )
     )
     return r.ResumeTaskResult(
@@ -388,6 +402,17 @@ _ENTRIES = (
 )  # fmt: skip
 
 TOOLS: dict[str, ToolEntry] = {e.tool.name: e for e in sorted(_ENTRIES, key=lambda e: e.tool.name)}
+
+
+def as_listed(entry: ToolEntry, settings: Settings) -> Tool:
+    """The tool as this machine's user has set it up. Where a call may choose to have no sandbox,
+    what starts a task may destroy anything."""
+    notes = entry.tool.annotations
+    if not (entry.runs and notes and allows_process(settings, remote=False)):
+        return entry.tool
+    return entry.tool.model_copy(
+        update={"annotations": notes.model_copy(update={"destructive_hint": True})}
+    )
 
 
 def offered(caller: Caller) -> dict[str, ToolEntry]:

@@ -17,6 +17,7 @@ class Caller:
 
     `user`: who it is, of those that come over HTTP; None: the user of this machine, who owns what
     is made without HTTP, and sees everything. `projects`: the repositories that `user` may name.
+    `terminal`: it is the command line, and a person sits before it.
     """
 
     client_id: str
@@ -26,6 +27,7 @@ class Caller:
     env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     user: str | None = None
     projects: tuple[Path, ...] = ()
+    terminal: bool = False
 
     def sees(self, owner: str | None) -> bool:
         """Whether a task of this owner exists for the caller."""

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from agent_runner.workflow.loader import load_workflow
+from agent_runner.workflow.loader import parse_workflow
 from agent_runner.workflow.models import Workflow, WorkflowError
 from agent_runner.workflow.source import MAX_BYTES, decode
 from rover_mcp.errors import NotFound, UserFixable
+from rover_mcp.project.beneath import (
+    NotTaken,
+    names_beneath,
+    read_beneath,
+    read_regular_file,
+)
 from rover_mcp.tasks.identifiers import meant
 
 Source = Literal["project", "user", "built-in"]
 
 
+FOLDER = ".rover/workflows"
+MAX_FILES = 500
+"""Names in a folder that are looked at."""
+
+
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One workflow file. `error` tells why it cannot be used, where it cannot."""
+    """One workflow file, and the content of it that was read. `error` tells why it cannot be used,
+    where it cannot. `shadowed`: whose of the same name it stands for."""
 
     name: str
     source: Source
     path: Path
     workflow: Workflow | None
     error: str | None = None
+    data: bytes = b""
+    shadowed: Source | None = None
 
 
 def builtin_folder() -> Path:
@@ -42,11 +57,14 @@ class Catalog:
 
     def entries(self, repository: Path | None) -> list[CatalogEntry]:
         """Every workflow that a task of this repository could use, by name."""
-        found: dict[str, CatalogEntry] = {}
-        for source, path in self._files(repository):
-            if path.stem not in found:
-                found[path.stem] = _entry(path, source)
-        return [found[name] for name in sorted(found)]
+        found: dict[str, _File] = {}
+        shadowed: dict[str, Source] = {}
+        for file in self._files(repository):
+            if file.name not in found:
+                found[file.name] = file
+            elif file.source != found[file.name].source:
+                shadowed.setdefault(file.name, file.source)
+        return [_entry(found[name], shadowed.get(name)) for name in sorted(found)]
 
     def find(self, name: str, repository: Path | None) -> CatalogEntry:
         """The workflow called `name`.
@@ -74,39 +92,71 @@ class Catalog:
         return entry
 
     def text(self, name: str, repository: Path | None) -> str:
-        """A workflow's file as it is. Only one that is a valid workflow: a repository's link to
-        anything else shows nothing of it.
+        """A workflow's file as it was read. Only one that is a valid workflow: what a repository
+        has put in its place shows nothing of it.
 
         Raises:
             NotFound, UserFixable: as `find`.
         """
-        path = self.find(name, repository).path
-        with path.open("rb") as file:
-            return decode(file.read(MAX_BYTES + 1), path.name, "the workflow")
+        entry = self.find(name, repository)
+        return decode(entry.data, entry.path.name, "the workflow")
 
     def _named(self, name: str, repository: Path | None) -> CatalogEntry | None:
-        for source, path in self._files(repository):
-            if path.stem == name:
-                return _entry(path, source)
-        return None
+        same = [file for file in self._files(repository) if file.name == name]
+        if not same:
+            return None
+        others: list[Source] = [file.source for file in same if file.source != same[0].source]
+        return _entry(same[0], others[0] if others else None)
 
-    def _files(self, repository: Path | None) -> Iterator[tuple[Source, Path]]:
-        for source, folder in self._folders(repository):
-            for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-                yield source, path
-
-    def _folders(self, repository: Path | None) -> Iterator[tuple[Source, Path]]:
+    def _files(self, repository: Path | None) -> Iterator[_File]:
         if repository is not None:
-            yield "project", repository / ".rover" / "workflows"
-        yield "user", self._home / "workflows"
-        yield "built-in", builtin_folder()
+            yield from _files_beneath(repository)
+        folders: tuple[tuple[Source, Path], ...] = (
+            ("user", self._home / "workflows"),
+            ("built-in", builtin_folder()),
+        )
+        for source, folder in folders:
+            for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+                yield _File(source, path.stem, path, partial(_read, path))
 
 
-def _entry(path: Path, source: Source) -> CatalogEntry:
+@dataclass(frozen=True)
+class _File:
+    source: Source
+    name: str
+    path: Path
+    read: Callable[[], bytes]
+
+
+def _files_beneath(repository: Path) -> Iterator[_File]:
+    """The project's own. They may be anything: links, pipes, devices."""
     try:
-        workflow = load_workflow(path)
+        names = names_beneath(repository, FOLDER, MAX_FILES)
+    except NotTaken:
+        return
+    for name in names:
+        path = repository / FOLDER / name
+        if path.suffix in (".yaml", ".yml"):
+            read = partial(_read_beneath, repository, f"{FOLDER}/{name}")
+            yield _File("project", path.stem, path, read)
+
+
+def _read_beneath(repository: Path, path: str) -> bytes:
+    return read_beneath(repository, path, MAX_BYTES).data
+
+
+def _read(path: Path) -> bytes:
+    """One of the user's own, which may be a link to where they keep it."""
+    return read_regular_file(path, MAX_BYTES)
+
+
+def _entry(file: _File, shadowed: Source | None) -> CatalogEntry:
+    name, path = file.name, file.path
+    try:
+        data = file.read()
+        workflow = parse_workflow(decode(data, str(path), "the workflow"), str(path))
     except WorkflowError as error:
-        return CatalogEntry(path.stem, source, path, None, str(error))
-    except OSError as error:
-        return CatalogEntry(path.stem, source, path, None, f"{path}: {error}")
-    return CatalogEntry(path.stem, source, path, workflow)
+        return CatalogEntry(name, file.source, path, None, str(error), shadowed=shadowed)
+    except (NotTaken, OSError) as error:
+        return CatalogEntry(name, file.source, path, None, f"{path}: {error}", shadowed=shadowed)
+    return CatalogEntry(name, file.source, path, workflow, None, data, shadowed)

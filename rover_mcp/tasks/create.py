@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent_runner.agents import agent_provider
 from agent_runner.agents.scripted import ScriptError, load_script
 from agent_runner.copies import FILE_NAME as COPIES
 from agent_runner.copies import Copy
-from agent_runner.models import Budget
 from agent_runner.workflow.agents import agents_of
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
-from rover_mcp.project.decided import Asked, Decided, Settled, settle
+from rover_mcp.project.asks import config_asks, narrowed
+from rover_mcp.project.config import FILE, ProjectConfig
+from rover_mcp.project.decided import Decided, Settled, settle
 from rover_mcp.project.load import load_config
+from rover_mcp.project.maximum import Wider, wider_script
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import NewTask, ProjectRow, TaskRow
 from rover_mcp.store.store import Store
+from rover_mcp.tasks.asked import (
+    CreateRequest,
+    asked_of,
+    check_works_without,
+    inputs_of,
+    title_of,
+)
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.catalog import Catalog, CatalogEntry
+from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry
+from rover_mcp.tasks.consent import check_consent
 from rover_mcp.tasks.copies import check_outputs, read_copies, write_copies
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import meant, new_task_id
-from rover_mcp.tasks.logs import plain
+from rover_mcp.tasks.pauses import printable
 from rover_mcp.tasks.ports import (
     AgentInventory,
     Control,
@@ -36,30 +45,11 @@ from rover_mcp.tasks.ports import (
     Repository,
     SpareSandboxes,
 )
+from rover_mcp.tasks.trust import AskView, ProjectTrust, TrustBook
+
+__all__ = ["DIRTY", "CreateRequest", "CreateTask", "Plan"]
 
 DIRTY = "the repository has uncommitted changes; they are not part of this task"
-
-
-@dataclass(frozen=True)
-class CreateRequest:
-    """What a caller asks for. None means the default."""
-
-    description: str
-    repo_path: str | None = None
-    workflow: str | None = None
-    agent: str | None = None
-    model: str | None = None
-    base_branch: str | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
-    engine: str | None = None
-    auto_resume: bool = True
-    request_key: str | None = None
-    script: str | None = None
-    agents: Sequence[str] = ()
-    """in the order in which they may take over; with `agent` given that one goes first"""
-    budget: Budget | None = None
-    network: str | None = None
-    """a NetworkMode"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +60,17 @@ class Plan:
     entry: CatalogEntry
     copies: Sequence[Copy]
     repository: Repository
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What is looked at before anybody's consent is needed."""
+
+    repository: Repository
+    commit: str
+    settled: Settled
+    entry: CatalogEntry
+    engine: Engine
 
 
 @dataclass
@@ -84,6 +85,15 @@ class CreateTask:
     agents: AgentInventory
     control: Control
     spares: SpareSandboxes
+    book: TrustBook = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.book = TrustBook(self.settings.home)
+
+    @property
+    def trust(self) -> ProjectTrust:
+        """What projects ask for, and who has consented."""
+        return ProjectTrust(self.settings, self.catalog, self.repositories, self.book)
 
     def __call__(self, caller: Caller, request: CreateRequest) -> TaskRow:
         """Create the task and queue its first attempt.
@@ -93,7 +103,7 @@ class CreateTask:
             EnvironmentFault: no engine, no agent, no disk.
         """
         if key := caller.key(request.request_key):
-            _title(request.description)
+            title_of(request.description)
             repository = self.repositories.inspect(caller.folder(request.repo_path))
             if known := self._known(repository, key):
                 return known
@@ -104,18 +114,18 @@ class CreateTask:
         return self._write(plan, request.script)
 
     def plan(self, caller: Caller, request: CreateRequest) -> Plan:
-        """What the task would be, after all checks. Nothing is written but the project's hub.
-        Raises as the call does."""
-        title = _title(request.description)
+        """What the task would be, after all checks. Nothing is written but the project's hub, and
+        what a person has just consented to. Raises as the call does."""
+        title = title_of(request.description)
         repository = self.repositories.inspect(caller.folder(request.repo_path))
         base = request.base_branch
         commit = self.repositories.resolve(repository, base) if base else repository.head_commit
-        settled = self._settled(caller, request, repository)
-        entry = self.catalog.find(settled.workflow, repository.root)
-        inputs = _inputs(entry, request)
+        settled, entry = self._settled(caller, request, repository)
+        inputs = inputs_of(entry, request)
         agents = self._agents(settled.agents, request)
-        copies, told = self._copies(repository, commit, entry, settled.decided)
         engine, binary = self._engine(caller, settled, agents)
+        self._check_consent(caller, request, _Chosen(repository, commit, settled, entry, engine))
+        copies, told = self._copies(repository, commit, entry, settled.decided)
         network = self._network(settled.network, repository, entry, agents)
         self._check_disk()
         project = self._project(repository, commit)
@@ -138,7 +148,7 @@ class CreateTask:
             client_id=caller.client_id,
             owner=caller.user,
             gateway_token=f"rover-{secrets.token_hex(24)}",
-            warnings=[*_warnings(engine, repository), *settled.warnings, *told],
+            warnings=[*_warnings(engine, repository, entry), *settled.warnings, *told],
             agents=agents if len(agents) > 1 else None,
             network=network.model_dump(mode="json"),
             budget=settled.budget,
@@ -151,12 +161,60 @@ class CreateTask:
         self.repositories.prepare_hub(project_id, repository.root, commit)
         return self.store.project(project_id, str(repository.root))
 
-    def _settled(self, caller: Caller, request: CreateRequest, repository: Repository) -> Settled:
+    def _settled(
+        self, caller: Caller, request: CreateRequest, repository: Repository
+    ) -> tuple[Settled, CatalogEntry]:
         # A bare repository has no checkout, so nothing that its user could have looked at.
-        config = None if repository.bare else load_config(repository.root)
-        settled = settle(_asked(request), config, self.settings)
-        self._check_isolated(caller, settled.engine)
-        return settled
+        found = None if repository.bare else load_config(repository.root)
+        ignored = request.project_config == "ignore"
+        told: list[str] = []
+        if found is not None and ignored:
+            told = left_out(found.config, self.settings)
+            found = replace(found, config=self._narrowed(found.config))
+        asked = asked_of(request, remote=caller.user is not None)
+        settled = settle(asked, found, self.settings)
+        if caller.user is not None:
+            self._check(caller, repository, settled.wider, (), None)
+        entry = self.catalog.find(settled.workflow, None if ignored else repository.root)
+        own = f"{FOLDER}/{entry.path.name}" if entry.source == "project" else None
+        kept = {"ignored": ignored, "workflow_file": own}
+        decided = settled.decided.model_copy(update=kept)
+        return replace(settled, decided=decided, warnings=[*settled.warnings, *told]), entry
+
+    def _narrowed(self, config: ProjectConfig) -> ProjectConfig:
+        """The configuration without what needs consent, a workflow of the project's included."""
+        config = narrowed(config, self.settings)
+        known = config.workflow in {entry.name for entry in self.catalog.entries(None)}
+        return config if known else config.model_copy(update={"workflow": None})
+
+    def _check_consent(self, caller: Caller, request: CreateRequest, chosen: _Chosen) -> None:
+        """That a person has allowed what goes beyond the user's own configuration.
+
+        Raises:
+            NeedsConsent, UserFixable: nobody has.
+        """
+        settled, entry, engine = chosen.settled, chosen.entry, chosen.engine.name
+        repository, commit = chosen.repository, chosen.commit
+        agents = set(settled.agents)
+        if entry.workflow:
+            agents |= {a for n in settled.agents for a, _ in agents_of(entry.workflow, n, None)}
+        wider = [*settled.wider, *wider_script(agents, engine, self.settings)]
+        needed = self.trust.needed(repository, commit, settled, entry, engine)
+        missing, every = self.trust.missing(repository, commit, needed)
+        self._check(caller, repository, wider, missing, request.consent)
+        if missing:
+            self.trust.book.write(repository.root, every)
+
+    def _check(
+        self,
+        caller: Caller,
+        repository: Repository,
+        wider: Sequence[Wider],
+        missing: Sequence[AskView],
+        consent: str | None,
+    ) -> None:
+        config = self.settings.home / "config.yaml"
+        check_consent(caller, config, repository.root, wider, missing, consent)
 
     def _engine(
         self, caller: Caller, settled: Settled, agents: Sequence[str]
@@ -212,15 +270,6 @@ class CreateTask:
             return policy
         return policy.with_hosts(self.repositories.git_hosts(repository.root))
 
-    def _check_isolated(self, caller: Caller, engine: str) -> None:
-        """Who comes over HTTP gets no shell on this machine, unless its user gave everybody one."""
-        if caller.user is not None and engine == "process" != self.settings.engine:
-            raise UserFixable(
-                "the engine process does not isolate, and is for the user of this machine alone",
-                code="not_allowed",
-                hint="leave engine out",
-            )
-
     def _check_known(self, agent: str) -> None:
         if agent not in self.agents.known():
             names = sorted(self.agents.known())
@@ -231,12 +280,15 @@ class CreateTask:
             )
 
     def check_agent(self, caller: Caller, agent: str, engine: str) -> Path | None:
-        """That an agent can be started here; its program on this host, if it has one.
+        """That an agent can be started here, and may be; its program on this host, if it has one.
 
         Raises:
-            UserFixable, EnvironmentFault: it is unknown, or cannot be started.
+            UserFixable, EnvironmentFault: it is unknown, not allowed, or cannot be started.
         """
         self._check_known(agent)
+        config = self.settings.home / "config.yaml"
+        wider = list(wider_script({agent}, engine, self.settings))
+        check_consent(caller, config, config.parent, wider, (), None)
         binary = self.agents.binary(agent, caller.env.get("PATH"))
         self.engines.select(engine).check_agent(agent, binary, self.settings.base_image)
         return binary
@@ -259,7 +311,8 @@ class CreateTask:
         folders = TaskFolders(self.settings.home, new.id, 1)
         try:
             folders.input.mkdir(parents=True)
-            shutil.copyfile(plan.entry.path, folders.input / "workflow.yaml")
+            # As it was read and consented to: the file may be another by now.
+            (folders.input / "workflow.yaml").write_bytes(plan.entry.data)
             if script is not None:
                 (folders.input / "script.yaml").write_text(script, "utf-8")
                 load_script(folders.input / "script.yaml")
@@ -296,80 +349,16 @@ class CreateTask:
         shutil.rmtree(folders.root, ignore_errors=True)
 
 
-def check_works_without(entry: CatalogEntry, agents: Sequence[str]) -> None:
-    """That no agent of the task needs a provider: with the network policy none it has none.
-
-    Raises:
-        UserFixable: one does.
-    """
-    used = {(agent, None) for agent in agents}
-    if entry.workflow:
-        used = used.union(*(agents_of(entry.workflow, agent, None) for agent in agents))
-    for agent, model in sorted(used, key=str):
-        check_needs_no_provider(agent, model)
+def _warnings(engine: Engine, repository: Repository, entry: CatalogEntry) -> list[str]:
+    found = [w for w in (engine.warning, DIRTY if repository.dirty else "") if w]
+    if entry.source == "project" and entry.shadowed:
+        file = f"{FOLDER}/{entry.path.name}"
+        found.append(f"workflow {entry.name}: the project's {file}, not the {entry.shadowed} one")
+    return found
 
 
-def check_needs_no_provider(agent: str, model: str | None = None) -> None:
-    """Raises UserFixable where the agent cannot work without its model API."""
-    if provider := agent_provider(agent, model):
-        raise UserFixable(
-            f"with network: none nothing can be reached, and {agent} needs {provider}",
-            code="network_none",
-            hint="use network: providers, which lets it reach its model API and nothing else",
-        )
-
-
-def _asked(request: CreateRequest) -> Asked:
-    first = [request.agent] if request.agent else []
-    return Asked(
-        agents=tuple(dict.fromkeys([*first, *request.agents])),
-        model=request.model,
-        workflow=request.workflow,
-        engine=request.engine,
-        budget=request.budget,
-        network=request.network,
-    )
-
-
-def _warnings(engine: Engine, repository: Repository) -> list[str]:
-    return [w for w in (engine.warning, DIRTY if repository.dirty else "") if w]
-
-
-def _title(description: str) -> str:
-    lines = (" ".join(line.split()) for line in plain(description).splitlines())
-    line = next(filter(None, lines), "")
-    if not line:
-        raise UserFixable(
-            "the description is empty",
-            hint="say what the agent shall do",
-            code="invalid_description",
-        )
-    return line if len(line) <= 72 else line[:71].rstrip() + "…"
-
-
-def _inputs(entry: CatalogEntry, request: CreateRequest) -> dict[str, str]:
-    """The workflow's inputs with their defaults; `description` comes from the request."""
-    declared = {i.name: i for i in entry.workflow.inputs} if entry.workflow else {}
-    if unknown := sorted(set(request.inputs) - set(declared)):
-        raise UserFixable(
-            f"the workflow {entry.name} has no input {', '.join(unknown)}; "
-            f"it has: {', '.join(declared) or 'none'}",
-            code="invalid_inputs",
-            next_call={"tool": "list_workflows", "arguments": {}},
-        )
-    missing = [
-        name
-        for name, i in declared.items()
-        if i.required and i.default is None and name not in request.inputs
-        and name != "description"
-    ]  # fmt: skip
-    if missing:
-        raise UserFixable(
-            f"the workflow {entry.name} needs the input {', '.join(missing)}",
-            code="invalid_inputs",
-            hint=f"pass inputs={{{', '.join(repr(m) + ': ...' for m in missing)}}}",
-        )
-    values = {name: i.default for name, i in declared.items() if i.default is not None}
-    if "description" in declared:
-        values["description"] = request.description
-    return values | dict(request.inputs)
+def left_out(config: ProjectConfig, settings: Settings) -> list[str]:
+    """What is said of a configuration that is ignored."""
+    asks = config_asks(config, settings)
+    told = "; ".join(printable(ask.shown, 200) for ask in asks)
+    return [f"{FILE}: left out, as the call asked: {told}"] if told else []

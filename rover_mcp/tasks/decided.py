@@ -31,8 +31,11 @@ def _settings(task: TaskRow, config: Decided) -> Iterator[tuple[str, str, str]]:
     }
     for name, value in columns.items():
         origin = config.origins.get(name, Origin.DEFAULT)
+        words = _WORDS.get(origin, str(origin))
+        if name == "workflow" and config.workflow_file:
+            words += f"; the project's own {config.workflow_file}"
         if value is not None:
-            yield name, f"{value}", _WORDS.get(origin, str(origin))
+            yield name, f"{value}", words
     for name, value in _of_project(config):
         yield name, value, FILE
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rover_mcp.project.asks import CommittedFiles
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.store.rows import AttemptRow, TaskRow
 from rover_mcp.tasks.models import ChangesView
@@ -35,6 +36,10 @@ class Repositories(Protocol):
 
     def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
         """Those of the paths where the commit has something, or has no folder on the way."""
+        ...
+
+    def files(self, repository: Repository, commit: str) -> CommittedFiles:
+        """The files of a commit of the user's repository."""
         ...
 
     def project_id(self, root: Path) -> str: ...

@@ -6,19 +6,23 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from agent_runner.agents import SCRIPTED
 from agent_runner.models import Budget, Pause, PauseReason, RunState
 from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, RoverError, UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
+from rover_mcp.project.maximum import wider_budget
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks import listing
+from rover_mcp.tasks.asked import CreateRequest, check_needs_no_provider
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.changes import changed
-from rover_mcp.tasks.create import CreateRequest, CreateTask, check_needs_no_provider
+from rover_mcp.tasks.consent import check_consent
+from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import parse_task
 from rover_mcp.tasks.logs import LogText, read_journal, read_log
@@ -207,13 +211,17 @@ class TaskService:
         *,
         budget: Budget | None = None,
         agent: str | None = None,
+        consent: str | None = None,
+        by_person: bool = False,
     ) -> ResumeResult:
         """PAUSED or FAILED goes on from its checkpoint (I1 to I8), with a larger `budget`, or
         with another `agent`, if they are given. Asked for, it goes on though its account is
-        closed.
+        closed. `consent`: see CreateRequest; `by_person`: a person answered the task's own
+        question, which is their consent.
 
         Raises:
-            UserFixable, EnvironmentFault: the agent is unknown or cannot be started here.
+            UserFixable, EnvironmentFault: the agent is unknown or cannot be started here, or the
+                budget is larger than the user's.
         """
         checkpoint = self.control.has_checkpoint(task)
         if task.status in RUNNING:
@@ -221,6 +229,8 @@ class TaskService:
         if task.status not in RESUMABLE:
             message = f"a task that is {task.status} cannot be resumed"
             return self._resume_result("not_resumable", task, checkpoint, message)
+        if not (by_person and caller.user is None):
+            self._check_budget(caller, task, budget, consent)
         columns = self._larger_budget(task, budget) | self._other_agent(caller, task, agent)
         usage = spent(task.run_state)
         if over := used_up(columns.get("budget", task.budget), usage):
@@ -266,6 +276,13 @@ class TaskService:
             if resumable
             else None,
         )
+
+    def _check_budget(
+        self, caller: Caller, task: TaskRow, budget: Budget | None, consent: str | None
+    ) -> None:
+        config, root = self.settings.home / "config.yaml", Path(task.project_path)
+        wider = list(wider_budget(budget, self.settings, task.budget))
+        check_consent(caller, config, root, wider, (), consent)
 
     def _larger_budget(self, task: TaskRow, budget: Budget | None) -> dict[str, Any]:
         if budget is None:

@@ -160,6 +160,7 @@ def _workflow(entry: CatalogEntry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "source": entry.source,
+        "shadowed": entry.shadowed,
         "description": w.description if w else None,
         "inputs": inputs,
         "steps": [_step(step) for step in w.steps] if w else [],

@@ -25,7 +25,9 @@ from rover_mcp.tasks.transitions import ENDED, RUNNING
 
 ERROR_SHOWN = 200
 """Characters of a step's error in a concise view."""
-WARNINGS_SHOWN = 5
+WARNINGS_SHOWN = 20
+WARNINGS_WHOLE = 3
+WARNINGS_TOGETHER = 1000
 """Warnings in a concise view."""
 OUTPUT_SHOWN = 2000
 """Characters of one output in a full view."""
@@ -239,9 +241,13 @@ def _outputs(step: StepState, most: int) -> dict[str, str] | None:
 def _warnings(task: TaskRow, state: RunState | None, *, full: bool) -> list[str] | None:
     found = [printable(w) for w in (*task.warnings, *(state.warnings if state else ()))]
     found += refused_warning(task.refused, full=full)
-    if full or len(found) <= WARNINGS_SHOWN:
+    if full or len(found) <= WARNINGS_WHOLE:
         return found or None
-    last = [w[:ERROR_SHOWN] for w in found[-WARNINGS_SHOWN + 1 :]]
+    # Each at least in its beginning, as far as a result has room for them.
+    cut = max(WARNINGS_TOGETHER // min(len(found), WARNINGS_SHOWN), 1)
+    if len(found) <= WARNINGS_SHOWN:
+        return [w[:cut] for w in found]
+    last = [w[:cut] for w in found[-WARNINGS_SHOWN + 1 :]]
     return [f"{len(found) - len(last)} earlier ones: detail=full", *last]
 
 

@@ -16,6 +16,7 @@ from tests.support.docker_env import BASE_IMAGE
 from tests.support.frames import LauncherClient
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
+from tests.support.trusting import trust
 
 EDIT = {"path": "notes.txt", "content": "done\n"}
 
@@ -86,6 +87,7 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
     repository = make_repository(
         home.parent / "prepared", {**SET_UP, ".rover/workflows/looks.yaml": CHECKS}
     )
+    trust(home, repository)
     with LauncherClient(home, repository) as client:
         client.open()
         first, seen = run_look(client, "docker")
@@ -102,6 +104,7 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
         (repository / ".rover/setup.sh").write_text("echo why it failed >&2; exit 3\n")
         git(repository, "add", "-A")
         git(repository, "commit", "-q", "-m", "fails")
+        trust(home, repository)
         task = client.tool(
             "create_task", description="Look", workflow="looks", agent="scripted",
             engine="docker", script=script(),
@@ -149,6 +152,7 @@ def test_without_images_the_set_up_runs_in_each_task(home: Path) -> None:
         ),
     }  # fmt: skip
     repository = make_repository(home.parent / "prepared", files)
+    trust(home, repository)
     with LauncherClient(home, repository) as client:
         client.open()
         _, seen = run_look(client, "bubblewrap")

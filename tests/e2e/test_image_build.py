@@ -24,6 +24,7 @@ from tests.support.frames import LauncherClient
 from tests.support.podman_env import podman_host
 from tests.support.repos import make_repository
 from tests.support.scripts import script
+from tests.support.trusting import trust
 
 __all__ = ["podman_host"]
 
@@ -53,6 +54,7 @@ def test_the_first_task_finds_the_image_that_was_built_with_the_projects_set_up(
     version = secrets.token_hex(8)
     files = {**SET_UP, **CONFIG, "VERSION": f"{version}\n", ".rover/workflows/looks.yaml": CHECKS}
     repository = make_repository(home.parent / "prepared", files)
+    trust(home, repository)
     *lines, last = build(home, repository, "--engine", engine)
     built = last["built"]
     assert isinstance(built, dict)
@@ -85,6 +87,7 @@ def test_an_engine_without_images_and_a_build_that_fails_say_what_to_do(home: Pa
         ".devcontainer/Dockerfile": f"FROM {BASE_IMAGE}\nRUN echo why it failed && exit 3\n",
     }
     repository = make_repository(home.parent / "fails", files)
+    trust(home, repository)
 
     def refused(*words: str) -> str:
         argv = command(home, "image", "build", *words)
@@ -103,6 +106,7 @@ def test_hosts_that_a_set_up_was_refused_are_told_with_what_would_allow_them(hom
     fetch = "import urllib.request as u; u.urlopen('http://packages.example.test/x', timeout=9)"
     files = {**CONFIG, ".rover/setup.sh": f'python3 -c "{fetch}" 2>/dev/null || exit 7\n'}
     repository = make_repository(home.parent / "refused", files)
+    trust(home, repository)
     argv = command(home, "image", "build")
     done = subprocess.run(argv, cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -126,6 +130,7 @@ def test_a_dockerfile_has_no_network_where_the_task_has_none(
         ),
     }
     repository = make_repository(home.parent / "offline", files)
+    trust(home, repository)
     argv = command(home, "image", "build", "--engine", "podman")
     done = subprocess.run(argv, cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -147,6 +152,7 @@ def test_an_interrupt_ends_the_build_also_while_it_says_nothing(home: Path, wher
     line = f"echo has begun; exec {marker}\n"
     files[where] += f"RUN {line}" if where.endswith("Dockerfile") else line
     repository = make_repository(home.parent / "slow", files)
+    trust(home, repository)
     argv = command(home, "image", "build")
     with subprocess.Popen(argv, cwd=repository, stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
@@ -166,6 +172,7 @@ def test_what_a_killed_daemon_leaves_of_a_build_goes_with_the_next_daemon(home: 
     marker = f"sleep 600.{secrets.randbelow(10**9)}"
     files = {**CONFIG, ".rover/setup.sh": f"exec {marker}\n"}
     repository = make_repository(home.parent / "slow", files)
+    trust(home, repository)
     with subprocess.Popen(
         command(home, "image", "build"), cwd=repository,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -189,6 +196,7 @@ def test_a_task_that_is_stopped_ends_its_set_up(home: Path, tool: str, status: s
     marker = f"sleep 600.{secrets.randbelow(10**9)}"
     files = {**CONFIG, ".rover/setup.sh": f"exec {marker}\n"}
     repository = make_repository(home.parent / "slow", files)
+    trust(home, repository)
     with LauncherClient(home, repository) as client:
         client.open()
         task = client.tool("create_task", description="Look", workflow="quick", script=script())

@@ -10,6 +10,7 @@ import pytest
 from tests.support.frames import LauncherClient
 from tests.support.repos import FIXED, git
 from tests.support.scripts import script
+from tests.support.trusting import trust
 
 ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
 SECRET = "hunter2-hunter2"
@@ -48,6 +49,7 @@ def test_a_project_decides_how_its_tasks_run_and_its_secrets_stay_in_the_sandbox
     (repository / ".env").write_text(f"KEY={SECRET}\n")
     (repository / "config").mkdir()
     (repository / "config" / "local.json").write_text(f'{{"key": "{SECRET}"}}')
+    trust(client.home, repository)
     played = script(
         plan=[{"say": "planned", "outputs": {"plan": "p"}}],
         implement=[

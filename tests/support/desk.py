@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import sqlalchemy as sa
 
 from agent_runner.models import RunState
@@ -17,10 +19,13 @@ from rover_mcp.control.image_builds import ImageBuilds
 from rover_mcp.control.ports import ProjectHub
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.hooks.runner import Hooks
+from rover_mcp.sandbox.protocol import SourceFile
+from rover_mcp.server import trust as server_trust
 from rover_mcp.server.app import App
 from rover_mcp.server.hub import EventHub
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tools import Services
+from rover_mcp.server.trust import TrustParams
 from rover_mcp.settings import Settings
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.rows import AttemptRow, NewTask, TaskRow
@@ -57,6 +62,25 @@ steps:
 PLAIN = WORKFLOW.replace("    required: true\n", "    default: plain\n")
 
 
+@dataclass(frozen=True)
+class FakeFiles:
+    """A commit's files. A name that ends with @ is of a symbolic link."""
+
+    committed: Mapping[str, bytes]
+
+    def at(self, paths: Sequence[str]) -> dict[str, SourceFile]:
+        found: dict[str, SourceFile] = {}
+        for path, data in self.committed.items():
+            name, mode = path.removesuffix("@"), "120000" if path.endswith("@") else "100644"
+            if name in paths:
+                found[name] = SourceFile(name, mode, hashlib.sha1(data).hexdigest(), len(data))
+        return found
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        data = self.committed.get(path)
+        return data if data is not None and len(data) <= limit else None
+
+
 @dataclass
 class FakeRepositories:
     """Folders under `root` that hold a `.git`; every hub that was prepared."""
@@ -65,6 +89,7 @@ class FakeRepositories:
     dirty: bool = False
     hosts: tuple[str, ...] = ()
     in_git: list[str] = field(default_factory=list[str])
+    committed: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     def inspect(self, path: Path) -> Repository:
         if not (path / ".git").is_dir():
@@ -82,6 +107,9 @@ class FakeRepositories:
 
     def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
         return [path for path in paths if path in self.in_git]
+
+    def files(self, repository: Repository, commit: str) -> FakeFiles:
+        return FakeFiles(self.committed)
 
     def project_id(self, root: Path) -> str:
         return root.name
@@ -223,12 +251,20 @@ class Desk:
             )
         )
 
+    def trust(self) -> None:
+        """The user trusts what the repository asks for, as `rover trust` does."""
+        person = replace(self.caller, terminal=True)
+        create = self.tasks.create_task
+        shown = anyio.run(server_trust.trust, create, person, TrustParams())
+        grant = TrustParams(action="grant", digest=shown["digest"])
+        anyio.run(server_trust.trust, create, person, grant)
+
     def files(self) -> set[str]:
         """What lies in the data folder, but for the database."""
         return {
             str(p.relative_to(self.home))
             for p in self.home.rglob("*")
-            if not p.name.startswith("rover.db") and "workflows" not in p.parts
+            if not p.name.startswith(("rover.db", "trust.json")) and "workflows" not in p.parts
         }
 
 

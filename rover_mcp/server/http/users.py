@@ -39,6 +39,7 @@ from rover_mcp.server.images import METHOD as IMAGES
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tasks_extension import TasksListenHandler
 from rover_mcp.server.tools import TOOLS, Services
+from rover_mcp.server.trust import METHOD as TRUST
 from rover_mcp.tasks.caller import Caller
 
 Context = ServerRequestContext[Any, Any]
@@ -51,7 +52,7 @@ METHODS: Final = (
 )  # fmt: skip
 """What a client's own server answers. Any other handler of ours would see nothing: see NOBODY."""
 INITIALIZED: Final = "notifications/initialized"
-REFUSED: Final = (IMAGES, HOOKS)
+REFUSED: Final = (IMAGES, HOOKS, TRUST)
 """Methods about this machine, for its user alone."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
 NOBODY: Final = ""

@@ -181,6 +181,7 @@ def test_the_projects_workflow_comes_before_the_users(desk: Desk) -> None:
     folder.mkdir(parents=True)
     source = (desk.home / "workflows" / "swe.yaml").read_text().replace("make test", "ours")
     (folder / "swe.yaml").write_text(source)
+    desk.trust()
     task = desk.store.task(create(desk).id)
     assert task is not None
     assert task.inputs["test_command"] == "ours"
@@ -233,10 +234,15 @@ def configure(desk: Desk, text: str) -> None:
     (desk.repo / ".rover" / "config.yaml").write_text(text)
 
 
+def trusted(desk: Desk, text: str) -> None:
+    configure(desk, text)
+    desk.trust()
+
+
 def test_the_projects_configuration_is_kept_with_the_task_and_shown(desk: Desk) -> None:
     """A resume days later does the same, whatever the file says then."""
     (desk.repo / ".env").write_text("KEY=hunter2")
-    configure(
+    trusted(
         desk,
         "agents: [scripted, claude]\nmodel: large\nlimits: {memory: 1GiB}\ncopy: [.env]\n"
         "environment: {PORT: 8080}\nhooks: {after_task: [make lint]}\nbudget: {usd: 5}\n",
@@ -297,7 +303,7 @@ def large(desk: Desk) -> None:
 )
 def test_a_file_that_may_not_be_copied_makes_no_task(desk: Desk, make: Any, says: str) -> None:
     make(desk)
-    configure(desk, "copy: [secret]\n")
+    trusted(desk, "copy: [secret]\n")
     files = desk.files()
     with pytest.raises(UserFixable, match=says):
         create(desk)
@@ -305,7 +311,7 @@ def test_a_file_that_may_not_be_copied_makes_no_task(desk: Desk, make: Any, says
 
 
 def test_a_file_that_is_not_there_is_left_out_and_told(desk: Desk) -> None:
-    configure(desk, "copy: [.env]\n")
+    trusted(desk, "copy: [.env]\n")
     view = create(desk)
     assert view.warnings == [
         ".rover/config.yaml: copy: .env is not in your checkout; the task goes without it"

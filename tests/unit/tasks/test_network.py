@@ -11,7 +11,7 @@ from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.pauses import Policy
 from rover_mcp.tasks.views import task_view
-from tests.support.desk import Desk
+from tests.support.desk import Desk, with_settings
 from tests.support.samples import NOW, task_row
 
 ESCAPES = "\x1b]0;owned\x07evil\u202e.example:443"
@@ -41,8 +41,10 @@ def stored(desk: Desk, **changes: Any) -> NetworkPolicy:
 
 def test_the_mode_is_the_calls_else_the_settings_else_the_allow_list(desk: Desk) -> None:
     assert stored(desk).mode is NetworkMode.ALLOWLIST
-    for mode in ("none", "providers", "open"):
+    for mode in ("none", "providers"):
         assert stored(desk, network=mode).mode == mode
+    with_settings(desk, network=NetworkPolicy(mode=NetworkMode.OPEN))
+    assert stored(desk, network="open").mode is NetworkMode.OPEN
     network = NetworkPolicy(mode=NetworkMode.PROVIDERS, allow=("example.org",))
     create = desk.tasks.create_task
     create.settings = create.settings.model_copy(update={"network": network})
@@ -52,7 +54,7 @@ def test_the_mode_is_the_calls_else_the_settings_else_the_allow_list(desk: Desk)
 def test_the_git_hosts_of_the_repository_are_part_of_the_allow_list(desk: Desk) -> None:
     desk.repositories.hosts = ("git.example.org",)
     assert stored(desk).allow == ("git.example.org",)
-    assert stored(desk, network="open").allow == ()
+    assert stored(desk, network="providers").allow == ()
 
 
 def test_an_agent_that_needs_its_model_is_refused_where_nothing_is_reachable(desk: Desk) -> None:

@@ -1,0 +1,85 @@
+"""`rover trust`: what a repository asks for beyond the user's defaults, and the user's consent."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from rover_mcp.cli.client import Client, ClientError
+from rover_mcp.cli.commands import ask_person, connect, home_of, show
+from rover_mcp.cli.text import Paint, clean, json_text
+from rover_mcp.connect import has_person
+
+Json = dict[str, Any]
+_MARKS = {"trusted": ("✔", "green"), "new": ("+", "yellow"), "changed": ("~", "yellow")}
+
+
+def trust(args: argparse.Namespace) -> int:
+    """Show it, and ask whoever sits at the terminal. 1 where it is not trusted afterwards.
+
+    Raises:
+        ClientError: nobody can be asked, or there is no repository.
+    """
+    place: Json = {"repoPath": str(Path(args.path or ".").absolute())}
+    if args.base_branch:
+        place["baseBranch"] = args.base_branch
+    client = connect(args)
+    try:
+        if args.revoke:
+            show(args, _ask(client, place, "revoke"), _revoked)
+            return 0
+        found = _ask(client, place, "show")
+        if args.show or not _missing(found):
+            show(args, found, lines)
+            return 0
+        if not args.json:
+            print("\n".join(lines(found, Paint(sys.stdout))), flush=True)
+        return _decide(args, client, place, found)
+    finally:
+        client.close()
+
+
+def _decide(args: argparse.Namespace, client: Client, place: Json, found: Json) -> int:
+    if not has_person():
+        raise ClientError(
+            "only a person at a terminal can trust a project",
+            code="no_terminal",
+            hint=f"run it at a terminal; or write into {home_of(args)}/config.yaml: "
+            f"trusted_projects: [{{path: {found['path']}, digest: {found['digest']}}}]",
+        )
+    if not ask_person("Each change of it asks again.", "Trust it?"):
+        print("Not trusted: no task of this repository gets it.", file=sys.stderr)
+        return 1
+    result = _ask(client, {**place, "digest": found["digest"]}, "grant")
+    if args.json:
+        print(json_text(result))
+    else:
+        print(f"Trusted: {clean(result['path'])}")
+    return 0
+
+
+def _ask(client: Client, place: Json, action: str) -> Json:
+    return client.request("rover/trust", {**place, "action": action})
+
+
+def _missing(found: Json) -> bool:
+    return any(ask["state"] != "trusted" for ask in found["asks"])
+
+
+def lines(found: Json, paint: Paint) -> list[str]:
+    """What the repository asks for, a line each, and the digest of all of it."""
+    if not found["asks"]:
+        return [f"{clean(found['path'])} asks for nothing beyond your defaults."]
+    told = [f"{paint(clean(found['path']), 'bold')} asks for its tasks, in their sandboxes:"]
+    for ask in found["asks"]:
+        mark, colour = _MARKS[ask["state"]]
+        told.append(f"  {paint(mark, colour)} {clean(ask['line'])}")
+    told.append(paint(f"  digest {found['digest']}", "dim"))
+    return told if _missing(found) else [*told, "You trust all of it."]
+
+
+def _revoked(result: Json, _paint: Paint) -> list[str]:
+    path = clean(result["path"])
+    return [f"No longer trusted: {path}" if result["revoked"] else f"It was not trusted: {path}"]

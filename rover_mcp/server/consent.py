@@ -1,0 +1,75 @@
+"""Asking the user of this machine for what no call may take by itself, in both eras.
+
+The client is asked, never the model: in 2026-07-28 by a result that requires input and a repeated
+call, before that by a request to the client. The answer counts for exactly the question that was
+asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CallToolRequestParams,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from rover_mcp.errors import NeedsConsent, UserFixable
+from rover_mcp.server.confirm import can_ask
+from rover_mcp.server.tasks_extension.source import Context
+from rover_mcp.tasks.caller import Caller
+
+KEY = "choice"
+ALLOW, REFUSE = "allow", "refuse"
+_CHOICE: dict[str, Any] = {
+    "type": "string",
+    "title": "Do you allow it?",
+    "oneOf": [
+        {"const": REFUSE, "title": "No, start nothing"},
+        {"const": ALLOW, "title": "Yes, I have read it and allow it"},
+    ],
+    "default": REFUSE,
+}
+_SCHEMA: dict[str, Any] = {"type": "object", "properties": {KEY: _CHOICE}, "required": [KEY]}
+
+
+async def agreed(
+    ctx: Context, params: CallToolRequestParams, caller: Caller, need: NeedsConsent
+) -> InputRequiredResult | None:
+    """None: the user agrees. A result: the client has to ask first, and repeats the call.
+
+    Raises:
+        UserFixable: the user does not agree, or cannot be asked.
+    """
+    if caller.user is not None or not _may_ask(ctx, caller, need):
+        raise need
+    key = f"consent-{need.digest}"
+    form = ElicitRequestFormParams(message=need.question, requested_schema=_SCHEMA)
+    if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        said = (params.input_responses or {}).get(key)
+        if not isinstance(said, ElicitResult):
+            return InputRequiredResult(input_requests={key: ElicitRequest(params=form)})
+    else:
+        try:
+            said = await ctx.session.elicit_form(need.question, _SCHEMA, ctx.request_id)
+        except MCPError as error:
+            raise need from error
+    if said.action != "accept" or (said.content or {}).get(KEY) != ALLOW:
+        raise UserFixable(
+            f"the user did not agree; nothing was started. {need.message}",
+            code="not_allowed",
+            hint=need.hint,
+        )
+    return None
+
+
+def _may_ask(ctx: Context, caller: Caller, need: NeedsConsent) -> bool:
+    """What has no sandbox is asked at a terminal only: a form is answered by habit."""
+    return can_ask(ctx) and (
+        need.askable == "form" or (need.askable is not None and caller.terminal)
+    )

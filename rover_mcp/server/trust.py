@@ -1,0 +1,72 @@
+"""`rover/trust`, a method of our own: for the command line, and no tool, so that no model can
+consent to what a repository asks for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import anyio.to_thread
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, RequestParams
+
+from rover_mcp.errors import RoverError, UserFixable
+from rover_mcp.project.asks import digest_of_all
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.create import CreateTask
+
+METHOD = "rover/trust"
+
+
+class TrustParams(RequestParams):
+    """`grant` names the digest that `show` gave: what was shown is what is consented to."""
+
+    action: Literal["show", "grant", "revoke"] = "show"
+    repo_path: str | None = None
+    base_branch: str | None = None
+    digest: str | None = None
+
+
+async def trust(create: CreateTask, caller: Caller, params: TrustParams) -> dict[str, Any]:
+    """What a repository asks for, and who has consented to it; or that changed."""
+    if caller.user is not None:
+        raise MCPError(METHOD_NOT_FOUND, "trust is given by the user of this machine")
+    try:
+        return await anyio.to_thread.run_sync(_trust, create, caller, params)
+    except RoverError as error:
+        data = {"code": error.code, "hint": error.hint}
+        raise MCPError(INVALID_PARAMS, error.message, data) from error
+
+
+def _trust(create: CreateTask, caller: Caller, params: TrustParams) -> dict[str, Any]:
+    repository = create.repositories.inspect(caller.folder(params.repo_path))
+    book, root = create.trust.book, repository.root
+    if params.action == "revoke":
+        return {"path": str(root), "revoked": book.forget(root)}
+    base = params.base_branch
+    commit = create.repositories.resolve(repository, base) if base else repository.head_commit
+    asks = create.trust.all_asks(repository, commit)
+    digest = digest_of_all(asks)
+    if params.action == "grant":
+        _check(caller, digest, params.digest)
+        book.write(root, asks)
+    views = [{**vars(view), "line": view.line} for view in book.views(root, asks)]
+    return {"path": str(root), "digest": digest, "asks": views}
+
+
+def _check(caller: Caller, digest: str, shown: str | None) -> None:
+    """
+    Raises:
+        UserFixable: no person gives it, or not to what is there now.
+    """
+    if not caller.terminal:
+        raise UserFixable(
+            "only a person at a terminal can trust a project",
+            code="no_terminal",
+            hint="run rover trust at a terminal, or write trusted_projects into config.yaml",
+        )
+    if shown != digest:
+        raise UserFixable(
+            "what the repository asks for has changed since it was shown",
+            code="changed",
+            hint="run rover trust again",
+        )

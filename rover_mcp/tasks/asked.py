@@ -1,0 +1,119 @@
+"""What a call says of a task, checked by itself. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agent_runner.agents import agent_provider
+from agent_runner.models import Budget
+from agent_runner.workflow.agents import agents_of
+from rover_mcp.errors import UserFixable
+from rover_mcp.project.decided import Asked
+from rover_mcp.tasks.catalog import CatalogEntry
+from rover_mcp.tasks.logs import plain
+
+
+@dataclass(frozen=True)
+class CreateRequest:
+    """What a caller asks for. None means the default."""
+
+    description: str
+    repo_path: str | None = None
+    workflow: str | None = None
+    agent: str | None = None
+    model: str | None = None
+    base_branch: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    engine: str | None = None
+    auto_resume: bool = True
+    request_key: str | None = None
+    script: str | None = None
+    agents: Sequence[str] = ()
+    """in the order in which they may take over; with `agent` given that one goes first"""
+    budget: Budget | None = None
+    network: str | None = None
+    """a NetworkMode"""
+    project_config: Literal["apply", "ignore"] = "apply"
+    """ignore: what the project asks for beyond the user's defaults is left out"""
+    consent: str | None = None
+    """the digest of the question that a person said yes to; no caller can give it"""
+
+
+def asked_of(request: CreateRequest, *, remote: bool) -> Asked:
+    """What the call names, in `decided.settle`'s terms."""
+    first = [request.agent] if request.agent else []
+    return Asked(
+        agents=tuple(dict.fromkeys([*first, *request.agents])),
+        model=request.model,
+        workflow=request.workflow,
+        engine=request.engine,
+        budget=request.budget,
+        network=request.network,
+        remote=remote,
+    )
+
+
+def check_works_without(entry: CatalogEntry, agents: Sequence[str]) -> None:
+    """That no agent of the task needs a provider: with the network policy none it has none.
+
+    Raises:
+        UserFixable: one does.
+    """
+    used = {(agent, None) for agent in agents}
+    if entry.workflow:
+        used = used.union(*(agents_of(entry.workflow, agent, None) for agent in agents))
+    for agent, model in sorted(used, key=str):
+        check_needs_no_provider(agent, model)
+
+
+def check_needs_no_provider(agent: str, model: str | None = None) -> None:
+    """Raises UserFixable where the agent cannot work without its model API."""
+    if provider := agent_provider(agent, model):
+        raise UserFixable(
+            f"with network: none nothing can be reached, and {agent} needs {provider}",
+            code="network_none",
+            hint="use network: providers, which lets it reach its model API and nothing else",
+        )
+
+
+def title_of(description: str) -> str:
+    """The first line that says something. Raises UserFixable where none does."""
+    lines = (" ".join(line.split()) for line in plain(description).splitlines())
+    line = next(filter(None, lines), "")
+    if not line:
+        raise UserFixable(
+            "the description is empty",
+            hint="say what the agent shall do",
+            code="invalid_description",
+        )
+    return line if len(line) <= 72 else line[:71].rstrip() + "…"
+
+
+def inputs_of(entry: CatalogEntry, request: CreateRequest) -> dict[str, str]:
+    """The workflow's inputs with their defaults; `description` comes from the request."""
+    declared = {i.name: i for i in entry.workflow.inputs} if entry.workflow else {}
+    if unknown := sorted(set(request.inputs) - set(declared)):
+        raise UserFixable(
+            f"the workflow {entry.name} has no input {', '.join(unknown)}; "
+            f"it has: {', '.join(declared) or 'none'}",
+            code="invalid_inputs",
+            next_call={"tool": "list_workflows", "arguments": {}},
+        )
+    missing = [
+        name
+        for name, i in declared.items()
+        if i.required and i.default is None and name not in request.inputs
+        and name != "description"
+    ]  # fmt: skip
+    if missing:
+        raise UserFixable(
+            f"the workflow {entry.name} needs the input {', '.join(missing)}",
+            code="invalid_inputs",
+            hint=f"pass inputs={{{', '.join(repr(m) + ': ...' for m in missing)}}}",
+        )
+    values = {name: i.default for name, i in declared.items() if i.default is not None}
+    if "description" in declared:
+        values["description"] = request.description
+    return values | dict(request.inputs)

@@ -1,0 +1,119 @@
+"""What only a person can allow, as an error that says how, and as a question for that person.
+Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from rover_mcp.errors import NeedsConsent, UserFixable
+from rover_mcp.project.asks import digest_of
+from rover_mcp.project.maximum import Wider
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.pauses import printable
+from rover_mcp.tasks.trust import AskView
+
+LINE = 500
+"""Characters of one thing that are shown."""
+MOST_LINES = 30
+"""Beyond these nobody is asked in a form: what is cut off there could be what matters."""
+_INSTEAD = "project_config: ignore (rover create --project-config ignore) leaves it out"
+
+
+def check_consent(
+    caller: Caller,
+    config: Path,
+    root: Path,
+    wider: Sequence[Wider],
+    untrusted: Sequence[AskView],
+    consent: str | None,
+) -> None:
+    """That nothing is asked for that only a person allows, or that one has. `config` is the user's
+    config.yaml; `root` the project's, of what nobody has consented to; `consent` is the digest of
+    the question that a person said yes to.
+
+    Raises:
+        NeedsConsent, UserFixable: nobody has.
+    """
+    if not wider and not untrusted:
+        return
+    if caller.user is not None:
+        raise _refused_over_http(root, wider, untrusted)
+    digest = digest_of(
+        str(root), [w.what for w in wider], [(a.name, a.shown, a.before) for a in untrusted]
+    )
+    if digest == consent and all(one.askable for one in wider):
+        return
+    raise NeedsConsent(
+        "; ".join([*_told(wider), *_told_of(untrusted)]),
+        hint="; ".join([*_lines(config, wider), *_ways(root, untrusted)]),
+        code="not_trusted" if untrusted else "not_allowed",
+        question=_question(root, wider, untrusted),
+        digest=digest,
+        askable=_askable(wider, untrusted),
+    )
+
+
+def _told(wider: Sequence[Wider]) -> list[str]:
+    told = [printable(one.what, LINE) for one in wider]
+    return [f"only the user of this machine can allow {' and '.join(told)}"] if told else []
+
+
+def _told_of(untrusted: Sequence[AskView]) -> list[str]:
+    told = ". ".join(printable(ask.line, LINE) for ask in untrusted)
+    about = "nobody has trusted what this repository asks for beyond the user's defaults"
+    return [f"{about}. {told}"] if told else []
+
+
+def _lines(config: Path, wider: Sequence[Wider]) -> list[str]:
+    """What in config.yaml would allow it; or at a terminal."""
+    lines = list(dict.fromkeys(one.line for one in wider))
+    found = [f"a line of {config} that the user writes allows it: {line}" for line in lines]
+    if _askable(wider, ()) == "terminal":
+        found.append("or the user runs rover create at a terminal, which asks")
+    return found
+
+
+def _ways(root: Path, untrusted: Sequence[AskView]) -> list[str]:
+    if not untrusted:
+        return []
+    return [f"the user reads it and trusts it at a terminal: rover trust {root}", f"or {_INSTEAD}"]
+
+
+def _question(root: Path, wider: Sequence[Wider], untrusted: Sequence[AskView]) -> str:
+    lines: list[str] = []
+    if wider:
+        lines.append("This call asks for more than your config.yaml allows:")
+        lines += [f"- {printable(one.what, LINE)}" for one in wider]
+    if untrusted:
+        lines.append(f"The repository {printable(str(root), LINE)} asks for its tasks:")
+        lines += [f"- {printable(ask.line, LINE)}" for ask in untrusted]
+    return "\n".join(lines)
+
+
+def _askable(
+    wider: Sequence[Wider], untrusted: Sequence[AskView]
+) -> Literal["form", "terminal"] | None:
+    ways = {one.askable for one in wider}
+    if None in ways:
+        return None
+    cut = any(len(ask.line) > LINE for ask in untrusted)
+    if cut or len(wider) + len(untrusted) > MOST_LINES:
+        return None
+    return "terminal" if "terminal" in ways else "form"
+
+
+def _refused_over_http(
+    root: Path, wider: Sequence[Wider], untrusted: Sequence[AskView]
+) -> UserFixable:
+    """Nobody there is asked: it is the machine's user who decides, in a file of theirs."""
+    lines = list(dict.fromkeys(one.line for one in wider))
+    hints = [f"config.yaml on this server's machine would allow it: {line}" for line in lines]
+    if untrusted:
+        hints += [f"the user of this server's machine runs: rover trust {root}", f"or {_INSTEAD}"]
+    return UserFixable(
+        "; ".join([*_told(wider), *_told_of(untrusted)]),
+        code="not_trusted" if untrusted else "not_allowed",
+        hint="; ".join(hints),
+    )

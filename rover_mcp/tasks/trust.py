@@ -1,0 +1,225 @@
+"""Who has consented to what a project asks for: kept by the digest of the content, in the data
+folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.project.asks import (
+    Ask,
+    config_asks,
+    digest_of_all,
+    setup_asks,
+    workflow_ask,
+)
+from rover_mcp.project.config import ProjectConfig, SetupConfig
+from rover_mcp.project.decided import Decided, Origin, Settled
+from rover_mcp.project.load import load_config
+from rover_mcp.project.maximum import PROCESS
+from rover_mcp.settings import Settings
+from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry
+from rover_mcp.tasks.ports import Repositories, Repository
+
+FILE = "trust.json"
+KEPT = 10
+"""Consents of a project that are kept: its branches may ask for different things."""
+
+
+class _Consented(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str
+    shown: str
+    digest: str
+
+
+class _Consent(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    at: datetime
+    asks: tuple[_Consented, ...]
+
+    def covers(self, asks: Sequence[Ask]) -> bool:
+        return {(a.name, a.digest) for a in asks} <= {(a.name, a.digest) for a in self.asks}
+
+
+class _Book(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    projects: dict[str, tuple[_Consent, ...]] = {}
+    """by root, the newest first"""
+
+
+@dataclass(frozen=True)
+class AskView:
+    """One thing that a project asks for, and whether a person has consented to it. `before`: what
+    it was when somebody did."""
+
+    name: str
+    shown: str
+    state: Literal["trusted", "new", "changed"]
+    before: str | None = None
+
+    @property
+    def line(self) -> str:
+        if self.state != "changed":
+            return self.shown
+        same = self.before == self.shown
+        return f"{self.shown} (changed{'' if same else f'; it was: {self.before}'})"
+
+
+@dataclass
+class TrustBook:
+    """The file. One that cannot be read holds no consent."""
+
+    home: Path
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def views(self, root: Path, asks: Sequence[Ask]) -> list[AskView]:
+        """Each thing with what is known of it. All of it is trusted where one consent covers it
+        together: what was consented to at different times is not combined."""
+        consents = self._read().projects.get(str(root), ())
+        if any(consent.covers(asks) for consent in consents):
+            return [AskView(ask.name, ask.shown, "trusted") for ask in asks]
+        known = {ask.name: ask for ask in consents[0].asks} if consents else {}
+        return [_view(ask, known.get(ask.name)) for ask in asks]
+
+    def write(self, root: Path, asks: Sequence[Ask]) -> None:
+        """A person consents to all of this together.
+
+        Raises:
+            EnvironmentFault: it cannot be written.
+        """
+        given = tuple(_Consented.model_validate(vars(ask)) for ask in asks)
+        with self._lock:
+            consent = _Consent(at=datetime.now(UTC), asks=given)
+            old = (c for c in self._read().projects.get(str(root), ()) if c.asks != given)
+            self._change(root, (consent, *old)[:KEPT])
+
+    def forget(self, root: Path) -> bool:
+        """Whether there was anything to forget. Raises as `write`."""
+        with self._lock:
+            known = str(root) in self._read().projects
+            if known:
+                self._change(root, ())
+            return known
+
+    def _change(self, root: Path, consents: tuple[_Consent, ...]) -> None:
+        projects = {k: v for k, v in self._read().projects.items() if k != str(root)}
+        if consents:
+            projects[str(root)] = consents
+        try:
+            self._replace(_Book(projects=projects).model_dump_json(indent=2))
+        except OSError as error:
+            raise EnvironmentFault(
+                f"{self.home / FILE} cannot be written: {error}",
+                hint="check that the data folder is writable and its disk not full",
+                code="data_folder",
+            ) from error
+
+    def _replace(self, text: str) -> None:
+        handle, name = tempfile.mkstemp(prefix=f".{FILE}-", dir=self.home)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self.home / FILE)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+
+    def _read(self) -> _Book:
+        try:
+            return _Book.model_validate_json((self.home / FILE).read_bytes())
+        except (OSError, ValidationError):
+            return _Book()
+
+
+def _view(ask: Ask, known: _Consented | None) -> AskView:
+    if known is None:
+        return AskView(ask.name, ask.shown, "new")
+    if known.digest == ask.digest:
+        return AskView(ask.name, ask.shown, "trusted")
+    return AskView(ask.name, ask.shown, "changed", known.shown)
+
+
+@dataclass
+class ProjectTrust:
+    """What a repository asks for, out of its checkout and the commit that a task starts from."""
+
+    settings: Settings
+    catalog: Catalog
+    repositories: Repositories
+    book: TrustBook
+
+    def all_asks(self, repository: Repository, commit: str) -> list[Ask]:
+        """Everything that any task of this commit would need consent for.
+
+        Raises:
+            UserFixable: the configuration or the devcontainer cannot be used.
+        """
+        found = None if repository.bare else load_config(repository.root)
+        config = found.config if found else ProjectConfig()
+        asks = config_asks(config, self.settings)
+        asks += setup_asks(self.repositories.files(repository, commit), _script(config.setup))
+        own = (e for e in self.catalog.entries(repository.root) if e.source == "project")
+        return [*asks, *(_workflow(entry) for entry in own if entry.workflow)]
+
+    def needed(
+        self,
+        repository: Repository,
+        commit: str,
+        settled: Settled,
+        entry: CatalogEntry,
+        engine: str,
+    ) -> list[Ask]:
+        """What one task needs consent for. A workflow that the call names, and that stands for no
+        other, is the caller's choice, except where it would run on this machine itself."""
+        decided = settled.decided
+        asks = list(settled.asks)
+        if not decided.ignored:
+            files = self.repositories.files(repository, commit)
+            asks += setup_asks(files, _script(decided.setup), engine, self._has_image(decided))
+        chosen = decided.origins.get("workflow") is Origin.CALL and entry.shadowed is None
+        if entry.source == "project" and not (chosen and engine != PROCESS):
+            asks.append(_workflow(entry))
+        return asks
+
+    def _has_image(self, decided: Decided) -> bool:
+        return decided.image is not None or "base_image" in self.settings.model_fields_set
+
+    def missing(
+        self, repository: Repository, commit: str, needed: Sequence[Ask]
+    ) -> tuple[list[AskView], list[Ask]]:
+        """Of what is needed, what nobody has consented to; and all that there is to consent to,
+        where anything is missing."""
+        root = repository.root
+        views = [view for view in self.book.views(root, needed) if view.state != "trusted"]
+        lines = [line for line in self.settings.trusted_projects if line.path.resolve() == root]
+        if not views or any(line.digest is None for line in lines):
+            return [], []
+        every = self.all_asks(repository, commit)
+        if any(line.digest == digest_of_all(every) for line in lines):
+            return [], []
+        return views, every
+
+
+def _script(setup: SetupConfig | None) -> str | None:
+    return setup.script if setup else None
+
+
+def _workflow(entry: CatalogEntry) -> Ask:
+    return workflow_ask(entry.name, f"{FOLDER}/{entry.path.name}", entry.data, entry.shadowed)
