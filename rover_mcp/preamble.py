@@ -40,19 +40,17 @@ _ENV_ALLOWED = frozenset(
         *("CLAUDE_CODE_OAUTH_TOKEN", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
         *("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
         TOOLS,
-        *("SSH_AUTH_SOCK", "GH_TOKEN", "LANG", "TZ", "PATH"),
+        "PATH",
         *_PROXIES,
         *(name.lower() for name in _PROXIES),
     )
 )
-_ENV_ALLOWED_PREFIXES = ("GITLAB_", "LC_")
 
 
 def allowed_environment(environ: dict[str, str] | os._Environ[str]) -> dict[str, str]:  # pyright: ignore[reportPrivateUsage]
-    """The part of `environ` that a client hands to the daemon, and no more."""
-    return {
-        k: v for k, v in environ.items() if k in _ENV_ALLOWED or k.startswith(_ENV_ALLOWED_PREFIXES)
-    }
+    """The part of `environ` that a client hands to the daemon, and no more: what providers,
+    proxies and programs are found by."""
+    return {k: v for k, v in environ.items() if k in _ENV_ALLOWED}
 
 
 def data_folder_name(environ: dict[str, str] | os._Environ[str]) -> str:  # pyright: ignore[reportPrivateUsage]

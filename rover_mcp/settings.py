@@ -69,7 +69,10 @@ class CredentialSource(_Model):
     file: str | None = None
     """a file that holds the key alone"""
     command: str | None = None
-    """a command that prints the key"""
+    """a command that prints the key; no shell reads it"""
+    lifetime: float = Field(default=300, ge=0)
+    """seconds for which what `command` printed is used before it is run again, kept in memory
+    alone; a provider's 401 or 403 has it run again at once"""
     login: Literal["claude", "codex"] | None = None
     """the subscription that this program is logged in to on this machine: `claude` under anthropic,
     `codex` under openai. Its file is read at each use and stays outside, see docs/gateway.md"""
@@ -85,6 +88,19 @@ class CredentialSource(_Model):
         if sum(source is not None for source in sources) != 1:
             raise ValueError("give exactly one of env, file, command, login, passthrough")
         return self
+
+
+class LogSettings(_Model):
+    """Of `daemon.log` in the data folder. Sizes in bytes."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """how much is written; debug adds what the libraries say of each request"""
+    file_bytes: int = Field(default=5_000_000, ge=10_000)
+    """of one file; then it becomes `daemon.log.1`, and so on"""
+    old_files: int = Field(default=1, ge=0, le=100)
+    """how many of those are kept"""
+    lines_per_second: float = Field(default=20, gt=0)
+    """in the long run; of more, and of lines that repeat themselves, only the number is written"""
 
 
 class Settings(_Model):
@@ -181,6 +197,8 @@ class Settings(_Model):
     """one message of a client"""
     http: HttpSettings = HttpSettings()
     """of `rover-mcp --http`, see below"""
+    log: LogSettings = LogSettings()
+    """see below"""
 
     @field_validator("agent_programs")
     @classmethod
@@ -244,6 +262,7 @@ def as_markdown() -> str:
         "hook_retry": HookRetry,
         "http": HttpSettings,
         "http.tokens": HttpToken,
+        "log": LogSettings,
     }
     for name, model in tables.items():
         if name:
@@ -267,8 +286,8 @@ def load_settings(home: Path) -> Settings:
         raw: object = yaml.safe_load(text) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise EnvironmentFault(
-            f"{path} cannot be read: {error}", hint="correct the file"
-        ) from error
+            f"{path} cannot be read: {_unquoted(error)}", hint="correct the file"
+        ) from None
     if not isinstance(raw, dict):
         raise EnvironmentFault(f"{path} must hold a mapping", hint="correct the file")
     try:
@@ -279,6 +298,14 @@ def load_settings(home: Path) -> Settings:
         raise EnvironmentFault(
             f"{path}: {where}: {first['msg']}", hint="correct or remove this setting"
         ) from error
+
+
+def _unquoted(error: Exception) -> str:
+    """What is wrong and where, without the line of the file: a secret may stand in it."""
+    mark = getattr(error, "problem_mark", None)
+    if isinstance(error, yaml.MarkedYAMLError) and mark is not None:
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return error.strerror or str(error) if isinstance(error, OSError) else type(error).__name__
 
 
 def have_changed(settings: Settings) -> bool:

@@ -20,8 +20,10 @@ DAEMON_COMMAND = [sys.executable, "-m", "rover_mcp.daemon"]
 FIRST_RESTART, LONGEST_RESTART = 0.1, 2.0
 LOG_LIMIT = 5_000_000
 LOG_TAIL_LINES = 15
-# Of what a client may hand over, the daemon keeps what is no secret; see DESIGN.md section 1.
-_NO_SECRETS = ("PATH", "LANG", "LC_", "TZ", "http", "HTTP", "no_", "NO_", "all_", "ALL_")
+# Of what a client may hand over, the daemon keeps what is no secret.
+_NO_SECRETS = ("PATH", "http", "HTTP", "no_", "NO_", "all_", "ALL_")
+# What the daemon has no use for, whoever starts it.
+_NEEDLESS = ("GH_TOKEN", "GITHUB_TOKEN", "GITLAB_", "SSH_AUTH_SOCK")
 _REFUSES_DATA_FOLDER = 3
 _CANNOT_RUN = 127  # as in shells
 
@@ -175,7 +177,7 @@ def _watch(command: list[str], env: Mapping[str, str], log: int, report: int) ->
 def daemon_environment(environ: Mapping[str, str], home: str) -> dict[str, str]:
     """The daemon's own environment: what a client may hand over stays with that client."""
     secrets = {k for k in allowed_environment(dict(environ)) if not k.startswith(_NO_SECRETS)}
-    kept = {k: v for k, v in environ.items() if k not in secrets}
+    kept = {k: v for k, v in environ.items() if k not in secrets and not k.startswith(_NEEDLESS)}
     return {**importable(kept), "ROVER_HOME": home}
 
 

@@ -28,4 +28,9 @@ def plain(text: str, most: int) -> str:
     line = " ".join(text.lstrip()[: 4 * most].split())
     # Before the search: an invisible character inside a key would hide it.
     line = "".join(c for c in line if c.isprintable())
-    return _NAMED.sub(r"\1[key]", _KEY.sub("[key]", line))[:most].rstrip()
+    return masked(line)[:most].rstrip()
+
+
+def masked(text: str) -> str:
+    """`text` with `[key]` where a key stood."""
+    return _NAMED.sub(r"\1[key]", _KEY.sub("[key]", text))

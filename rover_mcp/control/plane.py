@@ -66,7 +66,6 @@ class ControlPlane:
 
     def start(self, attempts: Attempts) -> None:
         """Launch DBOS. Blocks for some tenths of a second."""
-        _quiet_logs()
         self._attempts = attempts
         config: DBOSConfig = {
             "name": "rover",
@@ -267,10 +266,6 @@ class ControlPlane:
             fresh = self._store.attempt(*key)
             if fresh is not None:
                 self.enqueue(fresh, self._delay_of(fresh))
-
-
-def _quiet_logs() -> None:
-    logging.getLogger("dbos").setLevel(logging.WARNING)
 
 
 def database_url(home: Path, shared: str | None = None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import sys
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
@@ -28,7 +29,8 @@ def main() -> int:
     foreground = "--foreground" in sys.argv[1:]
     home = data_folder(os.environ)
     descriptors.raise_limit()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    # A dump of this process would hold every credential.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         hold_lock(home)
     except AlreadyHeld:
@@ -38,7 +40,9 @@ def main() -> int:
     except RoverError as error:
         return _refuse(f"{error.message}; {error.hint}")
     from rover_mcp.daemon.daemon import Daemon
-    from rover_mcp.daemon.wiring import open_store
+    from rover_mcp.daemon.logs import log_to_file, log_to_stream
+    from rover_mcp.daemon.redaction import SECRETS
+    from rover_mcp.daemon.wiring import open_store, secrets_of
 
     try:
         settings, store = open_store(home)
@@ -46,6 +50,11 @@ def main() -> int:
         return _refuse(f"{error.message}; {error.hint}")
     except OSError as error:
         return _refuse(f"the data folder {home} cannot be used: {error}")
+    SECRETS.add(*secrets_of(settings))
+    if foreground:
+        log_to_stream(sys.stderr, settings.log)
+    else:
+        log_to_file(home, settings.log)
     daemon = Daemon(settings, store)
     return _run(daemon.serve_stdio if foreground else daemon.serve)
 

@@ -173,7 +173,7 @@ class Door:
         def credentials(provider: str) -> ProviderAccess | None:
             task = self._store.task(task_id)
             row = self._store.attempt(task_id, attempt)
-            return self._credentials.access(provider, task, row) if task else None
+            return self._credentials.access(provider, task, row, of_call=True) if task else None
 
         lease = GatewayLease(
             task_id=task_id,
@@ -233,6 +233,8 @@ class Door:
     def _answered(self, task_id: str, attempt: int, answer: Answer) -> None:
         """The first model call of an attempt that went well is told, in a thread: the gateway's
         loop waits for nobody."""
+        if answer.status in (401, 403):
+            self._credentials.refused(answer.provider, answer.account)
         went_well = answer.status is not None and 200 <= answer.status < 300 and not answer.error
         if not went_well or answer.usage is None or self._heard.get(task_id) == attempt:
             return

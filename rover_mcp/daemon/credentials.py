@@ -7,35 +7,40 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shlex
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
 
 from rover_mcp.daemon import logins
+from rover_mcp.daemon.key_commands import KeyCommands
+from rover_mcp.daemon.redaction import SECRETS
 from rover_mcp.gateway.models import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS, Provider, Variable
 from rover_mcp.settings import CredentialSource, Settings
 from rover_mcp.store.rows import AttemptRow, TaskRow
 from rover_mcp.tasks.caller import Caller
 
-COMMAND_TIMEOUT_SECONDS: Final = 30
-
 
 class Credentials:
     """Remembers clients' environments, in memory, by their id."""
 
-    def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        now: Callable[[], float] = time.time,
+        commands: KeyCommands | None = None,
+    ) -> None:
         self._settings = settings
         self._now = now
+        self._commands = commands or KeyCommands()
         self._environments: dict[str, Mapping[str, str]] = {}
         self._distinct: dict[frozenset[tuple[str, str]], Mapping[str, str]] = {}
 
     def remember(self, caller: Caller) -> None:
         """A client connected. Kept while the daemon lives: its tasks outlive the connection.
         Terminals that share an environment share one copy."""
+        for provider in PROVIDERS.values():
+            SECRETS.add(*(caller.env.get(variable.name) for variable in provider.variables))
         same = frozenset(caller.env.items())
         self._environments[caller.client_id] = self._distinct.setdefault(same, caller.env)
 
@@ -66,7 +71,7 @@ class Credentials:
             return f"log-in of {source.login}, held by the gateway" if there else None
         if source.passthrough:
             return f"config.yaml: credentials.{provider.name}.passthrough"
-        if _read(source) is None:
+        if self._read(source) is None:
             return None
         kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
         return f"config.yaml: credentials.{provider.name}.{kind}"
@@ -104,23 +109,26 @@ class Credentials:
         )
 
     def access(
-        self, provider: str, task: TaskRow, attempt: AttemptRow | None
+        self, provider: str, task: TaskRow, attempt: AttemptRow | None, *, of_call: bool = False
     ) -> ProviderAccess | None:
         """The way to `provider` for a task's attempt, or None where there is no credential.
+        `of_call`: an agent calls, so a command that has just failed is not run again.
 
         Raises:
             EnvironmentFault: "no_log_in": config.yaml names a log-in that is not there or expired.
         """
-        known = PROVIDERS.get(provider)
+        found = PROVIDERS.get(provider)
         clients = [c for c in (attempt.client_id if attempt else None, task.client_id) if c]
-        return self._access(known, clients) if known else None
+        return self._access(found, clients, of_call=of_call) if found else None
 
     def environment(self, task: TaskRow, attempt: AttemptRow | None) -> Mapping[str, str] | None:
         """What the client that started the attempt, or made the task, handed over."""
         clients = (attempt.client_id if attempt else None, task.client_id)
         return next((self._environments[c] for c in clients if c in self._environments), None)
 
-    def _access(self, provider: Provider, clients: list[str]) -> ProviderAccess | None:
+    def _access(
+        self, provider: Provider, clients: list[str], *, of_call: bool
+    ) -> ProviderAccess | None:
         for client in clients:
             env = self._environments.get(client, {})
             for variable in provider.variables:
@@ -133,14 +141,40 @@ class Credentials:
             return ProviderAccess(url, "", "", f"{provider.name}-own", passthrough=True)
         if source and source.login:
             return self._held(provider, source, source.login)
-        credential = _read(source) if source else None
+        credential = self._read(source, of_call=of_call) if source else None
         if source is None or credential is None:
             return None
         url = source.base_url or provider.base_url
         return _made(provider, url, provider.variable(credential), credential)
 
+    def refused(self, provider: str, account: str | None) -> None:
+        """A provider refused the credential of an account: what a command printed is asked for
+        anew at the next use. Waits for nothing."""
+        served = PROVIDERS.get(provider)
+        if served is None or account is None:
+            return
+
+        def fits(value: str) -> bool:
+            return _label(served, served.variable(value).header_value(value)) == account
+
+        self._commands.refused(fits)
+
+    def _read(self, source: CredentialSource, *, of_call: bool = False) -> str | None:
+        """A configured credential; None where it is not to be had now."""
+        if source.command:
+            return self._commands.value(source.command, source.lifetime, of_call=of_call)
+        if source.env:
+            return os.environ.get(source.env)
+        try:
+            text = Path(source.file or "").expanduser().read_text("utf-8")
+        except (OSError, UnicodeDecodeError, RuntimeError):
+            # RuntimeError: no such user's home.
+            return None
+        return text.strip() or None
+
     def _held(self, provider: Provider, source: CredentialSource, kind: str) -> ProviderAccess:
         found = logins.held(kind, os.environ, self._now())
+        SECRETS.add(found.token)
         return ProviderAccess(
             base_url=source.base_url or logins.LOG_INS[kind].base_url or provider.base_url,
             header_name="authorization",
@@ -160,33 +194,14 @@ def _for_one_only(kind: str | None, agent: str, provider: Provider) -> str:
 
 def _made(provider: Provider, url: str, variable: Variable, credential: str) -> ProviderAccess:
     value = variable.header_value(credential)
-    digest = hashlib.sha256(value.encode()).hexdigest()[:8]
+    SECRETS.add(credential)
     return ProviderAccess(
         base_url=url,
         header_name=variable.header,
         header_value=value,
-        account=f"{provider.name}-{digest}",
+        account=_label(provider, value),
     )
 
 
-def _read(source: CredentialSource) -> str | None:
-    """A configured credential; None where it is not to be had now."""
-    if source.env:
-        return os.environ.get(source.env)
-    try:
-        if source.file:
-            return Path(source.file).expanduser().read_text("utf-8").strip() or None
-        if source.command:
-            done = subprocess.run(
-                shlex.split(source.command),
-                capture_output=True,
-                text=True,
-                timeout=COMMAND_TIMEOUT_SECONDS,
-                stdin=subprocess.DEVNULL,
-                check=True,
-            )
-            return done.stdout.strip() or None
-    except (OSError, subprocess.SubprocessError, ValueError, RuntimeError, IndexError):
-        # RuntimeError: no such user's home; IndexError: an empty command.
-        return None
-    return None
+def _label(provider: Provider, header_value: str) -> str:
+    return f"{provider.name}-{hashlib.sha256(header_value.encode()).hexdigest()[:8]}"

@@ -29,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rover_mcp import __version__
 from rover_mcp.daemon import peers
 from rover_mcp.daemon.life import Heartbeat, beat, end_process
+from rover_mcp.daemon.logs import end_log
 from rover_mcp.daemon.standard import StandardStreams
 from rover_mcp.daemon.transport import message_streams, push, read_line
 from rover_mcp.daemon.wiring import Parts, build
@@ -138,7 +139,7 @@ class Daemon:
         Unwinding instead would fail the steps of attempts that are being followed.
         """
         log.info("ending: %s", why)
-        logging.shutdown()
+        end_log()
         os._exit(0)
 
     async def _start_plane(self) -> None:

@@ -8,7 +8,6 @@ that, as with any other crash.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import threading
@@ -17,6 +16,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import anyio
+
+from rover_mcp.daemon.logs import end_log, write_threads
 
 log = logging.getLogger("rover.daemon")
 
@@ -30,7 +31,7 @@ STUCK_SECONDS = 180.0
 
 def end_process(code: int = EXIT_BROKEN) -> NoReturn:
     """End it now."""
-    logging.shutdown()
+    end_log()
     os._exit(code)
 
 
@@ -68,5 +69,5 @@ def _watch(alive: Heartbeat) -> None:
     while not alive.is_stuck():
         time.sleep(BEAT_SECONDS)
     log.error("the event loop has done nothing for %.0f s; the daemon ends", STUCK_SECONDS)
-    faulthandler.dump_traceback(all_threads=True)
+    write_threads()
     end_process()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from anyio.from_thread import BlockingPortal
 
@@ -33,6 +34,7 @@ from rover_mcp.daemon.repositories import GitRepositories, HubWork
 from rover_mcp.descriptors import share
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.hooks.runner import Hooks, sender_of
+from rover_mcp.hooks.settings import WebhookHook
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.sandbox.select import engines
@@ -82,6 +84,15 @@ def open_store(home: Path) -> tuple[Settings, Store]:
     for folder in ("tasks", "projects"):
         (home / folder).mkdir(exist_ok=True)
     return settings, Store(open_database(database_url(home, settings.database)))
+
+
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """What in the settings no log may hold."""
+    for address in (urlsplit(h.url) for h in settings.hooks if isinstance(h, WebhookHook)):
+        yield from (address.path, address.query)
+    if settings.database:
+        yield settings.database
+        yield urlsplit(settings.database).password or ""
 
 
 def build(

@@ -9,6 +9,7 @@ leaves nothing behind), and at once when the daemon ends. Containers do not depe
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ _SYSTEM_SOCKET = Path("/run/podman/podman.sock")
 _IDLE_SECONDS = 60
 _START_TIMEOUT = 20.0
 _POLL = 0.02
+MAX_LOG_BYTES = 1_000_000
 _STOP_SECONDS = 5.0
 _LONGEST_PATH = 107
 # What podman needs to find its store, its user's session and a registry; no provider's key.
@@ -63,6 +65,7 @@ class PodmanService:
         """
         with self._lock:
             if docker_api.answers(f"unix://{self._socket}"):
+                self._keep_log_small()
                 return
             program = shutil.which("podman")
             if program is None:
@@ -86,6 +89,13 @@ class PodmanService:
             process.kill()
             process.wait()
 
+    def _keep_log_small(self) -> None:
+        """What podman says is of use while it starts; it appends, so that it goes on at the
+        beginning of a file that was cut."""
+        with contextlib.suppress(OSError):
+            if self._log.stat().st_size > MAX_LOG_BYTES:
+                os.truncate(self._log, 0)
+
     def _start(self, program: str) -> None:
         if self._process is None:
             atexit.register(self.stop)
@@ -95,7 +105,8 @@ class PodmanService:
         try:
             self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._socket.unlink(missing_ok=True)
-            with self._log.open("wb") as log:
+            self._log.unlink(missing_ok=True)
+            with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [*command, f"unix://{self._socket}"], env=_environment(), cwd="/",
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,

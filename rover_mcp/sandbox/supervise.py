@@ -13,11 +13,13 @@ has been started or could not be; a detached child stays and waits for it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -25,6 +27,9 @@ import time
 from pathlib import Path
 
 DIED = "the supervisor was killed"
+LOG_BYTES = 1_000_000
+LOG_KEPT_BYTES = 64 * 1024
+LOG_LOOK_SECONDS = 10
 LOCK_TRIES = 100
 LOCK_PAUSE = 0.02
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -116,8 +121,28 @@ def _supervise(folder: Path, report: int) -> None:
         return
     os.write(report, b"ok")
     os.close(report)
+    _keep_log_small(folder / "runner.log", runner.pid)
     code = runner.wait()
     write_json(folder / "exit.json", {"code": code if code >= 0 else 128 - code})
+
+
+def _keep_log_small(log: Path, pid: int) -> None:
+    """Until the runner ends. It appends, so that it goes on behind what is kept."""
+    ended = select.poll()
+    ended.register(os.pidfd_open(pid), select.POLLIN)
+    while not ended.poll(LOG_LOOK_SECONDS * 1000):
+        cut_log(log)
+
+
+def cut_log(log: Path) -> None:
+    """Keep the end of a log that has grown too large."""
+    with contextlib.suppress(OSError), log.open("rb+") as file:
+        if os.fstat(file.fileno()).st_size > LOG_BYTES:
+            file.seek(-LOG_KEPT_BYTES, os.SEEK_END)
+            kept = file.read(LOG_KEPT_BYTES)
+            file.truncate(0)
+            file.seek(0)
+            file.write(kept)
 
 
 def main(arguments: list[str]) -> int:

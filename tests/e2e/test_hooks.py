@@ -76,6 +76,24 @@ def verified(request: Received) -> Frame:
     return message
 
 
+def test_the_address_of_a_webhook_stands_in_no_log(
+    home: Path, repository: Path, receiver: HookReceiver
+) -> None:
+    """DESIGN 12.4. Succeeded at 700cc57: the HTTP library wrote it into daemon.log. Here it is
+    written neither on success nor on failure, nor at the level debug."""
+    well = webhook(home, receiver, name="well") | {"url": f"{receiver.url}/s3cret-path?k=s3cret"}
+    badly = {**well, "name": "badly", "url": "http://127.0.0.1:9/services/s3cret-path?k=s3cret"}
+    configure(home, well, badly, log={"level": "debug"})
+    with LauncherClient(home, repository) as client:
+        client.open()
+        pause(client)
+        wait_until(lambda: receiver.requests, "the first has been told")
+        wait_until(lambda: rover(home, "hooks", "dead")["dead"], "the other has been given up")
+    text = "".join(path.read_text("utf-8") for path in home.glob("daemon.log*"))
+    assert "HTTP Request: POST http://127.0.0.1" in text, "that there was a request is written"
+    assert "s3cret" not in text
+
+
 def test_a_pause_and_an_end_are_told_to_a_webhook_and_a_command(
     home: Path, repository: Path, receiver: HookReceiver
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.daemon import credentials as module
+from rover_mcp.daemon import key_commands as module
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.gateway.models import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
@@ -198,7 +198,7 @@ def test_a_command_that_fails_or_prints_nothing_is_none(command: str) -> None:
 
 def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """D9: an attempt does not wait for somebody's password prompt."""
-    monkeypatch.setattr(module, "COMMAND_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.05)
     begun: list[subprocess.Popen[str]] = []
     real = subprocess.Popen.__init__
 

@@ -63,14 +63,18 @@ def test_the_daemon_is_detached_and_has_no_secrets_of_the_client(
     launch: Launch, home: Path
 ) -> None:
     launcher = launch(
-        ANTHROPIC_API_KEY="sk-secret", GH_TOKEN="t", DOCKER_HOST="unix:///d", TZ="UTC"
+        ANTHROPIC_API_KEY="sk-secret",
+        GH_TOKEN="t",
+        GITLAB_TOKEN="t",
+        DOCKER_HOST="unix:///d",
+        TZ="UTC",
     )
     launcher.request(1, "ping")
     launcher.read()
     told = json.loads((home / "stub.environ").read_text())
     assert told["cwd"] == "/"
     assert told["session"] == starts(home)[0]
-    assert not {"ANTHROPIC_API_KEY", "GH_TOKEN"} & set(told["env"])
+    assert not {"ANTHROPIC_API_KEY", "GH_TOKEN", "GITLAB_TOKEN"} & set(told["env"])
     assert told["env"]["DOCKER_HOST"] == "unix:///d"
     assert told["env"]["TZ"] == "UTC"
     assert told["env"]["ROVER_HOME"] == str(home)

@@ -1,0 +1,81 @@
+"""What the user's credential commands print, run once per lifetime of the value, kept in memory."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+TIMEOUT_SECONDS: Final = 30
+FAILED_SECONDS: Final = 5.0
+"""How long a command that gave nothing is not run again for an agent's calls."""
+
+
+@dataclass
+class _Entry:
+    """One command's. `running` is held while it runs, so that it runs once for all who wait."""
+
+    running: threading.Lock = field(default_factory=threading.Lock)
+    value: str | None = field(default=None, repr=False)
+    until: float = 0.0
+    refused: str | None = field(default=None, repr=False)
+
+
+class KeyCommands:
+    """Safe to use from many threads. Values end with the process, which a change of config.yaml
+    replaces."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        run: Callable[[str], str | None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._run = run or run_command
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+
+    def value(self, command: str, lifetime: float, *, of_call: bool = False) -> str | None:
+        """What the command printed, not longer ago than `lifetime` seconds; None: nothing, which
+        only an agent's call (`of_call`) takes for an answer for a while."""
+        with self._lock:
+            entry = self._entries.setdefault(command, _Entry())
+        with entry.running:
+            with self._lock:
+                if self._clock() < entry.until and (entry.value or of_call):
+                    return entry.value
+            value = self._run(command)
+            with self._lock:
+                entry.value = value
+                entry.until = self._clock() + (lifetime if value else FAILED_SECONDS)
+        return value
+
+    def refused(self, fits: Callable[[str], bool]) -> None:
+        """The provider refused a value: the command that printed it is run again at the next use,
+        once; where it prints the same again, that is used for its lifetime. Waits for nothing."""
+        with self._lock:
+            for entry in self._entries.values():
+                value = entry.value
+                if value is not None and value != entry.refused and fits(value):
+                    entry.refused, entry.until = value, 0.0
+
+
+def run_command(command: str) -> str | None:
+    """Run it, without a shell; None where it gives no value."""
+    try:
+        done = subprocess.run(
+            shlex.split(command),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        # IndexError: an empty command.
+        return None
+    return done.stdout.strip() or None

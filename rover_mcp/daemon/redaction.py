@@ -1,0 +1,95 @@
+"""Secrets taken out of lines that go into a log: those that are known, and what looks like one.
+
+A credential is known from the moment that it is read. What nobody has named is recognised by its
+form (keys of providers, `password=...`) or by its place in an address: the user's part, the query,
+and the path of a webhook, which is as good as a password.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote
+
+from agent_runner.classify.plain import masked
+
+HIDDEN: Final = "[hidden]"
+SHORTEST: Final = 8
+"""Characters. What is shorter stands in ordinary text."""
+MOST_KNOWN: Final = 500
+
+_ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]{1,20})://([^\s'\"<>]{1,2000})", re.IGNORECASE)
+_USER = re.compile(r"[^\s/@:]{0,200}(?::.{0,500})?@")
+_NAMED = re.compile(
+    r"\b((?:[\w-]{0,40}(?:password|passwd|secret|api[_-]?key|credential|token)|authorization)"
+    r"[\"']?\s?[:=]\s?[\"']?(?:bearer |basic )?)([^\s\"',;&]{6,500})",
+    re.IGNORECASE,
+)
+_OURS = re.compile(r"\brover[-_][\w-]{32,64}")
+# https://api.slack.com/messaging/webhooks, https://discord.com/developers/docs/resources/webhook,
+# https://core.telegram.org/bots/api: hosts where the path is the secret.
+_WEBHOOKS = re.compile(
+    r"(?:^|\.)(?:hooks\.slack\.com|discord(?:app)?\.com|api\.telegram\.org|webhook\.office\.com"
+    r"|chat\.googleapis\.com|hooks\.zapier\.com|hook\.[\w.]*make\.com|webhook\.site|ntfy\.sh"
+    r"|open\.feishu\.cn|oapi\.dingtalk\.com|maker\.ifttt\.com)$"
+)
+_RANDOM = re.compile(r"(?=[\w.~:-]*\d)(?=[\w.~:-]*[A-Za-z])[\w.~:-]{16,}")
+
+
+class KnownSecrets:
+    """Secrets that were read, the newest ones. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: OrderedDict[str, None] = OrderedDict()
+
+    def add(self, *secrets: str | None) -> None:
+        """From now on these are hidden, as they are and as an address has them."""
+        with self._lock:
+            for secret in secrets:
+                for form in _forms(secret or ""):
+                    self._values[form] = None
+                    self._values.move_to_end(form)
+            while len(self._values) > MOST_KNOWN:
+                self._values.popitem(last=False)
+
+    def cleaned(self, text: str) -> str:
+        """`text` without them, and without what looks like one."""
+        with self._lock:
+            values = sorted(self._values, key=len, reverse=True)
+        for value in values:
+            if value in text:
+                text = text.replace(value, HIDDEN)
+        return looks_clean(text)
+
+
+def looks_clean(text: str) -> str:
+    """`text` without what has the form or the place of a secret."""
+    text = _ADDRESS.sub(_address, text)
+    text = _NAMED.sub(rf"\1{HIDDEN}", text)
+    return masked(_OURS.sub(HIDDEN, text))
+
+
+def _address(found: re.Match[str]) -> str:
+    scheme, rest = found[1], found[2]
+    if user := _USER.match(rest):
+        rest = f"{HIDDEN}@{rest[user.end() :]}"
+    place, asked, _ = rest.partition("?")
+    host, slash, path = place.partition("/")
+    name = host.rpartition("@")[2].partition(":")[0].lower()
+    if path and _WEBHOOKS.search(name):
+        path = HIDDEN
+    parts = [HIDDEN if _RANDOM.fullmatch(part) else part for part in path.split("/")]
+    return f"{scheme}://{host}{slash}{'/'.join(parts)}{'?' + HIDDEN if asked else ''}"
+
+
+def _forms(secret: str) -> Iterator[str]:
+    if len(secret) >= SHORTEST:
+        yield from dict.fromkeys((secret, quote(secret, safe=""), quote(secret)))
+
+
+SECRETS: Final = KnownSecrets()
+"""Of this process: logs are of the process too."""
