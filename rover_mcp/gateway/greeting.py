@@ -25,12 +25,20 @@ class GreetsAnother(Exception):
 
 class Greeting:
     """What an agent sends first in the tunnel to `name`; None: to an address, where any name
-    may be greeted."""
+    may be greeted.
+
+    However finely it is cut, each byte is looked at once: nothing is done until a record is whole.
+    """
 
     def __init__(self, name: str | None) -> None:
         self._name = name
-        self._held = b""
+        self._held = bytearray()
+        self._message = bytearray()
+        self._at = 0
+        """where the record begins that is not yet whole"""
         self._decided = name is None
+        self.looks = 0
+        """how often what is held was looked at"""
 
     def pass_on(self, data: bytes) -> bytes:
         """What may be sent now: nothing until the greeting is whole.
@@ -44,18 +52,45 @@ class Greeting:
         if not self._held or not self._is_settled():
             return b""
         self._decided = True
-        data, self._held = self._held, b""
+        data, self._held = bytes(self._held), bytearray()
+        self._message = bytearray()
         return data
 
     def _is_settled(self) -> bool:
         if self._held[0] not in _RECORDS:
             return True  # no TLS
-        hello = _message(self._held)
-        if hello is None:
-            if len(self._held) > MAX_BYTES:
-                raise GreetsAnother("its TLS greeting is too long")
+        while len(self._held) >= self._needed():
+            self.looks += 1
+            if self._take_record():
+                self._judge(bytes(self._message[_MESSAGE_HEAD:]))
+                return True
+        if len(self._held) > MAX_BYTES:
+            raise GreetsAnother("its TLS greeting is too long")
+        return False
+
+    def _needed(self) -> int:
+        """How many bytes there have to be until there is something new to look at."""
+        held, at = self._held, self._at
+        if len(held) > at and held[at] != _HANDSHAKE:
+            raise GreetsAnother("it does not begin with a TLS greeting")
+        head = at + _RECORD_HEAD
+        return head if len(held) < head else head + int.from_bytes(held[at + 3 : head])
+
+    def _take_record(self) -> bool:
+        """Add a record that is whole to the message; whether that is whole now, too."""
+        begin, end = self._at + _RECORD_HEAD, self._needed()
+        self._message += memoryview(self._held)[begin:end]
+        self._at = end
+        if self._at > MAX_BYTES:
+            raise GreetsAnother("its TLS greeting is too long")
+        if self._message and self._message[0] != _CLIENT_HELLO:
+            raise GreetsAnother("it does not begin with a TLS greeting")
+        if len(self._message) < _MESSAGE_HEAD:
             return False
-        self._judge(hello)
+        length = _MESSAGE_HEAD + int.from_bytes(self._message[1:_MESSAGE_HEAD])
+        if len(self._message) < length:
+            return False
+        del self._message[length:]
         return True
 
     def _judge(self, hello: bytes) -> None:
@@ -65,27 +100,18 @@ class Greeting:
                     "its TLS greeting is encrypted (ECH), so that it may be for any other host"
                 )
             if kind == _SERVER_NAME:
-                # A list's length, the kind of the only entry, its length.
-                greeted = body[5:].decode("ascii", "replace").lower().rstrip(".")
+                greeted = _server_name(body)
                 if greeted != self._name:
                     raise GreetsAnother(f"its TLS greeting is for another host, {greeted[:253]}")
 
 
-def _message(data: bytes) -> bytes | None:
-    """The body of the first handshake message; None: there is more to come."""
-    message, at = b"", 0
-    while at < len(data):
-        if data[at] != _HANDSHAKE:
-            raise GreetsAnother("it does not begin with a TLS greeting")
-        end = at + _RECORD_HEAD + int.from_bytes(data[at + 3 : at + _RECORD_HEAD])
-        message += data[at + _RECORD_HEAD : end]
-        length = int.from_bytes(message[1:_MESSAGE_HEAD])
-        if len(message) >= _MESSAGE_HEAD + length and len(message) >= _MESSAGE_HEAD:
-            if message[0] != _CLIENT_HELLO:
-                raise GreetsAnother("it does not begin with a TLS greeting")
-            return message[_MESSAGE_HEAD : _MESSAGE_HEAD + length]
-        at = end
-    return None
+def _server_name(body: bytes) -> str:
+    """The only name in the extension, in the one form that every server reads alike: a list's
+    length, the kind of its entry, the name's length."""
+    name = body[5:]
+    if body[:5] != (len(name) + 3).to_bytes(2) + b"\0" + len(name).to_bytes(2):
+        raise GreetsAnother("its TLS greeting names another host than one, or is broken")
+    return name.decode("ascii", "backslashreplace").lower().removesuffix(".")
 
 
 def _extensions(hello: bytes) -> Iterator[tuple[int, bytes]]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rover_mcp.gateway import greeting as module
 from rover_mcp.gateway.greeting import MAX_BYTES, Greeting, GreetsAnother
 from tests.support.certificates import server_context
 
@@ -172,3 +175,45 @@ def test_tls_to_another_name_on_the_same_machine_reaches_nobody(path: Path, tmp_
             assert OTHER in refused.reason
 
     run(work)
+
+
+@pytest.mark.parametrize("size", [1, 16_000])
+def test_a_greeting_that_comes_byte_by_byte_is_looked_at_once_per_record(size: int) -> None:
+    """C.16. Succeeded at 700cc57: what was held was parsed anew for each byte that came, and
+    copied, so that 60 kB held up the loop of every task for a minute."""
+    whole = with_extension(hello(OURS), 21, b"\0" * 9000)  # padding, RFC 7685
+    cut = in_records(whole[HEAD:], size)
+    greeting, sent, calls = Greeting(OURS), b"", 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and frame.f_code.co_filename == module.__file__
+
+    sys.setprofile(count)
+    try:
+        for at in range(len(cut)):
+            sent += greeting.pass_on(cut[at : at + 1])
+    finally:
+        sys.setprofile(None)
+    assert sent == cut
+    assert greeting.looks == -(-(len(whole) - HEAD) // size)
+    assert calls < 8 * len(cut)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\0\x0b\0\0\x04pypi.org",  # the entry is shorter than what stands there
+        b"\0\x0b\1\0\x08pypi.org",  # no host's name
+        b"\0\x00\0\0\x08pypi.org",
+        b"\0\x16\0\0\x08pypi.org\0\0\x08pypi.org",  # two names
+        b"\0\x0d\0\0\x0apypi.org..",
+        b"\0\x0c\0\0\x09pypi.org\0",
+        b"",
+    ],
+)
+def test_a_name_that_two_servers_could_read_differently_does_not_pass(body: bytes) -> None:
+    """Anchor 3 (parsers that differ). Succeeded at 700cc57 with any length and kind."""
+    greeting = Greeting(OURS)
+    with pytest.raises(GreetsAnother):
+        greeting.pass_on(with_extension(hello(None), 0, body))
