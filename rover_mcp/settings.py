@@ -35,6 +35,7 @@ from rover_mcp.hooks.settings import (
 from rover_mcp.http_settings import HttpSettings, HttpToken
 from rover_mcp.network import NetworkPolicy
 from rover_mcp.project.trusted import TrustedProject
+from rover_mcp.rates import Rates
 
 
 class _Model(BaseModel):
@@ -150,6 +151,9 @@ class Settings(_Model):
     """repositories whose own configuration counts without `rover trust`, see below"""
     credentials: dict[str, CredentialSource] = Field(default_factory=dict[str, CredentialSource])
     """by provider (anthropic, openai, google), see below"""
+    prices: dict[str, dict[str, Rates]] = Field(default_factory=dict[str, dict[str, Rates]])
+    """what models cost that Rover knows no price of, or another one: by provider and the model's
+    whole name, see below. A budget in US dollars needs it"""
     hooks: tuple[Hook, ...] = ()
     """whom to tell when a task pauses or ends, see below and docs/notifications.md"""
     hook_retry: HookRetry = HookRetry()
@@ -255,6 +259,7 @@ def as_markdown() -> str:
         "network": NetworkPolicy,
         "trusted_projects": TrustedProject,
         "credentials": CredentialSource,
+        "prices: provider: model": Rates,
         "agent_programs": AcpProgram,
         "hooks: kind: desktop": DesktopHook,
         "hooks: kind: webhook": WebhookHook,

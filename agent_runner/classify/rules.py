@@ -155,7 +155,7 @@ RULES: Sequence[Rule] = (
     # The gateway's own; both, for an agent that passes only the text on.
     Rule("budget: code", PauseReason.BUDGET, codes=_codes("rover_budget")),
     Rule("budget: text", PauseReason.BUDGET, _statuses(400, None),
-         begins=_texts(r"Rover: the budget of this task is used up")),
+         begins=_texts(r"Rover: the budget of this task (?:is used up|cannot be kept)")),
     Rule("credits: codex's code for both", PauseReason.CREDITS,
          codes=_codes("usage_limit_exceeded"), text=_CREDITS),
     Rule("credits: code", PauseReason.CREDITS,

@@ -204,5 +204,5 @@ def _unpriced(models: list[str]) -> list[Check]:
     if not models:
         return []
     detail = f"no price is known for {', '.join(map(clean, models))}"
-    todo = "a budget in USD does not see them: set budget_tokens (rover create --budget-tokens)"
+    todo = "a budget in USD is not kept for them: set budget_tokens, or prices in config.yaml"
     return [Check("budgets", False, detail, todo, needed=False)]

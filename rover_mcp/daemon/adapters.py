@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
@@ -22,13 +23,14 @@ from rover_mcp.control.handover import has_checkpoint
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.control.ports import Account
 from rover_mcp.control.specify import own_model
-from rover_mcp.daemon.booking import over_budget
+from rover_mcp.daemon.booking import over_budget, settle_left, standing_of
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.networks import NOTHING, TaskNetworks
 from rover_mcp.daemon.repositories import GitRepositories
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
+from rover_mcp.gateway.prices import PriceList, price_list
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
 from rover_mcp.gateway.world import UpstreamProxy
@@ -155,7 +157,12 @@ class Door:
         networks: TaskNetworks,
         on_bell: Callable[[str], None],
         on_model: Callable[[str, int], None],
+        prices: PriceList | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        self._prices = prices or price_list()
+        self._now = now
+        self._opened: set[str] = set()
         self._home = home
         self._gateway = gateway
         self._portal = portal
@@ -169,6 +176,9 @@ class Door:
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
         task = self._store.task(task_id)
+        if task_id not in self._opened:
+            self._opened.add(task_id)
+            settle_left(self._store, task_id, self._prices, self._now())
 
         def credentials(provider: str) -> ProviderAccess | None:
             task = self._store.task(task_id)
@@ -185,6 +195,7 @@ class Door:
             on_bell=self._on_bell,
             on_answer=lambda _task, answer: self._answered(task_id, attempt, answer),
             used_up=partial(over_budget, self._store, task_id) if task and task.budget else None,
+            standing=partial(standing_of, self._store, task_id) if task and task.budget else None,
             network=self._networks.policy(task) if task else NOTHING,
             upstream_proxy=lambda host: self._networks.proxy(task_id, attempt, host),
             on_refused=self._networks.refused,
@@ -244,7 +255,9 @@ class Door:
     def close(self, task_id: str) -> None:
         self._heard.pop(task_id, None)
         self._portal.call(self._gateway.close, task_id)
+        self._opened.discard(task_id)
         self._networks.flush(task_id)
+        settle_left(self._store, task_id, self._prices, self._now())
         self._store.books.fold(task_id)
 
     def account(self, task_id: str, attempt: int, agent: str) -> Account:

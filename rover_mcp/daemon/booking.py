@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 
-from agent_runner.models import RunState
-from rover_mcp.gateway.models import Entry
+from agent_runner.models import RunState, Usage
+from rover_mcp.gateway.asked import Asked
+from rover_mcp.gateway.models import Entry, Reserved, Standing
+from rover_mcp.gateway.prices import PriceList
+from rover_mcp.gateway.settling import estimate
 from rover_mcp.store.rows import CallRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.booked import larger, with_books
@@ -19,10 +23,48 @@ def write_entries(store: Store, entries: Sequence[Entry]) -> None:
 
 def over_budget(store: Store, task_id: str) -> str | None:
     """What is used up of the task's budget; None: it may go on, or has none."""
+    standing = standing_of(store, task_id)
+    return standing.over if standing else None
+
+
+def standing_of(store: Store, task_id: str) -> Standing | None:
+    """The task's budget and what was spent of it; None: it has none."""
     task = store.task(task_id)
     if task is None or task.budget is None:
         return None
-    return used_up(task.budget, larger(spent(task.run_state), store.books.spent(task_id)))
+    known = larger(spent(task.run_state), store.books.spent(task_id))
+    return Standing(task.budget, known, used_up(task.budget, known))
+
+
+def settle_left(store: Store, task_id: str, prices: PriceList, now: float) -> None:
+    """Estimate the calls that were on their way when the daemon that made them was killed. Each
+    stands in the books once, before and after; it was cut when that daemon ended, so what it can
+    have come to until now is the most."""
+    left = store.books.on_their_way(task_id)
+    store.books.write([_estimated(call, prices, now) for call in left])
+
+
+def _estimated(call: CallRow, prices: PriceList, now: float) -> CallRow:
+    reserved = Reserved(**(call.reserved or {"input_tokens": 0, "output_tokens": 0}))
+    asked = Asked(call.model, reserved.input_tokens, reserved.output_tokens)
+    told = Usage(
+        input_tokens=call.input_tokens,
+        output_tokens=call.output_tokens,
+        cache_read_tokens=call.cache_read_tokens,
+        cache_write_tokens=call.cache_write_tokens,
+        cost_usd=call.cost_usd,
+    )
+    written = asked.written_by(max(0.0, now - call.at), 0)
+    known = told if told.tokens else None
+    usage = estimate(known, asked, written, call.provider, call.model, prices)
+    return replace(
+        call,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost_usd=usage.cost_usd,
+        reserved=None,
+        estimated=1,
+    )
 
 
 def booked_state(store: Store, task_id: str, state: RunState | None) -> RunState | None:
@@ -39,10 +81,12 @@ def _row(entry: Entry) -> CallRow:
         at=entry.at.timestamp(),
         provider=entry.provider,
         model=entry.model,
-        calls=1,
+        calls=entry.calls,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         cost_usd=usage.cost_usd,
+        reserved=asdict(entry.reserved) if entry.reserved else None,
+        estimated=int(entry.estimated),
     )

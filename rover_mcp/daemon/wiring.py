@@ -33,6 +33,7 @@ from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.daemon.repositories import GitRepositories, HubWork
 from rover_mcp.descriptors import share
 from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.prices import price_list
 from rover_mcp.hooks.runner import Hooks, sender_of
 from rover_mcp.hooks.settings import WebhookHook
 from rover_mcp.sandbox.docker import DockerEngine
@@ -107,7 +108,9 @@ def build(
     client calls."""
     home = settings.home
     connections = share(settings.sandbox_connections, settings.concurrency)
-    gateway = Gateway(write=partial(write_entries, store), connections=connections)
+    prices = price_list().with_own(settings.prices)
+    write = partial(write_entries, store)
+    gateway = Gateway(write=write, connections=connections, prices=prices)
     credentials = Credentials(settings)
     leases = Leases(home, store.executors if settings.database else None, lease=settings.lease)
     live = LiveStates(home, store)
@@ -115,7 +118,7 @@ def build(
     repositories, all_engines = GitRepositories(home), engines(home, settings)
     spares = Spares(settings, store, all_engines)
     networks = TaskNetworks(settings, store, credentials)
-    door = Door(home, gateway, portal, store, credentials, networks, ring, plane.answered)
+    door = Door(home, gateway, portal, store, credentials, networks, ring, plane.answered, prices)
     attempts = Attempts(
         settings=settings, store=store, engines=all_engines, hub_of=repositories.hub, gateway=door,
         live=live, spares=spares,

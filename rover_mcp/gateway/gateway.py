@@ -10,29 +10,28 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
-from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.request import getproxies
-from uuid import uuid4
 
 import httpx2
 
 from agent_runner.models import Usage
 from rover_mcp.descriptors import accept_from
+from rover_mcp.gateway.desk import Desk
 from rover_mcp.gateway.egress import Egress
 from rover_mcp.gateway.http import Connection, Exchange
 from rover_mcp.gateway.ledger import Ledger, Write
-from rover_mcp.gateway.models import Answer, Entry, GatewayLease, Refusal
+from rover_mcp.gateway.models import Answer, GatewayLease, Refusal
 from rover_mcp.gateway.policy import is_proxied
-from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Fault, Provider
+from rover_mcp.gateway.prices import PriceList, price_list
+from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Fault
 from rover_mcp.gateway.records import Records
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.routes import Kind, Route, route, watch
 from rover_mcp.gateway.sockets import listen_unix, refuse
 from rover_mcp.gateway.transport import KEPT_CONNECTIONS, ProviderTransport
-from rover_mcp.gateway.upstream import SILENCE, Forwarding
+from rover_mcp.gateway.upstream import SILENCE
 from rover_mcp.gateway.world import STREAM_BYTES, Internet, Network
 from rover_mcp.network import NetworkMode
 
@@ -49,7 +48,7 @@ class Gateway:
 
     `now` is the clock that answers are stamped with; `network` is the internet; `write` takes what
     is to stand in the books, in a thread of its own. `connections` is how many one sandbox may have
-    open.
+    open; `prices` are those of this version, where no others are given.
     """
 
     def __init__(
@@ -58,8 +57,10 @@ class Gateway:
         network: Network | None = None,
         write: Write = lambda _: None,
         connections: int = MAX_CONNECTIONS,
+        prices: PriceList | None = None,
     ) -> None:
         self._connections = connections
+        self._prices = prices or price_list()
         self._now = now
         self._network = network or Internet()
         self._write = write
@@ -84,8 +85,7 @@ class Gateway:
         server = _LeaseServer(
             lease,
             records,
-            self._upstream(),
-            self._books(),
+            Desk(lease, records, self._upstream(), self._books(), self._now, self._prices),
             self._now,
             self._network,
             self._connections,
@@ -159,8 +159,7 @@ class _LeaseServer:
         self,
         lease: GatewayLease,
         records: Records,
-        client: httpx2.AsyncClient,
-        ledger: Ledger,
+        desk: Desk,
         now: Callable[[], datetime],
         network: Network,
         most: int,
@@ -168,9 +167,8 @@ class _LeaseServer:
         self._lease = lease
         self._most = most
         self._egress = Egress(lease, network, self._refused_host, most)
+        self._desk = desk
         self._records = records
-        self._client = client
-        self._ledger = ledger
         self._now = now
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -248,7 +246,7 @@ class _LeaseServer:
         elif decision.kind is Kind.EVIDENCE:
             await self._tell(exchange)
         elif decision.kind is Kind.FORWARD and decision.provider:
-            await self._forward(exchange, decision.provider, decision.target)
+            await self._desk.forward(exchange, decision.provider, decision.target)
         else:
             await self._refuse(exchange, decision)
 
@@ -270,86 +268,3 @@ class _LeaseServer:
         provider = decision.provider or PROVIDERS["anthropic"]
         body = provider.error_body(Fault.REFUSED, f"Rover refused this: {reason}.")
         await exchange.answer(STATUSES[Fault.REFUSED], body)
-
-    async def _forward(self, exchange: Exchange, provider: Provider, target: str) -> None:
-        answer = Answer(
-            at=self._now(),
-            method=exchange.method,
-            path=exchange.target.partition("?")[0],
-            status=None,
-            provider=provider.name,
-        )
-        lease = self._lease
-        forwarding = Forwarding(
-            exchange, self._client, lease.credentials, provider, target, answer, lease.token
-        )
-        record = _Recording(lease, self._records, self._ledger, self._now, forwarding.bills)
-        try:
-            if over := await self._used_up(forwarding):
-                await forwarding.refuse_spending(record.changed, over)
-            else:
-                await forwarding.run(record.changed, self._ledger.written)
-        finally:
-            record.complete()
-
-    async def _used_up(self, forwarding: Forwarding) -> str | None:
-        used_up = self._lease.used_up
-        if used_up is None or not forwarding.bills:
-            return None
-        return await self._ledger.after(used_up)
-
-
-class _Recording:
-    """One answer on its way into the evidence and the books."""
-
-    def __init__(
-        self,
-        lease: GatewayLease,
-        records: Records,
-        ledger: Ledger,
-        now: Callable[[], datetime],
-        bills: bool,
-    ) -> None:
-        self._lease = lease
-        self._records = records
-        self._ledger = ledger
-        self._now = now
-        self._bills = bills
-        self._id = uuid4().hex
-        self._key: int | None = None
-        self._answer: Answer | None = None
-
-    def changed(self, latest: Answer) -> None:
-        """More is known. Told before the agent sees it: an agent that ends at once finds the
-        evidence complete."""
-        if self._key is None or self._answer is None:
-            self._answer = replace(latest, at=self._now())
-            self._key = self._records.add(self._answer)
-        else:
-            self._answer = replace(latest, at=self._answer.at)
-            self._records.update(self._key, self._answer)
-        if self._answer.usage:
-            self._book(self._answer, self._answer.usage)
-
-    def complete(self) -> None:
-        """Nothing more comes. An answer that cost and told no count stands in the books too."""
-        answer = self._answer
-        if self._key is None or answer is None:
-            return
-        self._records.complete(self._key, answer)
-        if self._bills and answer.usage is None and answer.status == HTTPStatus.OK:
-            self._book(answer, Usage())
-        self._lease.on_answer(self._lease.task_id, answer)
-
-    def _book(self, answer: Answer, usage: Usage) -> None:
-        self._ledger.book(
-            Entry(
-                task_id=self._lease.task_id,
-                id=self._id,
-                attempt=self._lease.attempt,
-                at=answer.at,
-                provider=answer.provider,
-                model=answer.model or "",
-                usage=usage,
-            )
-        )

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from agent_runner.models import Usage
+from agent_runner.models import Budget, Usage
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.world import UpstreamProxy
 from rover_mcp.network import NetworkPolicy
@@ -77,9 +77,20 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Reserved:
+    """What a call that is on its way can come to: what is read of it, and what is written at
+    most."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
 class Entry:
     """An answer in the books, as far as it was told. `model` is "" where none was named; a cost
-    of None in `usage`: it has no price, or told no count."""
+    of None in `usage`: it has no price, or told no count. `reserved` stands until the call has
+    ended; `estimated`: it was cut, or told no count, and this is what it will have come to.
+    `calls` is 0 where it came to nothing."""
 
     task_id: str
     id: str
@@ -88,6 +99,9 @@ class Entry:
     provider: str
     model: str
     usage: Usage
+    calls: int = 1
+    reserved: Reserved | None = None
+    estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +120,15 @@ class Refusal:
             "target": self.target,
             "reason": self.reason,
         }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A task's budget and what was spent of it. `over` says what is used up, if anything is."""
+
+    budget: Budget
+    spent: Usage
+    over: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,3 +159,6 @@ class GatewayLease:
         default=lambda _task, _refused: None, repr=False
     )
     used_up: Callable[[], str | None] | None = field(default=None, repr=False)
+    """asked before each call that costs: what is used up of the budget, if anything is"""
+    standing: Callable[[], Standing | None] | None = field(default=None, repr=False)
+    """the same, with the budget and what was spent of it; both are asked in a worker thread"""

@@ -4,43 +4,21 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from agent_runner.models import Usage
+from rover_mcp.rates import Rates
 
 FILE = Path(__file__).with_name("prices.yaml")
-_MILLION = 1_000_000
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Rates(_Model):
-    """US dollars per million tokens. Where no rate for the cache is named, it is as input."""
-
-    input: float
-    output: float
-    cache_read: float | None = None
-    cache_write: float | None = None
-    cache_write_1h: float | None = None
-
-    def cost(self, usage: Usage, cache_write_1h: int) -> float:
-        read = self.input if self.cache_read is None else self.cache_read
-        write = self.input if self.cache_write is None else self.cache_write
-        write_1h = write if self.cache_write_1h is None else self.cache_write_1h
-        longer = min(cache_write_1h, usage.cache_write_tokens)
-        return (
-            usage.input_tokens * self.input
-            + usage.output_tokens * self.output
-            + usage.cache_read_tokens * read
-            + (usage.cache_write_tokens - longer) * write
-            + longer * write_1h
-        ) / _MILLION
 
 
 class Over(Rates):
@@ -77,10 +55,19 @@ class PriceList:
     prices: dict[str, list[Price]]
     sources: dict[str, Source]
     suffix: re.Pattern[str]
+    own: Mapping[str, Mapping[str, Rates]] = field(default_factory=dict[str, Mapping[str, Rates]])
+    """the user's, by provider and the whole name of a model: they come first"""
 
-    def find(self, provider: str, model: str) -> Price | None:
-        """The longest entry that fits the whole name; None: it has no price."""
+    def with_own(self, own: Mapping[str, Mapping[str, Rates]]) -> PriceList:
+        """The same with prices of the user's own."""
+        return replace(self, own=own)
+
+    def find(self, provider: str, model: str) -> Rates | None:
+        """The user's price, else the longest entry that fits the whole name; None: it has no
+        price."""
         name = model.removeprefix("models/")
+        if mine := self.own.get(provider, {}).get(name):
+            return mine
         fitting = [p for p in self.prices.get(provider, ()) if self._fits(p.model, name)]
         return max(fitting, key=lambda p: len(p.model), default=None)
 
@@ -94,11 +81,12 @@ class PriceList:
         self, provider: str, model: str | None, usage: Usage, cache_write_1h: int = 0
     ) -> float | None:
         """One call's cost in US dollars; None where the model has no price."""
-        price = self.find(provider, model) if model else None
-        if price is None:
+        rates = self.find(provider, model) if model else None
+        if rates is None:
             return None
         read = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
-        rates = price.over if price.over and read > price.over.input_tokens else price
+        if isinstance(rates, Price) and rates.over and read > rates.over.input_tokens:
+            rates = rates.over
         return rates.cost(usage, cache_write_1h)
 
 

@@ -21,6 +21,7 @@ class Fault(StrEnum):
     TOO_LARGE = "too_large"
     UNREACHABLE = "unreachable"
     BUDGET = "budget"
+    NOT_KEPT = "not_kept"
 
 
 STATUSES: Mapping[Fault, int] = MappingProxyType(
@@ -31,6 +32,7 @@ STATUSES: Mapping[Fault, int] = MappingProxyType(
         Fault.UNREACHABLE: 502,
         # No agent tries a 400 again.
         Fault.BUDGET: 400,
+        Fault.NOT_KEPT: 400,
     }
 )
 
@@ -131,7 +133,10 @@ _ANTHROPIC = Provider(
         ("POST", re.compile(r"/v1/messages(/count_tokens)?")),
         ("GET", re.compile(rf"/v1/models(/{_NAME})?")),
     ),
-    request_headers=re.compile(rf"anthropic-.*|x-app|x-claude-.*|{_COMMON}"),
+    request_headers=re.compile(
+        r"anthropic-(?:version|beta|dangerous-direct-browser-access|client-[a-z-]+)|x-app"
+        rf"|x-claude-(?!.*(?:org|project|workspace|account)).*|{_COMMON}"
+    ),
     recorded_headers=re.compile(rf"anthropic-ratelimit-.*|{_LIMITS}"),
     words=MappingProxyType(
         {
@@ -140,6 +145,7 @@ _ANTHROPIC = Provider(
             Fault.TOO_LARGE: "request_too_large",
             Fault.UNREACHABLE: "api_error",
             Fault.BUDGET: "invalid_request_error",
+            Fault.NOT_KEPT: "invalid_request_error",
         }
     ),
     error=_anthropic_error,
@@ -160,8 +166,9 @@ _OPENAI = Provider(
         ("GET", re.compile(rf"/models(/{_NAME})?")),
     ),
     request_headers=re.compile(
-        rf"openai-.*|x-codex-.*|x-client-request-id|originator|session[_-]id|thread[_-]id"
-        rf"|conversation[_-]id|version|{_COMMON}"
+        r"openai-beta|x-codex-(?!.*(?:org|project|workspace|account)).*|x-client-request-id"
+        r"|originator|session[_-]id|thread[_-]id"
+        rf"|conversation[_-]id|version|x-openai-internal-codex-responses-lite|{_COMMON}"
     ),
     recorded_headers=re.compile(rf"x-ratelimit-.*|x-codex-.*|{_LIMITS}"),
     words=MappingProxyType(
@@ -171,6 +178,7 @@ _OPENAI = Provider(
             Fault.TOO_LARGE: "request_too_large",
             Fault.UNREACHABLE: "server_error",
             Fault.BUDGET: "invalid_request_error",
+            Fault.NOT_KEPT: "invalid_request_error",
         }
     ),
     error=_openai_error,
@@ -204,6 +212,7 @@ _GOOGLE = Provider(
             Fault.TOO_LARGE: "INVALID_ARGUMENT",
             Fault.UNREACHABLE: "UNAVAILABLE",
             Fault.BUDGET: "FAILED_PRECONDITION",
+            Fault.NOT_KEPT: "INVALID_ARGUMENT",
         }
     ),
     error=_google_error,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qs, unquote_plus
 
+from rover_mcp.gateway.kept_in import kept_betas
 from rover_mcp.gateway.models import ProviderAccess
 from rover_mcp.gateway.providers import Provider, provider_at
 
@@ -23,6 +24,12 @@ MAX_WATCH_SECONDS = 600.0
 # Where agents put their key: the token of the sandbox, in place of one.
 _KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
 _KEY_PARAMETER = "key"
+_WHOSE = re.compile(
+    r"key|token|auth|secret|credential|password|signature|project|organi[sz]ation|^org|account"
+    r"|tenant|workspace|user",
+    re.IGNORECASE,
+)
+BETA = b"anthropic-beta"
 # With which a subscription's log-in is told; codex names its account beside it.
 _LOG_IN_HEADERS = frozenset({b"authorization", b"chatgpt-account-id"})
 
@@ -73,7 +80,7 @@ def route(
     if provider.name not in providers:
         reason = f"no agent of this task uses {provider.name}"
         return Route(Kind.REFUSE, provider, reason=reason)
-    return Route(Kind.FORWARD, provider, _without_key(below, query))
+    return Route(Kind.FORWARD, provider, _harmless(below, query))
 
 
 def watch(target: str) -> Watch | None:
@@ -106,19 +113,27 @@ def _key_parameters(query: str) -> list[str]:
     return [p for p in query.split("&") if unquote_plus(p.partition("=")[0]) == _KEY_PARAMETER]
 
 
-def _without_key(path: str, query: str) -> str:
-    """The target without `key=`, however it is written: the credential goes in a header."""
-    keys = _key_parameters(query)
-    rest = "&".join(p for p in query.split("&") if p not in keys)
-    return f"{path}?{rest}" if rest else path
+def _harmless(path: str, query: str) -> str:
+    """The target without parameters that hold a credential or name an account, however they are
+    written: `key=` is where some agents put the sandbox's token."""
+    kept = [p for p in query.split("&") if not _WHOSE.search(unquote_plus(p.partition("=")[0]))]
+    return f"{path}?{'&'.join(kept)}" if any(kept) else path
 
 
 def request_headers(
-    provider: Provider, headers: Headers, access: ProviderAccess, token: str
+    provider: Provider,
+    headers: Headers,
+    access: ProviderAccess,
+    token: str,
+    *,
+    kept_in: bool = False,
 ) -> list[tuple[bytes, bytes]]:
-    """What goes to the provider: allow-listed headers of the agent, and the real credential."""
+    """What goes to the provider: allow-listed headers of the agent, and the real credential.
+    `kept_in`: of features of the API only those that keep to it."""
     allowed = provider.request_headers
     passed = [(n, v) for n, v in headers if allowed.fullmatch(n.decode("latin-1"))]
+    if kept_in:
+        passed = _kept_headers(passed)
     # Identity: usage is read out of the answer as it passes.
     passed.append((b"accept-encoding", b"identity"))
     if access.passthrough:
@@ -128,6 +143,17 @@ def request_headers(
         passed = _with_value(passed, *provider.beta)
     beside = [(n.encode(), v.encode()) for n, v in access.beside]
     return [*passed, (name.encode(), value.encode()), *beside]
+
+
+def _kept_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    betas, _ = kept_betas([v for n, v in headers if n == BETA])
+    rest = [(n, v) for n, v in headers if n not in (BETA, b"openai-beta")]
+    return [*rest, (BETA, betas)] if betas else rest
+
+
+def dropped_betas(headers: Headers) -> tuple[str, ...]:
+    """What a task that may reach nothing but the API has no use of, for people."""
+    return kept_betas([v for n, v in headers if n == BETA])[1]
 
 
 def _own_log_in(headers: Headers, token: str) -> list[tuple[bytes, bytes]]:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import httpcore2
 import httpx2
 
 from agent_runner.models import Usage
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.gateway.calls import Call, model_in_path
 from rover_mcp.gateway.dialects import MAX_MODEL, dialect_of
 from rover_mcp.gateway.http import BodyTooLarge, Exchange
 from rover_mcp.gateway.meter import MAX_BODY_BYTES, Meter
 from rover_mcp.gateway.models import Answer, ProviderAccess, ProviderError
-from rover_mcp.gateway.prices import price_list
+from rover_mcp.gateway.prices import PriceList
 from rover_mcp.gateway.providers import STATUSES, Fault, Provider, missing_credential
 from rover_mcp.gateway.redact import Redactor
+from rover_mcp.gateway.reservations import NoBudget
 from rover_mcp.gateway.routes import answer_headers, recorded_headers, request_headers
 from rover_mcp.gateway.transport import FAILURES, parts
 
+_SILENT = (httpx2.ReadTimeout, httpcore2.ReadTimeout)
+_OF_THE_BODY = (b"content-type", b"content-length")
 CONNECTION_FAILED = "connection_failed"
 BUDGET_USED_UP = "rover_budget"
 SILENCE = 900.0
@@ -28,7 +33,17 @@ SILENCE = 900.0
 
 PEEKED_BYTES = 16 * 1024
 _MODEL_IN_BODY = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
-_MODEL_IN_PATH = re.compile(r"/models/([^/:?]{1,200}):")
+
+
+@dataclass
+class Progress:
+    """How far an exchange has come, in bytes. `sent`: the provider may have worked on it; `whole`:
+    its answer ended as it should."""
+
+    sent: bool = False
+    whole: bool = False
+    asked: int = 0
+    received: int = 0
 
 
 class Forwarding:
@@ -43,7 +58,15 @@ class Forwarding:
         target: str,
         answer: Answer,
         token: str,
+        call: Call,
+        prices: PriceList,
+        *,
+        kept_in: bool = False,
     ) -> None:
+        self._call = call
+        self._prices = prices
+        self._kept_in = kept_in
+        self.progress = Progress()
         self._exchange = exchange
         self._client = client
         self._provider = provider
@@ -53,6 +76,11 @@ class Forwarding:
         self._answer = answer
         self._dialect = dialect_of(provider.name, target.partition("?")[0])
         self._head = bytearray()
+
+    @property
+    def answer(self) -> Answer:
+        """As far as it is known."""
+        return self._answer
 
     @property
     def bills(self) -> bool:
@@ -74,12 +102,16 @@ class Forwarding:
             await self._unauthenticated(changed, missing_credential(name))
             return
         self._answer = replace(self._answer, account=access.account, passthrough=access.passthrough)
+        self.progress.sent = True
         try:
             response = await self._client.send(self._request(access), stream=True)
         except BodyTooLarge:
+            self.progress.sent = False
             await self._answer_fault(Fault.TOO_LARGE, "the request has over 100 MB")
             return
         except (*FAILURES, httpx2.InvalidURL) as failure:
+            # Who breaks off before a word takes no money; who was silent for long may.
+            self.progress.sent = isinstance(failure, _SILENT)
             await self._failed(changed, failure)
             return
         try:
@@ -91,27 +123,37 @@ class Forwarding:
 
     def _request(self, access: ProviderAccess) -> httpx2.Request:
         exchange = self._exchange
-        headers = request_headers(self._provider, exchange.headers, access, self._token)
+        headers = request_headers(
+            self._provider, exchange.headers, access, self._token, kept_in=self._kept_in
+        )
+        content = self._call.content
+        if content is not None:
+            headers = [(n, v) for n, v in headers if n not in _OF_THE_BODY]
+            headers.append((b"content-type", b"application/json"))
+            self.progress.asked = len(content)
         return self._client.build_request(
             exchange.method,
             access.base_url.rstrip("/") + self._target,
             headers=headers,
-            content=self._body() if exchange.has_body else None,
+            content=content or (self._body() if exchange.has_body else None),
         )
 
     async def _body(self) -> AsyncGenerator[bytes]:
         """The request's body; its beginning may name the model."""
         async for data in self._exchange.body():
+            self.progress.asked += len(data)
             if len(self._head) < PEEKED_BYTES:
                 self._head += data[: PEEKED_BYTES - len(self._head)]
             yield data
 
-    def _asked_model(self) -> str | None:
-        in_path = _MODEL_IN_PATH.search(self._target)
-        if in_path:
-            return in_path[1]
+    def asked_model(self) -> str:
+        """The model that is asked, as far as it is known; else ""."""
+        if self._call.asked:
+            return self._call.asked.model
+        if in_path := model_in_path(self._target):
+            return in_path
         in_body = _MODEL_IN_BODY.search(self._head)
-        return in_body[1].decode("utf-8", "replace")[:MAX_MODEL] if in_body else None
+        return in_body[1].decode("utf-8", "replace")[:MAX_MODEL] if in_body else ""
 
     async def _pass_back(
         self,
@@ -138,6 +180,7 @@ class Forwarding:
         if held is None:
             await self._exchange.start(response.status_code, answer_headers(raw))
         async for part in redactor.cleaned(parts(response, SILENCE)):
+            self.progress.received += len(part)
             if meter.feed(part.buffer, part.begin, part.end):
                 self._learn(meter, changed)
             if held is None:
@@ -148,6 +191,7 @@ class Forwarding:
                 await self._release(response.status_code, raw, held)
                 held = None
         meter.end()
+        self.progress.whole = True
         self._learn(meter, changed)
         await complete()
         if held is not None:
@@ -160,7 +204,7 @@ class Forwarding:
         await self._exchange.send(bytes(held))
 
     def _learn(self, meter: Meter, changed: Callable[[Answer], None]) -> None:
-        model = meter.model or self._asked_model()
+        model = meter.model or self.asked_model() or None
         usage = self._priced(meter, model)
         latest = replace(self._answer, error=meter.error, usage=usage, model=model)
         if latest != self._answer:
@@ -171,12 +215,13 @@ class Forwarding:
         usage = meter.usage
         if usage is None:
             return None
-        cost = price_list().cost(self._provider.name, model, usage, meter.cache_write_1h)
+        cost = self._prices.cost(self._provider.name, model, usage, meter.cache_write_1h)
         return usage.model_copy(update={"cost_usd": cost})
 
-    async def refuse_spending(self, changed: Callable[[Answer], None], over: str) -> None:
-        """The task's budget allows no further call."""
-        message = f"Rover: the budget of this task is used up: {over}"
+    async def refuse_spending(self, changed: Callable[[Answer], None], no: NoBudget) -> None:
+        """The task's budget allows no further call, or cannot be kept for this one."""
+        cannot = "is used up" if no.used_up else "cannot be kept"
+        message = f"Rover: the budget of this task {cannot}: {no.why}"
         fault = Fault.BUDGET
         error = ProviderError(self._provider.words[fault], BUDGET_USED_UP, message)
         changed(replace(self._answer, status=STATUSES[fault], error=error))

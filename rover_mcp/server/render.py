@@ -112,7 +112,7 @@ def _agents(result: r.StatusResult) -> list[str]:
     lines += [f"Not yet: {told}" for told in missing]
     if result.unpriced:
         models = ", ".join(result.unpriced)
-        lines.append(f"No price is known for {models}: a budget in USD does not see them.")
+        lines.append(f"No price is known for {models}: a task with a budget in USD pauses there.")
     return lines
 
 

@@ -15,7 +15,10 @@ from rover_mcp.store.rows import CallRow, ModelUse
 
 C = schema.calls
 T = schema.tasks
-_COUNTS = ("calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_COUNTS = (
+    *("calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
+    "estimated",
+)
 FEW = 100
 
 
@@ -43,7 +46,7 @@ class Books:
         sums = [sa.func.sum(C.c[name]).label(name) for name in _COUNTS]
         query = (
             sa.select(C.c.provider, C.c.model, sa.func.sum(C.c.cost_usd).label("cost_usd"), *sums)
-            .where(C.c.task_id == task_id)
+            .where(C.c.task_id == task_id, C.c.calls > 0)
             .group_by(C.c.provider, C.c.model, priced)
             .order_by(C.c.provider, C.c.model)
         )
@@ -72,6 +75,12 @@ class Books:
             total = total.plus(use.usage)
         return total
 
+    def on_their_way(self, task_id: str) -> list[CallRow]:
+        """The calls of a task that have not ended, as far as is known here."""
+        query = sa.select(C).where(C.c.task_id == task_id, C.c.reserved.is_not(None))
+        with self._reader.connect() as connection:
+            return [_call(row) for row in connection.execute(query)]
+
     def fold(self, task_id: str) -> None:
         """Make one row per attempt, model and price or none of a task whose attempt has ended:
         no call of it is written again. Does nothing while there are few."""
@@ -82,13 +91,17 @@ class Books:
         with self._engine.begin() as connection:
             rows = connection.execute(sa.select(C).where(C.c.task_id == task_id)).all()
             folded: dict[str, CallRow] = {}
-            for call in (CallRow(**row._mapping) for row in rows):  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+            for call in map(_call, rows):
                 key = "/".join(
                     (str(call.attempt), call.provider, call.model, str(call.cost_usd is not None))
                 )
                 folded[key] = call.added_to(folded.get(key), key)
             connection.execute(C.delete().where(C.c.task_id == task_id))
             connection.execute(C.insert(), [_values(call) for call in folded.values()])
+
+
+def _call(row: sa.Row[Any]) -> CallRow:
+    return CallRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
 
 
 def _values(call: CallRow) -> dict[str, Any]:
@@ -103,4 +116,4 @@ def _use(row: sa.Row[Any]) -> ModelUse:
         cache_write_tokens=int(row.cache_write_tokens),
         cost_usd=row.cost_usd,
     )
-    return ModelUse(row.provider, row.model, int(row.calls), usage)
+    return ModelUse(row.provider, row.model, int(row.calls), usage, int(row.estimated))

@@ -65,6 +65,14 @@ def _to_version_8(connection: sa.Connection) -> None:
     schema.metadata.create_all(connection, tables=[schema.reports])
 
 
+def _to_version_9(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN sent JSON")
+    if "reserved" in {c["name"] for c in sa.inspect(connection).get_columns("rover_calls")}:
+        return  # version 3 has just made the table as it is now
+    for column in ("reserved JSON", "estimated INTEGER DEFAULT 0 NOT NULL"):
+        connection.exec_driver_sql(f"ALTER TABLE rover_calls ADD COLUMN {column}")
+
+
 # version -> what brings the version before it there. Version 1 is the first.
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     2: _to_version_2,
@@ -74,6 +82,7 @@ MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     6: _to_version_6,
     7: _to_version_7,
     8: _to_version_8,
+    9: _to_version_9,
 }
 
 

@@ -84,6 +84,8 @@ class TaskRow(NewTask):
     """the account that its agent used last, a label without the credential"""
     refused: dict[str, Any] | None = None
     """hosts that the gateway refused, as RefusedHosts has them"""
+    sent: dict[str, int] | None = None
+    """bytes that it sent, by host"""
 
 
 RESTART = "restart"
@@ -142,7 +144,9 @@ class ReportRow:
 @dataclass(frozen=True)
 class CallRow:
     """An answer of a provider in the gateway's books, as far as it was told. `id` is unique in
-    its task. `model` is "" where none was named; `cost_usd` is None where it has no price."""
+    its task. `model` is "" where none was named; `cost_usd` is None where it has no price.
+    `reserved` says what it can come to while it is on its way; `estimated` of these calls did not
+    tell what they came to. `calls` is 0 where one came to nothing."""
 
     task_id: str
     id: str
@@ -156,6 +160,8 @@ class CallRow:
     cache_read_tokens: int
     cache_write_tokens: int
     cost_usd: float | None
+    reserved: dict[str, int] | None = None
+    estimated: int = 0
 
     def added_to(self, other: CallRow | None, name: str) -> CallRow:
         """Both as one, under this name."""
@@ -169,17 +175,20 @@ class CallRow:
             cache_read_tokens=other.cache_read_tokens + self.cache_read_tokens,
             cache_write_tokens=other.cache_write_tokens + self.cache_write_tokens,
             cost_usd=None if self.cost_usd is None else (other.cost_usd or 0.0) + self.cost_usd,
+            estimated=other.estimated + self.estimated,
         )
 
 
 @dataclass(frozen=True)
 class ModelUse:
-    """What a task used of one model. A cost of None: it has no price."""
+    """What a task used of one model. A cost of None: it has no price. `estimated` of the calls did
+    not tell it."""
 
     provider: str
     model: str
     calls: int
     usage: Usage
+    estimated: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 meta = sa.Table(
     "rover_meta",
@@ -71,6 +71,8 @@ tasks = sa.Table(
     sa.Column("config", sa.JSON),
     # Since version 6: the user over HTTP who made it; NULL: the user of this machine.
     sa.Column("owner", sa.String),
+    # Since version 9: bytes that it sent, by host.
+    sa.Column("sent", sa.JSON),
     sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
     sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
 )
@@ -183,6 +185,10 @@ calls = sa.Table(
     sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
     sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
     sa.Column("cost_usd", sa.Float),
+    # Since version 9: what a call can come to that is on its way (NULL: it has ended), and how many
+    # of these calls were estimated.
+    sa.Column("reserved", sa.JSON(none_as_null=True)),
+    sa.Column("estimated", sa.Integer, nullable=False, server_default="0"),
 )
 
 # The user's hooks: how far in the events each has come. A hook that is new begins at the end.

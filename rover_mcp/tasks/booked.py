@@ -40,16 +40,21 @@ def with_books(state: RunState, uses: Sequence[ModelUse]) -> RunState:
 
 
 def unknowns(uses: Sequence[ModelUse]) -> list[str]:
-    """Models without a price, and answers that told no count."""
+    """Models without a price, and answers that did not tell what they came to."""
     told: list[str] = []
     for use in uses:
         name = f"{use.provider}'s {use.model}" if use.model else f"a model of {use.provider}"
+        if use.estimated:
+            told.append(
+                f"{use.estimated} answers of {name} were cut or told no count: what they came to "
+                "is estimated"
+            )
         if use.usage.cost_usd is not None:
             continue
         if use.usage.tokens:
             told.append(
                 f"there is no price for {name}: the cost is without its {use.usage.tokens:,} tokens"
             )
-        else:
+        elif use.calls > use.estimated:
             told.append(f"{use.calls} answers of {name} told no count of tokens")
     return told

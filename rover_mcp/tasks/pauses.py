@@ -16,6 +16,10 @@ from rover_mcp.tasks.outline import Outline
 MESSAGE_SHOWN = 1000
 """Characters of a message in a view; the logs hold all of it."""
 
+NO_PRICE = "no price is known for"
+"""What the gateway says where a budget in US dollars cannot be kept."""
+TOKENS_OFFERED = 1_000_000
+
 WHAT_TO_DO = {
     PauseReason.CREDITS: "add credits to the account, then resume",
     PauseReason.USAGE_WINDOW: "resume once the usage window is open again",
@@ -130,9 +134,13 @@ def resume_action(task: TaskRow, state: RunState | None = None) -> NextAction:
     """The call that lets the task go on; after a budget's end, with a larger one."""
     arguments: dict[str, object] = {"task": task.id}
     reason = task.pause.reason if task.pause else None
-    if reason is PauseReason.BUDGET and task.budget is not None:
-        arguments |= _more(task.budget, spent(state))
     why = WHAT_TO_DO[reason] if reason else "go on from the checkpoint"
+    if reason is PauseReason.BUDGET and task.budget is not None:
+        if task.pause and NO_PRICE in task.pause.message:
+            arguments["budget_tokens"] = tokens(spent(state)) + TOKENS_OFFERED
+            why = "resume with a budget in tokens: its model has no price that is known"
+        else:
+            arguments |= _more(task.budget, spent(state))
     return NextAction(tool="resume_task", arguments=arguments, why=why)
 
 

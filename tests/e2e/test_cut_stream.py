@@ -46,10 +46,10 @@ def booked(home: Path, task: str) -> list[Counts]:
         connection.close()
 
 
-def create(client: LauncherClient, engine: str) -> str:
+def create(client: LauncherClient, engine: str, **more: object) -> str:
     return client.tool(
         "create_task", description="Write hello.txt", workflow="quick", agent="claude",
-        engine=engine,
+        engine=engine, **more,
     )["task"]["id"]  # fmt: skip
 
 
@@ -96,6 +96,32 @@ def test_the_next_try_goes_through_the_next_daemon(
         assert daemon_pid(home) != before
         assert done["attempt"] == 1
         assert_nothing_lost(provider, repository, client, done)
+
+
+@pytest.mark.timeout(300)
+def test_what_a_killed_daemons_call_was_reserved_is_estimated_once(
+    home: Path, repository: Path
+) -> None:
+    """U10. Succeeded at 700cc57: what the model had written when the daemon was killed counted as
+    the one token that the provider had told."""
+    with (
+        FakeAnthropic([held(FILE), FILE, text("It is written.")]) as provider,
+        LauncherClient(home, repository, environment(provider, home.parent / "bin")) as client,
+    ):
+        client.open()
+        task = create(client, "bubblewrap", budget_tokens=10**7)
+        until_cut(provider, home, task)
+        before = daemon_pid(home)
+        kill(before)
+        wait_until(lambda: not is_alive(before), "the daemon is dead")
+        provider.session().go_on()
+        client.wait_until(task, "COMPLETED", timeout=200)
+    lines = booked(home, task)
+    asked = [r for r in provider.requests if r.path.partition("?")[0] == "/v1/messages"]
+    assert len(lines) == len(asked)
+    [cut] = [line for line in lines if line != WHOLE]
+    assert cut[0::2] == CUT[0::2]
+    assert 1 < cut[1] < 128_000
 
 
 @pytest.mark.timeout(300)

@@ -79,3 +79,15 @@ def test_models_without_a_price_are_named_where_a_budget_in_usd_would_miss_them(
     status = str(tasks["usd"].status)
     assert store.books.unpriced([status]) == ["openai/usd-99"]
     assert store.books.unpriced(["COMPLETED"]) == []
+
+
+def test_what_is_reserved_stands_until_the_call_has_ended(store: Store) -> None:
+    """U10: and a call that came to nothing is none."""
+    held = replace(CALL, input_tokens=0, reserved={"input_tokens": 5, "output_tokens": 9})
+    store.books.write([held, replace(held, id="2"), replace(held, id="3", task_id="another")])
+    assert {c.id for c in store.books.on_their_way("t")} == {"1", "2"}
+    assert store.books.on_their_way("t")[0].reserved == {"input_tokens": 5, "output_tokens": 9}
+    store.books.write([replace(CALL, estimated=1), replace(CALL, id="2", calls=0)])
+    assert store.books.on_their_way("t") == []
+    [use] = store.books.by_model("t")
+    assert (use.calls, use.estimated) == (1, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rover_mcp.daemon.adapters import Door
 from rover_mcp.daemon.booking import write_entries
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.networks import TaskNetworks
-from rover_mcp.gateway.models import Answer, Entry, GatewayLease, ProviderError
+from rover_mcp.gateway.models import Answer, Entry, GatewayLease, ProviderError, Reserved
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.folders import TaskFolders
 from tests.support.attempts_site import Site
@@ -75,7 +76,10 @@ def door(site: Site, gateway: FakeGateway, told: Told, credentials: Credentials)
     real: Any = gateway
     portal: Any = FakePortal()
     networks = TaskNetworks(site.settings, site.store, credentials)
-    return Door(site.home, real, portal, site.store, credentials, networks, lambda _: None, told)
+    return Door(
+        site.home, real, portal, site.store, credentials, networks, lambda _: None, told,
+        now=NOW.timestamp,
+    )  # fmt: skip
 
 
 def lease(door: Door, gateway: FakeGateway, attempt: int = 1) -> GatewayLease:
@@ -167,3 +171,34 @@ def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
     assert used_up() == "it has used 12 of 10 tokens"
     site.store.update_task(TASK, run_state=RunState(usage=Usage(output_tokens=20)))
     assert used_up() == "it has used 20 of 10 tokens"
+    standing = lease(door, gateway).standing
+    assert standing is not None
+    now = standing()
+    assert now is not None
+    assert (now.budget, now.spent.tokens, now.over) == (Budget(tokens=10), 20, used_up())
+
+
+def test_a_call_that_a_killed_daemon_made_is_estimated_once(
+    door: Door, site: Site, gateway: FakeGateway
+) -> None:
+    """U10: what was reserved is neither lost nor doubled. One that goes on here is left alone."""
+    site.create()
+    begun, model = NOW - timedelta(seconds=3), "gpt-5.1"
+
+    def call(name: str, usage: Usage) -> Entry:
+        held = Reserved(1000, 500)
+        return Entry(TASK, name, 1, begun, "openai", model, usage, reserved=held)
+
+    write_entries(site.store, [call("a", Usage()), call("b", Usage(input_tokens=7))])
+    assert site.store.books.spent(TASK).tokens == 7
+    lease(door, gateway)
+    for _ in range(2):
+        [use] = site.store.books.by_model(TASK)
+        assert (use.calls, use.estimated, use.usage.input_tokens) == (2, 2, 1007)
+        assert use.usage.output_tokens == 2 * 300
+        assert use.usage.cost_usd == pytest.approx((1007 * 1.25 + 600 * 10) / 1e6)
+        assert site.store.books.on_their_way(TASK) == []
+        write_entries(site.store, [call("c", Usage())])
+        lease(door, gateway, 2)
+        assert [c.id for c in site.store.books.on_their_way(TASK)] == ["c"]
+        write_entries(site.store, [replace(call("c", Usage()), reserved=None, calls=0)])

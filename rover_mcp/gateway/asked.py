@@ -1,0 +1,106 @@
+"""What a call asks for, as far as a budget has to know it. Pure; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent_runner.models import Usage
+from rover_mcp.gateway.dialects import mapping
+from rover_mcp.gateway.prices import PriceList
+
+MOST_OUTPUT = 128_000
+"""Tokens that a model writes at most where the request names no limit."""
+
+BYTES_PER_TOKEN = 3
+"""Of a request. It is mostly program text, of which a token has three to four."""
+
+TOKENS_PER_SECOND = 100
+STREAMED_BYTES_PER_TOKEN = 16
+"""What a model writes, if its answer was cut before it told: the larger of both counts. In a stream
+each few tokens have an envelope around them."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call. `most_output` are the tokens that all its answers together can have, `input_tokens`
+    what its text comes to. `unaccountable`: why its cost could not be known afterwards."""
+
+    model: str
+    input_tokens: int
+    most_output: int = MOST_OUTPUT
+    unaccountable: str = ""
+
+    def worst(self) -> Usage:
+        """All that it can use. What is read may be put into the cache, which costs most."""
+        return Usage(cache_write_tokens=self.input_tokens, output_tokens=self.most_output)
+
+    def worst_cost(self, prices: PriceList, provider: str) -> float | None:
+        """What that costs; None: the model has no price."""
+        return prices.cost(provider, self.model, self.worst(), self.input_tokens)
+
+    def written_by(self, seconds: float, received: int) -> int:
+        """How many tokens a model wrote of an answer that was cut."""
+        guess = max(seconds * TOKENS_PER_SECOND, received / STREAMED_BYTES_PER_TOKEN)
+        return min(self.most_output, max(1, round(guess)))
+
+
+def guessed(model: str, size: int) -> Asked:
+    """A call whose request was passed on unread, of so many bytes."""
+    return Asked(model, size // BYTES_PER_TOKEN + 1)
+
+
+def asked(path: str, model: str, body: Mapping[str, Any], size: int) -> Asked:
+    """A call whose request was read. `path` is below the provider's base address."""
+    return Asked(
+        model=model,
+        input_tokens=size // BYTES_PER_TOKEN + 1,
+        most_output=_most_output(path, body),
+        unaccountable=_unaccountable(body),
+    )
+
+
+def _most_output(path: str, body: Mapping[str, Any]) -> int:
+    limits, answers = _limits(path, body)
+    most = max(_count(limit) for limit in limits) or MOST_OUTPUT
+    return most * max(1, *(_count(number) for number in answers))
+
+
+def _limits(path: str, body: Mapping[str, Any]) -> tuple[Sequence[object], Sequence[object]]:
+    """The limits of one answer that an API knows, and how many answers are asked for."""
+    if path.endswith("/messages"):
+        return (body.get("max_tokens"),), (1,)
+    if path.endswith("/chat/completions"):
+        return (body.get("max_tokens"), body.get("max_completion_tokens")), (body.get("n"),)
+    if "/responses" in path:
+        return (body.get("max_output_tokens"),), (1,)
+    both = [mapping(body.get(name)) for name in ("generationConfig", "generation_config")]
+    return (
+        [config.get(name) for name in ("maxOutputTokens", "max_output_tokens") for config in both],
+        [config.get(name) for name in ("candidateCount", "candidate_count") for config in both],
+    )
+
+
+def _count(value: object) -> int:
+    """It, if it is a number of something; else 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _unaccountable(body: Mapping[str, Any]) -> str:
+    if body.get("background") not in (None, False):
+        return "background: a call that goes on by itself tells no count"
+    if body.get("service_tier") == "priority" or body.get("serviceTier") == "priority":
+        return "service_tier: priority has another price than the one that is known"
+    if body.get("speed") not in (None, "standard"):
+        return "speed: anything but standard has another price than the one that is known"
+    return ""
+
+
+def with_counts(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The body of a call to OpenAI's Chat API that streams, asking for the counts at its end.
+    The other APIs tell theirs unasked."""
+    if not path.endswith("/chat/completions") or not body.get("stream"):
+        return body
+    options = {**mapping(body.get("stream_options")), "include_usage": True}
+    return {**body, "stream_options": options}

@@ -1,0 +1,130 @@
+"""A request to a model API as it goes on: unread, or read, judged and written anew.
+
+It is read where something depends on what it says: a task that may reach nothing but the API, or
+one that has a budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+from rover_mcp.gateway import bodies
+from rover_mcp.gateway.asked import Asked, asked, with_counts
+from rover_mcp.gateway.bodies import BadBody
+from rover_mcp.gateway.dialects import MAX_MODEL
+from rover_mcp.gateway.http import BodyTooLarge, Exchange
+from rover_mcp.gateway.kept_in import LeavesTheApi, kept_in
+
+MAX_HELD_BYTES = 4 * bodies.MAX_BYTES
+"""Of all bodies of one attempt that are being read at a time."""
+
+LARGE = 256 * 1024
+"""Bytes. What is larger is parsed in a thread: the loop is everybody's."""
+
+_MODEL_IN_PATH = re.compile(r"/models/([^/:?]{1,200}):")
+
+
+@dataclass(frozen=True)
+class Call:
+    """`content` is None where the body goes on as it comes; then nothing is known of what is
+    asked. `dropped` names what was taken out of it."""
+
+    content: bytes | None = None
+    asked: Asked | None = None
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is asked of a request: that it keeps to the API, that its cost can be known."""
+
+    kept_in: bool = False
+    counted: bool = False
+
+    @property
+    def read(self) -> bool:
+        return self.kept_in or self.counted
+
+
+class Room:
+    """How much of requests is held in memory, of one attempt."""
+
+    def __init__(self, most: int = MAX_HELD_BYTES) -> None:
+        self._left = most
+
+    async def read(self, exchange: Exchange) -> bytes:
+        """A whole body. Its room is free again when this returns: it is short-lived from then on.
+
+        Raises:
+            BodyTooLarge: it is, or all together are.
+        """
+        held = bytearray()
+        try:
+            async for data in exchange.body():
+                self._left -= len(data)
+                held += data
+                if len(held) > bodies.MAX_BYTES or self._left < 0:
+                    raise BodyTooLarge
+            return bytes(held)
+        finally:
+            self._left += len(held)
+
+
+def model_in_path(target: str) -> str | None:
+    """The model that Google's paths name."""
+    found = _MODEL_IN_PATH.search(target)
+    return found[1] if found else None
+
+
+async def read_call(
+    exchange: Exchange, provider: str, target: str, rules: Rules, room: Room
+) -> Call:
+    """A request as it goes on.
+
+    Raises:
+        BodyTooLarge, BadBody, LeavesTheApi: it does not.
+    """
+    path = target.partition("?")[0]
+    if not rules.read:
+        return Call()
+    if exchange.method != "POST":
+        if exchange.has_body:
+            raise BadBody(f"a {exchange.method} has none")
+        return Call()
+    data = await room.read(exchange)
+    if len(data) <= LARGE:
+        return judged(provider, path, data, rules)
+    return await asyncio.to_thread(judged, provider, path, data, rules)
+
+
+def judged(provider: str, path: str, data: bytes, rules: Rules) -> Call:
+    """A body that was read, by the rules. Pure.
+
+    Raises:
+        BadBody, LeavesTheApi
+    """
+    try:
+        body = bodies.parse(data)
+        model = model_in_path(path) or str(body.get("model") or "")[:MAX_MODEL]
+        dropped: tuple[str, ...] = ()
+        if rules.kept_in:
+            kept = kept_in(provider, path, model, body)
+            body, dropped = kept.body, kept.dropped
+        if rules.counted:
+            body = with_counts(path, body)
+        content = bodies.serialize(body)
+    except RecursionError as error:
+        raise BadBody("it is nested too deep") from error
+    return Call(content, asked(path, model, body, len(content)), dropped)
+
+
+def told(error: BadBody | LeavesTheApi) -> str:
+    """Why a request does not go on, for the agent."""
+    if isinstance(error, LeavesTheApi):
+        return (
+            f"{error.what} is not known to stay within the model API, and the network policy of "
+            "this task is providers"
+        )
+    return f"the body of this request cannot be passed on: {error}"

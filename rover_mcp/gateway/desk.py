@@ -1,0 +1,231 @@
+"""Calls of a model API: judged, reserved, passed on, and written down as what they came to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from uuid import uuid4
+
+import httpx2
+
+from agent_runner.models import Usage
+from rover_mcp.gateway.asked import Asked, guessed
+from rover_mcp.gateway.bodies import BadBody
+from rover_mcp.gateway.calls import Call, Room, Rules, read_call, told
+from rover_mcp.gateway.http import BodyTooLarge, Exchange
+from rover_mcp.gateway.kept_in import REMEDY, LeavesTheApi
+from rover_mcp.gateway.ledger import Ledger
+from rover_mcp.gateway.models import Answer, Entry, GatewayLease, Refusal, Reserved, Standing
+from rover_mcp.gateway.prices import PriceList
+from rover_mcp.gateway.providers import STATUSES, Fault, Provider
+from rover_mcp.gateway.records import Records
+from rover_mcp.gateway.refusals import RefusedHost
+from rover_mcp.gateway.reservations import NoBudget, Reservations, Worst, worst_of
+from rover_mcp.gateway.routes import dropped_betas
+from rover_mcp.gateway.settling import settled
+from rover_mcp.gateway.upstream import Forwarding
+from rover_mcp.network import NetworkMode
+
+
+class Desk:
+    """Of one lease."""
+
+    def __init__(
+        self,
+        lease: GatewayLease,
+        records: Records,
+        client: httpx2.AsyncClient,
+        ledger: Ledger,
+        now: Callable[[], datetime],
+        prices: PriceList,
+    ) -> None:
+        self._lease = lease
+        self._records = records
+        self._client = client
+        self._ledger = ledger
+        self._now = now
+        self._prices = prices
+        self._room = Room()
+        self._reservations = Reservations(self._standing)
+        counted = lease.standing is not None
+        self._rules = Rules(lease.network.mode is NetworkMode.PROVIDERS, counted)
+
+    async def forward(self, exchange: Exchange, provider: Provider, target: str) -> None:
+        """Pass a request on to its provider, or refuse it."""
+        try:
+            call = await read_call(exchange, provider.name, target, self._rules, self._room)
+        except BodyTooLarge:
+            message = "the request is larger than the gateway reads"
+            await self._fail(exchange, provider, Fault.TOO_LARGE, message)
+            return
+        except (BadBody, LeavesTheApi) as error:
+            await self._refuse(exchange, provider, error)
+            return
+        self._tell_dropped(exchange, provider, call)
+        await self._run(exchange, provider, target, call)
+
+    async def _run(self, exchange: Exchange, provider: Provider, target: str, call: Call) -> None:
+        lease = self._lease
+        answer = Answer(
+            at=self._now(),
+            method=exchange.method,
+            path=exchange.target.partition("?")[0],
+            status=None,
+            provider=provider.name,
+        )
+        forwarding = Forwarding(
+            *(exchange, self._client, lease.credentials, provider, target, answer),
+            *(lease.token, call, self._prices),
+            kept_in=self._rules.kept_in,
+        )
+        record = Recording(lease, self._records, self._ledger, self._now, self._prices, forwarding)
+        worst: Worst | None = None
+        try:
+            no, worst = await self._reserve(forwarding, call, record, provider.name)
+            if no:
+                await forwarding.refuse_spending(record.changed, no)
+            else:
+                await forwarding.run(record.changed, self._ledger.written)
+        finally:
+            record.complete(call.asked)
+            if worst:
+                self._reservations.release(worst)
+
+    async def _reserve(
+        self, forwarding: Forwarding, call: Call, record: Recording, provider: str
+    ) -> tuple[NoBudget | None, Worst | None]:
+        """Why a call may not go, or what is reserved for it. It is in the books before it goes."""
+        lease, asked = self._lease, call.asked
+        if not forwarding.bills:
+            return None, None
+        if asked is None or lease.standing is None:
+            over = await self._ledger.after(lease.used_up) if lease.used_up else None
+            return (NoBudget(over) if over else None), None
+        if asked.unaccountable:
+            return NoBudget(asked.unaccountable, used_up=False), None
+        worst = worst_of(asked, provider, self._prices)
+        if no := await self._reservations.hold(asked, worst, provider):
+            return no, None
+        record.begin(asked)
+        await self._ledger.written()
+        return None, worst
+
+    async def _standing(self) -> Standing | None:
+        read = self._lease.standing
+        return await self._ledger.after(read) if read else None
+
+    def _tell_dropped(self, exchange: Exchange, provider: Provider, call: Call) -> None:
+        if not self._rules.kept_in:
+            return
+        for what in (*call.dropped, *dropped_betas(exchange.headers)):
+            why = "it was taken out of the requests: it is not known to stay within the model API"
+            self._lease.on_refused(
+                self._lease.task_id, RefusedHost(f"{provider.name}: {what}", why, REMEDY)
+            )
+
+    async def _refuse(
+        self, exchange: Exchange, provider: Provider, error: BadBody | LeavesTheApi
+    ) -> None:
+        reason = told(error)
+        path = exchange.target.partition("?")[0]
+        self._records.refusals.append(Refusal(self._now(), exchange.method, path, reason))
+        message = f"Rover refused this: {reason}"
+        if isinstance(error, LeavesTheApi):
+            why = "it is not known to stay within the model API"
+            refused = RefusedHost(f"{provider.name}: {error.what}", why, REMEDY)
+            self._lease.on_refused(self._lease.task_id, refused)
+            message += f"; to allow it: {REMEDY}"
+        await self._fail(exchange, provider, Fault.NOT_KEPT, message)
+
+    async def _fail(self, exchange: Exchange, provider: Provider, fault: Fault, text: str) -> None:
+        await exchange.answer(STATUSES[fault], provider.error_body(fault, text))
+
+
+class Recording:
+    """One answer on its way into the evidence and the books."""
+
+    def __init__(
+        self,
+        lease: GatewayLease,
+        records: Records,
+        ledger: Ledger,
+        now: Callable[[], datetime],
+        prices: PriceList,
+        forwarding: Forwarding,
+    ) -> None:
+        self._lease = lease
+        self._records = records
+        self._ledger = ledger
+        self._now = now
+        self._prices = prices
+        self._forwarding = forwarding
+        self._id = uuid4().hex
+        self._begun = now()
+        self._reserved: Reserved | None = None
+        self._key: int | None = None
+        self._answer = forwarding.answer
+
+    def begin(self, asked: Asked) -> None:
+        """The call goes out now: what it can come to stands in the books until it has ended."""
+        self._reserved = Reserved(asked.input_tokens, asked.most_output)
+        self._book(Usage(), reserved=self._reserved)
+
+    def changed(self, latest: Answer) -> None:
+        """More is known. Told before the agent sees it: an agent that ends at once finds the
+        evidence complete."""
+        if self._key is None:
+            self._answer = replace(latest, at=self._now())
+            self._key = self._records.add(self._answer)
+        else:
+            self._answer = replace(latest, at=self._answer.at)
+            self._records.update(self._key, self._answer)
+        if self._answer.usage:
+            whole = self._forwarding.progress.whole
+            self._book(self._answer.usage, reserved=None if whole else self._reserved)
+
+    def complete(self, asked: Asked | None) -> None:
+        """Nothing more comes."""
+        if self._forwarding.bills:
+            self._settle(asked)
+        if self._key is None:
+            return
+        self._records.complete(self._key, self._answer)
+        self._lease.on_answer(self._lease.task_id, self._answer)
+
+    def _settle(self, asked: Asked | None) -> None:
+        forwarding, answer = self._forwarding, self._answer
+        if asked is None:
+            asked = guessed(forwarding.asked_model(), forwarding.progress.asked)
+        seconds = math.ceil((self._now() - self._begun).total_seconds() * 1000) / 1000
+        end = settled(answer, asked, forwarding.progress, seconds, self._prices)
+        if end.usage is not None:
+            self._book(end.usage, model=answer.model or asked.model, estimated=end.estimated)
+        elif self._reserved:
+            self._book(Usage(), calls=0)
+
+    def _book(
+        self,
+        usage: Usage,
+        *,
+        model: str | None = None,
+        calls: int = 1,
+        reserved: Reserved | None = None,
+        estimated: bool = False,
+    ) -> None:
+        answer = self._answer
+        self._ledger.book(
+            Entry(
+                task_id=self._lease.task_id,
+                id=self._id,
+                attempt=self._lease.attempt,
+                at=self._begun,
+                provider=answer.provider,
+                model=model or answer.model or self._forwarding.asked_model(),
+                usage=usage,
+                calls=calls,
+                reserved=reserved,
+                estimated=estimated,
+            )
+        )

@@ -1,0 +1,98 @@
+"""What the calls of one task that are on their way may still cost, against its budget.
+
+A call is let go if all that it can cost fits beside what was spent and what the others can cost.
+One that does not fit waits until they have ended and told what they did cost; then it goes alone.
+So a budget is exceeded by one call's worst at most, however many are made at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from agent_runner.models import Budget
+from rover_mcp.gateway.asked import Asked
+from rover_mcp.gateway.models import Standing
+from rover_mcp.gateway.prices import PriceList
+
+
+@dataclass(frozen=True)
+class Worst:
+    """All that a call can use. `usd` is None where its model has no price."""
+
+    tokens: int
+    usd: float | None
+
+
+@dataclass(frozen=True)
+class NoBudget:
+    """Why a call is not let go, in the words of the pause that comes of it. `used_up`: there is
+    nothing left; else the budget cannot be kept."""
+
+    why: str
+    used_up: bool = True
+
+
+def worst_of(asked: Asked, provider: str, prices: PriceList) -> Worst:
+    """What a call has to be reserved."""
+    return Worst(asked.input_tokens + asked.most_output, asked.worst_cost(prices, provider))
+
+
+def cannot_be_kept(budget: Budget, asked: Asked, worst: Worst, provider: str) -> str | None:
+    """Why a budget in US dollars cannot be kept for a call. One in tokens beside it can be, for a
+    model without a price."""
+    if budget.usd is None:
+        return None
+    if worst.usd is None and budget.tokens is None:
+        model = f"{provider}'s {asked.model[:100]}" if asked.model else f"a model of {provider}"
+        return (
+            f"no price is known for {model}; give the task a budget in tokens (resume_task with "
+            f"budget_tokens), or the price under prices.{provider} of config.yaml"
+        )
+    return None
+
+
+def fits(standing: Standing, others: list[Worst], wanted: Worst) -> bool:
+    """Whether a call can go beside the others."""
+    calls = [*others, wanted]
+    budget, spent = standing.budget, standing.spent
+    usd = (spent.cost_usd or 0.0) + sum(call.usd or 0.0 for call in calls)
+    tokens = spent.tokens + sum(call.tokens for call in calls)
+    within_usd = budget.usd is None or usd <= budget.usd
+    return within_usd and (budget.tokens is None or tokens <= budget.tokens)
+
+
+class Reservations:
+    """Of one attempt, on one event loop. `read` tells what is in the books at that moment."""
+
+    def __init__(self, read: Callable[[], Awaitable[Standing | None]]) -> None:
+        self._read = read
+        self._held: list[Worst] = []
+        self._releases = 0
+        self._released = asyncio.Event()
+        self._turn = asyncio.Lock()
+
+    async def hold(self, asked: Asked, worst: Worst, provider: str) -> NoBudget | None:
+        """Reserve a call, in its turn. None: it may go; `release` it then."""
+        async with self._turn:
+            while True:
+                releases = self._releases
+                standing = await self._read()
+                if standing and standing.over:
+                    return NoBudget(standing.over)
+                if standing and (why := cannot_be_kept(standing.budget, asked, worst, provider)):
+                    return NoBudget(why, used_up=False)
+                if releases != self._releases:
+                    continue  # what was read is older than what is still held
+                if standing is None or not self._held or fits(standing, self._held, worst):
+                    self._held.append(worst)
+                    return None
+                self._released.clear()
+                await self._released.wait()
+
+    def release(self, worst: Worst) -> None:
+        """The call has ended, and what it cost is in the books."""
+        self._held.remove(worst)
+        self._releases += 1
+        self._released.set()

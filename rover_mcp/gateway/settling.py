@@ -1,0 +1,58 @@
+"""What a call came to, once it has ended in whatever way. Pure; no I/O.
+
+A call whose answer was whole came to what the answer told. One that was left early, or told
+nothing, is estimated, and never counted as nothing: what was told, or what the request comes to,
+and what the model can have written in the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from agent_runner.models import Usage
+from rover_mcp.gateway.asked import Asked
+from rover_mcp.gateway.models import Answer
+from rover_mcp.gateway.prices import PriceList
+from rover_mcp.gateway.upstream import Progress
+
+
+@dataclass(frozen=True)
+class End:
+    """`usage` is None where it came to nothing."""
+
+    usage: Usage | None
+    estimated: bool = False
+
+
+def settled(
+    answer: Answer, asked: Asked, progress: Progress, seconds: float, prices: PriceList
+) -> End:
+    """What a call came to that has ended after so many seconds."""
+    if not progress.sent:
+        return End(None)
+    if answer.status is not None and answer.status >= HTTPStatus.BAD_REQUEST:
+        return End(None)
+    if progress.whole and (answer.usage is not None or answer.error is not None):
+        return End(answer.usage)
+    written = asked.written_by(seconds, progress.received)
+    model = answer.model or asked.model
+    usage = estimate(answer.usage, asked, written, answer.provider, model, prices)
+    return End(usage, estimated=True)
+
+
+def estimate(
+    told: Usage | None, asked: Asked, written: int, provider: str, model: str, prices: PriceList
+) -> Usage:
+    """What a call comes to of which no more than this was told."""
+    known = told or Usage()
+    usage = known.model_copy(
+        update={
+            "input_tokens": known.input_tokens if told else asked.input_tokens,
+            "output_tokens": max(known.output_tokens, written),
+        }
+    )
+    costs = (known.cost_usd, prices.cost(provider, model, usage))
+    return usage.model_copy(
+        update={"cost_usd": max((cost for cost in costs if cost is not None), default=None)}
+    )

@@ -1,0 +1,135 @@
+"""Shapes of JSON values, for lists of what passes. Pure.
+
+A `Shape` looks at a value and raises `NotListed` at the first thing in it that is not on its list.
+It gives back the value as it may go on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+MAX_NAMED = 80
+"""Characters of a request's own that are named in what is said of it."""
+
+Shape = Callable[[object, str], object]
+
+
+class NotListed(Exception):
+    """Something that is not on the list. `where` has no positions in it, so that the same thing
+    has the same name wherever it stands."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.where = where
+
+
+def anything(value: object, _where: str) -> object:
+    """Data that the API passes to the model or back, and in which it looks for nothing."""
+    return value
+
+
+def plain(value: object, where: str) -> object:
+    """A string, a number, a truth value or nothing; or a list of such."""
+    parts = cast(list[object], value) if isinstance(value, list) else [value]
+    if any(isinstance(part, dict | list) for part in parts):
+        raise NotListed(where)
+    return cast(object, value)
+
+
+def plains(names: str) -> dict[str, Shape]:
+    """Fields that are plain."""
+    return dict.fromkeys(names.split(), plain)
+
+
+def flat(value: object, where: str) -> object:
+    """An object that holds nothing but plain values, or a plain value."""
+    if not isinstance(value, dict):
+        return plain(value, where)
+    for name, part in cast(dict[str, object], value).items():
+        plain(part, below(where, name))
+    return cast(object, value)
+
+
+def only(*allowed: object) -> Shape:
+    """One of these values."""
+
+    def shape(value: object, where: str) -> object:
+        if not any(type(value) is type(one) and value == one for one in allowed):
+            raise NotListed(f"{where}: {shown(value)}")
+        return value
+
+    return shape
+
+
+def text(pattern: str) -> Shape:
+    """A string that the whole pattern fits."""
+    compiled = re.compile(pattern, re.ASCII | re.IGNORECASE | re.DOTALL)
+
+    def shape(value: object, where: str) -> object:
+        if not isinstance(value, str) or not compiled.fullmatch(value):
+            raise NotListed(f"{where}: {shown(value)}")
+        return value
+
+    return shape
+
+
+def each(inner: Shape) -> Shape:
+    """A list."""
+
+    def shape(value: object, where: str) -> object:
+        if not isinstance(value, list):
+            raise NotListed(where)
+        return [inner(part, f"{where}[]") for part in cast(list[object], value)]
+
+    return shape
+
+
+def text_or(inner: Shape) -> Shape:
+    """A string, nothing, or what has the other shape."""
+
+    def shape(value: object, where: str) -> object:
+        return value if value is None or isinstance(value, str) else inner(value, where)
+
+    return shape
+
+
+def fields(known: Mapping[str, Shape], name_of: Callable[[str], str] = str) -> Shape:
+    """An object with these fields and no others. `name_of` makes one of an API's spellings."""
+
+    def shape(value: object, where: str) -> object:
+        if not isinstance(value, dict):
+            raise NotListed(where)
+        passed: dict[str, Any] = {}
+        for name, part in cast(dict[str, object], value).items():
+            inner = known.get(name_of(name))
+            if inner is None:
+                raise NotListed(below(where, name))
+            passed[name] = inner(part, below(where, name))
+        return passed
+
+    return shape
+
+
+def typed(known: Mapping[str, Shape], default: str | None = None) -> Shape:
+    """An object that says what it is in `type`; without one it is the default."""
+
+    def shape(value: object, where: str) -> object:
+        if not isinstance(value, dict):
+            raise NotListed(where)
+        kind = cast(dict[str, object], value).get("type", default)
+        inner = known.get(kind) if isinstance(kind, str) else None
+        if inner is None:
+            raise NotListed(f"{where}: type {shown(kind)}")
+        return inner(cast(object, value), where)
+
+    return shape
+
+
+def below(where: str, name: str) -> str:
+    return f"{where}.{name[:MAX_NAMED]}" if where else name[:MAX_NAMED]
+
+
+def shown(value: object) -> str:
+    return str(value)[:MAX_NAMED] if isinstance(value, str | int | float | None) else "an object"

@@ -1,0 +1,289 @@
+"""An agent that wants more of the user's money than its task has: through the real gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from agent_runner.agents.protocol import Failure
+from agent_runner.classify import classify
+from agent_runner.models import Budget, PauseReason, Usage
+from rover_mcp.gateway import Entry, Gateway, GatewayLease
+from rover_mcp.gateway.models import Standing
+from tests.support.samples import NOW
+from tests.unit.gateway.doors import TASK, TOKEN, access_to
+from tests.unit.gateway.test_streams import HEAD, Upstream, chunk
+
+HEADERS = {"authorization": f"Bearer {TOKEN}"}
+CHAT, RESPONSES = "/openai/v1/chat/completions", "/openai/v1/responses"
+PRICED = "gpt-5.1"
+
+
+@dataclass
+class Purse:
+    """A task's budget, and its books in memory."""
+
+    budget: Budget
+    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        self.entries |= {e.id: e for e in entries}
+
+    @property
+    def spent(self) -> Usage:
+        total = Usage()
+        for entry in self.entries.values():
+            total = total.plus(entry.usage)
+        return total
+
+    def standing(self) -> Standing:
+        spent, most = self.spent, self.budget
+        over = (most.tokens and spent.tokens >= most.tokens) or (
+            most.usd and (spent.cost_usd or 0) >= most.usd
+        )
+        return Standing(most, spent, "all of it" if over else None)
+
+
+@dataclass
+class Provider:
+    """What the provider saw. `answer` is asked for each request's answer: head and body."""
+
+    requests: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    under_way: int = 0
+    most: int = 0
+    waits: asyncio.Event = field(default_factory=asyncio.Event)
+    usage: dict[str, int] = field(
+        default_factory=lambda: {"prompt_tokens": 60, "completion_tokens": 40}
+    )
+    cut: bool = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+            self.requests.append(json.loads(await reader.readexactly(length)))
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            if self.cut:
+                writer.write(HEAD + chunk(b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n'))
+                await self.waits.wait()
+                return
+            await asyncio.sleep(0)
+            self.under_way -= 1
+            body = json.dumps({"model": PRICED, "choices": [], "usage": self.usage}).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+            writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)
+
+
+@asynccontextmanager
+async def spending(
+    path: Path, purse: Purse, provider: Provider
+) -> AsyncGenerator[tuple[httpx2.AsyncClient, Gateway]]:
+    async with Upstream(provider.serve).listening() as url:
+        gateway = Gateway(write=purse.write)
+        await gateway.open(
+            GatewayLease(
+                task_id=TASK,
+                attempt=1,
+                socket_path=path,
+                token=TOKEN,
+                providers=frozenset({"anthropic", "openai", "google"}),
+                credentials=lambda _: access_to(url),
+                on_bell=lambda _: None,
+                on_answer=lambda _task, _answer: None,
+                standing=purse.standing,
+            )
+        )
+        transport = httpx2.AsyncHTTPTransport(uds=str(path))
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://g", limits=limits, timeout=60
+        ) as client:
+            yield client, gateway
+        await gateway.aclose()
+
+
+def run(work: Any) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(work(), 60)
+
+    asyncio.run(bounded())
+
+
+def test_a_hundred_calls_at_once_spend_no_more_than_the_budget_and_one(tmp_path: Path) -> None:
+    """U10. Succeeded at 700cc57: all of them were let go before the first had told what it cost,
+    and a budget of 1,000 tokens became 10,000."""
+    purse, provider = Purse(Budget(tokens=1000)), Provider()
+    body: dict[str, Any] = {
+        "model": PRICED,
+        "messages": [{"role": "user", "content": "x"}],
+        "max_tokens": 100,
+    }
+
+    async def work() -> None:
+        async with spending(tmp_path / "g.sock", purse, provider) as (client, _):
+            asked = [client.post(CHAT, json=body, headers=HEADERS) for _ in range(100)]
+            statuses = [answer.status_code for answer in await asyncio.gather(*asked)]
+            assert set(statuses) == {200, 400}
+
+    run(work)
+    worst = 100 + len(json.dumps(body)) // 3 + 1
+    assert 1000 <= purse.spent.tokens <= 1000 + worst
+    assert provider.most * worst <= 1000 + worst
+    assert len(provider.requests) == len([e for e in purse.entries.values() if e.calls])
+
+
+def test_one_call_goes_alone_where_it_may_cost_more_than_is_left(tmp_path: Path) -> None:
+    """U10: an agent that asks for as much as a model can write is neither shut out nor let go
+    beside others."""
+    purse, provider = Purse(Budget(usd=0.5)), Provider()
+    body: dict[str, Any] = {"model": PRICED, "messages": [], "max_completion_tokens": 100_000}
+
+    async def work() -> None:
+        async with spending(tmp_path / "g.sock", purse, provider) as (client, _):
+            asked = [client.post(CHAT, json=body, headers=HEADERS) for _ in range(10)]
+            answers = await asyncio.gather(*asked)
+            assert [a.status_code for a in answers] == [200] * 10
+
+    run(work)
+    assert provider.most == 1
+
+
+def test_a_stream_that_is_left_early_is_paid_for(tmp_path: Path) -> None:
+    """U10. Succeeded at 700cc57: OpenAI tells its counts at the end, so an agent that left before
+    it had everything for nothing."""
+    purse, provider = Purse(Budget(usd=1)), Provider(cut=True)
+    body: dict[str, Any] = {
+        "model": PRICED,
+        "messages": [{"role": "user", "content": "x" * 3000}],
+        "stream": True,
+    }
+
+    async def work() -> None:
+        async with spending(tmp_path / "g.sock", purse, provider) as (client, gateway):
+            async with client.stream("POST", CHAT, json=body, headers=HEADERS) as answer:
+                await anext(answer.aiter_raw())
+                await gateway.written()
+                [held] = purse.entries.values()
+                assert held.reserved is not None
+                assert held.reserved.output_tokens == 128_000
+            while any(e.reserved for e in purse.entries.values()):
+                await asyncio.sleep(0.001)
+                await gateway.written()
+            provider.waits.set()
+
+    run(work)
+    [entry] = purse.entries.values()
+    assert entry.estimated
+    assert entry.usage.input_tokens > 1000
+    assert entry.usage.output_tokens > 0
+    assert (entry.usage.cost_usd or 0) > 0.001
+
+
+def test_the_counts_are_asked_for_however_the_agent_wrote_it(tmp_path: Path) -> None:
+    """U10. Succeeded at 700cc57. Of a field that stands there twice the provider sees what was
+    judged."""
+    purse, provider = Purse(Budget(usd=1)), Provider()
+    twice = (
+        b'{"model": "gpt-5.1", "messages": [], "stream": true, "max_tokens": 7, "max_tokens": 9,'
+        b' "stream_options": {"include_usage": true}, "stream_options": {"include_usage": false}}'
+    )
+
+    async def work() -> None:
+        async with spending(tmp_path / "g.sock", purse, provider) as (client, _):
+            await client.post(CHAT, content=twice, headers=HEADERS)
+
+    run(work)
+    [seen] = provider.requests
+    assert seen["stream_options"] == {"include_usage": True}
+    assert seen["max_tokens"] == 9
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        (RESPONSES, {"background": True}),
+        (RESPONSES, {"service_tier": "priority"}),
+        ("/anthropic/v1/messages", {"model": "claude-opus-4-5", "speed": "fast"}),
+    ],
+)
+def test_a_call_whose_cost_nobody_would_know_does_not_go_out(
+    tmp_path: Path, path: str, more: dict[str, Any]
+) -> None:
+    """U10. Succeeded at 700cc57: a call in the background answers at once, with no count."""
+    purse, provider = Purse(Budget(usd=1)), Provider()
+    body: dict[str, Any] = {"model": PRICED, "input": "x", **more}
+
+    async def work() -> None:
+        async with spending(tmp_path / "g.sock", purse, provider) as (client, gateway):
+            answer = await client.post(path, json=body, headers=HEADERS)
+            assert answer.status_code == 400
+            assert "cannot be kept" in answer.json()["error"]["message"]
+            assert paused(gateway) is PauseReason.BUDGET
+
+    run(work)
+    assert provider.requests == []
+    assert purse.spent.tokens == 0
+
+
+def paused(gateway: Gateway) -> PauseReason | None:
+    """What the runner makes of the last answer."""
+    error = gateway.answers(TASK)[-1].error
+    assert error is not None
+    failure = Failure("gateway", error.message, status=400, type=error.type, code=error.code)
+    return classify([failure], NOW).reason
+
+
+def test_without_a_price_a_budget_in_money_pauses_and_says_what_to_do(tmp_path: Path) -> None:
+    """U10. Succeeded at 700cc57: such a model cost nothing. One in tokens beside it is kept."""
+    provider = Provider()
+    body: dict[str, Any] = {"model": "gpt-99", "messages": []}
+
+    async def ask(purse: Purse, name: str) -> tuple[int, str, PauseReason | None]:
+        async with spending(tmp_path / name, purse, provider) as (client, gateway):
+            answer = await client.post(CHAT, json=body, headers=HEADERS)
+            refused = answer.status_code == 400
+            return answer.status_code, answer.text, paused(gateway) if refused else None
+
+    async def work() -> None:
+        status, said, reason = await ask(Purse(Budget(usd=1)), "a.sock")
+        assert (status, reason, provider.requests) == (400, PauseReason.BUDGET, [])
+        for part in ("no price is known for openai's gpt-99", "budget_tokens", "prices.openai"):
+            assert part in said
+        status, _, _ = await ask(Purse(Budget(usd=1, tokens=10**6)), "b.sock")
+        assert status == 200
+
+    run(work)
+
+
+def test_what_is_reserved_is_in_the_books_before_the_provider_sees_the_call(
+    tmp_path: Path,
+) -> None:
+    """U10: so that a daemon that is killed in the middle loses nothing."""
+    purse, provider = Purse(Budget(tokens=10**6)), Provider()
+    seen: list[list[Entry]] = []
+    serve = provider.serve
+
+    async def look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(list(purse.entries.values()))
+        await serve(reader, writer)
+
+    provider.serve = look  # pyright: ignore[reportAttributeAccessIssue]
+
+    async def work() -> None:
+        async with spending(tmp_path / "g.sock", purse, provider) as (client, _):
+            await client.post(CHAT, json={"model": PRICED, "messages": []}, headers=HEADERS)
+
+    run(work)
+    [[held]] = seen
+    assert held.reserved is not None
+    [entry] = purse.entries.values()
+    assert (entry.id, entry.reserved, entry.usage.tokens) == (held.id, None, 100)
