@@ -290,11 +290,11 @@ def _check_folder(home: str, path: str) -> None:
     folder = os.path.dirname(path)  # noqa: PTH120
     if folder == home:
         return
-    try:
-        found = os.lstat(folder)
-    except FileNotFoundError:
-        return
-    if found.st_uid != os.getuid() or found.st_mode & 0o170022 != 0o040000:
+    # Here, for it is needed only where the data folder's path is too long for a socket.
+    from rover_mcp.ownership import objection
+
+    if (why := objection(folder, link=False)) is not None:
         raise DaemonUnavailable(
-            f"{folder} is not a private folder of yours", "remove it, or use a shorter ROVER_HOME"
+            f"the daemon's socket cannot be trusted: {why[0]}",
+            f"{why[1]}, or use a shorter ROVER_HOME",
         )

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from rover_mcp.connect import DaemonUnavailable
+from rover_mcp.ownership import objection
 from rover_mcp.preamble import allowed_environment
 
 DAEMON_COMMAND = [sys.executable, "-m", "rover_mcp.daemon"]
@@ -86,6 +87,8 @@ class Starter:
     def _take_lock(self) -> None:
         """One starter at a time: twenty launchers must not start twenty interpreters."""
         os.makedirs(self._home, mode=0o700, exist_ok=True)  # noqa: PTH103
+        if (why := objection(self._home)) is not None:
+            raise DaemonUnavailable(why[0], f"{why[1]} (ROVER_HOME, --home)")
         path = os.path.join(self._home, "daemon.start.lock")  # noqa: PTH118
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Collection
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
 from agent_runner.workflow.agents import agents_of
 from agent_runner.workflow.loader import WorkflowError, load_workflow
 from rover_mcp.control.handover import Handover
+from rover_mcp.errors import EnvironmentFault
 from rover_mcp.network import NetworkPolicy
+from rover_mcp.ownership import OTHERS_WRITE
 from rover_mcp.project.decided import Decided, disk_limit, resource_limits, run_limits
 from rover_mcp.sandbox.protocol import SandboxFolders, SandboxSpec
 from rover_mcp.settings import Settings
@@ -25,16 +28,36 @@ def own_model(task: TaskRow) -> str | None:
 
 
 def make_folders(folders: TaskFolders, attempt: int) -> None:
-    """Make the task's folders and copy what the caller gave into the attempt's."""
+    """Make the task's folders and copy what the caller gave into the attempt's.
+
+    Raises:
+        EnvironmentFault: one is there that the data folder's owner did not make.
+    """
     spec = folders.spec(attempt)
     # The base's too, although it is filled later: a spare sandbox has it mounted before.
     for folder in (spec, folders.run, folders.work, folders.agent_home, folders.base_objects):
         folder.mkdir(parents=True, exist_ok=True)
     folders.gateway_socket.parent.mkdir(exist_ok=True)
+    owner = folders.home.stat().st_uid
+    for folder in (spec, folders.run, folders.gateway_socket.parent):
+        _keep_own(folder, owner)
     for name in ("workflow.yaml", "script.yaml", COPIES):
         source = folders.input / name
         if source.exists():
             (spec / name).write_bytes(source.read_bytes())
+
+
+def _keep_own(folder: Path, owner: int) -> None:
+    """Close a folder to all who are not its owner's, whatever the umask was when it was made."""
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != owner:
+        raise EnvironmentFault(
+            f"{folder} is not a folder that belongs to the owner of the data folder",
+            hint="look at what is there, remove it, and resume the task",
+            code="data_folder",
+        )
+    if facts.st_mode & OTHERS_WRITE:
+        folder.chmod(stat.S_IMODE(facts.st_mode) & ~OTHERS_WRITE)
 
 
 def sandbox_spec(

@@ -17,7 +17,7 @@ from typing import NoReturn
 import anyio
 
 from rover_mcp import descriptors
-from rover_mcp.daemon.lock import AlreadyHeld, hold_lock
+from rover_mcp.daemon.lock import AlreadyHeld, hold_lock, make_socket_folder
 from rover_mcp.errors import RoverError
 from rover_mcp.preamble import data_folder
 
@@ -45,6 +45,7 @@ def main() -> int:
     from rover_mcp.daemon.wiring import open_store, secrets_of
 
     try:
+        make_socket_folder(home)
         settings, store = open_store(home)
     except RoverError as error:
         return _refuse(f"{error.message}; {error.hint}")

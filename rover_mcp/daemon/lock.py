@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.ownership import objection
+from rover_mcp.preamble import socket_path
 
 
 class AlreadyHeld(Exception):
@@ -25,6 +27,7 @@ def hold_lock(home: Path) -> int:
     """
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _refuse_foreign(home)
         # Tokens and sockets are inside; sandboxes get their folders mounted, and pass by this one.
         home.chmod(0o700)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -43,3 +46,29 @@ def hold_lock(home: Path) -> int:
             code="data_folder",
         ) from error
     return descriptor
+
+
+def make_socket_folder(home: Path) -> None:
+    """Make the folder of the daemon's socket where that is not the data folder, for this user
+    alone.
+
+    Raises:
+        EnvironmentFault: it is there, and another's or open to others.
+    """
+    folder = socket_path(home).parent
+    if folder == home:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _refuse_foreign(folder, link=False)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the daemon's socket cannot be made in {folder}: {error.strerror}",
+            hint="remove it, or use a shorter path (ROVER_HOME, --home)",
+            code="data_folder",
+        ) from error
+
+
+def _refuse_foreign(folder: Path, *, link: bool = True) -> None:
+    if (why := objection(str(folder), link=link)) is not None:
+        raise EnvironmentFault(why[0], hint=f"{why[1]} (ROVER_HOME, --home)", code="data_folder")

@@ -204,7 +204,7 @@ def test_a_socket_folder_of_another_mode_is_refused(
     folder.mkdir()
     folder.chmod(0o777)
     monkeypatch.setattr(connect, "socket_name", lambda _home: str(folder / "x.sock"))
-    with pytest.raises(DaemonUnavailable, match="not a private folder"):
+    with pytest.raises(DaemonUnavailable, match="can be written by others"):
         Dialer("/nowhere", b"").step()
 
 
