@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,6 +82,32 @@ def mounts(spec: SandboxSpec) -> list[Any]:
         bind(folders.base_objects, layout.BASE_OBJECTS, True),
         bind(folders.gateway_socket.parent, layout.GATEWAY, True),
     ]
+
+
+def image_volumes(name: str, image: Mapping[str, Any]) -> list[Any]:
+    """What an image declares as VOLUME, mounted read-only, with what the image holds there; `name`
+    is the sandbox's, with which they go.
+
+    The engine would otherwise mount a folder of the disk's for writing, in a sandbox whose root is
+    read-only, and beyond every limit.
+    """
+    ours = {layout.WORKSPACE, layout.HOME, layout.SPEC, layout.RUN, layout.BASE_OBJECTS}
+    ours |= {layout.GATEWAY, Path("/tmp")}  # noqa: S108
+    declared = {Path(os.path.normpath(target)) for target in image.get("Volumes") or ()}
+    return [
+        docker_api.types.Mount(
+            str(target), f"{name}-{hashlib.sha256(bytes(target)).hexdigest()[:8]}",
+            type="volume", read_only=True,
+        )
+        for target in sorted(declared - ours)
+    ]  # fmt: skip
+
+
+def names_of_image_volumes(name: str, facts: Mapping[str, Any]) -> list[str]:
+    """Those of a sandbox's volumes that `image_volumes` named."""
+    found = cast("list[dict[str, Any]]", facts.get("Mounts") or [])
+    volumes = [str(mount.get("Name") or "") for mount in found]
+    return [volume for volume in volumes if volume.startswith(f"{name}-")]
 
 
 def bind(source: Path, target: Path, read_only: bool) -> Any:

@@ -197,6 +197,7 @@ class DockerEngine:
             except docker_api.APIError as error:
                 if "already in progress" not in str(error):
                     raise
+            self._remove_volumes(containers.names_of_image_volumes(name, container.attrs))
 
     def remove_task(self, task_id: str) -> None:
         """See protocol.Engine."""
@@ -205,9 +206,11 @@ class DockerEngine:
                 self.remove(info.name)
         with suppress(NoSuchObject), self._errors("remove the task's set-up"):
             self._connection().containers.get(self._set_up_name(task_id)).remove(force=True, v=True)
-        for kind in ("work", "home"):
-            with suppress(NoSuchObject), self._errors(f"remove the task's {kind} volume"):
-                self._connection().volumes.get(containers.volume(task_id, kind)).remove(force=True)
+        with self._errors("list the task's volumes"):
+            found = self._connection().volumes.list(
+                filters={"label": f"{containers.LABELS}task={task_id}"}
+            )
+        self._remove_volumes([str(volume.name) for volume in found])
 
     def holds_work(self, task_id: str) -> bool:
         """See protocol.Engine."""
@@ -382,12 +385,12 @@ class DockerEngine:
     def _create(self, spec: SandboxSpec, tag: str, wait: float | None = None) -> Any:
         self._refuse_exposure(spec.folders)
         labels = self._labels(spec, tag)
-        for kind in ("work", "home"):
-            with self._errors(f"make the task's {kind} volume"):
+        image = containers.image_volumes(spec.name, self._images().config(tag))
+        names = [containers.volume(spec.task_id, kind) for kind in ("work", "home")]
+        for volume in [*names, *(str(mount["Source"]) for mount in image)]:
+            with self._errors(f"make the volume {volume}"):
                 kept = {k: v for k, v in labels.items() if not k.endswith(("attempt", "shape"))}
-                self._connection().volumes.create(
-                    containers.volume(spec.task_id, kind), labels=kept
-                )
+                self._connection().volumes.create(volume, labels=kept)
         runner = layout.runner_command(self._runner_argv, layout.SPEC, wait)
         try:
             with self._errors(f"create {spec.name}"):
@@ -396,7 +399,7 @@ class DockerEngine:
                     self._command(runner),
                     name=spec.name,
                     labels=labels,
-                    mounts=containers.mounts(spec),
+                    mounts=[*containers.mounts(spec), *image],
                     **self._options(spec),
                 )
         except NoSuchObject as error:
@@ -404,6 +407,11 @@ class DockerEngine:
 
     def _refuse_exposure(self, folders: SandboxFolders) -> None:
         mount_policy.refuse_exposure(self._data, folders.mounted(), folders.mounted())
+
+    def _remove_volumes(self, names: Sequence[str]) -> None:
+        for name in names:
+            with suppress(NoSuchObject), self._errors(f"remove the volume {name}"):
+                self._connection().volumes.get(name).remove(force=True)
 
     def _start(self, container: Any, name: str) -> None:
         try:

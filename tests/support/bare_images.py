@@ -40,11 +40,12 @@ def ensure_image(address: str, reference: str) -> str:
                 client.images.build(fileobj=io.BytesIO(_NO_PYTHON.encode()), tag=reference, rm=True)
             else:
                 name, _, tag = reference.partition(":")
-                client.api.import_image_from_file(str(_static_rootfs()), repository=name, tag=tag)
+                client.api.import_image_from_file(str(static_rootfs()), repository=name, tag=tag)
     return reference
 
 
-def _static_rootfs() -> Path:
+def static_rootfs() -> Path:
+    """A root file system of static programs alone, packed; made once."""
     packed = cache_folder() / "static-rootfs.tar"
     if packed.exists():
         return packed
