@@ -62,7 +62,6 @@ KNOWN = (
         8,
         "An image turns the sandbox off: by labels, annotations, USER, VOLUME, ENTRYPOINT",
         "CVE-2026-94603, CVE-2026-53492, CVE-2026-111361, CVE-2026-123876",
-        "its test is being written",
     ),
     Known(9, "Signals to groups of processes reach the host", "CVE-2026-97029"),
     Known(

@@ -1,6 +1,6 @@
 """Folders for Rover's state that somebody else prepared are refused, with the reason.
 
-Row 7: the data folder, the folder of the daemon's socket and a task's folders, made before by another
+The data folder, the folder of the daemon's socket and a task's folders, made before by another
 user, as a link, or open to others; for root and for an ordinary user.
 """
 
@@ -20,6 +20,8 @@ from rover_mcp.errors import EnvironmentFault
 from rover_mcp.tasks.folders import TaskFolders
 from tests.support.frames import LauncherClient
 from tests.support.repos import make_repository
+
+pytestmark = pytest.mark.known_escape(7)
 
 NOBODY, OTHER = 65534, 4242
 PREPARED = {
