@@ -47,7 +47,9 @@ def peer_of(sock: socket.socket) -> Peer:
         return Peer(True, foreign(["pid"]))
     try:
         handle = _handle(sock, pid)
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return Peer(True, f"nobody can be looked at: {error.strerror}")
         return Peer(True, "the program that connected has ended")
     try:
         return Peer(True, _reason(pid, handle))

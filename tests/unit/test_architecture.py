@@ -128,7 +128,9 @@ def test_adapters_know_neither_the_server_nor_the_control_plane(adapter: str) ->
     assert not offences(f"rover_mcp.{adapter}", frozenset(forbidden))
 
 
-LAUNCHER = ("launcher", "connect", "opening", "preamble", "replay", "starter", "http_front")
+LAUNCHER = (
+    "launcher", "connect", "opening", "ownership", "preamble", "replay", "starter", "http_front",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("module", LAUNCHER)
