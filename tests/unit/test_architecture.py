@@ -207,7 +207,7 @@ def test_nothing_judges_a_command_by_reading_it() -> None:
         for path in (ROOT / package).rglob("*.py")
         if {"shlex.split", "shlex.shlex"} & calls(path)
     }
-    assert taken_apart == {"rover_mcp/daemon/credentials.py"}
+    assert taken_apart == {"rover_mcp/daemon/key_commands.py"}
     agents = {
         path.stem: path.read_text("utf-8") for path in (ROOT / "agent_runner/agents").glob("*.py")
     }
