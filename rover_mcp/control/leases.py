@@ -20,7 +20,8 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent_runner.locks import is_held, take_lock
-from rover_mcp.store.executors import ExecutorRow, Executors
+from rover_mcp.store.executors import Executors
+from rover_mcp.store.rows import ExecutorRow
 
 log = logging.getLogger("rover.leases")
 

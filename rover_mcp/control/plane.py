@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, EnqueueOptions
+from sqlalchemy.exc import SQLAlchemyError
 
 from agent_runner.crashpoints import crash_point
 from rover_mcp.control.attempts import Attempts
@@ -25,7 +26,8 @@ from rover_mcp.control.patience import patiently
 from rover_mcp.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.settings import Settings
-from rover_mcp.store.rows import AttemptRow
+from rover_mcp.store.damage import tell_once
+from rover_mcp.store.rows import NONSENSE, AttemptRow
 from rover_mcp.store.store import Store
 from rover_mcp.store.writes import next_workflow
 
@@ -44,6 +46,9 @@ RECOVERY_SECONDS = 20.0
 
 FAILED_TWICE = "the control plane failed twice on this attempt (see daemon.log)"
 WORK_IS_KEPT = "the work is kept: resume_task goes on from the checkpoint"
+
+HARMLESS = (RoverError, SQLAlchemyError, *NONSENSE)
+"""What one task's damaged record raises, in a table of ours or of the library's."""
 
 log = logging.getLogger("rover.control")
 
@@ -166,10 +171,13 @@ class ControlPlane:
         self.tend()
         for attempt in self._store.attempts_in(OPEN_STATES):
             try:
-                self._reconcile(attempt)
-            except RoverError as error:
+                # One of a task that cannot be read, or is gone, is nobody's to see through.
+                if self._store.task(attempt.task_id) is not None:
+                    self._reconcile(attempt)
+            except HARMLESS as error:
                 # One task's damaged record touches no other (L6).
-                log.warning("attempt %s is left as it is: %s", attempt.workflow_id, error)
+                wrong = f"attempt {attempt.workflow_id} is left as it is: {error}"
+                tell_once(log, wrong)
 
     def _reconcile(self, attempt: AttemptRow) -> None:
         status = DBOS.get_workflow_status(attempt.workflow_id)

@@ -32,13 +32,14 @@ from rover_mcp.control.sweep import (
 )
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxState
-from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.store.damage import tell_once
+from rover_mcp.store.rows import NONSENSE, AttemptRow, TaskRow
 from rover_mcp.tasks.folders import TaskFolders
 
 log = logging.getLogger("rover.sweep")
 
 LOST = "the attempt that was to run it is not recorded any more"
-HARMLESS = (RoverError, SQLAlchemyError, OSError)
+HARMLESS = (RoverError, SQLAlchemyError, OSError, *NONSENSE)
 """What one task's trouble looks like: it is logged and touches no other (L6)."""
 
 Listed = Mapping[str, SandboxInfo]
@@ -86,7 +87,8 @@ class Sweeper:
             try:
                 self._attempt(task_id, attempt, listed)
             except HARMLESS as error:
-                log.warning("attempt %s of task %s is left as it is: %s", attempt, task_id, error)
+                wrong = f"attempt {attempt} of task {task_id} is left as it is: {error}"
+                tell_once(log, wrong)
         # One that is just being made does not tell its task yet.
         expected = {a.sandbox for a in rows if a.state in {*GOING, "queued"}} | waiting
         for engine, sandboxes in listed.items():
@@ -96,7 +98,7 @@ class Sweeper:
                 try:
                     self._sandbox(engine, info)
                 except HARMLESS as error:
-                    log.warning("the sandbox %s is left as it is: %s", info.name, error)
+                    tell_once(log, f"the sandbox {info.name} is left as it is: {error}")
 
     def _list(self, engine: str) -> Listed | None:
         try:

@@ -21,6 +21,7 @@ from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import Engine, SandboxFolders, SandboxSpec
 from rover_mcp.settings import Settings
+from rover_mcp.store.rows import DamagedRecord
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import new_task_id, sandbox_name
@@ -134,7 +135,11 @@ class Spares:
     def recover(self) -> None:
         """Remove what an earlier daemon left, but for what has become a task meanwhile."""
         for task_id in self._left:
-            if self.store.task(task_id) is not None:
+            try:
+                made = self.store.task(task_id) is not None
+            except DamagedRecord:
+                made = True
+            if made:
                 self.used(task_id)
             else:
                 self.discard(task_id)

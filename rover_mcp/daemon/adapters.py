@@ -34,8 +34,9 @@ from rover_mcp.gateway.prices import PriceList, price_list
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
 from rover_mcp.gateway.world import UpstreamProxy
+from rover_mcp.git.hub import Hub
 from rover_mcp.sandbox import bundles
-from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.sandbox.protocol import Engine, SandboxState
 from rover_mcp.sandbox.select import select_engine
 from rover_mcp.store.rows import AttemptRow, NewTask, TaskRow
 from rover_mcp.store.store import Store
@@ -43,6 +44,8 @@ from rover_mcp.tasks.delete import Leftover
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.network import refused_lines
 from rover_mcp.tasks.ports import AgentProgram
+
+STOP_GRACE_SECONDS = 5.0
 
 log = logging.getLogger("rover.daemon")
 
@@ -81,15 +84,45 @@ class TaskLeftovers:
         return TaskFolders(self._home, task.id, task.iteration).root
 
     def remove(self, task: TaskRow) -> None:
+        if task.engine not in self._engines:
+            self.remove_by_id(task.id)
+            return
         self._engines[task.engine].remove_task(task.id)
         self._repositories.hub(task.project_id).drop_task(task.id)
+        self._remove_files(task.id)
+
+    def find_by_id(self, task_id: str) -> Leftover:
+        snapshots = max((len(hub.snapshots(task_id)) for hub in self._hubs()), default=0)
+        size = _size(TaskFolders(self._home, task_id, 1).root)
+        return Leftover(branch=False, delivered=False, snapshots=snapshots, size=size)
+
+    def remove_by_id(self, task_id: str) -> None:
+        for name, engine in self._engines.items():
+            try:
+                for info in engine.list():
+                    if info.task_id == task_id and info.state is SandboxState.RUNNING:
+                        engine.stop(info.name, STOP_GRACE_SECONDS)
+                engine.remove_task(task_id)
+            except EnvironmentFault as fault:
+                # An engine that does not answer may never have had it.
+                log.warning("%s is not asked for task %s: %s", name, task_id, fault.message)
+        for hub in self._hubs():
+            hub.drop_task(task_id)
+        self._remove_files(task_id)
+
+    def _hubs(self) -> list[Hub]:
+        """Those of all projects: which one a task is of may not be known."""
+        folders = sorted((self._home / "projects").glob("*/hub.git"))
+        return [self._repositories.hub(folder.parent.name) for folder in folders]
+
+    def _remove_files(self, task_id: str) -> None:
         try:
-            shutil.rmtree(self._root(task))
+            shutil.rmtree(TaskFolders(self._home, task_id, 1).root)
         except FileNotFoundError:
             return
         except OSError as error:
             raise EnvironmentFault(
-                f"not all files of task {task.number} can be removed: {error}",
+                f"not all files of task {task_id} can be removed: {error}",
                 hint="see to that, then call delete_task again",
                 code="not_removed",
             ) from error

@@ -46,6 +46,7 @@ from rover_mcp.preamble import (
 from rover_mcp.server.backlog import Backlog
 from rover_mcp.server.session import ClientSession
 from rover_mcp.settings import Settings, have_changed
+from rover_mcp.store.rows import NONSENSE
 from rover_mcp.store.store import Store
 from rover_mcp.store.writes import BY_ITSELF
 from rover_mcp.tasks.caller import Caller
@@ -69,8 +70,8 @@ TIDY_SECONDS = 2.0
 would end by itself."""
 HTTP_SECONDS = 5.0
 """For the last frames of streams over HTTP, when a signal asks to end."""
-TROUBLE = (RoverError, SQLAlchemyError, OSError)
-"""What a full disk, a read-only one or a database that is gone looks like."""
+TROUBLE = (RoverError, SQLAlchemyError, OSError, *NONSENSE)
+"""What a full disk, a read-only one, a database that is gone or a damaged record looks like."""
 
 
 class Daemon:

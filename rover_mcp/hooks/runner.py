@@ -28,7 +28,7 @@ from rover_mcp.hooks.senders import (
 from rover_mcp.hooks.settings import CommandHook, Hook, HookRetry, WebhookHook
 from rover_mcp.settings import Settings
 from rover_mcp.store.deliveries import Deliveries
-from rover_mcp.store.rows import DeliveryRow
+from rover_mcp.store.rows import NONSENSE, DeliveryRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.pauses import printable, time_of
 
@@ -180,7 +180,7 @@ class Hooks:
 
         try:
             message = await anyio.to_thread.run_sync(read)
-        except (RoverError, ValueError, KeyError, TypeError) as error:
+        except (RoverError, *NONSENSE) as error:
             # A damaged record: it is so at the next try too.
             return Outcome(f"the event cannot be told: {error}", final=True)
         if message is None:

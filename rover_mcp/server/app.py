@@ -84,6 +84,7 @@ from rover_mcp.server.tools import (
 )
 from rover_mcp.server.trust import METHOD as TRUST
 from rover_mcp.server.trust import TrustParams, trust
+from rover_mcp.store.rows import DamagedRecord
 
 INSTRUCTIONS = """\
 Rover hands coding tasks to background agents and gives back reviewable git branches.
@@ -235,7 +236,12 @@ class _Handlers:
     async def _finish(self, result: Result) -> CallToolResult:
         hub, limit = self._services.hub, self._services.tasks.settings.attention_limit
         async with self._session.telling:
-            news = await hub.attention(self._session, limit)
+            try:
+                news = await hub.attention(self._session, limit)
+            except DamagedRecord as damaged:
+                # What was asked for is answered all the same.
+                log.warning("news cannot be told: %s", damaged)
+                return self._told(result)
             views = self._services.status.event_views
             events = await anyio.to_thread.run_sync(views, news.events)
             result.attention, result.attention_more = events, news.more or None

@@ -22,7 +22,7 @@ from mcp.server.subscriptions import (
 
 from rover_mcp.errors import RoverError
 from rover_mcp.server.session import TASKS_URI, ClientSession, News, task_uri
-from rover_mcp.store.rows import DamagedRecord, EventRow, TaskRow
+from rover_mcp.store.rows import NONSENSE, DamagedRecord, EventRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.models import EventView, TaskStatus
@@ -91,7 +91,7 @@ class EventHub:
             for event in found[0]:
                 try:
                     await self._deliver(event)
-                except (RoverError, ValueError, KeyError, TypeError) as error:
+                except (RoverError, *NONSENSE) as error:
                     # One damaged record must not keep the others from being told.
                     log.warning("event %s cannot be told: %s", event.seq, error)
             if self._seq == before:
@@ -206,9 +206,8 @@ class EventHub:
         for event in newest.values():
             try:
                 task = self._store.task(event.task_id)
-            except DamagedRecord as damaged:
-                log.warning("%s", damaged)
-                continue
+            except DamagedRecord:
+                continue  # list_tasks names it
             if task is not None and session.concerned_by(task, own):
                 mine.append((event, task))
         mine.sort(key=lambda pair: pair[0].seq)

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from rover_mcp.errors import NotFound
 from rover_mcp.server.offers import Works, keep_working
-from rover_mcp.server.results import TaskListResult
 from rover_mcp.server.session import TASKS_URI, ClientSession, task_uri
+from rover_mcp.server.tools import task_list
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.identifiers import parse_task
 from rover_mcp.tasks.service import TaskService
@@ -117,8 +117,7 @@ class Resources:
         return uri
 
     def _newest(self) -> str:
-        views, following, _damaged = self.tasks.list(self.session.caller, (), None, None, None)
-        return self._told(TaskListResult(tasks=views, next_cursor=following))
+        return self._told(task_list(*self.tasks.list(self.session.caller, (), None, None, None)))
 
     def _task(self, found: re.Match[str]) -> TaskRow:
         named = found["id"]

@@ -22,9 +22,23 @@ class TaskResult(Result):
     task: TaskView
 
 
+class DamagedTaskView(BaseModel):
+    """A task whose record cannot be read, as far as it can."""
+
+    id: str | None = None
+    number: int | None = None
+    title: str | None = None
+    project: str | None = None
+    damage: str
+    next_actions: list[NextAction] = []
+
+
 class TaskListResult(Result):
+    """`damaged` are tasks whose records cannot be read; a warning says the same of each."""
+
     tasks: Sequence[ListedTask]
     next_cursor: str | None = None
+    damaged: list[DamagedTaskView] | None = None
     warnings: list[str] | None = None
 
 

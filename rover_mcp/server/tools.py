@@ -5,7 +5,7 @@ No decisions: every call goes to a use case in `rover_mcp.tasks`, in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,12 @@ from rover_mcp.server.hooks import HooksDesk
 from rover_mcp.server.hub import STOPPED, EventHub
 from rover_mcp.server.session import ClientSession
 from rover_mcp.settings import Settings
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.tasks.asked import CreateRequest
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.images import BuildImage, Images
-from rover_mcp.tasks.models import NextAction, TaskStatus
+from rover_mcp.tasks.models import ListedTask, NextAction, TaskStatus
 from rover_mcp.tasks.pauses import printable
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status import StatusReport
@@ -74,6 +74,13 @@ class Call:
         self.session.watch(task.id)
         return task
 
+    async def find_or_damage(self, arguments: a.TaskArguments) -> TaskRow | DamagedRecord:
+        """As `find`; a record that cannot be read is given as that."""
+        try:
+            return await self.find(arguments)
+        except DamagedRecord as damaged:
+            return damaged
+
 
 Handler = Callable[[Call, Any], Awaitable[r.Result]]
 
@@ -115,7 +122,34 @@ async def list_tasks(call: Call, args: a.ListTasksArguments) -> r.TaskListResult
         args.cursor,
         args.limit,
     )
-    return r.TaskListResult(tasks=views, next_cursor=cursor, warnings=damaged or None)
+    return task_list(views, cursor, damaged)
+
+
+def task_list(
+    views: Sequence[ListedTask], cursor: str | None, damaged: Sequence[DamagedRecord]
+) -> r.TaskListResult:
+    """A page, and what could not be put on it."""
+    return r.TaskListResult(
+        tasks=views,
+        next_cursor=cursor,
+        damaged=[_damaged(record) for record in damaged] or None,
+        warnings=[f"{d.message}. {d.hint}" for d in damaged] or None,
+    )
+
+
+def _damaged(record: DamagedRecord) -> r.DamagedTaskView:
+    task, call = record.task, record.next_call
+    again = NextAction(
+        tool="delete_task", arguments=dict(task.named or {}) if task else {}, why="see what is lost"
+    )
+    return r.DamagedTaskView(
+        id=task.id if task else None,
+        number=task.number if task else None,
+        title=printable(task.title, 120) if task and task.title else None,
+        project=task.project if task else None,
+        damage=printable(record.message, 500),
+        next_actions=[again] if call else [],
+    )
 
 
 async def inspect(call: Call, args: a.InspectArguments) -> r.InspectResult:
@@ -157,7 +191,10 @@ def _fresh(tasks: TaskService, task: TaskRow) -> Any:
 
 async def _news_after(call: Call, task_id: str, seq: int) -> bool:
     events = call.services.tasks.store.events
-    found = await anyio.to_thread.run_sync(lambda: events.after(seq, task_id=task_id, limit=1))
+    try:
+        found = await anyio.to_thread.run_sync(lambda: events.after(seq, task_id=task_id, limit=1))
+    except DamagedRecord:
+        return True
     return bool(found)
 
 
@@ -230,16 +267,19 @@ async def cancel_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
 
 
 async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
-    task = await call.find(args)
+    task = await call.find_or_damage(args)
     delete = call.services.delete
     told = await anyio.to_thread.run_sync(delete if args.confirm else delete.told, task)
+    named = {"task": args.task, "repo_path": args.repo_path}
+    if isinstance(task, TaskRow):
+        named = {"task": task.id}
     again = NextAction(
         tool="delete_task",
-        arguments={"task": task.id, "confirm": True},
+        arguments={k: v for k, v in named.items() if v is not None} | {"confirm": True},
         why="delete it; only if the user agrees to what is lost",
     )
     return r.DeleteResult(
-        task_id=task.id,
+        task_id=task.id if isinstance(task, TaskRow) else args.task,
         deleted=args.confirm,
         items=[r.DeleteItem(**vars(item)) for item in told],
         next_actions=[] if args.confirm else [again],
@@ -248,10 +288,12 @@ async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
 
 async def deletion_asked(call: Call, args: a.DeleteArguments) -> str:
     """The question for a person before a task is deleted: what is lost, what stays."""
-    task = await call.find(args)
+    task = await call.find_or_damage(args)
     told = await anyio.to_thread.run_sync(call.services.delete.told, task)
     lost = "; ".join(f"{item.what}: {item.detail}" for item in told if not item.kept)
     kept = "; ".join(f"{item.what}: {item.detail}" for item in told if item.kept)
+    if isinstance(task, DamagedRecord):
+        return f"Delete task {args.task}, whose record is damaged? Lost: {lost}. Kept: {kept}."
     return f"Delete task {task.number} ({printable(task.title, 80)})? Lost: {lost}. Kept: {kept}."
 
 

@@ -10,9 +10,20 @@ import sqlalchemy as sa
 
 from agent_runner.models import Pause, PauseReason
 from rover_mcp.store.events import insert_event
-from rover_mcp.store.reads import attempt_query, switched_off
-from rover_mcp.store.rows import HoldRow, TaskRow, hold_row, task_row
-from rover_mcp.store.writes import A, H, T, Writes, locked, locked_hold, to_json, what_it_was
+from rover_mcp.store.reads import switched_off
+from rover_mcp.store.rows import HoldRow, TaskRow, task_row
+from rover_mcp.store.writes import (
+    A,
+    H,
+    T,
+    Writes,
+    attempt_at,
+    locked,
+    locked_hold,
+    the_task,
+    to_json,
+    what_it_was,
+)
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import RUNNING, Event
 
@@ -41,8 +52,8 @@ class Claims(Writes):
         """
         with self._engine.begin() as connection:
             hold = locked_hold(connection, account)
-            row = connection.execute(locked(task_id)).one()
-            made = connection.execute(attempt_query(task_id, attempt)).one_or_none()
+            row = the_task(connection, task_id)
+            made = attempt_at(connection, task_id, attempt)
             if made is None or made.workflow_id != workflow_id:
                 return None
             if made.state == "starting":
@@ -50,7 +61,7 @@ class Claims(Writes):
             if not self._may_start(connection, row, made):
                 return None
             if hold is not None and not self._let_through(connection, hold, made):
-                return hold_row(hold)
+                return hold
             self._start(connection, row, made)
             self._use(connection, row, attempt, account, agent, agent_binary)
             task = task_row(connection.execute(locked(task_id)).one())
@@ -72,7 +83,7 @@ class Claims(Writes):
             return False
         return status is TaskStatus.NEW or (status in RUNNING and row.attempt == made.attempt)
 
-    def _let_through(self, connection: sa.Connection, hold: sa.Row[Any], made: sa.Row[Any]) -> bool:
+    def _let_through(self, connection: sa.Connection, hold: HoldRow, made: sa.Row[Any]) -> bool:
         if (hold.probe_task, hold.probe_attempt) == (made.task_id, made.attempt):
             return True
         asked_for = made.state == "queued" and made.before is not None
@@ -124,9 +135,13 @@ class Claims(Writes):
         more. Where automatic resumes are switched off the task waits for a person."""
         with self._engine.begin() as connection:
             hold = locked_hold(connection, account)
-            row = connection.execute(locked(task_id)).one()
-            made = connection.execute(attempt_query(task_id, attempt)).one()
-            if made.workflow_id != workflow_id or not self._may_start(connection, row, made):
+            row = the_task(connection, task_id)
+            made = attempt_at(connection, task_id, attempt)
+            if (
+                made is None
+                or made.workflow_id != workflow_id
+                or not self._may_start(connection, row, made)
+            ):
                 return True
             if hold is None or (hold.probe_task is None and hold.until <= self._now()):
                 return False
@@ -141,7 +156,7 @@ class Claims(Writes):
         return True
 
     def _wait(
-        self, connection: sa.Connection, row: sa.Row[Any], hold: sa.Row[Any], *, by_itself: bool
+        self, connection: sa.Connection, row: sa.Row[Any], hold: HoldRow, *, by_itself: bool
     ) -> None:
         """The task waits for its account, with a pause that says so."""
         until, now = datetime.fromtimestamp(hold.until, UTC), self._now()

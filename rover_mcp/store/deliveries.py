@@ -14,9 +14,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from rover_mcp.store import schema
-from rover_mcp.store.events import readable
+from rover_mcp.store.damage import sound
+from rover_mcp.store.events import LAST_NUMBER, NUMBERED, readable
+from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.rows import DeliveryRow, EventRow
+from rover_mcp.store.rows import DamagedRecord, DeliveryRow, EventRow, delivery_row
 
 H = schema.hooks
 D = schema.deliveries
@@ -51,7 +53,9 @@ class Deliveries:
         with self._engine.begin() as connection:
             mine = H.c.executor == self._executor
             known = set(connection.execute(sa.select(H.c.name).where(mine)).scalars())
-            last = connection.execute(sa.select(sa.func.max(E.c.seq))).scalar() or 0
+            last = connection.execute(sa.select(sa.func.max(E.c.seq)).where(NUMBERED)).scalar() or 0
+            # A place that is damaged is lost: such a hook begins again where a new one does.
+            connection.execute(H.update().where(mine, ~_is_place(H.c.seq)).values(seq=last))
             for name in sorted(set(names) - known):
                 connection.execute(H.insert().values(executor=self._executor, name=name, seq=last))
             connection.execute(H.delete().where(mine, H.c.name.not_in(names)))
@@ -61,6 +65,7 @@ class Deliveries:
     def places(self) -> dict[str, int]:
         """By hook: the number of the last event that was looked at for it."""
         query = sa.select(H.c.name, H.c.seq).where(H.c.executor == self._executor)
+        query = query.where(_is_place(H.c.seq))
         with self._reader.connect() as connection:
             return {row.name: row.seq for row in connection.execute(query)}
 
@@ -70,7 +75,7 @@ class Deliveries:
 
         Where nobody wants any, nothing is written, and a later look begins there again.
         """
-        query = sa.select(E).where(E.c.seq > after).order_by(E.c.seq).limit(PAGE)
+        query = sa.select(E).where(E.c.seq > after, NUMBERED).order_by(E.c.seq).limit(PAGE)
         with self._reader.connect() as connection:
             rows = connection.execute(query).all()
         if not rows:
@@ -87,7 +92,7 @@ class Deliveries:
     ) -> None:
         mine = (H.c.executor == self._executor) & (H.c.name == name)
         place = connection.execute(sa.select(H.c.seq).where(mine).with_for_update()).scalar()
-        if place is None or place >= last:
+        if not isinstance(place, int) or place >= last:
             return
         connection.execute(H.update().where(mine).values(seq=last))
         rows = [self._new(name, event) for event in events if event.seq > place]
@@ -127,13 +132,28 @@ class Deliveries:
         """Those of a hook whose time has come, oldest first."""
         query = self._pending([hook]).where(D.c.next_at <= self._now()).order_by(D.c.seq)
         with self._reader.connect() as connection:
-            return [delivery_row(row) for row in connection.execute(query.limit(limit))]
+            rows = connection.execute(query.limit(limit)).all()
+        found = sound(rows, delivery_row)
+        if len(found) < len(rows):
+            self._bury(rows)
+        return found
+
+    def _bury(self, rows: Sequence[sa.Row[Any]]) -> None:
+        """A delivery that cannot be read cannot be made, now or later: it is dead."""
+        for row in rows:
+            try:
+                delivery_row(row)
+            except DamagedRecord as damaged:
+                dead = self._ended(DEAD, damaged.message[:500])
+                with self._engine.begin() as connection:
+                    connection.execute(D.update().where(D.c.id == row.id).values(**dead))
 
     def next_at(self, hooks: Collection[str]) -> float | None:
         """When the next one of these hooks is due; None: nothing waits."""
         query = self._pending(hooks).with_only_columns(sa.func.min(D.c.next_at))
         with self._reader.connect() as connection:
-            return connection.execute(query).scalar()
+            found = connection.execute(query.where(D.c.next_at.between(0, LATEST))).scalar()
+        return found if isinstance(found, float) else None
 
     def _pending(self, hooks: Collection[str]) -> sa.Select[Any]:
         mine = (D.c.executor == self._executor, D.c.state == PENDING)
@@ -176,7 +196,7 @@ class Deliveries:
             .limit(limit)
         )
         with self._reader.connect() as connection:
-            return [delivery_row(row) for row in connection.execute(query)]
+            return sound(connection.execute(query), delivery_row)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By hook and state: how many there are."""
@@ -199,5 +219,5 @@ class Deliveries:
             )
 
 
-def delivery_row(row: sa.Row[Any]) -> DeliveryRow:
-    return DeliveryRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+def _is_place(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    return column.between(0, LAST_NUMBER)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rover_mcp.store import schema
+from rover_mcp.store.damage import sound, sound_one
+from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.rows import DamagedRecord, EventRow, event_row
+from rover_mcp.store.rows import EventRow, event_row
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import ENDED
-
-log = logging.getLogger("rover.store")
 
 T = schema.tasks
 E = schema.events
@@ -29,6 +28,11 @@ def insert_for(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | po
 
 EVENTS_LOCK = 0x726F766572
 """PostgreSQL's advisory lock under which event numbers are drawn: "rover" in ASCII."""
+
+
+LAST_NUMBER: Final = 2**31 - 2
+"""No event has a higher number: one that says so is damaged, and nothing comes after it."""
+NUMBERED = E.c.seq <= LAST_NUMBER
 
 
 MOST_TELLINGS = 5000
@@ -50,27 +54,29 @@ def insert_event(
         # Numbers are drawn before the commit: without the lock a later one could be seen
         # first, and who follows the sequence would miss the earlier one.
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(EVENTS_LOCK)))
-    connection.execute(
-        E.insert().values(
-            at=at,
-            task_id=task_id,
-            kind=str(kind),
-            status=str(status),
-            notable=notable,
-            data=data,
-        )
-    )
+    values: dict[str, Any] = {"at": at, "task_id": task_id, "kind": str(kind)}
+    values |= {"status": str(status), "notable": notable, "data": data}
+    if connection.dialect.name == "sqlite":
+        values |= _number(connection)
+    connection.execute(E.insert().values(values))
+
+
+def _number(connection: sa.Connection) -> dict[str, int]:
+    """SQLite's own numbers go on behind the highest there was, which a damaged record may have
+    made the last that there can be: then the number is given here."""
+    used = sa.column("seq", sa.Integer)
+    drawn = sa.select(used).select_from(sa.table("sqlite_sequence"))
+    before: int = connection.execute(drawn.where(sa.column("name") == E.name)).scalar() or 0
+    highest: int = connection.execute(sa.select(sa.func.max(E.c.seq))).scalar() or 0
+    if max(before, highest) <= LAST_NUMBER:
+        return {}
+    last: int = connection.execute(sa.select(sa.func.max(E.c.seq)).where(NUMBERED)).scalar() or 0
+    return {"seq": max(last, before if before <= LAST_NUMBER else 0) + 1}
 
 
 def readable(rows: Iterable[sa.Row[Any]]) -> list[EventRow]:
     """The events that can be read: one that is damaged is logged, and hides no other."""
-    events: list[EventRow] = []
-    for row in rows:
-        try:
-            events.append(event_row(row))
-        except DamagedRecord as damaged:
-            log.warning("%s", damaged)
-    return events
+    return sound(rows, event_row)
 
 
 class EventLog:
@@ -81,7 +87,7 @@ class EventLog:
         self._reader = engine.execution_options(**{READ_ONLY: True})
 
     def after(self, seq: int, *, task_id: str | None = None, limit: int = 500) -> list[EventRow]:
-        query = sa.select(E).where(E.c.seq > seq).order_by(E.c.seq).limit(limit)
+        query = sa.select(E).where(E.c.seq > seq, NUMBERED).order_by(E.c.seq).limit(limit)
         if task_id is not None:
             query = query.where(E.c.task_id == task_id)
         with self._reader.connect() as connection:
@@ -96,7 +102,7 @@ class EventLog:
     def tail(self, seq: int, limit: int = 500) -> tuple[list[EventRow], int]:
         """What came after `seq`, and the last number of it. A damaged event is logged and left
         out: whoever follows the sequence gets past it."""
-        query = sa.select(E).where(E.c.seq > seq).order_by(E.c.seq).limit(limit)
+        query = sa.select(E).where(E.c.seq > seq, NUMBERED).order_by(E.c.seq).limit(limit)
         with self._reader.connect() as connection:
             rows = connection.execute(query).all()
         return readable(rows), rows[-1].seq if rows else seq
@@ -106,7 +112,7 @@ class EventLog:
         query = sa.select(E).where(E.c.task_id == task_id, E.c.kind == kind)
         with self._reader.connect() as connection:
             found = connection.execute(query.order_by(E.c.seq.desc()).limit(1)).one_or_none()
-        return event_row(found) if found is not None else None
+        return sound_one(found, event_row)
 
     def of_kinds(self, task_id: str, kinds: Collection[str]) -> list[EventRow]:
         """All events of a task that are of one of these kinds, oldest first."""
@@ -116,12 +122,12 @@ class EventLog:
 
     def last_seq(self) -> int:
         with self._reader.connect() as connection:
-            return connection.execute(sa.select(sa.func.max(E.c.seq))).scalar() or 0
+            return connection.execute(sa.select(sa.func.max(E.c.seq)).where(NUMBERED)).scalar() or 0
 
     def notable_after(self, seq: int, limit: int = 1000) -> list[EventRow]:
-        query = sa.select(E).where(E.c.seq > seq, E.c.notable).order_by(E.c.seq).limit(limit)
+        query = sa.select(E).where(E.c.seq > seq, NUMBERED, E.c.notable).order_by(E.c.seq)
         with self._reader.connect() as connection:
-            return readable(connection.execute(query))
+            return readable(connection.execute(query.limit(limit)))
 
     def unseen(
         self,
@@ -138,7 +144,7 @@ class EventLog:
         waiting = [s for s in TaskStatus if s in (TaskStatus.PAUSED, *ENDED)]
         last = (
             sa.select(sa.func.max(inner.c.seq))
-            .where(inner.c.task_id == T.c.id, inner.c.notable)
+            .where(inner.c.task_id == T.c.id, inner.c.notable, inner.c.seq <= LAST_NUMBER)
             .correlate(T)
             .scalar_subquery()
         )
@@ -207,8 +213,9 @@ class EventLog:
         )
         found: dict[int, dict[str, float]] = {}
         with self._reader.connect() as connection:
-            for seq, channel, at in connection.execute(over):
+            rows = [*connection.execute(over)]
+            rows += [(seq, f"hook {hook}", at) for seq, hook, at in connection.execute(hooks)]
+        for seq, channel, at in rows:
+            if isinstance(channel, str) and isinstance(at, float) and 0 <= at <= LATEST:
                 found.setdefault(seq, {})[channel] = at
-            for seq, hook, at in connection.execute(hooks):
-                found.setdefault(seq, {})[f"hook {hook}"] = at
         return found

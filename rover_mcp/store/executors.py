@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from rover_mcp.store import schema
+from rover_mcp.store.damage import sound_one
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.rows import AttemptRow
+from rover_mcp.store.rows import AttemptRow, ExecutorRow, attempt_row, executor_row
 
 A = schema.attempts
 X = schema.executors
-
-
-@dataclass(frozen=True)
-class ExecutorRow:
-    """One daemon. `host` tells where its kernel lock is: see control/leases.py."""
-
-    id: str
-    host: str
-    lease_until: float
 
 
 class Executors:
@@ -44,7 +35,7 @@ class Executors:
     def find(self, executor: str) -> ExecutorRow | None:
         with self._reader.connect() as connection:
             row = connection.execute(sa.select(X).where(X.c.id == executor)).one_or_none()
-        return ExecutorRow(row.id, row.host, row.lease_until) if row is not None else None
+        return sound_one(row, executor_row)
 
     def mark(self, task_id: str, attempt: int, workflow_id: str, executor: str) -> None:
         """The executor's workflow is about to claim the attempt."""
@@ -71,4 +62,4 @@ class Executors:
             if done.rowcount != 1:
                 return None
             row = connection.execute(sa.select(A).where(here)).one()
-        return AttemptRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+        return attempt_row(row)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DatabaseError
 
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.store import schema
+from rover_mcp.store.kinds import tolerant_json
 
 READ_ONLY: Final = "rover_read_only"
 """Execution option of connections that only read: they do not queue for the write lock."""
@@ -96,7 +97,7 @@ def open_database(url: str) -> sa.Engine:
         EnvironmentFault: "newer_data" where a newer version wrote it, "data_folder" where it
             cannot be opened or written.
     """
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, json_deserializer=tolerant_json)
     if url.startswith("sqlite"):
         _configure_sqlite(engine)
     try:
@@ -116,10 +117,16 @@ def open_database(url: str) -> sa.Engine:
     return engine
 
 
+def _tolerant_text(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
+
+
 def _configure_sqlite(engine: sa.Engine) -> None:
     def on_connect(connection: Any, _record: Any) -> None:
         # The driver's own transaction handling would begin too late for a read-then-write.
         connection.isolation_level = None
+        # One text that is not UTF-8 must not keep its neighbours from being read.
+        connection.text_factory = _tolerant_text
         cursor = connection.cursor()
         cursor.execute("PRAGMA busy_timeout=30000")
         cursor.execute("PRAGMA journal_mode=WAL")
@@ -151,7 +158,7 @@ def _migrate(connection: sa.Connection) -> None:
         sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema_version")
     ).scalar()
     if found is None:
-        schema.metadata.create_all(connection)
+        _complete(connection)
         connection.execute(
             schema.meta.insert().values(key="schema_version", value=str(schema.SCHEMA_VERSION))
         )
@@ -159,7 +166,7 @@ def _migrate(connection: sa.Connection) -> None:
     if not found.isdecimal():
         raise EnvironmentFault(
             f"the data folder's schema version is damaged: {found!r}",
-            hint="restore the data folder from a backup, or use another: ROVER_HOME=/path",
+            hint="run `rover doctor --repair`",
             code="data_folder",
         )
     version = int(found)
@@ -178,3 +185,23 @@ def _migrate(connection: sa.Connection) -> None:
             .where(schema.meta.c.key == "schema_version")
             .values(value=str(schema.SCHEMA_VERSION))
         )
+
+
+def _complete(connection: sa.Connection) -> None:
+    """Make what is missing of the tables and of their columns: all of it in a new database; in one
+    whose version is lost, what later versions added."""
+    schema.metadata.create_all(connection)
+    known = sa.inspect(connection)
+    for table in schema.metadata.sorted_tables:
+        there = {column["name"] for column in known.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                kind = str(sa.schema.CreateColumn(column).compile(dialect=connection.dialect))
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {kind}")
+        for index in table.indexes:
+            index.create(connection, checkfirst=True)
+
+
+def forget_version(connection: sa.Connection) -> None:
+    """Let the next opening find the version by what is there."""
+    connection.execute(schema.meta.delete().where(schema.meta.c.key == "schema_version"))

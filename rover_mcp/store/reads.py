@@ -9,6 +9,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from rover_mcp.store import schema
+from rover_mcp.store.damage import sound, sound_one
+from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.migrations import READ_ONLY
 from rover_mcp.store.rows import (
     EVERYWHERE,
@@ -19,6 +21,7 @@ from rover_mcp.store.rows import (
     TaskRow,
     attempt_row,
     hold_row,
+    project_row,
     task_row,
 )
 from rover_mcp.tasks.models import TaskStatus
@@ -47,7 +50,13 @@ class Reads:
             found = connection.execute(
                 sa.select(schema.projects).where(schema.projects.c.path == path)
             ).one_or_none()
-        return ProjectRow(found.id, found.path) if found is not None else None
+        return sound_one(found, project_row)
+
+    def has_tasks(self, project_id: str) -> bool:
+        """Whether any task says that it is of this project."""
+        query = sa.select(T.c.id).where(T.c.project_id == project_id).limit(1)
+        with self._reader.connect() as connection:
+            return connection.execute(query).first() is not None
 
     def project_around(self, folder: Path) -> ProjectRow | None:
         """The project whose repository holds `folder`; the innermost of several."""
@@ -55,9 +64,8 @@ class Reads:
         paths = [str(p) for p in (folder, *folder.parents)]
         query = sa.select(projects).where(projects.c.path.in_(paths))
         with self._reader.connect() as connection:
-            found = connection.execute(query).all()
-        inner = max(found, key=lambda row: len(row.path), default=None)
-        return ProjectRow(inner.id, inner.path) if inner is not None else None
+            found = sound(connection.execute(query), project_row)
+        return max(found, key=lambda row: len(row.path), default=None)
 
     def task(self, task_id: str) -> TaskRow | None:
         with self._reader.connect() as connection:
@@ -70,13 +78,15 @@ class Reads:
             row = connection.execute(query).one_or_none()
         return task_row(row) if row is not None else None
 
-    def tasks_by_number(self, number: int, *, owner: str | None = None) -> list[TaskRow]:
+    def tasks_by_number(
+        self, number: int, *, owner: str | None = None
+    ) -> list[TaskRow | DamagedRecord]:
         """Tasks of that number in any project, at most ten; with `owner` only that user's."""
         query = sa.select(T).where(T.c.number == number).order_by(T.c.created_at.desc()).limit(10)
         if owner is not None:
             query = query.where(T.c.owner == owner)
         with self._reader.connect() as connection:
-            return [task_row(row) for row in connection.execute(query)]
+            return [_task_or_damage(row) for row in connection.execute(query)]
 
     def task_by_request(self, project_id: str, request_key: str) -> TaskRow | None:
         query = sa.select(T).where(T.c.project_id == project_id, T.c.request_key == request_key)
@@ -114,8 +124,9 @@ class Reads:
         owner: str | None = None,
     ) -> list[TaskRow | DamagedRecord]:
         """As list_tasks; a record that cannot be read hides no other. With `owner` only that
-        user's tasks."""
+        user's tasks. Those that have no place among the others are in `unplaced`."""
         query = sa.select(T).order_by(T.c.created_at.desc(), T.c.id.desc()).limit(limit)
+        query = query.where(T.c.created_at.between(0, LATEST))
         if statuses:
             query = query.where(T.c.status.in_([str(s) for s in statuses]))
         if project_id is not None:
@@ -126,6 +137,22 @@ class Reads:
             query = query.where(sa.tuple_(T.c.created_at, T.c.id) < sa.tuple_(*before))
         with self._reader.connect() as connection:
             return [_task_or_damage(row) for row in connection.execute(query)]
+
+    def unplaced(
+        self, *, owner: str | None = None, everywhere: bool = True, limit: int = 20
+    ) -> list[DamagedRecord]:
+        """Damaged records that no page shows, because it cannot be told when they were made; and,
+        where a page is not of `everywhere`, in which project."""
+        when, projects = T.c.created_at, schema.projects
+        lost = when.is_(None) | (when < 0) | (when > LATEST)
+        if not everywhere:
+            lost |= T.c.project_id.not_in(sa.select(projects.c.id))
+        query = sa.select(T).where(lost).limit(limit)
+        if owner is not None:
+            query = query.where(T.c.owner == owner)
+        with self._reader.connect() as connection:
+            found = [_task_or_damage(row) for row in connection.execute(query)]
+        return [row for row in found if isinstance(row, DamagedRecord)]
 
     def count(self, statuses: Collection[TaskStatus]) -> int:
         query = sa.select(sa.func.count()).select_from(T)
@@ -141,7 +168,7 @@ class Reads:
     def attempts_in(self, states: Collection[str]) -> list[AttemptRow]:
         query = sa.select(A).where(A.c.state.in_(states)).order_by(A.c.created_at)
         with self._reader.connect() as connection:
-            return [attempt_row(row) for row in connection.execute(query)]
+            return sound(connection.execute(query), attempt_row)
 
     def stranded(self) -> list[tuple[str, int]]:
         """Ids of tasks that wait for their present attempt, with its number, where there is no
@@ -158,12 +185,12 @@ class Reads:
     def hold(self, account: str) -> HoldRow | None:
         with self._reader.connect() as connection:
             row = connection.execute(sa.select(H).where(H.c.account == account)).one_or_none()
-        return hold_row(row) if row is not None else None
+        return sound_one(row, hold_row)
 
     def holds(self) -> list[HoldRow]:
         """Every account that is closed, the longest first."""
         with self._reader.connect() as connection:
-            return [hold_row(row) for row in connection.execute(sa.select(H).order_by(H.c.since))]
+            return sound(connection.execute(sa.select(H).order_by(H.c.since)), hold_row)
 
     def count_waiting(self, account: str) -> int:
         """How many tasks wait for an account."""
@@ -175,15 +202,16 @@ class Reads:
     def project_paths(self, ids: Collection[str]) -> list[str]:
         """The repositories of these projects."""
         projects = schema.projects
-        query = sa.select(projects.c.path).where(projects.c.id.in_(ids)).order_by(projects.c.path)
+        query = sa.select(projects).where(projects.c.id.in_(ids)).order_by(projects.c.path)
         with self._reader.connect() as connection:
-            return list(connection.execute(query).scalars())
+            return [project.path for project in sound(connection.execute(query), project_row)]
 
     def scopes_off(self) -> frozenset[str]:
         """Where automatic resumes are switched off: projects' ids, and EVERYWHERE."""
         query = sa.select(schema.switches.c.scope).where(~schema.switches.c.auto_resume)
         with self._reader.connect() as connection:
-            return frozenset(connection.execute(query).scalars())
+            found = connection.execute(query).scalars()
+            return frozenset(scope for scope in found if isinstance(scope, str))
 
     def auto_resume_off(self, task: TaskRow) -> Off | None:
         """Where this task's automatic resumes are switched off, or None where they are on."""

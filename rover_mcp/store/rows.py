@@ -2,89 +2,146 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
 import sqlalchemy as sa
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, TypeAdapter, ValidationError
 
-from agent_runner.models import Budget, Pause, RunState, Usage
-from rover_mcp.errors import RoverError
+from agent_runner.models import Budget, Pause, PauseReason, RunState, Usage
+from rover_mcp.network import NetworkPolicy
 from rover_mcp.project.decided import Decided
+from rover_mcp.store.damage import Bad, DamagedRecord, DamagedTask, checked
+from rover_mcp.store.kinds import Count, Flag, Line, Moment, Money, Name, Number, Text
 from rover_mcp.tasks.models import TaskStatus
+
+__all__ = ["NONSENSE", "DamagedRecord", "DamagedTask", "not_shown"]
+
+T = TypeVar("T")
 
 EVERYWHERE = ""
 """The scope of the switch for all tasks; any other is a project's id."""
 
 
-class DamagedRecord(RoverError):
-    """A stored record holds something that this program does not know (ACCEPTANCE A1)."""
+def _policy(value: dict[str, Any]) -> dict[str, Any]:
+    NetworkPolicy.stored(value)
+    return value
 
-    code = "damaged_record"
-    place: tuple[float, str] = (0, "")
-    """created_at and id of a task, where it is the record of one"""
+
+class _RefusedHost(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    host: str
+    reason: str
+    remedy: str | None
+    count: Count
+
+
+class _Refused(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    hosts: list[_RefusedHost]
+    more: Count = 0
+
+
+class _Before(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    status: TaskStatus
+    pause: Pause | None
+    paused_at: Moment | None
+    ended_at: Moment | None
+    error: Text | None
+    retry_at: Moment | None
+
+
+def _refused(value: dict[str, Any]) -> dict[str, Any]:
+    _Refused.model_validate(value)
+    return value
+
+
+def _before(value: dict[str, Any]) -> dict[str, Any]:
+    _Before.model_validate(value)
+    return value
+
+
+def _status(value: str) -> str:
+    return str(TaskStatus(value))
+
+
+def _reason(value: str) -> str:
+    return str(PauseReason(value))
+
+
+StoredPolicy = Annotated[dict[str, Any], AfterValidator(_policy)]
+StoredRefused = Annotated[dict[str, Any], AfterValidator(_refused)]
+StoredBefore = Annotated[dict[str, Any], AfterValidator(_before)]
+Lines = list[Text]
+AttemptState = Literal[
+    "queued", "scheduled", "held", "released", "starting", "running", "ended", "superseded"
+]
 
 
 @dataclass(frozen=True)
 class ProjectRow:
-    id: str
-    path: str
+    id: Name
+    path: Line
 
 
 @dataclass(frozen=True)
 class NewTask:
     """What a task is made of; the store adds its number, branch and times."""
 
-    id: str
-    project_id: str
-    project_path: str
-    title: str
-    description: str
-    base_branch: str | None
-    base_commit: str
-    workflow: str
-    agent: str
-    agent_binary: str | None
-    model: str | None
-    engine: str
+    id: Name
+    project_id: Name
+    project_path: Line
+    title: Text
+    description: Text
+    base_branch: Line | None
+    base_commit: Line
+    workflow: Line
+    agent: Line
+    agent_binary: Line | None
+    model: Line | None
+    engine: Line
     inputs: dict[str, str]
-    auto_resume: bool
-    request_key: str | None
-    client_id: str | None
-    gateway_token: str
-    warnings: list[str]
-    agents: list[str] | None = None
+    auto_resume: Flag
+    request_key: Text | None
+    client_id: Text | None
+    gateway_token: Line
+    warnings: Lines
+    agents: Lines | None = None
     """agents in the order in which they may take over; None: only `agent`"""
     budget: Budget | None = None
-    network: dict[str, Any] | None = None
+    network: StoredPolicy | None = None
     """a NetworkPolicy; None: the default"""
     config: Decided | None = None
     """what the project's configuration adds; None: a task of before there was one"""
-    owner: str | None = None
+    owner: Text | None = None
     """the user over HTTP who made it; None: the user of this machine"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRow(NewTask):
-    number: int
-    branch: str
+    number: Number
+    branch: Line
     status: TaskStatus
-    iteration: int
-    attempt: int
-    auto_retries: int
-    created_at: float
-    updated_at: float
-    started_at: float | None
-    paused_at: float | None
-    ended_at: float | None
+    iteration: Number
+    attempt: Number
+    auto_retries: Count
+    created_at: Moment
+    updated_at: Moment
+    started_at: Moment | None
+    paused_at: Moment | None
+    ended_at: Moment | None
     pause: Pause | None
-    retry_at: float | None
-    error: str | None
+    retry_at: Moment | None
+    error: Text | None
     run_state: RunState | None
-    account: str | None = None
+    account: Line | None = None
     """the account that its agent used last, a label without the credential"""
-    refused: dict[str, Any] | None = None
+    refused: StoredRefused | None = None
     """hosts that the gateway refused, as RefusedHosts has them"""
-    sent: dict[str, int] | None = None
+    sent: dict[str, Count] | None = None
     """bytes that it sent, by host"""
 
 
@@ -96,20 +153,20 @@ RESTART = "restart"
 class AttemptRow:
     """One sandbox for one iteration. `before` is what the task was, for a start that fails."""
 
-    task_id: str
-    attempt: int
-    iteration: int
-    workflow_id: str
-    state: str
-    sandbox: str
-    client_id: str | None
-    before: dict[str, Any] | None
-    created_at: float
-    started_at: float | None
-    ended_at: float | None
-    exit_code: int | None
-    detail: str | None
-    executor: str | None = None
+    task_id: Name
+    attempt: Number
+    iteration: Number
+    workflow_id: Line
+    state: AttemptState
+    sandbox: Name
+    client_id: Text | None
+    before: StoredBefore | None
+    created_at: Moment
+    started_at: Moment | None
+    ended_at: Moment | None
+    exit_code: Annotated[int, Strict()] | None
+    detail: Text | None
+    executor: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -117,15 +174,15 @@ class HoldRow:
     """An account that refuses. Tasks that need it wait; when `until` has come one of them, the
     probe, goes first. `refusals` counts its probes' refusals and the first one."""
 
-    account: str
-    provider: str | None
-    reason: str
-    message: str
-    since: float
-    until: float
-    refusals: int
-    probe_task: str | None = None
-    probe_attempt: int | None = None
+    account: Line
+    provider: Text | None
+    reason: Annotated[str, AfterValidator(_reason)]
+    message: Text
+    since: Moment
+    until: Moment
+    refusals: Count
+    probe_task: Text | None = None
+    probe_attempt: Number | None = None
 
 
 @dataclass(frozen=True)
@@ -133,12 +190,12 @@ class ReportRow:
     """What a task last reported of an account that is not closed for others on its word: closed to
     this task until `until`. `seen`: the gateway saw the answer that says so."""
 
-    account: str
-    task_id: str
-    reason: str
-    seen: bool
-    at: float
-    until: float
+    account: Line
+    task_id: Text
+    reason: Annotated[str, AfterValidator(_reason)]
+    seen: Flag
+    at: Moment
+    until: Moment
 
 
 @dataclass(frozen=True)
@@ -148,20 +205,20 @@ class CallRow:
     `reserved` says what it can come to while it is on its way; `estimated` of these calls did not
     tell what they came to. `calls` is 0 where one came to nothing."""
 
-    task_id: str
-    id: str
-    attempt: int
-    at: float
-    provider: str
-    model: str
-    calls: int
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    cost_usd: float | None
-    reserved: dict[str, int] | None = None
-    estimated: int = 0
+    task_id: Text
+    id: Text
+    attempt: Count
+    at: Moment
+    provider: Text
+    model: Text
+    calls: Count
+    input_tokens: Count
+    output_tokens: Count
+    cache_read_tokens: Count
+    cache_write_tokens: Count
+    cost_usd: Money | None
+    reserved: dict[str, Count] | None = None
+    estimated: Count = 0
 
     def added_to(self, other: CallRow | None, name: str) -> CallRow:
         """Both as one, under this name."""
@@ -180,6 +237,15 @@ class CallRow:
 
 
 @dataclass(frozen=True)
+class ExecutorRow:
+    """One daemon. `host` tells where its kernel lock is: see control/leases.py."""
+
+    id: Text
+    host: Line
+    lease_until: Moment
+
+
+@dataclass(frozen=True)
 class ModelUse:
     """What a task used of one model. A cost of None: it has no price. `estimated` of the calls did
     not tell it."""
@@ -195,12 +261,12 @@ class ModelUse:
 class EventRow:
     """One line of the outbox. `notable` events are what `attention` shows."""
 
-    seq: int
-    at: float
-    task_id: str
-    kind: str
-    status: str
-    notable: bool
+    seq: Count
+    at: Moment
+    task_id: Text
+    kind: Text
+    status: Annotated[str, AfterValidator(_status)]
+    notable: Flag
     data: dict[str, Any]
 
 
@@ -208,62 +274,154 @@ class EventRow:
 class DeliveryRow:
     """What one hook has to be told of one event, or was. `state`: pending, delivered, dead."""
 
-    id: str
-    executor: str
-    hook: str
-    seq: int
-    task_id: str
-    state: str
-    attempts: int
-    next_at: float
-    created_at: float
-    ended_at: float | None
-    error: str | None
+    id: Text
+    executor: Text
+    hook: Text
+    seq: Count
+    task_id: Text
+    state: Literal["pending", "delivered", "dead"]
+    attempts: Count
+    next_at: Moment
+    created_at: Moment
+    ended_at: Moment | None
+    error: Text | None
+
+
+@functools.cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
+
+
+def columns_of(row: sa.Row[Any]) -> dict[str, Any]:
+    """A row's values by column."""
+    return dict(row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
 
 
 def task_row(row: sa.Row[Any]) -> TaskRow:
     """A task from its stored row.
 
     Raises:
-        DamagedRecord: a status or a stored model that is not known, named with the task's id.
+        DamagedRecord: some column holds what it may not; it names the task and the columns.
     """
-    values: dict[str, Any] = dict(row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+    values = columns_of(row)
     try:
-        values["status"] = TaskStatus(values["status"])
-        values["pause"] = Pause.model_validate(values["pause"]) if values["pause"] else None
-        state = values["run_state"]
-        values["run_state"] = RunState.model_validate(state) if state else None
-        budget = values["budget"]
-        values["budget"] = Budget.model_validate(budget) if budget else None
-        config = values["config"]
-        values["config"] = Decided.model_validate(config) if config else None
-    except ValueError as error:
-        damaged = DamagedRecord(f"the record of task {values['id']} is damaged: {error}")
-        damaged.place = values["created_at"], values["id"]
-        raise damaged from error
-    return TaskRow(**values)
+        return task_of(values)
+    except Bad as bad:
+        task = damaged_task(values)
+        raise DamagedRecord(
+            f"the record of {task_name(task)} is damaged: {bad}", task=task, fields=bad.wrong
+        ) from bad
+
+
+def task_of(values: Mapping[str, Any]) -> TaskRow:
+    """A task of these columns.
+
+    Raises:
+        Bad: some hold what they may not.
+    """
+    return checked(_adapter(TaskRow), values)
+
+
+def damaged_task(values: Mapping[str, Any]) -> DamagedTask:
+    """What can be read of a damaged task's record."""
+    key = values["id"]
+    return DamagedTask(
+        key,
+        _read(Name, key),
+        number=_read(Number, values["number"]),
+        title=_read(Text, values["title"]),
+        project=_read(Line, values["project_path"]),
+        owner=values["owner"],
+        created_at=_read(Moment, values["created_at"]),
+    )
+
+
+def not_shown(task: TaskRow, error: Exception) -> DamagedRecord:
+    """A task whose columns are what they may be, and which still makes no sense."""
+    known = DamagedTask(
+        task.id, task.id, task.number, task.title, task.project_path, task.owner, task.created_at
+    )
+    what = f"{type(error).__name__}: {error}"[:200]
+    return DamagedRecord(f"the record of {task_name(known)} is damaged: {what}", task=known)
+
+
+NONSENSE = (
+    ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError,
+)  # fmt: skip
+"""What reading a record raises whose parts contradict each other."""
+
+
+def _read(kind: Any, value: object) -> Any:
+    try:
+        return _adapter(kind).validate_python(value)
+    except ValidationError:
+        return None
+
+
+def task_name(task: DamagedTask) -> str:
+    """A damaged task, for people."""
+    number = f"task {task.number}" if task.number is not None else "a task without a number"
+    title = f" {task.title[:80]!r}" if task.title else ""
+    return f"{number}{title} ({task.id or 'its id is damaged'})"
 
 
 def attempt_row(row: sa.Row[Any]) -> AttemptRow:
-    return AttemptRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+    """An attempt from its stored row.
+
+    Raises:
+        DamagedRecord: some column holds what it may not.
+    """
+    values = columns_of(row)
+    task = DamagedTask(values["task_id"], _read(Name, values["task_id"]))
+    return _of(AttemptRow, values, f"attempt {values['attempt']} of task {values['task_id']}", task)
 
 
 def hold_row(row: sa.Row[Any]) -> HoldRow:
-    return HoldRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+    """A hold from its stored row. Raises DamagedRecord."""
+    values = columns_of(row)
+    return _of(HoldRow, values, f"the hold of the account {values['account']}")
 
 
 def report_row(row: sa.Row[Any]) -> ReportRow:
-    return ReportRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+    """A report from its stored row. Raises DamagedRecord."""
+    values = columns_of(row)
+    return _of(ReportRow, values, f"a report of the account {values['account']}")
 
 
 def event_row(row: sa.Row[Any]) -> EventRow:
-    """An event from its stored row.
+    """An event from its stored row. Raises DamagedRecord."""
+    values = columns_of(row)
+    task = DamagedTask(values["task_id"], _read(Name, values["task_id"]))
+    return _of(EventRow, values, f"event {values['seq']} of task {values['task_id']}", task)
 
-    Raises:
-        DamagedRecord: a status that is not known, named with the event and its task.
-    """
-    if row.status not in TaskStatus.__members__:
-        raise DamagedRecord(
-            f"event {row.seq} of task {row.task_id} is damaged: no status {row.status!r}"
-        )
-    return EventRow(**row._mapping)  # pyright: ignore[reportPrivateUsage]  # SQLAlchemy's documented accessor
+
+def call_row(row: sa.Row[Any]) -> CallRow:
+    """An entry of the books from its stored row. Raises DamagedRecord."""
+    values = columns_of(row)
+    return _of(CallRow, values, f"an entry in the books of task {values['task_id']}")
+
+
+def executor_row(row: sa.Row[Any]) -> ExecutorRow:
+    """A daemon from its stored row. Raises DamagedRecord."""
+    values = columns_of(row)
+    return _of(ExecutorRow, values, f"the lease of the daemon {values['id']}")
+
+
+def delivery_row(row: sa.Row[Any]) -> DeliveryRow:
+    """A delivery from its stored row. Raises DamagedRecord."""
+    values = columns_of(row)
+    return _of(DeliveryRow, values, f"delivery {values['id']} of the hook {values['hook']}")
+
+
+def project_row(row: sa.Row[Any]) -> ProjectRow:
+    """A project from its stored row. Raises DamagedRecord."""
+    values = {name: value for name, value in columns_of(row).items() if name in ("id", "path")}
+    return _of(ProjectRow, values, f"the record of the project {values['path']}")
+
+
+def _of(kind: type[T], values: Mapping[str, Any], name: str, task: DamagedTask | None = None) -> T:
+    try:
+        return checked(_adapter(kind), values)
+    except Bad as bad:
+        wrong = f"{name[:300]} is damaged: {bad}"
+        raise DamagedRecord(wrong, task=task, fields=bad.wrong) from bad

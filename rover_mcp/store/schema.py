@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
+
+
+class Flag(sa.types.TypeDecorator[bool]):
+    """A boolean that SQLite keeps as a number. Another number or a text is given as it is: who
+    reads the row finds the damage, where the library would take it for true."""
+
+    impl = sa.Boolean
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        """What is done to each value that is read."""
+        if dialect.supports_native_boolean:
+            return None
+
+        def read(value: Any) -> Any:
+            return bool(value) if value in (0, 1) else value
+
+        return read
+
 
 metadata = sa.MetaData()
 
@@ -43,7 +64,7 @@ tasks = sa.Table(
     sa.Column("model", sa.String),
     sa.Column("engine", sa.String, nullable=False),
     sa.Column("inputs", sa.JSON, nullable=False),
-    sa.Column("auto_resume", sa.Boolean, nullable=False),
+    sa.Column("auto_resume", Flag, nullable=False),
     sa.Column("request_key", sa.String),
     sa.Column("client_id", sa.String),
     sa.Column("gateway_token", sa.String, nullable=False),
@@ -110,7 +131,7 @@ events = sa.Table(
     sa.Column("task_id", sa.String, nullable=False),
     sa.Column("kind", sa.String, nullable=False),
     sa.Column("status", sa.String, nullable=False),
-    sa.Column("notable", sa.Boolean, nullable=False),
+    sa.Column("notable", Flag, nullable=False),
     sa.Column("data", sa.JSON, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -145,7 +166,7 @@ reports = sa.Table(
     sa.Column("account", sa.String, primary_key=True),
     sa.Column("task_id", sa.String, primary_key=True),
     sa.Column("reason", sa.String, nullable=False),
-    sa.Column("seen", sa.Boolean, nullable=False),
+    sa.Column("seen", Flag, nullable=False),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("until", sa.Float, nullable=False),
 )
@@ -155,7 +176,7 @@ switches = sa.Table(
     "rover_switches",
     metadata,
     sa.Column("scope", sa.String, primary_key=True),
-    sa.Column("auto_resume", sa.Boolean, nullable=False),
+    sa.Column("auto_resume", Flag, nullable=False),
     sa.Column("changed_at", sa.Float, nullable=False),
 )
 

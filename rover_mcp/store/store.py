@@ -12,17 +12,20 @@ from sqlalchemy.exc import IntegrityError
 
 from rover_mcp.store import schema
 from rover_mcp.store.claims import Claims
+from rover_mcp.store.damage import sound_one
 from rover_mcp.store.events import insert_event, insert_for
 from rover_mcp.store.reads import attempt_query, switched_off
 from rover_mcp.store.rows import (
     RESTART,
     AttemptRow,
+    DamagedTask,
     HoldRow,
     NewTask,
     ProjectRow,
     ReportRow,
     TaskRow,
     attempt_row,
+    project_row,
     task_row,
 )
 from rover_mcp.store.waits import Reported, Waits
@@ -30,6 +33,8 @@ from rover_mcp.store.writes import (
     BY_ITSELF,
     A,
     T,
+    attempt_at,
+    lock_task,
     locked,
     locked_hold,
     next_workflow,
@@ -40,6 +45,7 @@ from rover_mcp.tasks.identifiers import branch_name
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import ENDED, RUNNING, Event, advance, sources
 
+MOST_NUMBER = 999_999_998
 NOTABLE = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Event.CANCEL})
 
 
@@ -65,17 +71,27 @@ class Store(Claims, Waits):
     # Projects
 
     def project(self, project_id: str, path: str) -> ProjectRow:
-        """The project of the repository at `path`, made if it is new."""
+        """The project of the repository at `path`, made if it is new. A record of it that is
+        damaged is set right: all that it says follows from the two."""
         projects = schema.projects
         with self._engine.begin() as connection:
             connection.execute(
                 insert_for(connection, projects)
                 .values(id=project_id, path=path, next_number=1, created_at=self._now())
-                .on_conflict_do_nothing(index_elements=[projects.c.path])
+                .on_conflict_do_nothing()
             )
             query = sa.select(projects).where(projects.c.path == path)
-            found = connection.execute(query).one()
-        return ProjectRow(found.id, found.path)
+            found = sound_one(connection.execute(query).one_or_none(), project_row)
+            if found is not None and not self._is_lost(connection, found, project_id):
+                return found
+            broken = (projects.c.path == path) | (projects.c.id == project_id)
+            connection.execute(projects.update().where(broken).values(id=project_id, path=path))
+            return project_row(connection.execute(query).one())
+
+    def _is_lost(self, connection: sa.Connection, found: ProjectRow, project_id: str) -> bool:
+        """Whether the record names an id that no task has, while tasks have the right one."""
+        query = sa.select(T.c.project_id).where(T.c.project_id.in_([found.id, project_id]))
+        return set(connection.execute(query.distinct()).scalars()) == {project_id} != {found.id}
 
     # Tasks
 
@@ -99,15 +115,7 @@ class Store(Claims, Waits):
     def _insert_task(
         self, connection: sa.Connection, new: NewTask, taken: frozenset[str]
     ) -> TaskRow:
-        projects = schema.projects
-        number: int = connection.execute(
-            projects.update()
-            .where(projects.c.id == new.project_id)
-            .values(next_number=projects.c.next_number + 1)
-            .returning(projects.c.next_number)
-        ).scalar_one()
-        number -= 1
-        now = self._now()
+        number, now = self._next_number(connection, new.project_id), self._now()
         connection.execute(
             T.insert().values(
                 **{k: to_json(v) for k, v in vars(new).items()},
@@ -126,6 +134,21 @@ class Store(Claims, Waits):
             connection, self._now(), new.id, "task.created", TaskStatus.NEW, {}, notable=False
         )
         return task_row(connection.execute(sa.select(T).where(T.c.id == new.id)).one())
+
+    def _next_number(self, connection: sa.Connection, project_id: str) -> int:
+        """A number that no task of the project has, whatever the project's record says."""
+        projects = schema.projects
+        here = projects.c.id == project_id
+        query = sa.select(projects.c.next_number).where(here).with_for_update()
+        number = connection.execute(query).scalar_one()
+        highest = sa.select(sa.func.max(T.c.number)).where(
+            T.c.project_id == project_id, T.c.number.between(1, MOST_NUMBER)
+        )
+        last: int = connection.execute(highest).scalar() or 0
+        sound = isinstance(number, int) and last < number <= MOST_NUMBER
+        number = number if sound else last + 1
+        connection.execute(projects.update().where(here).values(next_number=number + 1))
+        return number
 
     # Status
 
@@ -155,6 +178,7 @@ class Store(Claims, Waits):
             row = connection.execute(locked(task_id)).one_or_none()
             if row is None or row.status not in _allowed(event, expected):
                 return None
+            task_row(row)
             if not self._is_at(connection, row, attempt, unstarted=unstarted):
                 return None
             if schedule and switched_off(connection, row.auto_resume, row.project_id) is not None:
@@ -189,7 +213,7 @@ class Store(Claims, Waits):
             self._end_waiting_attempts(connection, row.id)
 
     def _close(
-        self, connection: sa.Connection, hold: sa.Row[Any] | None, closes: Closing
+        self, connection: sa.Connection, hold: HoldRow | None, closes: Closing
     ) -> float | None:
         """Hold the account, if it is to be; until when the task's next attempt waits for it, if it
         does."""
@@ -206,7 +230,7 @@ class Store(Claims, Waits):
             return False
         if not unstarted:
             return True
-        made = connection.execute(attempt_query(row.id, row.attempt)).one_or_none()
+        made = attempt_at(connection, row.id, row.attempt)
         return made is not None and made.state == "queued"
 
     def update_task(self, task_id: str, **columns: Any) -> None:
@@ -249,9 +273,11 @@ class Store(Claims, Waits):
         """Give a task back what it was before a resume whose start failed (I4). With `retry_at`
         another attempt is scheduled: a time that nothing keeps is not promised."""
         with self._engine.begin() as connection:
-            task = connection.execute(locked(task_id)).one()
-            made = connection.execute(attempt_query(task_id, attempt)).one()
-            if made.before is None or task.attempt != attempt or task.status not in RUNNING:
+            task = lock_task(connection, task_id)
+            made = attempt_at(connection, task_id, attempt)
+            if task is None or made is None or made.before is None:
+                return False
+            if task.attempt != attempt or task.status not in RUNNING:
                 return False
             values = {**made.before, "retry_at": retry_at, "updated_at": self._now()}
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
@@ -271,7 +297,7 @@ class Store(Claims, Waits):
         """The attempt that waits for its time, if there is one, else a new one. A workflow id
         of its own keeps the workflow that waits from taking it too."""
         waiting = (A.c.task_id == row.id) & A.c.state.in_(BY_ITSELF)
-        made = connection.execute(sa.select(A).where(waiting)).one_or_none()
+        made = connection.execute(sa.select(A).where(waiting)).first()
         values: dict[str, Any] = {"client_id": client_id, "before": what_it_was(row)}
         if made is None:
             return self._add_attempt(connection, row, "queued", **values)
@@ -295,6 +321,19 @@ class Store(Claims, Waits):
             )
         self.on_event()
 
+    def delete_damaged(self, task: DamagedTask) -> None:
+        """Forget a task whose record, or that of an attempt of it, cannot be read: whatever its
+        status is. Its events and what it spent stay."""
+        with self._engine.begin() as connection:
+            for column in (A.c.task_id, schema.acknowledgements.c.task_id, T.c.id):
+                connection.execute(column.table.delete().where(stored_as(column, task.key)))
+            if task.id is not None:
+                gone = TaskStatus.CANCELLED
+                insert_event(
+                    connection, self._now(), task.id, "task.deleted", gone, {}, notable=False
+                )
+        self.on_event()
+
     # Writing events
 
     def add_event(self, task_id: str, kind: str, data: dict[str, Any]) -> None:
@@ -306,6 +345,17 @@ class Store(Claims, Waits):
                     connection, self._now(), task_id, kind, TaskStatus(status), data, notable=False
                 )
         self.on_event()
+
+
+def stored_as(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:
+    """That a column holds exactly this, also where it is a text that is not UTF-8."""
+    try:
+        if isinstance(value, str):
+            value.encode()
+    except UnicodeEncodeError:
+        raw = str(value).encode("utf-8", "surrogateescape")
+        return sa.cast(column, sa.LargeBinary) == raw
+    return column == sa.literal(value)
 
 
 def _allowed(event: Event, expected: Collection[TaskStatus] | None) -> frozenset[TaskStatus]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,15 +10,17 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from rover_mcp.store import schema
+from rover_mcp.store.damage import sound, tell_once
 from rover_mcp.store.events import insert_for
+from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.reads import attempt_query, switched_off
 from rover_mcp.store.rows import (
     EVERYWHERE,
     AttemptRow,
+    DamagedRecord,
     HoldRow,
     ReportRow,
     attempt_row,
-    hold_row,
     report_row,
 )
 from rover_mcp.store.writes import (
@@ -27,7 +30,8 @@ from rover_mcp.store.writes import (
     H,
     T,
     Writes,
-    locked,
+    attempt_at,
+    lock_task,
     locked_hold,
     next_workflow,
     to_json,
@@ -36,6 +40,7 @@ from rover_mcp.tasks.models import TaskStatus
 
 R = schema.reports
 C = schema.calls
+log = logging.getLogger("rover.store")
 
 UNDER_WAY: Final = ("released", "queued", "starting", "running")
 """States of a probe that may still bring a verdict."""
@@ -57,11 +62,11 @@ class Waits(Writes):
     def _close_account(
         self,
         connection: sa.Connection,
-        hold: sa.Row[Any] | None,
+        hold: HoldRow | None,
         refused: Callable[[HoldRow | None], HoldRow],
     ) -> HoldRow:
         """Write what a refusal makes of a hold; those who wait for it wait until its new end."""
-        after = refused(hold_row(hold) if hold is not None else None)
+        after = refused(hold)
         made = insert_for(connection, H).values(**vars(after))
         connection.execute(
             made.on_conflict_do_update(index_elements=[H.c.account], set_=vars(after))
@@ -75,14 +80,14 @@ class Waits(Writes):
         """Record what a task reports of an account; what others did, and when the account last
         answered anybody."""
         query = sa.select(R).where(R.c.account == report.account)
-        others = [report_row(row) for row in connection.execute(query)]
+        others = sound(connection.execute(query), report_row)
         made = insert_for(connection, R).values(**vars(report))
         keys = [R.c.account, R.c.task_id]
         connection.execute(made.on_conflict_do_update(index_elements=keys, set_=vars(report)))
         answered = (
             sa.select(sa.func.max(C.c.at))
             .join(T, T.c.id == C.c.task_id)
-            .where(T.c.account == report.account, C.c.output_tokens > 0)
+            .where(T.c.account == report.account, C.c.output_tokens > 0, C.c.at.between(0, LATEST))
         )
         return Reported(others, connection.execute(answered).scalar())
 
@@ -90,18 +95,19 @@ class Waits(Writes):
         """What a task reported of accounts."""
         query = sa.select(R).where(R.c.task_id == task_id)
         with self._reader.connect() as connection:
-            return [report_row(row) for row in connection.execute(query)]
+            return sound(connection.execute(query), report_row)
 
-    def _held(self, connection: sa.Connection, account: str) -> list[sa.Row[Any]]:
+    def _held(self, connection: sa.Connection, account: str) -> list[AttemptRow]:
         """The attempts that wait for an account, the longest first. Their tasks are locked, in
         one order."""
         mine = sa.select(A.c.task_id).where(A.c.state == "held")
         lock = sa.select(T.c.id).where(T.c.account == account, T.c.id.in_(mine))
         ids = connection.execute(lock.order_by(T.c.id).with_for_update()).scalars().all()
         query = sa.select(A).where(A.c.state == "held", A.c.task_id.in_(ids))
-        return list(connection.execute(query.order_by(A.c.created_at, A.c.task_id)).all())
+        found = connection.execute(query.order_by(A.c.created_at, A.c.task_id))
+        return sound(found, attempt_row)
 
-    def _let_go(self, connection: sa.Connection, made: sa.Row[Any]) -> AttemptRow:
+    def _let_go(self, connection: sa.Connection, made: AttemptRow) -> AttemptRow:
         here = (A.c.task_id == made.task_id) & (A.c.attempt == made.attempt)
         values = {"state": "released", "workflow_id": next_workflow(made.workflow_id)}
         connection.execute(A.update().where(here).values(**values))
@@ -143,10 +149,15 @@ class Waits(Writes):
             connection.execute(H.update().where(H.c.account == account).values(**values))
             return [self._let_go(connection, chosen)] if chosen else []
 
-    def _probe_is_out(self, connection: sa.Connection, hold: sa.Row[Any]) -> bool:
+    def _probe_is_out(self, connection: sa.Connection, hold: HoldRow) -> bool:
         if hold.probe_task is None:
             return False
-        made = connection.execute(attempt_query(hold.probe_task, hold.probe_attempt)).one_or_none()
+        try:
+            made = attempt_at(connection, hold.probe_task, hold.probe_attempt or 0)
+        except DamagedRecord as damaged:
+            # It brings no verdict: another takes its place.
+            tell_once(log, damaged.message)
+            return False
         if made is None or made.state not in UNDER_WAY:
             return False
         query = sa.select(T.c.account).where(T.c.id == hold.probe_task)
@@ -156,7 +167,8 @@ class Waits(Writes):
         """Accounts that attempts wait for, whether they are closed or not."""
         query = sa.select(T.c.account).join(A, A.c.task_id == T.c.id).where(A.c.state == "held")
         with self._reader.connect() as connection:
-            return set(connection.execute(query.distinct()).scalars())
+            found = connection.execute(query.distinct()).scalars()
+            return {account for account in found if isinstance(account, str)}
 
     # Schedules
 
@@ -166,7 +178,7 @@ class Waits(Writes):
         task = self.task(task_id)
         with self._engine.begin() as connection:
             hold = locked_hold(connection, task.account if task else None)
-            row = connection.execute(locked(task_id)).one_or_none()
+            row = lock_task(connection, task_id)
             if row is None or row.status != TaskStatus.PAUSED:
                 return None
             if switched_off(connection, row.auto_resume, row.project_id) is not None:

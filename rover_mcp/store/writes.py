@@ -10,12 +10,15 @@ from typing import Any, Final
 import sqlalchemy as sa
 from pydantic import BaseModel
 
+from rover_mcp.errors import EnvironmentFault
 from rover_mcp.store import schema
 from rover_mcp.store.books import Books
+from rover_mcp.store.damage import sound_one
 from rover_mcp.store.deliveries import Deliveries
 from rover_mcp.store.events import EventLog, insert_event
 from rover_mcp.store.executors import Executors
-from rover_mcp.store.reads import Reads
+from rover_mcp.store.reads import Reads, attempt_query
+from rover_mcp.store.rows import HoldRow, attempt_row, hold_row, task_row
 from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import RUNNING, Event, advance
@@ -27,6 +30,8 @@ H = schema.holds
 BY_ITSELF: Final = ("scheduled", "held", "released")
 """States of an attempt with which a paused task goes on by itself: at its time; when its account
 is open again; as soon as the queue has room."""
+
+MOST_ATTEMPTS: Final = 999_999_998
 
 WAITING: Final = ("queued", *BY_ITSELF)
 """States of an attempt that has not begun."""
@@ -104,7 +109,9 @@ class Writes(Reads):
     ) -> int:
         """A further attempt of the task's iteration; its number."""
         last = sa.select(sa.func.max(A.c.attempt)).where(A.c.task_id == row.id)
-        number: int = connection.execute(last).scalar_one() + 1
+        found = connection.execute(last.where(A.c.attempt.between(1, MOST_ATTEMPTS))).scalar()
+        # The row's own number counts where the attempts' rows are lost.
+        number = max(found or 0, row.attempt) + 1
         self._insert_attempt(connection, row.id, row.iteration, number, state, **values)
         return number
 
@@ -137,10 +144,50 @@ def locked(task_id: str) -> sa.Select[Any]:
     return sa.select(T).where(T.c.id == task_id).with_for_update()
 
 
-def locked_hold(connection: sa.Connection, account: str | None) -> sa.Row[Any] | None:
-    """The account's hold, if there is one, which nobody else changes until the end."""
+def lock_task(connection: sa.Connection, task_id: str) -> sa.Row[Any] | None:
+    """The task's row, if there is one, which nobody else changes until the end.
+
+    Raises:
+        DamagedRecord: it cannot be read, so nothing is made of it.
+    """
+    row = connection.execute(locked(task_id)).one_or_none()
+    if row is not None:
+        task_row(row)
+    return row
+
+
+def the_task(connection: sa.Connection, task_id: str) -> sa.Row[Any]:
+    """As lock_task, of a task that there is.
+
+    Raises:
+        DamagedRecord: it cannot be read.
+        EnvironmentFault: it is gone.
+    """
+    row = lock_task(connection, task_id)
+    if row is None:
+        raise EnvironmentFault(f"task {task_id} is gone from the store")
+    return row
+
+
+def attempt_at(connection: sa.Connection, task_id: str, attempt: int) -> sa.Row[Any] | None:
+    """An attempt's row, if there is one.
+
+    Raises:
+        DamagedRecord: it cannot be read.
+    """
+    row = connection.execute(attempt_query(task_id, attempt)).one_or_none()
+    if row is not None:
+        attempt_row(row)
+    return row
+
+
+def locked_hold(connection: sa.Connection, account: str | None) -> HoldRow | None:
+    """The account's hold, if there is one, which nobody else changes until the end. One that is
+    damaged holds nobody: the account is asked again, and a refusal writes it anew."""
+    if account is None:
+        return None
     query = sa.select(H).where(H.c.account == account).with_for_update()
-    return connection.execute(query).one_or_none() if account is not None else None
+    return sound_one(connection.execute(query).one_or_none(), hold_row)
 
 
 def what_it_was(row: sa.Row[Any]) -> dict[str, Any]:

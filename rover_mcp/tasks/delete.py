@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rover_mcp.errors import Conflict
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import ENDED, RESUMABLE, Event
@@ -41,6 +41,14 @@ class Leftovers(Protocol):
         """
         ...
 
+    def find_by_id(self, task_id: str) -> Leftover:
+        """What there is of a task of which no more than its id is known."""
+        ...
+
+    def remove_by_id(self, task_id: str) -> None:
+        """The same removed, wherever it is. Raises as `remove`."""
+        ...
+
 
 @dataclass(frozen=True)
 class Item:
@@ -59,20 +67,50 @@ class DeleteTask:
     leftovers: Leftovers
     sleep: Callable[[float], None] = time.sleep
 
-    def told(self, task: TaskRow) -> list[Item]:
+    def told(self, task: TaskRow | DamagedRecord) -> list[Item]:
         """
         Raises:
             Conflict: the task is not one that can be deleted now.
         """
-        self._check(task)
+        if isinstance(task, DamagedRecord):
+            return self._told_damaged(task)
+        try:
+            self._check(task)
+        except DamagedRecord as damaged:
+            return self._told_damaged(damaged)
         return items(task, self.leftovers.find(task))
 
-    def __call__(self, task: TaskRow) -> list[Item]:
+    def __call__(self, task: TaskRow | DamagedRecord) -> list[Item]:
         """
         Raises:
             Conflict: the task is not one that can be deleted now.
             EnvironmentFault: not all of it can be removed: it is still there, and CANCELLED.
         """
+        if isinstance(task, DamagedRecord):
+            return self._delete_damaged(task)
+        try:
+            return self._delete(task)
+        except DamagedRecord as damaged:
+            return self._delete_damaged(damaged)
+
+    def _told_damaged(self, damaged: DamagedRecord) -> list[Item]:
+        task = damaged.task
+        if task is None:
+            raise damaged
+        found = self.leftovers.find_by_id(task.id) if task.id else Leftover(False, False, 0, 0)
+        return damaged_items(damaged, found)
+
+    def _delete_damaged(self, damaged: DamagedRecord) -> list[Item]:
+        """Remove a task whose record cannot be read, in whatever state it is."""
+        task, told = damaged.task, self._told_damaged(damaged)
+        if task is None:
+            raise damaged
+        if task.id is not None:
+            self.leftovers.remove_by_id(task.id)
+        self.store.delete_damaged(task)
+        return told
+
+    def _delete(self, task: TaskRow) -> list[Item]:
         told = self.told(task)
         if task.status in RESUMABLE and self.store.transition(task.id, Event.CANCEL) is None:
             # From here on nobody can let it go on while its files are taken away.
@@ -116,6 +154,22 @@ def items(task: TaskRow, found: Leftover) -> list[Item]:
         Item("spending", kept=True, detail="what its calls cost stays in the books"),
     ]
     return sorted(listed, key=lambda item: item.kept)
+
+
+def damaged_items(damaged: DamagedRecord, found: Leftover) -> list[Item]:
+    """The same of a task whose record cannot be read: nobody can tell what of it is delivered."""
+    made = "1 snapshot" if found.snapshots == 1 else f"{found.snapshots} snapshots"
+    return [
+        Item("record", kept=False, detail=damaged.message[:500]),
+        Item(
+            "work",
+            kept=False,
+            detail=f"{made} in the hub, and its sandbox if it has one; `rover doctor --repair` "
+            "would keep them",
+        ),
+        Item("files", kept=False, detail=f"logs, journal and work tree, {found.size // 1000} kB"),
+        Item("branch", kept=True, detail="what was delivered to your repository stays there"),
+    ]
 
 
 def _work(task: TaskRow, found: Leftover) -> Item:

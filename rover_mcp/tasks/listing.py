@@ -58,7 +58,7 @@ def parse_cursor(text: str) -> tuple[float, str]:
         UserFixable: it is not one of ours.
     """
     try:
-        created, task_id = base64.urlsafe_b64decode(text.encode()).decode().split(" ")
+        created, task_id = base64.urlsafe_b64decode(text.encode()).decode().split(" ", 1)
         return float(created), task_id
     except ValueError as error:
         raise UserFixable(

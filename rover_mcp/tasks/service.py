@@ -15,7 +15,7 @@ from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, RoverError, U
 from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.project.maximum import wider_budget
 from rover_mcp.settings import Settings
-from rover_mcp.store.rows import DamagedRecord, TaskRow
+from rover_mcp.store.rows import NONSENSE, DamagedRecord, TaskRow, not_shown
 from rover_mcp.store.store import Store
 from rover_mcp.tasks import listing
 from rover_mcp.tasks.asked import CreateRequest, check_needs_no_provider
@@ -75,12 +75,18 @@ class TaskService:
 
         Raises:
             UserFixable, NotFound: malformed, unknown, or a number in more than one project.
+            DamagedRecord: its record cannot be read.
         """
         named = parse_task(task)
-        if isinstance(named, str):
-            row = self.store.task(named)
-        else:
-            row = self._by_number(caller, named, repo_path)
+        try:
+            if isinstance(named, str):
+                row = self.store.task(named)
+            else:
+                row = self._by_number(caller, named, repo_path)
+        except DamagedRecord as damaged:
+            if damaged.task is None or caller.sees(damaged.task.owner):
+                raise
+            row = None
         if row is None or not caller.sees(row.owner):
             raise NotFound(
                 f"there is no task {task}",
@@ -102,7 +108,11 @@ class TaskService:
                 hint="name it by its id, or give repo_path",
                 next_call={"tool": "list_tasks", "arguments": {}},
             )
-        return found[0] if found else None
+        for row in found:
+            if isinstance(row, DamagedRecord):
+                raise row
+            return row
+        return None
 
     def project_of(self, caller: Caller, repo_path: str | None = None) -> str | None:
         """The id of the project at the given or the caller's folder, if there is one."""
@@ -113,10 +123,23 @@ class TaskService:
             if repo_path:
                 raise
             return None
-        project = self.store.project_at(str(root))
-        return project.id if project else None
+        project, known = self.store.project_at(str(root)), self.repositories.project_id(root)
+        if project is None or (project.id != known and not self.store.has_tasks(project.id)):
+            # Its record is damaged or lost; its tasks still say whose they are.
+            return known if self.store.has_tasks(known) else project and project.id
+        return project.id
 
     def view(self, task: TaskRow, *, full: bool = False, policy: Policy | None = None) -> TaskView:
+        """
+        Raises:
+            DamagedRecord: its record, or its attempt's, cannot be read or makes no sense.
+        """
+        try:
+            return self._view(task, policy or self.policy(), full=full)
+        except NONSENSE as error:
+            raise not_shown(task, error) from error
+
+    def _view(self, task: TaskRow, policy: Policy, *, full: bool) -> TaskView:
         running = task.status in RUNNING
         state = self.live(task.id) if running else None
         attempt = (
@@ -124,12 +147,15 @@ class TaskService:
             if running or task.status is TaskStatus.NEW
             else None
         )
-        view = task_view(task, state, attempt, self.now(), policy or self.policy(), full=full)
+        view = task_view(task, state, attempt, self.now(), policy, full=full)
+        if damaged := self.store.books.damaged(task.id):
+            told = f"{damaged} entries of its books are damaged: their cost is not known"
+            view.warnings = [*(view.warnings or []), told]
         if attempt is not None and attempt.state == "starting" and running:
             # A build may take minutes: what it does is news to whoever watches.
             said = self.store.events.last_of(task.id, "task.preparing")
             if said is not None:
-                view.phase = f"preparing: {printable(said.data['message'], 80)}"
+                view.phase = f"preparing: {printable(str(said.data.get('message')), 80)}"
         return view
 
     def policy(self) -> Policy:
@@ -158,9 +184,9 @@ class TaskService:
         repo_path: str | None,
         cursor: str | None,
         limit: int | None,
-    ) -> tuple[Sequence[ListedTask], str | None, list[str]]:
-        """A page of tasks, newest first, the cursor of the next one, and what is wrong with
-        records that cannot be shown. Without a limit as many as an assistant reads gladly."""
+    ) -> tuple[Sequence[ListedTask], str | None, list[DamagedRecord]]:
+        """A page of tasks, newest first, the cursor of the next one, and the records that cannot
+        be shown. Without a limit as many as an assistant reads gladly."""
         most = limit or listing.TASKS
         project = self.project_of(caller, repo_path) if repo_path else None
         if repo_path and project is None:
@@ -172,13 +198,30 @@ class TaskService:
             limit=most + 1,
             owner=caller.user,
         )
-        policy, sound = self.policy(), [r for r in rows[:most] if isinstance(r, TaskRow)]
-        views = [listing.listed(self.view(row, policy=policy)) for row in sound]
+        found = list(zip(rows, self._listed(rows[:most]), strict=False))
+        views = [view for _, view in found if isinstance(view, ListedTask)]
         page = views if limit else listing.fitting(views)
         # A page that is cut ends with a task; else also with a record that cannot be shown.
-        shown = rows[:most] if len(page) == len(views) else rows[: rows.index(sound[len(page)])]
-        more = listing.cursor(shown[-1]) if len(rows) > len(shown) else None
-        return page, more, [r.message for r in shown if isinstance(r, DamagedRecord)]
+        if len(page) < len(views):
+            cut = [view for _, view in found].index(views[len(page)])
+            found = found[:cut]
+        more = listing.cursor(found[-1][0]) if len(rows) > len(found) else None
+        damaged = [view for _, view in found if isinstance(view, DamagedRecord)]
+        if not cursor and not statuses:
+            damaged += self.store.unplaced(owner=caller.user, everywhere=project is None)
+        return page, more, damaged
+
+    def _listed(
+        self, rows: Sequence[TaskRow | DamagedRecord]
+    ) -> Iterator[ListedTask | DamagedRecord]:
+        """Each as one of a page. Damage to one hides no other."""
+        policy = self.policy()
+        for row in rows:
+            try:
+                sound = isinstance(row, TaskRow)
+                yield listing.listed(self.view(row, policy=policy)) if sound else row
+            except DamagedRecord as damaged:
+                yield damaged
 
     def events(self, task: TaskRow, limit: int = 20) -> list[EventView]:
         """The newest, oldest first, each with the channels over which it was told."""

@@ -11,7 +11,7 @@ from typing import Any
 from agent_runner.workflow.models import LoopStep, ParallelStep, Step
 from rover_mcp import __version__
 from rover_mcp.sandbox.protocol import Engine, EngineStatus
-from rover_mcp.store.rows import EVERYWHERE, EventRow, HoldRow
+from rover_mcp.store.rows import EVERYWHERE, DamagedRecord, EventRow, HoldRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
 from rover_mcp.tasks.models import EventView, TaskStatus
@@ -67,7 +67,10 @@ class StatusReport:
         }
 
     def _hold(self, caller: Caller, hold: HoldRow) -> dict[str, Any]:
-        probe = self.tasks.store.task(hold.probe_task) if hold.probe_task else None
+        try:
+            probe = self.tasks.store.task(hold.probe_task) if hold.probe_task else None
+        except DamagedRecord:
+            probe = None
         return {
             "account": hold.account,
             "provider": hold.provider,
@@ -124,7 +127,10 @@ class StatusReport:
     def event_views(self, events: Sequence[EventRow]) -> list[EventView]:
         views: list[EventView] = []
         for event in events:
-            task = self.tasks.store.task(event.task_id)
+            try:
+                task = self.tasks.store.task(event.task_id)
+            except DamagedRecord:
+                continue  # list_tasks names it
             if task is not None:
                 views.append(event_view(event, task))
         return views

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from agent_runner.models import PauseReason, RunState, StepState, StepStatus
-from rover_mcp.store.rows import AttemptRow, EventRow, TaskRow
+from rover_mcp.store.rows import NONSENSE, AttemptRow, EventRow, TaskRow
 from rover_mcp.tasks.decided import decided_view
 from rover_mcp.tasks.models import EventView, NextAction, StepView, TaskStatus, TaskView
 from rover_mcp.tasks.network import refused_views, refused_warning
@@ -84,7 +84,22 @@ def task_view(
 
 
 def event_view(event: EventRow, task: TaskRow) -> EventView:
-    """An event for `attention`, notifications and inspect."""
+    """An event for `attention`, notifications and inspect. One whose data make no sense says so."""
+    try:
+        return _event_view(event, task)
+    except NONSENSE:
+        return EventView(
+            seq=event.seq,
+            at=time_of(event.at),
+            task_id=task.id,
+            number=task.number,
+            event=event.kind,
+            status=TaskStatus(event.status),
+            summary=f"task {task.number}: {printable(event.kind, 80)} (its record is damaged)",
+        )
+
+
+def _event_view(event: EventRow, task: TaskRow) -> EventView:
     reason, retry_at = event.data.get("reason"), event.data.get("retry_at")
     paused = event.kind == "task.paused"
     return EventView(

@@ -281,6 +281,12 @@ class FakeLeftovers:
     def remove(self, task: TaskRow) -> None:
         self.removed.append(task.id)
 
+    def find_by_id(self, task_id: str) -> Leftover:
+        return self.found
+
+    def remove_by_id(self, task_id: str) -> None:
+        self.removed.append(task_id)
+
 
 @functools.cache
 def _empty_database() -> bytes:
@@ -292,15 +298,16 @@ def _empty_database() -> bytes:
 
 
 @contextmanager
-def open_desk(folder: Path) -> Iterator[Desk]:
+def open_desk(folder: Path, content: bytes | None = None) -> Iterator[Desk]:
+    """`content`: of the database; by default it is empty."""
     home, repo = folder / "home", folder / "repo"
     for name in ("workflows", "tasks", "projects"):
-        (home / name).mkdir(parents=True)
+        (home / name).mkdir(parents=True, exist_ok=True)
     (home / "workflows" / "swe.yaml").write_text(PLAIN)
     (home / "workflows" / "strict.yaml").write_text(WORKFLOW.replace("name: swe", "name: strict"))
     (home / "workflows" / "broken.yaml").write_text("version: '1.0'\nsteps: 3\n")
-    (repo / ".git").mkdir(parents=True)
-    (home / "rover.db").write_bytes(_empty_database())
+    (repo / ".git").mkdir(parents=True, exist_ok=True)
+    (home / "rover.db").write_bytes(content or _empty_database())
     database = open_database(f"sqlite:///{home / 'rover.db'}")
     store = Store(database, now=NOW.timestamp)
     settings = Settings(home=home, min_free_bytes=0)
@@ -329,10 +336,13 @@ def open_desk(folder: Path) -> Iterator[Desk]:
         notice=lambda _: None,
     )  # fmt: skip
     caller = Caller("c" * 32, repo, env={"PATH": "/usr/bin"})
-    yield Desk(
-        home, repo, caller, store, tasks, status, repositories, control, work, world, live, database
-    )
-    database.dispose()
+    try:
+        yield Desk(
+            home, repo, caller, store, tasks, status, repositories, control, work, world, live,
+            database,
+        )  # fmt: skip
+    finally:
+        database.dispose()
 
 
 def with_settings(desk: Desk, **changes: Any) -> None:

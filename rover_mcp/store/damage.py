@@ -1,0 +1,154 @@
+"""Stored records that hold something that this program does not know: whose they are, and what
+to do about them. One of them never hides or stops another."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter, ValidationError
+
+from rover_mcp.errors import RoverError
+
+log = logging.getLogger("rover.store")
+
+REPAIR: Final = (
+    "`rover doctor --repair` rebuilds it from its files, delete_task removes the task; no other "
+    "task is touched"
+)
+SHOWN: Final = 60
+"""Characters of a value that are told."""
+UNTOLD: Final = frozenset({"gateway_token"})
+"""Columns whose value is not told."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DamagedTask:
+    """The task that a damaged record belongs to, as far as it can be read. `key` is its id as it
+    is stored, whatever that is; `id` is None where it is not an identifier."""
+
+    key: Any
+    id: str | None
+    number: int | None = None
+    title: str | None = None
+    project: str | None = None
+    owner: Any = None
+    created_at: float | None = None
+
+    @property
+    def named(self) -> Mapping[str, str] | None:
+        """The arguments that name it in a call; None: nothing does."""
+        if self.id is not None:
+            return {"task": self.id}
+        if self.number is None or self.project is None:
+            return None
+        return {"task": str(self.number), "repo_path": self.project}
+
+
+class DamagedRecord(RoverError):
+    """A stored record holds something that this program does not know (ACCEPTANCE A1)."""
+
+    code = "damaged_record"
+
+    def __init__(
+        self, message: str, *, task: DamagedTask | None = None, fields: Iterable[str] = ()
+    ) -> None:
+        named = task.named if task else None
+        call = {"tool": "delete_task", "arguments": dict(named)} if named else None
+        super().__init__(message, hint=REPAIR, next_call=call)
+        self.task = task
+        self.fields = frozenset(fields)
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """created_at and id of its task, as far as they are known."""
+        task = self.task
+        return (task.created_at or 0.0, task.id or "") if task else (0.0, "")
+
+
+def checked(adapter: TypeAdapter[T], values: Mapping[str, Any]) -> T:
+    """The record that these values make.
+
+    Raises:
+        Bad: some are not what their column may hold.
+    """
+    try:
+        return adapter.validate_python(dict(values))
+    except (ValidationError, RecursionError) as error:
+        raise Bad(_wrong(error, values)) from error
+
+
+@dataclass
+class Bad(Exception):
+    """What is wrong with a record, by column."""
+
+    wrong: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return "; ".join(f"{column}: {what}" for column, what in list(self.wrong.items())[:4])
+
+
+def _wrong(error: ValidationError | RecursionError, values: Mapping[str, Any]) -> dict[str, str]:
+    if isinstance(error, RecursionError):
+        return {"record": "it is nested too deeply"}
+    found: dict[str, str] = {}
+    for one in error.errors(include_url=False, include_input=False):
+        column = str(one["loc"][0]) if one["loc"] else "record"
+        found.setdefault(column, f"{_value(column, values.get(column))}: {one['msg'][:120]}")
+    return found
+
+
+def _value(column: str, value: object) -> str:
+    if column in UNTOLD:
+        return "its value"
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
+
+
+def sound(rows: Iterable[sa.Row[Any]], read: Callable[[sa.Row[Any]], T]) -> list[T]:
+    """The records that can be read; one that is damaged is logged, once, and hides no other."""
+    found: list[T] = []
+    for row in rows:
+        try:
+            found.append(read(row))
+        except DamagedRecord as damaged:
+            tell_once(log, damaged.message)
+    return found
+
+
+def sound_one(row: sa.Row[Any] | None, read: Callable[[sa.Row[Any]], T]) -> T | None:
+    """The record, if there is one and it can be read."""
+    return next(iter(sound([row], read)), None) if row is not None else None
+
+
+@dataclass
+class _Once:
+    """What has been logged. Of very many it is forgotten, and may be logged again."""
+
+    most: int = 2000
+    told: set[str] = field(default_factory=set[str])
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def is_new(self, text: str) -> bool:
+        with self.lock:
+            if text in self.told:
+                return False
+            if len(self.told) >= self.most:
+                self.told.clear()
+            self.told.add(text)
+            return True
+
+
+_once = _Once()
+
+
+def tell_once(logger: logging.Logger, message: str) -> None:
+    """Log a warning that would otherwise come with every look at the same damage."""
+    if _once.is_new(message):
+        logger.warning("%s", message)

@@ -1,0 +1,312 @@
+"""One stored value of one task made wrong, and everything that is asked of a daemon then."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import sqlalchemy as sa
+from hypothesis import strategies as st
+
+from agent_runner.models import Budget, RunStatus
+from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.following import Following
+from rover_mcp.control.live import LiveStates
+from rover_mcp.control.reconcile import Sweeper
+from rover_mcp.control.spares import Spares
+from rover_mcp.errors import Conflict, RoverError
+from rover_mcp.hooks.runner import Hooks
+from rover_mcp.hooks.settings import CommandHook
+from rover_mcp.project.decided import Decided
+from rover_mcp.server.hub import EventHub
+from rover_mcp.server.tools import task_list
+from rover_mcp.store import schema
+from rover_mcp.store.rows import (
+    AttemptRow,
+    CallRow,
+    DamagedRecord,
+    HoldRow,
+    TaskRow,
+)
+from rover_mcp.store.store import Closing, Store
+from rover_mcp.tasks.create import CreateRequest
+from rover_mcp.tasks.delete import DeleteTask
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.transitions import Event
+from tests.support.attempts_site import FakeDoor, FakeHub
+from tests.support.desk import Desk, FakeLeftovers
+from tests.support.samples import NOW, new_task, pause, run_state
+
+VICTIM, BYSTANDER = "a" * 32, "b" * 32
+COLUMNS: Final = [
+    (table.name, column.name)
+    for table in schema.metadata.sorted_tables
+    if table is not schema.meta
+    for column in table.columns
+]
+"""Every stored column there is, new ones too. The version's own is in test_opening.py."""
+
+NOT_UTF8: Final = object()
+TEXTS: Final = [
+    "", "garbage", "SLEEPING", "\0", "a\0b", "../../../etc", "/", "-", "{", "[]", "[1]", "{}",
+    '{"a": 1}', "null", "true", "NaN", "1e999", '"x"', "[" * 100_000, "9" * 5000, "é\u202e\x1b[2J",
+    '{"status": 1}', '{"reason": "bored"}', '{"steps": [{}]}', '{"hosts": [1]}', "x" * 100_000,
+]  # fmt: skip
+NUMBERS: Final = [0, -1, 2, 7, 2**31, 2**63 - 1, -(2**63), 1.5, -0.5, 1e308, 1e18]
+values: st.SearchStrategy[Any] = st.one_of(
+    st.sampled_from([None, b"\xff\x00", NOT_UTF8, float("inf"), float("-inf"), *TEXTS, *NUMBERS]),
+    st.text(max_size=20),
+    st.binary(max_size=8),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    *(st.sampled_from([str(word) for word in words]) for words in (TaskStatus, Event)),
+)
+
+
+def loosened(path: Path) -> None:
+    """A database as a program would leave it that has no rules: any value can be in any column."""
+    loose = sa.MetaData()
+    for table in schema.metadata.sorted_tables:
+        keys = [column for column in table.columns if column.primary_key]
+        columns = [
+            sa.Column(
+                column.name, column.type, primary_key=column.primary_key and len(keys) == 1,
+                nullable=True,
+            )
+            for column in table.columns
+        ]  # fmt: skip
+        unique = [sa.UniqueConstraint(*(key.name for key in keys))] if len(keys) > 1 else []
+        unique += [
+            sa.UniqueConstraint(*(c.name for c in rule.columns), name=rule.name)
+            for rule in table.constraints
+            if isinstance(rule, sa.UniqueConstraint)
+        ]
+        autoincrement = table is schema.events
+        sa.Table(table.name, loose, *columns, *unique, sqlite_autoincrement=autoincrement)
+    engine = sa.create_engine(f"sqlite:///{path}")
+    loose.create_all(engine)
+    with engine.begin() as connection:
+        version = {"key": "schema_version", "value": str(schema.SCHEMA_VERSION)}
+        connection.execute(schema.meta.insert().values(**version))
+    engine.dispose()
+
+
+def populate(store: Store, database: sa.Engine, repo: Path) -> None:
+    """A victim of which every column is filled, a bystander, and what else a daemon keeps."""
+    at = {"project_id": repo.name, "project_path": str(repo)}
+    store.project(repo.name, str(repo))
+    rich: dict[str, Any] = {
+        "agents": ["claude", "scripted"],
+        "budget": Budget(usd=5, tokens=10**6),
+        "network": {"mode": "allowlist", "allow": ["example.org"]},
+        "config": Decided(image="debian"),
+        "model": "opus",
+        "agent_binary": "/bin/claude",
+        "request_key": "k",
+    }
+    for task_id, more in ((VICTIM, rich), (BYSTANDER, {})):
+        store.create_task(new_task(task_id, **at | more), frozenset())
+        store.executors.mark(task_id, 1, f"attempt-{task_id}-1", "roverd")
+        store.start_attempt(
+            task_id, 1, f"attempt-{task_id}-1", account="anthropic key", agent="claude"
+        )
+        store.books.write([_call(task_id, str(n)) for n in range(3)])
+        wait = pause(account="anthropic key", retry_at=NOW + timedelta(hours=1))
+        refused = {"host": "evil.example", "reason": "not allowed", "remedy": None, "count": 2}
+        store.transition(
+            task_id, Event.PAUSE, attempt=1, schedule=True, data=wait.model_dump(mode="json"),
+            pause=wait, retry_at=NOW.timestamp() + 3600, run_state=run_state(RunStatus.PAUSED),
+            refused={"hosts": [refused], "more": 0}, warnings=["one"], error=None,
+            closes=Closing("anthropic key", _refused, waits=True) if task_id == VICTIM else None,
+        )  # fmt: skip
+        store.move_attempt(
+            task_id, 1, ("starting",), state="ended", exit_code=2, detail="x",
+            started_at=NOW.timestamp(), ended_at=NOW.timestamp(),
+        )  # fmt: skip
+    report = schema.reports.insert().values(
+        account="anthropic key", task_id=VICTIM, reason="credits", seen=True,
+        at=NOW.timestamp(), until=NOW.timestamp() + 60,
+    )  # fmt: skip
+    with database.begin() as connection:
+        connection.execute(report)
+    store.switch("elsewhere", enabled=False)
+    store.executors.renew("roverd-2", "host/boot:/home", 60)
+    events = store.events.after(0)
+    store.events.acknowledge(events[:3])
+    store.events.record([(events[-1].seq, "attention")], NOW.timestamp())
+    deliveries = store.deliveries("roverd")
+    deliveries.configure(["bell"])
+    store.add_event(VICTIM, "task.warning", {"message": "m"})
+    deliveries.plan({"bell": lambda event: True}, 0)
+
+
+def _refused(hold: HoldRow | None) -> HoldRow:
+    now = NOW.timestamp()
+    return HoldRow(
+        "anthropic key", "anthropic", "credits", "none left", now, now + 60, 1, VICTIM, 1
+    )
+
+
+def _call(task_id: str, name: str) -> CallRow:
+    return CallRow(task_id, name, 1, NOW.timestamp(), "anthropic", "opus", 1, 10, 5, 0, 0, 0.01)
+
+
+def damage(path: Path, table: str, column: str, value: Any) -> bool:
+    """Put a value where the victim's is, or, where nothing is one task's, in one row. False: the
+    database itself does not take it there."""
+    keyed = {"rover_tasks": "id"} | dict.fromkeys(
+        ("rover_attempts", "rover_events", "rover_acknowledgements", "rover_calls",
+         "rover_deliveries", "rover_reports"), "task_id",
+    )  # fmt: skip
+    key = keyed.get(table)
+    where = f"WHERE {key} = '{VICTIM}'" if key else ""
+    what = "CAST(x'ff41' AS TEXT)" if value is NOT_UTF8 else "?"
+    chosen = f"(SELECT max(rowid) FROM {table} {where})"
+    with sqlite3.connect(path) as database:
+        try:
+            done = database.execute(
+                f"UPDATE {table} SET {column} = {what} WHERE rowid = {chosen}",  # our own names
+                () if value is NOT_UTF8 else (value,),
+            )
+        except (sqlite3.IntegrityError, UnicodeEncodeError, OverflowError):
+            return False
+        finally:
+            database.commit()
+    database.close()
+    assert done.rowcount == 1
+    return True
+
+
+@dataclass
+class NoPlane:
+    """A control plane that follows nobody."""
+
+    following: Following = field(default_factory=Following)
+    adopted: list[str] = field(default_factory=list[str])
+
+    def followed(self, attempt: AttemptRow) -> bool:
+        return True
+
+    def foreign(self, attempt: AttemptRow) -> bool:
+        return False
+
+    def adopt(self, attempt: AttemptRow) -> bool:
+        self.adopted.append(attempt.task_id)
+        return True
+
+    def reconcile(self) -> None: ...
+
+
+def ask_everything(desk: Desk) -> list[DamagedRecord]:
+    """Every use case, of the bystander and of all tasks together. What is listed as damaged."""
+    tasks, caller = desk.tasks, desk.caller
+    views, _, damaged = tasks.list(caller, (), None, None, None)
+    assert BYSTANDER in {view.id for view in views}
+    task_list(views, None, damaged).model_dump_json()
+    tasks.list(caller, (TaskStatus.PAUSED,), str(desk.repo), None, 5)
+    bystander = tasks.find(caller, BYSTANDER)
+    tasks.inspect(bystander, full=True)
+    tasks.events(bystander)
+    assert tasks.find(caller, str(bystander.number), str(desk.repo)).id == BYSTANDER
+    desk.status.report(caller)
+    _attention(desk)
+    _sweep(desk)
+    _hooks(desk)
+    return damaged
+
+
+def _attention(desk: Desk) -> None:
+    hub, session = EventHub(desk.store), desk.session()
+
+    async def look() -> None:
+        for _ in range(2):
+            news = await hub.attention(session, 10)
+            desk.status.event_views(news.events)
+            session.offer(news, 0)
+        await hub.confirm(session)
+
+    anyio.run(look)
+    events, _ = desk.store.events.tail(0)
+    assert any(event.task_id == BYSTANDER for event in events)
+
+
+def _sweep(desk: Desk) -> None:
+    settings = desk.tasks.settings
+    engines = {"docker": desk.tasks.create_task.engines.select("docker")}
+    attempts = Attempts(
+        settings=settings, store=desk.store, engines=engines,
+        hub_of=lambda _: FakeHub(desk.home), gateway=FakeDoor(),
+        live=LiveStates(desk.home, desk.store), spares=Spares(settings, desk.store, engines),
+        uniform=lambda: 0.0, sleep=lambda _: None,
+    )  # fmt: skip
+    Sweeper(attempts, NoPlane(), spawn=lambda work: work()).sweep()
+    attempts.tend()
+
+
+def _hooks(desk: Desk) -> None:
+    hook = CommandHook(name="bell", kind="command", run=("true",))
+    settings = desk.tasks.settings.model_copy(update={"hooks": (hook,)})
+    hooks = Hooks(settings, desk.store, desk.store.deliveries("roverd"), {}, now=NOW.timestamp)
+
+    async def work() -> None:
+        for due in (await hooks.look()).values():
+            for delivery in due:
+                await hooks.deliver(delivery)
+        hooks.nap()
+
+    anyio.run(work)
+    hooks.dead()
+
+
+def create(desk: Desk) -> TaskRow:
+    """A new task in the project whose records are damaged."""
+    request = CreateRequest(description="Another", repo_path=str(desk.repo))
+    return desk.tasks.create_task(desk.caller, request)
+
+
+def delete_victim(desk: Desk, number: int) -> None:
+    """It can be told what is lost, and removed, whatever is wrong with it."""
+    delete = DeleteTask(desk.store, FakeLeftovers(), lambda _: None)
+    named: TaskRow | DamagedRecord | None = None
+    for name in (VICTIM, str(number)):
+        with suppress(RoverError):
+            named = _found(desk, name)
+            break
+    if named is None:
+        return  # neither its id nor its number is left: `rover doctor --repair` sees to it
+    try:
+        delete.told(named)
+        delete(named)
+    except Conflict:
+        return  # it says of itself that it runs
+    with suppress(RoverError):
+        again = _found(desk, VICTIM)
+        raise AssertionError(f"{again} is still there")
+
+
+def _found(desk: Desk, name: str) -> TaskRow | DamagedRecord:
+    try:
+        return desk.tasks.find(desk.caller, name, str(desk.repo))
+    except DamagedRecord as damaged:
+        return damaged
+
+
+def act_on_victim(desk: Desk) -> None:
+    """What is asked of the victim is done, or refused in words: nothing else ever escapes."""
+    actions: Sequence[Callable[[TaskRow], object]] = (
+        lambda task: desk.tasks.inspect(task, full=True),
+        desk.tasks.events,
+        lambda task: desk.tasks.logs(task, None, 10),
+        desk.tasks.pause,
+        lambda task: desk.tasks.resume(desk.caller, task, "now"),
+        desk.tasks.cancel,
+    )
+    for act in actions:
+        with suppress(RoverError):
+            act(desk.tasks.find(desk.caller, VICTIM))

@@ -1,0 +1,128 @@
+"""Damage to one record is that task's: it is shown, it can be removed, and stops no other."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rover_mcp.store.rows import DamagedRecord, TaskRow
+from rover_mcp.store.store import Store
+from tests.crash import damage as d
+from tests.support.desk import Desk, open_desk
+
+EXAMPLES = int(os.environ.get("ROVER_DAMAGE_EXAMPLES", "40"))
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="rover-damage-", dir="/dev/shm"))
+    yield made
+    shutil.rmtree(made)
+
+
+@functools.cache
+def content(folder: Path) -> bytes:
+    """A database in which every column of every table holds something."""
+    path = folder / "made.db"
+    d.loosened(path)
+    with open_desk(folder, path.read_bytes()) as desk:
+        d.populate(desk.store, desk.engine, desk.repo)
+    return (folder / "home" / "rover.db").read_bytes()
+
+
+def lay(folder: Path) -> None:
+    """The sound database, in place of the one before."""
+    sound = content(folder)
+    for old in (folder / "home").glob("rover.db*"):
+        old.unlink()
+    (folder / "home" / "rover.db").write_bytes(sound)
+
+
+def untouched(store: Store) -> list[TaskRow]:
+    return [row for row in store.page(limit=100) if isinstance(row, TaskRow) and row.id != d.VICTIM]
+
+
+def survives(folder: Path, table: str, column: str, value: Any) -> None:
+    """The whole of it, for one damage."""
+    lay(folder)
+    if not d.damage(folder / "home" / "rover.db", table, column, value):
+        return
+    with open_desk(folder, (folder / "home" / "rover.db").read_bytes()) as desk:
+        bystander = desk.store.task(d.BYSTANDER)
+        d.ask_everything(desk)
+        made = d.create(desk)
+        assert {row.id for row in untouched(desk.store)} >= {d.BYSTANDER, made.id}
+        d.act_on_victim(desk)
+        d.delete_victim(desk, 1)
+        d.ask_everything(desk)
+        after = desk.store.task(d.BYSTANDER)
+        assert bystander is not None
+        assert after is not None
+        assert (after.status, after.run_state) == (bystander.status, bystander.run_state)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(place=st.sampled_from(d.COLUMNS), value=d.values)
+def test_no_value_in_any_column_stops_another_task(
+    folder: Path, place: tuple[str, str], value: Any
+) -> None:
+    """U7, L6. Succeeded at 700cc57: a text that is no JSON in one task's `inputs`, or one that is
+    not UTF-8, ended list_tasks, the sweep and the daemon for all."""
+    survives(folder, *place, value)
+
+
+PLAIN = ("garbage", b"\xff", d.NOT_UTF8, 2**63 - 1)
+
+
+@pytest.mark.parametrize("table", sorted({table for table, _ in d.COLUMNS}))
+def test_each_column_can_hold_what_it_should_not(folder: Path, table: str) -> None:
+    """U7."""
+    columns = [column for name, column in d.COLUMNS if name == table]
+    for column, value in zip(columns, itertools.cycle(PLAIN), strict=False):
+        survives(folder, table, column, value)
+
+
+def the_damaged(desk: Desk) -> DamagedRecord:
+    (damaged,) = desk.tasks.list(desk.caller, (), None, None, None)[2]
+    return damaged
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("status", "SLEEPING"), ("inputs", "{"), ("title", d.NOT_UTF8), ("created_at", "soon"),
+        ("run_state", '{"steps": 1}'), ("number", "one"), ("project_id", "../x"),
+        ("warnings", "NaN"), ("config", "[" * 100_000), ("auto_resume", "perhaps"),
+        ("started_at", float("inf")), ("iteration", -1), ("pause", b"\x00"),
+    ],
+)  # fmt: skip
+def test_a_damaged_task_is_listed_with_what_is_damaged_and_the_next_call(
+    folder: Path, column: str, value: Any
+) -> None:
+    """U7, A1."""
+    lay(folder)
+    assert d.damage(folder / "home" / "rover.db", "rover_tasks", column, value)
+    with open_desk(folder, (folder / "home" / "rover.db").read_bytes()) as desk:
+        listed = the_damaged(desk)
+        with pytest.raises(DamagedRecord) as inspected:
+            desk.tasks.find(desk.caller, d.VICTIM)
+    for damaged in (listed, inspected.value):
+        assert column in damaged.message
+        assert damaged.next_call == {"tool": "delete_task", "arguments": {"task": d.VICTIM}}
+        assert "rover doctor --repair" in str(damaged.hint)
+        assert damaged.task is not None
+        assert damaged.task.number == (None if column == "number" else 1)
