@@ -49,7 +49,8 @@ KNOWN = (
         4,
         "Code leaves by an allowed host: package uploads, `git push`, files of a provider's API",
         "CVE-2026-54316, GitLost",
-        "its test is being written",
+        "code hosts and package registries of the default list take uploads from whoever brings an "
+        "account: rules by method and path are not built yet",
     ),
     Known(5, "The masking of a secret fails open", "CVE-2026-101998"),
     Known(6, "A second credential of the attacker's rides along", "CVE-2026-105452"),

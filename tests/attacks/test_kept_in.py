@@ -185,6 +185,7 @@ ATTEMPTS: list[tuple[str, Json]] = [
 ]
 
 
+@pytest.mark.known_escape(4)
 def test_nothing_that_a_provider_would_do_or_fetch_is_asked_of_it(tmp_path: Path) -> None:
     """U5, B.6. Each succeeded at 700cc57: the mode looked at hosts, and let every body pass. The
     refusal is in the API's own form and is recorded with the setting that would allow it."""
@@ -244,6 +245,7 @@ def test_the_search_that_codex_offers_unasked_is_taken_out(tmp_path: Path) -> No
     play(tmp_path, work)
 
 
+@pytest.mark.known_escape(18)
 @pytest.mark.parametrize(
     "content",
     [
@@ -309,6 +311,7 @@ def test_what_was_judged_is_what_is_sent(tmp_path: Path) -> None:
     play(tmp_path, work)
 
 
+@pytest.mark.known_escape(4, 6)
 def test_features_that_fetch_are_not_named_in_a_header_either(tmp_path: Path) -> None:
     """B.6. Succeeded at 700cc57. What is not known is taken out, and recorded."""
     named = "claude-code-20250219, mcp-client-2025-11-20,effort-2025-11-24,files-api-2025-04-14"
