@@ -355,7 +355,8 @@ class Daemon:
         self._busy_at = anyio.current_time()
         while True:
             await anyio.sleep(pause)
-            if await anyio.to_thread.run_sync(self._has_work) or self._connections:
+            # One that is still being greeted counts: it would be told that its daemon was lost.
+            if await anyio.to_thread.run_sync(self._has_work) or self._open:
                 self._busy_at = anyio.current_time()
             elif anyio.current_time() - self._busy_at >= self._settings.idle_exit:
                 await self._harmlessly(self._parts.spares.clear)
