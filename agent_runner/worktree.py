@@ -130,9 +130,9 @@ class Worktree:
             WorktreeError: git refused.
         """
         spec = self._spec
-        objects = str(spec.paths.base_objects)
+        objects, seeded = str(spec.paths.base_objects), "" if spec.paths.seed is None else "yes"
         result = await self._script(
-            PREPARE, (objects, spec.branch, spec.base_commit, USER_NAME, USER_EMAIL)
+            PREPARE, (objects, spec.branch, spec.base_commit, USER_NAME, USER_EMAIL, seeded)
         )
         word = self._said(result, "prepare the clone")[0]
         if word == "new" and spec.paths.seed is not None:

@@ -54,9 +54,10 @@ find .git -maxdepth 1 -name '*.lock' -mmin +1 -exec rm -rf {} + 2>/dev/null || :
 PREPARE = (
     _BEGIN
     + r"""
-objects=$1 branch=$2 base=$3 name=$4 email=$5
+objects=$1 branch=$2 base=$3 name=$4 email=$5 seeded=$6
+making=.git/rover-making
 usable() {
-  [ -d .git ] && git cat-file -e "$base^{commit}" 2>/dev/null &&
+  [ -d .git ] && [ ! -e "$making" ] && git cat-file -e "$base^{commit}" 2>/dev/null &&
     git rev-parse --verify -q "refs/heads/$branch^{commit}" >/dev/null &&
     git rev-parse --verify -q "HEAD^{commit}" >/dev/null
 }
@@ -69,19 +70,29 @@ if usable; then
   echo "rover ready" >&2
   exit 0
 fi
-rm -rf .git
+new=yes
+if [ ! -L .git ] && [ -e "$making" ]; then
+  # It was cut while it was made, so files may be missing that nobody deleted.
+  find .git -mindepth 1 -maxdepth 1 ! -name rover-making -exec rm -rf {} +
+else
+  rm -rf .git
+  [ -z "$(ls -A)" ] || new=
+  mkdir .git
+  [ -z "$new" ] || : > "$making"
+fi
 (unset GIT_WORK_TREE; git init -q --template= .)
 mkdir -p .git/objects/info
 printf '%s\n' "$objects" > .git/objects/info/alternates
 git config user.name "$name"
 git config user.email "$email"
+# The branch last: with it the clone counts as whole.
+git read-tree ${new:+-u} --reset "$base"
 git update-ref "refs/heads/$branch" "$base"
 git symbolic-ref HEAD "refs/heads/$branch"
-if [ -z "$(ls -A | grep -vx .git || :)" ]; then
-  git read-tree -u --reset "$base"
+if [ -n "$new" ]; then
+  [ -n "$seeded" ] || rm -f "$making"
   echo "rover new" >&2
 else
-  git read-tree --reset "$base"
   echo "rover repaired" >&2
 fi
 """
@@ -114,6 +125,7 @@ if [ -d "$seed" ] && [ -n "$(ls -A "$seed")" ]; then
   # Not over what the base has; some versions call that a failure.
   cp -an "$seed/." . || :
 fi
+rm -f .git/rover-making
 echo "rover seeded" >&2
 """
 )

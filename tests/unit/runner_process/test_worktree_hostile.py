@@ -223,3 +223,29 @@ def test_a_git_that_is_killed_again_and_again_is_an_interruption(tmp_path: Path)
     with pytest.raises(WorktreeInterrupted):
         do(lambda: Worktree(spec, make_commands(spec)).finish("T"))
     assert issubclass(WorktreeInterrupted, WorktreeError)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_clone_that_was_cut_while_it_was_made_is_made_again(tmp_path: Path, times: int) -> None:
+    """V1, F7. Succeeded at 700cc57: the branch was there before the files, so a clone whose files
+    a kill had cut short was taken for whole, and those that were missing for deleted."""
+    place = Place(tmp_path / "task", "", attempt=1)
+    bin_folder = place.root / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "git").write_text(
+        f'#!/bin/sh\ncase "$1" in read-tree) echo x >> "{place.root}/calls" ;; esac\n'
+        f'[ "$1" = read-tree ] && [ "$(wc -l < "{place.root}/calls")" -le {times} ] || '
+        'exec /usr/bin/git "$@"\n'
+        '/usr/bin/git "$@"; rm README; kill -9 $PPID\n'
+    )
+    (bin_folder / "git").chmod(0o755)
+    spec = place.spec(environment={"PATH": f"{bin_folder}:/usr/bin:/bin"})
+    worktree = Worktree(spec, make_commands(spec))
+    if times > 1:
+        with pytest.raises(WorktreeInterrupted):
+            do(worktree.prepare)
+    prepared = do(worktree.prepare)
+    assert (prepared.found, prepared.repaired) == (False, False)
+    assert (place.work / "README").read_text() == "base\n"
+    assert git(place.work, "status", "--porcelain") == ""
+    assert do(worktree.prepare).found
