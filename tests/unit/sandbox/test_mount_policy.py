@@ -131,6 +131,28 @@ def test_links_that_lead_to_a_private_folder_are_refused(
         refuse_exposure(data, [work], [work])
 
 
+@pytest.mark.parametrize("name", ["/", "/usr", "relative", ""])
+def test_an_odd_home_neither_opens_nor_breaks_anything(name: str) -> None:
+    """As that of a root in a container, or of a service."""
+    found = private_folders(Path("/srv/rover"), {"HOME": name})
+    usr = Source(Path("/usr"), [mount_policy.place_of(Path("/usr"), mount_policy._read_mounts())])
+    exposure = find_exposure([usr], found)
+    assert (exposure is not None) == (name == "/usr")
+
+
+def test_a_data_folder_that_a_link_leads_to_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    work = tmp_path / "real/tasks/1/work"
+    work.mkdir(parents=True)
+    (tmp_path / "data").symlink_to(tmp_path / "real")
+    named = tmp_path / "data/tasks/1/work"
+    refuse_exposure(tmp_path / "data", [named], [named])
+    with pytest.raises(EnvironmentFault, match="lies in"):
+        refuse_exposure(tmp_path / "data", [work.parent])
+
+
 def test_where_mounts_cannot_be_seen_nothing_is_mounted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
