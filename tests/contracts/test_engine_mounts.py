@@ -12,7 +12,6 @@ import pytest
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import bundles
 from rover_mcp.sandbox.agent_table import PINNED
-from rover_mcp.sandbox.docker_images import Layer
 from rover_mcp.sandbox.image import ImageBuilder
 from rover_mcp.sandbox.protocol import SandboxSpec
 from tests.contracts.engine_rigs import DockerRig, Inside, Rig, new_task
@@ -34,12 +33,11 @@ def _refused(start: object, *arguments: object) -> str:
 
 
 def test_a_folder_that_leads_to_another_place_is_not_mounted(
-    real_rig: Rig, monkeypatch: pytest.MonkeyPatch
+    real_rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Succeeded at 700cc57: what a link in a folder's place led to was mounted."""
     engine, other = real_rig.engine(), real_rig.spec(new_task())
-    home = other.folders.spec.parent.parent.parent / "home"
-    home.mkdir()
+    home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     engine.prepare(other, lambda _: None)
     for name in LED_ASTRAY:
@@ -59,15 +57,14 @@ def test_a_folder_that_leads_to_another_place_is_not_mounted(
 
 
 def test_nor_is_one_made_ready_with_it(
-    container_rig: DockerRig, monkeypatch: pytest.MonkeyPatch
+    container_rig: DockerRig,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    spec = container_rig.spec(new_task())
-    monkeypatch.setenv("HOME", str(container_rig.root / "base"))
-    assert "the home folder" not in container_rig.docker("ps", "-a", "--format", "{{.Names}}")
-    base = container_rig.root / "elsewhere"
-    base.mkdir()
+    home, spec = tmp_path_factory.mktemp("home"), container_rig.spec(new_task())
+    monkeypatch.setenv("HOME", str(home))
     shutil.rmtree(spec.folders.base_objects)
-    spec.folders.base_objects.symlink_to(container_rig.root / "base")
+    spec.folders.base_objects.symlink_to(home)
     assert "the home folder" in _refused(container_rig.engine().ready, spec, 5.0)
     assert spec.name not in container_rig.docker("ps", "-a", "--format", "{{.Names}}")
 
@@ -91,8 +88,7 @@ def test_nothing_of_the_user_is_copied_into_an_image(
     monkeypatch.setenv("HOME", str(home))
     (tmp_path / "agent").symlink_to(home)
     builder = ImageBuilder(data)
-    sources = [Layer(tmp_path / "agent", "/opt/rover/agents/agent").source]
-    assert "the home folder" in _refused(builder._judge, sources)
+    assert "is or contains" in _refused(builder._judge, [tmp_path / "agent"])
     assert "the data folder" in _refused(builder._judge, [data / "tasks"])
     builder._judge([data / "cache/python/1"])
 
@@ -102,4 +98,5 @@ def test_a_vendors_program_unpacks_itself_where_nothing_of_the_user_is(
 ) -> None:
     pinned = replace(PINNED["copilot"], extract=(("X", "y"),))
     monkeypatch.setenv("ROVER_HOME", str(tmp_path / "new/data"))
+    (tmp_path / "new").mkdir()
     assert "the data folder" in _refused(bundles._extract, tmp_path / "new", "copilot", pinned)
