@@ -46,6 +46,13 @@ def refuses(pause: Pause) -> bool:
     return pause.reason in CLOSED and pause.account is not None
 
 
+def keeps_its_time(pause: Pause, now: datetime) -> bool:
+    """Whether a task waits for a time of its own, and not for its account's hold: it was told one
+    that holds nobody else, or not so long. Else it would try, and be refused, again and again."""
+    told = pause.retry_at is not None and pause.retry_at > now
+    return told and pause.retry_grounds is not Grounds.PROVIDER
+
+
 def report_of(pause: Pause, task_id: str, until: datetime, now: datetime) -> ReportRow | None:
     """What a pause reports of its account where that closes it for this task alone, until a time.
     None: the provider itself said it, and the account is closed for all."""

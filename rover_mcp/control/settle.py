@@ -13,6 +13,7 @@ from rover_mcp.control.accounts import (
     choose_agent,
     confirms,
     hold_after,
+    keeps_its_time,
     refuses,
     report_of,
 )
@@ -114,7 +115,7 @@ class Settles(Parts):
         if other and decision.retry_at is not None:
             decision = PauseFor(pause.model_copy(update={"retry_at": when}), when)
         return decision, Closing(
-            str(account), refused, waits=not other, report=report,
+            str(account), refused, waits=not (other or keeps_its_time(said, when)), report=report,
             confirmed=lambda known: report is None
             or confirms(report, known.others, known.answered_at, retry),
         )  # fmt: skip

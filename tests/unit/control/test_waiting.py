@@ -271,7 +271,8 @@ def test_what_one_task_says_closes_its_account_to_nobody_else(
 def test_a_second_task_whose_answer_says_the_same_closes_the_account(
     site: Site, grounds: Grounds
 ) -> None:
-    """U6: if the gateway saw both; for no longer than the longest backoff."""
+    """U6: if the gateway saw both; for no longer than the longest backoff. The task itself waits
+    for the time that it was told, and is not refused each six hours until then."""
     far = datetime.now(UTC) + timedelta(days=25)
     told = pause(grounds=grounds, retry_at=far, retry_grounds=grounds)
     site.paused(told)
@@ -281,7 +282,10 @@ def test_a_second_task_whose_answer_says_the_same_closes_the_account(
         return
     hold = hold_of(site)
     assert hold.until == pytest.approx(time.time() + 6 * 3600, abs=30)
-    assert task.retry_at == hold.until
+    assert task.retry_at == pytest.approx(far.timestamp(), abs=30)
+    row = site.store.attempt(OTHER, 2)
+    assert row is not None
+    assert row.state == "scheduled"
 
 
 def test_an_account_that_has_answered_since_is_not_closed_by_words(site: Site) -> None:
