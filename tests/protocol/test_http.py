@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,9 +154,44 @@ def test_a_token_without_write_reads_and_no_more(site: Site, era: str) -> None:
     assert named_calls(reader.tool("inspect", task=task)["task"]["next_actions"]) <= some
 
 
+CLIENTS, CALLS = 100, 6
+"""600 calls, not 10,000: with a connection for each, as this client has, those take minutes."""
+
+
+def test_a_hundred_clients_of_two_users_never_get_each_others_answers(site: Site) -> None:
+    """Anchor 12: CVE-2026-25536 (answers of one client to another)."""
+    makers = {name: site.client(name) for name in ("ann", "bob")}
+    tasks = {n: made(create(c, description=f"{n}s secret")) for n, c in makers.items()}
+    names = [("ann", "bob")[n % 2] for n in range(CLIENTS)]
+    clients = [
+        site.client(name, (LEGACY, MODERN)[n // 2 % 2], open_=False) for n, name in enumerate(names)
+    ]
+
+    def work(number: int) -> str:
+        """One client's calls; what of the other's it saw."""
+        mine, client = names[number], clients[number]
+        other = "bob" if mine == "ann" else "ann"
+        client.open()
+        seen: list[Frame] = []
+        for turn in range(CALLS // 3):
+            own = client.request("tools/call", named("inspect", task=tasks[mine]))["result"]
+            assert own["structuredContent"]["task"]["id"] == tasks[mine], (number, turn)
+            theirs = client.request("tools/call", named("inspect", task=tasks[other]))["result"]
+            assert theirs["structuredContent"]["error"]["code"] == "unknown_task"
+            seen += [own, client.request("tools/call", named("list_tasks"))]
+        return f"{other}s secret" if f"{other}s secret" in json.dumps(seen) else ""
+
+    with ThreadPoolExecutor(24) as pool:
+        assert set(pool.map(work, range(CLIENTS))) == {""}
+
+
+def named(tool: str, **arguments: Any) -> Frame:
+    return {"name": tool, "arguments": arguments}
+
+
 @ERAS
 def test_the_methods_of_this_machine_are_for_its_user(site: Site, era: str) -> None:
-    for method in ("rover/images", "rover/hooks"):
+    for method in ("rover/images", "rover/hooks", "rover/trust"):
         assert site.client("ann", era).request(method)["error"]["code"] == -32601
 
 

@@ -141,6 +141,22 @@ def test_without_a_terminal_every_change_is_one_line() -> None:
     ]
 
 
+def test_every_warning_is_shown_once_as_it_comes_and_on_a_terminal_too() -> None:
+    """U1. Succeeded at 700cc57: `rover create --watch` showed none."""
+    out = io.StringIO()
+    lines = Lines(out)
+    told = ["the network is open", "uncommitted changes"]
+    for warnings in (told[:1], told, told):
+        lines.show(task_json(status="IN_PROGRESS", warnings=warnings))
+    assert [x for x in out.getvalue().splitlines() if "Warning" in x] == [
+        f"Warning: {text}" for text in told
+    ]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(task_table(task_json(warnings=told), Paint(io.StringIO())))
+    for text in told:
+        assert text in console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def test_on_a_terminal_a_task_is_a_table_with_a_bar() -> None:
     console = Console(file=io.StringIO(), width=100, record=True)
     console.print(task_table(task_json(title="evil\x1b[2J title"), Paint(io.StringIO())))
