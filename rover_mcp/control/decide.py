@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from agent_runner.endings import LIMIT
 from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.settings import RetrySettings
@@ -89,7 +90,7 @@ def _gave_up(state: RunState) -> str:
 def _interrupted(ended: SandboxExit, state: RunState, now: datetime) -> Pause:
     step = state.current_step
     if ended.out_of_memory:
-        what = "the sandbox ran out of memory and was killed"
+        what = f"the sandbox ran out of memory and was killed (how much it may use: {LIMIT})"
     elif ended.code is None:
         what = ended.detail or "the sandbox or its runner was killed"
     else:

@@ -256,6 +256,8 @@ class DockerEngine:
                 code = api.exec_inspect(made["Id"])["ExitCode"]
         except NoSuchObject as error:
             raise EnvironmentFault(f"the sandbox {name} is gone", code="not_running") from error
+        if code is None:
+            raise EnvironmentFault(f"the sandbox {name} ended meanwhile", code="not_running")
         return ExecResult(int(code), out or b"", err or b"")
 
     def images(self) -> Sequence[ImageInfo]:

@@ -100,7 +100,7 @@ def _one(scene: Scene, seed: int, figures: Figures, kept: Path) -> None:
         print(f"seed {seed} {engine} FAILED, kept in {kept}\n{traceback.format_exc()}", flush=True)
         shutil.copytree(
             scene.client.home, kept / str(seed), dirs_exist_ok=True,
-            ignore=shutil.ignore_patterns("*.sock", "sock*", "objects", "gateway"),
+            ignore=shutil.ignore_patterns("*.sock", "sock*", "objects", "gateway", "orders"),
         )  # fmt: skip
         return
     figures.tried.append(tried)
