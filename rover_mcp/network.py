@@ -152,6 +152,10 @@ class NetworkPolicy(BaseModel):
     the hosts of `allow`; open: every public host"""
     allow: tuple[str, ...] = Field(default=(), max_length=MAX_ALLOWED)
     """further hosts: example.org, *.example.org, example.org:8443"""
+    # Rules by method and path would stand here, beside the hosts that they are for.
+    upload_bytes: int = Field(default=50 * 10**6, ge=0)
+    """what a task may send to one host, all its attempts together. What it fetches is not counted,
+    nor what it sends to model APIs"""
 
     @field_validator("allow")
     @classmethod
@@ -171,6 +175,10 @@ class NetworkPolicy(BaseModel):
     def with_hosts(self, more: Sequence[str]) -> NetworkPolicy:
         """The same with further hosts."""
         return self.model_copy(update={"allow": tuple(dict.fromkeys((*self.allow, *more)))})
+
+    def with_uploads(self, most: int) -> NetworkPolicy:
+        """The same with another limit of what is sent to one host."""
+        return self.model_copy(update={"upload_bytes": most})
 
     @classmethod
     def stored(cls, value: Mapping[str, Any] | None) -> NetworkPolicy:

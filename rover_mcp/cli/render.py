@@ -115,6 +115,7 @@ def task(result: Json, paint: Paint) -> list[str]:
     if wrong := [*warnings(view, paint), *error_lines(view, paint)]:
         lines += ["", *wrong]
     lines += _refused(view, paint)
+    lines += _sent(view, paint)
     lines += ["", *pause_lines(view, paint)] if view.get("pause") else []
     lines += _events(result, paint)
     return [*lines, *attention(result, paint, view["id"]), "", *next_step(view, paint)]
@@ -153,6 +154,13 @@ def _refused(view: Json, paint: Paint) -> list[str]:
         if remedy := host.get("remedy"):
             lines += [f"    {x}" for x in wrap(f"to allow it: {clean(remedy)}", paint.width)]
     return ["", paint("Refused by the network policy:", "yellow"), *lines] if lines else []
+
+
+def _sent(view: Json, paint: Paint) -> list[str]:
+    """What it sent to which host (detail=full)."""
+    hosts: list[Json] = view.get("sent") or []
+    rows = [(f"{host['bytes']:,}", clean(host["host"])) for host in hosts]
+    return ["", *table(rows, paint, ("sent bytes", "host"))] if rows else []
 
 
 def _events(result: Json, paint: Paint) -> list[str]:

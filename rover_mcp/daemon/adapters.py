@@ -232,6 +232,8 @@ class Door:
             network=self._networks.policy(task) if task else NOTHING,
             upstream_proxy=lambda host: self._networks.proxy(task_id, attempt, host),
             on_refused=self._networks.refused,
+            sent=partial(self._networks.sent, task_id),
+            on_sent=self._networks.record_sent,
         )
         self._portal.call(self._gateway.open, lease)
 

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +19,7 @@ from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import NewTask
 from rover_mcp.store.store import Store
+from rover_mcp.tasks.network import sent_counts
 
 log = logging.getLogger("rover.networks")
 
@@ -47,8 +48,22 @@ class TaskNetworks:
         self._writing = False
 
     def policy(self, task: NewTask) -> NetworkPolicy:
-        """What was stored with the task, and the hosts of the user's own list as it is now."""
-        return NetworkPolicy.stored(task.network).with_hosts(self._settings.network.allow)
+        """What was stored with the task, and the user's own list and limit as they are now."""
+        mine = self._settings.network
+        stored = NetworkPolicy.stored(task.network)
+        return stored.with_hosts(mine.allow).with_uploads(mine.upload_bytes)
+
+    def sent(self, task_id: str) -> Mapping[str, int]:
+        """What a task has sent, in bytes by host."""
+        task = self._store.task(task_id)
+        return sent_counts(task.sent) if task else {}
+
+    def record_sent(self, task_id: str, sent: Mapping[str, int]) -> None:
+        """Write it down. Called before it goes out."""
+        try:
+            self._store.update_task(task_id, sent=dict(sent))
+        except (RoverError, SQLAlchemyError, OSError) as error:
+            log.warning("what task %s sent is not recorded: %s", task_id, error)
 
     def proxy(self, task_id: str, attempt: int, host: str) -> UpstreamProxy | None:
         """The user's own proxy on the way to a host: of the client that started the attempt or

@@ -11,6 +11,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import NoReturn
 
@@ -29,6 +30,7 @@ from rover_mcp.gateway.policy import (
 )
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.relay import Allowance, AllowanceSpent, relay
+from rover_mcp.gateway.uploads import Uploads, UploadsSpent
 from rover_mcp.gateway.world import Network, Streams
 from rover_mcp.network import BadHost
 
@@ -58,6 +60,8 @@ class Egress:
         self._network = network
         self._refused = refused
         self._allowance = Allowance(MAX_BYTES)
+        write = partial(lease.on_sent, lease.task_id)
+        self._uploads = Uploads(lease.network.upload_bytes, lease.sent, write)
         self._idle = IDLE_SECONDS
         self._open = 0
         self._connections = connections
@@ -82,6 +86,8 @@ class Egress:
             verdict = Verdict("a request with a body is not passed on like this")
         if verdict.allowed and self._allowance.left <= 0:
             verdict = Verdict("this attempt has sent and fetched as much as it may")
+        if verdict.allowed and await self._uploads.left(to.host.name) <= 0:
+            verdict = self._all_sent(to)
         if not verdict.allowed:
             await self._refuse(exchange, str(to), verdict)
         elif self._open >= self._most:
@@ -98,29 +104,45 @@ class Egress:
                 await self._refuse(exchange, str(to), opened)
                 return
             there = opened
+            sends = partial(self._uploads.take, to.host.name)
             if to.plain:
-                await fetch(exchange, there, to, self._allowance, self._idle, self._lease.token)
+                token = self._lease.token
+                await fetch(exchange, there, to, self._allowance, sends, self._idle, token)
             else:
                 early, reader, writer = await exchange.tunnel()
                 greeting = Greeting(None if to.host.address else to.host.name)
                 here = reader, writer
-                await relay(early, here, there, greeting, self._allowance, self._idle)
+                await relay(early, here, there, greeting, self._allowance, sends, self._idle)
         except OSError as error:
             if exchange.answered:
                 raise
             await answer(exchange, 502, _told(to, error))
         except AllowanceSpent:
-            self._cut(exchange, to, "this attempt has sent and fetched as much as it may")
+            spent = Verdict("this attempt has sent and fetched as much as it may")
+            self._cut(exchange, to, spent)
+        except UploadsSpent:
+            self._cut(exchange, to, self._all_sent(to))
         except GreetsAnother as error:
-            self._cut(exchange, to, str(error))
+            self._cut(exchange, to, Verdict(str(error)))
         finally:
             self._open -= 1
             if there is not None:
                 there[1].close()
 
-    def _cut(self, exchange: Exchange, to: Destination, why: str) -> NoReturn:
-        self._refused(exchange, RefusedHost(str(to), why))
-        raise ConnectionResetError(why) from None
+    async def aclose(self) -> None:
+        """What was sent is recorded, exactly."""
+        await self._uploads.flush()
+
+    def _all_sent(self, to: Destination) -> Verdict:
+        most = self._lease.network.upload_bytes
+        return Verdict(
+            f"this task has sent {to.host.name} as much as it may: {most:,} bytes",
+            "network.upload_bytes of config.yaml, then resume",
+        )
+
+    def _cut(self, exchange: Exchange, to: Destination, why: Verdict) -> NoReturn:
+        self._refused(exchange, RefusedHost(str(to), why.reason, why.remedy))
+        raise ConnectionResetError(why.reason) from None
 
     async def _connect(self, to: Destination) -> Streams | Verdict:
         """A connection, or why there may be none.

@@ -196,6 +196,7 @@ class _LeaseServer:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        await self._egress.aclose()
         if self._listener:
             self._listener.close()
         path = self._lease.socket_path

@@ -158,6 +158,12 @@ class GatewayLease:
     on_refused: Callable[[str, RefusedHost], None] = field(
         default=lambda _task, _refused: None, repr=False
     )
+    sent: Callable[[], Mapping[str, int]] = field(default=dict[str, int], repr=False)
+    """what the task sent before, in bytes by host"""
+    on_sent: Callable[[str, Mapping[str, int]], None] = field(
+        default=lambda _task, _sent: None, repr=False
+    )
+    """told what it has sent by now, with the task's id; both are called in a worker thread"""
     used_up: Callable[[], str | None] | None = field(default=None, repr=False)
     """asked before each call that costs: what is used up of the budget, if anything is"""
     standing: Callable[[], Standing | None] | None = field(default=None, repr=False)

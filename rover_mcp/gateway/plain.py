@@ -10,7 +10,7 @@ import h11
 
 from rover_mcp.gateway.http import Exchange
 from rover_mcp.gateway.policy import Destination
-from rover_mcp.gateway.relay import Allowance
+from rover_mcp.gateway.relay import Allowance, Sends
 from rover_mcp.gateway.world import Streams
 from rover_mcp.network import HTTP
 
@@ -30,13 +30,14 @@ async def fetch(
     there: Streams,
     to: Destination,
     allowance: Allowance,
+    sends: Sends,
     idle: float,
     token: str,
 ) -> None:
     """Ask `there` what the exchange asks, and pass the answer back.
 
     Raises:
-        OSError, TimeoutError, AllowanceSpent: it was cut.
+        OSError, TimeoutError, AllowanceSpent, UploadsSpent: it was cut.
     """
     reader, writer = there
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
@@ -47,7 +48,9 @@ async def fetch(
         (b"connection", b"close"),
     ]
     request = h11.Request(method=exchange.method, target=to.path, headers=headers)
-    writer.write((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
+    asked = (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
+    await sends(len(asked))
+    writer.write(asked)
     try:
         while True:
             event = http.next_event()

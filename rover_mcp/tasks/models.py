@@ -101,6 +101,11 @@ class RefusedHostView(_View):
     count: int
 
 
+class SentView(_View):
+    host: str
+    bytes: int
+
+
 class NextAction(_View):
     tool: str
     arguments: dict[str, Any]
@@ -141,6 +146,9 @@ class TaskView(_View):
     config: dict[str, str] | None = Field(default=None, description="settings, and from where")
     warnings: list[str] | None = None
     refused: list[RefusedHostView] | None = None
+    sent: list[SentView] | None = Field(
+        default=None, description="bytes that it sent, by host; model APIs are not counted"
+    )
     next_actions: list[NextAction] = Field(default_factory=list[NextAction])
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from rover_mcp.tasks.models import RefusedHostView
+from rover_mcp.tasks.models import RefusedHostView, SentView
 from rover_mcp.tasks.pauses import printable
 
 NAMED = 3
@@ -28,6 +28,18 @@ def refused_views(refused: Refused) -> list[RefusedHostView] | None:
         )
         for entry in (refused or {}).get("hosts", ())
     ] or None
+
+
+def sent_counts(stored: object) -> dict[str, int]:
+    """What a task sent, in bytes by host, as far as its record can be read."""
+    found = cast(dict[object, object], stored) if isinstance(stored, dict) else {}
+    return {str(host): n for host, n in found.items() if isinstance(n, int)}
+
+
+def sent_views(stored: object) -> list[SentView] | None:
+    """To which hosts it sent how much, the most first."""
+    counts = sorted(sent_counts(stored).items(), key=lambda entry: (-entry[1], entry[0]))
+    return [SentView(host=printable(host, MAX_SHOWN), bytes=n) for host, n in counts] or None
 
 
 def refused_lines(refused: Refused) -> list[str]:

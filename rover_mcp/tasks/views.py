@@ -8,7 +8,7 @@ from agent_runner.models import PauseReason, RunState, StepState, StepStatus
 from rover_mcp.store.rows import NONSENSE, AttemptRow, EventRow, TaskRow
 from rover_mcp.tasks.decided import decided_view
 from rover_mcp.tasks.models import EventView, NextAction, StepView, TaskStatus, TaskView
-from rover_mcp.tasks.network import refused_views, refused_warning
+from rover_mcp.tasks.network import refused_views, refused_warning, sent_views
 from rover_mcp.tasks.outline import Outline
 from rover_mcp.tasks.pauses import (
     WHAT_TO_DO,
@@ -79,6 +79,7 @@ def task_view(
         config=decided_view(task) if full else None,
         warnings=_warnings(task, state, full=full),
         refused=refused_views(task.refused) if full else None,
+        sent=sent_views(task.sent) if full else None,
         next_actions=_next_actions(task, state, policy),
     )
 

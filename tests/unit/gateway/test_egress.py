@@ -61,7 +61,9 @@ async def gate(
     path: Path,
     policy: NetworkPolicy | None = None,
     proxy: Callable[[str], UpstreamProxy | None] = lambda _: None,
+    sent: dict[str, int] | None = None,
 ) -> AsyncGenerator[Gate]:
+    record: dict[str, int] = {} if sent is None else sent
     internet = FakeInternet()
     refused: list[RefusedHost] = []
     lease = GatewayLease(
@@ -70,6 +72,7 @@ async def gate(
         credentials=lambda _: None, on_bell=lambda _: None, on_answer=lambda *_: None,
         network=policy or NetworkPolicy(), upstream_proxy=proxy,
         on_refused=lambda _, host: refused.append(host),
+        sent=lambda: dict(record), on_sent=lambda _, counts: record.update(counts),
     )  # fmt: skip
     gateway = Gateway(network=internet)
     await gateway.open(lease)
