@@ -68,6 +68,16 @@ def data_folder(environ: dict[str, str] | os._Environ[str]) -> Path:  # pyright:
     return Path(data_folder_name(environ))
 
 
+def unusable(home: str) -> str | None:
+    """Why a folder of that name cannot be the data folder; None where it can be. Lists of folders
+    that git and engines are given part names by a colon, and files of git end them with a line."""
+    if ":" in home:
+        return "its path has a colon, at which git parts paths"
+    if not home.isprintable():
+        return "its path has characters that cannot be printed"
+    return None
+
+
 def socket_name(home: str) -> str:
     """As `socket_path`, for and as a string."""
     path = os.path.join(home, "roverd.sock")  # noqa: PTH118

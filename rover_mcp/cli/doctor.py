@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,13 +12,15 @@ from typing import Any
 from rover_mcp import __version__
 from rover_mcp.cli import floors
 from rover_mcp.cli.client import Client, ClientError
+from rover_mcp.cli.git_probe import git_version, keeps_line_ends
 from rover_mcp.cli.render import agent_told
 from rover_mcp.cli.text import Paint, clean, size
 from rover_mcp.connect import DaemonUnavailable
+from rover_mcp.preamble import unusable
 
 Json = dict[str, Any]
 OLDEST_PYTHON = (3, 11)
-OLDEST_GIT = (2, 30)
+OLDEST_GIT = (2, 34)
 LOW_DISK = 1_000_000_000
 
 
@@ -150,9 +151,14 @@ def _git() -> Check:
     path = shutil.which("git")
     if path is None:
         return Check("git", False, "not found", "install git (Debian: apt install git)")
-    told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    version = told.removeprefix("git version ").split()[0] if told.strip() else "unknown"
-    return Check("git", git_is_new_enough(version), version, "install git 2.30 or later")
+    version = git_version(path)
+    if not git_is_new_enough(version):
+        oldest = ".".join(map(str, OLDEST_GIT))
+        return Check("git", False, version, f"install git {oldest} or later")
+    if not keeps_line_ends(path):
+        why = "it loses a carriage return at the end of a path (CVE-2025-48384)"
+        return Check("git", False, f"{version}: {why}", "install a git in which that is fixed")
+    return Check("git", True, version)
 
 
 def git_is_new_enough(version: str) -> bool:
@@ -163,6 +169,9 @@ def git_is_new_enough(version: str) -> bool:
 def _folder(home: str) -> Check:
     """Writable, or can be made: tried, because permissions alone do not tell of a full disk."""
     path = Path(home)
+    if wrong := unusable(home):
+        todo = "set ROVER_HOME to a folder with another name"
+        return Check("data folder", False, f"{clean(repr(home))}: {wrong}", todo)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = path / ".doctor"

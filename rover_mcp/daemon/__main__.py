@@ -19,7 +19,7 @@ import anyio
 from rover_mcp import descriptors
 from rover_mcp.daemon.lock import AlreadyHeld, hold_lock, make_socket_folder
 from rover_mcp.errors import RoverError
-from rover_mcp.preamble import data_folder
+from rover_mcp.preamble import data_folder, unusable
 
 EXIT_DATA_FOLDER = 3
 
@@ -28,6 +28,8 @@ def main() -> int:
     """Take the lock, open the store, serve."""
     foreground = "--foreground" in sys.argv[1:]
     home = data_folder(os.environ)
+    if wrong := unusable(str(home)):
+        return _refuse(f"the data folder {str(home)!r} cannot be used: {wrong}")
     descriptors.raise_limit()
     # A dump of this process would hold every credential.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

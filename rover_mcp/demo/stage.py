@@ -24,6 +24,7 @@ from rover_mcp.starter import daemon_environment, importable
 HERE = Path(__file__).parent
 SCRIPT = HERE / "script.yaml"
 END_BOUND = 15.0
+_ALONE = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
 class Stage:
@@ -43,15 +44,18 @@ class Stage:
         self.repo.mkdir()
         for source in (HERE / "template").iterdir():
             shutil.copyfile(source, self.repo / source.name.removesuffix(".txt"))
-        with Repo.init(self.repo, initial_branch="main") as made:
+        # Nothing of the user's configuration, nor of a template's, is in it.
+        self.git("init", "-q", "--template=", "--initial-branch=main")
+        (self.repo / ".git" / "hooks").mkdir()
+        with Repo(self.repo) as made:
+            made.git.update_environment(**_ALONE)
             made.git.add("-A")
             ada = Actor("Ada", "ada@example.org")
             made.index.commit("Share a bill", author=ada, committer=ada, skip_hooks=True)
 
     def git(self, *arguments: str) -> str:
         """What a git command prints, without the user's own configuration."""
-        alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-        return str(Git(self.repo).execute(["git", *arguments], env=alone))
+        return str(Git(self.repo).execute(["git", *arguments], env=_ALONE))
 
     def run_tests(self) -> subprocess.CompletedProcess[str]:
         """The repository's tests as they are in its checkout, on this machine."""

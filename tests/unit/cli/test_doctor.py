@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rover_mcp.cli import render
-from rover_mcp.cli.doctor import judge_status
+from rover_mcp.cli.doctor import _folder, _git, judge_status  # pyright: ignore[reportPrivateUsage]
 from rover_mcp.cli.text import Paint
 
 QUEUE = {"running": 0, "queued": 0, "limit": 2}
@@ -62,3 +66,51 @@ def test_who_can_only_play_scripts_is_told_so() -> None:
     checks = {c.name: c for c in judge_status({**_status(), "agents": [scripted]})}
     assert checks["an agent"].ok
     assert "sign in another" in checks["an agent"].detail
+
+
+def _stand_in(folder: Path, program: str) -> None:
+    folder.mkdir()
+    (folder / "git").write_text(f"#!/bin/sh\n{program}\n")
+    (folder / "git").chmod(0o755)
+
+
+def test_a_git_that_loses_a_carriage_return_is_named_whatever_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C.16: the behaviour is probed (CVE-2025-48384): distributions port fixes back."""
+    assert _git().ok, "the git of these tests has the fix"
+    _stand_in(
+        tmp_path / "old",
+        'PATH=${PATH#*:}; case "$1" in --version) echo git version 2.99.0;; '
+        "*) git \"$@\" | tr -d '\\r';; esac",
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'old'}:{os.environ['PATH']}")
+    found = _git()
+    assert not found.ok
+    assert "CVE-2025-48384" in found.detail
+    assert found.todo
+
+
+def test_a_git_that_is_too_old_or_says_nothing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, program in {"old": "echo git version 2.30.9", "mute": "exit 1"}.items():
+        _stand_in(tmp_path / name, program)
+        monkeypatch.setenv("PATH", str(tmp_path / name))
+        assert not _git().ok
+        assert "2.34" in _git().todo
+
+
+@pytest.mark.parametrize("name", ["a:b", "a\nb", "a\rb", "a\x1bb", "a\udcffb"])
+def test_a_data_folder_whose_path_git_cannot_take_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """C.16: at start, with the reason. At 700cc57 a colon in it had every bundle refused."""
+    from rover_mcp.daemon.__main__ import EXIT_DATA_FOLDER, main
+
+    home = str(tmp_path / name)
+    assert not _folder(home).ok
+    monkeypatch.setenv("ROVER_HOME", home)
+    assert main() == EXIT_DATA_FOLDER
+    assert "cannot be used" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
