@@ -72,11 +72,15 @@ def read_small(path: Path, limit: int = SMALL) -> bytes | None:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return None
-    with os.fdopen(handle, "rb", buffering=0) as file:
+    try:
         facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit:
             return None
-        return file.read(limit)
+        return os.read(handle, limit)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
 
 
 def read_head(git_dir: Path) -> bytes | None:

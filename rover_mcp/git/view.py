@@ -97,10 +97,16 @@ def opened(path: Path) -> Generator[View]:
 
 def _furnish(view: View) -> None:
     place, folder = view.place, view.folder
+    index = place.git_dir / "index"
+    if index.exists() and not index.is_file():
+        raise broken(place.git_dir, "index is not a file")
     for part in _SHARED:
         # A link to what is not there yet does no harm: git takes it for missing, or makes it.
-        if part in ("objects", "refs", "packed-refs") or (place.common / part).exists():
-            (folder / part).symlink_to(place.common / part)
+        source = place.common / part
+        if source.exists() and not (source.is_file() or source.is_dir()):
+            raise broken(place.common, f"{part} is a pipe or a device, for which git would wait")
+        if source.exists() or part == "packed-refs":
+            (folder / part).symlink_to(source)
     (folder / "info").mkdir()
     for part in _INFO:
         home = place.git_dir if part == "sparse-checkout" else place.common

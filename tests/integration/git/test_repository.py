@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,23 @@ def test_an_unknown_branch_is_refused_with_the_ones_there_are(repo: Path) -> Non
     with pytest.raises(NotFound) as caught:
         resolve_branch(repo, "develop")
     assert caught.value.hint == "its branches: main"
+
+
+@pytest.mark.parametrize("name", ["config", "HEAD", "commondir", "shallow", "config.worktree"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_a_pipe_a_device_or_a_folder_in_the_repository_is_not_waited_for(
+    repo: Path, name: str, kind: str
+) -> None:
+    """U3: it is refused, or taken for missing, at once."""
+    path = repo / ".git" / name
+    git(repo, "config", "extensions.worktreeConfig", "true")
+    path.unlink(missing_ok=True)
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case _:
+            path.symlink_to("/dev/zero")
+    with suppress(UserFixable):
+        inspect_repository(repo)
