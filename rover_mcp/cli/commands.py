@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -311,12 +313,34 @@ def status(args: Arguments) -> int:
 
 
 def doctor_(args: Arguments) -> int:
+    if args.repair:
+        return repair(args)
     checks, result = doctor.run_checks(lambda: connect(args), home_of(args))
     if args.json:
         print(json_text(doctor.as_json(checks, result)))
     else:
         print("\n".join(doctor.lines(checks, Paint(sys.stdout))))
     return 0 if doctor.is_ready(checks) else 1
+
+
+def repair(args: Arguments) -> int:
+    """Build tasks' records anew from their files."""
+    home = home_of(args)
+    argv = [sys.executable, "-m", "rover_mcp.daemon.repair", home]
+    ended = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
+    if ended.returncode != 0:
+        told = json.loads(ended.stdout or "{}")
+        raise ClientError(
+            told.get("message", f"the repair of {home} failed"),
+            code=told.get("code", "repair_failed"),
+            hint=told.get("hint"),
+        )
+    done: list[str] = json.loads(ended.stdout)
+    if args.json:
+        print(json_text({"done": done}))
+    else:
+        print("\n".join([*done, f"{len(done)} repairs." if done else "Nothing to repair."]))
+    return 0
 
 
 def demo(args: Arguments) -> int:

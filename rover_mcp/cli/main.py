@@ -45,7 +45,9 @@ def build_parser() -> Parser:
     parser.set_defaults(json=False, home=None)
     command = _commands(parser, "COMMAND")
     _add_demo(command("demo", commands.demo, "see the whole job work, in a temporary folder"))
-    command("doctor", commands.doctor_, "can a task run here, and what is missing if not")
+    sub = command("doctor", commands.doctor_, "can a task run here, and what is missing if not")
+    about = "build lost or damaged records of tasks anew from their files; no daemon may run"
+    sub.add_argument("--repair", action="store_true", help=about)
     _add_create(command("create", commands.create, "hand over a task"))
     _add_list(command("list", commands.list_, "tasks of this repository, newest first"))
     _add_task_commands(command)

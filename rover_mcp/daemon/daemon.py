@@ -140,6 +140,7 @@ class Daemon:
         Unwinding instead would fail the steps of attempts that are being followed.
         """
         log.info("ending: %s", why)
+        self._store.checkpoint()
         end_log()
         os._exit(0)
 
@@ -157,6 +158,8 @@ class Daemon:
     def _sweep(self) -> None:
         self._parts.plane.reconcile()
         self._parts.sweeper.sweep()
+        if not self._has_work():
+            self._store.checkpoint()
 
     async def _tell_news(self) -> None:
         hub = self._parts.hub

@@ -90,6 +90,10 @@ class GitRepositories:
 
     def prepare_hub(self, project_id: str, root: Path, commit: str) -> None:
         self.hub(project_id).update(root, commit)
+        # For `rover doctor --repair`: an id does not tell whose it is.
+        note = project_folder(self._home, project_id) / "repository"
+        if not note.exists():
+            note.write_text(str(root), "utf-8")
 
 
 class HubWork:

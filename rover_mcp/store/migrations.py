@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -185,6 +186,16 @@ def _migrate(connection: sa.Connection) -> None:
             .where(schema.meta.c.key == "schema_version")
             .values(value=str(schema.SCHEMA_VERSION))
         )
+
+
+def checkpoint(url: str) -> None:
+    """Bring what was written into the database's one file, so that a copy of that is a backup.
+    Nothing where somebody else is at it just now, or where it is no file."""
+    database = sa.make_url(url).database
+    if not url.startswith("sqlite") or database is None:
+        return
+    with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=1)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _complete(connection: sa.Connection) -> None:

@@ -58,6 +58,13 @@ class Reads:
         with self._reader.connect() as connection:
             return connection.execute(query).first() is not None
 
+    def without_record(self, ids: Collection[str]) -> set[str]:
+        """Those of them that no task has."""
+        if not ids:
+            return set()
+        with self._reader.connect() as connection:
+            return set(ids) - set(connection.execute(sa.select(T.c.id)).scalars())
+
     def project_around(self, folder: Path) -> ProjectRow | None:
         """The project whose repository holds `folder`; the innermost of several."""
         projects = schema.projects

@@ -14,6 +14,7 @@ from rover_mcp.store import schema
 from rover_mcp.store.claims import Claims
 from rover_mcp.store.damage import sound_one
 from rover_mcp.store.events import insert_event, insert_for
+from rover_mcp.store.migrations import checkpoint
 from rover_mcp.store.reads import attempt_query, switched_off
 from rover_mcp.store.rows import (
     RESTART,
@@ -67,6 +68,10 @@ class Store(Claims, Waits):
 
     `on_event` is called, from the writing thread, after each transaction that wrote events.
     """
+
+    def checkpoint(self) -> None:
+        """Make the database's file a whole copy of what it holds."""
+        checkpoint(str(self._engine.url))
 
     # Projects
 

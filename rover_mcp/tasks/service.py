@@ -209,7 +209,21 @@ class TaskService:
         damaged = [view for _, view in found if isinstance(view, DamagedRecord)]
         if not cursor and not statuses:
             damaged += self.store.unplaced(owner=caller.user, everywhere=project is None)
+            if not found and caller.user is None:
+                damaged += self._unrecorded()
         return page, more, damaged
+
+    def _unrecorded(self) -> list[DamagedRecord]:
+        """That there are tasks' files beside a database that knows nothing of them."""
+        home = self.settings.home
+        runs = (home / "tasks").glob("*/iterations/*/spec-*/spec.json")
+        waiting = {path.name for path in (home / "spares").glob("*")}
+        names = {path.parents[3].name for path in runs} - waiting
+        lost = len(self.store.without_record(names))
+        if not lost:
+            return []
+        told = "1 task has" if lost == 1 else f"{lost} tasks have"
+        return [DamagedRecord(f"{told} files and no record: run `rover doctor --repair`")]
 
     def _listed(
         self, rows: Sequence[TaskRow | DamagedRecord]

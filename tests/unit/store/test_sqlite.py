@@ -161,3 +161,17 @@ def test_two_programs_on_one_file_see_each_other(path: Path) -> None:
     assert second.resume(task.id, None) is None
     close(first)
     close(second)
+
+
+def test_after_a_checkpoint_a_copy_of_the_file_is_a_backup(path: Path, tmp_path: Path) -> None:
+    """U7. Succeeded at 700cc57: what was written last stood in the -wal alone."""
+    store = opened(path)
+    store.project("p1", "/repo")
+    store.create_task(new_task(), frozenset())
+    store.checkpoint()
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    close(store)
+    again = opened(copy)
+    assert [task.id for task in again.list_tasks()] == [new_task().id]
+    close(again)

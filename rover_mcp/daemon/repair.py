@@ -1,0 +1,244 @@
+"""`rover doctor --repair`: the tasks' records built anew from what lies in the data folder.
+
+Specs say what a task is, journals how far it came, the hub whose it is. What none of them says is
+told. Nothing is deleted: a database that cannot be read is kept beside the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from agent_runner.journal import is_locked
+from agent_runner.models import Pause, PauseReason, RunState, RunStatus
+from agent_runner.spec import RunSpec
+from rover_mcp.control.live import UNREADABLE, read_state
+from rover_mcp.control.plane import database_url
+from rover_mcp.daemon.lock import AlreadyHeld, hold_lock
+from rover_mcp.errors import Conflict, RoverError
+from rover_mcp.git.hub import Hub
+from rover_mcp.settings import Settings, load_settings
+from rover_mcp.store.migrations import open_database
+from rover_mcp.store.rebuild import Rebuilds
+from rover_mcp.tasks.folders import TaskFolders, project_folder
+from rover_mcp.tasks.models import TaskStatus
+
+UNKNOWN = "its record was lost and is built anew from its files; not known any more"
+_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_DATABASE = ("rover.db", "rover.db-wal", "rover.db-shm")
+_AFTER = {RunStatus.COMPLETED: TaskStatus.COMPLETED, RunStatus.FAILED: TaskStatus.FAILED}
+
+
+def repair(home: Path) -> list[str]:
+    """Do it, while no daemon serves the data folder; a line for each thing that was done.
+
+    Raises:
+        RoverError: a daemon runs, or the data folder cannot be used.
+    """
+    try:
+        lock = hold_lock(home)
+    except AlreadyHeld:
+        pid = (home / "daemon.lock").read_text("utf-8").strip()
+        raise Conflict(
+            "a daemon serves this data folder, and may be writing what is to be repaired",
+            code="daemon_runs",
+            hint=f"close the assistants that use it, or end it (kill {pid}; what runs goes on), "
+            "then call it again",
+        ) from None
+    try:
+        return _repair(home, load_settings(home))
+    finally:
+        os.close(lock)
+
+
+def _repair(home: Path, settings: Settings) -> list[str]:
+    told = [] if settings.database else _set_aside(home)
+    engine = open_database(database_url(home, settings.database))
+    try:
+        store = Rebuilds(engine)
+        for task_id in sorted(_folders(home)):
+            told += _one(home, settings, store, task_id)
+        told += store.remove_lost()
+    finally:
+        engine.dispose()
+    return told
+
+
+def _folders(home: Path) -> Iterator[str]:
+    """The tasks that have files; a sandbox that waits for its task is none yet."""
+    waiting = {path.name for path in (home / "spares").glob("*")}
+    for path in (home / "tasks").glob("*"):
+        if _ID.fullmatch(path.name) and path.name not in waiting:
+            yield path.name
+
+
+def _set_aside(home: Path) -> list[str]:
+    """A database that SQLite cannot read, or whose version nobody knows, is made usable again."""
+    path = home / "rover.db"
+    if not path.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            if database.execute("PRAGMA quick_check").fetchone() == ("ok",):
+                _forget_bad_version(database)
+                return []
+    except sqlite3.DatabaseError:
+        pass
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for name in _DATABASE:
+        with suppress(FileNotFoundError):
+            (home / name).rename(home / f"{name}.damaged-{stamp}")
+    return [f"the database could not be read: it is kept as rover.db.damaged-{stamp}"]
+
+
+def _forget_bad_version(database: sqlite3.Connection) -> None:
+    bad = "key = 'schema_version' AND (value IS NULL OR CAST(value AS TEXT) NOT GLOB '[0-9]*')"
+    with suppress(sqlite3.OperationalError):  # there is no such table yet
+        database.execute(f"DELETE FROM rover_meta WHERE {bad}")  # noqa: S608  # our own words
+        database.commit()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a task's files say of it."""
+
+    spec: RunSpec
+    folders: TaskFolders
+    state: RunState
+    begun: float
+    lives: bool
+
+
+def _newest(home: Path, task_id: str) -> RunSpec | None:
+    """The specification of its last attempt."""
+    specs = TaskFolders(home, task_id, 1).root.glob("iterations/*/spec-*/spec.json")
+    found: list[RunSpec] = []
+    for path in specs:
+        with suppress(OSError, ValidationError):
+            found.append(RunSpec.load(path.parent))
+    return max(found, key=lambda spec: (spec.iteration, spec.attempt), default=None)
+
+
+def _one(home: Path, settings: Settings, store: Rebuilds, task_id: str) -> list[str]:
+    spec = _newest(home, task_id)
+    if store.is_sound(task_id, spec.attempt if spec else 0):
+        return []
+    if spec is None or spec.task_id != task_id:
+        return [f"task {task_id}: no attempt of it has begun, so nothing is known of it"]
+    folders = TaskFolders(home, task_id, spec.iteration)
+    try:
+        state = read_state(folders.journal)
+    except UNREADABLE as error:
+        state = RunState(warnings=[f"its journal cannot be used: {error}"])
+    begun = folders.root.stat().st_mtime
+    if state.started_at is not None:
+        begun = state.started_at.timestamp()
+    found = _Found(spec, folders, state, begun, is_locked(folders.run))
+    project_id, path, unknown = _project(home, store, task_id)
+    if project_id is None:
+        return [f"task {spec.number} ({task_id}): it is not known of which repository it is"]
+    values = _values(settings, found, unknown)
+    values |= {"project_id": project_id, "project_path": path}
+    return [store.put(values, lives=found.lives)]
+
+
+def _project(home: Path, store: Rebuilds, task_id: str) -> tuple[str | None, str, list[str]]:
+    """The project's id, its repository, and what of that is not known."""
+    folders = sorted((home / "projects").glob("*/hub.git"))
+    names = [folder.parent.name for folder in folders]
+    with suppress(RoverError):
+        names = [n for n in names if Hub(project_folder(home, n)).snapshots(task_id)] or names
+    if len(names) != 1:
+        return None, "", []
+    note, base = project_folder(home, names[0]) / "repository", project_folder(home, names[0])
+    path = store.path_of(names[0])
+    if path is None and note.is_file():
+        path = note.read_text("utf-8").strip()
+    if path is not None:
+        return names[0], path, []
+    return names[0], str(base / "base.git"), ["its repository (its branch goes to base.git here)"]
+
+
+def _values(settings: Settings, found: _Found, unknown: list[str]) -> dict[str, Any]:
+    """A task's columns, as far as its files tell them."""
+    spec, state = found.spec, found.state
+    now = time.time()
+    status, pause = _status(found)
+    lost = [*unknown, "automatic resumes, network and project settings: the defaults hold"]
+    return {
+        "id": spec.task_id, "number": spec.number, "title": spec.title,
+        "description": spec.description, "status": status, "branch": spec.branch,
+        "base_branch": None, "base_commit": spec.base_commit,
+        "workflow": _workflow(found), "agent": spec.agent, "agent_binary": None,
+        "model": spec.model, "engine": _engine(settings, spec), "inputs": spec.inputs,
+        "auto_resume": True, "request_key": None, "client_id": None,
+        "gateway_token": spec.gateway.token or f"rover-{secrets.token_hex(24)}",
+        "iteration": spec.iteration, "attempt": spec.attempt, "auto_retries": 0,
+        "created_at": found.begun, "updated_at": now, "started_at": found.begun,
+        "paused_at": now if pause else None,
+        "ended_at": state.ended_at.timestamp() if state.ended_at else None,
+        "pause": pause.model_dump(mode="json") if pause else None, "retry_at": None,
+        "error": state.error if status is TaskStatus.FAILED else None,
+        "run_state": state.model_dump(mode="json"),
+        "warnings": [f"{UNKNOWN}: {'; '.join(lost)}"],
+        "budget": spec.budget.model_dump(mode="json") if spec.budget else None,
+    }  # fmt: skip
+
+
+def _status(found: _Found) -> tuple[TaskStatus, Pause | None]:
+    """A journal that has no end is of a task that runs, if its runner lives; else it waits for a
+    person: whether it was cancelled is not in it."""
+    state = found.state
+    if found.lives:
+        return (TaskStatus.ITERATING if found.spec.iteration > 1 else TaskStatus.IN_PROGRESS), None
+    if (after := _AFTER.get(state.status)) is not None:
+        return after, None
+    if state.status is RunStatus.PAUSED and state.pause is not None:
+        return TaskStatus.PAUSED, state.pause.model_copy(update={"retry_at": None})
+    message = "its record was lost; resume_task goes on from its last checkpoint"
+    since = state.started_at or datetime.fromtimestamp(found.begun, UTC)
+    return TaskStatus.PAUSED, Pause(reason=PauseReason.INTERRUPTED, message=message, since=since)
+
+
+def _workflow(found: _Found) -> str:
+    with suppress(OSError, ValueError, yaml.YAMLError, AttributeError):
+        text = (found.folders.input / "workflow.yaml").read_text("utf-8")
+        name = yaml.safe_load(text).get("name")
+        if isinstance(name, str):
+            return name
+    return found.state.workflow or "unknown"
+
+
+def _engine(settings: Settings, spec: RunSpec) -> str:
+    """What its isolation says. Two engines switch users: then the user's own, else Docker."""
+    known = {"wrap": "bubblewrap", "none": "process"}.get(spec.isolation.kind)
+    return known or ("podman" if settings.engine == "podman" else "docker")
+
+
+def main() -> int:
+    """`python -m rover_mcp.daemon.repair HOME`: prints what was done, or why not, as JSON."""
+    try:
+        done = repair(Path(sys.argv[1]))
+    except RoverError as error:
+        print(json.dumps({"message": error.message, "hint": error.hint, "code": error.code}))
+        return 1
+    print(json.dumps(done))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Putting records back that were lost or damaged. Only while no daemon runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from rover_mcp.store import schema
+from rover_mcp.store.damage import Bad, sound_one
+from rover_mcp.store.events import insert_event
+from rover_mcp.store.rows import DamagedRecord, columns_of, project_row, task_of, task_row
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.identifiers import sandbox_name
+from rover_mcp.tasks.models import TaskStatus
+
+T, A, P = schema.tasks, schema.attempts, schema.projects
+RAN = (
+    "status", "iteration", "attempt", "pause", "error", "run_state", "started_at", "ended_at",
+    "updated_at", "paused_at", "retry_at",
+)  # fmt: skip
+"""Columns that tell how far a task came: they are of one time, or say nothing together."""
+
+
+class Rebuilds(Store):
+    """Writes that take a task's columns as they are given."""
+
+    def is_sound(self, task_id: str, attempt: int) -> bool:
+        """Whether the task's record can be read and is not older than its files."""
+        try:
+            row = self.task(task_id)
+        except DamagedRecord:
+            return False
+        return row is not None and row.attempt >= attempt
+
+    def path_of(self, project_id: str) -> str | None:
+        """The repository of a project, if its record is there."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(P).where(P.c.id == project_id)).one_or_none()
+        found = sound_one(row, project_row)
+        return found.path if found else None
+
+    def put(self, values: Mapping[str, Any], *, lives: bool) -> str:
+        """Write a task's record with its last attempt. What can be read of the one that was
+        damaged stays; of one that is older than the files, what the files do not tell."""
+        project = self.project(values["project_id"], values["project_path"])
+        values = {**values, "project_id": project.id, "project_path": project.path}
+        with self._engine.begin() as connection:
+            values = self._mixed(connection, values)
+            connection.execute(A.delete().where(A.c.task_id == values["id"]))
+            connection.execute(T.delete().where(T.c.id == values["id"]))
+            number = values["number"]
+            values["number"] = self._free(connection, project.id, number)
+            connection.execute(T.insert().values(**values))
+            connection.execute(A.insert().values(**_attempt(values, lives=lives)))
+            status = TaskStatus(values["status"])
+            data = {"message": "its record was built anew from its files"}
+            insert_event(
+                connection, self._now(), values["id"], "task.rebuilt", status, data, notable=False
+            )
+        was = f", which was {number}" if number != values["number"] else ""
+        return f"task {values['number']}{was} {values['title'][:60]!r} ({values['id']}): {status}"
+
+    def _mixed(self, connection: sa.Connection, values: Mapping[str, Any]) -> dict[str, Any]:
+        row = connection.execute(sa.select(T).where(T.c.id == values["id"])).one_or_none()
+        if row is None:
+            return dict(values)
+        old = columns_of(row)
+        try:
+            task_of(old)
+        except Bad as bad:
+            lost = set(bad.wrong)
+            if lost & set(RAN):
+                lost |= set(RAN)
+            kept = {k: v for k, v in old.items() if k not in lost}
+            mixed = {c.name: values.get(c.name) for c in T.columns} | kept
+            return mixed | {"warnings": values["warnings"]}
+        # It is older than the files: what these tell of the run counts.
+        return old | {name: values[name] for name in RAN}
+
+    def _free(self, connection: sa.Connection, project_id: str, number: int) -> int:
+        taken = sa.select(T.c.id).where(T.c.project_id == project_id, T.c.number == number)
+        if connection.execute(taken).first() is None:
+            return number
+        return self._next_number(connection, project_id)
+
+    def remove_lost(self) -> list[str]:
+        """Take out tasks' records whose id is lost: what has files was built anew under its own.
+        Others that can still not be read are told."""
+        told: list[str] = []
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(T)).all()
+        for row in rows:
+            try:
+                task_row(row)
+            except DamagedRecord as damaged:
+                if damaged.task is None or damaged.task.id is not None:
+                    told.append(f"left as it is: {damaged.message}; delete_task removes it")
+                    continue
+                self.delete_damaged(damaged.task)
+                said = json.dumps({k: repr(v)[:200] for k, v in columns_of(row).items()})
+                told.append(f"a record without an id is removed: {said}")
+        return told
+
+
+def _attempt(values: Mapping[str, Any], *, lives: bool) -> dict[str, Any]:
+    name, number = values["id"], values["attempt"]
+    return {
+        "task_id": name, "attempt": number, "iteration": values["iteration"],
+        "workflow_id": f"attempt-{name}-{number}-rebuilt",
+        "state": "running" if lives else "ended", "sandbox": sandbox_name(name, number),
+        "created_at": values["created_at"], "started_at": values["started_at"],
+        "ended_at": None if lives else values["updated_at"],
+    }  # fmt: skip
