@@ -74,7 +74,6 @@ KNOWN = (
         11,
         "A repository's configuration of agents and projects is obeyed before anybody trusts it",
         "CVE-2026-21852, CVE-2025-59536, CVE-2025-61260, CVE-2026-12537, CVE-2026-42074",
-        "its test is being written",
     ),
     Known(
         12,

@@ -97,6 +97,7 @@ READERS: dict[str, tuple[str, bool, Callable[[Path], str]]] = {
 }
 
 
+@pytest.mark.known_escape(2)
 @pytest.mark.parametrize("reader", READERS)
 def test_what_is_swapped_while_it_is_read_gives_nothing_from_elsewhere(
     scene: Scene, reader: str

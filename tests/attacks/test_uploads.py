@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from rover_mcp.network import NetworkPolicy
 from tests.unit.gateway.test_egress import gate, run, server
 
@@ -45,6 +47,7 @@ async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count
     writer.close()
 
 
+@pytest.mark.known_escape(4)
 def test_an_allowed_host_gets_so_much_and_no_more(tmp_path: Path) -> None:
     """B.7, U5, anchor 4. Succeeded at 700cc57: 50 GiB per attempt could go to any allowed host.
     What holds is a bound, for each host, over all tunnels at a time and all attempts; that nothing
@@ -78,6 +81,7 @@ def test_an_allowed_host_gets_so_much_and_no_more(tmp_path: Path) -> None:
     run(work)
 
 
+@pytest.mark.known_escape(4)
 def test_a_daemon_that_is_killed_forgets_nothing_that_was_sent(tmp_path: Path) -> None:
     """B.7: what the record says at any moment is at least what the host has got."""
     record: dict[str, int] = {}
@@ -110,6 +114,7 @@ def test_a_daemon_that_is_killed_forgets_nothing_that_was_sent(tmp_path: Path) -
     run(work)
 
 
+@pytest.mark.known_escape(4)
 def test_plain_requests_count_by_what_they_carry(tmp_path: Path) -> None:
     """B.7: a long address carries as much as a body."""
     got: list[int] = []
@@ -131,6 +136,7 @@ def test_plain_requests_count_by_what_they_carry(tmp_path: Path) -> None:
     run(work)
 
 
+@pytest.mark.known_escape(4)
 def test_many_hosts_do_not_make_many_records(tmp_path: Path) -> None:
     """B.7: beyond 200 hosts those that are new share one budget."""
     record = {f"h{n}.example": 1 for n in range(200)}

@@ -150,6 +150,7 @@ def test_a_person_is_asked_by_a_client_that_can(era: str) -> None:
         assert "(changed; it was: copy into the sandbox: .env)" in message
 
 
+@pytest.mark.known_escape(11)
 def test_a_cloned_repository_gets_nothing_before_its_user_has_read_it() -> None:
     """U2. Succeeded at 700cc57: within a second of the first create the network was open, .env
     was copied, and hooks ran with both in reach."""
@@ -206,6 +207,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.known_escape(11)
 def test_a_repositorys_settings_of_other_programs_start_nothing_and_get_no_key() -> None:
     """Anchor 11: CVE-2026-21852, CVE-2025-59536, CVE-2025-61260, CVE-2026-12537, CVE-2026-42074."""
     with socket.create_server(("127.0.0.1", 0)) as listener, opened({}) as place:

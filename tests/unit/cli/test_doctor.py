@@ -74,6 +74,7 @@ def _stand_in(folder: Path, program: str) -> None:
     (folder / "git").chmod(0o755)
 
 
+@pytest.mark.known_escape(10, 15)
 def test_a_git_that_loses_a_carriage_return_is_named_whatever_its_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
