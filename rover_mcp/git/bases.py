@@ -57,6 +57,15 @@ class Pack:
         return cls(path.stem, facts.st_size, facts.st_mtime_ns, checksum)
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A repository to take from: how git is run for it, its objects, and what it is called."""
+
+    run: Git
+    objects: Path
+    name: str
+
+
 class Bases:
     """The bases of one project. Whoever changes them holds the project's lock."""
 
@@ -77,7 +86,8 @@ class Bases:
             EnvironmentFault: the commit or something that it reaches is not there ("hub_failed").
         """
         with opened(user_repo) as view:
-            self._bring(view.run, commit, f"commit {commit} cannot be taken from {user_repo}")
+            objects = view.place.common / "objects"
+            self._bring(_Source(view.run, objects, str(user_repo)), commit)
 
     def bring_from(self, repository: Path, commit: str) -> None:
         """The same out of a repository of ours."""
@@ -85,7 +95,7 @@ class Bases:
         def run(argv: Sequence[str], **options: object) -> GitResult:
             return run_git(argv, repository, **options)  # type: ignore[arg-type]
 
-        self._bring(run, commit, f"commit {commit} cannot be taken from {repository.name}")
+        self._bring(_Source(run, repository / "objects", repository.name), commit)
 
     def lend(self, commit: str, objects: Path) -> None:
         """Link the packs of a base into a folder that a sandbox sees as `objects`.
@@ -119,13 +129,16 @@ class Bases:
 
     # -- making ------------------------------------------------------------------------------
 
-    def _bring(self, run: Git, commit: str, otherwise: str) -> None:
+    def _bring(self, source: _Source, commit: str) -> None:
+        for stale in self._packs.glob("tmp_*"):
+            # Of a git that was killed: whoever comes here holds the lock.
+            stale.unlink(missing_ok=True)
         self._drop_damaged()
-        before = self._ancestor(run, commit) or self._fork(run, commit, otherwise)
+        before = self._ancestor(source.run, commit) or self._fork(source, commit)
         names = [pack.name for pack in (self._known(before) or ())] if before else []
         if len(names) >= MOST_PACKS:
             before, names = None, []
-        new = self._pack(run, commit, before, otherwise)
+        new = self._pack(source, commit, before)
         self._record(commit, [*names, new])
 
     def _drop_damaged(self) -> None:
@@ -154,31 +167,32 @@ class Bases:
                 return known
         return None
 
-    def _fork(self, run: Git, commit: str, otherwise: str) -> str | None:
+    def _fork(self, source: _Source, commit: str) -> str | None:
         """Where the commit's history leaves that of a base that is here, made a base: other
         branches that leave it later then cost what is new on them, and not their whole history."""
         for known in self._commits()[:1]:
-            found = run(["merge-base", known, commit])
+            found = source.run(["merge-base", known, commit])
             if found.code == 0 and found.text and found.text != commit:
-                self._record(found.text, [self._pack(run, found.text, None, otherwise)])
+                self._record(found.text, [self._pack(source, found.text, None)])
                 return found.text
         return None
 
-    def _pack(self, run: Git, commit: str, before: str | None, otherwise: str) -> str:
+    def _pack(self, source: _Source, commit: str, before: str | None) -> str:
         """A pack of what `commit` reaches and `before` does not; its name."""
         wanted = f"{commit}\n" + (f"^{before}\n" if before else "")
         argv = ["pack-objects", "-q", "--revs", "--delta-base-offset"]
         try:
             self._packs.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix="tmp-", dir=self._folder) as new:
-                made = run(
+                made = source.run(
                     [*argv, f"{new}/pack"],
+                    extra_env=_written_to(self._folder / "objects", source.objects),
                     stdin=wanted.encode(),
                     timeout=_LONG,
                     memory_limit=_MEMORY,
                     settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
                 )
-                checked(made, otherwise)
+                checked(made, f"commit {commit} cannot be taken from {source.name}")
                 # The index last: without it git does not look at a pack.
                 for file in sorted(Path(new).iterdir(), key=lambda p: p.suffix == ".idx"):
                     file.chmod(0o444)
@@ -241,6 +255,17 @@ class Bases:
 
     def _files(self, name: str) -> list[Path]:
         return sorted(self._packs.glob(f"{name}.*"), key=lambda path: path.suffix == ".idx")
+
+
+def _written_to(ours: Path, theirs: Path) -> dict[str, str]:
+    """The environment of a git that writes new files to `ours` and reads `theirs` as well. Git
+    writes a pack beside the objects first and renames it to its place, which may be on another
+    file system than the user's repository, and which has to be the only one that changes."""
+    quoted = str(theirs.resolve()).replace("\\", "\\\\").replace('"', '\\"')
+    return {
+        "GIT_OBJECT_DIRECTORY": str(ours),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
+    }
 
 
 def _link(source: Path, target: Path) -> None:

@@ -20,8 +20,9 @@ from rover_mcp.tasks.identifiers import sandbox_name
 from tests.crash.outcome import Outcome, outcome
 from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
 from tests.e2e.processes import wait_until
-from tests.support.fake_anthropic import FakeAnthropic, credit, text, write
+from tests.support.fake_anthropic import FakeAnthropic, text, write
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
+from tests.support.models.turns import usage_window
 from tests.support.real_claude import claude_binary
 from tests.support.repos import git, make_repository
 from tests.support.scripts import CREDITS, script
@@ -179,7 +180,8 @@ def with_claude(folder: Path, crash: str | None = None) -> tuple[Ended, int]:
     programs = folder / "bin"
     programs.mkdir()
     (programs / "claude").symlink_to(claude_binary())
-    plan = [credit(), write("paid.txt", "paid\n"), text("Done.")]
+    # Of an empty balance only words tell, which close no account: this the provider counts itself.
+    plan = [usage_window(resets_in=3), write("paid.txt", "paid\n"), text("Done.")]
     with FakeAnthropic(plan) as provider:
         environ = {
             "ANTHROPIC_API_KEY": "sk-ant-api03-k",

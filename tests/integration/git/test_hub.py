@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,20 @@ def test_making_a_base_changes_nothing_of_the_users(repo: Path, tmp_path: Path) 
     assert git(hub.hub, "cat-file", "-p", blob) == "one"
     assert sorted(p.name for p in hub.folder.iterdir()) == ["base.git", "hub.git", "lock"]
     assert git(hub.base, "fsck", "--strict") == ""
+
+
+def test_a_base_is_made_on_another_file_system_than_the_repository(repo: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        assert Path(name).stat().st_dev != repo.stat().st_dev
+        hub = Hub(Path(name) / "hub")
+        head = git(repo, "rev-parse", "HEAD")
+        stale = hub.base / "objects" / "pack" / "tmp_pack_killed"
+        stale.parent.mkdir(parents=True)
+        stale.write_text("half")
+        hub.update(repo, head)
+        assert git(hub.base, "fsck", "--strict") == ""
+        assert git(hub.base, "rev-parse", f"refs/rover/base/{head}") == head
+        assert not stale.exists()
 
 
 def test_what_an_interrupted_making_left_is_cleared(repo: Path, tmp_path: Path) -> None:
