@@ -26,6 +26,7 @@ from tests.attacks.hostile import (
     config_keys,
     environment,
     every_shape,
+    hook_names,
     numbered,
     plant_files,
     set_all,
@@ -220,4 +221,4 @@ def test_the_same_programs_run_where_a_user_starts_git_there(hostile: Hostile) -
     keys = {number: key for key, number in numbers.items()}
     hits = hostile.arsenal.hits()
     assert len([keys[hit] for hit in hits if hit in keys]) >= 8, hits
-    assert len([hit for hit in hits if hit.startswith("hook-")]) >= 3, hits
+    assert len(set(hits) & set(hook_names())) >= 3, hits
