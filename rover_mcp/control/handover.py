@@ -154,7 +154,7 @@ def _without_snapshot(
         return told
     raise EnvironmentFault(
         f"the work tree is gone, and {told}: what was done since would be lost",
-        hint=error.hint or f"put {newest.bundle} back into {folders.run / 'bundles'}",
+        hint=f"put {newest.bundle} back into {folders.run / 'bundles'}, then resume_task",
         code="work_lost",
     ) from error
 

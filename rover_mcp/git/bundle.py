@@ -52,10 +52,11 @@ def open_bundle(path: Path, size_limit: int) -> Generator[tuple[BundleHeader, Bi
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise bad_bundle(path, f"it cannot be opened: {error.strerror}") from error
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(handle)
+        raise bad_bundle(path, "it is not a regular file")
     with os.fdopen(handle, "rb", buffering=0) as raw:
-        facts = os.fstat(raw.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise bad_bundle(path, "it is not a regular file")
         if facts.st_size > size_limit:
             raise bad_bundle(path, f"its {facts.st_size} bytes exceed the limit of {size_limit}")
         start = raw.read(_MAX_HEADER)

@@ -102,13 +102,16 @@ READERS: dict[str, tuple[str, bool, Callable[[Path], str]]] = {
 def test_what_is_swapped_while_it_is_read_gives_nothing_from_elsewhere(
     scene: Scene, reader: str
 ) -> None:
-    """Row 2 of the anchors, U3: 12,500 rounds in all, with a file, a link out, a folder and a pipe
+    """Row 2 of the anchors, U3: at least 12,500 rounds in all, with a file, a link out, a folder and a pipe
     in turn, or a link in place of a folder above."""
     place, above, read = READERS[reader]
     path = scene.root / place
     seen = {"good": 0, "refused": 0}
     with scene.swapped(path, path.parent if above else None):
-        for _ in range(ROUNDS):
+        for done in range(20 * ROUNDS):
+            # On a busy machine whoever swaps may not get a turn for long.
+            if done >= ROUNDS and seen["refused"] and (seen["good"] or reader == "bundle"):
+                break
             try:
                 said = read(scene.root)
             except (EnvironmentFault, NotFound, NotTaken) as error:
@@ -116,7 +119,7 @@ def test_what_is_swapped_while_it_is_read_gives_nothing_from_elsewhere(
                 seen["refused"] += 1
             assert CANARY not in said
             seen["good"] += GOOD in said
-    assert seen["good"] < ROUNDS, seen
+    assert seen["refused"], seen
     assert seen["good"] or reader == "bundle", seen
 
 

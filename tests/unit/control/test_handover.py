@@ -233,6 +233,7 @@ def test_where_both_are_lost_the_resume_is_refused_and_says_what_would_be_lost(
     assert "work tree is gone" in told["error"]
     assert "snapshot 1" in told["error"]
     assert "would be lost" in told["error"]
+    assert "put 000001.bundle back into" in told["hint"]
     assert NAME not in site.world.sandboxes
 
 
