@@ -190,7 +190,7 @@ class TaskService:
         most = limit or listing.TASKS
         project = self.project_of(caller, repo_path) if repo_path else None
         if repo_path and project is None:
-            return [], None, []
+            return [], None, self._unrecorded() if caller.user is None else []
         rows = self.store.page(
             statuses=statuses,
             project_id=project,

@@ -15,8 +15,10 @@ from rover_mcp.errors import Conflict
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
+from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.models import TaskStatus
 from tests.support.attempts_site import STARTED, Run, Site, open_site
+from tests.support.desk import open_desk
 from tests.support.samples import TASK, pause
 
 
@@ -134,3 +136,14 @@ def test_nothing_is_repaired_under_a_daemon(tmp_path: Path) -> None:
     assert lock
     with pytest.raises(Conflict, match="a daemon serves"):
         repair(tmp_path)
+
+
+def test_an_empty_list_names_what_has_files_and_no_record(tmp_path: Path) -> None:
+    """U7. Succeeded at 700cc57: "No tasks." beside a finished one."""
+    with open_desk(tmp_path) as desk:
+        spec = TaskFolders(desk.home, TASK, 1).spec(1)
+        spec.mkdir(parents=True)
+        (spec / "spec.json").write_text("{}")
+        for where in (None, str(desk.repo)):
+            _, _, (told,) = desk.tasks.list(desk.caller, (), where, None, None)
+            assert "1 task has files and no record: run `rover doctor --repair`" in told.message
