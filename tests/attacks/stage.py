@@ -36,6 +36,8 @@ Json = dict[str, Any]
 SETTINGS: Json = {
     "idle_exit": 600,
     "concurrency": 3,
+    # The most that a task may be given; those of the tests name less.
+    "network": {"mode": "open"},
     "sandbox_memory_bytes": 384 * 1024**2,
     "sandbox_pids": 256,
     "sandbox_disk_bytes": 64 * 1024**2,
@@ -280,7 +282,7 @@ class Stage:
         client = self.other_client if other else self.client
         return client.tool(
             "create_task", description=title, workflow=workflow, agent="scripted",
-            engine=engine, script=turns, auto_resume=False,
+            engine=engine, script=turns, auto_resume=False, network="allowlist",
         )["task"]  # fmt: skip
 
     def workflow(self, name: str, steps: list[Json]) -> None:

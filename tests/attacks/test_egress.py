@@ -167,7 +167,7 @@ def test_a_providers_redirect_is_followed_by_nobody(stage: Stage, engine: str) -
             client.open()
             task = client.tool(
                 "create_task", description="Follow", workflow="redirected", agent="claude",
-                engine=engine, auto_resume=False,
+                engine=engine, auto_resume=False, network="allowlist",
             )["task"]  # fmt: skip
             done = client.wait_until(task["id"], "COMPLETED", timeout=120)
     played = results(stage.log(done, "attack"))["redirects"]

@@ -83,7 +83,7 @@ def seen(stage: Stage, untold: Untold, engine: str, **asked: Any) -> str:
     with contextlib.closing(stage.connect(untold.root)) as client:
         task = client.tool(
             "create_task", description="Look", workflow="look", agent="scripted", engine=engine,
-            script=script(look=[{"run": LOOK}]), auto_resume=False, **asked,
+            script=script(look=[{"run": LOOK}]), auto_resume=False, network="allowlist", **asked,
         )["task"]  # fmt: skip
         assert client.wait_until(task["id"], "COMPLETED")
     return stage.log(task, "look")

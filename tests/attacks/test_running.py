@@ -48,7 +48,7 @@ def running(request: pytest.FixtureRequest, stage: Stage) -> Iterator[Running]:
     made = client.tool(
         "create_task", description=LARGE, workflow="waits", agent="scripted", engine=engine,
         base_branch=f"{MARK}=x,dst=/h'$(x)", script=script(wait=[{"run": "echo up; sleep 300"}]),
-        auto_resume=False,
+        auto_resume=False, network="allowlist",
     )["task"]  # fmt: skip
     log = stage.data / "tasks" / made["id"] / "iterations/1/run/logs/wait.log"
     view = made
