@@ -28,7 +28,12 @@ class Redactor:
         stars = b"*" * len(self._secret)
         if not self._secret:
             return list(headers)
-        return [(name, value.replace(self._secret, stars)) for name, value in headers]
+        named = self._secret.lower()
+        return [
+            (name, value.replace(self._secret, stars))
+            for name, value in headers
+            if named not in name.lower()
+        ]
 
     def take(self, part: Part) -> None:
         """Take it out of the body's next part, in place. A beginning of it at the part's end is
@@ -55,7 +60,9 @@ class Redactor:
             if len(part):
                 yield part
         if self._held:
-            yield Part.of(self._held)
+            # Most of it, where a body ends in its middle, is as good as all of it.
+            usable = len(self._held) > len(self._secret) // 2
+            yield Part.of(b"*" * len(self._held) if usable else self._held)
 
     def _begun(self, part: Part) -> int:
         """How many bytes at the part's end are a beginning of the secret: the most there are."""

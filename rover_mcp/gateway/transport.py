@@ -22,6 +22,15 @@ FAILURES = (
 """What can go wrong on the way to a provider and back."""
 
 
+DECODED = ("gzip", "deflate")
+
+
+def encoding_of(response: httpx2.Response) -> str:
+    """How an answer's body is encoded; "" where it is not."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    return "" if encoding == "identity" else encoding
+
+
 class ProviderTransport(httpx2.AsyncBaseTransport):
     """For a machine that reaches providers without a proxy of its own."""
 
@@ -70,11 +79,21 @@ class _Body(httpx2.AsyncByteStream):
 
 
 async def parts(response: httpx2.Response, timeout: float | None) -> AsyncGenerator[Part]:  # noqa: ASYNC109  # of each wait
-    """An answer's body as it comes, as the provider encoded it.
+    """An answer's body as it comes. One that is encoded, though that was not asked for, is decoded:
+    nothing could be read, or taken out of it, else.
 
     Raises:
         one of FAILURES
     """
+    if encoding := encoding_of(response):
+        if encoding not in DECODED:
+            raise httpcore2.RemoteProtocolError(f"the answer is encoded as {encoding[:40]}")
+        try:
+            async for data in response.aiter_bytes():
+                yield Part.of(data)
+        except httpx2.DecodingError as error:
+            raise httpcore2.RemoteProtocolError("the answer cannot be decoded") from error
+        return
     stream = response.extensions.get("network_stream")
     chunked = response.headers.get("transfer-encoding", "").strip().lower() == "chunked"
     if chunked and isinstance(stream, ProviderStream) and stream.at_body:

@@ -22,9 +22,10 @@ from rover_mcp.gateway.providers import STATUSES, Fault, Provider, missing_crede
 from rover_mcp.gateway.redact import Redactor
 from rover_mcp.gateway.reservations import NoBudget
 from rover_mcp.gateway.routes import answer_headers, recorded_headers, request_headers
-from rover_mcp.gateway.transport import FAILURES, parts
+from rover_mcp.gateway.transport import FAILURES, encoding_of, parts
 
 _SILENT = (httpx2.ReadTimeout, httpcore2.ReadTimeout)
+_ENCODED = (b"content-encoding", b"content-length")
 _OF_THE_BODY = (b"content-type", b"content-length")
 CONNECTION_FAILED = "connection_failed"
 BUDGET_USED_UP = "rover_budget"
@@ -163,11 +164,13 @@ class Forwarding:
         complete: Callable[[], Awaitable[None]],
     ) -> None:
         raw = redactor.headers(response.headers.raw)
+        if encoding_of(response):
+            raw = [(n, v) for n, v in raw if n.lower() not in _ENCODED]
         meter = Meter(
             self._dialect,
             response.status_code,
             response.headers.get("content-type", ""),
-            response.headers.get("content-encoding", ""),
+            "",  # what is encoded has been decoded
         )
         self._answer = replace(
             self._answer,
