@@ -74,7 +74,7 @@ def test_the_task_ends_honestly_and_says_what_was(
     task = ended.tasks[variant.name]
     assert task["status"] == variant.status, str(task)
     assert PWNED not in stage.log(task, "attack")
-    told = f"{task.get('error')} {task.get('warnings')}"
+    told = f"{task.get('error')} {task.get('pause')} {task.get('warnings')}"
     assert re.search(variant.told, told), told
 
 

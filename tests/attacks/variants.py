@@ -197,6 +197,8 @@ VARIANTS = (
         "fill the memory",
         _MEMORY,
         "a limit of memory, without swap, where the engine has one: the kernel ends what fills it",
+        status="PAUSED",
+        told="ran out of memory.*384 MiB",
         limit="memory",
     ),
     Variant(
