@@ -2,13 +2,16 @@
 
 A last line that is not whole is a torn tail: a write that a crash cut. It is dropped and told.
 Anything wrong before the tail is damage: it is told with its place, nothing is guessed or deleted.
+
+A journal may be larger than the memory: it is read a record at a time, and a record has a limit.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +21,7 @@ from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.locks import is_held, take_lock
 from agent_runner.models import loop_positions
 from agent_runner.records import (
+    MAX_LINE,
     SCHEMA_VERSION,
     BadLine,
     Chain,
@@ -27,6 +31,7 @@ from agent_runner.records import (
     encode,
     holds_record,
     parse,
+    shortened,
 )
 
 FILE_NAME = "journal.jsonl"
@@ -34,6 +39,12 @@ LOCK_NAME = "lock"
 
 UNSYNCED_LIMIT = 1_000_000
 """Bytes that may wait for a flush: what is kept in memory so that a failed flush can be redone."""
+
+LONGEST_TAIL = 2 * MAX_LINE + UNSYNCED_LIMIT
+"""Bytes that a crash can leave without an end of line: what waited for a flush, as zeros. What is
+longer was not written by a runner, and is not read into memory."""
+
+CUT = f"a {{kind}} record was larger than {MAX_LINE} bytes; of its texts only the ends were kept"
 
 LOCK_TRIES = 10
 """Tries to take the lock, which whoever asks for a runner has for microseconds."""
@@ -91,7 +102,7 @@ class JournalLocked(JournalError):
 
 
 def read_journal(path: Path) -> JournalRead:
-    """Read a journal; one that does not exist is empty.
+    """Read a small journal at once; one that does not exist is empty.
 
     Raises:
         OSError: it cannot be read.
@@ -99,6 +110,11 @@ def read_journal(path: Path) -> JournalRead:
         JournalTooNew: a newer version wrote it.
     """
     return JournalTail(path).read()
+
+
+def stream_journal(path: Path) -> Iterator[Record]:
+    """Read a journal of any size, a record at a time. Raises as read_journal."""
+    return JournalTail(path).stream()
 
 
 class JournalTail:
@@ -109,6 +125,7 @@ class JournalTail:
         self._path = path
         self._chain = Chain()
         self._offset = 0
+        self._torn = 0
 
     def read(self) -> JournalRead:
         """What was added since it was last read. A torn tail may be a record that is just being
@@ -117,42 +134,81 @@ class JournalTail:
         Raises:
             OSError, JournalDamaged, JournalTooNew: as read_journal; nothing counts as read.
         """
-        data = self._rest()
-        records: list[Record] = []
-        chain, start = self._chain, 0
-        while start < len(data):
-            end = data.find(b"\n", start)
-            line = data[start:] if end < 0 else data[start:end]
-            try:
-                record, after = parse(line, chain)
-            except NewerLine as newer:
-                raise JournalTooNew(self._path, newer.version) from None
-            except BadLine as bad:
-                last = end < 0 or end + 1 == len(data)
-                if not (last and bad.torn) or holds_record(line, chain):
-                    raise self._damaged(chain, start, str(bad)) from None
-                break
-            if end < 0:
-                break
-            records.append(record)
-            chain, start = after, end + 1
-        self._chain, self._offset = chain, self._offset + start
-        return JournalRead(tuple(records), len(data) - start, chain)
-
-    def _rest(self) -> bytes:
+        before = self._chain, self._offset
         try:
-            with self._path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                file.seek(self._offset)
-                rest = file.read()
-        except FileNotFoundError:
-            size, rest = 0, b""
-        if size < self._offset:
-            raise self._damaged(self._chain, 0, "records that were read before are gone")
-        return rest
+            records = tuple(self.stream())
+        except BaseException:
+            self._chain, self._offset = before
+            raise
+        return JournalRead(records, self._torn, self._chain)
 
-    def _damaged(self, chain: Chain, start: int, reason: str) -> JournalDamaged:
-        return JournalDamaged(self._path, chain.seq + 1, self._offset + start, reason)
+    def skip(self) -> JournalRead:
+        """The same without the records, which are looked at and not kept. Raises as `read`."""
+        for _ in self.stream():
+            pass
+        return JournalRead((), self._torn, self._chain)
+
+    def stream(self) -> Iterator[Record]:
+        """What was added since it was last read, a record at a time. What was given counts as
+        read, whatever comes after it. Raises as read_journal."""
+        self._torn = 0
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            self._check_size(0)
+            return
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            self._check_size(size)
+            file.seek(self._offset)
+            while left := size - self._offset:
+                line = file.readline(min(LONGEST_TAIL + 1, left))
+                record = self._parsed(line, last=len(line) == left)
+                if record is None:
+                    self._torn = left
+                    return
+                yield record
+
+    def _parsed(self, line: bytes, *, last: bool) -> Record | None:
+        """The next record, and this place as read; None: it is a torn tail."""
+        ended = line.endswith(b"\n")
+        whole = line[:-1] if ended else line
+        if len(line) > LONGEST_TAIL or (ended and len(whole) > 2 * MAX_LINE):
+            raise self._damaged(f"a line is longer than {2 * MAX_LINE} bytes")
+        if not ended and not last:
+            # Another runner cut a torn tail off meanwhile.
+            return None
+        try:
+            record, after = parse(whole, self._chain)
+        except NewerLine as newer:
+            raise JournalTooNew(self._path, newer.version) from None
+        except BadLine as bad:
+            if not (last and bad.torn) or holds_record(whole, self._chain):
+                raise self._damaged(str(bad)) from None
+            return None
+        if not ended:
+            return None
+        self._chain, self._offset = after, self._offset + len(line)
+        return record
+
+    def _check_size(self, size: int) -> None:
+        if size < self._offset:
+            raise self._damaged("records that were read before are gone")
+
+    def _damaged(self, reason: str) -> JournalDamaged:
+        return JournalDamaged(self._path, self._chain.seq + 1, self._offset, reason)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The records that stood in a journal when it was opened, read from it whenever they are
+    asked for."""
+
+    path: Path
+    count: int
+
+    def __iter__(self) -> Iterator[Record]:
+        return itertools.islice(stream_journal(self.path), self.count)
 
 
 def no_bell() -> None:
@@ -173,7 +229,7 @@ class Journal:
     """
 
     path: Path
-    records: tuple[Record, ...]
+    records: Iterable[Record]
     _clock: Clock
     _bell: Callable[[], None]
     _write: Write
@@ -199,7 +255,7 @@ class Journal:
         write: Write = os.pwrite,
         sync: Callable[[int], None] = os.fsync,
     ) -> Self:
-        """Lock, read and recover the journal, creating it where there is none. `records` is
+        """Lock, check and recover the journal, creating it where there is none. `records` reads
         what stood in it. A torn tail goes to `journal.torn-N` beside it, with a warning record.
 
         Raises:
@@ -208,7 +264,7 @@ class Journal:
         """
         lock = _take_lock(path.with_name(LOCK_NAME))
         try:
-            read = read_journal(path)
+            read = JournalTail(path).skip()
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             _sync_folder(path.parent)
             size = os.fstat(fd).st_size
@@ -218,7 +274,7 @@ class Journal:
             raise
         journal = cls(
             path=path,
-            records=read.records,
+            records=Stored(path, read.chain.seq),
             _clock=clock,
             _bell=bell,
             _write=write,
@@ -251,6 +307,9 @@ class Journal:
     def _add(self, kind: RecordType, data: Mapping[str, object]) -> None:
         loop_positions(data)
         line, chain = encode(self._chain, self._clock(), kind, data)
+        if len(line) > MAX_LINE:
+            self._add(RecordType.WARNING, {"message": CUT.format(kind=kind)})
+            line, chain = encode(self._chain, self._clock(), kind, shortened(data, MAX_LINE))
         self.follower(parse(line[:-1], self._chain)[0])
         self._chain = chain
         self._tail += line

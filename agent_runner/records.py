@@ -21,6 +21,10 @@ from enum import StrEnum
 from typing import Any, NoReturn, TypeGuard, cast
 
 SCHEMA_VERSION = 2
+
+MAX_LINE = 8 * 2**20
+"""Bytes of one record as it is written: whoever reads a journal holds one at a time."""
+
 _UNCHAINED = 1
 
 _LINE = re.compile(rb'(\{.*),"sum":"([0-9a-f]{8})"\}', re.DOTALL)
@@ -92,6 +96,32 @@ def encode(
     body = text.encode(errors="replace")
     check = zlib.crc32(body, chain.sum)
     return b'%s,"sum":"%08x"}\n' % (body[:-1], check), Chain(seq, check, SCHEMA_VERSION)
+
+
+def shortened(data: Mapping[str, object], most: int) -> dict[str, object]:
+    """The same with each text cut to its end, so that its record has at most `most` bytes.
+
+    Raises:
+        ValueError: it has too many values for that.
+    """
+    longest = most // 8
+    while longest > 16:
+        cut = {key: _cut(value, longest) for key, value in data.items()}
+        # A character takes up to six bytes, and the rest of the line less than a thousand.
+        if len(_ENCODER.encode(_finite(cut)).encode(errors="replace")) < most - 1000:
+            return cut
+        longest //= 4
+    raise ValueError(f"a record of more than {most} bytes")
+
+
+def _cut(value: object, longest: int) -> object:
+    if isinstance(value, str):
+        return value[-longest:]
+    if isinstance(value, Mapping):
+        return {k: _cut(v, longest) for k, v in cast("Mapping[str, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_cut(v, longest) for v in cast("Sequence[object]", value)]
+    return value
 
 
 def parse(line: bytes, chain: Chain) -> tuple[Record, Chain]:

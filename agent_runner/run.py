@@ -25,7 +25,7 @@ from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.evidence import Evidence
 from agent_runner.fold import MAX_WARNINGS, Fold
 from agent_runner.interpret import Interpreter, WorkflowFailed
-from agent_runner.journal import Clock, Journal
+from agent_runner.journal import Clock, Journal, JournalError
 from agent_runner.leaves import Leaves
 from agent_runner.models import ExitCode, Pause, PauseReason, RunStatus, Snapshot
 from agent_runner.prompts import commit_message
@@ -110,12 +110,12 @@ class Run:
             inputs = resolve_inputs(workflow, {**self._task(), **self.spec.inputs})
             found = Fold.of(self.journal.records)
             plan = make_plan(found, workflow, self.spec)
-        except (OSError, ValueError, WorkflowError, InputError) as error:
+        except (OSError, ValueError, WorkflowError, InputError, JournalError) as error:
             return await self._fail(f"the workflow cannot be run: {error}")
         if plan.before.status is RunStatus.COMPLETED and not (plan.restart or self.spec.rebundle):
             self._ended = True
             return ExitCode.COMPLETED
-        self._fold, self.journal.records = found, ()
+        self._fold = found
         self._begin(plan)
         code = ExitCode.FAILED
         with anyio.CancelScope() as scope:

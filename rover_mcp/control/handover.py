@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_runner.fold import fold
-from agent_runner.journal import JournalDamaged, JournalTooNew, is_locked, read_journal
+from agent_runner.fold import Fold, fold
+from agent_runner.journal import JournalDamaged, JournalTooNew, is_locked, stream_journal
 from agent_runner.models import Snapshot
 from agent_runner.spec import Restore
 from rover_mcp.control.live import UNREADABLE
@@ -100,7 +100,7 @@ def damage(journal: Path) -> str | None:
         OSError: it cannot be read here and now.
     """
     try:
-        fold(read_journal(journal).records)
+        fold(stream_journal(journal))
     except JournalTooNew:
         return None
     except JournalDamaged as error:
@@ -112,10 +112,14 @@ def damage(journal: Path) -> str | None:
 
 def has_checkpoint(journal: Path) -> bool:
     """Whether a run can go on from this journal (I5)."""
+    found, any_records = Fold(), False
     try:
-        return bool(read_journal(journal).records) and damage(journal) is None
+        for record in stream_journal(journal):
+            found.add(record)
+            any_records = True
     except UNREADABLE:
         return False
+    return any_records
 
 
 def _restore(

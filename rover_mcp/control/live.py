@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_runner.fold import Fold, fold
-from agent_runner.journal import JournalError, JournalTail, read_journal
+from agent_runner.journal import JournalError, JournalTail, stream_journal
 from agent_runner.models import RunState, StepStatus
 from agent_runner.records import Record, RecordType
 from rover_mcp.store.rows import TaskRow
@@ -39,7 +39,7 @@ def read_state(path: Path) -> RunState:
     Raises:
         UNREADABLE: it cannot be read, or not be believed.
     """
-    return fold(read_journal(path).records)
+    return fold(stream_journal(path))
 
 
 @dataclass
@@ -49,6 +49,20 @@ class _Told:
     attempt: int
     record: int
     count: int
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a record says of its step, without what the step gave."""
+
+    seq: int
+    type: RecordType
+    step: str
+    loop: Any
+
+    @classmethod
+    def of(cls, record: Record) -> _Change:
+        return cls(record.seq, record.type, str(record.data["step"]), record.data.get("loop"))
 
 
 @dataclass
@@ -100,32 +114,34 @@ class LiveStates:
                 return self._states.get(task_id)
             if news is not None or task_id not in self._states:
                 self._states[task_id] = watched.fold.state
-            self._tell_steps(task, watched.fold.live, news or [])
+            self._tell_steps(task, watched.fold.live, news or ())
             return self._states[task_id]
 
     def _watch(self, task: TaskRow) -> _Watched:
         path = TaskFolders(self._home, task.id, task.iteration).journal
         return _Watched(task.iteration, JournalTail(path))
 
-    def _read_on(self, watched: _Watched, task: TaskRow) -> list[Record] | None:
-        """The new records that are news of the present attempt; None: there are no records."""
-        records = watched.tail.read().records
-        news: list[Record] = []
-        for record in records:
+    def _read_on(self, watched: _Watched, task: TaskRow) -> Sequence[_Change] | None:
+        """Each step's last change of the present attempt, in order; None: there are no records."""
+        last: dict[str, _Change] = {}
+        read = False
+        for record in watched.tail.stream():
+            read = True
             watched.fold.add(record)
             if record.type in STATUS_AFTER and watched.fold.live.attempt >= task.attempt:
-                news.append(record)
-        return news if records else None
+                change = _Change.of(record)
+                last[change.step] = change
+        return sorted(last.values(), key=lambda change: change.seq) if read else None
 
-    def _tell_steps(self, task: TaskRow, state: RunState, news: Sequence[Record]) -> None:
-        """Each step's last change, in order."""
+    def _tell_steps(self, task: TaskRow, state: RunState, news: Sequence[_Change]) -> None:
         told = self._told_of(task)
-        last = {str(r.data["step"]): r for r in news if r.seq > told.record}
-        for record in sorted(last.values(), key=lambda r: r.seq):
+        for change in news:
+            if change.seq <= told.record:
+                continue
             if told.count >= self._most:
                 return
-            told.record, told.count = record.seq, told.count + 1
-            self._store.add_event(task.id, "task.step", _step_event(state, record, told))
+            told.record, told.count = change.seq, told.count + 1
+            self._store.add_event(task.id, "task.step", _step_event(state, change, told))
             if told.count == self._most:
                 self._tell_cap(task)
 
@@ -148,20 +164,20 @@ class LiveStates:
             self._store.add_event(task.id, UNTOLD, {"attempt": task.attempt, "message": message})
 
 
-def _step_event(state: RunState, record: Record, told: _Told) -> dict[str, Any]:
-    position = next(i for i, s in enumerate(state.steps, start=1) if s.id == record.data["step"])
+def _step_event(state: RunState, change: _Change, told: _Told) -> dict[str, Any]:
+    position = next(i for i, s in enumerate(state.steps, start=1) if s.id == change.step)
     step = state.steps[position - 1]
     event: dict[str, Any] = {
         "attempt": told.attempt,
         "step": step.id,
         "name": step.name,
-        "step_status": str(STATUS_AFTER[record.type]),
+        "step_status": str(STATUS_AFTER[change.type]),
         "position": position,
         "of": len(state.steps),
         "progress": state.progress,
-        "record": record.seq,
+        "record": change.seq,
         "count": told.count,
     }
-    if loop := record.data.get("loop"):
-        event["loop"] = loop
+    if change.loop:
+        event["loop"] = change.loop
     return event

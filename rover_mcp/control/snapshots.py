@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from agent_runner.journal import read_journal
+from agent_runner.journal import stream_journal
 from agent_runner.models import Snapshot
 from rover_mcp.control.live import UNREADABLE
 from rover_mcp.control.ports import ProjectHub
@@ -117,7 +117,7 @@ def journal_snapshots(journal: Path) -> list[Snapshot]:
     """Every snapshot that a journal names, in order. A damaged journal gives none."""
     found: dict[int, Snapshot] = {}
     try:
-        for record in read_journal(journal).records:
+        for record in stream_journal(journal):
             for key in ("start_snapshot", "snapshot"):
                 if named := record.data.get(key):
                     snapshot = Snapshot.model_validate(named)
