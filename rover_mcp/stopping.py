@@ -1,4 +1,4 @@
-"""Stopping what blocks in another thread: the build of an image."""
+"""Stopping what blocks in another thread: the build of an image, or git."""
 
 from __future__ import annotations
 
@@ -20,21 +20,26 @@ class Stop:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asked = False
+        self._asked = threading.Event()
         self._ends: list[Callable[[], None]] = []
 
     def ask(self) -> None:
         """End what is going on, and let nothing more begin."""
         with self._lock:
-            self._asked = True
+            self._asked.set()
             ends = list(self._ends)
         for end in ends:
             end()
 
     def check(self) -> None:
         """Raise Stopped where it has been asked for."""
-        if self._asked:
+        if self._asked.is_set():
             raise Stopped("stopped")
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; raise Stopped as soon as it is asked for."""
+        self._asked.wait(seconds)
+        self.check()
 
     @contextmanager
     def during(self, end: Callable[[], None]) -> Generator[None]:

@@ -11,6 +11,8 @@ class ControlPoint(StrEnum):
     ENQUEUING = "enqueuing"
     """recorded in the store, not yet on the queue"""
     CLAIMED = "claimed"
+    BASE_LENT = "base-lent"
+    """the base is packed, its sandbox is still to be specified"""
     DOOR_OPEN = "door-open"
     """the gateway serves it, no sandbox is there"""
     SANDBOX_UP = "sandbox-up"

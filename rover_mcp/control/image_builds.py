@@ -83,7 +83,7 @@ class ImageBuilds:
         known = {image.tag for image in keeper.images()}
         self.markers.mark(new.id, new.engine)
         try:
-            spec, told = self._specify(new, request, folders, plan.entry.data)
+            spec, told = self._specify(new, request, folders, plan.entry.data, tell, stop)
             warnings += told
             self.door.open_for_setup(new, folders.gateway_socket, caller.env)
             tag, digest = keeper.build_image(spec, tell, stop)
@@ -115,7 +115,13 @@ class ImageBuilds:
         return keeper
 
     def _specify(
-        self, new: NewTask, request: BuildRequest, folders: TaskFolders, workflow: bytes
+        self,
+        new: NewTask,
+        request: BuildRequest,
+        folders: TaskFolders,
+        workflow: bytes,
+        tell: Callable[[str], None],
+        stop: Stop,
     ) -> tuple[SandboxSpec, list[str]]:
         config = new.config or Decided()
         if request.image is not None:
@@ -125,7 +131,8 @@ class ImageBuilds:
         folders.input.mkdir(parents=True)
         (folders.input / "workflow.yaml").write_bytes(workflow)
         make_folders(folders, 1)
-        hub.lend(Path(task.project_path), task.base_commit, folders.base_objects)
+        repository = Path(task.project_path)
+        hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)
         spec = sandbox_spec(self.settings, task, 1, Handover())
         tree = hub.tree(new.base_commit)
         return project_setup(self.settings, task, spec, tree)

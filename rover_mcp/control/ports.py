@@ -9,13 +9,22 @@ from typing import Protocol
 
 from agent_runner.models import Snapshot
 from rover_mcp.sandbox.protocol import SourceTree
+from rover_mcp.stopping import Stop
 
 
 class ProjectHub(Protocol):
     """A project's bare repositories in the data folder. DESIGN.md section 8."""
 
-    def lend(self, user_repo: Path, commit: str, objects: Path) -> None:
-        """Let a task's folder `objects` hold what its base commit reaches."""
+    def lend(
+        self,
+        user_repo: Path,
+        commit: str,
+        objects: Path,
+        tell: Callable[[str], None],
+        stop: Stop,
+    ) -> None:
+        """Let a task's folder `objects` hold what its base commit reaches. `tell` is called
+        where that takes a while, `stop` ends it (Stopped)."""
         ...
 
     def secure(self, user_repo: Path, commit: str, objects: Path) -> None:

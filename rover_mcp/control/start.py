@@ -109,12 +109,12 @@ class Starts(Parts):
             self.discard(task, attempt)
             return False
         try:
-            spec = self._specify(task, attempt)
+            if self._is_unwanted(task):
+                stop.ask()
+            spec = self._specify(task, attempt, stop)
             engine = self.engines[task.engine]
             self._open_gateway(task, attempt)
             crash_point(ControlPoint.DOOR_OPEN)
-            if self._is_unwanted(task):
-                stop.ask()
             engine.prepare(spec, self._progress(task_id), stop)
             engine.ensure(spec)
             crash_point(ControlPoint.SANDBOX_UP)
@@ -135,11 +135,13 @@ class Starts(Parts):
         self.spares.follow(spec, task.engine)
         return True
 
-    def _specify(self, task: TaskRow, attempt: int) -> SandboxSpec:
+    def _specify(self, task: TaskRow, attempt: int, stop: Stop) -> SandboxSpec:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         make_folders(folders, attempt)
         hub = self.hub_of(task.project_id)
-        hub.lend(Path(task.project_path), task.base_commit, folders.base_objects)
+        repository, tell = Path(task.project_path), self._progress(task.id)
+        hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)
+        crash_point(ControlPoint.BASE_LENT)
         row, engine = self.store.attempt(task.id, attempt), self.engines[task.engine]
         handover = hand_over(task, row, folders, hub, engine) if row else Handover()
         for warning in handover.warnings:

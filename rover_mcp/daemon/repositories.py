@@ -88,8 +88,8 @@ class GitRepositories:
     def hub(self, project_id: str) -> Hub:
         return self._hubs.setdefault(project_id, Hub(project_folder(self._home, project_id)))
 
-    def prepare_hub(self, project_id: str, root: Path, commit: str) -> None:
-        self.hub(project_id).update(root, commit)
+    def open_hub(self, project_id: str, root: Path) -> None:
+        self.hub(project_id).ensure()
         # For `rover doctor --repair`: an id does not tell whose it is.
         note = project_folder(self._home, project_id) / "repository"
         if not note.exists():

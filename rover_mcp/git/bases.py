@@ -19,12 +19,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.git.faults import checked, no_room
 from rover_mcp.git.process import GitResult, run_git
 from rover_mcp.git.view import opened
+from rover_mcp.stopping import Stop
 
 MOST_PACKS = 20
 """Of one base: git looks into each of them for every object. Beyond it a base is packed anew."""
@@ -78,16 +80,18 @@ class Bases:
         """Whether all that the commit reaches is here, whole."""
         return self._known(commit) is not None
 
-    def bring(self, user_repo: Path, commit: str) -> None:
+    def bring(self, user_repo: Path, commit: str, stop: Stop | None = None) -> None:
         """Pack what the commit reaches, out of the user's repository.
 
         Raises:
             UserFixable: there is no repository any more, or it cannot be used.
             EnvironmentFault: the commit or something that it reaches is not there ("hub_failed").
+            Stopped: `stop` was asked for.
         """
         with opened(user_repo) as view:
             objects = view.place.common / "objects"
-            self._bring(_Source(view.run, objects, str(user_repo)), commit)
+            run = partial(view.run, stop=stop)
+            self._bring(_Source(run, objects, str(user_repo)), commit)
 
     def bring_from(self, repository: Path, commit: str) -> None:
         """The same out of a repository of ours."""
@@ -130,9 +134,7 @@ class Bases:
     # -- making ------------------------------------------------------------------------------
 
     def _bring(self, source: _Source, commit: str) -> None:
-        for stale in self._packs.glob("tmp_*"):
-            # Of a git that was killed: whoever comes here holds the lock.
-            stale.unlink(missing_ok=True)
+        self._clear()
         self._drop_damaged()
         before = self._ancestor(source.run, commit) or self._fork(source, commit)
         names = [pack.name for pack in (self._known(before) or ())] if before else []
@@ -140,6 +142,13 @@ class Bases:
             before, names = None, []
         new = self._pack(source, commit, before)
         self._record(commit, [*names, new])
+
+    def _clear(self) -> None:
+        """Remove what a making that was cut off left: whoever comes here holds the lock."""
+        for stale in self._packs.glob("tmp_*"):
+            stale.unlink(missing_ok=True)
+        for stale in self._folder.glob("tmp-*"):
+            shutil.rmtree(stale, ignore_errors=True)
 
     def _drop_damaged(self) -> None:
         for commit in self._commits():

@@ -15,13 +15,12 @@ Both are made again when lost: from the user's repository or what was lent, and 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,11 +31,13 @@ from rover_mcp.git.bases import Bases
 from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
 from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits
 from rover_mcp.git.faults import checked, disk_full, no_room, refused
+from rover_mcp.git.locked import locked
 from rover_mcp.git.mending import is_whole, salvage
 from rover_mcp.git.process import run_git
 from rover_mcp.git.publish import PublishResult, publish
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.tree import CommitTree
+from rover_mcp.stopping import Stop, Stopped
 
 BUNDLE_LIMIT = 2_000_000_000
 RESTORE_SNAPSHOT_REF = "refs/rover/restore/snapshot"
@@ -44,8 +45,13 @@ RESTORE_HEAD_REF = "refs/rover/restore/head"
 _ALTERNATES = "../../base.git/objects\n"
 _LONG = 1800.0
 _LIST_LIMIT = 256 * 1024**2
+_OF_THIS_MACHINE = frozenset({"data_folder", "disk_full", "git_missing", "git_timeout"})
+"""Codes of failures that say nothing of the repository that a base is taken from."""
 _TASK_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+
+
+def _say_nothing(_: str) -> None: ...
 
 
 class Hub:
@@ -71,56 +77,87 @@ class Hub:
         """
         if is_furnished(self.base) and is_furnished(self.hub, _ALTERNATES):
             return
-        with self._locked():
+        with locked(self.folder):
             self._furnish()
 
-    def update(self, user_repo: Path, commit: str) -> None:
-        """See to it that the base holds all that `commit` reaches.
+    def update(
+        self,
+        user_repo: Path,
+        commit: str,
+        tell: Callable[[str], None] = _say_nothing,
+        stop: Stop | None = None,
+    ) -> None:
+        """See to it that the base holds all that `commit` reaches. For a large repository that
+        takes a while: `tell` is called when it begins, `stop` ends it.
 
         Raises:
             EnvironmentFault: it cannot be had from the repository ("hub_failed").
+            Stopped: `stop` was asked for.
         """
         _check_commit(commit)
         self.ensure()
         if self._bases.has(commit):
             return
-        with self._locked():
+        tell(f"packing what the commit {commit[:12]} reaches in {user_repo}")
+        with locked(self.folder, stop):
             if not self._bases.has(commit):
-                self._bases.bring(user_repo, commit)
+                self._bases.bring(user_repo, commit, stop)
 
-    def lend(self, user_repo: Path, commit: str, objects: Path) -> None:
+    def lend(
+        self,
+        user_repo: Path,
+        commit: str,
+        objects: Path,
+        tell: Callable[[str], None] = _say_nothing,
+        stop: Stop | None = None,
+    ) -> None:
         """Let the folder `objects` hold what `commit` reaches, for one task's sandboxes. A base
-        that was lost is had again from the repository, or from what that folder still holds.
+        that was lost is had again from the repository, or from what that folder still holds. For
+        `tell` and `stop` see update.
 
         Raises:
             EnvironmentFault: "base_lost", or the folder cannot be written.
+            Stopped: `stop` was asked for.
         """
-        self.secure(user_repo, commit, objects)
+        self.secure(user_repo, commit, objects, tell, stop)
         try:
             self._bases.lend(commit, objects)
         except OSError as error:
             raise no_room(objects, error) from error
 
-    def secure(self, user_repo: Path, commit: str, objects: Path) -> None:
+    def secure(
+        self,
+        user_repo: Path,
+        commit: str,
+        objects: Path,
+        tell: Callable[[str], None] = _say_nothing,
+        stop: Stop | None = None,
+    ) -> None:
         """The same, without lending it: what the hub needs to make sense of a task's bundles.
 
         Raises:
             EnvironmentFault: "base_lost", or the data folder cannot be written.
+            Stopped: `stop` was asked for.
         """
         try:
-            self.update(user_repo, commit)
+            self.update(user_repo, commit, tell, stop)
             return
+        except Stopped:
+            raise
         except RoverError as error:
             lost = error
-        with self._locked():
+        with locked(self.folder):
             if self._bases.has(commit) or self._bases.take_back(commit, objects):
                 return
             with suppress(EnvironmentFault):
                 self._bases.bring_from(self.hub, commit)
                 return
+        if lost.code in _OF_THIS_MACHINE:
+            raise lost
         raise EnvironmentFault(
-            f"the base of the task is gone from the data folder, and {lost.message}",
-            hint=f"see that {user_repo} is there and has the commit {commit}, then resume_task",
+            f"the base of the task cannot be had: {lost.message}",
+            hint=f"see that {user_repo} is there and has all of the commit {commit} "
+            f"(git -C {user_repo} fsck), then resume_task",
             code="base_lost",
         ) from lost
 
@@ -135,7 +172,7 @@ class Hub:
             EnvironmentFault: the data folder cannot be written.
         """
         aside = self.hub.with_name("hub.git.damaged")
-        with self._locked():
+        with locked(self.folder):
             try:
                 shutil.rmtree(aside, ignore_errors=True)
                 if self.hub.exists():
@@ -296,19 +333,6 @@ class Hub:
             furnish(self.hub, _ALTERNATES)
         except OSError as error:
             raise no_room(self.folder, error) from error
-
-    @contextmanager
-    def _locked(self) -> Generator[None]:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise no_room(self.folder, error) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
     # -- taking over -------------------------------------------------------------------------
 

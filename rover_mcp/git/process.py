@@ -17,12 +17,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.stopping import Stop
 
 DEFAULT_TIMEOUT = 120.0
 DEFAULT_OUTPUT_LIMIT = 16 * 1024**2
@@ -99,18 +100,20 @@ def run_git(
     timeout: float = DEFAULT_TIMEOUT,
     output_limit: int = DEFAULT_OUTPUT_LIMIT,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    stop: Stop | None = None,
 ) -> GitResult:
     """Run `git argv` for the repository `git_dir`, which is one of ours, to its end.
 
     `settings` are further `key=value` for `-c`. `stdin` is bytes or a descriptor, `stdout` a
     descriptor that takes the output instead of memory. `timeout` is in seconds, `output_limit`
     in bytes; output beyond it stops git and sets `truncated`. `memory_limit` is in bytes, of what
-    git allocates: a few objects of an agent's can stand for more files than any memory holds. A
-    status other than 0 is a result, not an error.
+    git allocates: a few objects of an agent's can stand for more files than any memory holds.
+    `stop` ends it from another thread. A status other than 0 is a result, not an error.
 
     Raises:
         EnvironmentFault: git is missing ("git_missing"), ran into the time-out ("git_timeout"),
             or the folder cannot be entered ("git_failed").
+        Stopped: `stop` was asked for.
     """
     options = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
     command = [*git_command(), "--no-pager", "--literal-pathspecs", *options, *argv]
@@ -124,7 +127,11 @@ def run_git(
         with suppress(ProcessLookupError):
             resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory_limit, memory_limit))
         with process:
-            return _collect(process, argv[0], timeout, output_limit)
+            try:
+                with stop.during(lambda: _kill(process)) if stop else nullcontext():
+                    return _collect(process, argv[0], timeout, output_limit)
+            finally:
+                _kill(process)
 
 
 def _start(

@@ -128,7 +128,7 @@ class CreateTask:
         copies, told = self._copies(repository, commit, entry, settled.decided)
         network = self._network(settled.network, repository, entry, agents)
         self._check_disk()
-        project = self._project(repository, commit)
+        project = self._project(repository)
         new = NewTask(
             id=new_task_id(),
             project_id=project.id,
@@ -156,9 +156,9 @@ class CreateTask:
         )
         return Plan(new, entry, copies, repository)
 
-    def _project(self, repository: Repository, commit: str) -> ProjectRow:
+    def _project(self, repository: Repository) -> ProjectRow:
         project_id = self.repositories.project_id(repository.root)
-        self.repositories.prepare_hub(project_id, repository.root, commit)
+        self.repositories.open_hub(project_id, repository.root)
         return self.store.project(project_id, str(repository.root))
 
     def _settled(

@@ -24,7 +24,7 @@ class Kind:
 KINDS: Final[Mapping[str, Kind]] = {
     "task.created": Kind("info", "no", "it is in the queue"),
     Event.START: Kind("info", "no", "its first attempt has begun"),
-    "task.preparing": Kind("debug", "no", "its image or set-up is being made; what of it"),
+    "task.preparing": Kind("debug", "no", "its base, image or set-up is being made; what of it"),
     "task.sandbox": Kind("debug", "no", "its sandbox has started"),
     "task.step": Kind("info", "no", "a step began, ended, failed or was skipped"),
     "task.steps_untold": Kind("info", "no", "it has so many steps that no more are told"),

@@ -48,8 +48,8 @@ class Repositories(Protocol):
         """The hosts of its remotes, as entries of an allow-list."""
         ...
 
-    def prepare_hub(self, project_id: str, root: Path, commit: str) -> None:
-        """Make the project's hub hold `commit`. Idempotent."""
+    def open_hub(self, project_id: str, root: Path) -> None:
+        """Make the project's hub, with nothing in it. Idempotent."""
         ...
 
 

@@ -23,6 +23,7 @@ from rover_mcp.control.spares import Spares
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.sandbox.protocol import SourceFile
 from rover_mcp.settings import RetrySettings, Settings
+from rover_mcp.stopping import Stop
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.rows import AttemptRow, TaskRow
 from rover_mcp.store.store import Store
@@ -93,7 +94,14 @@ class FakeHub:
     def tree(self, commit: str) -> FakeTree:
         return FakeTree(commit)
 
-    def lend(self, user_repo: Path, commit: str, objects: Path) -> None:
+    def lend(
+        self,
+        user_repo: Path,
+        commit: str,
+        objects: Path,
+        tell: Callable[[str], None],
+        stop: Stop,
+    ) -> None:
         self.lent.append(objects)
 
     def secure(self, user_repo: Path, commit: str, objects: Path) -> None: ...

@@ -114,7 +114,7 @@ class FakeRepositories:
     def project_id(self, root: Path) -> str:
         return root.name
 
-    def prepare_hub(self, project_id: str, root: Path, commit: str) -> None:
+    def open_hub(self, project_id: str, root: Path) -> None:
         self.prepared.append(project_id)
 
 

@@ -8,13 +8,17 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from rover_mcp.daemon.repositories import GitRepositories
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.git import bases
 from rover_mcp.git.hub import RESTORE_HEAD_REF, RESTORE_SNAPSHOT_REF, Hub
+from rover_mcp.git.locked import locked
+from rover_mcp.stopping import Stop, Stopped
 from tests.integration.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git, tree_state
 
 MakeSandbox = Callable[[], SandboxClone]
@@ -79,6 +83,72 @@ def test_several_at_once_make_one_hub(repo: Path, tmp_path: Path) -> None:
         thread.join(30)
     assert git(tmp_path / "hub" / "hub.git", "cat-file", "-t", head) == "commit"
     assert len(packs(tmp_path / "hub" / "base.git" / "objects")) == 1
+
+
+HALF_MADE: dict[str, Callable[[Hub, Path], object]] = {
+    "git's own file": lambda hub, pack: pack.rename(pack.with_name("tmp_pack_x")),
+    "a pack in its making": lambda hub, pack: (
+        (hub.base / "tmp-killed").mkdir(),
+        pack.rename(hub.base / "tmp-killed" / pack.name),
+        pack.with_suffix(".idx").rename(hub.base / "tmp-killed" / pack.with_suffix(".idx").name),
+    ),
+    "a pack without its index": lambda hub, pack: pack.with_suffix(".idx").unlink(),
+    "whole, and no record": lambda hub, pack: None,
+    "half a record": lambda hub, pack: (hub.base / "bases" / ".new").write_text("[{"),
+}
+
+
+@pytest.mark.parametrize("how", HALF_MADE)
+def test_a_base_whose_making_was_cut_off_is_made_whole(
+    repo: Path, tmp_path: Path, how: str
+) -> None:
+    """U4: what a daemon that died in the middle of it leaves is never taken for a base."""
+    head = commits(repo, "main", "b.txt")
+    hub = Hub(tmp_path / "hub")
+    hub.update(repo, head)
+    (pack,) = packs(hub.base / "objects")
+    (hub.base / "bases" / head).unlink()
+    HALF_MADE[how](hub, pack)
+    assert lent(hub, repo, head, tmp_path / "lent") == reached(repo, head)
+    assert git(hub.base, "fsck", "--strict") == ""
+    assert [*hub.base.glob("tmp-*"), *(hub.base / "objects/pack").glob("tmp_*")] == []
+
+
+def test_a_projects_hub_is_opened_without_reading_its_history(repo: Path, tmp_path: Path) -> None:
+    """U4, performance: what a call waits for does not grow with the repository."""
+    repositories = GitRepositories(tmp_path)
+    repositories.open_hub("p", repo)
+    hub = repositories.hub("p")
+    assert packs(hub.base / "objects") == []
+    assert (hub.folder / "repository").read_text() == str(repo)
+
+
+def test_the_making_of_a_base_is_told_once_and_can_be_stopped(repo: Path, tmp_path: Path) -> None:
+    head = git(repo, "rev-parse", "HEAD")
+    hub, stop, told = Hub(tmp_path / "hub"), Stop(), list[str]()
+    hub.ensure()
+    with ThreadPoolExecutor() as pool, locked(hub.folder):
+        waiting = pool.submit(hub.lend, repo, head, tmp_path / "lent", told.append, stop)
+        stop.ask()
+        with pytest.raises(Stopped):
+            waiting.result(20)
+    with pytest.raises(Stopped):
+        hub.lend(repo, head, tmp_path / "lent", told.append, stop)
+    assert packs(hub.base / "objects") == []
+    for _ in range(2):
+        hub.lend(repo, head, tmp_path / "lent", told.append, Stop())
+    assert len(told) == 3
+    assert head[:12] in told[0]
+    assert str(repo) in told[0]
+
+
+def test_a_repository_that_lacks_an_object_is_named(repo: Path, tmp_path: Path) -> None:
+    head, blob = git(repo, "rev-parse", "HEAD", "HEAD:a.txt").split()
+    (repo / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(EnvironmentFault, match=blob) as caught:
+        Hub(tmp_path / "hub").lend(repo, head, tmp_path / "lent")
+    assert caught.value.code == "base_lost"
+    assert "fsck" in (caught.value.hint or "")
 
 
 def packs(objects: Path) -> list[Path]:
@@ -226,7 +296,7 @@ def test_a_base_that_nothing_holds_any_more_is_named(repo: Path, tmp_path: Path)
     hub.lend(repo, head, tmp_path / "lent")
     for gone in (hub.base, repo, tmp_path / "lent"):
         shutil.rmtree(gone)
-    with pytest.raises(EnvironmentFault, match="base of the task is gone") as caught:
+    with pytest.raises(EnvironmentFault, match="base of the task cannot be had") as caught:
         hub.lend(repo, head, tmp_path / "lent")
     assert caught.value.code == "base_lost"
     assert head in (caught.value.hint or "")

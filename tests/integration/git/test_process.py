@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.git.process import run_git
+from rover_mcp.stopping import Stop, Stopped
 from tests.integration.git.conftest import git
 
 
@@ -31,6 +35,25 @@ def test_a_git_that_hangs_is_stopped_with_its_helpers(repo: Path, tmp_path: Path
     with pytest.raises(EnvironmentFault) as caught:
         run_git(["hang"], repo / ".git", timeout=0.2)
     assert caught.value.code == "git_timeout"
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_git_is_stopped_from_another_thread(repo: Path, when: str) -> None:
+    reads, writes = os.pipe()
+    stop, began = Stop(), time.monotonic()
+    try:
+        with ThreadPoolExecutor() as pool:
+            if when == "before":
+                stop.ask()
+            argv = ["hash-object", "--stdin"]
+            running = pool.submit(run_git, argv, repo / ".git", stdin=reads, stop=stop)
+            stop.ask()
+            with pytest.raises(Stopped):
+                running.result(20)
+    finally:
+        os.close(reads)
+        os.close(writes)
+    assert time.monotonic() - began < 20
 
 
 def test_a_missing_git_is_named(

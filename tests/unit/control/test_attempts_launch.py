@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from agent_runner.models import PauseReason
+from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox.protocol import SandboxSpec, Shortcoming
 from rover_mcp.stopping import Stop
 from rover_mcp.tasks.models import TaskStatus
@@ -67,6 +68,57 @@ def test_a_cancellation_ends_the_preparation_and_nothing_is_started(
     assert site.task().status is S.CANCELLED
     assert site.world.starts == []
     assert site.attempts.starting == {}
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_cancellation_ends_the_packing_of_the_base(
+    site: Site, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """U4: packing is a part of the preparation, which shows in the task's phase."""
+    site.create()
+    site.claim(1)
+
+    def cancel() -> None:
+        cancelled = site.store.transition(TASK, Event.CANCEL)
+        assert cancelled is not None
+        site.attempts.stop(cancelled, NAME)
+
+    def lend(*args: object) -> None:
+        *_, tell, stop = args
+        assert callable(tell)
+        assert isinstance(stop, Stop)
+        tell("packing")
+        if when == "meanwhile":
+            cancel()
+        stop.check()
+
+    def make(*args: object) -> None:
+        cancel()
+
+    monkeypatch.setattr(site.hub, "lend", lend)
+    if when == "before":
+        monkeypatch.setattr("rover_mcp.control.start.make_folders", make)
+    assert site.attempts.launch(TASK, 1)
+    assert site.task().status is S.CANCELLED
+    assert site.kinds("task.preparing") == ["task.preparing"]
+    assert site.world.starts == site.world.prepared == []
+    assert site.attempts.starting == {}
+
+
+def test_a_base_that_cannot_be_packed_fails_the_task_with_the_reason(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.create()
+    site.claim(1)
+
+    def lend(*_: object) -> None:
+        raise EnvironmentFault("unable to read 1234", hint="run git fsck", code="base_lost")
+
+    monkeypatch.setattr(site.hub, "lend", lend)
+    assert not site.attempts.launch(TASK, 1)
+    task = site.task()
+    assert (task.status, task.error) == (S.FAILED, "unable to read 1234; run git fsck")
+    assert site.world.starts == []
 
 
 def test_a_pause_ends_the_preparation_and_is_the_tasks_pause(

@@ -10,6 +10,7 @@ import pytest
 
 from rover_mcp.control.spares import Spares
 from rover_mcp.sandbox.protocol import SandboxSpec
+from rover_mcp.stopping import Stop
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
@@ -38,7 +39,7 @@ class Stock:
     def spec(self, project: str = "p1") -> SandboxSpec:
         """What a task that has just begun runs in."""
         self.site.create()
-        spec = self.site.attempts._specify(self.site.task(), 1)  # pyright: ignore[reportPrivateUsage]
+        spec = self.site.attempts._specify(self.site.task(), 1, Stop())  # pyright: ignore[reportPrivateUsage]
         return replace(spec, project_id=project)
 
     def left(self) -> list[str]:
