@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 from rover_mcp.cli import doctor, render
 from rover_mcp.cli.calls import name_of, next_step
 from rover_mcp.cli.client import Client, ClientError
+from rover_mcp.cli.offline import run_offline
 from rover_mcp.cli.pauses import pause_lines
 from rover_mcp.cli.text import Paint, clean, json_text
 from rover_mcp.cli.watch import exit_code, watch
@@ -325,17 +324,7 @@ def doctor_(args: Arguments) -> int:
 
 def repair(args: Arguments) -> int:
     """Build tasks' records anew from their files."""
-    home = home_of(args)
-    argv = [sys.executable, "-m", "rover_mcp.daemon.repair", home]
-    ended = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
-    if ended.returncode != 0:
-        told = json.loads(ended.stdout or "{}")
-        raise ClientError(
-            told.get("message", f"the repair of {home} failed"),
-            code=told.get("code", "repair_failed"),
-            hint=told.get("hint"),
-        )
-    done: list[str] = json.loads(ended.stdout)
+    done: list[str] = run_offline("repair", home_of(args))
     if args.json:
         print(json_text({"done": done}))
     else:

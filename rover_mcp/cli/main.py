@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rover_mcp import __version__
-from rover_mcp.cli import commands, hooks, images, render, tokens
+from rover_mcp.cli import backup, commands, hooks, images, render, tokens
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.completion import SHELLS, script
 from rover_mcp.cli.text import Paint, json_text
@@ -69,6 +69,7 @@ def build_parser() -> Parser:
     _add_setup(command("setup", commands.setup, about))
     sub = command("completion", completion, "a script that lets your shell complete rover's words")
     sub.add_argument("shell", choices=SHELLS, help="for example: source <(rover completion bash)")
+    _add_backup(command)
     command("status", commands.status, "engines, agents, queue, disk, versions")
     return parser
 
@@ -77,6 +78,17 @@ def completion(args: argparse.Namespace) -> int:
     """Print the script for a shell."""
     print(script(build_parser(), args.shell), end="")
     return 0
+
+
+def _add_backup(command: Command) -> None:
+    about = "all that the data folder keeps of your tasks as one file; a daemon may be at work"
+    sub = command("backup", backup.backup, about)
+    about = "a new file, or a folder that gets one: rover-backup-TIME.tar"
+    sub.add_argument("target", metavar="FILE|DIR", help=about)
+    about = "a backup in place of the data folder, which is kept beside it; no daemon may run"
+    sub = command("restore", backup.restore, about)
+    about = "what `rover backup` made; of a folder the newest"
+    sub.add_argument("source", metavar="FILE|DIR", help=about)
 
 
 def _shared() -> Parser:

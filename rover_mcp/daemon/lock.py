@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.errors import Conflict, EnvironmentFault
 from rover_mcp.ownership import objection
 from rover_mcp.preamble import socket_path
 
@@ -46,6 +48,30 @@ def hold_lock(home: Path) -> int:
             code="data_folder",
         ) from error
     return descriptor
+
+
+@contextmanager
+def hold_alone(home: Path, what: str) -> Generator[None]:
+    """Keep every daemon away from the data folder, in which something is to be `what`.
+
+    Raises:
+        Conflict: a daemon serves it.
+        EnvironmentFault: as for `hold_lock`.
+    """
+    try:
+        lock = hold_lock(home)
+    except AlreadyHeld:
+        pid = (home / "daemon.lock").read_text("utf-8").strip()
+        raise Conflict(
+            f"a daemon serves this data folder, and may be writing what is to be {what}",
+            code="daemon_runs",
+            hint=f"close the assistants that use it, or end it (kill {pid}; what runs goes on), "
+            "then call it again",
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def make_socket_folder(home: Path) -> None:

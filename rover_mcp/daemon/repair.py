@@ -7,7 +7,6 @@ told. Nothing is deleted: a database that cannot be read is kept beside the new 
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import sqlite3
@@ -28,8 +27,8 @@ from agent_runner.models import Pause, PauseReason, RunState, RunStatus
 from agent_runner.spec import RunSpec
 from rover_mcp.control.live import UNREADABLE, read_state
 from rover_mcp.control.plane import database_url
-from rover_mcp.daemon.lock import AlreadyHeld, hold_lock
-from rover_mcp.errors import Conflict, RoverError
+from rover_mcp.daemon.lock import hold_alone
+from rover_mcp.errors import RoverError
 from rover_mcp.git.hub import Hub
 from rover_mcp.settings import Settings, load_settings
 from rover_mcp.store.migrations import open_database
@@ -49,20 +48,8 @@ def repair(home: Path) -> list[str]:
     Raises:
         RoverError: a daemon runs, or the data folder cannot be used.
     """
-    try:
-        lock = hold_lock(home)
-    except AlreadyHeld:
-        pid = (home / "daemon.lock").read_text("utf-8").strip()
-        raise Conflict(
-            "a daemon serves this data folder, and may be writing what is to be repaired",
-            code="daemon_runs",
-            hint=f"close the assistants that use it, or end it (kill {pid}; what runs goes on), "
-            "then call it again",
-        ) from None
-    try:
+    with hold_alone(home, "repaired"):
         return _repair(home, load_settings(home))
-    finally:
-        os.close(lock)
 
 
 def _repair(home: Path, settings: Settings) -> list[str]:

@@ -40,7 +40,7 @@ def offered(bash_script: Path, *words: str, cwd: Path | None = None) -> set[str]
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["re"], {"resume", "restart"}),
+        (["re"], {"resume", "restart", "restore"}),
         (["auto-resume", "o"], {"on", "off"}),
         (["hooks", "d"], {"dead"}),
         (["create", "--net"], {"--network"}),

@@ -1,0 +1,29 @@
+"""What is done to a data folder itself, beside or without its daemon: a program of its own does it,
+so that the command line stays thin."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from rover_mcp.cli.client import ClientError
+
+
+def run_offline(name: str, *argv: str) -> Any:
+    """The answer of `python -m rover_mcp.daemon.NAME ARGV`.
+
+    Raises:
+        ClientError: it refused, or failed.
+    """
+    command = [sys.executable, "-m", f"rover_mcp.daemon.{name}", *argv]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if ended.returncode == 0:
+        return json.loads(ended.stdout)
+    said = json.loads(ended.stdout or "{}")
+    raise ClientError(
+        said.get("message", f"{name} failed"),
+        code=said.get("code", f"{name}_failed"),
+        hint=said.get("hint"),
+    )

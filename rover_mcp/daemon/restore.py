@@ -1,0 +1,228 @@
+"""`rover restore`: a backup becomes the data folder; what was there before is kept beside it.
+
+The backup is unpacked and checked beside the data folder, and takes its place in one step. A task
+that ran when the backup was made is paused then, as after a power cut: it waits for its user.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent_runner.journal import is_locked
+from agent_runner.models import Pause, PauseReason
+from rover_mcp.control.parts import OPEN_STATES
+from rover_mcp.control.plane import database_url
+from rover_mcp.daemon.archive import DATABASE, About, bad, count_tasks, unpack
+from rover_mcp.daemon.backup import PREFIX
+from rover_mcp.daemon.lock import hold_alone, hold_lock
+from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, RoverError
+from rover_mcp.store import schema
+from rover_mcp.store.migrations import open_database
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.transitions import RUNNING, Event
+
+_OURS = frozenset(("daemon.lock", "daemon.log", ".doctor"))
+"""In a data folder that was never used."""
+_AT_ONCE = 100
+RAN = "it ran when the backup was made that it comes from; the work is kept up to that moment"
+
+
+def restore(home: Path, source: Path) -> dict[str, Any]:
+    """Do it, while no daemon and no sandbox is at work in the data folder; what was done.
+
+    Raises:
+        RoverError: something is at work there, the backup is not taken, or there is no room.
+    """
+    source = _archive(source)
+    home = home.resolve()
+    with hold_alone(home, "restored into"):
+        _refuse_sandboxes(home)
+        staging = home.with_name(f".{home.name}.restoring-{secrets.token_hex(4)}")
+        try:
+            lock = hold_lock(staging)
+            try:
+                done = _prepare(source, staging)
+                kept = _exchange(home, staging)
+            finally:
+                os.close(lock)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+    return {"home": str(home), "file": str(source), "kept": kept and str(kept), **done}
+
+
+def _archive(source: Path) -> Path:
+    """The backup that is named; of a folder, the newest that `rover backup` made there."""
+    if source.is_dir():
+        made = sorted(source.glob(f"{PREFIX}*.tar"))
+        if not made:
+            raise NotFound(
+                f"{source} holds no file {PREFIX}TIME.tar", hint="name the backup's file"
+            )
+        source = made[-1]
+    if not source.is_file():
+        raise NotFound(f"there is no file {source}", hint="name a file that `rover backup` made")
+    return source.resolve()
+
+
+def _refuse_sandboxes(home: Path) -> None:
+    """A sandbox outlives the daemon, and would go on writing where the restored task is."""
+    for run in (home / "tasks").glob("*/iterations/*/run"):
+        with suppress(PermissionError):
+            if not is_locked(run):
+                continue
+            raise Conflict(
+                f"the sandbox of task {run.parents[2].name} still runs in this data folder",
+                hint="pause it (rover pause), or let it end, then end the daemon and try again",
+                code="sandbox_runs",
+            )
+
+
+def _prepare(source: Path, staging: Path) -> dict[str, Any]:
+    """A data folder made of the backup, ready to be used."""
+    about, entries = unpack(source, staging)
+    done: dict[str, Any] = {
+        "made_at": about.made_at,
+        "database": about.database,
+        "tasks": count_tasks(entries),
+        "paused": [],
+        "missing_repositories": [],
+    }
+    if about.schema_version > schema.SCHEMA_VERSION:
+        raise bad(source, f"a newer version made it ({about.version}): update rover-mcp")
+    if about.database == "sqlite":
+        done |= _settle(source, staging, about)
+    os.sync()
+    return done
+
+
+def _settle(source: Path, staging: Path, about: About) -> dict[str, Any]:
+    """Open the database as it will be used, and pause what ran."""
+    _check(source, staging / DATABASE)
+    engine = open_database(database_url(staging))
+    try:
+        store = Store(engine)
+        tasks = list(_readable(store))
+        ran = [task for task in tasks if task.status in RUNNING]
+        ended = [name for task in ran for name in _pause(store, task)]
+        store.checkpoint()
+    finally:
+        engine.dispose()
+    _forget_workflows(staging / DATABASE, ended)
+    missing = sorted({t.project_path for t in tasks if not Path(t.project_path).exists()})
+    told = [{"id": t.id, "number": t.number, "title": t.title} for t in ran]
+    return {"tasks": len(tasks), "paused": told, "missing_repositories": missing}
+
+
+def _check(source: Path, path: Path) -> None:
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            checked = database.execute("PRAGMA quick_check").fetchone()
+    except sqlite3.Error as error:
+        raise bad(source, f"its database cannot be read: {error}") from error
+    if checked != ("ok",):
+        raise bad(source, f"its database is damaged: {checked[0]}")
+
+
+def _readable(store: Store) -> Iterator[TaskRow]:
+    """Every task but those whose record is damaged: they are shown as that."""
+    before = None
+    while rows := store.page(before=before, limit=_AT_ONCE):
+        yield from (row for row in rows if isinstance(row, TaskRow))
+        last = rows[-1]
+        if len(rows) < _AT_ONCE or not isinstance(last, TaskRow):
+            return
+        before = (last.created_at, last.id)
+
+
+def _pause(store: Store, task: TaskRow) -> Iterator[str]:
+    """Pause a task that ran; the names of the workflows that saw it through."""
+    pause = Pause(reason=PauseReason.INTERRUPTED, message=RAN, since=datetime.now(UTC))
+    data = pause.model_dump(mode="json")
+    store.transition(task.id, Event.PAUSE, data=data, pause=pause, retry_at=None)
+    for attempt in store.attempts_in(OPEN_STATES):
+        if attempt.task_id == task.id:
+            store.move_attempt(
+                task.id, attempt.attempt, OPEN_STATES, state="ended", ended_at=time.time(),
+                detail=RAN,
+            )  # fmt: skip
+            yield attempt.workflow_id
+
+
+def _forget_workflows(path: Path, names: list[str]) -> None:
+    """The control plane must not take up what no longer is."""
+    with closing(sqlite3.connect(path)) as database, suppress(sqlite3.OperationalError):
+        database.executemany(
+            "UPDATE workflow_status SET status = 'CANCELLED' WHERE workflow_uuid = ?",
+            [(name,) for name in names],
+        )
+        database.commit()
+
+
+def _exchange(home: Path, staging: Path) -> Path | None:
+    """Put the new folder in place of the old one; where that is kept, if anything was in it."""
+    names = {path.name for path in home.iterdir()}
+    kept = None if names <= _OURS else _free(home)
+    try:
+        if kept is None:
+            for name in names:
+                (home / name).unlink()
+            home.rmdir()
+        else:
+            home.rename(kept)
+    except OSError as error:
+        raise _cannot_exchange(home, error) from error
+    try:
+        staging.rename(home)
+    except OSError as error:
+        with suppress(OSError):
+            (kept or home).rename(home)
+        raise _cannot_exchange(home, error) from error
+    return kept
+
+
+def _cannot_exchange(home: Path, error: OSError) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"the restored folder cannot take the place of {home}: {error.strerror}",
+        hint="end what starts daemons there; a mount point cannot be renamed, so name a folder "
+        "in it (ROVER_HOME, --home)",
+        code="restore_failed",
+    )
+
+
+def _free(home: Path) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    name = f"{home.name}.before-restore-{stamp}"
+    number = 1
+    while os.path.lexists(kept := home.with_name(name)):
+        number += 1
+        name = f"{home.name}.before-restore-{stamp}-{number}"
+    return kept
+
+
+def main() -> int:
+    """`python -m rover_mcp.daemon.restore HOME SOURCE`: prints what was done, or why not, as
+    JSON."""
+    try:
+        done = restore(Path(sys.argv[1]), Path(sys.argv[2]))
+    except RoverError as error:
+        print(json.dumps({"message": error.message, "hint": error.hint, "code": error.code}))
+        return 1
+    print(json.dumps(done))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
