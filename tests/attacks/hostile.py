@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def numbered(keys: Sequence[str], arsenal: Arsenal) -> dict[str, str]:
     return found
 
 
-def set_all(values: dict[str, Sequence[str]]) -> str:
+def set_all(values: Mapping[str, Sequence[str]]) -> str:
     """The text of a configuration file."""
     lines: list[str] = []
     for key, several in values.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from agent_runner.models import Snapshot
 from rover_mcp.errors import RoverError
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import (
@@ -57,32 +60,52 @@ BROKEN = st.one_of(
 
 @dataclass(frozen=True)
 class Template:
-    """A harmless repository with a task's work, copied for every example."""
+    """A harmless repository, bare of files or with all that can be planted in it, which is copied
+    for every example; and a task's work, which comes from a sandbox that nobody attacks."""
 
     folder: Path
     arsenal: Arsenal
+    numbers: dict[str, str]
     base: str
+    bundle: Path
+    snapshot: Snapshot
 
-    def copy(self) -> Path:
+    @classmethod
+    def at(cls, folder: Path) -> Template:
+        root = make_repository(folder / "plain" / "repo")
+        clone = folder / "clone"
+        git(folder, "clone", "-q", str(root), str(clone))
+        git(clone, "switch", "-qc", BRANCH)
+        git(clone, "commit", "-q", "--allow-empty", "-m", "work")
+        base = git(clone, "rev-parse", "HEAD~1")
+        sandbox = SandboxClone(clone, base, base)
+        snapshot = sandbox.snapshot(1)
+        shutil.rmtree(root / ".git/hooks")
+        shutil.copytree(folder / "plain", folder / "planted", symlinks=True)
+        arsenal = Arsenal.at(folder / "arsenal")
+        _plant(folder / "planted" / "repo", arsenal)
+        numbers = numbered(KEYS, arsenal)
+        return cls(folder, arsenal, numbers, base, sandbox.bundle(snapshot), snapshot)
+
+    def copy(self, *, planted: bool) -> Path:
         target = self.folder / "example"
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(self.folder / "template", target, symlinks=True)
+        shutil.copytree(self.folder / ("planted" if planted else "plain"), target, symlinks=True)
         return target / "repo"
 
-    @property
-    def clone(self) -> SandboxClone:
-        return SandboxClone(self.folder / "example/clone", self.base, self.base)
+
+def _plant(root: Path, arsenal: Arsenal) -> None:
+    """Plant it once: hundreds of hooks are no part of what is copied, only a link to them is."""
+    plant_files(root / ".git", root, arsenal)
+    hooks = arsenal.programs.with_name("hooks")
+    (root / ".git/hooks").rename(hooks)
+    (root / ".git/hooks").symlink_to(hooks)
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
-    folder = tmp_path_factory.mktemp("hostile")
-    root = make_repository(folder / "template" / "repo")
-    clone = folder / "template" / "clone"
-    git(root.parent, "clone", "-q", str(root), str(clone))
-    git(clone, "switch", "-qc", BRANCH)
-    git(clone, "commit", "-q", "--allow-empty", "-m", "work")
-    yield Template(folder, Arsenal.at(folder / "arsenal"), git(clone, "rev-parse", "HEAD~1"))
+def template() -> Iterator[Template]:
+    folder = Path(tempfile.mkdtemp(prefix="rover-hostile-", dir="/dev/shm"))
+    yield Template.at(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -119,7 +142,7 @@ def tried(work: Callable[[], object]) -> None:
 
 def every_call(template: Template, root: Path) -> None:
     folder = root.parent / "data"
-    hub, clone = Hub(folder / "hub"), template.clone
+    hub = Hub(folder / "hub")
     tried(lambda: inspect_repository(root))
     tried(lambda: list_branches(root))
     tried(lambda: remote_hosts(root))
@@ -127,8 +150,7 @@ def every_call(template: Template, root: Path) -> None:
     tried(lambda: hub.lend(root, template.base, folder / "lent"))
 
     def deliver() -> None:
-        snapshot = clone.snapshot(1)
-        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+        hub.import_bundle(TASK, template.bundle, template.snapshot, BRANCH)
         hub.publish(TASK, root, BRANCH)
 
     tried(deliver)
@@ -152,14 +174,29 @@ def test_nothing_runs_and_nothing_breaks_whatever_a_repository_holds(
 ) -> None:  # fmt: skip
     """U3, rows 14 and 15 of the anchors: keys in random shapes, hooks, attributes, and files of
     the repository that are garbage, pipes, folders, links, or gone."""
-    root = template.copy()
-    numbers = numbered(KEYS, template.arsenal)
-    chosen = {key: [every_shape(key, numbers[key], template.arsenal)[shape]] for key in keys}
-    if files:
-        plant_files(root / ".git", root, template.arsenal)
+    root = template.copy(planted=files)
+    chosen = {
+        key: [every_shape(key, template.numbers[key], template.arsenal)[shape]] for key in keys
+    }
     with (root / ".git/config").open("a") as file:
         file.write(set_all(chosen))
     for name, kind, content in broken:
         put(root / ".git" / name, kind, content)
     every_call(template, root)
     assert template.arsenal.hits() == []
+
+
+def test_what_is_planted_runs_for_a_git_that_is_started_for_it(template: Template) -> None:
+    """U3: the other test could not fail where hooks and programs were planted wrongly."""
+    root = template.copy(planted=True)
+    with (root / ".git/config").open("a") as file:
+        number = template.numbers["core.fsmonitor"]
+        file.write(set_all({"core.fsmonitor": [str(template.arsenal.program(number))]}))
+    path = f"{template.arsenal.programs}:{os.environ['PATH']}"
+    for command in (["status"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *command],
+            cwd=root, env={**os.environ, "PATH": path}, capture_output=True, check=True,
+        )  # fmt: skip
+    assert {"pre-commit", number} <= set(template.arsenal.hits())
+    template.arsenal.forget()

@@ -298,8 +298,11 @@ def _empty_database() -> bytes:
 
 
 @contextmanager
-def open_desk(folder: Path, content: bytes | None = None) -> Iterator[Desk]:
-    """`content`: of the database; by default it is empty."""
+def open_desk(
+    folder: Path, content: bytes | None = None, engine: sa.Engine | None = None
+) -> Iterator[Desk]:
+    """`content`: of the database; by default it is empty. `engine`: of an earlier desk in this
+    folder, which has compiled its statements already; its connections are new."""
     home, repo = folder / "home", folder / "repo"
     for name in ("workflows", "tasks", "projects"):
         (home / name).mkdir(parents=True, exist_ok=True)
@@ -308,11 +311,11 @@ def open_desk(folder: Path, content: bytes | None = None) -> Iterator[Desk]:
     (home / "workflows" / "broken.yaml").write_text("version: '1.0'\nsteps: 3\n")
     (repo / ".git").mkdir(parents=True, exist_ok=True)
     (home / "rover.db").write_bytes(content or _empty_database())
-    database = open_database(f"sqlite:///{home / 'rover.db'}")
+    database = engine or open_database(f"sqlite:///{home / 'rover.db'}")
     store = Store(database, now=NOW.timestamp)
     settings = Settings(home=home, min_free_bytes=0)
     world = FakeWorld()
-    engine = FakeEngine(world)
+    fake = FakeEngine(world)
     repositories, control, work, agents, spares = (
         FakeRepositories(),
         FakeControl(store=store),
@@ -322,13 +325,13 @@ def open_desk(folder: Path, content: bytes | None = None) -> Iterator[Desk]:
     )
     catalog, live = Catalog(home), dict[str, RunState]()
     create = CreateTask(
-        settings, store, catalog, repositories, FakeEngines(engine), agents, control, spares
+        settings, store, catalog, repositories, FakeEngines(fake), agents, control, spares
     )
     tasks = TaskService(
         settings, store, create, repositories, control, work, live.get, NOW.timestamp
     )
     status = StatusReport(
-        tasks, catalog, {"docker": engine}, agents,
+        tasks, catalog, {"docker": fake}, agents,
         credentials=lambda _: {"anthropic": "ANTHROPIC_API_KEY"},
         sign_in=lambda _agent, _provider, found, _caller: (found, None),
         provider_of=lambda _: "anthropic",
