@@ -1,4 +1,4 @@
-"""One stored value of one task made wrong, and everything that is asked of a daemon then."""
+"""Stored values of tasks made wrong, and everything that is asked of a daemon then."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ from tests.support.attempts_site import FakeDoor, FakeHub
 from tests.support.desk import Desk, FakeLeftovers
 from tests.support.samples import NOW, new_task, pause, run_state
 
-VICTIM, BYSTANDER = "a" * 32, "b" * 32
+BYSTANDER = "b" * 32
+VICTIMS: Final = tuple(letter * 32 for letter in "acdef012")
+VICTIM = VICTIMS[0]
 COLUMNS: Final = [
     (table.name, column.name)
     for table in schema.metadata.sorted_tables
@@ -51,6 +53,12 @@ COLUMNS: Final = [
     for column in table.columns
 ]
 """Every stored column there is, new ones too. The version's own is in test_opening.py."""
+
+KEYED: Final = {"rover_tasks": "id"} | dict.fromkeys(
+    ("rover_attempts", "rover_events", "rover_acknowledgements", "rover_calls", "rover_deliveries",
+     "rover_reports"), "task_id",
+)  # fmt: skip
+"""The column that says whose a row is, by table."""
 
 NOT_UTF8: Final = object()
 TEXTS: Final = [
@@ -98,7 +106,7 @@ def loosened(path: Path) -> None:
 
 
 def populate(store: Store, database: sa.Engine, repo: Path) -> None:
-    """A victim of which every column is filled, a bystander, and what else a daemon keeps."""
+    """Victims of which every column is filled, a bystander, and what else a daemon keeps."""
     at = {"project_id": repo.name, "project_path": str(repo)}
     store.project(repo.name, str(repo))
     rich: dict[str, Any] = {
@@ -108,9 +116,9 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
         "config": Decided(image="debian"),
         "model": "opus",
         "agent_binary": "/bin/claude",
-        "request_key": "k",
     }
-    for task_id, more in ((VICTIM, rich), (BYSTANDER, {})):
+    for task_id in (*VICTIMS, BYSTANDER):
+        more = {} if task_id == BYSTANDER else rich | {"request_key": f"k-{task_id}"}
         store.create_task(new_task(task_id, **at | more), frozenset())
         store.executors.mark(task_id, 1, f"attempt-{task_id}-1", "roverd")
         store.start_attempt(
@@ -129,20 +137,22 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
             task_id, 1, ("starting",), state="ended", exit_code=2, detail="x",
             started_at=NOW.timestamp(), ended_at=NOW.timestamp(),
         )  # fmt: skip
-    report = schema.reports.insert().values(
-        account="anthropic key", task_id=VICTIM, reason="credits", seen=True,
-        at=NOW.timestamp(), until=NOW.timestamp() + 60,
-    )  # fmt: skip
+    reports = [
+        {"account": "anthropic key", "task_id": task_id, "reason": "credits", "seen": True,
+         "at": NOW.timestamp(), "until": NOW.timestamp() + 60}
+        for task_id in VICTIMS
+    ]  # fmt: skip
     with database.begin() as connection:
-        connection.execute(report)
+        connection.execute(schema.reports.insert(), reports)
     store.switch("elsewhere", enabled=False)
     store.executors.renew("roverd-2", "host/boot:/home", 60)
     events = store.events.after(0)
-    store.events.acknowledge(events[:3])
+    store.events.acknowledge([event for event in events if event.kind == "task.created"])
     store.events.record([(events[-1].seq, "attention")], NOW.timestamp())
     deliveries = store.deliveries("roverd")
     deliveries.configure(["bell"])
-    store.add_event(VICTIM, "task.warning", {"message": "m"})
+    for task_id in VICTIMS:
+        store.add_event(task_id, "task.warning", {"message": "m"})
     deliveries.plan({"bell": lambda event: True}, 0)
 
 
@@ -157,15 +167,11 @@ def _call(task_id: str, name: str) -> CallRow:
     return CallRow(task_id, name, 1, NOW.timestamp(), "anthropic", "opus", 1, 10, 5, 0, 0, 0.01)
 
 
-def damage(path: Path, table: str, column: str, value: Any) -> bool:
+def damage(path: Path, table: str, column: str, value: Any, victim: str = VICTIM) -> bool:
     """Put a value where the victim's is, or, where nothing is one task's, in one row. False: the
     database itself does not take it there."""
-    keyed = {"rover_tasks": "id"} | dict.fromkeys(
-        ("rover_attempts", "rover_events", "rover_acknowledgements", "rover_calls",
-         "rover_deliveries", "rover_reports"), "task_id",
-    )  # fmt: skip
-    key = keyed.get(table)
-    where = f"WHERE {key} = '{VICTIM}'" if key else ""
+    key = KEYED.get(table)
+    where = f"WHERE {key} = '{victim}'" if key else ""
     what = "CAST(x'ff41' AS TEXT)" if value is NOT_UTF8 else "?"
     chosen = f"(SELECT max(rowid) FROM {table} {where})"
     with sqlite3.connect(path) as database:
@@ -270,11 +276,11 @@ def create(desk: Desk) -> TaskRow:
     return desk.tasks.create_task(desk.caller, request)
 
 
-def delete_victim(desk: Desk, number: int) -> None:
+def delete_victim(desk: Desk, victim: str = VICTIM) -> None:
     """It can be told what is lost, and removed, whatever is wrong with it."""
     delete = DeleteTask(desk.store, FakeLeftovers(), lambda _: None)
     named: TaskRow | DamagedRecord | None = None
-    for name in (VICTIM, str(number)):
+    for name in (victim, str(VICTIMS.index(victim) + 1)):
         with suppress(RoverError):
             named = _found(desk, name)
             break
@@ -286,7 +292,7 @@ def delete_victim(desk: Desk, number: int) -> None:
     except Conflict:
         return  # it says of itself that it runs
     with suppress(RoverError):
-        again = _found(desk, VICTIM)
+        again = _found(desk, victim)
         raise AssertionError(f"{again} is still there")
 
 
@@ -297,8 +303,8 @@ def _found(desk: Desk, name: str) -> TaskRow | DamagedRecord:
         return damaged
 
 
-def act_on_victim(desk: Desk) -> None:
-    """What is asked of the victim is done, or refused in words: nothing else ever escapes."""
+def act_on_victim(desk: Desk, victim: str = VICTIM) -> None:
+    """What is asked of a victim is done, or refused in words: nothing else ever escapes."""
     actions: Sequence[Callable[[TaskRow], object]] = (
         lambda task: desk.tasks.inspect(task, full=True),
         desk.tasks.events,
@@ -309,4 +315,4 @@ def act_on_victim(desk: Desk) -> None:
     )
     for act in actions:
         with suppress(RoverError):
-            act(desk.tasks.find(desk.caller, VICTIM))
+            act(desk.tasks.find(desk.caller, victim))
