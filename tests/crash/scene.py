@@ -229,7 +229,7 @@ class Scene:
 
     def works(self, task: Frame, engine: str) -> bool:
         if engine == "bubblewrap":
-            return bool(runners(self.client.home))
+            return bool(runners(self.client.home, task["id"]))
         with closing(docker.from_env()) as found:
             return bool(found.containers.list(filters={"name": f"rover-{task['id'][:12]}"}))
 

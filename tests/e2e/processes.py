@@ -18,9 +18,11 @@ def wait_until(true: Callable[[], object], what: str, timeout: float = 30) -> No
         time.sleep(0.02)
 
 
-def runners(home: Path) -> list[int]:
-    """Process ids of the agent-runners that serve this data folder's tasks."""
-    return _matching(lambda words: "agent_runner" in words and any(str(home) in w for w in words))
+def runners(home: Path, task_id: str) -> list[int]:
+    """Process ids of the agent-runners that serve this task, and of no other: the data folder may
+    have a sandbox that is ready for the next one."""
+    of_task = f"{home}/tasks/{task_id}/"
+    return _matching(lambda words: "agent_runner" in words and any(of_task in w for w in words))
 
 
 def _matching(wanted: Callable[[list[str]], bool]) -> list[int]:

@@ -137,8 +137,6 @@ def test_a_pause_covers_a_gateway_that_stays_away_and_ends_by_itself(
         (home / "config.yaml").write_text(
             f"credentials: {{anthropic: {{file: {key}, base_url: '{provider.url}'}}}}\n"
             "limits: {transient_delays: []}\n"
-            # A spare sandbox would be one more runner, which waits for its own time.
-            "spare_sandboxes: 0\n"
             "retry: {transient_first: 1, jitter: 0}\n"
         )
         env = {"PATH": environment(provider, home.parent / "bin")["PATH"]}
@@ -151,7 +149,7 @@ def test_a_pause_covers_a_gateway_that_stays_away_and_ends_by_itself(
             first.process.wait()
             kill(daemon_pid(home))
         provider.session().go_on()
-        wait_until(lambda: not runners(home), "the runner has paused and ended", timeout=100)
+        wait_until(lambda: not runners(home, task), "the runner has paused and ended", timeout=100)
         with LauncherClient(home, repository, env) as second:
             second.open()
             wait_until(

@@ -94,7 +94,7 @@ def test_killing_the_runner_goes_on_from_the_checkpoint_once(
 ) -> None:
     """L1, L2: interrupted, then on by itself; finished steps are not run again."""
     task = start(client)
-    (runner,) = [p for p in runners(client.home) if is_runner(p)]
+    (runner,) = [p for p in runners(client.home, task["id"]) if is_runner(p)]
     kill(runner)
     wait_until(
         lambda: client.tool("inspect", task=task["id"])["task"]["attempt"] == 2, "a second attempt"
@@ -151,5 +151,5 @@ def test_a_cancelled_task_ends_its_sandbox(client: LauncherClient) -> None:
     task = start(client, delay=60)
     view = client.tool("cancel_task", task=task["id"])["task"]
     assert view["status"] == "CANCELLED"
-    wait_until(lambda: not runners(client.home), "no runner is left")
+    wait_until(lambda: not runners(client.home, task["id"]), "no runner is left")
     assert client.tool("inspect", task=task["id"])["task"]["status"] == "CANCELLED"

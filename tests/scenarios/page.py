@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +32,9 @@ Played = Mapping[str, Future[list[Measured]]]
 
 
 @contextmanager
-def playing() -> Iterator[Played]:
-    """All scenarios, by name, with a daemon, and one for the newcomers; some at once."""
+def playing(scenarios: Sequence[Scenario] = SCENARIOS) -> Iterator[Played]:
+    """Scenarios, by name, with a daemon, and one for the newcomers; some at once. At the end none
+    begins that has not begun."""
     folder = Path(tempfile.mkdtemp(prefix="rover-scenarios-"))
     provider = FakeAnthropic()
 
@@ -46,7 +47,8 @@ def playing() -> Iterator[Played]:
     try:
         with provider, ThreadPoolExecutor(AT_ONCE) as pool:
             env = prepare(folder, provider)
-            yield {one.name: pool.submit(play, one) for one in SCENARIOS}
+            yield {one.name: pool.submit(play, one) for one in scenarios}
+            pool.shutdown(cancel_futures=True)
     finally:
         end_daemon(folder / "data")
         end_daemon(folder / "newcomers")

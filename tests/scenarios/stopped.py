@@ -88,7 +88,7 @@ def bad_key(stage: Stage) -> None:
 
 @scenario("My usage window is used up. When does it go on? Leave it to that. ... And now?")
 def usage_window_closed(stage: Stage) -> None:
-    reset = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=20)
+    reset = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     closed = {"message": "You've hit your limit", "status": 429, "reset_at": reset.isoformat()}
     made = stage.earlier(PAUSED, script=script(implement=[{"error": closed}, DONE]))
     with stage.assistant() as assistant:
@@ -97,6 +97,7 @@ def usage_window_closed(stage: Stage) -> None:
         pause = told["task"]["pause"]
         assert pause["reason"] == "usage_window"
         assert datetime.fromisoformat(pause["retry_at"]) >= reset
+        stage.its_time_comes(made["id"])
         stage.until(made["id"], COMPLETED)
         listed = assistant.call("list_tasks", repo_path=stage.here)
         assert [e["event"] for e in listed["attention"]] == ["task.completed"]

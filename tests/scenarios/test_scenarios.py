@@ -13,9 +13,11 @@ pytestmark = pytest.mark.real_agent
 
 
 @pytest.fixture(scope="module")
-def played() -> Iterator[Played]:
-    with playing() as all_of_them:
-        yield all_of_them
+def played(request: pytest.FixtureRequest) -> Iterator[Played]:
+    """Those that this session asks for."""
+    asked = {item.name for item in request.session.items}
+    with playing([s for s in SCENARIOS if any(f"[{s.name}]" in name for name in asked)]) as some:
+        yield some
 
 
 @pytest.mark.parametrize("name", [s.name for s in SCENARIOS])
