@@ -1,9 +1,13 @@
-"""A limit on what a sandbox holds on disk, watched beside each step: it is no quota.
+"""A limit on what a task holds on disk, in bytes and in files, watched beside each step: it is no
+quota.
 
-Free space is asked for often, for that costs nothing; work tree and HOME are measured only where
-enough of it has gone, or after a while, as another's deletions may hide what was written. Whoever
+Free space is asked for often, for that costs nothing; the folders are measured only where enough
+of it has gone, or after a while, as another's deletions may hide what was written. Whoever
 writes fast exceeds the limit by what is written until the next look. What the agent made is data:
 no link is followed, and the walk has an end.
+
+Beside the work tree and HOME, all counts that is kept of the task: journal, logs, snapshots as
+bundles, and each bundle a second time, for the hub takes over what it holds.
 """
 
 from __future__ import annotations
@@ -38,6 +42,17 @@ MOST_ENTRIES = 5_000_000
 MOST_DEPTH = 200
 """Deeper folders are not looked into: each level holds a descriptor."""
 
+BUNDLES = "bundles"
+"""Snapshots, in a run folder."""
+
+UNCOUNTED = 2**62
+"""Files that may still be made where the file system sets no number."""
+
+WHAT_TO_SET = "sandbox_disk_bytes in config.yaml, or limits.disk of the project"
+
+RAISE_FIRST = "raise the limit, or delete what the task does not need, then resume"
+"""Ends a pause's message: nothing but a person can help."""
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -47,6 +62,8 @@ class Free:
 
     total: int
     lowest: int
+    files: int = UNCOUNTED
+    lowest_files: int = UNCOUNTED
 
 
 @dataclass(frozen=True)
@@ -55,11 +72,21 @@ class Held:
 
     size: int
     whole: bool = True
+    files: int = 0
+
+    def __add__(self, other: Held) -> Held:
+        whole = self.whole and other.whole
+        return Held(self.size + other.size, whole, self.files + other.files)
+
+    @property
+    def counted(self) -> Held:
+        """The same with the number of files for a size."""
+        return Held(self.files, self.whole)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What was held, how much was free then, and when."""
+    """What was held, how much was free then, and when: in bytes or in files."""
 
     held: int
     free: int
@@ -67,7 +94,10 @@ class Measure:
 
 
 class DiskExceeded(Exception):
-    """The sandbox holds more than it may."""
+    """The task holds more than it may. `by_step`: the step's own files do, which were fewer when it
+    began; else the step is not to blame."""
+
+    by_step = False
 
 
 class HostFull(Exception):
@@ -94,8 +124,28 @@ def excess(size: int, limit: int) -> str | None:
     if size <= limit:
         return None
     return (
-        f"the sandbox holds {_shown(size)} on disk (work tree and HOME), more than its limit of "
-        f"{_shown(limit)} (sandbox_disk_bytes in config.yaml, or limits.disk of the project)"
+        f"the sandbox holds {_shown(size)} on disk (work tree, HOME, journal, logs and snapshots), "
+        f"more than its limit of {_shown(limit)} ({WHAT_TO_SET})"
+    )
+
+
+def too_many(files: int, limit: int | None) -> str | None:
+    """What is told of a sandbox that holds too many files, however small."""
+    if limit is None or files <= limit:
+        return None
+    return (
+        f"the sandbox holds {files:,} files and folders on disk, more than its limit of "
+        f"{limit:,} (sandbox_files in config.yaml)"
+    )
+
+
+def shortage_of_files(free: Free, floor: int) -> str | None:
+    """What is told where the host's file system can hold hardly any more files."""
+    if free.lowest_files >= floor:
+        return None
+    return (
+        f"the host's disk is nearly full: {free.lowest_files:,} more files can be made, and a run "
+        f"needs {floor:,} (min_free_files in config.yaml)"
     )
 
 
@@ -119,11 +169,13 @@ def free_space(folders: Sequence[os.PathLike[str]]) -> Free:
     Raises:
         OSError: one of the folders is not there.
     """
-    found: dict[int, int] = {}
+    found: dict[int, tuple[int, int]] = {}
     for folder in folders:
         facts = os.statvfs(folder)
-        found[Path(folder).stat().st_dev] = facts.f_bavail * facts.f_frsize
-    return Free(sum(found.values()), min(found.values()))
+        files = facts.f_favail if facts.f_files else UNCOUNTED
+        found[Path(folder).stat().st_dev] = facts.f_bavail * facts.f_frsize, files
+    sizes, files = zip(*found.values(), strict=True)
+    return Free(sum(sizes), min(sizes), min(sum(files), UNCOUNTED), min(files))
 
 
 def measure(folders: Sequence[os.PathLike[str]], ended: threading.Event) -> Held:
@@ -136,13 +188,14 @@ class _Walk:
         self._ended = ended
         self._size = 0
         self._entries = 0
+        self._files = 0
         self._whole = True
         self._seen: set[tuple[int, int]] = set()
 
     def over(self, folders: Sequence[os.PathLike[str]]) -> Held:
         for folder in folders:
             self._tree(folder)
-        return Held(self._size, self._whole)
+        return Held(self._size, self._whole, self._files)
 
     def _tree(self, root: os.PathLike[str]) -> None:
         """Depth first, by descriptors: a path may be longer than the kernel takes."""
@@ -197,6 +250,7 @@ class _Walk:
                 if (facts.st_dev, facts.st_ino) in self._seen:
                     return
                 self._seen.add((facts.st_dev, facts.st_ino))
+            self._files += 1
             self._size += facts.st_blocks * 512
 
 
@@ -211,8 +265,9 @@ class DiskWatch:
     held: Callable[[Sequence[os.PathLike[str]], threading.Event], Held] = measure
 
     def __post_init__(self) -> None:
-        self._first: Measure | None = None
-        self._last: Measure | None = None
+        self._sizes = _Course(self.disk.limit_bytes)
+        self._files = _Course(self.disk.limit_files)
+        self._began = False
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do the work, and end it where it takes too much.
@@ -222,12 +277,17 @@ class DiskWatch:
             HostFull: the host has no space; it was ended.
             Exception: whatever the work raises.
         """
+        first, self._began = not self._began, True
+        # A step may be over before it is measured, and so may each one after it. Only the first
+        # one of an attempt does not wait: a large work tree takes a while.
+        if not first and (wrong := await self._look_once(beginning=True)) is not None:
+            raise wrong
         found: list[Exception] = []
         try:
             async with anyio.create_task_group() as group:
 
                 async def look() -> None:
-                    found.append(await self._until_wrong())
+                    found.append(await self._until_wrong(beginning=first))
                     group.cancel_scope.cancel()
 
                 group.start_soon(look)
@@ -240,33 +300,74 @@ class DiskWatch:
             raise error from error.__cause__
         raise found[0]
 
-    async def _until_wrong(self) -> Exception:
+    async def _until_wrong(self, *, beginning: bool) -> Exception:
         while True:
-            # A folder that is not there holds nothing.
-            with suppress(OSError):
-                if (wrong := await self._look()) is not None:
-                    return wrong
+            if (wrong := await self._look_once(beginning=beginning)) is not None:
+                return wrong
+            beginning = False
             await self.sleep(INTERVAL)
 
-    async def _look(self) -> Exception | None:
-        disk = self.disk
-        free = self.free(disk.folders)
-        if is_due(self._last, free.total, disk.limit_bytes, self.clock()):
-            size = judge(await self._measured(), free, self._first)
-            self._last = Measure(size, free.total, self.clock())
-            self._first = self._first or self._last
-            if said := excess(size, disk.limit_bytes):
+    async def _look_once(self, *, beginning: bool) -> Exception | None:
+        # A folder that is not there holds nothing.
+        with suppress(OSError):
+            return await self._look(beginning=beginning)
+        return None
+
+    async def _look(self, *, beginning: bool) -> Exception | None:
+        disk, now = self.disk, self.clock()
+        free = self.free([*disk.folders, *disk.records])
+        if self._sizes.is_due(free.total, now) or self._files.is_due(free.files, now):
+            own = await self._measured(disk.folders)
+            kept = await self._measured(_twice(disk.records)) if disk.records else Held(0)
+            held = own + kept + Held(disk.elsewhere_bytes, files=disk.elsewhere_files)
+            now = self.clock()
+            size = self._sizes.take(held, free.total, now)
+            files = self._files.take(held.counted, free.files, now)
+            said = excess(size, disk.limit_bytes) or too_many(files, disk.limit_files)
+            if said:
                 # The next step is measured anew.
-                self._last = None
-                return DiskExceeded(said)
-        said = shortage(free, disk.floor_bytes)
+                self._sizes.last = self._files.last = None
+                error = DiskExceeded(said)
+                error.by_step = not beginning and bool(
+                    excess(own.size, disk.limit_bytes) or too_many(own.files, disk.limit_files)
+                )
+                return error
+        said = shortage(free, disk.floor_bytes) or shortage_of_files(free, disk.floor_files)
         return HostFull(said) if said else None
 
-    async def _measured(self) -> Held:
+    async def _measured(self, folders: Sequence[os.PathLike[str]]) -> Held:
         ended = threading.Event()
         try:
-            return await anyio.to_thread.run_sync(
-                self.held, self.disk.folders, ended, abandon_on_cancel=True
-            )
+            return await anyio.to_thread.run_sync(self.held, folders, ended, abandon_on_cancel=True)
         finally:
             ended.set()
+
+
+@dataclass
+class _Course:
+    """What was measured of one quantity, first and last; None as limit: it has none."""
+
+    limit: int | None
+    first: Measure | None = None
+    last: Measure | None = None
+
+    def is_due(self, free: int, now: float) -> bool:
+        return self.limit is not None and is_due(self.last, free, self.limit, now)
+
+    def take(self, held: Held, free: int, now: float) -> int:
+        """What counts as held."""
+        size = judge(held, Free(free, free), self.first)
+        self.last = Measure(size, free, now)
+        self.first = self.first or self.last
+        return size
+
+
+def _twice(records: Sequence[Path]) -> list[Path]:
+    """The folders of the task's records, and what is in the hub as well."""
+    return [*records, *(folder / BUNDLES for folder in records)]
+
+
+def kept_elsewhere(task: Path, run: Path) -> Held:
+    """What is kept of a task's iterations, but for the present one's own records in `run`."""
+    parts = [part for part in (task / "iterations").glob("*/*") if part != run]
+    return measure([*parts, *(part / BUNDLES for part in parts)], threading.Event())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent_runner.agent_steps import AgentStepRun
-from agent_runner.disk import DiskExceeded, DiskWatch, HostFull
+from agent_runner.disk import RAISE_FIRST, DiskExceeded, DiskWatch, HostFull
 from agent_runner.interpret import Turn
 from agent_runner.models import Pause, PauseReason
 from agent_runner.steplog import StepLog
@@ -53,12 +53,17 @@ class Leaves:
         try:
             return await self._disk.run(lambda: _once(turn, tools, log, interrupted))
         except DiskExceeded as error:
-            raise StepFailed(f"{error}; the step was stopped") from error
+            if error.by_step:
+                raise StepFailed(f"{error}; the step was stopped") from error
+            message = f"{error}; {RAISE_FIRST}"
+            raise _paused(PauseReason.BUDGET, message, turn, tools, log) from error
         except HostFull as error:
-            log.line(f"stopped: {error}")
-            reason, now = PauseReason.INTERRUPTED, tools.clock()
-            pause = Pause(reason=reason, message=str(error), since=now, step=turn.step.id)
-            raise RunPaused(pause) from error
+            raise _paused(PauseReason.INTERRUPTED, str(error), turn, tools, log) from error
+
+
+def _paused(reason: PauseReason, message: str, turn: Turn, tools: Tools, log: StepLog) -> RunPaused:
+    log.line(f"stopped: {message}")
+    return RunPaused(Pause(reason=reason, message=message, since=tools.clock(), step=turn.step.id))
 
 
 async def _once(

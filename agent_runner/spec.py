@@ -108,12 +108,18 @@ class Limits(_Model):
 
 
 class Disk(_Model):
-    """What a sandbox may hold on disk, and what has to stay free of the host's: see disk.py.
-    `folders` are work tree and HOME as the runner sees them."""
+    """What a task may hold on disk, and what has to stay free of the host's: see disk.py.
+    `folders` are work tree and HOME as the runner sees them, `records` the run folder.
+    `elsewhere`: what is kept of the task where the runner cannot see it."""
 
     limit_bytes: int = Field(gt=0)
     floor_bytes: int = Field(ge=0)
+    limit_files: int | None = Field(default=None, gt=0)
+    floor_files: int = Field(default=0, ge=0)
     folders: tuple[Path, ...] = ()
+    records: tuple[Path, ...] = ()
+    elsewhere_bytes: int = Field(default=0, ge=0)
+    elsewhere_files: int = Field(default=0, ge=0)
 
 
 class Restore(_Model):

@@ -170,7 +170,10 @@ class Settings(_Model):
     sandbox_connections: int = Field(default=128, gt=0)
     """open at the gateway at a time; fewer where the limit of open files is low (`ulimit -Hn`)"""
     sandbox_disk_bytes: int = Field(default=20 * 10**9, gt=0)
-    """work tree and HOME of a task together; watched, so a fast writer may exceed it for seconds"""
+    """all that is kept of a task: work tree, HOME, journal, logs, and snapshots twice, as bundles
+    and in the project's hub; watched, so a fast writer may exceed it for seconds"""
+    sandbox_files: int = Field(default=1_000_000, gt=0)
+    """files and folders of the same; watched likewise, for empty files fill a disk too"""
     stop_grace: float = Field(default=20, gt=0)
     """from SIGTERM to SIGKILL of a sandbox"""
     spare_sandboxes: int = Field(default=1, ge=0)
@@ -195,6 +198,8 @@ class Settings(_Model):
     """the daemon ends after this long with nothing connected, running or scheduled"""
     min_free_bytes: int = Field(default=200 * 1024**2, ge=0)
     """with less left on the data folder's disk no task is created, and what runs pauses"""
+    min_free_files: int = Field(default=10_000, ge=0)
+    """the same for the number of files that can still be made there"""
     attention_limit: int = Field(default=10, gt=0)
     """news in one tool result"""
     max_frame_bytes: int = Field(default=16 * 1024**2, gt=0)

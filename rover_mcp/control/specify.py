@@ -7,7 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from agent_runner.copies import FILE_NAME as COPIES
-from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
+from agent_runner.disk import kept_elsewhere
+from agent_runner.spec import Disk, GatewaySpec, Paths, RunSpec, SwitchUser
 from agent_runner.workflow.agents import agents_of
 from agent_runner.workflow.loader import WorkflowError, load_workflow
 from rover_mcp.control.handover import Handover
@@ -137,10 +138,22 @@ def _run_spec(
         ),
         isolation=SwitchUser(uid=10001, gid=10001),
         limits=run_limits(settings, task.config),
-        disk=disk_limit(settings, task.config),
+        disk=_disk(settings, task, folders),
         restore=handover.restore,
         restart=handover.restart,
         first_snapshot=handover.first_snapshot,
         rebundle=handover.rebundle,
         budget=task.budget,
+    )
+
+
+def _disk(settings: Settings, task: TaskRow, folders: TaskFolders) -> Disk:
+    elsewhere = kept_elsewhere(folders.root, folders.run)
+    return disk_limit(settings, task.config).model_copy(
+        update={
+            "limit_files": settings.sandbox_files,
+            "floor_files": settings.min_free_files,
+            "elsewhere_bytes": elsewhere.size,
+            "elsewhere_files": elsewhere.files,
+        }
     )

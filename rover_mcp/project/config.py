@@ -50,7 +50,7 @@ class LimitsConfig(_Model):
     pids: int | None = Field(default=None, ge=16, le=2**22)
     """processes in a sandbox"""
     disk: Size | None = None
-    """of work tree and HOME together; watched: a fast writer exceeds it for some seconds"""
+    """of all that is kept of a task; watched: a fast writer exceeds it for some seconds"""
     agent_timeout: Seconds | None = None
     """of an agent step, where the workflow names no time: 45m"""
     command_timeout: Seconds | None = None

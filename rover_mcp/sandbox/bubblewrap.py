@@ -126,6 +126,7 @@ class BubblewrapEngine(HostEngine):
             spec.folders,
             etc=etc,
             tmp_bytes=spec.limits.tmp_bytes,
+            shm_bytes=spec.limits.shm_bytes,
             agents=agents,
         )
         group = cgroups.make(spec.name, spec.limits)

@@ -12,12 +12,13 @@ from agent_runner import forward, init
 from rover_mcp.sandbox import bundles, layout, mount_policy
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.host_python import HostPython, host_python
-from rover_mcp.sandbox.protocol import SandboxFolders
+from rover_mcp.sandbox.protocol import ResourceLimits, SandboxFolders
 
 FORWARDER = Path("/opt/rover/forward.py")
 INIT = Path("/opt/rover/init.py")
 UID = 1000
 COPY = "bwrap"
+SHM_BYTES = ResourceLimits().shm_bytes
 _TOP = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 # Nothing that holds a secret: as host root the agent's files are root's, so that all of /etc
@@ -94,7 +95,9 @@ def host_layout(home: Path) -> HostLayout:
     )
 
 
-def base_arguments(bwrap: Path, host: HostLayout, tmp_bytes: int) -> list[str]:
+def base_arguments(
+    bwrap: Path, host: HostLayout, tmp_bytes: int, shm_bytes: int = SHM_BYTES
+) -> list[str]:
     """Namespaces, privileges and the read-only system, without any folder of a task."""
     arguments = [str(bwrap), "--unshare-all", "--unshare-user", "--disable-userns"]
     arguments += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -111,7 +114,10 @@ def base_arguments(bwrap: Path, host: HostLayout, tmp_bytes: int) -> list[str]:
     for name in host.etc:
         arguments += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
-    return [*arguments, "--size", str(tmp_bytes), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
+    for folder, size in (("/dev/shm", shm_bytes), ("/tmp", tmp_bytes)):  # noqa: S108
+        arguments += ["--size", str(size), "--perms", "1777", "--tmpfs", folder]
+    # bubblewrap's own has no size, and belongs to the user inside.
+    return [*arguments, "--remount-ro", "/dev"]
 
 
 def own_program(bwrap: Path, folder: Path) -> Path:
@@ -151,13 +157,14 @@ def prefix(
     *,
     etc: Path,
     tmp_bytes: int,
+    shm_bytes: int = SHM_BYTES,
     agents: Sequence[AgentBundle],
 ) -> list[str]:
     """The whole argument list, up to where the command begins.
 
     `etc` is the folder with the SYNTHETIC_ETC files, `agents` are the programs it may need.
     """
-    arguments = base_arguments(bwrap, host, tmp_bytes)
+    arguments = base_arguments(bwrap, host, tmp_bytes, shm_bytes)
     for option, source, target in mounts(folders, etc, agents):
         arguments += [option, str(source), str(target)]
     return [*arguments, *sealing_arguments(), "--chdir", str(layout.WORKSPACE), "--"]

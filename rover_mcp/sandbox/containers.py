@@ -48,6 +48,7 @@ def container_options(spec: SandboxSpec) -> dict[str, Any]:
             "LANG": "C.UTF-8",
         },
         "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_bytes}"},  # noqa: S108
+        "shm_size": limits.shm_bytes,
         "pids_limit": limits.pids,
         "mem_limit": limits.memory_bytes,
         "memswap_limit": limits.memory_bytes,

@@ -58,10 +58,11 @@ def write_spec(
     """
     inside = isinstance(isolation, SwitchUser)
     seen = (WORKSPACE, HOME) if inside else (spec.folders.work, spec.folders.home)
+    records = (RUN if inside else spec.folders.run,)
     disk = spec.run.disk
     run = spec.run.model_copy(
         update={
-            "disk": disk.model_copy(update={"folders": seen}) if disk else None,
+            "disk": disk and disk.model_copy(update={"folders": seen, "records": records}),
             "paths": paths,
             "isolation": isolation,
             "gateway": spec.run.gateway.model_copy(

@@ -37,6 +37,7 @@ class ResourceLimits:
     cpus: float = 2.0
     pids: int = 1024
     tmp_bytes: int = 1024**3
+    shm_bytes: int = 256 * 1024**2
     file_bytes: int = 4 * 1024**3
 
 

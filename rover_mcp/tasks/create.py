@@ -11,6 +11,7 @@ from pathlib import Path
 from agent_runner.agents.scripted import ScriptError, load_script
 from agent_runner.copies import FILE_NAME as COPIES
 from agent_runner.copies import Copy
+from agent_runner.disk import free_space
 from agent_runner.workflow.agents import agents_of
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
@@ -294,10 +295,16 @@ class CreateTask:
         return binary
 
     def _check_disk(self) -> None:
-        free = shutil.disk_usage(self.settings.home).free
-        if free < self.settings.min_free_bytes:
+        settings = self.settings
+        free = free_space([settings.home])
+        left = None
+        if free.lowest < settings.min_free_bytes:
+            left = f"{free.lowest // 1024**2} MB left"
+        elif free.lowest_files < settings.min_free_files:
+            left = f"room for {free.lowest_files} more files left"
+        if left is not None:
             raise EnvironmentFault(
-                f"the disk of {self.settings.home} has only {free // 1024**2} MB left",
+                f"the disk of {settings.home} has only {left}",
                 hint="free some space, or set ROVER_HOME to a folder on another disk",
                 code="disk_full",
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from agent_runner.disk import RAISE_FIRST
 from agent_runner.models import Budget, PauseReason, RunState, Usage
 from rover_mcp.store.rows import EVERYWHERE, TaskRow
 from rover_mcp.tasks.logs import plain
@@ -18,6 +19,7 @@ MESSAGE_SHOWN = 1000
 
 NO_PRICE = "no price is known for"
 """What the gateway says where a budget in US dollars cannot be kept."""
+OTHER_LIMIT = "what the message names has to be raised or freed first"
 TOKENS_OFFERED = 1_000_000
 
 WHAT_TO_DO = {
@@ -97,6 +99,8 @@ def switched_off(task: TaskRow, policy: Policy) -> list[str]:
 
 
 def _waits_because(task: TaskRow, reason: PauseReason, off: list[str], policy: Policy) -> str:
+    if _is_of_disk(task):
+        return OTHER_LIMIT
     if reason in NEVER_BY_ITSELF:
         return NEVER_BY_ITSELF[reason]
     if off:
@@ -135,13 +139,21 @@ def resume_action(task: TaskRow, state: RunState | None = None) -> NextAction:
     arguments: dict[str, object] = {"task": task.id}
     reason = task.pause.reason if task.pause else None
     why = WHAT_TO_DO[reason] if reason else "go on from the checkpoint"
-    if reason is PauseReason.BUDGET and task.budget is not None:
+    if _is_of_disk(task):
+        why = RAISE_FIRST
+    elif reason is PauseReason.BUDGET and task.budget is not None:
         if task.pause and NO_PRICE in task.pause.message:
             arguments["budget_tokens"] = tokens(spent(state)) + TOKENS_OFFERED
             why = "resume with a budget in tokens: its model has no price that is known"
         else:
             arguments |= _more(task.budget, spent(state))
     return NextAction(tool="resume_task", arguments=arguments, why=why)
+
+
+def _is_of_disk(task: TaskRow) -> bool:
+    """Whether a limit was reached that no budget is."""
+    pause = task.pause
+    return pause is not None and pause.reason is PauseReason.BUDGET and RAISE_FIRST in pause.message
 
 
 def pause_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list[NextAction]:

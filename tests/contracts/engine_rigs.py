@@ -77,7 +77,9 @@ def make_spec(root: Path, task_id: str, attempt: int = 1, agent: str = "scripted
         run=run,
         folders=folders,
         agent=agent,
-        limits=ResourceLimits(memory_bytes=256 * 1024**2, cpus=1.0, pids=64, tmp_bytes=2**20),
+        limits=ResourceLimits(
+            memory_bytes=256 * 1024**2, cpus=1.0, pids=64, tmp_bytes=2**20, shm_bytes=2**21
+        ),
     )
 
 

@@ -146,6 +146,17 @@ def test_tmp_has_a_limit(inside: Inside) -> None:
     assert "No space left" in said
 
 
+def test_what_is_kept_in_memory_has_a_limit(inside: Inside) -> None:
+    """U8: bubblewrap's /dev and /dev/shm took half of the machine's memory."""
+    code, said = inside.run("stat", "-f", "-c", "%b %S", "/dev/shm")
+    assert code == 0, said
+    blocks, size = map(int, said.split())
+    assert blocks * size == inside.spec.limits.shm_bytes
+    assert inside.sh("echo x > /dev/shm/x && cat /dev/shm/x && echo x > /dev/null") == (0, "x\n")
+    code, said = inside.sh("head -c 100000 /dev/zero > /dev/big")
+    assert code != 0, said
+
+
 def test_the_tools_of_a_step_are_there(inside: Inside) -> None:
     for tool in ("git", "bash", "python3"):
         code, said = inside.run(tool, "--version")

@@ -138,3 +138,79 @@ def test_what_the_work_gives_or_raises_is_passed_on() -> None:
 
     with pytest.raises(KeyError, match="own"):
         run(watched(10, [1000]), fail)
+
+
+def held_as(
+    found: dict[str, Held],
+) -> Callable[[Sequence[os.PathLike[str]], threading.Event], Held]:
+    return lambda folders, _ended: found[Path(folders[0]).name]
+
+
+def watch(
+    found: dict[str, Held], *, limit_files: int | None = None, elsewhere: int = 0
+) -> DiskWatch:
+    limits = Disk(
+        limit_bytes=100,
+        floor_bytes=0,
+        limit_files=limit_files,
+        folders=(Path("/work"),),
+        records=(Path("/run"),),
+        elsewhere_bytes=elsewhere,
+    )
+    return DiskWatch(limits, anyio.sleep, lambda: 0, lambda _: Free(1000, 1000), held_as(found))
+
+
+def test_the_records_of_a_task_count_and_what_is_kept_elsewhere() -> None:
+    """U8: bundles, journal and logs were beyond every limit."""
+    small = {"work": Held(40), "run": Held(40)}
+    assert run(watch(small), lambda: "done") == "done"
+    for found, elsewhere in (({**small, "run": Held(61)}, 0), (small, 21)):
+        with pytest.raises(DiskExceeded, match="snapshots") as caught:
+            run(watch(found, elsewhere=elsewhere))
+        assert not caught.value.by_step
+
+
+def test_a_bundle_counts_twice_for_the_hub_has_it_too(tmp_path: Path) -> None:
+    """U8."""
+    bundles = tmp_path / "run" / "bundles"
+    bundles.mkdir(parents=True)
+    (bundles / "000001.bundle").write_bytes(b"x" * 100_000)
+    for limit, over in ((190_000, True), (240_000, False)):
+        disk = Disk(limit_bytes=limit, floor_bytes=0, records=(tmp_path / "run",), folders=())
+        watched = DiskWatch(disk)
+        run(watched, lambda: None)
+        if not over:
+            run(watched, lambda: None)
+            continue
+        with pytest.raises(DiskExceeded):
+            run(watched, lambda: None)
+
+
+def test_a_step_that_is_over_at_once_is_measured_before_the_next_one() -> None:
+    """U8: a loop of short steps was never measured."""
+    watched = watch({"work": Held(101), "run": Held(0)})
+    started: list[int] = []
+    run(watched, lambda: started.append(1))
+    with pytest.raises(DiskExceeded) as caught:
+        run(watched, lambda: started.append(1))
+    assert started == [1]
+    assert not caught.value.by_step
+
+
+def test_empty_files_are_counted(tmp_path: Path) -> None:
+    """U8: a million empty files fill a disk without bytes."""
+    for n in range(20):
+        (tmp_path / str(n)).touch()
+    os.link(tmp_path / "0", tmp_path / "again")
+    assert size_of(tmp_path).files == 20
+    with pytest.raises(DiskExceeded, match=r"21 files and folders.*limit of 20 \(sandbox_files"):
+        run(watch({"work": Held(0, files=21), "run": Held(0)}, limit_files=20))
+
+
+def test_a_host_that_can_hold_no_more_files_ends_a_step() -> None:
+    """U8."""
+    limits = Disk(limit_bytes=100, floor_bytes=0, floor_files=50, folders=(Path("/w"),))
+    free = Free(1000, 1000, files=49, lowest_files=49)
+    with pytest.raises(HostFull, match=r"49 more files.*min_free_files"):
+        run(DiskWatch(limits, free=lambda _: free, held=held_as({"w": Held(0)})))
+    assert not shortage(free, 0)
