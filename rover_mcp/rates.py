@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent_runner.models import Usage
 
 _MILLION = 1_000_000
+
+
+def price_line(provider: str, model: str) -> str:
+    """What gives a model a price in config.yaml; its name is an agent's text."""
+    return f"prices: {{{provider}: {{{json.dumps(model)}: {{input: INPUT, output: OUTPUT}}}}}}"
 
 
 class Rates(BaseModel):

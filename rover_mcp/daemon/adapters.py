@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,7 @@ from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
 from rover_mcp.gateway.world import UpstreamProxy
 from rover_mcp.git.hub import Hub
 from rover_mcp.sandbox import bundles
+from rover_mcp.sandbox.agent_table import default_models
 from rover_mcp.sandbox.protocol import Engine, SandboxState
 from rover_mcp.sandbox.select import select_engine
 from rover_mcp.store.rows import AttemptRow, NewTask, TaskRow
@@ -149,7 +151,11 @@ class EngineChoice:
 
 
 class HostAgents:
-    """Agents that the runner can drive, and where their programs are on this host."""
+    """Agents that the runner can drive, where their programs are on this host, and what the models
+    cost that they ask for."""
+
+    def __init__(self, prices: PriceList | None = None) -> None:
+        self._prices = prices or price_list()
 
     def known(self) -> Collection[str]:
         return agent_names()
@@ -175,6 +181,14 @@ class HostAgents:
         # The daemon fetches it, with the npm that it finds.
         source = "npm" if shutil.which("npm") else None
         return AgentProgram(source, pinned, install=bundles.install_command(name))
+
+    def unpriced(self, agent: str, model: str | None) -> Sequence[tuple[str, str]]:
+        provider = agent_provider(agent, model)
+        if provider is None:
+            return ()
+        # Without a digit it is an alias, of which the program alone knows what it stands for.
+        names = ([model] if re.search(r"\d", model) else []) if model else default_models(agent)
+        return [(provider, name) for name in names if self._prices.find(provider, name) is None]
 
 
 class Door:

@@ -125,8 +125,8 @@ def build(
     )  # fmt: skip
     control = PlaneControl(home, plane, store, attempts)
     create = CreateTask(
-        settings, store, Catalog(home), repositories, EngineChoice(all_engines), HostAgents(),
-        control, spares,
+        settings, store, Catalog(home), repositories, EngineChoice(all_engines),
+        HostAgents(prices), control, spares,
     )  # fmt: skip
     delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines))
     tasks = _tasks(create, HubWork(repositories, attempts), live)

@@ -69,9 +69,9 @@ def _responses(value: Mapping[str, Any]) -> Told:
     """An event of a stream, or a whole response."""
     response = mapping(value.get("response")) or value
     usage = mapping(response.get("usage"))
-    tokens = _without_cached(
+    tokens = _openai_cached(
         _counts(usage, input_tokens="input_tokens", output_tokens="output_tokens"),
-        mapping(usage.get("input_tokens_details")).get("cached_tokens"),
+        mapping(usage.get("input_tokens_details")),
     )
     error = _error(response) or _error(value)
     if error is None and value.get("type") == "error":
@@ -81,9 +81,9 @@ def _responses(value: Mapping[str, Any]) -> Told:
 
 def _chat(value: Mapping[str, Any]) -> Told:
     usage = mapping(value.get("usage"))
-    tokens = _without_cached(
+    tokens = _openai_cached(
         _counts(usage, prompt_tokens="input_tokens", completion_tokens="output_tokens"),
-        mapping(usage.get("prompt_tokens_details")).get("cached_tokens"),
+        mapping(usage.get("prompt_tokens_details")),
     )
     return Told(tokens, _model(value), _error(value))
 
@@ -186,6 +186,19 @@ def _without_cached(tokens: dict[str, int], cached: object) -> dict[str, int]:
     cached = min(cached, tokens["input_tokens"])
     fresh = tokens["input_tokens"] - cached
     return {**tokens, "input_tokens": fresh, "cache_read_tokens": cached}
+
+
+def _openai_cached(tokens: dict[str, int], details: Mapping[str, Any]) -> dict[str, int]:
+    """Its newer models charge for what they put into the cache, and count that as input too."""
+    tokens = _without_cached(tokens, details.get("cached_tokens"))
+    told = _counts(details, cache_write_tokens="cache_write_tokens")
+    fresh = tokens.get("input_tokens", 0)
+    written = min(told.get("cache_write_tokens", 0), fresh)
+    if not written:
+        return tokens
+    kept = mapping(details.get("cache_write_tokens_details"))
+    longer = _counts(kept, ttl_12h_tokens="cache_write_1h")
+    return {**tokens, "input_tokens": fresh - written, "cache_write_tokens": written, **longer}
 
 
 def _counts(usage: Mapping[str, Any], **names: str) -> dict[str, int]:

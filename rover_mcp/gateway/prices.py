@@ -16,6 +16,10 @@ from rover_mcp.rates import Rates
 
 FILE = Path(__file__).with_name("prices.yaml")
 
+_DOTTED = re.compile(r"(-\d)\.(\d)")
+"""How other services write what Anthropic writes with a hyphen: claude-sonnet-4.5."""
+_MAKERS = {"gemini": "google"}
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,7 +36,12 @@ class Price(Rates):
 
     model: str
     source: str
-    over: Over | None = None
+    over: tuple[Over, ...] = ()
+
+    def of(self, input_tokens: int) -> Rates:
+        """What a whole call with so many input tokens costs by."""
+        exceeded = [over for over in self.over if input_tokens > over.input_tokens]
+        return max(exceeded, key=lambda over: over.input_tokens, default=self)
 
 
 class Source(_Model):
@@ -43,6 +52,7 @@ class Source(_Model):
 
 
 class _File(_Model):
+    prefix: str
     suffix: str
     sources: dict[str, Source]
     prices: dict[str, list[Price]]
@@ -54,6 +64,7 @@ class PriceList:
 
     prices: dict[str, list[Price]]
     sources: dict[str, Source]
+    prefix: re.Pattern[str]
     suffix: re.Pattern[str]
     own: Mapping[str, Mapping[str, Rates]] = field(default_factory=dict[str, Mapping[str, Rates]])
     """the user's, by provider and the whole name of a model: they come first"""
@@ -65,11 +76,22 @@ class PriceList:
     def find(self, provider: str, model: str) -> Rates | None:
         """The user's price, else the longest entry that fits the whole name; None: it has no
         price."""
-        name = model.removeprefix("models/")
-        if mine := self.own.get(provider, {}).get(name):
+        own = self.own.get(provider, {})
+        if mine := own.get(model) or own.get(model.removeprefix("models/")):
             return mine
-        fitting = [p for p in self.prices.get(provider, ()) if self._fits(p.model, name)]
+        maker, name = self._named(provider, model)
+        fitting = [p for p in self.prices.get(maker, ()) if self._fits(p.model, name)]
         return max(fitting, key=lambda p: len(p.model), default=None)
+
+    def _named(self, provider: str, model: str) -> tuple[str, str]:
+        """Who made a model, and its name there: a service that passes calls on to several writes
+        both into the name."""
+        before = self.prefix.match(model)
+        name = model[before.end() :] if before else model
+        maker = (before and before["provider"]) or provider
+        if maker == "anthropic":
+            name = _DOTTED.sub(r"\1-\2", name)
+        return _MAKERS.get(maker, maker), name
 
     def _fits(self, beginning: str, name: str) -> bool:
         if not name.startswith(beginning):
@@ -78,16 +100,22 @@ class PriceList:
         return not rest or self.suffix.fullmatch(rest) is not None
 
     def cost(
-        self, provider: str, model: str | None, usage: Usage, cache_write_1h: int = 0
+        self,
+        provider: str,
+        model: str | None,
+        usage: Usage,
+        cache_write_1h: int = 0,
+        asked: str | None = None,
     ) -> float | None:
-        """One call's cost in US dollars; None where the model has no price."""
-        rates = self.find(provider, model) if model else None
+        """One call's cost in US dollars, by the model that answered, or where that one has no price
+        by the one that was asked; None where neither has one."""
+        found = (self.find(provider, name) for name in (model, asked) if name)
+        rates = next((rates for rates in found if rates is not None), None)
         if rates is None:
             return None
         read = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
-        if isinstance(rates, Price) and rates.over and read > rates.over.input_tokens:
-            rates = rates.over
-        return rates.cost(usage, cache_write_1h)
+        applies = rates.of(read) if isinstance(rates, Price) else rates
+        return applies.cost(usage, cache_write_1h)
 
 
 @functools.cache
@@ -95,4 +123,5 @@ def price_list(path: Path = FILE) -> PriceList:
     """The prices of this version."""
     raw: object = yaml.safe_load(path.read_text("utf-8"))
     file = _File.model_validate(raw)
-    return PriceList(file.prices, file.sources, re.compile(file.suffix))
+    prefix, suffix = re.compile(file.prefix), re.compile(file.suffix)
+    return PriceList(file.prices, file.sources, prefix, suffix)

@@ -15,6 +15,7 @@ from agent_runner.models import Budget
 from rover_mcp.gateway.asked import Asked
 from rover_mcp.gateway.models import Standing
 from rover_mcp.gateway.prices import PriceList
+from rover_mcp.rates import price_line
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ def cannot_be_kept(budget: Budget, asked: Asked, worst: Worst, provider: str) ->
     if budget.usd is None:
         return None
     if worst.usd is None and budget.tokens is None:
-        model = f"{provider}'s {asked.model[:100]}" if asked.model else f"a model of {provider}"
+        name = asked.model[:100]
+        model = f"{provider}'s {name}" if name else f"a model of {provider}"
         return (
             f"no price is known for {model}; give the task a budget in tokens (resume_task with "
-            f"budget_tokens), or the price under prices.{provider} of config.yaml"
+            "budget_tokens), or write the price into config.yaml, in US dollars per million "
+            f"tokens: {price_line(provider, name or 'MODEL')}"
         )
     return None
 

@@ -52,7 +52,7 @@ def estimate(
             "output_tokens": max(known.output_tokens, written),
         }
     )
-    costs = (known.cost_usd, prices.cost(provider, model, usage))
+    costs = (known.cost_usd, prices.cost(provider, model, usage, asked=asked.model))
     return usage.model_copy(
         update={"cost_usd": max((cost for cost in costs if cost is not None), default=None)}
     )

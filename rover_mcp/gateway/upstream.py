@@ -218,7 +218,8 @@ class Forwarding:
         usage = meter.usage
         if usage is None:
             return None
-        cost = self._prices.cost(self._provider.name, model, usage, meter.cache_write_1h)
+        provider, longer = self._provider.name, meter.cache_write_1h
+        cost = self._prices.cost(provider, model, usage, longer, self.asked_model())
         return usage.model_copy(update={"cost_usd": cost})
 
     async def refuse_spending(self, changed: Callable[[Answer], None], no: NoBudget) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
+from agent_runner.agents import acp_program
+
 CLAUDE_VERSION = "2.1.330"
 NODE = "node-linux-{arch}@24.21.0"
 NPM = "npm@11.21.2"
@@ -33,6 +35,8 @@ class Pinned:
     """about, when unpacked: what a person who waits for it is told"""
     install: str
     """what a person would type"""
+    models: tuple[str, ...]
+    """what it asks its provider for where the task names none, as it was seen to"""
     node: bool = False
     environment: tuple[str, ...] = ()
     extract: tuple[tuple[str, str], ...] = ()
@@ -48,6 +52,14 @@ def npm_arch() -> str:
     return _NPM_ARCH.get(platform.machine(), "x64")
 
 
+def default_models(agent: str) -> tuple[str, ...]:
+    """The models that an agent asks for where the task names none; none where that is not known."""
+    if pinned := PINNED.get(agent):
+        return pinned.models
+    program = acp_program(agent)
+    return (program.model,) if program and program.model else ()
+
+
 _X64_ONLY = "-baseline" if platform.machine() == "x86_64" else ""
 """opencode's plain x64 build needs AVX2; its baseline one runs everywhere."""
 
@@ -58,6 +70,7 @@ PINNED: dict[str, Pinned] = {
         program="@anthropic-ai/claude-code-linux-{arch}/claude",
         megabytes=360,
         install=f"npm install -g @anthropic-ai/claude-code@{CLAUDE_VERSION}",
+        models=("claude-opus-5-5",),
     ),
     "codex": Pinned(
         version="0.169.0",
@@ -65,6 +78,7 @@ PINNED: dict[str, Pinned] = {
         program="codex-native/vendor/{cpu}-unknown-linux-musl/bin/codex",
         megabytes=400,
         install="npm install -g @openai/codex@0.169.0",
+        models=("gpt-6.1-sol",),
         environment=(
             'PATH="{here}/lib/node_modules/codex-native/vendor/{cpu}-unknown-linux-musl/codex-path:$PATH"',
         ),
@@ -75,6 +89,7 @@ PINNED: dict[str, Pinned] = {
         program="@google/gemini-cli/bundle/gemini.js",
         megabytes=220,
         install="npm install -g @google/gemini-cli@0.61.0",
+        models=("gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3.1-pro-preview"),
         node=True,
     ),
     "opencode": Pinned(
@@ -83,6 +98,7 @@ PINNED: dict[str, Pinned] = {
         program=f"opencode-linux-{{arch}}{_X64_ONLY}/bin/opencode",
         megabytes=180,
         install="npm install -g opencode-ai@1.18.33",
+        models=("claude-sonnet-4-5",),
     ),
     "qwen": Pinned(
         version="0.24.4",
@@ -90,6 +106,7 @@ PINNED: dict[str, Pinned] = {
         program="@qwen-code/qwen-code/cli-entry.js",
         megabytes=270,
         install="npm install -g @qwen-code/qwen-code@0.24.4",
+        models=("qwen3-coder-plus",),
         node=True,
     ),
     "copilot": Pinned(
@@ -98,6 +115,7 @@ PINNED: dict[str, Pinned] = {
         program="@github/copilot-linux-{arch}/copilot",
         megabytes=430,
         install="npm install -g @github/copilot@1.0.102",
+        models=("gpt-5",),
         # It unpacks 235 MB into its cache at its first start: once here, not in every HOME.
         environment=('[ -d "{here}/cache" ] && export COPILOT_CACHE_HOME="{here}/cache"',),
         extract=(("COPILOT_CACHE_HOME", "{here}/cache"), ("COPILOT_SEA_EXTRACT_ONLY", "1")),

@@ -46,6 +46,7 @@ from rover_mcp.tasks.ports import (
     Repository,
     SpareSandboxes,
 )
+from rover_mcp.tasks.priced import price_warnings
 from rover_mcp.tasks.trust import AskView, ProjectTrust, TrustBook
 
 __all__ = ["DIRTY", "CreateRequest", "CreateTask", "Plan"]
@@ -128,6 +129,8 @@ class CreateTask:
         self._check_consent(caller, request, _Chosen(repository, commit, settled, entry, engine))
         copies, told = self._copies(repository, commit, entry, settled.decided)
         network = self._network(settled.network, repository, entry, agents)
+        budget, model = settled.budget, settled.model
+        unpriced = price_warnings(entry.workflow, agents, model, budget, self.agents)
         self._check_disk()
         project = self._project(repository)
         new = NewTask(
@@ -141,7 +144,7 @@ class CreateTask:
             workflow=entry.name,
             agent=agents[0],
             agent_binary=str(binary) if binary else None,
-            model=settled.model,
+            model=model,
             engine=engine.name,
             inputs=inputs,
             auto_resume=request.auto_resume,
@@ -149,10 +152,10 @@ class CreateTask:
             client_id=caller.client_id,
             owner=caller.user,
             gateway_token=f"rover-{secrets.token_hex(24)}",
-            warnings=[*_warnings(engine, repository, entry), *settled.warnings, *told],
+            warnings=[*_warnings(engine, repository, entry), *settled.warnings, *told, *unpriced],
             agents=agents if len(agents) > 1 else None,
             network=network.model_dump(mode="json"),
-            budget=settled.budget,
+            budget=budget,
             config=settled.decided.model_copy(update={"copies": tuple(c.path for c in copies)}),
         )
         return Plan(new, entry, copies, repository)

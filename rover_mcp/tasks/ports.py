@@ -99,6 +99,11 @@ class AgentInventory(Protocol):
         """Where its program comes from, for what `path` finds."""
         ...
 
+    def unpriced(self, agent: str, model: str | None) -> Sequence[tuple[str, str]]:
+        """The provider and the name of each model that the agent asks for, as far as is known,
+        and that has no price."""
+        ...
+
 
 class Control(Protocol):
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None: ...

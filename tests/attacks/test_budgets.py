@@ -12,12 +12,15 @@ from typing import Any
 
 import httpx2
 import pytest
+import yaml
 
 from agent_runner.agents.protocol import Failure
 from agent_runner.classify import classify
 from agent_runner.models import Budget, PauseReason, Usage
 from rover_mcp.gateway import Entry, Gateway, GatewayLease
 from rover_mcp.gateway.models import Standing
+from rover_mcp.rates import Rates
+from rover_mcp.settings import Settings
 from tests.support.samples import NOW
 from tests.unit.gateway.doors import TASK, TOKEN, access_to
 from tests.unit.gateway.test_streams import HEAD, Upstream, chunk
@@ -64,6 +67,7 @@ class Provider:
         default_factory=lambda: {"prompt_tokens": 60, "completion_tokens": 40}
     )
     cut: bool = False
+    model: str = PRICED
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -78,7 +82,7 @@ class Provider:
                 return
             await asyncio.sleep(0)
             self.under_way -= 1
-            body = json.dumps({"model": PRICED, "choices": [], "usage": self.usage}).encode()
+            body = json.dumps({"model": self.model, "choices": [], "usage": self.usage}).encode()
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
             writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)
 
@@ -256,12 +260,32 @@ def test_without_a_price_a_budget_in_money_pauses_and_says_what_to_do(tmp_path: 
     async def work() -> None:
         status, said, reason = await ask(Purse(Budget(usd=1)), "a.sock")
         assert (status, reason, provider.requests) == (400, PauseReason.BUDGET, [])
-        for part in ("no price is known for openai's gpt-99", "budget_tokens", "prices.openai"):
+        for part in ("no price is known for openai's gpt-99", "budget_tokens"):
             assert part in said
+        line = json.loads(said)["error"]["message"].rpartition(": prices: ")[2]
+        priced = line.replace("INPUT", "1").replace("OUTPUT", "2")
+        settings = Settings.model_validate({"home": tmp_path, "prices": yaml.safe_load(priced)})
+        assert settings.prices == {"openai": {"gpt-99": Rates(input=1, output=2)}}
         status, _, _ = await ask(Purse(Budget(usd=1, tokens=10**6)), "b.sock")
         assert status == 200
 
     run(work)
+
+
+def test_an_answer_in_another_models_name_is_paid_for(tmp_path: Path) -> None:
+    """U10. Succeeded at 3126f3d: an alias, or a service that renames models, answered with a name
+    that has no price; it cost nothing then, and the budget was never used up."""
+    purse, provider = Purse(Budget(usd=0.001)), Provider(model="gpt-99")
+    body: dict[str, Any] = {"model": PRICED, "messages": [], "max_tokens": 40}
+
+    async def work() -> None:
+        async with spending(tmp_path / "g.sock", purse, provider) as (client, _):
+            while (await client.post(CHAT, json=body, headers=HEADERS)).status_code == 200:
+                pass
+
+    run(work)
+    assert len(provider.requests) == 3
+    assert purse.spent.cost_usd == pytest.approx(3 * (60 * 1.25 + 40 * 10) / 10**6)
 
 
 def test_what_is_reserved_is_in_the_books_before_the_provider_sees_the_call(

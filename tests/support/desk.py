@@ -194,6 +194,9 @@ class FakeAgents:
             return AgentProgram("built-in", "1.2.3")
         return AgentProgram("npm", "1.2.3", Path("/agents", agent))
 
+    def unpriced(self, agent: str, model: str | None) -> Sequence[tuple[str, str]]:
+        return [("anthropic", model)] if model and "99" in model else []
+
 
 @dataclass
 class FakeEngines:

@@ -206,6 +206,29 @@ CASES = {
         "gpt-5-mini",
         used(100, 25, 20),
     ),
+    "chat that writes into the cache": Case(
+        "openai",
+        "/chat/completions",
+        sse(
+            (
+                None,
+                {
+                    "model": "gpt-6-luna",
+                    "usage": {
+                        "prompt_tokens": 120,
+                        "completion_tokens": 25,
+                        "prompt_tokens_details": {
+                            "cached_tokens": 20,
+                            "cache_write_tokens": 70,
+                            "cache_write_tokens_details": {"ttl_12h_tokens": 30},
+                        },
+                    },
+                },
+            ),
+        ),
+        "gpt-6-luna",
+        used(30, 25, 20, 70),
+    ),
     "chat error in a stream": Case(
         "openai",
         "/chat/completions",

@@ -175,6 +175,25 @@ def test_several_agents_and_a_budget_are_kept(desk: Desk) -> None:
         create(desk, agents=["claude", "nope"])
 
 
+@pytest.mark.parametrize(
+    ("model", "budget", "warned"),
+    [
+        ("claude-99", Budget(usd=5), True),
+        ("claude-99", Budget(usd=5, tokens=9), False),
+        ("claude-99", Budget(tokens=9), False),
+        ("claude-99", None, False),
+        ("claude-5", Budget(usd=5), False),
+    ],
+)
+def test_a_budget_in_money_that_cannot_be_kept_is_told_of_at_once(
+    desk: Desk, model: str, budget: Budget | None, warned: bool
+) -> None:
+    """U10: with the line of config.yaml that gives the model a price."""
+    told = create(desk, model=model, budget=budget).warnings or []
+    line = 'prices: {anthropic: {"claude-99": {input: INPUT, output: OUTPUT}}}'
+    assert [line in warning for warning in told] == ([True] if warned else [])
+
+
 def test_the_projects_workflow_comes_before_the_users(desk: Desk) -> None:
     """DESIGN 11."""
     folder = desk.repo / ".rover" / "workflows"
