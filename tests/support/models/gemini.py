@@ -78,6 +78,5 @@ def _answer(number: str, parts: list[dict[str, Any]], reason: str | None) -> dic
     return {
         "candidates": [candidate],
         "usageMetadata": USAGE,
-        "modelVersion": "gemini-fake",
         "responseId": number,
     }
