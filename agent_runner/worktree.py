@@ -32,6 +32,9 @@ from agent_runner.worktree_scripts import (
 WITHHELD = "ROVER_WITHHELD"
 """The variable that names to the scripts what never leaves the work tree."""
 
+IGNORED = "ignored"
+"""In the spec folder: what the user's git ignores beside the tracked .gitignore files."""
+
 GIT_TIMEOUT = 600.0
 """Seconds that one script may take: a large tree on a slow disk, but never for ever."""
 
@@ -132,13 +135,21 @@ class Worktree:
         spec = self._spec
         objects, seeded = str(spec.paths.base_objects), "" if spec.paths.seed is None else "yes"
         result = await self._script(
-            PREPARE, (objects, spec.branch, spec.base_commit, USER_NAME, USER_EMAIL, seeded)
+            PREPARE,
+            (objects, spec.branch, spec.base_commit, USER_NAME, USER_EMAIL, seeded),
+            stdin=self._ignored(),
         )
         word = self._said(result, "prepare the clone")[0]
         if word == "new" and spec.paths.seed is not None:
             seeded = await self._script(TAKE_SEED, (str(spec.paths.seed),))
             self._said(seeded, "take over what the set-up made")
         return Prepared(found=word == "ready", repaired=word == "repaired")
+
+    def _ignored(self) -> bytes:
+        try:
+            return (self._spec.paths.spec / IGNORED).read_bytes()
+        except FileNotFoundError:
+            return b""
 
     async def put_aside(self, seed: Path) -> None:
         """Move what git ignores into the folder `seed`, and empty the workspace.

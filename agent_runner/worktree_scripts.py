@@ -83,6 +83,9 @@ fi
 (unset GIT_WORK_TREE; git init -q --template= .)
 mkdir -p .git/objects/info
 printf '%s\n' "$objects" > .git/objects/info/alternates
+# What the user's own git ignores, so that it stays out of the branch as it does on the host.
+mkdir -p .git/info
+cat > .git/info/exclude
 git config user.name "$name"
 git config user.email "$email"
 # The branch last: with it the clone counts as whole.

@@ -37,6 +37,8 @@ from rover_mcp.network import NetworkPolicy
 from rover_mcp.project.trusted import TrustedProject
 from rover_mcp.rates import Rates
 
+_BRANCH_PREFIX = r"^[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*)*$"
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -135,6 +137,9 @@ class Settings(_Model):
     """the first agent's model, where neither the call nor the project names one"""
     workflow: str | None = None
     """where neither the call nor the project names one; by default swe"""
+    branch_prefix: str = Field(default="rover", max_length=80, pattern=_BRANCH_PREFIX)
+    """what comes before the / in the names of tasks' branches; change it where the repository has
+    a branch of that very name"""
     budget: Budget | None = None
     """`usd`, `tokens`: what a task may cost before it pauses; projects and calls can only
     lower it"""

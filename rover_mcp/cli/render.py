@@ -205,8 +205,16 @@ def diff(result: Json, paint: Paint) -> list[str]:
         text = visible_patch(patch).rstrip("\n")
         lines += ["", *(_diff_line(line, paint) for line in text.split("\n"))]
     if result.get("truncated") or changes.get("truncated"):
-        lines.append(paint("… cut here: name paths to see the rest, or --stat", "yellow"))
+        lines.append(paint(_cut(result, changes), "yellow"))
     return [*lines, *attention(result, paint)]
+
+
+def _cut(result: Json, changes: Json) -> str:
+    """What is left out, and how to see it."""
+    if result.get("patch"):
+        return "… cut here: name paths to see the rest, or --stat"
+    more = changes["files"] - len(changes.get("paths") or ())
+    return f"… and {more} more: name a folder to list what changed in it"
 
 
 def _file(file: Json, paint: Paint) -> str:

@@ -11,6 +11,7 @@ from agent_runner.disk import kept_elsewhere
 from agent_runner.spec import Disk, GatewaySpec, Paths, RunSpec, SwitchUser
 from agent_runner.workflow.agents import agents_of
 from agent_runner.workflow.loader import WorkflowError, load_workflow
+from agent_runner.worktree import IGNORED
 from rover_mcp.control.handover import Handover
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.network import NetworkPolicy
@@ -42,7 +43,7 @@ def make_folders(folders: TaskFolders, attempt: int) -> None:
     owner = folders.home.stat().st_uid
     for folder in (spec, folders.run, folders.gateway_socket.parent):
         _keep_own(folder, owner)
-    for name in ("workflow.yaml", "script.yaml", COPIES):
+    for name in ("workflow.yaml", "script.yaml", COPIES, IGNORED):
         source = folders.input / name
         if source.exists():
             (spec / name).write_bytes(source.read_bytes())

@@ -14,7 +14,9 @@ from rover_mcp.control.parts import UNSETTLED
 from rover_mcp.errors import EnvironmentFault, NotFound
 from rover_mcp.git.diff import Diff, FileDiff
 from rover_mcp.git.hub import Hub
+from rover_mcp.git.publish import check_delivery
 from rover_mcp.git.repository import (
+    ignored_patterns,
     inspect_repository,
     list_branches,
     remote_hosts,
@@ -74,6 +76,12 @@ class GitRepositories:
 
     def git_hosts(self, root: Path) -> tuple[str, ...]:
         return remote_hosts(root)
+
+    def check_delivery(self, repository: Repository, prefix: str) -> None:
+        check_delivery(repository.root, prefix, repository.branches)
+
+    def ignored(self, repository: Repository) -> bytes:
+        return ignored_patterns(repository.root)
 
     def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
         return tracked_paths(repository.root, commit, paths)

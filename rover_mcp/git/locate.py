@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from rover_mcp.errors import UserFixable
+from rover_mcp.git.user_config import is_safe_directory
 
 SMALL = 64 * 1024
+_SYSTEM_DEPTH = 2
+"""Parts of a path such as /tmp or /etc."""
 _HEAD = re.compile(rb"ref: *refs/[^\n]+\n?|[0-9a-f]{40}(?:[0-9a-f]{24})?\n?")
 
 
@@ -49,9 +53,19 @@ def locate(path: Path) -> Place:
         ) from error
     raise UserFixable(
         f"{path} is not in a git repository",
-        hint="give the path of a repository (repo_path); if this is to be one, run: "
-        f"git init {path}, and commit something",
+        hint="give the path of a repository as repo_path" + _initialised(path.resolve()),
         code="no_repository",
+    )
+
+
+def _initialised(folder: Path) -> str:
+    """How to make a repository of the folder, unless it is one that holds everything: assistants
+    do what a hint says, and programs with a window often start them in / or in HOME."""
+    home = Path.home().resolve()
+    if home.is_relative_to(folder) or len(folder.parts) <= _SYSTEM_DEPTH:
+        return ""
+    return (
+        f"; to make this folder one, run git init {shlex.quote(str(folder))} and commit something"
     )
 
 
@@ -144,9 +158,12 @@ def _place(top: Path | None, git_dir: Path) -> Place | None:
 
 
 def _check_owner(path: Path, *owned: Path) -> None:
-    if any(part.lstat().st_uid != os.geteuid() for part in owned):
+    strange = any(part.lstat().st_uid != os.geteuid() for part in owned)
+    if strange and not is_safe_directory(path):
+        quoted = shlex.quote(str(path))
         raise UserFixable(
-            f"{path} belongs to another user, and git refuses it (dubious ownership)",
-            hint="run rover as the user that owns the repository, or change its owner",
+            f"{path} belongs to another user, and git's safe.directory does not name it",
+            hint="if you trust whoever can write there, run: "
+            f"git config --global --add safe.directory {quoted}",
             code="dubious_ownership",
         )

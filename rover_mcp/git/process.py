@@ -94,7 +94,7 @@ def run_git(
     git_dir: Path,
     *,
     settings: Sequence[str] = (),
-    extra_env: Mapping[str, str] | None = None,
+    extra_env: Mapping[str, str | None] | None = None,
     stdin: bytes | int | None = None,
     stdout: int | None = None,
     timeout: float = DEFAULT_TIMEOUT,
@@ -104,7 +104,8 @@ def run_git(
 ) -> GitResult:
     """Run `git argv` for the repository `git_dir`, which is one of ours, to its end.
 
-    `settings` are further `key=value` for `-c`. `stdin` is bytes or a descriptor, `stdout` a
+    `settings` are further `key=value` for `-c`. `extra_env` sets variables, or with None removes
+    them. `stdin` is bytes or a descriptor, `stdout` a
     descriptor that takes the output instead of memory. `timeout` is in seconds, `output_limit`
     in bytes; output beyond it stops git and sets `truncated`. `memory_limit` is in bytes, of what
     git allocates: a few objects of an agent's can stand for more files than any memory holds.
@@ -117,7 +118,8 @@ def run_git(
     """
     options = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
     command = [*git_command(), "--no-pager", "--literal-pathspecs", *options, *argv]
-    env = {**git_environment(git_dir), **(extra_env or {})}
+    wanted = {**git_environment(git_dir), **(extra_env or {})}
+    env = {name: value for name, value in wanted.items() if value is not None}
     with tempfile.TemporaryFile() as fed:
         if isinstance(stdin, bytes):
             fed.write(stdin)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rover_mcp.errors import Conflict, EnvironmentFault, UserFixable
-from rover_mcp.git.locate import Place, read_head, read_small
+from rover_mcp.git.locate import Place, locate, read_head, read_small
 from rover_mcp.git.process import FROM_FILES, UPLOAD_PACK
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.view import View, opened
@@ -42,6 +42,33 @@ def publish(hub: Path, ref: str, commit: str, user_repo: Path, branch: str) -> P
         raise UserFixable(f"{branch[:80]!r} is not a branch name", code="malformed_branch")
     with opened(user_repo) as view:
         return _publish(hub, ref, commit, view, user_repo, branch)
+
+
+def check_delivery(user_repo: Path, prefix: str, branches: Collection[str]) -> None:
+    """That a branch below `prefix` can be made in the repository, which has these `branches`:
+    what `publish` would meet is better known before the work is done.
+
+    Raises:
+        Conflict: the prefix, or its beginning, is a branch itself ("branch_clash").
+        UserFixable: the repository is not writable ("repository_read_only").
+    """
+    parts = prefix.split("/")
+    for name in ("/".join(parts[: n + 1]) for n in range(len(parts))):
+        if name in branches:
+            raise Conflict(
+                f"the branch {name} in {user_repo} is in the way of branches named {prefix}/...",
+                hint=f"rename it (git branch -m {name} <other name>), or set branch_prefix in "
+                "config.yaml to another name",
+                code="branch_clash",
+            )
+    common = locate(user_repo).common
+    for folder in (common, common / "objects", common / "refs" / "heads"):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise UserFixable(
+                f"{folder} is not writable, so a task's branch could not be brought there",
+                hint="make it writable for the user that runs rover, or use a clone of it",
+                code="repository_read_only",
+            )
 
 
 def _publish(

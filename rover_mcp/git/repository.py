@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
-from rover_mcp.git.locate import broken, read_small
+from rover_mcp.git.locate import broken, locate, read_small
+from rover_mcp.git.user_config import user_values
 from rover_mcp.git.view import View, opened
 from rover_mcp.network import HTTPS, BadHost, HostPattern
 
@@ -18,8 +20,10 @@ _FULL_ID = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _REMOTE_URL = re.compile(r"remote\..*\.url", re.DOTALL)
 _REMOTE_PROMISOR = re.compile(r"remote\..*\.promisor", re.DOTALL)
 _STATUS_TIMEOUT = 20.0
+_STATUS_LIMIT = 64 * 1024
 _MAX_NAME = 200
 _MAX_REMOTE_HOSTS = 10
+_IGNORED_LIMIT = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,17 @@ def list_branches(repo: Path) -> frozenset[str]:
     """The names of the local branches of `repo`."""
     text = _text(repo, "for-each-ref", "--format=%(refname)", "refs/heads/")
     return frozenset(line.removeprefix("refs/heads/") for line in text.splitlines())
+
+
+def ignored_patterns(repo: Path) -> bytes:
+    """What the user's git ignores here beside the tracked .gitignore files: the user's
+    core.excludesFile (by default `git/ignore` in the configuration folder), and then the
+    repository's info/exclude, which outranks it. Empty where there is neither."""
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    named = user_values("core.excludesFile")
+    own = Path(named[-1]) if named else Path(home) / "git" / "ignore"
+    files = (own, locate(repo).common / "info" / "exclude")
+    return b"\n".join(read_small(file, _IGNORED_LIMIT) or b"" for file in files).strip()
 
 
 def remote_hosts(repo: Path) -> tuple[str, ...]:
@@ -225,18 +240,34 @@ def _without_commits(path: Path, view: View) -> UserFixable:
 def _is_dirty(view: View, root: Path) -> bool:
     """Whether `git status` would show something. A status that takes too long says no: it
     serves a warning only."""
+    argv = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal"]
     try:
         status = view.run_in_work_tree(
-            ["status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=all"],
+            [*argv, "--ignore-submodules=all"],
             root,
             timeout=_STATUS_TIMEOUT,
-            output_limit=1,
+            output_limit=_STATUS_LIMIT,
         )
     except EnvironmentFault as error:
         if error.code == "git_timeout":
             return False
         raise
-    return bool(status.stdout)
+    entries = status.stdout.split(b"\0")[:-1]
+    if status.truncated or not all(entry.startswith(b" M ") for entry in entries):
+        return True
+    return not _all_filtered(view, root, [entry[3:] for entry in entries])
+
+
+def _all_filtered(view: View, root: Path, paths: Sequence[bytes]) -> bool:
+    """Whether all the files pass through a filter (git-lfs, git-crypt), which is not run here:
+    whether such a file has changed cannot be seen."""
+    if not paths:
+        return True
+    asked = view.run_in_work_tree(
+        ["check-attr", "--stdin", "-z", "filter"], root, stdin=b"\0".join([*paths, b""])
+    )
+    values = asked.stdout.split(b"\0")[2::3]
+    return len(values) == len(paths) and not {b"unspecified", b"unset"} & set(values)
 
 
 def _text(path: Path, *argv: str) -> str:

@@ -100,15 +100,18 @@ class Store(Claims, Waits):
 
     # Tasks
 
-    def create_task(self, new: NewTask, taken: frozenset[str]) -> tuple[TaskRow, bool]:
-        """Number the task, record it with its first attempt, and say whether it is new.
+    def create_task(
+        self, new: NewTask, taken: frozenset[str], prefix: str = "rover"
+    ) -> tuple[TaskRow, bool]:
+        """Number the task, record it with its first attempt, and say whether it is new. Its branch
+        is named below `prefix`, and differs from those that are `taken`.
 
         With a `request_key` that the project has seen, the task of that key comes back and
         nothing is written.
         """
         try:
             with self._engine.begin() as connection:
-                row = self._insert_task(connection, new, taken)
+                row = self._insert_task(connection, new, taken, prefix)
         except IntegrityError:
             existing = self.task_by_request(new.project_id, new.request_key or "")
             if existing is None:
@@ -118,14 +121,14 @@ class Store(Claims, Waits):
         return row, True
 
     def _insert_task(
-        self, connection: sa.Connection, new: NewTask, taken: frozenset[str]
+        self, connection: sa.Connection, new: NewTask, taken: frozenset[str], prefix: str
     ) -> TaskRow:
         number, now = self._next_number(connection, new.project_id), self._now()
         connection.execute(
             T.insert().values(
                 **{k: to_json(v) for k, v in vars(new).items()},
                 number=number,
-                branch=branch_name(number, new.title, taken),
+                branch=branch_name(number, new.title, taken, prefix),
                 status=TaskStatus.NEW,
                 iteration=1,
                 attempt=1,

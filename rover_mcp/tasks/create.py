@@ -13,6 +13,7 @@ from agent_runner.copies import FILE_NAME as COPIES
 from agent_runner.copies import Copy
 from agent_runner.disk import free_space
 from agent_runner.workflow.agents import agents_of
+from agent_runner.worktree import IGNORED
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.project.asks import config_asks, narrowed
@@ -120,6 +121,7 @@ class CreateTask:
         what a person has just consented to. Raises as the call does."""
         title = title_of(request.description)
         repository = self.repositories.inspect(caller.folder(request.repo_path))
+        self.repositories.check_delivery(repository, self.settings.branch_prefix)
         base = request.base_branch
         commit = self.repositories.resolve(repository, base) if base else repository.head_commit
         settled, entry = self._settled(caller, request, repository)
@@ -326,9 +328,13 @@ class CreateTask:
             if script is not None:
                 (folders.input / "script.yaml").write_text(script, "utf-8")
                 load_script(folders.input / "script.yaml")
+            if ignored := self.repositories.ignored(plan.repository):
+                (folders.input / IGNORED).write_bytes(ignored)
             if copies:
                 write_copies(folders.input / COPIES, copies)
-            task, is_new = self.store.create_task(new, plan.repository.branches)
+            task, is_new = self.store.create_task(
+                new, plan.repository.branches, self.settings.branch_prefix
+            )
         except ScriptError as error:
             self._undo(folders)
             raise UserFixable(

@@ -47,9 +47,9 @@ def slug(title: str, most: int = 40) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:most].rstrip("-") or "task"
 
 
-def branch_name(number: int, title: str, taken: frozenset[str]) -> str:
-    """`rover/<number>-<slug>`, with a counter where the repository has that branch already."""
-    base = f"rover/{number}-{slug(title)}"
+def branch_name(number: int, title: str, taken: frozenset[str], prefix: str = "rover") -> str:
+    """`<prefix>/<number>-<slug>`, with a counter where the repository has that branch already."""
+    base = f"{prefix}/{number}-{slug(title)}"
     name, counter = base, 2
     while name in taken:
         name, counter = f"{base}-{counter}", counter + 1

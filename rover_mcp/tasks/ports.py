@@ -34,6 +34,14 @@ class Repositories(Protocol):
         """The commit of a branch, tag or full id. Raises UserFixable."""
         ...
 
+    def check_delivery(self, repository: Repository, prefix: str) -> None:
+        """Raises UserFixable where no branch below `prefix` can be made there."""
+        ...
+
+    def ignored(self, repository: Repository) -> bytes:
+        """What the user's git ignores there beside the .gitignore files, as lines of one."""
+        ...
+
     def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
         """Those of the paths where the commit has something, or has no folder on the way."""
         ...

@@ -102,6 +102,12 @@ class FakeRepositories:
             raise UserFixable(f"there is no branch {name}", code="unknown_branch")
         return repository.head_commit
 
+    def check_delivery(self, repository: Repository, prefix: str) -> None:
+        """These repositories are folders only: a branch can always be made."""
+
+    def ignored(self, repository: Repository) -> bytes:
+        return b""
+
     def git_hosts(self, root: Path) -> tuple[str, ...]:
         return self.hosts
 

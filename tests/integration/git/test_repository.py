@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.errors import NotFound, UserFixable
-from rover_mcp.git.repository import inspect_repository, list_branches, remote_hosts, resolve_branch
+from rover_mcp.git.publish import check_delivery
+from rover_mcp.git.repository import (
+    ignored_patterns,
+    inspect_repository,
+    list_branches,
+    remote_hosts,
+    resolve_branch,
+)
 from tests.integration.git.conftest import git, tree_state
 
 
@@ -18,6 +25,17 @@ def _code(path: Path, **options: Path) -> str:
         inspect_repository(path, **options)
     assert caught.value.hint
     return caught.value.code
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's HOME, without any configuration of git's."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
 
 
 def test_a_plain_repository_is_described(repo: Path) -> None:
@@ -98,7 +116,7 @@ def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserFixable, match="not in a git repository") as caught:
         inspect_repository(tmp_path)
     assert caught.value.hint is not None
-    assert caught.value.hint.startswith("give the path of a repository (repo_path)")
+    assert caught.value.hint.startswith("give the path of a repository as repo_path")
     assert "git init" in caught.value.hint
 
 
@@ -144,10 +162,102 @@ def test_a_head_that_points_at_nothing_readable_is_broken(repo: Path) -> None:
     assert _code(repo) == "broken_repository"
 
 
-def test_a_repository_of_another_user_is_named(repo: Path) -> None:
+def _give_away(repo: Path) -> None:
     os.chown(repo, 12345, 12345)
     os.chown(repo / ".git", 12345, 12345)
+
+
+def test_a_repository_of_another_user_is_named(repo: Path) -> None:
+    _give_away(repo)
+    with pytest.raises(UserFixable) as caught:
+        inspect_repository(repo)
+    assert caught.value.code == "dubious_ownership"
+    assert f"git config --global --add safe.directory {repo}" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("values", "safe"),
+    [
+        (["{repo}"], True),
+        (["*"], True),
+        (["{parent}/*"], True),
+        (["{repo}", ""], False),
+        (["", "{repo}"], True),
+        (["{parent}"], False),
+        (["{repo}x"], False),
+    ],
+)
+def test_what_the_user_calls_safe_is_taken(
+    repo: Path, home: Path, values: list[str], safe: bool
+) -> None:
+    """safe.directory of the user's own configuration counts, as git counts it."""
+    _give_away(repo)
+    lines = [value.format(repo=repo, parent=repo.parent) for value in values]
+    text = "".join(f'\tdirectory = "{line}"\n' for line in lines)
+    (home / "included").write_text(f"[safe]\n{text}")
+    (home / ".gitconfig").write_text("[include]\n\tpath = included\n")
+    if safe:
+        assert inspect_repository(repo).root == repo
+    else:
+        assert _code(repo) == "dubious_ownership"
+
+
+def test_a_repository_cannot_call_itself_safe(repo: Path, home: Path) -> None:
+    git(repo, "config", "safe.directory", "*")
+    _give_away(repo)
     assert _code(repo) == "dubious_ownership"
+
+
+def test_no_hint_makes_a_repository_of_a_folder_that_holds_everything(home: Path) -> None:
+    """An assistant does what a hint says; some are started in / or in HOME."""
+    for folder in (Path("/"), home, home.parent, Path("/tmp"), Path("/etc")):
+        with pytest.raises(UserFixable) as caught:
+            inspect_repository(folder)
+        assert "git init" not in (caught.value.hint or "")
+    project = home / "project"
+    project.mkdir()
+    with pytest.raises(UserFixable) as caught:
+        inspect_repository(project)
+    assert f"git init {project}" in (caught.value.hint or "")
+
+
+def test_what_the_user_alone_ignores_is_known(repo: Path, home: Path) -> None:
+    exclude = repo / ".git/info/exclude"
+    exclude.write_text("private/\n")
+    assert ignored_patterns(repo) == b"private/"
+    (home / ".config/git").mkdir(parents=True)
+    (home / ".config/git/ignore").write_text(".env\n")
+    assert ignored_patterns(repo).split() == [b".env", b"private/"]
+    (home / "other").write_text("*.orig")
+    (home / ".gitconfig").write_text("[core]\n\texcludesFile = ~/other\n")
+    assert ignored_patterns(repo).split() == [b"*.orig", b"private/"]
+
+
+def test_a_file_behind_a_filter_is_not_called_changed(repo: Path) -> None:
+    """Whether git-lfs or git-crypt would see a change is not known without running them; a
+    change of any other file is."""
+    for way in ("clean", "smudge"):
+        git(repo, "config", f"filter.crypt.{way}", "tr A-Za-z N-ZA-Mn-za-m")
+    (repo / ".gitattributes").write_text("secret* filter=crypt\n")
+    (repo / "secret").write_text("swordfish\n")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "secret")
+    os.utime(repo / "secret", (1, 1))
+    assert git(repo, "status", "--porcelain") == ""
+    assert not inspect_repository(repo).dirty
+    (repo / "a.txt").write_text("two\n")
+    assert inspect_repository(repo).dirty
+
+
+@pytest.mark.parametrize("name", ["rover", "team", "team/rover"])
+def test_a_branch_in_the_way_is_known_before_the_work(repo: Path, name: str) -> None:
+    git(repo, "branch", name)
+    prefix = "rover" if name == "rover" else "team/rover"
+    with pytest.raises(UserFixable) as caught:
+        check_delivery(repo, prefix, list_branches(repo))
+    assert caught.value.code == "branch_clash"
+    assert "branch_prefix" in (caught.value.hint or "")
+    check_delivery(repo, "other", list_branches(repo))
 
 
 def test_no_program_that_the_repository_names_is_run(repo: Path, tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""What the user's own git configuration says: the system's file, the user's, and what they include.
+
+A repository's configuration is untrusted and is not read here. The user's own is obeyed, as git
+itself does; git only prints it, and starts nothing for it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rover_mcp.git.process import run_git
+
+_OWN_SCOPES = ("system", "global")
+_HANDED_ON = ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")
+
+
+def user_values(key: str) -> list[str]:
+    """The values of `key`, a path, in the order of the files; empty where none is set."""
+    environment = {
+        **{name: os.environ.get(name) for name in _HANDED_ON},
+        "GIT_CONFIG_NOSYSTEM": os.environ.get("GIT_CONFIG_NOSYSTEM"),
+        # Git is started in no repository, so it reads no other file.
+        "GIT_DIR": "/nonexistent",
+    }
+    argv = ["config", "--show-scope", "--includes", "--type=path", "-z", "--get-all", key]
+    listed = run_git(argv, Path("/"), extra_env=environment)
+    fields = [os.fsdecode(field) for field in listed.stdout.split(b"\0")[:-1]]
+    pairs = zip(fields[::2], fields[1::2], strict=False)
+    return [value for scope, value in pairs if scope in _OWN_SCOPES]
+
+
+def is_safe_directory(folder: Path) -> bool:
+    """Whether the user's safe.directory names the folder, by the rules of git-config(1): an empty
+    value forgets those before it, `*` stands for any, and `/*` at the end for all below."""
+    safe = False
+    for value in user_values("safe.directory"):
+        if not value:
+            safe = False
+        elif value == "*" or Path(value) == folder:
+            safe = True
+        elif value.endswith("/*"):
+            safe = safe or folder.is_relative_to(value.removesuffix("*"))
+    return safe
