@@ -13,6 +13,7 @@ from rover_mcp import __version__
 from rover_mcp.cli import floors
 from rover_mcp.cli.client import Client, ClientError
 from rover_mcp.cli.git_probe import git_version, keeps_line_ends
+from rover_mcp.cli.offline import run_offline
 from rover_mcp.cli.render import agent_told
 from rover_mcp.cli.text import Paint, clean, size
 from rover_mcp.connect import DaemonUnavailable
@@ -37,7 +38,7 @@ class Check:
 
 def run_checks(connect: Callable[[], Client], home: str) -> tuple[list[Check], Json | None]:
     """All checks, and the result of get_status if there is a daemon to give one."""
-    checks = [_python(), _git(), _folder(home), *judge_programs(floors.find())]
+    checks = [_python(), _git(), _folder(home), *_records(home), *judge_programs(floors.find())]
     try:
         client = connect()
         try:
@@ -181,6 +182,17 @@ def _folder(home: str) -> Check:
         todo = "make it a folder that you can write, or set ROVER_HOME to one"
         return Check("data folder", False, f"{home}: {error.strerror}", todo)
     return Check("data folder", True, home)
+
+
+def _records(home: str) -> list[Check]:
+    """What tasks' records and their files do not agree on. Looked at before the daemon is asked,
+    which would make a database that is gone."""
+    try:
+        found: list[str] = run_offline("survey", home)
+    except ClientError as error:
+        return [Check("records", False, error.message, error.hint or "", needed=False)]
+    todo = "no task is lost: rover doctor --repair builds records anew from files"
+    return [Check("records", False, "; ".join(found), todo, needed=False)] if found else []
 
 
 def _engine(entry: Json) -> Check:

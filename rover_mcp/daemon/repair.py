@@ -7,20 +7,22 @@ told. Nothing is deleted: a database that cannot be read is kept beside the new 
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 import yaml
 from pydantic import ValidationError
+from sqlalchemy.exc import DatabaseError
 
 from agent_runner.journal import is_locked
 from agent_runner.models import Pause, PauseReason, RunState, RunStatus
@@ -28,10 +30,12 @@ from agent_runner.spec import RunSpec
 from rover_mcp.control.live import UNREADABLE, read_state
 from rover_mcp.control.plane import database_url
 from rover_mcp.daemon.lock import hold_alone
+from rover_mcp.daemon.survey import lacks_files, unreadable
 from rover_mcp.errors import RoverError
 from rover_mcp.git.hub import Hub
 from rover_mcp.settings import Settings, load_settings
-from rover_mcp.store.migrations import open_database
+from rover_mcp.store import schema
+from rover_mcp.store.migrations import forget_version, open_database
 from rover_mcp.store.rebuild import Rebuilds
 from rover_mcp.tasks.folders import TaskFolders, project_folder
 from rover_mcp.tasks.models import TaskStatus
@@ -54,12 +58,16 @@ def repair(home: Path) -> list[str]:
 
 def _repair(home: Path, settings: Settings) -> list[str]:
     told = [] if settings.database else _set_aside(home)
-    engine = open_database(database_url(home, settings.database))
+    url = database_url(home, settings.database)
+    if settings.database or (home / "rover.db").exists():
+        _complete(url)
+    engine = open_database(url)
     try:
         store = Rebuilds(engine)
         for task_id in sorted(_folders(home)):
             told += _one(home, settings, store, task_id)
         told += store.remove_lost()
+        told += _without_files(home, store)
     finally:
         engine.dispose()
     return told
@@ -73,30 +81,40 @@ def _folders(home: Path) -> Iterator[str]:
             yield path.name
 
 
+def _without_files(home: Path, store: Rebuilds) -> list[str]:
+    """Tasks of which only the record is left: there is nothing to build it from, or to delete."""
+    gone = [row for row in store.readable() if lacks_files(home, row)]
+    return [
+        f"left as it is: task {row.number} {row.title[:60]!r} ({row.id}) has a record and no "
+        "files; delete_task removes it"
+        for row in gone
+    ]
+
+
 def _set_aside(home: Path) -> list[str]:
-    """A database that SQLite cannot read, or whose version nobody knows, is made usable again."""
-    path = home / "rover.db"
-    if not path.exists():
+    """A database that SQLite cannot read is kept beside a new one."""
+    if not os.path.lexists(home / "rover.db") or (why := unreadable(home / "rover.db")) is None:
         return []
-    try:
-        with closing(sqlite3.connect(path)) as database:
-            if database.execute("PRAGMA quick_check").fetchone() == ("ok",):
-                _forget_bad_version(database)
-                return []
-    except sqlite3.DatabaseError:
-        pass
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for name in _DATABASE:
         with suppress(FileNotFoundError):
             (home / name).rename(home / f"{name}.damaged-{stamp}")
-    return [f"the database could not be read: it is kept as rover.db.damaged-{stamp}"]
+    return [f"the database could not be read ({why}): it is kept as rover.db.damaged-{stamp}"]
 
 
-def _forget_bad_version(database: sqlite3.Connection) -> None:
-    bad = "key = 'schema_version' AND (value IS NULL OR CAST(value AS TEXT) NOT GLOB '[0-9]*')"
-    with suppress(sqlite3.OperationalError):  # there is no such table yet
-        database.execute(f"DELETE FROM rover_meta WHERE {bad}")  # noqa: S608  # our own words
-        database.commit()
+def _complete(url: str) -> None:
+    """Let tables that are missing, and a version that nobody knows, be made again when it is
+    opened; that of a newer program stays, and is refused there."""
+    is_version = sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema_version")
+    engine, known = sa.create_engine(url), ""
+    try:
+        with suppress(DatabaseError), engine.connect() as connection:
+            known = str(connection.execute(is_version).scalar())
+        if not known.isdecimal() or int(known) <= schema.SCHEMA_VERSION:
+            with suppress(DatabaseError), engine.begin() as connection:
+                forget_version(connection)
+    finally:
+        engine.dispose()
 
 
 @dataclass(frozen=True)

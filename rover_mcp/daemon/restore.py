@@ -23,19 +23,20 @@ from agent_runner.journal import is_locked
 from agent_runner.models import Pause, PauseReason
 from rover_mcp.control.parts import OPEN_STATES
 from rover_mcp.control.plane import database_url
-from rover_mcp.daemon.archive import DATABASE, About, bad, count_tasks, unpack
+from rover_mcp.daemon.archive import DATABASE, bad, count_tasks, unpack
 from rover_mcp.daemon.backup import PREFIX
 from rover_mcp.daemon.lock import hold_alone, hold_lock
+from rover_mcp.daemon.survey import unreadable
 from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, RoverError
 from rover_mcp.store import schema
 from rover_mcp.store.migrations import open_database
+from rover_mcp.store.rebuild import Rebuilds
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.transitions import RUNNING, Event
 
 _OURS = frozenset(("daemon.lock", "daemon.log", ".doctor"))
 """In a data folder that was never used."""
-_AT_ONCE = 100
 RAN = "it ran when the backup was made that it comes from; the work is kept up to that moment"
 
 
@@ -103,18 +104,19 @@ def _prepare(source: Path, staging: Path) -> dict[str, Any]:
     if about.schema_version > schema.SCHEMA_VERSION:
         raise bad(source, f"a newer version made it ({about.version}): update rover-mcp")
     if about.database == "sqlite":
-        done |= _settle(source, staging, about)
+        done |= _settle(source, staging)
     os.sync()
     return done
 
 
-def _settle(source: Path, staging: Path, about: About) -> dict[str, Any]:
+def _settle(source: Path, staging: Path) -> dict[str, Any]:
     """Open the database as it will be used, and pause what ran."""
-    _check(source, staging / DATABASE)
+    if why := unreadable(staging / DATABASE):
+        raise bad(source, f"its database cannot be read: {why}")
     engine = open_database(database_url(staging))
     try:
-        store = Store(engine)
-        tasks = list(_readable(store))
+        store = Rebuilds(engine)
+        tasks = store.readable()
         ran = [task for task in tasks if task.status in RUNNING]
         ended = [name for task in ran for name in _pause(store, task)]
         store.checkpoint()
@@ -124,27 +126,6 @@ def _settle(source: Path, staging: Path, about: About) -> dict[str, Any]:
     missing = sorted({t.project_path for t in tasks if not Path(t.project_path).exists()})
     told = [{"id": t.id, "number": t.number, "title": t.title} for t in ran]
     return {"tasks": len(tasks), "paused": told, "missing_repositories": missing}
-
-
-def _check(source: Path, path: Path) -> None:
-    try:
-        with closing(sqlite3.connect(path)) as database:
-            checked = database.execute("PRAGMA quick_check").fetchone()
-    except sqlite3.Error as error:
-        raise bad(source, f"its database cannot be read: {error}") from error
-    if checked != ("ok",):
-        raise bad(source, f"its database is damaged: {checked[0]}")
-
-
-def _readable(store: Store) -> Iterator[TaskRow]:
-    """Every task but those whose record is damaged: they are shown as that."""
-    before = None
-    while rows := store.page(before=before, limit=_AT_ONCE):
-        yield from (row for row in rows if isinstance(row, TaskRow))
-        last = rows[-1]
-        if len(rows) < _AT_ONCE or not isinstance(last, TaskRow):
-            return
-        before = (last.created_at, last.id)
 
 
 def _pause(store: Store, task: TaskRow) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -27,6 +28,8 @@ _TROUBLE: Final = frozenset(
     }
 )
 """Result codes that tell of the disk, not of us."""
+
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def _to_version_2(connection: sa.Connection) -> None:
@@ -110,12 +113,32 @@ def open_database(url: str) -> sa.Engine:
         raise
     except DatabaseError as error:
         engine.dispose()
+        damaged = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
         raise EnvironmentFault(
             f"the database cannot be used: {error.orig}",
-            hint="check that the data folder is writable and its disk not full",
+            hint="run `rover doctor --repair`, which keeps it and makes another from the tasks' "
+            "files"
+            if damaged
+            else "check that the data folder is writable and its disk not full",
             code="data_folder",
         ) from error
     return engine
+
+
+def read_only(url: str) -> sa.Engine:
+    """An engine that changes nothing, and makes nothing: for a look at a database that a daemon
+    may be using, or that has no tables."""
+    parsed = sa.make_url(url)
+    if not url.startswith("sqlite"):
+        return sa.create_engine(parsed, json_deserializer=tolerant_json)
+    file = f"{Path(parsed.database or '').absolute().as_uri()}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(file, uri=True, timeout=30, check_same_thread=False)
+        connection.text_factory = _tolerant_text
+        return connection
+
+    return sa.create_engine("sqlite://", creator=connect, json_deserializer=tolerant_json)
 
 
 def _tolerant_text(text: bytes) -> str:

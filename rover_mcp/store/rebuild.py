@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from rover_mcp.store import schema
-from rover_mcp.store.damage import Bad, sound_one
+from rover_mcp.store.damage import Bad, sound, sound_one
 from rover_mcp.store.events import insert_event
-from rover_mcp.store.rows import DamagedRecord, columns_of, project_row, task_of, task_row
+from rover_mcp.store.rows import DamagedRecord, TaskRow, columns_of, project_row, task_of, task_row
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.tasks.models import TaskStatus
@@ -34,6 +34,11 @@ class Rebuilds(Store):
         except DamagedRecord:
             return False
         return row is not None and row.attempt >= attempt
+
+    def readable(self) -> list[TaskRow]:
+        """Every task but those whose record is damaged."""
+        with self._engine.connect() as connection:
+            return list(sound(connection.execute(sa.select(T)), task_row))
 
     def path_of(self, project_id: str) -> str | None:
         """The repository of a project, if its record is there."""

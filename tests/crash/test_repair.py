@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from agent_runner.models import RunStatus
+from rover_mcp.cli.doctor import _records  # pyright: ignore[reportPrivateUsage]
 from rover_mcp.daemon.lock import hold_lock
 from rover_mcp.daemon.repair import repair
-from rover_mcp.errors import Conflict
+from rover_mcp.daemon.survey import survey, unreadable
+from rover_mcp.errors import Conflict, EnvironmentFault
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
@@ -19,7 +22,7 @@ from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.models import TaskStatus
 from tests.support.attempts_site import STARTED, Run, Site, open_site
 from tests.support.desk import open_desk
-from tests.support.samples import TASK, pause
+from tests.support.samples import TASK, pause, run_state, snapshot
 
 
 def ran(folder: Path, ending: tuple[object, object] | None) -> TaskRow:
@@ -63,6 +66,44 @@ def malformed(home: Path) -> None:
     (home / "rover.db").write_bytes(b"no database at all" * 1000)
 
 
+def zeros(home: Path) -> None:
+    size = (home / "rover.db").stat().st_size
+    (home / "rover.db").write_bytes(bytes(size))
+
+
+def zeros_behind_the_head(home: Path) -> None:
+    data = (home / "rover.db").read_bytes()
+    (home / "rover.db").write_bytes(data[:4096] + bytes(len(data) - 4096))
+
+
+def cut(home: Path) -> None:
+    data = (home / "rover.db").read_bytes()
+    (home / "rover.db").write_bytes(data[: len(data) // 2])
+
+
+def cut_in_its_head(home: Path) -> None:
+    (home / "rover.db").write_bytes((home / "rover.db").read_bytes()[:50])
+
+
+def a_folder(home: Path) -> None:
+    gone(home)
+    (home / "rover.db").mkdir()
+
+
+def without_tables(home: Path) -> None:
+    with sqlite3.connect(home / "rover.db") as database:
+        for table in ("rover_tasks", "rover_attempts", "rover_holds", "rover_meta"):
+            database.execute(f"DROP TABLE {table}")
+    database.close()
+
+
+def without_its_table(home: Path) -> None:
+    """The version still says that all is there."""
+    with sqlite3.connect(home / "rover.db") as database:
+        database.execute("DROP TABLE rover_tasks")
+    database.close()
+
+
 def bad_field(home: Path) -> None:
     with sqlite3.connect(home / "rover.db") as database:
         database.execute("UPDATE rover_tasks SET inputs = '{', number = 'x', status = 'SLEEPING'")
@@ -76,7 +117,10 @@ def bad_version(home: Path) -> None:
     database.close()
 
 
-HARM = (gone, empty, without_rows, malformed, bad_field, bad_version)
+UNREADABLE = (malformed, zeros, zeros_behind_the_head, cut, cut_in_its_head, a_folder)
+HARM = (
+    gone, empty, without_rows, *UNREADABLE, without_tables, without_its_table, bad_field, bad_version
+)  # fmt: skip
 
 
 def read(home: Path) -> TaskRow:
@@ -107,9 +151,125 @@ def test_a_tasks_record_is_built_anew(tmp_path: Path, harm: Callable[[Path], Non
     assert any("not known any more" in warning for warning in task.warnings)
     assert any(TASK in line for line in told)
     assert repair(home) == []
-    assert (harm is malformed) == bool(list(home.glob("rover.db.damaged-*")))
+    assert (harm in UNREADABLE) == bool(list(home.glob("rover.db.damaged-*")))
 
 
+def test_a_lost_wal_loses_no_task(tmp_path: Path) -> None:
+    """U7. Succeeded at 700cc57: what was written last stood in the -wal alone."""
+    path = tmp_path / "home" / "rover.db"
+    with open_site(tmp_path) as site:
+        site.started()
+        write_spec(site)
+        site.record(*STARTED, Run.COMPLETE)
+        (site.home / "projects" / "p1" / "hub.git").mkdir(parents=True)
+        (site.home / "projects" / "p1" / "repository").write_text("/repo")
+        without = path.read_bytes()
+    gone(path.parent)
+    path.write_bytes(without)
+    repair(path.parent)
+    assert read(path.parent).status is TaskStatus.COMPLETED
+
+
+def content(home: Path) -> dict[str, bytes]:
+    """All that lies there, without what SQLite keeps for its readers."""
+    return {
+        str(path.relative_to(home)): path.read_bytes()
+        for path in home.rglob("*")
+        if path.is_file() and path.name not in ("rover.db-shm", "rover.db-wal")
+    }
+
+
+@pytest.mark.parametrize("harm", [harm for harm in HARM if harm is not bad_version])
+def test_doctor_says_that_records_and_files_disagree(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    """U7. Only an empty list of tasks said so; one lost record among others was not seen."""
+    ran(tmp_path, Run.COMPLETE)
+    home = tmp_path / "home"
+    assert survey(home) == []
+    harm(home)
+    before = content(home)
+    assert survey(home)
+    assert content(home) == before
+    (check,) = _records(str(home))
+    assert not check.ok
+    assert "rover doctor --repair" in check.todo
+    repair(home)
+    assert survey(home) == []
+
+
+def a_journal(home: Path) -> None:
+    TaskFolders(home, TASK, 1).journal.unlink()
+
+
+def all_files(home: Path) -> None:
+    shutil.rmtree(home / "tasks" / TASK)
+
+
+def another_attempt(home: Path) -> None:
+    spec = TaskFolders(home, TASK, 1).spec(2)
+    spec.mkdir()
+    (spec / "spec.json").write_text("{}")
+
+
+def a_hub(home: Path) -> None:
+    shutil.rmtree(home / "projects" / "p1" / "hub.git")
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (a_journal, "1 task has a record that says finished, and no journal"),
+        (all_files, "1 task has a record and no files"),
+        (another_attempt, "1 task has a record that is older than its files"),
+        (a_hub, "1 project has tasks with checkpoints, and no hub"),
+    ],
+)
+def test_doctor_says_which_files_are_gone(
+    tmp_path: Path, harm: Callable[[Path], None], says: str
+) -> None:
+    """U7. Nothing did."""
+    ran(tmp_path, Run.COMPLETE)
+    home = tmp_path / "home"
+    with sqlite3.connect(home / "rover.db") as database:
+        state = run_state(RunStatus.COMPLETED, snapshot=snapshot()).model_dump_json()
+        database.execute("UPDATE rover_tasks SET status = 'COMPLETED', run_state = ?", (state,))
+    database.close()
+    harm(home)
+    assert survey(home) == [says]
+
+
+def test_a_database_that_is_in_use_is_not_taken_for_damaged(tmp_path: Path) -> None:
+    """U7. A reader that met its lock moved it aside."""
+    ran(tmp_path, Run.COMPLETE)
+    path = tmp_path / "home" / "rover.db"
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA locking_mode=EXCLUSIVE")
+        database.execute("UPDATE rover_tasks SET title = 'in use'")
+        assert unreadable(path, wait=0) is None
+    database.close()
+
+
+def test_an_unused_data_folder_has_nothing_to_disagree(tmp_path: Path) -> None:
+    """U7. Nothing is made in it."""
+    assert survey(tmp_path) == []
+    assert _records(str(tmp_path)) == []
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("harm", [malformed, zeros, cut])
+def test_a_daemon_that_cannot_read_its_database_names_the_repair(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    """U7. It asked whether the disk is full."""
+    ran(tmp_path, Run.COMPLETE)
+    harm(tmp_path / "home")
+    with pytest.raises(EnvironmentFault) as refused:
+        open_database(f"sqlite:///{tmp_path / 'home' / 'rover.db'}")
+    assert "rover doctor --repair" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("harm", [gone, zeros, cut, malformed])
 @pytest.mark.parametrize(
     ("ending", "status"),
     [
@@ -119,11 +279,14 @@ def test_a_tasks_record_is_built_anew(tmp_path: Path, harm: Callable[[Path], Non
     ],
 )
 def test_its_status_is_the_journals(
-    tmp_path: Path, ending: tuple[object, object] | None, status: TaskStatus
+    tmp_path: Path,
+    ending: tuple[object, object] | None,
+    status: TaskStatus,
+    harm: Callable[[Path], None],
 ) -> None:
     """U7. What has no end waits for a person: it may have been cancelled."""
     ran(tmp_path, ending)
-    gone(tmp_path / "home")
+    harm(tmp_path / "home")
     repair(tmp_path / "home")
     task = read(tmp_path / "home")
     assert (task.status, task.retry_at) == (status, None)
