@@ -40,7 +40,7 @@ class ProjectHub(Protocol):
         ...
 
     def import_bundle(
-        self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
+        self, task_id: str, base_commit: str, bundle_path: Path, snapshot: Snapshot, branch: str
     ) -> None: ...
 
     def snapshots(self, task_id: str) -> dict[int, str]:

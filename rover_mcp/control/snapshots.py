@@ -91,7 +91,7 @@ def import_snapshots(
 
 def _import(task: TaskRow, folders: TaskFolders, hub: ProjectHub, snapshot: Snapshot) -> None:
     bundle = folders.run / "bundles" / snapshot.bundle
-    hub.import_bundle(task.id, bundle, snapshot, task.branch)
+    hub.import_bundle(task.id, task.base_commit, bundle, snapshot, task.branch)
 
 
 def _import_earlier(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> None:

@@ -147,7 +147,7 @@ class HubWork:
         hub = self._repositories.hub(task.project_id)
 
         def diff(_: object = None) -> Diff:
-            return hub.diff(task.base_commit, commit, paths, first=_handed)
+            return hub.diff(task.id, task.base_commit, commit, paths, first=_handed)
 
         try:
             return diff()

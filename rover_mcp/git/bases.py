@@ -8,6 +8,7 @@ A task is lent the packs of its own base and no others, by hard links.
 
 <folder>/objects/pack/   every pack, of all bases; the hub borrows from here
 <folder>/bases/<commit>  the packs that together hold what this commit reaches, as JSON
+<folder>/alone/<commit>  links to these packs, for a git that is to see no others
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -117,7 +119,18 @@ class Bases:
             folder.chmod(0o755)
         for pack in packs:
             for file in self._files(pack.name):
-                _link(file, target / file.name)
+                link(file, target / file.name)
+
+    def alone(self, commit: str) -> Path:
+        """A folder of objects that holds what a base reaches and nothing else.
+
+        Raises:
+            KeyError: the base is not here.
+            OSError: the folder cannot be written.
+        """
+        folder = self._folder / "alone" / commit
+        self.lend(commit, folder)
+        return folder
 
     def take_back(self, commit: str, objects: Path) -> bool:
         """Have again what was lent to a task; whether that was all of a base."""
@@ -125,7 +138,7 @@ class Bases:
         self._packs.mkdir(parents=True, exist_ok=True)
         for name in names:
             for file in (objects / "pack").glob(f"{name}.*"):
-                _link(file, self._packs / file.name)
+                link(file, self._packs / file.name)
         if not names or not self._is_whole(commit):
             return False
         self._record(commit, names)
@@ -270,22 +283,28 @@ def _written_to(ours: Path, theirs: Path) -> dict[str, str]:
     """The environment of a git that writes new files to `ours` and reads `theirs` as well. Git
     writes a pack beside the objects first and renames it to its place, which may be on another
     file system than the user's repository, and which has to be the only one that changes."""
-    quoted = str(theirs.resolve()).replace("\\", "\\\\").replace('"', '\\"')
     return {
         "GIT_OBJECT_DIRECTORY": str(ours),
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(theirs),
     }
 
 
-def _link(source: Path, target: Path) -> None:
+def quoted(folder: Path) -> str:
+    """A folder as one entry of GIT_ALTERNATE_OBJECT_DIRECTORIES."""
+    text = str(folder.resolve()).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def link(source: Path, target: Path) -> None:
     """The same file under another name; a copy where the file system has no links."""
     if target.exists() and target.samefile(source):
         return
-    new = target.with_name(f".{target.name}.new")
-    new.unlink(missing_ok=True)
+    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         os.link(source, new)
     except OSError:
         shutil.copyfile(source, new)
         new.chmod(0o444)
     new.replace(target)
+    # Where another made the same link meanwhile, nothing was replaced.
+    new.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,27 +82,29 @@ def diff_commits(
     *,
     patch_limit: int = PATCH_LIMIT,
     first: Callable[[FileDiff], object] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Diff:
     """The diff of `target` against `base`, of `paths` (literal, no patterns) if given.
 
     `patch_limit` is in bytes; 0 leaves the patch out. Files for which `first` is true come before
-    the others, in the list and in the patch.
+    the others, in the list and in the patch. `env` says which objects git sees.
 
     Raises:
         NotFound: a commit is not in `repo` ("unknown_commit").
         EnvironmentFault: git failed or took too long.
     """
     for commit in (base, target):
-        if run_git(["cat-file", "-e", f"{commit}^{{commit}}"], repo).code != 0:
+        if run_git(["cat-file", "-e", f"{commit}^{{commit}}"], repo, extra_env=env).code != 0:
             raise NotFound(f"there is no commit {commit} in the hub", code="unknown_commit")
     chosen = ["--", *paths] if paths else ["--"]
-    listing = _diff_tree(repo, ["-z", "--raw", "--numstat", base, target, *chosen], _LISTING_LIMIT)
+    listed = ["-z", "--raw", "--numstat", base, target, *chosen]
+    listing = _diff_tree(repo, listed, _LISTING_LIMIT, env)
     early, late, totals = _counted(_parse(listing.stdout), first or (lambda _: False))
     files = [*early, *late][:FILES_LIMIT]
     patch, cut = "", listing.truncated or totals.files > len(files)
     if patch_limit > 0:
         with _order([file.path for file in early]) as order:
-            result = _diff_tree(repo, ["-p", *order, base, target, *chosen], patch_limit)
+            result = _diff_tree(repo, ["-p", *order, base, target, *chosen], patch_limit, env)
         patch = result.stdout.decode("utf-8", "replace")
         cut = cut or result.truncated
     return Diff(totals, files, patch, cut)
@@ -137,9 +139,11 @@ def _order(paths: Sequence[str]) -> Generator[Sequence[str]]:
         yield (f"-O{file.name}",)
 
 
-def _diff_tree(repo: Path, argv: Sequence[str], limit: int) -> GitResult:
+def _diff_tree(
+    repo: Path, argv: Sequence[str], limit: int, env: Mapping[str, str] | None
+) -> GitResult:
     command = ["diff-tree", "-r", *_OPTIONS, *argv]
-    result = run_git(command, repo, settings=_SETTINGS, output_limit=limit)
+    result = run_git(command, repo, settings=_SETTINGS, output_limit=limit, extra_env=env)
     if result.code != 0 and not result.truncated:
         raise EnvironmentFault(f"git diff failed: {result.reason}", code="git_failed")
     return result

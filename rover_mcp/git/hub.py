@@ -33,6 +33,7 @@ from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits
 from rover_mcp.git.faults import checked, disk_full, no_room, refused
 from rover_mcp.git.locked import locked
 from rover_mcp.git.mending import is_whole, salvage
+from rover_mcp.git.own import OwnObjects
 from rover_mcp.git.process import run_git
 from rover_mcp.git.publish import PublishResult, publish
 from rover_mcp.git.repository import is_branch_name
@@ -63,6 +64,7 @@ class Hub:
         self.hub = folder / "hub.git"
         self._bundle_limit = bundle_limit
         self._bases = Bases(self.base)
+        self._own = OwnObjects(self.hub, self._bases)
 
     def tree(self, commit: str) -> CommitTree:
         """The files of a commit that `update` has brought here."""
@@ -185,13 +187,15 @@ class Hub:
                 salvage(aside, self.hub)
 
     def import_bundle(
-        self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
+        self, task_id: str, base_commit: str, bundle_path: Path, snapshot: Snapshot, branch: str
     ) -> None:
         """Take over a snapshot from a bundle that a runner wrote. Done already: nothing.
 
         The bundle may hold `refs/rover/snapshots/<n>` and `refs/heads/<branch>` and nothing
         else, each with the id that the journal names. Its objects are checked strictly in a
-        quarantine; a refused bundle leaves nothing behind.
+        quarantine, in which nothing can be found but what the base reaches and what came out of
+        this task before: all else has to be in the bundle. A refused bundle leaves nothing
+        behind.
 
         Raises:
             EnvironmentFault: "bundle_refused", or "bundle_incomplete" where an earlier bundle
@@ -209,14 +213,15 @@ class Hub:
         }
         with open_bundle(bundle_path, self._bundle_limit) as (header, pack):
             _check_references(bundle_path, header, expected)
-            missing = [c for c in header.prerequisites if not self._has(c, self.hub)]
+            own = self._own.reading(task_id, base_commit)
+            missing = [c for c in header.prerequisites if not self._has(c, own)]
             if missing:
                 raise EnvironmentFault(
                     f"the bundle {bundle_path.name} builds on {missing[0]}, which is not here",
                     hint="an earlier bundle has to be imported first",
                     code="bundle_incomplete",
                 )
-            self._take_objects(bundle_path, pack, snapshot)
+            self._take_objects(task_id, base_commit, bundle_path, pack, snapshot)
         self._record(task_id, snapshot)
 
     def export_restore(
@@ -233,6 +238,7 @@ class Hub:
             raise EnvironmentFault(
                 f"the hub does not hold snapshot {snapshot.sequence}", code="snapshot_missing"
             )
+        own = self._own.reading(task_id, base_commit)
         references = {RESTORE_SNAPSHOT_REF: snapshot.commit, RESTORE_HEAD_REF: snapshot.head}
         header = render_header(BundleHeader([base_commit], references))
         wanted = f"{snapshot.commit}\n{snapshot.head}\n^{base_commit}\n".encode()
@@ -242,7 +248,9 @@ class Hub:
                 out.write(header)
                 out.flush()
                 argv = ["pack-objects", "-q", "--stdout", "--revs", "--thin", "--delta-base-offset"]
-                packed = run_git(argv, self.hub, stdin=wanted, stdout=out.fileno(), timeout=_LONG)
+                packed = run_git(
+                    argv, self.hub, extra_env=own, stdin=wanted, stdout=out.fileno(), timeout=_LONG
+                )
                 checked(packed, f"snapshot {snapshot.sequence} cannot be packed")
                 os.fsync(out.fileno())
             new.replace(dest)
@@ -260,6 +268,7 @@ class Hub:
 
     def diff(
         self,
+        task_id: str,
         base_commit: str,
         snapshot_commit: str,
         paths: Sequence[str] | None = None,
@@ -270,9 +279,11 @@ class Hub:
         """See diff.diff_commits. A snapshot holds untracked files, so they count (N1)."""
         _check_commit(base_commit)
         _check_commit(snapshot_commit)
+        self._task(task_id)
         return diff_commits(
-            self.hub, base_commit, snapshot_commit, paths, patch_limit=patch_limit, first=first
-        )
+            self.hub, base_commit, snapshot_commit, paths, patch_limit=patch_limit, first=first,
+            env=self._own.reading(task_id, base_commit),
+        )  # fmt: skip
 
     def snapshots(self, task_id: str) -> dict[int, str]:
         """The commit of every snapshot that is here, by number; asked of git once."""
@@ -310,6 +321,7 @@ class Hub:
         """Forget a task's snapshots and branch. Repeating it is harmless."""
         if not self.hub.is_dir():
             return
+        self._own.drop(task_id)
         listed = run_git(
             ["for-each-ref", "--format=delete %(refname)", f"{self._task(task_id)}/"], self.hub
         )
@@ -336,18 +348,17 @@ class Hub:
 
     # -- taking over -------------------------------------------------------------------------
 
-    def _take_objects(self, bundle: Path, pack: BinaryIO, snapshot: Snapshot) -> None:
+    def _take_objects(
+        self, task_id: str, base_commit: str, bundle: Path, pack: BinaryIO, snapshot: Snapshot
+    ) -> None:
         objects = self.hub / "objects"
         try:
             incoming = Path(tempfile.mkdtemp(prefix="incoming-", dir=objects))
         except OSError as error:
             raise no_room(objects, error) from error
-        quarantine = {
-            "GIT_OBJECT_DIRECTORY": str(incoming),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects),
-        }
         limit = f"--max-input-size={self._bundle_limit}"
         try:
+            quarantine = self._own.writing(task_id, base_commit, incoming)
             (incoming / "pack").mkdir()
             result = run_git(
                 ["index-pack", "--stdin", "--fix-thin", "--strict", limit],
@@ -363,7 +374,9 @@ class Hub:
             self._check_snapshot(bundle, snapshot, quarantine)
             (objects / "pack").mkdir(exist_ok=True)
             # The index last: without it git does not look at a pack.
-            for part in sorted((incoming / "pack").iterdir(), key=lambda p: p.suffix == ".idx"):
+            parts = sorted((incoming / "pack").iterdir(), key=lambda p: p.suffix == ".idx")
+            self._own.add(task_id, parts)
+            for part in parts:
                 part.replace(objects / "pack" / part.name)
         except OSError as error:
             raise no_room(objects, error) from error
@@ -371,10 +384,10 @@ class Hub:
             shutil.rmtree(incoming, ignore_errors=True)
 
     def _check_snapshot(self, bundle: Path, snapshot: Snapshot, env: Mapping[str, str]) -> None:
-        if not self._has(snapshot.head, self.hub, env):
+        if not self._has(snapshot.head, env):
             raise bad_bundle(bundle, f"the branch's commit {snapshot.head} is not in it")
         tree = run_git(["rev-parse", f"{snapshot.commit}^{{tree}}"], self.hub, extra_env=env)
-        if not self._has(snapshot.commit, self.hub, env) or tree.text != snapshot.tree:
+        if not self._has(snapshot.commit, env) or tree.text != snapshot.tree:
             raise bad_bundle(bundle, f"the snapshot {snapshot.commit} is not what it should be")
 
     def _record(self, task_id: str, snapshot: Snapshot) -> None:
@@ -394,10 +407,8 @@ class Hub:
 
     # -- asking ------------------------------------------------------------------------------
 
-    def _has(
-        self, commit: str, repo: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> bool:
-        asked = run_git(["cat-file", "-t", commit], repo or self.base, extra_env=env)
+    def _has(self, commit: str, env: Mapping[str, str]) -> bool:
+        asked = run_git(["cat-file", "-t", commit], self.hub, extra_env=env)
         return asked.code == 0 and asked.text == "commit"
 
     def _resolve(self, ref: str) -> str | None:

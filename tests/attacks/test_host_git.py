@@ -93,8 +93,8 @@ def everything_of_the_host(hostile: Hostile, where: Path, folder: Path) -> str:
     hub.lend(where, info.head_commit, folder / "lent")
     assert hub.tree(info.head_commit).read("calc.py", 100) == b"changed\n"
     snapshot = hostile.clone.snapshot(1)
-    hub.import_bundle(TASK, hostile.clone.bundle(snapshot), snapshot, BRANCH)
-    hub.diff(info.head_commit, snapshot.commit)
+    hub.import_bundle(TASK, hostile.clone.base, hostile.clone.bundle(snapshot), snapshot, BRANCH)
+    hub.diff(TASK, info.head_commit, snapshot.commit)
     hub.export_restore(TASK, snapshot, info.head_commit, folder / "restore")
     return hub.publish(TASK, where, BRANCH).commit
 

@@ -150,7 +150,7 @@ def every_call(template: Template, root: Path) -> None:
     tried(lambda: hub.lend(root, template.base, folder / "lent"))
 
     def deliver() -> None:
-        hub.import_bundle(TASK, template.bundle, template.snapshot, BRANCH)
+        hub.import_bundle(TASK, template.base, template.bundle, template.snapshot, BRANCH)
         hub.publish(TASK, root, BRANCH)
 
     tried(deliver)

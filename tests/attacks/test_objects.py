@@ -55,7 +55,7 @@ def test_a_tree_with_a_name_that_leads_elsewhere_is_refused(
     blob = git(clone.path, "rev-parse", "HEAD:calc.py")
     snapshot = clone.snapshot_of(tree(clone, ("100644", name, blob)), 1)
     with pytest.raises(EnvironmentFault) as caught:
-        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+        hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     assert caught.value.code == "bundle_refused"
     assert "object" in caught.value.message
     assert hub.snapshots(TASK) == {}
@@ -79,7 +79,7 @@ def test_a_submodule_that_runs_something_is_refused(
     blob = git(clone.path, "hash-object", "-w", ".raw")
     snapshot = clone.snapshot_of(tree(clone, ("100644", ".gitmodules", blob)), 1)
     with pytest.raises(EnvironmentFault) as caught:
-        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+        hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     assert caught.value.code == "bundle_refused"
 
 
@@ -91,7 +91,7 @@ def test_a_tree_of_ten_thousand_million_files_costs_the_host_little(
     for _ in range(10):
         at = ("40000", tree(clone, *((at[0], f"d{n}", at[1]) for n in range(10))))
     snapshot = clone.snapshot_of(at[1], 1)
-    hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     monkeypatch.setattr(
         process.run_git, "__kwdefaults__",
         {**process.run_git.__kwdefaults__, "memory_limit": 100 * MEGABYTE},
@@ -100,7 +100,7 @@ def test_a_tree_of_ten_thousand_million_files_costs_the_host_little(
     # Of all children so far: those of earlier tests may have been larger.
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     with pytest.raises(EnvironmentFault, match=r"(?i)memory"):
-        hub.diff(base, snapshot.commit)
+        hub.diff(TASK, base, snapshot.commit)
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     assert used <= max(before, 400 * MEGABYTE)
 

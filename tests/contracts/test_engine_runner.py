@@ -92,7 +92,9 @@ def _take_over(hub: Hub, spec: SandboxSpec) -> Snapshot:
             found[snapshot.sequence] = snapshot
     for number in sorted(found):
         bundle = spec.folders.run / "bundles" / found[number].bundle
-        hub.import_bundle(spec.task_id, bundle, found[number], spec.run.branch)
+        hub.import_bundle(
+            spec.task_id, spec.run.base_commit, bundle, found[number], spec.run.branch
+        )
     return found[max(found)]
 
 
@@ -106,7 +108,7 @@ def test_a_lost_work_tree_is_rebuilt_from_the_hub_and_the_branch_is_published(
     first = _spec(tmp_path, hub, task, base, 1, None)
     assert _run(engine, first) == 1
     last = _take_over(hub, first)
-    assert {f.path for f in hub.diff(base, last.commit).files} == {"made.txt"}
+    assert {f.path for f in hub.diff(task, base, last.commit).files} == {"made.txt"}
 
     engine.remove_task(task)
     second = _spec(tmp_path, hub, task, base, 2, Restore(commit=last.commit, head=last.head))

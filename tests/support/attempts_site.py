@@ -119,7 +119,7 @@ class FakeHub:
         return f"refs/rover/{task_id}/kept/{name}"
 
     def import_bundle(
-        self, task_id: str, bundle_path: Path, snapshot: Snapshot, branch: str
+        self, task_id: str, base_commit: str, bundle_path: Path, snapshot: Snapshot, branch: str
     ) -> None:
         if self.import_fault:
             raise self.import_fault

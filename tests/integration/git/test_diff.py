@@ -23,8 +23,8 @@ def diff_of(tmp_path: Path, repo: Path, sandbox: Callable[[], SandboxClone]):
         clone = sandbox()
         change(clone.path)
         snapshot = clone.snapshot(1)
-        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
-        return hub.diff(clone.base, snapshot.commit, paths or None, **options)
+        hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
+        return hub.diff(TASK, clone.base, snapshot.commit, paths or None, **options)
 
     return run
 
@@ -116,9 +116,9 @@ def test_an_unknown_commit_is_refused(tmp_path: Path, repo: Path) -> None:
     hub = Hub(tmp_path / "hub")
     hub.update(repo, git(repo, "rev-parse", "HEAD"))
     with pytest.raises(NotFound):
-        hub.diff(git(repo, "rev-parse", "HEAD"), "1" * 40)
+        hub.diff(TASK, git(repo, "rev-parse", "HEAD"), "1" * 40)
     with pytest.raises(UserFixable):
-        hub.diff("--output=/tmp/x", "1" * 40)
+        hub.diff(TASK, "--output=/tmp/x", "1" * 40)
 
 
 def test_some_files_come_first_in_the_list_and_in_the_patch(diff_of) -> None:

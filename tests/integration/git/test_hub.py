@@ -34,7 +34,7 @@ def hub(tmp_path: Path, repo: Path) -> Hub:
 def _refused(hub: Hub, sandbox: SandboxClone, snapshot, why: str, code: str = "bundle_refused"):
     objects = sorted((hub.hub / "objects").rglob("*"))
     with pytest.raises(EnvironmentFault, match=why) as caught:
-        hub.import_bundle(TASK, sandbox.bundle(snapshot), snapshot, BRANCH)
+        hub.import_bundle(TASK, sandbox.base, sandbox.bundle(snapshot), snapshot, BRANCH)
     assert caught.value.code == code
     assert hub.head(TASK) is None
     assert sorted((hub.hub / "objects").rglob("*")) == objects
@@ -337,7 +337,7 @@ def test_snapshots_are_taken_over_in_order_and_once(hub: Hub, sandbox: MakeSandb
     git(clone.path, "commit", "-qam", "work", "--allow-empty")
     second = clone.snapshot(2)
     for snapshot in (first, second, first):
-        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+        hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     assert hub.head(TASK) == second.head
     refs = git(hub.hub, "for-each-ref", "--format=%(objectname) %(refname)")
     assert refs.splitlines() == [
@@ -376,11 +376,11 @@ def test_an_id_that_the_journal_does_not_name_is_refused(hub: Hub, sandbox: Make
 def test_another_bundle_under_a_known_number_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
     clone = sandbox()
     first = clone.snapshot(1)
-    hub.import_bundle(TASK, clone.bundle(first), first, BRANCH)
+    hub.import_bundle(TASK, clone.base, clone.bundle(first), first, BRANCH)
     (clone.path / "a.txt").write_text("two\n")
     again = clone.snapshot(1)
     with pytest.raises(EnvironmentFault, match="another one already"):
-        hub.import_bundle(TASK, clone.bundle(again), again, BRANCH)
+        hub.import_bundle(TASK, clone.base, clone.bundle(again), again, BRANCH)
 
 
 def test_a_truncated_or_damaged_bundle_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
@@ -450,7 +450,7 @@ def test_a_branch_with_options_in_its_name_is_refused(hub: Hub, sandbox: MakeSan
     git(clone.path, "update-ref", "refs/heads/--force", "HEAD")
     snapshot = clone.snapshot(1, branch="--force")
     with pytest.raises(EnvironmentFault, match="holds the ref refs/heads/--force"):
-        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, "--force")
+        hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, "--force")
 
 
 def test_a_pack_that_lacks_what_it_points_at_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
@@ -474,7 +474,7 @@ def test_one_tasks_objects_are_not_in_what_sandboxes_see(hub: Hub, sandbox: Make
     clone = sandbox()
     (clone.path / "secret.txt").write_text("of one task\n")
     snapshot = clone.snapshot(1)
-    hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     assert git(hub.base, "cat-file", "-t", snapshot.commit, ok=False) == ""
 
 
@@ -488,7 +488,7 @@ def test_a_restore_bundle_rebuilds_the_tree_on_the_base(
     (clone.path / "a.txt").write_text("two\n")
     second = clone.snapshot(2)
     for snapshot in (first, second):
-        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+        hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     for snapshot in (first, second):
         restore = tmp_path / f"restore-{snapshot.sequence}.bundle"
         hub.export_restore(TASK, snapshot, clone.base, restore)
@@ -505,7 +505,7 @@ def test_a_restore_bundle_rebuilds_the_tree_on_the_base(
 def test_a_dropped_task_leaves_no_ref(hub: Hub, sandbox: MakeSandbox) -> None:
     clone = sandbox()
     snapshot = clone.snapshot(1)
-    hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     hub.drop_task(TASK)
     hub.drop_task(TASK)
     assert git(hub.hub, "for-each-ref") == ""
@@ -524,7 +524,7 @@ def test_the_hub_tells_all_its_snapshots_at_once(hub: Hub, sandbox: MakeSandbox)
     clone = sandbox()
     made = [clone.snapshot(n) for n in (1, 2)]
     for snapshot in made:
-        hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+        hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     assert hub.snapshots(TASK) == {s.sequence: s.commit for s in made}
     assert hub.snapshots(OTHER_TASK) == {}
     assert Hub(hub.folder / "nowhere").snapshots(TASK) == {}
@@ -536,7 +536,7 @@ def test_what_is_kept_outlives_later_snapshots_and_goes_with_the_task(
     """C10, F3: under a ref of its own."""
     clone = sandbox()
     snapshot = clone.snapshot(1)
-    hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     ref = hub.keep(TASK, "1-2", snapshot.commit)
     assert git(hub.hub, "rev-parse", ref) == snapshot.commit
     assert hub.snapshots(TASK) == {1: snapshot.commit}

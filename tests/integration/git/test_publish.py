@@ -21,7 +21,7 @@ def delivered(tmp_path: Path, repo: Path, sandbox: Callable[[], SandboxClone]):
     (clone.path / "a.txt").write_text("fixed\n")
     git(clone.path, "commit", "-qam", "fix")
     snapshot = clone.snapshot(1)
-    hub.import_bundle(TASK, clone.bundle(snapshot), snapshot, BRANCH)
+    hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     return hub, clone, snapshot
 
 
@@ -54,7 +54,7 @@ def test_it_goes_forward_with_the_task(repo: Path, delivered) -> None:
     hub.publish(TASK, repo, BRANCH)
     git(clone.path, "commit", "-qm", "more", "--allow-empty")
     second = clone.snapshot(2)
-    hub.import_bundle(TASK, clone.bundle(second), second, BRANCH)
+    hub.import_bundle(TASK, clone.base, clone.bundle(second), second, BRANCH)
     result = hub.publish(TASK, repo, BRANCH)
     assert (result.previous, result.commit) == (first.head, second.head)
 
