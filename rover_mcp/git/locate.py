@@ -16,6 +16,9 @@ from rover_mcp.git.user_config import is_safe_directory
 SMALL = 64 * 1024
 _SYSTEM_DEPTH = 2
 """Parts of a path such as /tmp or /etc."""
+NOT_A_PATH = (OSError, RuntimeError, ValueError)
+"""What a path raises that somebody else wrote: it is too long or may not be entered, it is a link
+that leads to itself, or it holds a NUL."""
 _HEAD = re.compile(rb"ref: *refs/[^\n]+\n?|[0-9a-f]{40}(?:[0-9a-f]{24})?\n?")
 
 
@@ -45,12 +48,8 @@ def locate(path: Path) -> Place:
     try:
         if found := _search(path.resolve()):
             return found
-    except OSError as error:
-        raise UserFixable(
-            f"{path} cannot be looked at: {error.strerror}",
-            hint="give the path of a git repository",
-            code="not_a_directory",
-        ) from error
+    except NOT_A_PATH as error:
+        raise not_looked_at(path, error) from error
     raise UserFixable(
         f"{path} is not in a git repository",
         hint="give the path of a repository as repo_path" + _initialised(path.resolve()),
@@ -118,6 +117,16 @@ def broken(path: Path, why: str) -> UserFixable:
         f"{path} is a broken repository: {why}",
         hint=f"see what git says: git -C {path} status",
         code="broken_repository",
+    )
+
+
+def not_looked_at(path: Path, error: Exception) -> UserFixable:
+    """The error for a path, or one that a repository names, that raised one of NOT_A_PATH."""
+    why = error.strerror if isinstance(error, OSError) else error
+    return UserFixable(
+        f"{path} cannot be looked at: {why}",
+        hint="give the path of a git repository",
+        code="not_a_directory",
     )
 
 

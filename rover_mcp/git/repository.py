@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
-from rover_mcp.git.locate import broken, locate, read_small
+from rover_mcp.git.locate import NOT_A_PATH, broken, locate, not_looked_at, read_small
 from rover_mcp.git.user_config import user_values
 from rover_mcp.git.view import View, opened
 from rover_mcp.network import HTTPS, BadHost, HostPattern
@@ -54,7 +54,10 @@ def inspect_repository(path: Path, *, data_folder: Path | None = None) -> Reposi
             partial_clone, sha256_repository.
         EnvironmentFault: git is missing or hangs.
     """
-    _check_folder(path, data_folder)
+    try:
+        _check_folder(path, data_folder)
+    except NOT_A_PATH as error:
+        raise not_looked_at(path, error) from error
     with opened(path) as view:
         _check_format(path, view)
         if not view.bare and view.place.top is None:

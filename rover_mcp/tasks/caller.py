@@ -43,11 +43,12 @@ class Caller:
         """The folder that a call means: `repo_path`, or the one that the caller works in.
 
         Raises:
-            UserFixable: a user over HTTP named none where there are several projects, or one that
-                is not among them. Whether it exists is not told.
+            UserFixable: it begins with a user's name after ~, and there is no such user; or a user
+                over HTTP named none where there are several projects, or one that is not among
+                them. Whether it exists is not told.
         """
         if self.user is None:
-            return self.cwd / Path(repo_path).expanduser() if repo_path else self.cwd
+            return self.cwd / _expanded(repo_path) if repo_path else self.cwd
         if repo_path is None and len(self.projects) == 1:
             return self.projects[0]
         for project in self.projects:
@@ -60,3 +61,14 @@ class Caller:
             code="unknown_project",
             hint=f"give one of these as repo_path: {known} (http.projects in config.yaml)",
         )
+
+
+def _expanded(repo_path: str) -> Path:
+    try:
+        return Path(repo_path).expanduser()
+    except RuntimeError as error:
+        raise UserFixable(
+            f"{repo_path} is in the home folder of a user that does not exist here",
+            hint="give the whole path of the repository",
+            code="not_a_directory",
+        ) from error

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,7 @@ EXAMPLES = int(os.environ.get("ROVER_HOSTILE_EXAMPLES", "15"))
 KEYS = config_keys()
 GARBAGE = st.sampled_from(
     [b"", b"\0\0\0", b"\xff" * 50, b"gitdir: /\n", b"ref: refs/heads/../../x\n", b"/etc\n",
+     b"gitdir: /\0\n", b"ref: refs/heads/\0\n", b"/" + b"x" * 5000 + b"\n", b"itself\n",
      b"ref: refs/heads/-x\n", b"../../..\n", b"0" * 40 + b"\n", b"# pack-refs with: peeled\n-x\n",
      b"[core\n", b"[include]\n\tpath = /dev/zero\n", b"x" * 5_000_000]
 )  # fmt: skip
@@ -51,7 +52,7 @@ FILES = (
     "refs/replace/x", "worktrees/w/gitdir", "worktrees/w/HEAD", "sharedindex.x", "FETCH_HEAD",
     "remotes/origin", "branches/origin", "logs/HEAD",
 )  # fmt: skip
-TAME = ("file", "folder", "link-away", "gone")
+TAME = ("file", "folder", "link-away", "link-to-itself", "gone")
 BROKEN = st.one_of(
     st.tuples(st.sampled_from(OURS), st.sampled_from((*TAME, "pipe", "link-to-zero")), GARBAGE),
     st.tuples(st.sampled_from(FILES), st.sampled_from(TAME), GARBAGE),
@@ -65,7 +66,7 @@ class Template:
 
     folder: Path
     arsenal: Arsenal
-    numbers: dict[str, str]
+    numbers: dict[str, str] = field(repr=False)
     base: str
     bundle: Path
     snapshot: Snapshot
@@ -128,6 +129,8 @@ def put(path: Path, kind: str, content: bytes) -> None:
             path.mkdir()
         case "link-to-zero":
             path.symlink_to("/dev/zero")
+        case "link-to-itself":
+            path.symlink_to(path.name)
         case "link-away":
             path.symlink_to("/etc/passwd")
         case _:

@@ -112,6 +112,33 @@ def test_what_is_no_folder_is_refused(repo: Path, tmp_path: Path) -> None:
     assert _code(repo / "a.txt") == "not_a_directory"
 
 
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (Path("/a\0b"), tmp_path / ("x" * 300), Path("/" + "x" * 5000), tmp_path / "loop"):
+        assert _code(path) == "not_a_directory"
+        with pytest.raises(UserFixable):
+            list_branches(path)
+
+
+@pytest.mark.parametrize(
+    "named", [b"\0\n", b"a\0b\n", b"itself\n", b"x" * 5000, b"/" + b"x/" * 3000]
+)
+@pytest.mark.parametrize("by", ["commondir", ".git"])
+def test_what_a_repository_names_as_its_folder_and_cannot_be_one_is_refused(
+    repo: Path, by: str, named: bytes
+) -> None:
+    """U3. A NUL, or a link to itself, in `commondir` ended the call with an error of our own."""
+    (repo / ".git/itself").symlink_to("itself")
+    (repo / "itself").symlink_to("itself")
+    if by == "commondir":
+        (repo / ".git/commondir").write_bytes(named)
+    else:
+        (repo / ".git").rename(repo / "away")
+        (repo / ".git").write_bytes(b"gitdir: " + named)
+    with pytest.raises(UserFixable):
+        inspect_repository(repo)
+
+
 def test_a_folder_without_a_repository_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserFixable, match="not in a git repository") as caught:
         inspect_repository(tmp_path)

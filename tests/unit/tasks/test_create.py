@@ -69,6 +69,13 @@ def test_a_path_is_taken_from_the_callers_folder(desk: Desk, given: str) -> None
     assert create(desk, repo_path=given.format(repo=desk.repo)).project.endswith("repo")
 
 
+def test_the_home_folder_of_a_user_that_does_not_exist_is_refused(desk: Desk) -> None:
+    with pytest.raises(UserFixable) as caught:
+        desk.caller.folder("~no-such-user/project")
+    assert caught.value.code == "not_a_directory"
+    assert caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "says"),
     [
