@@ -131,7 +131,7 @@ def build(
     delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines))
     tasks = _tasks(create, HubWork(repositories, attempts), live)
     status = _status(create, tasks, all_engines, credentials, notice)
-    hub = EventHub(store, claude_channel=settings.claude_channel)
+    hub = EventHub(store, claude_channel=settings.claude_channel, most=settings.budget)
     keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
     hooks = _hooks(settings, store, leases)
     builds = ImageBuilds(settings, create, keepers, repositories.hub, door, spares)

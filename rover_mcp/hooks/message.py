@@ -10,6 +10,7 @@ import html
 from collections.abc import Mapping
 from typing import Final
 
+from agent_runner.models import Budget
 from rover_mcp.hooks.settings import HookRetry
 from rover_mcp.store.rows import EventRow, TaskRow
 from rover_mcp.tasks.models import HookMessage, NewsView
@@ -27,9 +28,9 @@ class BadSecret(ValueError):
     """A webhook's secret is not to be had, or none; says what is wrong."""
 
 
-def message_of(event: EventRow, task: TaskRow) -> HookMessage:
-    """The event as its receivers are told of it."""
-    view = event_view(event, task).model_dump()
+def message_of(event: EventRow, task: TaskRow, most: Budget | None = None) -> HookMessage:
+    """The event as its receivers are told of it. `most`: the user's own budget."""
+    view = event_view(event, task, most).model_dump()
     news = NewsView(
         **view, title=printable(task.title), branch=task.branch, project=task.project_path
     )

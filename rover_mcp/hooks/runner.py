@@ -63,6 +63,7 @@ class Hooks:
     ) -> None:
         self._hooks: dict[str, Hook] = {hook.name: hook for hook in settings.hooks}
         self._retry: HookRetry = settings.hook_retry
+        self._most = settings.budget
         self._store = store
         self._deliveries = deliveries
         self._senders = senders
@@ -176,7 +177,7 @@ class Hooks:
         def read() -> Any:
             event = self._deliveries.event(delivery.seq)
             task = self._store.task(delivery.task_id)
-            return message_of(event, task) if event and task else None
+            return message_of(event, task, self._most) if event and task else None
 
         try:
             message = await anyio.to_thread.run_sync(read)

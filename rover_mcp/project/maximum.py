@@ -82,7 +82,11 @@ def wider_budget(asked: Budget | None, settings: Settings, old: Budget | None) -
             beyond.append(f"budget.{name}: {given:,}; yours is {most:,}")
             values[name] = given
     if beyond:
-        said = ", ".join(
-            f"{k}: {v:g}" if k == "usd" else f"{k}: {v}" for k, v in values.items() if v
-        )
-        yield Wider(" and ".join(beyond), f"budget: {{{said}}}")
+        yield Wider(" and ".join(beyond), budget_line(**values))
+
+
+def budget_line(usd: float | None, tokens: int | None) -> str:
+    """The line of config.yaml that allows as much."""
+    said = [f"usd: {usd:g}"] if usd else []
+    said += [f"tokens: {tokens}"] if tokens else []
+    return f"budget: {{{', '.join(said)}}}"

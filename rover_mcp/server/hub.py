@@ -20,6 +20,7 @@ from mcp.server.subscriptions import (
     ResourceUpdated,
 )
 
+from agent_runner.models import Budget
 from rover_mcp.errors import RoverError
 from rover_mcp.server.session import TASKS_URI, ClientSession, News, task_uri
 from rover_mcp.store.rows import NONSENSE, DamagedRecord, EventRow, TaskRow
@@ -47,6 +48,7 @@ class EventHub:
         store: Store,
         *,
         claude_channel: bool = False,
+        most: Budget | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -54,6 +56,7 @@ class EventHub:
         self._bus = InMemorySubscriptionBus()
         self._buses: dict[str, InMemorySubscriptionBus] = {}
         self._claude_channel = claude_channel
+        self._most = most
         self._now = now
         self.clock = clock
         self._over: set[str] = set()
@@ -121,7 +124,7 @@ class EventHub:
             await self._record([(event.seq, channel) for channel in self._over])
 
     def _push(self, event: EventRow, task: TaskRow, sessions: Sequence[ClientSession]) -> None:
-        level, view = level_of(event.kind), event_view(event, task)
+        level, view = level_of(event.kind), event_view(event, task, self._most)
         data = view.model_dump(mode="json", exclude_none=True)
         message = {"level": level, "logger": "rover", "data": data}
         uri = task_uri(task.id)

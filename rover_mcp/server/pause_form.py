@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent_runner.models import PauseReason
 from rover_mcp.errors import UserFixable
 from rover_mcp.tasks.models import NextAction, TaskView
 
@@ -62,8 +63,12 @@ def pause_form(view: TaskView) -> dict[str, Any]:
     resume = _resumes(view)[0]
     for name, kind in _BUDGETS.items():
         if name in resume.arguments:
-            default = resume.arguments[name]
-            properties[name] = {"type": kind, "title": "New budget", "default": default}
+            default = {"default": resume.arguments[name]}
+        elif _used_up(view, name):
+            default = {}  # a person may give more than a call
+        else:
+            continue
+        properties[name] = {"type": kind, "title": "New budget", **default}
     return {
         "method": "elicitation/create",
         "params": {
@@ -114,6 +119,14 @@ def _accepted(view: TaskView, content: object) -> Decision:
         budget_usd=said.budget_usd or defaults.get("budget_usd"),
         budget_tokens=said.budget_tokens or defaults.get("budget_tokens"),
     )
+
+
+def _used_up(view: TaskView, name: str) -> bool:
+    """Whether a budget ended that only more than the user's own would help."""
+    if view.pause is None or view.pause.reason is not PauseReason.BUDGET or view.budget is None:
+        return False
+    offered = set(_resumes(view)[0].arguments) & set(_BUDGETS)
+    return not offered and getattr(view.budget, name.removeprefix("budget_")) is not None
 
 
 def _choices(view: TaskView) -> dict[str, str]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from agent_runner.disk import RAISE_FIRST
 from agent_runner.models import Budget, PauseReason, RunState, Usage
+from rover_mcp.project.maximum import budget_line
 from rover_mcp.store.rows import EVERYWHERE, TaskRow
 from rover_mcp.tasks.logs import plain
 from rover_mcp.tasks.models import BudgetView, NextAction, PauseView
@@ -55,6 +56,8 @@ class Policy:
     config_off: bool = False
     max_auto_retries: int = 5
     agents: tuple[str, ...] = ()
+    most: Budget | None = None
+    """the user's own budget, which a call does not exceed"""
 
     def off_for(self, project_id: str | None) -> list[str]:
         """Where it is off for every task of a project, or for all tasks alike, for people."""
@@ -134,8 +137,12 @@ def times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def resume_action(task: TaskRow, state: RunState | None = None) -> NextAction:
-    """The call that lets the task go on; after a budget's end, with a larger one."""
+def resume_action(
+    task: TaskRow, state: RunState | None = None, most: Budget | None = None
+) -> NextAction:
+    """The call that lets the task go on; after a budget's end, with a larger one. Where that would
+    be more than `most`, it is what can still be had, or the line of config.yaml that the user has
+    to change first."""
     arguments: dict[str, object] = {"task": task.id}
     reason = task.pause.reason if task.pause else None
     why = WHAT_TO_DO[reason] if reason else "go on from the checkpoint"
@@ -143,10 +150,14 @@ def resume_action(task: TaskRow, state: RunState | None = None) -> NextAction:
         why = RAISE_FIRST
     elif reason is PauseReason.BUDGET and task.budget is not None:
         if task.pause and NO_PRICE in task.pause.message:
-            arguments["budget_tokens"] = tokens(spent(state)) + TOKENS_OFFERED
+            more = Budget(tokens=tokens(spent(state)) + TOKENS_OFFERED)
             why = "resume with a budget in tokens: its model has no price that is known"
         else:
-            arguments |= _more(task.budget, spent(state))
+            more = _more(task.budget, spent(state))
+        if line := _line_first(more, most, spent(state)):
+            why = f"the user allows more in config.yaml first: {line}"
+        else:
+            arguments |= _within(more, most)
     return NextAction(tool="resume_task", arguments=arguments, why=why)
 
 
@@ -158,7 +169,7 @@ def _is_of_disk(task: TaskRow) -> bool:
 
 def pause_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list[NextAction]:
     """What can be done about a pause, the first thing first. Each is a call that works."""
-    actions = [resume_action(task, state)]
+    actions = [resume_action(task, state, policy.most)]
     reason = task.pause.reason if task.pause else None
     if reason in CLOSED:
         actions += _other_agents(task, policy)
@@ -244,16 +255,42 @@ def budget_view(task: TaskRow, state: RunState | None) -> BudgetView | None:
     )
 
 
-def _more(budget: Budget, usage: Usage) -> dict[str, object]:
+def _more(budget: Budget, usage: Usage) -> Budget:
     """As much again as the budget was, of what is used up."""
     usd, cost, count = budget.usd, usage.cost_usd or 0.0, tokens(usage)
-    larger: dict[str, object] = {}
+    larger = Budget()
     if usd is not None and (cost >= usd or budget.tokens is None):
         cents = round((max(usd, cost) + usd) * 100, 6)
-        larger["budget_usd"] = math.ceil(cents) / 100
-    if budget.tokens is not None and (count >= budget.tokens or not larger):
-        larger["budget_tokens"] = max(budget.tokens, count) + budget.tokens
+        larger = Budget(usd=math.ceil(cents) / 100)
+    if budget.tokens is not None and (count >= budget.tokens or larger.usd is None):
+        more = max(budget.tokens, count) + budget.tokens
+        larger = larger.model_copy(update={"tokens": more})
     return larger
+
+
+def _line_first(more: Budget, most: Budget | None, usage: Usage) -> str | None:
+    """The line that config.yaml needs before a larger budget helps; None: what it allows does."""
+    most = most or Budget()
+    no_usd = more.usd and most.usd is not None and (usage.cost_usd or 0.0) >= most.usd
+    no_tokens = more.tokens and most.tokens is not None and tokens(usage) >= most.tokens
+    if not no_usd and not no_tokens:
+        return None
+    return budget_line(
+        usd=max(more.usd or 0, most.usd) if most.usd is not None else None,
+        tokens=max(more.tokens or 0, most.tokens) if most.tokens is not None else None,
+    )
+
+
+def _within(more: Budget, most: Budget | None) -> dict[str, object]:
+    """The arguments of a larger budget, as far as the user's own allows it."""
+    most = most or Budget()
+    usd, count = more.usd, more.tokens
+    if usd is not None and most.usd is not None:
+        usd = min(usd, most.usd)
+    if count is not None and most.tokens is not None:
+        count = min(count, most.tokens)
+    wanted = {"budget_usd": usd, "budget_tokens": count}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 # Text and time

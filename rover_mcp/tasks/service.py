@@ -165,6 +165,7 @@ class TaskService:
             config_off=not self.settings.auto_resume,
             max_auto_retries=self.settings.retry.max_auto_retries,
             agents=tuple(a for a in self.create_task.agents.known() if a != SCRIPTED),
+            most=self.settings.budget,
         )
 
     def inspect(self, task: TaskRow, *, full: bool) -> TaskView:
@@ -241,7 +242,7 @@ class TaskService:
         """The newest, oldest first, each with the channels over which it was told."""
         found = self.store.events.last(task.id, limit)
         told = self.store.events.told([event.seq for event in found])
-        views = [event_view(event, task) for event in found]
+        views = [event_view(event, task, self.settings.budget) for event in found]
         for view in views:
             if channels := told.get(view.seq):
                 view.told = {name: time_of(at) for name, at in sorted(channels.items())}
@@ -291,8 +292,11 @@ class TaskService:
         columns = self._larger_budget(task, budget) | self._other_agent(caller, task, agent)
         usage = spent(task.run_state)
         if over := used_up(columns.get("budget", task.budget), usage):
-            ask = resume_action(replace(task, **columns), task.run_state)
-            message = f"the budget is used up: {over}; call resume_task with {_named(ask)}"
+            most = self.settings.budget
+            ask = resume_action(replace(task, **columns), task.run_state, most)
+            named = _named(ask)
+            todo = f"call resume_task with {named}" if named else ask.why
+            message = f"the budget is used up: {over}; {todo}"
             return self._resume_result("not_resumable", task, checkpoint, message)
         if when == "at_reset":
             result, message = left_to_itself(self.view(task).pause, changes=bool(columns))

@@ -132,7 +132,7 @@ class StatusReport:
             except DamagedRecord:
                 continue  # list_tasks names it
             if task is not None:
-                views.append(event_view(event, task))
+                views.append(event_view(event, task, self.tasks.settings.budget))
         return views
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from agent_runner.models import PauseReason, RunState, StepState, StepStatus
+from agent_runner.models import Budget, PauseReason, RunState, StepState, StepStatus
 from rover_mcp.store.rows import NONSENSE, AttemptRow, EventRow, TaskRow
 from rover_mcp.tasks.decided import decided_view
 from rover_mcp.tasks.models import EventView, NextAction, StepView, TaskStatus, TaskView
@@ -84,10 +84,10 @@ def task_view(
     )
 
 
-def event_view(event: EventRow, task: TaskRow) -> EventView:
+def event_view(event: EventRow, task: TaskRow, most: Budget | None = None) -> EventView:
     """An event for `attention`, notifications and inspect. One whose data make no sense says so."""
     try:
-        return _event_view(event, task)
+        return _event_view(event, task, most)
     except NONSENSE:
         return EventView(
             seq=event.seq,
@@ -100,7 +100,7 @@ def event_view(event: EventRow, task: TaskRow) -> EventView:
         )
 
 
-def _event_view(event: EventRow, task: TaskRow) -> EventView:
+def _event_view(event: EventRow, task: TaskRow, most: Budget | None) -> EventView:
     reason, retry_at = event.data.get("reason"), event.data.get("retry_at")
     paused = event.kind == "task.paused"
     return EventView(
@@ -113,7 +113,7 @@ def _event_view(event: EventRow, task: TaskRow) -> EventView:
         summary=_summary(event, task),
         reason=PauseReason(reason) if paused and reason else None,
         retry_at=datetime.fromisoformat(retry_at) if paused and retry_at else None,
-        resume=resume_action(task, task.run_state) if paused else None,
+        resume=resume_action(task, task.run_state, most) if paused else None,
     )
 
 
@@ -277,7 +277,7 @@ def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list
         case TaskStatus.FAILED:
             logs = NextAction(tool="get_logs", arguments=arguments, why="see what failed")
             again = NextAction(tool="restart_task", arguments=arguments, why="do it all over")
-            return [logs, resume_action(task, state), again]
+            return [logs, resume_action(task, state, policy.most), again]
         case TaskStatus.COMPLETED | TaskStatus.MERGED | TaskStatus.PUSHED | TaskStatus.CANCELLED:
             return [diff]
         case _:

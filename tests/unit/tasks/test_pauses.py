@@ -9,6 +9,7 @@ import pytest
 
 from agent_runner.models import Budget, PauseReason, Usage
 from rover_mcp.control import decide
+from rover_mcp.server.pause_form import pause_form
 from rover_mcp.store.rows import EVERYWHERE, TaskRow
 from rover_mcp.tasks.listing import listed
 from rover_mcp.tasks.models import EventView, NextAction, PauseView, TaskStatus
@@ -198,6 +199,36 @@ def test_another_agent_is_offered_where_an_account_is_closed(
     row = paused_row(reason, agents=["claude", "gemini"])
     found = actions(row, Policy(agents=("claude", "codex", "gemini")))
     assert [a.arguments["agent"] for a in found if "agent" in a.arguments] == offered
+
+
+@pytest.mark.parametrize(
+    ("cost", "most", "offered", "line"),
+    [
+        # What the user allows still helps.
+        (5.1, Budget(usd=20), {"budget_usd": 10.1}, None),
+        (5.1, Budget(usd=8), {"budget_usd": 8}, None),
+        (5.1, Budget(tokens=9), {"budget_usd": 10.1}, None),
+        # It does not: nothing that would be refused, but what the user can do.
+        (5.1, Budget(usd=5), {}, "budget: {usd: 10.1}"),
+        (8, Budget(usd=8, tokens=9), {}, "budget: {usd: 13, tokens: 9}"),
+    ],
+)
+def test_a_larger_budget_is_offered_only_as_far_as_the_user_allows(
+    cost: float, most: Budget, offered: dict[str, float], line: str | None
+) -> None:
+    """U1, A.2. Failed at 3126f3d: the first action was a call that is refused."""
+    state = run_state(usage=Usage(cost_usd=cost))
+    row = paused_row(PauseReason.BUDGET, budget=Budget(usd=5), run_state=state)
+    view = task_view(row, state, None, AT, Policy(most=most))
+    assert row.pause is not None
+    data = row.pause.model_dump(mode="json")
+    told = event_view(event_row("task.paused", "PAUSED", **data), row, most)
+    for action in (view.next_actions[0], told.resume):
+        assert action is not None
+        assert {k: v for k, v in action.arguments.items() if k != "task"} == offered
+        assert (line in action.why) if line else ("config.yaml" not in action.why)
+    form = pause_form(view)["params"]["requestedSchema"]["properties"]
+    assert form["budget_usd"].get("default") == offered.get("budget_usd")
 
 
 @pytest.mark.parametrize(
