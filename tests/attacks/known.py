@@ -50,7 +50,8 @@ KNOWN = (
         "Code leaves by an allowed host: package uploads, `git push`, files of a provider's API",
         "CVE-2026-54316, GitLost",
         "code hosts and package registries of the default list take uploads from whoever brings an "
-        "account: rules by method and path are not built yet",
+        "account, up to the bytes that a task may send to each host, which are shown: rules by "
+        "method and path are not built yet",
     ),
     Known(5, "The masking of a secret fails open", "CVE-2026-101998"),
     Known(6, "A second credential of the attacker's rides along", "CVE-2026-105452"),
@@ -102,7 +103,9 @@ KNOWN = (
         17,
         "A secret is hidden in what is delivered",
         "Ghostcommit",
-        "not built yet: what an agent copies into another file is not searched for secrets",
+        "not built yet: what an agent copies into another file is not searched for secrets. "
+        "Inside are only those that the user lets in: files that `copies` names, an agent's own "
+        "log-in with `passthrough`, what an own agent's `environment` holds",
     ),
     Known(
         18,
@@ -118,7 +121,7 @@ KNOWN = (
         20,
         "Programs for code hosts (`gh`, `glab`) send a token to another host",
         "CVE-2026-48501, GO-2024-3296",
-        "not built yet: no such program is started",
+        "not built yet: no such program is started, and git on the host may use files alone",
     ),
     Known(
         21,
