@@ -9,6 +9,7 @@ describe how the files of the work tree look.
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
@@ -21,6 +22,7 @@ from rover_mcp.git.locate import Place, broken, locate, read_head, read_small
 from rover_mcp.git.process import GitResult, run_git
 
 _SHARED = ("objects", "refs", "packed-refs", "logs", "reftable", "shallow")
+_WALKED = ("refs", "info", "objects/info", "objects/pack")
 _INFO = ("attributes", "exclude", "sparse-checkout")
 _KEPT = (
     "core.autocrlf",
@@ -107,6 +109,9 @@ def _furnish(view: View) -> None:
             raise broken(place.common, f"{part} is a pipe or a device, for which git would wait")
         if source.exists() or part == "packed-refs":
             (folder / part).symlink_to(source)
+    for part in _WALKED:
+        if (found := _special(place.common / part, set())) is not None:
+            raise broken(found.parent, f"{found.name} is a pipe, a socket or a device")
     (folder / "info").mkdir()
     for part in _INFO:
         home = place.git_dir if part == "sparse-checkout" else place.common
@@ -115,6 +120,29 @@ def _furnish(view: View) -> None:
         (folder / shared.name).symlink_to(shared)
     (folder / "HEAD").write_bytes((read_head(place.git_dir) or b"ref: refs/heads/main") + b"\n")
     (folder / "config").write_text(_render(view), "utf-8")
+
+
+def _special(folder: Path, seen: set[tuple[int, int]]) -> Path | None:
+    """Something below `folder`, links followed, that is neither a file nor a folder: git would
+    open it, and wait."""
+    try:
+        facts = folder.stat()
+        entries = list(os.scandir(folder))
+    except OSError:
+        return None
+    if (facts.st_dev, facts.st_ino) in seen:
+        return None
+    seen.add((facts.st_dev, facts.st_ino))
+    for entry in entries:
+        if entry.is_file():
+            continue
+        path = Path(entry.path)
+        if not entry.is_dir():
+            if path.exists():
+                return path
+        elif (found := _special(path, seen)) is not None:
+            return found
+    return None
 
 
 def _render(view: View) -> str:

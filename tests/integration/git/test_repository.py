@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -353,3 +354,25 @@ def test_a_pipe_a_device_or_a_folder_in_the_repository_is_not_waited_for(
             path.symlink_to("/dev/zero")
     with suppress(UserFixable):
         inspect_repository(repo)
+
+
+@pytest.mark.parametrize(
+    "place", ["refs/heads/x", "refs/a/b/c", "refs/remotes", "objects/info/alternates",
+              "objects/info/commit-graph", "objects/pack/pack-1.idx", "info/attributes"],
+)  # fmt: skip
+def test_a_pipe_where_git_would_read_is_named_at_once(repo: Path, place: str) -> None:
+    """U8: in place, and behind a link to a folder or to itself."""
+    pipe = repo.parent / "elsewhere" / "pipe"
+    pipe.parent.mkdir()
+    os.mkfifo(pipe)
+    path = repo / ".git" / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    (repo / ".git/refs/loop").symlink_to(repo / ".git/refs")
+    inspect_repository(repo)
+    path.symlink_to(pipe.parent if place == "refs/remotes" else pipe)
+    began = time.monotonic()
+    assert _code(repo) == "broken_repository"
+    with pytest.raises(UserFixable, match="is a pipe, a socket or a device"):
+        resolve_branch(repo, "x")
+    assert time.monotonic() - began < 20
