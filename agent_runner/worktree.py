@@ -35,6 +35,9 @@ WITHHELD = "ROVER_WITHHELD"
 IGNORED = "ignored"
 """In the spec folder: what the user's git ignores beside the tracked .gitignore files."""
 
+NAMES = "names"
+"""In the spec folder: what commits of the base are called in the user's repository."""
+
 GIT_TIMEOUT = 600.0
 """Seconds that one script may take: a large tree on a slow disk, but never for ever."""
 
@@ -134,9 +137,10 @@ class Worktree:
         """
         spec = self._spec
         objects, seeded = str(spec.paths.base_objects), "" if spec.paths.seed is None else "yes"
+        names = str(spec.paths.restore.with_name(NAMES))
         result = await self._script(
             PREPARE,
-            (objects, spec.branch, spec.base_commit, USER_NAME, USER_EMAIL, seeded),
+            (objects, spec.branch, spec.base_commit, USER_NAME, USER_EMAIL, seeded, names),
             stdin=self._ignored(),
         )
         word = self._said(result, "prepare the clone")[0]

@@ -51,10 +51,26 @@ _OLD_LOCKS = r"""
 find .git -maxdepth 1 -name '*.lock' -mmin +1 -exec rm -rf {} + 2>/dev/null || :
 """
 
+# Tags, base branch and origin, as files that the host wrote: see names.py.
+_TAKE_NAMES = r"""
+take_names() {
+  [ -f "$names/origin" ] || return 0
+  [ ! -f "$names/tags.pack" ] || git unpack-objects -q < "$names/tags.pack"
+  cp "$names/packed-refs" .git/packed-refs
+  chmod u+w .git/packed-refs
+  { read -r address || :; read -r main || :; } < "$names/origin"
+  [ -n "$address" ] || return 0
+  git config remote.origin.url "$address"
+  git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*'
+  [ -z "$main" ] || git symbolic-ref refs/remotes/origin/HEAD "refs/remotes/origin/$main"
+}
+"""
+
 PREPARE = (
     _BEGIN
+    + _TAKE_NAMES
     + r"""
-objects=$1 branch=$2 base=$3 name=$4 email=$5 seeded=$6
+objects=$1 branch=$2 base=$3 name=$4 email=$5 seeded=$6 names=$7
 making=.git/rover-making
 usable() {
   [ -d .git ] && [ ! -e "$making" ] && git cat-file -e "$base^{commit}" 2>/dev/null &&
@@ -88,6 +104,7 @@ mkdir -p .git/info
 cat > .git/info/exclude
 git config user.name "$name"
 git config user.email "$email"
+take_names
 # The branch last: with it the clone counts as whole.
 git read-tree ${new:+-u} --reset "$base"
 git update-ref "refs/heads/$branch" "$base"

@@ -11,6 +11,7 @@ from pathlib import Path
 from agent_runner.agents import agent_provider
 from agent_runner.crashpoints import crash_point
 from agent_runner.models import Pause, PauseReason
+from agent_runner.worktree import NAMES
 from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent, choose_for
 from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import PauseFor, retry_time
@@ -19,6 +20,7 @@ from rover_mcp.control.parts import Parts, is_on, now
 from rover_mcp.control.setups import project_setup
 from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.git.names import write_names
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, Shortcoming, SourceTree
 from rover_mcp.stopping import Stop, Stopped
 from rover_mcp.store.rows import HoldRow, TaskRow
@@ -142,12 +144,28 @@ class Starts(Parts):
         repository, tell = Path(task.project_path), self._progress(task.id)
         hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)
         crash_point(ControlPoint.BASE_LENT)
+        self._name(task, folders, attempt)
         row, engine = self.store.attempt(task.id, attempt), self.engines[task.engine]
         handover = hand_over(task, row, folders, hub, engine) if row else Handover()
         for warning in handover.warnings:
             self._warn(task, warning)
         spec = sandbox_spec(self.settings, task, attempt, handover)
         return self._with_setup(spec, task, hub.tree(task.base_commit))
+
+    def _name(self, task: TaskRow, folders: TaskFolders, attempt: int) -> None:
+        """Hand the clone the names that commits have in the user's repository, as they were when
+        the task began."""
+        if not folders.names.exists():
+            try:
+                repository = Path(task.project_path)
+                write_names(repository, task.base_commit, task.base_branch, folders.names)
+            except RoverError as error:
+                # The base is here without it, and the names are a convenience.
+                self._warn(task, f"the clone has no tags and no base branch: {error.message}")
+                return
+        target = folders.spec(attempt) / NAMES
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(folders.names, target)
 
     def _with_setup(self, spec: SandboxSpec, task: TaskRow, tree: SourceTree) -> SandboxSpec:
         spec, warnings = project_setup(self.settings, task, spec, tree)

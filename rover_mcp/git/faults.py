@@ -10,14 +10,14 @@ from rover_mcp.errors import EnvironmentFault
 from rover_mcp.git.process import GitResult, printable
 
 
-def checked(result: GitResult, what: str) -> None:
-    """Nothing where git did `what`.
+def checked(result: GitResult, what: str) -> GitResult:
+    """The result, where git did `what`.
 
     Raises:
         EnvironmentFault: it failed ("hub_failed"), or the disk is full ("disk_full").
     """
     if result.code == 0:
-        return
+        return result
     if disk_full(result):
         raise EnvironmentFault(f"{what}: the disk is full", hint="free space", code="disk_full")
     raise EnvironmentFault(f"{what}: {result.reason}", code="hub_failed")

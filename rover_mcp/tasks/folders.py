@@ -24,6 +24,11 @@ class TaskFolders:
         return self.root / "input"
 
     @property
+    def names(self) -> Path:
+        """What commits of the base are called in the user's repository (git/names.py)."""
+        return self.root / "input" / "names"
+
+    @property
     def work(self) -> Path:
         return self.root / "work"
 
