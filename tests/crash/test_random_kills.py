@@ -20,7 +20,7 @@ __all__ = ["docker_host", "engine_for_daemons"]
 
 IDLE_BUT_RUNNING = 10.0
 """Seconds for which a task may be shown running while nothing of it runs: a sweep (2 s here), and
-the start of a daemon and a sandbox on a busy machine."""
+the start of a daemon and a sandbox; times the machine's pace."""
 
 SEEDS = [int(s) for s in os.environ.get("ROVER_KILL_SEEDS", "1,2,3").split(",") if s]
 
@@ -31,16 +31,16 @@ def scene() -> Iterator[Scene]:
         yield opened
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_kills_lose_nothing_and_repeat_nothing(scene: Scene, seed: int) -> None:
     """C1, C4, C8, F5, F7, L1, L2, L8 on bubblewrap: nested loops, 31 step runs."""
     tried = scene.try_hard(seed, "bubblewrap")
-    assert tried.watch.longest_idle < IDLE_BUT_RUNNING
+    assert tried.watch.longest_idle < IDLE_BUT_RUNNING * scene.pace
 
 
 @pytest.mark.docker
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", SEEDS[:1])
 def test_random_kills_on_docker(scene: Scene, seed: int) -> None:
     """C1, C4, C8, F5, F7, L1, L2, L8 on Docker."""

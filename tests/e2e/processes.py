@@ -25,6 +25,11 @@ def runners(home: Path, task_id: str) -> list[int]:
     return _matching(lambda words: "agent_runner" in words and any(of_task in w for w in words))
 
 
+def processes_with(argument: str) -> list[int]:
+    """Process ids of the programs that were started with this argument."""
+    return _matching(lambda words: argument in words)
+
+
 def _matching(wanted: Callable[[list[str]], bool]) -> list[int]:
     found: list[int] = []
     for folder in Path("/proc").iterdir():

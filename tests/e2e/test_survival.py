@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 import docker
 import pytest
 
 from tests.e2e.conftest import daemon_pid
-from tests.e2e.processes import is_alive, kill, runners, wait_until
+from tests.e2e.processes import is_alive, kill, processes_with, runners, wait_until
 from tests.support.frames import Frame, LauncherClient
 from tests.support.repos import FIXED, git
 from tests.support.scripts import script
@@ -19,25 +21,31 @@ from tests.support.scripts import script
 ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
 
 
-def slow_script(delay: float) -> str:
-    return script(
-        plan=[{"say": "planned", "outputs": {"plan": "p"}}],
-        implement=[
-            {
-                "say": "done",
-                "delay": delay,
-                "outputs": {"summary": "s"},
-                "edits": [{"path": "calc.py", "content": FIXED}],
-            }
-        ],
-    )
+DONE = {
+    "say": "done", "outputs": {"summary": "s"}, "edits": [{"path": "calc.py", "content": FIXED}]
+}  # fmt: skip
+SLOWLY = [{**DONE, "delay": 3}]
+NEVER = [{"delay": 3600}]
 
 
-def start(client: LauncherClient, engine: str = "bubblewrap", delay: float = 3) -> Frame:
-    """A task whose step `implement` is running, inside its delay."""
+def asleep(client: LauncherClient, engine: str = "bubblewrap") -> Frame:
+    """A task whose step `implement` sleeps in its first try, however long it takes until that is
+    killed, and in no other."""
+    seconds = f"3600.{uuid4().int % 10**9}"
+    run = f"test -e .git/tried || {{ touch .git/tried; sleep {seconds}; }}"
+    task = start(client, [{**DONE, "run": run}], engine)
+    wait_until(lambda: processes_with(seconds), "it sleeps", timeout=60)
+    return task
+
+
+def start(
+    client: LauncherClient, implement: Sequence[Frame] = SLOWLY, engine: str = "bubblewrap"
+) -> Frame:
+    """A task whose step `implement` is running."""
+    plan = [{"say": "planned", "outputs": {"plan": "p"}}]
     task = client.tool(
         "create_task", description="Fix add", workflow="demo", agent="scripted",
-        engine=engine, script=slow_script(delay),
+        engine=engine, script=script(plan=plan, implement=list(implement)),
     )["task"]  # fmt: skip
     wait_until(lambda: _running(client, task, "implement"), "implement runs", timeout=60)
     return task
@@ -60,7 +68,7 @@ def test_killing_the_daemon_leaves_the_sandbox_and_the_next_daemon_attaches(
     client: LauncherClient, repository: Path, engine: str
 ) -> None:
     """C8, L8: the launcher that was connected goes on, the task completes once."""
-    task = start(client, engine)
+    task = start(client, engine=engine)
     before = daemon_pid(client.home)
     kill(before)
     wait_until(lambda: not is_alive(before), "the daemon is dead")
@@ -93,7 +101,7 @@ def test_killing_the_runner_goes_on_from_the_checkpoint_once(
     client: LauncherClient, repository: Path
 ) -> None:
     """L1, L2: interrupted, then on by itself; finished steps are not run again."""
-    task = start(client)
+    task = asleep(client)
     (runner,) = [p for p in runners(client.home, task["id"]) if is_runner(p)]
     kill(runner)
     wait_until(
@@ -118,7 +126,7 @@ def test_killing_the_container_goes_on_from_the_checkpoint_once(
     client: LauncherClient, repository: Path
 ) -> None:
     """L1, L2 on Docker: the volume with the work tree outlives the container."""
-    task = start(client, "docker")
+    task = asleep(client, "docker")
     with closing(docker.from_env()) as engine:
         engine.containers.get(f"rover-{task['id'][:12]}-1").kill()
     done = client.wait_until(task["id"], "COMPLETED") if _second(client, task) else {}
@@ -137,7 +145,7 @@ def _second(client: LauncherClient, task: Frame) -> bool:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_task_is_paused_on_request_and_goes_on(client: LauncherClient, engine: str) -> None:
     """E1, D8: SIGTERM reaches the runner, which checkpoints; a person's pause never ends itself."""
-    task = start(client, engine, delay=30)
+    task = start(client, NEVER, engine)
     client.tool("pause_task", task=task["id"])
     paused = client.wait_until(task["id"], "PAUSED")
     assert paused["pause"]["reason"] == "requested"
@@ -148,7 +156,7 @@ def test_a_task_is_paused_on_request_and_goes_on(client: LauncherClient, engine:
 
 
 def test_a_cancelled_task_ends_its_sandbox(client: LauncherClient) -> None:
-    task = start(client, delay=60)
+    task = start(client, NEVER)
     view = client.tool("cancel_task", task=task["id"])["task"]
     assert view["status"] == "CANCELLED"
     wait_until(lambda: not runners(client.home, task["id"]), "no runner is left")
