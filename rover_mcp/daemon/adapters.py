@@ -56,9 +56,14 @@ class TaskLeftovers:
     """All that is kept of a task: in the hub, in the data folder, by its engine."""
 
     def __init__(
-        self, home: Path, repositories: GitRepositories, engines: Mapping[str, Engine]
+        self,
+        home: Path,
+        repositories: GitRepositories,
+        engines: Mapping[str, Engine],
+        collect: Callable[[Hub, str], object] = lambda _hub, _task_id: None,
     ) -> None:
         self._home = home
+        self._collect = collect
         self._repositories = repositories
         self._engines = engines
 
@@ -90,11 +95,15 @@ class TaskLeftovers:
             self.remove_by_id(task.id)
             return
         self._engines[task.engine].remove_task(task.id)
-        self._repositories.hub(task.project_id).drop_task(task.id)
+        hub = self._repositories.hub(task.project_id)
+        hub.drop_task(task.id)
         self._remove_files(task.id)
+        self._collect(hub, task.id)
 
     def find_by_id(self, task_id: str) -> Leftover:
-        snapshots = max((len(hub.snapshots(task_id)) for hub in self._hubs()), default=0)
+        snapshots = max(
+            (len(hub.snapshots(task_id)) for hub in self._repositories.hubs()), default=0
+        )
         size = _size(TaskFolders(self._home, task_id, 1).root)
         return Leftover(branch=False, delivered=False, snapshots=snapshots, size=size)
 
@@ -108,14 +117,11 @@ class TaskLeftovers:
             except EnvironmentFault as fault:
                 # An engine that does not answer may never have had it.
                 log.warning("%s is not asked for task %s: %s", name, task_id, fault.message)
-        for hub in self._hubs():
-            hub.drop_task(task_id)
+        # Which project's it is may not be known.
+        found = [hub for hub in self._repositories.hubs() if hub.drop_task(task_id)]
         self._remove_files(task_id)
-
-    def _hubs(self) -> list[Hub]:
-        """Those of all projects: which one a task is of may not be known."""
-        folders = sorted((self._home / "projects").glob("*/hub.git"))
-        return [self._repositories.hub(folder.parent.name) for folder in folders]
+        for hub in found:
+            self._collect(hub, task_id)
 
     def _remove_files(self, task_id: str) -> None:
         try:

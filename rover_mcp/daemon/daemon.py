@@ -158,6 +158,7 @@ class Daemon:
     def _sweep(self) -> None:
         self._parts.plane.reconcile()
         self._parts.sweeper.sweep()
+        self._parts.garbage.sweep()
         if not self._has_work():
             self._store.checkpoint()
 

@@ -96,6 +96,11 @@ class GitRepositories:
     def hub(self, project_id: str) -> Hub:
         return self._hubs.setdefault(project_id, Hub(project_folder(self._home, project_id)))
 
+    def hubs(self) -> list[Hub]:
+        """Those of all projects."""
+        folders = sorted((self._home / "projects").glob("*/hub.git"))
+        return [self.hub(folder.parent.name) for folder in folders]
+
     def open_hub(self, project_id: str, root: Path) -> None:
         self.hub(project_id).ensure()
         # For `rover doctor --repair`: an id does not tell whose it is.

@@ -29,6 +29,7 @@ from rover_mcp.daemon.adapters import (
 )
 from rover_mcp.daemon.booking import booked_state, write_entries
 from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.garbage import Garbage
 from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.daemon.repositories import GitRepositories, HubWork
 from rover_mcp.descriptors import share
@@ -68,6 +69,7 @@ class Parts:
     sweeper: Sweeper
     attempts: Attempts
     spares: Spares
+    garbage: Garbage
     hub: EventHub
     hooks: Hooks
     services: Services
@@ -128,7 +130,8 @@ def build(
         settings, store, Catalog(home), repositories, EngineChoice(all_engines),
         HostAgents(prices), control, spares,
     )  # fmt: skip
-    delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines))
+    garbage = Garbage(repositories, store)
+    delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines, garbage.collect))
     tasks = _tasks(create, HubWork(repositories, attempts), live)
     status = _status(create, tasks, all_engines, credentials, notice)
     hub = EventHub(store, claude_channel=settings.claude_channel, most=settings.budget)
@@ -139,7 +142,7 @@ def build(
     services = Services(tasks, status, hub, touch, images, hooks, delete, builds)
     return Parts(
         settings, store, credentials, gateway, live, plane, leases, Sweeper(attempts, plane),
-        attempts, spares, hub, hooks, services, App(services),
+        attempts, spares, garbage, hub, hooks, services, App(services),
     )  # fmt: skip
 
 

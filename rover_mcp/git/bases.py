@@ -19,7 +19,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -144,6 +144,38 @@ class Bases:
         self._record(commit, names)
         return True
 
+    def keep_only(self, needed: Collection[str]) -> None:
+        """Remove every other base, and the packs that none of these is made of.
+
+        Raises:
+            EnvironmentFault: the folder cannot be written.
+        """
+        try:
+            for commit in self._commits():
+                if commit not in needed:
+                    (self._records / commit).unlink(missing_ok=True)
+                    run_git(["update-ref", "-d", "--", _REF + commit], self._folder)
+            for alone in (self._folder / "alone").glob("*"):
+                if alone.name not in needed:
+                    shutil.rmtree(alone)
+            named = [self._named(commit) for commit in self._commits()]
+            if None in named:
+                # One cannot be read, so nobody knows which packs it needs.
+                return
+            kept = {name for names in named if names for name in names}
+            for file in sorted(self._packs.glob("pack-*"), key=lambda path: path.suffix != ".idx"):
+                if file.stem not in kept:
+                    file.unlink(missing_ok=True)
+        except OSError as error:
+            raise no_room(self._folder, error) from error
+
+    def _named(self, commit: str) -> list[str] | None:
+        """The packs that a base is made of, as its record says; None: it cannot be read."""
+        try:
+            return [str(pack["name"]) for pack in json.loads((self._records / commit).read_bytes())]
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
     # -- making ------------------------------------------------------------------------------
 
     def _bring(self, source: _Source, commit: str) -> None:
@@ -171,11 +203,7 @@ class Bases:
     def _drop(self, commit: str) -> None:
         """Forget a base, and each of its packs that cannot be read."""
         record = self._records / commit
-        try:
-            names = [str(pack["name"]) for pack in json.loads(record.read_bytes())]
-        except (OSError, ValueError, TypeError, KeyError):
-            names = []
-        for name in names:
+        for name in self._named(commit) or ():
             if _PACK.fullmatch(name) and not self._verified(name):
                 for file in self._files(name):
                     file.unlink(missing_ok=True)

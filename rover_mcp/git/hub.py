@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +29,13 @@ from rover_mcp.errors import EnvironmentFault, RoverError, UserFixable
 from rover_mcp.git.bare import furnish, is_furnished
 from rover_mcp.git.bases import Bases
 from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
+from rover_mcp.git.collect import (
+    clear,
+    forget_garbage,
+    garbage_since,
+    note_garbage,
+    objects_lock,
+)
 from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits
 from rover_mcp.git.faults import checked, disk_full, no_room, refused
 from rover_mcp.git.locked import locked
@@ -121,11 +128,17 @@ class Hub:
             EnvironmentFault: "base_lost", or the folder cannot be written.
             Stopped: `stop` was asked for.
         """
-        self.secure(user_repo, commit, objects, tell, stop)
-        try:
-            self._bases.lend(commit, objects)
-        except OSError as error:
-            raise no_room(objects, error) from error
+        while True:
+            self.secure(user_repo, commit, objects, tell, stop)
+            with locked(self.folder, stop):
+                # It may have been removed just now, as no other task needed it.
+                if not self._bases.has(commit):
+                    continue
+                try:
+                    self._bases.lend(commit, objects)
+                except OSError as error:
+                    raise no_room(objects, error) from error
+                return
 
     def secure(
         self,
@@ -174,7 +187,7 @@ class Hub:
             EnvironmentFault: the data folder cannot be written.
         """
         aside = self.hub.with_name("hub.git.damaged")
-        with locked(self.folder):
+        with objects_lock(self.folder, alone=True), locked(self.folder):
             try:
                 shutil.rmtree(aside, ignore_errors=True)
                 if self.hub.exists():
@@ -211,7 +224,10 @@ class Hub:
             f"refs/rover/snapshots/{snapshot.sequence}": snapshot.commit,
             f"refs/heads/{branch}": snapshot.head,
         }
-        with open_bundle(bundle_path, self._bundle_limit) as (header, pack):
+        with (
+            objects_lock(self.folder, alone=False),
+            open_bundle(bundle_path, self._bundle_limit) as (header, pack),
+        ):
             _check_references(bundle_path, header, expected)
             own = self._own.reading(task_id, base_commit)
             missing = [c for c in header.prerequisites if not self._has(c, own)]
@@ -222,7 +238,7 @@ class Hub:
                     code="bundle_incomplete",
                 )
             self._take_objects(task_id, base_commit, bundle_path, pack, snapshot)
-        self._record(task_id, snapshot)
+            self._record(task_id, snapshot)
 
     def export_restore(
         self, task_id: str, snapshot: Snapshot, base_commit: str, dest: Path
@@ -317,10 +333,12 @@ class Hub:
         """What the task's branch points at, by the last snapshot imported; None before one."""
         return self._resolve(f"{self._task(task_id)}/head")
 
-    def drop_task(self, task_id: str) -> None:
-        """Forget a task's snapshots and branch. Repeating it is harmless."""
+    def drop_task(self, task_id: str) -> bool:
+        """Forget a task's snapshots and branch; whether there were any. What only they led to, and
+        a base that only the task needed, are removed by `collect`. Repeating it is harmless."""
         if not self.hub.is_dir():
-            return
+            return False
+        note_garbage(self.folder)
         self._own.drop(task_id)
         listed = run_git(
             ["for-each-ref", "--format=delete %(refname)", f"{self._task(task_id)}/"], self.hub
@@ -329,6 +347,39 @@ class Hub:
         if listed.stdout:
             dropped = run_git(["update-ref", "--stdin"], self.hub, stdin=listed.stdout)
             checked(dropped, f"the refs of task {task_id} cannot be removed")
+            # One that is collecting now may have read the references before.
+            note_garbage(self.folder)
+        return bool(listed.stdout)
+
+    def garbage_since(self) -> int | None:
+        """When there last came something for `collect`; None: there is nothing."""
+        return garbage_since(self.folder)
+
+    def collect(
+        self, living: Callable[[], Collection[str] | None], *, timeout: float = _LONG
+    ) -> bool:
+        """Remove for good what no reference leads to, and the bases that are not `living`: those
+        of the tasks that there are; None where that is not known. False where the hub is being
+        written to, or somebody else collects.
+
+        Raises:
+            EnvironmentFault: it cannot be done, or not in time; nothing that is needed is lost.
+        """
+        since = garbage_since(self.folder)
+        if since is None or not self.hub.is_dir():
+            return True
+        with objects_lock(self.folder, alone=True, wait=False) as alone:
+            if not alone:
+                return False
+            kept = [c for c in living() or () if self._bases.has(c)]
+            clear(self.hub, self._own.packs, kept, timeout)
+            with locked(self.folder):
+                # Asked again: a task may have been made meanwhile.
+                needed = living()
+                if needed is not None:
+                    self._bases.keep_only({*needed, *kept})
+            forget_garbage(self.folder, since)
+        return True
 
     # -- making ------------------------------------------------------------------------------
 

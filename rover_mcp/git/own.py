@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from rover_mcp.errors import EnvironmentFault
@@ -65,6 +65,19 @@ class OwnObjects:
     def drop(self, task_id: str) -> None:
         """Forget what the task had."""
         shutil.rmtree(self._folder(task_id), ignore_errors=True)
+
+    def packs(self, tasks: Collection[str]) -> set[str] | None:
+        """The hub's packs, by name, that are all these tasks have; None where the hub holds what
+        is theirs in another form."""
+        found: set[str] = set()
+        for task_id in tasks:
+            folder = self._folder(task_id) / "pack"
+            names = {path.stem for path in folder.glob("pack-*.idx")}
+            here = self._hub / "objects" / "pack"
+            if not names or any(not (here / f"{name}.idx").exists() for name in names):
+                return None
+            found |= names
+        return found
 
     def _folder(self, task_id: str) -> Path:
         return self._hub / "own" / task_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +31,8 @@ from rover_mcp.tasks.transitions import RUNNING
 T = schema.tasks
 A = schema.attempts
 H = schema.holds
+
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
 Off = Literal["task", "project", "all"]
 """Where automatic resumes are switched off; the widest of several."""
@@ -205,6 +208,15 @@ class Reads:
         with self._reader.connect() as connection:
             held = query.where(A.c.state == "held", T.c.account == account)
             return connection.execute(held).scalar_one()
+
+    def base_commits(self, project_id: str, without: str = "") -> frozenset[str] | None:
+        """What a project's tasks are based on, but for one task; None where a record cannot be
+        read."""
+        query = sa.select(T.c.base_commit).where(T.c.project_id == project_id, T.c.id != without)
+        with self._reader.connect() as connection:
+            found = connection.execute(query).scalars().all()
+        commits = [c for c in found if isinstance(c, str) and _COMMIT.fullmatch(c)]
+        return frozenset(commits) if len(commits) == len(found) else None
 
     def project_paths(self, ids: Collection[str]) -> list[str]:
         """The repositories of these projects."""

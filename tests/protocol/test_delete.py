@@ -55,6 +55,9 @@ def test_without_confirm_it_tells_and_with_it_deletes_all_but_the_branch(
         assert client.tool(again["tool"], **again["arguments"])["deleted"] is True
         assert gone(client, task["id"])
         assert not (shared / "data" / "tasks" / task["id"]).exists()
+        assert not list((shared / "data" / "projects").glob("*/garbage"))
+        (hub,) = (shared / "data" / "projects").glob("*/hub.git")
+        assert task["id"] not in git(hub, "for-each-ref")
         assert git(shared / "repo", "show", f"{task['branch']}:new.txt") == "new"
 
 

@@ -1,0 +1,58 @@
+"""Removing for good what deleted tasks left in their projects' hubs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+
+from rover_mcp.daemon.repositories import GitRepositories
+from rover_mcp.errors import RoverError
+from rover_mcp.git.hub import Hub
+from rover_mcp.store.store import Store
+
+AT_ONCE_SECONDS = 20.0
+"""For as long a deletion waits; a large hub is done beside everything else, without a limit."""
+
+LONG_SECONDS = 1800.0
+
+log = logging.getLogger("rover.daemon")
+
+
+class Garbage:
+    """What there is to remove in the hubs of all projects. A hub where it failed is left alone
+    until another task of it is deleted, or for the next daemon."""
+
+    def __init__(self, repositories: GitRepositories, store: Store) -> None:
+        self._repositories = repositories
+        self._store = store
+        self._failed: dict[str, int | None] = {}
+        self._work: threading.Thread | None = None
+
+    def collect(self, hub: Hub, without: str = "", timeout: float = AT_ONCE_SECONDS) -> bool:
+        """Do it now, in one hub, as if the task `without` were gone already. False: it is left
+        for later."""
+        living = partial(self._store.base_commits, hub.folder.name, without)
+        try:
+            return hub.collect(living, timeout=timeout)
+        except (RoverError, OSError) as error:
+            log.warning("not all of %s that is not needed was removed: %s", hub.folder, error)
+            return False
+
+    def sweep(self) -> None:
+        """Begin with what is left, in a thread of its own."""
+        if self._work is None or not self._work.is_alive():
+            left = [hub for hub in self._repositories.hubs() if self._is_due(hub)]
+            if left:
+                self._work = threading.Thread(target=self._all, args=(left,), daemon=True)
+                self._work.start()
+
+    def _is_due(self, hub: Hub) -> bool:
+        since = hub.garbage_since()
+        return since is not None and self._failed.get(hub.folder.name) != since
+
+    def _all(self, hubs: list[Hub]) -> None:
+        for hub in hubs:
+            since = hub.garbage_since()
+            if not self.collect(hub, timeout=LONG_SECONDS):
+                self._failed[hub.folder.name] = since

@@ -1,0 +1,141 @@
+"""What no task needs any more leaves a project's hub and base for good.
+
+Whoever adds objects to the hub holds their lock together with others until a reference names
+them; who removes some holds it alone. What is kept is safe before anything is removed, so that the
+hub is whole wherever this is cut off. A note in the project's folder says that there is
+something to remove, and lasts until it is done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rover_mcp.git.faults import checked, no_room
+from rover_mcp.git.process import run_git
+
+GARBAGE = "garbage"
+"""The note's name."""
+
+_LIST_LIMIT = 256 * 1024**2
+_MEMORY = 8 * 1024**3
+_TEMPORARY = "collecting-"
+
+
+@contextmanager
+def objects_lock(folder: Path, *, alone: bool, wait: bool = True) -> Generator[bool]:
+    """Hold the lock of the hub's objects; False where it is not had without waiting.
+
+    Raises:
+        EnvironmentFault: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(folder / "objects.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise no_room(folder, error) from error
+    try:
+        how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        try:
+            fcntl.flock(handle, how if wait else how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+def note_garbage(folder: Path) -> None:
+    """Say that there is something to remove.
+
+    Raises:
+        EnvironmentFault: the folder cannot be written.
+    """
+    try:
+        (folder / GARBAGE).touch()
+    except OSError as error:
+        raise no_room(folder, error) from error
+
+
+def garbage_since(folder: Path) -> int | None:
+    """When there was last said to be something to remove; None: there is nothing."""
+    try:
+        return (folder / GARBAGE).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def forget_garbage(folder: Path, since: int) -> None:
+    """All that was said until then is removed."""
+    if garbage_since(folder) == since:
+        (folder / GARBAGE).unlink(missing_ok=True)
+
+
+def clear(
+    hub: Path,
+    own: Callable[[Collection[str]], set[str] | None],
+    bases: Collection[str],
+    limit: float,
+) -> None:
+    """Remove what no reference of the hub's leads to. Called with the lock of the objects held
+    alone. `own` says which packs are all that some tasks have. Where the hub cannot be sorted so,
+    what its references reach and none of `bases` does is packed anew, within `limit` seconds.
+
+    Raises:
+        EnvironmentFault: something that is needed cannot be read, or there is no room or time for
+            it; nothing is lost.
+    """
+    argv = ["for-each-ref", "--format=%(objectname) %(refname)"]
+    listed = run_git(argv, hub, output_limit=_LIST_LIMIT)
+    checked(listed, "the hub cannot be read")
+    refs = [line.split(" ", 1) for line in listed.text.splitlines()]
+    packs = hub / "objects" / "pack"
+    for stale in (*hub.glob(f"{_TEMPORARY}*"), *(hub / "objects").glob("incoming-*")):
+        shutil.rmtree(stale, ignore_errors=True)
+    kept = own({ref.split("/")[2] for _, ref in refs})
+    try:
+        packs.mkdir(parents=True, exist_ok=True)
+        if kept is None:
+            kept = {_pack(hub, "\n".join(tip for tip, _ in refs), bases, packs, limit)}
+        # The index first: without it git does not look at a pack.
+        for file in sorted(packs.iterdir(), key=lambda path: path.suffix != ".idx"):
+            if file.stem not in kept:
+                file.unlink(missing_ok=True)
+        for loose in (hub / "objects").glob("[0-9a-f][0-9a-f]"):
+            shutil.rmtree(loose)
+    except OSError as error:
+        raise no_room(hub, error) from error
+
+
+def _pack(hub: Path, tips: str, bases: Collection[str], packs: Path, timeout: float) -> str:
+    """Make the one pack that is kept; its name."""
+    wanted = "\n".join([*tips.splitlines(), *(f"^{base}" for base in bases), ""])
+    with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=hub) as new:
+        argv = ["pack-objects", "-q", "--revs", "--delta-base-offset", f"{new}/pack"]
+        made = run_git(
+            argv,
+            hub,
+            stdin=wanted.encode(),
+            timeout=timeout,
+            memory_limit=_MEMORY,
+            settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
+        )
+        checked(made, "the hub cannot be packed anew")
+        for file in sorted(Path(new).iterdir(), key=lambda path: path.suffix == ".idx"):
+            file.replace(packs / file.name)
+    _sync(packs)
+    return f"pack-{made.text}"
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
