@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def _furnish(view: View) -> None:
         if source.exists() or part == "packed-refs":
             (folder / part).symlink_to(source)
     for part in _WALKED:
-        if (found := _special(place.common / part, set())) is not None:
+        if (found := _special(place.common / part)) is not None:
             raise broken(found.parent, f"{found.name} is a pipe, a socket or a device")
     (folder / "info").mkdir()
     for part in _INFO:
@@ -122,27 +123,34 @@ def _furnish(view: View) -> None:
     (folder / "config").write_text(_render(view), "utf-8")
 
 
-def _special(folder: Path, seen: set[tuple[int, int]]) -> Path | None:
-    """Something below `folder`, links followed, that is neither a file nor a folder: git would
-    open it, and wait."""
-    try:
-        facts = folder.stat()
-        entries = list(os.scandir(folder))
-    except OSError:
-        return None
-    if (facts.st_dev, facts.st_ino) in seen:
-        return None
-    seen.add((facts.st_dev, facts.st_ino))
-    for entry in entries:
-        if entry.is_file():
-            continue
-        path = Path(entry.path)
-        if not entry.is_dir():
-            if path.exists():
-                return path
-        elif (found := _special(path, seen)) is not None:
-            return found
+def _special(top: Path) -> Path | None:
+    """Something below `top`, links followed, that is neither a file nor a folder: git would open
+    it, and wait. What leads nowhere or to itself, and what is too deep for a path, git refuses."""
+    left, seen = [top], set[tuple[int, int]]()
+    while left:
+        with suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                mode, identity = _followed(entry)
+                if stat.S_ISDIR(mode):
+                    if identity not in seen:
+                        seen.add(identity)
+                        left.append(Path(entry.path))
+                elif not stat.S_ISREG(mode):
+                    return Path(entry.path)
     return None
+
+
+def _followed(entry: os.DirEntry[str]) -> tuple[int, tuple[int, int]]:
+    """Mode and identity of what an entry leads to; for a link that leads nowhere a file's, since
+    nothing is opened there."""
+    try:
+        # Asked first since it needs no system call: there may be many references.
+        if entry.is_file(follow_symlinks=False):
+            return stat.S_IFREG, (0, 0)
+        facts = entry.stat()
+    except OSError:
+        return stat.S_IFREG, (0, 0)
+    return facts.st_mode, (facts.st_dev, facts.st_ino)
 
 
 def _render(view: View) -> str:

@@ -376,3 +376,20 @@ def test_a_pipe_where_git_would_read_is_named_at_once(repo: Path, place: str) ->
     with pytest.raises(UserFixable, match="is a pipe, a socket or a device"):
         resolve_branch(repo, "x")
     assert time.monotonic() - began < 20
+
+
+def test_links_that_lead_to_themselves_and_folders_without_end_are_no_error(repo: Path) -> None:
+    """U3, U8: below `refs`, where each entry is looked at before git reads it."""
+    refs = repo / ".git/refs"
+    (refs / "heads/x").symlink_to("x")
+    (refs / "heads/nowhere").symlink_to("/nowhere")
+    deep = os.open(refs, os.O_DIRECTORY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=deep)
+        below = os.open("d", os.O_DIRECTORY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
+    assert inspect_repository(repo).branch == "main"
+    with suppress(UserFixable):
+        list_branches(repo)
