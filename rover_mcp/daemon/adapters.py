@@ -136,13 +136,18 @@ class TaskLeftovers:
             ) from error
 
 
+_BLOCK = 512
+"""Bytes of one of `st_blocks`, whatever the file system (stat(2))."""
+
+
 def _size(folder: Path) -> int:
-    """Bytes in the files below a folder; those that cannot be seen are left out."""
+    """Bytes that a folder takes on the disk: many small files take more than they hold. What
+    cannot be seen is left out."""
     total = 0
-    for root, _folders, names in os.walk(folder):
-        for name in names:
+    for root, folders, names in os.walk(folder):
+        for name in (*folders, *names):
             with suppress(OSError):
-                total += Path(root, name).lstat().st_size
+                total += Path(root, name).lstat().st_blocks * _BLOCK
     return total
 
 

@@ -148,8 +148,8 @@ def items(task: TaskRow, found: Leftover) -> list[Item]:
         Item(
             "files",
             kept=False,
-            detail=f"logs, journal and the agent's conversation, {found.size // 1000} kB "
-            "without what a container engine keeps",
+            detail=f"work tree, logs, journal and the agent's conversation, {found.size // 1000} "
+            "kB without what a container engine keeps",
         ),
         Item("spending", kept=True, detail="what its calls cost stays in the books"),
     ]
