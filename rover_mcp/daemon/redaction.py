@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Final
-from urllib.parse import quote
 
 from agent_runner.classify.plain import masked
+from rover_mcp.secret_forms import SecretForms, Span
 
 HIDDEN: Final = "[hidden]"
 SHORTEST: Final = 8
@@ -44,26 +44,40 @@ class KnownSecrets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._values: OrderedDict[str, None] = OrderedDict()
+        self._values: OrderedDict[bytes, None] = OrderedDict()
+        self._forms = SecretForms()
 
     def add(self, *secrets: str | None) -> None:
-        """From now on these are hidden, as they are and as an address has them."""
+        """From now on these are hidden, as they are and however they are encoded."""
         with self._lock:
+            before = set(self._values)
             for secret in secrets:
-                for form in _forms(secret or ""):
-                    self._values[form] = None
-                    self._values.move_to_end(form)
+                if secret and len(secret) >= SHORTEST:
+                    self._values[secret.encode("utf-8", "surrogatepass")] = None
+                    self._values.move_to_end(secret.encode("utf-8", "surrogatepass"))
             while len(self._values) > MOST_KNOWN:
                 self._values.popitem(last=False)
+            if before != set(self._values):
+                self._forms = SecretForms(*self._values)
 
     def cleaned(self, text: str) -> str:
         """`text` without them, and without what looks like one."""
+        data = text.encode("utf-8", "surrogatepass")
         with self._lock:
-            values = sorted(self._values, key=len, reverse=True)
-        for value in values:
-            if value in text:
-                text = text.replace(value, HIDDEN)
+            forms = self._forms
+        if spans := forms.spans(data, 0, len(data)):
+            text = _hidden(data, spans).decode("utf-8", "replace")
         return looks_clean(text)
+
+
+def _hidden(data: bytes, spans: Iterable[Span]) -> bytes:
+    pieces: list[bytes] = []
+    last = 0
+    for begin, end in sorted(spans):
+        if begin >= last:
+            pieces += (data[last:begin], HIDDEN.encode())
+        last = max(last, end)
+    return b"".join([*pieces, data[last:]])
 
 
 def looks_clean(text: str) -> str:
@@ -84,11 +98,6 @@ def _address(found: re.Match[str]) -> str:
         path = HIDDEN
     parts = [HIDDEN if _RANDOM.fullmatch(part) else part for part in path.split("/")]
     return f"{scheme}://{host}{slash}{'/'.join(parts)}{'?' + HIDDEN if asked else ''}"
-
-
-def _forms(secret: str) -> Iterator[str]:
-    if len(secret) >= SHORTEST:
-        yield from dict.fromkeys((secret, quote(secret, safe=""), quote(secret)))
 
 
 SECRETS: Final = KnownSecrets()

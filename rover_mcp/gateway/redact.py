@@ -1,4 +1,5 @@
-"""The real credential, taken out of what goes back into a sandbox. Pure but for the waiting.
+"""The real credential, taken out of what goes back into a sandbox: as it is, and in the forms in
+which a server may repeat it. Pure but for the waiting.
 
 Each of its bytes becomes an asterisk, so that all lengths stay as they were.
 """
@@ -6,13 +7,20 @@ Each of its bytes becomes an asterisk, so that all lengths stay as they were.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from functools import lru_cache
 
+from rover_mcp.gateway.chunks import FRONT
 from rover_mcp.gateway.wire import Part
+from rover_mcp.secret_forms import SecretForms
 
 SHORTEST = 8
 """Bytes. What is shorter stands in ordinary text."""
 
 LONGEST = 4096
+_ROOM = FRONT - 16
+"""Bytes that fit before a part, beside the size of a chunk."""
+
+_forms_of = lru_cache(maxsize=32)(SecretForms)
 
 
 class Redactor:
@@ -20,38 +28,31 @@ class Redactor:
 
     def __init__(self, header_value: str) -> None:
         secret = header_value.rpartition(" ")[2].encode()
-        self._secret = secret if SHORTEST <= len(secret) <= LONGEST else b""
+        self._forms = _forms_of(secret) if SHORTEST <= len(secret) <= LONGEST else None
         self._held = b""
+        self._most = False
 
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Without it in their values."""
-        stars = b"*" * len(self._secret)
-        if not self._secret:
+        forms = self._forms
+        if forms is None:
             return list(headers)
-        named = self._secret.lower()
-        return [
-            (name, value.replace(self._secret, stars))
-            for name, value in headers
-            if named not in name.lower()
-        ]
+        return [(name, forms.masked(value)) for name, value in headers if not forms.names(name)]
 
     def take(self, part: Part) -> None:
         """Take it out of the body's next part, in place. A beginning of it at the part's end is
         held back until the next part tells."""
-        secret = self._secret
-        if not secret:
+        if self._forms is None:
             return
         if self._held:
-            begin = part.begin - len(self._held)
-            part.buffer[begin : part.begin] = self._held
-            part.begin, self._held = begin, b""
-        at = part.buffer.find(secret, part.begin, part.end)
-        while at >= 0:
-            part.buffer[at : at + len(secret)] = b"*" * len(secret)
-            at = part.buffer.find(secret, at + len(secret), part.end)
-        if count := self._begun(part):
-            self._held = bytes(part.buffer[part.end - count : part.end])
-            part.end -= count
+            self._put_back(part)
+        for begin, end in self._forms.spans(part.buffer, part.begin, part.end):
+            part.buffer[begin:end] = b"*" * (end - begin)
+        begun = self._forms.begun(part.buffer, part.begin, part.end)
+        if begun.count:
+            self._held = bytes(part.buffer[part.end - begun.count : part.end])
+            self._most = begun.most
+            part.end -= begun.count
 
     async def cleaned(self, parts: AsyncIterable[Part]) -> AsyncGenerator[Part]:
         """A whole body without it."""
@@ -61,15 +62,14 @@ class Redactor:
                 yield part
         if self._held:
             # Most of it, where a body ends in its middle, is as good as all of it.
-            usable = len(self._held) > len(self._secret) // 2
-            yield Part.of(b"*" * len(self._held) if usable else self._held)
+            yield Part.of(b"*" * len(self._held) if self._most else self._held)
 
-    def _begun(self, part: Part) -> int:
-        """How many bytes at the part's end are a beginning of the secret: the most there are."""
-        secret, end = self._secret, part.end
-        at = part.buffer.find(secret[:1], max(part.begin, end - len(secret) + 1), end)
-        while at >= 0:
-            if secret.startswith(part.buffer[at:end]):
-                return end - at
-            at = part.buffer.find(secret[:1], at + 1, end)
-        return 0
+    def _put_back(self, part: Part) -> None:
+        held, self._held = self._held, b""
+        if len(held) > min(part.begin, _ROOM):
+            whole = Part.of(held + part.data)
+            part.buffer, part.begin, part.end = whole.buffer, whole.begin, whole.end
+            return
+        begin = part.begin - len(held)
+        part.buffer[begin : part.begin] = held
+        part.begin = begin

@@ -53,7 +53,13 @@ KNOWN = (
         "account, up to the bytes that a task may send to each host, which are shown: rules by "
         "method and path are not built yet",
     ),
-    Known(5, "The masking of a secret fails open", "CVE-2026-101998"),
+    Known(
+        5,
+        "The masking of a secret fails open: the key comes back cut, encoded, or escaped",
+        "CVE-2026-101998",
+        "base64 in lines, encodings beside base64, hexadecimal digits and reversal, and a key that "
+        "is spelled in pieces with other text between them are not recognised",
+    ),
     Known(6, "A second credential of the attacker's rides along", "CVE-2026-105452"),
     Known(
         7,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,10 +28,44 @@ STREAM = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
 KEY = SECRET.encode()
 
 
+def every(pattern: str) -> bytes:
+    """Each byte of the key, escaped."""
+    return "".join(pattern.format(byte) for byte in KEY).encode()
+
+
+ENCODED: dict[str, bytes] = {
+    "backwards": KEY[::-1],
+    "hex": KEY.hex().encode(),
+    "HEX": KEY.hex().upper().encode(),
+    **{
+        f"{coder.__name__} behind {before}": coder(b"abc"[:before] + KEY + b"?>~"[before:])
+        for coder in (base64.b64encode, base64.urlsafe_b64encode)
+        for before in range(4)
+    },
+    "an address": every("%{:02X}"),
+    "an address, in lower case": every("%{:02x}"),
+    "an address, twice": every("%25{:02x}"),
+    "the dashes of an address": KEY.replace(b"-", b"%2D"),
+    "JSON": every("\\u{:04x}"),
+    "JSON in JSON, in upper case": every("\\\\u{:04X}"),
+    "the dashes in JSON": KEY.replace(b"-", b"\\u002d"),
+    "every second byte in JSON": b"".join(
+        b"\\u%04x" % byte if at % 2 else bytes([byte]) for at, byte in enumerate(KEY)
+    ),
+    "HTML": every("&#{};"),
+    "HTML, in hex": every("&#x{:X};"),
+    "base64 in an address": quote_from_bytes(base64.b64encode(KEY), safe="").encode(),
+}
+
+
 def usable(text: bytes) -> bool:
-    """More than half of it in one piece: the rest could be guessed."""
-    half = len(KEY) // 2 + 1
-    return any(KEY[at : at + half] in text for at in range(len(KEY) - half + 1))
+    """More than half of it in one piece, as it is or encoded: the rest could be guessed."""
+    return any(_holds(text, form) for form in (KEY, *ENCODED.values()))
+
+
+def _holds(text: bytes, form: bytes) -> bool:
+    half = len(form) // 2 + 4
+    return any(form[at : at + half] in text for at in range(len(form) - half + 1))
 
 
 def sized(body: bytes, *more: bytes) -> bytes:
@@ -56,15 +92,25 @@ ANSWERS: dict[str, bytes] = {
     "the reason": b"HTTP/1.1 401 " + KEY + b"\r\ncontent-length: 2\r\n\r\n{}",
     "gzip": sized(gzip.compress(KEY), b"content-encoding: gzip\r\n"),
     "deflate": sized(zlib.compress(KEY), b"content-encoding: deflate\r\n"),
+    **{how: sized(b'{"error": "' + text + b'"}') for how, text in ENCODED.items()},
+    **{
+        f"{how} in a header": sized(b"{}", b"x-echo: " + ENCODED[how] + b"\r\n")
+        for how in ("hex", "base64 in an address")
+    },
+    **{
+        f"{how}, cut": OK + STREAM + b"\r\n" + chunk(b"data: " + ENCODED[how][:9])
+        + chunk(ENCODED[how][9:-7]) + end + chunk(b"")
+        for how in ("JSON", "an address, twice")
+        for end in (b"", chunk(ENCODED[how][-7:]))
+    },
     "an unknown encoding": sized(KEY[::-1], b"content-encoding: rot13\r\n"),
 }  # fmt: skip
 
 
 @pytest.mark.known_escape(5)
 def test_a_key_that_is_echoed_in_whatever_way_does_not_come_in(tmp_path: Path) -> None:
-    """Anchor 5. Succeeded at 700cc57: gzip, a header's name, a stream that ended within the key.
-    What is not held: a provider that encodes it (base64, backwards) gives it away, see
-    docs/gateway.md."""
+    """Anchor 5. Succeeded at 700cc57: gzip, a header's name, a stream that ended within the key,
+    and whatever encoded it."""
     access = ProviderAccess("", "x-api-key", SECRET, "account")
 
     async def ask(name: str, wire: bytes) -> bytes:
