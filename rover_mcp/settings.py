@@ -137,6 +137,10 @@ class Settings(_Model):
     """the first agent's model, where neither the call nor the project names one"""
     workflow: str | None = None
     """where neither the call nor the project names one; by default swe"""
+    toolchains: tuple[Path, ...] | None = None
+    """folders of programs in your HOME, such as ~/.nvm/versions/node/v24.1.0, that sandboxes of
+    bubblewrap see, read-only and with all that is in them; [] takes away the warning that names
+    such folders"""
     branch_prefix: str = Field(default="rover", max_length=80, pattern=_BRANCH_PREFIX)
     """what comes before the / in the names of tasks' branches; change it where the repository has
     a branch of that very name"""
@@ -223,6 +227,15 @@ class Settings(_Model):
             if name in agent_names() and acp_program(name) is None:
                 raise ValueError(f"{name} is an agent that rover drives in its own way")
         return agents
+
+    @field_validator("toolchains")
+    @classmethod
+    def _absolute(cls, folders: tuple[Path, ...] | None) -> tuple[Path, ...] | None:
+        found = None if folders is None else tuple(folder.expanduser() for folder in folders)
+        for folder in found or ():
+            if not folder.is_absolute():
+                raise ValueError(f"{folder} must begin with / or ~")
+        return found
 
     @field_validator("hooks")
     @classmethod

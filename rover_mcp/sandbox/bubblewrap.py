@@ -14,6 +14,7 @@ from agent_runner.seccomp import filter_descriptor, is_known, with_filter
 from agent_runner.spec import Paths, WrapCommand
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox import bundles, bwrap_prefix, cgroups, layout, mount_policy
+from rover_mcp.sandbox import toolchains as toolchain_folders
 from rover_mcp.sandbox.host_engine import HostEngine
 from rover_mcp.sandbox.protocol import (
     EngineStatus,
@@ -41,9 +42,11 @@ class BubblewrapEngine(HostEngine):
         *,
         bwrap: Path | None = None,
         runner_argv: Sequence[str] | None = None,
+        toolchains: Sequence[Path] = (),
     ) -> None:
         super().__init__(home, runner_argv)
         self._bwrap = bwrap
+        self._toolchains = toolchains
 
     def check(self) -> EngineStatus:
         """Run /bin/true in a sandbox made as a task's is."""
@@ -117,9 +120,10 @@ class BubblewrapEngine(HostEngine):
             (etc / name).write_text(text, "utf-8")
         host = bwrap_prefix.host_layout(self._home)
         agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, lambda _: None)
+        own = toolchain_folders.mounted(self._toolchains)
         mounted = [source for _, source, _ in bwrap_prefix.mounts(spec.folders, etc, agents)]
         ours = [*spec.folders.mounted(), *(etc / name for name in bwrap_prefix.SYNTHETIC_ETC)]
-        mount_policy.refuse_exposure(self._home, [*host.sources(), *mounted], ours)
+        mount_policy.refuse_exposure(self._home, [*host.sources(), *mounted, *own], ours)
         prefix = bwrap_prefix.prefix(
             bwrap_prefix.own_program(self._program(), folder),
             host,
@@ -128,10 +132,11 @@ class BubblewrapEngine(HostEngine):
             tmp_bytes=spec.limits.tmp_bytes,
             shm_bytes=spec.limits.shm_bytes,
             agents=agents,
+            toolchains=own,
         )
         group = cgroups.make(spec.name, spec.limits)
         gateway = spec.folders.gateway_socket
-        inside = {"PATH": bwrap_prefix.search_path(host, agents)}
+        inside = {"PATH": bwrap_prefix.search_path(host, agents, own)}
         run = layout.write_spec(
             spec,
             paths=Paths(spec=spec.folders.spec, run=spec.folders.run),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent_runner import forward, init
 from rover_mcp.sandbox import bundles, layout, mount_policy
+from rover_mcp.sandbox import toolchains as toolchain_folders
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.host_python import HostPython, host_python
 from rover_mcp.sandbox.protocol import ResourceLimits, SandboxFolders
@@ -159,12 +160,16 @@ def prefix(
     tmp_bytes: int,
     shm_bytes: int = SHM_BYTES,
     agents: Sequence[AgentBundle],
+    toolchains: Sequence[Path] = (),
 ) -> list[str]:
     """The whole argument list, up to where the command begins.
 
-    `etc` is the folder with the SYNTHETIC_ETC files, `agents` are the programs it may need.
+    `etc` is the folder with the SYNTHETIC_ETC files, `agents` are the programs it may need,
+    `toolchains` further folders of programs.
     """
     arguments = base_arguments(bwrap, host, tmp_bytes, shm_bytes)
+    for folder in toolchains:
+        arguments += ["--ro-bind", str(folder), str(folder)]
     for option, source, target in mounts(folders, etc, agents):
         arguments += [option, str(source), str(target)]
     return [*arguments, *sealing_arguments(), "--chdir", str(layout.WORKSPACE), "--"]
@@ -198,9 +203,12 @@ def first_process(host: HostLayout) -> list[str]:
     return [*host.python.argv, "-I", "-S", str(INIT)]
 
 
-def search_path(host: HostLayout, agents: Sequence[AgentBundle]) -> str:
+def search_path(
+    host: HostLayout, agents: Sequence[AgentBundle], toolchains: Sequence[Path] = ()
+) -> str:
     """PATH inside."""
     folders = bundles.search_path([bundle.agent for bundle in agents])
+    folders += toolchain_folders.search_path(toolchains)
     folders += ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
     if host.python.folder is not None:
         folders.append(str(host.python.folder))

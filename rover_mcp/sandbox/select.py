@@ -23,7 +23,7 @@ def engines(home: Path, settings: Settings) -> dict[str, Engine]:
     """Every engine of a data folder, the preferred one first. Nothing is started or asked."""
     docker = DockerEngine(home, base_image=settings.base_image)
     podman = PodmanEngine(home, base_image=settings.base_image)
-    bubblewrap = BubblewrapEngine(home)
+    bubblewrap = BubblewrapEngine(home, toolchains=settings.toolchains or ())
     return {engine.name: engine for engine in (docker, podman, bubblewrap, ProcessEngine(home))}
 
 

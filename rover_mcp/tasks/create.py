@@ -21,6 +21,7 @@ from rover_mcp.project.config import FILE, ProjectConfig
 from rover_mcp.project.decided import Decided, Settled, settle
 from rover_mcp.project.load import load_config
 from rover_mcp.project.maximum import Wider, wider_script
+from rover_mcp.sandbox import toolchains
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import NewTask, ProjectRow, TaskRow
@@ -154,7 +155,13 @@ class CreateTask:
             client_id=caller.client_id,
             owner=caller.user,
             gateway_token=f"rover-{secrets.token_hex(24)}",
-            warnings=[*_warnings(engine, repository, entry), *settled.warnings, *told, *unpriced],
+            warnings=[
+                *_warnings(engine, repository, entry),
+                *settled.warnings,
+                *told,
+                *unpriced,
+                *self._missing_programs(caller, engine),
+            ],
             agents=agents if len(agents) > 1 else None,
             network=network.model_dump(mode="json"),
             budget=budget,
@@ -234,6 +241,11 @@ class CreateTask:
         for agent, binary in zip(agents, binaries, strict=True):
             engine.check_agent(agent, binary, image)
         return engine, binaries[0]
+
+    def _missing_programs(self, caller: Caller, engine: Engine) -> list[str]:
+        if engine.name != "bubblewrap" or self.settings.toolchains is not None:
+            return []
+        return toolchains.warning(caller.env.get("PATH"), Path.home())
 
     def _copies(
         self, repository: Repository, commit: str, entry: CatalogEntry, decided: Decided

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -203,8 +203,9 @@ class RealRig:
 
 
 class BubblewrapRig(RealRig):
-    def engine(self) -> Engine:
-        return BubblewrapEngine(self.root, runner_argv=[shutil.which("python3") or "", *RUNNER])
+    def engine(self, toolchains: Sequence[Path] = ()) -> Engine:
+        runner = [shutil.which("python3") or "", *RUNNER]
+        return BubblewrapEngine(self.root, runner_argv=runner, toolchains=toolchains)
 
     def kill(self, spec: SandboxSpec) -> None:
         self.started(spec)
@@ -217,7 +218,7 @@ class ProcessRig(BubblewrapRig):
 
     isolates = False
 
-    def engine(self) -> Engine:
+    def engine(self, toolchains: Sequence[Path] = ()) -> Engine:
         return ProcessEngine(self.root, runner_argv=[shutil.which("python3") or "", *RUNNER])
 
     def write_place(self, engine: Engine, spec: SandboxSpec, place: str, text: str) -> None:

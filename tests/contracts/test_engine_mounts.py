@@ -14,7 +14,7 @@ from rover_mcp.sandbox import bundles
 from rover_mcp.sandbox.agent_table import PINNED
 from rover_mcp.sandbox.image import ImageBuilder
 from rover_mcp.sandbox.protocol import SandboxSpec
-from tests.contracts.engine_rigs import DockerRig, Inside, Rig, new_task
+from tests.contracts.engine_rigs import BubblewrapRig, DockerRig, Inside, Rig, new_task
 
 LED_ASTRAY = ("spec", "base_objects", "gateway")
 
@@ -100,3 +100,28 @@ def test_a_vendors_program_unpacks_itself_where_nothing_of_the_user_is(
     monkeypatch.setenv("ROVER_HOME", str(tmp_path / "new/data"))
     (tmp_path / "new").mkdir()
     assert "the data folder" in _refused(bundles._extract, tmp_path / "new", "copilot", pinned)
+
+
+def test_a_toolchain_in_the_home_is_seen_read_only_and_the_home_never(
+    bubblewrap_rig: BubblewrapRig,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """U4: only the folder that the user's setting names, by its own path and on PATH."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    tool = home / "node/bin/mytool"
+    tool.parent.mkdir(parents=True)
+    tool.write_text("#!/bin/sh\necho tool 1.0\n")
+    tool.chmod(0o755)
+    (home / "secret").write_text("key")
+    engine = bubblewrap_rig.engine(toolchains=[home / "node"])
+    spec = bubblewrap_rig.spec(new_task())
+    engine.ensure(spec)
+    bubblewrap_rig.started(spec)
+    assert engine.exec(spec.name, ["mytool"]).stdout == b"tool 1.0\n"
+    said = engine.exec(spec.name, ["sh", "-c", f"ls {home}; echo x >> {tool}"])
+    assert said.stdout == b"node\n"
+    assert b"Read-only" in said.stderr
+    wide = bubblewrap_rig.engine(toolchains=[home])
+    assert "the home folder" in _refused(wide.ensure, bubblewrap_rig.spec(new_task()))
