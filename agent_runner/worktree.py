@@ -19,6 +19,8 @@ from agent_runner.models import Snapshot
 from agent_runner.spec import RunSpec
 from agent_runner.worktree_scripts import (
     ADOPT,
+    BASE_LOST,
+    CHECK_BASE,
     COMMIT,
     FINISH,
     PREPARE,
@@ -94,7 +96,7 @@ class WorktreeError(Exception):
 
 
 class WorktreeInterrupted(WorktreeError):
-    """Git was killed, twice, by someone else: the run can go on from where it is."""
+    """Git was killed, twice, or what the clone borrows is gone: the run can go on later."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,8 @@ class Worktree:
                 words = self._said(result, "snapshot the work tree")
                 if words[0] == "same" and previous is not None:
                     return previous, _lacking(result)
+                if b"rover bundled" not in result.stderr:
+                    await self._check_base()
                 self._check_bundle(result, os.fstat(file.fileno()).st_size)
                 os.fsync(file.fileno())
             part.replace(folder / name)
@@ -291,7 +295,15 @@ class Worktree:
         result = await self._run(script, arguments, stdin, stdout, GIT_TIMEOUT)
         if was_killed(result):
             raise WorktreeInterrupted(f"git was killed: {result.killed}")
+        if result.code:
+            await self._check_base()
         return result
+
+    async def _check_base(self) -> None:
+        """Raise WorktreeInterrupted where git fails because of what was lent to the clone."""
+        lent = (str(self._spec.paths.base_objects), self._spec.base_commit)
+        if b"rover lost\n" in (await self._run(CHECK_BASE, lent, b"", None, 60)).stderr:
+            raise WorktreeInterrupted(BASE_LOST)
 
     async def _run(
         self,

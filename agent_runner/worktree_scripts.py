@@ -118,6 +118,25 @@ fi
 """
 )
 
+CHECK_BASE = r"""
+objects=$1 base=$2
+unset GIT_WORK_TREE
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
+GIT_DIR=$(mktemp -d) || exit 0
+trap 'rm -rf "$GIT_DIR"' EXIT
+if git init -q --bare --template= "$GIT_DIR"; then
+  GIT_OBJECT_DIRECTORY=$objects git rev-list --objects --quiet -n 1 "$base" || echo "rover lost" >&2
+fi
+"""
+"""Whether all files of the base can be read where they were lent, from a repository that the agent
+never saw."""
+
+BASE_LOST = (
+    "the commit that the task is based on can no longer be read: files are missing, or damaged, in "
+    "the folder that was lent to its sandbox (base, beside the task's files in the data folder). "
+    "resume_task lends it again, and the task continues"
+)
+
 # What is ignored (installed packages, builds) is kept beside for later clones; nothing else stays.
 PUT_ASIDE = (
     _BEGIN

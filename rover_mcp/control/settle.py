@@ -216,17 +216,19 @@ class Settles(Parts):
             return Fail(wrong) if isinstance(decision, Finish) else decision
         crash_point(ControlPoint.WORK_IMPORTED)
         if isinstance(decision, Finish) and self._task(task.id).status in RUNNING:
+            repository = Path(task.project_path)
             try:
                 hub = self.hub_of(task.project_id)
-                repository = Path(task.project_path)
                 with_hub(
                     task, folders, hub, lambda _: hub.publish(task.id, repository, task.branch)
                 )
                 crash_point(ControlPoint.BRANCH_PUBLISHED)
             except RoverError as error:
+                # Without a repository there, the hint is for somebody who names another one.
+                why = told(error) if repository.exists() else f"{error.message}; put it back"
                 return Fail(
                     "the work is done, but its branch is not in your repository: "
-                    f"{told(error)}; then resume_task puts it there"
+                    f"{why}; then resume_task puts it there"
                 )
         return decision
 
