@@ -20,13 +20,13 @@ from rover_mcp.gateway.http import Exchange
 from rover_mcp.gateway.models import GatewayLease
 from rover_mcp.gateway.plain import fetch
 from rover_mcp.gateway.policy import (
-    ALLOWED,
     MAX_SHOWN,
     Destination,
     Verdict,
     destination,
     judge,
     judge_addresses,
+    reached,
 )
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.relay import Allowance, AllowanceSpent, relay
@@ -40,6 +40,8 @@ MAX_TUNNELS = 96
 for the model API."""
 MAX_LOOKUPS = 4
 """At a time: all sandboxes share the threads that ask for names and for the user's proxy."""
+MAX_ADDRESSES = 16
+"""Of one name. What a name server answers beyond them is neither looked at nor connected to."""
 MAX_BYTES = 50 * 1024**3
 """In both directions together, in one attempt."""
 IDLE_SECONDS = 300.0
@@ -99,7 +101,7 @@ class Egress:
         self._open += 1
         there: Streams | None = None
         try:
-            opened = await self._connect(to)
+            opened = await self.connect(to)
             if isinstance(opened, Verdict):
                 await self._refuse(exchange, str(to), opened)
                 return
@@ -144,8 +146,8 @@ class Egress:
         self._refused(exchange, RefusedHost(str(to), why.reason, why.remedy))
         raise ConnectionResetError(why.reason) from None
 
-    async def _connect(self, to: Destination) -> Streams | Verdict:
-        """A connection, or why there may be none.
+    async def connect(self, to: Destination) -> Streams | Verdict:
+        """A connection to a destination that may be asked for, or why there may be none.
 
         Raises:
             OSError: it may be reached, and cannot.
@@ -161,16 +163,16 @@ class Egress:
         return await self._first(addresses, to) if verdict.allowed else verdict
 
     async def _resolve(self, to: Destination) -> list[str]:
-        addresses = list(await self._network.resolve(to.host.name, to.port))
-        if not addresses:
+        found = await self._network.resolve(to.host.name, to.port)
+        if not found:
             raise OSError(f"{to.host.name} has no address")
-        return addresses
+        return list(dict.fromkeys(found))[:MAX_ADDRESSES]
 
     def _judge(self, to: Destination, addresses: list[str]) -> Verdict:
         verdict = judge_addresses(to.host, addresses)
-        if verdict.allowed and any(self._network.is_own(a) for a in addresses):
+        if verdict.allowed and any(map(self._network.is_own, reached(addresses))):
             return Verdict(f"{to.host.name} leads to the machine that Rover runs on")
-        return verdict if not verdict.allowed else ALLOWED
+        return verdict
 
     async def _first(self, addresses: list[str], to: Destination) -> Streams:
         """Connected to the first address that answers."""

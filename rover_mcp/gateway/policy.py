@@ -6,7 +6,7 @@ DESIGN.md section 9: it decides by name, and says what would allow what it refus
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -180,9 +180,23 @@ def _inner(address: IPv6Address) -> IPv4Address | None:
 def judge_addresses(host: Host, addresses: Sequence[str]) -> Verdict:
     """Whether all that a name leads to may be connected to: one bad address refuses it."""
     for text in addresses:
-        if not is_public(ip_address(text)):
+        try:
+            public = is_public(ip_address(text))
+        except ValueError:
+            return Verdict(f"{host.name} leads to {text[:MAX_SHOWN]!r}, which is no address")
+        if not public:
             return Verdict(
                 f"{host.name} leads to {text}, which is not a public address; "
                 "the gateway never connects to those"
             )
     return ALLOWED
+
+
+def reached(addresses: Sequence[str]) -> Iterator[str]:
+    """The addresses, each with the IPv4 address that packets to it are translated to."""
+    for text in addresses:
+        yield text
+        address = ip_address(text)
+        inner = _inner(address) if isinstance(address, IPv6Address) else None
+        if inner is not None:
+            yield str(inner)

@@ -115,8 +115,11 @@ KNOWN = (
     ),
     Known(
         18,
-        "The proxy is attacked itself: its parsers, and thousands of half-open connections",
+        "The proxy is attacked itself: its parsers, what name servers answer, and thousands of "
+        "half-open connections",
         "the incident of July 2026 in an evaluation's egress proxy, sandy #88 to #95",
+        "The gateway has no process of its own yet: whoever took it over would have the daemon, "
+        "with the credentials",
     ),
     Known(
         19,
