@@ -21,7 +21,6 @@ from rover_mcp.project.config import FILE, ProjectConfig
 from rover_mcp.project.decided import Decided, Settled, settle
 from rover_mcp.project.load import load_config
 from rover_mcp.project.maximum import Wider, wider_script
-from rover_mcp.sandbox import toolchains
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import NewTask, ProjectRow, TaskRow
@@ -49,6 +48,7 @@ from rover_mcp.tasks.ports import (
     SpareSandboxes,
 )
 from rover_mcp.tasks.priced import price_warnings
+from rover_mcp.tasks.programs import unseen_programs
 from rover_mcp.tasks.trust import AskView, ProjectTrust, TrustBook
 
 __all__ = ["DIRTY", "CreateRequest", "CreateTask", "Plan"]
@@ -245,7 +245,7 @@ class CreateTask:
     def _missing_programs(self, caller: Caller, engine: Engine) -> list[str]:
         if engine.name != "bubblewrap" or self.settings.toolchains is not None:
             return []
-        return toolchains.warning(caller.env.get("PATH"), Path.home())
+        return unseen_programs(caller.env.get("PATH"), Path.home())
 
     def _copies(
         self, repository: Repository, commit: str, entry: CatalogEntry, decided: Decided

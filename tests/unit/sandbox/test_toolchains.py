@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox.toolchains import mounted, out_of_reach, search_path, warning
+from rover_mcp.sandbox.toolchains import mounted, search_path
+from rover_mcp.tasks.programs import out_of_reach, unseen_programs
 
 
 def _program(folder: Path, name: str) -> Path:
@@ -25,8 +26,8 @@ def test_only_folders_in_home_with_programs_are_named(tmp_path: Path) -> None:
     (home / "notes/text").write_text("x")
     path = f"{cargo}:{home}/empty:{home}/notes:{home}/gone:/usr/bin:relative::{cargo}"
     assert out_of_reach(path, home) == [str(cargo)]
-    assert str(cargo) in warning(path, home)[0]
-    assert warning("/usr/bin", home) == warning(None, home) == []
+    assert str(cargo) in unseen_programs(path, home)[0]
+    assert unseen_programs("/usr/bin", home) == unseen_programs(None, home) == []
 
 
 def test_programs_are_looked_for_in_bin(tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""Programs of the user's that a sandbox of bubblewrap does not see: those in HOME."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+NAMED = 5
+"""Folders that a warning names."""
+
+
+def out_of_reach(path: str, home: Path) -> list[str]:
+    """The folders of a PATH that lie in the user's HOME and hold programs."""
+    folders = [Path(part) for part in path.split(os.pathsep) if part.startswith("/")]
+    own = [f for f in dict.fromkeys(folders) if f.is_relative_to(home) and _has_programs(f)]
+    return [str(folder) for folder in own]
+
+
+def unseen_programs(path: str | None, home: Path) -> list[str]:
+    """What is said of them at a task's creation, if there are any."""
+    found = out_of_reach(path or "", home)
+    if not found:
+        return []
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return [
+        f"the sandbox does not see the programs in {', '.join(found[:NAMED])}{more}, which are on "
+        "your PATH but in your HOME; if the project needs them, name their folders under "
+        "`toolchains` in config.yaml"
+    ]
+
+
+def _has_programs(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.is_file() and os.access(entry.path, os.X_OK) for entry in entries)
+    except OSError:
+        return False
