@@ -5,6 +5,8 @@ Each reports what it did in lines that begin with "rover" on standard error.
 
 from __future__ import annotations
 
+from agent_runner.tree_scripts import SETTLE, WRITE_TREE
+
 # Work trees are recorded and restored byte for byte. A filter (git-lfs, or one that the agent set
 # up) could take for ever, or keep the content where no bundle holds it. Set empty, none is run.
 _NO_FILTERS = r"""
@@ -51,10 +53,12 @@ _OLD_LOCKS = r"""
 find .git -maxdepth 1 -name '*.lock' -mmin +1 -exec rm -rf {} + 2>/dev/null || :
 """
 
-# Tags, base branch and origin, as files that the host wrote: see names.py.
+# Tags, base branch, origin and how lines end, as files that the host wrote: see names.py.
 _TAKE_NAMES = r"""
 take_names() {
   [ -f "$names/origin" ] || return 0
+  [ ! -f "$names/settings" ] ||
+    while read -r key value; do git config "$key" "$value"; done < "$names/settings"
   [ ! -f "$names/tags.pack" ] || git unpack-objects -q < "$names/tags.pack"
   cp "$names/packed-refs" .git/packed-refs
   chmod u+w .git/packed-refs
@@ -69,6 +73,7 @@ take_names() {
 PREPARE = (
     _BEGIN
     + _TAKE_NAMES
+    + SETTLE
     + r"""
 objects=$1 branch=$2 base=$3 name=$4 email=$5 seeded=$6 names=$7
 making=.git/rover-making
@@ -107,6 +112,7 @@ git config user.email "$email"
 take_names
 # The branch last: with it the clone counts as whole.
 git read-tree ${new:+-u} --reset "$base"
+[ -z "$new" ] || settle
 git update-ref "refs/heads/$branch" "$base"
 git symbolic-ref HEAD "refs/heads/$branch"
 if [ -n "$new" ]; then
@@ -169,75 +175,6 @@ echo "rover seeded" >&2
 """
 )
 
-
-# Files of the user's checkout that are in the work tree and never leave it: see copies.py. Their
-# names hold nothing that a shell would split or expand.
-_WITHHOLD = r"""
-without_withheld() {
-  git --literal-pathspecs rm -r -f -q --cached --ignore-unmatch -- $ROVER_WITHHELD >/dev/null
-}
-withhold() {
-  [ -n "${ROVER_WITHHELD-}" ] || return 0
-  held=$(git --literal-pathspecs ls-files --cached -- $ROVER_WITHHELD) || return 1
-  [ -n "$held" ] || return 0
-  printf '%s\n' "$held" | head -n 100 | sed 's/^/rover withheld /' >&2
-  without_withheld
-}
-"""
-
-# The work tree as a tree: from a copy of the index, so that the index itself, the branch and
-# ignored files stay as they are, and unchanged files are not read again.
-_WRITE_TREE = (
-    _WITHHOLD
-    + r"""
-temporary=.git/rover-index
-rm -rf "$temporary" "$temporary.lock"
-git ls-files >/dev/null 2>&1 || rm -f .git/index
-# With its time: git looks into files that changed in the second the index was written, and would
-# take them for unchanged if the copy were younger.
-cp -p .git/index "$temporary" 2>/dev/null || :
-write_tree() {
-  export GIT_INDEX_FILE="$temporary"
-  [ -f "$temporary" ] || git read-tree HEAD 2>/dev/null || git read-tree --empty
-  said=$(git add -A . 2>&1 >/dev/null) || add_without_broken
-  printf '%s\n' "$said" | unreadable
-  withhold
-  tree=$(git write-tree)
-  new_links
-  unset GIT_INDEX_FILE
-  rm -f "$temporary"
-}
-unreadable() {
-  sed -n -e 's/^error: open("\(.*\)"): .*/rover lacks \1/p' \
-    -e "s/^error: invalid path '\(.*\)'$/rover lacks \1/p" \
-    -e "s/^warning: could not open directory '\(.*\)': .*/rover lacks \1/p" | head -n 100 >&2
-}
-new_links() {
-  # A repository with commits of its own becomes a link to one of them, without its files.
-  links=$(git ls-files -s | grep '^160000 ' | cut -f2 || :)
-  [ -n "$links" ] || return 0
-  known=$(git ls-tree -r HEAD 2>/dev/null | grep '^160000 ' | cut -f2 || :)
-  printf '%s\n' "$links" | head -n 100 | while IFS= read -r link; do
-    printf '%s\n' "$known" | grep -qxF -e "$link" || printf 'rover lacks %s\n' "$link" >&2
-  done
-}
-add_without_broken() {
-  # Folders with a repository that has no commit, and files that cannot be read.
-  said=$(git add -A --ignore-errors . 2>&1 >/dev/null) && return
-  find . -path ./.git -prune -o -name .git -prune -print 2>/dev/null | while IFS= read -r inner
-  do
-    folder=${inner%/.git} folder=${folder#./}
-    env GIT_DIR="$inner" git rev-parse -q --verify HEAD >/dev/null 2>&1 && continue
-    printf '/%s/\n' "$folder"
-    printf 'rover lacks %s\n' "$folder" >&2
-  done > "$temporary.exclude"
-  said=$(git -c core.excludesFile="$PWD/$temporary.exclude" add -A --ignore-errors . \
-    2>&1 >/dev/null) || :
-  rm -f "$temporary.exclude"
-}
-"""
-)
-
 # What an agent committed all the same: its history since the base again, without these files. The
 # same commits give the same ids each time. The rest of a commit is kept, but for signatures.
 _CLEANED = r"""
@@ -292,7 +229,7 @@ again() {
 SNAPSHOT = (
     _BEGIN
     + _OLD_LOCKS
-    + _WRITE_TREE
+    + WRITE_TREE
     + _CLEANED
     + r"""
 sequence=$1 branch=$2 base=$3 previous=$4 previous_head=$5 previous_tree=$6 limit=$7 whole=$8
@@ -334,7 +271,8 @@ echo "rover snapshot $commit $tree $head" >&2
 RESET = (
     _BEGIN
     + _FREE_LOCKS
-    + _WRITE_TREE
+    + SETTLE
+    + WRITE_TREE
     + r"""
 branch=$1 commit=$2 wanted_tree=$3 wanted_head=$4 kept=$5 bundle=$6
 if [ -n "$bundle" ] && ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
@@ -357,6 +295,7 @@ git update-ref "refs/heads/$branch" "$wanted_head"
 rm -f .git/MERGE_HEAD .git/CHERRY_PICK_HEAD .git/REVERT_HEAD
 rm -rf .git/rebase-merge .git/rebase-apply
 git read-tree -u --reset "$commit"
+settle
 git clean -ffdq
 git read-tree --reset "$wanted_head"
 git update-index -q --refresh >/dev/null 2>&1 || :
@@ -385,7 +324,7 @@ git update-index -q --refresh >/dev/null 2>&1 || :
 COMMIT = (
     _BEGIN
     + _OLD_LOCKS
-    + _WRITE_TREE
+    + WRITE_TREE
     + r"""
 branch=$1
 tries=50
@@ -443,7 +382,7 @@ moved() {
 FINISH = (
     _BEGIN
     + _FREE_LOCKS
-    + _WRITE_TREE
+    + WRITE_TREE
     + _COLLAPSE
     + r"""
 branch=$1 base=$2

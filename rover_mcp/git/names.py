@@ -1,5 +1,6 @@
 """The names that a task's clone has for commits that its base reaches: tags, the base branch,
-origin's default branch, and the remote `origin` itself, without a password in its address.
+origin's default branch, and the remote `origin` itself, without a password in its address. With
+them goes how lines end in the user's checkout.
 
 So `git describe`, `git diff main...HEAD` and what builds on them work as in the user's checkout.
 A branch that is not an ancestor of the base is named where the two histories part: nothing comes
@@ -8,6 +9,7 @@ in that the base does not reach.
 <folder>/packed-refs  the references, in git's own format
 <folder>/tags.pack    the objects of annotated tags; absent where there are none
 <folder>/origin       origin's address, and in a second line its default branch, if known
+<folder>/settings     how lines end in the user's checkout: a key and its value in each line
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 from rover_mcp.git.faults import checked, no_room
 from rover_mcp.git.repository import is_branch_name
+from rover_mcp.git.user_config import user_values
 from rover_mcp.git.view import View, opened
 
 _HEADER = b"# pack-refs with: peeled fully-peeled sorted \n"
 _FORMAT = "%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
 _REMOTE = "refs/remotes/origin/"
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,999}")
+_ENDINGS = {"core.autocrlf": ("true", "false", "input"), "core.eol": ("lf", "crlf", "native")}
 _LISTING = 64 * 1024**2
 _PACK = 64 * 1024**2
 
@@ -48,6 +52,7 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
             argv = ["pack-objects", "-q", "--stdout"]
             made = view.run(argv, stdin=wanted, output_limit=_PACK)
             pack = checked(made, "the tags cannot be packed").stdout
+        settings = "".join(_line_endings(view))
         origin = f"{_address(view)}\n{_default_branch(view)}\n"
     try:
         shutil.rmtree(new, ignore_errors=True)
@@ -56,6 +61,7 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
         if pack:
             (new / "tags.pack").write_bytes(pack)
         (new / "origin").write_text(origin, "utf-8")
+        (new / "settings").write_text(settings, "utf-8")
         new.replace(folder)
     except OSError as error:
         raise no_room(folder, error) from error
@@ -86,6 +92,13 @@ def _branches(view: View, commit: str, branch: str | None) -> Iterator[tuple[byt
             found = view.run(["merge-base", commit, ref]) if there.code == 0 else there
             if found.code == 0:
                 yield ref.encode(), f"{found.text} {ref}\n".encode()
+
+
+def _line_endings(view: View) -> Iterator[str]:
+    for key, allowed in _ENDINGS.items():
+        value = view.last(key) or next(reversed(user_values(key)), "").lower()
+        if value in allowed:
+            yield f"{key} {value}\n"
 
 
 def _default_branch(view: View) -> str:

@@ -88,3 +88,15 @@ def test_origin_is_named_without_a_password(
     git(repo, "config", "remote.origin.url", address)
     write_names(repo, git(repo, "rev-parse", "HEAD"), None, tmp_path / "names")
     assert (tmp_path / "names/origin").read_text() == f"{shown}\n\n"
+
+
+def test_how_lines_end_is_handed_over(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C10: the repository's setting counts before the user's own, and nothing else comes along."""
+    own = tmp_path / "own-config"
+    own.write_text("[core]\n\tautocrlf = input\n\teol = lf\n\tfsmonitor = /bin/evil\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(own))
+    git(repo, "config", "core.eol", "crlf")
+    write_names(repo, git(repo, "rev-parse", "HEAD"), "main", tmp_path / "names")
+    assert (tmp_path / "names/settings").read_text() == "core.autocrlf input\ncore.eol crlf\n"

@@ -1,0 +1,130 @@
+"""How the scripts of worktree_scripts.py make a tree of the work tree: shell functions, constants.
+
+Ids and names are read in git's own quoted form, one a line, which git takes back as well.
+"""
+
+from __future__ import annotations
+
+# Right after a check-out. What git would convert if it added it counts as changed as long as the
+# index is not younger than the files; only then does their time say that nobody touched them.
+SETTLE = r"""
+settle() {
+  [ -n "$(git ls-files -- .gitattributes '*/.gitattributes')" ] || return 0
+  git diff-files --quiet --ignore-submodules && return
+  sleep 1
+  touch .git/index
+}
+"""
+
+# Files of the user's checkout that are in the work tree and never leave it: see copies.py. Their
+# names hold nothing that a shell would split or expand.
+_WITHHOLD = r"""
+without_withheld() {
+  git --literal-pathspecs rm -r -f -q --cached --ignore-unmatch -- $ROVER_WITHHELD >/dev/null
+}
+withhold() {
+  [ -n "${ROVER_WITHHELD-}" ] || return 0
+  held=$(git --literal-pathspecs ls-files --cached -- $ROVER_WITHHELD) || return 1
+  [ -n "$held" ] || return 0
+  printf '%s\n' "$held" | head -n 100 | sed 's/^/rover withheld /' >&2
+  without_withheld
+}
+"""
+
+# Git converts what it adds (line endings, $Id$, encodings), also a file that nobody has touched, if
+# it was committed otherwise. Where the bytes are those that a check-out of the former content
+# gives, that content stays. Only what git took for changed and converted is checked out again.
+_UNTOUCHED = r"""
+keep_untouched() {
+  [ -n "$before" ] || return 0
+  folder=.git/rover-changed
+  rm -rf "$folder"
+  mkdir "$folder"
+  git diff-index --cached --raw --no-renames --no-abbrev --diff-filter=M "$before" -- |
+    grep '^:100... 100' > "$folder/changed" || :
+  [ ! -s "$folder/changed" ] || converted
+  [ ! -s "$folder/converted" ] || keep_checked_out
+  rm -rf "$folder"
+}
+raw_ids() { git hash-object --no-filters --stdin-paths 2>/dev/null || :; }
+converted() {
+  cut -f2- "$folder/changed" | raw_ids > "$folder/ids"
+  while IFS= read -r line && IFS= read -r raw <&4; do
+    facts=${line%%"$tab"*} name=${line#*"$tab"}
+    set -- $facts
+    [ "$raw" = "$4" ] || printf '%s %s\t%s\n' "$2" "$3" "$name"
+  done < "$folder/changed" 4< "$folder/ids" > "$folder/converted"
+}
+keep_checked_out() {
+  (
+    export GIT_INDEX_FILE="$folder/index"
+    git update-index --index-info < "$folder/converted"
+    cut -f2- "$folder/converted" | git checkout-index -q --stdin --prefix="$folder/out/"
+  ) 2>/dev/null || :
+  cut -f2- "$folder/converted" | raw_ids > "$folder/ids"
+  cut -f2- "$folder/converted" | sed -e "s|^\"|&$folder/out/|" -e t -e "s|^|$folder/out/|" |
+    raw_ids > "$folder/former"
+  while IFS= read -r line && IFS= read -r raw <&4 && IFS= read -r former <&5; do
+    [ "$raw" != "$former" ] || printf '%s\n' "$line"
+  done < "$folder/converted" 4< "$folder/ids" 5< "$folder/former" > "$folder/untouched"
+  git update-index --index-info < "$folder/untouched"
+}
+"""
+
+# The work tree as a tree: from a copy of the index, so that the index itself, the branch and
+# ignored files stay as they are, and unchanged files are not read again.
+WRITE_TREE = (
+    _WITHHOLD
+    + _UNTOUCHED
+    + r"""
+temporary=.git/rover-index
+tab=$(printf '\t')
+rm -rf "$temporary" "$temporary.lock"
+git ls-files >/dev/null 2>&1 || rm -f .git/index
+# With its time: git looks into files that changed in the second the index was written, and would
+# take them for unchanged if the copy were younger.
+cp -p .git/index "$temporary" 2>/dev/null || :
+write_tree() {
+  export GIT_INDEX_FILE="$temporary"
+  [ -f "$temporary" ] || git read-tree HEAD 2>/dev/null || git read-tree --empty
+  before=$(git write-tree 2>/dev/null) || before=$(git rev-parse -q --verify "HEAD^{tree}") ||
+    before=
+  said=$(git add -A . 2>&1 >/dev/null) || add_without_broken
+  printf '%s\n' "$said" | unreadable
+  withhold
+  keep_untouched
+  tree=$(git write-tree)
+  new_links
+  unset GIT_INDEX_FILE
+  rm -f "$temporary"
+}
+unreadable() {
+  sed -n -e 's/^error: open("\(.*\)"): .*/rover lacks \1/p' \
+    -e "s/^error: invalid path '\(.*\)'$/rover lacks \1/p" \
+    -e "s/^warning: could not open directory '\(.*\)': .*/rover lacks \1/p" | head -n 100 >&2
+}
+new_links() {
+  # A repository with commits of its own becomes a link to one of them, without its files.
+  links=$(git ls-files -s | grep '^160000 ' | cut -f2 || :)
+  [ -n "$links" ] || return 0
+  known=$(git ls-tree -r HEAD 2>/dev/null | grep '^160000 ' | cut -f2 || :)
+  printf '%s\n' "$links" | head -n 100 | while IFS= read -r link; do
+    printf '%s\n' "$known" | grep -qxF -e "$link" || printf 'rover lacks %s\n' "$link" >&2
+  done
+}
+add_without_broken() {
+  # Folders with a repository that has no commit, and files that cannot be read.
+  said=$(git add -A --ignore-errors . 2>&1 >/dev/null) && return
+  find . -path ./.git -prune -o -name .git -prune -print 2>/dev/null | while IFS= read -r inner
+  do
+    folder=${inner%/.git} folder=${folder#./}
+    env GIT_DIR="$inner" git rev-parse -q --verify HEAD >/dev/null 2>&1 && continue
+    printf '/%s/\n' "$folder"
+    printf 'rover lacks %s\n' "$folder" >&2
+  done > "$temporary.exclude"
+  said=$(git -c core.excludesFile="$PWD/$temporary.exclude" add -A --ignore-errors . \
+    2>&1 >/dev/null) || :
+  rm -f "$temporary.exclude"
+}
+"""
+)
