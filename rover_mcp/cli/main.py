@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rover_mcp import __version__
-from rover_mcp.cli import backup, commands, hooks, images, render, tokens
+from rover_mcp.cli import backup, commands, forget, hooks, images, render, tokens
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.completion import SHELLS, script
 from rover_mcp.cli.text import Paint, json_text
@@ -57,6 +57,8 @@ def build_parser() -> Parser:
     _add_init(command("init", commands.init, "write a first .rover/config.yaml for a repository"))
     about = "show what a repository asks for beyond your defaults, and trust it"
     _add_trust(command("trust", commands.trust, about))
+    about = "remove all that is kept of a project, and nothing of its repository; says first what"
+    _add_forget(command("forget", forget.forget, about))
     about = "check a project's .rover/config.yaml, show it, print its JSON Schema"
     _add_config(command("config", None, about))
     about = "the images that sandboxes are made from: build, list, prune"
@@ -205,6 +207,13 @@ def _add_trust(sub: Parser) -> None:
     how = sub.add_mutually_exclusive_group()
     how.add_argument("--show", action="store_true", help="only show it")
     how.add_argument("--revoke", action="store_true", help="trust it no longer")
+
+
+def _add_forget(sub: Parser) -> None:
+    about = "the repository, or where it was (default: here)"
+    sub.add_argument("path", metavar="PATH", nargs="?", help=about)
+    about = "do it without a question; else only a yes at a terminal does it"
+    sub.add_argument("--yes", action="store_true", help=about)
 
 
 def _add_setup(sub: Parser) -> None:

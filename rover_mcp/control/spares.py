@@ -116,6 +116,14 @@ class Spares:
         for spare in old:
             self._remove(spare.task_id, spare.engine)
 
+    def forget(self, project_id: str) -> None:
+        """Remove those that wait for a task of one project."""
+        with self._lock:
+            own = [s for s in self._spares if s.project_id == project_id]
+            self._spares = [s for s in self._spares if s not in own]
+        for spare in own:
+            self._remove(spare.task_id, spare.engine)
+
     def clear(self) -> None:
         """Remove them all: the daemon ends."""
         self._drop(keep=0)

@@ -61,7 +61,12 @@ class TaskLeftovers:
         repositories: GitRepositories,
         engines: Mapping[str, Engine],
         collect: Callable[[Hub, str], object] = lambda _hub, _task_id: None,
+        *,
+        hub_goes: bool = False,
     ) -> None:
+        """`hub_goes`: the hub is removed as a whole afterwards, so that a damaged one is no
+        hindrance."""
+        self._hub_goes = hub_goes
         self._home = home
         self._collect = collect
         self._repositories = repositories
@@ -69,13 +74,30 @@ class TaskLeftovers:
 
     def find(self, task: TaskRow) -> Leftover:
         hub = self._repositories.hub(task.project_id)
-        tip = self._tip(task)
+        tip, root = self._tip(task), self._root(task)
         return Leftover(
             branch=tip is not None,
             delivered=tip is not None and tip == hub.head(task.id),
-            snapshots=len(hub.snapshots(task.id)),
-            size=_size(self._root(task)),
+            snapshots=self._snapshots(hub, task.id, root),
+            size=_size(root),
         )
+
+    def _snapshots(self, hub: Hub, task_id: str, root: Path) -> int:
+        try:
+            return len(hub.snapshots(task_id))
+        except EnvironmentFault:
+            if not self._hub_goes:
+                raise
+            return sum(1 for _ in root.glob("iterations/*/run/bundles/*.bundle"))
+
+    def _drop(self, hub: Hub, task_id: str) -> bool:
+        try:
+            return hub.drop_task(task_id)
+        except EnvironmentFault as fault:
+            if not self._hub_goes:
+                raise
+            log.info("the snapshots of task %s go with its hub: %s", task_id, fault)
+            return False
 
     def _tip(self, task: TaskRow) -> str | None:
         """Where the task's branch stands in the user's repository; None: there is none."""
@@ -96,16 +118,15 @@ class TaskLeftovers:
             return
         self._engines[task.engine].remove_task(task.id)
         hub = self._repositories.hub(task.project_id)
-        hub.drop_task(task.id)
+        self._drop(hub, task.id)
         self._remove_files(task.id)
         self._collect(hub, task.id)
 
     def find_by_id(self, task_id: str) -> Leftover:
-        snapshots = max(
-            (len(hub.snapshots(task_id)) for hub in self._repositories.hubs()), default=0
-        )
-        size = _size(TaskFolders(self._home, task_id, 1).root)
-        return Leftover(branch=False, delivered=False, snapshots=snapshots, size=size)
+        root = TaskFolders(self._home, task_id, 1).root
+        hubs = self._repositories.hubs()
+        snapshots = max((self._snapshots(hub, task_id, root) for hub in hubs), default=0)
+        return Leftover(branch=False, delivered=False, snapshots=snapshots, size=_size(root))
 
     def remove_by_id(self, task_id: str) -> None:
         for name, engine in self._engines.items():
@@ -118,7 +139,7 @@ class TaskLeftovers:
                 # An engine that does not answer may never have had it.
                 log.warning("%s is not asked for task %s: %s", name, task_id, fault.message)
         # Which project's it is may not be known.
-        found = [hub for hub in self._repositories.hubs() if hub.drop_task(task_id)]
+        found = [hub for hub in self._repositories.hubs() if self._drop(hub, task_id)]
         self._remove_files(task_id)
         for hub in found:
             self._collect(hub, task_id)

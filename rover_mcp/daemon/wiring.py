@@ -29,6 +29,7 @@ from rover_mcp.daemon.adapters import (
 )
 from rover_mcp.daemon.booking import booked_state, write_entries
 from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.forgetting import ProjectFolders
 from rover_mcp.daemon.garbage import Garbage
 from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.daemon.repositories import GitRepositories, HubWork
@@ -50,6 +51,7 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask
+from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import Images
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status import StatusReport
@@ -132,14 +134,19 @@ def build(
     )  # fmt: skip
     garbage = Garbage(repositories, store)
     delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines, garbage.collect))
+    keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
+    images = Images(home, store, keepers)
+    forget = ForgetProject(
+        store, DeleteTask(store, TaskLeftovers(home, repositories, all_engines, hub_goes=True)),
+        ProjectFolders(home, repositories, spares.forget), create.book, images,
+        [line.path.resolve() for line in settings.trusted_projects],
+    )  # fmt: skip
     tasks = _tasks(create, HubWork(repositories, attempts), live)
     status = _status(create, tasks, all_engines, credentials, notice)
     hub = EventHub(store, claude_channel=settings.claude_channel, most=settings.budget)
-    keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
     hooks = _hooks(settings, store, leases)
     builds = ImageBuilds(settings, create, keepers, repositories.hub, door, spares)
-    images = Images(home, store, keepers)
-    services = Services(tasks, status, hub, touch, images, hooks, delete, builds)
+    services = Services(tasks, status, hub, touch, images, hooks, delete, builds, forget)
     return Parts(
         settings, store, credentials, gateway, live, plane, leases, Sweeper(attempts, plane),
         attempts, spares, garbage, hub, hooks, services, App(services),

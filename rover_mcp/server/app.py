@@ -53,6 +53,8 @@ from rover_mcp.server.arguments import Arguments, DeleteArguments
 from rover_mcp.server.completions import complete
 from rover_mcp.server.confirm import confirmed
 from rover_mcp.server.consent import agreed
+from rover_mcp.server.forget import METHOD as FORGET
+from rover_mcp.server.forget import ForgetParams, forget
 from rover_mcp.server.handles import TaskHandles
 from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.hooks import HooksParams, hooks
@@ -149,6 +151,7 @@ class App:
             server.add_request_handler(METHOD, ImagesParams, handlers.images)
             server.add_request_handler(HOOKS, HooksParams, handlers.hooks)
             server.add_request_handler(TRUST, TrustParams, handlers.trust)
+            server.add_request_handler(FORGET, ForgetParams, handlers.forget)
         install(server, TasksExtension(handles))
         return server
 
@@ -356,6 +359,11 @@ class _Handlers:
         self._note_era(ctx)
         self._services.touch()
         return await trust(self._services.tasks.create_task, self._session.caller, params)
+
+    async def forget(self, ctx: Context, params: ForgetParams) -> dict[str, Any]:
+        self._note_era(ctx)
+        self._services.touch()
+        return await forget(self._services.forget, self._session.caller, params)
 
     async def set_level(self, ctx: Context, params: SetLevelRequestParams) -> EmptyResult:
         self._note_era(ctx)

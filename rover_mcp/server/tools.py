@@ -26,6 +26,7 @@ from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.tasks.asked import CreateRequest
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.delete import DeleteTask
+from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import BuildImage, Images
 from rover_mcp.tasks.models import ListedTask, NextAction, TaskStatus
 from rover_mcp.tasks.pauses import printable
@@ -53,6 +54,7 @@ class Services:
     hooks: HooksDesk
     delete: DeleteTask
     builds: BuildImage
+    forget: ForgetProject
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,15 @@ class EventLog:
         with self._reader.connect() as connection:
             return readable(connection.execute(query))[::-1]
 
+    def forget(self, task_id: str) -> None:
+        """Remove a task's events, and who was told of them."""
+        own = sa.select(E.c.seq).where(E.c.task_id == task_id)
+        tellings, deliveries = schema.tellings, schema.deliveries
+        with self._engine.begin() as connection:
+            connection.execute(tellings.delete().where(tellings.c.seq.in_(own)))
+            connection.execute(deliveries.delete().where(deliveries.c.task_id == task_id))
+            connection.execute(E.delete().where(E.c.task_id == task_id))
+
     def acknowledge(self, seen: Sequence[EventRow]) -> None:
         """Remember that a session was told of these events."""
         if not seen:

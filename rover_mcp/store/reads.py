@@ -98,6 +98,25 @@ class Reads:
         with self._reader.connect() as connection:
             return [_task_or_damage(row) for row in connection.execute(query)]
 
+    def tasks_of(self, project_id: str, path: str) -> list[TaskRow | DamagedRecord]:
+        """Every task of a project: those that say its id, and those that say its repository."""
+        query = sa.select(T).where((T.c.project_id == project_id) | (T.c.project_path == path))
+        with self._reader.connect() as connection:
+            rows = connection.execute(query.order_by(T.c.number)).all()
+        return [_task_or_damage(row) for row in rows]
+
+    def every_project(self) -> dict[str, str]:
+        """The repository of each project, by id."""
+        query = sa.select(schema.projects.c.id, schema.projects.c.path)
+        with self._reader.connect() as connection:
+            return {row.id: row.path for row in connection.execute(query)}
+
+    def project_of_each_task(self) -> dict[str, str]:
+        """The id of each task's project, by the task's id."""
+        query = sa.select(T.c.id, T.c.project_id)
+        with self._reader.connect() as connection:
+            return {row.id: row.project_id for row in connection.execute(query)}
+
     def task_by_request(self, project_id: str, request_key: str) -> TaskRow | None:
         query = sa.select(T).where(T.c.project_id == project_id, T.c.request_key == request_key)
         with self._reader.connect() as connection:

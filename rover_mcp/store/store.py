@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from rover_mcp.errors import Conflict
 from rover_mcp.store import schema
 from rover_mcp.store.claims import Claims
 from rover_mcp.store.damage import sound_one
@@ -98,6 +99,20 @@ class Store(Claims, Waits):
         query = sa.select(T.c.project_id).where(T.c.project_id.in_([found.id, project_id]))
         return set(connection.execute(query.distinct()).scalars()) == {project_id} != {found.id}
 
+    def forget_project(self, project_id: str, path: str) -> bool:
+        """Remove a project's record and its switch. False, and nothing is done, where a task of it
+        has been made meanwhile."""
+        projects, switches = schema.projects, schema.switches
+        here = (projects.c.id == project_id) | (projects.c.path == path)
+        with self._engine.begin() as connection:
+            connection.execute(sa.select(projects.c.id).where(here).with_for_update())
+            own = (T.c.project_id == project_id) | (T.c.project_path == path)
+            if connection.execute(sa.select(T.c.id).where(own).limit(1)).first() is not None:
+                return False
+            connection.execute(switches.delete().where(switches.c.scope == project_id))
+            connection.execute(projects.delete().where(here))
+        return True
+
     # Tasks
 
     def create_task(
@@ -148,7 +163,14 @@ class Store(Claims, Waits):
         projects = schema.projects
         here = projects.c.id == project_id
         query = sa.select(projects.c.next_number).where(here).with_for_update()
-        number = connection.execute(query).scalar_one()
+        found = connection.execute(query).one_or_none()
+        if found is None:
+            raise Conflict(
+                "the project has just been forgotten, and nothing is made of this call",
+                hint="call again",
+                code="project_forgotten",
+            )
+        number = found.next_number
         highest = sa.select(sa.func.max(T.c.number)).where(
             T.c.project_id == project_id, T.c.number.between(1, MOST_NUMBER)
         )

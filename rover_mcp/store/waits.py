@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,6 +56,13 @@ class Reported:
 
 class Waits(Writes):
     """What keeps every waiting task on its way."""
+
+    def going_on(self, ids: Collection[str]) -> set[str]:
+        """Those of these paused tasks that go on by themselves."""
+        query = sa.select(A.c.task_id).join(T, T.c.id == A.c.task_id)
+        waits = query.where(A.c.state.in_(BY_ITSELF), T.c.status == str(TaskStatus.PAUSED))
+        with self._reader.connect() as connection:
+            return set(ids) & set(connection.execute(waits).scalars())
 
     # Holds
 

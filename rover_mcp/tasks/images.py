@@ -3,6 +3,7 @@ engines and the tasks' folders."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any, Protocol
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.sandbox.protocol import IMAGE_FILE, ImageInfo, ImageKeeper
 from rover_mcp.stopping import Stop
+from rover_mcp.store.rows import DamagedRecord
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.models import TaskStatus
 
 MIN_AGE = 3600.0
 """Seconds: a younger image may belong to a sandbox that is just being made."""
+
+OF_A_PROJECT = frozenset({"project", "setup"})
+"""Kinds of image that a repository's own Dockerfile or set-up makes."""
 
 _UNENDED = (
     TaskStatus.NEW, TaskStatus.IN_PROGRESS, TaskStatus.ITERATING, TaskStatus.PAUSED,
@@ -36,6 +41,20 @@ def prunable(images: Sequence[ImageInfo], needed: Collection[str], now: float) -
 
     free = [i for i in images if i not in kept and not carries(i)]
     return sorted(free, key=lambda i: (-len(i.layers), i.tag))
+
+
+def made_for(images: Sequence[ImageInfo], tags: Collection[str]) -> list[ImageInfo]:
+    """Of the images that make up those with these tags, the ones that some project's own image or
+    set-up is a part of; the ones that stand on others first."""
+
+    def carries(lower: ImageInfo, upper: ImageInfo) -> bool:
+        return upper.layers[: len(lower.layers)] == lower.layers
+
+    tops = [image for image in images if image.tag in tags]
+    parts = [image for image in images if any(carries(image, top) for top in tops)]
+    roots = [image for image in parts if image.kind in OF_A_PROJECT]
+    own = [image for image in parts if any(carries(root, image) for root in roots)]
+    return sorted(own, key=lambda i: (-len(i.layers), i.tag))
 
 
 @dataclass(frozen=True)
@@ -81,6 +100,30 @@ class Images:
                 told.append({**_view(name, image), "removed": removed})
         return told
 
+    def used_by(self, task_ids: Collection[str]) -> set[str]:
+        """Tags of the images that sandboxes of these tasks were made from."""
+        places = (self.home / "tasks" / task_id for task_id in task_ids)
+        return {tag for place in places for tag in _tags(place)}
+
+    def own(self, tags: Collection[str]) -> list[dict[str, Any]]:
+        """Those below these tags that only some project's own image or set-up made."""
+        found = self._all()
+        return [
+            _view(name, image)
+            for name in self.engines
+            for image in made_for([i for engine, i in found if engine == name], tags)
+        ]
+
+    def remove_own(self, tags: Collection[str]) -> None:
+        """Remove these, but for what another task needs or an engine does not give up."""
+        needed = self._needed()
+        for name, keeper in self.engines.items():
+            images = [image for engine, image in self._all() if engine == name]
+            free = {image.tag for image in prunable(images, needed, math.inf)}
+            for image in made_for(images, tags):
+                if image.tag in free:
+                    keeper.remove_image(image.tag)
+
     def _all(self) -> list[tuple[str, ImageInfo]]:
         found: list[tuple[str, ImageInfo]] = []
         for name, keeper in self.engines.items():
@@ -93,12 +136,20 @@ class Images:
     def _needed(self) -> set[str]:
         tags: set[str] = set()
         for folder in (self.home / "tasks").iterdir():
-            task = self.store.task(folder.name)
-            # One without a record is being made.
+            try:
+                task = self.store.task(folder.name)
+            except DamagedRecord:
+                task = None
+            # One without a record is being made, or is built anew by `rover doctor --repair`.
             if task is None or task.status in _UNENDED:
-                for file in folder.glob(f"iterations/*/spec-*/{IMAGE_FILE}"):
-                    tags.add(file.read_text("utf-8").strip())
+                tags |= _tags(folder)
         return tags
+
+
+def _tags(folder: Path) -> set[str]:
+    """The images that the attempts of a task's folder were made from."""
+    files = folder.glob(f"iterations/*/spec-*/{IMAGE_FILE}")
+    return {file.read_text("utf-8").strip() for file in files}
 
 
 def _view(engine: str, image: ImageInfo) -> dict[str, Any]:

@@ -107,6 +107,10 @@ class TrustBook:
             old = (c for c in self._read().projects.get(str(root), ()) if c.asks != given)
             self._change(root, (consent, *old)[:KEPT])
 
+    def knows(self, root: Path) -> bool:
+        """Whether anybody has consented to anything of it."""
+        return str(root) in self._read().projects
+
     def forget(self, root: Path) -> bool:
         """Whether there was anything to forget. Raises as `write`."""
         with self._lock:

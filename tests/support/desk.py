@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from agent_runner.models import RunState
 from rover_mcp.control.image_builds import ImageBuilds
 from rover_mcp.control.ports import ProjectHub
+from rover_mcp.daemon.forgetting import ProjectFolders
+from rover_mcp.daemon.repositories import GitRepositories
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.hooks.runner import Hooks
 from rover_mcp.sandbox.protocol import SourceFile
@@ -33,7 +35,8 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.create import CreateTask
-from rover_mcp.tasks.delete import DeleteTask, Leftover
+from rover_mcp.tasks.delete import DeleteTask, Leftover, Leftovers
+from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import Images
 from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
@@ -257,7 +260,21 @@ class Desk:
                     FakeDoor(),
                     FakeSpares(),
                 ),
+                self.forget(),
             )
+        )
+
+    def forget(
+        self, leftovers: Leftovers | None = None, images: Images | None = None
+    ) -> ForgetProject:
+        """The use case, on this data folder."""
+        home = self.tasks.settings.home
+        return ForgetProject(
+            self.store,
+            DeleteTask(self.store, leftovers or FakeLeftovers(), lambda _: None),
+            ProjectFolders(home, GitRepositories(home), lambda _: None),
+            self.tasks.create_task.book,
+            images or Images(home, self.store, {}),
         )
 
     def trust(self) -> None:

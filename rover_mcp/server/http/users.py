@@ -34,6 +34,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from rover_mcp import preamble
 from rover_mcp.server.app import App
 from rover_mcp.server.backlog import Backlog
+from rover_mcp.server.forget import METHOD as FORGET
 from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.images import METHOD as IMAGES
 from rover_mcp.server.session import ClientSession
@@ -52,7 +53,7 @@ METHODS: Final = (
 )  # fmt: skip
 """What a client's own server answers. Any other handler of ours would see nothing: see NOBODY."""
 INITIALIZED: Final = "notifications/initialized"
-REFUSED: Final = (IMAGES, HOOKS, TRUST)
+REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET)
 """Methods about this machine, for its user alone."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
 NOBODY: Final = ""

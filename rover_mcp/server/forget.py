@@ -1,0 +1,43 @@
+"""`rover/forget`, a method of our own: for the command line, and no tool, so that no model removes
+a whole project."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import anyio.to_thread
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, RequestParams
+
+from rover_mcp.errors import RoverError
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.forget import ForgetProject
+
+METHOD = "rover/forget"
+
+
+class ForgetParams(RequestParams):
+    """Without `confirm` it only says what would go. `seen`: the ids of the tasks that a person was
+    shown; where there is another by now, nothing is done."""
+
+    repo_path: str | None = None
+    confirm: bool = False
+    seen: list[str] | None = None
+
+
+async def forget(service: ForgetProject, caller: Caller, params: ForgetParams) -> dict[str, Any]:
+    """What would go, or has gone."""
+    if caller.user is not None:
+        raise MCPError(METHOD_NOT_FOUND, "a project is forgotten by the user of this machine")
+    try:
+        return await anyio.to_thread.run_sync(_forget, service, caller, params)
+    except RoverError as error:
+        data = {"code": error.code, "hint": error.hint}
+        raise MCPError(INVALID_PARAMS, error.message, data) from error
+
+
+def _forget(service: ForgetProject, caller: Caller, params: ForgetParams) -> dict[str, Any]:
+    folder = caller.folder(params.repo_path)
+    plan = service(folder, params.seen) if params.confirm else service.plan(folder)
+    return {**asdict(plan), "forgotten": params.confirm}

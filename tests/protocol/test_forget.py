@@ -1,0 +1,92 @@
+"""`rover forget` against a real daemon: the repository is gone, all that was kept of it goes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.protocol.test_delete import ended
+from tests.support.frames import LauncherClient
+from tests.support.repos import git, make_repository
+from tests.support.scripts import CREDITS, script
+from tests.support.trusting import at_terminal
+
+Json = dict[str, Any]
+
+
+def rover(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "rover_mcp.cli.main", *words, "--home", str(home)]
+    return subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def told(home: Path, *words: str) -> Json:
+    found: Json = json.loads(rover(home, *words, "--json").stdout)
+    return found
+
+
+def test_without_yes_it_tells_and_with_it_all_but_the_repository_goes(shared: Path) -> None:
+    home, repo = shared / "data", shared / "leaving"
+    make_repository(repo)
+    with LauncherClient(home, repo) as client:
+        client.open()
+        first, second = ended(client), ended(client)
+    git(repo, "branch", "-D", second["branch"])
+    plan = told(home, "forget", str(repo))
+    assert [t["only_here"] is None for t in plan["tasks"]] == [True, False]
+    assert plan["forgotten"] is False
+    assert plan["bytes"] > 0
+    said = rover(home, "forget", str(repo))
+    assert (said.returncode, "Nothing is removed yet" in said.stdout) == (0, True)
+    tips = git(repo, "for-each-ref")
+    kept = shared / "kept"
+    repo.rename(kept)
+    assert told(home, "forget", str(repo), "--yes")["forgotten"] is True
+    names = [path.name for path in (home / "tasks").iterdir()]
+    assert first["id"] not in names
+    assert second["id"] not in names
+    notes = [path.read_text() for path in (home / "projects").glob("*/repository")]
+    assert str(repo) not in notes
+    again = rover(home, "forget", str(repo), "--yes")
+    assert (again.returncode, "nothing is kept" in again.stderr) == (1, True)
+    assert git(kept, "for-each-ref") == tips
+    kept.rename(repo)
+    with LauncherClient(home, repo) as client:
+        client.open()
+        assert ended(client)["number"] == 1
+
+
+def test_a_person_at_the_terminal_decides(shared: Path) -> None:
+    home, repo = shared / "data", shared / "asked"
+    make_repository(repo)
+    with LauncherClient(home, repo) as client:
+        client.open()
+        task = ended(client)["id"]
+    refused = at_terminal(home, "forget", str(repo), typed="n\n")
+    assert refused.returncode == 1
+    assert (home / "tasks" / task).exists()
+    done = at_terminal(home, "forget", str(repo))
+    assert (done.returncode, "Forgotten, with 1 task." in done.stdout) == (0, True)
+    assert not (home / "tasks" / task).exists()
+
+
+def test_a_task_that_waits_to_go_on_is_named(shared: Path) -> None:
+    home, repo = shared / "data", shared / "waiting"
+    make_repository(repo)
+    with LauncherClient(home, repo) as client:
+        client.open()
+        task = client.tool(
+            "create_task", description="pauses", agent="scripted", engine="bubblewrap",
+            workflow="quick", script=script(implement=[{"error": CREDITS}]),
+        )["task"]["id"]  # fmt: skip
+        client.wait_until(task, "PAUSED")
+        for words in ((), ("--yes",)):
+            refused = rover(home, "forget", str(repo), *words)
+            assert (refused.returncode, "waits to go on by itself" in refused.stderr) == (1, True)
+            assert task in refused.stderr
+        client.tool("cancel_task", task=task)
+    assert rover(home, "forget", str(repo), "--yes").returncode == 0
