@@ -15,7 +15,11 @@ from rover_mcp.git.view import View, opened
 from rover_mcp.network import HTTPS, BadHost, HostPattern
 
 # git-check-ref-format(1), and "-" first, which would read as an option.
-_BAD_NAME = re.compile(r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[/.]$|^@$")
+# The surrogates are those that stand for no byte, so that no program can be given them.
+_BAD_NAME = re.compile(
+    r"^[-/.]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[/.]$|^@$"
+    r"|[\ud800-\udc7f\udd00-\udfff]"
+)
 _FULL_ID = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _REMOTE_URL = re.compile(r"remote\..*\.url", re.DOTALL)
 _REMOTE_PROMISOR = re.compile(r"remote\..*\.promisor", re.DOTALL)
