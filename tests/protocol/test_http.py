@@ -154,10 +154,11 @@ def test_a_token_without_write_reads_and_no_more(site: Site, era: str) -> None:
     assert named_calls(reader.tool("inspect", task=task)["task"]["next_actions"]) <= some
 
 
-CLIENTS, CALLS = 100, 6
-"""600 calls, not 10,000: with a connection for each, as this client has, those take minutes."""
+CLIENTS, CALLS = 100, int(os.environ.get("ROVER_HTTP_CALLS", "6"))
+"""Calls of each client. 102 make 10,200, which take two minutes: a call costs the server 12 ms."""
 
 
+@pytest.mark.known_escape(12)
 def test_a_hundred_clients_of_two_users_never_get_each_others_answers(site: Site) -> None:
     """Anchor 12: CVE-2026-25536 (answers of one client to another)."""
     makers = {name: site.client(name) for name in ("ann", "bob")}
