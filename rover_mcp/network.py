@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 HTTPS = 443
 HTTP = 80
+IF_ALLOWED = "which the user's config.yaml has to allow"
+"""Said wherever a wider network is proposed: by itself a call gets no more than that."""
 MAX_HOST = 253
 MAX_ALLOWED = 200
 """Entries of one list."""

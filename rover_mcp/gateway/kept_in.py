@@ -18,8 +18,9 @@ from rover_mcp.gateway.kept_anthropic import MESSAGES
 from rover_mcp.gateway.kept_google import GENERATE
 from rover_mcp.gateway.kept_openai import CHAT, RESPONSES
 from rover_mcp.gateway.shapes import NotListed, Shape, shown
+from rover_mcp.network import IF_ALLOWED
 
-REMEDY = "network: allowlist, or open"
+REMEDY = f"network: allowlist, or open, {IF_ALLOWED}"
 
 # Some models look things up by themselves, and are named so. This is a list of what does not pass:
 # nobody can list all models.

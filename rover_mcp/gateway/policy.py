@@ -15,6 +15,7 @@ from rover_mcp.gateway.registries import PROVIDER_HOSTS, default_entry
 from rover_mcp.network import (
     HTTP,
     HTTPS,
+    IF_ALLOWED,
     Address,
     BadHost,
     Host,
@@ -103,7 +104,7 @@ def judge(policy: NetworkPolicy, method: str, to: Destination) -> Verdict:
     if not policy.has_proxy:
         return Verdict(
             f"the network policy of this task is {policy.mode}: {_MEANS[policy.mode]}",
-            "network: allowlist, or open",
+            f"network: allowlist, or open, {IF_ALLOWED}",
         )
     if to.host.address and not is_public(to.host.address):
         return Verdict(f"{to.host.name} is not a public address")
@@ -153,7 +154,7 @@ def _remedy(to: Destination, *, listed: bool) -> str:
     if to.port == HTTPS and not to.plain:
         entry = entry.removesuffix(f":{HTTPS}")
     remedy = f'"{entry}" in network.allow of config.yaml'
-    return remedy if listed else f"{remedy}, or network: open"
+    return remedy if listed else f"{remedy}, or network: open, {IF_ALLOWED}"
 
 
 def is_public(address: Address) -> bool:

@@ -336,7 +336,8 @@ class DockerEngine:
             raise EnvironmentFault(
                 f"{self.name} gives the RUN lines of {dockerfile.dockerfile} this machine's "
                 "network, and the network policy of the task allows none",
-                hint="engine: docker; or base_image in config.yaml; or network: allowlist",
+                hint="base_image in config.yaml; or engine: docker, or network: allowlist, which "
+                "the user's config.yaml has to allow",
                 code="image_unavailable",
             )
 

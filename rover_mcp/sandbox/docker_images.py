@@ -232,7 +232,7 @@ class ImageUnavailable(EnvironmentFault):
         super().__init__(
             f"the sandbox's base image {image} cannot be had: {why}",
             hint=f"run: docker pull {image}; or set base_image in config.yaml to an image with "
-            "bash and git; or set engine: bubblewrap",
+            "bash and git; or set engine: bubblewrap in config.yaml",
         )
         self.why = why
 

@@ -10,6 +10,7 @@ from agent_runner.agents import agent_provider
 from agent_runner.models import Budget
 from agent_runner.workflow.agents import agents_of
 from rover_mcp.errors import UserFixable
+from rover_mcp.network import IF_ALLOWED
 from rover_mcp.project.decided import Asked
 from rover_mcp.tasks.catalog import CatalogEntry
 from rover_mcp.tasks.logs import plain
@@ -74,7 +75,8 @@ def check_needs_no_provider(agent: str, model: str | None = None) -> None:
         raise UserFixable(
             f"with network: none nothing can be reached, and {agent} needs {provider}",
             code="network_none",
-            hint="use network: providers, which lets it reach its model API and nothing else",
+            hint="use network: providers, which lets it reach its model API and nothing else, and "
+            f"{IF_ALLOWED}",
         )
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from rover_mcp.gateway import Gateway, GatewayLease
 from rover_mcp.gateway.refusals import RefusedHost
-from rover_mcp.network import NetworkMode, NetworkPolicy
+from rover_mcp.network import IF_ALLOWED, NetworkMode, NetworkPolicy
 from tests.support.fake_models import FakeModels
 from tests.unit.gateway.doors import TASK, TOKEN, access_to
 
@@ -198,7 +198,7 @@ def test_nothing_that_a_provider_would_do_or_fetch_is_asked_of_it(tmp_path: Path
             assert "network: allowlist" in answer.json()["error"]["message"]
             assert here.provider.session("").requests == [], (path, body)
             [refused] = here.refused
-            assert refused.remedy == "network: allowlist, or open"
+            assert refused.remedy == f"network: allowlist, or open, {IF_ALLOWED}"
             assert path.split("/")[1] in refused.host
 
     play(tmp_path, work)

@@ -19,7 +19,7 @@ from rover_mcp.gateway import Gateway, GatewayLease
 from rover_mcp.gateway import egress as egress_module
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.world import UpstreamProxy
-from rover_mcp.network import NetworkMode, NetworkPolicy
+from rover_mcp.network import IF_ALLOWED, NetworkMode, NetworkPolicy
 from tests.support.fake_internet import PUBLIC, FakeInternet
 
 from .doors import TASK, TOKEN
@@ -214,8 +214,8 @@ def test_a_refusal_says_why_and_what_would_allow_it_where_clients_show_it(path: 
             assert "example.org is not on the allow-list" in json.loads(body)["error"]["message"]
             (refused,) = here.refused
             assert refused.host == "example.org:443"
-            assert (
-                refused.remedy == '"example.org" in network.allow of config.yaml, or network: open'
+            assert refused.remedy == (
+                '"example.org" in network.allow of config.yaml, or network: open, ' + IF_ALLOWED
             )
             assert here.gateway.refusals(TASK)[0].target == "example.org:443"
             assert here.internet.looked_up == []

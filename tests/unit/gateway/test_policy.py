@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from rover_mcp.gateway.policy import Verdict, destination, is_public, judge, judge_addresses
 from rover_mcp.gateway.registries import DEFAULT, PROVIDER_HOSTS, as_markdown, default_entry
-from rover_mcp.network import BadHost, Host, HostPattern, NetworkMode, NetworkPolicy, parse_host
+from rover_mcp.network import (
+    IF_ALLOWED,
+    BadHost,
+    Host,
+    HostPattern,
+    NetworkMode,
+    NetworkPolicy,
+    parse_host,
+)
 
 ALLOWLIST = NetworkPolicy()
 OPEN = NetworkPolicy(mode=NetworkMode.OPEN)
@@ -131,7 +139,7 @@ def test_without_a_proxy_nothing_passes_even_if_it_is_listed(
 ) -> None:
     verdict = judged(NetworkPolicy(mode=mode, allow=("pypi.org",)), request_line)
     assert str(mode) in verdict.reason
-    assert verdict.remedy == "network: allowlist, or open"
+    assert verdict.remedy == f"network: allowlist, or open, {IF_ALLOWED}"
 
 
 @pytest.mark.parametrize("host", PROVIDER_HOSTS)
