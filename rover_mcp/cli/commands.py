@@ -257,6 +257,10 @@ def logs(args: Arguments) -> int:
 
 
 def diff(args: Arguments) -> int:
+    if args.patch:
+        from rover_mcp.cli.patch import patch
+
+        return patch(args)
     stat = True if args.stat else None
     result = call(args, "get_diff", **of_task(args), paths=args.paths or None, stat_only=stat)
     show(args, result, render.diff)

@@ -176,7 +176,9 @@ def _add_task_commands(command: Command) -> None:
     sub.add_argument("--tail", type=int, metavar="N", help="lines from the end (default: 100)")
     sub = about_task("diff", commands.diff, "what it changed against its base")
     sub.add_argument("paths", metavar="PATH", nargs="*", default=[], help="only these")
-    sub.add_argument("--stat", action="store_true", help="totals and files only")
+    form = sub.add_mutually_exclusive_group()
+    form.add_argument("--stat", action="store_true", help="totals and files only")
+    form.add_argument("--patch", action="store_true", help="all of it, byte for byte: | git apply")
 
 
 def _add_switch(sub: Parser) -> None:

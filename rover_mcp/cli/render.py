@@ -202,11 +202,16 @@ def diff(result: Json, paint: Paint) -> list[str]:
     lines.append(paint(told, "bold"))
     lines += _handed_over(changes, paint)
     if patch := result.get("patch"):
-        text = visible_patch(patch).rstrip("\n")
-        lines += ["", *(_diff_line(line, paint) for line in text.split("\n"))]
+        lines += ["", *patch_lines(patch, paint)]
     if result.get("truncated") or changes.get("truncated"):
         lines.append(paint(_cut(result, changes), "yellow"))
     return [*lines, *attention(result, paint)]
+
+
+def patch_lines(patch: str, paint: Paint) -> list[str]:
+    """A patch for people."""
+    text = visible_patch(patch).rstrip("\n")
+    return [_diff_line(line, paint) for line in text.split("\n")]
 
 
 def _cut(result: Json, changes: Json) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TypeVar
 
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.parts import UNSETTLED
@@ -35,6 +36,7 @@ from rover_mcp.tasks.ports import DiffResult, Repository
 PATHS_SHOWN = 50
 
 log = logging.getLogger("rover.daemon")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -117,14 +119,10 @@ class HubWork:
         self._attempts = attempts
 
     def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
-        if task.status in UNSETTLED:
-            # One that was cancelled just now is not settled yet, and keeps what it did.
-            snapshot = self._attempts.import_snapshots(task)
-        else:
-            snapshot = task.run_state.snapshot if task.run_state else None
-        if snapshot is None:
+        commit = self._made(task)
+        if commit is None:
             return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
-        found = self._diff(task, snapshot.commit, list(paths) or None)
+        found = self._diff(task, commit, list(paths) or None)
         runs = {f.path: who for f in found.files if (who := _handed(f))}
         order = {path: place for place, path in enumerate(first_of_each(runs))}
         shown = sorted(found.files, key=lambda f: order.get(f.path, len(order)))[:PATHS_SHOWN]
@@ -148,17 +146,41 @@ class HubWork:
         )
         return DiffResult(changes, "" if stat_only else found.patch, found.truncated)
 
-    def _diff(self, task: TaskRow, commit: str, paths: list[str] | None) -> Diff:
+    def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
+        commit = self._made(task)
+        if commit is None:
+            return
         hub = self._repositories.hub(task.project_id)
 
-        def diff(_: object = None) -> Diff:
-            return hub.diff(task.id, task.base_commit, commit, paths, first=_handed)
+        def write() -> None:
+            out.seek(0)
+            out.truncate()
+            hub.write_patch(task.id, task.base_commit, commit, out, list(paths) or None)
 
+        self._looked_after(task, write)
+
+    def _made(self, task: TaskRow) -> str | None:
+        """The commit of what a task has made so far."""
+        if task.status in UNSETTLED:
+            # One that was cancelled just now is not settled yet, and keeps what it did.
+            snapshot = self._attempts.import_snapshots(task)
+        else:
+            snapshot = task.run_state.snapshot if task.run_state else None
+        return snapshot.commit if snapshot else None
+
+    def _diff(self, task: TaskRow, commit: str, paths: list[str] | None) -> Diff:
+        hub = self._repositories.hub(task.project_id)
+        return self._looked_after(
+            task, lambda: hub.diff(task.id, task.base_commit, commit, paths, first=_handed)
+        )
+
+    def _looked_after(self, task: TaskRow, read: Callable[[], T]) -> T:
+        """What is read from the hub, which is mended where that fails."""
         try:
-            return diff()
+            return read()
         except (EnvironmentFault, NotFound) as error:
             log.info("the hub is looked after: %s", error)
-        return self._attempts.from_hub(task, diff)
+        return self._attempts.from_hub(task, lambda _: read())
 
 
 def _handed(file: FileDiff) -> str | None:

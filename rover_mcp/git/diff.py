@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from rover_mcp.errors import EnvironmentFault, NotFound
 from rover_mcp.git.process import GitResult, run_git
@@ -93,9 +94,7 @@ def diff_commits(
         NotFound: a commit is not in `repo` ("unknown_commit").
         EnvironmentFault: git failed or took too long.
     """
-    for commit in (base, target):
-        if run_git(["cat-file", "-e", f"{commit}^{{commit}}"], repo, extra_env=env).code != 0:
-            raise NotFound(f"there is no commit {commit} in the hub", code="unknown_commit")
+    _check(repo, (base, target), env)
     chosen = ["--", *paths] if paths else ["--"]
     listed = ["-z", "--raw", "--numstat", base, target, *chosen]
     listing = _diff_tree(repo, listed, _LISTING_LIMIT, env)
@@ -108,6 +107,28 @@ def diff_commits(
         patch = result.stdout.decode("utf-8", "replace")
         cut = cut or result.truncated
     return Diff(totals, files, patch, cut)
+
+
+def write_patch(
+    repo: Path,
+    base: str,
+    target: str,
+    out: IO[bytes],
+    paths: Sequence[str] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Write to the empty file `out` what `git apply` makes `target` of `base` with: the whole, byte
+    for byte, binary files included. For the rest see diff_commits."""
+    _check(repo, (base, target), env)
+    wanted = ["-p", "--binary", "--full-index", base, target, "--", *(paths or ())]
+    _diff_tree(repo, wanted, 0, env, out.fileno())
+
+
+def _check(repo: Path, commits: Sequence[str], env: Mapping[str, str] | None) -> None:
+    for commit in commits:
+        if run_git(["cat-file", "-e", f"{commit}^{{commit}}"], repo, extra_env=env).code != 0:
+            raise NotFound(f"there is no commit {commit} in the hub", code="unknown_commit")
 
 
 def _counted(
@@ -140,10 +161,16 @@ def _order(paths: Sequence[str]) -> Generator[Sequence[str]]:
 
 
 def _diff_tree(
-    repo: Path, argv: Sequence[str], limit: int, env: Mapping[str, str] | None
+    repo: Path,
+    argv: Sequence[str],
+    limit: int,
+    env: Mapping[str, str] | None,
+    stdout: int | None = None,
 ) -> GitResult:
     command = ["diff-tree", "-r", *_OPTIONS, *argv]
-    result = run_git(command, repo, settings=_SETTINGS, output_limit=limit, extra_env=env)
+    result = run_git(
+        command, repo, settings=_SETTINGS, output_limit=limit, extra_env=env, stdout=stdout
+    )
     if result.code != 0 and not result.truncated:
         raise EnvironmentFault(f"git diff failed: {result.reason}", code="git_failed")
     return result

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from agent_runner.models import Snapshot
 from rover_mcp.errors import EnvironmentFault, RoverError, UserFixable
@@ -36,7 +36,7 @@ from rover_mcp.git.collect import (
     note_garbage,
     objects_lock,
 )
-from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits
+from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits, write_patch
 from rover_mcp.git.faults import checked, disk_full, no_room, refused
 from rover_mcp.git.locked import locked
 from rover_mcp.git.mending import is_whole, salvage
@@ -300,6 +300,20 @@ class Hub:
             self.hub, base_commit, snapshot_commit, paths, patch_limit=patch_limit, first=first,
             env=self._own.reading(task_id, base_commit),
         )  # fmt: skip
+
+    def write_patch(
+        self,
+        task_id: str,
+        base_commit: str,
+        snapshot_commit: str,
+        out: IO[bytes],
+        paths: Sequence[str] | None = None,
+    ) -> None:
+        """See diff.write_patch."""
+        _check_commit(base_commit)
+        _check_commit(snapshot_commit)
+        own = self._own.reading(task_id, base_commit)
+        write_patch(self.hub, base_commit, snapshot_commit, out, paths, env=own)
 
     def snapshots(self, task_id: str) -> dict[int, str]:
         """The commit of every snapshot that is here, by number; asked of git once."""

@@ -63,6 +63,8 @@ from rover_mcp.server.icon import ICON
 from rover_mcp.server.images import METHOD, ImagesParams, build, images
 from rover_mcp.server.misuse import bad_arguments
 from rover_mcp.server.offers import keep_working, offered_call, working
+from rover_mcp.server.patch import METHOD as PATCH
+from rover_mcp.server.patch import PatchParams, patch
 from rover_mcp.server.prompts import prompt, prompts
 from rover_mcp.server.render import text_of
 from rover_mcp.server.resources import Resources, templates
@@ -152,6 +154,7 @@ class App:
             server.add_request_handler(HOOKS, HooksParams, handlers.hooks)
             server.add_request_handler(TRUST, TrustParams, handlers.trust)
             server.add_request_handler(FORGET, ForgetParams, handlers.forget)
+            server.add_request_handler(PATCH, PatchParams, handlers.patch)
         install(server, TasksExtension(handles))
         return server
 
@@ -364,6 +367,15 @@ class _Handlers:
         self._note_era(ctx)
         self._services.touch()
         return await forget(self._services.forget, self._session.caller, params)
+
+    async def patch(self, ctx: Context, params: PatchParams) -> dict[str, Any]:
+        self._note_era(ctx)
+        self._services.touch()
+
+        async def progress(count: int, piece: str) -> None:
+            await ctx.session.report_progress(count, None, piece)
+
+        return await patch(self._services.tasks, self._session.caller, params, progress)
 
     async def set_level(self, ctx: Context, params: SetLevelRequestParams) -> EmptyResult:
         self._note_era(ctx)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import IO
 
 from rover_mcp.errors import UserFixable
 from rover_mcp.store.rows import TaskRow
@@ -18,13 +19,22 @@ def changed(work: Work, task: TaskRow, paths: Sequence[str], *, stat_only: bool)
     Raises:
         UserFixable: a path leads out of the repository.
     """
-    chosen = [_within(task.project_path, path) for path in paths]
-    if "." in chosen:
-        chosen = []
+    chosen = _chosen(task, paths)
     found = work.diff(task, chosen, stat_only=stat_only)
     if not chosen or found.changes.files:
         return found
     return replace(found, elsewhere=work.diff(task, (), stat_only=True).changes.files or None)
+
+
+def write_patch(work: Work, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
+    """The same as a whole patch. Raises as `changed` does."""
+    work.write_patch(task, _chosen(task, paths), out)
+
+
+def _chosen(task: TaskRow, paths: Sequence[str]) -> list[str]:
+    """The paths as git has them; none where the whole repository is meant."""
+    chosen = [_within(task.project_path, path) for path in paths]
+    return [] if "." in chosen else chosen
 
 
 def _within(root: str, path: str) -> str:

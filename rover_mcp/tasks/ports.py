@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from rover_mcp.project.asks import CommittedFiles
 from rover_mcp.sandbox.protocol import Engine
@@ -75,6 +75,10 @@ class Work(Protocol):
 
     def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
         """What differs from the task's base (N1)."""
+        ...
+
+    def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
+        """The same as a whole patch, byte for byte, written to the file `out`."""
         ...
 
 

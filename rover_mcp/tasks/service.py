@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from agent_runner.agents import SCRIPTED
 from agent_runner.models import Budget, Pause, PauseReason, RunState
@@ -20,7 +20,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks import listing
 from rover_mcp.tasks.asked import CreateRequest, check_needs_no_provider
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.changes import changed
+from rover_mcp.tasks.changes import changed, write_patch
 from rover_mcp.tasks.consent import check_consent
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.folders import TaskFolders
@@ -258,6 +258,9 @@ class TaskService:
 
     def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
         return changed(self.work, task, paths, stat_only=stat_only)
+
+    def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
+        write_patch(self.work, task, paths, out)
 
     # Changing
 

@@ -192,7 +192,8 @@ def named(tool: str, **arguments: Any) -> Frame:
 
 @ERAS
 def test_the_methods_of_this_machine_are_for_its_user(site: Site, era: str) -> None:
-    for method in ("rover/images", "rover/hooks", "rover/trust", "rover/forget"):
+    methods = ("images", "hooks", "trust", "forget", "patch")
+    for method in (f"rover/{name}" for name in methods):
         assert site.client("ann", era).request(method)["error"]["code"] == -32601
 
 

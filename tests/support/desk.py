@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import anyio
 import sqlalchemy as sa
@@ -162,6 +162,9 @@ class FakeWork:
         if paths and "x" not in paths:
             return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
         return DiffResult(changes, "" if stat_only else self.patch, truncated=False)
+
+    def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
+        out.write(self.patch.encode())
 
 
 @dataclass
