@@ -66,6 +66,7 @@ def judge_status(status: Json) -> list[Check]:
     free: int = status["disk"]["free_bytes"]
     return [
         Check("daemon", not notice, f"version {status['version']}", notice, needed=False),
+        *_queue(status.get("cannot_start")),
         *(_engine(e) for e in engines),
         Check(
             "a sandbox",
@@ -219,6 +220,10 @@ def _agents(agents: list[Json]) -> Check:
     todo = "" if can else "install and sign in one of the agents above"
     told = ", ".join(map(clean, real)) or "only scripted, which plays scripts: sign in another"
     return Check("an agent", bool(can), told if can else "none can be used", todo)
+
+
+def _queue(trouble: Json | None) -> list[Check]:
+    return [Check("queue", False, trouble["message"], trouble["hint"])] if trouble else []
 
 
 def _unpriced(models: list[str]) -> list[Check]:

@@ -290,6 +290,9 @@ def status(result: Json, paint: Paint) -> list[str]:
         f"{queue['running']} running, {queue['queued']} queued, "
         f"{queue.get('paused', 0)} paused; at most {queue['limit']} at a time",
     ]
+    if trouble := result.get("cannot_start"):
+        mark, *rest = wrap(f"{clean(trouble['message'])}: {clean(trouble['hint'])}", paint.width)
+        lines += [paint("✘", "red", "bold") + mark[1:], *rest]
     holds = [_hold(hold, paint.now()) for hold in result.get("holds") or ()]
     for told in (*holds, *_switches(result)):
         mark, *rest = wrap(told, paint.width)

@@ -55,7 +55,8 @@ class Leases:
     def begin(self) -> None:
         """Take the lock that proves that this daemon lives, then the lease."""
         if self._executors is not None:
-            self._lock = take_lock(self._home / "executor.lock", 0o600, _LOCK_TRIES)
+            if self._lock is None:
+                self._lock = take_lock(self._home / "executor.lock", 0o600, _LOCK_TRIES)
             self.renew()
 
     def end(self) -> None:

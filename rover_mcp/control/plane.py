@@ -23,6 +23,7 @@ from rover_mcp.control.following import Following
 from rover_mcp.control.leases import Leases
 from rover_mcp.control.parts import OPEN_STATES
 from rover_mcp.control.patience import patiently
+from rover_mcp.control.queue_tables import examine, prepare
 from rover_mcp.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.settings import Settings
@@ -30,6 +31,7 @@ from rover_mcp.store.damage import tell_once
 from rover_mcp.store.rows import NONSENSE, AttemptRow
 from rover_mcp.store.store import Store
 from rover_mcp.store.writes import next_workflow
+from rover_mcp.tasks.ports import Trouble
 
 QUEUE = "attempts"
 WORKFLOW = "attempt"
@@ -43,6 +45,9 @@ HOLD_MARGIN_SECONDS = 0.05
 AGAIN = "-again"
 RECOVERY_SECONDS = 20.0
 """After the launch, for what was in flight to be brought back."""
+
+TRIED_SECONDS = 5.0
+"""For the first launch, before somebody is answered who asks whether tasks can be started."""
 
 FAILED_TWICE = "the control plane failed twice on this attempt (see daemon.log)"
 WORK_IS_KEPT = "the work is kept: resume_task goes on from the checkpoint"
@@ -67,10 +72,38 @@ class ControlPlane:
         self._interval = settings.queue_poll
         self._leases = leases or Leases(settings.home, None, lease=settings.lease)
         self._launched = 0.0
+        self._trouble: Trouble | None = None
+        self._tried = threading.Event()
         self.following = Following()
 
     def start(self, attempts: Attempts) -> None:
-        """Launch DBOS. Blocks for some tenths of a second."""
+        """Launch DBOS. Blocks for some tenths of a second. What it raises is `trouble` until it
+        succeeds."""
+        try:
+            prepare(self._url)
+            self._launch(attempts)
+        except (*HARMLESS, OSError) as error:
+            # One that failed half-way would take itself for launched.
+            DBOS.destroy(destroy_registry=True)
+            self._trouble = _trouble(error)
+            raise
+        finally:
+            self._tried.set()
+        self._ready.set()
+
+    def trouble(self) -> Trouble | None:
+        """Why no task can be started; None if they can. Waits for a launch that is under way, and
+        looks whether what it found is still there."""
+        self._tried.wait(TRIED_SECONDS)
+        if not self._ready.is_set():
+            return self._trouble
+        try:
+            examine(self._url)
+        except (RoverError, SQLAlchemyError) as error:
+            return _trouble(error)
+        return None
+
+    def _launch(self, attempts: Attempts) -> None:
         self._attempts = attempts
         config: DBOSConfig = {
             "name": "rover",
@@ -91,7 +124,6 @@ class ControlPlane:
             on_conflict="always_update",
         )
         self._launched = time.monotonic()
-        self._ready.set()
 
     def wait_ready(self, timeout: float = 1) -> bool:
         return self._ready.wait(timeout)
@@ -274,6 +306,14 @@ class ControlPlane:
             fresh = self._store.attempt(*key)
             if fresh is not None:
                 self.enqueue(fresh, self._delay_of(fresh))
+
+
+def _trouble(error: Exception) -> Trouble:
+    if isinstance(error, RoverError):
+        return Trouble(error.message, error.hint or "see daemon.log in the data folder")
+    why = str(getattr(error, "orig", error)).partition("\n")[0]
+    hint = "it is tried again every second; daemon.log in the data folder says more"
+    return Trouble(f"no task can be started: {why}", hint)
 
 
 def database_url(home: Path, shared: str | None = None) -> str:

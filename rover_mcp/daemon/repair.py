@@ -1,7 +1,7 @@
 """`rover doctor --repair`: the tasks' records built anew from what lies in the data folder.
 
 Specs say what a task is, journals how far it came, the hub whose it is. What none of them says is
-told. Nothing is deleted: a database that cannot be read is kept beside the new one.
+told. Nothing of a task is deleted: a database that cannot be read is kept beside the new one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from agent_runner.models import Pause, PauseReason, RunState, RunStatus
 from agent_runner.spec import RunSpec
 from rover_mcp.control.live import UNREADABLE, read_state
 from rover_mcp.control.plane import database_url
+from rover_mcp.control.queue_tables import renew
 from rover_mcp.daemon.lock import hold_alone
 from rover_mcp.daemon.survey import lacks_files, unreadable
 from rover_mcp.errors import RoverError
@@ -62,6 +63,7 @@ def _repair(home: Path, settings: Settings) -> list[str]:
     if settings.database or (home / "rover.db").exists():
         _complete(url)
     engine = open_database(url)
+    told += renew(url)
     try:
         store = Rebuilds(engine)
         for task_id in sorted(_folders(home)):

@@ -14,6 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from rover_mcp.control.queue_tables import unusable
 from rover_mcp.errors import RoverError
 from rover_mcp.settings import load_settings
 from rover_mcp.store import schema
@@ -38,12 +39,17 @@ def survey(home: Path) -> list[str]:
             return [f"the database cannot be read: {why}"]
     engine = read_only(shared or f"sqlite:///{home / DATABASE}")
     try:
-        return list(_compare(home, begun, engine))
+        return [*_queue(engine), *_compare(home, begun, engine)]
     except SQLAlchemyError as error:
         why = str(getattr(error, "orig", error)).partition("\n")[0]
         return [f"the database cannot be asked: {why}"]
     finally:
         engine.dispose()
+
+
+def _queue(engine: sa.Engine) -> Iterator[str]:
+    if why := unusable(engine):
+        yield f"no task can be started: the tables of the queue (DBOS) cannot be used: {why}"
 
 
 def attempts_on_disk(home: Path) -> Attempts:

@@ -53,6 +53,7 @@ from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import Images
+from rover_mcp.tasks.ports import Trouble
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status import StatusReport
 
@@ -142,7 +143,7 @@ def build(
         [line.path.resolve() for line in settings.trusted_projects],
     )  # fmt: skip
     tasks = _tasks(create, HubWork(repositories, attempts), live)
-    status = _status(create, tasks, all_engines, credentials, notice)
+    status = _status(create, tasks, all_engines, credentials, notice, plane.trouble)
     hub = EventHub(store, claude_channel=settings.claude_channel, most=settings.budget)
     hooks = _hooks(settings, store, leases)
     builds = ImageBuilds(settings, create, keepers, repositories.hub, door, spares)
@@ -170,6 +171,7 @@ def _status(
     all_engines: Mapping[str, Engine],
     credentials: Credentials,
     notice: Callable[[Caller], str | None],
+    trouble: Callable[[], Trouble | None],
 ) -> StatusReport:
     return StatusReport(
         tasks,
@@ -181,6 +183,7 @@ def _status(
         agent_provider,
         lambda agent, caller: credentials.is_named(agent_provider(agent), caller),
         notice,
+        trouble,
     )
 
 

@@ -89,6 +89,8 @@ def _status(result: r.StatusResult) -> str:
     engines = ", ".join(f"{e.name} (no isolation)" if e.reason else e.name for e in working)
     engines = engines or "none"
     lines = [f"rover {result.version}; engines that work: {engines}", *_agents(result)]
+    if trouble := result.cannot_start:
+        lines.insert(0, f"{trouble.message}. {trouble.hint}.")
     for hold in result.holds:
         probe = f"; task {hold.probe} tries it now" if hold.probe else ""
         lines.append(

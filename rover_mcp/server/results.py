@@ -176,9 +176,15 @@ class DiskView(BaseModel):
     free_bytes: int
 
 
+class TroubleView(BaseModel):
+    message: str
+    hint: str
+
+
 class StatusResult(Result):
     version: str
     notice: str | None = None
+    cannot_start: TroubleView | None = None
     home: str | None = None
     engines: list[EngineView]
     agents: list[AgentView]

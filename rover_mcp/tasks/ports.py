@@ -117,6 +117,14 @@ class AgentInventory(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """Why no task can be started, and what helps."""
+
+    message: str
+    hint: str
+
+
 class Control(Protocol):
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None: ...
 

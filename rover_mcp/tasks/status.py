@@ -16,12 +16,13 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
 from rover_mcp.tasks.models import EventView, TaskStatus
 from rover_mcp.tasks.pauses import printable, time_of
-from rover_mcp.tasks.ports import AgentInventory, AgentProgram
+from rover_mcp.tasks.ports import AgentInventory, AgentProgram, Trouble
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.transitions import RUNNING
 from rover_mcp.tasks.views import event_view
 
 HOLD_MESSAGE_SHOWN = 200
+OPERATOR = "whoever runs this server can help"
 
 
 @dataclass
@@ -29,7 +30,8 @@ class StatusReport:
     """Reads only. `credentials` says, for a caller and by provider, which one can be had: its
     name. `sign_in` says, for an agent, its provider, that name and a caller, how the agent signs
     in, or what mends that it cannot. `may_sign_in` says, for an agent and a caller, whether there
-    is anything to sign in with; it asks no program for it."""
+    is anything to sign in with; it asks no program for it. `trouble` says why no task can be
+    started, and what helps."""
 
     tasks: TaskService
     catalog: Catalog
@@ -40,6 +42,7 @@ class StatusReport:
     provider_of: Callable[[str], str | None]
     may_sign_in: Callable[[str, Caller], bool]
     notice: Callable[[Caller], str | None]
+    trouble: Callable[[], Trouble | None]
 
     def report(self, caller: Caller) -> dict[str, Any]:
         """The fields of the get_status result."""
@@ -50,6 +53,7 @@ class StatusReport:
         return {
             "version": __version__,
             "notice": self.notice(caller),
+            "cannot_start": self._cannot_start(caller),
             "home": str(settings.home) if caller.user is None else None,
             "engines": [_engine(e.check()) for e in self.engines.values()],
             "agents": [self._agent(name, caller, credentials) for name in self.agents.known()],
@@ -65,6 +69,11 @@ class StatusReport:
             "auto_resume": self._switches(caller),
             "disk": {"free_bytes": shutil.disk_usage(settings.home).free},
         }
+
+    def _cannot_start(self, caller: Caller) -> dict[str, str] | None:
+        if (trouble := self.trouble()) is None:
+            return None
+        return asdict(trouble) if caller.user is None else asdict(trouble) | {"hint": OPERATOR}
 
     def _hold(self, caller: Caller, hold: HoldRow) -> dict[str, Any]:
         try:

@@ -366,6 +366,7 @@ def open_desk(
         provider_of=lambda _: "anthropic",
         may_sign_in=lambda _agent, _caller: True,
         notice=lambda _: None,
+        trouble=lambda: None,
     )  # fmt: skip
     caller = Caller("c" * 32, repo, env={"PATH": "/usr/bin"})
     try:

@@ -1,0 +1,177 @@
+"""The tables of DBOS, which lie beside ours: whether it can work with them, and others in their
+place.
+
+They say whose turn it is. What a task is and how far it came stands in our own tables and in its
+files, so that nothing of a task is lost with them: each open attempt is enqueued again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Final
+
+import sqlalchemy as sa
+from dbos import DBOS
+from sqlalchemy.exc import DBAPIError
+
+from rover_mcp.errors import EnvironmentFault
+
+SCHEMA: Final = "dbos"
+"""Where they are on PostgreSQL. SQLite has no schemas."""
+VERSIONS: Final = "dbos_migrations"
+REPAIR: Final = "run `rover doctor --repair`, which makes them anew; no task is lost"
+
+_OF_SQLITE: Final = frozenset(
+    {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}
+)
+"""Result codes of a statement that does not fit the tables. Others tell of the disk."""
+_NO_PERMISSION: Final = "42501"
+
+Columns = Mapping[str, frozenset[str]]
+
+
+def prepare(url: str) -> None:
+    """Bring the tables up to date, and make them where there are none.
+
+    Raises:
+        EnvironmentFault: "queue_tables" where DBOS cannot work with them.
+        SQLAlchemyError: the database cannot be asked or written now.
+    """
+    if (why := _unusable_at(url)) is None:
+        try:
+            DBOS.migrate(url)
+        except DBAPIError as error:
+            if not _is_damage(error):
+                raise
+            why = str(error.orig).partition("\n")[0]
+        else:
+            why = _unusable_at(url)
+    if why is not None:
+        raise _fault(why)
+
+
+def examine(url: str) -> None:
+    """Look at the tables of a DBOS that works with them.
+
+    Raises:
+        EnvironmentFault: "queue_tables" where it cannot any more.
+        SQLAlchemyError: the database cannot be asked now.
+    """
+    engine = sa.create_engine(url)
+    try:
+        if (why := unusable(engine, made=True)) is not None:
+            raise _fault(why)
+    finally:
+        engine.dispose()
+
+
+def _fault(why: str) -> EnvironmentFault:
+    message = f"no task can be started: the tables of the queue (DBOS) cannot be used: {why}"
+    return EnvironmentFault(message, hint=REPAIR, code="queue_tables")
+
+
+def renew(url: str) -> list[str]:
+    """Make the tables anew if DBOS cannot work with them; what was done, a line each.
+
+    Raises:
+        EnvironmentFault: those that were made cannot be used either.
+        SQLAlchemyError: the database cannot be asked or written now.
+    """
+    try:
+        prepare(url)
+    except EnvironmentFault as fault:
+        kept = _set_aside(url)
+        prepare(url)
+        return [f"{fault.message}: they are made anew{kept}, and open attempts start again"]
+    return []
+
+
+def unusable(engine: sa.Engine, *, made: bool = False) -> str | None:
+    """Why DBOS cannot work with its tables. None where it can, where there are none yet (unless
+    they are `made`), and where it will change them when it starts, so that this cannot be told.
+    Only reads."""
+    found, wanted = _columns(engine), _newest()
+    if not found.keys() & wanted[1].keys():
+        return "they are missing" if made else None
+    if VERSIONS not in found:
+        return f"{VERSIONS} is missing"
+    version = _version(engine) if "version" in found[VERSIONS] else None
+    if not isinstance(version, int) or version < 1:
+        return f"{VERSIONS} names no version"
+    return _lacks(found, wanted[1]) if version == wanted[0] else None
+
+
+def _unusable_at(url: str) -> str | None:
+    engine = sa.create_engine(url)
+    try:
+        return unusable(engine)
+    finally:
+        engine.dispose()
+
+
+def _lacks(found: Columns, wanted: Columns) -> str | None:
+    if missing := sorted(wanted.keys() - found.keys()):
+        return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    for table, columns in sorted(wanted.items()):
+        if lost := sorted(columns - found[table]):
+            return f"{table} lacks {', '.join(lost)}"
+    return None
+
+
+def _schema(engine: sa.Engine) -> str | None:
+    return None if engine.dialect.name == "sqlite" else SCHEMA
+
+
+def _columns(engine: sa.Engine) -> Columns:
+    found = sa.inspect(engine).get_multi_columns(schema=_schema(engine))
+    return {table: frozenset(c["name"] for c in of) for (_, table), of in found.items()}
+
+
+def _version(engine: sa.Engine) -> object:
+    """What DBOS takes for the version; None where that is not one value."""
+    table = sa.table(VERSIONS, sa.column("version"), schema=_schema(engine))
+    with engine.connect() as connection:
+        versions = connection.execute(sa.select(table.c.version)).scalars().all()
+    return versions[0] if len(versions) == 1 else None
+
+
+@cache
+def _newest() -> tuple[object, Columns]:
+    """Version and tables as DBOS makes them where there are none. PostgreSQL's have more."""
+    with tempfile.TemporaryDirectory(prefix="rover-") as folder:
+        engine = sa.create_engine(url := f"sqlite:///{folder}/queue.db")
+        try:
+            DBOS.migrate(url)
+            return _version(engine), _columns(engine)
+        finally:
+            engine.dispose()
+
+
+def _is_damage(error: DBAPIError) -> bool:
+    """Whether a statement failed for what the tables are, not for the disk or a permission."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return str(state).startswith("42") and state != _NO_PERMISSION
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _OF_SQLITE
+
+
+def _set_aside(url: str) -> str:
+    """Take the tables away; where they are kept. PostgreSQL may hold other programs' there."""
+    engine = sa.create_engine(url)
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name != "sqlite":
+                kept = f"{SCHEMA}_damaged_{time.strftime('%Y%m%d_%H%M%S')}"
+                connection.exec_driver_sql(f"ALTER SCHEMA {SCHEMA} RENAME TO {kept}")
+                return f" (the schema {kept} keeps those before)"
+            query = "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')"
+            for kind, name in connection.exec_driver_sql(query).all():
+                if name in _newest()[1]:
+                    connection.exec_driver_sql(f'DROP {kind} "{name}"')
+            return ""
+    finally:
+        engine.dispose()
