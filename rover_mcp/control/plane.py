@@ -7,6 +7,7 @@ workflow that was in flight when a daemon died; what its steps do is idempotent.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from contextvars import Context
@@ -23,6 +24,7 @@ from rover_mcp.control.following import Following
 from rover_mcp.control.leases import Leases
 from rover_mcp.control.parts import OPEN_STATES
 from rover_mcp.control.patience import patiently
+from rover_mcp.control.queue_rows import discard_unreadable
 from rover_mcp.control.queue_tables import examine, prepare
 from rover_mcp.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
@@ -81,6 +83,7 @@ class ControlPlane:
         succeeds."""
         try:
             prepare(self._url)
+            self._discard_unreadable()
             self._launch(attempts)
         except (*HARMLESS, OSError) as error:
             # One that failed half-way would take itself for launched.
@@ -117,13 +120,28 @@ class ControlPlane:
         DBOS(config=config)
         self._register(attempts)
         DBOS.launch()
+        self._register_queue()
+        self._launched = time.monotonic()
+
+    def _register_queue(self) -> None:
         DBOS.register_queue(
             QUEUE,
             worker_concurrency=self._settings.concurrency,
             polling_interval_sec=self._interval,
             on_conflict="always_update",
         )
-        self._launched = time.monotonic()
+
+    def _discard_unreadable(self) -> None:
+        """Take out what would keep the queue from being read. Its attempts are enqueued again."""
+        try:
+            found = discard_unreadable(self._url)
+        except sqlite3.Error as error:
+            log.warning("the queue's rows cannot be looked at now: %s", error)
+            return
+        if found:
+            log.warning("rows of the queue that cannot be read are taken out: %s", found)
+        if found and self._ready.is_set():
+            self._register_queue()
 
     def wait_ready(self, timeout: float = 1) -> bool:
         return self._ready.wait(timeout)
@@ -200,6 +218,7 @@ class ControlPlane:
         A crash between our record and DBOS's leaves one without: it is enqueued again under
         the same id. One whose workflow ended without settling it gets another.
         """
+        self._discard_unreadable()
         self.tend()
         for attempt in self._store.attempts_in(OPEN_STATES):
             try:
