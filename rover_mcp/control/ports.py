@@ -27,6 +27,11 @@ class ProjectHub(Protocol):
         where that takes a while, `stop` ends it (Stopped)."""
         ...
 
+    def name(self, user_repo: Path, commit: str, branch: str | None, folder: Path) -> None:
+        """Write into `folder` what the user's repository calls the commits that a base reaches:
+        see git/names.py. `branch` is what the task was based on, as the call named it."""
+        ...
+
     def secure(self, user_repo: Path, commit: str, objects: Path) -> None:
         """Make again what was lost of hub and base, as far as a task's bundles need it."""
         ...

@@ -17,10 +17,10 @@ from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import PauseFor, retry_time
 from rover_mcp.control.handover import Handover, hand_over
 from rover_mcp.control.parts import Parts, is_on, now
+from rover_mcp.control.ports import ProjectHub
 from rover_mcp.control.setups import project_setup
 from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
-from rover_mcp.git.names import write_names
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, Shortcoming, SourceTree
 from rover_mcp.stopping import Stop, Stopped
 from rover_mcp.store.rows import HoldRow, TaskRow
@@ -144,7 +144,7 @@ class Starts(Parts):
         repository, tell = Path(task.project_path), self._progress(task.id)
         hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)
         crash_point(ControlPoint.BASE_LENT)
-        self._name(task, folders, attempt)
+        self._name(task, hub, folders, attempt)
         row, engine = self.store.attempt(task.id, attempt), self.engines[task.engine]
         handover = hand_over(task, row, folders, hub, engine) if row else Handover()
         for warning in handover.warnings:
@@ -152,17 +152,19 @@ class Starts(Parts):
         spec = sandbox_spec(self.settings, task, attempt, handover)
         return self._with_setup(spec, task, hub.tree(task.base_commit))
 
-    def _name(self, task: TaskRow, folders: TaskFolders, attempt: int) -> None:
+    def _name(self, task: TaskRow, hub: ProjectHub, folders: TaskFolders, attempt: int) -> None:
         """Hand the clone the names that commits have in the user's repository, as they were when
         the task began."""
         if not folders.names.exists():
             try:
                 repository = Path(task.project_path)
-                write_names(repository, task.base_commit, task.base_branch, folders.names)
+                hub.name(repository, task.base_commit, task.base_branch, folders.names)
             except RoverError as error:
                 # The base is here without it, and the names are a convenience.
                 self._warn(task, f"the clone has no tags and no base branch: {error.message}")
                 return
+        if not folders.names.exists():
+            return
         target = folders.spec(attempt) / NAMES
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folders.names, target)

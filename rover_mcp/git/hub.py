@@ -40,6 +40,7 @@ from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits, write_
 from rover_mcp.git.faults import checked, disk_full, no_room, refused
 from rover_mcp.git.locked import locked
 from rover_mcp.git.mending import is_whole, salvage
+from rover_mcp.git.names import write_names
 from rover_mcp.git.own import OwnObjects
 from rover_mcp.git.process import run_git
 from rover_mcp.git.publish import PublishResult, publish
@@ -139,6 +140,10 @@ class Hub:
                 except OSError as error:
                     raise no_room(objects, error) from error
                 return
+
+    def name(self, user_repo: Path, commit: str, branch: str | None, folder: Path) -> None:
+        """See names.write_names."""
+        write_names(user_repo, commit, branch, folder)
 
     def secure(
         self,

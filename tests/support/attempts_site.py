@@ -104,6 +104,8 @@ class FakeHub:
     ) -> None:
         self.lent.append(objects)
 
+    def name(self, user_repo: Path, commit: str, branch: str | None, folder: Path) -> None: ...
+
     def secure(self, user_repo: Path, commit: str, objects: Path) -> None: ...
 
     def is_whole(self, task_id: str, base_commit: str) -> bool:
