@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from rover_mcp.cli.calls import command_for, next_step, told_next
+from rover_mcp.cli.disk import disk_lines
 from rover_mcp.cli.listing import task_rows
 from rover_mcp.cli.pauses import pause_lines
 from rover_mcp.cli.steps import step_lines
@@ -289,6 +290,7 @@ def status(result: Json, paint: Paint) -> list[str]:
         f"{size(result['disk']['free_bytes'])} free",
         f"{queue['running']} running, {queue['queued']} queued, "
         f"{queue.get('paused', 0)} paused; at most {queue['limit']} at a time",
+        *disk_lines(result["disk"], paint),
     ]
     if trouble := result.get("cannot_start"):
         mark, *rest = wrap(f"{clean(trouble['message'])}: {clean(trouble['hint'])}", paint.width)

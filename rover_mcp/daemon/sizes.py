@@ -10,10 +10,12 @@ _BLOCK = 512
 
 
 class Counter:
-    """Counts bytes on the disk. A file with several names counts where it is first seen."""
+    """Counts bytes on the disk. A file with several names counts where it is first seen, a folder
+    with all that is in it where it was asked for first."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[int, int]] = set()
+        self._asked: set[str] = set()
 
     def size(self, *places: Path) -> int:
         """Bytes of files and folders; what cannot be seen is left out, no link is followed."""
@@ -25,9 +27,10 @@ class Counter:
                 total += self._own(facts)
                 if stat.S_ISDIR(facts.st_mode):
                     with os.scandir(path) as inside:
-                        left += [entry.path for entry in inside]
+                        left += [e.path for e in inside if e.path not in self._asked]
             except OSError:
                 continue
+        self._asked.update(map(os.fspath, places))
         return total
 
     def _own(self, facts: os.stat_result) -> int:

@@ -31,6 +31,7 @@ from rover_mcp.daemon.booking import booked_state, write_entries
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.forgetting import ProjectFolders
 from rover_mcp.daemon.garbage import Garbage
+from rover_mcp.daemon.meter import DiskMeter
 from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.daemon.repositories import GitRepositories, HubWork
 from rover_mcp.descriptors import share
@@ -184,6 +185,7 @@ def _status(
         lambda agent, caller: credentials.is_named(agent_provider(agent), caller),
         notice,
         trouble,
+        DiskMeter(create.settings.home, create.store).use,
     )
 
 

@@ -172,8 +172,28 @@ class SwitchesView(BaseModel):
     off_in_projects: list[str] = []
 
 
+class ProjectUseView(BaseModel):
+    project: str
+    bytes: int
+    kinds: dict[str, int]
+
+
+class DiskUseView(BaseModel):
+    """What the data folder takes, without what container engines keep. The largest projects."""
+
+    measured_at: datetime
+    age_s: int
+    bytes: int
+    kinds: dict[str, int]
+    projects: list[ProjectUseView] = []
+    projects_more: int | None = None
+
+
 class DiskView(BaseModel):
+    """`used` is not there until it has been measured once, and for no user over HTTP."""
+
     free_bytes: int
+    used: DiskUseView | None = None
 
 
 class TroubleView(BaseModel):

@@ -19,6 +19,7 @@ from rover_mcp.tasks.pauses import printable, time_of
 from rover_mcp.tasks.ports import AgentInventory, AgentProgram, Trouble
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.transitions import RUNNING
+from rover_mcp.tasks.usage import DiskUse, use_view
 from rover_mcp.tasks.views import event_view
 
 HOLD_MESSAGE_SHOWN = 200
@@ -31,7 +32,8 @@ class StatusReport:
     name. `sign_in` says, for an agent, its provider, that name and a caller, how the agent signs
     in, or what mends that it cannot. `may_sign_in` says, for an agent and a caller, whether there
     is anything to sign in with; it asks no program for it. `trouble` says why no task can be
-    started, and what helps."""
+    started, and what helps. `disk_use`: as it was measured last, if it was; of all projects, so
+    for the user of this machine alone."""
 
     tasks: TaskService
     catalog: Catalog
@@ -43,6 +45,7 @@ class StatusReport:
     may_sign_in: Callable[[str, Caller], bool]
     notice: Callable[[Caller], str | None]
     trouble: Callable[[], Trouble | None]
+    disk_use: Callable[[], DiskUse | None] = lambda: None
 
     def report(self, caller: Caller) -> dict[str, Any]:
         """The fields of the get_status result."""
@@ -67,13 +70,18 @@ class StatusReport:
             },
             "holds": [self._hold(caller, hold) for hold in store.holds()],
             "auto_resume": self._switches(caller),
-            "disk": {"free_bytes": shutil.disk_usage(settings.home).free},
+            "disk": self._disk(caller),
         }
 
     def _cannot_start(self, caller: Caller) -> dict[str, str] | None:
         if (trouble := self.trouble()) is None:
             return None
         return asdict(trouble) if caller.user is None else asdict(trouble) | {"hint": OPERATOR}
+
+    def _disk(self, caller: Caller) -> dict[str, Any]:
+        told: dict[str, Any] = {"free_bytes": shutil.disk_usage(self.tasks.settings.home).free}
+        use = self.disk_use() if caller.user is None else None
+        return {**told, "used": use_view(use, self.tasks.now())} if use else told
 
     def _hold(self, caller: Caller, hold: HoldRow) -> dict[str, Any]:
         try:

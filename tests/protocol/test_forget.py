@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.processes import wait_until
 from tests.protocol.test_delete import ended
 from tests.support.frames import LauncherClient
 from tests.support.repos import git, make_repository
@@ -58,6 +59,18 @@ def test_without_yes_it_tells_and_with_it_all_but_the_repository_goes(shared: Pa
     with LauncherClient(home, repo) as client:
         client.open()
         assert ended(client)["number"] == 1
+
+
+def test_the_status_says_what_is_on_the_disk(shared: Path) -> None:
+    home = shared / "data"
+    with LauncherClient(home, shared / "repo") as client:
+        client.open()
+        ended(client)
+        wait_until(lambda: "used" in client.tool("get_status")["disk"], "it has been measured")
+        used = client.tool("get_status")["disk"]["used"]
+        assert sum(used["kinds"].values()) == used["bytes"] > 0
+        assert used["age_s"] >= 0
+        assert "in the data folder: " in rover(home, "status").stdout
 
 
 def test_a_person_at_the_terminal_decides(shared: Path) -> None:

@@ -1,0 +1,37 @@
+"""What the data folder takes on the disk, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rover_mcp.cli.text import Paint, about, clean, size
+
+Json = dict[str, Any]
+_KINDS = {
+    "hub": "hub and base",
+    "work": "work trees and homes",
+    "records": "journals and logs",
+    "snapshots": "snapshots",
+    "caches": "shared caches",
+    "other": "other",
+}
+
+
+def disk_lines(disk: Json, paint: Paint) -> list[str]:
+    """The whole by kind, then a line for each project, the largest first."""
+    used: Json | None = disk.get("used")
+    if used is None:
+        return ["what the data folder takes is being measured; ask again"]
+    when = paint(f"measured {about(used['age_s'])} ago", "dim")
+    rows = [f"{size(used['bytes'])} in the data folder: {_told(used['kinds'])}; {when}"]
+    for project in used["projects"]:
+        rows.append(f"{size(project['bytes']):>10}  {clean(project['project'])}")
+    if more := used.get("projects_more"):
+        rows.append(f"{'':>10}  and {more} more")
+    return rows
+
+
+def _told(kinds: Mapping[str, int]) -> str:
+    largest = sorted(kinds.items(), key=lambda kind: -kind[1])
+    return ", ".join(f"{_KINDS.get(name, name)} {size(count)}" for name, count in largest if count)
