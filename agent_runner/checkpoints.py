@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import anyio
 
@@ -12,14 +12,26 @@ from agent_runner.worktree import Worktree, WorktreeError
 
 INCOMPLETE = (
     "the snapshot lacks files that git cannot add: unreadable ones, those with a name that is .git "
-    "to some system, or those of a repository "
-    "inside the work tree; have its .git folder removed to keep them ({names})"
+    "to some system, or those in the folder of a submodule, of which git records a commit only; "
+    "they are not in the branch ({names})"
 )
 
 WITHHELD = (
     "{names}: copied from your checkout, and added to git in the sandbox. They were taken out of "
     "what leaves it: of the snapshots and of the branch's commits"
 )
+
+NOTES = {
+    "left-out": "{names}: a virtual environment, installed packages or a cache that no ignore file "
+    "of the repository names. It stays in the work tree and is not in the branch; name it in "
+    ".gitignore",
+    "stray": "{names}: a virtual environment, installed packages or a cache. It is in the branch "
+    "because it was added to git in the sandbox",
+    "unpublished": "{names}: this submodule points to a commit that was made in the sandbox and is "
+    "not in the branch; no other clone can check it out",
+    "raw-lfs": "{names}: the whole content is in the branch, where git-lfs keeps a pointer. Run "
+    "'git lfs migrate import --no-rewrite' on it before you push",
+}
 
 NOT_ONE_LINE = "the branch is not one line since its base: its checkpoint commits were left in it"
 
@@ -47,12 +59,15 @@ class Checkpoints:
         except (WorktreeError, OSError) as error:
             self._warn(f"no snapshot of the work tree: {error}")
             return None
-        if lacking:
-            self._warn(INCOMPLETE.format(names=", ".join(lacking)))
-        self._tell_withheld()
+        self._tell(lacking)
         return found
 
-    def _tell_withheld(self) -> None:
+    def _tell(self, lacking: Sequence[str]) -> None:
+        if lacking:
+            self._warn(INCOMPLETE.format(names=", ".join(lacking)))
+        for what, text in NOTES.items():
+            if names := self._worktree.noted(what):
+                self._warn(text.format(names=", ".join(names)))
         if names := self._worktree.withheld():
             self._warn(WITHHELD.format(names=", ".join(names)))
 
@@ -76,8 +91,8 @@ class Checkpoints:
                 if not await self._worktree.finish(message):
                     self._warn(NOT_ONE_LINE)
                 crash_point(CrashPoint.WORK_COMMITTED)
-                self.last, _ = await self._worktree.snapshot(self.last, self._first)
-                self._tell_withheld()
+                self.last, lacking = await self._worktree.snapshot(self.last, self._first)
+                self._tell(lacking)
                 return self.last
         except OSError as error:
             raise WorktreeError(f"the result could not be saved: {error}") from error

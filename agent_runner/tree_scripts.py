@@ -5,6 +5,8 @@ Ids and names are read in git's own quoted form, one a line, which git takes bac
 
 from __future__ import annotations
 
+from agent_runner.stray_scripts import JUDGE, LOOK_AROUND
+
 # Right after a check-out. What git would convert if it added it counts as changed as long as the
 # index is not younger than the files; only then does their time say that nobody touched them.
 SETTLE = r"""
@@ -76,9 +78,12 @@ keep_checked_out() {
 WRITE_TREE = (
     _WITHHOLD
     + _UNTOUCHED
+    + LOOK_AROUND
+    + JUDGE
     + r"""
 temporary=.git/rover-index
 tab=$(printf '\t')
+around=.git/rover-around
 rm -rf "$temporary" "$temporary.lock"
 git ls-files >/dev/null 2>&1 || rm -f .git/index
 # With its time: git looks into files that changed in the second the index was written, and would
@@ -89,42 +94,22 @@ write_tree() {
   [ -f "$temporary" ] || git read-tree HEAD 2>/dev/null || git read-tree --empty
   before=$(git write-tree 2>/dev/null) || before=$(git rev-parse -q --verify "HEAD^{tree}") ||
     before=
-  said=$(git add -A . 2>&1 >/dev/null) || add_without_broken
+  look_around
+  said=$(add) || said=$(add --ignore-errors) || :
   printf '%s\n' "$said" | unreadable
+  add_repositories
   withhold
   keep_untouched
+  judge
   tree=$(git write-tree)
-  new_links
   unset GIT_INDEX_FILE
   rm -f "$temporary"
 }
+add() { git -c core.excludesFile="$PWD/$around/exclude" add -A "$@" . 2>&1 >/dev/null; }
 unreadable() {
   sed -n -e 's/^error: open("\(.*\)"): .*/rover lacks \1/p' \
     -e "s/^error: invalid path '\(.*\)'$/rover lacks \1/p" \
     -e "s/^warning: could not open directory '\(.*\)': .*/rover lacks \1/p" | head -n 100 >&2
-}
-new_links() {
-  # A repository with commits of its own becomes a link to one of them, without its files.
-  links=$(git ls-files -s | grep '^160000 ' | cut -f2 || :)
-  [ -n "$links" ] || return 0
-  known=$(git ls-tree -r HEAD 2>/dev/null | grep '^160000 ' | cut -f2 || :)
-  printf '%s\n' "$links" | head -n 100 | while IFS= read -r link; do
-    printf '%s\n' "$known" | grep -qxF -e "$link" || printf 'rover lacks %s\n' "$link" >&2
-  done
-}
-add_without_broken() {
-  # Folders with a repository that has no commit, and files that cannot be read.
-  said=$(git add -A --ignore-errors . 2>&1 >/dev/null) && return
-  find . -path ./.git -prune -o -name .git -prune -print 2>/dev/null | while IFS= read -r inner
-  do
-    folder=${inner%/.git} folder=${folder#./}
-    env GIT_DIR="$inner" git rev-parse -q --verify HEAD >/dev/null 2>&1 && continue
-    printf '/%s/\n' "$folder"
-    printf 'rover lacks %s\n' "$folder" >&2
-  done > "$temporary.exclude"
-  said=$(git -c core.excludesFile="$PWD/$temporary.exclude" add -A --ignore-errors . \
-    2>&1 >/dev/null) || :
-  rm -f "$temporary.exclude"
 }
 """
 )

@@ -34,6 +34,9 @@ from agent_runner.worktree_scripts import (
 WITHHELD = "ROVER_WITHHELD"
 """The variable that names to the scripts what never leaves the work tree."""
 
+BASE = "ROVER_BASE"
+"""The variable that holds the task's base commit."""
+
 IGNORED = "ignored"
 """In the spec folder: what the user's git ignores beside the tracked .gitignore files."""
 
@@ -128,7 +131,9 @@ class Worktree:
         self._spec = spec
         self._commands = commands
         self._environment = {**GIT_ENVIRONMENT, WITHHELD: " ".join(spec.copies)}
+        self._environment[BASE] = spec.base_commit
         self._withheld: set[str] = set()
+        self._noted: dict[str, list[str]] = {}
         self._rebundle = spec.rebundle
 
     async def prepare(self) -> Prepared:
@@ -242,6 +247,7 @@ class Worktree:
                     SNAPSHOT, self._snapshot_arguments(sequence, previous), stdout=file.fileno()
                 )
                 words = self._said(result, "snapshot the work tree")
+                self._noted = _noted(result)
                 if words[0] == "same" and previous is not None:
                     return previous, _lacking(result)
                 if b"rover bundled" not in result.stderr:
@@ -260,6 +266,10 @@ class Worktree:
     def withheld(self) -> list[str]:
         """Files of `copies` that were found in the index or in commits, and were taken out."""
         return _shown(self._withheld)
+
+    def noted(self, what: str) -> list[str]:
+        """What the last snapshot reported of the kind `what`, one of NOTED."""
+        return self._noted.get(what, [])
 
     def _snapshot_arguments(self, sequence: int, previous: Snapshot | None) -> tuple[str, ...]:
         spec = self._spec
@@ -353,6 +363,9 @@ class Worktree:
         return words
 
 
+NOTED = ("left-out", "stray", "unpublished", "raw-lfs")
+"""Reports of what a snapshot leaves out, or holds and better did not."""
+
 _REPORTS = {
     "ready": 1,
     "new": 1,
@@ -376,6 +389,11 @@ def _message(text: str) -> str:
 
 def _lacking(result: CommandResult) -> list[str]:
     return _shown(_marked(result.stderr.decode(errors="replace").splitlines(), "rover lacks "))
+
+
+def _noted(result: CommandResult) -> dict[str, list[str]]:
+    lines = result.stderr.decode(errors="replace").splitlines()
+    return {what: _shown(_marked(lines, f"rover {what} ")) for what in NOTED}
 
 
 def _marked(lines: Sequence[str], mark: str) -> list[str]:

@@ -279,6 +279,7 @@ if [ -n "$bundle" ] && ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
   git bundle unbundle "$bundle" >/dev/null
 fi
 [ -n "$wanted_tree" ] || wanted_tree=$(git rev-parse --verify "$commit^{tree}")
+kept_out=.git/rover-kept-out
 write_tree
 head=$(git rev-parse --verify -q "refs/heads/$branch^{commit}") || head=
 at=$(git rev-parse --verify -q HEAD) || at=$wanted_head
@@ -296,7 +297,8 @@ rm -f .git/MERGE_HEAD .git/CHERRY_PICK_HEAD .git/REVERT_HEAD
 rm -rf .git/rebase-merge .git/rebase-apply
 git read-tree -u --reset "$commit"
 settle
-git clean -ffdq
+git -c core.excludesFile="$PWD/$kept_out" clean -ffdq
+rm -f "$kept_out"
 git read-tree --reset "$wanted_head"
 git update-index -q --refresh >/dev/null 2>&1 || :
 echo "rover reset" >&2

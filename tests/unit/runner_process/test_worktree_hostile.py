@@ -19,30 +19,33 @@ from .conftest import TEST_UID, in_own_thread
 
 
 def test_what_a_snapshot_lacks_is_named(tmp_path: Path) -> None:
-    """C10: each folder with a repository of its own, with or without a commit; not those that
-    the task's branch knows as links."""
+    """C10: a repository whose name git has to quote, with a commit or without, and the files that
+    somebody put into the folder of a submodule."""
     place, worktree = make(tmp_path)
     do(worktree.prepare)
-    known = place.work / "known"
-    known.mkdir()
-    git(known, "init", "-q")
-    git(known, "commit", "-q", "--allow-empty", "-m", "m")
-    git(place.work, "-c", "advice.addEmbeddedRepo=false", "add", "known")
-    git(place.work, "commit", "-q", "-m", "a link")
+    link = f"160000,{place.base_commit},sub"
+    (place.work / ".gitmodules").write_text('[submodule "s"]\n\tpath = sub\n\turl = ../s\n')
+    git(place.work, "update-index", "--add", "--cacheinfo", link)
+    (place.work / "sub").mkdir()
     assert do(lambda: worktree.snapshot(None))[1] == []
-    for name in ("with a commit", "näme"):
-        inner = place.work / "d" / name
-        inner.mkdir(parents=True)
+    (place.work / "sub/new").write_text("n")
+    for name in ("empty\x1b\nrover same", 'with "quotes"'):
+        inner = place.work / name
+        inner.mkdir()
         git(inner, "init", "-q")
-        git(inner, "commit", "-q", "--allow-empty", "-m", "m")
-    assert do(lambda: worktree.snapshot(None))[1] == [r'"d/n\303\244me"', "d/with a commit"]
-    empty = place.work / "empty\x1b\nrover same"
-    empty.mkdir()
-    git(empty, "init", "-q")
+        (inner / "f").write_text("f")
+    git(inner, "add", "-A")
+    git(inner, "commit", "-qm", "m")
     taken, lacking = do(lambda: worktree.snapshot(None))
-    assert "empty?" in lacking
+    assert lacking == [r"empty\033\nrover same", "sub", r"with \"quotes\""]
+    assert git(place.work, "ls-tree", "--name-only", taken.tree).split() == [
+        ".gitignore",
+        ".gitmodules",
+        "README",
+        "sub",
+    ]
     for number in range(2 * MAX_LACKING):
-        inner = place.work / f"more{number}"
+        inner = place.work / f"more\t{number}"
         inner.mkdir()
         git(inner, "init", "-q")
         git(inner, "commit", "-q", "--allow-empty", "-m", "m")

@@ -1,0 +1,165 @@
+"""What a snapshot leaves out, takes in or warns of beside plain files: shell functions, constants.
+
+Virtual environments, installed packages and caches that no ignore file names, repositories inside
+the work tree, submodules, and raw content where git-lfs keeps pointers.
+"""
+
+from __future__ import annotations
+
+_NAMES = (
+    r"node_modules|bower_components|__pycache__|\.venv|\.pytest_cache|\.mypy_cache|\.ruff_cache|"
+    r"\.hypothesis|\.tox|\.nox|\.eggs|\.ipynb_checkpoints|\.gradle|\.terraform|\.next|\.nuxt|"
+    r"\.svelte-kit|\.parcel-cache|\.turbo|\.nyc_output|\.pnpm-store|\.dart_tool|\.stack-work"
+)
+"""Folders that a program made out of other files, by their names."""
+
+_MARKS = r"pyvenv\.cfg|CACHEDIR\.TAG|CMakeCache\.txt|\.yarn-integrity|\.rustc_info\.json"
+"""Files that say the same of the folder they are in."""
+
+LOOK_AROUND = (
+    f"made_names='{_NAMES}'\nmade_marks='{_MARKS}'\n"
+    + r"""
+# Names one a line, as they are unless git has to quote them.
+named() { git -c core.quotePath=false "$@"; }
+look_around() {
+  rm -rf "$around"
+  mkdir "$around"
+  own=$(git config --type=path core.excludesFile 2>/dev/null) ||
+    own=${XDG_CONFIG_HOME:-${HOME-}/.config}/git/ignore
+  { [ ! -f "$own" ] || cat "$own"; echo; } > "$around/exclude" 2>/dev/null || :
+  drop_links
+  named ls-files --others --exclude-standard > "$around/others"
+  grep -v '^"' "$around/others" | grep '/$' > "$around/repositories" || :
+  # A name that git has to quote cannot be a line of an ignore file, but a pattern can stand for it.
+  sed -n 's|^"\(.*\)/"$|\1|p' "$around/others" > "$around/odd"
+  sed 's/^/rover lacks /' "$around/odd" | head -n 100 >&2
+  sed -E -e 's/\\([0-7]{3}|.)/?/g' -e 's/[][*]/\\&/g' -e 's|.*|/&/|' "$around/odd" \
+    >> "$around/exclude"
+  made "$around/others" > "$around/made"
+  sed 's/^/rover left-out /' "$around/made" | head -n 100 >&2
+  cat "$around/repositories" "$around/made" | sed -e 's/[][*?\\]/\\&/g' -e 's|^|/|' \
+    >> "$around/exclude"
+}
+# Of the files whose names are in $1 the topmost folders that a program made, without those below
+# which the base has something.
+made() {
+  sed -n -E -e '/^"/d' -e "s#(^|/)($made_names)/.*#\1\2/#p" -e t \
+    -e "s#^(.+/)($made_marks)\$#\1#p" "$1" | LC_ALL=C sort -u | topmost > "$around/found"
+  [ -s "$around/found" ] || return 0
+  [ -f "$around/base" ] || git -c core.quotePath=false ls-tree -r -d --name-only "$ROVER_BASE" |
+    sed 's|$|/|' > "$around/base"
+  grep -vxF -f "$around/base" "$around/found" || :
+}
+topmost() {
+  last=
+  while IFS= read -r line; do
+    [ -z "$last" ] || case $line in "$last"*) continue ;; esac
+    last=$line
+    printf '%s\n' "$line"
+  done
+}
+# A link to a commit of a repository in the work tree, which the agent's own git made of it. One
+# that the base has, or that .gitmodules names, is a submodule.
+drop_links() {
+  links > "$around/links"
+  [ -s "$around/links" ] || return 0
+  submodules > "$around/submodules"
+  grep -vxF -f "$around/submodules" "$around/links" > "$around/dropped" || return 0
+  git update-index --force-remove --stdin < "$around/dropped"
+}
+links() { named ls-files -s | sed -n "s/^160000 [^$tab]*$tab//p"; }
+submodules() {
+  named ls-tree -r "$ROVER_BASE" | sed -n "s/^160000 [^$tab]*$tab//p"
+  [ ! -f .gitmodules ] || named config -f .gitmodules --get-regexp '\.path$' 2>/dev/null |
+    sed 's/^[^ ]* //' || :
+}
+# The files of repositories inside the work tree, as files.
+add_repositories() {
+  while [ -s "$around/repositories" ]; do
+    mv "$around/repositories" "$around/now"
+    : > "$around/repositories"
+    while IFS= read -r folder; do
+      files_of "$folder" > "$around/inner" 2>/dev/null
+      grep '/$' "$around/inner" | grep -v '^"' >> "$around/repositories" || :
+      made "$around/inner" > "$around/made"
+      sed 's/^/rover left-out /' "$around/made" | head -n 100 >&2
+      grep -v '/$' "$around/inner" | outside_of_made > "$around/add" || :
+      git update-index --add --stdin < "$around/add" 2>/dev/null ||
+        printf 'rover lacks %s\n' "${folder%/}" >&2
+    done < "$around/now"
+  done
+}
+files_of() {
+  (
+    top=$PWD
+    cd -- "$1" || exit 0
+    export GIT_DIR="$top/.git" GIT_WORK_TREE=. GIT_INDEX_FILE="$top/$around/none"
+    named ls-files --others --exclude-per-directory=.gitignore
+  ) | while IFS= read -r name; do
+    case $name in
+      '"'*) printf '"%s%s\n' "$1" "${name#?}" ;;
+      *) printf '%s%s\n' "$1" "$name" ;;
+    esac
+  done > "$around/listed" || :
+  named check-ignore --no-index -v -n --stdin < "$around/listed" |
+    sed -n -E "s/^(::|[^$tab]*:[0-9]+:![^$tab]*)$tab//p" || :
+}
+outside_of_made() {
+  [ -s "$around/made" ] || { cat; return; }
+  sed -e 's/[][*.^$\\]/\\&/g' -e 's/^/^/' "$around/made" > "$around/patterns"
+  grep -v -f "$around/patterns" || :
+}
+"""
+)
+
+JUDGE = r"""
+judge() {
+  # What the agent's own git took in.
+  named diff-index --cached --no-renames --diff-filter=A --name-only "$ROVER_BASE" -- \
+    > "$around/added"
+  made "$around/added" | sed 's/^/rover stray /' | head -n 100 >&2
+  links > "$around/links"
+  [ ! -s "$around/links" ] || judge_links
+  [ -z "$(git ls-files -- .gitattributes '*/.gitattributes')" ] || judge_lfs
+  [ -z "${kept_out-}" ] || mv -f "$around/exclude" "$kept_out"
+  rm -rf "$around"
+}
+judge_links() {
+  head -n 100 "$around/links" | while IFS= read -r link; do
+    id=$(git --literal-pathspecs ls-files -s -- "$link" | cut -d ' ' -f 2)
+    known=$(git --literal-pathspecs ls-tree "$ROVER_BASE" -- "$link" | cut -f 1)
+    if [ "${link#\"}" != "$link" ]; then
+      [ "$known" = "160000 commit $id" ] || printf 'rover lacks %s\n' "$link" >&2
+    elif [ ! -e "$link/.git" ]; then
+      # Its folder is empty in the clone; git looks at nothing that is put there.
+      [ -z "$(ls -A -- "$link" 2>/dev/null)" ] || printf 'rover lacks %s\n' "$link" >&2
+    elif [ -n "$(inside "$link" status --porcelain 2>/dev/null)" ]; then
+      printf 'rover lacks %s\n' "$link" >&2
+    elif [ "$known" != "160000 commit $id" ] &&
+      [ -z "$(inside "$link" for-each-ref --contains "$id" refs/remotes refs/tags 2>/dev/null)" ]
+    then
+      printf 'rover unpublished %s\n' "$link" >&2
+    fi
+  done
+}
+inside() {
+  (
+    cd -- "$1" || exit 0
+    unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+    shift
+    git "$@"
+  )
+}
+judge_lfs() {
+  named diff-index --cached --no-renames --diff-filter=AM --name-only "$ROVER_BASE" -- |
+    named check-attr --stdin filter | sed -n 's/: filter: lfs$//p' | head -n 100 |
+    while IFS= read -r path; do
+      id=$(git rev-parse -q --verify ":$path") || continue
+      size=$(git cat-file -s "$id")
+      if [ "$size" -lt 1024 ]; then
+        case $(git cat-file blob "$id" | tr -d '\0') in "version https://git-lfs"*) continue ;; esac
+      fi
+      printf 'rover raw-lfs %s (%s bytes)\n' "$path" "$size" >&2
+    done
+}
+"""

@@ -1,0 +1,157 @@
+"""What is in a work tree beside its files: packages and caches, repositories, submodules, LFS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent_runner.process import make_commands
+from agent_runner.worktree import Target, Worktree
+from tests.support.runs import Place, git
+from tests.support.trees import BRANCH, do, make, snap
+
+
+def write(folder: Path, *paths: str) -> None:
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(path)
+
+
+def names(work: Path, tree: str) -> list[str]:
+    return git(work, "ls-tree", "-r", "--name-only", tree).splitlines()
+
+
+def with_base(place: Place, *paths: str) -> Worktree:
+    """A clone whose base has these files, too, those that are ignored as well."""
+    base = place.root / "base"
+    write(base, *paths)
+    git(base, "add", "-fA")
+    git(base, "commit", "-qm", "more")
+    spec = place.spec(base_commit=git(base, "rev-parse", "HEAD"))
+    worktree = Worktree(spec, make_commands(spec))
+    do(worktree.prepare)
+    return worktree
+
+
+MADE = (
+    ".venv/bin/python",
+    "env[1] of mine/pyvenv.cfg",
+    "env[1] of mine/lib/x.py",
+    "web/node_modules/left/node_modules/right/index.js",
+    "pkg/__pycache__/a.pyc",
+    "out/CACHEDIR.TAG",
+    "out/debug/app",
+)
+FOLDERS = [".venv/", "env[1] of mine/", "out/", "pkg/__pycache__/", "web/node_modules/"]
+
+
+def test_installed_packages_and_caches_are_left_out_and_named(tmp_path: Path) -> None:
+    """C10: they stay in the work tree, also when it is reset."""
+    place, _ = make(tmp_path)
+    worktree = with_base(place, "web/app.js", "env1 of mine")
+    work = place.work
+    before = snap(worktree)
+    write(work, *MADE, "web/new.js", "pkg/a.py", "my node_modules/x")
+    taken = snap(worktree, before)
+    expected = [".gitignore", "README", "env1 of mine", "my node_modules/x", "pkg/a.py"]
+    assert names(work, taken.tree) == [*expected, "web/app.js", "web/new.js"]
+    assert worktree.noted("left-out") == FOLDERS
+    do(lambda: worktree.finish("done"))
+    assert names(work, BRANCH) == names(work, taken.tree)
+    do(lambda: worktree.reset(Target.of(before), keep_as="1"))
+    assert all((work / path).exists() for path in MADE)
+    assert not (work / "web/new.js").exists()
+
+
+def test_what_an_ignore_file_names_is_not_spoken_of(tmp_path: Path) -> None:
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    (place.work / ".gitignore").write_text("/.venv\nnode_modules\n")
+    write(place.work, ".venv/pyvenv.cfg", "web/node_modules/x")
+    snap(worktree)
+    assert worktree.noted("left-out") == []
+
+
+def test_a_folder_that_the_base_has_files_in_is_recorded(tmp_path: Path) -> None:
+    place, _ = make(tmp_path)
+    worktree = with_base(place, "node_modules/own/index.js", "tool/node_modules/x/y")
+    write(place.work, "node_modules/new.js", "tool/node_modules/z", "web/node_modules/x")
+    taken = snap(worktree)
+    assert {"node_modules/new.js", "tool/node_modules/z"} < set(names(place.work, taken.tree))
+    assert worktree.noted("left-out") == ["web/node_modules/"]
+
+
+def test_what_the_agent_added_to_git_itself_is_named(tmp_path: Path) -> None:
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    write(place.work, "node_modules/x/index.js")
+    git(place.work, "add", "-A")
+    git(place.work, "commit", "-qm", "mine")
+    snap(worktree)
+    assert worktree.noted("stray") == ["node_modules/"]
+
+
+@pytest.mark.parametrize("added", ["not added", "added", "committed"])
+def test_a_repository_inside_is_recorded_as_files(tmp_path: Path, added: str) -> None:
+    """C10: one inside another, too; what either ignores or a program made stays out."""
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    work = place.work
+    web = work / "my web"
+    write(web, "app.js", 'quo"ted', ".gitignore", "node_modules/x", "dist/y", "a.ignored")
+    write(web, "deep/er/z", "deep/er/.venv/pyvenv.cfg")
+    (web / ".gitignore").write_text("dist\n")
+    for folder in (web / "deep/er", web):
+        git(folder, "init", "-q")
+        git(folder, "add", "app.js" if folder == web else "z")
+        git(folder, "commit", "-qm", "scaffold")
+    if added != "not added":
+        git(work, "-c", "advice.addEmbeddedRepo=false", "add", "-A")
+    if added == "committed":
+        git(work, "commit", "-qm", "web")
+    taken, lacking = do(lambda: worktree.snapshot(None))
+    expected = ["my web/.gitignore", "my web/app.js", "my web/deep/er/z", r'"my web/quo\"ted"']
+    found = [name for name in names(work, taken.tree) if "my web" in name]
+    assert sorted(found) == sorted(expected)
+    assert lacking == []
+    assert worktree.noted("left-out") == ["my web/deep/er/.venv/", "my web/node_modules/"]
+    do(lambda: worktree.finish("done"))
+    assert names(work, BRANCH) == names(work, taken.tree)
+    write(web, "later.js")
+    (web / "app.js").unlink()
+    later = names(work, snap(worktree, taken).tree)
+    assert "my web/later.js" in later
+    assert "my web/app.js" not in later
+    assert (web / ".git").is_dir()
+
+
+def test_a_submodule_that_points_to_a_commit_of_the_sandbox_is_named(tmp_path: Path) -> None:
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    work, library = place.work, tmp_path / "library"
+    write(library, "lib.c")
+    git(library, "init", "-q", "-b", "main")
+    git(library, "add", "-A")
+    git(library, "commit", "-qm", "lib")
+    git(work, "-c", "protocol.file.allow=always", "submodule", "-q", "add", str(library), "lib")
+    taken, lacking = do(lambda: worktree.snapshot(None))
+    assert git(work, "ls-tree", taken.tree, "lib").startswith("160000")
+    assert (lacking, worktree.noted("unpublished")) == ([], [])
+    git(work / "lib", "commit", "-q", "--allow-empty", "-m", "here alone")
+    taken, lacking = do(lambda: worktree.snapshot(taken))
+    assert (lacking, worktree.noted("unpublished")) == ([], ["lib"])
+    write(work / "lib", "new.c")
+    assert do(lambda: worktree.snapshot(taken))[1] == ["lib"]
+
+
+def test_whole_content_where_git_lfs_keeps_pointers_is_named(tmp_path: Path) -> None:
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    (place.work / ".gitattributes").write_text("*.bin filter=lfs diff=lfs -text\n")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
+    (place.work / "pointer.bin").write_text(pointer)
+    (place.work / "raw.bin").write_bytes(b"\0\1" * 1000)
+    (place.work / "small one.bin").write_bytes(b"\0\1")
+    snap(worktree)
+    assert worktree.noted("raw-lfs") == ["raw.bin (2000 bytes)", "small one.bin (2 bytes)"]
