@@ -224,8 +224,9 @@ class Settles(Parts):
                 )
                 crash_point(ControlPoint.BRANCH_PUBLISHED)
             except RoverError as error:
-                # Without a repository there, the hint is for somebody who names another one.
-                why = told(error) if repository.exists() else f"{error.message}; put it back"
+                # Its hint is for somebody who names another repository.
+                gone = error.code == "not_a_directory"
+                why = f"{error.message}; put it back" if gone else told(error)
                 return Fail(
                     "the work is done, but its branch is not in your repository: "
                     f"{why}; then resume_task puts it there"
