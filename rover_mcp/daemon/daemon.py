@@ -159,8 +159,6 @@ class Daemon:
         self._parts.plane.reconcile()
         self._parts.sweeper.sweep()
         self._parts.garbage.sweep()
-        if not self._has_work():
-            self._store.checkpoint()
 
     async def _tell_news(self) -> None:
         hub = self._parts.hub
@@ -354,11 +352,17 @@ class Daemon:
             log.warning("it is not known whether there is work: %s", error)
             return True
 
+    def _tidy(self) -> None:
+        """Where no task is at work, the database's file alone is a whole copy."""
+        if not self._store.count((TaskStatus.NEW, *RUNNING)):
+            self._store.checkpoint()
+
     async def _end_when_idle(self) -> None:
         pause = min(1.0, self._settings.idle_exit / 2)
         self._busy_at = anyio.current_time()
         while True:
             await anyio.sleep(pause)
+            await self._harmlessly(self._tidy)
             # One that is still being greeted counts: it would be told that its daemon was lost.
             if await anyio.to_thread.run_sync(self._has_work) or self._open:
                 self._busy_at = anyio.current_time()

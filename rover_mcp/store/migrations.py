@@ -213,10 +213,13 @@ def _migrate(connection: sa.Connection) -> None:
 
 def checkpoint(url: str) -> None:
     """Bring what was written into the database's one file, so that a copy of that is a backup.
-    Nothing where somebody else is at it just now, or where it is no file."""
+    Nothing where it is whole, where somebody else is at it just now, or where it is no file."""
     database = sa.make_url(url).database
     if not url.startswith("sqlite") or database is None:
         return
+    with suppress(OSError):
+        if Path(f"{database}-wal").stat().st_size == 0:
+            return
     with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=1)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -9,6 +9,7 @@ import json
 import shutil
 import sqlite3
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,13 @@ from rover_mcp.errors import RoverError
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.models import TaskStatus
+from tests.e2e.conftest import end_daemon
+from tests.e2e.processes import wait_until
 from tests.support.attempts_site import STARTED, Site, open_site
+from tests.support.frames import LauncherClient
+from tests.support.repos import make_repository
 from tests.support.samples import TASK
+from tests.support.scripts import fix_after_credits
 
 Member = tuple[tarfile.TarInfo, bytes]
 
@@ -328,6 +334,43 @@ def test_a_copy_of_the_database_is_whole_in_itself(made: Path, tmp_path: Path) -
     with sqlite3.connect(f"file:{tmp_path / 'only.db'}?immutable=1", uri=True) as database:
         assert database.execute("SELECT id FROM rover_tasks").fetchall() == [(TASK,)]
     database.close()
+
+
+def copied(home: Path, to: Path) -> dict[str, str]:
+    """Each task's status in a copy of the database's file alone, once nothing is beside it."""
+    wal = home / "rover.db-wal"
+    wait_until(lambda: not wal.exists() or wal.stat().st_size == 0, "it is in the one file", 10)
+    shutil.copyfile(home / "rover.db", to)
+    with sqlite3.connect(f"file:{to}?immutable=1", uri=True) as database:
+        found = dict(database.execute("SELECT id, status FROM rover_tasks").fetchall())
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    database.close()
+    return found
+
+
+def test_what_an_idle_daemon_has_is_in_the_one_file(tmp_path: Path) -> None:
+    """U7. What was written last stood in the -wal alone, for a sweep of 30 s or, while a task waited
+    for its time, for good."""
+    folder = Path(tempfile.mkdtemp(prefix="rover-copy-"))
+    home, repository = folder / "data", make_repository(folder / "repo")
+    try:
+        with LauncherClient(home, repository) as client:
+            client.open()
+            task: str = client.tool(
+                "create_task", description="Fix add", workflow="demo", agent="scripted",
+                engine="bubblewrap", script=fix_after_credits(),
+            )["task"]["id"]  # fmt: skip
+            client.wait_until(task, "PAUSED")
+            assert copied(home, tmp_path / "db") == {task: "PAUSED"}
+            client.tool("resume_task", task=task)
+            client.wait_until(task, "COMPLETED")
+            assert copied(home, tmp_path / "db") == {task: "COMPLETED"}
+            client.tool("delete_task", task=task, confirm=True)
+        end_daemon(home)
+        assert copied(home, tmp_path / "db") == {}
+    finally:
+        end_daemon(home)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize(
