@@ -189,11 +189,14 @@ def _records(home: str) -> list[Check]:
     """What tasks' records and their files do not agree on. Looked at before the daemon is asked,
     which would make a database that is gone."""
     try:
-        found: list[str] = run_offline("survey", home)
+        found: list[tuple[str, str]] = run_offline("survey", home)
     except ClientError as error:
         return [Check("records", False, error.message, error.hint or "", needed=False)]
-    todo = "no task is lost: rover doctor --repair builds records anew from files"
-    return [Check("records", False, "; ".join(found), todo, needed=False)] if found else []
+    if not found:
+        return []
+    lines, helps = zip(*found, strict=True)
+    todo = "; ".join(dict.fromkeys(helps))
+    return [Check("records", False, "; ".join(lines), todo, needed=False)]
 
 
 def _engine(entry: Json) -> Check:

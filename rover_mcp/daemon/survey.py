@@ -24,6 +24,15 @@ from rover_mcp.tasks.folders import TaskFolders, project_folder
 from rover_mcp.tasks.models import TaskStatus
 
 DATABASE = "rover.db"
+REPAIR = "no task is lost: rover doctor --repair builds anew what is missing or damaged"
+_HELPS = {
+    "and no hub": "a hub that is gone is made again when a task needs it",
+    "and no files": "a record without files is removed by rover delete N (rover doctor --repair "
+    "names it)",
+    "and no journal": "what a finished task made is kept, what its steps did is lost with its "
+    "journal; rover delete N removes it",
+}
+"""What helps where `--repair` does not, by how a line of the survey ends."""
 _FINISHED = frozenset((TaskStatus.COMPLETED, TaskStatus.MERGED, TaskStatus.PUSHED))
 Attempts = Mapping[str, int]
 
@@ -45,6 +54,11 @@ def survey(home: Path) -> list[str]:
         return [f"the database cannot be asked: {why}"]
     finally:
         engine.dispose()
+
+
+def what_helps(line: str) -> str:
+    """What to do about a line of the survey."""
+    return next((helps for end, helps in _HELPS.items() if line.endswith(end)), REPAIR)
 
 
 def _queue(engine: sa.Engine) -> Iterator[str]:
@@ -139,14 +153,14 @@ def _tasks(some: Sized) -> str:
 
 
 def main() -> int:
-    """`python -m rover_mcp.daemon.survey HOME`: prints what does not agree, or why that cannot be
-    told, as JSON."""
+    """`python -m rover_mcp.daemon.survey HOME`: prints what does not agree and what helps, or why
+    that cannot be told, as JSON."""
     try:
         found = survey(Path(sys.argv[1]))
     except RoverError as error:
         print(json.dumps({"message": error.message, "hint": error.hint, "code": error.code}))
         return 1
-    print(json.dumps(found))
+    print(json.dumps([[line, what_helps(line)] for line in found]))
     return 0
 
 

@@ -217,18 +217,21 @@ def a_hub(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "says"),
+    ("harm", "says", "helps"),
     [
-        (a_journal, "1 task has a record that says finished, and no journal"),
-        (all_files, "1 task has a record and no files"),
-        (another_attempt, "1 task has a record that is older than its files"),
-        (a_hub, "1 project has tasks with checkpoints, and no hub"),
+        (
+            a_journal, "1 task has a record that says finished, and no journal",
+            "what a finished task made is kept",
+        ),
+        (all_files, "1 task has a record and no files", "removed by rover delete N"),
+        (another_attempt, "1 task has a record that is older than its files", "doctor --repair"),
+        (a_hub, "1 project has tasks with checkpoints, and no hub", "made again when a task needs"),
     ],
-)
-def test_doctor_says_which_files_are_gone(
-    tmp_path: Path, harm: Callable[[Path], None], says: str
+)  # fmt: skip
+def test_doctor_says_which_files_are_gone_and_what_helps(
+    tmp_path: Path, harm: Callable[[Path], None], says: str, helps: str
 ) -> None:
-    """U7. Nothing did."""
+    """U7. Nothing did; then it was `--repair` for all, which makes neither a hub nor a journal."""
     ran(tmp_path, Run.COMPLETE)
     home = tmp_path / "home"
     with sqlite3.connect(home / "rover.db") as database:
@@ -237,6 +240,9 @@ def test_doctor_says_which_files_are_gone(
     database.close()
     harm(home)
     assert survey(home) == [says]
+    (check,) = _records(str(home))
+    assert (check.detail, helps in check.todo) == (says, True)
+    assert ("--repair builds" in check.todo) == (harm is another_attempt)
 
 
 def test_a_database_that_is_in_use_is_not_taken_for_damaged(tmp_path: Path) -> None:
