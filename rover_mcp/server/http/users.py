@@ -37,6 +37,7 @@ from rover_mcp.server.backlog import Backlog
 from rover_mcp.server.forget import METHOD as FORGET
 from rover_mcp.server.hooks import METHOD as HOOKS
 from rover_mcp.server.images import METHOD as IMAGES
+from rover_mcp.server.patch import METHOD as PATCH
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tasks_extension import TasksListenHandler
 from rover_mcp.server.tools import TOOLS, Services
@@ -53,7 +54,7 @@ METHODS: Final = (
 )  # fmt: skip
 """What a client's own server answers. Any other handler of ours would see nothing: see NOBODY."""
 INITIALIZED: Final = "notifications/initialized"
-REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET)
+REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, PATCH)
 """Methods about this machine, for its user alone."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
 NOBODY: Final = ""
