@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent_runner.commands import CommandKilled, CommandResult, Commands, was_killed
+from agent_runner.git_reports import lacking, marked, noted, shown, text
 from agent_runner.models import Snapshot
 from agent_runner.spec import RunSpec
 from agent_runner.worktree_scripts import (
@@ -55,11 +56,6 @@ CHECKPOINT_TRAILER = "Rover-Checkpoint: true"
 
 MAX_MESSAGE = 10_000
 """Characters of a commit's message: a template may hold a whole output."""
-
-MAX_LACKING = 5
-"""Names of what a snapshot lacks that are told; and so many characters of each as MAX_NAME."""
-
-MAX_NAME = 200
 
 USER_NAME = "Rover agent"
 USER_EMAIL = "agent@rover.invalid"
@@ -247,9 +243,9 @@ class Worktree:
                     SNAPSHOT, self._snapshot_arguments(sequence, previous), stdout=file.fileno()
                 )
                 words = self._said(result, "snapshot the work tree")
-                self._noted = _noted(result)
+                self._noted = noted(result)
                 if words[0] == "same" and previous is not None:
-                    return previous, _lacking(result)
+                    return previous, lacking(result)
                 if b"rover bundled" not in result.stderr:
                     await self._check_base()
                 self._check_bundle(result, os.fstat(file.fileno()).st_size)
@@ -261,11 +257,11 @@ class Worktree:
             part.unlink(missing_ok=True)
         commit, tree, head = words[1:4]
         taken = Snapshot(sequence=sequence, commit=commit, tree=tree, bundle=name, head=head)
-        return taken, _lacking(result)
+        return taken, lacking(result)
 
     def withheld(self) -> list[str]:
         """Files of `copies` that were found in the index or in commits, and were taken out."""
-        return _shown(self._withheld)
+        return shown(self._withheld)
 
     def noted(self, what: str) -> list[str]:
         """What the last snapshot reported of the kind `what`, one of NOTED."""
@@ -283,7 +279,7 @@ class Worktree:
         if size > limit:
             raise WorktreeError(f"the snapshot is larger than the limit of {limit} bytes")
         if b"rover bundled" not in result.stderr:
-            raise WorktreeError(f"could not bundle the snapshot: {_text(result)}")
+            raise WorktreeError(f"could not bundle the snapshot: {text(result)}")
 
     async def _script(
         self,
@@ -352,19 +348,16 @@ class Worktree:
         if result.timed_out:
             raise WorktreeError(f"could not {what}: git took longer than {GIT_TIMEOUT:g} s")
         lines = result.stderr.decode(errors="replace").splitlines()
-        self._withheld.update(_marked(lines, "rover withheld "))
+        self._withheld.update(marked(lines, "rover withheld "))
         reports = [line.split()[1:] for line in lines if line.startswith("rover ")]
         reports = [words for words in reports if words and words[0] in _REPORTS]
         if result.code != 0 or not reports:
-            raise WorktreeError(f"could not {what}: {_text(result)}")
+            raise WorktreeError(f"could not {what}: {text(result)}")
         words = reports[-1]
         if len(words) != _REPORTS[words[0]] or not all(map(_ID.fullmatch, words[1:])):
             raise WorktreeError(f"could not {what}: git gave an unusable answer")
         return words
 
-
-NOTED = ("left-out", "stray", "unpublished", "raw-lfs")
-"""Reports of what a snapshot leaves out, or holds and better did not."""
 
 _REPORTS = {
     "ready": 1,
@@ -385,29 +378,6 @@ _REPORTS = {
 def _message(text: str) -> str:
     """A commit's message; git refuses NUL."""
     return text.replace("\0", "")[:MAX_MESSAGE].strip()
-
-
-def _lacking(result: CommandResult) -> list[str]:
-    return _shown(_marked(result.stderr.decode(errors="replace").splitlines(), "rover lacks "))
-
-
-def _noted(result: CommandResult) -> dict[str, list[str]]:
-    lines = result.stderr.decode(errors="replace").splitlines()
-    return {what: _shown(_marked(lines, f"rover {what} ")) for what in NOTED}
-
-
-def _marked(lines: Sequence[str], mark: str) -> list[str]:
-    return [line.removeprefix(mark)[:MAX_NAME] for line in lines if line.startswith(mark)]
-
-
-def _shown(names: Iterable[str]) -> list[str]:
-    known = sorted({"".join(c if c.isprintable() else "?" for c in name) for name in names})
-    more = [f"{len(known) - MAX_LACKING} more"] if len(known) > MAX_LACKING else []
-    return [*known[:MAX_LACKING], *more]
-
-
-def _text(result: CommandResult) -> str:
-    return result.stderr.decode(errors="replace").strip()[-500:] or f"exit status {result.code}"
 
 
 def _sync_folder(folder: Path) -> None:

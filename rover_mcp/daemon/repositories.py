@@ -13,6 +13,7 @@ from typing import IO, TypeVar
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.parts import UNSETTLED
 from rover_mcp.errors import EnvironmentFault, NotFound
+from rover_mcp.git.absent import absent
 from rover_mcp.git.diff import Diff, FileDiff
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.publish import check_delivery
@@ -87,6 +88,10 @@ class GitRepositories:
 
     def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
         return tracked_paths(repository.root, commit, paths)
+
+    def absent(self, repository: Repository, commit: str) -> list[str]:
+        with opened(repository.root) as view:
+            return absent(view.folder, commit)
 
     def files(self, repository: Repository, commit: str) -> CommitFiles:
         return CommitFiles(repository.root, commit)

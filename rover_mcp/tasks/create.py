@@ -133,6 +133,7 @@ class CreateTask:
         copies, told = self._copies(repository, commit, entry, settled.decided)
         network = self._network(settled.network, repository, entry, agents)
         budget, model = settled.budget, settled.model
+        told += self.repositories.absent(repository, commit)
         unpriced = price_warnings(entry.workflow, agents, model, budget, self.agents)
         self._check_disk()
         project = self._project(repository)

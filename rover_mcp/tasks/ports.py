@@ -46,6 +46,10 @@ class Repositories(Protocol):
         """Those of the paths where the commit has something, or has no folder on the way."""
         ...
 
+    def absent(self, repository: Repository, commit: str) -> list[str]:
+        """What of the commit a task's clone will not have, as sentences."""
+        ...
+
     def files(self, repository: Repository, commit: str) -> CommittedFiles:
         """The files of a commit of the user's repository."""
         ...

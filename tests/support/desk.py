@@ -117,6 +117,9 @@ class FakeRepositories:
     def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
         return [path for path in paths if path in self.in_git]
 
+    def absent(self, repository: Repository, commit: str) -> list[str]:
+        return []
+
     def files(self, repository: Repository, commit: str) -> FakeFiles:
         return FakeFiles(self.committed)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent_runner import worktree as worktree_module
+from agent_runner.git_reports import MAX_LACKING
 from agent_runner.process import make_commands
 from agent_runner.spec import RunSpec, SwitchUser, WrapCommand
-from agent_runner.worktree import MAX_LACKING, Target, Worktree, WorktreeError, WorktreeInterrupted
+from agent_runner.worktree import Target, Worktree, WorktreeError, WorktreeInterrupted
 from tests.support.runs import Place, git
 from tests.support.trees import BRANCH, do, make, snap
 
