@@ -33,9 +33,15 @@ class Floor:
 
 FLOORS = (
     Floor("bwrap", "CVE-2026-41163", [(0, 11, 2)], since=(0, 11, 0), set_user_id=True),
+    # GHSA-pxhw-h44j-8pfx: a destination below a link is made on the host.
+    Floor("bwrap", "CVE-2026-87766", [(0, 12, 0)]),
+    # GHSA-xr7r-f8xq-vfvv
     Floor("runc", "CVE-2024-21626", [(1, 1, 12)]),
+    # GHSA-9493-h29p-rfm2, GHSA-qw9x-cqr3-wc7r, GHSA-cgrx-mc8f-2prm
     Floor("runc", "CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881", [(1, 2, 8), (1, 3, 3)]),
-    Floor("podman", "CVE-2026-94603", [(6, 1, 3)]),
+    Floor("podman", "CVE-2025-9566", [(5, 6, 1)]),
+    # GHSA-cgrx-mc8f-2prm, in a library that it shares with runc.
+    Floor("podman", "CVE-2025-52881", [(5, 7, 0)]),
 )
 
 

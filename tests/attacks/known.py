@@ -75,7 +75,7 @@ KNOWN = (
     Known(
         10,
         "An old bubblewrap (set-user-id), git, runc or podman",
-        "CVE-2026-41163, CVE-2025-48384, CVE-2024-21626, CVE-2025-31133",
+        "CVE-2026-41163, CVE-2026-87766, CVE-2025-48384, CVE-2024-21626, CVE-2025-31133",
     ),
     Known(
         11,

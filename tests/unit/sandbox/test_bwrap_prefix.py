@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.sandbox import bwrap_prefix
+from rover_mcp.sandbox import bwrap_prefix, layout
 from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.bwrap_prefix import HostLayout, host_layout
 from rover_mcp.sandbox.host_python import HostPython
@@ -50,6 +50,23 @@ def _binds(arguments: list[str]) -> dict[str, tuple[str, str]]:
         for i, option in enumerate(arguments)
         if option in ("--bind", "--ro-bind")
     }
+
+
+@pytest.mark.known_escape(10)
+def test_nothing_is_mounted_or_made_below_what_an_agent_writes() -> None:
+    """CVE-2026-87766: in an older bubblewrap, a link that an agent left there would be followed
+    onto the host when the next attempt's sandbox is made."""
+    arguments = _prefix(CLAUDE)
+    options = {"--bind": 2, "--ro-bind": 2, "--symlink": 2, "--tmpfs": 1, "--dir": 1, "--dev": 1,
+               "--proc": 1, "--file": 2, "--ro-bind-data": 2, "--bind-data": 2}  # fmt: skip
+    made = [
+        Path(arguments[at + options[option]])
+        for at, option in enumerate(arguments)
+        if option in options
+    ]
+    writable = (layout.WORKSPACE, layout.HOME, Path("/tmp"), Path("/dev/shm"))
+    assert {*writable} <= {*made}
+    assert [p for p in made if any(folder in p.parents for folder in writable)] == []
 
 
 def test_only_work_and_home_can_be_written() -> None:
