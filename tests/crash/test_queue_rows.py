@@ -47,10 +47,9 @@ def harm(home: Path, statement: str) -> None:
 
 
 def damage(home: Path, task_id: str, change: str, state: str) -> None:
-    due = f"status = '{state}', delay_until_epoch_ms = NULL"
-    for what in (due, change):
-        where = f"workflow_uuid = 'attempt-{task_id}-2'"
-        harm(home, f"UPDATE workflow_status SET {what} WHERE {where}")
+    # At once: a queue that is being read would take it in between. The last of two values counts.
+    what = f"status = '{state}', delay_until_epoch_ms = NULL, {change}"
+    harm(home, f"UPDATE workflow_status SET {what} WHERE workflow_uuid = 'attempt-{task_id}-2'")
 
 
 def test_what_one_task_has_in_the_queue_stops_no_other(tmp_path: Path) -> None:
