@@ -42,6 +42,8 @@ FLOORS = (
     Floor("podman", "CVE-2025-9566", [(5, 6, 1)]),
     # GHSA-cgrx-mc8f-2prm, in a library that it shares with runc.
     Floor("podman", "CVE-2025-52881", [(5, 7, 0)]),
+    # An annotation of an image switches the sandbox off.
+    Floor("podman", "CVE-2026-94603", [(6, 1, 3)]),
 )
 
 

@@ -40,9 +40,10 @@ def test_each_line_of_versions_has_its_own_fix(version: Version, below: bool) ->
         (Found("bwrap", (0, 8, 0), "0.8.0", set_user_id=True), ("87766", "set-user-id")),
         (Found("bwrap", (0, 12, 0), "0.12.0"), ()),
         (Found("runc", (1, 1, 5), "1.1.5"), ("21626.*31133",)),
-        (Found("podman", (5, 6, 0), "5.6.0"), ("9566.*52881",)),
-        (Found("podman", (5, 6, 2), "5.6.2"), ("52881",)),
-        (Found("podman", (5, 7, 0), "5.7.0"), ()),
+        (Found("podman", (5, 6, 0), "5.6.0"), ("9566.*52881.*94603",)),
+        (Found("podman", (5, 6, 2), "5.6.2"), ("52881.*94603",)),
+        (Found("podman", (6, 1, 2), "6.1.2"), ("94603",)),
+        (Found("podman", (6, 1, 3), "6.1.3"), ()),
     ],
 )
 def test_what_is_older_than_the_fix_is_named_and_is_only_a_warning(
