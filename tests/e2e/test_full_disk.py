@@ -13,11 +13,13 @@ import pytest
 
 from tests.e2e.conftest import daemon_pid, end_daemon
 from tests.e2e.processes import wait_until
-from tests.e2e.test_survival import slow_script
+from tests.e2e.test_survival import SLOWLY
 from tests.support.frames import LauncherClient, ToolError
 from tests.support.repos import FIXED, git
+from tests.support.scripts import script
 
 PROMPT_SECONDS = 2.0
+PLAN = [{"say": "planned", "outputs": {"plan": "p"}}]
 CONFIG = """
 min_free_bytes: 0
 sweep_interval: 1
@@ -68,7 +70,7 @@ def test_a_disk_that_fills_up_costs_no_work_and_all_goes_on_when_it_has_space(
     with LauncherClient(home, repository) as client:
         client.open()
         new = {"description": "Fix add", "workflow": "demo", "agent": "scripted",
-               "engine": "bubblewrap", "script": slow_script(3)}  # fmt: skip
+               "engine": "bubblewrap", "script": script(plan=PLAN, implement=SLOWLY)}  # fmt: skip
         task = client.tool("create_task", **new)["task"]["id"]
         wait_until(lambda: _runs(client, task, "implement"), "implement runs", timeout=60)
         before = daemon_pid(home)
