@@ -14,15 +14,13 @@ Both are made again when lost: from the user's repository or what was lent, and 
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from agent_runner.models import Snapshot
 from rover_mcp.errors import EnvironmentFault, RoverError, UserFixable
@@ -37,14 +35,14 @@ from rover_mcp.git.collect import (
     objects_lock,
 )
 from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits, write_patch
-from rover_mcp.git.faults import checked, disk_full, no_room, refused
+from rover_mcp.git.faults import checked, no_room
+from rover_mcp.git.incoming import Incoming, check_references
 from rover_mcp.git.locked import locked
 from rover_mcp.git.mending import is_whole, salvage
 from rover_mcp.git.names import write_names
 from rover_mcp.git.own import OwnObjects
 from rover_mcp.git.process import run_git
 from rover_mcp.git.publish import PublishResult, publish
-from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.tree import CommitTree
 from rover_mcp.stopping import Stop, Stopped
 
@@ -233,16 +231,10 @@ class Hub:
             objects_lock(self.folder, alone=False),
             open_bundle(bundle_path, self._bundle_limit) as (header, pack),
         ):
-            _check_references(bundle_path, header, expected)
-            own = self._own.reading(task_id, base_commit)
-            missing = [c for c in header.prerequisites if not self._has(c, own)]
-            if missing:
-                raise EnvironmentFault(
-                    f"the bundle {bundle_path.name} builds on {missing[0]}, which is not here",
-                    hint="an earlier bundle has to be imported first",
-                    code="bundle_incomplete",
-                )
-            self._take_objects(task_id, base_commit, bundle_path, pack, snapshot)
+            check_references(bundle_path, header, expected)
+            incoming = Incoming(self.hub, self._own, task_id, base_commit)
+            incoming.check_prerequisites(bundle_path, header)
+            incoming.take(bundle_path, pack, snapshot, self._bundle_limit)
             self._record(task_id, snapshot)
 
     def export_restore(
@@ -416,50 +408,6 @@ class Hub:
         except OSError as error:
             raise no_room(self.folder, error) from error
 
-    # -- taking over -------------------------------------------------------------------------
-
-    def _take_objects(
-        self, task_id: str, base_commit: str, bundle: Path, pack: BinaryIO, snapshot: Snapshot
-    ) -> None:
-        objects = self.hub / "objects"
-        try:
-            incoming = Path(tempfile.mkdtemp(prefix="incoming-", dir=objects))
-        except OSError as error:
-            raise no_room(objects, error) from error
-        limit = f"--max-input-size={self._bundle_limit}"
-        try:
-            quarantine = self._own.writing(task_id, base_commit, incoming)
-            (incoming / "pack").mkdir()
-            result = run_git(
-                ["index-pack", "--stdin", "--fix-thin", "--strict", limit],
-                self.hub,
-                extra_env=quarantine,
-                stdin=pack.fileno(),
-                timeout=_LONG,
-            )
-            if disk_full(result):
-                raise no_room(objects, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-            if result.code != 0:
-                raise bad_bundle(bundle, refused(result))
-            self._check_snapshot(bundle, snapshot, quarantine)
-            (objects / "pack").mkdir(exist_ok=True)
-            # The index last: without it git does not look at a pack.
-            parts = sorted((incoming / "pack").iterdir(), key=lambda p: p.suffix == ".idx")
-            self._own.add(task_id, parts)
-            for part in parts:
-                part.replace(objects / "pack" / part.name)
-        except OSError as error:
-            raise no_room(objects, error) from error
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
-
-    def _check_snapshot(self, bundle: Path, snapshot: Snapshot, env: Mapping[str, str]) -> None:
-        if not self._has(snapshot.head, env):
-            raise bad_bundle(bundle, f"the branch's commit {snapshot.head} is not in it")
-        tree = run_git(["rev-parse", f"{snapshot.commit}^{{tree}}"], self.hub, extra_env=env)
-        if not self._has(snapshot.commit, env) or tree.text != snapshot.tree:
-            raise bad_bundle(bundle, f"the snapshot {snapshot.commit} is not what it should be")
-
     def _record(self, task_id: str, snapshot: Snapshot) -> None:
         prefix = self._task(task_id)
         here = self.snapshots(task_id)
@@ -477,10 +425,6 @@ class Hub:
 
     # -- asking ------------------------------------------------------------------------------
 
-    def _has(self, commit: str, env: Mapping[str, str]) -> bool:
-        asked = run_git(["cat-file", "-t", commit], self.hub, extra_env=env)
-        return asked.code == 0 and asked.text == "commit"
-
     def _resolve(self, ref: str) -> str | None:
         found = run_git(["rev-parse", "--verify", "-q", ref], self.hub)
         return found.text if found.code == 0 else None
@@ -489,15 +433,6 @@ class Hub:
         if not _TASK_ID.fullmatch(task_id):
             raise UserFixable(f"{task_id[:80]!r} is no task id", code="malformed_id")
         return f"refs/rover/{task_id}"
-
-
-def _check_references(bundle: Path, header: BundleHeader, expected: dict[str, str]) -> None:
-    # A branch that is where an earlier bundle left it is not in this one: git leaves it out.
-    for name, commit in header.references.items():
-        if name not in expected or not is_branch_name(name.split("/", 2)[2]):
-            raise bad_bundle(bundle, f"it holds the ref {name[:80]}, which it should not")
-        if commit != expected[name]:
-            raise bad_bundle(bundle, f"its {name} is not what the journal says")
 
 
 def _check_commit(commit: str) -> None:

@@ -1,0 +1,116 @@
+"""Bundles of a task on their way into the hub: an agent's data, checked before it counts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from agent_runner.models import Snapshot
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.git.bundle import BundleHeader, bad_bundle
+from rover_mcp.git.faults import disk_full, no_room, refused
+from rover_mcp.git.own import OwnObjects
+from rover_mcp.git.process import run_git
+from rover_mcp.git.repository import is_branch_name
+
+_LONG = 1800.0
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """What comes from one task into the bare repository `hub`. Whoever uses it holds the hub's
+    objects lock."""
+
+    hub: Path
+    own: OwnObjects
+    task_id: str
+    base_commit: str
+
+    def check_prerequisites(self, bundle: Path, header: BundleHeader) -> None:
+        """That the task has all that the bundle builds on.
+
+        Raises:
+            EnvironmentFault: something is missing ("bundle_incomplete").
+        """
+        own = self.own.reading(self.task_id, self.base_commit)
+        missing = [c for c in header.prerequisites if not self._has(c, own)]
+        if missing:
+            raise EnvironmentFault(
+                f"the bundle {bundle.name} builds on {missing[0]}, which is not here",
+                hint="an earlier bundle has to be imported first",
+                code="bundle_incomplete",
+            )
+
+    def take(self, bundle: Path, pack: BinaryIO, snapshot: Snapshot, limit: int) -> None:
+        """Make the pack's objects the hub's and the task's, if they are complete and hold the
+        snapshot. `limit` is the pack's size in bytes.
+
+        Raises:
+            EnvironmentFault: they are not ("bundle_refused"), or there is no room.
+        """
+        objects = self.hub / "objects"
+        try:
+            incoming = Path(tempfile.mkdtemp(prefix="incoming-", dir=objects))
+        except OSError as error:
+            raise no_room(objects, error) from error
+        try:
+            quarantine = self.own.writing(self.task_id, self.base_commit, incoming)
+            (incoming / "pack").mkdir()
+            self._index(bundle, pack, limit, quarantine)
+            self._check_snapshot(bundle, snapshot, quarantine)
+            (objects / "pack").mkdir(exist_ok=True)
+            # The index last: without it git does not look at a pack.
+            parts = sorted((incoming / "pack").iterdir(), key=lambda p: p.suffix == ".idx")
+            self.own.add(self.task_id, parts)
+            for part in parts:
+                part.replace(objects / "pack" / part.name)
+        except OSError as error:
+            raise no_room(objects, error) from error
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+
+    def _index(
+        self, bundle: Path, pack: BinaryIO, limit: int, quarantine: Mapping[str, str]
+    ) -> None:
+        result = run_git(
+            ["index-pack", "--stdin", "--fix-thin", "--strict", f"--max-input-size={limit}"],
+            self.hub,
+            extra_env=quarantine,
+            stdin=pack.fileno(),
+            timeout=_LONG,
+        )
+        if disk_full(result):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if result.code != 0:
+            raise bad_bundle(bundle, refused(result))
+
+    def _check_snapshot(self, bundle: Path, snapshot: Snapshot, env: Mapping[str, str]) -> None:
+        if not self._has(snapshot.head, env):
+            raise bad_bundle(bundle, f"the branch's commit {snapshot.head} is not in it")
+        tree = run_git(["rev-parse", f"{snapshot.commit}^{{tree}}"], self.hub, extra_env=env)
+        if not self._has(snapshot.commit, env) or tree.text != snapshot.tree:
+            raise bad_bundle(bundle, f"the snapshot {snapshot.commit} is not what it should be")
+
+    def _has(self, commit: str, env: Mapping[str, str]) -> bool:
+        asked = run_git(["cat-file", "-t", commit], self.hub, extra_env=env)
+        return asked.code == 0 and asked.text == "commit"
+
+
+def check_references(bundle: Path, header: BundleHeader, expected: Mapping[str, str]) -> None:
+    """That the bundle holds these references, and no others.
+
+    Raises:
+        EnvironmentFault: it holds another one ("bundle_refused").
+    """
+    # A branch that is where an earlier bundle left it is not in this one: git leaves it out.
+    for name, commit in header.references.items():
+        if name not in expected or not is_branch_name(name.split("/", 2)[2]):
+            raise bad_bundle(bundle, f"it holds the ref {name[:80]}, which it should not")
+        if commit != expected[name]:
+            raise bad_bundle(bundle, f"its {name} is not what the journal says")
