@@ -16,7 +16,7 @@ from rover_mcp.preamble import socket_path
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import descendants, is_alive, kill, wait_until
 from tests.e2e.test_real_claude import environment
-from tests.e2e.test_survival import start
+from tests.e2e.test_survival import DONE, start
 from tests.support.fake_anthropic import FakeAnthropic, text
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
 from tests.support.repos import FIXED, git
@@ -236,7 +236,7 @@ def test_frames_that_are_none_do_not_end_the_connection(client: LauncherClient) 
 
 def test_a_daemon_that_was_restarted_hears_the_runner_again(client: LauncherClient) -> None:
     """The gateway is served again: the end is told at once, not found by a sweep."""
-    task = start(client, delay=4)
+    task = start(client, [{**DONE, "delay": 4}])
     kill(daemon_pid(client.home))
     inspect_again(client, task)
     done = client.wait_for(
