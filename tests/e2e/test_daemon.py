@@ -285,9 +285,9 @@ def test_a_branch_that_cannot_be_delivered_is_told_and_delivered_by_resume(
     client: LauncherClient, repository: Path
 ) -> None:
     """COMPLETED means delivered: nothing is reported that is not true, nothing is lost."""
-    git(repository, "branch", "rover")  # a branch of this name leaves no room for rover/...
     task = client.tool("create_task", **{**DEMO, "script": fix_after_credits()})["task"]
     client.wait_until(task["id"], "PAUSED")
+    git(repository, "branch", "rover")  # a branch of this name leaves no room for rover/...
     client.tool("resume_task", task=task["id"])
     failed = client.wait_until(task["id"], "FAILED")
     assert "its branch is not in your repository" in failed["error"]
