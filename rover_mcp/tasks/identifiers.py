@@ -48,10 +48,11 @@ def slug(title: str, most: int = 40) -> str:
 
 
 def branch_name(number: int, title: str, taken: frozenset[str], prefix: str = "rover") -> str:
-    """`<prefix>/<number>-<slug>`, with a counter where the repository has that branch already."""
+    """`<prefix>/<number>-<slug>`, with a counter where the repository has that branch, or one
+    below it."""
     base = f"{prefix}/{number}-{slug(title)}"
     name, counter = base, 2
-    while name in taken:
+    while name in taken or any(other.startswith(f"{name}/") for other in taken):
         name, counter = f"{base}-{counter}", counter + 1
     return name
 

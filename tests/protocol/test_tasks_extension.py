@@ -275,7 +275,6 @@ def test_a_client_that_cannot_be_asked_is_told_why_it_stands_still(shared: Path)
 def test_an_end_is_final_and_what_goes_on_after_it_has_a_handle_of_its_own(
     home: Path, repository: Path
 ) -> None:
-    git(repository, "branch", "rover")  # a branch of this name leaves no room for rover/...
     with LauncherClient(home, repository) as client:
         client.capabilities = ASKABLE
         client.open(MODERN)
@@ -284,7 +283,8 @@ def test_an_end_is_final_and_what_goes_on_after_it_has_a_handle_of_its_own(
 
 def _fail_and_go_on(client: LauncherClient, repository: Path) -> None:
     edits = [{"path": "new.txt", "content": "new"}]
-    task = create(client, script(implement=[{"edits": edits}]))["taskId"]
+    task = create(client, script(implement=[{"edits": edits, "delay": 3}]))["taskId"]
+    git(repository, "branch", "rover")  # a branch of this name leaves no room for rover/...
     client.wait_until(task, "FAILED")
     git(repository, "branch", "-D", "rover")
     failed = got(client, task)

@@ -148,8 +148,9 @@ def cancel_and_keep_the_work(stage: Stage) -> None:
 
 @scenario("Task 1 failed. Why? ... I have removed that branch; do it all over.")
 def failed_and_restarted(stage: Stage) -> None:
+    task = stage.earlier(None, script=script(implement=[{**DONE, "delay": 3}]))
     git(stage.repository, "branch", "rover")  # leaves no room for rover/...
-    stage.earlier(FAILED, script=script(implement=[DONE]))
+    stage.until(task["id"], FAILED)
     with stage.assistant() as assistant:
         error = assistant.call("inspect", task="1")["task"]["error"]
         assert "rover" in error

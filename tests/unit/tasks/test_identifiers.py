@@ -131,3 +131,10 @@ def test_a_name_that_is_nearly_right_is_proposed() -> None:
     assert meant("quik", names) == "did you mean quick? else "
     assert meant("swe_tdd", names) == "did you mean swe-tdd? else "
     assert meant("nothing like it", names) == meant("", names) == meant("x" * 10_000, names) == ""
+
+
+def test_a_branch_below_the_name_is_in_its_way_too() -> None:
+    assert (
+        branch_name(3, "fix", frozenset({"rover/3-fix/part", "rover/3-fixed"})) == "rover/3-fix-2"
+    )
+    assert branch_name(3, "fix", frozenset({"rover/3-fix"}), "team/bot") == "team/bot/3-fix"
