@@ -140,7 +140,7 @@ class Worktree:
         """
         spec = self._spec
         objects, seeded = str(spec.paths.base_objects), "" if spec.paths.seed is None else "yes"
-        names = str(spec.paths.restore.with_name(NAMES))
+        names = self._names()
         result = await self._script(
             PREPARE,
             (objects, spec.branch, spec.base_commit, USER_NAME, USER_EMAIL, seeded, names),
@@ -151,6 +151,10 @@ class Worktree:
             seeded = await self._script(TAKE_SEED, (str(spec.paths.seed),))
             self._said(seeded, "take over what the set-up made")
         return Prepared(found=word == "ready", repaired=word == "repaired")
+
+    def _names(self) -> str:
+        """The folder of NAMES as commands see it."""
+        return str(self._spec.paths.restore.with_name(NAMES))
 
     def _ignored(self) -> bytes:
         try:
@@ -307,7 +311,7 @@ class Worktree:
 
     async def _check_base(self) -> None:
         """Raise WorktreeInterrupted where git fails because of what was lent to the clone."""
-        lent = (str(self._spec.paths.base_objects), self._spec.base_commit)
+        lent = (str(self._spec.paths.base_objects), self._spec.base_commit, self._names())
         if b"rover lost\n" in (await self._run(CHECK_BASE, lent, b"", None, 60)).stderr:
             raise WorktreeInterrupted(BASE_LOST)
 

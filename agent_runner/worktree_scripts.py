@@ -56,6 +56,7 @@ find .git -maxdepth 1 -name '*.lock' -mmin +1 -exec rm -rf {} + 2>/dev/null || :
 # Tags, base branch, origin and how lines end, as files that the host wrote: see names.py.
 _TAKE_NAMES = r"""
 take_names() {
+  [ ! -f "$names/shallow" ] || cp "$names/shallow" .git/shallow
   [ -f "$names/origin" ] || return 0
   [ ! -f "$names/settings" ] ||
     while read -r key value; do git config "$key" "$value"; done < "$names/settings"
@@ -125,12 +126,13 @@ fi
 )
 
 CHECK_BASE = r"""
-objects=$1 base=$2
+objects=$1 base=$2 names=$3
 unset GIT_WORK_TREE
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 GIT_DIR=$(mktemp -d) || exit 0
 trap 'rm -rf "$GIT_DIR"' EXIT
 if git init -q --bare --template= "$GIT_DIR"; then
+  [ ! -f "$names/shallow" ] || cp "$names/shallow" "$GIT_DIR/shallow"
   GIT_OBJECT_DIRECTORY=$objects git rev-list --objects --quiet -n 1 "$base" || echo "rover lost" >&2
 fi
 """

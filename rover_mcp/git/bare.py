@@ -9,9 +9,9 @@ _HEAD = "ref: refs/heads/main\n"
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 
 
-def furnish(folder: Path, alternates: str = "") -> None:
+def furnish(folder: Path, alternates: str = "", shallow: str = "") -> None:
     """Make `folder` a bare repository, or one again. `alternates` is the text that names where
-    it borrows objects.
+    it borrows objects, `shallow` the file from which it knows where their history is cut off.
 
     Raises:
         OSError: it cannot be written.
@@ -23,11 +23,16 @@ def furnish(folder: Path, alternates: str = "") -> None:
             new = folder / f"{name}.new"
             new.write_text(text, "utf-8")
             new.replace(folder / name)
+    if shallow and not (folder / "shallow").is_symlink():
+        (folder / "shallow").unlink(missing_ok=True)
+        (folder / "shallow").symlink_to(shallow)
 
 
-def is_furnished(folder: Path, alternates: str = "") -> bool:
+def is_furnished(folder: Path, alternates: str = "", shallow: str = "") -> bool:
     """Whether `furnish` has nothing to do."""
     texts = _texts(alternates)
+    if shallow and not (folder / "shallow").is_symlink():
+        return False
     folders = all((folder / part).is_dir() for part in ("objects/pack", "refs"))
     return folders and all(_read(folder / name) == text for name, text in texts.items())
 

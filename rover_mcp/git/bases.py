@@ -8,6 +8,7 @@ A task is lent the packs of its own base and no others, by hard links.
 
 <folder>/objects/pack/   every pack, of all bases; the hub borrows from here
 <folder>/bases/<commit>  the packs that together hold what this commit reaches, as JSON
+<folder>/shallow         where the history of shallow clones was cut off, as git has it
 <folder>/alone/<commit>  links to these packs, for a git that is to see no others
 """
 
@@ -26,8 +27,9 @@ from pathlib import Path
 
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.git.faults import checked, no_room
+from rover_mcp.git.locate import read_small
 from rover_mcp.git.process import GitResult, run_git
-from rover_mcp.git.view import opened
+from rover_mcp.git.view import SHALLOW, SHALLOW_LIMIT, boundary, opened
 from rover_mcp.stopping import Stop
 
 MOST_PACKS = 20
@@ -93,7 +95,11 @@ class Bases:
         with opened(user_repo) as view:
             objects = view.place.common / "objects"
             run = partial(view.run, stop=stop)
-            self._bring(_Source(run, objects, str(user_repo)), commit)
+            cut = boundary(view, commit)
+            # Bases that were cut off where the repository goes further now are not built on.
+            grown = self._cut_off_at().difference(cut)
+            self._cut_off(cut)
+            self._bring(_Source(run, objects, str(user_repo)), commit, alone=bool(grown))
 
     def bring_from(self, repository: Path, commit: str) -> None:
         """The same out of a repository of ours."""
@@ -178,15 +184,34 @@ class Bases:
 
     # -- making ------------------------------------------------------------------------------
 
-    def _bring(self, source: _Source, commit: str) -> None:
+    def _bring(self, source: _Source, commit: str, *, alone: bool = False) -> None:
+        """Pack the commit's objects; `alone`: on top of no other base."""
         self._clear()
         self._drop_damaged()
-        before = self._ancestor(source.run, commit) or self._fork(source, commit)
+        before = None
+        if not alone:
+            before = self._ancestor(source.run, commit) or self._fork(source, commit)
         names = [pack.name for pack in (self._known(before) or ())] if before else []
         if len(names) >= MOST_PACKS:
             before, names = None, []
         new = self._pack(source, commit, before)
         self._record(commit, [*names, new])
+
+    def _cut_off(self, commits: Collection[str]) -> None:
+        """Let git know that the history ends at these commits, of which a shallow clone has no
+        parents. Before they are packed: without it git would take a pack for incomplete."""
+        file, known = self._folder / SHALLOW, self._cut_off_at()
+        if known.issuperset(commits):
+            return
+        try:
+            new = file.with_name(f"{SHALLOW}.new")
+            new.write_text("".join(f"{commit}\n" for commit in sorted(known.union(commits))))
+            new.replace(file)
+        except OSError as error:
+            raise no_room(self._folder, error) from error
+
+    def _cut_off_at(self) -> set[str]:
+        return set((read_small(self._folder / SHALLOW, SHALLOW_LIMIT) or b"").decode().split())
 
     def _clear(self) -> None:
         """Remove what a making that was cut off left: whoever comes here holds the lock."""

@@ -50,6 +50,7 @@ BUNDLE_LIMIT = 2_000_000_000
 RESTORE_SNAPSHOT_REF = "refs/rover/restore/snapshot"
 RESTORE_HEAD_REF = "refs/rover/restore/head"
 _ALTERNATES = "../../base.git/objects\n"
+_SHALLOW = "../base.git/shallow"
 _LONG = 1800.0
 _LIST_LIMIT = 256 * 1024**2
 _OF_THIS_MACHINE = frozenset({"data_folder", "disk_full", "git_missing", "git_timeout"})
@@ -83,7 +84,7 @@ class Hub:
         Raises:
             EnvironmentFault: the data folder cannot be written ("data_folder").
         """
-        if is_furnished(self.base) and is_furnished(self.hub, _ALTERNATES):
+        if is_furnished(self.base) and is_furnished(self.hub, _ALTERNATES, _SHALLOW):
             return
         with locked(self.folder):
             self._furnish()
@@ -199,7 +200,7 @@ class Hub:
             except OSError as error:
                 raise no_room(self.folder, error) from error
             if aside.exists():
-                furnish(aside, _ALTERNATES)
+                furnish(aside, _ALTERNATES, _SHALLOW)
                 salvage(aside, self.hub)
 
     def import_bundle(
@@ -404,7 +405,7 @@ class Hub:
                 shutil.rmtree(stale, ignore_errors=True)
             furnish(self.base)
             # Relative to hub.git/objects, so that the data folder can be moved.
-            furnish(self.hub, _ALTERNATES)
+            furnish(self.hub, _ALTERNATES, _SHALLOW)
         except OSError as error:
             raise no_room(self.folder, error) from error
 

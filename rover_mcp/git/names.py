@@ -8,6 +8,7 @@ in that the base does not reach.
 
 <folder>/packed-refs  the references, in git's own format
 <folder>/tags.pack    the objects of annotated tags; absent where there are none
+<folder>/shallow      where the history is cut off, of a shallow clone
 <folder>/origin       origin's address, and in a second line its default branch, if known
 <folder>/settings     how lines end in the user's checkout: a key and its value in each line
 """
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 from rover_mcp.git.faults import checked, no_room
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.user_config import user_values
-from rover_mcp.git.view import View, opened
+from rover_mcp.git.view import SHALLOW, View, boundary, opened
 
 _HEADER = b"# pack-refs with: peeled fully-peeled sorted \n"
 _FORMAT = "%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
@@ -53,6 +54,7 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
             made = view.run(argv, stdin=wanted, output_limit=_PACK)
             pack = checked(made, "the tags cannot be packed").stdout
         settings = "".join(_line_endings(view))
+        cut = boundary(view, commit)
         origin = f"{_address(view)}\n{_default_branch(view)}\n"
     try:
         shutil.rmtree(new, ignore_errors=True)
@@ -60,6 +62,8 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
         (new / "packed-refs").write_bytes(_HEADER + b"".join(text for _, text in lines))
         if pack:
             (new / "tags.pack").write_bytes(pack)
+        if cut:
+            (new / SHALLOW).write_text("".join(f"{commit}\n" for commit in cut))
         (new / "origin").write_text(origin, "utf-8")
         (new / "settings").write_text(settings, "utf-8")
         new.replace(folder)

@@ -45,7 +45,6 @@ class RepositoryInfo:
     branch: str | None
     dirty: bool
     bare: bool
-    shallow: bool
     object_format: str
 
 
@@ -54,8 +53,8 @@ def inspect_repository(path: Path, *, data_folder: Path | None = None) -> Reposi
 
     Raises:
         UserFixable: no task can be made from it. Codes: not_a_directory, inside_data_folder,
-            no_repository, dubious_ownership, broken_repository, no_commits, shallow_repository,
-            partial_clone, sha256_repository.
+            no_repository, dubious_ownership, broken_repository, no_commits, partial_clone,
+            sha256_repository.
         EnvironmentFault: git is missing or hangs.
     """
     try:
@@ -82,7 +81,6 @@ def inspect_repository(path: Path, *, data_folder: Path | None = None) -> Reposi
             branch=branch.text if branch.code == 0 else None,
             dirty=not view.bare and _is_dirty(view, root),
             bare=view.bare,
-            shallow=False,
             object_format="sha1",
         )
 
@@ -204,12 +202,6 @@ def _check_format(path: Path, view: View) -> None:
             f"{path} uses the {object_format} object format, which rover cannot bundle",
             hint="use a repository in the sha1 format (the default of git init)",
             code="sha256_repository",
-        )
-    if read_small(view.place.common / "shallow"):
-        raise UserFixable(
-            f"{path} is a shallow clone: its history is cut off",
-            hint=f"run: git -C {path} fetch --unshallow",
-            code="shallow_repository",
         )
     if _is_partial(view):
         raise UserFixable(

@@ -44,6 +44,9 @@ _KEPT = (
     "index.sparse",
 )
 _CONFIG_LIMIT = 4 * 1024**2
+SHALLOW = "shallow"
+"""The file of a repository that names the commits at which its history is cut off."""
+SHALLOW_LIMIT = 4 * 1024**2
 _PLAIN = re.compile(r"[A-Za-z0-9]{1,16}")
 
 Config = Mapping[str, Sequence[str]]
@@ -96,6 +99,21 @@ def opened(path: Path) -> Generator[View]:
         view = View(place, folder, config)
         _furnish(view)
         yield view
+
+
+def boundary(view: View, commit: str) -> list[str]:
+    """The commits that `commit` reaches at which the history of a shallow clone is cut off.
+
+    Raises:
+        UserFixable: the history cannot be read ("broken_repository").
+    """
+    cut = set((read_small(view.place.common / SHALLOW, SHALLOW_LIMIT) or b"").decode().split())
+    if not cut:
+        return []
+    roots = view.run(["rev-list", "--max-parents=0", commit])
+    if roots.code != 0:
+        raise broken(view.place.common, roots.reason)
+    return sorted(cut.intersection(roots.text.split()))
 
 
 def _furnish(view: View) -> None:

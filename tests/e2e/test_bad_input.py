@@ -63,15 +63,6 @@ def test_a_repository_without_commits(quiet: LauncherClient, tmp_path: Path) -> 
     assert "commit" in refused(quiet, repo_path=str(tmp_path))["hint"]
 
 
-def test_a_shallow_repository(quiet: LauncherClient, repository: Path, tmp_path: Path) -> None:
-    (repository / "more").write_text("x")
-    git(repository, "add", "-A")
-    git(repository, "commit", "-q", "-m", "second")
-    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "shallow")
-    error = refused(quiet, repo_path=str(tmp_path / "shallow"))
-    assert "--unshallow" in error["hint"]
-
-
 def test_an_unknown_workflow(quiet: LauncherClient) -> None:
     error = refused(quiet, workflow="nope")
     assert error["code"] == "unknown_workflow"

@@ -157,13 +157,10 @@ def test_a_repository_without_commits_is_refused(tmp_path: Path) -> None:
     assert _code(tmp_path) == "no_commits"
 
 
-def test_a_shallow_clone_is_named_with_its_remedy(repo: Path, tmp_path: Path) -> None:
-    git(repo, "commit", "-qm", "second", "--allow-empty")
+def test_a_shallow_clone_can_be_a_base(repo: Path, tmp_path: Path) -> None:
+    git(repo, "commit", "-q", "--allow-empty", "-m", "second")
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{repo}", "shallow")
-    with pytest.raises(UserFixable) as caught:
-        inspect_repository(tmp_path / "shallow")
-    assert caught.value.code == "shallow_repository"
-    assert "fetch --unshallow" in (caught.value.hint or "")
+    assert inspect_repository(tmp_path / "shallow").head_commit == git(repo, "rev-parse", "HEAD")
 
 
 def test_a_partial_clone_is_named(repo: Path) -> None:

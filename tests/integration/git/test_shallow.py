@@ -1,0 +1,83 @@
+"""A shallow clone as the base of tasks: all that it has, and no network for the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rover_mcp.git.hub import Hub
+from rover_mcp.git.names import write_names
+from tests.integration.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git
+
+
+def _shallow(repo: Path, tmp_path: Path, depth: int) -> Path:
+    for number in range(4):
+        (repo / "a.txt").write_text(f"{number}\n")
+        git(repo, "commit", "-qam", f"commit {number}")
+    git(tmp_path, "clone", "-q", f"--depth={depth}", f"file://{repo}", "shallow")
+    return tmp_path / "shallow"
+
+
+def _sandbox(hub: Hub, user: Path, base: str, folder: Path) -> SandboxClone:
+    """A clone as the runner makes it from what a task is lent."""
+    hub.lend(user, base, folder / "objects")
+    write_names(user, base, "main", folder / "names")
+    clone = folder / "clone"
+    git(folder, "init", "-q", str(clone))
+    (clone / ".git/objects/info/alternates").write_text(f"{folder}/objects\n")
+    if (folder / "names/shallow").exists():
+        (clone / ".git/shallow").write_bytes((folder / "names/shallow").read_bytes())
+    (clone / ".git/info").mkdir(exist_ok=True)
+    (clone / ".git/info/exclude").write_text("*.bundle\n")
+    git(clone, "read-tree", "-u", "--reset", base)
+    git(clone, "update-ref", f"refs/heads/{BRANCH}", base)
+    git(clone, "symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")
+    return SandboxClone(clone, base, base)
+
+
+def _deliver(hub: Hub, user: Path, sandbox: SandboxClone, task: str = TASK) -> str:
+    (sandbox.path / "new.txt").write_text("new\n")
+    git(sandbox.path, "add", "-A")
+    git(sandbox.path, "commit", "-qm", "work")
+    snapshot = sandbox.snapshot(1)
+    hub.import_bundle(task, sandbox.base, sandbox.bundle(snapshot), snapshot, BRANCH)
+    return hub.publish(task, user, f"{BRANCH}-{task[0]}").commit
+
+
+def test_work_on_a_shallow_clone_is_delivered_to_it(repo: Path, tmp_path: Path) -> None:
+    """N2: also where the base is the very commit at which the history ends."""
+    for depth in (1, 2):
+        place = tmp_path / str(depth)
+        place.mkdir()
+        user = _shallow(repo, place, depth)
+        base = git(user, "rev-parse", "HEAD")
+        cut_off = (user / ".git/shallow").read_text()
+        hub = Hub(place / "hub")
+        sandbox = _sandbox(hub, user, base, place)
+        assert git(sandbox.path, "rev-list", "--count", "HEAD") == str(depth)
+        git(sandbox.path, "fsck", "--strict")
+        tip = _deliver(hub, user, sandbox)
+        assert git(user, "show", f"{tip}:new.txt") == "new"
+        assert git(user, "rev-parse", f"{tip}~1") == base
+        assert (user / ".git/shallow").read_text() == cut_off
+        git(user, "fsck", "--strict")
+        assert hub.is_whole(TASK, base)
+        snapshot = hub.snapshots(TASK)[1]
+        assert [f.path for f in hub.diff(TASK, base, snapshot).files] == ["new.txt"]
+
+
+def test_a_clone_that_has_got_its_history_meanwhile_goes_on(repo: Path, tmp_path: Path) -> None:
+    """A base from before and one from after live in one hub."""
+    user = _shallow(repo, tmp_path, 2)
+    base, hub = git(user, "rev-parse", "HEAD"), Hub(tmp_path / "hub")
+    sandbox = _sandbox(hub, user, base, tmp_path)
+    git(user, "fetch", "-q", "--unshallow")
+    tip = _deliver(hub, user, sandbox)
+    assert git(user, "rev-list", "--count", tip) == "6"
+    git(user, "commit", "-q", "--allow-empty", "-m", "later")
+    later = git(user, "rev-parse", "HEAD")
+    place = tmp_path / "later"
+    place.mkdir()
+    again = _sandbox(hub, user, later, place)
+    assert git(again.path, "rev-list", "--count", "HEAD") == "6"
+    _deliver(hub, user, again, OTHER_TASK)
+    git(user, "fsck", "--strict")
