@@ -36,7 +36,8 @@ FILES = {
     ".idea/workspace.xml": YAML,
     ".devcontainer/devcontainer.json": AS_JSON,
     ".envrc": SHELL,
-    ".env": "PATH=@TROPHIES@\n",
+    # The stage's user ignores .env itself.
+    ".env.local": "PATH=@TROPHIES@\n",
     "mise.toml": YAML,
     ".husky/pre-commit": SHELL,
     ".githooks/post-checkout": SHELL,

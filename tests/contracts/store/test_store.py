@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from agent_runner.models import PauseReason
+from rover_mcp.errors import Conflict
 from rover_mcp.store import schema
 from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
@@ -107,7 +108,7 @@ def test_a_key_counts_in_its_own_project_and_no_key_is_no_key(store: Store, make
 
 
 def test_a_task_of_no_project_is_refused(store: Store, make: Make) -> None:
-    with pytest.raises(sa.exc.SQLAlchemyError):
+    with pytest.raises(Conflict, match="forgotten"):
         make(project_id="nowhere")
     assert store.list_tasks() == []
 
