@@ -61,8 +61,8 @@ def _without_quotations(text: str, *, whole: bool) -> str:
     first = _OPENING.search(text)
     if first is None:
         return text
-    end = len(text)
-    if whole:
-        for last in _CLOSING.finditer(text, first.end()):
-            end = last.end()
+    closings = [last.end() for last in _CLOSING.finditer(text, first.end())] if whole else []
+    # One that is never closed may itself be the caller's: what refuses the value still follows it.
+    refusals = [found.start() for found in _AHEAD.finditer(text, first.end())]
+    end = (closings or (refusals if whole else []) or [len(text)])[-1]
     return text[: first.start()] + MARK + text[end:]

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent_runner.agents.protocol import Failure
@@ -74,6 +74,7 @@ def test_what_a_provider_repeats_of_a_request_is_no_limit(
 
 
 @given(st.sampled_from(ECHOES), st.lists(st.sampled_from([*LIMITS, "'", '"', "`", "\n", " is not valid ", ": "]) | st.text(max_size=9), max_size=6))  # fmt: skip
+@example("{} is not a valid model ID", [LIMITS[0], "«"])
 def test_no_text_in_any_place_that_is_repeated_makes_a_limit(echo: str, words: list[str]) -> None:
     """U6."""
     verdict = classify([seen(echo.replace("{}", "".join(words)), 400, "invalid_request_error")], NOW)  # fmt: skip
