@@ -51,9 +51,9 @@ _FIRST, _LAST = {"journal.jsonl": 0, "iterations": 0}, {"packed-refs": 2, "objec
 """A journal before what it refers to; references before the objects, which are only added; loose
 references before packed ones, into which they are moved."""
 _REBUILT = frozenset(
-    ("cache", "sandboxes", "spares", "daemon.lock", "executor.lock", "executor-id", "roverd.sock",
-     "podman.sock", "podman.log", "http-tokens.json.lock", "daemon.log", "daemon.log.1",
-     "rover.db-wal", "rover.db-shm")
+    ("cache", "sandboxes", "spares", "daemon.lock", "daemon.start.lock", "executor.lock",
+     "executor-id", "roverd.sock", "podman.sock", "podman.log", "http-tokens.json.lock",
+     "daemon.log", "daemon.log.1", "rover.db-wal", "rover.db-shm")
 )  # fmt: skip
 
 
