@@ -9,7 +9,6 @@ what the copy of the database does not know yet is as after a crash, from which 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sqlite3
 import stat
@@ -35,7 +34,8 @@ from rover_mcp.daemon.archive import (
     is_agents,
     leads_out,
 )
-from rover_mcp.errors import Conflict, EnvironmentFault, RoverError, UserFixable
+from rover_mcp.daemon.program import print_outcome
+from rover_mcp.errors import Conflict, EnvironmentFault, UserFixable
 from rover_mcp.settings import load_settings
 from rover_mcp.store import schema
 from rover_mcp.tasks.transitions import RUNNING
@@ -328,13 +328,7 @@ def _sync(folder: Path) -> None:
 def main() -> int:
     """`python -m rover_mcp.daemon.backup HOME TARGET`: prints what was done, or why not, as
     JSON."""
-    try:
-        done = back_up(Path(sys.argv[1]), Path(sys.argv[2]))
-    except RoverError as error:
-        print(json.dumps({"message": error.message, "hint": error.hint, "code": error.code}))
-        return 1
-    print(json.dumps(done))
-    return 0
+    return print_outcome(lambda: back_up(Path(sys.argv[1]), Path(sys.argv[2])))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ told. Nothing of a task is deleted: a database that cannot be read is kept besid
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -31,6 +30,7 @@ from rover_mcp.control.live import UNREADABLE, read_state
 from rover_mcp.control.plane import database_url
 from rover_mcp.control.queue_tables import renew
 from rover_mcp.daemon.lock import hold_alone
+from rover_mcp.daemon.program import print_outcome
 from rover_mcp.daemon.survey import lacks_files, unreadable
 from rover_mcp.errors import RoverError
 from rover_mcp.git.hub import Hub
@@ -238,13 +238,7 @@ def _engine(settings: Settings, spec: RunSpec) -> str:
 
 def main() -> int:
     """`python -m rover_mcp.daemon.repair HOME`: prints what was done, or why not, as JSON."""
-    try:
-        done = repair(Path(sys.argv[1]))
-    except RoverError as error:
-        print(json.dumps({"message": error.message, "hint": error.hint, "code": error.code}))
-        return 1
-    print(json.dumps(done))
-    return 0
+    return print_outcome(lambda: repair(Path(sys.argv[1])))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ that ran when the backup was made is paused then, as after a power cut: it waits
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -26,8 +25,9 @@ from rover_mcp.control.plane import database_url
 from rover_mcp.daemon.archive import DATABASE, bad, count_tasks, unpack
 from rover_mcp.daemon.backup import PREFIX
 from rover_mcp.daemon.lock import hold_alone, hold_lock
+from rover_mcp.daemon.program import print_outcome
 from rover_mcp.daemon.survey import unreadable
-from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, RoverError
+from rover_mcp.errors import Conflict, EnvironmentFault, NotFound
 from rover_mcp.store import schema
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.rebuild import Rebuilds
@@ -196,13 +196,7 @@ def _free(home: Path) -> Path:
 def main() -> int:
     """`python -m rover_mcp.daemon.restore HOME SOURCE`: prints what was done, or why not, as
     JSON."""
-    try:
-        done = restore(Path(sys.argv[1]), Path(sys.argv[2]))
-    except RoverError as error:
-        print(json.dumps({"message": error.message, "hint": error.hint, "code": error.code}))
-        return 1
-    print(json.dumps(done))
-    return 0
+    return print_outcome(lambda: restore(Path(sys.argv[1]), Path(sys.argv[2])))
 
 
 if __name__ == "__main__":
