@@ -11,13 +11,16 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from agent_runner.progress import Patience
+
 
 @dataclass(frozen=True)
 class CommandResult:
     """A command that ended. Output beyond the cap was dropped from the front (tail kept).
 
     `killed` says how somebody else than the command ended it (endings.py), `out_of_memory` that
-    the kernel killed something of it, whatever its end.
+    the kernel killed something of it, whatever its end. `stalled`: it was ended for want of
+    progress, in words (progress.py).
     """
 
     code: int
@@ -26,6 +29,7 @@ class CommandResult:
     timed_out: bool = False
     killed: str = ""
     out_of_memory: bool = False
+    stalled: str = ""
 
 
 class CommandKilled(Exception):
@@ -38,7 +42,7 @@ class CommandKilled(Exception):
 def was_killed(result: CommandResult) -> bool:
     """Whether it was ended by somebody, and not by us: by a person, by the system, or for want of
     memory. That says nothing of what it was doing."""
-    return bool(result.killed) and not result.timed_out
+    return bool(result.killed) and not result.timed_out and not result.stalled
 
 
 def check_not_killed(result: CommandResult) -> None:
@@ -100,8 +104,10 @@ class Commands(Protocol):
         stdout_file: int | None = None,
         anywhere: bool = False,
         network: bool = False,
+        patience: Patience | None = None,
     ) -> CommandResult:
-        """Run to the end. A time-out stops the tree and is told by `timed_out`.
+        """Run to the end. A time-out stops the tree and is told by `timed_out`; with `patience`
+        a want of progress does, which is told by `stalled`.
 
         `stdout_file` is a descriptor that takes standard output instead of memory. `anywhere`:
         not in the workspace, which may not let anybody in. `network`: it is the workflow's, the

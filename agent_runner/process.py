@@ -22,6 +22,7 @@ from agent_runner.commands import CommandKilled, CommandResult, Commands, Output
 from agent_runner.forward import SAME_END, Forwarder
 from agent_runner.memory import OWN_GROUPS, Memory
 from agent_runner.process_tree import MARKER, LineSplitter, ProcessTree, Stream, Tail
+from agent_runner.progress import Patience, Watch, look
 from agent_runner.seccomp import filter_descriptor, with_filter
 from agent_runner.spec import RunSpec, SwitchUser, WrapCommand
 
@@ -156,6 +157,7 @@ class _Commands:
         stdout_file: int | None = None,
         anywhere: bool = False,
         network: bool = False,
+        patience: Patience | None = None,
     ) -> CommandResult:
         """See `Commands.run`."""
         tails: dict[Stream, Tail] = {"stdout": Tail(output_limit), "stderr": Tail(output_limit)}
@@ -164,9 +166,9 @@ class _Commands:
         start = _Start(stdin, stdout_file, anywhere, gateway=gateway, reports=network)
         before = self._memory.kills()
         async with self._started(argv, env, start) as process:
+            stalled = ""
             with anyio.move_on_after(timeout) as scope:
-                await _collect(process, tails, on_output)
-                await process.wait()
+                stalled = await _run_out(process, tails, on_output, patience)
             await process.stop()
             code = await process.wait()
             stderr = tails["stderr"].value()
@@ -178,6 +180,7 @@ class _Commands:
             timed_out=scope.cancelled_caught,
             killed=killed,
             out_of_memory=self._memory.kills().sandbox > before.sandbox,
+            stalled=stalled,
         )
 
     @asynccontextmanager
@@ -347,6 +350,35 @@ class _Commands:
             return False
         options = set(isolation.prefix)
         return "--die-with-parent" in options and bool(options & {"--unshare-all", "--unshare-pid"})
+
+
+async def _run_out(
+    process: ProcessTree,
+    tails: Mapping[Stream, Tail],
+    on_output: Callable[[OutputLine], None] | None,
+    patience: Patience | None,
+) -> str:
+    """Wait for its end; or why it was given up before."""
+    if patience is None:
+        await _collect(process, tails, on_output)
+        await process.wait()
+        return ""
+    seen, why = Watch(patience), ""
+
+    async def watch() -> None:
+        nonlocal why
+        while not why:
+            await anyio.sleep(patience.interval)
+            why = seen.add(look(process.pid))
+        group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        await _collect(process, tails, on_output)
+        await process.wait()
+        why = ""
+        group.cancel_scope.cancel()
+    return why
 
 
 async def _collect(

@@ -118,6 +118,11 @@ class ProcessTree:
         if popen.stdin is not None:
             os.set_blocking(popen.stdin.fileno(), False)
 
+    @property
+    def pid(self) -> int:
+        """Of its first process."""
+        return self._popen.pid
+
     async def chunks(self) -> AsyncGenerator[tuple[Stream, bytes]]:
         """Output as it comes; ends when both streams have. Use it once, or `lines`."""
         with select.epoll() as poll:

@@ -93,6 +93,9 @@ class Limits(_Model):
     """a command step, where the workflow names no time"""
     agent_silence: float = Field(default=600, gt=0)
     """an agent that says nothing for so long is stopped; the step pauses"""
+    git_stall: float = Field(default=120, gt=0)
+    """git at work on the clone that does nothing at all for so long is stopped, and the task pauses
+    if that happens twice; however slow it is, git that gets on has no limit"""
     output_bytes: int = Field(default=100_000, gt=0)
     """of each output stream of a command, the tail"""
     log_bytes: int = Field(default=10_000_000, gt=0)

@@ -17,6 +17,7 @@ from pathlib import Path
 from agent_runner.commands import CommandKilled, CommandResult, Commands, was_killed
 from agent_runner.git_reports import lacking, marked, noted, shown, text
 from agent_runner.models import Snapshot
+from agent_runner.progress import Patience
 from agent_runner.spec import RunSpec
 from agent_runner.worktree_scripts import (
     ADOPT,
@@ -43,14 +44,6 @@ IGNORED = "ignored"
 
 NAMES = "names"
 """In the spec folder: what commits of the base are called in the user's repository."""
-
-GIT_TIMEOUT = 600.0
-"""Seconds that one script may take: a large tree on a slow disk, but never for ever."""
-
-FIRST_TIMEOUT = 60.0
-"""Of a script's first run. After it what git could be waiting for is taken away: see REPAIR."""
-
-REPAIR_TIMEOUT = 60.0
 
 CHECKPOINT_TRAILER = "Rover-Checkpoint: true"
 
@@ -95,7 +88,8 @@ class WorktreeError(Exception):
 
 
 class WorktreeInterrupted(WorktreeError):
-    """Git was killed, twice, or what the clone borrows is gone: the run can go on later."""
+    """Git was killed or stood still, twice, or what the clone borrows is gone: the run can go on
+    later."""
 
 
 @dataclass(frozen=True)
@@ -131,25 +125,24 @@ class Worktree:
         self._withheld: set[str] = set()
         self._noted: dict[str, list[str]] = {}
         self._rebundle = spec.rebundle
+        self._patience = Patience(still=spec.limits.git_stall)
 
     async def prepare(self) -> Prepared:
-        """Make the clone where there is no usable one; what files are there stay.
+        """Make the clone where there is no usable one; what files are there stay. Where the spec
+        names a bundle, a clone that was made counts as whole only after `reset` or `adopt`.
 
         Raises:
             WorktreeError: git refused.
         """
         spec = self._spec
-        objects, seeded = str(spec.paths.base_objects), "" if spec.paths.seed is None else "yes"
-        names = self._names()
-        result = await self._script(
-            PREPARE,
-            (objects, spec.branch, spec.base_commit, USER_NAME, USER_EMAIL, seeded, names),
-            stdin=self._ignored(),
-        )
+        seed, restore = spec.paths.seed, "" if spec.restore is None else "restore"
+        later = restore if seed is None else f"seed {restore}"
+        names = (str(spec.paths.base_objects), spec.branch, spec.base_commit, USER_NAME, USER_EMAIL)
+        result = await self._script(PREPARE, (*names, later, self._names()), stdin=self._ignored())
         word = self._said(result, "prepare the clone")[0]
-        if word == "new" and spec.paths.seed is not None:
-            seeded = await self._script(TAKE_SEED, (str(spec.paths.seed),))
-            self._said(seeded, "take over what the set-up made")
+        if word == "new" and seed is not None:
+            taken = await self._script(TAKE_SEED, (str(seed), restore))
+            self._said(taken, "take over what the set-up made")
         return Prepared(found=word == "ready", repaired=word == "repaired")
 
     def _names(self) -> str:
@@ -293,8 +286,8 @@ class Worktree:
         stdin: bytes = b"",
         stdout: int | None = None,
     ) -> CommandResult:
-        result = await self._run(script, arguments, stdin, stdout, FIRST_TIMEOUT)
-        if result.code == 0 and not result.timed_out:
+        result = await self._run(script, arguments, stdin, stdout)
+        if result.code == 0:
             return result
         # Once more, as all of them can be: it was killed, it waited for what the agent had put in
         # a file's place, or the agent had locked itself out.
@@ -302,7 +295,9 @@ class Worktree:
         if stdout is not None:
             os.ftruncate(stdout, 0)
             os.lseek(stdout, 0, os.SEEK_SET)
-        result = await self._run(script, arguments, stdin, stdout, GIT_TIMEOUT)
+        result = await self._run(script, arguments, stdin, stdout)
+        if result.stalled:
+            raise WorktreeInterrupted(f"git was stopped: {result.stalled}")
         if was_killed(result):
             raise WorktreeInterrupted(f"git was killed: {result.killed}")
         if result.code:
@@ -312,24 +307,23 @@ class Worktree:
     async def _check_base(self) -> None:
         """Raise WorktreeInterrupted where git fails because of what was lent to the clone."""
         lent = (str(self._spec.paths.base_objects), self._spec.base_commit, self._names())
-        if b"rover lost\n" in (await self._run(CHECK_BASE, lent, b"", None, 60)).stderr:
+        if b"rover lost\n" in (await self._run(CHECK_BASE, lent)).stderr:
             raise WorktreeInterrupted(BASE_LOST)
 
     async def _run(
         self,
         script: str,
         arguments: Sequence[str],
-        stdin: bytes,
-        stdout: int | None,
-        timeout: float,  # noqa: ASYNC109 - the command's, told by timed_out
+        stdin: bytes = b"",
+        stdout: int | None = None,
     ) -> CommandResult:
         try:
             return await self._commands.run(
                 ["sh", "-c", script, "rover", *arguments],
                 env=self._environment,
                 stdin=stdin,
-                timeout=timeout,
                 stdout_file=stdout,
+                patience=self._patience,
             )
         except OSError as error:
             raise WorktreeError(f"git could not be started: {error}") from error
@@ -340,7 +334,7 @@ class Worktree:
         workspace = str(self._spec.paths.workspace)
         try:
             await self._commands.run(
-                ["sh", "-c", REPAIR, "rover", workspace], timeout=REPAIR_TIMEOUT, anywhere=True
+                ["sh", "-c", REPAIR, "rover", workspace], anywhere=True, patience=self._patience
             )
         except OSError as error:
             raise WorktreeError(f"git could not be started: {error}") from error
@@ -349,8 +343,6 @@ class Worktree:
 
     def _said(self, result: CommandResult, what: str) -> list[str]:
         """The words of the script's last report; ids in them are ids."""
-        if result.timed_out:
-            raise WorktreeError(f"could not {what}: git took longer than {GIT_TIMEOUT:g} s")
         lines = result.stderr.decode(errors="replace").splitlines()
         self._withheld.update(marked(lines, "rover withheld "))
         reports = [line.split()[1:] for line in lines if line.startswith("rover ")]

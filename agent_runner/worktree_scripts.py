@@ -76,8 +76,8 @@ PREPARE = (
     + _TAKE_NAMES
     + SETTLE
     + r"""
-objects=$1 branch=$2 base=$3 name=$4 email=$5 seeded=$6 names=$7
-making=.git/rover-making
+objects=$1 branch=$2 base=$3 name=$4 email=$5 later=$6 names=$7
+making=.git/rover-making adopting=.git/rover-adopting
 usable() {
   [ -d .git ] && [ ! -e "$making" ] && git cat-file -e "$base^{commit}" 2>/dev/null &&
     git rev-parse --verify -q "refs/heads/$branch^{commit}" >/dev/null &&
@@ -89,7 +89,7 @@ if usable; then
 """
     + _FREE_LOCKS
     + r"""
-  echo "rover ready" >&2
+  [ -e "$adopting" ] && echo "rover repaired" >&2 || echo "rover ready" >&2
   exit 0
 fi
 new=yes
@@ -100,7 +100,8 @@ else
   rm -rf .git
   [ -z "$(ls -A)" ] || new=
   mkdir .git
-  [ -z "$new" ] || : > "$making"
+  if [ -n "$new" ]; then : > "$making"
+  elif [ "${later%restore}" != "$later" ]; then : > "$adopting"; fi
 fi
 (unset GIT_WORK_TREE; git init -q --template= .)
 mkdir -p .git/objects/info
@@ -111,13 +112,13 @@ cat > .git/info/exclude
 git config user.name "$name"
 git config user.email "$email"
 take_names
-# The branch last: with it the clone counts as whole.
+# The branch last: with it the clone counts as whole, unless another script has to complete it.
 git read-tree ${new:+-u} --reset "$base"
 [ -z "$new" ] || settle
 git update-ref "refs/heads/$branch" "$base"
 git symbolic-ref HEAD "refs/heads/$branch"
 if [ -n "$new" ]; then
-  [ -n "$seeded" ] || rm -f "$making"
+  [ -n "$later" ] || rm -f "$making"
   echo "rover new" >&2
 else
   echo "rover repaired" >&2
@@ -167,12 +168,12 @@ echo "rover aside" >&2
 TAKE_SEED = (
     _BEGIN
     + r"""
-seed=$1
+seed=$1 later=$2
 if [ -d "$seed" ] && [ -n "$(ls -A "$seed")" ]; then
   # Not over what the base has; some versions call that a failure.
   cp -an "$seed/." . || :
 fi
-rm -f .git/rover-making
+[ -n "$later" ] || rm -f .git/rover-making
 echo "rover seeded" >&2
 """
 )
@@ -285,7 +286,10 @@ kept_out=.git/rover-kept-out
 write_tree
 head=$(git rev-parse --verify -q "refs/heads/$branch^{commit}") || head=
 at=$(git rev-parse --verify -q HEAD) || at=$wanted_head
+# With a bundle it completes a new clone.
+complete() { [ -z "$bundle" ] || rm -f .git/rover-making; }
 if [ "$tree" = "$wanted_tree" ] && [ "$head" = "$wanted_head" ]; then
+  complete
   echo "rover same" >&2
   exit 0
 fi
@@ -303,6 +307,7 @@ git -c core.excludesFile="$PWD/$kept_out" clean -ffdq
 rm -f "$kept_out"
 git read-tree --reset "$wanted_head"
 git update-index -q --refresh >/dev/null 2>&1 || :
+complete
 echo "rover reset" >&2
 """
 )
@@ -417,6 +422,7 @@ git bundle unbundle "$bundle" >/dev/null
 git update-ref "refs/heads/$branch" "$head"
 git symbolic-ref HEAD "refs/heads/$branch"
 git read-tree --reset "$head"
+rm -f .git/rover-adopting
 echo "rover adopted" >&2
 """
 )

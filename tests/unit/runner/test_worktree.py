@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from agent_runner.process import make_commands
-from agent_runner.spec import Limits
+from agent_runner.spec import Limits, Restore
 from agent_runner.worktree import Target, Worktree, WorktreeError
 from tests.support.runs import git
 from tests.support.trees import BRANCH, do, make, snap
@@ -173,6 +173,46 @@ def test_a_lost_clone_is_restored_from_a_bundle(tmp_path: Path) -> None:
     do(lambda: worktree.reset(target, keep_as="", restore=True))
     assert (place.work / "a").read_text() == "a"
     assert git(place.work, "status", "--porcelain", "-b") == "## rover/7-mend\n?? a"
+
+
+def test_a_restore_that_was_cut_off_is_begun_again(tmp_path: Path) -> None:
+    """V1: the clone counts as whole once the restore says so, and not before."""
+    place, earlier = make(tmp_path)
+    do(earlier.prepare)
+    (place.work / "a").write_text("a")
+    taken = snap(earlier)
+    bundle = place.run_folder / "bundles" / taken.bundle
+    bundle.rename(place.root / "spec/restore.bundle")
+    place.work.rename(tmp_path / "gone")
+    place.work.mkdir()
+    spec = place.spec(restore=Restore(commit=taken.commit, head=taken.head))
+    worktree = Worktree(spec, make_commands(spec))
+    target = Target(taken.commit, taken.head)
+    assert not do(worktree.prepare).found
+    (place.work / "README").unlink()
+    assert not do(worktree.prepare).found
+    do(lambda: worktree.reset(target, keep_as="", restore=True))
+    assert do(worktree.prepare).found
+    assert git(place.work, "status", "--porcelain") == "?? a"
+
+
+def test_commits_that_were_not_taken_up_again_are_still_to_be(tmp_path: Path) -> None:
+    """V1: the same where the files were kept."""
+    place, earlier = make(tmp_path)
+    do(earlier.prepare)
+    (place.work / "a").write_text("a")
+    do(lambda: earlier.finish("mine"))
+    taken = snap(earlier)
+    bundle = place.run_folder / "bundles" / taken.bundle
+    bundle.rename(place.root / "spec/restore.bundle")
+    (place.work / ".git").rename(tmp_path / "gone")
+    spec = place.spec(restore=Restore(commit=taken.commit, head=taken.head))
+    worktree = Worktree(spec, make_commands(spec))
+    assert do(worktree.prepare).repaired
+    assert do(worktree.prepare).repaired
+    do(lambda: worktree.adopt(taken.head))
+    assert do(worktree.prepare).found
+    assert git(place.work, "log", "-1", "--format=%s") == "mine"
 
 
 def test_a_destroyed_repository_is_made_again_around_the_files(tmp_path: Path) -> None:

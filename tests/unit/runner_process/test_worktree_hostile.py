@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner import worktree as worktree_module
 from agent_runner.git_reports import MAX_LACKING
 from agent_runner.process import make_commands
-from agent_runner.spec import RunSpec, SwitchUser, WrapCommand
+from agent_runner.spec import Limits, RunSpec, SwitchUser, WrapCommand
 from agent_runner.worktree import Target, Worktree, WorktreeError, WorktreeInterrupted
 from tests.support.runs import Place, git
 from tests.support.trees import BRANCH, do, make, snap
@@ -85,12 +84,10 @@ def test_a_filter_of_the_agent_s_neither_runs_nor_changes_what_is_recorded(
 @pytest.mark.parametrize("name", [".git/index", "d/.gitignore", ".gitattributes"])
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_pipe_in_the_place_of_a_file_of_gits_holds_nothing_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, linked: bool
+    tmp_path: Path, name: str, linked: bool
 ) -> None:
-    """It would be opened, and waited for until the limit of ten minutes."""
-    monkeypatch.setattr(worktree_module, "FIRST_TIMEOUT", 0.7)
-    monkeypatch.setattr(worktree_module, "GIT_TIMEOUT", 20.0)
-    place, worktree = make(tmp_path)
+    """It would be opened, and waited for until git is given up."""
+    place, worktree = make(tmp_path, Limits(git_stall=0.8))
     do(worktree.prepare)
     odd = place.work / name
     odd.parent.mkdir(exist_ok=True)
@@ -106,12 +103,9 @@ def test_a_pipe_in_the_place_of_a_file_of_gits_holds_nothing_up(
     assert git(place.work, "show", f"{taken.commit}:d/kept.txt") == "kept"
 
 
-def test_a_pipe_in_the_place_of_a_repositorys_head_is_told_soon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipe_in_the_place_of_a_repositorys_head_is_told_soon(tmp_path: Path) -> None:
     """Without it there is no repository; a resume makes it again."""
-    monkeypatch.setattr(worktree_module, "FIRST_TIMEOUT", 0.7)
-    place, worktree = make(tmp_path)
+    place, worktree = make(tmp_path, Limits(git_stall=0.8))
     do(worktree.prepare)
     (place.work / ".git/HEAD").unlink()
     os.mkfifo(place.work / ".git/HEAD")

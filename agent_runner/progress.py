@@ -1,0 +1,128 @@
+"""Whether a process, and all that came of it, makes progress: by what the kernel says of them.
+
+A limit on time would end what is only slow: a large repository, a busy disk, a machine with more
+to do. So what has no natural end is given up only where nothing of it moves any more.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+LOOKS = 16
+"""Looks that have to be alike. A power of 2, so that their intervals add up exactly."""
+
+# proc_pid_stat(5), counted from the field behind the name: parent, faults, times, start.
+_PARENT, _MINOR, _MAJOR, _USER, _SYSTEM, _START = 1, 7, 9, 11, 12, 19
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds after which something is given up.
+
+    `still`: none of it used the processor, so it is stopped, or waits for what does not come (a
+    pipe in a file's place, a disk that is gone). A slow disk lets a process run between two waits.
+    `spinning`: it only computes, and touches no memory, waits for nothing, starts nothing and
+    prints nothing, as a pattern does that takes for ever to match.
+    """
+
+    still: float = 120.0
+    spinning: float = 3600.0
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two looks."""
+        return self.still / LOOKS
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is seen at one moment. `ran` differs where anything ran since the last look, `moved`
+    where it also did something."""
+
+    ran: object
+    moved: object
+
+
+@dataclass
+class Watch:
+    """Judges one look after another, made `patience.interval` apart. Pure.
+
+    It counts looks, not time: whoever looks may have been stopped meanwhile, and the machine too.
+    """
+
+    patience: Patience
+    last: Look | None = None
+    same: int = 0
+    computing: int = 0
+
+    def add(self, look: Look) -> str:
+        """In words, why it is to be given up; empty where it is not."""
+        last, self.last = self.last or look, look
+        moved = look.moved != last.moved
+        self.computing = 0 if moved else self.computing + 1
+        self.same = 0 if moved or look.ran != last.ran else self.same + 1
+        patience = self.patience
+        if self.same * patience.interval >= patience.still:
+            return f"it did nothing at all for {patience.still:g} s"
+        if self.computing * patience.interval >= patience.spinning:
+            return f"it computed for {patience.spinning:g} s without doing anything else"
+        return ""
+
+
+def look(first: int, printed: int = 0) -> Look:
+    """At the process `first` and all that came of it. `printed` is how much it has said so far.
+
+    Where the kernel shows no processes (macOS), what it prints is all that counts as progress, and
+    silence is not taken for standing still.
+    """
+    if not sys.platform.startswith("linux"):
+        return Look(time.monotonic(), printed)
+    ran: dict[int, tuple[str, ...]] = {}
+    moved: dict[int, tuple[str, ...]] = {}
+    for pid, stat in _family(first).items():
+        ran[pid] = (stat[_USER], stat[_SYSTEM], _scheduled(pid))
+        moved[pid] = (stat[_START], stat[_MINOR], stat[_MAJOR], _waits(pid))
+    return Look(ran, (moved, printed))
+
+
+def _family(first: int) -> Mapping[int, list[str]]:
+    """The fields of the process and of its descendants."""
+    every: dict[int, list[str]] = {}
+    for folder in PROC.iterdir():
+        if folder.name.isdecimal() and (said := _read(folder / "stat")):
+            every[int(folder.name)] = said.rpartition(")")[2].split()
+    children: dict[int, list[int]] = {}
+    for pid, stat in every.items():
+        children.setdefault(int(stat[_PARENT]), []).append(pid)
+    found: dict[int, list[str]] = {}
+    left = [first]
+    while left:
+        pid = left.pop()
+        if pid in every and pid not in found:
+            found[pid] = every[pid]
+            left += children.get(pid, ())
+    return found
+
+
+def _scheduled(pid: int) -> str:
+    """Nanoseconds on a processor, of its main thread: the times in stat are in hundredths."""
+    return _read(PROC / f"{pid}/schedstat").partition(" ")[0]
+
+
+def _waits(pid: int) -> str:
+    """How often it gave the processor up by itself."""
+    lines = _read(PROC / f"{pid}/status").splitlines()
+    return next((line for line in lines if line.startswith("voluntary_ctxt_switches")), "")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
