@@ -12,8 +12,9 @@ from agent_runner.worktree import Worktree, WorktreeError
 
 INCOMPLETE = (
     "the snapshot lacks files that git cannot add: unreadable ones, those with a name that is .git "
-    "to some system, or those in the folder of a submodule, of which git records a commit only; "
-    "they are not in the branch ({names})"
+    "to some system, those that are not in the encoding that an attribute names, or those in the "
+    "folder of a submodule, of which git records a commit only; they are not in the branch as they "
+    "are now ({names})"
 )
 
 WITHHELD = (

@@ -120,7 +120,7 @@ judge() {
   made "$around/added" | sed 's/^/rover stray /' | head -n 100 >&2
   links > "$around/links"
   [ ! -s "$around/links" ] || judge_links
-  [ -z "$(git ls-files -- .gitattributes '*/.gitattributes')" ] || judge_lfs
+  [ -z "$(git ls-files -- .gitattributes '*/.gitattributes')" ] || judge_attributes
   [ -z "${kept_out-}" ] || mv -f "$around/exclude" "$kept_out"
   rm -rf "$around"
 }
@@ -149,6 +149,18 @@ inside() {
     shift
     git "$@"
   )
+}
+judge_attributes() {
+  # Lines so long that git ignores them, and that checks of repositories refuse, the host's too.
+  git diff-index --cached --raw --no-renames --no-abbrev --diff-filter=AM "$ROVER_BASE" -- \
+    .gitattributes '*/.gitattributes' > "$around/attributes"
+  while read -r mode _ known id rest; do
+    [ -n "$(git cat-file blob "$id" | tr '\0' x | cut -b 2048- | tr -d '\n')" ] || continue
+    path=${rest#*"$tab"}
+    printf 'rover lacks %s\n' "$path" >&2
+    printf '%s %s\t%s\n' "${mode#:}" "$known" "$path" | git update-index --index-info
+  done < "$around/attributes"
+  judge_lfs
 }
 judge_lfs() {
   named diff-index --cached --no-renames --diff-filter=AM --name-only "$ROVER_BASE" -- |

@@ -10,8 +10,13 @@ from agent_runner.stray_scripts import JUDGE, LOOK_AROUND
 # Right after a check-out. What git would convert if it added it counts as changed as long as the
 # index is not younger than the files; only then does their time say that nobody touched them.
 SETTLE = r"""
+converts() {
+  [ -e .git/info/attributes ] || [ -e .git/info/own-attributes ] ||
+    git config core.autocrlf >/dev/null ||
+    [ -n "$(git ls-files -- .gitattributes '*/.gitattributes')" ]
+}
 settle() {
-  [ -n "$(git ls-files -- .gitattributes '*/.gitattributes')" ] || return 0
+  converts || return 0
   git diff-files --quiet --ignore-submodules && return
   sleep 1
   touch .git/index
@@ -59,9 +64,11 @@ converted() {
 }
 keep_checked_out() {
   (
-    export GIT_INDEX_FILE="$folder/index"
-    git update-index --index-info < "$folder/converted"
-    cut -f2- "$folder/converted" | git checkout-index -q --stdin --prefix="$folder/out/"
+    # With the attributes of then, which git takes from the index where there is no file.
+    mkdir "$folder/out"
+    export GIT_INDEX_FILE="$PWD/$folder/index" GIT_WORK_TREE="$PWD/$folder/out"
+    git read-tree "$before"
+    cut -f2- "$folder/converted" | git checkout-index -q --stdin
   ) 2>/dev/null || :
   cut -f2- "$folder/converted" | raw_ids > "$folder/ids"
   cut -f2- "$folder/converted" | sed -e "s|^\"|&$folder/out/|" -e t -e "s|^|$folder/out/|" |
@@ -95,8 +102,7 @@ write_tree() {
   before=$(git write-tree 2>/dev/null) || before=$(git rev-parse -q --verify "HEAD^{tree}") ||
     before=
   look_around
-  said=$(add) || said=$(add --ignore-errors) || :
-  printf '%s\n' "$said" | unreadable
+  add_files
   add_repositories
   withhold
   keep_untouched
@@ -105,7 +111,38 @@ write_tree() {
   unset GIT_INDEX_FILE
   rm -f "$temporary"
 }
-add() { git -c core.excludesFile="$PWD/$around/exclude" add -A "$@" . 2>&1 >/dev/null; }
+# Git passes over a file that it cannot read, and ends at one that it cannot convert.
+add_files() {
+  echo . > "$around/wanted"
+  said=$(add) || said=$(add --ignore-errors) || :
+  if ended; then
+    leave_unconverted
+    said=$(add --ignore-errors) || :
+    ! ended || { printf '%s\n' "$said" >&2; return 1; }
+  fi
+  printf '%s\n' "$said" | unreadable
+}
+add() {
+  git -c core.excludesFile="$PWD/$around/exclude" add -A "$@" \
+    --pathspec-from-file="$around/wanted" 2>&1 >/dev/null
+}
+ended() { printf '%s\n' "$said" | grep -q '^fatal: '; }
+# Files that are not in the encoding that an attribute names for them.
+leave_unconverted() {
+  named ls-files --modified --others --exclude-standard |
+    named check-attr --stdin working-tree-encoding |
+    sed -n -E -e '/: (unspecified|unset)$/d' -e 's/: working-tree-encoding: [^:]*$//p' \
+    > "$around/encoded"
+  while IFS= read -r name; do
+    case $(printf '%s\n' "$name" | git hash-object -w --stdin-paths 2>&1 >/dev/null) in
+      *encod*)
+        printf 'rover lacks %s\n' "$name" >&2
+        printf '%s\n' "$name" |
+          sed -e 's/^"/":(exclude,literal)/' -e t -e 's/^/:(exclude,literal)/' >> "$around/wanted"
+        ;;
+    esac
+  done < "$around/encoded"
+}
 unreadable() {
   sed -n -e 's/^error: open("\(.*\)"): .*/rover lacks \1/p' \
     -e "s/^error: invalid path '\(.*\)'$/rover lacks \1/p" \

@@ -69,7 +69,7 @@ GIT_ENVIRONMENT = {
     "GIT_COMMITTER_EMAIL": USER_EMAIL,
     "LC_ALL": "C",
     # What the agent left in its clone's configuration shall not get in the way of its snapshots.
-    "GIT_CONFIG_COUNT": "4",
+    "GIT_CONFIG_COUNT": "5",
     "GIT_CONFIG_KEY_0": "core.hooksPath",
     "GIT_CONFIG_VALUE_0": "/dev/null",
     "GIT_CONFIG_KEY_1": "core.fsmonitor",
@@ -79,6 +79,9 @@ GIT_ENVIRONMENT = {
     "GIT_CONFIG_VALUE_2": "true",
     "GIT_CONFIG_KEY_3": "core.protectNTFS",
     "GIT_CONFIG_VALUE_3": "true",
+    # It would end git at the first file whose line ends it would convert.
+    "GIT_CONFIG_KEY_4": "core.safecrlf",
+    "GIT_CONFIG_VALUE_4": "false",
 }
 """Of every git that is run in the clone."""
 

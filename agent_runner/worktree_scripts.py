@@ -60,6 +60,11 @@ take_names() {
   [ -f "$names/origin" ] || return 0
   [ ! -f "$names/settings" ] ||
     while read -r key value; do git config "$key" "$value"; done < "$names/settings"
+  [ ! -f "$names/attributes" ] || cp "$names/attributes" .git/info/attributes
+  [ ! -f "$names/own-attributes" ] || {
+    cp "$names/own-attributes" .git/info/own-attributes
+    git config core.attributesFile "$PWD/.git/info/own-attributes"
+  }
   [ ! -f "$names/tags.pack" ] || git unpack-objects -q < "$names/tags.pack"
   cp "$names/packed-refs" .git/packed-refs
   chmod u+w .git/packed-refs

@@ -16,7 +16,7 @@ from rover_mcp.errors import EnvironmentFault
 from rover_mcp.git.bundle import BundleHeader, bad_bundle
 from rover_mcp.git.faults import disk_full, no_room, refused
 from rover_mcp.git.own import OwnObjects
-from rover_mcp.git.process import run_git
+from rover_mcp.git.process import HARMLESS, GitResult, run_git
 from rover_mcp.git.repository import is_branch_name
 
 _LONG = 1800.0
@@ -78,13 +78,22 @@ class Incoming:
     def _index(
         self, bundle: Path, pack: BinaryIO, limit: int, quarantine: Mapping[str, str]
     ) -> None:
-        result = run_git(
-            ["index-pack", "--stdin", "--fix-thin", "--strict", f"--max-input-size={limit}"],
-            self.hub,
-            extra_env=quarantine,
-            stdin=pack.fileno(),
-            timeout=_LONG,
-        )
+        start = os.lseek(pack.fileno(), 0, os.SEEK_CUR)
+
+        def index(strict: str) -> GitResult:
+            os.lseek(pack.fileno(), start, os.SEEK_SET)
+            return run_git(
+                ["index-pack", "--stdin", "--fix-thin", strict, f"--max-input-size={limit}"],
+                self.hub,
+                extra_env=quarantine,
+                stdin=pack.fileno(),
+                timeout=_LONG,
+            )
+
+        result = index("--strict")
+        # Named only where git has named it: one that does not know it would refuse the option.
+        if harmless := [name for name in HARMLESS if f": {name}: " in result.stderr]:
+            result = index("--strict=" + ",".join(f"{name}=ignore" for name in harmless))
         if disk_full(result):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if result.code != 0:

@@ -1,6 +1,6 @@
 """The names that a task's clone has for commits that its base reaches: tags, the base branch,
 origin's default branch, and the remote `origin` itself, without a password in its address. With
-them goes how lines end in the user's checkout.
+them goes how lines end in the user's checkout: configuration, and attributes that are in no commit.
 
 So `git describe`, `git diff main...HEAD` and what builds on them work as in the user's checkout.
 A branch that is not an ancestor of the base is named where the two histories part: nothing comes
@@ -11,6 +11,8 @@ in that the base does not reach.
 <folder>/shallow      where the history is cut off, of a shallow clone
 <folder>/origin       origin's address, and in a second line its default branch, if known
 <folder>/settings     how lines end in the user's checkout: a key and its value in each line
+<folder>/attributes   the repository's info/attributes; absent where there are none
+<folder>/own-attributes  the user's core.attributesFile; absent likewise
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from rover_mcp.git.faults import checked, no_room
-from rover_mcp.git.repository import is_branch_name
+from rover_mcp.git.repository import info_attributes, is_branch_name, own_attributes
 from rover_mcp.git.user_config import user_values
 from rover_mcp.git.view import SHALLOW, View, boundary, opened
 
@@ -54,6 +56,7 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
             made = view.run(argv, stdin=wanted, output_limit=_PACK)
             pack = checked(made, "the tags cannot be packed").stdout
         settings = "".join(_line_endings(view))
+        attributes = (info_attributes(view.place.common), own_attributes())
         cut = boundary(view, commit)
         origin = f"{_address(view)}\n{_default_branch(view)}\n"
     try:
@@ -66,6 +69,9 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
             (new / SHALLOW).write_text("".join(f"{commit}\n" for commit in cut))
         (new / "origin").write_text(origin, "utf-8")
         (new / "settings").write_text(settings, "utf-8")
+        for name, content in zip(("attributes", "own-attributes"), attributes, strict=True):
+            if content:
+                (new / name).write_bytes(content)
         new.replace(folder)
     except OSError as error:
         raise no_room(folder, error) from error

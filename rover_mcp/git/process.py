@@ -33,6 +33,10 @@ FROM_FILES = {"GIT_ALLOW_PROTOCOL": "file"}
 UPLOAD_PACK = "--upload-pack=git-upload-pack"
 _STDERR_LIMIT = 64 * 1024
 
+HARMLESS = ("gitattributesBlob", "gitmodulesBlob")
+"""What git finds wrong with a folder of the name .gitattributes or .gitmodules, although it adds
+and checks out such a folder."""
+
 # Each either runs a program, reaches the network, or changes a repository behind our back.
 _SETTINGS = (
     "core.hooksPath=/dev/null",
@@ -48,6 +52,7 @@ _SETTINGS = (
     "diff.external=",
     "fetch.recurseSubmodules=false",
     "fetch.fsckObjects=true",
+    *(f"fetch.fsck.{name}=ignore" for name in HARMLESS),
     "fetch.writeCommitGraph=false",
     "gc.auto=0",
     "maintenance.auto=false",

@@ -27,7 +27,7 @@ _STATUS_TIMEOUT = 20.0
 _STATUS_LIMIT = 64 * 1024
 _MAX_NAME = 200
 _MAX_REMOTE_HOSTS = 10
-_IGNORED_LIMIT = 256 * 1024
+_PATTERNS_LIMIT = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -125,11 +125,25 @@ def ignored_patterns(repo: Path) -> bytes:
     """What the user's git ignores here beside the tracked .gitignore files: the user's
     core.excludesFile (by default `git/ignore` in the configuration folder), and then the
     repository's info/exclude, which outranks it. Empty where there is neither."""
+    files = (_own_file("core.excludesFile", "ignore"), locate(repo).common / "info" / "exclude")
+    return b"\n".join(read_small(file, _PATTERNS_LIMIT) or b"" for file in files).strip()
+
+
+def own_attributes() -> bytes:
+    """The user's core.attributesFile (by default `git/attributes` in the configuration folder),
+    which every .gitattributes file outranks."""
+    return read_small(_own_file("core.attributesFile", "attributes"), _PATTERNS_LIMIT) or b""
+
+
+def info_attributes(common: Path) -> bytes:
+    """A repository's info/attributes, which outranks every .gitattributes file."""
+    return read_small(common / "info" / "attributes", _PATTERNS_LIMIT) or b""
+
+
+def _own_file(key: str, default: str) -> Path:
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    named = user_values("core.excludesFile")
-    own = Path(named[-1]) if named else Path(home) / "git" / "ignore"
-    files = (own, locate(repo).common / "info" / "exclude")
-    return b"\n".join(read_small(file, _IGNORED_LIMIT) or b"" for file in files).strip()
+    named = user_values(key)
+    return Path(named[-1]) if named else Path(home) / "git" / default
 
 
 def remote_hosts(repo: Path) -> tuple[str, ...]:

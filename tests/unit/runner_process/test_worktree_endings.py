@@ -133,3 +133,40 @@ def test_lines_end_as_in_the_users_checkout(tmp_path: Path) -> None:
     taken = snap(worktree)
     assert changed(place.work, place.base_commit, taken.tree) == ["new"]
     assert git(place.work, "cat-file", "-s", f"{taken.tree}:new") == "2"
+
+
+def test_a_file_that_cannot_be_converted_is_named_and_keeps_nothing_else_out(
+    tree: tuple[Path, Worktree, str],
+) -> None:
+    """V1, V3: git ends at such a file, before it has added those that come after it."""
+    work, worktree, base = tree
+    names = ["plain.wide", "new.wide", 'odd "näme"\n.wide']
+    for name in names:
+        (work / name).write_bytes(b"odd")
+    (work / "good.wide").write_bytes("one\n".encode("utf-16-le"))
+    (work / "zzz").write_text("z")
+    git(work, "config", "core.safecrlf", "true")
+    (work / "whole.bat").write_bytes(b"one\ntwo\r\n")
+    taken, lacking = do(lambda: worktree.snapshot(None))
+    assert changed(work, base, taken.tree) == ["good.wide", "whole.bat", "zzz"]
+    assert [name.strip('"') for name in lacking] == [
+        r"odd \"näme\"\n.wide", "new.wide", "plain.wide"
+    ]  # fmt: skip
+    do(lambda: worktree.finish("done"))
+    assert changed(work, base, BRANCH) == ["good.wide", "whole.bat", "zzz"]
+
+
+def test_attributes_in_lines_that_are_too_long_are_named_and_left_as_they_were(
+    tree: tuple[Path, Worktree, str],
+) -> None:
+    """V3: the host refuses a bundle that holds them."""
+    work, worktree, base = tree
+    odd = work / 'odd "näme"'
+    odd.mkdir()
+    for folder in (work, odd):
+        with (folder / ".gitattributes").open("a") as file:
+            file.write("x" * 2048 + " text\n")
+    (work / "folder/.gitattributes").write_text("x" * 2042 + " text\n")
+    taken, lacking = do(lambda: worktree.snapshot(None))
+    assert changed(work, base, taken.tree) == ["folder/.gitattributes"]
+    assert len(lacking) == 2

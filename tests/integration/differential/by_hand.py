@@ -1,0 +1,130 @@
+"""What plain git makes of the edits in a clone of the user's repository, and where a task
+deliberately differs from it."""
+
+# Names are bytes, of which pathlib knows nothing.
+# ruff: noqa: PTH116, PTH118, PTH123
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.integration.differential.edits import files_below
+from tests.integration.differential.repository import Batch, Entries, configure, entries, run
+
+Contents = dict[bytes, bytes]
+
+_MADE = re.compile(rb"(?:^|/)(?:node_modules|\.venv|__pycache__|\.pytest_cache)(?=/)")
+_MARK = re.compile(rb"(.*)/(?:pyvenv\.cfg|CACHEDIR\.TAG)")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The tree that delivery is to have. `or_else`, where the agent's own git commits: what it may
+    have made of files that were written again with the same bytes, and of files that it converted
+    and would convert otherwise by now, if it looks into them. It does if they are not older than
+    its index, in seconds."""
+
+    tree: Entries
+    or_else: Entries
+
+
+def by_hand(user: Path, clone: Path, batch: Batch) -> Expected:
+    """The clone stays as the edits left it."""
+    argv = ("clone", "-q", "--no-checkout", "--shared", "--template=", str(user), str(clone))
+    run(user.parent, *argv)
+    configure(clone, batch)
+    run(clone, "reset", "-q", "--hard")
+    base, checked_out = entries(clone, "HEAD"), contents(clone)
+    stamps = {path: _stamp(clone, path) for path in checked_out}
+    batch.do(clone, "early")
+    known, or_else = checked_out, Entries()
+    if batch.setting.agent_commits:
+        tree, anew = _add(clone, "HEAD", known)
+        or_else = {p: e for p, e in anew.items() if _stamp(clone, p) != stamps[p]}
+        commit = run(clone, "commit-tree", "-p", "HEAD", "-m", "early", tree).decode().strip()
+        run(clone, "update-ref", "HEAD", commit)
+        known = contents(clone)
+    batch.do(clone, "late")
+    # A repository inside is delivered as files.
+    inner = list(_inner_repositories(clone))
+    for number, dot_git in enumerate(inner):
+        dot_git.rename(clone / f".git/inner-{number}")
+    tree, anew = _add(clone, "HEAD", known)
+    for number, dot_git in enumerate(inner):
+        (clone / f".git/inner-{number}").rename(dot_git)
+    or_else |= {p: e for p, e in anew.items() if known[p] != checked_out.get(p)}
+    return Expected(_without_made(entries(clone, tree), base), or_else)
+
+
+def _stamp(clone: Path, path: bytes) -> int:
+    """Changes with everything that is done to a file."""
+    return os.stat(os.path.join(os.fsencode(clone), path)).st_ctime_ns
+
+
+def contents(top: Path) -> Contents:
+    """Of all regular files."""
+    found: Contents = {}
+    for path in files_below(os.fsencode(top)):
+        place = os.path.join(os.fsencode(top), path)
+        if stat.S_ISREG(os.lstat(place).st_mode):
+            with open(place, "rb") as file:
+                found[path] = file.read()
+    return found
+
+
+def _add(clone: Path, before: str, known: Contents) -> tuple[str, Entries]:
+    """The tree of the files as `git add -A` has it. Those that have the bytes `known` since the
+    commit `before` are as there; if git would convert them otherwise now, also as it would."""
+    # A new index: git looks into every file.
+    (clone / ".git/index").unlink()
+    run(clone, "read-tree", before)
+    _add_convertible(clone)
+    was, now = entries(clone, before), contents(clone)
+    lines: list[bytes] = []
+    anew: Entries = {}
+    for line in run(clone, "ls-files", "-s", "-z").split(b"\0")[:-1]:
+        facts, _, path = line.partition(b"\t")
+        mode, name, _ = facts.decode().split(" ")
+        untouched = path in known and known[path] == now.get(path)
+        if untouched and was.get(path, ("", name))[1] != name:
+            lines.append(f"{mode} {was[path][1]}\t".encode() + path + b"\0")
+            anew[path] = (mode, name)
+    run(clone, "update-index", "-z", "--index-info", stdin=b"".join(lines))
+    return run(clone, "write-tree").decode().strip(), anew
+
+
+def _add_convertible(clone: Path) -> None:
+    """What cannot be converted stays as it was, and keeps nothing else out."""
+    wanted = ["."]
+    while True:
+        argv = ["-c", "core.protectHFS=true", "add", "-A", "--ignore-errors", "--", *wanted]
+        said = run(clone, *argv, check=False, what="stderr")
+        failed = re.search(
+            rb"^fatal: (?:failed to encode|encoding|BOM is \w+ in) '(.*)' (?:from|if) ",
+            said,
+            re.M | re.S,
+        )
+        if failed is None:
+            assert b"fatal: " not in said, said
+            return
+        wanted.append(":(exclude,literal)" + os.fsdecode(failed[1]))
+
+
+def _inner_repositories(clone: Path) -> Iterator[Path]:
+    for folder, folders, _ in os.walk(clone):
+        if Path(folder) != clone and ".git" in folders:
+            yield Path(folder) / ".git"
+        folders[:] = [name for name in folders if name != ".git"]
+
+
+def _without_made(tree: Entries, base: Entries) -> Entries:
+    """Without the topmost folders that a program made, unless the base has something there."""
+    found = {name[: m.end()] for name in tree.keys() - base.keys() if (m := _MADE.search(name))}
+    found |= {m[1] for name in tree.keys() - base.keys() if (m := _MARK.fullmatch(name))}
+    made = tuple(f + b"/" for f in found if not any(p.startswith(f + b"/") for p in base))
+    return {path: entry for path, entry in tree.items() if not path.startswith(made)}

@@ -1,0 +1,98 @@
+"""The same edits through the parts of a task: base, clone, snapshots, import, delivery. No sandbox
+is started and no daemon; the functions are those that both use."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from agent_runner.models import Snapshot
+from agent_runner.process import make_commands
+from agent_runner.spec import GatewaySpec, Paths, RunSpec, WrapCommand
+from agent_runner.worktree import IGNORED, NAMES, Worktree
+from rover_mcp.git.diff import Totals
+from rover_mcp.git.hub import Hub
+from rover_mcp.git.repository import ignored_patterns, inspect_repository
+from tests.integration.differential.by_hand import Contents, contents
+from tests.integration.differential.repository import Batch, Entries, entries, run
+
+TASK = "0123456789abcdef" * 2
+BRANCH = "rover/1-work"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """`tree` is the branch's, in the user's repository; `fresh` what files the clone had before
+    the edits, `left` after them."""
+
+    tree: Entries
+    fresh: Contents
+    left: Contents
+    totals: Totals
+    warnings: dict[str, list[str]]
+
+
+def by_task(user: Path, folder: Path, batch: Batch) -> Delivered:
+    """What is delivered."""
+    commit = inspect_repository(user).head_commit
+    for name in ("spec", "run", "work", "home"):
+        (folder / name).mkdir(parents=True)
+    hub = Hub(folder / "hub")
+    hub.lend(user, commit, folder / "base/objects")
+    hub.name(user, commit, "main", folder / "spec" / NAMES)
+    (folder / "spec" / IGNORED).write_bytes(ignored_patterns(user))
+    spec = _spec(folder, commit)
+    worktree, work = Worktree(spec, make_commands(spec)), folder / "work"
+    _do(worktree.prepare)
+    fresh = contents(work)
+    batch.do(work, "early")
+    if batch.setting.agent_commits:
+        run(work, "add", "-A", "--ignore-errors", ".", check=False)
+        run(work, "commit", "-q", "--allow-empty", "-m", "early")
+    first = _snapshot(worktree, None)
+    batch.do(work, "late")
+    left = contents(work)
+    _do(lambda: worktree.finish("done"))
+    last = _snapshot(worktree, first)
+    for snapshot in (first, last):
+        bundle = folder / "run/bundles" / snapshot.bundle
+        hub.import_bundle(TASK, commit, bundle, snapshot, BRANCH)
+    hub.publish(TASK, user, BRANCH)
+    totals = hub.diff(TASK, commit, last.commit, patch_limit=0).totals
+    noted = {what: worktree.noted(what) for what in ("left-out", "stray")}
+    return Delivered(entries(user, f"refs/heads/{BRANCH}"), fresh, left, totals, noted)
+
+
+def _spec(folder: Path, commit: str) -> RunSpec:
+    paths = Paths(
+        spec=folder / "spec",
+        run=folder / "run",
+        workspace=folder / "work",
+        home=folder / "home",
+        base_objects=folder / "base/objects",
+        restore=folder / "spec/restore.bundle",
+    )
+    prefix = ["env", "-C", str(folder / "work"), "GIT_CONFIG_NOSYSTEM=1"]
+    return RunSpec(
+        task_id=TASK, number=1, iteration=1, attempt=1, title="Work", description="Work.",
+        branch=BRANCH, base_commit=commit, agent="scripted", paths=paths,
+        gateway=GatewaySpec(socket=folder / "gateway.sock", token="t"),
+        isolation=WrapCommand(prefix=prefix, forwarder=[]),
+    )  # fmt: skip
+
+
+def _snapshot(worktree: Worktree, previous: Snapshot | None) -> Snapshot:
+    taken, _ = _do(lambda: worktree.snapshot(previous))
+    return taken
+
+
+def _do(call: Callable[[], Awaitable[T]]) -> T:
+    async def wait() -> T:
+        return await call()
+
+    return anyio.run(wait)

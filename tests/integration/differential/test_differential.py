@@ -1,0 +1,119 @@
+"""Random repositories and edits: by hand with plain git and through a task it is the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.integration.differential.by_hand import by_hand, contents
+from tests.integration.differential.by_task import BRANCH, by_task
+from tests.integration.differential.repository import Batch, make, run
+from tests.integration.differential.scenes import BIG, EXAMPLES, SETTINGS, Example, Setting
+
+COUNT = int(os.environ.get("ROVER_DIFFERENTIAL_EXAMPLES", "2000"))
+AT_ONCE = 250
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    found = Path(tempfile.mkdtemp(prefix="rover-differential-", dir="/dev/shm"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(found / "configuration"))
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
+    yield found
+    shutil.rmtree(found, ignore_errors=True)
+
+
+def drawn(strategy: object, count: int) -> list[object]:
+    """So many values, as hypothesis chooses them."""
+    found: list[object] = []
+
+    @settings(
+        max_examples=count, database=None, deadline=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(strategy)
+    def draw(value: object) -> None:
+        found.append(value)
+
+    draw()
+    return found
+
+
+def differences(folder: Path, batch: Batch) -> dict[int, list[str]]:
+    """What is not the same, by the number of the example; -1: of the repository."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    try:
+        return _compare(place, batch)
+    finally:
+        shutil.rmtree(place)
+
+
+def _compare(place: Path, batch: Batch) -> dict[int, list[str]]:
+    user = place / "user"
+    make(user, batch)
+    checked_out = contents(user)
+    refs = run(user, "for-each-ref")
+    expected = by_hand(user, place / "hand", batch)
+    delivered = by_task(user, place / "task", batch)
+    found: dict[int, list[str]] = {}
+
+    def tell(path: bytes, what: str) -> None:
+        number = int(path[1:4]) if path[:1] == b"e" else -1
+        found.setdefault(number, []).append(f"{what} {path!r}")
+
+    for path in sorted(expected.tree.keys() | delivered.tree.keys()):
+        one, other = expected.tree.get(path), delivered.tree.get(path)
+        if other not in (one, expected.or_else.get(path, one)):
+            tell(path, f"by hand {one}, by task {other}:")
+    for path in sorted(checked_out.keys() | delivered.fresh.keys()):
+        if checked_out.get(path) != delivered.fresh.get(path):
+            tell(path, "checked out otherwise than the user's:")
+    left = contents(place / "hand")
+    for path in sorted(left.keys() | delivered.left.keys()):
+        if left.get(path) != delivered.left.get(path):
+            tell(path, "the edits came out otherwise:")
+    run(user, "update-ref", "-d", f"refs/heads/{BRANCH}")
+    if run(user, "for-each-ref") != refs or contents(user) != checked_out:
+        tell(b"", "more than the branch was written")
+    return found
+
+
+def least(folder: Path, setting: Setting, example: Example) -> Example | None:
+    """The example without all that is not needed for a difference; None where it makes none
+    alone."""
+    if not differences(folder, Batch(setting, [example])):
+        return None
+    smaller = True
+    while smaller:
+        smaller = False
+        for cut in example.smaller():
+            if differences(folder, Batch(setting, [cut])):
+                example, smaller = cut, True
+                break
+    return example
+
+
+def _short(example: Example | None) -> str:
+    return repr(example).replace(repr(BIG), "BIG")
+
+
+@pytest.mark.timeout(3600)
+def test_edits_by_hand_and_through_a_task_give_the_same(folder: Path) -> None:
+    """V2, V3"""
+    examples = drawn(EXAMPLES, COUNT)
+    parts = [examples[n : n + AT_ONCE] for n in range(0, len(examples), AT_ONCE)]
+    for setting, part in zip(drawn(SETTINGS, len(parts)), parts, strict=True):
+        batch = Batch(setting, part)
+        if found := differences(folder, batch):
+            number, what = min(found.items(), key=lambda item: len(item[1]))
+            example = least(folder, setting, part[number]) if number >= 0 else None
+            example = example or part[number]
+            pytest.fail(
+                f"{what[:20]}\n{len(found)} differ, one of them: {_short(example)}\nin {setting}"
+            )
