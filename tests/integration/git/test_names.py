@@ -105,7 +105,7 @@ def test_how_lines_end_is_handed_over(
 def test_attributes_that_no_commit_holds_are_handed_over(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """V2: those of the repository and the user's own, which count less; no link to a device."""
+    """V2: those of the repository and the user's own, which count less."""
     names, commit = tmp_path / "names", git(repo, "rev-parse", "HEAD")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "config/git").mkdir(parents=True)
@@ -114,7 +114,3 @@ def test_attributes_that_no_commit_holds_are_handed_over(
     write_names(repo, commit, None, names)
     assert (names / "own-attributes").read_text() == "*.a text\n"
     assert (names / "attributes").read_text() == "*.b -text\n"
-    (repo / ".git/info/attributes").unlink()
-    (repo / ".git/info/attributes").symlink_to("/dev/zero")
-    write_names(repo, commit, None, tmp_path / "more")
-    assert not (tmp_path / "more/attributes").exists()
