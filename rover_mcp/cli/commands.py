@@ -261,8 +261,18 @@ def diff(args: Arguments) -> int:
         from rover_mcp.cli.patch import patch
 
         return patch(args)
-    stat = True if args.stat else None
-    result = call(args, "get_diff", **of_task(args), paths=args.paths or None, stat_only=stat)
+    wanted = {**of_task(args), "paths": args.paths or None}
+    if not args.stat:
+        show(args, call(args, "get_diff", **wanted), render.diff)
+        return 0
+    result = call(args, "get_diff", **wanted, stat_only=True)
+    changes, last = result["changes"], result["changes"]
+    # A call lists some files only, as much as an assistant should read; a person asked for all.
+    while last.get("truncated") and last.get("paths"):
+        offset = len(changes["paths"])
+        last = call(args, "get_diff", **wanted, stat_only=True, offset=offset)["changes"]
+        changes["paths"] += last.get("paths") or []
+    changes["truncated"] = last.get("truncated", False)
     show(args, result, render.diff)
     return 0
 

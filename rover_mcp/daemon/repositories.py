@@ -123,14 +123,16 @@ class HubWork:
         self._repositories = repositories
         self._attempts = attempts
 
-    def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
+    def diff(
+        self, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
+    ) -> DiffResult:
         commit = self._made(task)
         if commit is None:
             return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
         found = self._diff(task, commit, list(paths) or None)
         runs = {f.path: who for f in found.files if (who := _handed(f))}
         order = {path: place for place, path in enumerate(first_of_each(runs))}
-        shown = sorted(found.files, key=lambda f: order.get(f.path, len(order)))[:PATHS_SHOWN]
+        shown = sorted(found.files, key=lambda f: order.get(f.path, len(order)))
         files = [
             FileChange(
                 path=f.path,
@@ -139,7 +141,7 @@ class HubWork:
                 binary=f.binary,
                 run_by=runs.get(f.path),
             )
-            for f in shown
+            for f in shown[offset : offset + PATHS_SHOWN]
         ]
         changes = ChangesView(
             files=found.totals.files,
@@ -147,7 +149,7 @@ class HubWork:
             removed=found.totals.removed,
             run_by=dict(Counter(runs.values())) or None,
             paths=files,
-            truncated=found.totals.files > len(files),
+            truncated=found.totals.files > offset + len(files),
         )
         return DiffResult(changes, "" if stat_only else found.patch, found.truncated)
 

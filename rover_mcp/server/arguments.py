@@ -134,6 +134,7 @@ class DiffArguments(TaskArguments):
         default_factory=list[str], max_length=100, description="only these"
     )
     stat_only: bool = Field(False, description="totals and files without the patch")
+    offset: int = Field(0, ge=0, description="list the files from this one on; the first is 0")
 
 
 class DeleteArguments(TaskArguments):

@@ -209,7 +209,9 @@ async def get_logs(call: Call, args: a.LogsArguments) -> r.LogsResult:
 async def get_diff(call: Call, args: a.DiffArguments) -> r.DiffToolResult:
     task = await call.find(args)
     diff = await anyio.to_thread.run_sync(
-        lambda: call.services.tasks.diff(task, args.paths, stat_only=args.stat_only)
+        lambda: call.services.tasks.diff(
+            task, args.paths, stat_only=args.stat_only, offset=args.offset
+        )
     )
     patch = None if args.stat_only else diff.patch[:PATCH_BYTES]
     cut = (diff.truncated or len(diff.patch) > PATCH_BYTES) and not args.stat_only

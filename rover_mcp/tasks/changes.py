@@ -12,15 +12,17 @@ from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.ports import DiffResult, Work
 
 
-def changed(work: Work, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
+def changed(
+    work: Work, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
+) -> DiffResult:
     """What differs from the task's base, of the paths if there are any; where nothing of them
-    does, how many other files do.
+    does, how many other files do. `offset`: see Work.diff.
 
     Raises:
         UserFixable: a path leads out of the repository.
     """
     chosen = _chosen(task, paths)
-    found = work.diff(task, chosen, stat_only=stat_only)
+    found = work.diff(task, chosen, stat_only=stat_only, offset=offset)
     if not chosen or found.changes.files:
         return found
     return replace(found, elsewhere=work.diff(task, (), stat_only=True).changes.files or None)

@@ -77,8 +77,11 @@ class DiffResult:
 class Work(Protocol):
     """The code that a task has made so far."""
 
-    def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
-        """What differs from the task's base (N1)."""
+    def diff(
+        self, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
+    ) -> DiffResult:
+        """What differs from the task's base (N1). `offset`: so many files of the list are left
+        out at its beginning."""
         ...
 
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:

@@ -256,8 +256,10 @@ class TaskService:
         """The end of its journal, a record a line."""
         return read_journal(TaskFolders(self.settings.home, task.id, task.iteration).journal)
 
-    def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
-        return changed(self.work, task, paths, stat_only=stat_only)
+    def diff(
+        self, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
+    ) -> DiffResult:
+        return changed(self.work, task, paths, stat_only=stat_only, offset=offset)
 
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
         write_patch(self.work, task, paths, out)

@@ -156,7 +156,9 @@ class FakeWork:
     fault: EnvironmentFault | None = None
     patch: str = "--- a/x\n+++ b/x\n+one\n"
 
-    def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
+    def diff(
+        self, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
+    ) -> DiffResult:
         if self.fault:
             raise self.fault
         changes = ChangesView(

@@ -180,6 +180,23 @@ def test_json_is_exactly_what_the_tool_returned(
     assert json.loads(capsys.readouterr().out) == answers(client.calls[0][0], {})
 
 
+def test_the_stat_of_a_diff_lists_every_file(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """V3: a call lists some files only, and a list of names at the root had no way to the rest."""
+
+    def some(_: str, arguments: Json) -> Json:
+        offset = arguments.get("offset", 0)
+        names = [f"file-{n}" for n in range(offset, min(offset + 50, 120))]
+        paths = [{"path": name, "added": 1, "removed": 0, "binary": False} for name in names]
+        changes = {"files": 120, "added": 120, "removed": 0, "paths": paths}
+        return {"task_id": ID, "changes": {**changes, "truncated": offset + 50 < 120}}
+
+    fake(some)
+    assert main(["diff", ID, "--stat"]) == 0
+    shown = capsys.readouterr().out
+    assert [f"file-{n}" in shown.split() for n in range(120)] == [True] * 120
+    assert "more" not in shown
+
+
 def test_no_output_for_people_steers_their_terminal(
     fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -277,7 +277,9 @@ def test_where_none_of_the_paths_changed_it_is_said_that_others_did(desk: Desk) 
 
 def test_where_nothing_changed_no_others_are_told_of(desk: Desk) -> None:
     class Idle(FakeWork):
-        def diff(self, task: TaskRow, paths: Sequence[str], *, stat_only: bool) -> DiffResult:
+        def diff(
+            self, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
+        ) -> DiffResult:
             return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
 
     assert changed(Idle(), made(desk), ["y"], stat_only=True).elsewhere is None
