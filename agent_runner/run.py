@@ -219,7 +219,7 @@ class Run:
             target = Target(restore.commit, restore.head)
             await self._worktree.reset(target, keep_as="", restore=True)
             self._warn("the work tree was lost; it was restored from its last snapshot")
-        await set_up_task(self.spec, self.commands, anew=not prepared.found)
+        await set_up_task(self.spec, self.commands, self._warn, anew=not prepared.found)
         if plan.target is None and not plan.untouched:
             self._warn("the last finished step has no snapshot; the work tree was left as it is")
         elif plan.target is not None and not plan.first and not plan.interrupted:

@@ -143,6 +143,9 @@ class Hooks(_Model):
 class Setup(_Model):
     """The project's set-up: see setup.py. `key` is another one where it has to run again."""
 
+    tried: tuple[str, ...] = Field(
+        default=(), description="run first; one that fails is only a warning"
+    )
     commands: tuple[str, ...]
     key: str
     timeout: float = Field(default=1800, gt=0, description="of each command, in seconds")

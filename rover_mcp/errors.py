@@ -58,7 +58,8 @@ class Conflict(UserFixable):
 class NeedsConsent(UserFixable):
     """A person has to agree first. `question` is what that person is asked, and `digest` stands
     for exactly this question. `askable`: over which way it may be asked; None where only a line of
-    config.yaml, or a command at a terminal, allows it."""
+    config.yaml, or a command at a terminal, allows it. `can_do_without`: where nobody can be asked
+    it is left out."""
 
     def __init__(
         self,
@@ -69,11 +70,13 @@ class NeedsConsent(UserFixable):
         question: str,
         digest: str,
         askable: Literal["form", "terminal"] | None,
+        can_do_without: bool = False,
     ) -> None:
         super().__init__(message, hint=hint, code=code)
         self.question = question
         self.digest = digest
         self.askable = askable
+        self.can_do_without = can_do_without
 
 
 class EnvironmentFault(RoverError):

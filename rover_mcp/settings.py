@@ -35,6 +35,7 @@ from rover_mcp.hooks.settings import (
 from rover_mcp.http_settings import HttpSettings, HttpToken
 from rover_mcp.network import NetworkPolicy
 from rover_mcp.project.trusted import TrustedProject
+from rover_mcp.project.values import DevcontainerUse
 from rover_mcp.rates import Rates
 
 _BRANCH_PREFIX = r"^[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*)*$"
@@ -137,6 +138,9 @@ class Settings(_Model):
     """the first agent's model, where neither the call nor the project names one"""
     workflow: str | None = None
     """where neither the call nor the project names one; by default swe"""
+    devcontainer: DevcontainerUse = "all"
+    """of a repository's devcontainer.json, where neither the call nor the project says it: `off`,
+    nothing; `image`, its image and variables without its commands; `all`"""
     toolchains: tuple[Path, ...] | None = None
     """folders of programs in your HOME, such as ~/.nvm/versions/node/v24.1.0, that sandboxes of
     bubblewrap see, read-only and with all that is in them; [] takes away the warning that names

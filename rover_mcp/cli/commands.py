@@ -93,6 +93,7 @@ def create(args: Arguments) -> int:
         budget_tokens=args.budget_tokens,
         request_key=args.request_key,
         project_config=args.project_config,
+        devcontainer=args.devcontainer,
         script=read_script(args.script),
     )
     if not args.watch:

@@ -127,6 +127,8 @@ def _add_create(sub: Parser) -> None:
         choices=("apply", "ignore"),
         help="ignore: without what the repository asks for and nobody trusted (rover trust)",
     )
+    about = "what of its devcontainer.json counts: nothing, all but its commands, all"
+    sub.add_argument("--devcontainer", choices=("off", "image", "all"), help=about)
     sub.add_argument("--input", metavar="NAME=VALUE", action="append", default=[])
     sub.add_argument("--script", metavar="FILE", help="what the agent `scripted` plays")
     sub.add_argument("--request-key", metavar="KEY", help="the same key makes no second task")

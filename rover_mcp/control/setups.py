@@ -16,6 +16,7 @@ from rover_mcp.project.asks import IMAGELESS, LINK, SCRIPT
 from rover_mcp.project.config import SetupConfig
 from rover_mcp.project.decided import Decided
 from rover_mcp.project.devcontainer import MAX_BYTES, PLACES, Devcontainer, parse_devcontainer
+from rover_mcp.project.values import DevcontainerUse
 from rover_mcp.sandbox.protocol import ProjectSetup, SandboxSpec, SourceFile, SourceTree
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import TaskRow
@@ -39,9 +40,12 @@ _OFFLINE = frozenset({NetworkMode.NONE, NetworkMode.PROVIDERS})
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in one commit."""
+    """What was found in one commit. `needs`: what the devcontainer's commands may need beside its
+    image, and no sandbox has."""
 
     project: ProjectSetup = field(default_factory=ProjectSetup)
+    of_devcontainer: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     content: str = ""
@@ -50,9 +54,16 @@ class Found:
 
 
 @lru_cache(maxsize=64)
-def find_setup(tree: SourceTree, named: str | None = None) -> Found:
+def find_setup(
+    tree: SourceTree,
+    named: str | None = None,
+    use: DevcontainerUse = "all",
+    *,
+    own_setup: bool = False,
+) -> Found:
     """What a commit says. A commit does not change, so it is read once. `named` is a further
-    script of it, which the project's configuration names.
+    script of it, which the project's configuration names; `use` and `own_setup` say what of the
+    devcontainer counts.
 
     Raises:
         UserFixable: its devcontainer.json cannot be used.
@@ -60,11 +71,11 @@ def find_setup(tree: SourceTree, named: str | None = None) -> Found:
     """
     files = {entry.path: entry for entry in tree.files()}
     regular = SCRIPT in files and files[SCRIPT].mode != LINK
-    place = next((p for p in PLACES if p in files), None)
+    place = None if use == "off" else next((p for p in PLACES if p in files), None)
     data = tree.read(place, MAX_BYTES) if place else None
     read = parse_devcontainer(data, place) if place and data is not None else Devcontainer()
+    read = read.within(use, own_setup=own_setup)
     scripts = [*([SCRIPT] if regular else []), *([named] if named else [])]
-    commands = (*read.commands, *(f"bash {script}" for script in dict.fromkeys(scripts)))
     build = read.build
     if build is not None:
         context = [e for e in files.values() if _beneath(e.path, build.context)]
@@ -72,7 +83,9 @@ def find_setup(tree: SourceTree, named: str | None = None) -> Found:
     decisive = [e for e in files.values() if _decides(e.path)]
     return Found(
         project=ProjectSetup(read.image, build, tree),
-        commands=commands,
+        of_devcontainer=read.commands,
+        needs=read.needs,
+        commands=tuple(f"bash {script}" for script in dict.fromkeys(scripts)),
         environment=tuple(read.environment.items()),
         content=_digest([*decisive, *_named(files, *scripts, place or "")]),
         warnings=_warnings(place, read, unreadable=place is not None and data is None),
@@ -93,19 +106,24 @@ def with_setup(
     the project's."""
     warnings = list(found.warnings)
     project = found.project
+    has_image = bool(project.image or project.build)
     if image is not None:
         project = ProjectSetup()
-    elif engine in IMAGELESS and (project.image or project.build):
+    elif engine in IMAGELESS and has_image:
+        only = ", and its commands are only tried" if found.of_devcontainer else ""
         warnings.append(
             f"the devcontainer's image is not used: {engine} has no images, its sandboxes see this "
-            "machine's own programs"
+            f"machine's own programs{only}"
         )
-    every = (*found.commands, *commands)
+    honoured = has_image and image is None and engine not in IMAGELESS and not found.needs
+    tried = () if honoured else found.of_devcontainer
+    every = (*(found.of_devcontainer if honoured else ()), *found.commands, *commands)
     variables = {**dict(found.environment), **spec.run.variables}
     setup = None
-    if every:
-        parts = [found.content, *every, json.dumps(variables, sort_keys=True)]
-        setup = Setup(commands=every, key=_hash(parts), timeout=timeout)
+    if every or tried:
+        variable = json.dumps(variables, sort_keys=True)
+        parts = [found.content, *every, variable, *(["tried", *tried] if tried else [])]
+        setup = Setup(tried=tried, commands=every, key=_hash(parts), timeout=timeout)
     run = spec.run.model_copy(update={"setup": setup, "variables": variables})
     return replace(spec, run=run, project=project, image=image or spec.image), warnings
 
@@ -118,7 +136,13 @@ def project_setup(
     # An image that the project's configuration or the user names goes before a devcontainer's.
     own = settings.base_image if "base_image" in settings.model_fields_set else None
     setup = config.setup or SetupConfig.model_construct(commands=[])
-    found = Found() if config.ignored else find_setup(tree, setup.script)
+    found = Found()
+    if not config.ignored:
+        instead = config.setup is not None
+        found = find_setup(tree, setup.script, config.devcontainer, own_setup=instead)
+    if config.without_setup:
+        setup = SetupConfig.model_construct(commands=[])
+        found = replace(found, of_devcontainer=(), commands=(), environment=())
     spec, warnings = with_setup(
         spec, found, task.engine, commands=setup.commands,
         image=config.image or own, timeout=settings.setup_timeout,

@@ -18,6 +18,7 @@ from rover_mcp.control.decide import PauseFor, retry_time
 from rover_mcp.control.handover import Handover, hand_over
 from rover_mcp.control.parts import Parts, is_on, now
 from rover_mcp.control.ports import ProjectHub
+from rover_mcp.control.preparation import PreparationLog
 from rover_mcp.control.setups import project_setup
 from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
@@ -114,10 +115,12 @@ class Starts(Parts):
             if self._is_unwanted(task):
                 stop.ask()
             spec = self._specify(task, attempt, stop)
+            folders = TaskFolders(self.settings.home, task.id, task.iteration)
             engine = self.engines[task.engine]
             self._open_gateway(task, attempt)
             crash_point(ControlPoint.DOOR_OPEN)
-            engine.prepare(spec, self._progress(task_id), stop)
+            with PreparationLog(folders.preparation, spec.run.limits.log_bytes) as kept:
+                engine.prepare(spec, self._progress(task_id, kept.line), stop)
             engine.ensure(spec)
             crash_point(ControlPoint.SANDBOX_UP)
             self.spares.used(task_id)
@@ -208,12 +211,16 @@ class Starts(Parts):
         pause = pause.model_copy(update={"retry_at": None})
         return retry_time(pause, task.auto_retries, self.settings.retry, now(), self.uniform())
 
-    def _progress(self, task_id: str) -> Callable[[str], None]:
-        """Tells of a long preparation, at most twice a second: a build prints a lot."""
+    def _progress(
+        self, task_id: str, keep: Callable[[str], None] = lambda _: None
+    ) -> Callable[[str], None]:
+        """Tells of a long preparation, at most twice a second, for a build prints a lot; `keep` is
+        given all of it."""
         last = 0.0
 
         def tell(line: str) -> None:
             nonlocal last
+            keep(line)
             if isinstance(line, Shortcoming):
                 self._warn(self._task(task_id), str(line))
             elif time.monotonic() - last >= 0.5:

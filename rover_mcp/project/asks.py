@@ -11,15 +11,23 @@ from typing import Protocol
 
 from rover_mcp.errors import UserFixable
 from rover_mcp.network import NetworkMode
-from rover_mcp.project.config import FILE, HooksConfig, NetworkConfig, ProjectConfig
+from rover_mcp.project.config import (
+    FILE,
+    HooksConfig,
+    NetworkConfig,
+    ProjectConfig,
+    SetupConfig,
+)
 from rover_mcp.project.devcontainer import MAX_BYTES, PLACES, Devcontainer, parse_devcontainer
 from rover_mcp.project.maximum import names_mode, openness
+from rover_mcp.project.values import DevcontainerUse
 from rover_mcp.sandbox.protocol import SourceFile
 from rover_mcp.settings import Settings
 
 SCRIPT = ".rover/setup.sh"
 IMAGELESS = frozenset({"bubblewrap", "process"})
 """Engines whose sandboxes see this machine's own programs."""
+SETUP_COMMANDS = "setup.commands"
 NETWORK_MODE, NETWORK_ALLOW = "network.mode", "network.allow"
 LINK = "120000"
 """Git's mode of a symbolic link."""
@@ -27,11 +35,13 @@ LINK = "120000"
 
 @dataclass(frozen=True)
 class Ask:
-    """One thing. `shown` is a line for a person; another content has another digest."""
+    """One thing. `shown` is a line for a person; another content has another digest. `preparing`:
+    it only prepares the sandbox, so a task can do without it."""
 
     name: str
     shown: str
     digest: str
+    preparing: bool = False
 
 
 class CommittedFiles(Protocol):
@@ -59,9 +69,10 @@ def digest_of_all(asks: Sequence[Ask]) -> str:
 def config_asks(config: ProjectConfig, settings: Settings) -> list[Ask]:
     """What `.rover/config.yaml` asks for. What only narrows (limits, a budget, a network that
     reaches less) and who does the work are not among it."""
-    return [Ask(name, shown, digest_of(name, *parts)) for name, shown, *parts in _of_config(
-        config, settings
-    )]  # fmt: skip
+    return [
+        Ask(name, shown, digest_of(name, *parts), preparing=name == SETUP_COMMANDS)
+        for name, shown, *parts in _of_config(config, settings)
+    ]
 
 
 def _of_config(config: ProjectConfig, settings: Settings) -> Iterator[tuple[str, str, object]]:
@@ -79,7 +90,7 @@ def _of_config(config: ProjectConfig, settings: Settings) -> Iterator[tuple[str,
         yield "image", f"image: {config.image}", config.image
     if config.setup and config.setup.commands:
         commands = config.setup.commands
-        yield "setup.commands", f"set-up commands: {'; '.join(commands)}", commands
+        yield SETUP_COMMANDS, f"set-up commands: {'; '.join(commands)}", commands
     for name, commands in config.hooks.model_dump().items():
         if commands:
             yield f"hooks.{name}", f"hooks.{name}: {'; '.join(commands)}", commands
@@ -120,21 +131,27 @@ def narrowed(config: ProjectConfig, settings: Settings) -> ProjectConfig:
 
 
 def setup_asks(
-    files: CommittedFiles, script: str | None, engine: str | None = None, image: bool = False
+    files: CommittedFiles,
+    setup: SetupConfig | None,
+    use: DevcontainerUse,
+    engine: str | None = None,
+    image: bool = False,
 ) -> list[Ask]:
-    """What the commit says of the sandbox's set-up: its devcontainer, its Dockerfile, its
-    scripts. With an engine only what is used there; `image`: one goes before the devcontainer's.
+    """What the commit says of the sandbox's set-up: its devcontainer as far as `use` lets it count,
+    its Dockerfile, its scripts. With an engine only what is used there; `image`: one goes before
+    the devcontainer's.
 
     Raises:
         UserFixable: the devcontainer cannot be used, or a script or Dockerfile is a symbolic link.
     """
+    script = setup.script if setup else None
     named = [SCRIPT, *([script] if script else [])]
     found = files.at([*PLACES, *named])
     asks = [_script_ask(path, found) for path in named if path == script or _is_file(path, found)]
     place = next((place for place in PLACES if place in found), None)
     data = files.read(place, MAX_BYTES) if place else None
-    if place and data is not None:
-        read = parse_devcontainer(data, place)
+    if place and data is not None and use != "off":
+        read = parse_devcontainer(data, place).within(use, own_setup=setup is not None)
         uses_image = engine not in IMAGELESS and not image
         asks += _devcontainer_asks(read, place, files, uses_image=uses_image or engine is None)
     return asks
@@ -152,7 +169,8 @@ def _script_ask(path: str, found: Mapping[str, SourceFile]) -> Ask:
             code="invalid_config",
         )
     told = _version(found.get(path))
-    return Ask(f"setup {path}", f"set-up script: {path}{told}", digest_of("setup", path, told))
+    digest = digest_of("setup", path, told)
+    return Ask(f"setup {path}", f"set-up script: {path}{told}", digest, preparing=True)
 
 
 def _version(file: SourceFile | None) -> str:
@@ -162,12 +180,13 @@ def _version(file: SourceFile | None) -> str:
 def _devcontainer_asks(
     read: Devcontainer, place: str, files: CommittedFiles, *, uses_image: bool
 ) -> Iterator[Ask]:
-    told = [f"commands {'; '.join(read.commands)}"] if read.commands else []
+    if read.commands:
+        shown = f"{place}: commands {'; '.join(read.commands)}"
+        yield Ask(place, shown, digest_of(place, read.commands), preparing=True)
     if read.environment:
-        told.append(f"environment {', '.join(f'{k}={v}' for k, v in read.environment.items())}")
-    if told:
-        parts = (read.commands, dict(read.environment))
-        yield Ask(place, f"{place}: {', '.join(told)}", digest_of(place, *parts))
+        shown = f"{place}: environment {', '.join(f'{k}={v}' for k, v in read.environment.items())}"
+        digest = digest_of(place, "environment", dict(read.environment))
+        yield Ask(f"{place} environment", shown, digest, preparing=True)
     if read.image and uses_image:
         yield Ask(f"{place} image", f"{place}: image {read.image}", digest_of(place, read.image))
     build = read.build

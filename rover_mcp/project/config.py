@@ -12,6 +12,7 @@ from rover_mcp.network import BadHost, HostPattern
 from rover_mcp.project.values import (
     MAX_TEXT,
     Command,
+    DevcontainerUse,
     RepoPath,
     Seconds,
     Size,
@@ -82,7 +83,8 @@ class NetworkConfig(_Model):
 
 
 class SetupConfig(_Model):
-    """Prepares the image of this project's tasks, once for each change. One of the two."""
+    """Prepares the sandboxes of this project's tasks, in place of the devcontainer's commands: once
+    for each change where the engine keeps images, else in each task. One of the two."""
 
     script: RepoPath | None = None
     """a script of the repository"""
@@ -144,6 +146,9 @@ class ProjectConfig(_Model):
         Annotated[str, Field(max_length=500, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$")] | None
     ) = None
     """the container image that sandboxes are built on"""
+    devcontainer: DevcontainerUse | None = None
+    """what of the repository's devcontainer.json counts: off, nothing; image, its image and its
+    variables without its commands; all, the default"""
     limits: LimitsConfig = LimitsConfig()
     """see below"""
     network: NetworkConfig = NetworkConfig()

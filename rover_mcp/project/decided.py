@@ -37,6 +37,7 @@ from rover_mcp.project.maximum import (
     wider_engine,
     wider_network,
 )
+from rover_mcp.project.values import DevcontainerUse
 from rover_mcp.sandbox.protocol import ResourceLimits
 from rover_mcp.settings import Settings
 
@@ -66,9 +67,13 @@ class Decided(BaseModel):
     environment: dict[str, str] = Field(default_factory=dict[str, str])
     copies: tuple[str, ...] = ()
     setup: SetupConfig | None = None
+    devcontainer: DevcontainerUse = "all"
+    without_setup: bool = False
+    """nobody had trusted the set-up, and nobody could be asked: none of its commands runs"""
     hooks: HooksConfig = HooksConfig()
     origins: dict[str, Origin] = Field(default_factory=dict[str, Origin])
-    """of what the task's own columns hold: agent, model, workflow, engine, budget, network"""
+    """of what the task's own columns hold (agent, model, workflow, engine, budget, network), and of
+    `devcontainer`"""
     workflow_file: str | None = None
     """the workflow's file, where that is one of the project's own"""
     ignored: bool = False
@@ -85,6 +90,7 @@ class Asked:
     engine: str | None = None
     budget: Budget | None = None
     network: str | None = None
+    devcontainer: DevcontainerUse | None = None
     remote: bool = False
     """over HTTP: by somebody else than the user of this machine"""
 
@@ -122,6 +128,8 @@ def settle(asked: Asked, found: FoundConfig | None, settings: Settings) -> Settl
     ]
     workflows = [asked.workflow, config.workflow, settings.workflow]
     engine = _engine(asked.engine, config, settings, origins, warnings)
+    levels = [asked.devcontainer, config.devcontainer, _named_use(settings)]
+    use: DevcontainerUse = _first("devcontainer", levels, origins, "all")
     budget = _budget(asked.budget, config, settings, origins, warnings)
     network = _network(asked.network, config, settings, origins, warnings)
     warnings += _opened(config, settings)
@@ -146,6 +154,7 @@ def settle(asked: Asked, found: FoundConfig | None, settings: Settings) -> Settl
             environment=config.environment,
             copies=tuple(config.copy_files),
             setup=config.setup,
+            devcontainer=use,
             hooks=config.hooks,
             origins=origins,
         ),
@@ -171,6 +180,10 @@ def _first(name: str, levels: list[Any], origins: dict[str, Origin], default: An
             origins[name] = origin
             return value
     return default
+
+
+def _named_use(settings: Settings) -> DevcontainerUse | None:
+    return settings.devcontainer if "devcontainer" in settings.model_fields_set else None
 
 
 def _agent_at(levels: list[tuple[str, ...]], level: int) -> str:

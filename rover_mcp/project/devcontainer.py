@@ -11,11 +11,11 @@ import posixpath
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from rover_mcp.errors import UserFixable
-from rover_mcp.project.values import variable_fault
+from rover_mcp.project.values import DevcontainerUse, variable_fault
 from rover_mcp.sandbox.protocol import DockerfileBuild
 
 PLACES = (".devcontainer/devcontainer.json", ".devcontainer.json")
@@ -32,6 +32,7 @@ _HARMLESS = frozenset(
         "remoteUser", "containerUser", "init",
     }
 )  # fmt: skip
+_FEATURES = frozenset({"features", "dockerComposeFile"})
 _BUILD = frozenset({"dockerfile", "context", "args", "target"})
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,499}")
@@ -46,6 +47,18 @@ class Devcontainer:
     commands: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     ignored: tuple[str, ...] = ()
+
+    def within(self, use: DevcontainerUse, *, own_setup: bool = False) -> Devcontainer:
+        """What of it counts. `own_setup`: the project's configuration has commands of its own,
+        which stand in for these."""
+        if use == "off":
+            return Devcontainer()
+        return replace(self, commands=()) if own_setup or use == "image" else self
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What its commands may need that no sandbox gives them."""
+        return tuple(name for name in self.ignored if name in _FEATURES)
 
 
 def parse_devcontainer(data: bytes, place: str) -> Devcontainer:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+DevcontainerUse = Annotated[
+    Literal["off", "image", "all"],
+    # YAML reads a plain `off` as a truth value.
+    BeforeValidator(lambda value: "off" if value is False else value),
+]
+"""What of a repository's devcontainer.json counts."""
 MAX_TEXT = 10_000
 """Characters of one command or one variable's value."""
 

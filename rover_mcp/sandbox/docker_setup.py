@@ -157,7 +157,9 @@ def _failed(container: Any) -> EnvironmentFault:
     told = "\n".join(line for line in lines if line) or "it was killed"
     return EnvironmentFault(
         f"the project's set-up failed: {told}",
-        hint="correct the set-up and commit it, then restart the task",
+        hint="the log of step setup has all that it printed. A task keeps the set-up that it was "
+        "created with: correct it, commit that, and create the task anew; or `devcontainer: image` "
+        "(rover create --devcontainer image) leaves out a devcontainer's commands",
         code="setup_failed",
     )
 

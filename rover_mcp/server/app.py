@@ -52,7 +52,7 @@ from rover_mcp.errors import NeedsConsent, RoverError, UserFixable
 from rover_mcp.server.arguments import Arguments, DeleteArguments
 from rover_mcp.server.completions import complete
 from rover_mcp.server.confirm import confirmed
-from rover_mcp.server.consent import agreed
+from rover_mcp.server.consent import answer
 from rover_mcp.server.forget import METHOD as FORGET
 from rover_mcp.server.forget import ForgetParams, forget
 from rover_mcp.server.handles import TaskHandles
@@ -235,9 +235,11 @@ class _Handlers:
         try:
             return await entry.handler(call, arguments)
         except NeedsConsent as need:
-            if (ask := await agreed(ctx, params, self._session.caller, need)) is not None:
-                return ask
-            return await entry.handler(replace(call, consent=need.digest), arguments)
+            said = await answer(ctx, params, self._session.caller, need)
+            if isinstance(said, InputRequiredResult):
+                return said
+            told = replace(call, consent=said, unasked=said is None)
+            return await entry.handler(told, arguments)
 
     async def _finish(self, result: Result) -> CallToolResult:
         hub, limit = self._services.hub, self._services.tasks.settings.attention_limit

@@ -90,6 +90,9 @@ class CreateTaskArguments(Arguments):
     project_config: Literal["apply", "ignore"] = Field(
         "apply", description="ignore leaves out what the repository asks for and nobody trusted"
     )
+    devcontainer: Literal["off", "image", "all"] | None = Field(
+        None, description="of devcontainer.json: nothing, no commands, all; default the project's"
+    )
     script: str | None = Field(
         None, max_length=200_000, description="YAML for the agent scripted (docs/workflows.md)"
     )

@@ -7,6 +7,7 @@ asked.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from mcp.shared.exceptions import MCPError
@@ -24,6 +25,8 @@ from rover_mcp.server.confirm import can_ask
 from rover_mcp.server.tasks_extension.source import Context
 from rover_mcp.tasks.caller import Caller
 
+log = logging.getLogger("rover.server")
+
 KEY = "choice"
 ALLOW, REFUSE = "allow", "refuse"
 _CHOICE: dict[str, Any] = {
@@ -38,16 +41,17 @@ _CHOICE: dict[str, Any] = {
 _SCHEMA: dict[str, Any] = {"type": "object", "properties": {KEY: _CHOICE}, "required": [KEY]}
 
 
-async def agreed(
+async def answer(
     ctx: Context, params: CallToolRequestParams, caller: Caller, need: NeedsConsent
-) -> InputRequiredResult | None:
-    """None: the user agrees. A result: the client has to ask first, and repeats the call.
+) -> InputRequiredResult | str | None:
+    """The question's digest: the user agrees. A result: the client has to ask first, and repeats
+    the call. None: nobody can be asked, and the call can be done without.
 
     Raises:
-        UserFixable: the user does not agree, or cannot be asked.
+        UserFixable: the user does not agree, or cannot be asked for what has to be allowed.
     """
     if caller.user is not None or not _may_ask(ctx, caller, need):
-        raise need
+        return _undecided(need)
     key = f"consent-{need.digest}"
     form = ElicitRequestFormParams(message=need.question, requested_schema=_SCHEMA)
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
@@ -58,14 +62,20 @@ async def agreed(
         try:
             said = await ctx.session.elicit_form(need.question, _SCHEMA, ctx.request_id)
         except MCPError as error:
-            raise need from error
+            log.info("the client cannot ask its user: %s", error)
+            return _undecided(need)
     if said.action != "accept" or (said.content or {}).get(KEY) != ALLOW:
         raise UserFixable(
             f"the user did not agree; nothing was started. {need.message}",
             code="not_allowed",
             hint=need.hint,
         )
-    return None
+    return need.digest
+
+
+def _undecided(need: NeedsConsent) -> None:
+    if not need.can_do_without:
+        raise need
 
 
 def _may_ask(ctx: Context, caller: Caller, need: NeedsConsent) -> bool:

@@ -66,6 +66,8 @@ class Call:
     progress: Progress
     consent: str | None = None
     """the digest of the question that a person has just said yes to"""
+    unasked: bool = False
+    """there was a question, and nobody who could be asked"""
 
     async def find(self, arguments: a.TaskArguments) -> TaskRow:
         """The named task, which the session watches from now on."""
@@ -109,7 +111,13 @@ class ToolEntry:
 async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
     values = args.model_dump(exclude={"agent", "budget_usd", "budget_tokens"})
     agents = [name for part in (args.agent or "").split(",") if (name := part.strip())]
-    request = CreateRequest(**values, agents=agents, budget=_budget(args), consent=call.consent)
+    request = CreateRequest(
+        **values,
+        agents=agents,
+        budget=_budget(args),
+        consent=call.consent,
+        unasked=call.unasked,
+    )
     view = await anyio.to_thread.run_sync(call.services.tasks.create, call.session.caller, request)
     call.session.watch(view.id)
     return r.TaskResult(task=view)

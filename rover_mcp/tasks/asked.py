@@ -12,6 +12,7 @@ from agent_runner.workflow.agents import agents_of
 from rover_mcp.errors import UserFixable
 from rover_mcp.network import IF_ALLOWED
 from rover_mcp.project.decided import Asked
+from rover_mcp.project.values import DevcontainerUse
 from rover_mcp.tasks.catalog import CatalogEntry
 from rover_mcp.tasks.logs import plain
 
@@ -38,8 +39,12 @@ class CreateRequest:
     """a NetworkMode"""
     project_config: Literal["apply", "ignore"] = "apply"
     """ignore: what the project asks for beyond the user's defaults is left out"""
+    devcontainer: DevcontainerUse | None = None
+    """what of the repository's devcontainer.json counts; None: as the project or the user says"""
     consent: str | None = None
     """the digest of the question that a person said yes to; no caller can give it"""
+    unasked: bool = False
+    """nobody could be asked: a set-up that nobody has trusted is left out"""
 
 
 def asked_of(request: CreateRequest, *, remote: bool) -> Asked:
@@ -52,6 +57,7 @@ def asked_of(request: CreateRequest, *, remote: bool) -> Asked:
         engine=request.engine,
         budget=request.budget,
         network=request.network,
+        devcontainer=request.devcontainer,
         remote=remote,
     )
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from rover_mcp.errors import NeedsConsent, UserFixable
 from rover_mcp.project.asks import digest_of
+from rover_mcp.project.devcontainer import PLACES
 from rover_mcp.project.maximum import Wider
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.pauses import printable
@@ -19,6 +20,9 @@ LINE = 500
 MOST_LINES = 30
 """Beyond these nobody is asked in a form: what is cut off there could be what matters."""
 _INSTEAD = "project_config: ignore (rover create --project-config ignore) leaves it out"
+_WITHOUT_DEVCONTAINER = (
+    "devcontainer: off (rover create --devcontainer off) leaves out the devcontainer alone"
+)
 
 
 def check_consent(
@@ -28,10 +32,12 @@ def check_consent(
     wider: Sequence[Wider],
     untrusted: Sequence[AskView],
     consent: str | None,
+    *,
+    can_do_without: bool = False,
 ) -> None:
     """That nothing is asked for that only a person allows, or that one has. `config` is the user's
     config.yaml; `root` the project's, of what nobody has consented to; `consent` is the digest of
-    the question that a person said yes to.
+    the question that a person said yes to; `can_do_without`: a task can be made without it.
 
     Raises:
         NeedsConsent, UserFixable: nobody has.
@@ -52,6 +58,7 @@ def check_consent(
         question=_question(root, wider, untrusted),
         digest=digest,
         askable=_askable(wider, untrusted),
+        can_do_without=can_do_without,
     )
 
 
@@ -78,7 +85,14 @@ def _lines(config: Path, wider: Sequence[Wider]) -> list[str]:
 def _ways(root: Path, untrusted: Sequence[AskView]) -> list[str]:
     if not untrusted:
         return []
-    return [f"the user reads it and trusts it at a terminal: rover trust {root}", f"or {_INSTEAD}"]
+    trust = f"the user reads it and trusts it at a terminal: rover trust {root}"
+    return [trust, *_instead(untrusted)]
+
+
+def _instead(untrusted: Sequence[AskView]) -> list[str]:
+    """How a task can be made without it."""
+    of_devcontainer = any(ask.name.startswith(PLACES) for ask in untrusted)
+    return [f"or {_INSTEAD}", *([f"or {_WITHOUT_DEVCONTAINER}"] if of_devcontainer else [])]
 
 
 def _question(root: Path, wider: Sequence[Wider], untrusted: Sequence[AskView]) -> str:
@@ -111,7 +125,8 @@ def _refused_over_http(
     lines = list(dict.fromkeys(one.line for one in wider))
     hints = [f"config.yaml on this server's machine would allow it: {line}" for line in lines]
     if untrusted:
-        hints += [f"the user of this server's machine runs: rover trust {root}", f"or {_INSTEAD}"]
+        trust = f"the user of this server's machine runs: rover trust {root}"
+        hints += [trust, *_instead(untrusted)]
     return UserFixable(
         "; ".join([*_told(wider), *_told_of(untrusted)]),
         code="not_trusted" if untrusted else "not_allowed",

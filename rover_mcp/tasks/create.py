@@ -16,8 +16,8 @@ from agent_runner.workflow.agents import agents_of
 from agent_runner.worktree import IGNORED
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
-from rover_mcp.project.asks import config_asks, narrowed
-from rover_mcp.project.config import FILE, ProjectConfig
+from rover_mcp.project.asks import narrowed
+from rover_mcp.project.config import ProjectConfig
 from rover_mcp.project.decided import Decided, Settled, settle
 from rover_mcp.project.load import load_config
 from rover_mcp.project.maximum import Wider, wider_script
@@ -34,11 +34,11 @@ from rover_mcp.tasks.asked import (
 )
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry
+from rover_mcp.tasks.cautions import config_left_out, first_cautions, setup_left_out
 from rover_mcp.tasks.consent import check_consent
 from rover_mcp.tasks.copies import check_outputs, read_copies, write_copies
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import meant, new_task_id
-from rover_mcp.tasks.pauses import printable
 from rover_mcp.tasks.ports import (
     AgentInventory,
     Control,
@@ -51,9 +51,7 @@ from rover_mcp.tasks.priced import price_warnings
 from rover_mcp.tasks.programs import unseen_programs
 from rover_mcp.tasks.trust import AskView, ProjectTrust, TrustBook
 
-__all__ = ["DIRTY", "CreateRequest", "CreateTask", "Plan"]
-
-DIRTY = "the repository has uncommitted changes; they are not part of this task"
+__all__ = ["CreateRequest", "CreateTask", "Plan"]
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,8 @@ class CreateTask:
         inputs = inputs_of(entry, request)
         agents = self._agents(settled.agents, request)
         engine, binary = self._engine(caller, settled, agents)
-        self._check_consent(caller, request, _Chosen(repository, commit, settled, entry, engine))
+        chosen = _Chosen(repository, commit, settled, entry, engine)
+        settled = self._consented(caller, request, chosen)
         copies, told = self._copies(repository, commit, entry, settled.decided)
         network = self._network(settled.network, repository, entry, agents)
         budget, model = settled.budget, settled.model
@@ -157,7 +156,7 @@ class CreateTask:
             owner=caller.user,
             gateway_token=f"rover-{secrets.token_hex(24)}",
             warnings=[
-                *_warnings(engine, repository, entry),
+                *first_cautions(engine, repository, entry),
                 *settled.warnings,
                 *told,
                 *unpriced,
@@ -183,7 +182,7 @@ class CreateTask:
         ignored = request.project_config == "ignore"
         told: list[str] = []
         if found is not None and ignored:
-            told = left_out(found.config, self.settings)
+            told = config_left_out(found.config, self.settings)
             found = replace(found, config=self._narrowed(found.config))
         asked = asked_of(request, remote=caller.user is not None)
         settled = settle(asked, found, self.settings)
@@ -201,8 +200,10 @@ class CreateTask:
         known = config.workflow in {entry.name for entry in self.catalog.entries(None)}
         return config if known else config.model_copy(update={"workflow": None})
 
-    def _check_consent(self, caller: Caller, request: CreateRequest, chosen: _Chosen) -> None:
-        """That a person has allowed what goes beyond the user's own configuration.
+    def _consented(self, caller: Caller, request: CreateRequest, chosen: _Chosen) -> Settled:
+        """The settings as a person has allowed them: all that goes beyond the user's own
+        configuration; or without the set-up, where only that lacks a consent that nobody there
+        can give.
 
         Raises:
             NeedsConsent, UserFixable: nobody has.
@@ -215,9 +216,15 @@ class CreateTask:
         wider = [*settled.wider, *wider_script(agents, engine, self.settings)]
         needed = self.trust.needed(repository, commit, settled, entry, engine)
         missing, every = self.trust.missing(repository, commit, needed)
-        self._check(caller, repository, wider, missing, request.consent)
+        spared = self.trust.can_do_without(repository, commit, needed) if missing else []
+        if spared and not wider and (request.unasked or caller.user is not None):
+            decided = settled.decided.model_copy(update={"without_setup": True})
+            told = [*settled.warnings, setup_left_out(repository.root, spared)]
+            return replace(settled, decided=decided, warnings=told)
+        self._check(caller, repository, wider, missing, request.consent, spared=bool(spared))
         if missing:
             self.trust.book.write(repository.root, every)
+        return settled
 
     def _check(
         self,
@@ -226,9 +233,14 @@ class CreateTask:
         wider: Sequence[Wider],
         missing: Sequence[AskView],
         consent: str | None,
+        *,
+        spared: bool = False,
     ) -> None:
         config = self.settings.home / "config.yaml"
-        check_consent(caller, config, repository.root, wider, missing, consent)
+        spared = spared and not wider
+        check_consent(
+            caller, config, repository.root, wider, missing, consent, can_do_without=spared
+        )
 
     def _engine(
         self, caller: Caller, settled: Settled, agents: Sequence[str]
@@ -376,18 +388,3 @@ class CreateTask:
     def _undo(self, folders: TaskFolders) -> None:
         self.spares.discard(folders.task_id)
         shutil.rmtree(folders.root, ignore_errors=True)
-
-
-def _warnings(engine: Engine, repository: Repository, entry: CatalogEntry) -> list[str]:
-    found = [w for w in (engine.warning, DIRTY if repository.dirty else "") if w]
-    if entry.source == "project" and entry.shadowed:
-        file = f"{FOLDER}/{entry.path.name}"
-        found.append(f"workflow {entry.name}: the project's {file}, not the {entry.shadowed} one")
-    return found
-
-
-def left_out(config: ProjectConfig, settings: Settings) -> list[str]:
-    """What is said of a configuration that is ignored."""
-    asks = config_asks(config, settings)
-    told = "; ".join(printable(ask.shown, 200) for ask in asks)
-    return [f"{FILE}: left out, as the call asked: {told}"] if told else []

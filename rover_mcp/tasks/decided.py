@@ -28,6 +28,7 @@ def _settings(task: TaskRow, config: Decided) -> Iterator[tuple[str, str, str]]:
         "network": (task.network or {}).get("mode"),
         "budget.usd": budget.usd if budget else None,
         "budget.tokens": budget.tokens if budget else None,
+        "devcontainer": config.devcontainer if "devcontainer" in config.origins else None,
     }
     for name, value in columns.items():
         origin = config.origins.get(name, Origin.DEFAULT)
@@ -49,7 +50,9 @@ def _of_project(config: Decided) -> Iterator[tuple[str, str]]:
         yield f"environment.{name}", value[:200]
     if config.copies:
         yield "copy", ", ".join(config.copies)
-    if config.setup:
+    if config.without_setup:
+        yield "setup", "left out, for nobody has trusted it"
+    elif config.setup:
         yield "setup", config.setup.script or "; ".join(config.setup.commands)[:500]
     for name, commands in config.hooks.model_dump().items():
         if commands:

@@ -50,6 +50,11 @@ class TaskFolders:
         return self.root / "iterations" / str(self.iteration) / "run"
 
     @property
+    def preparation(self) -> Path:
+        """Logs of what was prepared on this machine before there was a sandbox."""
+        return self.root / "iterations" / str(self.iteration) / "preparation"
+
+    @property
     def journal(self) -> Path:
         return self.run / "journal.jsonl"
 

@@ -32,14 +32,16 @@ class LogText:
     truncated: bool
 
 
-def read_log(folder: Path, step: str | None, tail: int) -> LogText:
-    """The last `tail` lines of a step's log; without a step, of the one written last.
+def read_log(folder: Path, step: str | None, tail: int, before: Path | None = None) -> LogText:
+    """The last `tail` lines of a step's log; without a step, of the one written last. `before`: a
+    second folder, whose logs count where the first has none of their name.
 
     Raises:
         NotFound: the step has no log; names those that have one.
         EnvironmentFault: what is there is no plain file, or cannot be read.
     """
-    logs = {p.stem: p for p in sorted(folder.glob("*.log"))} if folder.is_dir() else {}
+    both = [path for path in (before, folder) if path and path.is_dir()]
+    logs = {p.stem: p for path in both for p in sorted(path.glob("*.log"))}
     if not logs and step is None:
         return LogText(None, "", truncated=False)
     if step is None:

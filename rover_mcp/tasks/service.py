@@ -250,7 +250,7 @@ class TaskService:
 
     def logs(self, task: TaskRow, step: str | None, tail: int) -> LogText:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
-        return read_log(folders.run / "logs", step, tail)
+        return read_log(folders.run / "logs", step, tail, folders.preparation)
 
     def journal(self, task: TaskRow) -> str:
         """The end of its journal, a record a line."""

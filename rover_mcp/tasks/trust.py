@@ -23,7 +23,7 @@ from rover_mcp.project.asks import (
     setup_asks,
     workflow_ask,
 )
-from rover_mcp.project.config import ProjectConfig, SetupConfig
+from rover_mcp.project.config import ProjectConfig
 from rover_mcp.project.decided import Decided, Origin, Settled
 from rover_mcp.project.load import load_config
 from rover_mcp.project.maximum import PROCESS
@@ -178,7 +178,8 @@ class ProjectTrust:
         found = None if repository.bare else load_config(repository.root)
         config = found.config if found else ProjectConfig()
         asks = config_asks(config, self.settings)
-        asks += setup_asks(self.repositories.files(repository, commit), _script(config.setup))
+        use = config.devcontainer or self.settings.devcontainer
+        asks += setup_asks(self.repositories.files(repository, commit), config.setup, use)
         own = (e for e in self.catalog.entries(repository.root) if e.source == "project")
         return [*asks, *(_workflow(entry) for entry in own if entry.workflow)]
 
@@ -196,7 +197,8 @@ class ProjectTrust:
         asks = list(settled.asks)
         if not decided.ignored:
             files = self.repositories.files(repository, commit)
-            asks += setup_asks(files, _script(decided.setup), engine, self._has_image(decided))
+            image = self._has_image(decided)
+            asks += setup_asks(files, decided.setup, decided.devcontainer, engine, image)
         chosen = decided.origins.get("workflow") is Origin.CALL and entry.shadowed is None
         if entry.source == "project" and not (chosen and engine != PROCESS):
             asks.append(_workflow(entry))
@@ -218,11 +220,17 @@ class ProjectTrust:
         every = self.all_asks(repository, commit)
         if any(line.digest == digest_of_all(every) for line in lines):
             return [], []
-        return views, every
+        # A call may let more of the devcontainer count than the project does by itself.
+        known = {(ask.name, ask.digest) for ask in every}
+        return views, [*every, *(a for a in needed if (a.name, a.digest) not in known)]
 
-
-def _script(setup: SetupConfig | None) -> str | None:
-    return setup.script if setup else None
+    def can_do_without(
+        self, repository: Repository, commit: str, needed: Sequence[Ask]
+    ) -> list[Ask]:
+        """The set-up, where nothing but that lacks anybody's consent; else nothing."""
+        rest = [ask for ask in needed if not ask.preparing]
+        views, _ = self.missing(repository, commit, rest)
+        return [] if views else [ask for ask in needed if ask.preparing]
 
 
 def _workflow(entry: CatalogEntry) -> Ask:

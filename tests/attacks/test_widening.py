@@ -18,7 +18,7 @@ import pytest
 
 from tests.e2e.conftest import end_daemon
 from tests.support.frames import LEGACY, MODERN, Frame, LauncherClient, envelope
-from tests.support.repos import BROKEN, make_repository
+from tests.support.repos import BROKEN, git, make_repository
 from tests.support.scripts import script
 from tests.support.trusting import at_terminal, trust
 
@@ -179,6 +179,54 @@ def test_a_cloned_repository_gets_nothing_before_its_user_has_read_it() -> None:
             trust(place.home, place.repository)
             assert not place.asked(client).get("isError")
     assert not place.canary.exists()
+
+
+SET_UP = {
+    ".rover/setup.sh": "touch ran-script\n",
+    ".rover/config.yaml": "setup: {commands: [touch ran-commands]}\n",
+    ".devcontainer/devcontainer.json": json.dumps(
+        {
+            "image": "example.org/none",
+            "postCreateCommand": "touch ran-devcontainer",
+            "containerEnv": {"RAN": "1"},
+        }
+    ),
+}
+
+
+def test_no_set_up_runs_unconsented_and_a_task_can_be_had_without_it() -> None:
+    """U2, V5. On 4ed2e71 no task of such a repository could be had where nobody can be asked, and
+    one whose devcontainer names commands that only its image has failed."""
+    looks = script(implement=[{"say": "done", "run": 'echo "[$(echo ran-*)$RAN]"'}])
+    with opened(SET_UP) as place, LauncherClient(place.home, place.repository) as client:
+        client.open()
+
+        def ran(**more: Any) -> tuple[Frame, str]:
+            made = place.asked(client, script=looks, **more)["structuredContent"]["task"]
+            told = client.wait_until(made["id"], "COMPLETED")
+            return told, client.tool("get_logs", task=made["id"], step="implement")["text"]
+
+        told, log = ran(devcontainer="all")
+        assert "[ran-*]" in log
+        assert any("was left out" in warning for warning in told["warnings"])
+        with LauncherClient(place.home, place.repository) as person:
+            person.capabilities = ASKABLE
+            person.open(LEGACY)
+            message, result = ask(person, place, "refuse")
+            assert "touch ran-commands" in message
+            assert error_of(result)["code"] == "not_allowed", "who is asked decides"
+        trust(place.home, place.repository)
+        assert "[ran-commands ran-script1]" in ran()[1]
+        (place.repository / ".rover" / "config.yaml").write_text("version: 1\n")
+        broken = {"postCreateCommand": ["no-such-tool", "sync"], "onCreateCommand": "touch ran-b"}
+        (place.repository / ".devcontainer" / "devcontainer.json").write_text(json.dumps(broken))
+        git(place.repository, "commit", "-qam", "another set-up")
+        trust(place.home, place.repository)
+        told, log = ran()
+        assert "[ran-b ran-script]" in log
+        assert any("'no-such-tool sync' failed with status 127" in w for w in told["warnings"])
+        log = client.tool("get_logs", task=told["id"], step="setup")["text"]
+        assert "no-such-tool: command not found" in log
 
 
 HOSTILE = {

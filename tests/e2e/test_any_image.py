@@ -43,6 +43,7 @@ SET_UP = {
     ".devcontainer/devcontainer.json": (
         '{ // as an editor reads it\n "build": {"dockerfile": "Dockerfile", "context": ".."},\n'
         ' "postCreateCommand": "mkdir deps && date +%s%N > deps/made; echo $MODE > ~/mode",\n'
+        ' "features": {"x": {}}, "onCreateCommand": "only-its-features-have-it",\n'
         ' "containerEnv": {"MODE": "dev"}, "runArgs": ["--privileged"],\n}\n'
     ),
     ".devcontainer/Dockerfile": f"FROM {BASE_IMAGE}\nCOPY VERSION /etc/project-version\n",
@@ -95,8 +96,11 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
         assert seen[0] == "7"
         # What git ignores was taken over, and the clone is clean.
         assert seen[4:] == ["exit status 0"]
-        _, again = run_look(client, "docker")
+        second, again = run_look(client, "docker")
         assert again == seen
+        for task in (first, second):
+            # V5: what was only tried is a warning, also of those who find the image made.
+            assert any("'only-its-features-have-it' failed" in w for w in task["warnings"])
         assert told_by_the_command_line(home, repository)
 
         # Another set-up, which fails: its last lines are the task's error.
@@ -112,6 +116,8 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
         failed = client.wait_until(task["id"], "FAILED", timeout=180)
         assert "why it failed" in failed["error"]
         assert "status 3" in failed["error"]
+        log = client.tool("get_logs", task=task["id"], step="setup")["text"]
+        assert "$ bash .rover/setup.sh\nwhy it failed\nthe command failed with status 3" in log
 
 
 def test_the_default_image_has_node_npm_and_build_tools_for_the_agents_user(home: Path) -> None:

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from rover_mcp.control.setups import find_setup, with_setup
+from rover_mcp.project.values import DevcontainerUse
 from rover_mcp.sandbox.protocol import SandboxSpec, SourceFile
 from tests.contracts.engine_rigs import make_spec, new_task
 
@@ -121,3 +124,51 @@ def test_a_script_that_the_configuration_names_runs_too_and_again_when_it_change
     commands, first = made("1")
     assert commands == ("npm ci", "bash .rover/setup.sh", "bash scripts/deps.sh", "make")
     assert made("1")[1] == first != made("2")[1]
+
+
+@pytest.mark.parametrize(
+    ("engine", "image", "more", "tried"),
+    [
+        ("docker", None, {}, False),
+        ("bubblewrap", None, {}, True),
+        ("process", None, {}, True),
+        ("docker", "mine:1", {}, True),
+        ("docker", None, {"features": {"ghcr.io/devcontainers/features/node": {}}}, True),
+        ("docker", None, {"image": None, "dockerComposeFile": "compose.yaml"}, True),
+    ],
+)
+def test_commands_are_only_tried_where_the_sandbox_is_not_the_devcontainers(
+    tmp_path: Path, engine: str, image: str | None, more: dict[str, object], tried: bool
+) -> None:
+    """V5."""
+    content = {"image": "node:22", "postCreateCommand": "npm ci", **more}
+    files = {".devcontainer.json": json.dumps(content), ".rover/setup.sh": "make\n"}
+    spec = make_spec(tmp_path, new_task())
+    made, warnings = with_setup(spec, find_setup(tree(files)), engine, image=image, timeout=60)
+    assert made.run.setup is not None
+    commands = (made.run.setup.tried, made.run.setup.commands)
+    own = ("bash .rover/setup.sh",)
+    assert commands == ((("npm ci",), own) if tried else ((), ("npm ci", *own)))
+    assert any("only tried" in w for w in warnings) == (engine in ("bubblewrap", "process"))
+
+
+@pytest.mark.parametrize("use", ["off", "image"])
+def test_a_devcontainer_counts_as_far_as_it_is_said(tmp_path: Path, use: DevcontainerUse) -> None:
+    """V5."""
+    broken = FILES if use == "image" else {**FILES, ".devcontainer/devcontainer.json": "{ broken"}
+    found = find_setup(tree(broken), None, use)
+    made, _ = with_setup(make_spec(tmp_path, new_task()), found, "docker", timeout=60)
+    assert made.run.setup is not None
+    assert (made.run.setup.tried, made.run.setup.commands) == ((), ("bash .rover/setup.sh",))
+    assert made.project.image == ("node:22" if use == "image" else None)
+    assert made.run.variables == ({"MODE": "dev"} if use == "image" else {})
+
+
+def test_a_set_up_of_the_configuration_replaces_the_devcontainers_commands(tmp_path: Path) -> None:
+    """V5. On 4ed2e71 both ran."""
+    found = find_setup(tree(FILES), own_setup=True)
+    spec = make_spec(tmp_path, new_task())
+    made, _ = with_setup(spec, found, "bubblewrap", commands=["make"], timeout=60)
+    assert made.run.setup is not None
+    assert (made.run.setup.tried, made.run.setup.commands) == ((), ("bash .rover/setup.sh", "make"))
+    assert made.run.variables == {"MODE": "dev"}

@@ -1,11 +1,14 @@
-"""A project's set-up installs packages: it has the proxy where the policy offers one."""
+"""A project's set-up in a task's own sandbox: its network, its log, and what a failure means."""
 
 from __future__ import annotations
 
+import functools
+
 import anyio
+import pytest
 
 from agent_runner.process import make_commands
-from agent_runner.setup import run_commands
+from agent_runner.setup import Ears, SetupFailed, run_commands, set_up_task
 from agent_runner.spec import RunSpec, Setup
 
 
@@ -14,5 +17,35 @@ def test_set_up_commands_find_the_proxy(bare: RunSpec) -> None:
     commands = make_commands(bare.model_copy(update={"gateway": gateway}))
     heard: list[str] = []
     setup = Setup(commands=("echo $https_proxy $HTTPS_PROXY",), key="k", timeout=20)
-    anyio.run(run_commands, setup, commands, heard.append)
+    anyio.run(run_commands, setup, commands, Ears(heard.append, heard.append))
     assert heard[-1].split() == ["http://rover:token@127.0.0.1:8377"] * 2
+
+
+def test_a_command_that_is_only_tried_fails_with_a_warning_and_the_rest_runs(bare: RunSpec) -> None:
+    """V5. On 4ed2e71 the first of them failed the task."""
+    tried = ("only-the-image-has-it sync", "echo second > second")
+    setup = Setup(tried=tried, commands=("cat second",), key="k", timeout=20)
+    spec = bare.model_copy(update={"setup": setup})
+    warned: list[str] = []
+    run = functools.partial(set_up_task, spec, make_commands(spec), warned.append, anew=True)
+    anyio.run(run)
+    [warning] = warned
+    assert "'only-the-image-has-it sync' failed with status 127" in warning
+    assert "command not found" in warning
+    assert "devcontainer: image" in warning, "what helps"
+    log = (spec.paths.run / "logs" / "setup.log").read_text()
+    assert "$ only-the-image-has-it sync" in log
+    assert log.endswith("$ cat second\nsecond\n")
+
+
+def test_a_failed_set_up_says_where_its_output_is_and_it_is_there(bare: RunSpec) -> None:
+    """V5. On 4ed2e71 nothing that the commands printed was kept."""
+    setup = Setup(commands=("seq 100; false",), key="k", timeout=20)
+    spec = bare.model_copy(update={"setup": setup})
+    run = functools.partial(set_up_task, spec, make_commands(spec), lambda _: None, anew=True)
+    with pytest.raises(SetupFailed, match="status 1") as caught:
+        anyio.run(run)
+    assert "log of step setup" in str(caught.value)
+    assert "create the task anew" in str(caught.value)
+    log = (spec.paths.run / "logs" / "setup.log").read_text().splitlines()
+    assert (log[0], log[1], log[100]) == ("$ seq 100; false", "1", "100")

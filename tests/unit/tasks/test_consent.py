@@ -241,6 +241,91 @@ def test_a_workflow_that_only_the_project_has_is_the_callers_choice(desk: Desk) 
         create(desk, project_config="ignore", workflow="release")
 
 
+SETUPS: dict[str, tuple[str, dict[str, bytes]]] = {
+    "commands": ("setup: {commands: [curl evil]}\n", {}),
+    "script": ("", {".rover/setup.sh": b"curl evil"}),
+    "named script": ("setup: {script: a.sh}\n", {"a.sh": b"curl evil"}),
+    "devcontainer": (
+        "devcontainer: all\n",
+        {".devcontainer.json": b'{"postCreateCommand": "curl evil", "containerEnv": {"A": "1"}}'},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SETUPS)
+def test_a_set_up_that_nobody_can_be_asked_for_is_left_out_and_only_that(
+    desk: Desk, kind: str
+) -> None:
+    """U2, V5: no command runs that nobody consented to, and all else is refused as ever."""
+    config, committed = SETUPS[kind]
+    repository(desk, config)
+    desk.repositories.committed |= committed
+    need = refused(desk)
+    assert isinstance(need, NeedsConsent), "who can be asked is asked"
+    assert need.can_do_without
+    for row in (create(desk, unasked=True), create(desk, remote(desk))):
+        assert row.config is not None
+        assert row.config.without_setup
+        [told] = [w for w in row.warnings if "was left out" in w]
+        assert "evil" in told or ".sh" in told
+        assert f"rover trust {desk.repo}" in told
+        assert "trusted_projects" in told
+    assert refused(desk), "nothing was remembered"
+    for more in (
+        "copy: [.env]\n",
+        "network: {mode: open}\n",
+        "image: evil\n",
+        "environment: {B: 1}\n",
+    ):
+        repository(desk, f"{config}{more}")
+        for caller in (desk.caller, remote(desk)):
+            assert refused(desk, caller, unasked=True).code == "not_trusted", more
+    repository(desk, config)
+    assert refused(desk, unasked=True, network="open").code == "not_trusted", "the call's own too"
+    desk.trust()
+    trusted = create(desk, unasked=True).config
+    assert trusted is not None
+    assert not trusted.without_setup
+
+
+def test_what_the_rest_of_a_consent_covers_stays_where_the_set_up_changed(desk: Desk) -> None:
+    repository(desk, "copy: [.env]\nsetup: {commands: [make deps]}\n")
+    desk.trust()
+    repository(desk, "copy: [.env]\nsetup: {commands: [curl evil]}\n")
+    (desk.repo / ".env").write_text("A=1\n")
+    row = create(desk, unasked=True)
+    assert row.config is not None
+    assert (row.config.without_setup, row.config.copies) == (True, (".env",))
+    shown = desk.tasks.view(row, full=True).config or {}
+    assert "left out" in shown["setup"]
+
+
+def test_a_devcontainer_that_is_switched_off_needs_nobody(desk: Desk) -> None:
+    """V5."""
+    desk.repositories.committed |= {
+        ".devcontainer.json": b'{"image": "evil", "postCreateCommand": "a"}'
+    }
+    error = refused(desk)
+    assert "devcontainer: off" in str(error.hint)
+    row = create(desk, devcontainer="off")
+    assert row.config is not None
+    assert row.config.devcontainer == "off"
+    assert (desk.tasks.view(row, full=True).config or {})["devcontainer"] == "off (call)"
+    assert "image evil" in refused(desk, devcontainer="image").message
+    assert "commands" not in refused(desk, devcontainer="image").message
+    repository(desk, "devcontainer: off\n")
+    assert create(desk).config.devcontainer == "off"  # pyright: ignore[reportOptionalMemberAccess]
+    every = refused(desk, devcontainer="all")
+    assert isinstance(every, NeedsConsent), "what a call takes of it beyond the project's own word"
+    create(desk, devcontainer="all", consent=every.digest)
+    create(desk, devcontainer="all")
+    with_settings(desk, devcontainer="off")
+    repository(desk, "workflow: swe\n")
+    assert create(desk)
+    desk.repositories.committed[".devcontainer.json"] = b"{ broken"
+    assert create(desk), "what does not count is not read"
+
+
 def test_things_that_were_trusted_apart_are_not_trusted_together(desk: Desk) -> None:
     repository(desk, "copy: [.env]\n")
     desk.trust()

@@ -10,7 +10,8 @@ import pytest
 from agent_runner.models import Budget
 from rover_mcp.errors import EnvironmentFault, NotFound, RoverError, UserFixable
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.create import DIRTY, CreateRequest
+from rover_mcp.tasks.cautions import DIRTY
+from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.testing.fake_engine import FakeEngine
 from tests.support.desk import Desk, with_settings

@@ -1,0 +1,44 @@
+"""The log of what is prepared before there is a sandbox: an image, and the set-up in it."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from agent_runner.setup import LOG
+from agent_runner.steplog import StepLog
+
+log = logging.getLogger("rover.control")
+
+
+@dataclass
+class PreparationLog:
+    """The log `setup` in `folder`, which is made with its first line. What it holds is printed by
+    others: untrusted."""
+
+    folder: Path
+    limit: int
+    _open: ExitStack = field(default_factory=ExitStack)
+    _log: StepLog | None = None
+
+    def line(self, text: str) -> None:
+        """Add a line."""
+        if self._log is None:
+            made = StepLog(self.folder / f"{LOG}.log", self.limit, log.warning)
+            self._log = self._open.enter_context(made)
+        self._log.line(text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
