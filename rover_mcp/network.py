@@ -153,7 +153,8 @@ class NetworkPolicy(BaseModel):
     """none: nothing; providers: the model APIs; allowlist: also package registries, git hosts and
     the hosts of `allow`; open: every public host"""
     allow: tuple[str, ...] = Field(default=(), max_length=MAX_ALLOWED)
-    """further hosts: example.org, *.example.org, example.org:8443"""
+    """further hosts: example.org, *.example.org, example.org:8443. One that your own config.yaml
+    spells out, or an address there, may be a private one"""
     # Rules by method and path would stand here, beside the hosts that they are for.
     upload_bytes: int = Field(default=50 * 10**6, ge=0)
     """what a task may send to one host, all its attempts together. What it fetches is not counted,

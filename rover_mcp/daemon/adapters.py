@@ -276,6 +276,7 @@ class Door:
             used_up=partial(over_budget, self._store, task_id) if task and task.budget else None,
             standing=partial(standing_of, self._store, task_id) if task and task.budget else None,
             network=self._networks.policy(task) if task else NOTHING,
+            own_hosts=self._networks.own_hosts,
             upstream_proxy=lambda host: self._networks.proxy(task_id, attempt, host),
             on_refused=self._networks.refused,
             sent=partial(self._networks.sent, task_id),
@@ -300,6 +301,7 @@ class Door:
             on_bell=lambda _task: None,
             on_answer=lambda _task, _answer: None,
             network=self._networks.policy(task),
+            own_hosts=self._networks.own_hosts,
             upstream_proxy=lambda host: UpstreamProxy.of(environment, host),
             on_refused=count,
         )

@@ -53,6 +53,11 @@ class TaskNetworks:
         stored = NetworkPolicy.stored(task.network)
         return stored.with_hosts(mine.allow).with_uploads(mine.upload_bytes)
 
+    @property
+    def own_hosts(self) -> tuple[str, ...]:
+        """The user's own list: what it names may have a private address."""
+        return self._settings.network.allow
+
     def sent(self, task_id: str) -> Mapping[str, int]:
         """What a task has sent, in bytes by host."""
         task = self._store.task(task_id)

@@ -24,6 +24,8 @@ from rover_mcp.gateway.policy import (
     Destination,
     Verdict,
     destination,
+    entry_for,
+    is_own,
     judge,
     judge_addresses,
     reached,
@@ -83,7 +85,7 @@ class Egress:
         except BadHost as error:
             await self._refuse(exchange, exchange.target[:MAX_SHOWN], Verdict(str(error)))
             return
-        verdict = judge(self._lease.network, exchange.method, to)
+        verdict = judge(self._lease.network, exchange.method, to, self._lease.own_hosts)
         if verdict.allowed and exchange.has_body:
             verdict = Verdict("a request with a body is not passed on like this")
         if verdict.allowed and self._allowance.left <= 0:
@@ -169,7 +171,9 @@ class Egress:
         return list(dict.fromkeys(found))[:MAX_ADDRESSES]
 
     def _judge(self, to: Destination, addresses: list[str]) -> Verdict:
-        verdict = judge_addresses(to.host, addresses)
+        verdict = judge_addresses(
+            to.host, addresses, own=is_own(self._lease.own_hosts, to), entry=entry_for(to)
+        )
         if verdict.allowed and any(map(self._network.is_own, reached(addresses))):
             return Verdict(f"{to.host.name} leads to the machine that Rover runs on")
         return verdict

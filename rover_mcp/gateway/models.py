@@ -152,6 +152,8 @@ class GatewayLease:
     on_bell: Callable[[str], None] = field(repr=False)
     on_answer: Callable[[str, Answer], None] = field(repr=False)
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
+    own_hosts: tuple[str, ...] = ()
+    """those of its list that the user's own config.yaml names: they may be private addresses"""
     upstream_proxy: Callable[[str], UpstreamProxy | None] = field(
         default=lambda _host: None, repr=False
     )

@@ -46,6 +46,24 @@ _NEVER_IPV6: Final = (
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
+# Networks of the user's own: private use, carriers' (which overlay networks use), unique local.
+_OWN_NETWORKS: Final = (
+    IPv4Network("10.0.0.0/8"),
+    IPv4Network("172.16.0.0/12"),
+    IPv4Network("192.168.0.0/16"),
+    IPv4Network("100.64.0.0/10"),
+    IPv6Network("fc00::/7"),
+)
+# Within these, the services that give a cloud's machines their credentials.
+_METADATA: Final = (
+    IPv4Network("100.100.100.200/32"),  # Alibaba
+    IPv6Network("fd00:ec2::/32"),  # AWS
+    IPv6Network("fd20:ce::/32"),  # Google
+    IPv6Network("fd00:c1::/32"),  # Oracle
+    IPv6Network("fd00:42::42/128"),  # Scaleway
+)
+
+
 @dataclass(frozen=True)
 class Destination:
     """Where a request wants to go. `plain`: by an absolute http URL, of which `path` is asked."""
@@ -99,15 +117,22 @@ def destination(method: str, target: str) -> Destination:
     return Destination(host, port, plain=True, path=path if path.startswith("/") else f"/{path}")
 
 
-def judge(policy: NetworkPolicy, method: str, to: Destination) -> Verdict:
-    """Whether a request may pass, by its name alone."""
+def judge(policy: NetworkPolicy, method: str, to: Destination, own: Sequence[str] = ()) -> Verdict:
+    """Whether a request may pass, by its name alone. `own` are the entries of its list that
+    the user's own config.yaml has."""
     if not policy.has_proxy:
         return Verdict(
             f"the network policy of this task is {policy.mode}: {_MEANS[policy.mode]}",
             f"network: allowlist, or open, {IF_ALLOWED}",
         )
-    if to.host.address and not is_public(to.host.address):
-        return Verdict(f"{to.host.name} is not a public address")
+    address = to.host.address
+    if address and not is_public(address) and not (is_private(address) and is_own(own, to)):
+        if is_private(address):
+            why = f"{to.host.name} is not a public address, and not one that you name"
+            return Verdict(why, entry_for(to))
+        never = "; loopback, link-local and metadata services are reached by no entry"
+        why = f"{to.host.name} is not a public address"
+        return Verdict(f"{why}{never if is_own(own, to) else ''}")
     if to.plain and method not in PLAIN_METHODS:
         return Verdict(f"over plain http only GET and HEAD pass, not {method}")
     patterns = [HostPattern.parse(text) for text in policy.allow]
@@ -149,12 +174,33 @@ def _not_listed(to: Destination, *, known: bool) -> Verdict:
     return Verdict(why, _remedy(to, listed=bool(to.host.address)))
 
 
-def _remedy(to: Destination, *, listed: bool) -> str:
+def entry_for(to: Destination) -> str:
+    """What in the user's config.yaml names this destination."""
     entry = str(to)
     if to.port == HTTPS and not to.plain:
         entry = entry.removesuffix(f":{HTTPS}")
-    remedy = f'"{entry}" in network.allow of config.yaml'
+    return f'"{entry}" in network.allow of config.yaml'
+
+
+def _remedy(to: Destination, *, listed: bool) -> str:
+    remedy = entry_for(to)
     return remedy if listed else f"{remedy}, or network: open, {IF_ALLOWED}"
+
+
+def is_own(own: Sequence[str], to: Destination) -> bool:
+    """Whether an entry of the user's own names this very host and port. One with `*` does not: who
+    runs the domain's name server chooses what is beneath it."""
+    patterns = [HostPattern.parse(text) for text in own]
+    return any(not p.beneath and p.allows(to.host, to.port) and _fits(p, to) for p in patterns)
+
+
+def is_private(address: Address) -> bool:
+    """Whether it may be a service's in a network of the user's: neither loopback nor link-local,
+    no metadata service, and none of these inside an IPv6 address."""
+    inside = any(address in net for net in _OWN_NETWORKS if net.version == address.version)
+    special = any(address in net for net in _METADATA if net.version == address.version)
+    zone = isinstance(address, IPv6Address) and address.scope_id is not None
+    return inside and not special and not zone
 
 
 def is_public(address: Address) -> bool:
@@ -178,18 +224,23 @@ def _inner(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-def judge_addresses(host: Host, addresses: Sequence[str]) -> Verdict:
-    """Whether all that a name leads to may be connected to: one bad address refuses it."""
+def judge_addresses(
+    host: Host, addresses: Sequence[str], *, own: bool = False, entry: str | None = None
+) -> Verdict:
+    """Whether all that a name leads to may be connected to: one bad address refuses it. `own`: the
+    user's own list names it; `entry` is what would."""
+    name = host.name
     for text in addresses:
         try:
-            public = is_public(ip_address(text))
+            address = ip_address(text)
         except ValueError:
-            return Verdict(f"{host.name} leads to {text[:MAX_SHOWN]!r}, which is no address")
-        if not public:
-            return Verdict(
-                f"{host.name} leads to {text}, which is not a public address; "
-                "the gateway never connects to those"
-            )
+            return Verdict(f"{name} leads to {text[:MAX_SHOWN]!r}, which is no address")
+        if is_public(address) or (own and is_private(address)):
+            continue
+        why = f"{name} leads to {text}, which is not a public address; the gateway never connects"
+        if not is_private(address):
+            return Verdict(f"{why} to those")
+        return Verdict(f"{why} to those but for hosts that you name", entry)
     return ALLOWED
 
 

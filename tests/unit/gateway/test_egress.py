@@ -62,6 +62,7 @@ async def gate(
     policy: NetworkPolicy | None = None,
     proxy: Callable[[str], UpstreamProxy | None] = lambda _: None,
     sent: dict[str, int] | None = None,
+    own: tuple[str, ...] = (),
 ) -> AsyncGenerator[Gate]:
     record: dict[str, int] = {} if sent is None else sent
     internet = FakeInternet()
@@ -70,7 +71,7 @@ async def gate(
         task_id=TASK, attempt=1, socket_path=path, token=TOKEN,
         providers=frozenset({"anthropic"}),
         credentials=lambda _: None, on_bell=lambda _: None, on_answer=lambda *_: None,
-        network=policy or NetworkPolicy(), upstream_proxy=proxy,
+        network=policy or NetworkPolicy(), own_hosts=own, upstream_proxy=proxy,
         on_refused=lambda _, host: refused.append(host),
         sent=lambda: dict(record), on_sent=lambda _, counts: record.update(counts),
     )  # fmt: skip
@@ -276,6 +277,79 @@ def test_a_name_that_leads_to_a_private_address_is_refused_before_connecting(
             assert "is not a public address" in head
             assert here.internet.connected == []
             assert "never connects" in here.refused[0].reason
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("entry", "asked", "address", "passes"),
+    [
+        ("nexus.corp.example:8443", "nexus.corp.example:8443", "10.1.2.3", True),
+        ("nexus.corp.example", "nexus.corp.example:443", "fd12:3456::9", True),
+        ("10.1.2.3:8443", "10.1.2.3:8443", "10.1.2.3", True),
+        ("[fd12:3456::9]", "[fd12:3456::9]:443", "fd12:3456::9", True),
+        ("nexus.corp.example", "nexus.corp.example:443", "100.64.7.7", True),
+        # Another port, another host, and a domain whose names somebody else may give away.
+        ("nexus.corp.example:8443", "nexus.corp.example:443", "10.1.2.3", False),
+        ("*.corp.example", "nexus.corp.example:443", "10.1.2.3", False),
+        ("10.1.2.3", "10.1.2.4:443", "10.1.2.4", False),
+        ("nexus.corp.example", "10.1.2.3:443", "10.1.2.3", False),
+        # What no entry opens.
+        ("nexus.corp.example", "nexus.corp.example:443", "127.0.0.1", False),
+        ("nexus.corp.example", "nexus.corp.example:443", "169.254.169.254", False),
+        ("nexus.corp.example", "nexus.corp.example:443", "fd00:ec2::254", False),
+        ("nexus.corp.example", "nexus.corp.example:443", "100.100.100.200", False),
+        ("nexus.corp.example", "nexus.corp.example:443", "::ffff:10.1.2.3", False),
+        ("nexus.corp.example", "nexus.corp.example:443", "0.0.0.0", False),
+        ("127.0.0.1:8080", "127.0.0.1:8080", "127.0.0.1", False),
+        ("[::1]:8080", "[::1]:8080", "::1", False),
+        ("169.254.169.254:80", "169.254.169.254:80", "169.254.169.254", False),
+        ("[fd00:ec2::254]:80", "[fd00:ec2::254]:80", "fd00:ec2::254", False),
+    ],
+)
+def test_only_what_the_users_own_list_spells_out_may_be_private(
+    path: Path, entry: str, asked: str, address: str, passes: bool
+) -> None:
+    """Case 22. On 4ed2e71 every private address was refused, whoever named it."""
+
+    async def work(own: tuple[str, ...], *, opens: bool) -> Gate:
+        host = asked.rpartition(":")[0]
+        policy = NetworkPolicy(allow=(entry, host))
+        async with server(echo) as port, gate(path, policy, own=own) as here:
+            here.internet.names[host] = [address]
+            here.internet.places[address, int(asked.rpartition(":")[2])] = port
+            if opens:
+                _, writer = await here.tunnel(asked)
+                writer.close()
+            else:
+                head, _ = await here.ask(f"CONNECT {asked}")
+                assert head.startswith("HTTP/1.1 403 "), head
+            assert [a for a, _ in here.internet.connected] == ([address] if opens else [])
+            return here
+
+    asyncio.run(work((entry,), opens=passes))
+    # The same entry of a project, or of a repository's remotes.
+    here = asyncio.run(work((), opens=False))
+    if passes:
+        remedy = f'"{asked.removesuffix(":443")}" in network.allow of config.yaml'
+        assert here.refused[0].remedy == remedy
+
+
+def test_a_host_of_the_users_that_moves_is_judged_at_each_request(path: Path) -> None:
+    """Rebinding: neither this machine nor loopback is reached by a name that may be private."""
+
+    async def work() -> None:
+        own = ("nexus.corp.example",)
+        async with server(echo) as port, gate(path, NetworkPolicy(allow=own), own=own) as here:
+            here.internet.host("nexus.corp.example", 443, port, "10.1.2.3")
+            _, writer = await here.tunnel("nexus.corp.example:443")
+            writer.close()
+            here.internet.own.add("10.1.2.9")
+            for address in ("127.0.0.1", "10.1.2.9", "169.254.169.254"):
+                here.internet.names["nexus.corp.example"] = ["10.1.2.3", address]
+                head, _ = await here.ask("CONNECT nexus.corp.example:443")
+                assert head.startswith("HTTP/1.1 403 "), head
+            assert here.internet.connected == [("10.1.2.3", 443)]
 
     run(work)
 

@@ -71,6 +71,7 @@ def test_registries_and_git_hosts_pass_by_default(request_line: str) -> None:
         ("CONNECT 8.8.8.8:443", "hosts are asked for by name", '"8.8.8.8" in network.allow'),
         ("CONNECT [2606:4700::1111]:443", "asked for by name", '"[2606:4700::1111]" in'),
         ("CONNECT 169.254.169.254:80", "not a public address", None),
+        ("CONNECT 192.168.0.7:8081", "not a public", '"192.168.0.7:8081" in network.allow'),
         ("CONNECT 127.0.0.1:443", "not a public address", None),
         ("GET http://127.0.0.1:8080/", "not a public address", None),
         ("CONNECT [::1]:443", "not a public address", None),
@@ -129,7 +130,10 @@ def test_open_lets_names_pass_on_any_port_and_addresses_not() -> None:
     assert judged(OPEN, "CONNECT example.org:8443").allowed
     assert judged(OPEN, "GET http://example.org:8080/x").allowed
     assert judged(OPEN, "CONNECT 8.8.8.8:443").remedy == '"8.8.8.8" in network.allow of config.yaml'
-    assert not judged(OPEN, "CONNECT 10.0.0.1:443").remedy
+    assert (
+        judged(OPEN, "CONNECT 10.0.0.1:443").remedy == '"10.0.0.1" in network.allow of config.yaml'
+    )
+    assert not judged(OPEN, "CONNECT 169.254.1.1:443").remedy
 
 
 @pytest.mark.parametrize("mode", [NetworkMode.NONE, NetworkMode.PROVIDERS])
