@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -24,6 +25,7 @@ CONNECT_SECONDS = 15.0
 RESOLVERS = 8
 STREAM_BYTES = 256 * 1024
 NOBODYS = ("192.0.2.1", "2001:db8::1")  # RFC 5737, RFC 3849
+HOSTS_FILE = Path("/etc/hosts")
 MAX_PROXY_HEAD = 16 * 1024
 
 
@@ -48,8 +50,7 @@ class Internet:
         self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
 
     async def resolve(self, name: str, port: int) -> Sequence[str]:
-        # The dot keeps the host's search domains away.
-        work = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, f"{name}.", port)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, name, port)
         async with asyncio.timeout(RESOLVE_SECONDS):
             return await work
 
@@ -60,6 +61,16 @@ class Internet:
     async def connect(self, address: str, port: int) -> Streams:
         async with asyncio.timeout(CONNECT_SECONDS):
             return await asyncio.open_connection(address, port, limit=STREAM_BYTES)
+
+
+def _in_hosts_file(name: str) -> bool:
+    try:
+        text = HOSTS_FILE.read_text("utf-8", "replace").lower()
+    except OSError:
+        return False
+    return name in text and any(
+        name in line.partition("#")[0].split()[1:] for line in text.splitlines() if name in line
+    )
 
 
 def _can_bind(address: str) -> bool:
@@ -73,7 +84,9 @@ def _can_bind(address: str) -> bool:
 
 
 def _look_up(name: str, port: int) -> list[str]:
-    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    # The dot keeps the host's search domains away; but no line of the hosts file has one.
+    asked = name if _in_hosts_file(name) else f"{name}."
+    found = socket.getaddrinfo(asked, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
