@@ -120,7 +120,8 @@ judge() {
   made "$around/added" | sed 's/^/rover stray /' | head -n 100 >&2
   links > "$around/links"
   [ ! -s "$around/links" ] || judge_links
-  [ -z "$(git ls-files -- .gitattributes '*/.gitattributes')" ] || judge_attributes
+  [ -z "$(git ls-files -- ':(icase).gitattributes' ':(icase)*/.gitattributes')" ] ||
+    judge_attributes
   [ -z "${kept_out-}" ] || mv -f "$around/exclude" "$kept_out"
   rm -rf "$around"
 }
@@ -153,7 +154,7 @@ inside() {
 judge_attributes() {
   # Lines so long that git ignores them, and that checks of repositories refuse, the host's too.
   git diff-index --cached --raw --no-renames --no-abbrev --diff-filter=AM "$ROVER_BASE" -- \
-    .gitattributes '*/.gitattributes' > "$around/attributes"
+    ':(icase).gitattributes' ':(icase)*/.gitattributes' > "$around/attributes"
   while read -r mode _ known id rest; do
     [ -n "$(git cat-file blob "$id" | tr '\0' x | cut -b 2048- | tr -d '\n')" ] || continue
     path=${rest#*"$tab"}

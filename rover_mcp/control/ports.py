@@ -32,6 +32,13 @@ class ProjectHub(Protocol):
         see git/names.py. `branch` is what the task was based on, as the call named it."""
         ...
 
+    def lend_submodules(
+        self, user_repo: Path, commit: str, objects: Path, folder: Path
+    ) -> list[str]:
+        """Lend the submodules that the user has checked out, and write into `folder` what they
+        are: see git/submodules.py. Which of them could not be handed over, and why."""
+        ...
+
     def secure(self, user_repo: Path, commit: str, objects: Path) -> None:
         """Make again what was lost of hub and base, as far as a task's bundles need it."""
         ...

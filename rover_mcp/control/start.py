@@ -22,6 +22,7 @@ from rover_mcp.control.preparation import PreparationLog
 from rover_mcp.control.setups import project_setup
 from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.git.submodules import SUBMODULES
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, Shortcoming, SourceTree
 from rover_mcp.stopping import Stop, Stopped
 from rover_mcp.store.rows import HoldRow, TaskRow
@@ -168,9 +169,21 @@ class Starts(Parts):
                 return
         if not folders.names.exists():
             return
+        if not (folders.names / SUBMODULES).exists():
+            self._lend_submodules(task, hub, folders)
         target = folders.spec(attempt) / NAMES
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folders.names, target)
+
+    def _lend_submodules(self, task: TaskRow, hub: ProjectHub, folders: TaskFolders) -> None:
+        repository, target = Path(task.project_path), folders.names / SUBMODULES
+        try:
+            told = hub.lend_submodules(repository, task.base_commit, folders.base_objects, target)
+        except RoverError as error:
+            told = [error.message]
+        if told:
+            why = "".join(c if c.isprintable() else "?" for c in "; ".join(told))
+            self._warn(task, f"submodules are empty in the sandbox: {why[:1000]}")
 
     def _with_setup(self, spec: SandboxSpec, task: TaskRow, tree: SourceTree) -> SandboxSpec:
         spec, warnings = project_setup(self.settings, task, spec, tree)

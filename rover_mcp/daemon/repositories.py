@@ -91,7 +91,7 @@ class GitRepositories:
 
     def absent(self, repository: Repository, commit: str) -> list[str]:
         with opened(repository.root) as view:
-            return absent(view.folder, commit)
+            return absent(view, commit)
 
     def files(self, repository: Repository, commit: str) -> CommitFiles:
         return CommitFiles(repository.root, commit)

@@ -7,6 +7,8 @@ from io import BytesIO
 from pathlib import Path
 
 from rover_mcp.git.process import run_git
+from rover_mcp.git.submodules import find_submodules
+from rover_mcp.git.view import View
 
 SHOWN = 5
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -20,23 +22,29 @@ _LISTING = 64 * 1024**2
 _CONTENTS = 4 * 1024**2
 
 
-def absent(repository: Path, commit: str) -> list[str]:
+def absent(view: View, commit: str) -> list[str]:
     """Sentences for whoever creates a task on `commit`, of which git reads only the objects."""
+    repository = view.folder
     listed = run_git(
         ["ls-tree", "-r", "-z", "--full-tree", commit], repository, output_limit=_LISTING
     )
     if listed.code != 0 or listed.truncated:
         return []
-    links: list[str] = []
+    links = False
     attributes: list[str] = []
     for line in listed.stdout.split(b"\0"):
         if line.startswith(b"160000 "):
-            links.append(_name(line))
+            links = True
         elif line.endswith((b"\t.gitattributes", b"/.gitattributes")):
             attributes.append(line.split()[2].decode())
     told: list[str] = []
-    if links:
-        told.append(f"submodules are empty in the sandbox: {_shown(links)}")
+    if links and (empty := find_submodules(view.place.top or view.place.common, commit).missing):
+        why = {reason: None for _, reason in empty}
+        told.append(
+            f"submodules are empty in the sandbox: {_shown([_printable(p) for p, _ in empty])} "
+            f"({_printable('; '.join(why))}). To hand them over, run git submodule update --init "
+            "--recursive in your checkout before you create the task"
+        )
     if _keeps_pointers(repository, attributes) and (pointers := _pointers(repository, commit)):
         told.append(
             "git-lfs: these files are pointers in the sandbox, without their content: "
@@ -73,8 +81,11 @@ def _pointers(repository: Path, commit: str) -> list[str]:
 
 
 def _name(line: bytes) -> str:
-    path = line.partition(b"\t")[2].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in path)[:200]
+    return _printable(line.partition(b"\t")[2].decode("utf-8", "replace"))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)[:200]
 
 
 def _shown(names: Sequence[str]) -> str:

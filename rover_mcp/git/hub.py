@@ -2,6 +2,7 @@
 
 <folder>/base.git  bare: what the commits reach that tasks are based on (bases.py). Each task is
                    lent its own base's part of it, read-only in its sandbox.
+<folder>/submodules/  the same of submodules, as long as it is of use (submodule_bases.py).
 <folder>/hub.git   bare, borrows base.git's objects: what came out of sandboxes. It is mounted
                    nowhere, so no task ever sees another one's objects.
 
@@ -43,6 +44,8 @@ from rover_mcp.git.names import write_names
 from rover_mcp.git.own import OwnObjects
 from rover_mcp.git.process import run_git
 from rover_mcp.git.publish import PublishResult, publish
+from rover_mcp.git.submodule_bases import SubmoduleBases
+from rover_mcp.git.submodules import SUBMODULES, find_submodules
 from rover_mcp.git.tree import CommitTree
 from rover_mcp.stopping import Stop, Stopped
 
@@ -143,6 +146,21 @@ class Hub:
     def name(self, user_repo: Path, commit: str, branch: str | None, folder: Path) -> None:
         """See names.write_names."""
         write_names(user_repo, commit, branch, folder)
+
+    def lend_submodules(
+        self, user_repo: Path, commit: str, objects: Path, folder: Path
+    ) -> list[str]:
+        """The same as `lend` and `name` for the submodules that the user has checked out, those
+        inside submodules included: see submodules.py. Which of them
+        could not be handed over, and why.
+
+        Raises:
+            RoverError: the repository cannot be read, or the data folder not written.
+        """
+        with locked(self.folder):
+            return SubmoduleBases(self.folder / SUBMODULES).lend(
+                find_submodules(user_repo, commit), objects / SUBMODULES, folder
+            )
 
     def secure(
         self,
@@ -390,6 +408,8 @@ class Hub:
                 needed = living()
                 if needed is not None:
                     self._bases.keep_only({*needed, *kept})
+                # Tasks have links to what they were lent.
+                shutil.rmtree(self.folder / SUBMODULES, ignore_errors=True)
             forget_garbage(self.folder, since)
         return True
 

@@ -58,7 +58,7 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
         settings = "".join(_line_endings(view))
         attributes = (info_attributes(view.place.common), own_attributes())
         cut = boundary(view, commit)
-        origin = f"{_address(view)}\n{_default_branch(view)}\n"
+        origin = f"{address(view)}\n{_default_branch(view)}\n"
     try:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
@@ -117,7 +117,7 @@ def _default_branch(view: View) -> str:
     return name if found.code == 0 and is_branch_name(name) else ""
 
 
-def _address(view: View) -> str:
+def address(view: View) -> str:
     """Where origin is; empty where it has no plain address. One with `::` would name a program."""
     address = next(reversed(view.config.get("remote.origin.url", ())), "")
     if not _ADDRESS.fullmatch(address) or "::" in address:

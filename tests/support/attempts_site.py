@@ -106,6 +106,11 @@ class FakeHub:
 
     def name(self, user_repo: Path, commit: str, branch: str | None, folder: Path) -> None: ...
 
+    def lend_submodules(
+        self, user_repo: Path, commit: str, objects: Path, folder: Path
+    ) -> list[str]:
+        return []
+
     def secure(self, user_repo: Path, commit: str, objects: Path) -> None: ...
 
     def is_whole(self, task_id: str, base_commit: str) -> bool:

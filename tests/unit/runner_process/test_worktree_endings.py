@@ -166,7 +166,8 @@ def test_attributes_in_lines_that_are_too_long_are_named_and_left_as_they_were(
     for folder in (work, odd):
         with (folder / ".gitattributes").open("a") as file:
             file.write("x" * 2048 + " text\n")
+    (work / "folder/.GitAttributes").write_text("x" * 3000)
     (work / "folder/.gitattributes").write_text("x" * 2042 + " text\n")
     taken, lacking = do(lambda: worktree.snapshot(None))
     assert changed(work, base, taken.tree) == ["folder/.gitattributes"]
-    assert len(lacking) == 2
+    assert len(lacking) == 3

@@ -1,0 +1,70 @@
+"""What submodules reach of their own repositories, packed for tasks like a base: see bases.py."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from rover_mcp.errors import RoverError
+from rover_mcp.git.bare import furnish
+from rover_mcp.git.bases import Bases
+from rover_mcp.git.faults import no_room
+from rover_mcp.git.submodules import Submodule, Submodules, describe
+
+
+class SubmoduleBases:
+    """Those of one project. Whoever uses it holds the project's lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def lend(self, wanted: Submodules, objects: Path, names: Path) -> list[str]:
+        """Link the objects into folders of `objects` and write into those of `names` what they
+        are, by number: the latter at once, last. One that cannot be had is left out, with all that
+        is inside it; the sentences say why.
+
+        Raises:
+            EnvironmentFault: the data folder cannot be written.
+        """
+        told = list[str]()
+        new, numbers = names.with_name(f"{names.name}.new"), dict[int, int]()
+        try:
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
+            for place, one in enumerate(wanted.found):
+                if one.parent is not None and one.parent not in numbers:
+                    continue
+                try:
+                    files = describe(one)
+                    self._lend(one, objects / str(len(numbers)))
+                except RoverError as error:
+                    told.append(f"{one.path}: {error.message}")
+                    continue
+                if one.parent is not None:
+                    files["parent"] = str(numbers[one.parent]).encode()
+                _write(new / str(len(numbers)), files)
+                numbers[place] = len(numbers)
+            new.replace(names)
+        except OSError as error:
+            raise no_room(names.parent, error) from error
+        return told
+
+    def _lend(self, one: Submodule, objects: Path) -> None:
+        key = hashlib.sha256(os.fsencode(one.path)).hexdigest()[:16]
+        base = self._folder / key
+        furnish(base)
+        bases = Bases(base)
+        if not bases.has(one.commit):
+            bases.bring(one.folder, one.commit)
+        objects.parent.mkdir(parents=True, exist_ok=True)
+        objects.parent.chmod(0o755)
+        bases.lend(one.commit, objects)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)

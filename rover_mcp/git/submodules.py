@@ -1,0 +1,163 @@
+"""Submodules of a base that the user has checked out, out of the user's own objects.
+
+What a commit's .gitmodules says, and what stands in the checkout, is untrusted: a submodule is
+taken from below the repository alone, by a path without links, and of its objects only those that
+the commit which the base names reaches. Git is shown it as any repository of a user's: view.py.
+
+<folder>/<n>/path    where it is in the work tree
+<folder>/<n>/commit  what is checked out
+<folder>/<n>/origin  the address of its origin, in one line, maybe empty
+<folder>/<n>/name    how .gitmodules calls it; absent where that is no plain name
+<folder>/<n>/parent  the number of the submodule that it is in; absent for one of the top
+<folder>/<n>/shallow where its history is cut off, of a shallow clone
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rover_mcp.errors import RoverError
+from rover_mcp.git.locate import Place, locate
+from rover_mcp.git.names import address
+from rover_mcp.git.view import SHALLOW, View, boundary, opened
+
+SUBMODULES = "submodules"
+"""The name of the folder, also of the one among a base's objects that holds a submodule's."""
+MOST = 100
+"""Submodules of one base; beyond it they stay empty."""
+MOST_DEEP = 5
+_LISTING = 64 * 1024**2
+_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_./ -]{0,199}")
+
+
+@dataclass(frozen=True)
+class Submodule:
+    """`path` is from the top of the work tree, as bytes that the file system has; `folder` where
+    it is checked out. `parent` is the place in the list of the one that it is in."""
+
+    path: str
+    commit: str
+    folder: Path
+    name: str | None
+    parent: int | None
+
+
+@dataclass(frozen=True)
+class Submodules:
+    """Those that can be handed over, and the paths of those that cannot, each with its reason."""
+
+    found: list[Submodule]
+    missing: list[tuple[str, str]]
+
+
+def find_submodules(user_repo: Path, commit: str) -> Submodules:
+    """Those of a commit, and those inside them.
+
+    Raises:
+        UserFixable: there is no repository any more, or it cannot be used.
+        EnvironmentFault: git failed.
+    """
+    result = Submodules([], [])
+    with opened(user_repo) as view:
+        _look(result, view, commit, "", None, view.place)
+        depth = [0]
+    number = 0
+    while number < len(result.found):
+        one = result.found[number]
+        deep = depth[0] + 1 if one.parent is None else depth[one.parent + 1] + 1
+        depth.append(deep)
+        if deep < MOST_DEEP:
+            with opened(one.folder) as inner:
+                _look(result, inner, one.commit, f"{one.path}/", number, view.place)
+        number += 1
+    return result
+
+
+def _look(
+    result: Submodules, view: View, commit: str, prefix: str, parent: int | None, top: Place
+) -> None:
+    links = list(_links(view, commit))
+    names = _names(view, commit) if links else {}
+    for path, wanted in links:
+        folder = None if view.place.top is None else view.place.top / path
+        why = "the repository has no work tree"
+        if len(result.found) >= MOST:
+            why = f"there are more than {MOST}"
+        elif folder is not None and view.place.top is not None:
+            why = _obstacle(view.place.top, path, wanted, top)
+        if why or folder is None:
+            result.missing.append((prefix + path, why))
+        else:
+            result.found.append(Submodule(prefix + path, wanted, folder, names.get(path), parent))
+
+
+def _links(view: View, commit: str) -> Iterator[tuple[str, str]]:
+    argv = ["ls-tree", "-r", "-z", "--full-tree", commit]
+    for line in view.run(argv, output_limit=_LISTING).stdout.split(b"\0"):
+        if line.startswith(b"160000 "):
+            facts, _, path = line.partition(b"\t")
+            yield os.fsdecode(path), facts.split()[2].decode()
+
+
+def _names(view: View, commit: str) -> dict[str, str]:
+    """Names of submodules by path, as far as they are plain."""
+    argv = ["config", "--blob", f"{commit}:.gitmodules", "--no-includes", "-z", "--list"]
+    found: dict[str, str] = {}
+    for entry in view.run(argv).stdout.split(b"\0"):
+        key, _, value = entry.partition(b"\n")
+        section, _, name = os.fsdecode(key).partition(".")
+        name, _, what = name.rpartition(".")
+        if (section, what) == ("submodule", "path") and _NAME.fullmatch(name):
+            found[os.fsdecode(value)] = name
+    return found
+
+
+def _obstacle(top: Path, path: str, commit: str, whole: Place) -> str:
+    """Why the submodule cannot be had from the checkout; empty where it can."""
+    folder = top
+    for part in path.split("/"):
+        folder = folder / part
+        if part in ("", ".", "..", ".git") or folder.is_symlink() or not folder.is_dir():
+            return "it is not checked out"
+    dot_git = folder / ".git"
+    if dot_git.is_symlink() or not dot_git.exists():
+        return "it is not checked out"
+    try:
+        place = locate(folder)
+        inside = place.common.is_relative_to(folder.resolve()) or any(
+            place.common.is_relative_to(git_dir / "modules")
+            for git_dir in (whole.common, whole.git_dir)
+        )
+        if place.top is None or place.top.resolve() != folder.resolve() or not inside:
+            return "its repository is elsewhere"
+        with opened(folder) as view:
+            there = view.run(["cat-file", "-e", f"{commit}^{{commit}}"])
+    except RoverError as error:
+        return error.message
+    return "" if there.code == 0 else f"its commit {commit[:12]} is not here"
+
+
+def describe(one: Submodule) -> dict[str, bytes]:
+    """The files that tell a task's clone of it, but for its number.
+
+    Raises:
+        RoverError: it cannot be read.
+    """
+    with opened(one.folder) as view:
+        cut = boundary(view, one.commit)
+        files = {
+            "path": os.fsencode(one.path),
+            "commit": one.commit.encode(),
+            "origin": f"{address(view)}\n".encode(),
+        }
+    if one.name is not None:
+        files["name"] = one.name.encode()
+    if one.parent is not None:
+        files["parent"] = str(one.parent).encode()
+    if cut:
+        files[SHALLOW] = "".join(f"{commit}\n" for commit in cut).encode()
+    return files
