@@ -27,8 +27,13 @@ look_around() {
   own=$(git config --type=path core.excludesFile 2>/dev/null) ||
     own=${XDG_CONFIG_HOME:-${HOME-}/.config}/git/ignore
   { [ ! -f "$own" ] || cat "$own"; echo; } > "$around/exclude" 2>/dev/null || :
+  since_base
   drop_links
-  named ls-files --others --exclude-standard > "$around/others"
+  walk
+  : > "$around/repositories" > "$around/made"
+  [ ! -s "$around/others" ] || look_at_others
+}
+look_at_others() {
   grep -v '^"' "$around/others" | grep '/$' > "$around/repositories" || :
   # A name that git has to quote cannot be a line of an ignore file, but a pattern can stand for it.
   sed -n 's|^"\(.*\)/"$|\1|p' "$around/others" > "$around/odd"
@@ -39,6 +44,34 @@ look_around() {
   sed 's/^/rover left-out /' "$around/made" | head -n 100 >&2
   cat "$around/repositories" "$around/made" | sed -e 's/[][*?\\]/\\&/g' -e 's|^|/|' \
     >> "$around/exclude"
+}
+# One look at the whole work tree. What git knows and what changed, a line for each file as in
+# status --porcelain=v2, and the names of others.
+walk() {
+  unsure=
+  if ! named -c core.untrackedCache=false status --porcelain=v2 -uall --no-renames \
+    --no-show-stash --ignore-submodules=dirty > "$around/state" 2> "$around/said"
+  then
+    # HEAD leads to something that is no commit.
+    unsure=yes
+    named diff-files --raw --no-renames --no-abbrev --ignore-submodules=dirty |
+      sed -E "s/^:([0-7]+) ([0-7]+) ([0-9a-f]+) [0-9a-f]+ ([A-Z])$tab/1 .\4 N... 0 \1 \2 0 \3 /" \
+      > "$around/state"
+    named ls-files --others --exclude-standard | sed 's/^/? /' >> "$around/state"
+  fi
+  [ ! -s "$around/said" ] || unsure=yes
+  sed -n 's/^? //p' "$around/state" > "$around/others"
+}
+# In what the index differs from the base. One that cannot be read is made anew.
+since_base() {
+  compared 2>/dev/null || {
+    rm -f .git/index "$temporary"
+    fresh_index
+    compared
+  }
+}
+compared() {
+  named diff-index --cached --raw --no-renames --no-abbrev "$ROVER_BASE" -- > "$around/since"
 }
 # Of the files whose names are in $1 the topmost folders that a program made, without those below
 # which the base has something.
@@ -61,17 +94,13 @@ topmost() {
 # A link to a commit of a repository in the work tree, which the agent's own git made of it. One
 # that the base has, or that .gitmodules names, is a submodule.
 drop_links() {
-  links > "$around/links"
+  sed -n -e '/^:160000/d' -e "s/^:[0-7]* 160000 [^$tab]*$tab//p" "$around/since" > "$around/links"
   [ -s "$around/links" ] || return 0
-  submodules > "$around/submodules"
+  : > "$around/submodules"
+  [ ! -f .gitmodules ] || named config -f .gitmodules --get-regexp '\.path$' 2>/dev/null |
+    sed 's/^[^ ]* //' > "$around/submodules" || :
   grep -vxF -f "$around/submodules" "$around/links" > "$around/dropped" || return 0
   git update-index --force-remove --stdin < "$around/dropped"
-}
-links() { named ls-files -s | sed -n "s/^160000 [^$tab]*$tab//p"; }
-submodules() {
-  named ls-tree -r "$ROVER_BASE" | sed -n "s/^160000 [^$tab]*$tab//p"
-  [ ! -f .gitmodules ] || named config -f .gitmodules --get-regexp '\.path$' 2>/dev/null |
-    sed 's/^[^ ]* //' || :
 }
 # The files of repositories inside the work tree, as files.
 add_repositories() {
@@ -106,24 +135,37 @@ files_of() {
 }
 outside_of_made() {
   [ -s "$around/made" ] || { cat; return; }
-  sed -e 's/[][*.^$\\]/\\&/g' -e 's/^/^/' "$around/made" > "$around/patterns"
-  grep -v -f "$around/patterns" || :
+  sed -e 's/[][*.^$\\]/\\&/g' -e 's/^/^"\\{0,1\\}/' "$around/made" > "$around/patterns"
+  grep -v -f "$around/patterns" || [ $? = 1 ]
 }
 """
 )
 
 JUDGE = r"""
 judge() {
+  named diff-tree -r --raw --no-renames --no-abbrev "$ROVER_BASE" "$tree" -- > "$around/since"
   # What the agent's own git took in.
-  named diff-index --cached --no-renames --diff-filter=A --name-only "$ROVER_BASE" -- \
-    > "$around/added"
+  sed -n "s/^[^$tab]* A$tab//p" "$around/since" > "$around/added"
   made "$around/added" | sed 's/^/rover stray /' | head -n 100 >&2
+  know_base
   links > "$around/links"
   [ ! -s "$around/links" ] || judge_links
-  [ -z "$(git ls-files -- ':(icase).gitattributes' ':(icase)*/.gitattributes')" ] ||
-    judge_attributes
+  ! grep -q -i -E '\.gitattributes"?$' "$known" "$around/since" || judge_attributes
   [ -z "${kept_out-}" ] || mv -f "$around/exclude" "$kept_out"
   rm -rf "$around"
+}
+# The base's links to other repositories, and its attribute files.
+know_base() {
+  known=.git/rover-$ROVER_BASE
+  [ ! -f "$known" ] || return 0
+  named ls-tree -r "$ROVER_BASE" | LC_ALL=C grep -i -E "^160000|[$tab/]\.gitattributes\"?\$" \
+    > "$around/known" || :
+  mv -f "$around/known" "$known"
+}
+links() {
+  sed -n "s/^:160000 [^$tab]*$tab//p" "$around/since" > "$around/other"
+  sed -n "s/^160000 [^$tab]*$tab//p" "$known" | grep -vxF -f "$around/other" || :
+  sed -n "s/^:[0-7]* 160000 [^$tab]*$tab//p" "$around/since"
 }
 judge_links() {
   head -n 100 "$around/links" | while IFS= read -r link; do
@@ -153,19 +195,22 @@ inside() {
 }
 judge_attributes() {
   # Lines so long that git ignores them, and that checks of repositories refuse, the host's too.
-  git diff-index --cached --raw --no-renames --no-abbrev --diff-filter=AM "$ROVER_BASE" -- \
-    ':(icase).gitattributes' ':(icase)*/.gitattributes' > "$around/attributes"
+  grep -i -E "^[^$tab]* [AM]$tab(.*/)?\.gitattributes\"?\$" "$around/since" \
+    > "$around/attributes" || :
   while read -r mode _ known id rest; do
     [ -n "$(git cat-file blob "$id" | tr '\0' x | cut -b 2048- | tr -d '\n')" ] || continue
     path=${rest#*"$tab"}
     printf 'rover lacks %s\n' "$path" >&2
     printf '%s %s\t%s\n' "${mode#:}" "$known" "$path" | git update-index --index-info
+    tree=$(git write-tree)
   done < "$around/attributes"
   judge_lfs
 }
 judge_lfs() {
-  named diff-index --cached --no-renames --diff-filter=AM --name-only "$ROVER_BASE" -- |
-    named check-attr --stdin filter | sed -n 's/: filter: lfs$//p' | head -n 100 |
+  sed -n "s/^[^$tab]* [AM]$tab//p" "$around/since" > "$around/new"
+  [ -s "$around/new" ] || return 0
+  named check-attr --stdin filter < "$around/new" |
+    sed -n 's/: filter: lfs$//p' | head -n 100 |
     while IFS= read -r path; do
       id=$(git rev-parse -q --verify ":$path") || continue
       size=$(git cat-file -s "$id")

@@ -43,12 +43,12 @@ withhold() {
 # gives, that content stays. Only what git took for changed and converted is checked out again.
 _UNTOUCHED = r"""
 keep_untouched() {
-  [ -n "$before" ] || return 0
+  grep -q '^1 .M N' "$around/state" || return 0
   folder=.git/rover-changed
   rm -rf "$folder"
   mkdir "$folder"
-  git diff-index --cached --raw --no-renames --no-abbrev --diff-filter=M "$before" -- |
-    grep '^:100... 100' > "$folder/changed" || :
+  sed -n -E "s/^1 .M N\.\.\. [0-7]+ 100... (100...) [0-9a-f]+ ([0-9a-f]+) /\1 \2$tab/p" \
+    "$around/state" > "$folder/changed"
   [ ! -s "$folder/changed" ] || converted
   [ ! -s "$folder/converted" ] || keep_checked_out
   rm -rf "$folder"
@@ -56,18 +56,18 @@ keep_untouched() {
 raw_ids() { git hash-object --no-filters --stdin-paths 2>/dev/null || :; }
 converted() {
   cut -f2- "$folder/changed" | raw_ids > "$folder/ids"
-  while IFS= read -r line && IFS= read -r raw <&4; do
-    facts=${line%%"$tab"*} name=${line#*"$tab"}
-    set -- $facts
-    [ "$raw" = "$4" ] || printf '%s %s\t%s\n' "$2" "$3" "$name"
-  done < "$folder/changed" 4< "$folder/ids" > "$folder/converted"
+  cut -f2- "$folder/changed" | sed 's/^/:/' | git cat-file --batch-check='%(objectname)' \
+    > "$folder/added"
+  while IFS= read -r line && IFS= read -r raw <&4 && IFS= read -r added <&5; do
+    [ "$raw" = "$added" ] || printf '%s\n' "$line"
+  done < "$folder/changed" 4< "$folder/ids" 5< "$folder/added" > "$folder/converted"
 }
 keep_checked_out() {
   (
     # With the attributes of then, which git takes from the index where there is no file.
     mkdir "$folder/out"
     export GIT_INDEX_FILE="$PWD/$folder/index" GIT_WORK_TREE="$PWD/$folder/out"
-    git read-tree "$before"
+    cp .git/index "$folder/index" || fresh_index
     cut -f2- "$folder/converted" | git checkout-index -q --stdin
   ) 2>/dev/null || :
   cut -f2- "$folder/converted" | raw_ids > "$folder/ids"
@@ -92,24 +92,35 @@ temporary=.git/rover-index
 tab=$(printf '\t')
 around=.git/rover-around
 rm -rf "$temporary" "$temporary.lock"
-git ls-files >/dev/null 2>&1 || rm -f .git/index
 # With its time: git looks into files that changed in the second the index was written, and would
 # take them for unchanged if the copy were younger.
 cp -p .git/index "$temporary" 2>/dev/null || :
 write_tree() {
   export GIT_INDEX_FILE="$temporary"
-  [ -f "$temporary" ] || git read-tree HEAD 2>/dev/null || git read-tree --empty
-  before=$(git write-tree 2>/dev/null) || before=$(git rev-parse -q --verify "HEAD^{tree}") ||
-    before=
+  [ -f "$temporary" ] || fresh_index
   look_around
-  add_files
+  add_changed || add_files
   add_repositories
   withhold
   keep_untouched
-  judge
   tree=$(git write-tree)
+  judge
   unset GIT_INDEX_FILE
   rm -f "$temporary"
+}
+fresh_index() { git read-tree HEAD 2>/dev/null || git read-tree --empty; }
+# Only what the look at the work tree has found. Whatever is not plain is left to git add.
+add_changed() {
+  [ -z "$unsure" ] && [ ! -e .GIT ] || return 1
+  ! grep -q -E '^[^1?]|^1 .[^.] S' "$around/state" || return 1
+  sed -n -E 's/^1 .D ([^ ]+ ){6}//p' "$around/state" > "$around/gone" &&
+    sed -n -E 's/^1 .[^.D] ([^ ]+ ){6}//p' "$around/state" > "$around/add" &&
+    sed '/\/"\{0,1\}$/d' "$around/others" | outside_of_made >> "$around/add" || return 1
+  [ ! -s "$around/gone" ] || git update-index --force-remove --stdin < "$around/gone" || return 1
+  [ ! -s "$around/add" ] || {
+    git update-index --add --replace --stdin < "$around/add" > "$around/said" 2>&1 || return 1
+    [ ! -s "$around/said" ]
+  }
 }
 # Git passes over a file that it cannot read, and ends at one that it cannot convert.
 add_files() {

@@ -1,0 +1,158 @@
+"""How a snapshot looks at the work tree: once, and with the same result as git add."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent_runner.process import make_commands
+from agent_runner.spec import WrapCommand
+from agent_runner.worktree import Worktree
+from tests.support.runs import Place, git
+from tests.support.trees import do, snap
+
+WALKS = ({"status"}, {"add"}, {"ls-files", "--others"})
+
+
+def with_base(root: Path, trace: str) -> tuple[Path, Worktree]:
+    place = Place(root, "", attempt=1)
+    base = place.root / "base"
+    for path in ("a", "b", "link", "dir/one", "dir/two", "file", "gone", "both", "mode"):
+        (base / path).parent.mkdir(exist_ok=True)
+        (base / path).write_text(f"{path}\n" * 20)
+    git(base, "add", "-A")
+    git(base, "commit", "-qm", "more")
+    prefix = ["env", "-C", str(place.work), "GIT_CONFIG_NOSYSTEM=1", f"GIT_TRACE2_EVENT={trace}"]
+    isolation = WrapCommand(prefix=prefix, forwarder=[])
+    spec = place.spec(base_commit=git(base, "rev-parse", "HEAD"), isolation=isolation)
+    worktree = Worktree(spec, make_commands(spec))
+    do(worktree.prepare)
+    return place.work, worktree
+
+
+def test_a_snapshot_walks_the_tree_once(tmp_path: Path) -> None:
+    """Speed: for a changed, a new and a deleted file."""
+    trace = tmp_path / "trace"
+    work, worktree = with_base(tmp_path / "task", str(trace))
+    first = snap(worktree)
+    (work / "a").write_text("other")
+    (work / "new").write_text("new")
+    (work / "gone").unlink()
+    trace.unlink()
+    taken = snap(worktree, first)
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    started = [set(event["argv"]) for event in events if event["event"] == "start"]
+    assert [argv for argv in started if any(walk <= argv for walk in WALKS)] == [
+        next(argv for argv in started if "status" in argv)
+    ]
+    assert git(work, "diff-tree", "-r", "--name-status", first.tree, taken.tree).split() == [
+        "M", "a", "D", "gone", "A", "new",
+    ]  # fmt: skip
+
+
+def replaced_by_an_ignored_link(work: Path) -> None:
+    shutil.rmtree(work / "dir")
+    (work / "other").mkdir()
+    (work / "other/one").write_text("dir/one\n" * 20)
+    (work / "dir").symlink_to("other")
+    (work / ".gitignore").write_text("dir\n")
+
+
+def folder_and_file_swapped(work: Path) -> None:
+    shutil.rmtree(work / "dir")
+    (work / "dir").write_text("a file")
+    (work / "file").unlink()
+    (work / "file").mkdir()
+    (work / "file/inner").write_text("inner")
+
+
+def names_that_git_quotes(work: Path) -> None:
+    for name in ('quo"ted', "tab\there", "line\nfeed", "back\\slash", " spaces ", "ünï"):
+        (work / name).write_text(name)
+        (work / "dir" / name).write_text(name)
+    (work / "a").rename(work / 'a"')
+
+
+def in_the_index_only(work: Path) -> None:
+    (work / "planned").write_text("later")
+    git(work, "add", "-N", "planned")
+    git(work, "rm", "-q", "--cached", "b")
+    (work / "a.ignored").write_text("forced")
+    git(work, "add", "-f", "a.ignored")
+    (work / "a.ignored").write_text("forced again")
+
+
+def in_conflict(work: Path) -> None:
+    git(work, "checkout", "-qb", "other")
+    (work / "both").write_text("theirs")
+    git(work, "commit", "-qam", "theirs")
+    git(work, "checkout", "-q", "-")
+    (work / "both").write_text("ours")
+    git(work, "commit", "-qam", "ours")
+    with pytest.raises(Exception, match="merge"):
+        git(work, "merge", "-q", "other")
+
+
+def with_settings_of_its_own(work: Path) -> None:
+    for setting in ("status.showStash", "status.branch", "core.untrackedCache"):
+        git(work, "config", setting, "true")
+    for setting in ("status.renames", "status.relativePaths", "core.quotePath"):
+        git(work, "config", setting, "false")
+    git(work, "config", "status.showUntrackedFiles", "no")
+    (work / "a").write_text("stashed")
+    git(work, "stash", "-q")
+    git(work, "status", "-unormal")
+    (work / "dir/new").write_text("new")
+    git(work, "update-index", "--assume-unchanged", "b")
+    (work / "b").write_text("hidden")
+    (work / "mode").chmod(0o755)
+
+
+def without_its_commit(work: Path) -> None:
+    (work / ".git/refs/heads/rover/7-mend").write_text("0123456789" * 4 + "\n")
+    (work / "a").write_text("other")
+    (work / "dir/new").write_text("new")
+
+
+def with_a_broken_index(work: Path) -> None:
+    (work / ".git/index").write_bytes(b"DIRC" + b"\0" * 40)
+    (work / "a").write_text("other")
+    (work / "gone").unlink()
+
+
+EDITS = (
+    replaced_by_an_ignored_link,
+    folder_and_file_swapped,
+    names_that_git_quotes,
+    in_the_index_only,
+    in_conflict,
+    with_settings_of_its_own,
+)
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
+def test_a_snapshot_is_what_git_add_makes(tmp_path: Path, edit: object) -> None:
+    """Speed: without git add the tree is the same."""
+    work, worktree = with_base(tmp_path / "task", "0")
+    assert callable(edit)
+    edit(work)
+    taken = snap(worktree)
+    git(work, "-c", "core.untrackedCache=false", "add", "-A")
+    assert git(work, "diff-index", "--cached", "--name-status", taken.tree) == ""
+
+
+@pytest.mark.parametrize("edit", [without_its_commit, with_a_broken_index])
+def test_a_snapshot_is_taken_where_status_fails(tmp_path: Path, edit: object) -> None:
+    """Speed: nothing of the work is missed."""
+    work, worktree = with_base(tmp_path / "task", "0")
+    first = snap(worktree)
+    assert callable(edit)
+    edit(work)
+    taken = snap(worktree, first)
+    (work / ".git/index").unlink(missing_ok=True)
+    git(work, "read-tree", first.tree)
+    git(work, "add", "-A")
+    assert git(work, "diff-index", "--cached", "--name-status", taken.tree) == ""
