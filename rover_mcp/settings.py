@@ -185,6 +185,8 @@ class Settings(_Model):
     sandbox_disk_bytes: int = Field(default=20 * 10**9, gt=0)
     """all that is kept of a task: work tree, HOME, journal, logs, and snapshots twice, as bundles
     and in the project's hub; watched, so a fast writer may exceed it for seconds"""
+    package_cache_bytes: int = Field(default=500 * 10**6, ge=0)
+    """of packages that are kept for the next tasks of a project, see docs/packages.md; 0: none"""
     sandbox_files: int = Field(default=1_000_000, gt=0)
     """files and folders of the same; watched likewise, for empty files fill a disk too"""
     stop_grace: float = Field(default=20, gt=0)

@@ -20,6 +20,7 @@ from rover_mcp.control.accounts import (
 from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, backoff, decide
 from rover_mcp.control.live import UNREADABLE, read_state
+from rover_mcp.control.packages import keep_packages
 from rover_mcp.control.parts import UNSETTLED, Parts, now, told
 from rover_mcp.control.snapshots import last_at_home, with_hub
 from rover_mcp.errors import EnvironmentFault, RoverError
@@ -67,6 +68,7 @@ class Settles(Parts):
         retries = self._retries(task, folders)
         decision, state = self._judge(task, attempt, ended, retries)
         decision = self._bring_home(task, folders, decision, state)
+        keep_packages(self.settings, task)
         refused = False
         if isinstance(decision, Finish):
             after = self.store.transition(

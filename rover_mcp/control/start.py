@@ -16,6 +16,7 @@ from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent, ch
 from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import PauseFor, retry_time
 from rover_mcp.control.handover import Handover, hand_over
+from rover_mcp.control.packages import lend_packages
 from rover_mcp.control.parts import Parts, is_on, now
 from rover_mcp.control.ports import ProjectHub
 from rover_mcp.control.preparation import PreparationLog
@@ -144,6 +145,7 @@ class Starts(Parts):
     def _specify(self, task: TaskRow, attempt: int, stop: Stop) -> SandboxSpec:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         make_folders(folders, attempt)
+        lend_packages(self.settings, task, attempt)
         hub = self.hub_of(task.project_id)
         repository, tell = Path(task.project_path), self._progress(task.id)
         hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)

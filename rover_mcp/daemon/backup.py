@@ -36,6 +36,7 @@ from rover_mcp.daemon.archive import (
 )
 from rover_mcp.daemon.program import print_outcome
 from rover_mcp.errors import Conflict, EnvironmentFault, UserFixable
+from rover_mcp.packages.store import FOLDER as PACKAGES
 from rover_mcp.settings import load_settings
 from rover_mcp.store import schema
 from rover_mcp.tasks.transitions import RUNNING
@@ -45,7 +46,7 @@ _OF_THE_USER = ("config.yaml", "trust.json", "http-tokens.json", "workflows")
 _SHORT_LIVED = frozenset(("base", "gateway"))
 """Of a task: what it is lent of its project's objects, and its socket. Both are made anew."""
 _LOCK = "lock"
-_OF_A_PROJECT = frozenset((_LOCK,))
+_OF_A_PROJECT = frozenset((_LOCK, PACKAGES))
 _LOCK_TRIES = 90_000
 _FIRST, _LAST = {"journal.jsonl": 0, "iterations": 0}, {"packed-refs": 2, "objects": 3}
 """A journal before what it refers to; references before the objects, which are only added; loose

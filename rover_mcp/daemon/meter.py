@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp.daemon.sizes import Counter
+from rover_mcp.packages.store import FOLDER as PACKAGES
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.usage import DiskUse, ProjectUse
 
@@ -78,7 +79,9 @@ def measure(home: Path, paths: Mapping[str, str], tasks: Mapping[str, str], at: 
 
     # First, so that what tasks are lent of a base counts as the base.
     for folder in _inside(home / "projects"):
-        add(paths.get(folder.name, f"project {folder.name}"), "hub", folder)
+        project = paths.get(folder.name, f"project {folder.name}")
+        add(project, "hub", *(part for part in _inside(folder) if part.name != PACKAGES))
+        add(project, "caches", folder / PACKAGES)
     for folder in _inside(home / "tasks"):
         name = tasks.get(folder.name)
         project = WITHOUT_RECORD if name is None else paths.get(name, f"project {name}")

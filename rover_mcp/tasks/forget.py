@@ -226,7 +226,7 @@ class ForgetProject:
             yield ForgottenPart("hub", "what came out of its sandboxes", sizes.hub)
             yield ForgottenPart("base", "the commits that its tasks were made from", sizes.base)
             if sizes.other:
-                yield ForgottenPart("other", "notes beside hub and base", sizes.other)
+                yield ForgottenPart("other", "packages kept for its tasks, and notes", sizes.other)
         for image in self.images.own(self.projects.noted(project.id) | self.images.used_by(ids)):
             what = f"{image['tag']} on {image['engine']}, unless another task needs it"
             yield ForgottenPart("image", what, image["bytes"])
