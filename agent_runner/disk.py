@@ -18,13 +18,14 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
+from agent_runner.no_space import FREE_FIRST, says_no_space
 from agent_runner.spec import Disk
 
 T = TypeVar("T")
@@ -45,6 +46,10 @@ MOST_DEPTH = 200
 BUNDLES = "bundles"
 """Snapshots, in a run folder."""
 
+FULL = 2**20
+"""Bytes below which a disk is full for us, whatever the user set as a floor: git and the journal
+need a little of their own."""
+
 UNCOUNTED = 2**62
 """Files that may still be made where the file system sets no number."""
 
@@ -64,6 +69,9 @@ class Free:
     lowest: int
     files: int = UNCOUNTED
     lowest_files: int = UNCOUNTED
+    where: str = "the task's files"
+    """a folder on the fullest"""
+    where_files: str = "the task's files"
 
 
 @dataclass(frozen=True)
@@ -144,8 +152,8 @@ def shortage_of_files(free: Free, floor: int) -> str | None:
     if free.lowest_files >= floor:
         return None
     return (
-        f"the host's disk is nearly full: {free.lowest_files:,} more files can be made, and a run "
-        f"needs {floor:,} (min_free_files in config.yaml)"
+        f"the disk that holds {free.where_files} is nearly full: {free.lowest_files:,} more files "
+        f"can be made, and a run needs {floor:,} (min_free_files in config.yaml); {FREE_FIRST}"
     )
 
 
@@ -154,9 +162,40 @@ def shortage(free: Free, floor: int) -> str | None:
     if free.lowest >= floor:
         return None
     return (
-        f"the host's disk is nearly full: {_shown(free.lowest)} are free, and a run needs "
-        f"{_shown(floor)} (min_free_bytes in config.yaml)"
+        f"the disk that holds {free.where} is nearly full: {_shown(free.lowest)} are free, and a "
+        f"run needs {_shown(floor)} (min_free_bytes in config.yaml); {FREE_FIRST}"
     )
+
+
+def nearly_full(disk: Disk) -> str | None:
+    """What is told where the host has too little space just now; None: it has enough, or cannot
+    be asked."""
+    with suppress(OSError):
+        free = _named(free_space([*disk.folders, *disk.records]), disk)
+        floor = max(disk.floor_bytes, FULL)
+        return shortage(free, floor) or shortage_of_files(free, disk.floor_files)
+    return None
+
+
+def out_of_space(disk: Disk, error: str) -> str | None:
+    """What is told of an error whose cause is a full disk; None: it has another one. What was
+    too large to be written may have left space behind, so that the words count, too."""
+    if said := nearly_full(disk):
+        return f"{said} ({error})"
+    if not says_no_space(error):
+        return None
+    place = "the task's files"
+    with suppress(OSError):
+        free = _named(free_space([*disk.folders, *disk.records]), disk)
+        place = f"{free.where} ({_shown(free.lowest)} are free)"
+    return f"the disk that holds {place} is full: {error}; {FREE_FIRST}"
+
+
+def _named(free: Free, disk: Disk) -> Free:
+    """The same with the folders as the host calls them."""
+    names = {str(name): shown for name, shown in disk.shown.items()}
+    where, files = free.where, free.where_files
+    return replace(free, where=names.get(where, where), where_files=names.get(files, files))
 
 
 def _shown(size: int) -> str:
@@ -169,13 +208,22 @@ def free_space(folders: Sequence[os.PathLike[str]]) -> Free:
     Raises:
         OSError: one of the folders is not there.
     """
-    found: dict[int, tuple[int, int]] = {}
+    found: dict[int, tuple[int, int, str]] = {}
     for folder in folders:
         facts = os.statvfs(folder)
         files = facts.f_favail if facts.f_files else UNCOUNTED
-        found[Path(folder).stat().st_dev] = facts.f_bavail * facts.f_frsize, files
-    sizes, files = zip(*found.values(), strict=True)
-    return Free(sum(sizes), min(sizes), min(sum(files), UNCOUNTED), min(files))
+        size = facts.f_bavail * facts.f_frsize
+        found[Path(folder).stat().st_dev] = size, files, os.fspath(folder)
+    fullest = min(found.values(), key=lambda place: place[0])
+    fewest = min(found.values(), key=lambda place: place[1])
+    return Free(
+        total=sum(size for size, _, _ in found.values()),
+        lowest=fullest[0],
+        files=min(sum(files for _, files, _ in found.values()), UNCOUNTED),
+        lowest_files=fewest[1],
+        where=fullest[2],
+        where_files=fewest[2],
+    )
 
 
 def measure(folders: Sequence[os.PathLike[str]], ended: threading.Event) -> Held:
@@ -300,6 +348,14 @@ class DiskWatch:
             raise error from error.__cause__
         raise found[0]
 
+    def check_free(self) -> None:
+        """
+        Raises:
+            HostFull: the host has no space just now, so that what failed may have failed for it.
+        """
+        if said := nearly_full(self.disk):
+            raise HostFull(said)
+
     async def _until_wrong(self, *, beginning: bool) -> Exception:
         while True:
             if (wrong := await self._look_once(beginning=beginning)) is not None:
@@ -315,7 +371,7 @@ class DiskWatch:
 
     async def _look(self, *, beginning: bool) -> Exception | None:
         disk, now = self.disk, self.clock()
-        free = self.free([*disk.folders, *disk.records])
+        free = _named(self.free([*disk.folders, *disk.records]), disk)
         if self._sizes.is_due(free.total, now) or self._files.is_due(free.files, now):
             own = await self._measured(disk.folders)
             kept = await self._measured(_twice(disk.records)) if disk.records else Held(0)

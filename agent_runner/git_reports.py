@@ -35,4 +35,6 @@ def shown(names: Iterable[str]) -> list[str]:
 
 
 def text(result: CommandResult) -> str:
-    return result.stderr.decode(errors="replace").strip()[-500:] or f"exit status {result.code}"
+    lines = result.stderr.decode(errors="replace").splitlines()
+    said = "\n".join(line for line in lines if not line.startswith("rover ")).strip()
+    return said[-500:] or f"exit status {result.code}"

@@ -12,6 +12,7 @@ import errno
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Protocol, Self
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.locks import is_held, take_lock
 from agent_runner.models import loop_positions
+from agent_runner.no_space import reserve
 from agent_runner.records import (
     MAX_LINE,
     SCHEMA_VERSION,
@@ -45,6 +47,10 @@ LONGEST_TAIL = 2 * MAX_LINE + UNSYNCED_LIMIT
 longer was not written by a runner, and is not read into memory."""
 
 CUT = f"a {{kind}} record was larger than {MAX_LINE} bytes; of its texts only the ends were kept"
+
+RESERVE = 256 * 1024
+"""Bytes of the disk that a journal holds beyond its end: on a full disk the steps that ended, and
+the pause that follows, are still recorded."""
 
 LOCK_TRIES = 10
 """Tries to take the lock, which whoever asks for a runner has for microseconds."""
@@ -241,6 +247,7 @@ class Journal:
     _tail: bytearray = field(default_factory=bytearray)
     _written: int = 0
     _failing: bool = False
+    _reserved: int = 0
     follower: Callable[[Record], None] = no_follower
     """Is given each record before it is written, as it will be read back; what it refuses with a
     ValueError is not written."""
@@ -284,6 +291,7 @@ class Journal:
             _chain=read.chain,
             _synced=size - read.torn,
         )
+        journal._reserve()
         if aside is not None:
             message = f"the journal's last record was cut off ({read.torn} bytes, kept in {aside})"
             journal.append(RecordType.WARNING, {"message": message})
@@ -300,6 +308,9 @@ class Journal:
         """Write what is left and let go of the lock. Repeating it is harmless."""
         if self._fd >= 0:
             self._store(flush=bool(self._tail))
+            with suppress(OSError):
+                # What was reserved beyond the end is given back.
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size)
             os.close(self._fd)
             os.close(self._lock)
             self._fd = self._lock = -1
@@ -344,6 +355,13 @@ class Journal:
         self._synced += len(self._tail)
         self._tail.clear()
         self._written = 0
+        if self._synced + RESERVE // 2 > self._reserved:
+            self._reserve()
+
+    def _reserve(self) -> None:
+        """Hold space for the next records, where the file system can do that."""
+        if reserve(self._fd, self._synced, RESERVE):
+            self._reserved = self._synced + RESERVE
 
     def _failed(self, error: OSError) -> None:
         if not self._failing:

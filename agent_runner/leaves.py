@@ -51,7 +51,7 @@ class Leaves:
         if self._disk is None:
             return await _once(turn, tools, log, interrupted)
         try:
-            return await self._disk.run(lambda: _once(turn, tools, log, interrupted))
+            return await self._on_disk(self._disk, turn, tools, log, interrupted)
         except DiskExceeded as error:
             if error.by_step:
                 raise StepFailed(f"{error}; the step was stopped") from error
@@ -59,6 +59,25 @@ class Leaves:
             raise _paused(PauseReason.BUDGET, message, turn, tools, log) from error
         except HostFull as error:
             raise _paused(PauseReason.INTERRUPTED, str(error), turn, tools, log) from error
+
+    async def _on_disk(
+        self,
+        disk: DiskWatch,
+        turn: Turn,
+        tools: Tools,
+        log: StepLog,
+        interrupted: Interrupted | None,
+    ) -> StepResult:
+        """A failure on a full disk says nothing of the step: it is no result that a loop or the
+        workflow could act on."""
+        try:
+            result = await disk.run(lambda: _once(turn, tools, log, interrupted))
+        except StepFailed:
+            disk.check_free()
+            raise
+        if result.outputs.get("success") == "false":
+            disk.check_free()
+        return result
 
 
 def _paused(reason: PauseReason, message: str, turn: Turn, tools: Tools, log: StepLog) -> RunPaused:

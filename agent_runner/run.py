@@ -22,6 +22,7 @@ from agent_runner.checkpoints import Checkpoints
 from agent_runner.commands import CommandKilled, Commands
 from agent_runner.copies import load_copies, place
 from agent_runner.crashpoints import CrashPoint, crash_point
+from agent_runner.disk import out_of_space
 from agent_runner.evidence import Evidence
 from agent_runner.fold import MAX_WARNINGS, Fold
 from agent_runner.interpret import Interpreter, WorkflowFailed
@@ -32,7 +33,7 @@ from agent_runner.prompts import commit_message
 from agent_runner.records import RecordType
 from agent_runner.resume import Plan, make_plan
 from agent_runner.setup import SetupFailed, set_up_task
-from agent_runner.spec import RunSpec
+from agent_runner.spec import Disk, RunSpec
 from agent_runner.steps import RunPaused, Tools
 from agent_runner.workflow.hooks import with_hooks
 from agent_runner.workflow.loader import load_workflow
@@ -148,8 +149,19 @@ class Run:
             return await self._fail(str(failed), failed.step)
         except (WorktreeInterrupted, CommandKilled) as error:
             return await self._pause(self._interrupted(str(error)))
-        except (WorktreeError, SetupFailed) as error:
+        except (WorktreeError, SetupFailed, OSError) as error:
+            if said := out_of_space(self._disk(), str(error)):
+                return await self._pause(self._interrupted(said))
+            if isinstance(error, OSError):
+                raise
             return await self._fail(str(error))
+
+    def _disk(self) -> Disk:
+        """The disks that the run needs, if only to go on at all."""
+        paths = self.spec.paths
+        seen = {"folders": (paths.workspace,), "records": (paths.run,)}
+        disk = self.spec.disk or Disk(limit_bytes=1, floor_bytes=0)
+        return disk if disk.folders else disk.model_copy(update=seen)
 
     # --- before the first step ---
 

@@ -113,7 +113,8 @@ class Limits(_Model):
 class Disk(_Model):
     """What a task may hold on disk, and what has to stay free of the host's: see disk.py.
     `folders` are work tree and HOME as the runner sees them, `records` the run folder.
-    `elsewhere`: what is kept of the task where the runner cannot see it."""
+    `elsewhere`: what is kept of the task where the runner cannot see it. `shown`: what the host
+    calls a folder that the runner sees under another name."""
 
     limit_bytes: int = Field(gt=0)
     floor_bytes: int = Field(ge=0)
@@ -123,6 +124,7 @@ class Disk(_Model):
     records: tuple[Path, ...] = ()
     elsewhere_bytes: int = Field(default=0, ge=0)
     elsewhere_files: int = Field(default=0, ge=0)
+    shown: dict[str, str] = Field(default_factory=dict[str, str])
 
 
 class Restore(_Model):

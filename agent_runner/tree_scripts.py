@@ -94,7 +94,7 @@ around=.git/rover-around
 rm -rf "$temporary" "$temporary.lock"
 # With its time: git looks into files that changed in the second the index was written, and would
 # take them for unchanged if the copy were younger.
-cp -p .git/index "$temporary" 2>/dev/null || :
+cp -p .git/index "$temporary" 2>/dev/null || rm -f "$temporary"
 write_tree() {
   export GIT_INDEX_FILE="$temporary"
   [ -f "$temporary" ] || fresh_index
@@ -131,6 +131,11 @@ add_files() {
     said=$(add --ignore-errors) || :
     ! ended || { printf '%s\n' "$said" >&2; return 1; }
   fi
+  # A file that there was no space for is not one that cannot be recorded.
+  case $said in *'No space left on device'* | *'quota exceeded'*)
+    printf '%s\n' "$said" >&2
+    exit 1
+  esac
   printf '%s\n' "$said" | unreadable
 }
 add() {

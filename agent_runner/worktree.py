@@ -17,6 +17,7 @@ from pathlib import Path
 from agent_runner.commands import CommandKilled, CommandResult, Commands, was_killed
 from agent_runner.git_reports import lacking, marked, noted, shown, text
 from agent_runner.models import Snapshot
+from agent_runner.no_space import says_no_space
 from agent_runner.progress import Patience
 from agent_runner.spec import RunSpec
 from agent_runner.worktree_scripts import (
@@ -88,6 +89,10 @@ GIT_ENVIRONMENT = {
 
 class WorktreeError(Exception):
     """Git could not do it; the message holds what it said, which is untrusted text."""
+
+
+class WorktreeFull(WorktreeError):
+    """Git found no space: the run can go on once there is some."""
 
 
 class WorktreeInterrupted(WorktreeError):
@@ -279,7 +284,7 @@ class Worktree:
         if size > limit:
             raise WorktreeError(f"the snapshot is larger than the limit of {limit} bytes")
         if b"rover bundled" not in result.stderr:
-            raise WorktreeError(f"could not bundle the snapshot: {text(result)}")
+            raise _failure("bundle the snapshot", result)
 
     async def _script(
         self,
@@ -351,7 +356,7 @@ class Worktree:
         reports = [line.split()[1:] for line in lines if line.startswith("rover ")]
         reports = [words for words in reports if words and words[0] in _REPORTS]
         if result.code != 0 or not reports:
-            raise WorktreeError(f"could not {what}: {text(result)}")
+            raise _failure(what, result)
         words = reports[-1]
         if len(words) != _REPORTS[words[0]] or not all(map(_ID.fullmatch, words[1:])):
             raise WorktreeError(f"could not {what}: git gave an unusable answer")
@@ -372,6 +377,13 @@ _REPORTS = {
     "snapshot": 4,
     "finished": 2,
 }
+
+
+def _failure(what: str, result: CommandResult) -> WorktreeError:
+    kind = WorktreeError
+    if says_no_space(result.stderr.decode(errors="replace")):
+        kind = WorktreeFull
+    return kind(f"could not {what}: {text(result)}")
 
 
 def _message(text: str) -> str:

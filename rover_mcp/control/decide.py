@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from agent_runner.endings import LIMIT
 from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus
+from agent_runner.no_space import FREE_FIRST
+from rover_mcp.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.settings import RetrySettings
 from rover_mcp.tasks.pauses import NEVER_BY_ITSELF as WHY_NOT
@@ -81,6 +83,13 @@ def decide(
     return PauseFor(pause.model_copy(update={"retry_at": pause.retry_at or at}), at)
 
 
+def for_disk(error: RoverError) -> PauseFor:
+    """The pause for a full disk: somebody has to make room first."""
+    message = error.message if FREE_FIRST in error.message else f"{error.message}; {FREE_FIRST}"
+    now = datetime.now(UTC)
+    return PauseFor(Pause(reason=PauseReason.INTERRUPTED, message=message, since=now), None)
+
+
 def _gave_up(state: RunState) -> str:
     if state.status is RunStatus.NEW:
         return "the runner ended before its first step"
@@ -113,7 +122,8 @@ def retry_time(
 
     The provider's own reset time decides where it is known.
     """
-    if pause.reason in NEVER_BY_ITSELF or auto_retries >= retry.max_auto_retries:
+    person = pause.reason in NEVER_BY_ITSELF or FREE_FIRST in pause.message
+    if person or auto_retries >= retry.max_auto_retries:
         return None
     if pause.retry_at is not None:
         return max(pause.retry_at, now) + timedelta(seconds=30 * retry.jitter * random)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+from agent_runner.models import Pause
+from rover_mcp.control.decide import for_disk
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.no_space import DISK_FULL
 
 log = logging.getLogger("rover.control")
 
-WAITED_OUT: Final = frozenset({"disk_full", "data_folder"})
+WAITED_OUT: Final = frozenset({DISK_FULL, "data_folder"})
 """Codes of faults that a person mends while everything stands still."""
 
 PAUSE_SECONDS: Final = 2.0
@@ -19,13 +23,31 @@ PAUSE_SECONDS: Final = 2.0
 T = TypeVar("T")
 
 
-def patiently(work: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
-    """Do something that may be repeated until the disk takes what it writes."""
-    while True:
+class Patience:
+    """What is repeated until the disk takes what it writes. Of a task that waits for that, the
+    database says what was true before: `pause` says what is. Safe to use from many threads."""
+
+    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._sleep = sleep
+        self._waits: dict[str, Pause] = {}
+
+    def pause(self, task_id: str) -> Pause | None:
+        """The pause that could not be recorded; None: the task does not wait for its disk."""
+        return self._waits.get(task_id)
+
+    def __call__(self, task_id: str, work: Callable[[], T]) -> T:
+        """Do something that may be repeated."""
+        since = datetime.now(UTC)
         try:
-            return work()
-        except EnvironmentFault as fault:
-            if fault.code not in WAITED_OUT:
-                raise
-            log.warning("waiting: %s", fault.message)
-            sleep(PAUSE_SECONDS)
+            while True:
+                try:
+                    return work()
+                except EnvironmentFault as fault:
+                    if fault.code not in WAITED_OUT:
+                        raise
+                    log.warning("waiting: %s", fault.message)
+                    pause = for_disk(fault).pause
+                    self._waits[task_id] = pause.model_copy(update={"since": since})
+                self._sleep(PAUSE_SECONDS)
+        finally:
+            self._waits.pop(task_id, None)

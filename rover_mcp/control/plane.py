@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from contextvars import Context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from dbos import DBOS, DBOSConfig, EnqueueOptions
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent_runner.crashpoints import crash_point
+from agent_runner.no_space import says_no_space
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.following import Following
 from rover_mcp.control.leases import Leases
 from rover_mcp.control.parts import OPEN_STATES
-from rover_mcp.control.patience import patiently
+from rover_mcp.control.patience import Patience
 from rover_mcp.control.queue_rows import discard_unreadable
 from rover_mcp.control.queue_tables import examine, prepare
 from rover_mcp.errors import RoverError
@@ -77,6 +79,7 @@ class ControlPlane:
         self._trouble: Trouble | None = None
         self._tried = threading.Event()
         self.following = Following()
+        self.patience = Patience()
 
     def start(self, attempts: Attempts) -> None:
         """Launch DBOS. Blocks for some tenths of a second. What it raises is `trouble` until it
@@ -243,11 +246,12 @@ class ControlPlane:
         @DBOS.step(name="claim")
         def claim(task_id: str, attempt: int, workflow_id: str) -> bool:
             self._leases.mark(task_id, attempt, workflow_id)
-            return patiently(lambda: attempts.claim(task_id, attempt, workflow_id))
+            work = partial(attempts.claim, task_id, attempt, workflow_id)
+            return self.patience(task_id, work)
 
         @DBOS.step(name="launch")
         def launch(task_id: str, attempt: int) -> bool:
-            return patiently(lambda: attempts.launch(task_id, attempt))
+            return self.patience(task_id, partial(attempts.launch, task_id, attempt))
 
         @DBOS.step(name="what_follows")
         def what_follows(task_id: str | None) -> None:
@@ -257,11 +261,12 @@ class ControlPlane:
 
         @DBOS.step(name="follow")
         def follow(task_id: str, attempt: int) -> dict[str, Any]:
-            return vars(patiently(lambda: attempts.follow(task_id, attempt)))
+            return vars(self.patience(task_id, partial(attempts.follow, task_id, attempt)))
 
         @DBOS.step(name="settle")
         def settle(task_id: str, attempt: int, ended: dict[str, Any]) -> int | None:
-            return patiently(lambda: attempts.settle(task_id, attempt, SandboxExit(**ended)))
+            work = partial(attempts.settle, task_id, attempt, SandboxExit(**ended))
+            return self.patience(task_id, work)
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=1000)
         def run_attempt(task_id: str, attempt: int) -> None:  # pyright: ignore[reportUnusedFunction]  # found by its name
@@ -315,12 +320,14 @@ class ControlPlane:
         """A bug or a broken database ended the workflow: once more, then it is a failure."""
         log.error("workflow %s ended without settling: %s", attempt.workflow_id, error)
         key = (attempt.task_id, attempt.attempt)
-        if attempt.workflow_id.endswith(AGAIN):
+        full = says_no_space(str(error))
+        if attempt.workflow_id.endswith(AGAIN) and not full:
             self._attempts.give_up(*key, RoverError(FAILED_TWICE, hint=WORK_IS_KEPT))
             return
         # A running one is claimed and started anew, which finds its sandbox where it is.
         state = "starting" if attempt.state == "running" else attempt.state
-        again = attempt.workflow_id + AGAIN
+        # A full disk is nobody's bug, and lasts as long as it lasts.
+        again = next_workflow(attempt.workflow_id) if full else attempt.workflow_id + AGAIN
         if self._store.move_attempt(*key, (attempt.state,), workflow_id=again, state=state):
             fresh = self._store.attempt(*key)
             if fresh is not None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agent_runner.crashpoints import crash_point
+from agent_runner.disk import FULL, out_of_space
 from agent_runner.models import ExitCode, PauseReason, RunState, RunStatus
 from rover_mcp.control.accounts import (
     Use,
@@ -18,12 +19,14 @@ from rover_mcp.control.accounts import (
     report_of,
 )
 from rover_mcp.control.crashpoints import ControlPoint
-from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, backoff, decide
+from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, backoff, decide, for_disk
 from rover_mcp.control.live import UNREADABLE, read_state
 from rover_mcp.control.packages import keep_packages
 from rover_mcp.control.parts import UNSETTLED, Parts, now, told
 from rover_mcp.control.snapshots import last_at_home, with_hub
 from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.no_space import DISK_FULL, write_fault
+from rover_mcp.project.decided import disk_limit
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.store.rows import HoldRow, TaskRow
 from rover_mcp.store.store import Closing
@@ -198,6 +201,8 @@ class Settles(Parts):
             now=now(),
             random=self.uniform(),
         )
+        if state.attempt < attempt or state.status in (RunStatus.NEW, RunStatus.RUNNING):
+            decision = self._blamed(decision, task, folders)
         return decision, state
 
     def _bring_home(
@@ -210,11 +215,14 @@ class Settles(Parts):
         """
         try:
             with_hub(task, folders, self.hub_of(task.project_id), lambda last: last)
-        except RoverError as error:
+        except (RoverError, OSError) as raised:
+            error = as_fault(raised, folders.home)
             wrong = f"the work could not be taken out of the sandbox: {told(error)}"
-            self._warn(task, wrong)
             # What is shown is what there is.
             state.snapshot = last_at_home(task, folders, self.hub_of(task.project_id))
+            if error.code == DISK_FULL and not isinstance(decision, PauseFor):
+                return self._for_disk(decision, error)
+            self._warn(task, wrong)
             return Fail(wrong) if isinstance(decision, Finish) else decision
         crash_point(ControlPoint.WORK_IMPORTED)
         if isinstance(decision, Finish) and self._task(task.id).status in RUNNING:
@@ -225,7 +233,10 @@ class Settles(Parts):
                     task, folders, hub, lambda _: hub.publish(task.id, repository, task.branch)
                 )
                 crash_point(ControlPoint.BRANCH_PUBLISHED)
-            except RoverError as error:
+            except (RoverError, OSError) as raised:
+                error = as_fault(raised, folders.home)
+                if error.code == DISK_FULL:
+                    return self._for_disk(decision, error)
                 # Its hint is for somebody who names another repository.
                 gone = error.code == "not_a_directory"
                 why = f"{error.message}; put it back" if gone else told(error)
@@ -234,6 +245,32 @@ class Settles(Parts):
                     f"{why}; then resume_task puts it there"
                 )
         return decision
+
+    def _for_disk(self, decision: Finish | Fail, error: RoverError) -> PauseFor:
+        """The pause in place of an end that a full disk leaves no room for."""
+        first = "the work is done" if isinstance(decision, Finish) else decision.error
+        message = f"{first}, and it stays in the sandbox for now: {error.message}"
+        return for_disk(EnvironmentFault(message, code=DISK_FULL))
+
+    def _blamed(self, decision: Decision, task: TaskRow, folders: TaskFolders) -> Decision:
+        """What was decided about a runner that could not say how it ended; where the disk that it
+        writes to is full, that is why."""
+        disk = disk_limit(self.settings, task.config)
+        disk = disk.model_copy(update={"folders": (folders.work,), "records": (folders.run,)})
+        if isinstance(decision, Fail):
+            said = out_of_space(disk, decision.error)
+        elif isinstance(decision, PauseFor) and decision.pause.reason is PauseReason.INTERRUPTED:
+            # It may have been killed for something else: only a disk without any room counts.
+            disk = disk.model_copy(update={"floor_bytes": FULL, "floor_files": 0})
+            said = out_of_space(disk, decision.pause.message)
+        else:
+            return decision
+        return for_disk(EnvironmentFault(said, code=DISK_FULL)) if said else decision
+
+
+def as_fault(error: RoverError | OSError, place: Path) -> RoverError:
+    """An error of the file system as one that is told."""
+    return error if isinstance(error, RoverError) else write_fault("it failed", place, error)
 
 
 def went_on(before: RunState, after: RunState) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -10,11 +11,12 @@ from pathlib import Path
 
 from agent_runner.agents import agent_provider
 from agent_runner.crashpoints import crash_point
+from agent_runner.disk import nearly_full
 from agent_runner.models import Pause, PauseReason
 from agent_runner.worktree import NAMES
 from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent, choose_for
 from rover_mcp.control.crashpoints import ControlPoint
-from rover_mcp.control.decide import PauseFor, retry_time
+from rover_mcp.control.decide import PauseFor, for_disk, retry_time
 from rover_mcp.control.handover import Handover, hand_over
 from rover_mcp.control.packages import lend_packages
 from rover_mcp.control.parts import Parts, is_on, now
@@ -24,6 +26,8 @@ from rover_mcp.control.setups import project_setup
 from rover_mcp.control.specify import make_folders, own_model, sandbox_spec
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.git.submodules import SUBMODULES
+from rover_mcp.no_space import DISK_FULL, write_fault
+from rover_mcp.project.decided import disk_limit
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, Shortcoming, SourceTree
 from rover_mcp.stopping import Stop, Stopped
 from rover_mcp.store.rows import HoldRow, TaskRow
@@ -116,6 +120,7 @@ class Starts(Parts):
         try:
             if self._is_unwanted(task):
                 stop.ask()
+            self._check_disk(task)
             spec = self._specify(task, attempt, stop)
             folders = TaskFolders(self.settings.home, task.id, task.iteration)
             engine = self.engines[task.engine]
@@ -132,7 +137,8 @@ class Starts(Parts):
             self._start_failed(task, attempt, error)
             return False
         except OSError as error:
-            self._start_failed(task, attempt, EnvironmentFault(f"cannot start: {error}"))
+            place = Path(os.fsdecode(error.filename or self.settings.home))
+            self._start_failed(task, attempt, write_fault("cannot start", place, error))
             return False
         if self.store.move_attempt(
             task_id, attempt, ("starting",), state="running", started_at=time.time()
@@ -141,6 +147,13 @@ class Starts(Parts):
             self.store.add_event(task_id, "task.sandbox", {"attempt": attempt})
         self.spares.follow(spec, task.engine)
         return True
+
+    def _check_disk(self, task: TaskRow) -> None:
+        """What is held back for records is not for a task to begin in."""
+        disk = disk_limit(self.settings, task.config)
+        disk = disk.model_copy(update={"folders": (self.settings.home,)})
+        if said := nearly_full(disk):
+            raise EnvironmentFault(said, code=DISK_FULL)
 
     def _specify(self, task: TaskRow, attempt: int, stop: Stop) -> SandboxSpec:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
@@ -197,11 +210,22 @@ class Starts(Parts):
         # What may have begun ends before the task is given back: then the next may begin.
         self._remove(task, attempt)
         self.gateway.close(task.id)
-        again = self._again_after(task, attempt)
-        at = again.timestamp() if again else None
-        if not self.store.undo_resume(task.id, attempt, error.message, error.hint, at):
-            self._fail(task.id, attempt, error)
+        if error.code == DISK_FULL:
+            self._full(task, attempt, error)
+        else:
+            again = self._again_after(task, attempt)
+            at = again.timestamp() if again else None
+            if not self.store.undo_resume(task.id, attempt, error.message, error.hint, at):
+                self._fail(task.id, attempt, error)
         self._end(task.id, attempt, SandboxExit(None), error.message)
+
+    def _full(self, task: TaskRow, attempt: int, error: RoverError) -> None:
+        """The task waits until there is space, whatever it was before."""
+        row, decision = self.store.attempt(task.id, attempt), for_disk(error)
+        if row is None or row.before is None or row.before["status"] != TaskStatus.PAUSED:
+            self._pause(task, attempt, decision, None)
+        elif self.store.undo_resume(task.id, attempt, error.message, error.hint):
+            self.store.drop_schedule(task.id, pause=decision.pause)
 
     def discard(self, task: TaskRow, attempt: int) -> None:
         """An attempt whose task has moved on: nothing of it stays."""

@@ -38,6 +38,7 @@ from rover_mcp.gateway.world import UpstreamProxy
 from rover_mcp.git.hub import Hub
 from rover_mcp.sandbox import bundles
 from rover_mcp.sandbox.agent_table import default_models
+from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import Engine, SandboxState
 from rover_mcp.sandbox.select import select_engine
 from rover_mcp.store.rows import AttemptRow, NewTask, TaskRow
@@ -121,6 +122,13 @@ class TaskLeftovers:
         self._drop(hub, task.id)
         self._remove_files(task.id)
         self._collect(hub, task.id)
+
+    def make_room(self, task: TaskRow) -> None:
+        folder = TaskFolders(self._home, task.id, task.iteration).work
+        try:
+            remove_tree(folder)
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", folder, error)
 
     def find_by_id(self, task_id: str) -> Leftover:
         root = TaskFolders(self._home, task_id, 1).root

@@ -28,6 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp import __version__
 from rover_mcp.daemon import peers
+from rover_mcp.daemon.archive import DATABASE
 from rover_mcp.daemon.life import Heartbeat, beat, end_process
 from rover_mcp.daemon.logs import end_log
 from rover_mcp.daemon.standard import StandardStreams
@@ -46,6 +47,7 @@ from rover_mcp.preamble import (
 from rover_mcp.server.backlog import Backlog
 from rover_mcp.server.session import ClientSession
 from rover_mcp.settings import Settings, have_changed
+from rover_mcp.store.reserve import Reserve
 from rover_mcp.store.rows import NONSENSE
 from rover_mcp.store.store import Store
 from rover_mcp.store.writes import BY_ITSELF
@@ -89,6 +91,9 @@ class Daemon:
         self._services: set[HttpService] = set()
         self._rung: set[str] = set()
         self._eager_until = 0.0
+        self._reserve = Reserve(settings.home)
+        if not settings.database:
+            self._reserve.serve(str(settings.home / DATABASE))
 
     async def serve(self) -> None:
         """Run until nothing is left to do, or a signal asks to end."""
@@ -159,6 +164,7 @@ class Daemon:
         self._parts.plane.reconcile()
         self._parts.sweeper.sweep()
         self._parts.garbage.sweep()
+        self._reserve.fill()
 
     async def _tell_news(self) -> None:
         hub = self._parts.hub

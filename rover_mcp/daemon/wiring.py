@@ -47,6 +47,7 @@ from rover_mcp.server.hub import EventHub
 from rover_mcp.server.tools import Services
 from rover_mcp.settings import Settings, load_settings
 from rover_mcp.store.migrations import open_database
+from rover_mcp.store.reserve import Reserve
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
@@ -90,6 +91,8 @@ def open_store(home: Path) -> tuple[Settings, Store]:
     define_agents(settings.agent_programs)
     for folder in ("tasks", "projects"):
         (home / folder).mkdir(exist_ok=True)
+    # A disk that filled up while no daemon ran.
+    Reserve(home).make_room()
     return settings, Store(open_database(database_url(home, settings.database)))
 
 
@@ -144,6 +147,7 @@ def build(
         [line.path.resolve() for line in settings.trusted_projects],
     )  # fmt: skip
     tasks = _tasks(create, HubWork(repositories, attempts), live)
+    tasks.stalled = plane.patience.pause
     status = _status(create, tasks, all_engines, credentials, notice, plane.trouble)
     hub = EventHub(store, claude_channel=settings.claude_channel, most=settings.budget)
     hooks = _hooks(settings, store, leases)

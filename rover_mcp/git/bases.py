@@ -267,7 +267,8 @@ class Bases:
                     memory_limit=_MEMORY,
                     settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
                 )
-                checked(made, f"commit {commit} cannot be taken from {source.name}")
+                taken = f"commit {commit} cannot be taken from {source.name}"
+                checked(made, taken, self._folder)
                 # The index last: without it git does not look at a pack.
                 for file in sorted(Path(new).iterdir(), key=lambda p: p.suffix == ".idx"):
                     file.chmod(0o444)

@@ -93,7 +93,7 @@ def clear(
     """
     argv = ["for-each-ref", "--format=%(objectname) %(refname)"]
     listed = run_git(argv, hub, output_limit=_LIST_LIMIT)
-    checked(listed, "the hub cannot be read")
+    checked(listed, "the hub cannot be read", hub)
     refs = [line.split(" ", 1) for line in listed.text.splitlines()]
     packs = hub / "objects" / "pack"
     for stale in (*hub.glob(f"{_TEMPORARY}*"), *(hub / "objects").glob("incoming-*")):
@@ -126,7 +126,7 @@ def _pack(hub: Path, tips: str, bases: Collection[str], packs: Path, timeout: fl
             memory_limit=_MEMORY,
             settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
         )
-        checked(made, "the hub cannot be packed anew")
+        checked(made, "the hub cannot be packed anew", hub)
         for file in sorted(Path(new).iterdir(), key=lambda path: path.suffix == ".idx"):
             file.replace(packs / file.name)
     _sync(packs)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 
+from agent_runner.no_space import says_no_space
+from rover_mcp import no_space
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.git.process import GitResult, printable
 
 
-def checked(result: GitResult, what: str) -> GitResult:
-    """The result, where git did `what`.
+def checked(result: GitResult, what: str, place: Path) -> GitResult:
+    """The result, where git did `what` in the repository `place`.
 
     Raises:
         EnvironmentFault: it failed ("hub_failed"), or the disk is full ("disk_full").
@@ -19,7 +19,7 @@ def checked(result: GitResult, what: str) -> GitResult:
     if result.code == 0:
         return result
     if disk_full(result):
-        raise EnvironmentFault(f"{what}: the disk is full", hint="free space", code="disk_full")
+        raise no_space.disk_full(what, place)
     raise EnvironmentFault(f"{what}: {result.reason}", code="hub_failed")
 
 
@@ -31,13 +31,9 @@ def refused(result: GitResult) -> str:
 
 def disk_full(result: GitResult) -> bool:
     """Whether git failed for want of space."""
-    return os.strerror(errno.ENOSPC) in result.stderr
+    return says_no_space(result.stderr)
 
 
 def no_room(folder: Path, error: OSError) -> EnvironmentFault:
     """What to raise where a folder cannot be written: "disk_full" or "data_folder"."""
-    return EnvironmentFault(
-        f"{folder} cannot be written: {error.strerror}",
-        hint="see that the data folder is writable and that its disk has space",
-        code="disk_full" if error.errno == errno.ENOSPC else "data_folder",
-    )
+    return no_space.write_fault(f"{folder} cannot be written", folder, error)

@@ -283,7 +283,7 @@ class Hub:
                 packed = run_git(
                     argv, self.hub, extra_env=own, stdin=wanted, stdout=out.fileno(), timeout=_LONG
                 )
-                checked(packed, f"snapshot {snapshot.sequence} cannot be packed")
+                checked(packed, f"snapshot {snapshot.sequence} cannot be packed", dest.parent)
                 os.fsync(out.fileno())
             new.replace(dest)
         except OSError as error:
@@ -341,7 +341,7 @@ class Hub:
                 self.hub,
                 output_limit=_LIST_LIMIT,
             )
-            checked(listed, "the hub cannot be read")
+            checked(listed, "the hub cannot be read", self.hub)
             for line in listed.text.splitlines():
                 commit, _, ref = line.partition(" ")
                 found[int(ref.rsplit("/", 1)[1])] = commit
@@ -356,7 +356,7 @@ class Hub:
         _check_commit(commit)
         ref = f"{self._task(task_id)}/kept/{name}"
         kept = run_git(["update-ref", "--", ref, commit], self.hub)
-        checked(kept, f"{commit} cannot be kept as {ref}")
+        checked(kept, f"{commit} cannot be kept as {ref}", self.hub)
         return ref
 
     def head(self, task_id: str) -> str | None:
@@ -373,10 +373,10 @@ class Hub:
         listed = run_git(
             ["for-each-ref", "--format=delete %(refname)", f"{self._task(task_id)}/"], self.hub
         )
-        checked(listed, "the hub cannot be read")
+        checked(listed, "the hub cannot be read", self.hub)
         if listed.stdout:
             dropped = run_git(["update-ref", "--stdin"], self.hub, stdin=listed.stdout)
-            checked(dropped, f"the refs of task {task_id} cannot be removed")
+            checked(dropped, f"the refs of task {task_id} cannot be removed", self.hub)
             # One that is collecting now may have read the references before.
             note_garbage(self.folder)
         return bool(listed.stdout)
@@ -442,7 +442,7 @@ class Hub:
         )
         known = self._resolve(f"{prefix}/snapshots/{snapshot.sequence}")
         if known != snapshot.commit:
-            checked(written, f"snapshot {snapshot.sequence} cannot be recorded")
+            checked(written, f"snapshot {snapshot.sequence} cannot be recorded", self.hub)
 
     # -- asking ------------------------------------------------------------------------------
 

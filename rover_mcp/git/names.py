@@ -54,7 +54,7 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
             wanted = "".join(f"{name}\n" for name in annotated).encode()
             argv = ["pack-objects", "-q", "--stdout"]
             made = view.run(argv, stdin=wanted, output_limit=_PACK)
-            pack = checked(made, "the tags cannot be packed").stdout
+            pack = checked(made, "the tags cannot be packed", folder).stdout
         settings = "".join(_line_endings(view))
         attributes = (info_attributes(view.place.common), own_attributes())
         cut = boundary(view, commit)
@@ -80,7 +80,8 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
 def _tags(view: View, commit: str) -> tuple[list[tuple[bytes, bytes]], list[str]]:
     """Lines of packed-refs by name, and the ids of annotated tags. A tag of a tag is left out."""
     argv = ["for-each-ref", f"--merged={commit}", f"--format={_FORMAT}", "refs/tags/"]
-    listed = checked(view.run(argv, output_limit=_LISTING), "the tags cannot be listed")
+    listed = view.run(argv, output_limit=_LISTING)
+    checked(listed, "the tags cannot be listed", view.folder)
     lines: list[tuple[bytes, bytes]] = []
     annotated: list[str] = []
     for line in listed.stdout.splitlines():

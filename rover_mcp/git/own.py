@@ -106,13 +106,13 @@ class OwnObjects:
             (new / "pack").mkdir(parents=True)
             argv = ["for-each-ref", "--format=%(objectname)", f"refs/rover/{task_id}/"]
             listed = run_git(argv, self._hub, output_limit=_LIST_LIMIT)
-            checked(listed, "the hub cannot be read")
+            checked(listed, "the hub cannot be read", self._hub)
             if listed.text:
                 argv = ["pack-objects", "-q", "--revs", "--delta-base-offset"]
                 wanted = f"{listed.text}\n^{base_commit}\n".encode()
                 target = str(new / "pack" / "pack")
                 made = run_git([*argv, target], self._hub, stdin=wanted, timeout=_LONG)
-                checked(made, f"the objects of task {task_id} cannot be read")
+                checked(made, f"the objects of task {task_id} cannot be read", self._hub)
             try:
                 new.replace(own)
             except OSError:

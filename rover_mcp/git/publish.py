@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rover_mcp import no_space
 from rover_mcp.errors import Conflict, EnvironmentFault, UserFixable
+from rover_mcp.git.faults import disk_full
 from rover_mcp.git.locate import Place, locate, read_head, read_small
 from rover_mcp.git.process import FROM_FILES, UPLOAD_PACK
 from rover_mcp.git.repository import is_branch_name
@@ -87,6 +89,8 @@ def _publish(
         extra_env=FROM_FILES,
         timeout=_LONG,
     )  # fmt: skip
+    if disk_full(fetched):
+        raise no_space.disk_full(f"{branch} cannot be brought into {user_repo}", user_repo)
     if fetched.code != 0:
         raise EnvironmentFault(
             f"{branch} cannot be brought into {user_repo}: {fetched.reason}",
@@ -115,6 +119,8 @@ def _move(view: View, user_repo: Path, target: str, commit: str, previous: str |
             hint="rename the branch that is in the way, then try again",
             code="branch_clash",
         )
+    if disk_full(moved):
+        raise no_space.disk_full(f"the branch {name} cannot be set", user_repo)
     raise EnvironmentFault(
         f"the branch {name} in {user_repo} cannot be set: {moved.reason}",
         hint="see that the repository is writable, then try again",

@@ -14,6 +14,7 @@ import docker.errors
 import requests.exceptions
 import urllib3.exceptions
 
+from agent_runner.no_space import says_no_space
 from rover_mcp.errors import EnvironmentFault
 
 CALL_TIMEOUT = 120
@@ -141,7 +142,7 @@ def unreachable(address: str, error: BaseException) -> EnvironmentFault:
 
 def _refused(what: str, whose: str, error: Any) -> EnvironmentFault:
     said = str(error.explanation or error)[:300]
-    if "no space left on device" in said:
+    if says_no_space(said):
         return EnvironmentFault(
             f"{whose}'s disk is full: {what}",
             hint=f"run: {whose.lower()} system prune",

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import agent_runner
+from agent_runner.no_space import says_no_space
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.no_space import disk_full
 from rover_mcp.sandbox import cgroups, layout, supervise
 from rover_mcp.sandbox.attempt_folder import AttemptFolder, remove_tree
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxSpec
@@ -172,6 +174,8 @@ class HostEngine:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EnvironmentFault(f"the runner cannot be started: {error}") from error
         said = done.stderr.decode("utf-8", "replace").strip()[-300:]
+        if done.returncode != 0 and says_no_space(said):
+            raise disk_full("the runner cannot be started", folder)
         if done.returncode != 0 and said and said != supervise.DIED:
             raise EnvironmentFault(said, code="start_failed")
         if done.returncode != 0 and not (folder / "state.json").exists():

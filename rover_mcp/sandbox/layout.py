@@ -13,6 +13,7 @@ from pathlib import Path
 from agent_runner.orders import FIFO
 from agent_runner.spec import NoIsolation, Paths, RunSpec, SwitchUser, WrapCommand
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.no_space import write_fault
 from rover_mcp.sandbox.protocol import SandboxSpec
 
 SPEC = Path("/rover/spec")
@@ -60,9 +61,10 @@ def write_spec(
     seen = (WORKSPACE, HOME) if inside else (spec.folders.work, spec.folders.home)
     records = (RUN if inside else spec.folders.run,)
     disk = spec.run.disk
+    measured = {"folders": seen, "records": records}
     run = spec.run.model_copy(
         update={
-            "disk": disk and disk.model_copy(update={"folders": seen, "records": records}),
+            "disk": disk and disk.model_copy(update={**_shown(spec, inside), **measured}),
             "paths": paths,
             "isolation": isolation,
             "gateway": spec.run.gateway.model_copy(
@@ -79,6 +81,14 @@ def write_spec(
     except OSError as error:
         raise disk_fault(target, error) from error
     return run
+
+
+def _shown(spec: SandboxSpec, inside: bool) -> dict[str, object]:
+    """What folders are called that have other names inside."""
+    if not inside:
+        return {}
+    volumes = "what the container engine keeps of the task (its volumes)"
+    return {"shown": {str(WORKSPACE): volumes, str(HOME): volumes, str(RUN): str(spec.folders.run)}}
 
 
 def make_orders(spec_folder: Path) -> None:
@@ -151,9 +161,4 @@ def home_label(home: Path) -> str:
 
 def disk_fault(path: Path, error: OSError) -> EnvironmentFault:
     """The error for a file of ours that cannot be written or read."""
-    full = error.errno == errno.ENOSPC
-    return EnvironmentFault(
-        f"{path}: {error.strerror}",
-        hint="free some disk space" if full else "see that the data folder is writable",
-        code="disk_full" if full else "data_folder",
-    )
+    return write_fault(f"{path} cannot be written", path, error)

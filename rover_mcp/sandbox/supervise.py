@@ -27,6 +27,7 @@ import time
 from pathlib import Path
 
 DIED = "the supervisor was killed"
+HELD_BYTES = 4096
 LOG_BYTES = 1_000_000
 LOG_KEPT_BYTES = 64 * 1024
 LOG_LOOK_SECONDS = 10
@@ -54,6 +55,25 @@ def write_json(path: Path, value: object) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def hold_room(path: Path) -> None:
+    """Have the disk hold what `write_held` is going to write, should it be full by then."""
+    with path.with_name(f".{path.name}.held").open("wb") as file:
+        file.write(b" " * HELD_BYTES)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_held(path: Path, value: object) -> None:
+    """The same as write_json, into the room that was held."""
+    held = path.with_name(f".{path.name}.held")
+    with held.open("r+b") as file:
+        # Blanks behind a value are part of no value: its length does not change.
+        file.write(json.dumps(value).encode().ljust(HELD_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    held.replace(path)
 
 
 def take_lock(folder: Path) -> int | None:
@@ -87,6 +107,7 @@ def _start(folder: Path, lock: int) -> subprocess.Popen[bytes]:
     launch = json.loads((folder / "launch.json").read_text("utf-8"))
     state = {"supervisor": [os.getpid(), start_time(os.getpid())], "started_at": time.time()}
     write_json(folder / "state.json", state)
+    hold_room(folder / "exit.json")
     with (folder / "runner.log").open("ab", buffering=0) as log:
         runner = subprocess.Popen(
             launch["argv"],
@@ -123,7 +144,7 @@ def _supervise(folder: Path, report: int) -> None:
     os.close(report)
     _keep_log_small(folder / "runner.log", runner.pid)
     code = runner.wait()
-    write_json(folder / "exit.json", {"code": code if code >= 0 else 128 - code})
+    write_held(folder / "exit.json", {"code": code if code >= 0 else 128 - code})
 
 
 def _keep_log_small(log: Path, pid: int) -> None:

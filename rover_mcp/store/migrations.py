@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError
 
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.no_space import disk_full
 from rover_mcp.store import schema
 from rover_mcp.store.kinds import tolerant_json
 
@@ -146,6 +147,8 @@ def _tolerant_text(text: bytes) -> str:
 
 
 def _configure_sqlite(engine: sa.Engine) -> None:
+    file = Path(engine.url.database or "")
+
     def on_connect(connection: Any, _record: Any) -> None:
         # The driver's own transaction handling would begin too late for a read-then-write.
         connection.isolation_level = None
@@ -166,10 +169,13 @@ def _configure_sqlite(engine: sa.Engine) -> None:
         # The low byte is the primary result code (sqlite.org/rescode.html).
         code = getattr(context.original_exception, "sqlite_errorcode", 0) & 0xFF
         if code in _TROUBLE:
+            what = "the data folder's database cannot be written"
+            if code == sqlite3.SQLITE_FULL:
+                raise disk_full(what, file) from context.original_exception
             raise EnvironmentFault(
                 f"the data folder's database cannot be used: {context.original_exception}",
                 hint="free some space, and see that the data folder is writable; what runs goes on",
-                code="disk_full" if code == sqlite3.SQLITE_FULL else "data_folder",
+                code="data_folder",
             ) from context.original_exception
 
     event.listen(engine, "connect", on_connect)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from rover_mcp.errors import Conflict
+from rover_mcp.errors import Conflict, EnvironmentFault
+from rover_mcp.no_space import DISK_FULL
 from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.models import TaskStatus
@@ -39,6 +40,10 @@ class Leftovers(Protocol):
         Raises:
             EnvironmentFault: something cannot be removed; what is left is found the next time.
         """
+        ...
+
+    def make_room(self, task: TaskRow) -> None:
+        """Remove what of it takes most and can be made again from its snapshots."""
         ...
 
     def find_by_id(self, task_id: str) -> Leftover:
@@ -112,12 +117,22 @@ class DeleteTask:
 
     def _delete(self, task: TaskRow) -> list[Item]:
         told = self.told(task)
-        if task.status in RESUMABLE and self.store.transition(task.id, Event.CANCEL) is None:
+        if task.status in RESUMABLE and self._cancel(task) is None:
             # From here on nobody can let it go on while its files are taken away.
             self._check(self.store.task(task.id) or task)
         self.leftovers.remove(task)
         self.store.delete_task(task.id)
         return told
+
+    def _cancel(self, task: TaskRow) -> TaskRow | None:
+        try:
+            return self.store.transition(task.id, Event.CANCEL)
+        except EnvironmentFault as fault:
+            if fault.code != DISK_FULL:
+                raise
+        # There is no room to say so: what goes in any case makes some.
+        self.leftovers.make_room(task)
+        return self.store.transition(task.id, Event.CANCEL)
 
     def _check(self, task: TaskRow) -> None:
         if task.status not in (TaskStatus.PAUSED, *ENDED):

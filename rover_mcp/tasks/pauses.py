@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from agent_runner.disk import RAISE_FIRST
 from agent_runner.models import Budget, PauseReason, RunState, Usage
+from agent_runner.no_space import FREE_FIRST
 from rover_mcp.project.maximum import budget_line
 from rover_mcp.store.rows import EVERYWHERE, TaskRow
 from rover_mcp.tasks.logs import plain
@@ -147,7 +148,8 @@ def resume_action(
     reason = task.pause.reason if task.pause else None
     why = WHAT_TO_DO[reason] if reason else "go on from the checkpoint"
     if _is_of_disk(task):
-        why = RAISE_FIRST
+        full = task.pause is not None and FREE_FIRST in task.pause.message
+        why = FREE_FIRST if full else RAISE_FIRST
     elif reason is PauseReason.BUDGET and task.budget is not None:
         if task.pause and NO_PRICE in task.pause.message:
             more = Budget(tokens=tokens(spent(state)) + TOKENS_OFFERED)
@@ -162,9 +164,11 @@ def resume_action(
 
 
 def _is_of_disk(task: TaskRow) -> bool:
-    """Whether a limit was reached that no budget is."""
+    """Whether a limit was reached that no budget is, or a disk is full."""
     pause = task.pause
-    return pause is not None and pause.reason is PauseReason.BUDGET and RAISE_FIRST in pause.message
+    if pause is None or FREE_FIRST in pause.message:
+        return pause is not None
+    return pause.reason is PauseReason.BUDGET and RAISE_FIRST in pause.message
 
 
 def pause_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list[NextAction]:

@@ -11,8 +11,9 @@ from typing import IO, Any
 
 from agent_runner.agents import SCRIPTED
 from agent_runner.models import Budget, Pause, PauseReason, RunState
-from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, RoverError, UserFixable
+from rover_mcp.errors import Conflict, NotFound, RoverError, UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
+from rover_mcp.no_space import write_fault
 from rover_mcp.project.maximum import wider_budget
 from rover_mcp.settings import Settings
 from rover_mcp.store.rows import NONSENSE, DamagedRecord, TaskRow, not_shown
@@ -64,6 +65,8 @@ class TaskService:
     work: Work
     live: Callable[[str], RunState | None]
     now: Callable[[], float] = time.time
+    stalled: Callable[[str], Pause | None] = lambda _task_id: None
+    """The pause of a task that the disk had no room to record."""
 
     def create(self, caller: Caller, request: CreateRequest) -> TaskView:
         return self.view(self.create_task(caller, request))
@@ -147,6 +150,9 @@ class TaskService:
             if running or task.status is TaskStatus.NEW
             else None
         )
+        if attempt is not None and (pause := self.stalled(task.id)) is not None:
+            since = pause.since.timestamp()
+            task = replace(task, status=TaskStatus.PAUSED, pause=pause, paused_at=since)
         view = task_view(task, state, attempt, self.now(), policy, full=full)
         if damaged := self.store.books.damaged(task.id):
             told = f"{damaged} entries of its books are damaged: their cost is not known"
@@ -423,11 +429,8 @@ class TaskService:
             folders.run.mkdir(parents=True, exist_ok=True)
             folders.pause_request.write_text('{"reason": "requested"}', "utf-8")
         except OSError as error:
-            raise EnvironmentFault(
-                f"the pause cannot be recorded: {error.strerror}; the task runs on",
-                hint="free some disk space, then call pause_task again",
-                code="disk_full",
-            ) from error
+            what = "the pause cannot be recorded, and the task runs on"
+            raise write_fault(what, folders.run, error) from error
         self.control.stop(task)
         return self.view(self.store.task(task.id) or task)
 

@@ -1,0 +1,163 @@
+"""A data folder whose disk is full at some point of a task's life. Real processes, a small tmpfs."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
+from tests.e2e.processes import wait_until
+from tests.support.frames import Frame, LauncherClient
+from tests.support.repos import git, make_repository
+from tests.support.scripts import CREDITS, script
+
+__all__ = ["docker_host", "engine_for_daemons"]
+
+SMALL, LARGE = "32m", "512m"
+CONFIG = """
+min_free_bytes: 4000000
+min_free_files: 0
+sweep_interval: 1
+idle_exit: 60
+concurrency: 1
+auto_resume: false
+"""
+WORKFLOW = """
+version: "1.0"
+name: fill
+steps:
+  - {id: work, type: agent, prompt: "work"}
+"""
+FILL = (
+    "free=$(df -k --output=avail . | tail -n 1); "
+    "head -c $(( free * 1024 / 100 * {share} )) /dev/urandom > big"
+)
+DONE: Frame = {"edits": [{"path": "new.txt", "content": "new\n"}]}
+SHARES = {"in a step": 150, "at the bundle": 40, "at the import": 28}
+"""Percent of what is free that a step writes, by where the disk is full then."""
+
+
+class Disk:
+    """A small file system, with a data folder on it and its client; the repository is elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.home = folder / "disk", folder / "disk/data"
+        self.root.mkdir()
+        argv = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", str(self.root)]
+        subprocess.run(argv, check=True)
+        self.home.mkdir()
+        (self.home / "config.yaml").write_text(CONFIG)
+        (self.home / "workflows").mkdir()
+        (self.home / "workflows/fill.yaml").write_text(WORKFLOW)
+        self.repository = make_repository(folder / "repository")
+        self.client = LauncherClient(self.home, self.repository)
+
+    def resize(self, size: str) -> None:
+        argv = ["mount", "-o", f"remount,size={size}", str(self.root)]
+        subprocess.run(argv, check=True)
+
+    def fill(self) -> Path:
+        filler = self.root / "filler"
+        for size in (2**20, 4096, 1):
+            with filler.open("ab", buffering=0) as file, suppress(OSError):
+                while file.write(b"x" * size) == size:
+                    pass
+        return filler
+
+    def create(self, *work: Frame) -> str:
+        new = {"description": "Work", "workflow": "fill", "agent": "scripted",
+               "engine": "bubblewrap", "script": script(work=list(work))}  # fmt: skip
+        return str(self.client.tool("create_task", **new)["task"]["id"])
+
+    def view(self, task: str) -> Frame:
+        view: Frame = self.client.tool("inspect", task=task)["task"]
+        return view
+
+    def rests(self, task: str) -> Frame:
+        """The task as it is shown once it stands still."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            result: Any = self.client.tool("wait_for_task", task=task, timeout_s=5)
+            if result["returned"] != "timeout":
+                view: Frame = result["task"]
+                return view
+        raise AssertionError(self.view(task))
+
+    def is_paused_for_it(self, task: str) -> None:
+        view = self.rests(task)
+        assert view["status"] == "PAUSED", view
+        message = view["pause"]["message"]
+        assert "disk" in message, message
+        assert str(self.root) in message, message
+        assert "then resume" in message, message
+        [listed] = [t for t in self.client.tool("list_tasks")["tasks"] if t["id"] == task]
+        assert listed["status"] == "PAUSED"
+
+    def close(self) -> None:
+        self.client.close()
+        end_daemon(self.home)
+        subprocess.run(["umount", "-l", str(self.root)], check=True)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
+    disk = Disk(tmp_path_factory.mktemp("full"))
+    disk.client.open()
+    yield disk
+    disk.close()
+
+
+@pytest.fixture
+def disk(shared: Disk) -> Iterator[Disk]:
+    """Small and empty again for each test, with the same daemon."""
+    shared.resize(SMALL)
+    before = daemon_pid(shared.home)
+    yield shared
+    shared.resize(LARGE)
+    (shared.root / "filler").unlink(missing_ok=True)
+    for task in shared.client.tool("list_tasks")["tasks"]:
+        shared.client.tool("delete_task", task=task["id"], confirm=True)
+    assert daemon_pid(shared.home) == before
+
+
+@pytest.mark.parametrize("share", SHARES.values(), ids=SHARES)
+def test_a_step_that_fills_the_disk_pauses_its_task_which_ends_once_there_is_space(
+    disk: Disk, share: int
+) -> None:
+    """C3, E2, L7: nothing of the step is lost."""
+    task = disk.create({**DONE, "run": FILL.format(share=share)}, DONE)
+    disk.is_paused_for_it(task)
+    disk.resize(LARGE)
+    assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
+    view = disk.rests(task)
+    assert view["status"] == "COMPLETED", view
+    assert git(disk.repository, "show", f"{view['branch']}:new.txt") == "new"
+    assert git(disk.repository, "cat-file", "-s", f"{view['branch']}:big")
+
+
+def test_a_task_that_is_prepared_on_a_full_disk_pauses_and_can_be_cancelled_and_deleted(
+    disk: Disk,
+) -> None:
+    """L7: also by a call that must be recorded on that disk."""
+    waiting = disk.create({"delay": 2, "error": CREDITS}, DONE)
+    queued = disk.create(DONE)
+    third = disk.create(DONE)
+    wait_until(lambda: disk.view(waiting)["phase"].startswith("step"), "it works", timeout=30)
+    disk.fill()
+    disk.is_paused_for_it(queued)
+    assert disk.rests(waiting)["status"] == "PAUSED"
+    disk.is_paused_for_it(third)
+    assert disk.client.tool("resume_task", task=queued)["result"] == "resumed"
+    disk.is_paused_for_it(queued)
+    assert disk.client.tool("cancel_task", task=third)["task"]["status"] == "CANCELLED"
+    assert disk.client.tool("delete_task", task=third, confirm=True)
+    (disk.root / "filler").unlink()
+    for task in (waiting, queued):
+        assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
+        assert disk.rests(task)["status"] == "COMPLETED"
