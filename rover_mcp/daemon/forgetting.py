@@ -34,7 +34,7 @@ class ProjectFolders:
 
     def root(self, folder: Path) -> Path | None:
         try:
-            return self._repositories.inspect(folder).root
+            return self._repositories.inspect(folder).project
         except RoverError as error:
             log.info("%s is in no repository that can be looked at: %s", folder, error)
             return None

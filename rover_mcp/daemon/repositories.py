@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
+import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.parts import UNSETTLED
+from rover_mcp.daemon.places import NOTE, record_place
 from rover_mcp.errors import EnvironmentFault, NotFound
 from rover_mcp.git.absent import absent
 from rover_mcp.git.diff import Diff, FileDiff
 from rover_mcp.git.hub import Hub
+from rover_mcp.git.locate import Place
 from rover_mcp.git.publish import check_delivery
 from rover_mcp.git.repository import (
     ignored_patterns,
@@ -27,6 +31,7 @@ from rover_mcp.git.repository import (
 )
 from rover_mcp.git.tree import CommitTree
 from rover_mcp.git.view import opened
+from rover_mcp.no_space import write_fault
 from rover_mcp.sandbox.protocol import SourceFile
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.tasks.folders import project_folder
@@ -59,8 +64,11 @@ class CommitFiles:
 class GitRepositories:
     """Users' repositories, and the hubs made of them."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self, home: Path, project_path: Callable[[Path, Place], Path] = lambda root, _: root
+    ) -> None:
         self._home = home
+        self._project_path = project_path
         self._hubs: dict[str, Hub] = {}
 
     def inspect(self, path: Path) -> Repository:
@@ -72,6 +80,7 @@ class GitRepositories:
             dirty=info.dirty,
             bare=info.bare,
             branches=list_branches(info.root),
+            main=self._project_path(info.root, info.place),
         )
 
     def resolve(self, repository: Repository, name: str) -> str:
@@ -97,8 +106,21 @@ class GitRepositories:
         return CommitFiles(repository.root, commit)
 
     def project_id(self, root: Path) -> str:
-        """A name for the folder and a hash of its path: the same repository, the same id."""
-        return hashlib.sha256(str(root).encode()).hexdigest()[:16]
+        """The id of the project that is known by this path: a hash of it, if it is free. One whose
+        repository was moved keeps its id, which is a hash of where it was."""
+        path = str(root)
+        taken = {note.parent.name: _noted(note) for note in self._notes()}
+        if found := next((name for name, noted in taken.items() if noted == path), None):
+            return found
+        for again in itertools.count():
+            named = path if not again else f"{path}\0{again}"
+            project_id = hashlib.sha256(os.fsencode(named)).hexdigest()[:16]
+            if taken.get(project_id) is None:
+                return project_id
+        raise AssertionError("numbers do not end")
+
+    def _notes(self) -> Iterator[Path]:
+        return (self._home / "projects").glob(f"*/{NOTE}")
 
     def hub(self, project_id: str) -> Hub:
         return self._hubs.setdefault(project_id, Hub(project_folder(self._home, project_id)))
@@ -111,9 +133,21 @@ class GitRepositories:
     def open_hub(self, project_id: str, root: Path) -> None:
         self.hub(project_id).ensure()
         # For `rover doctor --repair`: an id does not tell whose it is.
-        note = project_folder(self._home, project_id) / "repository"
-        if not note.exists():
-            note.write_text(str(root), "utf-8")
+        folder = project_folder(self._home, project_id)
+        note = folder / NOTE
+        try:
+            if not note.exists():
+                note.write_text(str(root), "utf-8", "surrogateescape")
+            record_place(folder, root)
+        except OSError as error:
+            raise write_fault(f"{folder} cannot be written", folder, error) from error
+
+
+def _noted(note: Path) -> str | None:
+    try:
+        return note.read_text("utf-8", "surrogateescape")
+    except OSError:
+        return None
 
 
 class HubWork:

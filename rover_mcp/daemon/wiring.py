@@ -33,6 +33,7 @@ from rover_mcp.daemon.forgetting import ProjectFolders
 from rover_mcp.daemon.garbage import Garbage
 from rover_mcp.daemon.meter import DiskMeter
 from rover_mcp.daemon.networks import TaskNetworks
+from rover_mcp.daemon.places import Places
 from rover_mcp.daemon.repositories import GitRepositories, HubWork
 from rover_mcp.descriptors import share
 from rover_mcp.gateway.gateway import Gateway
@@ -124,7 +125,9 @@ def build(
     leases = Leases(home, store.executors if settings.database else None, lease=settings.lease)
     live = LiveStates(home, store)
     plane = ControlPlane(settings, store, database_url(home, settings.database), leases)
-    repositories, all_engines = GitRepositories(home), engines(home, settings)
+    places = Places(home, store)
+    repositories = GitRepositories(home, places.project_path)
+    all_engines = engines(home, settings)
     spares = Spares(settings, store, all_engines)
     networks = TaskNetworks(settings, store, credentials)
     door = Door(home, gateway, portal, store, credentials, networks, ring, plane.answered, prices)

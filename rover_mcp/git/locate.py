@@ -135,7 +135,7 @@ def _repository_at(folder: Path) -> Place | None:
     if dot_git.is_file():
         place = _place(folder, _target(folder, dot_git))
         if place is None:
-            raise broken(folder, f"{dot_git} leads to no repository")
+            raise _leads_nowhere(folder, dot_git)
         _check_owner(folder, dot_git, folder, place.git_dir)
         return place
     if place := _place(folder, dot_git):
@@ -145,6 +145,16 @@ def _repository_at(folder: Path) -> Place | None:
         _check_owner(folder, folder)
         return place
     return None
+
+
+def _leads_nowhere(folder: Path, dot_git: Path) -> UserFixable:
+    error = broken(folder, f"{dot_git} leads to no repository")
+    if b"/worktrees/" in (read_small(dot_git) or b""):
+        error.hint = (
+            "if the repository of this work tree was moved, run there: git worktree repair "
+            f"{shlex.quote(str(folder))}"
+        )
+    return error
 
 
 def _target(folder: Path, dot_git: Path) -> Path:

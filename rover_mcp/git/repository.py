@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
-from rover_mcp.git.locate import NOT_A_PATH, broken, locate, not_looked_at, read_small
+from rover_mcp.git.locate import NOT_A_PATH, Place, broken, locate, not_looked_at, read_small
 from rover_mcp.git.user_config import user_values
 from rover_mcp.git.view import View, opened
 from rover_mcp.network import HTTPS, BadHost, HostPattern
@@ -46,6 +46,7 @@ class RepositoryInfo:
     dirty: bool
     bare: bool
     object_format: str
+    place: Place
 
 
 def inspect_repository(path: Path, *, data_folder: Path | None = None) -> RepositoryInfo:
@@ -82,6 +83,7 @@ def inspect_repository(path: Path, *, data_folder: Path | None = None) -> Reposi
             dirty=not view.bare and _is_dirty(view, root),
             bare=view.bare,
             object_format="sha1",
+            place=view.place,
         )
 
 

@@ -99,6 +99,17 @@ class Store(Claims, Waits):
         query = sa.select(T.c.project_id).where(T.c.project_id.in_([found.id, project_id]))
         return set(connection.execute(query.distinct()).scalars()) == {project_id} != {found.id}
 
+    def move_project(self, project_id: str, path: str) -> None:
+        """The repository of a project, and of all its tasks, is at another path now."""
+        projects = schema.projects
+        with self._engine.begin() as connection:
+            connection.execute(
+                projects.update().where(projects.c.id == project_id).values(path=path)
+            )
+            connection.execute(
+                T.update().where(T.c.project_id == project_id).values(project_path=path)
+            )
+
     def forget_project(self, project_id: str, path: str) -> bool:
         """Remove a project's record and its switch. False, and nothing is done, where a task of it
         has been made meanwhile."""

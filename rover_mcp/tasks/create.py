@@ -139,7 +139,7 @@ class CreateTask:
         new = NewTask(
             id=new_task_id(),
             project_id=project.id,
-            project_path=str(repository.root),
+            project_path=str(repository.project),
             title=title,
             description=request.description,
             base_branch=base or repository.branch,
@@ -170,9 +170,9 @@ class CreateTask:
         return Plan(new, entry, copies, repository)
 
     def _project(self, repository: Repository) -> ProjectRow:
-        project_id = self.repositories.project_id(repository.root)
-        self.repositories.open_hub(project_id, repository.root)
-        return self.store.project(project_id, str(repository.root))
+        project_id = self.repositories.project_id(repository.project)
+        self.repositories.open_hub(project_id, repository.project)
+        return self.store.project(project_id, str(repository.project))
 
     def _settled(
         self, caller: Caller, request: CreateRequest, repository: Repository
@@ -272,7 +272,7 @@ class CreateTask:
         return read_copies(repository.root, names, tracked)
 
     def _known(self, repository: Repository, key: str) -> TaskRow | None:
-        project = self.store.project_at(str(repository.root))
+        project = self.store.project_at(str(repository.project))
         return self.store.task_by_request(project.id, key) if project else None
 
     def _agents(self, agents: list[str], request: CreateRequest) -> list[str]:

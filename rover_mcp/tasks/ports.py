@@ -15,7 +15,8 @@ from rover_mcp.tasks.models import ChangesView
 
 @dataclass(frozen=True)
 class Repository:
-    """A user's repository as it was found."""
+    """A user's repository as it was found. `root` is the work tree that was meant, `main` the path
+    that its project is known by, where that is another."""
 
     root: Path
     head_commit: str
@@ -23,6 +24,12 @@ class Repository:
     dirty: bool
     bare: bool
     branches: frozenset[str]
+    main: Path | None = None
+
+    @property
+    def project(self) -> Path:
+        """The path that the project of all its work trees is known by."""
+        return self.main or self.root
 
 
 class Repositories(Protocol):

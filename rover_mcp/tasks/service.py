@@ -121,7 +121,7 @@ class TaskService:
         """The id of the project at the given or the caller's folder, if there is one."""
         folder = caller.folder(repo_path)
         try:
-            root = self.repositories.inspect(folder).root
+            root = self.repositories.inspect(folder).project
         except UserFixable:
             if repo_path:
                 raise

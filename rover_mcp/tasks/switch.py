@@ -63,6 +63,6 @@ def _unclear(enabled: bool, scope: Scope, task: str | None) -> UserFixable:
 
 
 def _project(tasks: TaskService, caller: Caller, repo_path: str | None) -> str:
-    root = tasks.repositories.inspect(caller.folder(repo_path)).root
+    root = tasks.repositories.inspect(caller.folder(repo_path)).project
     known = tasks.store.project_at(str(root))
     return known.id if known else tasks.repositories.project_id(root)
