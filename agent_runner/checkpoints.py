@@ -30,6 +30,9 @@ NOTES = {
     "because it was added to git in the sandbox",
     "unpublished": "{names}: this submodule points to a commit that was made in the sandbox and is "
     "not in the branch; no other clone can check it out",
+    "filtered": "{names}: your own git keeps these files through a filter, as secrets are, that is "
+    "not run for a task. What was written there would leave as it is, so it stays in the work tree "
+    "and is not in the branch: make this change in your checkout",
     "raw-lfs": "{names}: the whole content is in the branch, where git-lfs keeps a pointer. Run "
     "'git lfs migrate import --no-rewrite' on it before you push",
 }

@@ -11,7 +11,7 @@ MAX_LACKING = 5
 
 MAX_NAME = 200
 
-NOTED = ("left-out", "stray", "unpublished", "raw-lfs")
+NOTED = ("left-out", "stray", "unpublished", "raw-lfs", "filtered")
 """Reports of what a snapshot leaves out, or holds and better did not."""
 
 

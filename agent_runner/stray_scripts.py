@@ -150,7 +150,14 @@ judge() {
   know_base
   links > "$around/links"
   [ ! -s "$around/links" ] || judge_links
-  ! grep -q -i -E '\.gitattributes"?$' "$known" "$around/since" || judge_attributes
+  if [ -e .git/info/attributes ] || [ -e .git/info/own-attributes ] ||
+    grep -q -i -E '\.gitattributes"?$' "$known" "$around/since"
+  then
+    put=
+    judge_attributes
+    judge_filters
+    [ -z "$put" ] || tree=$(git write-tree)
+  fi
   [ -z "${kept_out-}" ] || mv -f "$around/exclude" "$kept_out"
   rm -rf "$around"
 }
@@ -197,27 +204,50 @@ judge_attributes() {
   # Lines so long that git ignores them, and that checks of repositories refuse, the host's too.
   grep -i -E "^[^$tab]* [AM]$tab(.*/)?\.gitattributes\"?\$" "$around/since" \
     > "$around/attributes" || :
-  while read -r mode _ known id rest; do
+  while IFS= read -r line; do
+    facts "$line"
     [ -n "$(git cat-file blob "$id" | tr '\0' x | cut -b 2048- | tr -d '\n')" ] || continue
-    path=${rest#*"$tab"}
     printf 'rover lacks %s\n' "$path" >&2
-    printf '%s %s\t%s\n' "${mode#:}" "$known" "$path" | git update-index --index-info
-    tree=$(git write-tree)
+    put_back
   done < "$around/attributes"
-  judge_lfs
+}
+# Of a line of git diff-tree --raw.
+facts() {
+  path=${1#*"$tab"}
+  set -- $1
+  mode=${1#:} former=$3 id=$4
+}
+# The file as the base has it, or without it.
+put_back() {
+  put=yes
+  printf '%s %s\t%s\n' "$mode" "$former" "$path" | git update-index --index-info
+}
+judge_filters() {
+  grep -E "^:[0-7]+ 100[^$tab]* [AMT]$tab" "$around/since" > "$around/changed" || return 0
+  cut -f 2- "$around/changed" | named check-attr --stdin filter | sed 's/.*: filter: //' |
+    paste -d ' ' - "$around/changed" | grep -v -E '^un(specified|set) ' > "$around/filtered" ||
+    return 0
+  while IFS= read -r line; do
+    filter=${line%% :*}
+    facts ":${line#* :}"
+    case " $ROVER_FILTERS " in
+      *" $filter "*) judge_encrypted ;;
+      *) [ "$filter" != lfs ] || judge_lfs ;;
+    esac
+  done < "$around/filtered" 2> "$around/said"
+  grep '^rover ' "$around/said" | sort -u | head -n 100 >&2 || :
+}
+# A file that the base has elsewhere is encrypted as it is.
+judge_encrypted() {
+  ! git ls-tree -r "$ROVER_BASE" | grep -q -F " $id$tab" || return 0
+  put_back
+  printf 'rover filtered %s (filter=%s)\n' "$path" "$filter" >&2
 }
 judge_lfs() {
-  sed -n "s/^[^$tab]* [AM]$tab//p" "$around/since" > "$around/new"
-  [ -s "$around/new" ] || return 0
-  named check-attr --stdin filter < "$around/new" |
-    sed -n 's/: filter: lfs$//p' | head -n 100 |
-    while IFS= read -r path; do
-      id=$(git rev-parse -q --verify ":$path") || continue
-      size=$(git cat-file -s "$id")
-      if [ "$size" -lt 1024 ]; then
-        case $(git cat-file blob "$id" | tr -d '\0') in "version https://git-lfs"*) continue ;; esac
-      fi
-      printf 'rover raw-lfs %s (%s bytes)\n' "$path" "$size" >&2
-    done
+  size=$(git cat-file -s "$id")
+  if [ "$size" -lt 1024 ]; then
+    case $(git cat-file blob "$id" | tr -d '\0') in "version https://git-lfs"*) return ;; esac
+  fi
+  printf 'rover raw-lfs %s (%s bytes)\n' "$path" "$size" >&2
 }
 """

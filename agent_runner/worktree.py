@@ -40,6 +40,12 @@ WITHHELD = "ROVER_WITHHELD"
 BASE = "ROVER_BASE"
 """The variable that holds the task's base commit."""
 
+FILTERS = "ROVER_FILTERS"
+"""The variable that names filters which the user's git applies and the scripts do not."""
+
+ENCRYPTING = ("git-crypt", "transcrypt", "crypt", "git-secret", "sops", "age", "git-agecrypt")
+"""Filters that encrypt, whether the user has set them up or not."""
+
 IGNORED = "ignored"
 """In the spec folder: what the user's git ignores beside the tracked .gitignore files."""
 
@@ -130,6 +136,7 @@ class Worktree:
         self._commands = commands
         self._environment = {**GIT_ENVIRONMENT, WITHHELD: " ".join(spec.copies)}
         self._environment[BASE] = spec.base_commit
+        self._environment[FILTERS] = " ".join((*ENCRYPTING, *self._filters()))
         self._withheld: set[str] = set()
         self._noted: dict[str, list[str]] = {}
         self._rebundle = spec.rebundle
@@ -156,6 +163,12 @@ class Worktree:
     def _names(self) -> str:
         """The folder of NAMES as commands see it."""
         return str(self._spec.paths.restore.with_name(NAMES))
+
+    def _filters(self) -> list[str]:
+        try:
+            return (self._spec.paths.spec / NAMES / "filters").read_text("utf-8").split()
+        except FileNotFoundError:
+            return []
 
     def _ignored(self) -> bytes:
         try:

@@ -12,6 +12,7 @@ in that the base does not reach.
 <folder>/origin       origin's address, and in a second line its default branch, if known
 <folder>/settings     how lines end in the user's checkout: a key and its value in each line
 <folder>/attributes   the repository's info/attributes; absent where there are none
+<folder>/filters      names of filters with which the user's git writes and reads files, in lines
 <folder>/own-attributes  the user's core.attributesFile; absent likewise
 """
 
@@ -25,7 +26,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from rover_mcp.git.faults import checked, no_room
 from rover_mcp.git.repository import info_attributes, is_branch_name, own_attributes
-from rover_mcp.git.user_config import user_values
+from rover_mcp.git.user_config import own_filters, user_values
 from rover_mcp.git.view import SHALLOW, View, boundary, opened
 
 _HEADER = b"# pack-refs with: peeled fully-peeled sorted \n"
@@ -33,6 +34,7 @@ _FORMAT = "%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*obje
 _REMOTE = "refs/remotes/origin/"
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,999}")
 _ENDINGS = {"core.autocrlf": ("true", "false", "input"), "core.eol": ("lf", "crlf", "native")}
+_SMUDGE = re.compile(r"filter\.([A-Za-z0-9_.+-]{1,100})\.(?:smudge|process)")
 _LISTING = 64 * 1024**2
 _PACK = 64 * 1024**2
 
@@ -57,6 +59,7 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
             pack = checked(made, "the tags cannot be packed", folder).stdout
         settings = "".join(_line_endings(view))
         attributes = (info_attributes(view.place.common), own_attributes())
+        filters = _filters(view)
         cut = boundary(view, commit)
         origin = f"{address(view)}\n{_default_branch(view)}\n"
     try:
@@ -69,6 +72,7 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
             (new / SHALLOW).write_text("".join(f"{commit}\n" for commit in cut))
         (new / "origin").write_text(origin, "utf-8")
         (new / "settings").write_text(settings, "utf-8")
+        (new / "filters").write_text("".join(f"{name}\n" for name in filters), "utf-8")
         for name, content in zip(("attributes", "own-attributes"), attributes, strict=True):
             if content:
                 (new / name).write_bytes(content)
@@ -110,6 +114,18 @@ def _line_endings(view: View) -> Iterator[str]:
         value = view.last(key) or next(reversed(user_values(key)), "").lower()
         if value in allowed:
             yield f"{key} {value}\n"
+
+
+def _filters(view: View) -> list[str]:
+    """Filters that make of what is committed something else in the user's work tree. Not git-lfs:
+    its pointers say what they are. `cat` makes nothing else."""
+    pairs = [(key, values[-1]) for key, values in view.config.items() if values]
+    found = {
+        match[1]
+        for key, value in (*own_filters(), *pairs)
+        if (match := _SMUDGE.fullmatch(key)) and value.strip() not in ("", "cat")
+    }
+    return sorted(found - {"lfs"})
 
 
 def _default_branch(view: View) -> str:

@@ -7,6 +7,7 @@ itself does; git only prints it, and starts nothing for it.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from rover_mcp.git.process import run_git
@@ -17,14 +18,26 @@ _HANDED_ON = ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM
 
 def user_values(key: str) -> list[str]:
     """The values of `key`, a path, in the order of the files; empty where none is set."""
+    return _of_own_files(["--type=path", "-z", "--get-all", key])
+
+
+def own_filters() -> list[tuple[str, str]]:
+    """What the user's own files say of filters, key and value."""
+    entries = _of_own_files(["-z", "--get-regexp", r"^filter\."])
+    pairs = (entry.partition("\n") for entry in entries)
+    return [(key, value) for key, _, value in pairs]
+
+
+def _of_own_files(argv: Sequence[str]) -> list[str]:
     environment = {
         **{name: os.environ.get(name) for name in _HANDED_ON},
         "GIT_CONFIG_NOSYSTEM": os.environ.get("GIT_CONFIG_NOSYSTEM"),
         # Git is started in no repository, so it reads no other file.
         "GIT_DIR": "/nonexistent",
     }
-    argv = ["config", "--show-scope", "--includes", "--type=path", "-z", "--get-all", key]
-    listed = run_git(argv, Path("/"), extra_env=environment)
+    listed = run_git(
+        ["config", "--show-scope", "--includes", *argv], Path("/"), extra_env=environment
+    )
     fields = [os.fsdecode(field) for field in listed.stdout.split(b"\0")[:-1]]
     pairs = zip(fields[::2], fields[1::2], strict=False)
     return [value for scope, value in pairs if scope in _OWN_SCOPES]

@@ -19,8 +19,8 @@ from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import ignored_patterns, inspect_repository
 from tests.integration.differential.by_hand import Contents, contents
 from tests.integration.differential.repository import Batch, Entries, entries, run
+from tests.support.runs import own_task_id
 
-TASK = "0123456789abcdef" * 2
 BRANCH = "rover/1-work"
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def by_task(user: Path, folder: Path, batch: Batch) -> Delivered:
     commit = inspect_repository(user).head_commit
     for name in ("spec", "run", "work", "home"):
         (folder / name).mkdir(parents=True)
-    hub = Hub(folder / "hub")
+    hub, task = Hub(folder / "hub"), own_task_id(folder)
     hub.lend(user, commit, folder / "base/objects")
     hub.name(user, commit, "main", folder / "spec" / NAMES)
     (folder / "spec" / IGNORED).write_bytes(ignored_patterns(user))
@@ -61,9 +61,9 @@ def by_task(user: Path, folder: Path, batch: Batch) -> Delivered:
     last = _snapshot(worktree, first)
     for snapshot in (first, last):
         bundle = folder / "run/bundles" / snapshot.bundle
-        hub.import_bundle(TASK, commit, bundle, snapshot, BRANCH)
-    hub.publish(TASK, user, BRANCH)
-    totals = hub.diff(TASK, commit, last.commit, patch_limit=0).totals
+        hub.import_bundle(task, commit, bundle, snapshot, BRANCH)
+    hub.publish(task, user, BRANCH)
+    totals = hub.diff(task, commit, last.commit, patch_limit=0).totals
     noted = {what: worktree.noted(what) for what in ("left-out", "stray")}
     return Delivered(entries(user, f"refs/heads/{BRANCH}"), fresh, left, totals, noted)
 
@@ -79,7 +79,7 @@ def _spec(folder: Path, commit: str) -> RunSpec:
     )
     prefix = ["env", "-C", str(folder / "work"), "GIT_CONFIG_NOSYSTEM=1"]
     return RunSpec(
-        task_id=TASK, number=1, iteration=1, attempt=1, title="Work", description="Work.",
+        task_id=own_task_id(folder), number=1, iteration=1, attempt=1, title="Work", description="Work.",
         branch=BRANCH, base_commit=commit, agent="scripted", paths=paths,
         gateway=GatewaySpec(socket=folder / "gateway.sock", token="t"),
         isolation=WrapCommand(prefix=prefix, forwarder=[]),

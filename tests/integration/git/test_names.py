@@ -114,3 +114,18 @@ def test_attributes_that_no_commit_holds_are_handed_over(
     write_names(repo, commit, None, names)
     assert (names / "own-attributes").read_text() == "*.a text\n"
     assert (names / "attributes").read_text() == "*.b -text\n"
+
+
+def test_filters_that_the_user_has_set_up_are_named(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """V3: by the repository or by the user; nothing of what they run."""
+    own = tmp_path / "own-config"
+    own.write_text(
+        '[filter "mine"]\n\tsmudge = touch x\n[filter "strip"]\n\tclean = x\n\tsmudge = cat\n'
+        '[filter "lfs"]\n\tprocess = git-lfs\n[filter "a b"]\n\tsmudge = x\n'
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(own))
+    git(repo, "config", "filter.theirs.process", "touch y")
+    write_names(repo, git(repo, "rev-parse", "HEAD"), "main", tmp_path / "names")
+    assert (tmp_path / "names/filters").read_text() == "mine\ntheirs\n"

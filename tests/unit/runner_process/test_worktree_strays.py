@@ -155,3 +155,33 @@ def test_whole_content_where_git_lfs_keeps_pointers_is_named(tmp_path: Path) -> 
     (place.work / "small one.bin").write_bytes(b"\0\1")
     snap(worktree)
     assert worktree.noted("raw-lfs") == ["raw.bin (2000 bytes)", "small one.bin (2 bytes)"]
+
+
+def test_what_a_filter_of_the_users_keeps_is_never_delivered_as_plain_text(tmp_path: Path) -> None:
+    """V3: git-crypt and the like, by name, and each filter that the user has set up."""
+    place, _ = make(tmp_path)
+    base = place.root / "base"
+    lines = "*.key filter=git-crypt\n*.env filter=mine\n*.nb filter=strip\n"
+    (base / ".gitattributes").write_text(lines)
+    (place.root / "spec/names").mkdir(parents=True)
+    (place.root / "spec/names/filters").write_text("mine\nother\n")
+    worktree = with_base(place, "a.key", "b.key", "moved.env", "c.nb")
+    work = place.work
+    before = snap(worktree)
+    write(work, "c.key", 'odd "n"\n.env', "d.nb")
+    (work / "a.key").write_text("plain")
+    (work / "c.nb").write_text("plain")
+    (work / "moved.env").rename(work / "here.env")
+    (work / "b.key").unlink()
+    taken = snap(worktree, before)
+    found = git(work, "diff-tree", "-r", "--no-commit-id", "--name-status", before.tree, taken.tree)
+    assert found.split("\n") == [
+        "D\tb.key", "M\tc.nb", "A\td.nb", "A\there.env", "D\tmoved.env"
+    ]  # fmt: skip
+    odd = r'"odd \"n\"\n.env" (filter=mine)'
+    assert worktree.noted("filtered") == [
+        odd, "a.key (filter=git-crypt)", "c.key (filter=git-crypt)"
+    ]  # fmt: skip
+    do(lambda: worktree.finish("done"))
+    assert names(work, BRANCH) == names(work, taken.tree)
+    assert (work / "a.key").read_text() == "plain"
