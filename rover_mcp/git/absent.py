@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
+from rover_mcp.errors import UserFixable
 from rover_mcp.git.process import run_git
 from rover_mcp.git.submodules import find_submodules
 from rover_mcp.git.view import View
@@ -23,13 +25,18 @@ _CONTENTS = 4 * 1024**2
 
 
 def absent(view: View, commit: str) -> list[str]:
-    """Sentences for whoever creates a task on `commit`, of which git reads only the objects."""
+    """Sentences for whoever creates a task on `commit`, of which git reads only the objects.
+
+    Raises:
+        UserFixable: not all of its files are here ("partial_clone").
+    """
     repository = view.folder
+    told = _partial(view, commit)
     listed = run_git(
         ["ls-tree", "-r", "-z", "--full-tree", commit], repository, output_limit=_LISTING
     )
     if listed.code != 0 or listed.truncated:
-        return []
+        return told
     links = False
     attributes: list[str] = []
     for line in listed.stdout.split(b"\0"):
@@ -37,7 +44,6 @@ def absent(view: View, commit: str) -> list[str]:
             links = True
         elif line.endswith((b"\t.gitattributes", b"/.gitattributes")):
             attributes.append(line.split()[2].decode())
-    told: list[str] = []
     if links and (empty := find_submodules(view.place.top or view.place.common, commit).missing):
         why = {reason: None for _, reason in empty}
         told.append(
@@ -51,6 +57,27 @@ def absent(view: View, commit: str) -> list[str]:
             f"{_shown(pointers)}"
         )
     return told
+
+
+def _partial(view: View, commit: str) -> list[str]:
+    if not view.partial:
+        return []
+    argv = ["rev-list", "--objects", "--no-walk", "--missing=print", commit]
+    listed = view.run(argv, output_limit=_LISTING)
+    missing = [line for line in listed.stdout.splitlines() if line.startswith(b"?")]
+    if listed.code != 0 or missing:
+        here = view.place.top or view.place.common
+        raise UserFixable(
+            f"{here} is a partial clone, and of the commit {commit[:12]} {len(missing) or 'some'} "
+            "objects are only on its remote; rover fetches nothing with your repository's settings",
+            hint="have git fetch them, then try again: "
+            f"git -C {shlex.quote(str(here))} archive {commit} > /dev/null",
+            code="partial_clone",
+        )
+    return [
+        "the repository is a partial clone: files of earlier commits that git has not fetched are "
+        "not in the sandbox either, so git log -p and git blame may end early there"
+    ]
 
 
 def _keeps_pointers(repository: Path, attributes: Sequence[str]) -> bool:

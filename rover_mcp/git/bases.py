@@ -65,11 +65,13 @@ class Pack:
 
 @dataclass(frozen=True)
 class _Source:
-    """A repository to take from: how git is run for it, its objects, and what it is called."""
+    """A repository to take from: how git is run for it, its objects, and what it is called.
+    `partial`: objects of earlier commits may be missing."""
 
     run: Git
     objects: Path
     name: str
+    partial: bool = False
 
 
 class Bases:
@@ -99,7 +101,9 @@ class Bases:
             # Bases that were cut off where the repository goes further now are not built on.
             grown = self._cut_off_at().difference(cut)
             self._cut_off(cut)
-            self._bring(_Source(run, objects, str(user_repo)), commit, alone=bool(grown))
+            self._bring(
+                _Source(run, objects, str(user_repo), view.partial), commit, alone=bool(grown)
+            )
 
     def bring_from(self, repository: Path, commit: str) -> None:
         """The same out of a repository of ours."""
@@ -255,14 +259,20 @@ class Bases:
     def _pack(self, source: _Source, commit: str, before: str | None) -> str:
         """A pack of what `commit` reaches and `before` does not; its name."""
         wanted = f"{commit}\n" + (f"^{before}\n" if before else "")
-        argv = ["pack-objects", "-q", "--revs", "--delta-base-offset"]
+        argv = ["pack-objects", "-q", "--delta-base-offset"]
+        argv += [] if source.partial else ["--revs"]
         try:
             self._packs.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="tmp-", dir=self._folder) as new:
+            with (
+                tempfile.TemporaryDirectory(prefix="tmp-", dir=self._folder) as new,
+                tempfile.TemporaryFile(dir=new) as listed,
+            ):
+                if source.partial:
+                    _list_objects(source, wanted, listed.fileno())
                 made = source.run(
                     [*argv, f"{new}/pack"],
                     extra_env=_written_to(self._folder / "objects", source.objects),
-                    stdin=wanted.encode(),
+                    stdin=listed.fileno() if source.partial else wanted.encode(),
                     timeout=_LONG,
                     memory_limit=_MEMORY,
                     settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
@@ -331,6 +341,15 @@ class Bases:
 
     def _files(self, name: str) -> list[Path]:
         return sorted(self._packs.glob(f"{name}.*"), key=lambda path: path.suffix == ".idx")
+
+
+def _list_objects(source: _Source, wanted: str, target: int) -> None:
+    """Write what is there of the objects `wanted`, since git pack-objects ends at a tree that is
+    missing, whatever it is told."""
+    argv = ["rev-list", "--objects", "--missing=allow-any", "--stdin"]
+    result = source.run(argv, stdin=wanted.encode(), stdout=target, timeout=_LONG)
+    checked(result, f"the objects of {source.name} cannot be listed")
+    os.lseek(target, 0, os.SEEK_SET)
 
 
 def _written_to(ours: Path, theirs: Path) -> dict[str, str]:

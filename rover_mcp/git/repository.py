@@ -22,7 +22,6 @@ _BAD_NAME = re.compile(
 )
 _FULL_ID = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _REMOTE_URL = re.compile(r"remote\..*\.url", re.DOTALL)
-_REMOTE_PROMISOR = re.compile(r"remote\..*\.promisor", re.DOTALL)
 _STATUS_TIMEOUT = 20.0
 _STATUS_LIMIT = 64 * 1024
 _MAX_NAME = 200
@@ -54,7 +53,7 @@ def inspect_repository(path: Path, *, data_folder: Path | None = None) -> Reposi
 
     Raises:
         UserFixable: no task can be made from it. Codes: not_a_directory, inside_data_folder,
-            no_repository, dubious_ownership, broken_repository, no_commits, partial_clone,
+            no_repository, dubious_ownership, broken_repository, no_commits,
             sha256_repository.
         EnvironmentFault: git is missing or hangs.
     """
@@ -219,19 +218,6 @@ def _check_format(path: Path, view: View) -> None:
             hint="use a repository in the sha1 format (the default of git init)",
             code="sha256_repository",
         )
-    if _is_partial(view):
-        raise UserFixable(
-            f"{path} is a partial clone: some of its objects are only on the remote",
-            hint="make a full clone and use that",
-            code="partial_clone",
-        )
-
-
-def _is_partial(view: View) -> bool:
-    promisors = (key for key in view.config if _REMOTE_PROMISOR.fullmatch(key))
-    if any(view.last(key) == "true" for key in promisors):
-        return True
-    return bool(view.last("extensions.partialclone"))
 
 
 def _without_commits(path: Path, view: View) -> UserFixable:

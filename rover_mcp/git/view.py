@@ -47,6 +47,8 @@ _CONFIG_LIMIT = 4 * 1024**2
 SHALLOW = "shallow"
 """The file of a repository that names the commits at which its history is cut off."""
 SHALLOW_LIMIT = 4 * 1024**2
+_TRUE = ("true", "yes", "on", "1")
+_PROMISOR = re.compile(r"remote\..*\.promisor", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9]{1,16}")
 
 Config = Mapping[str, Sequence[str]]
@@ -68,7 +70,15 @@ class View:
         if self.place.linked:
             return False
         said = self.last("core.bare")
-        return said in ("true", "yes", "on", "1") if said else self.place.top is None
+        return said in _TRUE if said else self.place.top is None
+
+    @property
+    def partial(self) -> bool:
+        """Whether some objects may be on a remote only (git clone --filter)."""
+        promisors = (key for key in self.config if _PROMISOR.fullmatch(key))
+        return any(self.last(key) in _TRUE for key in promisors) or bool(
+            self.last("extensions.partialclone")
+        )
 
     def last(self, key: str) -> str:
         """The value that counts of a key that can stand once; empty where it is not set."""

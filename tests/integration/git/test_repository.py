@@ -164,11 +164,6 @@ def test_a_shallow_clone_can_be_a_base(repo: Path, tmp_path: Path) -> None:
     assert inspect_repository(tmp_path / "shallow").head_commit == git(repo, "rev-parse", "HEAD")
 
 
-def test_a_partial_clone_is_named(repo: Path) -> None:
-    git(repo, "config", "remote.origin.promisor", "true")
-    assert _code(repo) == "partial_clone"
-
-
 def test_another_object_format_is_named(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--object-format=sha256")
     assert _code(tmp_path) == "sha256_repository"

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from rover_mcp.errors import UserFixable
+from rover_mcp.git.absent import absent
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.names import write_names
+from rover_mcp.git.repository import inspect_repository
+from rover_mcp.git.view import opened
 from tests.integration.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git
 
 
@@ -81,3 +87,49 @@ def test_a_clone_that_has_got_its_history_meanwhile_goes_on(repo: Path, tmp_path
     assert git(again.path, "rev-list", "--count", "HEAD") == "6"
     _deliver(hub, user, again, OTHER_TASK)
     git(user, "fsck", "--strict")
+
+
+def _partial(repo: Path, tmp_path: Path, what: str) -> Path:
+    """A clone with a program in its configuration that would fetch what is missing."""
+    (repo / "folder").mkdir()
+    for number in range(3):
+        (repo / "a.txt").write_text(f"{number}\n")
+        (repo / "folder/b.txt").write_text(f"b {number}\n")
+        git(repo, "add", "-A")
+        git(repo, "commit", "-qm", f"commit {number}")
+    git(repo, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "-q", f"--filter={what}", f"file://{repo}", "partial")
+    user = tmp_path / "partial"
+    git(user, "config", "remote.origin.url", f"ext::touch {tmp_path}/fetched")
+    git(user, "config", "protocol.ext.allow", "always")
+    return user
+
+
+@pytest.mark.parametrize("what", ["blob:none", "tree:0"])
+def test_work_on_a_partial_clone_is_delivered_to_it(repo: Path, tmp_path: Path, what: str) -> None:
+    """V2: from what is here; nothing is fetched."""
+    user = _partial(repo, tmp_path, what)
+    base = inspect_repository(user).head_commit
+    with opened(user) as view:
+        assert [line[:31] for line in absent(view, base)] == ["the repository is a partial clo"]
+    hub = Hub(tmp_path / "hub")
+    sandbox = _sandbox(hub, user, base, tmp_path)
+    assert (sandbox.path / "folder/b.txt").read_text() == "b 2\n"
+    tip = _deliver(hub, user, sandbox)
+    assert git(user, "show", f"{tip}:new.txt") == "new"
+    assert git(user, "diff", "--name-only", base, tip) == "new.txt"
+    (tmp_path / "again").mkdir()
+    again = _deliver(hub, user, _sandbox(hub, user, base, tmp_path / "again"), OTHER_TASK)
+    assert git(user, "rev-parse", f"{again}~1") == base
+    assert not (tmp_path / "fetched").exists()
+
+
+@pytest.mark.parametrize("what", ["blob:none", "tree:0"])
+def test_a_base_that_is_not_all_here_is_refused(repo: Path, tmp_path: Path, what: str) -> None:
+    """V4: when the task is created, with what to do; nothing is fetched."""
+    user = _partial(repo, tmp_path, what)
+    with opened(user) as view, pytest.raises(UserFixable) as refused:
+        absent(view, git(user, "rev-parse", "HEAD~1"))
+    assert refused.value.code == "partial_clone"
+    assert "archive" in str(refused.value.hint)
+    assert not (tmp_path / "fetched").exists()
