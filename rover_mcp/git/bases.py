@@ -268,7 +268,7 @@ class Bases:
                 tempfile.TemporaryFile(dir=new) as listed,
             ):
                 if source.partial:
-                    _list_objects(source, wanted, listed.fileno())
+                    _list_objects(source, wanted, listed.fileno(), self._folder)
                 made = source.run(
                     [*argv, f"{new}/pack"],
                     extra_env=_written_to(self._folder / "objects", source.objects),
@@ -343,12 +343,12 @@ class Bases:
         return sorted(self._packs.glob(f"{name}.*"), key=lambda path: path.suffix == ".idx")
 
 
-def _list_objects(source: _Source, wanted: str, target: int) -> None:
+def _list_objects(source: _Source, wanted: str, target: int, place: Path) -> None:
     """Write what is there of the objects `wanted`, since git pack-objects ends at a tree that is
     missing, whatever it is told."""
     argv = ["rev-list", "--objects", "--missing=allow-any", "--stdin"]
     result = source.run(argv, stdin=wanted.encode(), stdout=target, timeout=_LONG)
-    checked(result, f"the objects of {source.name} cannot be listed")
+    checked(result, f"the objects of {source.name} cannot be listed", place)
     os.lseek(target, 0, os.SEEK_SET)
 
 

@@ -25,8 +25,8 @@ _MARK = re.compile(rb"(.*)/(?:pyvenv\.cfg|CACHEDIR\.TAG)")
 @dataclass(frozen=True)
 class Expected:
     """The tree that delivery is to have. `or_else`, where the agent's own git commits: what it may
-    have made of files that were written again with the same bytes, and of files that it converted
-    and would convert otherwise by now, if it looks into them. It does if they are not older than
+    have made of files that were written again with the same bytes, of files whose attributes changed,
+    and of files that it converted and would convert otherwise by now, if it looks into them. It does if they are not older than
     its index, in seconds."""
 
     tree: Entries
@@ -45,7 +45,14 @@ def by_hand(user: Path, clone: Path, batch: Batch) -> Expected:
     known, or_else = checked_out, Entries()
     if batch.setting.agent_commits:
         tree, anew = _add(clone, "HEAD", known)
-        or_else = {p: e for p, e in anew.items() if _stamp(clone, p) != stamps[p]}
+        new_rules = {
+            path.split(b"/")[0] for path, _ in _attributes(base) ^ _attributes(entries(clone, tree))
+        }
+        or_else = {
+            path: entry
+            for path, entry in anew.items()
+            if _stamp(clone, path) != stamps[path] or path.split(b"/")[0] in new_rules
+        }
         commit = run(clone, "commit-tree", "-p", "HEAD", "-m", "early", tree).decode().strip()
         run(clone, "update-ref", "HEAD", commit)
         known = contents(clone)
@@ -59,6 +66,10 @@ def by_hand(user: Path, clone: Path, batch: Batch) -> Expected:
         (clone / f".git/inner-{number}").rename(dot_git)
     or_else |= {p: e for p, e in anew.items() if known[p] != checked_out.get(p)}
     return Expected(_without_made(entries(clone, tree), base), or_else)
+
+
+def _attributes(tree: Entries) -> set[tuple[bytes, str]]:
+    return {(path, e[1]) for path, e in tree.items() if path.lower().endswith(b".gitattributes")}
 
 
 def _stamp(clone: Path, path: bytes) -> int:
