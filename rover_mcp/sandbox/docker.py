@@ -382,8 +382,8 @@ class DockerEngine:
         # Read by the agent's user, and the journal's folder not: whatever the umask here.
         spec.folders.run.chmod(0o700)
         spec.folders.spec.chmod(0o755)
-        for file in spec.folders.spec.iterdir():
-            file.chmod(0o644)
+        for path in spec.folders.spec.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
 
     def _create(self, spec: SandboxSpec, tag: str, wait: float | None = None) -> Any:
         self._refuse_exposure(spec.folders)
