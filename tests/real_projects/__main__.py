@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.real_projects.archives import git, make_repository
 from tests.real_projects.page import PAGE, Row, with_rows
 from tests.real_projects.projects import PROJECTS, Project
+from tests.real_projects.proxy import registry_proxy
 from tests.real_projects.tasks import IMAGE, client, work
 from tests.support.docker_env import docker_engine
 
@@ -36,7 +37,7 @@ def plain_worktree(repository: Path) -> float:
     return statistics.median(times)
 
 
-def run(project: Project, address: str) -> Row:
+def run(project: Project, address: str, proxy: str) -> Row:
     """One project on both engines, in folders of its own that are removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="rover-projects-"))
     try:
@@ -44,7 +45,7 @@ def run(project: Project, address: str) -> Row:
         make_repository(project, repository)
         files = len(git(repository, "ls-files").splitlines())
         plain = plain_worktree(repository)
-        with client(folder / "home", repository, address) as session:
+        with client(folder / "home", repository, address, proxy) as session:
             outcomes = [work(session, project, repository, engine) for engine in ENGINES]
         return Row(project, files, plain, outcomes)
     finally:
@@ -57,13 +58,13 @@ def main(names: list[str]) -> int:
         print(f"no project {', '.join(sorted(unknown))}", file=sys.stderr)
         return 64
     rows: list[Row] = []
-    with docker_engine() as address:
+    with docker_engine() as address, registry_proxy() as proxy:
         image = Path(__file__).with_name("image.sh")
         subprocess.run(["bash", str(image), address, IMAGE], check=True)
         for project in PROJECTS:
             if names and project.name not in names:
                 continue
-            row = run(project, address)
+            row = run(project, address, proxy)
             rows.append(row)
             for outcome in row.outcomes:
                 wrong = "; ".join(outcome.wrong) or "as it should be"
@@ -71,8 +72,7 @@ def main(names: list[str]) -> int:
                 for warning in outcome.warnings:
                     print(f"    warning: {warning}")
             sys.stdout.flush()
-    page = PAGE.read_text("utf-8") if PAGE.exists() else ""
-    PAGE.write_text(with_rows(page, rows), "utf-8")
+            PAGE.write_text(with_rows(PAGE.read_text("utf-8"), [row]), "utf-8")
     return 1 if any(outcome.wrong for row in rows for outcome in row.outcomes) else 0
 
 

@@ -56,6 +56,9 @@ _FETCH = {"PyPI": _from_pypi, "Debian": _from_debian}
 def make_repository(project: Project, at: Path) -> None:
     """A checkout as a user of the project has it, with two commits and a tag."""
     shutil.copytree(fetched(project), at, symlinks=True)
+    # What the packing added is not in the project's own repository.
+    for packed in (at / "PKG-INFO", *at.rglob("*.egg-info")):
+        shutil.rmtree(packed) if packed.is_dir() else packed.unlink(missing_ok=True)
     if project.submodule:
         _make_submodule(at, at / project.submodule)
     _git(at, "init", "--quiet", "--initial-branch=main")

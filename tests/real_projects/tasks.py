@@ -14,13 +14,15 @@ from typing import Any
 from rover_mcp.demo.stage import end_daemon
 from tests.real_projects.archives import git
 from tests.real_projects.projects import Project
+from tests.real_projects.proxy import REGISTRIES
 from tests.support.docker_env import remove_sandboxes
 from tests.support.frames import LauncherClient
 from tests.support.scripts import script
 
 IMAGE = "rover-real-projects:1"
 LONGEST = 1800.0
-REGISTRIES = ("pypi.org", "files.pythonhosted.org", "registry.npmjs.org")
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+TRUST = f"export PIP_CERT={CERTIFICATES} NODE_EXTRA_CA_CERTS={CERTIFICATES}; "
 
 WORKFLOW = """\
 version: "1.0"
@@ -49,7 +51,7 @@ class Outcome:
 
 
 @contextmanager
-def client(home: Path, repository: Path, address: str) -> Iterator[LauncherClient]:
+def client(home: Path, repository: Path, address: str, proxy: str) -> Iterator[LauncherClient]:
     """A session of an assistant in the repository, with a data folder of its own."""
     (home / "workflows").mkdir(parents=True)
     (home / "workflows" / "project.yaml").write_text(WORKFLOW)
@@ -61,8 +63,9 @@ def client(home: Path, repository: Path, address: str) -> Iterator[LauncherClien
         "toolchains": [str(rust)] if rust else [],
     }
     (home / "config.yaml").write_text(json.dumps(settings))
+    environment = {"DOCKER_HOST": address, "HTTPS_PROXY": proxy}
     try:
-        with closing(LauncherClient(home, repository, {"DOCKER_HOST": address})) as session:
+        with closing(LauncherClient(home, repository, environment)) as session:
             session.open()
             yield session
     finally:
@@ -81,7 +84,7 @@ def work(session: LauncherClient, project: Project, repository: Path, engine: st
         workflow="project",
         agent="scripted",
         engine=engine,
-        inputs={"install": project.install, "test": project.test},
+        inputs={"install": TRUST + project.install, "test": project.test},
         script=script(implement=[{"say": "working", "run": project.change}]),
     )["task"]
     task = _ended(session, task["id"])

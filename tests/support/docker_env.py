@@ -89,7 +89,8 @@ def _wait_for_end(handle: int) -> None:
 def remove_sandboxes(home: Path, address: str) -> None:
     """What the tasks of this data folder left in the engine, which is kept between runs."""
     mine = {"label": f"dev.rover.home={home_label(home)}"}
-    with contextlib.closing(docker.DockerClient(base_url=address)) as client:
+    # A volume may hold a hundred thousand files.
+    with contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client:
         for container in client.containers.list(all=True, filters=mine, ignore_removed=True):
             try:
                 container.remove(force=True)
