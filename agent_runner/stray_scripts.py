@@ -248,6 +248,13 @@ judge_lfs() {
   if [ "$size" -lt 1024 ]; then
     case $(git cat-file blob "$id" | tr -d '\0') in "version https://git-lfs"*) return ;; esac
   fi
+  # With git-lfs there, an agent can have the content that the base's pointer stands for.
+  case $(git cat-file blob "$former" 2>/dev/null | tr -d '\0') in
+    *"oid sha256:$(git cat-file blob "$id" | sha256sum | cut -d ' ' -f 1)"*)
+      put_back
+      return
+      ;;
+  esac
   printf 'rover raw-lfs %s (%s bytes)\n' "$path" "$size" >&2
 }
 """

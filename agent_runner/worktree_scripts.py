@@ -116,9 +116,23 @@ take_submodule() {
 }
 """
 
+# Objects of git-lfs that the user has: see git/lfs.py.
+_TAKE_LFS = r"""
+take_lfs() {
+  [ -d "$objects/lfs" ] || return 0
+  find "$objects/lfs" -type f | while IFS= read -r object; do
+    folder=.git/lfs/objects/${object#"$objects/lfs/"}
+    folder=${folder%/*}
+    mkdir -p "$folder"
+    ln -s "$object" "$folder/" 2>/dev/null || :
+  done
+}
+"""
+
 PREPARE = (
     _BEGIN
     + _TAKE_NAMES
+    + _TAKE_LFS
     + _TAKE_SUBMODULES
     + SETTLE
     + r"""
@@ -162,6 +176,7 @@ take_names
 git read-tree ${new:+-u} --reset "$base"
 [ -z "$new" ] || settle
 take_submodules
+take_lfs
 git update-ref "refs/heads/$branch" "$base"
 git symbolic-ref HEAD "refs/heads/$branch"
 if [ -n "$new" ]; then

@@ -39,6 +39,10 @@ class ProjectHub(Protocol):
         are: see git/submodules.py. Which of them could not be handed over, and why."""
         ...
 
+    def lend_lfs(self, user_repo: Path, commit: str, objects: Path) -> list[str]:
+        """Lend the objects of git-lfs that the user has. Which files' could not be."""
+        ...
+
     def secure(self, user_repo: Path, commit: str, objects: Path) -> None:
         """Make again what was lost of hub and base, as far as a task's bundles need it."""
         ...

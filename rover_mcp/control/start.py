@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -185,20 +185,29 @@ class Starts(Parts):
         if not folders.names.exists():
             return
         if not (folders.names / SUBMODULES).exists():
-            self._lend_submodules(task, hub, folders)
+            self._lend_more(task, hub, folders)
         target = folders.spec(attempt) / NAMES
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(folders.names, target)
 
-    def _lend_submodules(self, task: TaskRow, hub: ProjectHub, folders: TaskFolders) -> None:
-        repository, target = Path(task.project_path), folders.names / SUBMODULES
+    def _lend_more(self, task: TaskRow, hub: ProjectHub, folders: TaskFolders) -> None:
+        """What is no object of the repository itself: the task runs without it, too."""
+        repository, base, objects = Path(task.project_path), task.base_commit, folders.base_objects
         try:
-            told = hub.lend_submodules(repository, task.base_commit, folders.base_objects, target)
+            told = hub.lend_lfs(repository, base, objects)
         except RoverError as error:
             told = [error.message]
+        self._lacks(task, "files of git-lfs have no content in the sandbox", told)
+        try:
+            told = hub.lend_submodules(repository, base, objects, folders.names / SUBMODULES)
+        except RoverError as error:
+            told = [error.message]
+        self._lacks(task, "submodules are empty in the sandbox", told)
+
+    def _lacks(self, task: TaskRow, what: str, told: Sequence[str]) -> None:
         if told:
             why = "".join(c if c.isprintable() else "?" for c in "; ".join(told))
-            self._warn(task, f"submodules are empty in the sandbox: {why[:1000]}")
+            self._warn(task, f"{what}: {why[:1000]}")
 
     def _with_setup(self, spec: SandboxSpec, task: TaskRow, tree: SourceTree) -> SandboxSpec:
         spec, warnings = project_setup(self.settings, task, spec, tree)

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from io import BytesIO
-from pathlib import Path
 
 from rover_mcp.errors import UserFixable
+from rover_mcp.git.lfs import is_here, keeps_pointers, pointers
 from rover_mcp.git.process import run_git
 from rover_mcp.git.submodules import find_submodules
 from rover_mcp.git.view import View
 
 SHOWN = 5
-_POINTER = b"version https://git-lfs.github.com/spec/"
-_SIZES = range(100, 1024)
-"""Bytes that a pointer can have."""
-
-_LOOKED_AT = 2_000
-"""So many small files are read, to see whether they are pointers."""
-
 _LISTING = 64 * 1024**2
-_CONTENTS = 4 * 1024**2
 
 
 def absent(view: View, commit: str) -> list[str]:
@@ -51,12 +42,22 @@ def absent(view: View, commit: str) -> list[str]:
             f"({_printable('; '.join(why))}). To hand them over, run git submodule update --init "
             "--recursive in your checkout before you create the task"
         )
-    if _keeps_pointers(repository, attributes) and (pointers := _pointers(repository, commit)):
-        told.append(
-            "git-lfs: these files are pointers in the sandbox, without their content: "
-            f"{_shown(pointers)}"
-        )
+    if keeps_pointers(repository, attributes):
+        told += _pointers(view, commit)
     return told
+
+
+def _pointers(view: View, commit: str) -> list[str]:
+    told = {True: list[str](), False: list[str]()}
+    for (oid, size), paths in pointers(view.folder, commit).items():
+        names = [_printable(path.decode("utf-8", "replace")) for path in paths]
+        told[is_here(view.place.common, oid, size)] += names
+    sentences = {
+        False: "git-lfs: these files are pointers in the sandbox, without their content: ",
+        True: "git-lfs: these files are pointers in the sandbox, whose content git lfs checkout "
+        "has ready there, if its image has git-lfs: ",
+    }
+    return [sentences[here] + _shown(names) for here, names in told.items() if names]
 
 
 def _partial(view: View, commit: str) -> list[str]:
@@ -78,37 +79,6 @@ def _partial(view: View, commit: str) -> list[str]:
         "the repository is a partial clone: files of earlier commits that git has not fetched are "
         "not in the sandbox either, so git log -p and git blame may end early there"
     ]
-
-
-def _keeps_pointers(repository: Path, attributes: Sequence[str]) -> bool:
-    ids = "".join(f"{name}\n" for name in attributes[:_LOOKED_AT]).encode()
-    found = run_git(["cat-file", "--batch"], repository, stdin=ids, output_limit=_CONTENTS)
-    return b"filter=lfs" in found.stdout
-
-
-def _pointers(repository: Path, commit: str) -> list[str]:
-    argv = ["ls-tree", "-r", "-l", "-z", "--full-tree", commit]
-    listed = run_git(argv, repository, output_limit=_LISTING)
-    small: dict[str, list[str]] = {}
-    for line in listed.stdout.split(b"\0"):
-        facts = line.partition(b"\t")[0].split()
-        if len(facts) == 4 and facts[3].isdigit() and int(facts[3]) in _SIZES:
-            small.setdefault(facts[2].decode(), []).append(_name(line))
-    ids = list(small)[:_LOOKED_AT]
-    asked = "".join(f"{name}\n" for name in ids).encode()
-    read = run_git(["cat-file", "--batch"], repository, stdin=asked, output_limit=_CONTENTS).stdout
-    contents, found = BytesIO(read), list[str]()
-    for name in ids:
-        fields = contents.readline().split()
-        if len(fields) != 3:
-            continue  # a partial clone does not have it
-        if contents.read(int(fields[2]) + 1).startswith(_POINTER):
-            found += small[name]
-    return found
-
-
-def _name(line: bytes) -> str:
-    return _printable(line.partition(b"\t")[2].decode("utf-8", "replace"))
 
 
 def _printable(text: str) -> str:

@@ -3,6 +3,7 @@
 <folder>/base.git  bare: what the commits reach that tasks are based on (bases.py). Each task is
                    lent its own base's part of it, read-only in its sandbox.
 <folder>/submodules/  the same of submodules, as long as it is of use (submodule_bases.py).
+<folder>/lfs/      objects of git-lfs that tasks were lent, likewise (lfs.py).
 <folder>/hub.git   bare, borrows base.git's objects: what came out of sandboxes. It is mounted
                    nowhere, so no task ever sees another one's objects.
 
@@ -38,6 +39,7 @@ from rover_mcp.git.collect import (
 from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits, write_patch
 from rover_mcp.git.faults import checked, no_room
 from rover_mcp.git.incoming import Incoming, check_references
+from rover_mcp.git.lfs import LFS, lend_objects, pointers
 from rover_mcp.git.locked import locked
 from rover_mcp.git.mending import is_whole, salvage
 from rover_mcp.git.names import write_names
@@ -47,6 +49,7 @@ from rover_mcp.git.publish import PublishResult, publish
 from rover_mcp.git.submodule_bases import SubmoduleBases
 from rover_mcp.git.submodules import SUBMODULES, find_submodules
 from rover_mcp.git.tree import CommitTree
+from rover_mcp.git.view import opened
 from rover_mcp.stopping import Stop, Stopped
 
 BUNDLE_LIMIT = 2_000_000_000
@@ -151,8 +154,7 @@ class Hub:
         self, user_repo: Path, commit: str, objects: Path, folder: Path
     ) -> list[str]:
         """The same as `lend` and `name` for the submodules that the user has checked out, those
-        inside submodules included: see submodules.py. Which of them
-        could not be handed over, and why.
+        inside submodules included: see submodules.py. Which of them could not be lent, and why.
 
         Raises:
             RoverError: the repository cannot be read, or the data folder not written.
@@ -161,6 +163,17 @@ class Hub:
             return SubmoduleBases(self.folder / SUBMODULES).lend(
                 find_submodules(user_repo, commit), objects / SUBMODULES, folder
             )
+
+    def lend_lfs(self, user_repo: Path, commit: str, objects: Path) -> list[str]:
+        """Lend the objects of git-lfs that the user has: see lfs.py. Which files' could not be.
+
+        Raises:
+            RoverError: the repository cannot be read, or the data folder not written.
+        """
+        with opened(user_repo) as view, locked(self.folder):
+            wanted = pointers(view.folder, commit)
+            left = lend_objects(view.place.common, wanted, self.folder / LFS, objects / LFS)
+        return [path.decode("utf-8", "replace") for path in left]
 
     def secure(
         self,
@@ -409,7 +422,8 @@ class Hub:
                 if needed is not None:
                     self._bases.keep_only({*needed, *kept})
                 # Tasks have links to what they were lent.
-                shutil.rmtree(self.folder / SUBMODULES, ignore_errors=True)
+                for lent in (SUBMODULES, LFS):
+                    shutil.rmtree(self.folder / lent, ignore_errors=True)
             forget_garbage(self.folder, since)
         return True
 

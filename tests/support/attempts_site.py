@@ -106,6 +106,9 @@ class FakeHub:
 
     def name(self, user_repo: Path, commit: str, branch: str | None, folder: Path) -> None: ...
 
+    def lend_lfs(self, user_repo: Path, commit: str, objects: Path) -> list[str]:
+        return []
+
     def lend_submodules(
         self, user_repo: Path, commit: str, objects: Path, folder: Path
     ) -> list[str]:
