@@ -37,6 +37,9 @@ NOTES = {
     "'git lfs migrate import --no-rewrite' on it before you push",
 }
 
+NOT_ELSEWHERE = (INCOMPLETE.partition(":")[0], NOTES["unpublished"].partition(": ")[2])
+"""What warnings hold where the work tree has something of the work that no snapshot has."""
+
 NOT_ONE_LINE = "the branch is not one line since its base: its checkpoint commits were left in it"
 
 

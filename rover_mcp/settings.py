@@ -215,6 +215,8 @@ class Settings(_Model):
     """with less left on the data folder's disk no task is created, and what runs pauses"""
     min_free_files: int = Field(default=10_000, ge=0)
     """the same for the number of files that can still be made there"""
+    keep_work_trees_hours: float = Field(default=24, ge=0)
+    """after them a finished task's work tree goes if the hub has its result; soon on a full disk"""
     attention_limit: int = Field(default=10, gt=0)
     """news in one tool result"""
     max_frame_bytes: int = Field(default=16 * 1024**2, gt=0)

@@ -164,6 +164,7 @@ class Daemon:
         self._parts.plane.reconcile()
         self._parts.sweeper.sweep()
         self._parts.garbage.sweep()
+        self._parts.work_trees.sweep()
         self._reserve.fill()
 
     async def _tell_news(self) -> None:

@@ -35,6 +35,7 @@ from rover_mcp.daemon.meter import DiskMeter
 from rover_mcp.daemon.networks import TaskNetworks
 from rover_mcp.daemon.places import Places
 from rover_mcp.daemon.repositories import GitRepositories, HubWork
+from rover_mcp.daemon.work_trees import WorkTrees
 from rover_mcp.descriptors import share
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.prices import price_list
@@ -76,6 +77,7 @@ class Parts:
     attempts: Attempts
     spares: Spares
     garbage: Garbage
+    work_trees: WorkTrees
     hub: EventHub
     hooks: Hooks
     services: Services
@@ -141,6 +143,7 @@ def build(
         HostAgents(prices), control, spares,
     )  # fmt: skip
     garbage = Garbage(repositories, store)
+    work_trees = WorkTrees(settings, store, repositories, all_engines)
     delete = DeleteTask(store, TaskLeftovers(home, repositories, all_engines, garbage.collect))
     keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
     images = Images(home, store, keepers)
@@ -158,7 +161,7 @@ def build(
     services = Services(tasks, status, hub, touch, images, hooks, delete, builds, forget)
     return Parts(
         settings, store, credentials, gateway, live, plane, leases, Sweeper(attempts, plane),
-        attempts, spares, garbage, hub, hooks, services, App(services),
+        attempts, spares, garbage, work_trees, hub, hooks, services, App(services),
     )  # fmt: skip
 
 

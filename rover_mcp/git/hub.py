@@ -215,6 +215,15 @@ class Hub:
         """Whether all that is here of a task can be read, to the last byte."""
         return is_whole(self.hub, self._task(task_id), base_commit)
 
+    def holds_result(self, task_id: str, base_commit: str, snapshot: Snapshot) -> bool:
+        """Whether the work tree that a task ended with is here: as its last snapshot and as what
+        its branch points at, with the same files, all of which can be read."""
+        known = self._resolve(f"{self._task(task_id)}/snapshots/{snapshot.sequence}")
+        if known != snapshot.commit or self.head(task_id) != snapshot.head:
+            return False
+        trees = {self._resolve(f"{commit}^{{tree}}") for commit in (known, snapshot.head)}
+        return trees == {snapshot.tree} and self.is_whole(task_id, base_commit)
+
     def renew(self) -> None:
         """Set a damaged hub aside and make another, with all that can be read of it.
 

@@ -212,6 +212,10 @@ class DockerEngine:
             )
         self._remove_volumes([str(volume.name) for volume in found])
 
+    def drop_work(self, task_id: str) -> None:
+        """See protocol.Engine."""
+        self._remove_volumes([containers.volume(task_id, "work")])
+
     def holds_work(self, task_id: str) -> bool:
         """See protocol.Engine."""
         try:

@@ -99,6 +99,11 @@ class HostEngine:
             self._remove_tree(Path(folder))
         self._task_record(task_id).unlink(missing_ok=True)
 
+    def drop_work(self, task_id: str) -> None:
+        """See protocol.Engine."""
+        if work := self._task_folders(task_id).get("work"):
+            self._remove_tree(Path(work))
+
     def holds_work(self, task_id: str) -> bool:
         """See protocol.Engine."""
         work = self._task_folders(task_id).get("work")

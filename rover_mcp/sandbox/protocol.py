@@ -239,6 +239,15 @@ class Engine(Protocol):
         """Remove the task's work tree and HOME, wherever the engine keeps them."""
         ...
 
+    def drop_work(self, task_id: str) -> None:
+        """Remove a task's work tree and nothing else of it; the next attempt has it made again. No
+        sandbox of the task is there. Repeating it is harmless.
+
+        Raises:
+            EnvironmentFault: it cannot be removed.
+        """
+        ...
+
     def holds_work(self, task_id: str) -> bool:
         """Whether the task's work tree is still where the engine keeps it."""
         ...

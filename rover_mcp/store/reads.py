@@ -61,6 +61,13 @@ class Reads:
         with self._reader.connect() as connection:
             return connection.execute(query).first() is not None
 
+    def finished_before(self, when: float) -> list[str]:
+        """The ids of the tasks that were done by then, and have not gone on."""
+        done = (TaskStatus.COMPLETED, TaskStatus.MERGED, TaskStatus.PUSHED)
+        query = sa.select(T.c.id).where(T.c.status.in_(done), T.c.ended_at <= when)
+        with self._reader.connect() as connection:
+            return list(connection.execute(query.order_by(T.c.ended_at)).scalars())
+
     def without_record(self, ids: Collection[str]) -> set[str]:
         """Those of them that no task has."""
         if not ids:

@@ -163,6 +163,11 @@ class FakeEngine:
         self._reach()
         self.world.volumes.pop(task_id, None)
 
+    def drop_work(self, task_id: str) -> None:
+        """See protocol.Engine."""
+        self._reach()
+        self.world.volumes.pop(task_id, None)
+
     def holds_work(self, task_id: str) -> bool:
         """See protocol.Engine."""
         self._reach()

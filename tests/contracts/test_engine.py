@@ -232,3 +232,16 @@ def test_one_that_no_task_needs_is_removed(rig: Rig) -> None:
     engine.remove_task(spec.task_id)
     assert _state(engine, spec) is SandboxState.GONE
     assert not engine.holds_work(spec.task_id)
+
+
+def test_a_work_tree_goes_and_its_task_stays(rig: Rig) -> None:
+    engine, spec = _ready(rig)
+    engine.ensure(spec)
+    rig.finish(spec, 0)
+    engine.follow(spec.name)
+    engine.remove(spec.name)
+    for _ in range(2):
+        engine.drop_work(spec.task_id)
+        assert not engine.holds_work(spec.task_id)
+    assert spec.folders.run.is_dir()
+    engine.remove_task(spec.task_id)

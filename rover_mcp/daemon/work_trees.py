@@ -1,0 +1,137 @@
+"""Removing the work trees of finished tasks, once all that is in them is proven to be elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from agent_runner.checkpoints import NOT_ELSEWHERE
+from agent_runner.disk import free_space
+from rover_mcp.daemon.repositories import GitRepositories
+from rover_mcp.errors import RoverError
+from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.settings import Settings
+from rover_mcp.store.rows import NONSENSE, TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.folders import TaskFolders
+
+SHORT = 2
+"""With less than so many times what a run needs, a disk has no space for trees of no use."""
+SOON_SECONDS = 60.0
+"""How long after its end a tree goes from such a disk."""
+AGAIN_SECONDS = 3600.0
+"""After this a tree that was kept is looked at again."""
+
+HARMLESS = (RoverError, SQLAlchemyError, OSError, *NONSENSE)
+
+log = logging.getLogger("rover.daemon")
+
+
+class WorkTrees:
+    """Those of all tasks of a data folder."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        repositories: GitRepositories,
+        engines: Mapping[str, Engine],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._repositories = repositories
+        self._engines = engines
+        self._now = now
+        self._looked_at: dict[str, float] = {}
+        self._work: threading.Thread | None = None
+
+    def sweep(self) -> None:
+        """Begin with those that are due, in a thread of its own."""
+        if self._work is None or not self._work.is_alive():
+            self._work = threading.Thread(target=self.remove_due, daemon=True)
+            self._work.start()
+
+    def remove_due(self) -> list[str]:
+        """Remove every tree that is due; the ids of the tasks."""
+        removed: list[str] = []
+        try:
+            due = self._store.finished_before(self._now() - self._kept_seconds())
+        except HARMLESS as error:
+            log.warning("finished tasks cannot be listed: %s", error)
+            return removed
+        for task_id in due:
+            if self._now() - self._looked_at.get(task_id, -AGAIN_SECONDS) < AGAIN_SECONDS:
+                continue
+            self._looked_at[task_id] = self._now()
+            try:
+                removed += [task_id] if self._remove(task_id) else []
+            except HARMLESS as error:
+                log.warning("the work tree of task %s is kept: %s", task_id, error)
+        return removed
+
+    def _kept_seconds(self) -> float:
+        kept = self._settings.keep_work_trees_hours * 3600
+        try:
+            free = free_space([self._settings.home]).lowest
+        except OSError:
+            return kept
+        return min(kept, SOON_SECONDS) if free < SHORT * self._settings.min_free_bytes else kept
+
+    def _remove(self, task_id: str) -> bool:
+        task = self._store.task(task_id)
+        engine = self._engines.get(task.engine) if task else None
+        if task is None or engine is None or not engine.holds_work(task.id):
+            return False
+        why = self._needed(task)
+        if why is not None:
+            log.info("the work tree of task %s is kept: %s", task.id, why)
+            return False
+        engine.drop_work(task.id)
+        log.info("the work tree of task %s was removed: its work is in the hub", task.id)
+        return True
+
+    def _needed(self, task: TaskRow) -> str | None:
+        """Why the tree may be needed; None: all that a task is to leave is elsewhere, whole."""
+        state = task.run_state
+        if state is None or state.snapshot is None:
+            return "it has no snapshot"
+        if any(sign in warning for warning in state.warnings for sign in NOT_ELSEWHERE):
+            return "not all that is in it could be recorded"
+        hub = self._repositories.hub(task.project_id)
+        if not hub.holds_result(task.id, task.base_commit, state.snapshot):
+            return "the hub does not hold all of it"
+        folder = TaskFolders(self._settings.home, task.id, task.iteration).work
+        if changed := _changed_since(folder, task.ended_at or 0):
+            return f"{changed} was changed after the task's end"
+        return "a process works in it" if _in_use(folder) else None
+
+
+def _changed_since(folder: Path, when: float) -> Path | None:
+    """Something in a folder that was made or changed later, by whole seconds."""
+    for root, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            with suppress(FileNotFoundError):
+                facts = Path(root, name).lstat()
+                # The time of the change itself: no program can set it.
+                if facts.st_ctime > when + 1:
+                    return Path(root, name)
+    return None
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether a process of this user has the folder, or one below it, as its own."""
+    return any(cwd == folder or folder in cwd.parents for cwd in _working_folders())
+
+
+def _working_folders() -> Iterator[Path]:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            yield (process / "cwd").readlink()
