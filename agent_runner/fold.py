@@ -42,6 +42,8 @@ class Fold:
         self.boundary: Snapshot | None = None
         """The snapshot at the last finished step, or at the start: where a step that cannot go
         on in the middle begins again. None: no snapshot is known for that place."""
+        self.left: Snapshot | None = None
+        """The work tree as the last run left it, if it came to an end of its own."""
         self.digests: Mapping[str, str] = {}
         """Each step's definition, as the last attempt found it."""
         self.worked = False
@@ -117,6 +119,7 @@ class Fold:
         if data.get("restart"):
             # What it cost stays, and so do the snapshots; nothing counts as done (H5).
             self._steps, self.boundary, self.worked = {}, None, False
+        self.left = None
         state.steps = self._defined(data["steps"])
         state.attempt = int(data["attempt"])
         state.workflow = str(data["workflow"])
@@ -168,7 +171,7 @@ class Fold:
     def ended(self, record: Record, status: RunStatus) -> None:
         self._state.status = status
         self._state.ended_at = record.at
-        self._keep_snapshot(record.data.get("snapshot"))
+        self.left = self._keep_snapshot(record.data.get("snapshot"))
 
     def pause(self, record: Record) -> None:
         self.ended(record, RunStatus.PAUSED)

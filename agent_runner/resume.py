@@ -32,6 +32,7 @@ class Plan:
     `skipped` counts the finished steps that are not run again (F4). `interrupted` has the agent
     steps that were under way, by id: they go on, on the work tree as it is. `target` is what the
     work tree is reset to where none does; None: it is not known, and the tree stays as it is.
+    `left` is what it has to be where one does, as the run that they were under way in left it.
     `restart`: nothing counts as done, and the work tree becomes the task's base again.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     skipped: int
     interrupted: Mapping[str, Interrupted]
     target: Target | None
+    left: Target | None = None
     restart: bool = False
     warnings: list[str] = field(default_factory=list[str])
 
@@ -76,6 +78,7 @@ def make_plan(found: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
             if isinstance(step, AgentStep) and (session := begun.step(step.id).session)
         },
         target=_base(spec) if restart else _target(found, spec),
+        left=Target.of(found.left) if found.left else None,
         restart=restart,
         warnings=warnings,
     )

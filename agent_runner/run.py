@@ -45,6 +45,10 @@ PAUSE_REQUEST = "pause-requested"
 """In the run folder: `{"reason": "requested", "message": "...", "attempt": 1}`, all optional.
 Whoever stops the runner with a signal says here why; without it the run was interrupted."""
 
+RESTARTED = "the task was restarted: the work tree was reset to its base"
+DIFFERED = "the work tree differed from the last finished step's and was reset to it"
+LOST_FILES = "the work tree was changed while no step ran, and was reset to what the last one left"
+
 WORKFLOW_FILE = "workflow.yaml"
 
 
@@ -235,7 +239,9 @@ class Run:
         if plan.target is None and not plan.untouched:
             self._warn("the last finished step has no snapshot; the work tree was left as it is")
         elif plan.target is not None and not plan.first and not plan.interrupted:
-            await self._reset(plan.target, restart=plan.restart)
+            await self._reset(plan.target, RESTARTED if plan.restart else DIFFERED)
+        elif plan.left is not None and plan.interrupted and prepared.found:
+            await self._reset(plan.left, LOST_FILES)
         await self._copy(anew=plan.restart)
 
     async def _copy(self, *, anew: bool) -> None:
@@ -251,14 +257,10 @@ class Run:
         for message in wrong:
             self._warn(message)
 
-    async def _reset(self, target: Target, *, restart: bool) -> None:
+    async def _reset(self, target: Target, why: str) -> None:
         kept = f"{self.spec.iteration}-{self.spec.attempt}"
-        if await self._worktree.reset(target, keep_as=kept):
-            why = (
-                "the task was restarted: the work tree was reset to its base"
-                if restart
-                else "the work tree differed from the last finished step's and was reset to it"
-            )
+        restore = self.spec.restore is not None
+        if await self._worktree.reset(target, keep_as=kept, restore=restore):
             self._warn(f"{why}; what was there is kept as refs/rover/kept/{kept}")
 
     # --- the ends ---

@@ -98,6 +98,18 @@ def test_an_interrupted_command_starts_over_on_the_last_finished_step_s_tree(
     assert p.calls() == {"plan": 1, "work": 1}
 
 
+def test_files_that_vanished_during_a_pause_are_there_again(tmp_path: Path) -> None:
+    """V1: nothing of the task ran, so neither the step that goes on nor its branch has lost them."""
+    p = place(tmp_path, script(BROKE, REST))
+    p.start()
+    (p.work / "README").unlink()
+    (p.work / "a.txt").unlink()
+    assert p.start() is ExitCode.COMPLETED
+    assert git(p.work, "show", "HEAD:README") == "base"
+    assert (p.work / "a.txt").read_text() == "one"
+    assert any("changed while no step ran" in w for w in p.state.warnings)
+
+
 def test_a_lost_work_tree_is_restored_before_the_run_goes_on(tmp_path: Path) -> None:
     """C10, I6."""
     p = place(tmp_path, script(BROKE, REST))
