@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from agent_runner.models import Pause, RunState
-from rover_mcp.control.decide import NEVER_BY_ITSELF, PauseFor
+from agent_runner.models import Pause, PauseReason, RunState
+from rover_mcp.control.decide import NEVER_BY_ITSELF, PauseFor, retry_time
 from rover_mcp.control.live import LiveStates
 from rover_mcp.control.ports import GatewayDoor, HubOf
 from rover_mcp.control.spares import Spares
@@ -30,6 +30,9 @@ log = logging.getLogger("rover.attempts")
 
 OPEN_STATES = ("queued", "scheduled", "released", "starting", "running")
 """States of an attempt that a workflow has to see through."""
+
+GIT_STOOD_STILL = "git_timeout"
+"""The code of the fault of a git on this machine that was given up."""
 
 UNSETTLED = frozenset({*RUNNING, TaskStatus.CANCELLED})
 """Statuses of a task whose present attempt has not been settled; a cancelled one keeps its own."""
@@ -99,6 +102,14 @@ class Parts:
             task.id, Event.PAUSE, attempt=attempt, schedule=at is not None, closes=closes,
             data=data, **columns,
         )  # fmt: skip
+
+    def _later(self, task: TaskRow, message: str) -> PauseFor:
+        """The pause where git stood still on this machine: the same is tried again later."""
+        pause = Pause(reason=PauseReason.INTERRUPTED, message=message, since=now())
+        if not self._goes_by_itself(task):
+            return PauseFor(pause, None)
+        at = retry_time(pause, task.auto_retries, self.settings.retry, now(), self.uniform())
+        return PauseFor(pause.model_copy(update={"retry_at": at}), at)
 
     def _has_exhausted(self, task: TaskRow, pause: Pause, retries: int) -> bool:
         permitted = pause.reason not in NEVER_BY_ITSELF and self._goes_by_itself(task)

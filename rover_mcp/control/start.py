@@ -19,7 +19,7 @@ from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import PauseFor, for_disk, retry_time
 from rover_mcp.control.handover import Handover, hand_over
 from rover_mcp.control.packages import lend_packages
-from rover_mcp.control.parts import Parts, is_on, now
+from rover_mcp.control.parts import GIT_STOOD_STILL, Parts, is_on, now
 from rover_mcp.control.ports import ProjectHub
 from rover_mcp.control.preparation import PreparationLog
 from rover_mcp.control.setups import project_setup
@@ -224,7 +224,11 @@ class Starts(Parts):
         else:
             again = self._again_after(task, attempt)
             at = again.timestamp() if again else None
-            if not self.store.undo_resume(task.id, attempt, error.message, error.hint, at):
+            if self.store.undo_resume(task.id, attempt, error.message, error.hint, at):
+                pass  # what it was before it is again
+            elif error.code == GIT_STOOD_STILL:
+                self._pause(task, attempt, self._later(task, error.message), None)
+            else:
                 self._fail(task.id, attempt, error)
         self._end(task.id, attempt, SandboxExit(None), error.message)
 

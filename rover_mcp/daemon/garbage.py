@@ -14,8 +14,6 @@ from rover_mcp.store.store import Store
 AT_ONCE_SECONDS = 20.0
 """For as long a deletion waits; a large hub is done beside everything else, without a limit."""
 
-LONG_SECONDS = 1800.0
-
 log = logging.getLogger("rover.daemon")
 
 
@@ -29,7 +27,7 @@ class Garbage:
         self._failed: dict[str, int | None] = {}
         self._work: threading.Thread | None = None
 
-    def collect(self, hub: Hub, without: str = "", timeout: float = AT_ONCE_SECONDS) -> bool:
+    def collect(self, hub: Hub, without: str = "", timeout: float | None = AT_ONCE_SECONDS) -> bool:
         """Do it now, in one hub, as if the task `without` were gone already. False: it is left
         for later."""
         living = partial(self._store.base_commits, hub.folder.name, without)
@@ -54,5 +52,5 @@ class Garbage:
     def _all(self, hubs: list[Hub]) -> None:
         for hub in hubs:
             since = hub.garbage_since()
-            if not self.collect(hub, timeout=LONG_SECONDS):
+            if not self.collect(hub, timeout=None):
                 self._failed[hub.folder.name] = since

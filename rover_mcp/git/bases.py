@@ -35,7 +35,6 @@ from rover_mcp.stopping import Stop
 MOST_PACKS = 20
 """Of one base: git looks into each of them for every object. Beyond it a base is packed anew."""
 _CANDIDATES = 50
-_LONG = 1800.0
 _MEMORY = 8 * 1024**3
 _PACK = re.compile(r"pack-[0-9a-f]{40}")
 _REF = "refs/rover/base/"
@@ -273,7 +272,6 @@ class Bases:
                     [*argv, f"{new}/pack"],
                     extra_env=_written_to(self._folder / "objects", source.objects),
                     stdin=listed.fileno() if source.partial else wanted.encode(),
-                    timeout=_LONG,
                     memory_limit=_MEMORY,
                     settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
                 )
@@ -330,12 +328,12 @@ class Bases:
     def _verified(self, name: str) -> bool:
         """Whether a pack whose file was touched is still what it was."""
         argv = ["verify-pack", "--", str(self._packs / f"{name}.idx")]
-        return run_git(argv, self._folder, timeout=_LONG).code == 0
+        return run_git(argv, self._folder).code == 0
 
     def _is_whole(self, commit: str) -> bool:
         argv = ["rev-list", "--objects", "--quiet", commit]
         try:
-            return run_git(argv, self._folder, timeout=_LONG).code == 0
+            return run_git(argv, self._folder).code == 0
         except EnvironmentFault:
             return False
 

@@ -81,11 +81,12 @@ def clear(
     hub: Path,
     own: Callable[[Collection[str]], set[str] | None],
     bases: Collection[str],
-    limit: float,
+    limit: float | None,
 ) -> None:
     """Remove what no reference of the hub's leads to. Called with the lock of the objects held
     alone. `own` says which packs are all that some tasks have. Where the hub cannot be sorted so,
-    what its references reach and none of `bases` does is packed anew, within `limit` seconds.
+    what its references reach and none of `bases` does is packed anew, within `limit` seconds if
+    there is one.
 
     Raises:
         EnvironmentFault: something that is needed cannot be read, or there is no room or time for
@@ -113,7 +114,7 @@ def clear(
         raise no_room(hub, error) from error
 
 
-def _pack(hub: Path, tips: str, bases: Collection[str], packs: Path, timeout: float) -> str:
+def _pack(hub: Path, tips: str, bases: Collection[str], packs: Path, timeout: float | None) -> str:
     """Make the one pack that is kept; its name."""
     wanted = "\n".join([*tips.splitlines(), *(f"^{base}" for base in bases), ""])
     with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=hub) as new:

@@ -57,7 +57,6 @@ RESTORE_SNAPSHOT_REF = "refs/rover/restore/snapshot"
 RESTORE_HEAD_REF = "refs/rover/restore/head"
 _ALTERNATES = "../../base.git/objects\n"
 _SHALLOW = "../base.git/shallow"
-_LONG = 1800.0
 _LIST_LIMIT = 256 * 1024**2
 _OF_THIS_MACHINE = frozenset({"data_folder", "disk_full", "git_missing", "git_timeout"})
 """Codes of failures that say nothing of the repository that a base is taken from."""
@@ -302,9 +301,7 @@ class Hub:
                 out.write(header)
                 out.flush()
                 argv = ["pack-objects", "-q", "--stdout", "--revs", "--thin", "--delta-base-offset"]
-                packed = run_git(
-                    argv, self.hub, extra_env=own, stdin=wanted, stdout=out.fileno(), timeout=_LONG
-                )
+                packed = run_git(argv, self.hub, extra_env=own, stdin=wanted, stdout=out.fileno())
                 checked(packed, f"snapshot {snapshot.sequence} cannot be packed", dest.parent)
                 os.fsync(out.fileno())
             new.replace(dest)
@@ -408,7 +405,7 @@ class Hub:
         return garbage_since(self.folder)
 
     def collect(
-        self, living: Callable[[], Collection[str] | None], *, timeout: float = _LONG
+        self, living: Callable[[], Collection[str] | None], *, timeout: float | None = None
     ) -> bool:
         """Remove for good what no reference leads to, and the bases that are not `living`: those
         of the tasks that there are; None where that is not known. False where the hub is being

@@ -19,8 +19,6 @@ from rover_mcp.git.own import OwnObjects
 from rover_mcp.git.process import HARMLESS, GitResult, run_git
 from rover_mcp.git.repository import is_branch_name
 
-_LONG = 1800.0
-
 
 @dataclass(frozen=True)
 class Incoming:
@@ -87,7 +85,6 @@ class Incoming:
                 self.hub,
                 extra_env=quarantine,
                 stdin=pack.fileno(),
-                timeout=_LONG,
             )
 
         result = index("--strict")

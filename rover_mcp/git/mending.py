@@ -7,7 +7,6 @@ from pathlib import Path
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.git.process import FROM_FILES, UPLOAD_PACK, run_git
 
-_LONG = 1800.0
 _LIST_LIMIT = 256 * 1024**2
 
 
@@ -23,7 +22,7 @@ def is_whole(hub: Path, prefix: str, base_commit: str) -> bool:
         wanted = f"{listed.text}\n^{base_commit}\n".encode()
         argv = ["pack-objects", "-q", "--stdout", "--revs", "--no-reuse-object", "--window=0"]
         with Path("/dev/null").open("wb") as nowhere:
-            packed = run_git(argv, hub, stdin=wanted, stdout=nowhere.fileno(), timeout=_LONG)
+            packed = run_git(argv, hub, stdin=wanted, stdout=nowhere.fileno())
     except EnvironmentFault:
         return False
     return packed.code == 0
@@ -35,4 +34,4 @@ def salvage(damaged: Path, hub: Path) -> None:
     for task in sorted({ref.split("/")[2] for ref in listed.text.splitlines()}):
         fetch = ["fetch", "-q", UPLOAD_PACK, "--no-tags", "--no-write-fetch-head", "--"]
         refs = f"refs/rover/{task}/*:refs/rover/{task}/*"
-        run_git([*fetch, str(damaged), refs], hub, extra_env=FROM_FILES, timeout=_LONG)
+        run_git([*fetch, str(damaged), refs], hub, extra_env=FROM_FILES)

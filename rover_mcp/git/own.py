@@ -21,7 +21,6 @@ from rover_mcp.git.bases import Bases, link, quoted
 from rover_mcp.git.faults import checked, no_room
 from rover_mcp.git.process import run_git
 
-_LONG = 1800.0
 _LIST_LIMIT = 256 * 1024**2
 
 
@@ -111,7 +110,7 @@ class OwnObjects:
                 argv = ["pack-objects", "-q", "--revs", "--delta-base-offset"]
                 wanted = f"{listed.text}\n^{base_commit}\n".encode()
                 target = str(new / "pack" / "pack")
-                made = run_git([*argv, target], self._hub, stdin=wanted, timeout=_LONG)
+                made = run_git([*argv, target], self._hub, stdin=wanted)
                 checked(made, f"the objects of task {task_id} cannot be read", self._hub)
             try:
                 new.replace(own)

@@ -8,6 +8,7 @@ nothing else of theirs. The settings below are a second line.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import selectors
@@ -20,12 +21,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
+from agent_runner.progress import Patience, Watch, look
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.stopping import Stop
 
-DEFAULT_TIMEOUT = 120.0
+PATIENCE = Patience()
+"""With every git: how slow it is does not matter, only that it gets on."""
+STALLED = "git_timeout"
+"""The code of the fault where one did not."""
 DEFAULT_OUTPUT_LIMIT = 16 * 1024**2
 DEFAULT_MEMORY_LIMIT = 2 * 1024**3
 FROM_FILES = {"GIT_ALLOW_PROTOCOL": "file"}
@@ -102,7 +107,7 @@ def run_git(
     extra_env: Mapping[str, str | None] | None = None,
     stdin: bytes | int | None = None,
     stdout: int | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
+    timeout: float | None = None,
     output_limit: int = DEFAULT_OUTPUT_LIMIT,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
     stop: Stop | None = None,
@@ -111,14 +116,16 @@ def run_git(
 
     `settings` are further `key=value` for `-c`. `extra_env` sets variables, or with None removes
     them. `stdin` is bytes or a descriptor, `stdout` a
-    descriptor that takes the output instead of memory. `timeout` is in seconds, `output_limit`
-    in bytes; output beyond it stops git and sets `truncated`. `memory_limit` is in bytes, of what
-    git allocates: a few objects of an agent's can stand for more files than any memory holds.
+    descriptor that takes the output instead of memory. `timeout`, in seconds, is for what can
+    as well be left undone or be done later: all else ends where it stands still (`PATIENCE`).
+    `output_limit` is in bytes; output beyond it stops git and sets `truncated`. `memory_limit` is
+    in bytes, of what git allocates: a few objects of an agent's can stand for more files than any
+    memory holds.
     `stop` ends it from another thread. A status other than 0 is a result, not an error.
 
     Raises:
-        EnvironmentFault: git is missing ("git_missing"), ran into the time-out ("git_timeout"),
-            or the folder cannot be entered ("git_failed").
+        EnvironmentFault: git is missing ("git_missing"), stood still or ran into the time-out
+            ("git_timeout"), or the folder cannot be entered ("git_failed").
         Stopped: `stop` was asked for.
     """
     options = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
@@ -202,10 +209,44 @@ def git_environment(git_dir: Path) -> dict[str, str]:
     }
 
 
+class _Limits:
+    """When a git is given up. What it has printed so far counts as progress."""
+
+    def __init__(self, process: subprocess.Popen[bytes], verb: str, timeout: float | None) -> None:
+        self._process, self._verb, self._timeout = process, verb, timeout
+        now = time.monotonic()
+        self._deadline = math.inf if timeout is None else now + timeout
+        self._watch, self._next = Watch(PATIENCE), now + PATIENCE.interval
+
+    @property
+    def left(self) -> float:
+        """Seconds until it is to be looked at."""
+        return max(0.01, min(self._deadline, self._next) - time.monotonic())
+
+    def check(self, printed: int) -> None:
+        """
+        Raises:
+            EnvironmentFault: it was given up.
+        """
+        now = time.monotonic()
+        if now >= self._deadline:
+            self._give_up(f"git {self._verb} did not end within {self._timeout:g} s")
+        if now >= self._next:
+            self._next = now + PATIENCE.interval
+            if why := self._watch.add(look(self._process.pid, printed)):
+                self._give_up(f"git {self._verb} was stopped: {why}")
+
+    def _give_up(self, message: str) -> NoReturn:
+        _kill(self._process)
+        raise EnvironmentFault(
+            message, hint="see whether the disk is overloaded, then try again", code=STALLED
+        )
+
+
 def _collect(
-    process: subprocess.Popen[bytes], verb: str, timeout: float, output_limit: int
+    process: subprocess.Popen[bytes], verb: str, timeout: float | None, output_limit: int
 ) -> GitResult:
-    deadline = time.monotonic() + timeout
+    limits, printed = _Limits(process, verb, timeout), 0
     taken: dict[IO[bytes], bytearray] = {
         pipe: bytearray() for pipe in (process.stdout, process.stderr) if pipe is not None
     }
@@ -214,13 +255,10 @@ def _collect(
         for pipe in taken:
             selector.register(pipe, selectors.EVENT_READ)
         while selector.get_map() and not truncated:
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
-                _kill(process)
-                raise _timed_out(verb, timeout)
-            for key, _ in ready:
+            for key, _ in selector.select(limits.left):
                 pipe = next(p for p in taken if p is key.fileobj)
                 chunk = os.read(pipe.fileno(), 65536)
+                printed += len(chunk)
                 if not chunk:
                     selector.unregister(pipe)
                 elif pipe is process.stdout:
@@ -228,16 +266,21 @@ def _collect(
                     truncated = len(taken[pipe]) > output_limit
                 elif len(taken[pipe]) < _STDERR_LIMIT:
                     taken[pipe] += chunk
+            limits.check(printed)
     if truncated:
         _kill(process)
-    try:
-        code = process.wait(max(0.1, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        raise _timed_out(verb, timeout) from None
+    code = _wait(process, limits, printed)
     out = bytes(taken[process.stdout])[:output_limit] if process.stdout else b""
     error = taken[process.stderr].decode("utf-8", "replace") if process.stderr else ""
     return GitResult(code, out, error, truncated)
+
+
+def _wait(process: subprocess.Popen[bytes], limits: _Limits, printed: int) -> int:
+    while True:
+        try:
+            return process.wait(limits.left)
+        except subprocess.TimeoutExpired:
+            limits.check(printed)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -245,11 +288,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _timed_out(verb: str, timeout: float) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"git {verb} did not end within {timeout:g} s",
-        hint="see whether the disk is overloaded, then try again",
-        code="git_timeout",
-    )

@@ -15,8 +15,6 @@ from rover_mcp.git.process import FROM_FILES, UPLOAD_PACK
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.view import View, opened
 
-_LONG = 1800.0
-
 
 @dataclass(frozen=True)
 class PublishResult:
@@ -87,7 +85,6 @@ def _publish(
          "--refmap=", "--no-recurse-submodules", "--no-prune", "--no-prune-tags",
          "--", str(hub), ref],
         extra_env=FROM_FILES,
-        timeout=_LONG,
     )  # fmt: skip
     if disk_full(fetched):
         raise no_space.disk_full(f"{branch} cannot be brought into {user_repo}", user_repo)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from agent_runner.progress import Patience
 from rover_mcp.errors import EnvironmentFault
+from rover_mcp.git import process
 from rover_mcp.git.process import run_git
 from rover_mcp.stopping import Stop, Stopped
 from tests.integration.git.conftest import git
@@ -35,6 +37,22 @@ def test_a_git_that_hangs_is_stopped_with_its_helpers(repo: Path, tmp_path: Path
     with pytest.raises(EnvironmentFault) as caught:
         run_git(["hang"], repo / ".git", timeout=0.2)
     assert caught.value.code == "git_timeout"
+
+
+def test_a_git_that_stands_still_is_stopped(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """V1."""
+    monkeypatch.setattr(process, "PATIENCE", Patience(still=0.4))
+    git(repo, "config", "alias.hang", "!sleep 600")
+    with pytest.raises(EnvironmentFault, match="it did nothing at all for") as caught:
+        run_git(["hang"], repo / ".git")
+    assert caught.value.code == "git_timeout"
+
+
+def test_a_git_that_gets_on_may_take_its_time(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """V1: it prints nothing, and mostly waits."""
+    monkeypatch.setattr(process, "PATIENCE", Patience(still=0.8))
+    git(repo, "config", "alias.slow", "!for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done")
+    assert run_git(["slow"], repo / ".git").code == 0
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
