@@ -32,6 +32,7 @@ class PauseReason(StrEnum):
     BUDGET = "budget"
     REQUESTED = "requested"
     INTERRUPTED = "interrupted"
+    NEEDS_LOOK = "needs_look"
 
 
 class Grounds(StrEnum):

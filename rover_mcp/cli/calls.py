@@ -28,6 +28,7 @@ _COMMANDS = {
     "create_task": "create",
 }
 _POSITIONAL = {"create_task": "description"}
+_FLAGS = {"accept": "--accept", "stat_only": "--stat"}
 _OPTIONS = {"agent": "--agent", "budget_usd": "--budget-usd", "budget_tokens": "--budget-tokens"}
 
 
@@ -43,6 +44,7 @@ def command_for(tool: object, arguments: Json | None = None) -> str:
         words.append(_quoted(given["description"]) if "description" in given else "DESCRIPTION")
     elif tool not in ("list_tasks", "list_workflows", "get_status"):
         words.append(_quoted(given.get("task", "TASK")))
+    words += [flag for name, flag in _FLAGS.items() if given.get(name)]
     for name, option in _OPTIONS.items():
         if given.get(name) is not None:
             words += [option, _quoted(given[name])]

@@ -191,6 +191,7 @@ def resume(args: Arguments) -> int:
         "resume_task",
         **of_task(args),
         when="at_reset" if args.at_reset else None,
+        accept=args.accept or None,
         agent=args.agent,
         budget_usd=args.budget_usd,
         budget_tokens=args.budget_tokens,

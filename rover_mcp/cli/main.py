@@ -165,6 +165,7 @@ def _add_task_commands(command: Command) -> None:
     sub = about_task("resume", commands.resume, "go on from the checkpoint")
     sub.add_argument("--at-reset", action="store_true", help="when the provider allows it, not now")
     sub.add_argument("--agent", metavar="NAME", help="another one goes on (default: the same)")
+    sub.add_argument("--accept", action="store_true", help="deliver what waits for a look")
     _add_budget(sub)
     about = "whether paused tasks go on by themselves"
     _add_switch(command("auto-resume", commands.auto_resume, about))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +10,20 @@ from typing import Protocol
 from agent_runner.models import Snapshot
 from rover_mcp.sandbox.protocol import SourceTree
 from rover_mcp.stopping import Stop
+
+
+class FileChange(Protocol):
+    """A file that differs between two commits. `kind` is A, D, M or T; one that moved is a file
+    deleted and a file added. `old` and `new` are the ids of its contents."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def old(self) -> str: ...
+    @property
+    def new(self) -> str: ...
 
 
 class ProjectHub(Protocol):
@@ -74,6 +88,14 @@ class ProjectHub(Protocol):
     def tree(self, commit: str) -> SourceTree: ...
 
     def publish(self, task_id: str, user_repo: Path, branch: str) -> object: ...
+
+    def changes(self, task_id: str, base_commit: str, old: str, new: str) -> Sequence[FileChange]:
+        """Every file that differs between two of the task's commits."""
+        ...
+
+    def files(self, task_id: str, base_commit: str, commit: str) -> Sequence[str]:
+        """The names of all files of one of the task's commits."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent_runner.crashpoints import crash_point
 from agent_runner.disk import FULL, out_of_space
-from agent_runner.models import ExitCode, PauseReason, RunState, RunStatus
+from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus
 from rover_mcp.control.accounts import (
     Use,
     choose_agent,
@@ -20,9 +20,10 @@ from rover_mcp.control.accounts import (
 )
 from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, backoff, decide, for_disk
+from rover_mcp.control.delivery import in_doubt
 from rover_mcp.control.live import UNREADABLE, read_state
 from rover_mcp.control.packages import keep_packages
-from rover_mcp.control.parts import UNSETTLED, Parts, now, told
+from rover_mcp.control.parts import GIT_STOOD_STILL, UNSETTLED, Parts, now, told
 from rover_mcp.control.snapshots import last_at_home, with_hub
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.no_space import DISK_FULL, write_fault
@@ -42,6 +43,7 @@ OF_AN_ACCOUNT = frozenset(PauseReason) - {
     PauseReason.INTERRUPTED,
     PauseReason.REQUESTED,
     PauseReason.BUDGET,
+    PauseReason.NEEDS_LOOK,
 }
 """Reasons that a provider gave: the account is part of the news (D1)."""
 
@@ -222,6 +224,8 @@ class Settles(Parts):
             state.snapshot = last_at_home(task, folders, self.hub_of(task.project_id))
             if error.code == DISK_FULL and not isinstance(decision, PauseFor):
                 return self._for_disk(decision, error)
+            if error.code == GIT_STOOD_STILL and isinstance(decision, Finish):
+                return self._later(task, wrong)
             self._warn(task, wrong)
             return Fail(wrong) if isinstance(decision, Finish) else decision
         crash_point(ControlPoint.WORK_IMPORTED)
@@ -229,6 +233,9 @@ class Settles(Parts):
             repository = Path(task.project_path)
             try:
                 hub = self.hub_of(task.project_id)
+                look = with_hub(task, folders, hub, lambda _: in_doubt(task, folders, hub, state))
+                if look:
+                    return needs_look(look)
                 with_hub(
                     task, folders, hub, lambda _: hub.publish(task.id, repository, task.branch)
                 )
@@ -237,6 +244,8 @@ class Settles(Parts):
                 error = as_fault(raised, folders.home)
                 if error.code == DISK_FULL:
                     return self._for_disk(decision, error)
+                if error.code == GIT_STOOD_STILL:
+                    return self._later(task, f"the work is done, but not delivered: {told(error)}")
                 # Its hint is for somebody who names another repository.
                 gone = error.code == "not_a_directory"
                 why = f"{error.message}; put it back" if gone else told(error)
@@ -271,6 +280,11 @@ class Settles(Parts):
 def as_fault(error: RoverError | OSError, place: Path) -> RoverError:
     """An error of the file system as one that is told."""
     return error if isinstance(error, RoverError) else write_fault("it failed", place, error)
+
+
+def needs_look(message: str) -> PauseFor:
+    """The pause before a delivery that a person has to accept."""
+    return PauseFor(Pause(reason=PauseReason.NEEDS_LOOK, message=message, since=now()), None)
 
 
 def went_on(before: RunState, after: RunState) -> bool:

@@ -345,7 +345,7 @@ def _list_objects(source: _Source, wanted: str, target: int, place: Path) -> Non
     """Write what is there of the objects `wanted`, since git pack-objects ends at a tree that is
     missing, whatever it is told."""
     argv = ["rev-list", "--objects", "--missing=allow-any", "--stdin"]
-    result = source.run(argv, stdin=wanted.encode(), stdout=target, timeout=_LONG)
+    result = source.run(argv, stdin=wanted.encode(), stdout=target)
     checked(result, f"the objects of {source.name} cannot be listed", place)
     os.lseek(target, 0, os.SEEK_SET)
 

@@ -29,6 +29,7 @@ from rover_mcp.errors import EnvironmentFault, RoverError, UserFixable
 from rover_mcp.git.bare import furnish, is_furnished
 from rover_mcp.git.bases import Bases
 from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
+from rover_mcp.git.changes import Change, changes, files
 from rover_mcp.git.collect import (
     clear,
     forget_garbage,
@@ -349,6 +350,18 @@ class Hub:
         _check_commit(snapshot_commit)
         own = self._own.reading(task_id, base_commit)
         write_patch(self.hub, base_commit, snapshot_commit, out, paths, env=own)
+
+    def changes(self, task_id: str, base_commit: str, old: str, new: str) -> list[Change]:
+        """See changes.changes."""
+        for commit in (base_commit, old, new):
+            _check_commit(commit)
+        return changes(self.hub, old, new, self._own.reading(task_id, base_commit))
+
+    def files(self, task_id: str, base_commit: str, commit: str) -> Sequence[str]:
+        """See changes.files."""
+        _check_commit(base_commit)
+        _check_commit(commit)
+        return files(self.hub, commit, self._own.reading(task_id, base_commit))
 
     def snapshots(self, task_id: str) -> dict[int, str]:
         """The commit of every snapshot that is here, by number; asked of git once."""

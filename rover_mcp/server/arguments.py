@@ -30,7 +30,7 @@ TaskName = Annotated[
 ]
 RepoPath = Annotated[
     str | None,
-    Field(max_length=4096, description="the repository; default: the client's working folder"),
+    Field(max_length=4096, description="the repository; default: the working folder"),
 ]
 
 
@@ -145,12 +145,11 @@ class DeleteArguments(TaskArguments):
 
 
 class ResumeArguments(TaskArguments):
-    when: Literal["now", "at_reset"] = Field(
-        "now", description="at_reset leaves it to go on by itself at retry_at"
-    )
+    when: Literal["now", "at_reset"] = Field("now", description="at_reset: by itself, at retry_at")
     agent: str | None = Field(
         None, max_length=100, description="another agent goes on; default the same"
     )
+    accept: bool = Field(False, description="paused for needs_look: deliver it")
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
 

@@ -113,8 +113,9 @@ class TaskHandles:
                 given = budget if budget != Budget() else None
                 caller = self._session.caller
                 done = self._tasks.resume(
-                    caller, row, "now", budget=given, agent=decided.agent, by_person=True
-                )
+                    caller, row, "now", budget=given, agent=decided.agent, by_person=True,
+                    accept=decided.accept,
+                )  # fmt: skip
                 if done.result == "not_resumable":
                     raise UserFixable(done.message)
             case "wait" | "leave":

@@ -30,6 +30,7 @@ class Decision:
     agent: str | None = None
     budget_usd: float | None = None
     budget_tokens: int | None = None
+    accept: bool = False
 
 
 class _Content(BaseModel):
@@ -53,12 +54,13 @@ def pause_message(view: TaskView) -> str:
 
 def pause_form(view: TaskView) -> dict[str, Any]:
     """An `elicitation/create` request about a PAUSED task."""
-    choice = {
+    choice: dict[str, Any] = {
         "type": "string",
         "title": "What should happen?",
         "oneOf": [{"const": name, "title": title} for name, title in _choices(view).items()],
-        "default": NOW,
     }
+    if not _accepts(view):
+        choice["default"] = NOW
     properties: dict[str, Any] = {"choice": choice}
     resume = _resumes(view)[0]
     for name, kind in _BUDGETS.items():
@@ -116,6 +118,7 @@ def _accepted(view: TaskView, content: object) -> Decision:
     return Decision(
         "resume",
         agent=said.choice.removeprefix(_WITH) if said.choice != NOW else None,
+        accept=said.choice == NOW and _accepts(view),
         budget_usd=said.budget_usd or defaults.get("budget_usd"),
         budget_tokens=said.budget_tokens or defaults.get("budget_tokens"),
     )
@@ -132,7 +135,7 @@ def _used_up(view: TaskView, name: str) -> bool:
 def _choices(view: TaskView) -> dict[str, str]:
     """What can be chosen, each with its words for people, the first thing first."""
     first, *others = _resumes(view)
-    choices = {NOW: f"Go on now: {first.why}"}
+    choices = {NOW: f"{'Accept' if _accepts(view) else 'Go on now'}: {first.why}"}
     pause = view.pause
     if pause is not None and pause.auto_resume and pause.retry_at:
         choices[AT_RESET] = f"Wait; it goes on by itself at {pause.retry_at:%Y-%m-%d %H:%M}Z"
@@ -140,6 +143,11 @@ def _choices(view: TaskView) -> dict[str, str]:
         choices[f"{_WITH}{other.arguments['agent']}"] = other.why.capitalize()
     choices[CANCEL] = "Cancel it; what it did so far is kept"
     return choices
+
+
+def _accepts(view: TaskView) -> bool:
+    """Whether going on means to deliver what a person has looked at."""
+    return view.pause is not None and view.pause.reason is PauseReason.NEEDS_LOOK
 
 
 def _resumes(view: TaskView) -> list[NextAction]:

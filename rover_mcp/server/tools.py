@@ -238,6 +238,7 @@ async def resume_task(call: Call, args: a.ResumeArguments) -> r.ResumeTaskResult
             budget=_budget(args),
             agent=args.agent,
             consent=call.consent,
+            accept=args.accept,
         )
     )
     return r.ResumeTaskResult(
@@ -403,8 +404,7 @@ _ENTRIES = (
     _entry(
         resume_task, a.ResumeArguments, r.ResumeTaskResult, "Resume task",
         "Let a PAUSED or FAILED task go on from its checkpoint: finished steps are not run again, "
-        "the agent's conversation continues. Calling it twice starts it once. Paused for its "
-        "budget it needs a larger one.",
+        "the agent's conversation continues. Paused for its budget it needs a larger one.",
         open_world=True, starts=True,
         words="continue a paused task, where it stopped, credits, limit, reset",
     ),
@@ -417,8 +417,8 @@ _ENTRIES = (
     ),
     _entry(
         restart_task, a.TaskArguments, r.TaskResult, "Restart task",
-        "Start a FAILED task over from its base, with nothing taken over. What it made so far is "
-        "kept in its snapshots. To go on from where it failed use resume_task.",
+        "Start a FAILED task over from its base. What it made is kept in its snapshots. To go on "
+        "from where it failed use resume_task.",
         idempotent=False, open_world=True,
         words="retry, try again",
     ),
@@ -430,8 +430,8 @@ _ENTRIES = (
     ),
     _entry(
         cancel_task, a.TaskArguments, r.TaskResult, "Cancel task",
-        "End a task for good. What it did so far is kept: diff, logs and snapshots. To stop it "
-        "for a while use pause_task.",
+        "End a task for good. What it did is kept: diff, logs, snapshots. To stop it for a while "
+        "use pause_task.",
         words="abort, kill, stop",
     ),
     _entry(

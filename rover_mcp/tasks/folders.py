@@ -62,6 +62,11 @@ class TaskFolders:
     def pause_request(self) -> Path:
         return self.run / "pause-requested"
 
+    @property
+    def accepted(self) -> Path:
+        """Holds the commit that a person accepted as the iteration's result."""
+        return self.root / "iterations" / str(self.iteration) / "accepted"
+
     def spec(self, attempt: int) -> Path:
         return self.root / "iterations" / str(self.iteration) / f"spec-{attempt}"
 

@@ -33,11 +33,13 @@ WHAT_TO_DO = {
     PauseReason.BUDGET: "resume with a larger budget",
     PauseReason.REQUESTED: "resume when you want it to go on",
     PauseReason.INTERRUPTED: "resume to go on from the checkpoint now",
+    PauseReason.NEEDS_LOOK: "deliver the work as it is, once you have looked at the diff",
 }
 NEVER_BY_ITSELF = {
     PauseReason.AUTH: "a credential has to be corrected first",
     PauseReason.BUDGET: "the budget has to be raised first",
     PauseReason.REQUESTED: "it was paused on request",
+    PauseReason.NEEDS_LOOK: "a person has to look at the diff and accept it first",
 }
 """Reasons that only a person ends (D9), each with why."""
 
@@ -150,6 +152,8 @@ def resume_action(
     if _is_of_disk(task):
         full = task.pause is not None and FREE_FIRST in task.pause.message
         why = FREE_FIRST if full else RAISE_FIRST
+    elif reason is PauseReason.NEEDS_LOOK:
+        arguments["accept"] = True
     elif reason is PauseReason.BUDGET and task.budget is not None:
         if task.pause and NO_PRICE in task.pause.message:
             more = Budget(tokens=tokens(spent(state)) + TOKENS_OFFERED)

@@ -27,6 +27,7 @@ from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import parse_task
 from rover_mcp.tasks.logs import LogText, read_journal, read_log
+from rover_mcp.tasks.looks import ACCEPTED, accept_result, refused
 from rover_mcp.tasks.models import EventView, ListedTask, NextAction, TaskStatus, TaskView
 from rover_mcp.tasks.pauses import (
     NEVER_BY_ITSELF,
@@ -282,11 +283,12 @@ class TaskService:
         agent: str | None = None,
         consent: str | None = None,
         by_person: bool = False,
+        accept: bool = False,
     ) -> ResumeResult:
         """PAUSED or FAILED goes on from its checkpoint (I1 to I8), with a larger `budget`, or
         with another `agent`, if they are given. Asked for, it goes on though its account is
         closed. `consent`: see CreateRequest; `by_person`: a person answered the task's own
-        question, which is their consent.
+        question, which is their consent. `accept`: a result that waits for a look is delivered.
 
         Raises:
             UserFixable, EnvironmentFault: the agent is unknown or cannot be started here, or the
@@ -298,6 +300,8 @@ class TaskService:
         if task.status not in RESUMABLE:
             message = f"a task that is {task.status} cannot be resumed"
             return self._resume_result("not_resumable", task, checkpoint, message)
+        if why := refused(task, accept=accept):
+            return self._resume_result("not_resumable", task, checkpoint, why)
         if not (by_person and caller.user is None):
             self._check_budget(caller, task, budget, consent)
         columns = self._larger_budget(task, budget) | self._other_agent(caller, task, agent)
@@ -312,9 +316,10 @@ class TaskService:
         if when == "at_reset":
             result, message = left_to_itself(self.view(task).pause, changes=bool(columns))
             return self._resume_result(result, task, checkpoint, message)
-        TaskFolders(self.settings.home, task.id, task.iteration).pause_request.unlink(
-            missing_ok=True
-        )
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        if accept:
+            accept_result(task, folders)
+        folders.pause_request.unlink(missing_ok=True)
         won = self.store.resume(task.id, caller.client_id, **columns)
         if won is None:
             fresh = self.store.task(task.id) or task
@@ -322,6 +327,7 @@ class TaskService:
         row, attempt = won
         self.control.enqueue(attempt)
         message = "it goes on from its checkpoint" if checkpoint else "it starts from the beginning"
+        message = ACCEPTED if accept else message
         return self._resume_result("resumed", row, checkpoint, message)
 
     def restart(self, caller: Caller, task: TaskRow) -> TaskView:

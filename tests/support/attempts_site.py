@@ -18,7 +18,7 @@ from agent_runner.journal import Journal, RecordType
 from agent_runner.models import Pause, RunState, Snapshot
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.live import LiveStates
-from rover_mcp.control.ports import Account
+from rover_mcp.control.ports import Account, FileChange
 from rover_mcp.control.spares import Spares
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.sandbox.protocol import SourceFile
@@ -90,6 +90,8 @@ class FakeHub:
     held: dict[int, str] = field(default_factory=dict[int, str])
     kept: dict[str, str] = field(default_factory=dict[str, str])
     lent: list[Path] = field(default_factory=list[Path])
+    changed: dict[tuple[str, str], list[FileChange]] = field(default_factory=dict)
+    listed: dict[str, list[str]] = field(default_factory=dict)
 
     def tree(self, commit: str) -> FakeTree:
         return FakeTree(commit)
@@ -142,6 +144,12 @@ class FakeHub:
     ) -> None:
         dest.write_text(snapshot.commit)
         self.exported.append(dest)
+
+    def changes(self, task_id: str, base_commit: str, old: str, new: str) -> list[FileChange]:
+        return self.changed.get((old, new), [])
+
+    def files(self, task_id: str, base_commit: str, commit: str) -> list[str]:
+        return self.listed.get(commit, [])
 
     def publish(self, task_id: str, user_repo: Path, branch: str) -> None:
         if self.publish_fault:

@@ -13,7 +13,12 @@ from rover_mcp.settings import RetrySettings
 from rover_mcp.tasks.pauses import WHAT_TO_DO
 from tests.limits import NOW, Message, corpus
 
-BY_A_PERSON = {PauseReason.AUTH, PauseReason.BUDGET, PauseReason.REQUESTED}
+BY_A_PERSON = {
+    PauseReason.AUTH,
+    PauseReason.BUDGET,
+    PauseReason.REQUESTED,
+    PauseReason.NEEDS_LOOK,
+}
 
 
 def pause(reason: PauseReason, retry_at: datetime | None = None) -> Pause:
@@ -28,10 +33,10 @@ def test_each_reason_has_a_next_action_of_its_own() -> None:
 
 
 def test_what_is_classified_is_a_reason_that_has_one() -> None:
-    """D8: an error of a provider never means what only a person can cause. The gateway's own may
-    mean the budget."""
+    """D8: an error of a provider never means what only a person can cause, or a diff. The gateway's
+    own may mean the budget."""
     told = {m.verdict.reason for m in corpus()} - {None}
-    assert told == set(PauseReason) - {PauseReason.REQUESTED}
+    assert told == set(PauseReason) - {PauseReason.REQUESTED, PauseReason.NEEDS_LOOK}
     assert told <= set(WHAT_TO_DO)
 
 

@@ -87,3 +87,13 @@ def test_an_answer_that_does_not_fit_is_refused(response: object) -> None:
 def test_the_message_says_why_and_what_comes_next() -> None:
     assert "It goes on by itself at 20" in pause_message(paused(retry_at=AT + 900))
     assert "It waits: " in pause_message(paused(retry_at=None))
+
+
+def test_a_result_that_waits_for_a_look_is_accepted_by_choice_and_not_by_default() -> None:
+    """V1."""
+    view = paused(PauseReason.NEEDS_LOOK)
+    choice = pause_form(view)["params"]["requestedSchema"]["properties"]["choice"]
+    assert "default" not in choice
+    assert choice["oneOf"][0]["title"].startswith("Accept: deliver the work as it is")
+    assert choices(view) == ["now", "cancel"]
+    assert decision(view, accept(choice="now")) == Decision("resume", accept=True)

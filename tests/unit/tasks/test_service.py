@@ -23,7 +23,7 @@ from rover_mcp.tasks.models import ChangesView, TaskStatus, TaskView
 from rover_mcp.tasks.ports import DiffResult
 from rover_mcp.tasks.transitions import Event
 from tests.support.desk import Desk, FakeWork
-from tests.support.samples import NOW, pause, run_state
+from tests.support.samples import NOW, pause, run_state, snapshot
 
 S = TaskStatus
 AT = NOW.timestamp()
@@ -513,3 +513,28 @@ def test_a_restart_that_fails_gives_back_what_the_task_was(desk: Desk) -> None:
     after = row(desk, failed)
     assert (after.status, after.error) == (S.FAILED, "a step failed")
     assert after.ended_at == failed.ended_at
+
+
+def test_a_result_that_waits_for_a_look_has_to_be_accepted(desk: Desk) -> None:
+    """V1: a plain resume changes nothing, and accepting names the very result."""
+    state = run_state().model_copy(update={"snapshot": snapshot()})
+    desk.store.update_task(
+        paused(desk, PauseReason.NEEDS_LOOK, scheduled=False).id, run_state=state
+    )
+    [task] = desk.store.page(limit=1)
+    assert isinstance(task, TaskRow)
+    refused = desk.tasks.resume(desk.caller, task, "now")
+    assert refused.result == "not_resumable"
+    assert "accept=true" in refused.message
+    folders = TaskFolders(desk.home, task.id, 1)
+    assert not folders.accepted.exists()
+    done = desk.tasks.resume(desk.caller, task, "now", accept=True)
+    assert (done.result, done.message) == ("resumed", "it is delivered as it is")
+    assert folders.accepted.read_text().strip() == snapshot().head
+
+
+def test_accepting_is_for_what_waits_for_a_look(desk: Desk) -> None:
+    task = paused(desk)
+    done = desk.tasks.resume(desk.caller, task, "now", accept=True)
+    assert done.result == "not_resumable"
+    assert row(desk, task).status is S.PAUSED

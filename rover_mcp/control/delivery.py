@@ -1,0 +1,122 @@
+"""What is known of a task's work before it is delivered: see doubts.py for what is made of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from agent_runner.journal import stream_journal
+from agent_runner.models import RunState, Snapshot
+from agent_runner.records import RecordType
+from agent_runner.workflow.loader import load_workflow
+from agent_runner.workflow.models import CommandStep, WorkflowError, walk
+from rover_mcp.control.doubts import Delivery, doubt
+from rover_mcp.control.ports import ProjectHub
+from rover_mcp.control.snapshots import journal_snapshots
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.tasks.folders import TaskFolders
+
+HOW = (
+    "nothing was delivered. get_diff shows it; resume_task with accept=true delivers it as it is, "
+    "without running a step again; cancel_task leaves it undelivered"
+)
+
+_INPUT = re.compile(r"\{\{\s*inputs\.(\w+)\s*\}\}")
+_WORDS = 1_000_000
+"""Characters of all texts together that are looked through."""
+
+
+def in_doubt(task: TaskRow, folders: TaskFolders, hub: ProjectHub, state: RunState) -> str | None:
+    """Why the work of a finished run is to be looked at before it is delivered; None: it is what
+    the steps did, or a person has accepted it.
+
+    Raises:
+        RoverError: the hub cannot be read.
+    """
+    last = state.snapshot
+    if last is None or accepted(folders) == last.head:
+        return None
+    base, ended = _before(task, folders), after_steps(folders.journal)
+
+    def names(commit: str) -> list[str]:
+        return list(hub.files(task.id, task.base_commit, commit))
+
+    said = doubt(
+        Delivery(
+            changes=hub.changes(task.id, task.base_commit, base, last.head),
+            late=hub.changes(task.id, task.base_commit, ended.commit, last.head) if ended else (),
+            words=tuple(_words(task, folders, state)),
+            before=lambda: names(base),
+            after=lambda: names(last.head),
+        )
+    )
+    return f"{said}; {HOW}" if said else None
+
+
+def accepted(folders: TaskFolders) -> str:
+    """The commit that a person has accepted as the result; empty where none has."""
+    try:
+        return folders.accepted.read_text("utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _before(task: TaskRow, folders: TaskFolders) -> str:
+    """What was delivered last: the end of the iteration before, or the base."""
+    if task.iteration == 1:
+        return task.base_commit
+    earlier = TaskFolders(folders.home, task.id, task.iteration - 1)
+    known = journal_snapshots(earlier.journal)
+    return known[-1].head if known else task.base_commit
+
+
+def after_steps(journal: Path) -> Snapshot | None:
+    """The work tree as the last step left it. None: no step ended, or its tree was not recorded."""
+    last: Snapshot | None = None
+    for record in stream_journal(journal):
+        ends = record.type in (RecordType.STEP_COMPLETE, RecordType.STEP_FAIL)
+        if record.type is RecordType.RUN_START and record.data.get("restart"):
+            last = None
+        elif ends and "snapshot" in record.data:
+            raw = record.data["snapshot"]
+            found = None if raw is None else Snapshot.model_validate(raw)
+            # Of steps that ran at the same time the newest counts.
+            if found is None or last is None or found.sequence >= last.sequence:
+                last = found
+    return last
+
+
+def _words(task: TaskRow, folders: TaskFolders, state: RunState) -> Iterator[str]:
+    left = _WORDS
+    for text in _texts(task, folders, state):
+        if left <= 0:
+            return
+        yield text[:left]
+        left -= len(text)
+
+
+def _texts(task: TaskRow, folders: TaskFolders, state: RunState) -> Iterator[str]:
+    yield from (task.title, task.description, *task.inputs.values())
+    yield from (_filled(text, task.inputs) for text in _commands(task, folders))
+    for step in state.steps:
+        if step.type == "agent":
+            yield from (*step.outputs.values(), step.detail or "")
+
+
+def _commands(task: TaskRow, folders: TaskFolders) -> Iterator[str]:
+    """The text of every command of the workflow and of the project's hooks."""
+    if task.config is not None:
+        hooks = task.config.hooks.as_spec()
+        yield from (*hooks.before_agent, *hooks.after_step, *hooks.after_task)
+    try:
+        steps = load_workflow(folders.spec(task.attempt) / "workflow.yaml").steps
+    except (OSError, WorkflowError):
+        return
+    for step, _ in walk(steps):
+        if isinstance(step, CommandStep):
+            yield " ".join((step.command, *step.args))
+
+
+def _filled(text: str, inputs: Mapping[str, str]) -> str:
+    return _INPUT.sub(lambda found: inputs.get(found[1], ""), text)

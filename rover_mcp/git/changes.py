@@ -1,0 +1,57 @@
+"""Which files differ between two commits, and which a commit has: nothing but names and ids."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rover_mcp.errors import EnvironmentFault
+from rover_mcp.git.process import run_git
+
+
+@dataclass(frozen=True)
+class Change:
+    """`kind` is A, D, M or T, as git has it; a file that moved is one deleted and one added. `old`
+    and `new` are the ids of its contents."""
+
+    path: str
+    kind: str
+    old: str
+    new: str
+
+
+def changes(repo: Path, old: str, new: str, env: Mapping[str, str]) -> list[Change]:
+    """Every file that differs.
+
+    Raises:
+        EnvironmentFault: git failed.
+    """
+    listed = ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", old, new]
+    fields = _fields(repo, listed, env)
+    return [
+        Change(_name(next(fields)), raw[4].decode(), raw[2].decode(), raw[3].decode())
+        for raw in (field.split(b" ") for field in fields)
+    ]
+
+
+def files(repo: Path, commit: str, env: Mapping[str, str]) -> Sequence[str]:
+    """The names of all files of a commit. Raises as `changes`."""
+    return [
+        _name(name) for name in _fields(repo, ["ls-tree", "-r", "-z", "--name-only", commit], env)
+    ]
+
+
+def _fields(repo: Path, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[bytes]:
+    """What git lists, however much that is."""
+    with tempfile.TemporaryFile() as out:
+        result = run_git(argv, repo, extra_env=env, stdout=out.fileno())
+        if result.code != 0:
+            raise EnvironmentFault(f"git {argv[0]} failed: {result.reason}", code="git_failed")
+        out.seek(0)
+        return iter(out.read().split(b"\0")[:-1])
+
+
+def _name(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
