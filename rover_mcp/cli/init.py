@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rover_mcp.cli.client import Client, ClientError
+from rover_mcp.cli.commands import home_of
 from rover_mcp.cli.config import root_here
 from rover_mcp.cli.text import clean
+from rover_mcp.cli.toolchains import toolchains_to_name
 from rover_mcp.connect import DaemonUnavailable
 from rover_mcp.project.beneath import NotTaken, read_beneath
 from rover_mcp.project.config import FILE
@@ -43,7 +45,13 @@ def init(args: argparse.Namespace, connect: Callable[[], Client]) -> int:
     found = detect(set(_names(root)), lambda name: _read(root, name))
     text = draft(found, _ready_agents(connect))
     parse_config(text.encode())
-    result: Json = {"path": str(root / FILE), "written": not args.dry_run, "found": asdict(found)}
+    toolchains = toolchains_to_name(Path(home_of(args)), Path.home())
+    result: Json = {
+        "path": str(root / FILE),
+        "written": not args.dry_run,
+        "found": asdict(found),
+        "toolchains": toolchains,
+    }
     if not args.dry_run:
         result["backup"] = _write(root, text, force=args.force)
     if args.json:
@@ -54,6 +62,10 @@ def init(args: argparse.Namespace, connect: Callable[[], Client]) -> int:
         kept = f" The old one is kept as {result['backup']}." if result["backup"] else ""
         print(clean(f"Wrote {result['path']}.{kept}"))
         print("  Look at it, then: rover config check; rover create DESCRIPTION")
+        if toolchains:
+            print("  Sandboxes of bubblewrap do not see these programs of your HOME. To show them,")
+            print(f"  write into {home_of(args)}/config.yaml those that the project needs:")
+            print(clean(f"    toolchains: [{', '.join(toolchains)}]"))
     return 0
 
 

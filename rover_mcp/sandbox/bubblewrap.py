@@ -113,6 +113,12 @@ class BubblewrapEngine(HostEngine):
             raise EnvironmentFault(f"the command cannot be run in {name}: {error}") from error
         return ExecResult(done.returncode, done.stdout, done.stderr)
 
+    @property
+    def programs(self) -> str:
+        """See protocol.Engine."""
+        host = bwrap_prefix.host_layout(self._home)
+        return bwrap_prefix.search_path(host, (), self._toolchains)
+
     def _isolate(self, spec: SandboxSpec, folder: Path) -> dict[str, Any]:
         etc = folder / "etc"
         etc.mkdir(parents=True, exist_ok=True, mode=0o700)

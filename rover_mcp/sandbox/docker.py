@@ -50,6 +50,7 @@ class DockerEngine:
     name = "docker"
     shares_disk = True
     warning = ""
+    programs = None
     _builds_offline = True
     _variable = "DOCKER_HOST"
 

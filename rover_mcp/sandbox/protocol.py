@@ -195,6 +195,12 @@ class Engine(Protocol):
     shares_disk: bool
     warning: str  # what every task on it must be told; "auto" takes no such engine
 
+    @property
+    def programs(self) -> str | None:
+        """The PATH on which its sandboxes find this machine's own programs; None where they have
+        an image's, or are not confined to it."""
+        ...
+
     def check(self) -> EngineStatus:
         """Say whether it works now. Quick, and never raises."""
         ...

@@ -32,6 +32,7 @@ class ProcessEngine(HostEngine):
 
     name = "process"
     warning = WARNING
+    programs = None
 
     def check(self) -> EngineStatus:
         """It always works."""

@@ -16,7 +16,7 @@ from agent_runner.workflow.agents import agents_of
 from agent_runner.worktree import IGNORED
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
-from rover_mcp.project.asks import narrowed
+from rover_mcp.project.asks import CommittedFiles, narrowed
 from rover_mcp.project.config import ProjectConfig
 from rover_mcp.project.decided import Decided, Settled, settle
 from rover_mcp.project.load import load_config
@@ -50,6 +50,7 @@ from rover_mcp.tasks.ports import (
 from rover_mcp.tasks.priced import price_warnings
 from rover_mcp.tasks.programs import unseen_programs
 from rover_mcp.tasks.trust import AskView, ProjectTrust, TrustBook
+from rover_mcp.tasks.wanted import lacking_programs
 
 __all__ = ["CreateRequest", "CreateTask", "Plan"]
 
@@ -160,7 +161,9 @@ class CreateTask:
                 *settled.warnings,
                 *told,
                 *unpriced,
-                *self._missing_programs(caller, engine),
+                *self._missing_programs(
+                    caller, engine, self.repositories.files(repository, commit)
+                ),
             ],
             agents=agents if len(agents) > 1 else None,
             network=network.model_dump(mode="json"),
@@ -255,10 +258,13 @@ class CreateTask:
             engine.check_agent(agent, binary, image)
         return engine, binaries[0]
 
-    def _missing_programs(self, caller: Caller, engine: Engine) -> list[str]:
-        if engine.name != "bubblewrap" or self.settings.toolchains is not None:
+    def _missing_programs(self, caller: Caller, engine: Engine, files: CommittedFiles) -> list[str]:
+        if engine.programs is None:
             return []
-        return unseen_programs(caller.env.get("PATH"), Path.home())
+        lacking = lacking_programs(files, engine.programs)
+        if self.settings.toolchains is not None:
+            return lacking
+        return [*lacking, *unseen_programs(caller.env.get("PATH"), Path.home())]
 
     def _copies(
         self, repository: Repository, commit: str, entry: CatalogEntry, decided: Decided

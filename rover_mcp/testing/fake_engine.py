@@ -80,6 +80,7 @@ class FakeEngine:
 
     shares_disk = True
     warning = ""
+    programs: str | None = None
 
     def __init__(self, world: FakeWorld, name: str = "fake") -> None:
         self.name = name

@@ -347,3 +347,21 @@ def test_a_file_that_is_not_there_is_left_out_and_told(desk: Desk) -> None:
     assert task is not None
     assert task.config is not None
     assert task.config.copies == ()
+
+
+def test_what_the_projects_files_ask_for_and_the_sandbox_lacks_is_a_warning(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Issue 12, point 6."""
+    package = b'{"engines": {"node": "99"}}'
+    desk.repositories.committed |= {"go.mod": b"module x", "package.json": package}
+    assert not any("lacks" in w for w in create(desk).warnings or ()), "an image is not looked into"
+    node = tmp_path / "bin" / "node"
+    node.parent.mkdir()
+    node.write_text("#!/bin/sh\necho v20.1.0\n")
+    node.chmod(0o755)
+    monkeypatch.setattr(FakeEngine, "programs", str(node.parent))
+    [told] = [w for w in create(desk).warnings or () if "lacks" in w]
+    assert "go.mod asks for go" in told
+    assert f"package.json asks for node 99, and {node} is 20.1.0" in told
+    assert "toolchains" in told

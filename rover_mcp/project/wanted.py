@@ -1,0 +1,190 @@
+"""The programs that a repository's own files ask for, and which of them are missing. Pure: the
+caller reads the files and asks the programs."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+MAX_BYTES = 200_000
+"""Of a file that is looked at."""
+MOST = 12
+"""Programs that are named."""
+
+
+@dataclass(frozen=True)
+class Want:
+    """A program, the versions that are asked for as the file writes them, and the file."""
+
+    program: str
+    version: str
+    file: str
+
+
+_BY_NAME = {
+    "pnpm-lock.yaml": "pnpm",
+    "yarn.lock": "yarn",
+    "bun.lock": "bun",
+    "bun.lockb": "bun",
+    "deno.lock": "deno",
+    "uv.lock": "uv",
+    "poetry.lock": "poetry",
+    "pdm.lock": "pdm",
+    "Pipfile.lock": "pipenv",
+    "Cargo.toml": "cargo",
+    "rust-toolchain.toml": "cargo",
+    "rust-toolchain": "cargo",
+    "go.mod": "go",
+    "Gemfile": "ruby",
+    "composer.json": "php",
+    "mix.exs": "mix",
+    "Makefile": "make",
+    "CMakeLists.txt": "cmake",
+    "justfile": "just",
+}
+_LINES = {".nvmrc": "node", ".node-version": "node", ".python-version": "python3"}
+_TOOLS = {
+    "nodejs": "node", "node": "node", "python": "python3", "golang": "go", "go": "go",
+    "rust": "cargo", "erlang": "erl", "elixir": "elixir", "ruby": "ruby", "java": "java",
+    "php": "php", "deno": "deno", "bun": "bun", "pnpm": "pnpm", "yarn": "yarn", "uv": "uv",
+    "poetry": "poetry", "cmake": "cmake", "zig": "zig",
+}  # fmt: skip
+_MANAGERS = frozenset({"npm", "pnpm", "yarn", "bun"})
+ASKED = frozenset({"node", "python3", "ruby", "php", "deno", "bun", "uv"})
+"""Programs that are run for their version, where one is asked for. No repository adds to these."""
+_READ = ("package.json", "pyproject.toml", ".tool-versions", *_LINES)
+FILES = (*_BY_NAME, *_READ)
+"""What is looked at, at the repository's root."""
+_NUMBERS = re.compile(r"v?=?\s*([0-9]{1,4}(?:\.[0-9]{1,5}){0,2})")
+_CONDITION = re.compile(
+    r"\s*(>=|<=|==|!=|~=|>|<|\^|~|=)?\s*v?([0-9]{1,4}(?:\.(?:[0-9]{1,5}|[x*]))*)\s*"
+)
+
+
+def wants(texts: Mapping[str, str]) -> list[Want]:
+    """What the files ask for, by their names and contents; a program once, with its version where
+    one is said."""
+    found: dict[str, Want] = {}
+    for want in _wants(texts):
+        known = found.get(want.program)
+        if known is None or (want.version and not known.version):
+            found[want.program] = want
+    return list(found.values())
+
+
+def _wants(texts: Mapping[str, str]) -> Iterator[Want]:
+    if "package.json" in texts:
+        yield from _of_package(texts["package.json"])
+    for name, program in _LINES.items():
+        line = (texts.get(name, "").split() or [""])[0]
+        if name in texts:
+            yield Want(program, line if _NUMBERS.match(line) else "", name)
+    if "pyproject.toml" in texts:
+        yield Want("python3", _requires_python(texts["pyproject.toml"]), "pyproject.toml")
+    for line in texts.get(".tool-versions", "").splitlines()[:50]:
+        words = line.partition("#")[0].split()
+        if len(words) > 1 and words[0] in _TOOLS:
+            version = words[1] if _NUMBERS.match(words[1]) else ""
+            yield Want(_TOOLS[words[0]], version, ".tool-versions")
+    for name, program in _BY_NAME.items():
+        if name in texts:
+            yield Want(program, "", name)
+
+
+def _of_package(text: str) -> Iterator[Want]:
+    try:
+        content: object = json.loads(text)
+    except (ValueError, RecursionError):
+        content = None
+    package = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+    engines = package.get("engines")
+    version = cast("dict[str, Any]", engines).get("node") if isinstance(engines, dict) else None
+    yield Want("node", version if isinstance(version, str) else "", "package.json")
+    manager = package.get("packageManager")
+    if isinstance(manager, str) and manager.partition("@")[0] in _MANAGERS:
+        yield Want(manager.partition("@")[0], "", "package.json")
+
+
+def _requires_python(text: str) -> str:
+    try:
+        project: object = tomllib.loads(text).get("project")
+    except (ValueError, RecursionError):
+        return ""
+    found = (
+        cast("dict[str, Any]", project).get("requires-python") if isinstance(project, dict) else ""
+    )
+    return found if isinstance(found, str) else ""
+
+
+def lacking(
+    asked: list[Want], find: Callable[[str], str | None], version_of: Callable[[str], str | None]
+) -> list[str]:
+    """A line for each program that is not there, or not in a version that is asked for. `find`
+    gives a program's path, `version_of` what the program at a path says of itself. A version that
+    cannot be understood is not judged."""
+    told: list[str] = []
+    for want in asked:
+        path = find(want.program)
+        version = f" {want.version[:40]}" if want.version else ""
+        if path is None:
+            told.append(f"{want.file} asks for {want.program}{version}")
+            continue
+        judged = want.version and want.program in ASKED
+        said = _NUMBERS.search(version_of(path) or "") if judged else None
+        if said and _fits(want.version, _parts(said[1])) is False:
+            told.append(f"{want.file} asks for {want.program}{version}, and {path} is {said[1]}")
+    return told[:MOST]
+
+
+def _fits(wanted: str, version: tuple[int, ...]) -> bool | None:
+    """Whether a version is one that is asked for; None where that is not understood."""
+    judged = [_fits_all(part, version) for part in wanted.split("||")]
+    if True in judged:
+        return True
+    return None if None in judged else False
+
+
+def _fits_all(wanted: str, version: tuple[int, ...]) -> bool | None:
+    at, fits = 0, True
+    text = wanted.replace(",", " ").strip()
+    if " - " in text or not text:
+        return None
+    while at < len(text):
+        found = _CONDITION.match(text, at)
+        if found is None or found.end() == at:
+            return None
+        fits = fits and _holds(found[1] or "", found[2], version)
+        at = found.end()
+    return fits
+
+
+def _holds(operator: str, text: str, version: tuple[int, ...]) -> bool:
+    parts = _parts(re.split(r"\.[x*]", text)[0])
+    padded = (*version, 0, 0, 0)[:3]
+    least = (*parts, 0, 0, 0)[:3]
+    match operator:
+        case ">=":
+            return padded >= least
+        case ">":
+            return padded > least and padded[: len(parts)] != parts
+        case "<":
+            return padded < least
+        case "<=":
+            return padded <= least or padded[: len(parts)] == parts
+        case "!=":
+            return padded[: len(parts)] != parts
+        case "^":
+            return padded >= least and padded[0] == parts[0]
+        case "~" | "~=":
+            same = parts[:-1] if operator == "~=" or len(parts) > 2 else parts
+            return padded >= least and padded[: len(same)] == same
+        case _:
+            return padded[: len(parts)] == parts
+
+
+def _parts(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
