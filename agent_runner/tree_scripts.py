@@ -7,6 +7,15 @@ from __future__ import annotations
 
 from agent_runner.stray_scripts import JUDGE, LOOK_AROUND
 
+# Files are written by several processes at once. If one of these ends, one process writes them all.
+WRITE_FILES = r"""
+write_files() {
+  workers=$(nproc 2>/dev/null) || workers=1
+  [ "$workers" -le 8 ] || workers=8
+  git -c checkout.workers="$workers" read-tree -u --reset "$1" || git read-tree -u --reset "$1"
+}
+"""
+
 # Right after a check-out. What git would convert if it added it counts as changed as long as the
 # index is not younger than the files; only then does their time say that nobody touched them.
 SETTLE = r"""

@@ -5,7 +5,7 @@ Each reports what it did in lines that begin with "rover" on standard error.
 
 from __future__ import annotations
 
-from agent_runner.tree_scripts import SETTLE, WRITE_TREE
+from agent_runner.tree_scripts import SETTLE, WRITE_FILES, WRITE_TREE
 
 # Work trees are recorded and restored byte for byte. A filter (git-lfs, or one that the agent set
 # up) could take for ever, or keep the content where no bundle holds it. Set empty, none is run.
@@ -134,6 +134,7 @@ PREPARE = (
     + _TAKE_NAMES
     + _TAKE_LFS
     + _TAKE_SUBMODULES
+    + WRITE_FILES
     + SETTLE
     + r"""
 objects=$1 branch=$2 base=$3 name=$4 email=$5 later=$6 names=$7
@@ -173,7 +174,7 @@ git config user.name "$name"
 git config user.email "$email"
 take_names
 # The branch last: with it the clone counts as whole, unless another script has to complete it.
-git read-tree ${new:+-u} --reset "$base"
+if [ -n "$new" ]; then write_files "$base"; else git read-tree --reset "$base"; fi
 [ -z "$new" ] || settle
 take_submodules
 take_lfs
@@ -336,6 +337,7 @@ echo "rover snapshot $commit $tree $head" >&2
 RESET = (
     _BEGIN
     + _FREE_LOCKS
+    + WRITE_FILES
     + SETTLE
     + WRITE_TREE
     + r"""
@@ -363,7 +365,7 @@ git symbolic-ref HEAD "refs/heads/$branch"
 git update-ref "refs/heads/$branch" "$wanted_head"
 rm -f .git/MERGE_HEAD .git/CHERRY_PICK_HEAD .git/REVERT_HEAD
 rm -rf .git/rebase-merge .git/rebase-apply
-git read-tree -u --reset "$commit"
+write_files "$commit"
 settle
 git -c core.excludesFile="$PWD/$kept_out" clean -ffdq
 rm -f "$kept_out"

@@ -231,9 +231,9 @@ def test_a_clone_that_was_cut_while_it_was_made_is_made_again(tmp_path: Path, ti
     bin_folder = place.root / "bin"
     bin_folder.mkdir()
     (bin_folder / "git").write_text(
-        f'#!/bin/sh\ncase "$1" in read-tree) echo x >> "{place.root}/calls" ;; esac\n'
-        f'[ "$1" = read-tree ] && [ "$(wc -l < "{place.root}/calls")" -le {times} ] || '
-        'exec /usr/bin/git "$@"\n'
+        f'#!/bin/sh\ncase " $* " in *" read-tree "*) echo x >> "{place.root}/calls" ;;\n'
+        '*) exec /usr/bin/git "$@" ;; esac\n'
+        f'[ "$(wc -l < "{place.root}/calls")" -le {times} ] || exec /usr/bin/git "$@"\n'
         '/usr/bin/git "$@"; rm README; kill -9 $PPID\n'
     )
     (bin_folder / "git").chmod(0o755)

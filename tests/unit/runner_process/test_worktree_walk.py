@@ -1,9 +1,11 @@
-"""How a snapshot looks at the work tree: once, and with the same result as git add."""
+"""How a work tree is filled, by several processes at once, and how a snapshot looks at it: once,
+and with the same result as git add."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,14 @@ from agent_runner.spec import WrapCommand
 from agent_runner.worktree import Worktree
 from tests.support.runs import Place, git
 from tests.support.trees import do, snap
+
+MANY = 150
+"""Files from which on git uses several processes."""
+
+KILLED = """#!/bin/sh
+[ "$1" != checkout--worker ] || {{ echo >> {counted}; kill -KILL $$; }}
+exec {git} "$@"
+"""
 
 WALKS = ({"status"}, {"add"}, {"ls-files", "--others"})
 
@@ -31,6 +41,28 @@ def with_base(root: Path, trace: str) -> tuple[Path, Worktree]:
     worktree = Worktree(spec, make_commands(spec))
     do(worktree.prepare)
     return place.work, worktree
+
+
+def test_a_clone_is_whole_where_those_that_write_its_files_are_killed(tmp_path: Path) -> None:
+    """V1, speed: one process writes them all then."""
+    place = Place(tmp_path / "task", "", attempt=1)
+    base, programs, counted = place.root / "base", tmp_path / "core", tmp_path / "counted"
+    for number in range(MANY):
+        (base / f"file{number}").write_text(f"{number}\n")
+    git(base, "add", "-A")
+    git(base, "commit", "-qm", "many")
+    real = Path(git(base, "--exec-path"))
+    shutil.copytree(real, programs, symlinks=True, ignore=shutil.ignore_patterns("git"))
+    (programs / "git").write_text(KILLED.format(counted=counted, git=shutil.which("git")))
+    (programs / "git").chmod(0o755)
+    prefix = ["env", "-C", str(place.work), f"GIT_EXEC_PATH={programs}"]
+    isolation = WrapCommand(prefix=prefix, forwarder=[])
+    spec = place.spec(base_commit=git(base, "rev-parse", "HEAD"), isolation=isolation)
+    do(Worktree(spec, make_commands(spec)).prepare)
+    several = int(subprocess.check_output(["nproc"])) > 1
+    assert counted.exists() == several
+    assert git(place.work, "status", "--porcelain") == ""
+    assert len(list(place.work.glob("file*"))) == MANY
 
 
 def test_a_snapshot_walks_the_tree_once(tmp_path: Path) -> None:
