@@ -27,8 +27,6 @@ look_around() {
   own=$(git config --type=path core.excludesFile 2>/dev/null) ||
     own=${XDG_CONFIG_HOME:-${HOME-}/.config}/git/ignore
   { [ ! -f "$own" ] || cat "$own"; echo; } > "$around/exclude" 2>/dev/null || :
-  since_base
-  drop_links
   walk
   : > "$around/repositories" > "$around/made"
   [ ! -s "$around/others" ] || look_at_others
@@ -49,29 +47,27 @@ look_at_others() {
 # status --porcelain=v2, and the names of others.
 walk() {
   unsure=
-  if ! named -c core.untrackedCache=false status --porcelain=v2 -uall --no-renames \
-    --no-show-stash --ignore-submodules=dirty > "$around/state" 2> "$around/said"
-  then
-    # HEAD leads to something that is no commit.
-    unsure=yes
-    named diff-files --raw --no-renames --no-abbrev --ignore-submodules=dirty |
-      sed -E "s/^:([0-7]+) ([0-7]+) ([0-9a-f]+) [0-9a-f]+ ([A-Z])$tab/1 .\4 N... 0 \1 \2 0 \3 /" \
-      > "$around/state"
-    named ls-files --others --exclude-standard | sed 's/^/? /' >> "$around/state"
-  fi
+  state || {
+    git ls-files >/dev/null 2>&1 || {
+      rm -f .git/index "$temporary"
+      fresh_index
+    }
+    state || state_without_head
+  }
   [ ! -s "$around/said" ] || unsure=yes
   sed -n 's/^? //p' "$around/state" > "$around/others"
 }
-# In what the index differs from the base. One that cannot be read is made anew.
-since_base() {
-  compared 2>/dev/null || {
-    rm -f .git/index "$temporary"
-    fresh_index
-    compared
-  }
+state() {
+  named -c core.untrackedCache=false status --porcelain=v2 -uall --no-renames --no-show-stash \
+    --ignore-submodules=dirty > "$around/state" 2> "$around/said"
 }
-compared() {
-  named diff-index --cached --raw --no-renames --no-abbrev "$ROVER_BASE" -- > "$around/since"
+# HEAD leads to something that is no commit.
+state_without_head() {
+  unsure=yes
+  named diff-files --raw --no-renames --no-abbrev --ignore-submodules=dirty |
+    sed -E "s/^:([0-7]+) ([0-7]+) ([0-9a-f]+) [0-9a-f]+ ([A-Z])$tab/1 .\4 N... 0 \1 \2 0 \3 /" \
+    > "$around/state"
+  named ls-files --others --exclude-standard | sed 's/^/? /' >> "$around/state"
 }
 # Of the files whose names are in $1 the topmost folders that a program made, without those below
 # which the base has something.
@@ -95,12 +91,12 @@ topmost() {
 # that the base has, or that .gitmodules names, is a submodule.
 drop_links() {
   sed -n -e '/^:160000/d' -e "s/^:[0-7]* 160000 [^$tab]*$tab//p" "$around/since" > "$around/links"
-  [ -s "$around/links" ] || return 0
+  [ -s "$around/links" ] || return 1
   : > "$around/submodules"
   [ ! -f .gitmodules ] || named config -f .gitmodules --get-regexp '\.path$' 2>/dev/null |
     sed 's/^[^ ]* //' > "$around/submodules" || :
-  grep -vxF -f "$around/submodules" "$around/links" > "$around/dropped" || return 0
-  git update-index --force-remove --stdin < "$around/dropped"
+  grep -vxF -f "$around/submodules" "$around/links" > "$around/dropped" || return 1
+  git update-index --force-remove --stdin < "$around/dropped" || exit
 }
 # The files of repositories inside the work tree, as files.
 add_repositories() {
@@ -143,13 +139,15 @@ outside_of_made() {
 
 JUDGE = r"""
 judge() {
-  named diff-tree -r --raw --no-renames --no-abbrev "$ROVER_BASE" "$tree" -- > "$around/since"
   # What the agent's own git took in.
   sed -n "s/^[^$tab]* A$tab//p" "$around/since" > "$around/added"
-  made "$around/added" | sed 's/^/rover stray /' | head -n 100 >&2
+  [ ! -s "$around/added" ] ||
+    made "$around/added" | sed 's/^/rover stray /' | head -n 100 >&2
   know_base
-  links > "$around/links"
-  [ ! -s "$around/links" ] || judge_links
+  ! grep -q 160000 "$known" "$around/since" || {
+    links > "$around/links"
+    [ ! -s "$around/links" ] || judge_links
+  }
   if [ -e .git/info/attributes ] || [ -e .git/info/own-attributes ] ||
     grep -q -i -E '\.gitattributes"?$' "$known" "$around/since"
   then

@@ -64,9 +64,13 @@ keep_untouched() {
 }
 raw_ids() { git hash-object --no-filters --stdin-paths 2>/dev/null || :; }
 converted() {
-  cut -f2- "$folder/changed" | raw_ids > "$folder/ids"
-  cut -f2- "$folder/changed" | sed 's/^/:/' | git cat-file --batch-check='%(objectname)' \
-    > "$folder/added"
+  cut -f2- "$folder/changed" > "$folder/names"
+  # One that cannot be converted ends the list.
+  git hash-object --stdin-paths < "$folder/names" > "$folder/added" 2>/dev/null || {
+    cp "$folder/changed" "$folder/converted"
+    return
+  }
+  raw_ids < "$folder/names" > "$folder/ids"
   while IFS= read -r line && IFS= read -r raw <&4 && IFS= read -r added <&5; do
     [ "$raw" = "$added" ] || printf '%s\n' "$line"
   done < "$folder/changed" 4< "$folder/ids" 5< "$folder/added" > "$folder/converted"
@@ -107,15 +111,20 @@ cp -p .git/index "$temporary" 2>/dev/null || rm -f "$temporary"
 write_tree() {
   export GIT_INDEX_FILE="$temporary"
   [ -f "$temporary" ] || fresh_index
+  take_in
+  ! drop_links || take_in
+  judge
+  unset GIT_INDEX_FILE
+  rm -f "$temporary"
+}
+take_in() {
   look_around
   add_changed || add_files
   add_repositories
   withhold
   keep_untouched
   tree=$(git write-tree)
-  judge
-  unset GIT_INDEX_FILE
-  rm -f "$temporary"
+  named diff-tree -r --raw --no-renames --no-abbrev "$ROVER_BASE" "$tree" -- > "$around/since"
 }
 fresh_index() { git read-tree HEAD 2>/dev/null || git read-tree --empty; }
 # Only what the look at the work tree has found. Whatever is not plain is left to git add.
