@@ -38,6 +38,7 @@ from rover_mcp.tasks.folders import project_folder
 from rover_mcp.tasks.handoff import first_of_each, run_by
 from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.ports import DiffResult, Repository
+from rover_mcp.tasks.space import TreeSize
 
 PATHS_SHOWN = 50
 
@@ -101,6 +102,11 @@ class GitRepositories:
     def absent(self, repository: Repository, commit: str) -> list[str]:
         with opened(repository.root) as view:
             return absent(view, commit)
+
+    def size(self, repository: Repository, commit: str) -> TreeSize | None:
+        with opened(repository.root) as view:
+            found = CommitTree(view.folder, commit).size()
+        return TreeSize(*found) if found else None
 
     def files(self, repository: Repository, commit: str) -> CommitFiles:
         return CommitFiles(repository.root, commit)

@@ -54,7 +54,7 @@ def inspect_repository(path: Path, *, data_folder: Path | None = None) -> Reposi
     Raises:
         UserFixable: no task can be made from it. Codes: not_a_directory, inside_data_folder,
             no_repository, dubious_ownership, broken_repository, no_commits,
-            sha256_repository.
+            sha256_repository, reftable_repository.
         EnvironmentFault: git is missing or hangs.
     """
     try:
@@ -215,8 +215,16 @@ def _check_format(path: Path, view: View) -> None:
     if (object_format := view.last("extensions.objectformat") or "sha1") != "sha1":
         raise UserFixable(
             f"{path} uses the {object_format} object format, which rover cannot bundle",
-            hint="use a repository in the sha1 format (the default of git init)",
+            hint="copy it into one in the sha1 format and give that: git init <copy>, then "
+            f"git -C {path} fast-export --all --signed-tags=strip | git -C <copy> fast-import",
             code="sha256_repository",
+        )
+    if (storage := view.last("extensions.refstorage") or "files") != "files":
+        raise UserFixable(
+            f"{path} keeps its branches as a {storage}, which rover cannot bring a branch into",
+            hint=f"run: git -C {path} refs migrate --ref-format=files (git 2.46 or later), "
+            "or use a clone of it",
+            code="reftable_repository",
         )
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from agent_runner.agents.scripted import ScriptError, load_script
 from agent_runner.copies import FILE_NAME as COPIES
 from agent_runner.copies import Copy
-from agent_runner.disk import free_space
 from agent_runner.workflow.agents import agents_of
 from agent_runner.worktree import IGNORED
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
@@ -49,6 +48,7 @@ from rover_mcp.tasks.ports import (
 )
 from rover_mcp.tasks.priced import price_warnings
 from rover_mcp.tasks.programs import unseen_programs
+from rover_mcp.tasks.space import check_space
 from rover_mcp.tasks.trust import AskView, ProjectTrust, TrustBook
 from rover_mcp.tasks.wanted import lacking_programs
 
@@ -135,7 +135,7 @@ class CreateTask:
         budget, model = settled.budget, settled.model
         told += self.repositories.absent(repository, commit)
         unpriced = price_warnings(entry.workflow, agents, model, budget, self.agents)
-        self._check_disk()
+        check_space(self.settings, lambda: self.repositories.size(repository, commit))
         project = self._project(repository)
         new = NewTask(
             id=new_task_id(),
@@ -329,21 +329,6 @@ class CreateTask:
         binary = self.agents.binary(agent, caller.env.get("PATH"))
         self.engines.select(engine).check_agent(agent, binary, self.settings.base_image)
         return binary
-
-    def _check_disk(self) -> None:
-        settings = self.settings
-        free = free_space([settings.home])
-        left = None
-        if free.lowest < settings.min_free_bytes:
-            left = f"{free.lowest // 1024**2} MB left"
-        elif free.lowest_files < settings.min_free_files:
-            left = f"room for {free.lowest_files} more files left"
-        if left is not None:
-            raise EnvironmentFault(
-                f"the disk of {settings.home} has only {left}",
-                hint="free some space, or set ROVER_HOME to a folder on another disk",
-                code="disk_full",
-            )
 
     def _write(
         self,

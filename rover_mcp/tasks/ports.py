@@ -11,6 +11,7 @@ from rover_mcp.project.asks import CommittedFiles
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.store.rows import AttemptRow, TaskRow
 from rover_mcp.tasks.models import ChangesView
+from rover_mcp.tasks.space import TreeSize
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Repositories(Protocol):
 
     def absent(self, repository: Repository, commit: str) -> list[str]:
         """What of the commit a task's clone will not have, as sentences."""
+        ...
+
+    def size(self, repository: Repository, commit: str) -> TreeSize | None:
+        """What a work tree of the commit takes; None where that cannot be known."""
         ...
 
     def files(self, repository: Repository, commit: str) -> CommittedFiles:

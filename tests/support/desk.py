@@ -41,6 +41,7 @@ from rover_mcp.tasks.images import Images
 from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.space import TreeSize
 from rover_mcp.tasks.status import StatusReport
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.samples import COMMIT, NOW
@@ -93,6 +94,7 @@ class FakeRepositories:
     hosts: tuple[str, ...] = ()
     in_git: list[str] = field(default_factory=list[str])
     committed: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    tree: TreeSize | None = None
 
     def inspect(self, path: Path) -> Repository:
         if not (path / ".git").is_dir():
@@ -119,6 +121,9 @@ class FakeRepositories:
 
     def absent(self, repository: Repository, commit: str) -> list[str]:
         return []
+
+    def size(self, repository: Repository, commit: str) -> TreeSize | None:
+        return self.tree
 
     def files(self, repository: Repository, commit: str) -> FakeFiles:
         return FakeFiles(self.committed)

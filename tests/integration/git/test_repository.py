@@ -169,6 +169,13 @@ def test_another_object_format_is_named(tmp_path: Path) -> None:
     assert _code(tmp_path) == "sha256_repository"
 
 
+def test_another_storage_of_references_is_named(repo: Path) -> None:
+    """V4: whether the git here knows it or not."""
+    git(repo, "config", "core.repositoryformatversion", "1")
+    git(repo, "config", "extensions.refStorage", "reftable")
+    assert _code(repo) == "reftable_repository"
+
+
 def test_rovers_own_data_folder_is_refused(repo: Path) -> None:
     assert _code(repo, data_folder=repo.parent) == "inside_data_folder"
 

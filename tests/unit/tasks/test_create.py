@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from agent_runner.disk import Free
 from agent_runner.models import Budget
 from rover_mcp.errors import EnvironmentFault, NotFound, RoverError, UserFixable
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.cautions import DIRTY
 from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.space import TreeSize
 from rover_mcp.testing.fake_engine import FakeEngine
 from tests.support.desk import Desk, with_settings
 from tests.support.samples import COMMIT
@@ -121,6 +123,31 @@ def test_an_agent_that_the_engine_cannot_start_is_refused(desk: Desk) -> None:
 def test_a_full_disk_is_refused_before_anything_is_written(desk: Desk) -> None:
     with_settings(desk, min_free_bytes=2**62)
     with pytest.raises(EnvironmentFault, match="MB left") as caught:
+        create(desk)
+    assert (caught.value.code, desk.repositories.prepared) == ("disk_full", [])
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        (TreeSize(3 * 1024**3, 9), "take 3072 MB"),
+        (TreeSize(1, 2**50), f"has {2**50} files"),
+        (TreeSize(1, 9), None),
+        (None, None),
+    ],
+)
+def test_a_base_that_the_disk_has_no_room_for_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tree: TreeSize | None, says: str | None
+) -> None:
+    """V4: with numbers, before anything is written; what cannot be known is no obstacle."""
+    floor = desk.tasks.settings.min_free_bytes
+    free = Free(floor + 2 * 1024**3, floor + 2 * 1024**3, 2**40, 2**40)
+    monkeypatch.setattr("rover_mcp.tasks.space.free_space", lambda folders: free)
+    desk.repositories.tree = tree
+    if says is None:
+        create(desk)
+        return
+    with pytest.raises(EnvironmentFault, match=says) as caught:
         create(desk)
     assert (caught.value.code, desk.repositories.prepared) == ("disk_full", [])
 
