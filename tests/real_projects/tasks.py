@@ -96,7 +96,9 @@ def work(session: LauncherClient, project: Project, repository: Path, engine: st
         said = task.get("error") or pause.get("message")
         outcome.wrong.append(f"{task['status']}: {said}")
         return outcome
-    found = tuple(git(repository, "diff", "--name-only", "HEAD", task["branch"]).splitlines())
+    found = tuple(
+        git(repository, "diff", "--name-only", "--no-renames", "HEAD", task["branch"]).splitlines()
+    )
     if found != project.changed:
         outcome.wrong.append(f"the diff names {', '.join(found[:8])} ({len(found)} files)")
     if git(repository, "status", "--porcelain", "--ignored") != before:
