@@ -69,6 +69,7 @@ from rover_mcp.server.prompts import prompt, prompts
 from rover_mcp.server.render import text_of
 from rover_mcp.server.resources import Resources, templates
 from rover_mcp.server.results import Result, ResumeTaskResult, TaskResult
+from rover_mcp.server.roots import run_where_a_repository_is
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tasks_extension import (
     RECEIPT,
@@ -211,7 +212,13 @@ class _Handlers:
                 message = await deletion_asked(call, arguments)
                 if (ask := await confirmed(ctx, params, message)) is not None:
                     return ask
-            result = await self._run(ctx, params, entry, call, arguments)
+            result = await run_where_a_repository_is(
+                ctx,
+                params,
+                self._session,
+                arguments,
+                lambda given: self._run(ctx, params, entry, call, given),
+            )
             if isinstance(result, InputRequiredResult):
                 return result
         except ValidationError as error:

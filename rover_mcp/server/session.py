@@ -52,6 +52,8 @@ class ClientSession:
     subscribed: set[str] = field(default_factory=set[str])
     telling: anyio.Lock = field(default_factory=anyio.Lock)
     """held while an answer's news are gathered, so that two answers do not tell the same"""
+    root: str | None = None
+    """the repository among the client's roots, until a question about it was answered"""
     _offered: list[EventRow] = field(default_factory=list[EventRow])
     _offered_at: float = 0.0
 

@@ -1,0 +1,131 @@
+"""The repository among a client's roots, for a call that named none from a folder that is in none.
+
+Programs with a window start servers in / or in HOME; what the user has open there they name as
+roots. In 2026-07-28 the client is asked by a result that requires input and a repeated call,
+before that by a request. A root is data: it is only looked for as a folder of this machine, and
+what is done there asks for the same consent as anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import anyio
+import anyio.to_thread
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolRequestParams, InputRequiredResult, ListRootsRequest, ListRootsResult
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from rover_mcp.errors import UserFixable
+from rover_mcp.git.locate import locate
+from rover_mcp.server.arguments import Arguments
+from rover_mcp.server.results import Result
+from rover_mcp.server.session import ClientSession
+from rover_mcp.server.tasks_extension.source import Context
+
+KEY = "roots"
+MOST_ROOTS = 50
+ANSWER_SECONDS = 5.0
+"""How long a client of the older era may take to name its roots: no person is asked."""
+
+
+Run = Callable[[Arguments], Awaitable[Result | InputRequiredResult]]
+
+
+async def run_where_a_repository_is(
+    ctx: Context,
+    params: CallToolRequestParams,
+    session: ClientSession,
+    arguments: Arguments,
+    run: Run,
+) -> Result | InputRequiredResult:
+    """Run a call in the repository that it names, else in that of the caller's folder, else in the
+    one that the client has open. A result that requires input: see repository_of_client.
+
+    Raises:
+        RoverError: what the call raises, or there is no such repository ("no_repository").
+    """
+    try:
+        return await run(arguments)
+    except UserFixable as error:
+        named = getattr(arguments, "repo_path", None)
+        if error.code != "no_repository" or named or session.caller.user is not None:
+            raise
+        none_here = error
+    # A repeated call answers the last question only.
+    found, session.root = session.root, None
+    if found is None:
+        found = await repository_of_client(ctx, params, none_here)
+    if isinstance(found, InputRequiredResult):
+        return found
+    result = await run(arguments.model_copy(update={"repo_path": found}))
+    if isinstance(result, InputRequiredResult):
+        session.root = found
+    return result
+
+
+async def repository_of_client(
+    ctx: Context, params: CallToolRequestParams, none_here: UserFixable
+) -> str | InputRequiredResult:
+    """The one repository among the client's roots. A result: the client has to be asked first, and
+    repeats the call. `none_here` says that the caller's own folder is in none.
+
+    Raises:
+        UserFixable: the client names no roots, none of them is in a repository, or several are:
+            the hint lists these.
+    """
+    capabilities = ctx.session.client_capabilities
+    if capabilities is None or capabilities.roots is None:
+        raise none_here
+    if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        said = (params.input_responses or {}).get(KEY)
+        if not isinstance(said, ListRootsResult):
+            return InputRequiredResult(input_requests={KEY: ListRootsRequest()})
+    else:
+        said = await _asked(ctx, none_here)
+    folders = [folder for root in said.roots[:MOST_ROOTS] if (folder := folder_of(str(root.uri)))]
+    found = await anyio.to_thread.run_sync(_repositories, folders)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise none_here
+    raise UserFixable(
+        f"{none_here.message}, and several of your client's roots are",
+        code=none_here.code,
+        hint=f"give one of these as repo_path: {', '.join(found)}",
+    )
+
+
+async def _asked(ctx: Context, none_here: UserFixable) -> ListRootsResult:
+    try:
+        with anyio.fail_after(ANSWER_SECONDS):
+            # Deprecated with 2026-07-28, and what clients of the older era have.
+            return await ctx.session.list_roots()  # pyright: ignore[reportDeprecated]
+    except (MCPError, TimeoutError) as error:
+        raise none_here from error
+
+
+def folder_of(uri: str) -> Path | None:
+    """The folder of this machine that a root's address names; None for any other address."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return None
+    path = unquote(parts.path)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        return None
+    return Path(path) if path.startswith("/") and "\0" not in path else None
+
+
+def _repositories(folders: Sequence[Path]) -> list[str]:
+    """The repositories that the folders are in, each once, in the client's order."""
+    found: dict[str, None] = {}
+    for folder in folders:
+        try:
+            place = locate(folder)
+        except UserFixable:
+            continue
+        found[str(place.top or place.git_dir)] = None
+    return list(found)
