@@ -14,8 +14,9 @@ AMPLE = 20 * 1024**3
 """With so many bytes free beyond the floor the base's files are not measured: that takes longer
 than all other checks together."""
 
-BESIDE = 1024**2
-"""Bytes for what a task has beside its work tree: index, journal, logs, first snapshots."""
+BESIDE = 4 * 1024**2
+"""Bytes for what a task has beside its work tree: index, journal, logs, first snapshots. More than
+what store/reserve.py gives back at a time on a full disk, which is for the tasks that there are."""
 
 _HINT = "free some space, or set ROVER_HOME to a folder on another disk"
 
