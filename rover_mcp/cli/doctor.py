@@ -39,6 +39,7 @@ class Check:
 def run_checks(connect: Callable[[], Client], home: str) -> tuple[list[Check], Json | None]:
     """All checks, and the result of get_status if there is a daemon to give one."""
     checks = [_python(), _git(), _folder(home), *_records(home), *judge_programs(floors.find())]
+    checks += _project(home)
     try:
         client = connect()
         try:
@@ -197,6 +198,15 @@ def _records(home: str) -> list[Check]:
     lines, helps = zip(*found, strict=True)
     todo = "; ".join(dict.fromkeys(helps))
     return [Check("records", False, "; ".join(lines), todo, needed=False)]
+
+
+def _project(home: str) -> list[Check]:
+    """Programs that the files of the repository here ask for, and bubblewrap's sandboxes lack."""
+    try:
+        found: list[str] = run_offline("missing", home, str(Path.cwd()))
+    except ClientError as error:
+        return [Check("this project", False, error.message, error.hint or "", needed=False)]
+    return [Check("this project", False, f"on bubblewrap {line}", needed=False) for line in found]
 
 
 def _engine(entry: Json) -> Check:
