@@ -8,9 +8,17 @@ from __future__ import annotations
 from agent_runner.stray_scripts import JUDGE, LOOK_AROUND
 
 # Files are written by several processes at once. If one of these ends, one process writes them all.
+# Git's own ones (2.39) lose the name of an encoding that an attribute asks for, and write the file
+# as it is.
 WRITE_FILES = r"""
+reencodes() {
+  grep -qs working-tree-encoding .git/info/attributes .git/info/own-attributes /etc/gitattributes \
+    "${XDG_CONFIG_HOME:-${HOME-}/.config}/git/attributes" ||
+    git grep -q working-tree-encoding "$1" -- .gitattributes '*/.gitattributes'
+}
 write_files() {
-  workers=$(nproc 2>/dev/null) || workers=1
+  workers=1
+  reencodes "$1" || workers=$(nproc 2>/dev/null) || workers=1
   [ "$workers" -le 8 ] || workers=8
   git -c checkout.workers="$workers" read-tree -u --reset "$1" || git read-tree -u --reset "$1"
 }

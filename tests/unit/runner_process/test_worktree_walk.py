@@ -65,6 +65,24 @@ def test_a_clone_is_whole_where_those_that_write_its_files_are_killed(tmp_path: 
     assert len(list(place.work.glob("file*"))) == MANY
 
 
+def test_files_in_another_encoding_are_written_in_it(tmp_path: Path) -> None:
+    """V2: git's own processes that write files lost the encoding, and wrote them as they are."""
+    place = Place(tmp_path / "task", "", attempt=1)
+    base = place.root / "base"
+    for number in range(MANY):
+        folder = base / f"folder{number}"
+        folder.mkdir()
+        (folder / ".gitattributes").write_text("*.u16 text working-tree-encoding=UTF-16LE\n")
+        (folder / "a.u16").write_bytes("text\n".encode("utf-16-le"))
+        (folder / "file").write_text(f"{number}\n")
+    git(base, "add", "-A")
+    git(base, "commit", "-qm", "many")
+    spec = place.spec(base_commit=git(base, "rev-parse", "HEAD"))
+    do(Worktree(spec, make_commands(spec)).prepare)
+    written = {path.read_bytes() for path in place.work.glob("*/*.u16")}
+    assert written == {"text\n".encode("utf-16-le")}
+
+
 def test_a_snapshot_walks_the_tree_once(tmp_path: Path) -> None:
     """Speed: for a changed, a new and a deleted file."""
     trace = tmp_path / "trace"
