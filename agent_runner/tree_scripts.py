@@ -72,6 +72,11 @@ keep_untouched() {
 }
 raw_ids() { git hash-object --no-filters --stdin-paths 2>/dev/null || :; }
 converted() {
+  # By attributes that changed as well, git would keep the bytes that it made by the former ones.
+  if grep -qiE '[ /]\.gitattributes"?$' "$around/state"; then
+    cp "$folder/changed" "$folder/converted"
+    return
+  fi
   cut -f2- "$folder/changed" > "$folder/names"
   # One that cannot be converted ends the list.
   git hash-object --stdin-paths < "$folder/names" > "$folder/added" 2>/dev/null || {

@@ -26,8 +26,8 @@ _MARK = re.compile(rb"(.*)/(?:pyvenv\.cfg|CACHEDIR\.TAG)")
 class Expected:
     """The tree that delivery is to have. `or_else`, where the agent's own git commits: what it may
     have made of files that were written again with the same bytes, of files whose attributes changed,
-    and of files that it converted and would convert otherwise by now, if it looks into them. It does if they are not older than
-    its index, in seconds."""
+    and of files that it converted and would convert otherwise by now, if it looks into them. It
+    does if they are not older than its index, in seconds. For _by_new_rules see there."""
 
     tree: Entries
     or_else: Entries
@@ -65,7 +65,21 @@ def by_hand(user: Path, clone: Path, batch: Batch) -> Expected:
     for number, dot_git in enumerate(inner):
         (clone / f".git/inner-{number}").rename(dot_git)
     or_else |= {p: e for p, e in anew.items() if known[p] != checked_out.get(p)}
+    or_else |= _by_new_rules(clone, base, entries(clone, tree), checked_out)
     return Expected(_without_made(entries(clone, tree), base), or_else)
+
+
+def _by_new_rules(clone: Path, base: Entries, tree: Entries, known: Contents) -> Entries:
+    """What the attributes that are left make of the files that were written, in folders whose
+    attributes changed: whether git adds these files by the former ones depends on its order."""
+    changed = {path.split(b"/")[0] for path, _ in _attributes(base) ^ _attributes(tree)}
+    found: Entries = {}
+    for path, content in contents(clone).items():
+        if path.split(b"/")[0] in changed and path in tree and known.get(path) != content:
+            said = run(clone, "hash-object", "-w", "--", os.fsdecode(path), check=False)
+            if said:
+                found[path] = (tree[path][0], said.decode().strip())
+    return found
 
 
 def _attributes(tree: Entries) -> set[tuple[bytes, str]]:

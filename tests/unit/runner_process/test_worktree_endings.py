@@ -88,6 +88,22 @@ def test_what_was_rewritten_with_the_same_bytes_is_not_recorded(
     assert changed(work, base, snap(worktree, first).tree) == ["folder/deep.txt", "new"]
 
 
+def test_what_was_rewritten_keeps_its_content_where_the_attributes_went_away(
+    tree: tuple[Path, Worktree, str],
+) -> None:
+    """V2: by the attributes that are left, git would record the bytes of the check-out."""
+    work, worktree, base = tree
+    for path in COMMITTED:
+        data = (work / path).read_bytes()
+        (work / path).unlink()
+        (work / path).write_bytes(data)
+    (work / "plain.wide").chmod(0o755)
+    (work / ".gitattributes").rename(work / ".GITATTRIBUTES")
+    taken = snap(worktree)
+    assert changed(work, base, taken.tree) == [".GITATTRIBUTES", ".gitattributes", "plain.wide"]
+    assert git(work, "show", f"{taken.tree}:plain.wide") == "one"
+
+
 def test_a_tree_that_was_restored_has_no_change_either(tree: tuple[Path, Worktree, str]) -> None:
     work, worktree, base = tree
     first = snap(worktree)
