@@ -65,7 +65,7 @@ def by_hand(user: Path, clone: Path, batch: Batch) -> Expected:
     for number, dot_git in enumerate(inner):
         (clone / f".git/inner-{number}").rename(dot_git)
     or_else |= {p: e for p, e in anew.items() if known[p] != checked_out.get(p)}
-    or_else |= _by_new_rules(clone, base, entries(clone, tree), checked_out)
+    or_else = _by_new_rules(clone, base, entries(clone, tree), checked_out) | or_else
     return Expected(_without_made(entries(clone, tree), base), or_else)
 
 
@@ -75,10 +75,15 @@ def _by_new_rules(clone: Path, base: Entries, tree: Entries, known: Contents) ->
     changed = {path.split(b"/")[0] for path, _ in _attributes(base) ^ _attributes(tree)}
     found: Entries = {}
     for path, content in contents(clone).items():
-        if path.split(b"/")[0] in changed and path in tree and known.get(path) != content:
+        if path.split(b"/")[0] not in changed or path not in tree:
+            continue
+        blob = tree[path][1]
+        if known.get(path) != content:
             said = run(clone, "hash-object", "-w", "--", os.fsdecode(path), check=False)
-            if said:
-                found[path] = (tree[path][0], said.decode().strip())
+            blob = said.decode().strip() or blob
+        # Of a file that cannot be converted, git does not record a new mode either.
+        mode = os.stat(os.path.join(os.fsencode(clone), path)).st_mode
+        found[path] = ("100755" if mode & 0o100 else "100644", blob)
     return found
 
 
