@@ -59,6 +59,8 @@ def make_repository(project: Project, at: Path) -> None:
     # What the packing added is not in the project's own repository.
     for packed in (at / "PKG-INFO", *at.rglob("*.egg-info")):
         shutil.rmtree(packed) if packed.is_dir() else packed.unlink(missing_ok=True)
+    if project.drop:
+        shutil.rmtree(at / project.drop)
     if project.submodule:
         _make_submodule(at, at / project.submodule)
     _git(at, "init", "--quiet", "--initial-branch=main")

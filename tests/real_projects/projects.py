@@ -15,7 +15,8 @@ class Project:
 
     `change` edits the files of `changed`, and nothing else may be in the delivered diff.
     `submodule` is a folder of the archive that is a submodule in the project's own repository.
-    `lfs` is a pattern whose files are kept by Git LFS. `ignore` holds the lines of the .gitignore
+    `lfs` is a pattern whose files are kept by Git LFS. `drop` is a folder of installed packages in
+    the archive that the repository of the test does not have. `ignore` holds the lines of the .gitignore
     of the project's own repository that matter here, where the archive leaves that file out.
     """
 
@@ -30,6 +31,7 @@ class Project:
     ignore: str = ""
     submodule: str | None = None
     lfs: str | None = None
+    drop: str | None = None
 
 
 PROJECTS = (
@@ -120,7 +122,7 @@ PROJECTS = (
     ),
     Project(
         "npm",
-        "a monorepo of workspaces; its node_modules are committed",
+        "a monorepo of workspaces",
         "Debian",
         "npm",
         install="npm install --no-audit --no-fund --loglevel=error --no-save "
@@ -128,6 +130,8 @@ PROJECTS = (
         change="printf '\\n// Checked.\\n' >> workspaces/libnpmversion/lib/index.js",
         changed=("workspaces/libnpmversion/lib/index.js",),
         test="cd workspaces/libnpmversion && node test/retrieve-tag.js && node test/write-json.js",
+        ignore="node_modules/\n",
+        drop="node_modules",
     ),
     Project(
         "fnv",
