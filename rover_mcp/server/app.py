@@ -218,6 +218,7 @@ class _Handlers:
                 self._session,
                 arguments,
                 lambda given: self._run(ctx, params, entry, call, given),
+                self._services.tasks.repositories,
             )
             if isinstance(result, InputRequiredResult):
                 return result

@@ -18,12 +18,12 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolRequestParams, InputRequiredResult, ListRootsRequest, ListRootsResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from rover_mcp.errors import UserFixable
-from rover_mcp.git.locate import locate
+from rover_mcp.errors import RoverError, UserFixable
 from rover_mcp.server.arguments import Arguments
 from rover_mcp.server.results import Result
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tasks_extension.source import Context
+from rover_mcp.tasks.ports import Repositories
 
 KEY = "roots"
 MOST_ROOTS = 50
@@ -40,6 +40,7 @@ async def run_where_a_repository_is(
     session: ClientSession,
     arguments: Arguments,
     run: Run,
+    repositories: Repositories,
 ) -> Result | InputRequiredResult:
     """Run a call in the repository that it names, else in that of the caller's folder, else in the
     one that the client has open. A result that requires input: see repository_of_client.
@@ -57,7 +58,7 @@ async def run_where_a_repository_is(
     # A repeated call answers the last question only.
     found, session.root = session.root, None
     if found is None:
-        found = await repository_of_client(ctx, params, none_here)
+        found = await repository_of_client(ctx, params, none_here, repositories)
     if isinstance(found, InputRequiredResult):
         return found
     result = await run(arguments.model_copy(update={"repo_path": found}))
@@ -67,7 +68,10 @@ async def run_where_a_repository_is(
 
 
 async def repository_of_client(
-    ctx: Context, params: CallToolRequestParams, none_here: UserFixable
+    ctx: Context,
+    params: CallToolRequestParams,
+    none_here: UserFixable,
+    repositories: Repositories,
 ) -> str | InputRequiredResult:
     """The one repository among the client's roots. A result: the client has to be asked first, and
     repeats the call. `none_here` says that the caller's own folder is in none.
@@ -86,7 +90,7 @@ async def repository_of_client(
     else:
         said = await _asked(ctx, none_here)
     folders = [folder for root in said.roots[:MOST_ROOTS] if (folder := folder_of(str(root.uri)))]
-    found = await anyio.to_thread.run_sync(_repositories, folders)
+    found = await anyio.to_thread.run_sync(_repositories, folders, repositories)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -119,13 +123,12 @@ def folder_of(uri: str) -> Path | None:
     return Path(path) if path.startswith("/") and "\0" not in path else None
 
 
-def _repositories(folders: Sequence[Path]) -> list[str]:
+def _repositories(folders: Sequence[Path], repositories: Repositories) -> list[str]:
     """The repositories that the folders are in, each once, in the client's order."""
     found: dict[str, None] = {}
     for folder in folders:
         try:
-            place = locate(folder)
-        except UserFixable:
+            found[str(repositories.inspect(folder).root)] = None
+        except RoverError:
             continue
-        found[str(place.top or place.git_dir)] = None
     return list(found)
