@@ -68,7 +68,7 @@ class Leaves:
         log: StepLog,
         interrupted: Interrupted | None,
     ) -> StepResult:
-        """A failure on a full disk says nothing of the step: it is no result that a loop or the
+        """A failure on a full disk says nothing of the step: it is not a result that a loop or the
         workflow could act on."""
         try:
             result = await disk.run(lambda: _once(turn, tools, log, interrupted))

@@ -61,7 +61,7 @@ state() {
   named -c core.untrackedCache=false status --porcelain=v2 -uall --no-renames --no-show-stash \
     --ignore-submodules=dirty > "$around/state" 2> "$around/said"
 }
-# HEAD leads to something that is no commit.
+# HEAD does not lead to a commit.
 state_without_head() {
   unsure=yes
   named diff-files --raw --no-renames --no-abbrev --ignore-submodules=dirty |

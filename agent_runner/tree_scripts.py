@@ -90,7 +90,7 @@ converted() {
 }
 keep_checked_out() {
   (
-    # With the attributes of then, which git takes from the index where there is no file.
+    # With the former attributes, which git takes from the index where there is no file.
     mkdir "$folder/out"
     export GIT_INDEX_FILE="$PWD/$folder/index" GIT_WORK_TREE="$PWD/$folder/out"
     cp .git/index "$folder/index" || fresh_index

@@ -143,7 +143,7 @@ class Worktree:
         self._patience = Patience(still=spec.limits.git_stall)
 
     async def prepare(self) -> Prepared:
-        """Make the clone where there is no usable one; what files are there stay. Where the spec
+        """Make the clone where there is no usable one; files that are there stay. Where the spec
         names a bundle, a clone that was made counts as whole only after `reset` or `adopt`.
 
         Raises:

@@ -191,7 +191,7 @@ class Starts(Parts):
         shutil.copytree(folders.names, target)
 
     def _lend_more(self, task: TaskRow, hub: ProjectHub, folders: TaskFolders) -> None:
-        """What is no object of the repository itself: the task runs without it, too."""
+        """Lend submodules and git-lfs objects. The task also runs without them."""
         repository, base, objects = Path(task.project_path), task.base_commit, folders.base_objects
         try:
             told = hub.lend_lfs(repository, base, objects)
