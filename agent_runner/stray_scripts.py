@@ -152,7 +152,6 @@ judge() {
     grep -q -i -E '\.gitattributes"?$' "$known" "$around/since"
   then
     put=
-    judge_attributes
     judge_filters
     [ -z "$put" ] || tree=$(git write-tree)
   fi
@@ -197,17 +196,6 @@ inside() {
     shift
     git "$@"
   )
-}
-judge_attributes() {
-  # Lines so long that git ignores them, and that checks of repositories refuse, the host's too.
-  grep -i -E "^[^$tab]* [AM]$tab(.*/)?\.gitattributes\"?\$" "$around/since" \
-    > "$around/attributes" || :
-  while IFS= read -r line; do
-    facts "$line"
-    [ -n "$(git cat-file blob "$id" | tr '\0' x | cut -b 2048- | tr -d '\n')" ] || continue
-    printf 'rover lacks %s\n' "$path" >&2
-    put_back
-  done < "$around/attributes"
 }
 # Of a line of git diff-tree --raw.
 facts() {

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -78,8 +78,10 @@ class Incoming:
     ) -> None:
         start = os.lseek(pack.fileno(), 0, os.SEEK_CUR)
 
-        def index(strict: str) -> GitResult:
+        def index(ignored: Sequence[str]) -> GitResult:
             os.lseek(pack.fileno(), start, os.SEEK_SET)
+            levels = ",".join(f"{name}=ignore" for name in ignored)
+            strict = f"--strict={levels}" if levels else "--strict"
             return run_git(
                 ["index-pack", "--stdin", "--fix-thin", strict, f"--max-input-size={limit}"],
                 self.hub,
@@ -87,10 +89,13 @@ class Incoming:
                 stdin=pack.fileno(),
             )
 
-        result = index("--strict")
-        # Named only where git has named it: one that does not know it would refuse the option.
-        if harmless := [name for name in HARMLESS if f": {name}: " in result.stderr]:
-            result = index("--strict=" + ",".join(f"{name}=ignore" for name in harmless))
+        ignored: list[str] = []
+        result = index(ignored)
+        # Named only where git has named it: one that does not know it would refuse the option. Git
+        # may end at the first that it finds.
+        while named := [n for n in HARMLESS if n not in ignored and f": {n}: " in result.stderr]:
+            ignored += named
+            result = index(ignored)
         if disk_full(result):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if result.code != 0:

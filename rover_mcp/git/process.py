@@ -38,9 +38,14 @@ FROM_FILES = {"GIT_ALLOW_PROTOCOL": "file"}
 UPLOAD_PACK = "--upload-pack=git-upload-pack"
 _STDERR_LIMIT = 64 * 1024
 
-HARMLESS = ("gitattributesBlob", "gitmodulesBlob")
-"""What git finds wrong with a folder of the name .gitattributes or .gitmodules, although it adds
-and checks out such a folder."""
+HARMLESS = (
+    "gitattributesBlob",
+    "gitattributesLarge",
+    "gitattributesLineLength",
+    "gitmodulesBlob",
+)
+"""What git finds wrong with folders of the names .gitattributes and .gitmodules and with what it
+passes over in attribute files, although it adds and checks out all of these."""
 
 # Each either runs a program, reaches the network, or changes a repository behind our back.
 _SETTINGS = (

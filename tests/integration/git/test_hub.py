@@ -443,6 +443,30 @@ def test_a_submodule_url_that_is_an_option_is_refused(hub: Hub, sandbox: MakeSan
     _refused(hub, clone, clone.snapshot(1), "was refused")
 
 
+def test_what_git_passes_over_in_attribute_files_is_delivered(
+    hub: Hub, repo: Path, sandbox: MakeSandbox
+) -> None:
+    """V3: git commits and checks out all of it, and takes none of it for attributes."""
+    clone = sandbox()
+    long = "x" * 3000 + " text\n"
+    for name in (".gitattributes", "a/.GITATTRIBUTES", "b/GITATT~1", "c/.git\u200cattributes"):
+        (clone.path / name).parent.mkdir(exist_ok=True)
+        (clone.path / name).write_text(long)
+    (clone.path / "large").mkdir()
+    (clone.path / "large/.gitattributes").write_text("*.txt text\n" * 2_000_000)
+    (clone.path / "folder/.gitattributes").mkdir(parents=True)
+    (clone.path / "folder/.gitattributes/inside").write_text("x")
+    (clone.path / "link").mkdir()
+    for name in (".gitattributes", ".gitignore", ".mailmap"):
+        (clone.path / "link" / name).symlink_to("*.txt -text")
+    git(clone.path, "add", "-A")
+    git(clone.path, "commit", "-qm", "by the agent")
+    snapshot = clone.snapshot(1)
+    hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
+    hub.publish(TASK, repo, BRANCH)
+    assert git(repo, "rev-parse", f"{BRANCH}^{{tree}}") == snapshot.tree
+
+
 def test_a_branch_with_options_in_its_name_is_refused(hub: Hub, sandbox: MakeSandbox) -> None:
     clone = sandbox()
     (clone.path / "a.txt").write_text("two\n")

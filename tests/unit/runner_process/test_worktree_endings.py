@@ -172,18 +172,21 @@ def test_a_file_that_cannot_be_converted_is_named_and_keeps_nothing_else_out(
     assert changed(work, base, BRANCH) == ["good.wide", "whole.bat", "zzz"]
 
 
-def test_attributes_in_lines_that_are_too_long_are_named_and_left_as_they_were(
+def test_attributes_that_git_passes_over_are_recorded_as_they_are(
     tree: tuple[Path, Worktree, str],
 ) -> None:
-    """V3: the host refuses a bundle that holds them."""
+    """V3: lines of 2,048 bytes and more count for nothing, also in what the agent committed."""
     work, worktree, base = tree
     odd = work / 'odd "näme"'
     odd.mkdir()
     for folder in (work, odd):
         with (folder / ".gitattributes").open("a") as file:
             file.write("x" * 2048 + " text\n")
+    git(work, "add", "-A")
+    git(work, "commit", "-qm", "long")
     (work / "folder/.GitAttributes").write_text("x" * 3000)
     (work / "folder/.gitattributes").write_text("x" * 2042 + " text\n")
     taken, lacking = do(lambda: worktree.snapshot(None))
-    assert changed(work, base, taken.tree) == ["folder/.gitattributes"]
-    assert len(lacking) == 3
+    wanted = [".gitattributes", "folder/.GitAttributes", "folder/.gitattributes"]
+    assert changed(work, base, taken.tree) == [*wanted, 'odd "näme"/.gitattributes']
+    assert lacking == []
