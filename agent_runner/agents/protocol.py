@@ -18,7 +18,8 @@ class Failure:
     `source` tells who saw it: the gateway (first hand) or the agent's structured fields.
     `headers` are lower case. `retry_after` is in seconds. `body` is the provider's answer as it
     came, where the agent passes it on. `agent_credential`: the agent used a log-in of its own, so
-    nobody knows whose account it was.
+    nobody knows whose account it was. `host` is the address of the API that refused, where it is
+    known: several providers speak the same API.
     """
 
     source: Literal["gateway", "agent"]
@@ -33,6 +34,7 @@ class Failure:
     interrupted: bool = False
     body: str = ""
     agent_credential: bool = False
+    host: str | None = None
 
 
 class AgentFailed(Exception):

@@ -39,12 +39,15 @@ class Verdict:
     transient: bool = False
     grounds: Grounds = Grounds.AGENT
     retry_grounds: Grounds = Grounds.AGENT
+    rule: str | None = None
+    """the name of the rule that decided; None: no rule knows the error"""
 
 
 @dataclass(frozen=True)
 class _Judged:
     failure: Failure
     told: Told
+    rule: str | None
     reason: PauseReason | None
     grounds: Grounds = Grounds.AGENT
 
@@ -69,7 +72,9 @@ def classify(failures: Sequence[Failure], now: datetime) -> Verdict:
     known = next((j for j in judged if j.reason is not None), None)
     provider = next((j.failure.provider for j in judged if j.failure.provider), None)
     if known is None or known.reason is None:
-        return Verdict(reason=None, message=_message(judged[-1], None, now), provider=provider)
+        last = judged[-1]
+        message = _message(last, None, now)
+        return Verdict(reason=None, message=message, provider=provider, rule=last.rule)
     retry_at, retry_grounds = _retry_at(judged, known.reason, now)
     return Verdict(
         reason=known.reason,
@@ -79,17 +84,18 @@ def classify(failures: Sequence[Failure], now: datetime) -> Verdict:
         transient=known.reason in _IN_PLACE,
         grounds=known.grounds,
         retry_grounds=retry_grounds,
+        rule=known.rule,
     )
 
 
 def _judge(failure: Failure) -> _Judged:
     told = read(failure)
     if failure.interrupted:
-        return _Judged(failure, told, PauseReason.INTERRUPTED)
+        return _Judged(failure, told, "interrupted", PauseReason.INTERRUPTED)
     rule = rule_for(told)
     if rule is None:
-        return _Judged(failure, told, None)
-    return _Judged(failure, told, rule.reason, _grounds(rule, failure, told))
+        return _Judged(failure, told, None, None)
+    return _Judged(failure, told, rule.name, rule.reason, _grounds(rule, failure, told))
 
 
 def _grounds(rule: Rule, failure: Failure, told: Told) -> Grounds:

@@ -72,6 +72,7 @@ def build_parser() -> Parser:
     sub = command("completion", completion, "a script that lets your shell complete rover's words")
     sub.add_argument("shell", choices=SHELLS, help="for example: source <(rover completion bash)")
     _add_backup(command)
+    _add_explain(command)
     command("status", commands.status, "engines, agents, queue, disk, versions")
     return parser
 
@@ -91,6 +92,23 @@ def _add_backup(command: Command) -> None:
     sub = command("restore", backup.restore, about)
     about = "what `rover backup` made; of a folder the newest"
     sub.add_argument("source", metavar="FILE|DIR", help=about)
+
+
+def explain(args: argparse.Namespace) -> int:
+    """See cli/explain.py, which is imported late: it brings the readers of a run with it."""
+    from rover_mcp.cli.explain import run
+
+    return run(args)
+
+
+def _add_explain(command: Command) -> None:
+    about = "what an error of a provider or an agent means: reason, rule, when it is tried again"
+    sub = command("explain", explain, about)
+    about = (
+        "the error's text, or one JSON object a line (text, status, headers, reader, agent, "
+        "provider, fields, now); default: standard input"
+    )
+    sub.add_argument("file", metavar="FILE|-", nargs="?", default="-", help=about)
 
 
 def _shared() -> Parser:
