@@ -41,7 +41,10 @@ LONGEST = 60.0
 
 MOST_ENTRIES = 5_000_000
 MOST_DEPTH = 200
-"""Deeper folders are not looked into: each level holds a descriptor."""
+"""Levels that one walk goes down: each holds a descriptor. What is deeper is walked afterwards."""
+
+MOST_DEEP = 64
+"""Folders beyond that depth that can wait for their walk: each holds a descriptor, too."""
 
 BUNDLES = "bundles"
 """Snapshots, in a run folder."""
@@ -239,44 +242,62 @@ class _Walk:
         self._files = 0
         self._whole = True
         self._seen: set[tuple[int, int]] = set()
+        self._deep: list[int] = []
+        """folders that were too deep for the walk that found them"""
 
     def over(self, folders: Sequence[os.PathLike[str]]) -> Held:
-        for folder in folders:
-            self._tree(folder)
+        try:
+            for folder in folders:
+                self._tree(self._open(folder))
+                while self._deep and not self._ended.is_set():
+                    self._tree(self._deep.pop())
+        finally:
+            for descriptor in self._deep:
+                os.close(descriptor)
         return Held(self._size, self._whole, self._files)
 
-    def _tree(self, root: os.PathLike[str]) -> None:
+    def _tree(self, root: int | None) -> None:
         """Depth first, by descriptors: a path may be longer than the kernel takes."""
         stack: list[tuple[int, list[str]]] = []
         try:
-            self._enter(stack, root, None)
+            self._enter(stack, root)
             while stack and not self._ended.is_set():
                 descriptor, names = stack[-1]
-                if names:
-                    self._enter(stack, names.pop(), descriptor)
-                else:
+                if not names:
                     os.close(stack.pop()[0])
+                elif len(stack) < MOST_DEPTH:
+                    self._enter(stack, self._open(names.pop(), descriptor))
+                else:
+                    self._defer(self._open(names.pop(), descriptor))
         finally:
             for descriptor, _ in stack:
                 os.close(descriptor)
 
-    def _enter(
-        self,
-        stack: list[tuple[int, list[str]]],
-        name: str | os.PathLike[str],
-        parent: int | None,
-    ) -> None:
-        if len(stack) >= MOST_DEPTH or self._entries >= MOST_ENTRIES:
-            self._whole = False
-            return
+    def _open(self, name: str | os.PathLike[str], parent: int | None = None) -> int | None:
         try:
-            descriptor = os.open(name, _FOLDER, dir_fd=parent)
+            return os.open(name, _FOLDER, dir_fd=parent)
         except FileNotFoundError:
-            return
+            return None
         except OSError:
             self._whole = False
+            return None
+
+    def _defer(self, descriptor: int | None) -> None:
+        if descriptor is None:
+            return
+        if len(self._deep) < MOST_DEEP:
+            self._deep.append(descriptor)
+        else:
+            os.close(descriptor)
+            self._whole = False
+
+    def _enter(self, stack: list[tuple[int, list[str]]], descriptor: int | None) -> None:
+        if descriptor is None:
             return
         stack.append((descriptor, []))
+        if self._entries >= MOST_ENTRIES:
+            self._whole = False
+            return
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:

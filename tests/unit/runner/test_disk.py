@@ -14,6 +14,7 @@ import pytest
 from agent_runner import disk
 from agent_runner.disk import (
     LONGEST,
+    MOST_DEEP,
     MOST_DEPTH,
     DiskExceeded,
     DiskWatch,
@@ -86,11 +87,33 @@ def test_names_of_one_file_count_once_and_links_are_not_followed(tmp_path: Path)
     assert 100_000 <= held.size < 120_000
 
 
-def test_what_is_too_deep_or_too_much_is_told(
+def make_deep(root: Path, levels: int) -> None:
+    """A path may not be as long as this is deep."""
+    place = os.open(root, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d" * 100, dir_fd=place)
+        place, above = os.open("d" * 100, os.O_RDONLY, dir_fd=place), place
+        os.close(above)
+    with open("file", "wb", opener=lambda name, flags: os.open(name, flags, dir_fd=place)) as file:
+        file.write(b"x" * 100_000)
+    os.close(place)
+
+
+def test_what_is_deeper_than_a_path_is_long_is_measured(tmp_path: Path) -> None:
+    """U7. A task with such folders was blamed for what others wrote to the same file system."""
+    make_deep(tmp_path, 3 * MOST_DEPTH + 1)
+    held = size_of(tmp_path)
+    assert held.whole
+    assert held.size >= 100_000
+
+
+def test_too_many_deep_folders_or_too_many_files_are_not_seen_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deep = tmp_path.joinpath(*["d"] * (MOST_DEPTH + 1))
+    deep = tmp_path.joinpath(*["d"] * (MOST_DEPTH - 1))
     deep.mkdir(parents=True)
+    for number in range(MOST_DEEP + 1):
+        (deep / str(number)).mkdir()
     assert not size_of(tmp_path).whole
     monkeypatch.setattr(disk, "MOST_ENTRIES", 1)
     assert not size_of(tmp_path).whole
