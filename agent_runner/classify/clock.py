@@ -1,23 +1,16 @@
-"""Wall clocks of named zones: what a message means by "10am (Europe/Paris)". Pure."""
+"""Wall clocks of zones: what a message means by "10am (Europe/Paris)". Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 TOLERANCE = timedelta(minutes=1)
-"""Clocks differ, and messages leave the seconds out: what is past by this much is still now."""
+"""Clocks differ: what is past by this much is still now."""
 
-
-def zone_named(name: str | None) -> tzinfo | None:
-    """The zone; UTC where none is named, because agents run there. None: it is not known."""
-    if name is None or name.upper() in ("UTC", "GMT", "Z"):
-        return UTC  # also where there is no time zone database
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+JUST_PAST = timedelta(minutes=15)
+"""A wall clock that showed its time so short a while ago means now, and not tomorrow: messages
+leave out seconds, arrive late, and limits linger for some minutes after their end."""
 
 
 def moments(day: date, at: time, zone: tzinfo) -> list[datetime]:
@@ -32,5 +25,6 @@ def moments(day: date, at: time, zone: tzinfo) -> list[datetime]:
 
 
 def next_moment(candidates: Iterable[datetime], now: datetime) -> datetime | None:
-    """The first that is not past."""
-    return min((at for at in candidates if at >= now - TOLERANCE), default=None)
+    """The first that is not past; now, where the first was just past."""
+    at = min((at for at in candidates if at > now - JUST_PAST), default=None)
+    return None if at is None else max(at, now)

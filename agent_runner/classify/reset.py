@@ -1,8 +1,14 @@
-"""When a provider will answer again, from every form that was seen (facts/agents.md, section 6).
+"""When a provider will answer again. Pure; all times are aware, in UTC.
 
-In this order, the first that is credible: an epoch in the agent's or the provider's own fields;
-headers; for Google's daily quota the next midnight where it is counted, because the delay that
-comes with it is only a minute's; seconds in fields; text. Pure; all times are aware, in UTC.
+Two times of one error never disagree: one of them decides.
+1. A moment in a field of its own (`resets_at`, `quotaResetTimeStamp`, `quotaResetDelay`).
+2. For a day's quota of Google's the next midnight where it is counted. The delay that comes with
+   it (`RetryInfo`, `retry-after`) is only a minute's.
+3. Headers, then those that the body passes on; see reset_headers.py for which of them.
+4. A delay in a field (`retry_after`, `retryDelay`).
+5. The words, of several times the latest.
+A delay of up to A_MINUTE (3, 4) is about a minute's budget. Where the words tell of a time that is
+AN_HOUR or more away, that budget is not the one that is used up, and the words decide.
 """
 
 from __future__ import annotations
@@ -10,28 +16,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, timezone
-from email.utils import parsedate_to_datetime
+from datetime import datetime, time, timedelta
 from itertools import islice
 from typing import Any, cast
 
 from agent_runner.agents.protocol import Failure
-from agent_runner.classify.clock import TOLERANCE, moments, next_moment, zone_named
+from agent_runner.classify.clock import TOLERANCE, moments, next_moment
+from agent_runner.classify.reset_headers import after, epoch, from_headers, moment, number, utc
 from agent_runner.classify.told import Told, mapping
 from agent_runner.classify.wording import from_text
+from agent_runner.classify.zones import home_zone, pacific
 
 MAX_WAIT = timedelta(days=40)
 """A time further away than the longest billing month is not believed."""
 
+A_MINUTE = timedelta(minutes=5)
+AN_HOUR = timedelta(hours=1)
+
 Found = Iterator[datetime | None]
 
 _MAX_DETAILS = 20
-_MILLISECONDS = 1e11  # as seconds this is the year 5138
-_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
-_ANTHROPIC = re.compile(r"anthropic-ratelimit-([a-z0-9-]{1,40})-reset")
 _DAILY_QUOTA = re.compile(r"daily quota on this model|PerDay")
-_PACIFIC_STANDARD = timezone(timedelta(hours=-8))
+_DAILY_LIMIT = re.compile(
+    r"quota exceeded for quota metric '[^']{1,200}' and limit '[^']{1,200} per day\b[^']{0,100}'"
+    r" of service '[\w.-]{1,80}\.googleapis\.com'",
+    re.IGNORECASE,
+)
+_MOMENTS = ("resets_at", "resetsAt", "reset_at", "resetAt", "reset_time", "resetTime",
+            "quotaResetTimeStamp")  # fmt: skip
+_DELAYS = ("resets_in_seconds", "reset_in_seconds", "retry_after_seconds", "retryAfterSeconds",
+           "retry_after", "retryAfter", "wait_seconds")  # fmt: skip
+_HEADERS = ("headers", "response_headers", "responseHeaders")
+_INNER = ("metadata", "provider_specific_fields", "data")
 
 
 @dataclass(frozen=True)
@@ -43,55 +59,60 @@ class Reset:
 
 
 def reset_time(failure: Failure, told: Told, now: datetime) -> Reset | None:
-    """The first time that is told and credible: not past by more than TOLERANCE (clocks differ),
+    """The time that decides, if it is credible: not past by more than TOLERANCE (clocks differ),
     nor beyond MAX_WAIT."""
     for source in _SOURCES:
-        for at in source(failure, told, now):
-            if at is not None and now - TOLERANCE <= at <= now + MAX_WAIT:
-                return Reset(at, in_words=source in _IN_WORDS)
+        at = _first(source(failure, told, now), now)
+        if at is None:
+            continue
+        if source in _MAY_BE_A_MINUTE and at - now <= A_MINUTE:
+            words = _first(_from_text(failure, told, now), now)
+            if words is not None and words - now >= AN_HOUR:
+                return Reset(words, in_words=True)
+        return Reset(at, in_words=source in _IN_WORDS)
     return None
 
 
-def _from_epochs(failure: Failure, told: Told, now: datetime) -> Found:
+def _first(times: Found, now: datetime) -> datetime | None:
+    """The first that is credible."""
+    credible = (at for at in times if at and now - TOLERANCE <= at <= now + MAX_WAIT)
+    return next(credible, None)
+
+
+def _from_fields(failure: Failure, told: Told, now: datetime) -> Found:
     if failure.reset_at is not None:
-        yield _utc(failure.reset_at)
-    for name in ("resets_at", "resetsAt"):
-        yield _epoch(_number(told.error.get(name)))
+        yield utc(failure.reset_at)
+    for fields in _objects(told):
+        for name in _MOMENTS:
+            value = fields.get(name)
+            at = number(value)
+            yield moment(value, now) if at is None else epoch(at)
+        yield moment(fields.get("quotaResetDelay"), now)
 
 
-def _from_headers(failure: Failure, told: Told, now: datetime) -> Found:
-    headers = told.headers
-    milliseconds = _number(headers.get("retry-after-ms"))
-    yield _after(now, None if milliseconds is None else milliseconds / 1000)
-    yield _after(now, _number(headers.get("retry-after")))
-    yield _parsed(headers.get("retry-after"), parsedate_to_datetime)
-    if headers.get("anthropic-ratelimit-unified-status", "rejected") == "rejected":
-        yield _epoch(_number(headers.get("anthropic-ratelimit-unified-reset")))
-    yield from _longest(_anthropic_resets(headers))
-    yield from _longest(_codex_resets(headers))
+def _objects(told: Told) -> Iterator[Mapping[str, Any]]:
+    """The provider's error object, and those of its parts that may tell times."""
+    yield told.error
+    for name in _INNER:
+        yield mapping(told.error.get(name))
+    details = told.error.get("details")
+    for detail in islice(
+        cast(list[object], details) if isinstance(details, list) else (), _MAX_DETAILS
+    ):
+        yield mapping(detail)
+        yield mapping(mapping(detail).get("metadata"))
 
 
-def _anthropic_resets(headers: Mapping[str, str]) -> Found:
-    """anthropic-ratelimit-<what>-reset tells of every budget; those with nothing left count."""
-    for name, value in headers.items():
-        if not (found := _ANTHROPIC.fullmatch(name)):
-            continue
-        budget = f"anthropic-ratelimit-{found[1]}"
-        left = headers.get(f"{budget}-remaining", "0")
-        if left == "0" and headers.get(f"{budget}-status", "rejected") == "rejected":
-            yield _epoch(_number(value)) or _parsed(value, datetime.fromisoformat)
+def _from_own_headers(failure: Failure, told: Told, now: datetime) -> Found:
+    return from_headers(told.headers, now)
 
 
-def _codex_resets(headers: Mapping[str, str]) -> Found:
-    for window in ("primary", "secondary"):
-        used = _number(headers.get(f"x-codex-{window}-used-percent", "100"))
-        if used is not None and used >= 100:
-            yield _epoch(_number(headers.get(f"x-codex-{window}-reset-at")))
-
-
-def _longest(times: Found) -> Iterator[datetime]:
-    found = [at for at in times if at is not None]
-    return iter([max(found)] if found else ())
+def _from_inner_headers(failure: Failure, told: Told, now: datetime) -> Found:
+    for fields in _objects(told):
+        for name in _HEADERS:
+            if inner := mapping(fields.get(name)):
+                named = islice(inner.items(), 100)
+                yield from from_headers({str(k).lower(): str(v)[:200] for k, v in named}, now)
 
 
 def _from_quota_name(failure: Failure, told: Told, now: datetime) -> Found:
@@ -100,83 +121,42 @@ def _from_quota_name(failure: Failure, told: Told, now: datetime) -> Found:
 
 
 def _from_daily_words(failure: Failure, told: Told, now: datetime) -> Found:
-    if _DAILY_QUOTA.search(told.text):
+    if _DAILY_QUOTA.search(told.text) or _DAILY_LIMIT.match(told.said):
         yield _next_day_of_google(now)
 
 
 def _next_day_of_google(now: datetime) -> datetime | None:
-    # An hour late in summer where the sandbox has no time zones.
-    zone = zone_named("America/Los_Angeles") or _PACIFIC_STANDARD
+    zone = pacific()
     tomorrow = now.astimezone(zone).date() + timedelta(days=1)
     return next_moment(moments(tomorrow, time(), zone), now)
 
 
-def _from_seconds(failure: Failure, told: Told, now: datetime) -> Found:
-    yield _after(now, failure.retry_after)
-    yield _after(now, _number(told.error.get("resets_in_seconds")))
-    details = told.error.get("details")
-    for detail in islice(
-        cast(list[object], details) if isinstance(details, list) else (), _MAX_DETAILS
-    ):
-        yield _after(now, _retry_delay(mapping(detail)))
-
-
-def _retry_delay(detail: Mapping[str, Any]) -> float | None:
-    """`google.rpc.RetryInfo`: https://cloud.google.com/apis/design/errors#error_details."""
-    if not str(detail.get("@type")).endswith("google.rpc.RetryInfo"):
-        return None
-    found = _DURATION.fullmatch(str(detail.get("retryDelay")))
-    return float(found[1]) if found else None
+def _from_delays(failure: Failure, told: Told, now: datetime) -> Found:
+    yield after(now, failure.retry_after)
+    for fields in _objects(told):
+        for name in _DELAYS:
+            yield moment(fields.get(name), now)
+        milliseconds = number(fields.get("retry_after_ms"))
+        yield after(now, None if milliseconds is None else milliseconds / 1000)
+        # https://cloud.google.com/apis/design/errors#error_details
+        if str(fields.get("@type")).endswith("google.rpc.RetryInfo"):
+            delay = fields.get("retryDelay")
+            yield moment(delay, now) if isinstance(delay, str) and delay.endswith("s") else None
 
 
 def _from_text(failure: Failure, told: Told, now: datetime) -> Found:
-    return from_text(told.text, now)
+    home = home_zone(failure.provider, told.codes, told.text)
+    return iter([*from_text(told.text, now, home)])
 
 
 _SOURCES: tuple[Callable[[Failure, Told, datetime], Found], ...] = (
-    _from_epochs,
-    _from_headers,
+    _from_fields,
     _from_quota_name,
     _from_daily_words,
-    _from_seconds,
+    _from_own_headers,
+    _from_inner_headers,
+    _from_delays,
     _from_text,
 )
+_MAY_BE_A_MINUTE = (_from_own_headers, _from_inner_headers, _from_delays)
 _IN_WORDS = (_from_daily_words, _from_text)
-
-
-def _after(now: datetime, seconds: float | None) -> datetime | None:
-    if seconds is None or not 0 <= seconds <= MAX_WAIT.total_seconds():
-        return None
-    return now + timedelta(seconds=seconds)
-
-
-def _number(value: object) -> float | None:
-    """A number, as JSON or as a header has it; None for anything else."""
-    if isinstance(value, str):
-        return float(value) if _NUMBER.fullmatch(value) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) < 1e15 else None
-
-
-def _epoch(value: float | None) -> datetime | None:
-    """Seconds since 1970, or milliseconds."""
-    if value is None or not 0 < value < 1e14:
-        return None
-    return datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
-
-
-def _parsed(text: str | None, parse: Callable[[str], datetime]) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return _utc(parse(text))
-    except (ValueError, OverflowError):
-        return None
-
-
-def _utc(at: datetime) -> datetime | None:
-    try:
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except OverflowError:
-        return None

@@ -1,104 +1,128 @@
-"""Reset times in the words of providers and agents (facts/agents.md, sections 2 and 6).
+"""Reset times in the words of providers and agents. Pure.
 
-The regular expressions are linear: nothing in them repeats without a bound.
+A text names many numbers. One is a time to come back at only where the sentence says so ("resets",
+"try again", "wait", "until", "重置"). What follows such a word is read, or what stands before it
+where nothing follows; calendar_words.py and spans.py know the forms. The regular expressions are
+linear.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
-from agent_runner.classify.clock import moments, next_moment, zone_named
+from agent_runner.classify.calendar_words import moment_in
+from agent_runner.classify.spans import COLONS, SPAN, length_of
 
-_PART = (
-    r"\d{1,9}(?:\.\d{1,9})? ?"
-    r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
+MOST_SENTENCES = 60
+NEAR = 90
+"""Characters between a word that announces a time and the time's beginning, at most."""
+
+_ENDS = re.compile(r"[.!?;](?=\s|$)|[。！？；\n\t…]|\.{3}")
+_AM_PM = re.compile(r"\b([ap])\. ?m\.", re.IGNORECASE)
+_SHORT_MONTH = re.compile(
+    r"\b(jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|approx)\.(?= )", re.IGNORECASE
+)
+
+_CUE = re.compile(
+    r"re-?set(?:s|ting)?|refresh(?:e[sd]|ing)?|renew(?:s|ed|als?)?|replenish(?:e[sd])?"
+    r"|restor(?:e[sd]?)|recover[sy]?|re-?tr(?:y(?:ing)?|ies)(?![a-z]| attempt| wait)"
+    r"|try(?:ing)? (?:[a-z]{1,10} ){0,3}again|\bagain\b|(?:come|check) back|available"
+    r"|regain(?:ed)? access|resume[sd]?|(?<!retry )(?<!total )\bwait\b|unlock(?:s|ed)?"
+    r"|unblock(?:ed)?|\blift(?:s|ed)\b|\bopens?\b|\bexpires?\b|\buntil\b|cool-?down"
+    r"|\bback (?:at|in|on)\b|(?:cycle|period) (?=ends)|next (?:attempt|request|window|cycle)"
+    r"|usage limit reached\|"
+    r"|重置|重試|重试|再试|刷新|恢复|更新|等待|解除|リセット|再試行",
+    re.IGNORECASE,
+)
+_ABOUT = (
+    r"(?:(?:about|around|approximately|approx|roughly|another|up to|less than|under|at least"
+    r"|at most|almost|nearly|the next|an estimated|约|大约)\s{0,2}|[~≈:=\"'(<]\s{0,2}){0,3}"
 )
 _IN = re.compile(
-    rf"\b(?:try again|retry) (?:in|after(?: in)?) ({_PART}(?:(?:,? and |, | )?{_PART}){{0,3}})",
+    rf"(?:\b(?:in|after|for another)\b|[:=~≈]|(?:_|\b)(?:in|after|delay)[\"']?\s?[:=])\s{{0,2}}"
+    rf"{_ABOUT}({SPAN})|\bin\s{_ABOUT}({COLONS})",
     re.IGNORECASE,
 )
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?(ms|milli|s|m|h|d)", re.IGNORECASE)
-_SECONDS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_AT = re.compile(
-    rf"(?:resets?|try again)(?: at)? "
-    rf"(?:({'|'.join(_MONTHS)})[a-z]{{0,6}} (\d{{1,2}})(?:st|nd|rd|th)?(?:,? (\d{{4}}))?"
-    r"(?:,| at)? )?"
-    r"(\d{1,2})(?::(\d\d))? ?([ap])m\b(?: \(([a-z0-9_+/-]{1,40})\))?",
+_WAIT = re.compile(rf"\s?(?:time|period)?\s?(?:is|of|for)?\s{{0,2}}{_ABOUT}({SPAN})", re.IGNORECASE)
+_LATER = re.compile(rf"({SPAN})\s?(?:from now|later)\b", re.IGNORECASE)
+_BEFORE = re.compile(
+    rf"({SPAN})\s?(?:(?:left|remaining|more)\s)?(?:until|till|before|to (?:the )?re)"
+    rf"|\bin\s{_ABOUT}({SPAN})|({SPAN})\s?(?:之?[后後]|以[后後]|内)",
     re.IGNORECASE,
 )
-_EPOCH = re.compile(r"usage limit reached\|(\d{10})(?:\d{3})?\b", re.IGNORECASE)
-_REGAIN = re.compile(r"regain access on (\d{4}-\d\d-\d\d) at (\d\d:\d\d) UTC")
-_CYCLE = re.compile(r"cycle ends on (\d{1,2})/(\d{1,2})/(\d{4})\b")
+_SECONDS = re.compile(
+    r"[\s_-]?after(?P<ms>[\s_-]?ms)?(?:[\s_-]?(?:seconds|secs?))?[\"']?\s?[:=]?\s?[\"']?"
+    r"(?P<n>\d{1,7}(?:\.\d{1,6})?)(?![\d:/%-]|\s?[^\W\d_])(?!\.\d)",
+    re.IGNORECASE,
+)
 
 
-def from_text(text: str, now: datetime) -> Iterator[datetime | None]:
-    """The times that a text tells, each form once, in UTC."""
-    if found := _IN.search(text):
-        yield _after(found[1], now)
-    if found := _EPOCH.search(text):
-        yield datetime.fromtimestamp(int(found[1]), UTC)
-    if found := _REGAIN.search(text):
-        yield _date_time(f"{found[1]}T{found[2]}+00:00")
-    if found := _CYCLE.search(text):
-        yield _end_of_day(int(found[3]), int(found[1]), int(found[2]))
-    if found := _AT.search(text):
-        yield _at(found, now)
+def from_text(text: str, now: datetime, home: tzinfo = UTC) -> Iterator[datetime]:
+    """The times that a text tells, in UTC, the latest first: where several budgets are named, a
+    try before the last of them opens is in vain. A clock without a zone counts only where nothing
+    else is told."""
+    sure: list[datetime] = []
+    unsure: list[datetime] = []
+    for sentence in _sentences(text):
+        for at, zoned in _times(sentence, now, home):
+            (sure if zoned else unsure).append(at)
+    yield from sorted(sure or unsure, reverse=True)
 
 
-def _after(text: str, now: datetime) -> datetime | None:
-    """ "1h30m", "6 minutes and 5 seconds"."""
-    amounts = _AMOUNT.findall(text)
-    seconds = sum(float(number) * _SECONDS[unit.lower()] for number, unit in amounts)
+def _sentences(text: str) -> list[str]:
+    # One kind of blanks and digits: "2:55\u202fPM".
+    text = unicodedata.normalize("NFKC", text.replace("…", "\n"))
+    text = _SHORT_MONTH.sub(r"\1", _AM_PM.sub(r"\1m", text))
+    return _ENDS.split(text)[:MOST_SENTENCES]
+
+
+def _times(sentence: str, now: datetime, home: tzinfo) -> Iterator[tuple[datetime, bool]]:
+    cues = [*_CUE.finditer(sentence)][:MOST_SENTENCES]
+    found: list[tuple[datetime, bool]] = []
+    for number, cue in enumerate(cues):
+        end = cues[number + 1].start() if number + 1 < len(cues) else len(sentence)
+        found += _behind(cue, sentence[cue.end() : min(end, cue.end() + NEAR)], now, home)
+    if not found and cues:
+        found += _ahead(sentence[: cues[-1].end()][-2 * NEAR :], cues[-1][0], now, home)
+    yield from found
+
+
+def _behind(
+    cue: re.Match[str], text: str, now: datetime, home: tzinfo
+) -> Iterator[tuple[datetime, bool]]:
+    """What a word announces: a length of time, and a moment."""
+    span = _IN.search(text) or _LATER.search(text)
+    if span is None and cue[0].lower().startswith(("wait", "等待")):
+        span = _WAIT.match(text)
+    if span is not None and (at := _after(span, now)):
+        yield at, True
+        text = text[: span.start()] + " " + text[span.end() :]
+    elif seconds := _SECONDS.match(text):
+        length = float(seconds["n"]) / (1000 if seconds["ms"] else 1)
+        yield now + timedelta(seconds=length), True
+        return
+    moment = moment_in(text, now, home)
+    if moment is not None and moment.at is not None:
+        yield moment.at, moment.zoned
+
+
+def _ahead(text: str, cue: str, now: datetime, home: tzinfo) -> Iterator[tuple[datetime, bool]]:
+    """What stands before a word that announces a time: "in 5 minutes you can try again"."""
+    if (span := _BEFORE.search(text)) and (at := _after(span, now)):
+        yield at, True
+        return
+    text = text.removesuffix(cue)
+    moment = moment_in(text, now, home)
+    if moment is not None and moment.at is not None and len(text) - moment.start <= NEAR:
+        yield moment.at, moment.zoned
+
+
+def _after(span: re.Match[str], now: datetime) -> datetime | None:
+    length = length_of(next(group for group in span.groups() if group))
     try:
-        return now + timedelta(seconds=seconds)
+        return None if length is None else now + length
     except OverflowError:
-        return None
-
-
-def _at(found: re.Match[str], now: datetime) -> datetime | None:
-    """The next time that a clock of the zone shows this hour, on the day named if one is."""
-    month, day, year, hour, minute, half, name = found.groups()
-    zone = zone_named(name)
-    clock = _time(int(hour), int(minute or 0), afternoon=half.lower() == "p")
-    if zone is None or clock is None:
-        return None
-    today = now.astimezone(zone).date()
-    if month is None:
-        days = [today, today + timedelta(days=1)]
-    else:
-        number = _MONTHS.index(month.lower()) + 1
-        years = [int(year)] if year else [today.year, today.year + 1]
-        days = [d for y in years if (d := _date(y, number, int(day)))]
-    return next_moment((at for d in days for at in moments(d, clock, zone)), now)
-
-
-def _end_of_day(year: int, month: int, day: int) -> datetime | None:
-    """Midnight in UTC: whose day it is, is not told, and asking too early costs a retry."""
-    try:
-        return datetime(year, month, day, tzinfo=UTC) + timedelta(days=1)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _time(hour: int, minute: int, *, afternoon: bool) -> time | None:
-    if not (1 <= hour <= 12 and minute <= 59):
-        return None
-    return time(hour % 12 + 12 * afternoon, minute)
-
-
-def _date(year: int, month: int, day: int) -> date | None:
-    try:
-        return date(year, month, day)
-    except ValueError:
-        return None
-
-
-def _date_time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
         return None

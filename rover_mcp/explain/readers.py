@@ -27,7 +27,6 @@ from rover_mcp.gateway.dialects import dialect_of
 from rover_mcp.gateway.meter import Meter
 from rover_mcp.gateway.models import Answer as Seen
 from rover_mcp.gateway.models import ProviderError
-from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.routes import recorded_headers
 from rover_mcp.gateway.upstream import CONNECTION_FAILED
 
@@ -94,7 +93,7 @@ def _http(case: Case) -> Heard:
         method="POST",
         path=path,
         status=case.status,
-        headers=recorded_headers(PROVIDERS[provider], raw),
+        headers=recorded_headers(raw),
         error=_error(case, provider, path),
         provider=provider,
     )

@@ -66,7 +66,6 @@ class Provider:
     variables: tuple[Variable, ...]
     paths: tuple[tuple[str, re.Pattern[str]], ...]
     request_headers: re.Pattern[str]
-    recorded_headers: re.Pattern[str]
     words: Mapping[Fault, str]
     error: Callable[[int, str, str], dict[str, object]]
     sign_in: Variable | None = None
@@ -112,9 +111,15 @@ def _google_error(status: int, word: str, message: str) -> dict[str, object]:
     return {"error": {"code": status, "message": message, "status": word}}
 
 
+RECORDED_HEADERS = re.compile(
+    r"(x-)?retry-after(-ms)?|x-should-retry|(x-)?request-id|(x-)?rate-?limit(bysize)?(-.*)?"
+    r"|llm_provider-(x-)?(retry|rate-?limit|anthropic-ratelimit).*|anthropic-ratelimit-.*|x-codex-.*"
+)
+"""What is kept of an answer's headers: what tells about limits and retries. The same for all
+providers: a base URL may name a proxy, or another provider that speaks the same API."""
+
 # Lists of what passes, not of what does not: the agent's token is in none of these.
 _COMMON = r"x-stainless-.*|user-agent|accept|content-type|content-length"
-_LIMITS = r"retry-after(-ms)?|x-should-retry|(x-)?request-id"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,199}"
 _PLAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}"
 _OAUTH = Variable("CLAUDE_CODE_OAUTH_TOKEN", "authorization", "Bearer")
@@ -137,7 +142,6 @@ _ANTHROPIC = Provider(
         r"anthropic-(?:version|beta|dangerous-direct-browser-access|client-[a-z-]+)|x-app"
         rf"|x-claude-(?!.*(?:org|project|workspace|account)).*|{_COMMON}"
     ),
-    recorded_headers=re.compile(rf"anthropic-ratelimit-.*|{_LIMITS}"),
     words=MappingProxyType(
         {
             Fault.REFUSED: "permission_error",
@@ -170,7 +174,6 @@ _OPENAI = Provider(
         r"|originator|session[_-]id|thread[_-]id"
         rf"|conversation[_-]id|version|x-openai-internal-codex-responses-lite|{_COMMON}"
     ),
-    recorded_headers=re.compile(rf"x-ratelimit-.*|x-codex-.*|{_LIMITS}"),
     words=MappingProxyType(
         {
             Fault.REFUSED: "permission_error",
@@ -204,7 +207,6 @@ _GOOGLE = Provider(
         ("GET", re.compile(rf"/v1(?:beta|alpha)?/models(/{_PLAIN_NAME})?")),
     ),
     request_headers=re.compile(rf"x-goog-api-client|x-gemini-.*|{_COMMON}"),
-    recorded_headers=re.compile(rf"x-ratelimit-.*|{_LIMITS}"),
     words=MappingProxyType(
         {
             Fault.REFUSED: "PERMISSION_DENIED",

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote_plus
 
 from rover_mcp.gateway.kept_in import kept_betas
 from rover_mcp.gateway.models import ProviderAccess
-from rover_mcp.gateway.providers import Provider, provider_at
+from rover_mcp.gateway.providers import RECORDED_HEADERS, Provider, provider_at
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -181,10 +181,10 @@ def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, 
     ]
 
 
-def recorded_headers(provider: Provider, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def recorded_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """What is kept of an answer's headers: what tells about limits and retries."""
     return {
         n.decode("latin-1").lower(): v.decode("latin-1")[:MAX_RECORDED_HEADER]
         for n, v in headers
-        if provider.recorded_headers.fullmatch(n.decode("latin-1").lower())
+        if RECORDED_HEADERS.fullmatch(n.decode("latin-1").lower())
     }

@@ -175,7 +175,7 @@ class Forwarding:
         self._answer = replace(
             self._answer,
             status=response.status_code,
-            headers=recorded_headers(self._provider, raw),
+            headers=recorded_headers(raw),
         )
         changed(self._answer)
         # A body that does not stream is held back, so that what it says is recorded first.

@@ -58,6 +58,65 @@ def seconds(failure: Failure, now: datetime = NOW) -> float | None:
         (body(resets_at=1e300), None),
         # Headers.
         (headers(retry_after="7"), 7),
+        (headers(retry_after=str(EPOCH + 60)), 60),
+        (headers(retry_after="1m30s"), 90),
+        (headers(retry_after="2026-11-23T10:01:00Z"), 60),
+        (headers(x_ratelimit_reset=str((EPOCH + 60) * 1000)), 60),
+        (headers(x_ratelimit_reset=str(EPOCH + 60)), 60),
+        (headers(x_ratelimit_reset="60"), 60),
+        (headers(x_ratelimit_reset_ms="1500"), 1.5),
+        (headers(x_ratelimit_reset_after="2.5"), 2.5),
+        (headers(x_ratelimit_reset="2026-11-23T10:01:00"), 60),
+        (headers(x_ratelimit_reset="Mon, 23 Nov 2026 10:01:00 GMT"), 60),
+        (headers(x_ratelimit_reset="soon"), None),
+        (headers(x_ratelimit_reset_requests="6m0s", x_ratelimit_reset_tokens="120ms"), 360),
+        (headers(x_ratelimit_reset_tokens_day="1d2h"), 93_600),
+        # A budget that is whole again later than the next request may come.
+        (headers(retry_after="7", x_ratelimit_reset_tokens="6m0s"), 7),
+        (
+            headers(
+                x_ratelimit_remaining_requests="12",
+                x_ratelimit_reset_requests="1h",
+                x_ratelimit_remaining_tokens="0",
+                x_ratelimit_reset_tokens="2m",
+            ),
+            120,
+        ),
+        (headers(x_ratelimit_remaining="3", x_ratelimit_reset="60"), None),
+        (headers(ratelimit_remaining="0", ratelimit_reset="50"), 50),
+        (headers(ratelimit="limit=100, remaining=0, reset=50"), 50),
+        (headers(ratelimit="limit=100, remaining=7, reset=50"), None),
+        (headers(ratelimit='"burst";r=0;t=30, "day";r=0;t=7200, "week";r=9;t=90000'), 7200),
+        (headers(ratelimit='"default";r=5;t=30'), None),
+        (agent(headers={"llm_provider-x-ratelimit-reset-tokens": "6m0s"}), 360),
+        # A window that is used up, and a delay that is only a minute's.
+        (
+            headers(
+                retry_after="7",
+                anthropic_ratelimit_unified_status="rejected",
+                anthropic_ratelimit_unified_reset=str(EPOCH + 7200),
+            ),
+            7200,
+        ),
+        (
+            headers(
+                x_codex_primary_used_percent="100",
+                x_codex_primary_reset_after_seconds="120",
+                x_codex_secondary_used_percent="100",
+                x_codex_secondary_reset_after_seconds="9000",
+            ),
+            9000,
+        ),
+        # Headers of an answer behind the answer, and other fields.
+        (body(metadata={"headers": {"X-RateLimit-Reset": str((EPOCH + 60) * 1000)}}), 60),
+        (body(provider_specific_fields={"response_headers": {"Retry-After": "7"}}), 7),
+        (body(metadata={"headers": [7]}), None),
+        (body(metadata={"retry_after_seconds": 30}), 30),
+        (body(retry_after_ms=1500), 1.5),
+        (body(details=[{"metadata": {"quotaResetDelay": "8h44m7.5s"}}]), 31_447.5),
+        (body(details=[{"metadata": {"quotaResetTimeStamp": "2026-11-23T11:00:00Z"}}]), 3600),
+        (body(resets_at="2026-11-23T11:00:00+00:00"), 3600),
+        (body(reset_time=EPOCH + 48), 48),
         (headers(retry_after="7.5"), 7.5),
         (headers(retry_after="0"), 0),
         (headers(retry_after_ms="1500", retry_after="2"), 1.5),
@@ -158,6 +217,16 @@ def seconds(failure: Failure, now: datetime = NOW) -> float | None:
         (agent(reset_at=NOW + MAX_WAIT), MAX_WAIT.total_seconds()),
         (agent(reset_at=NOW + MAX_WAIT + timedelta(seconds=1)), None),
         (agent("try again in 7s", reset_at=NOW - timedelta(hours=1)), 7),
+        # A field is better than words, but a minute's delay is not about a week's limit.
+        (agent("try again in 20 minutes", retry_after=60.0), 60),
+        (agent("Weekly limit reached, resets in 4 days", retry_after=60.0), 345_600),
+        (
+            replace(headers(retry_after="30"), message="You can try again in 2 days 8 hours"),
+            201_600,
+        ),
+        (replace(headers(retry_after="7200"), message="You can try again in 2 days"), 7200),
+        (replace(retry_info("38s"), message="GenerateRequestsPerDay"), 22 * 3600),
+        (replace(headers(retry_after="38"), message="GenerateRequestsPerDay"), 22 * 3600),
     ],
 )
 def test_the_reset_time_is_the_first_that_is_told_and_credible(
@@ -177,8 +246,11 @@ def utc(text: str) -> datetime:
         ("resets 5:10pm (Europe/Paris)", "2026-11-23T10:00", "2026-11-23T16:10"),
         ("resets 5:10pm (Europe/Paris)", "2026-07-01T10:00", "2026-07-01T15:10"),
         ("resets 10am (UTC)", "2026-11-23T09:59", "2026-11-23T10:00"),
-        ("resets 10am (UTC)", "2026-11-23T10:01", "2026-11-23T10:00"),  # seconds are left out
-        ("resets 10am (UTC)", "2026-11-23T10:02", "2026-11-24T10:00"),
+        # Just past is now: seconds are left out, and a limit may linger.
+        ("resets 10am (UTC)", "2026-11-23T10:01", "2026-11-23T10:01"),
+        ("resets 10am (UTC)", "2026-11-23T10:14", "2026-11-23T10:14"),
+        ("resets Nov 23, 10am (UTC)", "2026-11-23T10:14", "2026-11-23T10:14"),
+        ("resets 10am (UTC)", "2026-11-23T10:15", "2026-11-24T10:00"),
         ("resets 10am", "2026-11-23T08:00", "2026-11-23T10:00"),
         ("resets at 10 am (GMT)", "2026-11-23T08:00", "2026-11-23T10:00"),
         ("resets 12am (UTC)", "2026-11-23T10:00", "2026-11-24T00:00"),
@@ -250,7 +322,7 @@ def test_days_of_california_are_known_without_a_time_zone_database(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As in a small base image: an hour late in summer, and UTC needs none."""
-    monkeypatch.setattr("agent_runner.classify.clock.ZoneInfo", _no_zone)
+    monkeypatch.setattr("agent_runner.classify.zones.ZoneInfo", _no_zone)
     assert seconds(agent("daily quota on this model")) == 22 * 3600
     assert seconds(agent("resets 11am (UTC)")) == 3600
     assert seconds(agent("resets 11am (Europe/Paris)")) is None
@@ -292,6 +364,9 @@ HEADERS = st.dictionaries(
             "anthropic-ratelimit-tokens-remaining",
             "x-codex-primary-reset-at",
             "x-codex-primary-used-percent",
+            "x-ratelimit-reset",
+            "x-ratelimit-reset-tokens",
+            "ratelimit",
         ]
     ),
     st.text(max_size=30)
