@@ -188,6 +188,7 @@ class AgentStepRun:
             retry_at=verdict.retry_at,
             grounds=verdict.grounds,
             retry_grounds=verdict.retry_grounds,
+            model=verdict.model,
         )
         raise RunPaused(pause) from error
 

@@ -49,6 +49,7 @@ class Answer(_Model):
     error: ErrorBody | None = None
     provider: str | None = None
     passthrough: bool = False
+    model: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -107,6 +108,7 @@ def _failure(answer: Answer) -> Failure:
         headers={k.lower(): v for k, v in answer.headers.items()},
         body=error.body,
         agent_credential=answer.passthrough,
+        model=answer.model,
     )
 
 

@@ -110,7 +110,8 @@ class Pause(_Model):
     """One pause: which step, why, since when, until when if a provider told it (D1, D10).
 
     `grounds` and `retry_grounds` say what `reason` and `retry_at` rest on: what only an agent said
-    concerns its own task, and no other one of its account.
+    concerns its own task, and no other one of its account. `model`: the one that a limit is for,
+    where it is not for the whole account.
     """
 
     reason: PauseReason
@@ -122,6 +123,7 @@ class Pause(_Model):
     retry_at: datetime | None = None
     grounds: Grounds = Grounds.AGENT
     retry_grounds: Grounds = Grounds.AGENT
+    model: str | None = None
 
 
 class AgentSession(_Model):

@@ -17,9 +17,9 @@ class Failure:
 
     `source` tells who saw it: the gateway (first hand) or the agent's structured fields.
     `headers` are lower case. `retry_after` is in seconds. `body` is the provider's answer as it
-    came, where the agent passes it on. `agent_credential`: the agent used a log-in of its own, so
-    nobody knows whose account it was. `host` is the address of the API that refused, where it is
-    known: several providers speak the same API.
+    came, where the agent passes it on. `model` is the one that was asked for. `agent_credential`:
+    the agent used a log-in of its own, so nobody knows whose account it was. `host` is the address
+    of the API that refused, where it is known: several providers speak the same API.
     """
 
     source: Literal["gateway", "agent"]
@@ -35,6 +35,7 @@ class Failure:
     body: str = ""
     agent_credential: bool = False
     host: str | None = None
+    model: str | None = None
 
 
 class AgentFailed(Exception):

@@ -16,6 +16,7 @@ from agent_runner.agents.protocol import Failure
 from agent_runner.classify.plain import plain
 from agent_runner.classify.reset import MAX_WAIT, reset_time
 from agent_runner.classify.rules import Rule, is_about_the_request, rule_for
+from agent_runner.classify.scope import LIMITS, limited_model
 from agent_runner.classify.told import Told, read
 from agent_runner.models import Grounds, PauseReason
 
@@ -30,7 +31,8 @@ FAR = timedelta(days=7)
 @dataclass(frozen=True)
 class Verdict:
     """What an error means. `reason` None: it is fatal. `transient`: worth trying again in place,
-    if the wait until `retry_at` is short. `grounds` and `retry_grounds` are as in Pause."""
+    if the wait until `retry_at` is short. `model`: the one that a limit is for, see scope.py.
+    `grounds` and `retry_grounds` are as in Pause."""
 
     reason: PauseReason | None
     message: str
@@ -41,6 +43,7 @@ class Verdict:
     retry_grounds: Grounds = Grounds.AGENT
     rule: str | None = None
     """the name of the rule that decided; None: no rule knows the error"""
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,9 @@ def classify(failures: Sequence[Failure], now: datetime) -> Verdict:
         grounds=known.grounds,
         retry_grounds=retry_grounds,
         rule=known.rule,
+        model=limited_model(failures, known.failure, known.told)
+        if known.reason in LIMITS
+        else None,
     )
 
 

@@ -37,7 +37,8 @@ def pause_lines(task: Json, paint: Paint) -> list[str]:
 def account_of(pause: Json) -> str:
     """`account anthropic-1a2b3c4d`, or else the provider's name."""
     if pause.get("account"):
-        return f"account {clean(pause['account'])}"
+        model = f", {clean(pause['model'])} only" if pause.get("model") else ""
+        return f"account {clean(pause['account'])}{model}"
     return f"provider {clean(pause['provider'])}" if pause.get("provider") else ""
 
 

@@ -318,8 +318,9 @@ def status(result: Json, paint: Paint) -> list[str]:
 
 def _hold(hold: Json, now: datetime) -> str:
     probe = f"; task {hold['probe']} tries it now" if hold.get("probe") else ""
+    model = f" for {clean(hold['model'])}" if hold.get("model") else ""
     return (
-        f"Account {clean(hold['account'])} is closed ({hold['reason']}) since "
+        f"Account {clean(hold['account'])} is closed{model} ({hold['reason']}) since "
         f"{clock(hold['since'], now)}, until {when(hold['until'], now)}: "
         f"{clean(hold['message'])}; {hold['waiting']} waiting{probe}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from agent_runner.models import Grounds, Pause
 from rover_mcp.control.decide import backoff
 from rover_mcp.control.ports import Account
 from rover_mcp.settings import RetrySettings
-from rover_mcp.store.rows import HoldRow, ReportRow
+from rover_mcp.store.rows import HoldRow, Limit, ReportRow
 from rover_mcp.tasks.pauses import CLOSED
 
 Attempt = tuple[str, int]
@@ -18,19 +18,42 @@ Attempt = tuple[str, int]
 
 
 @dataclass(frozen=True)
+class Need:
+    """What an agent of a task asks an account for: models by their canonical names, or the model
+    that the agent chooses by itself."""
+
+    models: frozenset[str] = frozenset()
+    default_of: str | None = None
+
+    def limits(self, account: str) -> list[str]:
+        """The keys of all that may be closed to it on an account."""
+        return [account, *(str(Limit(account, model)) for model in sorted(self.models))]
+
+
+@dataclass(frozen=True)
+class Option:
+    """An agent with one of the accounts that it may use, and what it asks that for."""
+
+    agent: str
+    account: Account
+    need: Need = Need()
+
+
+@dataclass(frozen=True)
 class Use:
-    """The attempt runs this agent."""
+    """The attempt runs this agent. `limits`: the keys of all that may not be closed to it."""
 
     agent: str
     account: str | None
+    limits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Every agent's account is closed; this one opens first."""
+    """Every account is closed to every agent; this limit, by its key, ends first."""
 
     agent: str
-    account: str
+    limit: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +69,13 @@ def refuses(pause: Pause) -> bool:
     return pause.reason in CLOSED and pause.account is not None
 
 
+def limit_of(pause: Pause) -> str:
+    """The key of what a pause says is closed: its account, or one model of it."""
+    if pause.account is None:
+        raise ValueError("a pause without an account holds none")
+    return str(Limit(pause.account, pause.model))
+
+
 def keeps_its_time(pause: Pause, now: datetime) -> bool:
     """Whether a task waits for a time of its own, and not for its account's hold: it was told one
     that holds nobody else, or not so long. Else it would try, and be refused, again and again."""
@@ -59,7 +89,7 @@ def report_of(pause: Pause, task_id: str, until: datetime, now: datetime) -> Rep
     if pause.account is None or pause.grounds is Grounds.PROVIDER:
         return None
     return ReportRow(
-        account=pause.account,
+        account=limit_of(pause),
         task_id=task_id,
         reason=str(pause.reason),
         seen=pause.grounds is Grounds.WORDS,
@@ -120,15 +150,16 @@ def hold_after(
     retry: RetrySettings,
     now: datetime,
     random: float,
+    default_of: str | None = None,
 ) -> HoldRow:
-    """What a refusal makes of the account's hold.
+    """What a refusal makes of the hold of an account, or of one model of it. `default_of`: the
+    agent that chose the model by itself.
 
     Only the first refusal, the probe's, and one that comes when the hold's time is over count:
     tasks that ran when the account closed tell nothing new, unless the provider told them a
     later time in a field of its own.
     """
-    if pause.account is None:
-        raise ValueError("a pause without an account holds none")
+    limit = limit_of(pause)
     is_probe = hold is not None and (hold.probe_task, hold.probe_attempt) == attempt
     counts = hold is None or is_probe or hold.until <= now.timestamp()
     refusals = (hold.refusals if hold else 0) + counts
@@ -138,7 +169,7 @@ def hold_after(
         until = max(until, hold_until(pause, refusals, retry, now, random).timestamp())
     keeps = hold is not None and not counts
     return HoldRow(
-        account=pause.account,
+        account=limit,
         provider=pause.provider,
         reason=hold.reason if hold and keeps else str(pause.reason),
         message=hold.message if hold and keeps else pause.message,
@@ -147,6 +178,7 @@ def hold_after(
         refusals=refusals,
         probe_task=None if is_probe or hold is None else hold.probe_task,
         probe_attempt=None if is_probe or hold is None else hold.probe_attempt,
+        default_of=(default_of if pause.model else None) or (hold.default_of if hold else None),
     )
 
 
@@ -158,35 +190,69 @@ def is_open(hold: HoldRow | None, attempt: Attempt, now: float) -> bool:
     return hold.probe_task is None and hold.until <= now
 
 
+def closing(holds: Mapping[str, HoldRow], account: str, need: Need) -> list[HoldRow]:
+    """The holds that concern what an agent needs of an account."""
+    return [
+        hold
+        for hold in holds.values()
+        if hold.limit.account == account
+        and (
+            hold.limit.model is None
+            or hold.limit.model in need.models
+            or (need.default_of is not None and hold.default_of == need.default_of)
+        )
+    ]
+
+
 def choose_agent(
     agents: Sequence[str],
-    account_of: Callable[[str], Account],
+    options_of: Callable[[str], Iterable[Option]],
     holds: Mapping[str, HoldRow],
     attempt: Attempt,
     now: float,
     *,
     asked_for: bool = False,
 ) -> Use | Wait | NoCredential:
-    """The first agent, in their order, whose account is open.
+    """The first agent, in their order, with the first of its accounts, in theirs, that is open.
 
     Where all are closed the attempt waits for the earliest; one that a person asked for goes all
     the same, with the first. A missing credential is said of the first agent only: another
-    without one cannot take over.
+    without one cannot take over. No account is looked at that is not needed: a credential may be
+    a command that asks its user.
     """
-    closed: list[tuple[float, Wait]] = []
+    closed: list[tuple[float, Use, str]] = []
     for agent in agents:
-        account = account_of(agent)
-        if account.missing is not None:
-            if agent == agents[0]:
-                return NoCredential(agent, account.missing)
-            continue
-        hold = holds.get(account.label) if account.label is not None else None
-        if account.label is None or hold is None or is_open(hold, attempt, now):
-            return Use(agent, account.label)
-        closed.append((hold.until, Wait(agent, account.label)))
+        missing: str | None = None
+        at_hand = False
+        for option in options_of(agent):
+            if option.account.missing is not None:
+                missing = missing or option.account.missing
+                continue
+            at_hand = True
+            use, shut = _judge(option, holds, attempt, now)
+            if shut is None:
+                return use
+            closed.append((shut.until, use, shut.account))
+        if missing is not None and not at_hand and agent == agents[0]:
+            return NoCredential(agent, missing)
     if asked_for:
-        return Use(closed[0][1].agent, closed[0][1].account)
-    return min(closed, key=lambda found: found[0])[1]
+        return closed[0][1]
+    _, use, limit = min(closed, key=lambda found: found[0])
+    return Wait(use.agent, limit)
+
+
+def _judge(
+    option: Option, holds: Mapping[str, HoldRow], attempt: Attempt, now: float
+) -> tuple[Use, HoldRow | None]:
+    """What using an option would be, and the hold that keeps it closed for longest, if one does."""
+    label = option.account.label
+    if label is None:
+        return Use(option.agent, None), None
+    concern = closing(holds, label, option.need)
+    keys = dict.fromkeys((*option.need.limits(label), *(hold.account for hold in concern)))
+    shut = [hold for hold in concern if not is_open(hold, attempt, now)]
+    use = Use(option.agent, label, tuple(keys))
+    return use, max(shut, key=lambda hold: hold.until, default=None)
 
 
 def choose_for(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from agent_runner.classify.scope import canonical_model
 from agent_runner.models import Snapshot
 from rover_mcp.control.decide import retry_time
 from rover_mcp.control.follow import Follows
@@ -54,15 +55,16 @@ class Attempts(Starts, Follows, Settles):
     def tend(self) -> list[AttemptRow]:
         """See to every account that is closed or waited for; the attempts that are to be
         enqueued now: all, where it is open again, or its next probe."""
-        accounts = {hold.account for hold in self.store.holds()} | self.store.waiting_accounts()
-        return [row for account in sorted(accounts) for row in self.store.let_go(account)]
+        limits = {hold.account for hold in self.store.holds()} | self.store.waiting_accounts()
+        return [row for limit in sorted(limits) for row in self.store.let_go(limit)]
 
-    def answered(self, task_id: str, attempt: int) -> bool:
-        """A model answered an attempt. True: it was a probe, and its account is open again."""
+    def answered(self, task_id: str, attempt: int, model: str | None) -> bool:
+        """A model answered an attempt. True: it was a probe, and what it tried is open again."""
         task = self.store.task(task_id)
         if task is None or task.account is None:
             return False
-        return self.store.open_account(task.account, (task_id, attempt))
+        models = [canonical_model(model)] if model else []
+        return self.store.open_account(task.account, (task_id, attempt), models)
 
     def schedule(self, task: TaskRow) -> AttemptRow | None:
         """Let a paused task go on by itself again, if its reason permits that; None: not."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from agent_runner.models import Pause, PauseReason, RunState
+from rover_mcp.control.accounts import Option
 from rover_mcp.control.decide import NEVER_BY_ITSELF, PauseFor, retry_time
 from rover_mcp.control.live import LiveStates
+from rover_mcp.control.needs import need_of
 from rover_mcp.control.ports import GatewayDoor, HubOf
 from rover_mcp.control.spares import Spares
 from rover_mcp.errors import EnvironmentFault, RoverError
@@ -63,6 +65,12 @@ class Parts:
     def _goes_by_itself(self, task: TaskRow) -> bool:
         """Whether automatic resumes are on for it, everywhere (K7)."""
         return self.settings.auto_resume and self.store.auto_resume_off(task) is None
+
+    def _options(self, task: TaskRow, attempt: int, agent: str) -> Iterator[Option]:
+        """An agent with each account that it may use, in their order."""
+        need = need_of(self.settings.home, task, agent)
+        for account in self.gateway.accounts(task.id, attempt, agent):
+            yield Option(agent, account, need)
 
     def _is_unwanted(self, task: TaskRow) -> bool:
         """Whether it is to stand still: it was cancelled, or a person asked for a pause."""

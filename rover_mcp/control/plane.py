@@ -170,9 +170,9 @@ class ControlPlane:
 
     # Holds
 
-    def answered(self, task_id: str, attempt: int) -> None:
+    def answered(self, task_id: str, attempt: int, model: str | None) -> None:
         """A model answered an attempt: if it was a probe, those who wait behind it go on."""
-        if self.wait_ready() and self._attempts.answered(task_id, attempt):
+        if self.wait_ready() and self._attempts.answered(task_id, attempt, model):
             crash_point(ControlPoint.ACCOUNT_OPENED)
             self.tend()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -116,8 +116,13 @@ class GatewayDoor(Protocol):
 
     def close(self, task_id: str) -> None: ...
 
-    def account(self, task_id: str, attempt: int, agent: str) -> Account:
-        """Whose account this agent would use in this attempt. May ask a credential's command."""
+    def accounts(self, task_id: str, attempt: int, agent: str) -> Iterable[Account]:
+        """The accounts that this agent may use in this attempt, the first one first. May ask a
+        credential's command for each that is looked at."""
+        ...
+
+    def used(self, task_id: str, attempt: int, provider: str) -> str | None:
+        """The account with which this attempt asked a provider last, as far as it is known."""
         ...
 
 

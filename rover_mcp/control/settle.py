@@ -15,6 +15,7 @@ from rover_mcp.control.accounts import (
     confirms,
     hold_after,
     keeps_its_time,
+    limit_of,
     refuses,
     report_of,
 )
@@ -22,6 +23,7 @@ from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, backoff, decide, for_disk
 from rover_mcp.control.delivery import in_doubt
 from rover_mcp.control.live import UNREADABLE, read_state
+from rover_mcp.control.needs import chose_itself
 from rover_mcp.control.packages import keep_packages
 from rover_mcp.control.parts import GIT_STOOD_STILL, UNSETTLED, Parts, now, told
 from rover_mcp.control.snapshots import last_at_home, with_hub
@@ -102,7 +104,9 @@ class Settles(Parts):
     ) -> tuple[PauseFor, Closing | None]:
         """What a pause means for its account. Another agent, if one may take over and its
         account is open, goes on at once."""
-        account = task.account if decision.pause.reason in OF_AN_ACCOUNT else None
+        account = None
+        if decision.pause.reason in OF_AN_ACCOUNT:
+            account = self._account_of(task, attempt, decision.pause)
         pause = decision.pause.model_copy(update={"account": account})
         decision = PauseFor(pause, decision.retry_at)
         if not refuses(pause):
@@ -113,29 +117,38 @@ class Settles(Parts):
 
         retry = self.settings.retry
 
+        default_of = chose_itself(self.settings.home, task, said)
+
         def refused(hold: HoldRow | None) -> HoldRow:
-            return hold_after(hold, said, (task.id, attempt), retry, when, random)
+            return hold_after(hold, said, (task.id, attempt), retry, when, random, default_of)
 
         until = decision.retry_at or when + backoff(said.reason, 0, retry, random)
         report = report_of(said, task.id, until, when)
-        other = self._other_agent(task, attempt, str(account), until)
+        other = self._other_agent(task, attempt, said, until)
         if other and decision.retry_at is not None:
             decision = PauseFor(pause.model_copy(update={"retry_at": when}), when)
         return decision, Closing(
-            str(account), refused, waits=not (other or keeps_its_time(said, when)), report=report,
+            limit_of(said), refused, waits=not (other or keeps_its_time(said, when)), report=report,
             confirmed=lambda known: report is None
             or confirms(report, known.others, known.answered_at, retry),
         )  # fmt: skip
 
-    def _other_agent(self, task: TaskRow, attempt: int, account: str, until: datetime) -> bool:
-        """Whether another agent can go on while an account is closed to the task."""
-        if not task.agents:
-            return False
+    def _account_of(self, task: TaskRow, attempt: int, pause: Pause) -> str | None:
+        """The account that a pause is about: that of the task's agent, unless a step of another
+        provider's agent paused."""
+        used = self.gateway.used(task.id, attempt, pause.provider) if pause.provider else None
+        return used or task.account
+
+    def _other_agent(self, task: TaskRow, attempt: int, said: Pause, until: datetime) -> bool:
+        """Whether another agent, or another account, can go on while what a pause says is closed
+        to the task."""
         holds = {hold.account: hold for hold in self.store.holds()}
-        closed = HoldRow(account, None, "", "", now().timestamp(), until.timestamp(), 1)
+        began, ends = now().timestamp(), until.timestamp()
+        closed = HoldRow(limit_of(said), None, "", "", began, ends, 1)
+        paused = replace(task, pause=said)
         choice = choose_agent(
-            task.agents,
-            lambda agent: self.gateway.account(task.id, attempt, agent),
+            task.agents or [task.agent],
+            lambda agent: self._options(paused, attempt, agent),
             holds | {closed.account: closed},
             (task.id, attempt + 1),
             now().timestamp(),
@@ -148,7 +161,10 @@ class Settles(Parts):
         before = task.run_state.usage.output_tokens if task.run_state else 0
         answered = state.usage.output_tokens > before
         if task.account is not None and (answered or isinstance(decision, Finish)):
-            self.store.open_account(task.account, (task.id, attempt))
+            probe = (task.id, attempt)
+            tried = self.store.probed(probe) if isinstance(decision, Finish) else []
+            models = [limit.model for limit in tried if limit.model is not None]
+            self.store.open_account(task.account, probe, models)
 
     def scheduled(self, task_id: str) -> int | None:
         """The attempt that is to go on by itself, if there is one."""

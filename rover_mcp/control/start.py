@@ -44,7 +44,7 @@ class Starts(Parts):
         account that it may use is open; where all are closed it waits for one."""
         choice = self._choose(task_id, attempt)
         while isinstance(choice, Wait):
-            if self.store.hold_attempt(task_id, attempt, workflow_id, choice.account):
+            if self.store.hold_attempt(task_id, attempt, workflow_id, choice.limit):
                 return False
             choice = self._choose(task_id, attempt)
         if isinstance(choice, NoCredential):
@@ -52,7 +52,8 @@ class Starts(Parts):
         else:
             task = self.store.start_attempt(
                 task_id, attempt, workflow_id,
-                agent=choice.agent, agent_binary=_binary(choice.agent), account=choice.account,
+                agent=choice.agent, agent_binary=_binary(choice.agent),
+                account=choice.account, limits=choice.limits,
             )  # fmt: skip
         if task is None:
             return False
@@ -81,15 +82,14 @@ class Starts(Parts):
         def choose(holds: Mapping[str, HoldRow]) -> Use | Wait | NoCredential:
             return choose_agent(
                 agents,
-                lambda agent: self.gateway.account(task_id, attempt, agent),
+                lambda agent: self._options(task, attempt, agent),
                 holds,
                 (task_id, attempt),
                 when,
                 asked_for=asked_for,
             )
 
-        reports = self.store.reports(task_id) if len(agents) > 1 else []
-        return choose_for(task_id, holds, reports, when, choose)
+        return choose_for(task_id, holds, self.store.reports(task_id), when, choose)
 
     def _pause_for_credential(self, task: TaskRow, attempt: int, choice: NoCredential) -> None:
         pause = Pause(

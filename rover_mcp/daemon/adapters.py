@@ -8,7 +8,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,8 @@ from rover_mcp.tasks.network import refused_lines
 from rover_mcp.tasks.ports import AgentProgram
 
 STOP_GRACE_SECONDS = 5.0
+MOST_USED = 1000
+"""attempts and providers of which it is remembered which account they used last"""
 
 log = logging.getLogger("rover.daemon")
 
@@ -243,7 +245,7 @@ class Door:
         credentials: Credentials,
         networks: TaskNetworks,
         on_bell: Callable[[str], None],
-        on_model: Callable[[str, int], None],
+        on_model: Callable[[str, int, str | None], None],
         prices: PriceList | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -258,7 +260,9 @@ class Door:
         self._networks = networks
         self._on_bell = on_bell
         self._on_model = on_model
-        self._heard: dict[str, int] = {}
+        self._heard: dict[str, set[tuple[int, str | None]]] = {}
+        self._used: dict[tuple[str, int, str], str] = {}
+        """kept when a door closes: what follows from its end asks for it"""
         self._refused: dict[str, RefusedHosts] = {}
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
@@ -333,15 +337,21 @@ class Door:
         return frozenset(name for name in found if name)
 
     def _answered(self, task_id: str, attempt: int, answer: Answer) -> None:
-        """The first model call of an attempt that went well is told, in a thread: the gateway's
-        loop waits for nobody."""
+        """The first call of each model in an attempt that went well is told, in a thread: the
+        gateway's loop waits for nobody."""
+        if answer.account is not None:
+            self._used[task_id, attempt, answer.provider] = answer.account
+            if len(self._used) > MOST_USED:
+                del self._used[next(iter(self._used))]
         if answer.status in (401, 403):
             self._credentials.refused(answer.provider, answer.account)
         went_well = answer.status is not None and 200 <= answer.status < 300 and not answer.error
-        if not went_well or answer.usage is None or self._heard.get(task_id) == attempt:
+        heard = self._heard.setdefault(task_id, set())
+        if not went_well or answer.usage is None or (attempt, answer.model) in heard:
             return
-        self._heard[task_id] = attempt
-        threading.Thread(target=self._on_model, args=(task_id, attempt), daemon=True).start()
+        heard.add((attempt, answer.model))
+        args = (task_id, attempt, answer.model)
+        threading.Thread(target=self._on_model, args=args, daemon=True).start()
 
     def close(self, task_id: str) -> None:
         self._heard.pop(task_id, None)
@@ -351,7 +361,13 @@ class Door:
         settle_left(self._store, task_id, self._prices, self._now())
         self._store.books.fold(task_id)
 
-    def account(self, task_id: str, attempt: int, agent: str) -> Account:
+    def used(self, task_id: str, attempt: int, provider: str) -> str | None:
+        return self._used.get((task_id, attempt, provider))
+
+    def accounts(self, task_id: str, attempt: int, agent: str) -> Iterator[Account]:
+        yield self._account(task_id, attempt, agent)
+
+    def _account(self, task_id: str, attempt: int, agent: str) -> Account:
         task = self._store.task(task_id)
         model = own_model(task) if task and task.agent == agent else None
         provider = agent_provider(agent, model)

@@ -93,8 +93,9 @@ def _status(result: r.StatusResult) -> str:
         lines.insert(0, f"{trouble.message}. {trouble.hint}.")
     for hold in result.holds:
         probe = f"; task {hold.probe} tries it now" if hold.probe else ""
+        model = f" for {hold.model}" if hold.model else ""
         lines.append(
-            f"Account {hold.account} is closed ({hold.reason}) until "
+            f"Account {hold.account} is closed{model} ({hold.reason}) until "
             f"{hold.until:%Y-%m-%d %H:%M}Z: {hold.message}; waiting tasks: {hold.waiting}{probe}"
         )
     if result.auto_resume.off_for_all:
@@ -151,7 +152,8 @@ def _pause(task: TaskView, p: PauseView) -> list[str]:
     """Why, where, since when, until when, and how to stop that (D10, K7)."""
     place = p.where or (f"step {p.step}" if p.step else "")
     where = f" in {place}" if place else ""
-    account = f" (account {p.account})" if p.account else ""
+    model = f", {p.model} only" if p.model else ""
+    account = f" (account {p.account}{model})" if p.account else ""
     message = p.message[:300].rstrip(".")
     lines = [f"Paused since {p.since:%Y-%m-%d %H:%M}Z{where}: {p.reason}{account}: {message}."]
     if p.auto_resume and p.retry_at:

@@ -152,9 +152,10 @@ class QueueView(BaseModel):
 
 
 class HoldView(BaseModel):
-    """An account that refuses. `waiting` tasks need it; `probe` tries it for all of them."""
+    """An account, or one model of it, that refuses. `waiting` tasks need it; `probe` tries it."""
 
     account: str
+    model: str | None = None
     provider: str | None = None
     reason: str
     message: str

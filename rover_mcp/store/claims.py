@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,20 +38,23 @@ class Claims(Writes):
         workflow_id: str,
         *,
         account: str | None = None,
+        limits: Collection[str] = (),
         agent: str | None = None,
         agent_binary: str | None = None,
     ) -> TaskRow | HoldRow | None:
-        """Claim an attempt whose turn has come, to run `agent` on `account`.
+        """Claim an attempt whose turn has come, to run `agent` on `account`. `limits` are the keys
+        of the holds that concern it beside that of the whole account.
 
         None: something else has happened to the task meanwhile (K6), or another workflow has it.
-        A hold: the account is closed to this attempt, and nothing was written. Claiming again
-        what was claimed gives the task again.
+        A hold: it is closed to this attempt, and nothing was written. Claiming again what was
+        claimed gives the task again.
 
-        A closed account lets its probe through, and what a person asked for; when its time has
-        come and no probe is out, the first that asks is the probe (K5).
+        A hold lets its probe through, and what a person asked for; when its time has come and no
+        probe is out, the first that asks is the probe (K5).
         """
         with self._engine.begin() as connection:
-            hold = locked_hold(connection, account)
+            keys = sorted({*limits, account}) if account else []
+            holds = [hold for key in keys if (hold := locked_hold(connection, key))]
             row = the_task(connection, task_id)
             made = attempt_at(connection, task_id, attempt)
             if made is None or made.workflow_id != workflow_id:
@@ -60,8 +63,9 @@ class Claims(Writes):
                 return task_row(row)
             if not self._may_start(connection, row, made):
                 return None
-            if hold is not None and not self._let_through(connection, hold, made):
-                return hold
+            if (shut := self._shut(holds, made)) is not None:
+                return shut
+            self._become_probe(connection, holds, made)
             self._start(connection, row, made)
             self._use(connection, row, attempt, account, agent, agent_binary)
             task = task_row(connection.execute(locked(task_id)).one())
@@ -83,18 +87,32 @@ class Claims(Writes):
             return False
         return status is TaskStatus.NEW or (status in RUNNING and row.attempt == made.attempt)
 
-    def _let_through(self, connection: sa.Connection, hold: HoldRow, made: sa.Row[Any]) -> bool:
-        if (hold.probe_task, hold.probe_attempt) == (made.task_id, made.attempt):
-            return True
-        asked_for = made.state == "queued" and made.before is not None
-        if hold.probe_task is None and (asked_for or hold.until <= self._now()):
-            connection.execute(
-                H.update()
-                .where(H.c.account == hold.account)
-                .values(probe_task=made.task_id, probe_attempt=made.attempt)
-            )
-            return True
-        return asked_for
+    def _shut(self, holds: Sequence[HoldRow], made: sa.Row[Any]) -> HoldRow | None:
+        """The hold that lets an attempt not through, if there is one."""
+        if made.state == "queued" and made.before is not None:
+            return None  # a person asked for it
+        mine = (made.task_id, made.attempt)
+        for hold in holds:
+            due = hold.probe_task is None and hold.until <= self._now()
+            if not due and (hold.probe_task, hold.probe_attempt) != mine:
+                return hold
+        return None
+
+    def _become_probe(
+        self, connection: sa.Connection, holds: Sequence[HoldRow], made: sa.Row[Any]
+    ) -> None:
+        """The attempt tries every one of these holds that nobody tries yet, and no other: one that
+        it was chosen for waits for another probe if it asks something else."""
+        probe = {"probe_task": made.task_id, "probe_attempt": made.attempt}
+        mine = (H.c.probe_task == made.task_id) & (H.c.probe_attempt == made.attempt)
+        keys = [hold.account for hold in holds]
+        connection.execute(
+            H.update()
+            .where(mine, H.c.account.not_in(keys))
+            .values(probe_task=None, probe_attempt=None)
+        )
+        free = (H.c.probe_task.is_(None)) & H.c.account.in_(keys)
+        connection.execute(H.update().where(free).values(**probe))
 
     def _start(self, connection: sa.Connection, row: sa.Row[Any], made: sa.Row[Any]) -> None:
         here = (A.c.task_id == row.id) & (A.c.attempt == made.attempt)
@@ -129,12 +147,12 @@ class Claims(Writes):
             )  # fmt: skip
         connection.execute(T.update().where(T.c.id == row.id).values(**values))
 
-    def hold_attempt(self, task_id: str, attempt: int, workflow_id: str, account: str) -> bool:
-        """Let an attempt wait until its account is open again: the task is PAUSED with the
-        hold's reason, and that uses up no retry. False: the account is not closed to it any
-        more. Where automatic resumes are switched off the task waits for a person."""
+    def hold_attempt(self, task_id: str, attempt: int, workflow_id: str, limit: str) -> bool:
+        """Let an attempt wait until a limit, by its key, has ended: the task is PAUSED with the
+        hold's reason, and that uses up no retry. False: it is not closed to it any more. Where
+        automatic resumes are switched off the task waits for a person."""
         with self._engine.begin() as connection:
-            hold = locked_hold(connection, account)
+            hold = locked_hold(connection, limit)
             row = the_task(connection, task_id)
             made = attempt_at(connection, task_id, attempt)
             if (
@@ -158,15 +176,18 @@ class Claims(Writes):
     def _wait(
         self, connection: sa.Connection, row: sa.Row[Any], hold: HoldRow, *, by_itself: bool
     ) -> None:
-        """The task waits for its account, with a pause that says so."""
+        """The task waits for the end of a limit, with a pause that says so."""
+        limit = hold.limit
+        model = f"{limit.model} on " if limit.model else ""
         until, now = datetime.fromtimestamp(hold.until, UTC), self._now()
         since = f"{datetime.fromtimestamp(hold.since, UTC):%Y-%m-%d %H:%M} UTC"
         pause = Pause(
             reason=PauseReason(hold.reason),
-            message=f"the account {hold.account} is closed since {since}: {hold.message}",
+            message=f"{model}the account {limit.account} is closed since {since}: {hold.message}",
             since=datetime.fromtimestamp(row.paused_at or now, UTC),
             provider=hold.provider,
-            account=hold.account,
+            account=limit.account,
+            model=limit.model,
             retry_at=until if by_itself else None,
         )
         columns: dict[str, Any] = {

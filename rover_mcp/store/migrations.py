@@ -79,6 +79,11 @@ def _to_version_9(connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE rover_calls ADD COLUMN {column}")
 
 
+def _to_version_10(connection: sa.Connection) -> None:
+    if "default_of" not in {c["name"] for c in sa.inspect(connection).get_columns("rover_holds")}:
+        connection.exec_driver_sql("ALTER TABLE rover_holds ADD COLUMN default_of VARCHAR")
+
+
 # version -> what brings the version before it there. Version 1 is the first.
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     2: _to_version_2,
@@ -89,6 +94,7 @@ MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     7: _to_version_7,
     8: _to_version_8,
     9: _to_version_9,
+    10: _to_version_10,
 }
 
 

@@ -170,9 +170,29 @@ class AttemptRow:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """What a hold closes: an account, or one model of it. Its text is the key of the hold, and
+    stands in a task's `account` while the task waits for it."""
+
+    account: str
+    model: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.account}#{self.model}" if self.model else self.account
+
+    @classmethod
+    def of(cls, key: str) -> Limit:
+        """The limit of a key."""
+        account, _, model = key.partition("#")
+        return cls(account, model or None)
+
+
+@dataclass(frozen=True)
 class HoldRow:
-    """An account that refuses. Tasks that need it wait; when `until` has come one of them, the
-    probe, goes first. `refusals` counts its probes' refusals and the first one."""
+    """An account that refuses, or one model of it: `account` is the key of a Limit. Tasks that
+    need it wait; when `until` has come one of them, the probe, goes first. `refusals` counts its
+    probes' refusals and the first one. `default_of`: the agent that was refused the model without
+    a task that named it."""
 
     account: Line
     provider: Text | None
@@ -183,12 +203,19 @@ class HoldRow:
     refusals: Count
     probe_task: Text | None = None
     probe_attempt: Number | None = None
+    default_of: Line | None = None
+
+    @property
+    def limit(self) -> Limit:
+        """What it closes."""
+        return Limit.of(self.account)
 
 
 @dataclass(frozen=True)
 class ReportRow:
-    """What a task last reported of an account that is not closed for others on its word: closed to
-    this task until `until`. `seen`: the gateway saw the answer that says so."""
+    """What a task last reported of an account, or of one model of it (the key of a Limit), that is
+    not closed for others on its word: closed to this task until `until`. `seen`: the gateway saw
+    the answer that says so."""
 
     account: Line
     task_id: Text

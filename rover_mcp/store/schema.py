@@ -27,7 +27,7 @@ class Flag(sa.types.TypeDecorator[bool]):
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 meta = sa.Table(
     "rover_meta",
@@ -144,7 +144,8 @@ acknowledgements = sa.Table(
     sa.Column("seq", sa.Integer, nullable=False),
 )
 
-# An account that refuses: tasks that need it wait, and one probe goes first. Since version 2.
+# An account that refuses, or one model of it: tasks that need it wait, and one probe goes first.
+# `account` is the key of what is closed, see Limit. Since version 2.
 holds = sa.Table(
     "rover_holds",
     metadata,
@@ -157,6 +158,8 @@ holds = sa.Table(
     sa.Column("refusals", sa.Integer, nullable=False),
     sa.Column("probe_task", sa.String),
     sa.Column("probe_attempt", sa.Integer),
+    # Since version 10: the agent whose own choice the closed model was.
+    sa.Column("default_of", sa.String),
 )
 
 # What single tasks reported of an account, which does not close it for others. Since version 8.

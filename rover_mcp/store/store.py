@@ -53,11 +53,11 @@ NOTABLE = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Even
 
 @dataclass(frozen=True)
 class Closing:
-    """A refusal: what it makes of the account's hold. `waits`: the task's next attempt waits for
-    that account, and does not go on at a time of its own. With a `report` the account is only held
+    """A refusal: what it makes of the hold of `limit`, its key. `waits`: the task's next attempt
+    waits for its end, and does not go on at a time of its own. With a `report` it is only held
     where `confirmed` says so of what else is known; else it is closed to this task alone."""
 
-    account: str
+    limit: str
     refused: Callable[[HoldRow | None], HoldRow]
     waits: bool
     report: ReportRow | None = None
@@ -215,7 +215,7 @@ class Store(Claims, Waits):
         """
         told = dict(data or {})
         with self._engine.begin() as connection:
-            hold = locked_hold(connection, closes.account if closes else None)
+            hold = locked_hold(connection, closes.limit if closes else None)
             row = connection.execute(locked(task_id)).one_or_none()
             if row is None or row.status not in _allowed(event, expected):
                 return None
@@ -226,7 +226,7 @@ class Store(Claims, Waits):
                 schedule, columns["retry_at"] = False, None
             until = self._close(connection, hold, closes) if closes else None
             if schedule and until is not None:
-                columns["retry_at"] = until
+                columns |= {"retry_at": until, "account": closes.limit if closes else None}
                 told["retry_at"] = datetime.fromtimestamp(until, UTC).isoformat()
             self._apply(connection, row, event, columns, told)
             if schedule:

@@ -19,7 +19,9 @@ from rover_mcp.store.rows import (
     AttemptRow,
     DamagedRecord,
     HoldRow,
+    Limit,
     ReportRow,
+    TaskRow,
     attempt_row,
     report_row,
 )
@@ -84,8 +86,9 @@ class Waits(Writes):
         return after
 
     def _report(self, connection: sa.Connection, report: ReportRow) -> Reported:
-        """Record what a task reports of an account; what others did, and when the account last
+        """Record what a task reports of a limit; what others did, and when its account last
         answered anybody."""
+        limit = Limit.of(report.account)
         query = sa.select(R).where(R.c.account == report.account)
         others = sound(connection.execute(query), report_row)
         made = insert_for(connection, R).values(**vars(report))
@@ -94,8 +97,10 @@ class Waits(Writes):
         answered = (
             sa.select(sa.func.max(C.c.at))
             .join(T, T.c.id == C.c.task_id)
-            .where(T.c.account == report.account, C.c.output_tokens > 0, C.c.at.between(0, LATEST))
+            .where(_uses(limit.account), C.c.output_tokens > 0, C.c.at.between(0, LATEST))
         )
+        if limit.model is not None:
+            answered = answered.where(C.c.model.icontains(limit.model, autoescape=True))
         return Reported(others, connection.execute(answered).scalar())
 
     def reports(self, task_id: str) -> list[ReportRow]:
@@ -122,17 +127,25 @@ class Waits(Writes):
         row = connection.execute(attempt_query(made.task_id, made.attempt)).one()
         return attempt_row(row)
 
-    def open_account(self, account: str, probe: tuple[str, int]) -> bool:
-        """End a hold, if that attempt is its probe. Those who wait are let go by `let_go`."""
+    def open_account(
+        self, account: str, probe: tuple[str, int], models: Collection[str] = ()
+    ) -> bool:
+        """End the hold of an account, and those of its `models`, as far as that attempt is their
+        probe. Those who wait are let go by `let_go`."""
+        keys = [account, *(str(Limit(account, model)) for model in models)]
         with self._engine.begin() as connection:
             done = connection.execute(
                 H.delete().where(
-                    H.c.account == account,
+                    H.c.account.in_(keys),
                     H.c.probe_task == probe[0],
                     H.c.probe_attempt == probe[1],
                 )
             )
-        return done.rowcount == 1
+        return done.rowcount > 0
+
+    def probed(self, probe: tuple[str, int]) -> list[Limit]:
+        """What an attempt is the probe of."""
+        return [h.limit for h in self.holds() if (h.probe_task, h.probe_attempt) == probe]
 
     def let_go(self, account: str) -> list[AttemptRow]:
         """The attempts that no longer wait for an account; they are to be enqueued.
@@ -168,7 +181,8 @@ class Waits(Writes):
         if made is None or made.state not in UNDER_WAY:
             return False
         query = sa.select(T.c.account).where(T.c.id == hold.probe_task)
-        return connection.execute(query).scalar() == hold.account
+        used = connection.execute(query).scalar()
+        return isinstance(used, str) and Limit.of(used).account == hold.limit.account
 
     def waiting_accounts(self) -> set[str]:
         """Accounts that attempts wait for, whether they are closed or not."""
@@ -183,8 +197,9 @@ class Waits(Writes):
         """Let a paused task go on by itself again: at `retry_at`, or when its account is open.
         None: it does already, is not paused, or automatic resumes are switched off for it."""
         task = self.task(task_id)
+        keys = _limits_of(task) if task else ()
         with self._engine.begin() as connection:
-            hold = locked_hold(connection, task.account if task else None)
+            hold = next((hold for key in keys if (hold := locked_hold(connection, key))), None)
             row = lock_task(connection, task_id)
             if row is None or row.status != TaskStatus.PAUSED:
                 return None
@@ -196,7 +211,9 @@ class Waits(Writes):
             state = "scheduled" if hold is None else "held"
             number = self._add_attempt(connection, row, state)
             at = retry_at if hold is None else hold.until
-            values = {"retry_at": at, "updated_at": self._now()}
+            values: dict[str, Any] = {"retry_at": at, "updated_at": self._now()}
+            if hold is not None:
+                values["account"] = hold.account
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
             return attempt_row(connection.execute(attempt_query(task_id, number)).one())
 
@@ -252,3 +269,17 @@ class Waits(Writes):
             .values(state="superseded", ended_at=now)
         )
         return len(ids)
+
+
+def _uses(account: str) -> sa.ColumnElement[bool]:
+    """That a task uses an account, or waits for it or for a model of it."""
+    of_a_model = T.c.account.startswith(f"{account}#", autoescape=True)
+    return (T.c.account == account) | of_a_model
+
+
+def _limits_of(task: TaskRow) -> list[str]:
+    """The keys of what a paused task may have to wait for."""
+    keys = [task.account]
+    if task.pause is not None and task.pause.account is not None:
+        keys += [task.pause.account, str(Limit(task.pause.account, task.pause.model))]
+    return sorted({key for key in keys if key is not None})

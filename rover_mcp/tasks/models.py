@@ -39,6 +39,7 @@ class PauseView(_View):
     where: str | None = Field(default=None, description="step 3 of 6: fix, iteration 2 of 5: test")
     provider: str | None = None
     account: str | None = None
+    model: str | None = Field(default=None, description="the one that the limit is for")
     retry_at: datetime | None = Field(default=None, description="when it goes on by itself")
     retry_in_s: int | None = None
     auto_resume: bool = Field(description="whether it goes on by itself at retry_at")

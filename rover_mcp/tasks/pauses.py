@@ -90,6 +90,7 @@ def pause_view(
         where=Outline(state.steps).where() if state else None,
         provider=p.provider,
         account=p.account,
+        model=p.model,
         retry_at=at,
         retry_in_s=max(0, round(at.timestamp() - now)) if at else None,
         auto_resume=by_itself,

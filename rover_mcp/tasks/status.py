@@ -89,7 +89,8 @@ class StatusReport:
         except DamagedRecord:
             probe = None
         return {
-            "account": hold.account,
+            "account": hold.limit.account,
+            "model": hold.limit.model,
             "provider": hold.provider,
             "reason": hold.reason,
             "message": printable(hold.message, HOLD_MESSAGE_SHOWN),

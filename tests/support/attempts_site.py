@@ -44,6 +44,8 @@ class FakeDoor:
 
     missing: str | None = None
     label: str | None = None
+    more: tuple[str, ...] = ()
+    """further accounts of the same provider"""
     fault: RoverError | None = None
     served: dict[str, int] = field(default_factory=dict[str, int])
     opened: list[int] = field(default_factory=list[int])
@@ -57,10 +59,15 @@ class FakeDoor:
     def close(self, task_id: str) -> None:
         self.served.pop(task_id, None)
 
-    def account(self, task_id: str, attempt: int, agent: str) -> Account:
+    def accounts(self, task_id: str, attempt: int, agent: str) -> list[Account]:
         if agent == "scripted":
-            return Account()
-        return Account(missing=self.missing) if self.missing else Account(self.label)
+            return [Account()]
+        if self.missing:
+            return [Account(missing=self.missing)]
+        return [Account(label) for label in (self.label, *self.more)]
+
+    def used(self, task_id: str, attempt: int, provider: str) -> str | None:
+        return None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 from agent_runner.models import PauseReason
 from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import HoldRow, TaskRow
+from rover_mcp.store.rows import HoldRow, Limit, TaskRow
 from rover_mcp.store.store import Closing, Store
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import Event
@@ -412,3 +412,50 @@ def test_of_eight_processes_one_elects_the_probe(url: str) -> None:
     won = contend(url, [ACCOUNT] * 100, elect, unelect)
     engine.dispose()
     assert won == [1] * 100
+
+
+# Models
+
+OPUS = f"{ACCOUNT}#opus"
+
+
+def test_a_models_hold_stops_those_who_ask_for_it_and_nobody_else(
+    store: Store, make: Make, clock: Clock
+) -> None:
+    """Q6, K5: it has a probe of its own, and only what it tried opens it."""
+    closed = held(store, clock, begun(store, make()), account=OPUS)
+    assert closed.account == OPUS
+    other, same = make(), make()
+    assert isinstance(start(store, other.id, 1), TaskRow)
+    row = store.attempt(same.id, 1)
+    assert row is not None
+    refused = store.start_attempt(
+        same.id, 1, row.workflow_id, account=ACCOUNT, limits=(ACCOUNT, OPUS)
+    )
+    assert isinstance(refused, HoldRow)
+    assert wait(store, same.id, 1, OPUS)
+    waiting = fresh(store, same.id)
+    assert waiting.pause is not None
+    assert (waiting.pause.account, waiting.pause.model) == (ACCOUNT, "opus")
+    assert "opus on the account anthropic-1 is closed since" in waiting.pause.message
+    assert store.count_waiting(OPUS) == 2
+    clock.now += WAIT
+    [probe] = store.let_go(OPUS)
+    assert store.probed((probe.task_id, probe.attempt)) == [Limit(ACCOUNT, "opus")]
+    trial = (closed.id, 2)
+    assert not store.open_account(ACCOUNT, trial, ["sonnet"]), "another model's answer"
+    assert store.open_account(ACCOUNT, trial, ["opus"])
+    assert [row.task_id for row in store.let_go(OPUS)] == [same.id]
+
+
+def test_a_probe_that_asks_for_another_model_leaves_it_to_the_next(
+    store: Store, make: Make, clock: Clock
+) -> None:
+    """Q6: its user changed the model."""
+    closed = held(store, clock, begun(store, make()), account=OPUS)
+    clock.now += WAIT
+    store.let_go(OPUS)
+    assert isinstance(start(store, closed.id, 2), TaskRow)
+    hold = store.hold(OPUS)
+    assert hold is not None
+    assert hold.probe_task is None

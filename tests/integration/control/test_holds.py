@@ -116,7 +116,7 @@ def test_of_two_hundred_tasks_that_wait_for_an_account_one_probes_and_then_all_g
     threading.Event().wait(0.3)
     assert (len(provider.asked), count(plane, "held")) == (3, MANY - 1)
 
-    plane.plane.answered(*provider.asked[-1])
+    plane.plane.answered(*provider.asked[-1], None)
     assert plane.store.holds() == []
     eventually(lambda: provider.running == LIMIT)
     provider.gate.set()

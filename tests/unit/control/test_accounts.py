@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from agent_runner.models import Grounds, Pause, PauseReason
 from rover_mcp.control.accounts import (
+    Need,
     NoCredential,
+    Option,
     Use,
     Wait,
     choose_agent,
@@ -25,7 +28,7 @@ from rover_mcp.control.accounts import (
 )
 from rover_mcp.control.ports import Account
 from rover_mcp.settings import RetrySettings
-from rover_mcp.store.rows import HoldRow, ReportRow
+from rover_mcp.store.rows import HoldRow, Limit, ReportRow
 from tests.support.samples import NOW, pause
 
 R = PauseReason
@@ -39,6 +42,11 @@ DUE = replace(HOLD, until=AT)
 
 def refusal(reason: PauseReason = R.CREDITS, **changes: object) -> Pause:
     return pause(reason, account="anthropic-1", **changes)
+
+
+def options(accounts: Mapping[str, Account]) -> Callable[[str], list[Option]]:
+    """One account each."""
+    return lambda agent: [Option(agent, accounts[agent])]
 
 
 def seconds(at: datetime) -> float:
@@ -188,14 +196,14 @@ def test_a_report_closes_an_account_to_its_own_task_while_another_agent_can_go_o
     def choose(names: dict[str, Account], task: str, now: float = AT) -> object:
         return choose_for(
             task, {}, [REPORT], now,
-            lambda holds: choose_agent(list(names), names.__getitem__, holds, (task, 2), now),
+            lambda holds: choose_agent(list(names), options(names), holds, (task, 2), now),
         )  # fmt: skip
 
     both, one = {"claude": CLAUDE, "codex": CODEX}, {"claude": CLAUDE}
-    assert choose(both, ME[0]) == Use("codex", "openai-1")
-    assert choose(both, ME[0], AT + 900) == Use("claude", "anthropic-1")
-    assert choose(both, OTHER[0]) == Use("claude", "anthropic-1")
-    assert choose(one, ME[0]) == Use("claude", "anthropic-1"), "nobody else waits for its end"
+    assert choose(both, ME[0]) == USE_CODEX
+    assert choose(both, ME[0], AT + 900) == USE_CLAUDE
+    assert choose(both, OTHER[0]) == USE_CLAUDE
+    assert choose(one, ME[0]) == USE_CLAUDE, "nobody else waits for its end"
 
 
 def test_a_pause_without_an_account_holds_none() -> None:
@@ -223,6 +231,8 @@ def test_a_closed_account_lets_its_probe_through(hold: HoldRow | None, expected:
 
 CLAUDE = Account("anthropic-1")
 CODEX = Account("openai-1")
+USE_CLAUDE = Use("claude", "anthropic-1", ("anthropic-1",))
+USE_CODEX = Use("codex", "openai-1", ("openai-1",))
 MISSING = Account(missing="set a key")
 CODEX_HOLD = replace(HOLD, account="openai-1", until=AT + 60)
 
@@ -230,14 +240,14 @@ CODEX_HOLD = replace(HOLD, account="openai-1", until=AT + 60)
 @pytest.mark.parametrize(
     ("accounts", "holds", "expected"),
     [
-        ({"claude": CLAUDE}, [], Use("claude", "anthropic-1")),
+        ({"claude": CLAUDE}, [], USE_CLAUDE),
         ({"scripted": Account()}, [HOLD], Use("scripted", None)),
         ({"claude": CLAUDE}, [HOLD], Wait("claude", "anthropic-1")),
-        ({"claude": CLAUDE}, [DUE], Use("claude", "anthropic-1")),
-        ({"claude": CLAUDE}, [CODEX_HOLD], Use("claude", "anthropic-1")),
+        ({"claude": CLAUDE}, [DUE], USE_CLAUDE),
+        ({"claude": CLAUDE}, [CODEX_HOLD], USE_CLAUDE),
         ({"claude": MISSING}, [], NoCredential("claude", "set a key")),
-        ({"claude": CLAUDE, "codex": CODEX}, [], Use("claude", "anthropic-1")),
-        ({"claude": CLAUDE, "codex": CODEX}, [HOLD], Use("codex", "openai-1")),
+        ({"claude": CLAUDE, "codex": CODEX}, [], USE_CLAUDE),
+        ({"claude": CLAUDE, "codex": CODEX}, [HOLD], USE_CODEX),
         ({"claude": CLAUDE, "codex": CODEX}, [HOLD, CODEX_HOLD], Wait("codex", "openai-1")),
         ({"claude": CLAUDE, "codex": MISSING}, [HOLD], Wait("claude", "anthropic-1")),
         ({"claude": MISSING, "codex": CODEX}, [], NoCredential("claude", "set a key")),
@@ -248,9 +258,7 @@ def test_the_first_agent_whose_account_is_open_is_used(
     accounts: dict[str, Account], holds: list[HoldRow], expected: object
 ) -> None:
     """K5, D9: all closed, it waits for the earliest; a missing credential is never passed over."""
-    chosen = choose_agent(
-        list(accounts), accounts.__getitem__, {h.account: h for h in holds}, ME, AT
-    )
+    chosen = choose_agent(list(accounts), options(accounts), {h.account: h for h in holds}, ME, AT)
     assert chosen == expected
 
 
@@ -258,20 +266,96 @@ def test_what_a_person_asked_for_goes_on_an_account_that_is_closed() -> None:
     """K5: another agent, if its account is open, is better still."""
     holds = {HOLD.account: HOLD, CODEX_HOLD.account: CODEX_HOLD}
     both = {"claude": CLAUDE, "codex": CODEX}
-    asked = choose_agent(list(both), both.__getitem__, holds, ME, AT, asked_for=True)
-    assert asked == Use("claude", "anthropic-1")
+    asked = choose_agent(list(both), options(both), holds, ME, AT, asked_for=True)
+    assert asked == USE_CLAUDE
     del holds["openai-1"]
-    asked = choose_agent(list(both), both.__getitem__, holds, ME, AT, asked_for=True)
-    assert asked == Use("codex", "openai-1")
+    asked = choose_agent(list(both), options(both), holds, ME, AT, asked_for=True)
+    assert asked == USE_CODEX
 
 
 def test_no_further_credential_is_looked_up_than_is_needed() -> None:
     """A credential may be a command that asks its user."""
     asked: list[str] = []
 
-    def account_of(agent: str) -> Account:
-        asked.append(agent)
-        return CLAUDE
+    def options_of(agent: str) -> Iterator[Option]:
+        for account in (CLAUDE, CODEX):
+            asked.append(f"{agent} {account.label}")
+            yield Option(agent, account)
 
-    choose_agent(["claude", "codex"], account_of, {}, ME, AT)
-    assert asked == ["claude"]
+    choose_agent(["claude", "codex"], options_of, {}, ME, AT)
+    assert asked == ["claude anthropic-1"]
+
+
+# Several accounts, and models of one
+
+WORK, HOME = Account("anthropic:work"), Account("anthropic:home")
+WORK_HOLD = replace(HOLD, account="anthropic:work")
+HOME_HOLD = replace(HOLD, account="anthropic:home", until=AT + 60)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "holds", "expected"),
+    [
+        ([WORK, HOME], [], "anthropic:work"),
+        ([WORK, HOME], [WORK_HOLD], "anthropic:home"),
+        ([WORK, HOME], [HOME_HOLD], "anthropic:work"),
+        ([MISSING, HOME], [], "anthropic:home"),
+        ([WORK, HOME], [WORK_HOLD, HOME_HOLD], Wait("claude", "anthropic:home")),
+        ([MISSING, Account(missing="nor this")], [], NoCredential("claude", "set a key")),
+        ([WORK, MISSING], [WORK_HOLD], Wait("claude", "anthropic:work")),
+    ],
+)
+def test_accounts_of_one_provider_take_over_in_their_order(
+    accounts: list[Account], holds: list[HoldRow], expected: object
+) -> None:
+    """Q6: before another agent does; one that cannot sign in is passed over."""
+
+    def options_of(agent: str) -> list[Option]:
+        return [Option(agent, account) for account in accounts]
+
+    chosen = choose_agent(["claude"], options_of, {h.account: h for h in holds}, ME, AT)
+    assert (chosen.account if isinstance(chosen, Use) else chosen) == expected
+
+
+OPUS = replace(HOLD, account="anthropic-1#opus", default_of="claude")
+ASKS_OPUS, ASKS_SONNET = Need(frozenset({"opus"})), Need(frozenset({"sonnet"}))
+BY_ITSELF = Need(default_of="claude")
+
+
+@pytest.mark.parametrize(
+    ("need", "holds", "expected"),
+    [
+        (ASKS_OPUS, [OPUS], Wait("claude", "anthropic-1#opus")),
+        (ASKS_SONNET, [OPUS], ("anthropic-1", "anthropic-1#sonnet")),
+        (BY_ITSELF, [OPUS], Wait("claude", "anthropic-1#opus")),
+        (BY_ITSELF, [replace(OPUS, default_of=None)], ("anthropic-1",)),
+        (Need(), [OPUS], ("anthropic-1",)),
+        (ASKS_SONNET, [OPUS, HOLD], Wait("claude", "anthropic-1")),
+        (ASKS_OPUS, [replace(OPUS, until=AT + 9000), HOLD], Wait("claude", "anthropic-1#opus")),
+        (ASKS_OPUS, [OPUS, DUE], Wait("claude", "anthropic-1#opus")),
+        (BY_ITSELF, [replace(OPUS, until=AT)], ("anthropic-1", "anthropic-1#opus")),
+    ],
+)
+def test_a_models_limit_stops_those_who_ask_for_that_model(
+    need: Need, holds: list[HoldRow], expected: object
+) -> None:
+    """Q6: of two limits the one that ends last is waited for."""
+
+    def options_of(agent: str) -> list[Option]:
+        return [Option(agent, CLAUDE, need)]
+
+    chosen = choose_agent(["claude"], options_of, {h.account: h for h in holds}, ME, AT)
+    assert (chosen.limits if isinstance(chosen, Use) else chosen) == expected
+
+
+def test_a_models_refusal_closes_that_model_alone() -> None:
+    """Q6: and says whose own choice it was, also when somebody named it later."""
+    of_opus = refusal(R.USAGE_WINDOW, model="opus")
+    first = hold_after(None, of_opus, ME, EXACT, NOW, 0, "claude")
+    assert (first.account, first.default_of) == ("anthropic-1#opus", "claude")
+    assert first.limit == Limit("anthropic-1", "opus")
+    assert hold_after(first, of_opus, OTHER, EXACT, NOW, 0).default_of == "claude"
+    assert hold_after(None, refusal(), ME, EXACT, NOW, 0, "claude").default_of is None
+    reported = report_of(refusal(grounds=G.WORDS, model="opus"), ME[0], NOW, NOW)
+    assert reported is not None
+    assert reported.account == "anthropic-1#opus"

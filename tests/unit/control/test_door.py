@@ -50,7 +50,7 @@ class Told:
     threads: set[int] = field(default_factory=set[int])
     came: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
-    def __call__(self, task_id: str, attempt: int) -> None:
+    def __call__(self, task_id: str, attempt: int, model: str | None) -> None:
         self.heard.append((task_id, attempt))
         self.threads.add(threading.get_ident())
         self.came.release()
@@ -127,14 +127,18 @@ def test_an_account_is_a_label_and_never_the_credential(
 ) -> None:
     """M2, D9: or what is missing, and where to configure it."""
     site.create()
-    missing = door.account(TASK, 1, "claude").missing
+    missing = next(door.accounts(TASK, 1, "claude")).missing
     assert missing is not None
     assert "credentials.anthropic in config.yaml" in missing
     credentials.remember(Caller("client-1", site.home, env={"ANTHROPIC_API_KEY": "sk-secret"}))
-    found = door.account(TASK, 1, "claude")
+    found = next(door.accounts(TASK, 1, "claude"))
     assert (found.label or "").startswith("anthropic-")
     assert "secret" not in str(found)
-    assert door.account(TASK, 1, "scripted") == door.account("e" * 32, 1, "claude") == Account()
+    assert (
+        next(door.accounts(TASK, 1, "scripted"))
+        == next(door.accounts("e" * 32, 1, "claude"))
+        == Account()
+    )
 
 
 def test_a_lease_reaches_only_the_providers_of_the_attempts_agents(

@@ -93,7 +93,7 @@ def act(site: Site, action: str) -> None:
             site.store.switch(None, enabled=True)
             site.attempts.schedule(site.task())
         case "answer":
-            site.attempts.answered(TASK, task.attempt)
+            site.attempts.answered(TASK, task.attempt, None)
         case "crash":
             label = site.door.label
             site.restart()

@@ -133,7 +133,7 @@ def test_a_probe_that_is_not_refused_opens_the_account(site: Site, how: str) -> 
     attempt = probed(site)
     waiting(site)
     if how == "answered":
-        assert site.attempts.answered(TASK, attempt)
+        assert site.attempts.answered(TASK, attempt, None)
     elif how == "completes":
         site.record(Run.resume(attempt), Run.start("plan"), Run.COMPLETE)
         site.settle(0, attempt)
@@ -156,8 +156,8 @@ def test_an_answer_to_another_task_opens_nothing(site: Site) -> None:
     assert row is not None
     assert site.attempts.claim(OTHER, 1, row.workflow_id)
     site.paused(pause())
-    assert not site.attempts.answered(OTHER, 1)
-    assert not site.attempts.answered("e" * 32, 1)
+    assert not site.attempts.answered(OTHER, 1, None)
+    assert not site.attempts.answered("e" * 32, 1, None)
     assert hold_of(site).refusals == 1
 
 

@@ -1,0 +1,55 @@
+"""Which models a task's agents ask for, by its workflow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from agent_runner.classify.scope import canonical_model
+from agent_runner.models import Pause
+from agent_runner.workflow.agents import agents_of, step_agent, step_model
+from agent_runner.workflow.loader import WorkflowError, load_workflow
+from agent_runner.workflow.models import AgentStep, Workflow, walk
+from rover_mcp.control.accounts import Need
+from rover_mcp.control.specify import own_model
+from rover_mcp.store.rows import TaskRow
+from rover_mcp.tasks.folders import TaskFolders
+
+
+def need_of(home: Path, task: TaskRow, agent: str) -> Need:
+    """What an agent of a task asks an account for: the one model of its steps, and the one that
+    its pause waits for. Steps of several models try each when they come to it."""
+    given = _given(home, task, agent)
+    named = [model for model in given if model is not None]
+    models = {canonical_model(model) for model in named} if len(given) == 1 else set[str]()
+    if task.pause is not None and task.pause.model is not None and task.agent == agent:
+        models.add(task.pause.model)
+    return Need(frozenset(models), agent if given and not named else None)
+
+
+def chose_itself(home: Path, task: TaskRow, pause: Pause) -> str | None:
+    """The agent of the step that paused, where it chose its model by itself."""
+    workflow = _workflow(home, task)
+    steps = walk(workflow.steps) if workflow else ()
+    for step, _ in steps:
+        if isinstance(step, AgentStep) and step.id == pause.step and workflow:
+            named = step_model(step, task.agent, own_model(task), workflow)
+            return None if named else step_agent(step, task.agent)
+    return None
+
+
+def _given(home: Path, task: TaskRow, agent: str) -> frozenset[str | None]:
+    model = own_model(replace(task, agent=agent))
+    workflow = _workflow(home, task)
+    if workflow is None:
+        return frozenset({model})
+    used = agents_of(workflow, agent, model)
+    return frozenset(named for name, named in used if name == agent)
+
+
+def _workflow(home: Path, task: TaskRow) -> Workflow | None:
+    """None: it cannot be read, which the runner will say."""
+    try:
+        return load_workflow(TaskFolders(home, task.id, task.iteration).input / "workflow.yaml")
+    except (OSError, WorkflowError):
+        return None
