@@ -48,6 +48,8 @@ def goes_on(pause: Json, now: datetime) -> str:
         count = f"{pause['retries'] + 1} of {pause['max_retries']}"
         at = when(pause["retry_at"], now)
         return f"It goes on by itself at {at}, automatic resume {count}."
+    if pause.get("auto_resume"):
+        return f"It waits: {clean(pause.get('waits_because') or 'nothing is lost')}."
     later = f" Worth a try from {when(pause['retry_at'], now)}." if pause.get("retry_at") else ""
     return f"It waits for you: {clean(pause.get('waits_because') or 'nothing is lost')}.{later}"
 
@@ -57,4 +59,6 @@ def in_short(pause: Json, now: datetime) -> str:
     who = clean(pause.get("account") or pause.get("provider") or "")
     on = pause.get("auto_resume") and pause.get("retry_at")
     until = f"goes on {when(pause['retry_at'], now)}" if on else "waits for you"
+    if pause.get("auto_resume") and not on:
+        until = "waits for a credential"
     return ", ".join(filter(None, [pause["reason"], who, until]))

@@ -7,10 +7,11 @@ flight when a daemon died.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from agent_runner.classify.scope import canonical_model
 from agent_runner.models import Snapshot
+from rover_mcp.control.accounts import NoCredential, Use, Wait
 from rover_mcp.control.decide import retry_time
 from rover_mcp.control.follow import Follows
 from rover_mcp.control.parts import OPEN_STATES, now, told
@@ -19,8 +20,10 @@ from rover_mcp.control.snapshots import T, with_hub
 from rover_mcp.control.start import Starts
 from rover_mcp.errors import RoverError
 from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.store.writes import AWAITING
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.pauses import awaits_credential
 
 
 class Attempts(Starts, Follows, Settles):
@@ -58,6 +61,40 @@ class Attempts(Starts, Follows, Settles):
         limits = {hold.account for hold in self.store.holds()} | self.store.waiting_accounts()
         return [row for limit in sorted(limits) for row in self.store.let_go(limit)]
 
+    def look(self) -> list[AttemptRow]:
+        """The attempts that waited for a credential which is there now: they are to be enqueued."""
+        found: list[AttemptRow] = []
+        lacking: set[Hashable] = set()
+        for row in self.store.attempts_in((AWAITING,)):
+            task = self._task(row.task_id)
+            # What one lacks, another of the same user lacks too: a command is asked once.
+            alike = (task.agent, tuple(task.agents or ()), task.model, task.owner,
+                     tuple(task.refused_keys or ()))  # fmt: skip
+            if alike in lacking:
+                continue
+            if self._is_there(row):
+                made = self.store.credential_found(row.task_id, row.attempt)
+                found += [made] if made else []
+            else:
+                lacking.add(alike)
+        return found
+
+    def _is_there(self, row: AttemptRow) -> bool:
+        match self._choose(row.task_id, row.attempt):
+            case Use(account=account):
+                return account is not None
+            case Wait():
+                return True  # then its account is closed
+            case NoCredential():
+                return False
+
+    def await_credentials(self) -> None:
+        """See that each task that is paused for want of a credential waits for one: also those that
+        were paused before this version."""
+        for task in self.store.unattended():
+            if task.pause and awaits_credential(task, task.pause) and self._goes_by_itself(task):
+                self.store.await_further(task.id)
+
     def answered(self, task_id: str, attempt: int, model: str | None) -> bool:
         """A model answered an attempt. True: it was a probe, and what it tried is open again."""
         task = self.store.task(task_id)
@@ -70,6 +107,8 @@ class Attempts(Starts, Follows, Settles):
         """Let a paused task go on by itself again, if its reason permits that; None: not."""
         if task.pause is None or not self.settings.auto_resume:
             return None
+        if awaits_credential(task, task.pause):
+            return self.store.await_further(task.id)
         retry = self.settings.retry
         at = retry_time(task.pause, task.auto_retries, retry, now(), self.uniform())
         return self.store.schedule(task.id, at.timestamp()) if at is not None else None

@@ -91,6 +91,7 @@ class Parts:
         state: RunState | None,
         *,
         retries: int = 0,
+        awaits: bool = False,
         closes: Closing | None = None,
     ) -> TaskRow | None:
         pause, at = decision.pause, decision.retry_at
@@ -107,8 +108,8 @@ class Parts:
             "exhausted": at is None and self._has_exhausted(task, pause, retries),
         }
         return self.store.transition(
-            task.id, Event.PAUSE, attempt=attempt, schedule=at is not None, closes=closes,
-            data=data, **columns,
+            task.id, Event.PAUSE, attempt=attempt, schedule=at is not None, awaits=awaits,
+            closes=closes, data=data, **columns,
         )  # fmt: skip
 
     def _later(self, task: TaskRow, message: str) -> PauseFor:

@@ -34,7 +34,7 @@ from rover_mcp.settings import Settings
 from rover_mcp.store.damage import tell_once
 from rover_mcp.store.rows import NONSENSE, AttemptRow
 from rover_mcp.store.store import Store
-from rover_mcp.store.writes import next_workflow
+from rover_mcp.store.writes import AWAITING, next_workflow
 from rover_mcp.tasks.ports import Trouble
 
 QUEUE = "attempts"
@@ -125,6 +125,7 @@ class ControlPlane:
         DBOS.launch()
         self._register_queue()
         self._launched = time.monotonic()
+        attempts.await_credentials()
 
     def _register_queue(self) -> None:
         DBOS.register_queue(
@@ -188,12 +189,18 @@ class ControlPlane:
                 name = f"hold-{hold.account}-{hold.until * 1000:.0f}"
                 self._enqueue(HOLD, name, left + HOLD_MARGIN_SECONDS)
 
+    def look(self) -> None:
+        """Enqueue what waited for a credential that is there now."""
+        if self.wait_ready():
+            for row in self._attempts.look():
+                self.enqueue(row)
+
     def schedule(self, attempt: AttemptRow) -> None:
         """Enqueue an attempt that waits for its time; one that waits for its account has the
-        hold's timer."""
+        hold's timer, and one that waits for a credential is looked after by `look`."""
         if attempt.state == "scheduled":
             self.enqueue(attempt, self._delay_of(attempt))
-        else:
+        elif attempt.state != AWAITING:
             self.tend()
 
     def _see_to_what_follows(self, task_id: str | None) -> None:

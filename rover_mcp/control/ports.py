@@ -116,6 +116,11 @@ class GatewayDoor(Protocol):
 
     def close(self, task_id: str) -> None: ...
 
+    def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
+        """Digests of the credentials that an attempt, which was refused for its credential, used;
+        none where it had none."""
+        ...
+
     def accounts(self, task_id: str, attempt: int, agent: str) -> Iterable[Account]:
         """The accounts that this agent may use in this attempt, the first one first. May ask a
         credential's command for each that is looked at."""

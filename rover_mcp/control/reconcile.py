@@ -82,7 +82,7 @@ class Sweeper:
         # Engines first: a sandbox that is listed had its attempt before the rows are read.
         listed = {name: self._list(name) for name in self.attempts.engines}
         store = self.attempts.store
-        rows = store.attempts_in((*OPEN_STATES, HELD))
+        rows = store.attempts_in((*OPEN_STATES, *HELD))
         for task_id, attempt in [*((a.task_id, a.attempt) for a in rows), *store.stranded()]:
             try:
                 self._attempt(task_id, attempt, listed)

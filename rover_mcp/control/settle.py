@@ -37,6 +37,7 @@ from rover_mcp.tasks.booked import with_books
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.tasks.logs import plain
+from rover_mcp.tasks.pauses import awaits_credential
 from rover_mcp.tasks.transitions import RUNNING, Event
 
 SET_ASIDE = "resume_task sets a damaged one aside and runs the iteration from its start"
@@ -89,7 +90,10 @@ class Settles(Parts):
             )  # fmt: skip
         else:
             decision, closing = self._closing(task, attempt, decision, state)
-            after = self._pause(task, attempt, decision, state, retries=retries, closes=closing)
+            awaits = self._awaits(task, attempt, decision)
+            after = self._pause(
+                task, attempt, decision, state, retries=retries, awaits=awaits, closes=closing
+            )
             refused = closing is not None
             if refused:
                 crash_point(ControlPoint.HOLD_PLACED)
@@ -133,6 +137,18 @@ class Settles(Parts):
             or confirms(report, known.others, known.answered_at, retry),
         )  # fmt: skip
 
+    def _awaits(self, task: TaskRow, attempt: int, decision: PauseFor) -> bool:
+        """Whether the task continues by itself with another credential. What was refused is
+        recorded first, or the task would be refused again and again."""
+        if decision.pause.reason is not PauseReason.AUTH:
+            return False
+        found = self.gateway.refused_keys(task.id, attempt, task.agent)
+        refused = list(dict.fromkeys([*(task.refused_keys or ()), *found]))
+        if refused:
+            self.store.update_task(task.id, refused_keys=refused)
+        fresh = replace(task, refused_keys=refused)
+        return awaits_credential(fresh, decision.pause) and self._goes_by_itself(task)
+
     def _account_of(self, task: TaskRow, attempt: int, pause: Pause) -> str | None:
         """The account that a pause is about: that of the task's agent, unless a step of another
         provider's agent paused."""
@@ -160,6 +176,8 @@ class Settles(Parts):
         account. One that tells nothing leaves it to the next."""
         before = task.run_state.usage.output_tokens if task.run_state else 0
         answered = state.usage.output_tokens > before
+        if task.refused_keys and answered and not _is_auth(decision):
+            self.store.update_task(task.id, refused_keys=None)
         if task.account is not None and (answered or isinstance(decision, Finish)):
             probe = (task.id, attempt)
             tried = self.store.probed(probe) if isinstance(decision, Finish) else []
@@ -296,6 +314,10 @@ class Settles(Parts):
 def as_fault(error: RoverError | OSError, place: Path) -> RoverError:
     """An error of the file system as one that is told."""
     return error if isinstance(error, RoverError) else write_fault("it failed", place, error)
+
+
+def _is_auth(decision: Decision) -> bool:
+    return isinstance(decision, PauseFor) and decision.pause.reason is PauseReason.AUTH
 
 
 def needs_look(message: str) -> PauseFor:

@@ -16,7 +16,7 @@ from agent_runner.models import Pause, PauseReason
 from agent_runner.worktree import NAMES
 from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent, choose_for
 from rover_mcp.control.crashpoints import ControlPoint
-from rover_mcp.control.decide import PauseFor, for_disk, retry_time
+from rover_mcp.control.decide import for_disk, retry_time
 from rover_mcp.control.handover import Handover, hand_over
 from rover_mcp.control.packages import lend_packages
 from rover_mcp.control.parts import GIT_STOOD_STILL, Parts, is_on, now
@@ -34,6 +34,7 @@ from rover_mcp.store.rows import HoldRow, TaskRow
 from rover_mcp.store.writes import WAITING
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.pauses import awaits_credential
 
 
 class Starts(Parts):
@@ -48,13 +49,13 @@ class Starts(Parts):
                 return False
             choice = self._choose(task_id, attempt)
         if isinstance(choice, NoCredential):
-            task = self.store.start_attempt(task_id, attempt, workflow_id, agent=choice.agent)
-        else:
-            task = self.store.start_attempt(
-                task_id, attempt, workflow_id,
-                agent=choice.agent, agent_binary=_binary(choice.agent),
-                account=choice.account, limits=choice.limits,
-            )  # fmt: skip
+            self._await_credential(task_id, attempt, workflow_id, choice)
+            return False
+        task = self.store.start_attempt(
+            task_id, attempt, workflow_id,
+            agent=choice.agent, agent_binary=_binary(choice.agent),
+            account=choice.account, limits=choice.limits,
+        )  # fmt: skip
         if task is None:
             return False
         if isinstance(task, HoldRow):
@@ -62,9 +63,6 @@ class Starts(Parts):
             return self.claim(task_id, attempt, workflow_id)
         if not is_on(task, attempt):
             self.discard(task, attempt)
-            return False
-        if isinstance(choice, NoCredential):
-            self._pause_for_credential(task, attempt, choice)
             return False
         crash_point(ControlPoint.CLAIMED)
         return True
@@ -91,15 +89,19 @@ class Starts(Parts):
 
         return choose_for(task_id, holds, self.store.reports(task_id), when, choose)
 
-    def _pause_for_credential(self, task: TaskRow, attempt: int, choice: NoCredential) -> None:
+    def _await_credential(
+        self, task_id: str, attempt: int, workflow_id: str, choice: NoCredential
+    ) -> None:
+        """Nothing is started without a credential: the attempt waits for one."""
+        task = self._task(task_id)
         pause = Pause(
             reason=PauseReason.AUTH,
             message=choice.missing,
             since=now(),
             provider=agent_provider(choice.agent, own_model(task)),
         )
-        self._pause(task, attempt, PauseFor(pause, None), None)
-        self._end(task.id, attempt, SandboxExit(None), "not started: no credential")
+        by_itself = awaits_credential(task, pause) and self._goes_by_itself(task)
+        self.store.await_credential(task_id, attempt, workflow_id, pause, by_itself=by_itself)
 
     def launch(self, task_id: str, attempt: int) -> bool:
         """Bring the sandbox up; False if that failed and the task has been given back (I4)."""

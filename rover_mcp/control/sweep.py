@@ -17,11 +17,12 @@ from rover_mcp.tasks.transitions import RUNNING
 QUEUED: Final = frozenset({"queued", "scheduled", "released"})
 """States of an attempt whose turn has not come: a workflow waits for it."""
 
-BY_ITSELF: Final = frozenset({"scheduled", "released", "held"})
-"""States of an attempt with which a paused task goes on by itself."""
+HELD: Final = frozenset({"held", "awaiting"})
+"""States of an attempt that waits until its account opens, or its credential is there: no workflow
+of its own."""
 
-HELD: Final = "held"
-"""State of an attempt that waits until its account opens: no workflow of its own."""
+BY_ITSELF: Final = frozenset({"scheduled", "released", *HELD})
+"""States of an attempt with which a paused task goes on by itself."""
 
 GOING: Final = frozenset({"starting", "running"})
 """States of an attempt that somebody has to follow."""
@@ -111,7 +112,7 @@ def judge_attempt(seen: Seen, startup_timeout: float) -> AttemptAction | None:
     if seen.present and seen.state in BY_ITSELF and seen.status in {TaskStatus.NEW, *RUNNING}:
         # It becomes the present one only when it is claimed: by the record it never was.
         return GiveUp() if seen.status is TaskStatus.NEW else Settle()
-    if seen.state == HELD:
+    if seen.state in HELD:
         return None if seen.status is TaskStatus.PAUSED else Discard()
     if seen.state in QUEUED:
         if seen.followed:

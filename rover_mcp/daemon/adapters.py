@@ -26,13 +26,13 @@ from rover_mcp.control.ports import Account
 from rover_mcp.control.specify import own_model
 from rover_mcp.daemon.booking import over_budget, settle_left, standing_of
 from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.keys_seen import KeysSeen
 from rover_mcp.daemon.networks import NOTHING, TaskNetworks
 from rover_mcp.daemon.repositories import GitRepositories
 from rover_mcp.errors import EnvironmentFault, UserFixable
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.prices import PriceList, price_list
-from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
 from rover_mcp.gateway.world import UpstreamProxy
 from rover_mcp.git.hub import Hub
@@ -264,6 +264,7 @@ class Door:
         self._used: dict[tuple[str, int, str], str] = {}
         """kept when a door closes: what follows from its end asks for it"""
         self._refused: dict[str, RefusedHosts] = {}
+        self._keys = KeysSeen()
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
         task = self._store.task(task_id)
@@ -274,7 +275,10 @@ class Door:
         def credentials(provider: str) -> ProviderAccess | None:
             task = self._store.task(task_id)
             row = self._store.attempt(task_id, attempt)
-            return self._credentials.access(provider, task, row, of_call=True) if task else None
+            found = self._credentials.access(provider, task, row, of_call=True) if task else None
+            if found is None:
+                self._keys.lacked(task_id, attempt)
+            return found
 
         lease = GatewayLease(
             task_id=task_id,
@@ -345,6 +349,7 @@ class Door:
                 del self._used[next(iter(self._used))]
         if answer.status in (401, 403):
             self._credentials.refused(answer.provider, answer.account)
+        self._keys.answered(task_id, attempt, answer)
         went_well = answer.status is not None and 200 <= answer.status < 300 and not answer.error
         heard = self._heard.setdefault(task_id, set())
         if not went_well or answer.usage is None or (attempt, answer.model) in heard:
@@ -361,6 +366,23 @@ class Door:
         settle_left(self._store, task_id, self._prices, self._now())
         self._store.books.fold(task_id)
 
+    def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
+        refused = self._keys.refused(task_id, attempt)
+        if refused is not None:
+            return refused
+        # Nobody here saw the refusal: it concerns what the agent would use.
+        with suppress(EnvironmentFault):
+            access = self._access(task_id, attempt, agent)
+            return [access.digest] if access else []
+        return []
+
+    def _access(self, task_id: str, attempt: int, agent: str) -> ProviderAccess | None:
+        task = self._store.task(task_id)
+        provider = _provider(task, agent)
+        if task is None or provider is None:
+            return None
+        return self._credentials.access(provider, task, self._store.attempt(task_id, attempt))
+
     def used(self, task_id: str, attempt: int, provider: str) -> str | None:
         return self._used.get((task_id, attempt, provider))
 
@@ -369,23 +391,22 @@ class Door:
 
     def _account(self, task_id: str, attempt: int, agent: str) -> Account:
         task = self._store.task(task_id)
-        model = own_model(task) if task and task.agent == agent else None
-        provider = agent_provider(agent, model)
-        if provider is None or task is None:
+        provider = _provider(task, agent)
+        if task is None or provider is None:
             return Account()
-        row = self._store.attempt(task_id, attempt)
         try:
-            access = self._credentials.access(provider, task, row)
+            access = self._access(task_id, attempt, agent)
         except EnvironmentFault as fault:
             return Account(missing=f"{fault.message}; {fault.hint}")
-        if access is not None:
-            unfit = self._credentials.unfit(provider, agent, access)
-            return Account(missing=unfit) if unfit else Account(access.account)
-        return Account(
-            missing=f"no credential for {provider}: set it in the environment of the client that "
-            f"calls resume_task ({PROVIDERS[provider].variables[0].name}), or under "
-            f"credentials.{provider} in config.yaml"
-        )
+        if access is None:
+            return Account(missing=self._credentials.missing(provider, task))
+        unfit = self._credentials.unfit(provider, agent, access)
+        return Account(missing=unfit) if unfit else Account(access.account)
+
+
+def _provider(task: TaskRow | None, agent: str) -> str | None:
+    """Whose models an agent calls for a task."""
+    return agent_provider(agent, own_model(task) if task and task.agent == agent else None)
 
 
 class PlaneControl:

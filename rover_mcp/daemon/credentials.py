@@ -1,6 +1,8 @@
 """Which credential a task's model calls use, found at the moment of use. Never stored.
 
-First what the client that started the attempt handed over, then what config.yaml names.
+First what the client that started the attempt handed over, or the one that made the task; then
+what config.yaml names; then what any other client of the same user handed over, so that a task
+whose daemon was restarted finds the key again that only clients have.
 """
 
 from __future__ import annotations
@@ -8,12 +10,16 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 from rover_mcp.daemon import logins
+from rover_mcp.daemon.environments import Environment, Environments
 from rover_mcp.daemon.key_commands import KeyCommands
 from rover_mcp.daemon.redaction import SECRETS
+from rover_mcp.daemon.sources import Sources
+from rover_mcp.errors import EnvironmentFault
 from rover_mcp.gateway.models import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS, Provider, Variable
 from rover_mcp.settings import CredentialSource, Settings
@@ -22,7 +28,8 @@ from rover_mcp.tasks.caller import Caller
 
 
 class Credentials:
-    """Remembers clients' environments, in memory, by their id."""
+    """Finds them anew at each use. Of clients it knows what they brought since it was made;
+    `on_news` is called when one brought something new."""
 
     def __init__(
         self,
@@ -30,62 +37,71 @@ class Credentials:
         now: Callable[[], float] = time.time,
         commands: KeyCommands | None = None,
     ) -> None:
-        self._settings = settings
+        self._configured = Sources(settings)
         self._now = now
         self._commands = commands or KeyCommands()
-        self._environments: dict[str, Mapping[str, str]] = {}
-        self._distinct: dict[frozenset[tuple[str, str]], Mapping[str, str]] = {}
+        self._clients = Environments()
+        self.on_news: Callable[[], object] = lambda: None
 
-    def remember(self, caller: Caller) -> None:
-        """A client connected. Kept while the daemon lives: its tasks outlive the connection.
-        Terminals that share an environment share one copy."""
+    def remember(self, caller: Caller) -> bool:
+        """A client connected. Whether it brought what no client of its user had brought before."""
         for provider in PROVIDERS.values():
             SECRETS.add(*(caller.env.get(variable.name) for variable in provider.variables))
-        same = frozenset(caller.env.items())
-        self._environments[caller.client_id] = self._distinct.setdefault(same, caller.env)
+        is_new = self._clients.remember(caller)
+        if is_new:
+            self.on_news()
+        return is_new
+
+    def files(self) -> list[Path]:
+        """The files that credentials come from; a change of one may bring one that was missing."""
+        sources = self._configured.sources()
+        kept = [Path(s.file).expanduser() for s in sources.values() if _is_found(s.file)]
+        kinds = [source.login for source in sources.values() if source.login]
+        places = (logins.LOG_INS[kind].place(os.environ) for kind in kinds)
+        return [self._configured.file, *kept, *(place for place in places if place)]
 
     def found(self, caller: Caller) -> dict[str, str | None]:
         """The name of the credential, never its value, that this caller's tasks would have for
         each provider; None: none."""
-        env = self._environments.get(caller.client_id, {})
-        return {name: self._name(p, env) for name, p in PROVIDERS.items()}
+        return {name: self._name(p, caller) for name, p in PROVIDERS.items()}
 
     def is_named(self, provider: str | None, caller: Caller) -> bool:
-        """Whether there is a variable or a source for this caller's tasks; none is asked. A task
-        may go on with the variables of who made it: any client's of this machine count, here."""
-        if provider is None or provider in self._settings.credentials:
+        """Whether there is a variable or a source for this caller's tasks; none is asked."""
+        if provider is None or provider in self._configured.sources():
             return provider is not None
-        own = self._environments.get(caller.client_id, {})
-        environments = [own] if caller.user else [*self._distinct.values()]
+        environments = [*self._clients.of(caller.client_id), *self._clients.of_user(caller.user)]
         names = [variable.name for variable in PROVIDERS[provider].variables]
         return any(env.get(name) for env in environments for name in names)
 
-    def _name(self, provider: Provider, env: Mapping[str, str]) -> str | None:
-        if variable := next((v for v in provider.variables if env.get(v.name)), None):
-            return variable.name
-        source = self._settings.credentials.get(provider.name)
-        if source is None:
-            return None
+    def _name(self, provider: Provider, caller: Caller) -> str | None:
+        own = self._clients.of(caller.client_id)
+        if variable := _first_set(provider, own):
+            return variable
+        source = self._configured.sources().get(provider.name)
+        if source and (name := self._name_of_source(provider.name, source)):
+            return name
+        variable = _first_set(provider, self._clients.of_user(caller.user))
+        return f"{variable} of another client" if variable else None
+
+    def _name_of_source(self, provider: str, source: CredentialSource) -> str | None:
         if source.login:
             there = logins.is_there(source.login, os.environ, self._now())
             return f"log-in of {source.login}, held by the gateway" if there else None
         if source.passthrough:
-            return f"config.yaml: credentials.{provider.name}.passthrough"
+            return f"config.yaml: credentials.{provider}.passthrough"
         if self._read(source) is None:
             return None
         kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
-        return f"config.yaml: credentials.{provider.name}.{kind}"
+        return f"config.yaml: credentials.{provider}.{kind}"
 
     def sign_in(
         self, agent: str, provider: str, found: str | None, caller: Caller
     ) -> tuple[str | None, str | None]:
         """How an agent signs in at its provider, given what `found` names for it; or None, and
         the one thing that mends it."""
-        known, source = PROVIDERS[provider], self._settings.credentials.get(provider)
-        env = self._environments.get(caller.client_id, {})
-        kind = (
-            source.login if source and not any(env.get(v.name) for v in known.variables) else None
-        )
+        known, source = PROVIDERS[provider], self._configured.sources().get(provider)
+        own = _first_set(known, self._clients.of(caller.client_id))
+        kind = source.login if source and not own else None
         if kind and kind != agent:
             return None, _for_one_only(kind, agent, known)
         if found:
@@ -118,33 +134,66 @@ class Credentials:
             EnvironmentFault: "no_log_in": config.yaml names a log-in that is not there or expired.
         """
         found = PROVIDERS.get(provider)
-        clients = [c for c in (attempt.client_id if attempt else None, task.client_id) if c]
-        return self._access(found, clients, of_call=of_call) if found else None
-
-    def environment(self, task: TaskRow, attempt: AttemptRow | None) -> Mapping[str, str] | None:
-        """What the client that started the attempt, or made the task, handed over."""
-        clients = (attempt.client_id if attempt else None, task.client_id)
-        return next((self._environments[c] for c in clients if c in self._environments), None)
-
-    def _access(
-        self, provider: Provider, clients: list[str], *, of_call: bool
-    ) -> ProviderAccess | None:
-        for client in clients:
-            env = self._environments.get(client, {})
-            for variable in provider.variables:
-                if credential := env.get(variable.name):
-                    url = env.get(provider.url_variable) or provider.base_url
-                    return _made(provider, url, variable, credential)
-        source = self._settings.credentials.get(provider.name)
-        if source and source.passthrough:
-            url = source.base_url or provider.base_url
-            return ProviderAccess(url, "", "", f"{provider.name}-own", passthrough=True)
-        if source and source.login:
-            return self._held(provider, source, source.login)
-        credential = self._read(source, of_call=of_call) if source else None
-        if source is None or credential is None:
+        if found is None:
             return None
+        refused = frozenset(task.refused_keys or ())
+        offers = self._offers(found, task, attempt, of_call=of_call)
+        return next((access for access in offers if access.digest not in refused), None)
+
+    def missing(self, provider: str, task: TaskRow) -> str:
+        """What to say where a task has no credential for a provider that there is."""
+        lacks = f"no credential for {provider}"
+        if task.refused_keys:
+            lacks = f"{provider} refused the credential, and there is no other one"
+        return (
+            f"{lacks}: connect a client that has {PROVIDERS[provider].variables[0].name} in its "
+            f"environment, or name a source under credentials.{provider} in config.yaml"
+        )
+
+    def environment(self, task: TaskRow, attempt: AttemptRow | None) -> Environment | None:
+        """What the client that started the attempt, or made the task, handed over; else what the
+        last client of the same user did."""
+        own = self._clients.of(attempt.client_id if attempt else None, task.client_id)
+        return next(iter([*own, *self._clients.of_user(task.owner)]), None)
+
+    def _offers(
+        self, provider: Provider, task: TaskRow, attempt: AttemptRow | None, *, of_call: bool
+    ) -> Iterator[ProviderAccess]:
+        """Every credential that there is for a task, the first choice first.
+
+        Raises:
+            EnvironmentFault: after the last one, where config.yaml names a log-in that cannot be
+                used.
+        """
+        own = self._clients.of(attempt.client_id if attempt else None, task.client_id)
+        for env in own:
+            yield from _from_environment(provider, env)
+        fault: EnvironmentFault | None = None
+        source = self._configured.sources().get(provider.name)
+        try:
+            access = self._of_source(provider, source, of_call=of_call) if source else None
+        except EnvironmentFault as raised:
+            access, fault = None, raised
+        if access is not None:
+            yield access
+        others = (_from_environment(provider, e) for e in self._clients.of_user(task.owner))
+        found = [access for accesses in others for access in accesses]
+        # The account that the task has used so far, before any other one.
+        yield from sorted(found, key=lambda access: access.account != task.account)
+        if fault is not None:
+            raise fault
+
+    def _of_source(
+        self, provider: Provider, source: CredentialSource, *, of_call: bool
+    ) -> ProviderAccess | None:
         url = source.base_url or provider.base_url
+        if source.passthrough:
+            return ProviderAccess(url, "", "", f"{provider.name}-own", passthrough=True)
+        if source.login:
+            return self._held(provider, source, source.login)
+        credential = self._read(source, of_call=of_call)
+        if credential is None:
+            return None
         return _made(provider, url, provider.variable(credential), credential)
 
     def refused(self, provider: str, account: str | None) -> None:
@@ -183,6 +232,27 @@ class Credentials:
             beside=found.headers,
             log_in=kind,
         )
+
+
+def _first_set(provider: Provider, environments: Iterable[Environment]) -> str | None:
+    """The name of the first variable that holds a credential."""
+    names = [variable.name for variable in provider.variables]
+    return next((name for env in environments for name in names if env.get(name)), None)
+
+
+def _from_environment(provider: Provider, env: Environment) -> Iterator[ProviderAccess]:
+    url = env.get(provider.url_variable) or provider.base_url
+    for variable in provider.variables:
+        if credential := env.get(variable.name):
+            yield _made(provider, url, variable, credential)
+
+
+def _is_found(file: str | None) -> TypeGuard[str]:
+    """Whether a path can be made absolute: there may be no such user's home."""
+    try:
+        return file is not None and bool(Path(file).expanduser())
+    except RuntimeError:
+        return False
 
 
 def _for_one_only(kind: str | None, agent: str, provider: Provider) -> str:

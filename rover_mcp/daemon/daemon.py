@@ -33,6 +33,7 @@ from rover_mcp.daemon.life import Heartbeat, beat, end_process
 from rover_mcp.daemon.logs import end_log
 from rover_mcp.daemon.standard import StandardStreams
 from rover_mcp.daemon.transport import message_streams, push, read_line
+from rover_mcp.daemon.watch import Lookout
 from rover_mcp.daemon.wiring import Parts, build
 from rover_mcp.descriptors import Strain
 from rover_mcp.errors import RoverError
@@ -120,10 +121,13 @@ class Daemon:
             )
             hub = self._parts.hub
             loop = asyncio.get_running_loop()
+            lookout = Lookout(self._store, self._parts.plane, self._parts.credentials.files)
+            self._parts.credentials.on_news = partial(loop.call_soon_threadsafe, lookout.poke)
             hub.also = self._parts.hooks.poke
             self._store.on_event = partial(loop.call_soon_threadsafe, hub.poke)
             for work in (
                 self._tell_news, self._tell_hooks, self._start_plane, self._end_on_signal,
+                partial(lookout.run, self._harmlessly),
                 partial(beat, self._alive),
             ):  # fmt: skip
                 group.start_soon(self._vital, work)

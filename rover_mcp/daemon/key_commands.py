@@ -14,6 +14,9 @@ TIMEOUT_SECONDS: Final = 30
 FAILED_SECONDS: Final = 5.0
 """How long a command that gave nothing is not run again for an agent's calls."""
 
+REFUSED_SECONDS: Final = 60.0
+"""How long a value is used at most that a provider has refused."""
+
 
 @dataclass
 class _Entry:
@@ -51,12 +54,18 @@ class KeyCommands:
             value = self._run(command)
             with self._lock:
                 entry.value = value
-                entry.until = self._clock() + (lifetime if value else FAILED_SECONDS)
+                entry.until = self._clock() + self._lasts(entry, lifetime)
         return value
 
+    def _lasts(self, entry: _Entry, lifetime: float) -> float:
+        if entry.value is None:
+            return FAILED_SECONDS
+        # Somebody may be correcting what it prints.
+        return min(lifetime, REFUSED_SECONDS) if entry.value == entry.refused else lifetime
+
     def refused(self, fits: Callable[[str], bool]) -> None:
-        """The provider refused a value: the command that printed it is run again at the next use,
-        once; where it prints the same again, that is used for its lifetime. Waits for nothing."""
+        """The provider refused a value: the command that printed it is run again at the next use;
+        where it prints the same again, not before a minute later. Waits for nothing."""
         with self._lock:
             for entry in self._entries.values():
                 value = entry.value

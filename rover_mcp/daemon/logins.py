@@ -53,6 +53,13 @@ class HostLogIn:
         """Where it is."""
         return Path(environ.get(self.variable) or self.folder).expanduser() / self.name
 
+    def place(self, environ: Mapping[str, str]) -> Path | None:
+        """As `file`; None where the user has no home."""
+        try:
+            return self.file(environ)
+        except RuntimeError:
+            return None
+
 
 def _codex(content: Mapping[str, Any]) -> LogIn | None:
     """~/.codex/auth.json: tokens of ChatGPT. The account is named in a header of its own."""
@@ -148,10 +155,7 @@ def _fault(message: str, hint: str) -> EnvironmentFault:
 
 
 def _place(known: HostLogIn, environ: Mapping[str, str]) -> str:
-    try:
-        return str(known.file(environ))
-    except RuntimeError:
-        return f"{known.folder}/{known.name}"
+    return str(known.place(environ) or f"{known.folder}/{known.name}")
 
 
 def _content(path: Path) -> bytes:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from agent_runner.models import Budget, Usage
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.world import UpstreamProxy
 from rover_mcp.network import NetworkPolicy
+
+DIGEST: Final = 16
+"""Hexadecimal digits of a credential's digest: enough to tell two apart."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,12 @@ class ProviderAccess:
     beside: tuple[tuple[str, str], ...] = ()
     log_in: str | None = None
     """the agent whose log-in it is, where it is one"""
+
+    @property
+    def digest(self) -> str:
+        """What tells this credential, at this address, from every other one."""
+        told = f"{self.base_url}\n{self.header_name}\n{self.header_value}"
+        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
 
 
 @dataclass(frozen=True)
@@ -58,9 +68,12 @@ class Answer:
     account: str | None = None
     passthrough: bool = False
     model: str | None = None
+    digest: str | None = None
+    """of the credential that it was asked with"""
 
     def as_json(self) -> dict[str, Any]:
-        """For `/rover/v1/evidence`. Without the account: the agent can read this."""
+        """For `/rover/v1/evidence`. Without the account and the credential's digest: the agent can
+        read this."""
         error, usage = self.error, self.usage
         return {
             "at": self.at.isoformat(),

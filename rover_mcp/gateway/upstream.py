@@ -102,7 +102,10 @@ class Forwarding:
         if access is None:
             await self._unauthenticated(changed, missing_credential(name))
             return
-        self._answer = replace(self._answer, account=access.account, passthrough=access.passthrough)
+        self._answer = replace(
+            self._answer, account=access.account, passthrough=access.passthrough,
+            digest=access.digest,
+        )  # fmt: skip
         self.progress.sent = True
         try:
             response = await self._client.send(self._request(access), stream=True)

@@ -130,6 +130,8 @@ def _row(task: ListedTask) -> str:
 def _until(pause: PauseView) -> str:
     if pause.auto_resume and pause.retry_at:
         return f"goes on at {pause.retry_at:%Y-%m-%d %H:%M}Z"
+    if pause.auto_resume:
+        return "waits for a credential"
     return "waits for you"
 
 
@@ -162,6 +164,8 @@ def _pause(task: TaskView, p: PauseView) -> list[str]:
             f"(automatic resume {p.retries + 1} of {p.max_retries}; set_auto_resume switches that "
             "off: for this task, its project, or all)."
         )
+    elif p.auto_resume:
+        lines.append(f"It waits: {p.waits_because} (set_auto_resume switches that off).")
     else:
         lines.append(f"It waits for resume_task: {p.waits_because}.")
     return lines

@@ -84,6 +84,10 @@ def _to_version_10(connection: sa.Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE rover_holds ADD COLUMN default_of VARCHAR")
 
 
+def _to_version_11(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN refused_keys JSON")
+
+
 # version -> what brings the version before it there. Version 1 is the first.
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     2: _to_version_2,
@@ -95,6 +99,7 @@ MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     8: _to_version_8,
     9: _to_version_9,
     10: _to_version_10,
+    11: _to_version_11,
 }
 
 

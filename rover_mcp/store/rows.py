@@ -77,7 +77,15 @@ StoredRefused = Annotated[dict[str, Any], AfterValidator(_refused)]
 StoredBefore = Annotated[dict[str, Any], AfterValidator(_before)]
 Lines = list[Text]
 AttemptState = Literal[
-    "queued", "scheduled", "held", "released", "starting", "running", "ended", "superseded"
+    "queued",
+    "scheduled",
+    "held",
+    "awaiting",
+    "released",
+    "starting",
+    "running",
+    "ended",
+    "superseded",
 ]
 
 
@@ -143,6 +151,8 @@ class TaskRow(NewTask):
     """hosts that the gateway refused, as RefusedHosts has them"""
     sent: dict[str, Count] | None = None
     """bytes that it sent, by host"""
+    refused_keys: list[Line] | None = None
+    """digests of the credentials that its provider refused since it last answered"""
 
 
 RESTART = "restart"

@@ -27,7 +27,7 @@ class Flag(sa.types.TypeDecorator[bool]):
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 meta = sa.Table(
     "rover_meta",
@@ -94,6 +94,8 @@ tasks = sa.Table(
     sa.Column("owner", sa.String),
     # Since version 9: bytes that it sent, by host.
     sa.Column("sent", sa.JSON),
+    # Since version 11: digests of the credentials that its provider refused.
+    sa.Column("refused_keys", sa.JSON),
     sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
     sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
 )

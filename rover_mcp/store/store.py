@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from rover_mcp.errors import Conflict
 from rover_mcp.store import schema
-from rover_mcp.store.claims import Claims
+from rover_mcp.store.awaits import Awaits
 from rover_mcp.store.damage import sound_one
 from rover_mcp.store.events import insert_event, insert_for
 from rover_mcp.store.migrations import checkpoint
@@ -32,6 +32,7 @@ from rover_mcp.store.rows import (
 )
 from rover_mcp.store.waits import Reported, Waits
 from rover_mcp.store.writes import (
+    AWAITING,
     BY_ITSELF,
     A,
     T,
@@ -64,7 +65,7 @@ class Closing:
     confirmed: Callable[[Reported], bool] = lambda _: True
 
 
-class Store(Claims, Waits):
+class Store(Awaits, Waits):
     """Guarded writes and reads over one database. Safe to use from many threads.
 
     `on_event` is called, from the writing thread, after each transaction that wrote events.
@@ -202,6 +203,7 @@ class Store(Claims, Waits):
         attempt: int | None = None,
         unstarted: bool = False,
         schedule: bool = False,
+        awaits: bool = False,
         closes: Closing | None = None,
         data: dict[str, Any] | None = None,
         **columns: Any,
@@ -211,7 +213,8 @@ class Store(Claims, Waits):
         queued. None says that the race was lost.
 
         The event row goes into the same transaction, and so does, with `schedule`, the attempt
-        that is to go on by itself, unless that is switched off; `closes` holds an account.
+        that is to go on by itself, unless that is switched off; with `awaits` it waits for a
+        credential. `closes` holds an account.
         """
         told = dict(data or {})
         with self._engine.begin() as connection:
@@ -222,8 +225,10 @@ class Store(Claims, Waits):
             task_row(row)
             if not self._is_at(connection, row, attempt, unstarted=unstarted):
                 return None
-            if schedule and switched_off(connection, row.auto_resume, row.project_id) is not None:
-                schedule, columns["retry_at"] = False, None
+            if (schedule or awaits) and (
+                switched_off(connection, row.auto_resume, row.project_id) is not None
+            ):
+                schedule, awaits, columns["retry_at"] = False, False, None
             until = self._close(connection, hold, closes) if closes else None
             if schedule and until is not None:
                 columns |= {"retry_at": until, "account": closes.limit if closes else None}
@@ -231,6 +236,8 @@ class Store(Claims, Waits):
             self._apply(connection, row, event, columns, told)
             if schedule:
                 self._add_attempt(connection, row, "scheduled" if until is None else "held")
+            elif awaits:
+                self._add_attempt(connection, row, AWAITING)
             after = task_row(connection.execute(locked(task_id)).one())
         self.on_event()
         return after
@@ -293,8 +300,9 @@ class Store(Claims, Waits):
                 return None
             attempt = self._queue_now(connection, row, client_id)
             self._go_on(connection, row, attempt, automatic=False, restart=restart)
-            if values:
-                connection.execute(T.update().where(T.c.id == task_id).values(**values))
+            # A person may have corrected what was refused where nobody sees it.
+            values["refused_keys"] = None
+            connection.execute(T.update().where(T.c.id == task_id).values(**values))
             if restart:
                 here = (A.c.task_id == task_id) & (A.c.attempt == attempt)
                 connection.execute(A.update().where(here).values(detail=RESTART))

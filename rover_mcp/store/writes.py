@@ -27,9 +27,12 @@ T = schema.tasks
 A = schema.attempts
 H = schema.holds
 
-BY_ITSELF: Final = ("scheduled", "held", "released")
+AWAITING: Final = "awaiting"
+"""State of an attempt that waits until there is a credential for it."""
+
+BY_ITSELF: Final = ("scheduled", "held", AWAITING, "released")
 """States of an attempt with which a paused task goes on by itself: at its time; when its account
-is open again; as soon as the queue has room."""
+is open again; when its credential is there; as soon as the queue has room."""
 
 MOST_ATTEMPTS: Final = 999_999_998
 

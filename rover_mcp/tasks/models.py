@@ -42,8 +42,10 @@ class PauseView(_View):
     model: str | None = Field(default=None, description="the one that the limit is for")
     retry_at: datetime | None = Field(default=None, description="when it goes on by itself")
     retry_in_s: int | None = None
-    auto_resume: bool = Field(description="whether it goes on by itself at retry_at")
-    waits_because: str | None = Field(default=None, description="why it does not go on by itself")
+    auto_resume: bool = Field(
+        description="whether it goes on by itself: at retry_at, else once its credential is there"
+    )
+    waits_because: str | None = Field(default=None, description="what has to happen first")
     retries: int = Field(default=0, description="how often in a row it went on by itself")
     max_retries: int
 

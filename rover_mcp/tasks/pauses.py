@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from agent_runner.agents import agent_provider
 from agent_runner.disk import RAISE_FIRST
-from agent_runner.models import Budget, PauseReason, RunState, Usage
+from agent_runner.models import Budget, Pause, PauseReason, RunState, Usage
 from agent_runner.no_space import FREE_FIRST
 from rover_mcp.project.maximum import budget_line
 from rover_mcp.store.rows import EVERYWHERE, TaskRow
@@ -29,7 +30,7 @@ WHAT_TO_DO = {
     PauseReason.USAGE_WINDOW: "resume once the usage window is open again",
     PauseReason.RATE_LIMIT: "resume once the provider allows it",
     PauseReason.TRANSIENT: "resume to try again now",
-    PauseReason.AUTH: "correct the credential that the message names, then resume",
+    PauseReason.AUTH: "supply or correct the credential that the message names",
     PauseReason.BUDGET: "resume with a larger budget",
     PauseReason.REQUESTED: "resume when you want it to go on",
     PauseReason.INTERRUPTED: "resume to go on from the checkpoint now",
@@ -42,6 +43,9 @@ NEVER_BY_ITSELF = {
     PauseReason.NEEDS_LOOK: "a person has to look at the diff and accept it first",
 }
 """Reasons that only a person ends (D9), each with why."""
+
+MOST_REFUSED = 5
+"""Credentials that may be refused, one after the other, before a task waits for a person."""
 
 CLOSED = frozenset({PauseReason.CREDITS, PauseReason.USAGE_WINDOW, PauseReason.RATE_LIMIT})
 """Reasons that lie with an account: another agent may go on."""
@@ -80,7 +84,8 @@ def pause_view(
     if p is None:
         return None
     off = switched_off(task, policy)
-    by_itself = task.retry_at is not None and not off
+    awaits = awaits_credential(task, p) and not off
+    by_itself = awaits or (task.retry_at is not None and not off)
     at = time_of(task.retry_at) if task.retry_at else p.retry_at
     return PauseView(
         reason=p.reason,
@@ -94,10 +99,28 @@ def pause_view(
         retry_at=at,
         retry_in_s=max(0, round(at.timestamp() - now)) if at else None,
         auto_resume=by_itself,
-        waits_because=None if by_itself else _waits_because(task, p.reason, off, policy),
+        waits_because=_for_credential(task, p)
+        if awaits
+        else (None if by_itself else _waits_because(task, p.reason, off, policy)),
         retries=task.auto_retries,
         max_retries=policy.max_auto_retries,
     )
+
+
+def awaits_credential(task: TaskRow, pause: Pause) -> bool:
+    """Whether a credential for the task is watched for: with one that its provider has not refused
+    it continues by itself. After too many refusals it waits for a person."""
+    return (
+        pause.reason is PauseReason.AUTH
+        and agent_provider(task.agent, task.model) is not None
+        and len(task.refused_keys or ()) < MOST_REFUSED
+    )
+
+
+def _for_credential(task: TaskRow, pause: Pause) -> str:
+    another = "another credential" if task.refused_keys else "a credential"
+    whose = f" for {pause.provider}" if pause.provider else ""
+    return f"{another}{whose} has to be there first; it then continues by itself"
 
 
 def switched_off(task: TaskRow, policy: Policy) -> list[str]:
@@ -108,6 +131,10 @@ def switched_off(task: TaskRow, policy: Policy) -> list[str]:
 def _waits_because(task: TaskRow, reason: PauseReason, off: list[str], policy: Policy) -> str:
     if _is_of_disk(task):
         return OTHER_LIMIT
+    if off and reason is PauseReason.AUTH:
+        return (
+            f"{NEVER_BY_ITSELF[reason]}, and automatic resume is switched off {' and '.join(off)}"
+        )
     if reason in NEVER_BY_ITSELF:
         return NEVER_BY_ITSELF[reason]
     if off:
@@ -122,6 +149,8 @@ def left_to_itself(pause: PauseView | None, *, changes: bool) -> tuple[str, str]
     larger budget."""
     if pause is None:
         return "not_resumable", "at_reset is for a paused task; without it, it goes on now"
+    if pause.auto_resume and pause.retry_at is None:
+        return "scheduled", str(pause.waits_because)
     if not pause.auto_resume:
         off = "automatic resume is switched off" in (pause.waits_because or "")
         or_else = "set_auto_resume with enabled true lets it, and " if off else ""
@@ -182,7 +211,7 @@ def pause_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list
     reason = task.pause.reason if task.pause else None
     if reason in CLOSED:
         actions += _other_agents(task, policy)
-    if reason not in NEVER_BY_ITSELF:
+    if reason is PauseReason.AUTH or reason not in NEVER_BY_ITSELF:
         actions += _switches(task, policy)
     return actions
 

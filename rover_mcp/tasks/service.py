@@ -443,7 +443,8 @@ class TaskService:
     def _never_by_itself(self, task: TaskRow) -> TaskRow:
         """A pause that a person asked for does not end by itself, nor when automatic resumes
         are switched on again: what it was paused for before stays in its message."""
-        if task.pause is None or task.pause.reason in NEVER_BY_ITSELF:
+        ends = task.pause is not None and task.pause.reason not in NEVER_BY_ITSELF
+        if task.pause is None or not (ends or task.pause.reason is PauseReason.AUTH):
             return task
         pause = task.pause.model_copy(
             update={

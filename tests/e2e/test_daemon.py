@@ -180,7 +180,7 @@ def test_one_of_many_that_resume_wins(client: LauncherClient, repository: Path) 
 def test_a_missing_credential_pauses_and_another_client_brings_it(
     home: Path, repository: Path
 ) -> None:
-    """D9, M2, DESIGN 1: reason auth, with what is missing; never by itself."""
+    """D9, M2, Q5: reason auth, with what is missing; it continues once a client has it."""
     with FakeAnthropic([text("Nothing to do.")]) as provider:
         env = environment(provider, home.parent / "bin")
         with LauncherClient(home, repository, {"PATH": env["PATH"]}) as poor:
@@ -192,10 +192,12 @@ def test_a_missing_credential_pauses_and_another_client_brings_it(
             paused = poor.wait_until(task["id"], "PAUSED")
             assert paused["pause"]["reason"] == "auth"
             assert "ANTHROPIC_API_KEY" in paused["pause"]["message"]
-            assert paused["pause"]["auto_resume"] is False
+            assert paused["pause"]["auto_resume"] is True
+            assert "retry_at" not in paused["pause"]
             with LauncherClient(home, repository, env) as rich:
                 rich.open()
-                assert rich.tool("resume_task", task=task["id"])["result"] == "resumed"
+                result = rich.tool("resume_task", task=task["id"])["result"]
+                assert result in ("resumed", "already_resuming")
                 rich.wait_until(task["id"], "COMPLETED", timeout=100)
 
 

@@ -80,9 +80,10 @@ def bad_key(stage: Stage) -> None:
         pause = assistant.call("inspect", task="1")["task"]["pause"]
         assert pause["reason"] == "auth"
         assert "ANTHROPIC_API_KEY" in pause["message"]
-        assert pause["waits_because"] == "a credential has to be corrected first"
+        assert "a credential for anthropic has to be there first" in pause["waits_because"]
     with stage.assistant(ANTHROPIC_API_KEY="sk-ant-api03-good") as assistant:
-        assert assistant.call("resume_task", task="1")["result"] == "resumed"
+        # It may have continued by itself already.
+        assert assistant.call("resume_task", task="1")["result"] in ("resumed", "already_resuming")
         assert assistant.call("wait_for_task", task="1")["task"]["status"] == COMPLETED
 
 

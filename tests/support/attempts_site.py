@@ -47,6 +47,7 @@ class FakeDoor:
     more: tuple[str, ...] = ()
     """further accounts of the same provider"""
     fault: RoverError | None = None
+    refused: list[str] = field(default_factory=list[str])
     served: dict[str, int] = field(default_factory=dict[str, int])
     opened: list[int] = field(default_factory=list[int])
 
@@ -58,6 +59,9 @@ class FakeDoor:
 
     def close(self, task_id: str) -> None:
         self.served.pop(task_id, None)
+
+    def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
+        return list(self.refused)
 
     def accounts(self, task_id: str, attempt: int, agent: str) -> list[Account]:
         if agent == "scripted":

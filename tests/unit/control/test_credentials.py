@@ -12,7 +12,7 @@ from rover_mcp.daemon import key_commands as module
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.gateway.models import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
-from rover_mcp.settings import CredentialSource, Settings
+from rover_mcp.settings import CredentialSource, Settings, load_settings
 from rover_mcp.tasks.caller import Caller
 from tests.support.samples import attempt_row, task_row
 
@@ -56,7 +56,6 @@ def test_a_client_without_a_key_lends_nothing() -> None:
     """M2: an empty variable is none."""
     credentials = made()
     connect(credentials, "resumer", ANTHROPIC_API_KEY="", ANTHROPIC_AUTH_TOKEN="")
-    connect(credentials, "stranger", ANTHROPIC_API_KEY="strangers")
     assert key(credentials, "resumer") is None
     connect(credentials, "maker", ANTHROPIC_API_KEY="makers")
     assert key(credentials, "resumer") == "makers"
@@ -152,7 +151,8 @@ def test_a_caller_is_told_whether_its_tasks_would_have_a_credential() -> None:
     with_key = connect(credentials, "maker", ANTHROPIC_API_KEY="k")
     others = {"openai": None, "google": None}
     assert credentials.found(with_key) == {"anthropic": "ANTHROPIC_API_KEY", **others}
-    assert credentials.found(connect(credentials, "other")) == {"anthropic": None, **others}
+    anothers = {"anthropic": "ANTHROPIC_API_KEY of another client", **others}
+    assert credentials.found(connect(credentials, "other")) == anothers
     configured = made(command="echo k").found(Caller("x", HERE))["anthropic"]
     assert configured == "config.yaml: credentials.anthropic.command"
 
@@ -244,3 +244,80 @@ def test_what_there_is_to_sign_in_with_is_known_without_asking_for_it() -> None:
     assert not nothing.is_named("openai", terminal)
     assert not nothing.is_named("anthropic", ann), "a user over HTTP has no part in it"
     assert configured.is_named("anthropic", bob)
+
+
+def test_any_client_of_the_same_user_has_the_key_that_a_task_lacks() -> None:
+    """Q4: after the clients that it is of, and after config.yaml; its account's before others."""
+    credentials = made()
+    connect(credentials, "late", ANTHROPIC_API_KEY="lates")
+    assert key(credentials) == "lates"
+    connect(credentials, "later", ANTHROPIC_API_KEY="laters")
+    assert key(credentials) == "laters"
+    used = credentials.access("anthropic", task_row(client_id="late"), None)
+    assert used is not None
+    late = task_row(client_id="gone", account=used.account)
+    found = credentials.access("anthropic", late, None)
+    assert found is not None
+    assert found.header_value == "lates"
+    configured = made(command="echo configured")
+    connect(configured, "late", ANTHROPIC_API_KEY="lates")
+    assert key(configured) == "configured"
+
+
+def test_no_user_has_a_part_in_the_keys_of_another() -> None:
+    """M2, Q4: a user over HTTP, the one of this machine, another one over HTTP."""
+    credentials = made()
+    for user in (None, "ann"):
+        env = {"ANTHROPIC_API_KEY": f"of {user}"}
+        credentials.remember(Caller(f"client of {user}", HERE, env=env, user=user))
+    for owner, wanted in ((None, "of None"), ("ann", "of ann"), ("bob", None)):
+        found = credentials.access("anthropic", task_row(client_id="gone", owner=owner), None)
+        assert (found and found.header_value) == wanted
+
+
+def test_a_credential_that_was_refused_is_left_for_any_other_one() -> None:
+    """Q5, D9: at the same address; a key that goes elsewhere is another credential."""
+    credentials = made(command="echo configured")
+    connect(credentials, "maker", ANTHROPIC_API_KEY="makers")
+    refused: list[str] = []
+    for wanted in ("makers", "configured", "lates", None):
+        task = task_row(client_id="maker", refused_keys=refused)
+        found = credentials.access("anthropic", task, None)
+        assert (found and found.header_value) == wanted
+        refused = [*refused, *([found.digest] if found else [])]
+        if wanted == "configured":
+            connect(credentials, "late", ANTHROPIC_API_KEY="lates")
+    assert "refused the credential" in credentials.missing(
+        "anthropic", task_row(refused_keys=["a"])
+    )
+    elsewhere = {"ANTHROPIC_API_KEY": "makers", "ANTHROPIC_BASE_URL": "http://localhost:1"}
+    connect(credentials, "maker", **elsewhere)
+    found = credentials.access("anthropic", task_row(client_id="maker", refused_keys=refused), None)
+    assert found is not None
+    assert "makers" not in "".join(refused)
+
+
+def test_what_the_user_has_just_written_into_config_yaml_counts(tmp_path: Path) -> None:
+    """Q4, Q5: a task that waits keeps the daemon at work, which is not replaced then."""
+    file, secret = tmp_path / "config.yaml", tmp_path / "key"
+    secret.write_text("k")
+    credentials = Credentials(load_settings(tmp_path))
+    assert key(credentials) is None
+    assert credentials.files() == [file]
+    file.write_text(f"credentials: {{anthropic: {{file: {secret}}}}}")
+    assert key(credentials) == "k"
+    assert credentials.files() == [file, secret]
+    file.write_text("credentials: {anthropic: nonsense}")
+    assert key(credentials) == "k", "a file that cannot be used changes nothing"
+
+
+def test_a_client_is_news_once() -> None:
+    """Q5: what it brought is looked at once, however often it connects."""
+    news: list[int] = []
+    credentials = made()
+    credentials.on_news = lambda: news.append(1)
+    for name in ("a", "b", "a"):
+        connect(credentials, name, ANTHROPIC_API_KEY="k")
+    assert news == [1]
+    connect(credentials, "a", ANTHROPIC_API_KEY="another")
+    assert news == [1, 1]

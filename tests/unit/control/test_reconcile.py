@@ -328,7 +328,7 @@ def wipe(site: Site) -> None:
 @given(
     status=st.sampled_from(TaskStatus),
     state=st.sampled_from(
-        ["queued", "scheduled", "released", HELD, "starting", "running", "ended", "superseded"]
+        ["queued", "scheduled", "released", *HELD, "starting", "running", "ended", "superseded"]
     ),
     sandbox=st.sampled_from(["none", "runs", "ended"]),
     recorded=st.sampled_from(["nothing", "begun", "paused", "completed"]),

@@ -407,7 +407,7 @@ def test_where_automatic_resumes_are_off_a_pause_waits_for_a_person(site: Site, 
 
 @pytest.mark.parametrize(
     ("reason", "state"),
-    [(R.CREDITS, "held"), (R.TRANSIENT, "scheduled"), (R.AUTH, None), (R.REQUESTED, None)],
+    [(R.CREDITS, "held"), (R.TRANSIENT, "scheduled"), (R.AUTH, "awaiting"), (R.REQUESTED, None)],
 )
 def test_switched_on_again_a_task_goes_on_if_its_reason_permits(
     site: Site, reason: PauseReason, state: str | None
@@ -418,7 +418,7 @@ def test_switched_on_again_a_task_goes_on_if_its_reason_permits(
     site.store.switch(None, enabled=True)
     made = site.attempts.schedule(site.task())
     assert (made.state if made else None) == state
-    assert (site.task().retry_at is not None) == (state is not None)
+    assert (site.task().retry_at is not None) == (state in ("held", "scheduled"))
     assert site.attempts.schedule(site.task()) is None, "it goes on already"
 
 

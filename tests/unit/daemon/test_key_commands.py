@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.key_commands import FAILED_SECONDS, KeyCommands
+from rover_mcp.daemon.key_commands import FAILED_SECONDS, REFUSED_SECONDS, KeyCommands
 from rover_mcp.settings import CredentialSource, Settings
 from tests.support.samples import task_row
 
@@ -105,3 +105,15 @@ def test_a_refused_account_is_the_one_whose_value_it_was(tmp_path: Path) -> None
     again = credentials.access("anthropic", task_row(), None)
     assert again is not None
     assert (again.header_value, command.runs) == ("k2", 2)
+
+
+def test_a_value_that_stays_refused_is_asked_for_again_after_a_minute() -> None:
+    """Q5: whatever its lifetime is, somebody may be correcting it."""
+    command = Command("k", "k", "right")
+    command.commands.value("c", 24 * 3600)
+    command.commands.refused("k".__eq__)
+    assert command.commands.value("c", 24 * 3600) == "k"
+    command.now = REFUSED_SECONDS - 1
+    assert (command.commands.value("c", 24 * 3600), command.runs) == ("k", 2)
+    command.now = REFUSED_SECONDS
+    assert (command.commands.value("c", 24 * 3600), command.runs) == ("right", 3)

@@ -112,8 +112,8 @@ def test_a_listing_shows_the_provider_and_the_next_retry_of_each_paused_task(des
         "anthropic",
         "2026-11-23T12:15:00Z",
     )
-    assert (pauses["auth"]["provider"], pauses["auth"]["auto_resume"]) == ("anthropic", False)
-    assert "paused: auth, anthropic, waits for you" in text(result)
+    assert (pauses["auth"]["provider"], pauses["auth"]["auto_resume"]) == ("anthropic", True)
+    assert "paused: auth, anthropic, waits for a credential" in text(result)
     assert "paused: credits, anthropic, goes on at 2026-11-23 12:15Z" in text(result)
 
 
@@ -135,7 +135,10 @@ def test_every_pause_says_whether_it_ends_by_itself_and_how_to_switch_that(
     shown = valid("inspect", result)["task"]["pause"]
     said = text(result).split("Attention")[0]
     assert "Paused since 2026-11-23 12:00Z in step 3 of 4: implement: " in said
-    if reason in NEVER_BY_ITSELF:
+    if shown["auto_resume"] and "retry_at" not in shown:
+        assert reason is PauseReason.AUTH
+        assert f"It waits: {shown['waits_because']} (set_auto_resume" in said
+    elif reason in NEVER_BY_ITSELF:
         assert shown["waits_because"] == NEVER_BY_ITSELF[reason]
         assert f"It waits for resume_task: {shown['waits_because']}." in said
     else:

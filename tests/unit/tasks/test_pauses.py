@@ -13,7 +13,7 @@ from rover_mcp.server.pause_form import pause_form
 from rover_mcp.store.rows import EVERYWHERE, TaskRow
 from rover_mcp.tasks.listing import listed
 from rover_mcp.tasks.models import EventView, NextAction, PauseView, TaskStatus
-from rover_mcp.tasks.pauses import NEVER_BY_ITSELF, WHAT_TO_DO, Policy
+from rover_mcp.tasks.pauses import MOST_REFUSED, NEVER_BY_ITSELF, WHAT_TO_DO, Policy
 from rover_mcp.tasks.views import event_view, task_view
 from tests.support.samples import NOW, TASK, event_row, pause, run_state, task_row
 
@@ -106,11 +106,27 @@ def test_another_projects_switch_is_not_this_ones() -> None:
     assert shown(paused_row(), Policy(off=frozenset({"p2"}))).auto_resume
 
 
-@pytest.mark.parametrize("reason", NEVER_BY_ITSELF)
+@pytest.mark.parametrize("reason", sorted(set(NEVER_BY_ITSELF) - {PauseReason.AUTH}))
 def test_a_pause_that_only_a_person_ends_says_why(reason: PauseReason) -> None:
     """D8, D9, K7: whatever the switches say."""
     told = shown(paused_row(reason, **OFF_TASK))
     assert told.waits_because == NEVER_BY_ITSELF[reason]
+
+
+def test_a_pause_for_a_credential_says_what_ends_it() -> None:
+    """D9, Q5, K7: a credential, another one, or a person."""
+    waits = {"agent": "claude", "retry_at": None}
+    told = shown(paused_row(PauseReason.AUTH, **waits))
+    assert (told.auto_resume, told.retry_at) == (True, None)
+    assert str(told.waits_because).startswith("a credential for")
+    told = shown(paused_row(PauseReason.AUTH, refused_keys=["d1"], **waits))
+    assert str(told.waits_because).startswith("another credential for")
+    many = [str(n) for n in range(MOST_REFUSED)]
+    told = shown(paused_row(PauseReason.AUTH, refused_keys=many, **waits))
+    assert (told.auto_resume, told.waits_because) == (False, NEVER_BY_ITSELF[PauseReason.AUTH])
+    told = shown(paused_row(PauseReason.AUTH, **{**waits, **OFF_TASK}))
+    assert not told.auto_resume
+    assert "switched off for this task" in str(told.waits_because)
 
 
 def test_the_reasons_that_only_a_person_ends_are_those_of_the_control_plane() -> None:
@@ -176,7 +192,7 @@ def test_where_it_is_off_each_switch_that_stands_in_the_way_can_be_turned() -> N
     ]
 
 
-@pytest.mark.parametrize("reason", NEVER_BY_ITSELF)
+@pytest.mark.parametrize("reason", sorted(set(NEVER_BY_ITSELF) - {PauseReason.AUTH}))
 def test_no_switch_is_offered_that_would_change_nothing(reason: PauseReason) -> None:
     found = actions(paused_row(reason, retry_at=None), Policy(off=frozenset({EVERYWHERE})))
     assert [a.tool for a in found] == ["resume_task", "get_diff"]

@@ -1,0 +1,102 @@
+"""Credentials that come late: after the daemon that knew them has ended, or after a refusal. The
+real Claude Code, a real daemon, a fake provider on loopback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import daemon_pid
+from tests.e2e.processes import is_alive, kill, wait_until
+from tests.e2e.test_real_claude import assert_secret_is_nowhere, environment
+from tests.support.fake_anthropic import FakeAnthropic, auth, credit, text, write
+from tests.support.frames import LauncherClient
+from tests.support.repos import git
+
+pytestmark = pytest.mark.real_agent
+
+CLAUDE = {
+    "description": "Write hello.txt", "workflow": "quick", "agent": "claude",
+    "engine": "bubblewrap",
+}  # fmt: skip
+SOON = {"credits_first": 2, "credits_most": 2, "jitter": 0}
+
+
+def settings(home: Path, **values: Any) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.yaml").write_text(json.dumps(values))
+
+
+def pause_of(client: LauncherClient, task: str) -> dict[str, Any]:
+    return client.tool("inspect", task=task)["task"].get("pause") or {}
+
+
+def goes_on_to_its_end(client: LauncherClient, task: str) -> dict[str, Any]:
+    """A task that is still paused, and that nobody resumes."""
+    status = ["PAUSED"]
+
+    def ended() -> bool:
+        status.append(client.tool("inspect", task=task)["task"]["status"])
+        return status[-1] not in ("PAUSED", "IN_PROGRESS")
+
+    wait_until(ended, "it has ended by itself", timeout=120)
+    assert status[-1] == "COMPLETED"
+    return client.tool("inspect", task=task)["task"]
+
+
+@pytest.mark.timeout(300)
+def test_a_client_that_connects_late_with_the_key_lets_a_scheduled_task_finish(
+    home: Path, repository: Path
+) -> None:
+    """Q4, Q5: the daemon ended during the pause, and the key of the client's environment with it."""
+    settings(home, retry=SOON)
+    with FakeAnthropic([write("hello.txt", "hi\n"), credit(), text("Written.")]) as provider:
+        env = environment(provider, home.parent / "bin")
+        with LauncherClient(home, repository, env) as first:
+            first.open()
+            task = first.tool("create_task", **CLAUDE)["task"]["id"]
+            first.wait_until(task, "PAUSED", timeout=100)
+        daemon = daemon_pid(home)
+        kill(daemon)
+        wait_until(lambda: not is_alive(daemon), "it is dead")
+        with LauncherClient(home, repository, {"PATH": env["PATH"]}) as poor:
+            poor.open()
+            wait_until(lambda: pause_of(poor, task).get("reason") == "auth", "it is due", 60)
+            pause = pause_of(poor, task)
+            assert "ANTHROPIC_API_KEY" in pause["message"]
+            assert pause["auto_resume"] is True
+            assert "credential" in pause["waits_because"]
+            with LauncherClient(home, repository, env) as late:
+                late.open()
+                done = goes_on_to_its_end(late, task)
+        assert git(repository, "show", f"{done['branch']}:hello.txt") == "hi"
+        assert_secret_is_nowhere(home)
+
+
+@pytest.mark.timeout(300)
+def test_a_refused_key_is_not_tried_again_until_there_is_another(
+    home: Path, repository: Path
+) -> None:
+    """Q5, D9: the same key from another client changes nothing; the right one does."""
+    settings(home, retry=SOON)
+    with FakeAnthropic([write("hello.txt", "hi\n"), auth(), auth(), auth()]) as provider:
+        env = environment(provider, home.parent / "bin")
+        wrong = {**env, "ANTHROPIC_API_KEY": "sk-ant-api03-a-wrong-one"}
+        with LauncherClient(home, repository, wrong) as first:
+            first.open()
+            task = first.tool("create_task", **CLAUDE)["task"]["id"]
+            first.wait_until(task, "PAUSED", timeout=100)
+            assert pause_of(first, task)["reason"] == "auth"
+            asked = len(provider.main_requests)
+            provider.clear()
+            provider.push(text("Written."))
+            with LauncherClient(home, repository, wrong) as same:
+                same.open()
+                with LauncherClient(home, repository, env) as right:
+                    right.open()
+                    goes_on_to_its_end(right, task)
+        keys = [r.api_key for r in provider.main_requests]
+        assert set(keys[asked:]) == {env["ANTHROPIC_API_KEY"]}

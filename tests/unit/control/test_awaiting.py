@@ -1,0 +1,152 @@
+"""Tasks that wait for a credential, missing or another than the refused one (ACCEPTANCE Q4, Q5)."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent_runner.models import PauseReason
+from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.tasks.pauses import MOST_REFUSED
+from tests.support.attempts_site import Run, Site
+from tests.support.samples import TASK, pause
+
+S = TaskStatus
+R = PauseReason
+MISSING = "no credential for anthropic: set it"
+
+
+def refused(site: Site, *digests: str) -> None:
+    """A task whose first attempt was refused for these credentials; there is no other one."""
+    site.started()
+    site.door.refused, site.door.missing = list(digests), MISSING
+    site.record(Run.begin(1), Run.start("plan"), Run.pause(pause(R.AUTH)))
+    site.settle(2)
+
+
+def test_a_task_that_is_due_waits_for_its_credential_and_goes_on_once_it_is_there(
+    site: Site,
+) -> None:
+    """Q4, Q5, K4: what it was paused for is over; waiting uses up no retry."""
+    site.paused(pause(R.CREDITS))
+    site.due()
+    site.door.missing = MISSING
+    assert not site.claim(2)
+    task = site.task()
+    assert task.pause is not None
+    assert (task.pause.reason, task.pause.message) == (R.AUTH, MISSING)
+    assert (task.status, task.retry_at) == (S.PAUSED, None)
+    assert site.attempt(2).state == "awaiting"
+    assert site.kinds("task.paused") == ["task.paused"] * 2
+    for _ in range(3):
+        assert site.attempts.look() == []
+    site.restart()
+    site.door.missing = None
+    site.door.label = "anthropic-1"
+    [found] = site.attempts.look()
+    assert (found.attempt, found.state) == (2, "released")
+    assert site.attempts.look() == []
+    assert site.claim(2)
+    assert (site.task().status, site.task().auto_retries) == (S.IN_PROGRESS, 1)
+
+
+def test_a_credential_that_comes_and_goes_is_told_once(site: Site) -> None:
+    """D10: no news each time."""
+    site.create()
+    site.door.label = "anthropic-1"
+    for _ in range(3):
+        site.door.missing = MISSING
+        assert not site.claim(1)
+        site.door.missing = None
+        assert len(site.attempts.look()) == 1
+    assert site.kinds("task.paused") == ["task.paused"]
+    assert site.claim(1)
+
+
+def test_a_refused_credential_is_recorded_and_the_task_waits_for_another(site: Site) -> None:
+    """Q5, D9: over a restart of the daemon too; an answer afterwards forgets it."""
+    site.door.label = "anthropic-1"
+    refused(site, "d1")
+    assert site.task().refused_keys == ["d1"]
+    assert site.attempt(2).state == "awaiting"
+    assert site.task().retry_at is None
+    assert site.attempts.look() == []
+    site.restart()
+    site.door.missing = None
+    assert len(site.attempts.look()) == 1
+    assert site.claim(2)
+    assert site.task().refused_keys == ["d1"], "the right one has not answered yet"
+
+
+def test_after_many_refusals_a_task_waits_for_a_person(site: Site) -> None:
+    """Q5: a command that prints a new token each time ends nobody's patience."""
+    refused(site, *(f"d{n}" for n in range(MOST_REFUSED)))
+    assert site.store.attempts_in(("awaiting",)) == []
+    assert site.task().status is S.PAUSED
+    assert site.store.resume(TASK, "client-2")
+    assert site.task().refused_keys is None
+
+
+@pytest.mark.parametrize("how", ["the task", "its project", "config"])
+def test_where_automatic_resumes_are_off_a_task_waits_for_a_person(site: Site, how: str) -> None:
+    """K7."""
+    site.create()
+    if how == "config":
+        site.restart(auto_resume=False)
+    elif how == "the task":
+        site.store.switch_task(TASK, enabled=False)
+    else:
+        site.store.switch("p1", enabled=False)
+    site.door.missing = MISSING
+    assert not site.claim(1)
+    assert site.task().status is S.PAUSED
+    assert site.attempt(1).state == "ended"
+    site.door.missing = None
+    assert site.attempts.look() == []
+
+
+def test_switching_automatic_resumes_off_and_on_ends_and_begins_the_wait(site: Site) -> None:
+    """K7."""
+    site.create()
+    site.door.missing = MISSING
+    assert not site.claim(1)
+    assert site.store.switch_task(TASK, enabled=False) == 1
+    site.door.label, site.door.missing = "anthropic-1", None
+    assert site.attempts.look() == []
+    site.store.switch_task(TASK, enabled=True)
+    made = site.attempts.schedule(site.task())
+    assert made is not None
+    assert made.state == "awaiting"
+    assert len(site.attempts.look()) == 1
+
+
+def test_an_agent_that_needs_no_credential_is_not_started_again(site: Site) -> None:
+    """D9: what it calls an error of its log-in is none that anybody watches."""
+    site.create(agent="scripted")
+    assert site.claim(1)
+    assert site.attempts.launch(TASK, 1)
+    site.record(Run.begin(1), Run.start("plan"), Run.pause(pause(R.AUTH)))
+    site.settle(2)
+    assert site.store.attempts_in(("awaiting",)) == []
+
+
+def test_a_task_that_an_earlier_version_paused_is_watched_too(site: Site) -> None:
+    """Q5: for each task once."""
+    site.create()
+    site.door.missing = MISSING
+    assert not site.claim(1)
+    site.store.move_attempt(TASK, 1, ("awaiting",), state="ended")
+    for _ in range(2):
+        site.attempts.await_credentials()
+    assert [a.attempt for a in site.store.attempts_in(("awaiting",))] == [2]
+    site.door.label, site.door.missing = "anthropic-1", None
+    assert len(site.attempts.look()) == 1
+
+
+def test_a_person_resumes_a_task_that_waits_for_its_credential(site: Site) -> None:
+    """J1: one attempt, which is theirs."""
+    refused(site, "d1")
+    assert site.store.resume(TASK, "client-2")
+    assert site.attempts.look() == []
+    site.door.missing = None
+    assert site.claim(2)
+    assert site.task().refused_keys is None
