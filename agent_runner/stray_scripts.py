@@ -22,7 +22,7 @@ LOOK_AROUND = (
 # Names one a line, as they are unless git has to quote them.
 named() { git -c core.quotePath=false "$@"; }
 look_around() {
-  rm -rf "$around"
+  [ ! -e "$around" ] || rm -rf "$around"
   mkdir "$around"
   own=$(git config --type=path core.excludesFile 2>/dev/null) ||
     own=${XDG_CONFIG_HOME:-${HOME-}/.config}/git/ignore
@@ -48,18 +48,43 @@ look_at_others() {
 walk() {
   unsure=
   state || {
-    git ls-files >/dev/null 2>&1 || {
+    readable || { copy_without_learned && readable; } || {
       rm -f .git/index "$temporary"
       fresh_index
     }
     state || state_without_head
   }
   [ ! -s "$around/said" ] || unsure=yes
-  sed -n 's/^? //p' "$around/state" > "$around/others"
+  # Before anything is added to the copy.
+  [ -n "$unsure$learned" ] || keep_learned
+  sort_state
 }
+# Each kind of line into a file of its own.
+sort_state() {
+  sed -n -E "
+    s/^[?] //w $around/others
+    t
+    /^[^1]|^1 .[^.] S/w $around/unplain
+    /^1 .[.]/d
+    h
+    s/^1 .D ([^ ]+ ){6}//w $around/gone
+    t
+    s/^1 .. ([^ ]+ ){6}//w $around/modified
+    g
+    /^1 .M N/!d
+    s/^1 .M N[.]{3} [0-7]+ 100... (100...) [0-9a-f]+ ([0-9a-f]+) /\1 \2$tab/w $around/changed
+    /$tab/!d
+    s/^[^$tab]*$tab//w $around/names
+  " "$around/state"
+}
+readable() { git ls-files >/dev/null 2>&1; }
+# It may write into the copy of the index what it found out.
 state() {
-  named -c core.untrackedCache=false status --porcelain=v2 -uall --no-renames --no-show-stash \
-    --ignore-submodules=dirty > "$around/state" 2> "$around/said"
+  (
+    export GIT_OPTIONAL_LOCKS=1
+    named -c core.untrackedCache=false status --porcelain=v2 -uall --no-renames --no-show-stash \
+      --ignore-submodules=dirty > "$around/state" 2> "$around/said"
+  )
 }
 # HEAD does not lead to a commit.
 state_without_head() {
@@ -87,10 +112,19 @@ topmost() {
     printf '%s\n' "$line"
   done
 }
+# What is new in the tree, and new links to other repositories.
+sort_since() {
+  sed -n "
+    h
+    s/^[^$tab]* A$tab//w $around/added
+    g
+    /^:160000/d
+    s/^:[0-7]* 160000 [^$tab]*$tab//w $around/links
+  " "$around/since"
+}
 # A link to a commit of a repository in the work tree, which the agent's own git made of it. One
 # that the base has, or that .gitmodules names, is a submodule.
 drop_links() {
-  sed -n -e '/^:160000/d' -e "s/^:[0-7]* 160000 [^$tab]*$tab//p" "$around/since" > "$around/links"
   [ -s "$around/links" ] || return 1
   : > "$around/submodules"
   [ ! -f .gitmodules ] || named config -f .gitmodules --get-regexp '\.path$' 2>/dev/null |
@@ -140,23 +174,23 @@ outside_of_made() {
 JUDGE = r"""
 judge() {
   # What the agent's own git took in.
-  sed -n "s/^[^$tab]* A$tab//p" "$around/since" > "$around/added"
   [ ! -s "$around/added" ] ||
     made "$around/added" | sed 's/^/rover stray /' | head -n 100 >&2
   know_base
-  ! grep -q 160000 "$known" "$around/since" || {
+  special=yes
+  [ -s "$known" ] || grep -q -i -E '160000|\.gitattributes' "$around/since" || special=
+  [ -z "$special" ] || ! grep -q 160000 "$known" "$around/since" || {
     links > "$around/links"
     [ ! -s "$around/links" ] || judge_links
   }
-  if [ -e .git/info/attributes ] || [ -e .git/info/own-attributes ] ||
-    grep -q -i -E '\.gitattributes"?$' "$known" "$around/since"
+  if [ -e .git/info/attributes ] || [ -e .git/info/own-attributes ] || { [ -n "$special" ] &&
+    grep -q -i -E '\.gitattributes"?$' "$known" "$around/since"; }
   then
     put=
     judge_filters
     [ -z "$put" ] || tree=$(git write-tree)
   fi
   [ -z "${kept_out-}" ] || mv -f "$around/exclude" "$kept_out"
-  rm -rf "$around"
 }
 # The base's links to other repositories, and its attribute files.
 know_base() {

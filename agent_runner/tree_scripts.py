@@ -60,49 +60,70 @@ withhold() {
 # gives, that content stays. Only what git took for changed and converted is checked out again.
 _UNTOUCHED = r"""
 keep_untouched() {
-  grep -q '^1 .M N' "$around/state" || return 0
-  folder=.git/rover-changed
-  rm -rf "$folder"
-  mkdir "$folder"
-  sed -n -E "s/^1 .M N\.\.\. [0-7]+ 100... (100...) [0-9a-f]+ ([0-9a-f]+) /\1 \2$tab/p" \
-    "$around/state" > "$folder/changed"
-  [ ! -s "$folder/changed" ] || converted
-  [ ! -s "$folder/converted" ] || keep_checked_out
-  rm -rf "$folder"
+  [ ! -s "$around/changed" ] || converted
+  [ ! -s "$around/converted" ] || keep_checked_out
 }
 raw_ids() { git hash-object --no-filters --stdin-paths 2>/dev/null || :; }
 converted() {
   # By attributes that changed as well, git would keep the bytes that it made by the former ones.
   if grep -qiE '[ /]\.gitattributes"?$' "$around/state"; then
-    cp "$folder/changed" "$folder/converted"
+    cp "$around/changed" "$around/converted"
     return
   fi
-  cut -f2- "$folder/changed" > "$folder/names"
   # One that cannot be converted ends the list.
-  git hash-object --stdin-paths < "$folder/names" > "$folder/added" 2>/dev/null || {
-    cp "$folder/changed" "$folder/converted"
+  git hash-object --stdin-paths < "$around/names" > "$around/as-added" 2>/dev/null || {
+    cp "$around/changed" "$around/converted"
     return
   }
-  raw_ids < "$folder/names" > "$folder/ids"
+  raw_ids < "$around/names" > "$around/ids"
   while IFS= read -r line && IFS= read -r raw <&4 && IFS= read -r added <&5; do
     [ "$raw" = "$added" ] || printf '%s\n' "$line"
-  done < "$folder/changed" 4< "$folder/ids" 5< "$folder/added" > "$folder/converted"
+  done < "$around/changed" 4< "$around/ids" 5< "$around/as-added" > "$around/converted"
 }
 keep_checked_out() {
   (
     # With the former attributes, which git takes from the index where there is no file.
-    mkdir "$folder/out"
-    export GIT_INDEX_FILE="$PWD/$folder/index" GIT_WORK_TREE="$PWD/$folder/out"
-    cp .git/index "$folder/index" || fresh_index
-    cut -f2- "$folder/converted" | git checkout-index -q --stdin
+    mkdir "$around/out"
+    export GIT_INDEX_FILE="$PWD/$around/index" GIT_WORK_TREE="$PWD/$around/out"
+    cp .git/index "$around/index" || fresh_index
+    cut -f2- "$around/converted" | git checkout-index -q --stdin
   ) 2>/dev/null || :
-  cut -f2- "$folder/converted" | raw_ids > "$folder/ids"
-  cut -f2- "$folder/converted" | sed -e "s|^\"|&$folder/out/|" -e t -e "s|^|$folder/out/|" |
-    raw_ids > "$folder/former"
+  cut -f2- "$around/converted" | raw_ids > "$around/ids"
+  cut -f2- "$around/converted" | sed -e "s|^\"|&$around/out/|" -e t -e "s|^|$around/out/|" |
+    raw_ids > "$around/former"
   while IFS= read -r line && IFS= read -r raw <&4 && IFS= read -r former <&5; do
     [ "$raw" != "$former" ] || printf '%s\n' "$line"
-  done < "$folder/converted" 4< "$folder/ids" 5< "$folder/former" > "$folder/untouched"
-  git update-index --index-info < "$folder/untouched"
+  done < "$around/converted" 4< "$around/ids" 5< "$around/former" > "$around/untouched"
+  git update-index --index-info < "$around/untouched"
+}
+"""
+
+# What git finds out about files that nobody changed would be lost with the copy of the index, and
+# every snapshot would read those again that were written in the same second as the index. So it is
+# kept beside the index, for as long as that stays the same.
+_COPY_INDEX = r"""
+seen=.git/rover-seen fresh=.git/rover-fresh
+# With its time: git looks into files that changed in the second the index was written, and would
+# take them for unchanged if the copy were younger.
+copy_index() {
+  if [ -f "$fresh" ] && cmp -s .git/index "$seen"; then
+    cp -p "$fresh" "$temporary" && return
+  fi
+  rm -rf "$fresh" "$seen"
+  cp -p .git/index "$seen" 2>/dev/null && cp -p "$seen" "$temporary" 2>/dev/null ||
+    rm -f "$seen" "$temporary"
+}
+copy_without_learned() {
+  [ -f "$fresh" ] || return 1
+  rm -f "$fresh"
+  cp -p .git/index "$temporary" || exit
+}
+keep_learned() {
+  learned=yes
+  from=$fresh
+  [ -f "$from" ] || from=$seen
+  [ "$temporary" -nt "$from" ] || return 0
+  cp -p "$temporary" "$fresh.new" && mv -f "$fresh.new" "$fresh" || rm -f "$fresh.new" "$fresh"
 }
 """
 
@@ -111,24 +132,24 @@ keep_checked_out() {
 WRITE_TREE = (
     _WITHHOLD
     + _UNTOUCHED
+    + _COPY_INDEX
     + LOOK_AROUND
     + JUDGE
     + r"""
 temporary=.git/rover-index
 tab=$(printf '\t')
 around=.git/rover-around
-rm -rf "$temporary" "$temporary.lock"
-# With its time: git looks into files that changed in the second the index was written, and would
-# take them for unchanged if the copy were younger.
-cp -p .git/index "$temporary" 2>/dev/null || rm -f "$temporary"
+rm -rf "$temporary" "$temporary.lock" "$around"
+copy_index
 write_tree() {
   export GIT_INDEX_FILE="$temporary"
   [ -f "$temporary" ] || fresh_index
+  learned=
   take_in
   ! drop_links || take_in
   judge
   unset GIT_INDEX_FILE
-  rm -f "$temporary"
+  rm -rf "$temporary" "$around"
 }
 take_in() {
   look_around
@@ -137,19 +158,22 @@ take_in() {
   withhold
   keep_untouched
   tree=$(git write-tree)
-  named diff-tree -r --raw --no-renames --no-abbrev "$ROVER_BASE" "$tree" -- > "$around/since"
+  # It would read the index, and use nothing of it.
+  (
+    GIT_INDEX_FILE="$around/none"
+    named diff-tree -r --raw --no-renames --no-abbrev "$ROVER_BASE" "$tree" -- > "$around/since"
+  )
+  sort_since
 }
 fresh_index() { git read-tree HEAD 2>/dev/null || git read-tree --empty; }
 # Only what the look at the work tree has found. Whatever is not plain is left to git add.
 add_changed() {
-  [ -z "$unsure" ] && [ ! -e .GIT ] || return 1
-  ! grep -q -E '^[^1?]|^1 .[^.] S' "$around/state" || return 1
-  sed -n -E 's/^1 .D ([^ ]+ ){6}//p' "$around/state" > "$around/gone" &&
-    sed -n -E 's/^1 .[^.D] ([^ ]+ ){6}//p' "$around/state" > "$around/add" &&
-    sed '/\/"\{0,1\}$/d' "$around/others" | outside_of_made >> "$around/add" || return 1
+  [ -z "$unsure" ] && [ ! -e .GIT ] && [ ! -s "$around/unplain" ] || return 1
+  [ ! -s "$around/others" ] || sed '/\/"\{0,1\}$/d' "$around/others" | outside_of_made \
+    >> "$around/modified" || return 1
   [ ! -s "$around/gone" ] || git update-index --force-remove --stdin < "$around/gone" || return 1
-  [ ! -s "$around/add" ] || {
-    git update-index --add --replace --stdin < "$around/add" > "$around/said" 2>&1 || return 1
+  [ ! -s "$around/modified" ] || {
+    git update-index --add --replace --stdin < "$around/modified" > "$around/said" 2>&1 || return 1
     [ ! -s "$around/said" ]
   }
 }

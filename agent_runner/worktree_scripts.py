@@ -10,8 +10,9 @@ from agent_runner.tree_scripts import SETTLE, WRITE_FILES, WRITE_TREE
 # Work trees are recorded and restored byte for byte. A filter (git-lfs, or one that the agent set
 # up) could take for ever, or keep the content where no bundle holds it. Set empty, none is run.
 _NO_FILTERS = r"""
-filters=$(git config --name-only --get-regexp '^filter\.' 2>/dev/null |
-  sed 's/\.[^.]*$//' | sort -u | head -n 100) || filters=
+filters=$(git config --name-only --get-regexp '^filter\.' 2>/dev/null) || filters=
+[ -z "$filters" ] ||
+  filters=$(printf '%s\n' "$filters" | sed 's/\.[^.]*$//' | sort -u | head -n 100)
 while IFS= read -r filter; do
   [ -n "$filter" ] || continue
   for value in clean= smudge= process= required=false; do
@@ -44,13 +45,20 @@ _FREE_LOCKS = r"""
 free_locks() {
   find .git -maxdepth 1 -name '*.lock' -exec rm -rf {} + 2>/dev/null || :
   find .git/refs -name '*.lock' -prune -exec rm -rf {} + 2>/dev/null || :
+  # Git would not notice if a power failure had cut it.
+  rm -rf .git/rover-fresh
 }
 free_locks
 """
 
 # An agent that runs beside this step may be committing; a lock of long ago is nobody's.
 _OLD_LOCKS = r"""
-find .git -maxdepth 1 -name '*.lock' -mmin +1 -exec rm -rf {} + 2>/dev/null || :
+for lock in .git/*.lock; do
+  if [ -e "$lock" ] || [ -L "$lock" ]; then
+    find .git -maxdepth 1 -name '*.lock' -mmin +1 -exec rm -rf {} + 2>/dev/null || :
+  fi
+  break
+done
 """
 
 # Tags, base branch, origin and how lines end, as files that the host wrote: see names.py.
@@ -324,7 +332,8 @@ if [ -n "$previous" ]; then
   [ -n "$whole" ] || exclude="^$previous ^$previous_head"
 fi
 commit=$(echo "Rover snapshot $sequence" | git commit-tree "$@" "$tree")
-rm -rf ".git/refs/rover/snapshots/$sequence.lock"
+lock=.git/refs/rover/snapshots/$sequence.lock
+if [ -e "$lock" ] || [ -L "$lock" ]; then rm -rf "$lock"; fi
 git update-ref "refs/rover/snapshots/$sequence" "$commit"
 echo "rover snapshot $commit $tree $head" >&2
 {

@@ -4,6 +4,7 @@ and with the same result as git add."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,11 @@ from tests.support.trees import do, snap
 MANY = 150
 """Files from which on git uses several processes."""
 
+LONG_AGO = 1_600_000_000
+
+BROKEN = b"DIRC" + b"\0" * 40
+"""What git takes for no index."""
+
 KILLED = """#!/bin/sh
 [ "$1" != checkout--worker ] || {{ echo >> {counted}; kill -KILL $$; }}
 exec {git} "$@"
@@ -27,7 +33,7 @@ exec {git} "$@"
 WALKS = ({"status"}, {"add"}, {"ls-files", "--others"})
 
 
-def with_base(root: Path, trace: str) -> tuple[Path, Worktree]:
+def with_base(root: Path, trace: str, *variables: str) -> tuple[Path, Worktree]:
     place = Place(root, "", attempt=1)
     base = place.root / "base"
     for path in ("a", "b", "link", "dir/one", "dir/two", "file", "gone", "both", "mode"):
@@ -36,6 +42,7 @@ def with_base(root: Path, trace: str) -> tuple[Path, Worktree]:
     git(base, "add", "-A")
     git(base, "commit", "-qm", "more")
     prefix = ["env", "-C", str(place.work), "GIT_CONFIG_NOSYSTEM=1", f"GIT_TRACE2_EVENT={trace}"]
+    prefix += variables
     isolation = WrapCommand(prefix=prefix, forwarder=[])
     spec = place.spec(base_commit=git(base, "rev-parse", "HEAD"), isolation=isolation)
     worktree = Worktree(spec, make_commands(spec))
@@ -103,6 +110,63 @@ def test_a_snapshot_walks_the_tree_once(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def all_racy(work: Path) -> None:
+    """As after a fast check-out: by its time alone, no file is known to be as the index has it."""
+    for path in git(work, "ls-files").splitlines():
+        os.utime(work / path, (LONG_AGO, LONG_AGO))
+    git(work, "update-index", "--refresh")
+    os.utime(work / ".git/index", (LONG_AGO, LONG_AGO))
+
+
+def looked_into(trace: Path) -> int:
+    """Files that the last status could not tell unchanged by their time."""
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    status = next(e["sid"] for e in events if e["event"] == "start" and "status" in e["argv"])
+    counts = [e for e in events if e.get("key") == "refresh/sum_lstat" and e["sid"] == status]
+    return int(counts[0]["value"])
+
+
+def test_files_that_nobody_changed_are_read_once(tmp_path: Path) -> None:
+    """Speed: what one snapshot learned serves the next, until the index is another."""
+    trace = tmp_path / "trace"
+    work, worktree = with_base(tmp_path / "task", str(trace), "GIT_TEST_PRELOAD_INDEX=1")
+    all_racy(work)
+    counts: list[int] = []
+    snapshot = None
+    for number in range(4):
+        (work / "new").write_text(f"{number}")
+        if number == 3:
+            git(work, "read-tree", "HEAD")
+        trace.unlink()
+        snapshot = snap(worktree, snapshot)
+        counts.append(looked_into(trace))
+    known = len(git(work, "ls-files").splitlines())
+    assert counts == [known, 0, 0, known]
+
+
+def test_a_snapshot_does_not_trust_what_it_learned_of_another_index(tmp_path: Path) -> None:
+    """Speed: what the agent's git took in and out is followed, and a damaged file is no harm."""
+    work, worktree = with_base(tmp_path / "task", "0")
+    all_racy(work)
+    (work / "a.ignored").write_text("ignored")
+    first = snap(worktree)
+    learned = work / ".git/rover-fresh"
+    assert learned.exists()
+    git(work, "add", "-f", "a.ignored")
+    second = snap(worktree, first)
+    git(work, "rm", "-q", "--cached", "a.ignored")
+    os.utime(work / ".git/index", (LONG_AGO, LONG_AGO))
+    assert snap(worktree, second).tree == first.tree
+    index = (work / ".git/index").read_bytes()
+    learned.write_bytes(BROKEN)
+    (work / "a").write_text("other")
+    third = snap(worktree, second)
+    changed = git(work, "diff-tree", "-r", "--name-status", first.tree, third.tree)
+    assert changed.split() == ["M", "a"]
+    assert git(work, "diff-tree", "-r", "--name-only", first.tree, second.tree) == "a.ignored"
+    assert (work / ".git/index").read_bytes() == index
+
+
 def replaced_by_an_ignored_link(work: Path) -> None:
     shutil.rmtree(work / "dir")
     (work / "other").mkdir()
@@ -168,7 +232,7 @@ def without_its_commit(work: Path) -> None:
 
 
 def with_a_broken_index(work: Path) -> None:
-    (work / ".git/index").write_bytes(b"DIRC" + b"\0" * 40)
+    (work / ".git/index").write_bytes(BROKEN)
     (work / "a").write_text("other")
     (work / "gone").unlink()
 
