@@ -76,7 +76,7 @@ class Settles(Parts):
         retries = self._retries(task, folders)
         decision, state = self._judge(task, attempt, ended, retries)
         decision = self._bring_home(task, folders, decision, state)
-        keep_packages(self.settings, task)
+        keep_packages(self.settings, task, self.hub_of(task.project_id).tree(task.base_commit))
         refused = False
         if isinstance(decision, Finish):
             after = self.store.transition(

@@ -160,11 +160,11 @@ class Starts(Parts):
     def _specify(self, task: TaskRow, attempt: int, stop: Stop) -> SandboxSpec:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         make_folders(folders, attempt)
-        lend_packages(self.settings, task, attempt)
         hub = self.hub_of(task.project_id)
         repository, tell = Path(task.project_path), self._progress(task.id)
         hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)
         crash_point(ControlPoint.BASE_LENT)
+        lend_packages(self.settings, task, attempt, hub.tree(task.base_commit))
         self._name(task, hub, folders, attempt)
         row, engine = self.store.attempt(task.id, attempt), self.engines[task.engine]
         handover = hand_over(task, row, folders, hub, engine) if row else Handover()

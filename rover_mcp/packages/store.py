@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from rover_mcp.packages import npm, pip
+from rover_mcp.packages import cargo, npm, pip
 from rover_mcp.packages.files import Patience
 
 FOLDER = "packages"
 """In a project's folder."""
+
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,9 @@ class PackageStore:
     folder: Path
     most: int
 
-    def keep(self, home: Path) -> int:
-        """Take over what a task has fetched; how many files were new.
+    def keep(self, home: Path, crates: Mapping[str, str] = NONE) -> int:
+        """Take over what a task has fetched; how many files were new. `crates`: those that the
+        base of the task demands, see cargo.demanded.
 
         Raises:
             OSError: it cannot be read, or kept.
@@ -36,18 +41,20 @@ class PackageStore:
         if self.most <= 0:
             shutil.rmtree(self.folder, ignore_errors=True)
             return 0
-        # The same for both: neither crowds out the other's names, nor reads more than is kept.
+        # The same for each: none crowds out the other's names, nor reads more than is kept.
         new = [
             path
             for kind in (npm, pip)
             for path in kind.keep(home, self.folder, Patience(self.most))
         ]
+        new += cargo.keep(home, self.folder, crates, Patience(self.most))
         if new:
             self._trim()
         return len(new)
 
-    def lend(self, home: Path) -> int:
-        """Copy what is kept into the HOME of a task that has not begun; how many files.
+    def lend(self, home: Path, crates: Mapping[str, str] = NONE) -> int:
+        """Copy what is kept into the HOME of a task that has not begun; how many files. Of the
+        crates only those that its base demands.
 
         Raises:
             OSError: it cannot be copied.
@@ -61,13 +68,15 @@ class PackageStore:
             # What begins with a dot is not whole yet.
             if source.name.startswith(".") or pip.lacks_content(target):
                 continue
+            if source.is_relative_to(self.folder / cargo.KEPT):
+                continue
             # Another task's end may remove what is too much.
             with suppress(FileNotFoundError):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
                 os.utime(source)
                 copied += 1
-        return copied
+        return copied + cargo.lend(home, self.folder, crates)
 
     def _files(self) -> list[Path]:
         return [Path(at, name) for at, _, names in os.walk(self.folder) for name in names]

@@ -11,6 +11,13 @@ from tests.support.scripts import script
 
 GOOD, EVIL = "good", "evil"
 DIGEST, OTHER = (hashlib.sha512(name.encode()).hexdigest() for name in (GOOD, "another"))
+LOCK = f"""[[package]]
+name = "tiny"
+version = "1.0.0"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+checksum = "{hashlib.sha256(GOOD.encode()).hexdigest()}"
+"""
+CRATE = "~/.cargo/registry/cache/index.crates.io-0123456789abcdef/tiny-1.0.0.crate"
 CONTENTS = "~/.npm/_cacache/content-v2/sha512"
 
 
@@ -33,11 +40,14 @@ def test_packages_that_are_what_they_say_pass_to_the_next_task(home: Path) -> No
         f"mkdir -p $(dirname {path(d)}); printf {text} > {path(d)}"
         for d, text in ((DIGEST, GOOD), (OTHER, EVIL))
     )
-    look = f'echo "[$(cat {path(DIGEST)} {path(OTHER)} 2>/dev/null)]"; printf x >> {path(DIGEST)}'
-    project = make_repository(home.parent / "project")
+    fill += f"; mkdir -p $(dirname {CRATE}); printf {GOOD} > {CRATE}; echo > Cargo.lock"
+    files = " ".join(map(path, (DIGEST, OTHER)))
+    look = f'echo "[$(cat {files} {CRATE} 2>/dev/null)]"; printf x >> {path(DIGEST)}'
+    project = make_repository(home.parent / "project", {"Cargo.lock": LOCK})
     with LauncherClient(home, project) as client:
         client.open()
         ran(client, fill)
-        assert f"[{GOOD}]" in ran(client, look)
+        assert f"[{GOOD}{GOOD}]" in ran(client, look)
         [store] = home.glob("projects/*/packages")
-        assert [file.read_text() for file in store.rglob("*") if file.is_file()] == [GOOD]
+        kept = [file.read_text() for file in store.rglob("*") if file.is_file()]
+        assert sorted(kept) == ["", GOOD, GOOD], "two contents, and the name of a registry"

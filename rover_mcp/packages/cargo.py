@@ -1,0 +1,95 @@
+"""cargo's crates, by the SHA-256 that the lock file of a task's base demands.
+
+A crate in cargo's cache is named after its package and version, and cargo does not check it again.
+So nothing counts but the Cargo.lock that is committed in the base: it says which contents are taken
+over from a task, and which ones a task finds. They are kept by their digest alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from rover_mcp.packages.files import Content, Patience, files_at, folder_beneath, regular, take
+
+LOCK = "Cargo.lock"
+LOCK_BYTES = 8 * 1024**2
+KEPT = "crates"
+"""In the store: contents, and beside them the names of the folders that cargo keeps them in."""
+FOLDERS = (".cargo", "registry", "cache")
+_REGISTRIES = "registries"
+_MOST_REGISTRIES = 8
+_REGISTRY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,100}-[0-9a-f]{16}")
+_FIELD = re.compile(r'^(name|version|source|checksum) = "([^"\n]{1,300})"$', re.MULTILINE)
+_FILE = re.compile(r"[A-Za-z0-9_-]{1,64}-[0-9]+\.[0-9A-Za-z.+-]{1,100}\.crate")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def demanded(lock: bytes) -> dict[str, str]:
+    """The digests of crates by their files' names. A name that stands for two is left out."""
+    found: dict[str, set[str]] = {}
+    for block in lock.decode("utf-8", "replace").split("[[package]]")[1:]:
+        facts: dict[str, str] = dict(_FIELD.findall(block))
+        name = f"{facts.get('name')}-{facts.get('version')}.crate"
+        digest = facts.get("checksum", "")
+        registry = facts.get("source", "").startswith(("registry+", "sparse+"))
+        if registry and _FILE.fullmatch(name) and _DIGEST.fullmatch(digest):
+            found.setdefault(name, set()).add(digest)
+    return {name: digests.pop() for name, digests in found.items() if len(digests) == 1}
+
+
+def keep(home: Path, store: Path, lock: Mapping[str, str], patience: Patience) -> Iterator[Path]:
+    """Take over what the HOME has of these crates and the store has not; each file that was."""
+    with folder_beneath(home, *FOLDERS) as folder:
+        if folder is None or not lock:
+            return
+        for place in files_at(folder, 1, patience):
+            registry = place.path.partition("/")[0]
+            digest = lock.get(place.name)
+            if digest is None or not _REGISTRY.fullmatch(registry):
+                continue
+            target = store / KEPT / digest
+            if not target.exists():
+                with regular(place) as file:
+                    if file is None:
+                        continue
+                    content = Content(file, os.fstat(file).st_size, hashlib.sha256(), digest)
+                    if not take(content, target, patience):
+                        continue
+                yield target
+            _remember(store, registry)
+
+
+def lend(home: Path, store: Path, lock: Mapping[str, str]) -> int:
+    """Copy what is kept of these crates into the HOME of a task; how many files."""
+    copied = 0
+    for name, digest in lock.items():
+        source = store / KEPT / digest
+        for registry in _registries(store) if source.exists() else ():
+            target = home.joinpath(*FOLDERS, registry, name)
+            # Another task's end may remove what is too much.
+            with suppress(FileNotFoundError):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+                os.utime(source)
+                copied += 1
+    return copied
+
+
+def _remember(store: Path, registry: str) -> None:
+    mark = store / KEPT / _REGISTRIES / registry
+    if not mark.exists() and len(_registries(store)) < _MOST_REGISTRIES:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+
+def _registries(store: Path) -> list[str]:
+    try:
+        return sorted(mark.name for mark in (store / KEPT / _REGISTRIES).iterdir())
+    except FileNotFoundError:
+        return []
