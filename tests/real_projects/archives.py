@@ -11,7 +11,8 @@ from tests.real_projects.projects import Project
 from tests.support.docker_env import cache_folder
 
 DEBIAN = "deb-src http://deb.debian.org/debian bookworm main\n"
-WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+# No packing in the background either.
+WHO = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "gc.auto=0")
 
 
 def fetched(project: Project) -> Path:
@@ -80,6 +81,8 @@ def make_repository(project: Project, at: Path) -> None:
     (at / "ROVER.md").write_text("A second commit.\n")
     _git(at, "add", "ROVER.md")
     _git(at, "commit", "--quiet", "--message", "A second commit")
+    # As a clone has it.
+    _git(at, "gc", "--quiet")
 
 
 def _make_submodule(at: Path, folder: Path) -> None:
