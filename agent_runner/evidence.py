@@ -50,6 +50,7 @@ class Answer(_Model):
     provider: str | None = None
     passthrough: bool = False
     model: str | None = None
+    host: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -109,6 +110,7 @@ def _failure(answer: Answer) -> Failure:
         body=error.body,
         agent_credential=answer.passthrough,
         model=answer.model,
+        host=answer.host,
     )
 
 

@@ -19,6 +19,12 @@ from agent_runner.models import Usage
 
 AUTH_REQUIRED = -32000
 _CERTAIN, _SUSPECT = "Ran into this error:", "Error:"
+# What an account of one's work says, and no provider of its refusal.
+_PROSE = re.compile(
+    r"\bI(?:'ve|'m|'ll|'d)?\b(?![/.-])"
+    r"|\b(?:tests?|checks?|suite|build)\b.{0,40}\b(?:pass(?:es|ed|ing)?|fails?|failed|green)\b"
+    r"|\b[\w/-]{1,80}\.(?:py|jsx?|tsx?|go|rs|java|rb|c|h|cpp|cs|md|ya?ml|toml)\b"
+)
 _STATUSES = range(400, 600)
 
 
@@ -93,13 +99,15 @@ class AcpReading:
 
     def _suspicion(self, provider: str | None) -> Failure | None:
         """Some agents report what a provider refused as their last message. A model may begin a
-        message with "Error:" too: that counts only if it is an error that we know."""
+        message with "Error:" too: that counts only if it is an error that we know, and nothing in
+        it tells of work. Whoever knows better what the provider answered is not bound by it."""
         said = self.text.lstrip()
         failure = Failure("agent", said[:MAX_MESSAGE], provider)
         if said.startswith(_CERTAIN):
             return failure
-        known = said.startswith(_SUSPECT) and rule_for(read(failure)) is not None
-        return failure if known else None
+        if not said.startswith(_SUSPECT) or _PROSE.search(said):
+            return None
+        return failure if rule_for(read(failure)) is not None else None
 
     def _take_chunk(self, update: Mapping[str, Any]) -> list[str]:
         message = update.get("messageId")

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from agent_runner.agents.protocol import Failure
 from agent_runner.classify.plain import plain
 from agent_runner.classify.reset import MAX_WAIT, reset_time
-from agent_runner.classify.rules import Rule, is_about_the_request, rule_for
+from agent_runner.classify.rule import Rule
+from agent_runner.classify.rules import is_about_the_request, rule_for
 from agent_runner.classify.scope import LIMITS, limited_model
 from agent_runner.classify.told import Told, read
 from agent_runner.models import Grounds, PauseReason
@@ -26,6 +27,9 @@ MAX_MESSAGE = 500
 
 FAR = timedelta(days=7)
 """A message says so where its reset is further away than the longest rolling window."""
+
+MONEY_WAITS = timedelta(hours=1)
+"""Money does not come back sooner by itself: what names a nearer time is about retries."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,12 @@ class _Judged:
     rule: str | None
     reason: PauseReason | None
     grounds: Grounds = Grounds.AGENT
+    change: str = ""
+
+    @property
+    def decides(self) -> bool:
+        """Whether nothing else has to be asked."""
+        return self.reason is not None or self.change != ""
 
 
 _ACCOUNT_REFUSED = frozenset({402, 429})
@@ -63,6 +73,7 @@ _TIMES_FROM: Mapping[PauseReason, frozenset[PauseReason]] = {
     PauseReason.TRANSIENT: frozenset({PauseReason.TRANSIENT}),
     PauseReason.RATE_LIMIT: _REFUSED,
     PauseReason.USAGE_WINDOW: _REFUSED,
+    PauseReason.CREDITS: frozenset({PauseReason.CREDITS, PauseReason.USAGE_WINDOW}),
 }
 
 
@@ -72,10 +83,10 @@ def classify(failures: Sequence[Failure], now: datetime) -> Verdict:
     judged = [_judge(f) for f in sorted(failures, key=lambda f: f.source != "gateway")]
     if not judged:
         return Verdict(reason=None, message="it failed and said nothing")
-    known = next((j for j in judged if j.reason is not None), None)
+    known = next((j for j in judged if j.decides), None)
     provider = next((j.failure.provider for j in judged if j.failure.provider), None)
     if known is None or known.reason is None:
-        last = judged[-1]
+        last = known or judged[-1]
         message = _message(last, None, now)
         return Verdict(reason=None, message=message, provider=provider, rule=last.rule)
     retry_at, retry_grounds = _retry_at(judged, known.reason, now)
@@ -101,7 +112,8 @@ def _judge(failure: Failure) -> _Judged:
     rule = rule_for(told)
     if rule is None:
         return _Judged(failure, told, None, None)
-    return _Judged(failure, told, rule.name, rule.reason, _grounds(rule, failure, told))
+    grounds = _grounds(rule, failure, told)
+    return _Judged(failure, told, rule.name, rule.reason, grounds, rule.change)
 
 
 def _grounds(rule: Rule, failure: Failure, told: Told) -> Grounds:
@@ -123,6 +135,8 @@ def _retry_at(
     reasons = _TIMES_FROM.get(reason, frozenset())
     for j in judged:
         found = reset_time(j.failure, j.told, now) if j.reason in reasons else None
+        if found is not None and reason is PauseReason.CREDITS and found.at - now < MONEY_WAITS:
+            continue
         if found is not None:
             own = Grounds.WORDS if found.in_words or j.failure.agent_credential else j.grounds
             return found.at, own if j.failure.source == "gateway" else Grounds.AGENT
@@ -131,7 +145,7 @@ def _retry_at(
 
 def _message(judged: _Judged, retry_at: datetime | None, now: datetime) -> str:
     """What was said, in one bounded line without keys."""
-    far = ""
+    far = f" ({judged.change})" if judged.change else ""
     if retry_at is not None and retry_at - now > FAR:
         far = f" (not before {retry_at:%Y-%m-%d}, in {(retry_at - now).days} days)"
     said = plain(judged.told.said, MAX_MESSAGE - len(far))

@@ -33,8 +33,15 @@ _AHEAD = re.compile(
     r"\b(?:(?:is|are|was|were) (?:not (?:an? )?(?:\w{1,20} )?"
     r"(?:valid|supported|known|allowed|permitted|one of|found|recogni[sz]ed)"
     r"|invalid|unknown|unsupported|too long|longer than|no valid)"
-    r"|does not exist|do not exist|not found|cannot be found|must be)\b",
+    r"|does not exist|do not exist|not found|cannot be found|must be(?! reduced))\b",
     re.IGNORECASE,
+)
+
+
+# Google quotes its own names: no caller chooses them.
+_METRIC = re.compile(
+    r"Quota exceeded for quota metric '([\w .-]{1,100})' and limit '([\w .-]{1,100})'"
+    r" of service '([\w.-]{1,80}\.googleapis\.com)'"
 )
 
 
@@ -44,6 +51,9 @@ def own_words(text: str, *, whole: bool = True) -> str:
     Everything from the first quotation mark to the last is left out: a quoted text may hold marks
     of its own. `whole` False: its end was cut off, so what follows a quotation mark is unknown.
     """
+    if metric := _METRIC.match(text):
+        named = f"Quota exceeded for {metric[1]}, limit {metric[2]} of {metric[3]}"
+        text = named + text[metric.end() :]
     text = _without_quotations(text, whole=whole)
     if place := _PLACE.search(text):
         text = text[: place.end()] + MARK

@@ -12,11 +12,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any, cast
 
 from agent_runner.agents.protocol import Failure
-from agent_runner.classify.own import own_words, quotes
+from agent_runner.classify.meaning import Meaning, clauses, meaning_of_code, meanings
+from agent_runner.classify.own import MARK, own_words, quotes
 
 HEAD, TAIL = 6000, 2000
 """Characters of a text that rules look at: "please retry in 7s" may stand at its very end."""
@@ -31,15 +33,22 @@ _MAX_DETAILS = 20
 
 # Where agents write the status of an answer into their message.
 _STATUS = re.compile(
-    r"(?:API Error: |unexpected status |last status: |request rejected \("
-    r"|last error: (?:\w{1,40}: )?)([45]\d\d)\b",
+    r"(?:API Error: |unexpected status |last status: |request rejected \(|\(status |HTTP "
+    r"|Error code: |last error: (?:\w{1,40}: )?)([45]\d\d)\b",
     re.IGNORECASE,
+)
+_LEADING_STATUS = re.compile(
+    r"(?:\[[\w.]{1,40}\] |(?:Error|Execution failed|Internal error|API error): ){0,3}"
+    r"([45]\d\d) (?=[A-Z\u4e00-\u9fff])"
 )
 # What agents put before a provider's words.
 _PREFIX = re.compile(
     r"(?:\s?(?:\[?API Error|Internal error|AI_APICallError|Execution failed|Error): ?"
-    r"|\s?[45]\d\d ){0,4}\s?"
+    r"|\s?\[[\w.]{1,40}\] |\s?[45]\d\d ){0,4}\s?"
 )
+# Here a provider may answer in the caller's own words, and only its beginning is its own for sure.
+_REPEATING = frozenset({None, 400, 404, 422})
+_NOTHING = frozenset({"", "none", "null"})
 _NAME = re.compile(r"[A-Za-z][\w./-]{0,199}")
 
 
@@ -61,6 +70,26 @@ class Told:
     said: str
     headers: Mapping[str, str]
     error: Mapping[str, Any]
+    seen: bool = False
+    """whether the gateway saw it"""
+    host: str | None = None
+    """whose API refused, where that is known"""
+
+    @cached_property
+    def meanings(self) -> frozenset[Meaning]:
+        """What the words say, or else what the codes do."""
+        found = meanings(self._telling()) | meanings(_spaced(n) for n in self.names)
+        if found:
+            return found
+        told = (meaning_of_code(code) for code in (self.own_codes if self.seen else self.codes))
+        return frozenset(meaning for meaning in told if meaning is not None)
+
+    def _telling(self) -> Iterator[str]:
+        for part in self.parts:
+            if not self.seen or self.status not in _REPEATING:
+                yield part
+            elif not part.startswith(MARK):
+                yield next(clauses(part.partition(MARK)[0]), "")
 
     @property
     def text(self) -> str:
@@ -75,7 +104,9 @@ class Told:
     @property
     def is_about_a_parameter(self) -> bool:
         """Whether the provider names a part of the request that it refuses."""
-        return isinstance(self.error.get("param"), str) and self.error["param"] != ""
+        param = self.error.get("param")
+        refused = isinstance(param, str) and param.lower() not in _NOTHING
+        return refused and self.status not in (402, 429)
 
 
 def read(failure: Failure) -> Told:
@@ -97,6 +128,8 @@ def read(failure: Failure) -> Told:
         said=_said(failure, quoted, error),
         headers={k: v for k, v in failure.headers.items() if len(v) <= MAX_HEADER},
         error=error,
+        seen=seen,
+        host=failure.host,
     )
 
 
@@ -162,12 +195,19 @@ def _coded(error: Mapping[str, Any]) -> tuple[object, ...]:
     return error.get("type"), error.get("code"), error.get("status")
 
 
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _codes(*values: object) -> frozenset[str]:
     return frozenset(str(v)[:MAX_HEADER].lower() for v in values if isinstance(v, str | int))
 
 
 def _status(failure: Failure, error: Mapping[str, Any], *, seen: bool) -> int | None:
-    in_text = None if seen else _STATUS.search(f"{cut(failure.message)}\n{cut(failure.body)}")
+    in_text = None
+    if not seen:
+        in_text = _STATUS.search(f"{cut(failure.message)}\n{cut(failure.body)}")
+        in_text = in_text or _LEADING_STATUS.match(failure.message.lstrip())
     told = (failure.status, error.get("code"), error.get("status"), in_text and int(in_text[1]))
     return next((s for s in told if isinstance(s, int) and 400 <= s <= 599), None)  # RFC 9110
 

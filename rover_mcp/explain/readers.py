@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from agent_runner.agents import agent_provider
 from agent_runner.agents.acp_events import AcpReading, RpcError, failure_of
@@ -21,6 +23,7 @@ from agent_runner.agents.gemini_events import Reading as GeminiReading
 from agent_runner.agents.opencode_events import Reading as OpencodeReading
 from agent_runner.agents.protocol import Failure
 from agent_runner.agents.qwen_events import Reading as QwenReading
+from agent_runner.classify.profiles import profile_named
 from agent_runner.evidence import Answer, last_failures
 from rover_mcp.explain.cases import BadCase, Case
 from rover_mcp.gateway.dialects import dialect_of
@@ -48,7 +51,15 @@ def hear(case: Case) -> Heard:
     Raises:
         BadCase: no reader has that name, or the text is not what it reads.
     """
-    return _reader(case)(case)
+    return [replace(failure, host=_host(case)) for failure in _reader(case)(case)]
+
+
+def _host(case: Case) -> str | None:
+    """Whose API it is: by its address, or by the provider's name."""
+    if case.base_url:
+        return urlsplit(case.base_url if "//" in case.base_url else f"//{case.base_url}").hostname
+    known = profile_named(case.provider) if case.provider else None
+    return next(iter(known.hosts), known.name) if known else None
 
 
 def _reader(case: Case) -> Callable[[Case], Heard]:

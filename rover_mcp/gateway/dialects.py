@@ -15,6 +15,10 @@ from typing import Any, cast
 from agent_runner.classify.told import MAX_MESSAGE
 from rover_mcp.gateway.models import ProviderError
 
+_SAYING = ("message", "msg", "detail", "error_description", "errorMessage")
+_NAMED = (("type", "type"), ("__type", "type"), ("status", "status"), ("reason", "code"),
+          ("code", "code"), ("param", "param"))  # fmt: skip
+
 MAX_ERROR_BODY = 8000
 MAX_MODEL = 200
 
@@ -156,6 +160,9 @@ def provider_error(body: object) -> ProviderError:
     """The error in `{"error": {"type" or "status", "message", "code"?}}`, or what can be made out
     of something like it."""
     error = mapping(body).get("error")
+    if isinstance(error, str):
+        # xAI, Ollama and others: what it is stands beside the text.
+        error = {**_beside(mapping(body)), "message": error} if _beside(mapping(body)) else error
     fields = mapping(error)
     message = fields.get("message") or (error if isinstance(error, str) else "")
     return ProviderError(
@@ -166,9 +173,27 @@ def provider_error(body: object) -> ProviderError:
     )
 
 
+def failed_body(body: object) -> ProviderError | None:
+    """The error in a body of a failed answer that has no error object as the API defines it: some
+    providers, and the proxies before them, write its fields at the top, or a bare text."""
+    if isinstance(body, str) and body.strip():
+        return ProviderError(None, None, body[:MAX_MESSAGE])
+    fields = mapping(body)
+    said = next((fields[k] for k in _SAYING if isinstance(fields.get(k), str) and fields[k]), None)
+    if said is None:
+        return None
+    return provider_error({"error": {**_beside(fields), "message": said}})
+
+
 def mapping(value: object) -> dict[str, Any]:
     """It, if it is a JSON object, else an empty one."""
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _beside(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an error is, where its fields stand at the top of a body."""
+    found = {name: fields.get(theirs) for theirs, name in _NAMED if fields.get(theirs)}
+    return {name: value for name, value in found.items() if isinstance(value, str | int)}
 
 
 def _error(value: Mapping[str, Any], kind: object = None) -> ProviderError | None:

@@ -7,7 +7,7 @@ import zlib
 from typing import cast
 
 from agent_runner.models import Usage
-from rover_mcp.gateway.dialects import MAX_MESSAGE, Dialect, mapping
+from rover_mcp.gateway.dialects import MAX_MESSAGE, Dialect, failed_body, mapping
 from rover_mcp.gateway.models import ProviderError
 
 MAX_EVENT_BYTES = 1024 * 1024
@@ -72,6 +72,8 @@ class Meter:
             self._feed_stream(b"\n", 0, 1)
         elif not self._overflow:
             self._take(bytes(self._held))
+        if self._failed and self.error is None and not self.streams:
+            self.error = failed_body(_parsed(bytes(self._held)))
         if self._failed and self.error is None:
             text = self._held[:MAX_MESSAGE].decode("utf-8", "replace").strip()
             self.error = ProviderError(None, None, text or f"status {self._status}, no body")

@@ -70,6 +70,9 @@ class Answer:
     model: str | None = None
     digest: str | None = None
     """of the credential that it was asked with"""
+    host: str | None = None
+    """whose API was asked, by the name of its profile: a base URL may lead to another provider. An
+    address of the user's own is not named"""
 
     def as_json(self) -> dict[str, Any]:
         """For `/rover/v1/evidence`. Without the account and the credential's digest: the agent can
@@ -86,6 +89,7 @@ class Answer:
             "provider": self.provider,
             "passthrough": self.passthrough,
             "model": self.model,
+            "host": self.host,
         }
 
 

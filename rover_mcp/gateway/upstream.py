@@ -6,10 +6,12 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
 
+from agent_runner.classify.profiles import name_at
 from agent_runner.models import Usage
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.gateway.calls import Call, model_in_path
@@ -104,7 +106,7 @@ class Forwarding:
             return
         self._answer = replace(
             self._answer, account=access.account, passthrough=access.passthrough,
-            digest=access.digest,
+            digest=access.digest, host=name_at(urlsplit(access.base_url).hostname),
         )  # fmt: skip
         self.progress.sent = True
         try:

@@ -12,11 +12,14 @@ import pytest
 
 from agent_runner.agents.protocol import Failure
 from agent_runner.classify import FAR, MAX_MESSAGE, MAX_WAIT, classify
-from agent_runner.classify.rules import RULES, rule_for
-from agent_runner.classify.told import HEAD, TAIL, read
+from agent_runner.classify.profiles import PROFILES
+from agent_runner.classify.rules import FIRST, RULES, rule_for
+from agent_runner.classify.told import HEAD, TAIL, Told, read
 from agent_runner.models import PauseReason
 from agent_runner.steps import wait_in_place
+from rover_mcp.explain.readers import hear
 from tests.limits import FOLDER, NOW, PAGE, Message, as_markdown, corpus, failure, message
+from tests.reported import cases
 
 CORPUS = corpus()
 FACTS_AGENTS = ("claude", "codex", "gemini", "opencode", "qwen", "copilot")
@@ -30,11 +33,13 @@ def gateway(said: str, **fields: object) -> Failure:
     return replace(Failure("gateway", said, provider="anthropic"), **fields)
 
 
-def by_rule() -> dict[str, list[Message]]:
-    found: dict[str, list[Message]] = {}
-    for m in CORPUS:
-        if (rule := rule_for(read(m.failure))) is not None and not m.failure.interrupted:
-            found.setdefault(rule.name, []).append(m)
+def by_rule() -> dict[str, list[Told]]:
+    found: dict[str, list[Told]] = {}
+    reported = [f for c in cases() for f in hear(c)]
+    for each in (*(m.failure for m in CORPUS if not m.failure.interrupted), *reported):
+        told = read(each)
+        if (rule := rule_for(told)) is not None:
+            found.setdefault(rule.name, []).append(told)
     return found
 
 
@@ -69,23 +74,24 @@ def test_the_corpus_has_every_agent_with_every_reason_that_it_can_tell() -> None
 def test_each_rule_each_code_and_each_wording_is_of_an_observed_message() -> None:
     """DESIGN 7: nothing in the table is a guess."""
     found = by_rule()
-    assert [rule.name for rule in RULES if rule.name not in found] == []
-    for rule in RULES:
-        told = [read(m.failure) for m in found[rule.name]]
-        assert rule.codes <= frozenset().union(*(t.codes for t in told)), rule.name
-    wordings = {pattern for rule in RULES for pattern in rule.text}
+    general = (*FIRST, *RULES)
+    assert [rule.name for rule in general if rule.name not in found] == []
+    for rule in general:
+        assert rule.codes <= frozenset().union(*(t.codes for t in found[rule.name])), rule.name
+    wordings = {pattern for rule in general for pattern in rule.text}
     seen = {
         pattern
-        for rule in RULES
-        for m in found[rule.name]
+        for rule in general
+        for told in found[rule.name]
         for pattern in rule.text
-        if pattern.search(read(m.failure).text)
+        if pattern.search(told.text)
     }
     assert {p.pattern for p in wordings - seen} == set()
 
 
 def test_rules_have_names_of_their_own() -> None:
-    assert len({rule.name for rule in RULES}) == len(RULES)
+    every = [*FIRST, *RULES, *(rule for p in PROFILES for rule in p.rules)]
+    assert len({rule.name for rule in every}) == len(every)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda p: p.stem)

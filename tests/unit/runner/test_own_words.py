@@ -130,7 +130,7 @@ def test_a_quotation_that_was_cut_off_hides_what_stands_behind_a_mark_of_its_own
         (seen("too many requests", 200, None), R.RATE_LIMIT, Grounds.WORDS),
         # What another request would not have met is not the account's refusal.
         (seen("This request requires more credits, or fewer max_tokens.", 402, None), R.CREDITS, Grounds.WORDS),
-        (seen("Request too large for gpt-4o on tokens per min", 429, "tokens"), R.RATE_LIMIT, Grounds.WORDS),
+        (seen("Request too large for gpt-4o on tokens per min", 429, "tokens"), None, Grounds.AGENT),
         # An object in a message may be the caller's.
         (seen('{"error":{"message":"x","type":"rate_limit_error"}}', 200, None), R.RATE_LIMIT, Grounds.WORDS),
         (Failure("agent", "x", status=402), R.CREDITS, Grounds.AGENT),
@@ -139,7 +139,7 @@ def test_a_quotation_that_was_cut_off_hides_what_stands_behind_a_mark_of_its_own
     ],
 )  # fmt: skip
 def test_a_reason_says_what_it_rests_on(
-    failure: Failure, reason: PauseReason, grounds: Grounds
+    failure: Failure, reason: PauseReason | None, grounds: Grounds
 ) -> None:
     """U6."""
     verdict = classify([failure], NOW)

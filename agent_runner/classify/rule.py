@@ -1,0 +1,73 @@
+"""One rule of the tables in rules.py and profiles.py."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from agent_runner.classify.meaning import Meaning
+from agent_runner.classify.told import Told
+from agent_runner.models import PauseReason
+
+Patterns = tuple[re.Pattern[str], ...]
+
+FIVE_HUNDREDS = frozenset[int | None](range(500, 600))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """All that is set must hold; of `codes`, of `text`, of `begins` and of `means` one each.
+    `begins` is how a message begins, `text` stands anywhere in the provider's own words, `means`
+    is what those words mean. `statuses` with None in it: no status was reported.
+
+    `reason` None: waiting does not help, it is fatal; `change` then says what would, and a rule
+    that has it outweighs what anybody else reports of the same failure.
+    """
+
+    name: str
+    reason: PauseReason | None
+    statuses: frozenset[int | None] = frozenset()
+    codes: frozenset[str] = frozenset()
+    text: Patterns = ()
+    begins: Patterns = ()
+    means: frozenset[Meaning] = frozenset()
+    unless: Patterns = ()
+    header: tuple[str, str] | None = None
+    change: str = ""
+
+    def fits(self, told: Told) -> bool:
+        """Whether it is about this failure."""
+        if told.is_about_a_parameter and (self.text or self.begins or self.means):
+            return False
+        return (
+            (not self.statuses or told.status in self.statuses)
+            and (not self.codes or bool(self.codes & told.codes))
+            and (not self.text or matches(self.text, told.text))
+            and (not self.begins or any(p.match(o) for p in self.begins for o in told.openings))
+            and (not self.means or bool(self.means & told.meanings))
+            and not matches(self.unless, told.text)
+            and (self.header is None or told.headers.get(self.header[0]) == self.header[1])
+        )
+
+
+def matches(patterns: Patterns, text: str) -> bool:
+    """Whether one of the patterns stands in a text."""
+    return any(pattern.search(text) for pattern in patterns)
+
+
+def texts(*patterns: str) -> Patterns:
+    return tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
+
+
+def codes(words: str) -> frozenset[str]:
+    """Codes, written with blanks between them."""
+    return frozenset(words.lower().split())
+
+
+def statuses(*numbers: int | None) -> frozenset[int | None]:
+    return frozenset(numbers)
+
+
+def word(pattern: str) -> str:
+    """Not a part of a path or of a longer name: `insufficient_quota.py` is no error."""
+    return rf"(?<![\w/.-])(?:{pattern})(?![\w/-]|\.\w)"
