@@ -15,9 +15,15 @@ def test_each_reported_message_has_its_reason(case: Reported) -> None:
     assert case.found.reason in case.reasons, case.found.as_json()
 
 
+@pytest.mark.parametrize("case", [c for c in CASES if c.retry_at], ids=lambda case: case.id)
+def test_each_reported_message_has_its_time(case: Reported) -> None:
+    """Q2: with the provider's own zone where it names none."""
+    assert case.time_is_right, case.found.as_json()
+
+
 def test_every_case_has_a_name_of_its_own_and_the_rates_are_of_all_of_them() -> None:
     assert len({case.id for case in CASES}) == len(CASES)
-    assert f"reason {len(CASES)}/{len(CASES)}" in rates(CASES)[-1]
+    assert f"both {len(CASES)}/{len(CASES)}" in rates(CASES)[-1]
 
 
 def test_what_no_waiting_mends_says_what_to_change() -> None:
