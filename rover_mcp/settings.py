@@ -38,6 +38,7 @@ from rover_mcp.project.trusted import TrustedProject
 from rover_mcp.project.values import DevcontainerUse
 from rover_mcp.rates import Rates
 
+_ACCOUNT_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
 _BRANCH_PREFIX = r"^[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*)*$"
 
 
@@ -66,7 +67,8 @@ class RetrySettings(_Model):
 
 class CredentialSource(_Model):
     """Where a provider's key comes from when no client supplies it. Exactly one of env, file,
-    command, login and passthrough."""
+    command, login and passthrough. Further accounts of a provider have names of their own, as in
+    `anthropic:work`; where one refuses, the next in the file takes over."""
 
     env: str | None = None
     """a variable of the daemon's environment"""
@@ -80,6 +82,8 @@ class CredentialSource(_Model):
     login: Literal["claude", "codex"] | None = None
     """the subscription that this program is logged in to on this machine: `claude` under anthropic,
     `codex` under openai. Its file is read at each use and stays outside, see docs/gateway.md"""
+    folder: str | None = None
+    """where that program keeps it, if not in its usual folder: CLAUDE_CONFIG_DIR, CODEX_HOME"""
     passthrough: bool = False
     """the agent's own log-in goes on to the provider as it is; it then is inside the sandbox,
     see docs/gateway.md"""
@@ -91,6 +95,8 @@ class CredentialSource(_Model):
         sources = (self.env, self.file, self.command, self.login, self.passthrough or None)
         if sum(source is not None for source in sources) != 1:
             raise ValueError("give exactly one of env, file, command, login, passthrough")
+        if self.folder is not None and self.login is None:
+            raise ValueError("folder is where a login is kept")
         return self
 
 
@@ -163,7 +169,8 @@ class Settings(_Model):
     trusted_projects: tuple[TrustedProject, ...] = ()
     """repositories whose own configuration counts without `rover trust`, see below"""
     credentials: dict[str, CredentialSource] = Field(default_factory=dict[str, CredentialSource])
-    """by provider (anthropic, openai, google), see below"""
+    """by provider (anthropic, openai, google), or PROVIDER:NAME for several accounts of one, see
+    below"""
     prices: dict[str, dict[str, Rates]] = Field(default_factory=dict[str, dict[str, Rates]])
     """what models cost that Rover knows no price of, or another one: by provider and the model's
     whole name, see below. A budget in US dollars needs it"""
@@ -253,7 +260,10 @@ class Settings(_Model):
     @field_validator("credentials")
     @classmethod
     def _own_log_ins(cls, sources: dict[str, CredentialSource]) -> dict[str, CredentialSource]:
-        for provider, source in sources.items():
+        for key, source in sources.items():
+            provider, colon, name = key.partition(":")
+            if colon and not re.fullmatch(_ACCOUNT_NAME, name):
+                raise ValueError(f"{key!r}: an account's name is of letters, digits, ., _ and -")
             if source.login and provider != agent_provider(source.login):
                 raise ValueError(f"{source.login}'s log-in is not one for {provider}")
         return sources

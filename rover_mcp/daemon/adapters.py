@@ -41,7 +41,7 @@ from rover_mcp.sandbox.agent_table import default_models
 from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import Engine, SandboxState
 from rover_mcp.sandbox.select import select_engine
-from rover_mcp.store.rows import AttemptRow, NewTask, TaskRow
+from rover_mcp.store.rows import AttemptRow, Limit, NewTask, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import Leftover
 from rover_mcp.tasks.folders import TaskFolders
@@ -381,27 +381,41 @@ class Door:
         provider = _provider(task, agent)
         if task is None or provider is None:
             return None
-        return self._credentials.access(provider, task, self._store.attempt(task_id, attempt))
+        return self._chosen(provider, task, attempt)
+
+    def _chosen(
+        self, provider: str, task: TaskRow, attempt: int, *, of_call: bool = False
+    ) -> ProviderAccess | None:
+        """The credential of the account that the attempt was given. A step of another provider's
+        agent has that provider's first account that is open."""
+        row = self._store.attempt(task.id, attempt)
+        account = Limit.of(task.account).account if task.account else None
+        if account is not None and account.startswith((f"{provider}:", f"{provider}-")):
+            return self._credentials.access(provider, task, row, account=account, of_call=of_call)
+        limits = [hold.limit for hold in self._store.holds()]
+        closed = {limit.account for limit in limits if limit.model is None}
+        return self._credentials.access(provider, task, row, closed=closed, of_call=of_call)
 
     def used(self, task_id: str, attempt: int, provider: str) -> str | None:
         return self._used.get((task_id, attempt, provider))
 
     def accounts(self, task_id: str, attempt: int, agent: str) -> Iterator[Account]:
-        yield self._account(task_id, attempt, agent)
-
-    def _account(self, task_id: str, attempt: int, agent: str) -> Account:
         task = self._store.task(task_id)
         provider = _provider(task, agent)
         if task is None or provider is None:
-            return Account()
+            yield Account()
+            return
+        row, found = self._store.attempt(task_id, attempt), False
         try:
-            access = self._access(task_id, attempt, agent)
+            for access in self._credentials.accesses(provider, task, row):
+                found = True
+                unfit = self._credentials.unfit(provider, agent, access)
+                yield Account(missing=unfit) if unfit else Account(access.account)
         except EnvironmentFault as fault:
-            return Account(missing=f"{fault.message}; {fault.hint}")
-        if access is None:
-            return Account(missing=self._credentials.missing(provider, task))
-        unfit = self._credentials.unfit(provider, agent, access)
-        return Account(missing=unfit) if unfit else Account(access.account)
+            yield Account(missing=f"{fault.message}; {fault.hint}")
+            return
+        if not found:
+            yield Account(missing=self._credentials.missing(provider, task))
 
 
 def _provider(task: TaskRow | None, agent: str) -> str | None:

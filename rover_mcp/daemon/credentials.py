@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeGuard
 
@@ -56,8 +57,8 @@ class Credentials:
         """The files that credentials come from; a change of one may bring one that was missing."""
         sources = self._configured.sources()
         kept = [Path(s.file).expanduser() for s in sources.values() if _is_found(s.file)]
-        kinds = [source.login for source in sources.values() if source.login]
-        places = (logins.LOG_INS[kind].place(os.environ) for kind in kinds)
+        log_ins = [(s.login, _environ_of(s)) for s in sources.values() if s.login]
+        places = (logins.LOG_INS[kind].place(environ) for kind, environ in log_ins)
         return [self._configured.file, *kept, *(place for place in places if place)]
 
     def found(self, caller: Caller) -> dict[str, str | None]:
@@ -67,7 +68,7 @@ class Credentials:
 
     def is_named(self, provider: str | None, caller: Caller) -> bool:
         """Whether there is a variable or a source for this caller's tasks; none is asked."""
-        if provider is None or provider in self._configured.sources():
+        if provider is None or self._sources_of(provider):
             return provider is not None
         environments = [*self._clients.of(caller.client_id), *self._clients.of_user(caller.user)]
         names = [variable.name for variable in PROVIDERS[provider].variables]
@@ -77,29 +78,38 @@ class Credentials:
         own = self._clients.of(caller.client_id)
         if variable := _first_set(provider, own):
             return variable
-        source = self._configured.sources().get(provider.name)
-        if source and (name := self._name_of_source(provider.name, source)):
-            return name
+        sources = self._sources_of(provider.name).items()
+        names = [name for key, source in sources if (name := self._name_of_source(key, source))]
+        if names:
+            return ", ".join(names)
         variable = _first_set(provider, self._clients.of_user(caller.user))
         return f"{variable} of another client" if variable else None
 
-    def _name_of_source(self, provider: str, source: CredentialSource) -> str | None:
+    def _sources_of(self, provider: str) -> dict[str, CredentialSource]:
+        """Those of a provider by their keys, PROVIDER or PROVIDER:NAME, in their order."""
+        found = self._configured.sources().items()
+        return {key: source for key, source in found if key.partition(":")[0] == provider}
+
+    def _name_of_source(self, key: str, source: CredentialSource) -> str | None:
         if source.login:
-            there = logins.is_there(source.login, os.environ, self._now())
-            return f"log-in of {source.login}, held by the gateway" if there else None
+            there = logins.is_there(source.login, _environ_of(source), self._now())
+            whose = f" ({key})" if is_named_account(key) else ""
+            return f"log-in of {source.login}{whose}, held by the gateway" if there else None
         if source.passthrough:
-            return f"config.yaml: credentials.{provider}.passthrough"
+            return f"config.yaml: credentials.{key}.passthrough"
         if self._read(source) is None:
             return None
         kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
-        return f"config.yaml: credentials.{provider}.{kind}"
+        return f"config.yaml: credentials.{key}.{kind}"
 
     def sign_in(
         self, agent: str, provider: str, found: str | None, caller: Caller
     ) -> tuple[str | None, str | None]:
         """How an agent signs in at its provider, given what `found` names for it; or None, and
         the one thing that mends it."""
-        known, source = PROVIDERS[provider], self._configured.sources().get(provider)
+        known, sources = PROVIDERS[provider], [*self._sources_of(provider).values()]
+        fit = [source for source in sources if source.login in (None, agent)]
+        source = next(iter([*fit, *sources]), None)
         own = _first_set(known, self._clients.of(caller.client_id))
         kind = source.login if source and not own else None
         if kind and kind != agent:
@@ -107,7 +117,8 @@ class Credentials:
         if found:
             return found, None
         if kind:
-            return None, logins.why_not(kind, os.environ, self._now())
+            environ = _environ_of(source) if source else os.environ
+            return None, logins.why_not(kind, environ, self._now())
         if source:
             return None, f"credentials.{provider} in config.yaml gives no key now"
         if agent in logins.LOG_INS and logins.is_there(agent, os.environ, self._now()):
@@ -125,20 +136,65 @@ class Credentials:
         )
 
     def access(
-        self, provider: str, task: TaskRow, attempt: AttemptRow | None, *, of_call: bool = False
+        self,
+        provider: str,
+        task: TaskRow,
+        attempt: AttemptRow | None,
+        *,
+        account: str | None = None,
+        closed: Collection[str] = (),
+        of_call: bool = False,
     ) -> ProviderAccess | None:
-        """The way to `provider` for a task's attempt, or None where there is no credential.
+        """The way to `provider` for a task's attempt, or None where there is no credential: that
+        of the `account` that was chosen, else the first whose account is not among those `closed`.
         `of_call`: an agent calls, so a command that has just failed is not run again.
 
         Raises:
             EnvironmentFault: "no_log_in": config.yaml names a log-in that is not there or expired.
         """
-        found = PROVIDERS.get(provider)
-        if found is None:
-            return None
+        chosen = account if account and is_named_account(account) else None
+        first: ProviderAccess | None = None
+        for access in self.accesses(provider, task, attempt, only=chosen, of_call=of_call):
+            if access.account == account or (account is None and access.account not in closed):
+                return access
+            first = first or access
+        # A key without a name may have been renewed since, and has another label now.
+        return first
+
+    def accesses(
+        self,
+        provider: str,
+        task: TaskRow,
+        attempt: AttemptRow | None,
+        *,
+        only: str | None = None,
+        of_call: bool = False,
+    ) -> Iterator[ProviderAccess]:
+        """Every account that a task may use at a provider, one credential for each, the first
+        choice first: what its own client brought, then what config.yaml names in its order. Other
+        clients' count where there is none of these: nobody said that they may take over. `only`:
+        the key of the one source that counts.
+
+        Raises:
+            EnvironmentFault: after the last one, where config.yaml names a log-in that cannot be
+                used.
+        """
+        served = PROVIDERS.get(provider)
+        if served is None:
+            return
         refused = frozenset(task.refused_keys or ())
-        offers = self._offers(found, task, attempt, of_call=of_call)
-        return next((access for access in offers if access.digest not in refused), None)
+        seen: set[str | None] = set()
+        fault: EnvironmentFault | None = None
+        for offer in self._offers(served, task, attempt, only, of_call=of_call):
+            if isinstance(offer, EnvironmentFault):
+                fault = fault or offer
+            elif offer.digest not in refused and offer.account not in seen:
+                seen.add(offer.account)
+                yield offer
+        if not seen:
+            yield from self._of_others(served, task, refused)
+        if fault is not None:
+            raise fault
 
     def missing(self, provider: str, task: TaskRow) -> str:
         """What to say where a task has no credential for a provider that there is."""
@@ -157,44 +213,65 @@ class Credentials:
         return next(iter([*own, *self._clients.of_user(task.owner)]), None)
 
     def _offers(
-        self, provider: Provider, task: TaskRow, attempt: AttemptRow | None, *, of_call: bool
-    ) -> Iterator[ProviderAccess]:
-        """Every credential that there is for a task, the first choice first.
-
-        Raises:
-            EnvironmentFault: after the last one, where config.yaml names a log-in that cannot be
-                used.
-        """
+        self,
+        provider: Provider,
+        task: TaskRow,
+        attempt: AttemptRow | None,
+        only: str | None,
+        *,
+        of_call: bool,
+    ) -> Iterator[ProviderAccess | EnvironmentFault]:
+        """What there is for a task by its own client and by config.yaml."""
+        refused = frozenset(task.refused_keys or ())
         own = self._clients.of(attempt.client_id if attempt else None, task.client_id)
-        for env in own:
-            yield from _from_environment(provider, env)
-        fault: EnvironmentFault | None = None
-        source = self._configured.sources().get(provider.name)
-        try:
-            access = self._of_source(provider, source, of_call=of_call) if source else None
-        except EnvironmentFault as raised:
-            access, fault = None, raised
-        if access is not None:
+        brought = (access for env in own for access in _from_environment(provider, env))
+        fit = (self._by_its_name(provider, a) for a in brought if a.digest not in refused)
+        if (access := next(fit, None)) is not None and only in (None, access.account):
             yield access
-        others = (_from_environment(provider, e) for e in self._clients.of_user(task.owner))
-        found = [access for accesses in others for access in accesses]
-        # The account that the task has used so far, before any other one.
-        yield from sorted(found, key=lambda access: access.account != task.account)
-        if fault is not None:
-            raise fault
+        for key, source in self._sources_of(provider.name).items():
+            if only not in (None, key):
+                continue
+            try:
+                found = self._of_source(provider, key, source, of_call=of_call)
+            except EnvironmentFault as raised:
+                yield raised
+                continue
+            if found is not None:
+                yield found
+
+    def _of_others(
+        self, provider: Provider, task: TaskRow, refused: Collection[str]
+    ) -> Iterator[ProviderAccess]:
+        """What another client of the same user brought: of the account that the task has used so
+        far, before any other one."""
+        others = self._clients.of_user(task.owner)
+        found = [access for env in others for access in _from_environment(provider, env)]
+        fit = [access for access in found if access.digest not in refused]
+        yield from sorted(fit, key=lambda access: access.account != task.account)[:1]
+
+    def _by_its_name(self, provider: Provider, access: ProviderAccess) -> ProviderAccess:
+        """A client's credential by the name of the account that has the same one."""
+        for key, source in self._sources_of(provider.name).items():
+            if is_named_account(key) and (source.env or source.file):
+                value = self._read(source)
+                if value and provider.variable(value).header_value(value) == access.header_value:
+                    return replace(access, account=key)
+        return access
 
     def _of_source(
-        self, provider: Provider, source: CredentialSource, *, of_call: bool
+        self, provider: Provider, key: str, source: CredentialSource, *, of_call: bool
     ) -> ProviderAccess | None:
+        """The account is called what config.yaml calls it, if it has a name there."""
         url = source.base_url or provider.base_url
         if source.passthrough:
-            return ProviderAccess(url, "", "", f"{provider.name}-own", passthrough=True)
-        if source.login:
-            return self._held(provider, source, source.login)
-        credential = self._read(source, of_call=of_call)
-        if credential is None:
+            found = ProviderAccess(url, "", "", f"{provider.name}-own", passthrough=True)
+        elif source.login:
+            found = self._held(provider, source, source.login)
+        elif (credential := self._read(source, of_call=of_call)) is not None:
+            found = _made(provider, url, provider.variable(credential), credential)
+        else:
             return None
-        return _made(provider, url, provider.variable(credential), credential)
+        return replace(found, account=key) if is_named_account(key) else found
 
     def refused(self, provider: str, account: str | None) -> None:
         """A provider refused the credential of an account: what a command printed is asked for
@@ -203,7 +280,11 @@ class Credentials:
         if served is None or account is None:
             return
 
+        named = self._configured.sources().get(account)
+
         def fits(value: str) -> bool:
+            if named is not None and named.command:
+                return value == self._commands.last(named.command)
             return _label(served, served.variable(value).header_value(value)) == account
 
         self._commands.refused(fits)
@@ -222,7 +303,7 @@ class Credentials:
         return text.strip() or None
 
     def _held(self, provider: Provider, source: CredentialSource, kind: str) -> ProviderAccess:
-        found = logins.held(kind, os.environ, self._now())
+        found = logins.held(kind, _environ_of(source), self._now())
         SECRETS.add(found.token)
         return ProviderAccess(
             base_url=source.base_url or logins.LOG_INS[kind].base_url or provider.base_url,
@@ -232,6 +313,18 @@ class Credentials:
             beside=found.headers,
             log_in=kind,
         )
+
+
+def is_named_account(label: str) -> bool:
+    """Whether an account has the name that its user gave it: PROVIDER:NAME."""
+    return ":" in label
+
+
+def _environ_of(source: CredentialSource) -> Mapping[str, str]:
+    """The environment in which a source's program finds its log-in."""
+    if source.login is None or source.folder is None:
+        return os.environ
+    return {**os.environ, logins.LOG_INS[source.login].variable: source.folder}
 
 
 def _first_set(provider: Provider, environments: Iterable[Environment]) -> str | None:

@@ -57,6 +57,11 @@ class KeyCommands:
                 entry.until = self._clock() + self._lasts(entry, lifetime)
         return value
 
+    def last(self, command: str) -> str | None:
+        """What a command printed last, if it is still remembered. Runs nothing."""
+        entry = self._entries.get(command)
+        return entry.value if entry else None
+
     def _lasts(self, entry: _Entry, lifetime: float) -> float:
         if entry.value is None:
             return FAILED_SECONDS
