@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent_runner.models import PauseReason
 from rover_mcp.control.decide import NEVER_BY_ITSELF
 from rover_mcp.store.rows import AttemptRow, TaskRow
-from rover_mcp.store.writes import BY_ITSELF
+from rover_mcp.store.writes import AWAITING, BY_ITSELF
 from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.transitions import RESUMABLE, RUNNING, Event
@@ -122,7 +122,9 @@ def assert_paused(site: Site, task: TaskRow, waiting: list[AttemptRow]) -> None:
     assert task.paused_at is not None
     assert site.folders.journal.exists() or task.pause.reason is PauseReason.AUTH
     if task.retry_at is None:
-        assert waiting == [], "it waits for a person"
+        states = {row.state for row in waiting}
+        assert states <= {AWAITING}, "it waits for a person, or for a credential"
+        assert not states or task.pause.reason is PauseReason.AUTH
         return
     assert task.pause.reason not in NEVER_BY_ITSELF
     [row] = waiting
