@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rover_mcp.errors import UserFixable
 from rover_mcp.git.lfs import is_here, keeps_pointers, pointers
 from rover_mcp.git.process import run_git
+from rover_mcp.git.readable import check_readable
 from rover_mcp.git.submodules import find_submodules
 from rover_mcp.git.view import View
 
@@ -19,10 +20,12 @@ def absent(view: View, commit: str) -> list[str]:
     """Sentences for whoever creates a task on `commit`, of which git reads only the objects.
 
     Raises:
-        UserFixable: not all of its files are here ("partial_clone").
+        UserFixable: not all of its files are here ("partial_clone"), or git cannot read it
+            ("unreadable_base").
     """
     repository = view.folder
     told = _partial(view, commit)
+    check_readable(view, commit)
     listed = run_git(
         ["ls-tree", "-r", "-z", "--full-tree", commit], repository, output_limit=_LISTING
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rover_mcp.errors import EnvironmentFault
-from rover_mcp.git.process import FROM_FILES, UPLOAD_PACK, run_git
+from rover_mcp.git.process import FROM_FILES, UNCHECKED, UPLOAD_PACK, run_git
 
 _LIST_LIMIT = 256 * 1024**2
 
@@ -34,4 +34,4 @@ def salvage(damaged: Path, hub: Path) -> None:
     for task in sorted({ref.split("/")[2] for ref in listed.text.splitlines()}):
         fetch = ["fetch", "-q", UPLOAD_PACK, "--no-tags", "--no-write-fetch-head", "--"]
         refs = f"refs/rover/{task}/*:refs/rover/{task}/*"
-        run_git([*fetch, str(damaged), refs], hub, extra_env=FROM_FILES)
+        run_git([*fetch, str(damaged), refs], hub, extra_env=FROM_FILES, settings=UNCHECKED)

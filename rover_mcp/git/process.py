@@ -38,14 +38,33 @@ FROM_FILES = {"GIT_ALLOW_PROTOCOL": "file"}
 UPLOAD_PACK = "--upload-pack=git-upload-pack"
 _STDERR_LIMIT = 64 * 1024
 
-HARMLESS = (
+_ODD_FILES = (
     "gitattributesBlob",
     "gitattributesLarge",
     "gitattributesLineLength",
+    "gitattributesMissing",
     "gitmodulesBlob",
+    "gitmodulesMissing",
 )
-"""What git finds wrong with folders of the names .gitattributes and .gitmodules and with what it
-passes over in attribute files, although it adds and checks out all of these."""
+_ODD_PEOPLE = (
+    "badDate",
+    "badDateOverflow",
+    "badEmail",
+    "badTimezone",
+    "missingEmail",
+    "missingNameBeforeEmail",
+    "missingSpaceBeforeDate",
+    "missingSpaceBeforeEmail",
+    "zeroPaddedDate",
+)
+HARMLESS = (*_ODD_FILES, *_ODD_PEOPLE)
+"""What git finds wrong with what it makes itself: folders and submodules of the names .gitmodules
+and .gitattributes, what it passes over in attribute files, and authors of old commits, which it
+keeps where these are picked or rebased."""
+
+UNCHECKED = ("fetch.fsckObjects=false", "transfer.fsckObjects=false")
+"""Settings of a fetch out of a repository of ours, whose objects were checked when they came in. It
+may bring a part of the user's own history along, which is what it is."""
 
 # Each either runs a program, reaches the network, or changes a repository behind our back.
 _SETTINGS = (

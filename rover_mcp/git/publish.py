@@ -11,7 +11,7 @@ from rover_mcp import no_space
 from rover_mcp.errors import Conflict, EnvironmentFault, UserFixable
 from rover_mcp.git.faults import disk_full
 from rover_mcp.git.locate import Place, locate, read_head, read_small
-from rover_mcp.git.process import FROM_FILES, UPLOAD_PACK
+from rover_mcp.git.process import FROM_FILES, UNCHECKED, UPLOAD_PACK
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.view import View, opened
 
@@ -85,6 +85,7 @@ def _publish(
          "--refmap=", "--no-recurse-submodules", "--no-prune", "--no-prune-tags",
          "--", str(hub), ref],
         extra_env=FROM_FILES,
+        settings=UNCHECKED,
     )  # fmt: skip
     if disk_full(fetched):
         raise no_space.disk_full(f"{branch} cannot be brought into {user_repo}", user_repo)

@@ -460,8 +460,12 @@ def test_what_git_passes_over_in_attribute_files_is_delivered(
     for name in (".gitattributes", ".gitignore", ".mailmap"):
         (clone.path / "link" / name).symlink_to("*.txt -text")
     git(clone.path, "add", "-A")
+    for name in ("module/.gitattributes", "module/.gitmodules"):
+        git(clone.path, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},{name}")
+        (clone.path / name).mkdir(parents=True)
     git(clone.path, "commit", "-qm", "by the agent")
     snapshot = clone.snapshot(1)
+    assert git(clone.path, "ls-tree", "-d", snapshot.tree, "module/.gitmodules")
     hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     hub.publish(TASK, repo, BRANCH)
     assert git(repo, "rev-parse", f"{BRANCH}^{{tree}}") == snapshot.tree
