@@ -104,8 +104,12 @@ take_submodule() {
     git init -q --template= && mkdir -p "$2/objects/info" &&
       printf '%s\n' "$objects/submodules/$number" > "$2/objects/info/alternates" || exit
     [ ! -f "$1/shallow" ] || cp "$1/shallow" "$2/shallow"
-    [ ! -f "$names/settings" ] ||
-      while read -r key value; do git config "$key" "$value"; done < "$names/settings"
+    [ ! -f "$1/settings" ] ||
+      while read -r key value; do git config "$key" "$value"; done < "$1/settings"
+    mkdir -p "$2/info"
+    [ ! -s "$1/attributes" ] || cp "$1/attributes" "$2/info/attributes"
+    [ ! -f "$names/own-attributes" ] ||
+      git config core.attributesFile "$PWD/.git/info/own-attributes"
     git config user.name "$name" && git config user.email "$email"
     git config core.worktree "$GIT_WORK_TREE"
     read -r address < "$1/origin" || :

@@ -57,7 +57,7 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
             argv = ["pack-objects", "-q", "--stdout"]
             made = view.run(argv, stdin=wanted, output_limit=_PACK)
             pack = checked(made, "the tags cannot be packed", folder).stdout
-        settings = "".join(_line_endings(view))
+        settings = "".join(line_endings(view))
         attributes = (info_attributes(view.place.common), own_attributes())
         filters = _filters(view)
         cut = boundary(view, commit)
@@ -109,7 +109,8 @@ def _branches(view: View, commit: str, branch: str | None) -> Iterator[tuple[byt
                 yield ref.encode(), f"{found.text} {ref}\n".encode()
 
 
-def _line_endings(view: View) -> Iterator[str]:
+def line_endings(view: View) -> Iterator[str]:
+    """Lines of the file `settings`."""
     for key, allowed in _ENDINGS.items():
         value = view.last(key) or next(reversed(user_values(key)), "").lower()
         if value in allowed:

@@ -10,6 +10,7 @@ the commit which the base names reaches. Git is shown it as any repository of a 
 <folder>/<n>/name    how .gitmodules calls it; absent where that is no plain name
 <folder>/<n>/parent  the number of the submodule that it is in; absent for one of the top
 <folder>/<n>/shallow where its history is cut off, of a shallow clone
+<folder>/<n>/settings, attributes  as in names.py: its own
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from pathlib import Path
 
 from rover_mcp.errors import RoverError
 from rover_mcp.git.locate import Place, locate
-from rover_mcp.git.names import address
+from rover_mcp.git.names import address, line_endings
+from rover_mcp.git.repository import info_attributes
 from rover_mcp.git.view import SHALLOW, View, boundary, opened
 
 SUBMODULES = "submodules"
@@ -153,6 +155,8 @@ def describe(one: Submodule) -> dict[str, bytes]:
             "path": os.fsencode(one.path),
             "commit": one.commit.encode(),
             "origin": f"{address(view)}\n".encode(),
+            "settings": "".join(line_endings(view)).encode(),
+            "attributes": info_attributes(view.place.common),
         }
     if one.name is not None:
         files["name"] = one.name.encode()

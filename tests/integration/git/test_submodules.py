@@ -112,6 +112,25 @@ def test_what_the_agent_does_inside_is_named(app: Path, tmp_path: Path) -> None:
     assert task.worktree.noted("unpublished") == ["own"]
 
 
+def test_lines_end_as_each_submodules_own_settings_say(app: Path, tmp_path: Path) -> None:
+    """V2: not as those of the repository that it is in."""
+    for name in ("one.txt", "two.txt"):
+        (app / "own" / name).write_bytes(b"one\n")
+    git(app / "own", "add", "-A")
+    git(app / "own", "commit", "-qm", "lines")
+    git(app, "commit", "-qam", "lines")
+    git(app, "config", "core.autocrlf", "true")
+    (app / "own/.git/info").mkdir(exist_ok=True)
+    (app / "own/.git/info/attributes").write_text("one.txt text eol=crlf\n")
+    git(app / "own", "rm", "-q", "--cached", "-r", ".")
+    git(app / "own", "reset", "-q", "--hard")
+    task = Task(app, tmp_path / "task")
+    for name, line in (("one.txt", b"one\r\n"), ("two.txt", b"one\n")):
+        assert (app / "own" / name).read_bytes() == line
+        assert (task.work / "own" / name).read_bytes() == line
+    assert git(task.work / "own", "status", "--porcelain") == ""
+
+
 def _missing(app: Path) -> dict[str, str]:
     return dict(find_submodules(app, git(app, "rev-parse", "HEAD")).missing)
 
