@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -190,3 +191,34 @@ def test_attributes_that_git_passes_over_are_recorded_as_they_are(
     wanted = [".gitattributes", "folder/.GitAttributes", "folder/.gitattributes"]
     assert changed(work, base, taken.tree) == [*wanted, 'odd "näme"/.gitattributes']
     assert lacking == []
+
+
+@pytest.mark.parametrize("kind", ["deleted", "link", "other"])
+def test_what_git_is_late_to_look_into_keeps_the_former_attributes(
+    tmp_path: Path, kind: str
+) -> None:
+    """V2: it looks again into files of the second in which it wrote its index."""
+    place, _ = make(tmp_path)
+    base = tmp_path / "task/base"
+    (base / "folder").mkdir()
+    (base / "folder/.gitattributes").write_text("*.txt text eol=crlf\n")
+    (base / "folder/a.txt").write_text("one\ntwo\n")
+    git(base, "add", "-A")
+    git(base, "commit", "-qm", "lines")
+    commit = git(base, "rev-parse", "HEAD")
+    worktree = Worktree(spec := place.spec(base_commit=commit), make_commands(spec))
+    do(worktree.prepare)
+    work, file = place.work, place.work / "folder/a.txt"
+    assert file.read_bytes() == b"one\r\ntwo\r\n"
+    os.utime(work / ".git/index", ns=(file.stat().st_mtime_ns, file.stat().st_mtime_ns))
+    attributes = work / "folder/.gitattributes"
+    attributes.unlink()
+    if kind == "link":
+        attributes.symlink_to("nowhere")
+    elif kind == "other":
+        attributes.write_text("*.txt -text\n")
+    first = snap(worktree)
+    do(lambda: worktree.finish("done"))
+    last = snap(worktree, first)
+    for found in (first.tree, BRANCH, last.tree):
+        assert changed(work, commit, found) == ["folder/.gitattributes"]
