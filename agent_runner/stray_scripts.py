@@ -235,7 +235,7 @@ inside() {
 facts() {
   path=${1#*"$tab"}
   set -- $1
-  mode=${1#:} former=$3 id=$4
+  mode=${1#:} now=$2 former=$3 id=$4
 }
 # The file as the base has it, or without it.
 put_back() {
@@ -271,6 +271,7 @@ judge_lfs() {
   # With git-lfs there, an agent can have the content that the base's pointer stands for.
   case $(git cat-file blob "$former" 2>/dev/null | tr -d '\0') in
     *"oid sha256:$(git cat-file blob "$id" | sha256sum | cut -d ' ' -f 1)"*)
+      mode=$now
       put_back
       return
       ;;

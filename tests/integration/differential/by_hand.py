@@ -6,15 +6,24 @@ deliberately differs from it."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.differential.edits import files_below
-from tests.integration.differential.repository import Batch, Entries, configure, entries, run
+from tests.integration.differential.repository import (
+    Batch,
+    Entries,
+    check_out_submodules,
+    configure,
+    entries,
+    run,
+)
 
 Contents = dict[bytes, bytes]
 
@@ -39,12 +48,14 @@ def by_hand(user: Path, clone: Path, batch: Batch) -> Expected:
     run(user.parent, *argv)
     configure(clone, batch)
     run(clone, "reset", "-q", "--hard")
+    check_out_submodules(clone, batch)
     base, checked_out = entries(clone, "HEAD"), contents(clone)
     stamps = {path: _stamp(clone, path) for path in checked_out}
     batch.do(clone, "early")
     known, or_else = checked_out, Entries()
     if batch.setting.agent_commits:
-        tree, anew = _add(clone, "HEAD", known)
+        with _inner_as_files(clone, base):
+            tree, anew = _add(clone, "HEAD", known)
         new_rules = {
             path.split(b"/")[0] for path, _ in _attributes(base) ^ _attributes(entries(clone, tree))
         }
@@ -57,16 +68,34 @@ def by_hand(user: Path, clone: Path, batch: Batch) -> Expected:
         run(clone, "update-ref", "HEAD", commit)
         known = contents(clone)
     batch.do(clone, "late")
-    # A repository inside is delivered as files.
-    inner = list(_inner_repositories(clone))
-    for number, dot_git in enumerate(inner):
-        dot_git.rename(clone / f".git/inner-{number}")
-    tree, anew = _add(clone, "HEAD", known)
-    for number, dot_git in enumerate(inner):
-        (clone / f".git/inner-{number}").rename(dot_git)
+    with _inner_as_files(clone, base):
+        tree, anew = _add(clone, "HEAD", known)
     or_else |= {p: e for p, e in anew.items() if known[p] != checked_out.get(p)}
     or_else = _by_new_rules(clone, base, entries(clone, tree), checked_out) | or_else
-    return Expected(_without_made(entries(clone, tree), base), or_else)
+    made = _without_made(entries(clone, tree), base)
+    other = _filtered(clone, base, made)
+    or_else = {path: entry for path, entry in or_else.items() if path not in other}
+    whole = {path: other.get(path, entry) for path, entry in made.items()}
+    return Expected({path: entry for path, entry in whole.items() if entry}, or_else)
+
+
+def _filtered(clone: Path, base: Entries, tree: Entries) -> dict[bytes, tuple[str, str] | None]:
+    """What is recorded of files with a filter: where it encrypts, nothing that it did not make;
+    where git-lfs keeps a pointer, this for the content that the base's stands for."""
+    changed = [p for p, e in tree.items() if e[0].startswith("100") and base.get(p) != e]
+    argv = ("check-attr", "--stdin", "-z", "filter")
+    said = run(clone, *argv, stdin=b"".join(path + b"\0" for path in changed)).split(b"\0")
+    there = {blob for _, blob in base.values()}
+    found: dict[bytes, tuple[str, str] | None] = {}
+    for path, value in zip(said[::3], said[2::3], strict=False):
+        mode, blob = tree[path]
+        if value in (b"mine", b"git-crypt") and blob not in there:
+            found[path] = base.get(path)
+        elif value == b"lfs" and path in base and base[path][0].startswith("100"):
+            media = hashlib.sha256(run(clone, "cat-file", "blob", blob)).hexdigest().encode()
+            if media in run(clone, "cat-file", "blob", base[path][1]):
+                found[path] = (mode, base[path][1])
+    return found
 
 
 def _by_new_rules(clone: Path, base: Entries, tree: Entries, known: Contents) -> Entries:
@@ -145,11 +174,20 @@ def _add_convertible(clone: Path) -> None:
         wanted.append(":(exclude,literal)" + os.fsdecode(failed[1]))
 
 
-def _inner_repositories(clone: Path) -> Iterator[Path]:
+@contextmanager
+def _inner_as_files(clone: Path, base: Entries) -> Iterator[None]:
+    """A repository inside that is not a submodule of the base is delivered as files."""
+    inner: list[Path] = []
     for folder, folders, _ in os.walk(clone):
-        if Path(folder) != clone and ".git" in folders:
-            yield Path(folder) / ".git"
+        path = os.path.relpath(os.fsencode(folder), os.fsencode(clone))
+        if path != b"." and ".git" in folders and base.get(path, ("", ""))[0] != "160000":
+            inner.append(Path(folder) / ".git")
         folders[:] = [name for name in folders if name != ".git"]
+    for number, dot_git in enumerate(inner):
+        dot_git.rename(clone / f".git/inner-{number}")
+    yield
+    for number, dot_git in enumerate(inner):
+        (clone / f".git/inner-{number}").rename(dot_git)
 
 
 def _without_made(tree: Entries, base: Entries) -> Entries:

@@ -17,6 +17,7 @@ from agent_runner.worktree import IGNORED, NAMES, Worktree
 from rover_mcp.git.diff import Totals
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import ignored_patterns, inspect_repository
+from rover_mcp.git.submodules import SUBMODULES
 from tests.integration.differential.by_hand import Contents, contents
 from tests.integration.differential.repository import Batch, Entries, entries, run
 from tests.support.runs import own_task_id
@@ -44,7 +45,10 @@ def by_task(user: Path, folder: Path, batch: Batch) -> Delivered:
         (folder / name).mkdir(parents=True)
     hub, task = Hub(folder / "hub"), own_task_id(folder)
     hub.lend(user, commit, folder / "base/objects")
-    hub.name(user, commit, "main", folder / "spec" / NAMES)
+    names, objects = folder / "spec" / NAMES, folder / "base/objects"
+    hub.name(user, commit, "main", names)
+    hub.lend_submodules(user, commit, objects, names / SUBMODULES)
+    hub.lend_lfs(user, commit, objects)
     (folder / "spec" / IGNORED).write_bytes(ignored_patterns(user))
     spec = _spec(folder, commit)
     worktree, work = Worktree(spec, make_commands(spec)), folder / "work"

@@ -153,15 +153,42 @@ def _repository(top: bytes, edit: Edit) -> None:
     shutil.copytree(_scaffold(), os.path.join(folder, b".git"), dirs_exist_ok=True)
 
 
+def _commit_inside(top: bytes, edit: Edit) -> None:
+    """All that is in a repository below, a submodule or a nested one, as its next commit."""
+    found = [d for d, folders, files in os.walk(top) if b".git" in (*folders, *files)]
+    if not found:
+        raise FileNotFoundError
+    folder = sorted(found)[edit.which % len(found)]
+    for argv in (["add", "-A"], ["commit", "-q", "--allow-empty", "-m", "inside"]):
+        subprocess.run(["git", *argv], cwd=folder, env=_DATED, check=False, capture_output=True)
+
+
+_DATED = {**GIT, "GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000000 +0000"}
+INSIDE = {b"app.js": b"app\n", b"dos.txt": b"one\r\ntwo\r\n"}
+
+
 @cache
 def _scaffold() -> bytes:
-    """What git keeps of a repository that has a file app.js."""
+    """What git keeps of a repository that has the files INSIDE."""
     folder = tempfile.mkdtemp(prefix="rover-scaffold-").encode()
     atexit.register(shutil.rmtree, folder)
-    _write(os.path.join(folder, b"app.js"), b"app\n")
-    for argv in (["init", "-q", "--template="], ["add", "app.js"], ["commit", "-qm", "scaffold"]):
-        subprocess.run(["git", *argv], cwd=folder, env=GIT, check=True, capture_output=True)
+    for name, content in INSIDE.items():
+        _write(os.path.join(folder, name), content)
+    for argv in (["init", "-q", "--template="], ["add", "-A"], ["commit", "-qm", "scaffold"]):
+        subprocess.run(["git", *argv], cwd=folder, env=_DATED, check=True, capture_output=True)
     return os.path.join(folder, b".git")
+
+
+@cache
+def submodule_commit() -> str:
+    """What submodules are at."""
+    argv = ["git", "rev-parse", "HEAD"]
+    return subprocess.check_output(argv, cwd=os.path.dirname(_scaffold()), text=True).strip()
+
+
+def check_out_submodule(folder: bytes) -> None:
+    """As git submodule update leaves it that has a repository of its own."""
+    shutil.copytree(os.path.dirname(_scaffold()), folder, dirs_exist_ok=True)
 
 
 def _lines(name: bytes) -> Callable[[bytes, Edit], None]:
@@ -191,6 +218,7 @@ _KINDS = {
     "remove-folder": _remove_folder,
     "made": _made,
     "repository": _repository,
+    "commit-inside": _commit_inside,
     "attributes": _lines(b".gitattributes"),
     "ignores": _lines(b".gitignore"),
 }  # fmt: skip

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.differential.edits import do_all
-from tests.integration.differential.scenes import Example, Setting
+from rover_mcp.git.lfs import place_of
+from tests.integration.differential.edits import check_out_submodule, do_all, submodule_commit
+from tests.integration.differential.scenes import MEDIA, Example, Setting
 from tests.support.runs import GIT
 
 Entries = dict[bytes, tuple[str, str]]
@@ -28,6 +30,9 @@ class Batch:
 
     def folders(self) -> list[tuple[bytes, Example]]:
         return [(b"e%03d" % number, example) for number, example in enumerate(self.examples)]
+
+    def submodules(self) -> list[bytes]:
+        return [folder + b"/" + name for folder, e in self.folders() for name in e.submodules]
 
     def do(self, top: Path, when: str) -> None:
         for folder, example in self.folders():
@@ -64,9 +69,46 @@ def make(folder: Path, batch: Batch) -> None:
     configure(folder, batch)
     run(folder, "fast-import", "--quiet", stdin=_stream(batch))
     for ref in batch.setting.refs:
-        commit = run(folder, "rev-parse", "main").decode().strip()
-        run(folder, "update-ref", ref.rstrip("^"), commit)
+        run(folder, "update-ref", ref.rstrip("^"), "refs/heads/main")
+    for kind in batch.setting.odd_refs:
+        _odd_ref(folder, kind)
     run(folder, "reset", "-q", "--hard")
+    check_out_submodules(folder, batch)
+    # It is not run: what it would make of the files is not committed.
+    run(folder, "config", "filter.mine.smudge", "tr a-z A-Z")
+    place = place_of(folder / ".git/lfs/objects", hashlib.sha256(MEDIA).hexdigest())
+    place.parent.mkdir(parents=True)
+    place.write_bytes(MEDIA)
+
+
+def check_out_submodules(top: Path, batch: Batch) -> None:
+    """In a checkout, where nothing is in their way."""
+    links = {path for path, entry in entries(top, "HEAD").items() if entry[0] == "160000"}
+    for path in links.intersection(batch.submodules()):
+        check_out_submodule(os.path.join(os.fsencode(top), path))
+
+
+def _odd_ref(folder: Path, kind: str) -> None:
+    """One that plain git copes with, and that names no commit as a plain reference does."""
+    match kind:
+        case "tag-of-tree" | "tag-of-blob" | "tag-of-tag":
+            run(folder, "tag", "-a", "-m", "t", "inner", "main")
+            found = run(folder, "rev-parse", "main^{tree}", "inner").decode().split()
+            blob = run(folder, "hash-object", "-w", "--stdin", stdin=b"x").decode().strip()
+            target = {"tree": found[0], "tag": found[1], "blob": blob}[kind[7:]]
+            run(folder, "update-ref", "-d", "refs/tags/inner")
+            run(folder, "tag", "-a", "-m", "t", kind, target)
+        case "symbolic":
+            run(folder, "symbolic-ref", "refs/heads/symbolic", "refs/heads/main")
+        case "dangling":
+            run(folder, "symbolic-ref", "refs/heads/dangling", "refs/heads/nowhere")
+        case "replaced":
+            argv = ["commit-tree", "-m", "replaced", "main^{tree}"]
+            run(folder, "replace", "main", run(folder, *argv).decode().strip())
+        case "packed":
+            run(folder, "pack-refs", "--all")
+        case _:
+            run(folder, "update-ref", "--no-deref", "HEAD", "main")
 
 
 def configure(folder: Path, batch: Batch) -> None:
@@ -110,15 +152,22 @@ def _stream(batch: Batch) -> bytes:
             if lines:
                 text = b"".join(line + b"\n" for line in lines)
                 parts.append(_file(folder + b"/" + name, "100644", text))
+        for name in example.submodules:
+            path = folder + b"/" + name
+            parts.append(_file(path, "160000", submodule_commit().encode()))
         for entry in example.base:
             parts.append(_file(folder + b"/" + entry.name, entry.mode, entry.content))
+    if paths := batch.submodules():
+        lines = b"".join(b'[submodule "%s"]\n\tpath = %s\n\turl = ./x\n' % (p, p) for p in paths)
+        parts.append(_file(b".gitmodules", "100644", lines))
     return b"".join(parts)
 
 
 def _file(path: bytes, mode: str, content: bytes) -> bytes:
     quoted = b'"' + b"".join(_quoted(byte) for byte in path) + b'"'
     if mode == "160000":
-        return b"M 160000 %s %s\n" % (b"1234567890" * 4, quoted)
+        commit = content if len(content) == 40 else b"1234567890" * 4
+        return b"M 160000 %s %s\n" % (commit, quoted)
     return b"M %s inline %s\ndata %d\n%s\n" % (mode.encode(), quoted, len(content), content)
 
 
