@@ -111,7 +111,8 @@ class Pause(_Model):
 
     `grounds` and `retry_grounds` say what `reason` and `retry_at` rest on: what only an agent said
     concerns its own task, and no other one of its account. `model`: the one that a limit is for,
-    where it is not for the whole account.
+    where it is not for the whole account. `uses_try`: the automatic resume that ends it counts as
+    one; set by the control plane.
     """
 
     reason: PauseReason
@@ -124,6 +125,7 @@ class Pause(_Model):
     grounds: Grounds = Grounds.AGENT
     retry_grounds: Grounds = Grounds.AGENT
     model: str | None = None
+    uses_try: bool = True
 
 
 class AgentSession(_Model):

@@ -50,7 +50,9 @@ class RetrySettings(_Model):
     """Automatic resumption (ACCEPTANCE K2, K3). Times in seconds, doubling from first to most."""
 
     max_auto_retries: int = Field(default=5, ge=0)
-    """in a row; then a task waits for resume_task. Progress starts the count anew"""
+    """in a row that brought nothing; then a task waits for resume_task. Work starts the count anew,
+    and a resume at a time that the provider told is none of them. After a rate limit, a usage
+    window or credits it does not end. 0: no task resumes by itself"""
     transient_first: float = Field(default=60, gt=0)
     """after a transient error or a rate limit whose end no provider told"""
     transient_most: float = Field(default=3600, gt=0)
@@ -61,6 +63,9 @@ class RetrySettings(_Model):
     """the longest of these"""
     interrupted_first: float = Field(default=2, gt=0)
     """after a sandbox was killed, the first time; then as for a transient error"""
+    look_again: float = Field(default=6 * 3600, ge=0)
+    """how often a usage window or credits that open later are tried all the same, by one task: they
+    may have opened early. 0: never"""
     jitter: float = Field(default=0.1, ge=0, le=1)
     """share of a delay that is added at random"""
 

@@ -10,6 +10,9 @@ from rover_mcp.cli.text import Paint, ago, clean, clock, when, wrap
 
 Json = dict[str, Any]
 
+ENDLESS = ("rate_limit", "usage_window", "credits")
+"""Reasons after which tries do not end: time or money ends them."""
+
 
 def pause_lines(task: Json, paint: Paint) -> list[str]:
     """Why it is paused, since when, until when, and how to stop that."""
@@ -45,7 +48,8 @@ def account_of(pause: Json) -> str:
 def goes_on(pause: Json, now: datetime) -> str:
     """Whether it goes on by itself, and when."""
     if pause.get("auto_resume") and pause.get("retry_at"):
-        count = f"{pause['retries'] + 1} of {pause['max_retries']}"
+        endless = pause["reason"] in ENDLESS
+        count = f"{pause['retries'] + 1}" + ("" if endless else f" of {pause['max_retries']}")
         at = when(pause["retry_at"], now)
         return f"It goes on by itself at {at}, automatic resume {count}."
     if pause.get("auto_resume"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agent_runner.models import Grounds, Pause
-from rover_mcp.control.decide import backoff
+from rover_mcp.control.decide import backoff, is_worth_the_wait
 from rover_mcp.control.ports import Account
 from rover_mcp.settings import RetrySettings
 from rover_mcp.store.rows import HoldRow, Limit, ReportRow
@@ -134,12 +134,15 @@ def hold_until(
 ) -> datetime:
     """Until when the account of a pause is held: what the provider told, if that is yet to come,
     else a backoff that doubles with each refusal. A time that stands in words is believed no
-    further than the longest backoff, and one that only the agent named not at all."""
+    further than the longest backoff, and one that only the agent named not at all. A short one
+    that was told before, and in vain, is the backoff's least."""
     at = pause.retry_at
     if at is None or at <= now or pause.retry_grounds is Grounds.AGENT:
         return now + backoff(pause.reason, refusals - 1, retry, random)
     if pause.retry_grounds is Grounds.WORDS:
         at = min(at, now + timedelta(seconds=retry.credits_most))
+    if refusals > 1 and not is_worth_the_wait(pause, retry, now):
+        at = max(at, now + backoff(pause.reason, refusals - 2, retry, 0))
     return at + timedelta(seconds=30 * retry.jitter * random)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from agent_runner.classify.scope import canonical_model
 from agent_runner.models import Snapshot
 from rover_mcp.control.accounts import NoCredential, Use, Wait
-from rover_mcp.control.decide import retry_time
+from rover_mcp.control.decide import is_the_accounts, retry_time
 from rover_mcp.control.follow import Follows
 from rover_mcp.control.parts import OPEN_STATES, now, told
 from rover_mcp.control.settle import Settles
@@ -59,7 +59,21 @@ class Attempts(Starts, Follows, Settles):
         """See to every account that is closed or waited for; the attempts that are to be
         enqueued now: all, where it is open again, or its next probe."""
         limits = {hold.account for hold in self.store.holds()} | self.store.waiting_accounts()
-        return [row for limit in sorted(limits) for row in self.store.let_go(limit)]
+        look_after = self.settings.retry.look_again
+        found = [row for limit in sorted(limits) for row in self.store.let_go(limit, look_after)]
+        return found + self._wake()
+
+    def _wake(self) -> list[AttemptRow]:
+        """Schedule the tasks that had given up and whose account has answered since (K3)."""
+        retry = self.settings.retry
+        if not self.settings.auto_resume or retry.max_auto_retries == 0:
+            return []
+        found = [
+            self.store.schedule(task.id, now().timestamp())
+            for task in self.store.proven_open(retry.transient_most)
+            if task.pause is not None and is_the_accounts(task.pause)
+        ]
+        return [row for row in found if row is not None and row.state == "scheduled"]
 
     def look(self) -> list[AttemptRow]:
         """The attempts that waited for a credential which is there now: they are to be enqueued."""

@@ -12,10 +12,14 @@ from agent_runner.no_space import FREE_FIRST
 from rover_mcp.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.settings import RetrySettings
+from rover_mcp.tasks.pauses import CLOSED
 from rover_mcp.tasks.pauses import NEVER_BY_ITSELF as WHY_NOT
 
 NEVER_BY_ITSELF: Final = frozenset(WHY_NOT)
 """Reasons that only a person ends (D9)."""
+
+ENDS_SOMETIME: Final = CLOSED
+"""Reasons that time or money ends for certain: tries never stop."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,10 @@ def decide(
     if at is None and pause.reason is PauseReason.INTERRUPTED and state.status is RunStatus.NEW:
         # There is nothing to go on from (L2).
         return Fail(f"{pause.message}; resume_task starts it again")
-    return PauseFor(pause.model_copy(update={"retry_at": pause.retry_at or at}), at)
+    uses_try = not is_worth_the_wait(pause, retry, now)
+    return PauseFor(
+        pause.model_copy(update={"retry_at": pause.retry_at or at, "uses_try": uses_try}), at
+    )
 
 
 def for_disk(error: RoverError) -> PauseFor:
@@ -120,16 +127,35 @@ def retry_time(
 ) -> datetime | None:
     """When a paused task goes on by itself (K2, K3), or None where a person has to act.
 
-    The provider's own reset time decides where it is known.
+    The provider's own reset time decides where it is known. Where it is not, or has been in vain,
+    the wait doubles with each try. Tries end only where nobody knows that waiting helps.
     """
     person = pause.reason in NEVER_BY_ITSELF or FREE_FIRST in pause.message
-    if person or auto_retries >= retry.max_auto_retries:
+    if person or retry.max_auto_retries == 0:
+        return None
+    is_free = pause.reason in ENDS_SOMETIME or is_worth_the_wait(pause, retry, now)
+    if auto_retries >= retry.max_auto_retries and not is_free:
         return None
     if pause.retry_at is not None:
-        return max(pause.retry_at, now) + timedelta(seconds=30 * retry.jitter * random)
+        at = max(pause.retry_at, now)
+        if auto_retries and not is_worth_the_wait(pause, retry, now):
+            at = max(at, now + backoff(pause.reason, auto_retries - 1, retry, 0))
+        return at + timedelta(seconds=30 * retry.jitter * random)
     if pause.reason is PauseReason.INTERRUPTED and auto_retries == 0:
         return now + timedelta(seconds=retry.interrupted_first * (1 + retry.jitter * random))
     return now + backoff(pause.reason, auto_retries, retry, random)
+
+
+def is_the_accounts(pause: Pause) -> bool:
+    """Whether an answer to another task of the account says that trying again may help."""
+    return pause.reason in ENDS_SOMETIME or pause.reason is PauseReason.TRANSIENT
+
+
+def is_worth_the_wait(pause: Pause, retry: RetrySettings, now: datetime) -> bool:
+    """Whether a provider told a time that is so far away that a resume then is no mere try, and
+    uses up none. A shorter one that is told again and again would start sandbox after sandbox."""
+    wait = timedelta(seconds=retry.credits_first)
+    return pause.retry_at is not None and pause.retry_at - now >= wait
 
 
 def backoff(reason: PauseReason, times: int, retry: RetrySettings, random: float) -> timedelta:

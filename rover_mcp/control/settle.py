@@ -73,8 +73,7 @@ class Settles(Parts):
 
     def _conclude(self, task: TaskRow, attempt: int, ended: SandboxExit) -> None:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
-        retries = self._retries(task, folders)
-        decision, state = self._judge(task, attempt, ended, retries)
+        decision, state, retries = self._judge(task, attempt, ended)
         decision = self._bring_home(task, folders, decision, state)
         keep_packages(self.settings, task, self.hub_of(task.project_id).tree(task.base_commit))
         refused = False
@@ -197,28 +196,28 @@ class Settles(Parts):
             return ""
         return f"the runner did not start: {plain(printed)[-1000:].strip()}" if printed else ""
 
-    def _retries(self, task: TaskRow, folders: TaskFolders) -> int:
-        """Automatic retries so far; progress or another provider starts the count anew (K4)."""
-        try:
-            after = read_state(folders.journal)
-        except UNREADABLE:
-            return task.auto_retries
+    def _retries(self, task: TaskRow, state: RunState, ended: SandboxExit) -> int:
+        """Automatic retries so far; work or another provider starts the count anew (K4, Q3)."""
         before = task.run_state
-        if before is None or went_on(before, after):
+        if before is None or went_on(before, state):
             return 0
-        providers = {state.pause.provider for state in (before, after) if state.pause}
+        # What ran out of memory does so again after the same words of its model.
+        if not ended.out_of_memory and worked(before, state):
+            return 0
+        providers = {s.pause.provider for s in (before, state) if s.pause}
         return 0 if len(providers) > 1 else task.auto_retries
 
     def _judge(
-        self, task: TaskRow, attempt: int, ended: SandboxExit, retries: int
-    ) -> tuple[Decision, RunState]:
+        self, task: TaskRow, attempt: int, ended: SandboxExit
+    ) -> tuple[Decision, RunState, int]:
+        """What follows, what the journal says, and the automatic retries so far."""
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         try:
             state = read_state(folders.journal)
         except UNREADABLE as error:
             # Nothing is guessed and nothing deleted (C2): a person decides.
             wrong = f"the journal cannot be used: {error}; {SET_ASIDE}"
-            return Fail(wrong), task.run_state or RunState()
+            return Fail(wrong), task.run_state or RunState(), task.auto_retries
         state = with_books(state, self.store.books.by_model(task.id))
         row = self.store.attempt(task.id, attempt)
         if row is not None and row.state == "running" and row.detail:
@@ -226,6 +225,7 @@ class Settles(Parts):
             ended = SandboxExit(None, detail=row.detail)
         if state.status is RunStatus.NEW and ended.code == ExitCode.FAILED and not ended.detail:
             ended = replace(ended, detail=self._last_words(task, attempt))
+        retries = self._retries(task, state, ended)
         decision = decide(
             ended,
             state,
@@ -239,7 +239,7 @@ class Settles(Parts):
         )
         if state.attempt < attempt or state.status in (RunStatus.NEW, RunStatus.RUNNING):
             decision = self._blamed(decision, task, folders)
-        return decision, state
+        return decision, state, retries
 
     def _bring_home(
         self, task: TaskRow, folders: TaskFolders, decision: Decision, state: RunState
@@ -329,3 +329,12 @@ def went_on(before: RunState, after: RunState) -> bool:
     """Whether a step has ended since; in a loop also one that ended before."""
     then = {s.id: s.ended_at for s in before.steps}
     return any(s.ended_at and s.ended_at != then.get(s.id) for s in after.steps)
+
+
+def worked(before: RunState, after: RunState) -> bool:
+    """Whether a model answered since, or the work tree is another."""
+    if after.usage.output_tokens > before.usage.output_tokens:
+        return True
+    return after.snapshot is not None and (
+        before.snapshot is None or after.snapshot.tree != before.snapshot.tree
+    )

@@ -258,7 +258,9 @@ class Starts(Parts):
         if before is None or before["status"] != TaskStatus.PAUSED or before["pause"] is None:
             return None
         pause = Pause.model_validate(before["pause"])
-        if not self._goes_by_itself(task):
+        # What hinders a start is ended by neither time nor money, whatever the pause was for.
+        given_up = task.auto_retries >= self.settings.retry.max_auto_retries
+        if given_up or not self._goes_by_itself(task):
             return None
         if before["retry_at"] is not None and before["retry_at"] > time.time():
             return datetime.fromtimestamp(before["retry_at"], UTC)

@@ -7,6 +7,7 @@ import json
 from rover_mcp.server import results as r
 from rover_mcp.tasks.handoff import handed_over
 from rover_mcp.tasks.models import ListedTask, PauseView, TaskView
+from rover_mcp.tasks.pauses import CLOSED
 from rover_mcp.tasks.visible import visible_patch
 
 
@@ -161,7 +162,7 @@ def _pause(task: TaskView, p: PauseView) -> list[str]:
     if p.auto_resume and p.retry_at:
         lines.append(
             f"It goes on by itself at {p.retry_at:%Y-%m-%d %H:%M:%S}Z, in {_seconds(p.retry_in_s)} "
-            f"(automatic resume {p.retries + 1} of {p.max_retries}; set_auto_resume switches that "
+            f"({_resume(p)}; set_auto_resume switches that "
             "off: for this task, its project, or all)."
         )
     elif p.auto_resume:
@@ -169,6 +170,12 @@ def _pause(task: TaskView, p: PauseView) -> list[str]:
     else:
         lines.append(f"It waits for resume_task: {p.waits_because}.")
     return lines
+
+
+def _resume(p: PauseView) -> str:
+    """The number of the automatic resume that comes next, and of how many."""
+    count = f"automatic resume {p.retries + 1}"
+    return count if p.reason in CLOSED else f"{count} of {p.max_retries}"
 
 
 def _seconds(seconds: int | None) -> str:

@@ -329,6 +329,10 @@ class Store(Awaits, Waits):
             if task.attempt != attempt or task.status not in RUNNING:
                 return False
             values = {**made.before, "retry_at": retry_at, "updated_at": self._now()}
+            pause: dict[str, Any] | None = made.before.get("pause")
+            if pause is not None:
+                # What hindered the start does not end when the provider said: the next one counts.
+                values["pause"] = {**pause, "uses_try": True}
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
             if retry_at is not None:
                 self._add_attempt(connection, task, "scheduled")

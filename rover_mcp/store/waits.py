@@ -24,6 +24,7 @@ from rover_mcp.store.rows import (
     TaskRow,
     attempt_row,
     report_row,
+    task_row,
 )
 from rover_mcp.store.writes import (
     BY_ITSELF,
@@ -43,6 +44,10 @@ from rover_mcp.tasks.models import TaskStatus
 R = schema.reports
 C = schema.calls
 log = logging.getLogger("rover.store")
+
+OPENED_EARLY: Final = ("usage_window", "credits")
+"""Reasons of holds that may end before the time that was told: a provider resets everybody's
+window, or the user buys."""
 
 UNDER_WAY: Final = ("released", "queued", "starting", "running")
 """States of a probe that may still bring a verdict."""
@@ -147,12 +152,14 @@ class Waits(Writes):
         """What an attempt is the probe of."""
         return [h.limit for h in self.holds() if (h.probe_task, h.probe_attempt) == probe]
 
-    def let_go(self, account: str) -> list[AttemptRow]:
+    def let_go(self, account: str, look_after: float = 0) -> list[AttemptRow]:
         """The attempts that no longer wait for an account; they are to be enqueued.
 
         All where it is open. Where its hold's time has come and no probe is out, the one that
         has waited longest: it is the probe. A probe that ended without a verdict (cancelled,
-        paused for another reason) is replaced.
+        paused for another reason) is replaced. With `look_after` the probe of a window or of
+        credits also goes when nobody has asked the account for so many seconds: it may have been
+        opened early.
         """
         with self._engine.begin() as connection:
             hold = locked_hold(connection, account)
@@ -160,7 +167,8 @@ class Waits(Writes):
                 return [self._let_go(connection, row) for row in self._held(connection, account)]
             if self._probe_is_out(connection, hold):
                 return []
-            held = self._held(connection, account) if hold.until <= self._now() else []
+            is_due = hold.until <= self._now() or self._may_look(connection, hold, look_after)
+            held = self._held(connection, account) if is_due else []
             chosen = held[0] if held else None
             values = {
                 "probe_task": chosen.task_id if chosen else None,
@@ -168,6 +176,15 @@ class Waits(Writes):
             }
             connection.execute(H.update().where(H.c.account == account).values(**values))
             return [self._let_go(connection, chosen)] if chosen else []
+
+    def _may_look(self, connection: sa.Connection, hold: HoldRow, look_after: float) -> bool:
+        if look_after <= 0 or hold.reason not in OPENED_EARLY:
+            return False
+        asked = sa.select(sa.func.max(A.c.started_at)).join(T, T.c.id == A.c.task_id)
+        keys = (hold.account, hold.limit.account)
+        here = asked.where(T.c.account.in_(keys), A.c.started_at.between(0, LATEST))
+        last = connection.execute(here).scalar() or 0
+        return max(hold.since, last) + look_after <= self._now()
 
     def _probe_is_out(self, connection: sa.Connection, hold: HoldRow) -> bool:
         if hold.probe_task is None:
@@ -192,6 +209,30 @@ class Waits(Writes):
             return {account for account in found if isinstance(account, str)}
 
     # Schedules
+
+    def proven_open(self, least_wait: float) -> list[TaskRow]:
+        """Paused tasks that wait for a person, and whose account has answered another task since;
+        none that paused less than `least_wait` seconds ago, for it may be the account's fault
+        no longer, but the task's own."""
+        waits = sa.select(A.c.task_id).where(A.c.state.in_(WAITING))
+        given_up = sa.select(T).where(
+            T.c.status == str(TaskStatus.PAUSED), T.c.retry_at.is_(None), T.c.account.is_not(None),
+            T.c.auto_resume, T.c.paused_at <= self._now() - least_wait, T.c.id.not_in(waits),
+        )  # fmt: skip
+        with self._reader.connect() as connection:
+            found = sound(connection.execute(given_up), task_row)
+            return [task for task in found if self._answered_since(connection, task)]
+
+    def _answered_since(self, connection: sa.Connection, task: TaskRow) -> bool:
+        query = (
+            sa.select(C.c.task_id)
+            .join(T, T.c.id == C.c.task_id)
+            .where(
+                T.c.account == task.account, C.c.output_tokens > 0,
+                C.c.at.between(task.paused_at or 0, LATEST), C.c.task_id != task.id,
+            )
+        )  # fmt: skip
+        return connection.execute(query.limit(1)).first() is not None
 
     def schedule(self, task_id: str, retry_at: float) -> AttemptRow | None:
         """Let a paused task go on by itself again: at `retry_at`, or when its account is open.

@@ -132,8 +132,11 @@ class Writes(Reads):
         target = advance(TaskStatus(row.status), event)
         retries = 0
         if automatic:
-            # What only waited for an account and never ran tries for the first time (K4).
-            retries = row.auto_retries + (row.started_at is not None)
+            # What only waited for an account and never ran tries for the first time (K4). Nor does
+            # a resume count that comes when the provider said (Q3).
+            pause: dict[str, Any] = row.pause or {}
+            is_a_try = row.started_at is not None and pause.get("uses_try") is not False
+            retries = row.auto_retries + is_a_try
         started = row.started_at if row.started_at is not None else self._now()
         columns = {"attempt": attempt, "auto_retries": retries, "started_at": started}
         values = self._columns_after(target, columns)

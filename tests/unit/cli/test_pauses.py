@@ -65,7 +65,7 @@ def test_a_pause_shows_since_when_why_whose_account_and_until_when(width: int | 
     assert "account anthropic-1a2b3c4d" in text
     assert "in step 2 of 3: fix, iteration 2 of 5: test" in text
     until = clock(task["pause"]["retry_at"])
-    assert f"by itself at {until} (in 12 min), automatic resume 2 of 5." in text
+    assert f"by itself at {until} (in 12 min), automatic resume 2." in text
     assert "off: rover auto-resume off" in text
     assert "--project, --all" in text
     assert all(width is None or width_of(line) <= width for line in lines)

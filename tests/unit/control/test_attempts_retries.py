@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agent_runner.journal import RecordType
+from agent_runner.models import Pause, PauseReason, Usage
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.settings import RetrySettings
 from rover_mcp.tasks.models import TaskStatus
 from tests.support.attempts_site import Record, Run, Site, unreachable
-from tests.support.samples import TASK, pause
+from tests.support.samples import TASK, pause, snapshot
 
 S = TaskStatus
+R = PauseReason
 
 
 # Retries
+
+
+def closed() -> Pause:
+    """A window that opens in an hour."""
+    return pause(R.USAGE_WINDOW, retry_at=datetime.now(UTC) + timedelta(hours=1))
 
 
 def resumed_by_itself(site: Site, attempt: int, *records: Record) -> None:
@@ -28,17 +37,64 @@ def resumed_by_itself(site: Site, attempt: int, *records: Record) -> None:
 
 def test_retries_are_counted_until_there_are_too_many(site: Site) -> None:
     """K3: then it stays PAUSED without a date."""
+    broken = pause(R.TRANSIENT)
     site.restart(retry=RetrySettings(max_auto_retries=2, jitter=0))
-    site.paused(pause())
+    site.paused(broken)
     assert site.task().auto_retries == 0
-    resumed_by_itself(site, 2, Run.start("plan"), Run.pause(pause()))
+    resumed_by_itself(site, 2, Run.start("plan"), Run.pause(broken))
     assert site.task().auto_retries == 1
-    assert site.task().retry_at == pytest.approx(time.time() + 1800, abs=30)
-    resumed_by_itself(site, 3, Run.start("plan"), Run.pause(pause()))
+    assert site.task().retry_at == pytest.approx(time.time() + 120, abs=30)
+    resumed_by_itself(site, 3, Run.start("plan"), Run.pause(broken))
     assert site.task().auto_retries == 2
     assert site.task().status is S.PAUSED
     assert site.task().retry_at is None
     assert site.attempts.scheduled(TASK) is None
+
+
+def test_tries_do_not_end_where_time_or_money_helps(site: Site) -> None:
+    """Q3, K3: at the longest wait."""
+    site.restart(retry=RetrySettings(max_auto_retries=2, jitter=0))
+    site.paused(pause())
+    for attempt in range(2, 9):
+        resumed_by_itself(site, attempt, Run.start("plan"), Run.pause(pause()))
+    assert site.task().auto_retries == 7
+    assert site.task().retry_at == pytest.approx(time.time() + 6 * 3600, abs=30)
+
+
+def test_a_resume_at_a_told_time_counts_as_no_try(site: Site) -> None:
+    """Q3: twelve windows in one step."""
+    site.paused(closed())
+    for attempt in range(2, 14):
+        resumed_by_itself(site, attempt, Run.start("plan"), Run.pause(closed()))
+        assert site.task().auto_retries == 0
+    assert site.task().retry_at == pytest.approx(time.time() + 3600, abs=60)
+
+
+def test_a_try_before_which_only_seconds_were_told_counts(site: Site) -> None:
+    """Q3."""
+    soon = pause(R.RATE_LIMIT, retry_at=datetime.now(UTC) + timedelta(seconds=7))
+    site.paused(soon)
+    resumed_by_itself(site, 2, Run.start("plan"), Run.pause(soon))
+    assert site.task().auto_retries == 1
+
+
+@pytest.mark.parametrize("work", ["words", "files", "nothing", "words, then no memory"])
+def test_work_starts_the_count_of_retries_anew(site: Site, work: str) -> None:
+    """Q3, K4: an answer of the model or a change in the files, in the middle of a step."""
+    site.paused(pause(R.TRANSIENT))
+    resumed_by_itself(site, 2, Run.start("plan"), Run.pause(pause(R.TRANSIENT)))
+    used = Usage(output_tokens=9).model_dump(mode="json")
+    done: list[Record] = []
+    if work.startswith("words"):
+        done = [(RecordType.USAGE, {"step": "plan", "usage": used})]
+    assert site.claim(3)
+    assert site.attempts.launch(TASK, 3)
+    last = Run.pause(pause(R.TRANSIENT))
+    if work == "files":
+        last = (last[0], last[1] | {"snapshot": snapshot().model_dump(mode="json")})
+    site.record(Run.begin(3), Run.resume(3), Run.start("plan"), *done, last)
+    site.settle(2, 3, out_of_memory=work.endswith("no memory"))
+    assert site.task().auto_retries == (0 if work in ("words", "files") else 2)
 
 
 def test_progress_starts_the_count_of_retries_anew(site: Site) -> None:

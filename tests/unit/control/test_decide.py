@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent_runner.models import ExitCode, PauseReason, RunState, RunStatus
 from rover_mcp.control.decide import (
+    ENDS_SOMETIME,
     NEVER_BY_ITSELF,
     Decision,
     Fail,
@@ -162,17 +163,17 @@ def test_these_reasons_are_authentication_a_persons_pause_and_the_budget() -> No
 @pytest.mark.parametrize(
     ("reason", "waits"),
     [
-        (R.TRANSIENT, [60, 120, 240, 480, 960]),
-        (R.RATE_LIMIT, [60, 120, 240, 480, 960]),
-        (R.INTERRUPTED, [2, 120, 240, 480, 960]),
-        (R.CREDITS, [900, 1800, 3600, 7200, 14400]),
-        (R.USAGE_WINDOW, [900, 1800, 3600, 7200, 14400]),
+        (R.TRANSIENT, [60, 120, 240, 480, 960, None, None]),
+        (R.RATE_LIMIT, [60, 120, 240, 480, 960, 1920, 3600]),
+        (R.INTERRUPTED, [2, 120, 240, 480, 960, None, None]),
+        (R.CREDITS, [900, 1800, 3600, 7200, 14400, 21600, 21600]),
+        (R.USAGE_WINDOW, [900, 1800, 3600, 7200, 14400, 21600, 21600]),
     ],
 )
-def test_the_wait_doubles_with_each_retry(reason: PauseReason, waits: list[float]) -> None:
-    """K2, K3: after the fifth a person has to act."""
+def test_the_wait_doubles_with_each_retry(reason: PauseReason, waits: list[float | None]) -> None:
+    """K2, K3, Q3: after the fifth a person has to act, except where time or money helps."""
     told = [seconds(retry_time(pause(reason), n, EXACT, NOW, 0.7)) for n in range(7)]
-    assert told == [*waits, None, None]
+    assert told == waits
 
 
 @pytest.mark.parametrize(("reason", "most"), [(R.TRANSIENT, 3600), (R.CREDITS, 6 * 3600)])
@@ -189,9 +190,27 @@ def test_the_providers_time_decides_where_it_is_known() -> None:
 
 
 def test_a_reset_time_in_the_past_means_now() -> None:
-    """K2."""
-    late = NOW - timedelta(days=1)
-    assert retry_time(pause(R.USAGE_WINDOW, retry_at=late), 0, EXACT, NOW, 0) == NOW
+    """K2: the first time; if that was in vain, it is as good as none."""
+    late = pause(R.USAGE_WINDOW, retry_at=NOW - timedelta(days=1))
+    assert retry_time(late, 0, EXACT, NOW, 0) == NOW
+    assert seconds(retry_time(late, 1, EXACT, NOW, 0)) == 900
+    assert seconds(retry_time(late, 9, EXACT, NOW, 0)) == 6 * 3600
+
+
+@pytest.mark.parametrize("reason", [R.TRANSIENT, R.RATE_LIMIT, R.USAGE_WINDOW, R.CREDITS])
+def test_a_told_time_holds_however_often_it_was_told(reason: PauseReason) -> None:
+    """Q3."""
+    reset = NOW + timedelta(minutes=15)
+    assert retry_time(pause(reason, retry_at=reset), 99, EXACT, NOW, 0) == reset
+
+
+def test_a_few_seconds_that_are_told_again_and_again_in_vain_become_longer() -> None:
+    """Q3: else one sandbox would follow the other all night."""
+    told = pause(R.RATE_LIMIT, retry_at=NOW + timedelta(seconds=7))
+    waits = [seconds(retry_time(told, n, EXACT, NOW, 0)) for n in (0, 1, 2, 9)]
+    assert waits == [7, 60, 120, 3600]
+    told = pause(R.TRANSIENT, retry_at=NOW + timedelta(seconds=7))
+    assert retry_time(told, 5, EXACT, NOW, 0) is None
 
 
 def test_a_reset_time_in_another_zone_is_the_same_instant() -> None:
@@ -266,7 +285,7 @@ def test_whatever_happened_something_follows_and_a_pause_is_never_lost(
         assert decision.pause.reason is reason
     if isinstance(decision, PauseFor) and decision.retry_at is not None:
         assert auto
-        assert retries < RETRY.max_auto_retries
+        assert retries < RETRY.max_auto_retries or decision.pause.reason in ENDS_SOMETIME
         assert decision.pause.reason not in NEVER_BY_ITSELF
 
 

@@ -104,7 +104,6 @@ def act(site: Site, action: str) -> None:
 
 def has_a_way_on(site: Site) -> None:
     task = site.task()
-    assert task.auto_retries <= site.settings.retry.max_auto_retries
     waiting = site.store.attempts_in(BY_ITSELF)
     if task.status in RUNNING:
         assert site.attempt(task.attempt).state in ("starting", "running")

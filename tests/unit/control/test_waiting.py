@@ -186,12 +186,10 @@ def test_a_probe_without_a_credential_leaves_it_to_the_next(site: Site) -> None:
     assert [row.task_id for row in site.attempts.tend()] == [OTHER]
 
 
-def test_an_account_that_never_opens_is_tried_so_often_and_then_waits_for_a_person(
-    site: Site,
-) -> None:
-    """K3: it says once that resume_task is needed, and nothing is promised."""
+def test_an_account_that_never_opens_is_tried_again_without_an_end(site: Site) -> None:
+    """K3, Q3: money ends it, and nobody has to be awake for that; at the longest wait."""
     attempt = probed(site)
-    for _ in range(site.settings.retry.max_auto_retries - 1):
+    for _ in range(7):
         task = refused_again(site, attempt)
         assert task.retry_at is not None
         attempt = task.attempt + 1
@@ -201,14 +199,130 @@ def test_an_account_that_never_opens_is_tried_so_often_and_then_waits_for_a_pers
         assert site.claim(attempt)
         assert site.attempts.launch(TASK, attempt)
     task = refused_again(site, attempt)
-    assert (task.status, task.retry_at, task.auto_retries) == (S.PAUSED, None, 5)
-    assert [d["exhausted"] for d in site.data(Event.PAUSE)] == [False] * 5 + [True]
-    the_hold_is_over(site)
+    assert task.retry_at == pytest.approx(time.time() + 6 * 3600, abs=30)
+    assert [d["exhausted"] for d in site.data(Event.PAUSE)] == [False] * 9
+
+
+def test_seconds_that_an_account_tells_again_and_again_in_vain_become_longer(site: Site) -> None:
+    """Q3: else one sandbox would follow the other all night."""
+    waits: list[float] = []
+    attempt = probed(site, R.RATE_LIMIT)
+    for _ in range(4):
+        soon = datetime.now(UTC) + timedelta(seconds=7)
+        attempt = refused_again(site, attempt, reason=R.RATE_LIMIT, retry_at=soon).attempt + 1
+        waits.append(round(hold_of(site).until - time.time(), -1))
+        the_hold_is_over(site)
+        site.attempts.tend()
+        assert site.claim(attempt)
+        assert site.attempts.launch(TASK, attempt)
+    assert waits == [60, 120, 240, 480]
+
+
+# Early openings
+
+
+def asked_last(site: Site, ago: float) -> None:
+    """Nobody has asked the account for so many seconds."""
+    then = time.time() - ago
+    with site.store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE rover_holds SET since = ?", (then,))
+        connection.exec_driver_sql("UPDATE rover_attempts SET started_at = ?", (then,))
+
+
+@pytest.mark.parametrize(
+    ("reason", "ago", "looks"),
+    [
+        (R.USAGE_WINDOW, 6.1, True),
+        (R.CREDITS, 6.1, True),
+        (R.USAGE_WINDOW, 5.9, False),
+        (R.RATE_LIMIT, 24, False),
+    ],
+)
+def test_a_window_that_may_open_early_is_tried_now_and_then_by_one_task(
+    site: Site, reason: PauseReason, ago: float, looks: bool
+) -> None:
+    """Q3: its provider said four days."""
+    site.paused(pause(reason, retry_at=datetime.now(UTC) + timedelta(days=4)))
+    waiting(site)
+    until = hold_of(site).until
+    asked_last(site, ago * 3600)
+    found = site.attempts.tend()
+    assert [row.task_id for row in found] == ([TASK] if looks else [])
+    assert hold_of(site).probe_task == (TASK if looks else None)
+    if not looks:
+        return
+    assert site.attempts.tend() == [], "one is enough"
+    assert site.claim(2)
+    assert site.attempts.launch(TASK, 2)
+    told = datetime.fromtimestamp(until, UTC)
+    refused_again(site, 2, reason=reason, retry_at=told)
+    assert hold_of(site).until == until
+    assert site.attempts.tend() == [], "the next in six hours"
+    assert site.task(OTHER).auto_retries == 0
+
+
+def test_a_window_that_opened_early_lets_everybody_go(site: Site) -> None:
+    """Q3."""
+    site.paused(pause(R.USAGE_WINDOW, retry_at=datetime.now(UTC) + timedelta(days=4)))
+    waiting(site)
+    asked_last(site, 7 * 3600)
+    site.attempts.tend()
+    assert site.claim(2)
+    assert site.attempts.answered(TASK, 2, None)
+    assert [row.task_id for row in site.attempts.tend()] == [OTHER]
+
+
+def test_looking_early_can_be_switched_off(site: Site) -> None:
+    """Q3, A4."""
+    site.restart(retry=RetrySettings(look_again=0))
+    site.paused(pause(R.USAGE_WINDOW, retry_at=datetime.now(UTC) + timedelta(days=4)))
+    asked_last(site, 90 * 3600)
     assert site.attempts.tend() == []
-    won = site.store.resume(TASK, "person")
-    assert won is not None
-    assert site.claim(won[1].attempt)
-    assert site.task().auto_retries == 0
+
+
+def gave_up(site: Site, *, ago: float) -> TaskRow:
+    """TASK waits for a person since so many seconds; its account's trouble was a passing one."""
+    site.paused(pause(R.TRANSIENT))
+    site.store.drop_schedule(TASK)
+    site.store.update_task(TASK, paused_at=time.time() - ago, auto_retries=5)
+    return site.task()
+
+
+def another_is_answered(site: Site) -> None:
+    site.create(OTHER)
+    row = site.store.attempt(OTHER, 1)
+    assert row is not None
+    assert site.attempts.claim(OTHER, 1, row.workflow_id)
+    call = CallRow(OTHER, "c", 1, time.time(), "anthropic", "m", 1, 1, 7, 0, 0, None)
+    site.store.books.write([call])
+
+
+def test_an_account_that_answers_another_task_wakes_those_that_had_given_up(site: Site) -> None:
+    """K3."""
+    gave_up(site, ago=3700)
+    assert site.attempts.tend() == []
+    another_is_answered(site)
+    [row] = site.attempts.tend()
+    assert (row.task_id, row.state) == (TASK, "scheduled")
+    assert site.attempts.tend() == [], "once"
+    assert site.claim(row.attempt)
+
+
+@pytest.mark.parametrize("why", ["just now", "off", "another account", "a person's"])
+def test_a_task_that_had_given_up_sleeps_on(site: Site, why: str) -> None:
+    """K3, K7, D9: no more often than at the longest wait."""
+    gave_up(site, ago=60 if why == "just now" else 3700)
+    if why == "off":
+        site.store.switch_task(TASK, enabled=False)
+    if why == "a person's":
+        site.store.update_task(TASK, pause=pause(R.AUTH))
+    if why == "another account":
+        site.store.update_task(TASK, account="anthropic-2")
+    another_is_answered(site)
+    assert site.attempts.tend() == []
+
+
+# Crashes
 
 
 @pytest.mark.parametrize("writes", range(4))

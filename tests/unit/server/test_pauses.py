@@ -143,7 +143,7 @@ def test_every_pause_says_whether_it_ends_by_itself_and_how_to_switch_that(
         assert f"It waits for resume_task: {shown['waits_because']}." in said
     else:
         assert (shown["auto_resume"], shown["retry_in_s"]) == (True, 900)
-        assert "by itself at 2026-11-23 12:15:00Z, in 15 min (automatic resume 1 of 5" in said
+        assert "by itself at 2026-11-23 12:15:00Z, in 15 min (automatic resume 1" in said
         assert "set_auto_resume switches that off: for this task, its project, or all" in said
     assert said.rstrip().splitlines()[-1].startswith("Next: resume_task")
 

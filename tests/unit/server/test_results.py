@@ -219,7 +219,7 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "paused": {
         "inspect": "credits: credit balance is too low.\nIt goes on by itself at "
-        "2026-11-23 12:15:00Z, in 15 min (automatic resume 1 of 5; set_auto_resume switches that "
+        "2026-11-23 12:15:00Z, in 15 min (automatic resume 1; set_auto_resume switches that "
         "off: for this task, its project, or all).\n",
         "list_tasks": "1  PAUSED  paused: credits, anthropic, goes on at 2026-11-23 12:15Z  Fix the sum",
         "wait_for_task": "(returned: paused)",
