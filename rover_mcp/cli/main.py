@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from rover_mcp import __version__
 from rover_mcp.cli import backup, commands, forget, hooks, images, render, tokens
+from rover_mcp.cli import login as logins
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.completion import SHELLS, script
 from rover_mcp.cli.text import Paint, json_text
@@ -67,6 +68,7 @@ def build_parser() -> Parser:
     _add_hooks(command("hooks", None, about))
     about = "who may come over HTTP (rover-mcp --http): new, list, revoke"
     _add_token(command("token", None, about))
+    _add_login(command)
     about = "put rover into the assistants of this machine; without --write only show how"
     _add_setup(command("setup", commands.setup, about))
     sub = command("completion", completion, "a script that lets your shell complete rover's words")
@@ -81,6 +83,22 @@ def completion(args: argparse.Namespace) -> int:
     """Print the script for a shell."""
     print(script(build_parser(), args.shell), end="")
     return 0
+
+
+def _add_login(command: Command) -> None:
+    about = "keep a provider's key for tasks that go on without a client, in the system's keyring"
+    sub = command("login", logins.login, about)
+    about = f"one of {', '.join(logins.PROVIDERS)}"
+    sub.add_argument("provider", metavar="PROVIDER", nargs="?", help=about)
+    sub.add_argument("--name", metavar="NAME", help="of a further account of the provider")
+    sub.add_argument("--stdin", action="store_true", help="read the key from standard input")
+    sub.add_argument(
+        "--base-url", metavar="URL", help="where its API is, if not at its own address"
+    )
+    sub.add_argument("--list", action="store_true", help="which keys are kept, and where")
+    sub = command("logout", logins.logout, "remove a key that `rover login` keeps")
+    sub.add_argument("provider", metavar="PROVIDER")
+    sub.add_argument("--name", metavar="NAME")
 
 
 def _add_backup(command: Command) -> None:

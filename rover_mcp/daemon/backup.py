@@ -54,7 +54,7 @@ references before packed ones, into which they are moved."""
 _REBUILT = frozenset(
     ("cache", "sandboxes", "spares", "daemon.lock", "daemon.start.lock", "executor.lock",
      "executor-id", "roverd.sock", "podman.sock", "podman.log", "http-tokens.json.lock",
-     "reserve",
+     "reserve", "logins.json", "logins.json.lock", "keys",
      "daemon.log", "daemon.log.1", "rover.db-wal", "rover.db-shm")
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from rover_mcp.daemon import logins
 from rover_mcp.daemon.environments import Environment, Environments
 from rover_mcp.daemon.key_commands import KeyCommands
 from rover_mcp.daemon.redaction import SECRETS
-from rover_mcp.daemon.sources import Sources
+from rover_mcp.daemon.sources import KeptSource, Sources
 from rover_mcp.errors import EnvironmentFault
 from rover_mcp.gateway.models import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS, Provider, Variable
@@ -59,7 +59,7 @@ class Credentials:
         kept = [Path(s.file).expanduser() for s in sources.values() if _is_found(s.file)]
         log_ins = [(s.login, _environ_of(s)) for s in sources.values() if s.login]
         places = (logins.LOG_INS[kind].place(environ) for kind, environ in log_ins)
-        return [self._configured.file, *kept, *(place for place in places if place)]
+        return [*self._configured.files, *kept, *(place for place in places if place)]
 
     def found(self, caller: Caller) -> dict[str, str | None]:
         """The name of the credential, never its value, that this caller's tasks would have for
@@ -99,6 +99,8 @@ class Credentials:
             return f"config.yaml: credentials.{key}.passthrough"
         if self._read(source) is None:
             return None
+        if isinstance(source, KeptSource):
+            return f"rover login {key} ({source.place})"
         kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
         return f"config.yaml: credentials.{key}.{kind}"
 
@@ -202,8 +204,9 @@ class Credentials:
         if task.refused_keys:
             lacks = f"{provider} refused the credential, and there is no other one"
         return (
-            f"{lacks}: connect a client that has {PROVIDERS[provider].variables[0].name} in its "
-            f"environment, or name a source under credentials.{provider} in config.yaml"
+            f"{lacks}: run `rover login {provider}`, connect a client that has "
+            f"{PROVIDERS[provider].variables[0].name} in its environment, or name a source under "
+            f"credentials.{provider} in config.yaml"
         )
 
     def environment(self, task: TaskRow, attempt: AttemptRow | None) -> Environment | None:

@@ -1,4 +1,5 @@
-"""`credentials:` of config.yaml, as the file has it now.
+"""Where credentials come from: `credentials:` of config.yaml, as the file has it now, then the keys
+that `rover login` keeps.
 
 A daemon at work is not replaced when config.yaml changes, and a task that waits for a credential
 keeps it at work: what the user has just written there is what the task waits for.
@@ -7,11 +8,13 @@ keeps it at work: what the user has just written there is what the task waits fo
 from __future__ import annotations
 
 import logging
+import shlex
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from rover_mcp.errors import RoverError
+from rover_mcp.kept_keys import INDEX, KEYRING, KeptKey, command_of, kept_keys, key_file
 from rover_mcp.settings import CredentialSource, Settings, have_changed, load_settings
 
 log = logging.getLogger("rover.daemon")
@@ -28,30 +31,50 @@ def stamp_of(path: Path) -> Stamp:
     return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
+class KeptSource(CredentialSource):
+    """A key that `rover login` keeps."""
+
+    place: str
+
+
 class Sources:
-    """Safe to use from many threads. A file that cannot be used changes nothing."""
+    """Safe to use from many threads. A config.yaml that cannot be used changes nothing."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.file = settings.home / "config.yaml"
+        home = settings.home
+        self.files = (home / "config.yaml", home / INDEX)
         self._lock = threading.Lock()
+        self._configured: Mapping[str, CredentialSource] = settings.credentials
         self._found: Mapping[str, CredentialSource] = settings.credentials
-        self._stamp: Stamp | str = "never looked"
+        self._stamps: list[Stamp] = []
 
     def sources(self) -> Mapping[str, CredentialSource]:
-        """By provider."""
-        stamp = stamp_of(self.file)
+        """By account, PROVIDER or PROVIDER:NAME. What config.yaml names comes first."""
+        stamps = [stamp_of(file) for file in self.files]
         with self._lock:
-            if stamp != self._stamp:
-                self._stamp = stamp
+            if stamps != self._stamps:
+                self._stamps = stamps
                 self._read()
             return self._found
 
     def _read(self) -> None:
-        if not have_changed(self._settings):
-            self._found = self._settings.credentials
-            return
+        home = self._settings.home
         try:
-            self._found = load_settings(self._settings.home).credentials
+            changed = have_changed(self._settings)
+            now = load_settings(home) if changed else self._settings
+            self._configured = now.credentials
         except RoverError as error:
             log.warning("credentials stay as they were read before: %s", error.message)
+        found = dict(self._configured)
+        for key in kept_keys(home):
+            found.setdefault(key.account, _source_of(home, key))
+        self._found = found
+
+
+def _source_of(home: Path, kept: KeptKey) -> KeptSource:
+    if kept.place == KEYRING:
+        command = shlex.join(command_of(home, kept))
+        return KeptSource(command=command, base_url=kept.base_url, place=kept.place)
+    path = key_file(home, kept.account)
+    return KeptSource(file=str(path), base_url=kept.base_url, place=kept.place)

@@ -4,6 +4,9 @@ real Claude Code, a real daemon, a fake provider on loopback."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import is_alive, kill, wait_until
-from tests.e2e.test_real_claude import assert_secret_is_nowhere, environment
+from tests.e2e.test_real_claude import REAL_KEY, assert_secret_is_nowhere, environment
 from tests.support.fake_anthropic import FakeAnthropic, auth, credit, text, write
 from tests.support.frames import LauncherClient
 from tests.support.repos import git
@@ -100,3 +103,27 @@ def test_a_refused_key_is_not_tried_again_until_there_is_another(
                     goes_on_to_its_end(right, task)
         keys = [r.api_key for r in provider.main_requests]
         assert set(keys[asked:]) == {env["ANTHROPIC_API_KEY"]}
+
+
+@pytest.mark.timeout(300)
+def test_a_key_that_rover_login_keeps_lets_a_waiting_task_finish(
+    home: Path, repository: Path
+) -> None:
+    """Q5, DESIGN 12.4: without a client that has it; the key is in its one file, and nowhere else."""
+    with FakeAnthropic([write("hello.txt", "hi\n"), text("Written.")]) as provider:
+        env = environment(provider, home.parent / "bin")
+        with LauncherClient(home, repository, {"PATH": env["PATH"]}) as client:
+            client.open()
+            task = client.tool("create_task", **CLAUDE)["task"]["id"]
+            paused = client.wait_until(task, "PAUSED", timeout=100)
+            assert "rover login anthropic" in paused["pause"]["message"]
+            command = [sys.executable, "-m", "rover_mcp.cli.main", "login", "anthropic", "--stdin",
+                       "--base-url", provider.url, "--home", str(home)]  # fmt: skip
+            plain = {**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+            subprocess.run(command, input=f"{REAL_KEY}\n", text=True, env=plain, check=True)
+            goes_on_to_its_end(client, task)
+        assert {r.api_key for r in provider.main_requests} == {REAL_KEY}
+        key = home / "keys" / "anthropic"
+        assert key.read_text() == REAL_KEY
+        key.unlink()
+        assert_secret_is_nowhere(home)

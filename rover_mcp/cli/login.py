@@ -1,0 +1,83 @@
+"""`rover login` and `rover logout`: keys of providers, kept for tasks that go on without a client.
+Needs no daemon: one that waits for the key sees that it is there."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rover_mcp import kept_keys
+from rover_mcp.cli.commands import home_of, show
+from rover_mcp.cli.text import Paint
+from rover_mcp.errors import UserFixable
+from rover_mcp.kept_keys import KEYRING, KeptKey
+
+Json = dict[str, Any]
+NO_KEYRING = "No keyring can be used here. Only you can read this file, and it is not encrypted."
+PROVIDERS = ("anthropic", "openai", "google")
+
+
+def login(args: argparse.Namespace) -> int:
+    """Keep a key, or list those that are kept."""
+    home = Path(home_of(args))
+    if args.list:
+        show(args, {"logins": [_shown(home, k) for k in kept_keys.kept_keys(home)]}, _table)
+        return 0
+    if args.provider is None:
+        raise UserFixable("name a provider", hint=f"one of {', '.join(PROVIDERS)}; or --list")
+    account = kept_keys.account_of(args.provider, args.name, PROVIDERS)
+    key = _key(account, from_stdin=args.stdin)
+    made = kept_keys.keep(home, account, key, args.base_url)
+    show(args, _shown(home, made), _kept)
+    return 0
+
+
+def logout(args: argparse.Namespace) -> int:
+    """Remove a key that `login` kept."""
+    account = kept_keys.account_of(args.provider, args.name, PROVIDERS)
+    kept_keys.forget(Path(home_of(args)), account)
+    show(args, {"account": account}, lambda told, _: [f"The key of {told['account']} is gone."])
+    return 0
+
+
+def _key(account: str, *, from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.read(kept_keys.MAX_KEY + 2).strip()
+    if not sys.stdin.isatty():
+        raise UserFixable(
+            "there is no terminal to ask for the key",
+            hint="give it on standard input, with --stdin",
+            code="no_terminal",
+        )
+    return getpass.getpass(f"Key or token for {account} (it is not shown): ").strip()
+
+
+def _shown(home: Path, kept: KeptKey) -> Json:
+    path = None if kept.place == KEYRING else str(kept_keys.key_file(home, kept.account))
+    since = datetime.fromtimestamp(kept.since, UTC).isoformat(timespec="seconds")
+    return {
+        "account": kept.account, "place": kept.place, "file": path, "since": since,
+        "base_url": kept.base_url,
+    }  # fmt: skip
+
+
+def _kept(told: Json, paint: Paint) -> list[str]:
+    lines = [f"The key of {told['account']} is in {_place(told)}."]
+    if told["place"] != KEYRING:
+        lines.append(paint(NO_KEYRING, "yellow"))
+    return [*lines, "Tasks use it from now on; a task that waited for it continues by itself."]
+
+
+def _table(result: Json, paint: Paint) -> list[str]:
+    rows = [
+        f"{k['account']:<24} {_place(k):<28} {paint(k['since'], 'dim')}" for k in result["logins"]
+    ]
+    return rows or ["No keys. To keep one: rover login PROVIDER"]
+
+
+def _place(told: Json) -> str:
+    return "the system's keyring" if told["place"] == KEYRING else str(told["file"])
