@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rover_mcp import __version__
-from rover_mcp.cli import backup, commands, forget, hooks, images, render, tokens
+from rover_mcp.cli import backup, commands, forget, hooks, images, render, service, tokens
 from rover_mcp.cli import login as logins
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.completion import SHELLS, script
@@ -69,6 +69,8 @@ def build_parser() -> Parser:
     about = "who may come over HTTP (rover-mcp --http): new, list, revoke"
     _add_token(command("token", None, about))
     _add_login(command)
+    about = "have Rover started after a reboot, so that paused tasks continue: install, status"
+    _add_service(command("service", None, about))
     about = "put rover into the assistants of this machine; without --write only show how"
     _add_setup(command("setup", commands.setup, about))
     sub = command("completion", completion, "a script that lets your shell complete rover's words")
@@ -99,6 +101,14 @@ def _add_login(command: Command) -> None:
     sub = command("logout", logins.logout, "remove a key that `rover login` keeps")
     sub.add_argument("provider", metavar="PROVIDER")
     sub.add_argument("--name", metavar="NAME")
+
+
+def _add_service(sub: Parser) -> None:
+    action = _commands(sub, "ACTION")
+    about = "for systemd (--user) or launchd: at each log-in; with lingering at the machine's start"
+    action("install", service.install, about)
+    action("uninstall", service.uninstall, "remove it; what runs goes on")
+    action("status", service.status, "whether it is installed, enabled and at work")
 
 
 def _add_backup(command: Command) -> None:

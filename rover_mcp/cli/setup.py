@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from rover_mcp.cli.client import ClientError
+from rover_mcp.cli.commands import home_of
 from rover_mcp.cli.text import Paint, clean, json_text, shorten
 from rover_mcp.clients import files
 from rover_mcp.clients.known import CLIENTS, Client, Machine, is_here, launcher_command
 from rover_mcp.clients.plan import Refused, block, diff, entered, removed
+from rover_mcp.user_service import is_installed
 
 Json = dict[str, Any]
 LONGEST_LINE = 200
@@ -93,6 +95,8 @@ def _lines(results: Sequence[Json], args: argparse.Namespace) -> Iterator[str]:
     paint = Paint(sys.stdout)
     for result in results:
         yield from _client_lines(result, paint, written=args.write)
+    if not args.remove and not is_installed(Path(home_of(args))):
+        yield "Paused tasks continue after a reboot too, with: rover service install"
     if not any(result["found"] for result in results):
         yield f"None of these is on this machine. To prepare one: rover setup {'|'.join(CLIENTS)}"
     elif not args.write and any(result.get("action") in _DONE for result in results):

@@ -53,6 +53,8 @@ class Parts:
     spares: Spares
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[], float] = random.random
+    offers_service: Callable[[], bool] = lambda: False
+    """Whether a service that outlives a reboot is to be offered now: once."""
     starting: dict[str, Stop] = field(default_factory=dict[str, Stop])
     """By task: what ends the preparation that goes on now."""
 
@@ -106,6 +108,7 @@ class Parts:
             "auto_retries": retries,
             # Said once, where the pause is told (K3).
             "exhausted": at is None and self._has_exhausted(task, pause, retries),
+            "offers_service": at is not None and self.offers_service(),
         }
         return self.store.transition(
             task.id, Event.PAUSE, attempt=attempt, schedule=at is not None, awaits=awaits,

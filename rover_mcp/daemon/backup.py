@@ -55,6 +55,7 @@ _REBUILT = frozenset(
     ("cache", "sandboxes", "spares", "daemon.lock", "daemon.start.lock", "executor.lock",
      "executor-id", "roverd.sock", "podman.sock", "podman.log", "http-tokens.json.lock",
      "reserve", "logins.json", "logins.json.lock", "keys",
+     "service-offered",
      "daemon.log", "daemon.log.1", "rover.db-wal", "rover.db-shm")
 )  # fmt: skip
 

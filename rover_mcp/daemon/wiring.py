@@ -60,6 +60,7 @@ from rover_mcp.tasks.images import Images
 from rover_mcp.tasks.ports import Trouble
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status import StatusReport
+from rover_mcp.user_service import offers
 
 
 @dataclass
@@ -135,7 +136,7 @@ def build(
     door = Door(home, gateway, portal, store, credentials, networks, ring, plane.answered, prices)
     attempts = Attempts(
         settings=settings, store=store, engines=all_engines, hub_of=repositories.hub, gateway=door,
-        live=live, spares=spares,
+        live=live, spares=spares, offers_service=partial(offers, home),
     )  # fmt: skip
     control = PlaneControl(home, plane, store, attempts)
     create = CreateTask(

@@ -22,6 +22,7 @@ from rover_mcp.tasks.pauses import (
     time_of,
 )
 from rover_mcp.tasks.transitions import ENDED, RUNNING
+from rover_mcp.user_service import OFFER
 
 ERROR_SHOWN = 200
 """Characters of a step's error in a concise view."""
@@ -158,7 +159,8 @@ def _paused(event: EventRow, task: TaskRow) -> str:
         told += f"It {exhausted(int(data['auto_retries']))}. "
     elif task.status is TaskStatus.PAUSED and task.retry_at is not None:
         told += f"It goes on by itself at {time_of(task.retry_at):%Y-%m-%d %H:%M}Z. "
-    return f"{told}What you can do: {WHAT_TO_DO[reason]}"
+    offer = f"; {OFFER}" if data.get("offers_service") else ""
+    return f"{told}What you can do: {WHAT_TO_DO[reason]}{offer}"
 
 
 def _phase(task: TaskRow, state: RunState | None, attempt: AttemptRow | None) -> str:
