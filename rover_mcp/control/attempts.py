@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
+from datetime import UTC, datetime
 
 from agent_runner.classify.scope import canonical_model
 from agent_runner.models import Snapshot
@@ -101,6 +102,20 @@ class Attempts(Starts, Follows, Settles):
                 return True  # then its account is closed
             case NoCredential():
                 return False
+
+    def warn_of_log_ins(self) -> None:
+        """Tell, once for each task and hours before, that its log-in expires before the task is to
+        continue."""
+        for row in self.store.attempts_in(("scheduled", "held")):
+            task = self._task(row.task_id)
+            found = self.gateway.expiry(task.id, row.attempt, task.agent)
+            if found is None or task.retry_at is None or found.at > task.retry_at:
+                continue
+            begins = f"the log-in of {found.log_in} expires"
+            if not any(warning.startswith(begins) for warning in task.warnings):
+                at = datetime.fromtimestamp(found.at, UTC)
+                when = f"{at:%Y-%m-%d %H:%M}Z, before this task is to continue"
+                self._warn(task, f"{begins} at {when}: {found.advice}", notable=True)
 
     def await_credentials(self) -> None:
         """See that each task that is paused for want of a credential waits for one: also those that

@@ -146,10 +146,10 @@ class Parts:
         except EnvironmentFault as fault:
             log.warning("what is left of task %s stays: %s", task.id, fault.message)
 
-    def _warn(self, task: TaskRow, message: str) -> None:
+    def _warn(self, task: TaskRow, message: str, *, notable: bool = False) -> None:
         warnings = self._task(task.id).warnings
         if message not in warnings:
-            self.store.add_event(task.id, "task.warning", {"message": message})
+            self.store.add_event(task.id, "task.warning", {"message": message}, notable=notable)
             self.store.update_task(task.id, warnings=[*warnings, message])
 
 

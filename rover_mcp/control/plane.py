@@ -195,6 +195,11 @@ class ControlPlane:
             for row in self._attempts.look():
                 self.enqueue(row)
 
+    def warn_of_log_ins(self) -> None:
+        """Tell of log-ins that expire before tasks are to continue."""
+        if self.wait_ready():
+            self._attempts.warn_of_log_ins()
+
     def schedule(self, attempt: AttemptRow) -> None:
         """Enqueue an attempt that waits for its time; one that waits for its account has the
         hold's timer, and one that waits for a credential is looked after by `look`."""

@@ -107,6 +107,15 @@ class Account:
     missing: str | None = None
 
 
+@dataclass(frozen=True)
+class Expiry:
+    """A log-in's end, and what a person can do about it."""
+
+    log_in: str
+    at: float
+    advice: str
+
+
 class GatewayDoor(Protocol):
     """The gateway as seen from the control plane's threads."""
 
@@ -115,6 +124,10 @@ class GatewayDoor(Protocol):
         ...
 
     def close(self, task_id: str) -> None: ...
+
+    def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
+        """When the log-in expires that an agent would use in an attempt, if it uses one."""
+        ...
 
     def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
         """Digests of the credentials that an attempt, which was refused for its credential, used;

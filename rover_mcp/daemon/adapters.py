@@ -22,8 +22,9 @@ from agent_runner.workflow.models import WorkflowError
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.handover import has_checkpoint
 from rover_mcp.control.plane import ControlPlane
-from rover_mcp.control.ports import Account
+from rover_mcp.control.ports import Account, Expiry
 from rover_mcp.control.specify import own_model
+from rover_mcp.daemon import logins
 from rover_mcp.daemon.booking import over_budget, settle_left, standing_of
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.keys_seen import KeysSeen
@@ -365,6 +366,13 @@ class Door:
         self._networks.flush(task_id)
         settle_left(self._store, task_id, self._prices, self._now())
         self._store.books.fold(task_id)
+
+    def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
+        with suppress(EnvironmentFault):
+            access = self._access(task_id, attempt, agent)
+            if access and access.log_in and access.expires:
+                return Expiry(access.log_in, access.expires, logins.lasting(access.log_in))
+        return None
 
     def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
         refused = self._keys.refused(task_id, attempt)

@@ -92,9 +92,10 @@ class Credentials:
 
     def _name_of_source(self, key: str, source: CredentialSource) -> str | None:
         if source.login:
-            there = logins.is_there(source.login, _environ_of(source), self._now())
             whose = f" ({key})" if is_named_account(key) else ""
-            return f"log-in of {source.login}{whose}, held by the gateway" if there else None
+            until = logins.until(source.login, _environ_of(source), self._now())
+            told = f"log-in of {source.login}{whose}, held by the gateway"
+            return None if until is None else f"{told}{until}"
         if source.passthrough:
             return f"config.yaml: credentials.{key}.passthrough"
         if self._read(source) is None:
@@ -315,6 +316,7 @@ class Credentials:
             account=logins.label(kind, found),
             beside=found.headers,
             log_in=kind,
+            expires=found.expires,
         )
 
 

@@ -13,12 +13,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
 from rover_mcp.errors import EnvironmentFault
 
+SOON_SECONDS: Final = 24 * 3600.0
 MAX_FILE_BYTES: Final = 1_000_000
 _CLAIMS = "https://api.openai.com/auth"
 
@@ -48,6 +50,8 @@ class HostLogIn:
     sign_in: str
     read: Callable[[Mapping[str, Any]], LogIn | None]
     base_url: str | None = None
+    lasts: str | None = None
+    """what a person does for a credential that lasts longer"""
 
     def file(self, environ: Mapping[str, str]) -> Path:
         """Where it is."""
@@ -100,6 +104,7 @@ LOG_INS: Mapping[str, HostLogIn] = MappingProxyType(
             folder="~/.claude",
             name=".credentials.json",
             sign_in="claude /login",
+            lasts="keep the token of `claude setup-token` with `rover login anthropic`",
             read=_claude,
         ),
     }
@@ -135,6 +140,25 @@ def why_not(kind: str, environ: Mapping[str, str], now: float) -> str | None:
     except EnvironmentFault as fault:
         return f"{fault.message}; {fault.hint}"
     return None
+
+
+def until(kind: str, environ: Mapping[str, str], now: float) -> str | None:
+    """What to say of the time for which a log-in still counts: nothing while that is long. None:
+    there is none that could be held."""
+    try:
+        expires = held(kind, environ, now).expires
+    except EnvironmentFault:
+        return None
+    if expires is None or expires - now > SOON_SECONDS:
+        return ""
+    return f", expires at {datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M}Z"
+
+
+def lasting(kind: str) -> str:
+    """What a person does about a log-in that will expire while nobody is there."""
+    known = LOG_INS[kind]
+    renew = f"run `{kind}` once on this machine after that"
+    return f"{renew}, or {known.lasts}" if known.lasts else renew
 
 
 def is_there(kind: str, environ: Mapping[str, str], now: float) -> bool:

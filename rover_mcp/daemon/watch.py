@@ -68,6 +68,8 @@ class Lookout:
         self._store = store
         self._plane = plane
         self._watch = CredentialWatch(files)
+        self._now = time.monotonic
+        self._warned = float("-inf")
         self._came = anyio.Event()
 
     def poke(self) -> None:
@@ -84,6 +86,11 @@ class Lookout:
             await harmlessly(self._look)
 
     def _look(self) -> None:
+        if not self._plane.wait_ready(0):
+            return
         waiting = [(row.task_id, row.attempt) for row in self._store.attempts_in((AWAITING,))]
-        if self._plane.wait_ready(0) and self._watch.is_due(waiting):
+        if self._watch.is_due(waiting):
             self._plane.look()
+        if self._now() - self._warned >= MOST_SECONDS:
+            self._warned = self._now()
+            self._plane.warn_of_log_ins()

@@ -33,6 +33,8 @@ class ProviderAccess:
     beside: tuple[tuple[str, str], ...] = ()
     log_in: str | None = None
     """the agent whose log-in it is, where it is one"""
+    expires: float | None = None
+    """when that log-in expires, in seconds since 1970, as far as it tells"""
 
     @property
     def digest(self) -> str:

@@ -389,14 +389,17 @@ class Store(Awaits, Waits):
 
     # Writing events
 
-    def add_event(self, task_id: str, kind: str, data: dict[str, Any]) -> None:
+    def add_event(
+        self, task_id: str, kind: str, data: dict[str, Any], *, notable: bool = False
+    ) -> None:
         """Record news that changes no status (a step began, a step ended, a warning)."""
         with self._engine.begin() as connection:
             status = connection.execute(sa.select(T.c.status).where(T.c.id == task_id)).scalar()
             if status is not None:
                 insert_event(
-                    connection, self._now(), task_id, kind, TaskStatus(status), data, notable=False
-                )
+                    connection, self._now(), task_id, kind, TaskStatus(status), data,
+                    notable=notable,
+                )  # fmt: skip
         self.on_event()
 
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.processes import wait_until
 from tests.support.docker_env import cache_folder
 from tests.support.fake_models import FakeModels, Session
 from tests.support.frames import LauncherClient
-from tests.support.models.turns import text, usage_window, write
+from tests.support.models.turns import credit, text, usage_window, write
 from tests.support.repos import git
 
 pytestmark = pytest.mark.real_agent
@@ -66,13 +67,13 @@ class Host:
     def log_in(self, agent: str, expires: float) -> str:
         return self.codex(expires) if agent == "codex" else self.claude(expires)
 
-    def configure(self, agent: str, session: Session) -> None:
+    def configure(self, agent: str, session: Session, **more: Any) -> None:
         provider, url = {
             "codex": ("openai", session.openai),
             "claude": ("anthropic", session.anthropic),
         }[agent]
         source = {"login": agent, "base_url": url}
-        settings = {"auto_resume": False, "credentials": {provider: source}}
+        settings = {"auto_resume": False, "credentials": {provider: source}, **more}
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "config.yaml").write_text(json.dumps(settings))
 
@@ -96,6 +97,16 @@ def create(client: LauncherClient, agent: str, engine: str) -> str:
         "create_task", description=description, workflow="quick", agent=agent, engine=engine
     )
     return made["task"]["id"]
+
+
+def goes_on_to_its_end(client: LauncherClient, task: str) -> None:
+    """A task that is still paused, and that nobody resumes."""
+
+    def status() -> str:
+        return client.tool("inspect", task=task)["task"]["status"]
+
+    wait_until(lambda: status() not in ("PAUSED", "IN_PROGRESS"), "it has ended", timeout=150)
+    assert status() == "COMPLETED"
 
 
 def nowhere(folder: Path, *secrets: str) -> None:
@@ -136,9 +147,8 @@ def test_a_log_in_on_the_host_is_held_and_its_window_pauses_the_task(
         with LauncherClient(host.home, repository, host.environment()) as client:
             client.open()
             assert agent_of(client, agent)["signed_in"]
-            assert (
-                agent_of(client, agent)["credential"] == f"log-in of {agent}, held by the gateway"
-            )
+            told = agent_of(client, agent)["credential"]
+            assert told.startswith(f"log-in of {agent}, held by the gateway, expires at ")
             task = create(client, agent, engine)
             began = time.time()
             pause = client.wait_until(task, "PAUSED", timeout=200)["pause"]
@@ -167,11 +177,11 @@ def test_a_log_in_on_the_host_is_held_and_its_window_pauses_the_task(
 def test_an_expired_log_in_pauses_and_a_renewed_one_goes_on(
     host: Host, repository: Path, agent: str
 ) -> None:
-    """D9: what is missing and what mends it; the file is read anew."""
+    """D9, Q5: what is missing and what mends it; the file is read anew, and nobody resumes."""
     host.log_in(agent, time.time() - 1)
     with FakeModels() as provider:
         session = provider.session("a")
-        host.configure(agent, session)
+        host.configure(agent, session, auto_resume=True)
         session.push(write("hello.txt", "hi\n"), text("It is written."))
         with LauncherClient(host.home, repository, host.environment()) as client:
             client.open()
@@ -185,9 +195,35 @@ def test_an_expired_log_in_pauses_and_a_renewed_one_goes_on(
             assert f"run `{agent}` once" in pause["message"]
             assert session.requests == []
             access = host.log_in(agent, time.time() + HOUR)
-            client.tool("resume_task", task=task)
-            client.wait_until(task, "COMPLETED", timeout=200)
+            goes_on_to_its_end(client, task)
         assert {r.authorization for r in session.main_requests} == {f"Bearer {access}"}
+
+
+@pytest.mark.timeout(300)
+def test_a_log_in_that_expires_during_a_pause_and_is_renewed_lets_the_task_finish(
+    host: Host, repository: Path
+) -> None:
+    """Q4, Q5: the real claude, paused for credits; at its time the log-in is no longer good."""
+    host.log_in("claude", time.time() + HOUR)
+    with FakeModels() as provider:
+        session = provider.session("a")
+        soon = {"credits_first": 6, "credits_most": 6, "jitter": 0}
+        host.configure("claude", session, auto_resume=True, retry=soon)
+        session.push(write("hello.txt", "hi\n"), credit(), text("It is written."))
+        with LauncherClient(host.home, repository, host.environment()) as client:
+            client.open()
+            task = create(client, "claude", "bubblewrap")
+            client.wait_until(task, "PAUSED", timeout=100)
+            host.claude(time.time() - 1)
+
+            def pause() -> dict[str, Any]:
+                return client.tool("inspect", task=task)["task"].get("pause") or {}
+
+            wait_until(lambda: pause().get("reason") == "auth", "it is due", timeout=60)
+            assert "run `claude` once" in pause()["message"]
+            access = host.claude(time.time() + HOUR)
+            goes_on_to_its_end(client, task)
+        assert session.main_requests[-1].authorization == f"Bearer {access}"
 
 
 @pytest.mark.timeout(200)

@@ -18,7 +18,7 @@ from agent_runner.journal import Journal, RecordType
 from agent_runner.models import Pause, RunState, Snapshot
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.live import LiveStates
-from rover_mcp.control.ports import Account, FileChange
+from rover_mcp.control.ports import Account, Expiry, FileChange
 from rover_mcp.control.spares import Spares
 from rover_mcp.errors import EnvironmentFault, RoverError
 from rover_mcp.sandbox.protocol import SourceFile
@@ -48,6 +48,7 @@ class FakeDoor:
     """further accounts of the same provider"""
     fault: RoverError | None = None
     refused: list[str] = field(default_factory=list[str])
+    expires: Expiry | None = None
     served: dict[str, int] = field(default_factory=dict[str, int])
     opened: list[int] = field(default_factory=list[int])
 
@@ -59,6 +60,9 @@ class FakeDoor:
 
     def close(self, task_id: str) -> None:
         self.served.pop(task_id, None)
+
+    def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
+        return self.expires
 
     def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
         return list(self.refused)

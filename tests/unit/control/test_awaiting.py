@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent_runner.models import PauseReason
+from rover_mcp.control.ports import Expiry
 from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.pauses import MOST_REFUSED
 from tests.support.attempts_site import Run, Site
@@ -150,3 +151,23 @@ def test_a_person_resumes_a_task_that_waits_for_its_credential(site: Site) -> No
     site.door.missing = None
     assert site.claim(2)
     assert site.task().refused_keys is None
+
+
+def test_a_log_in_that_expires_before_a_task_is_to_continue_is_told_once_and_before(
+    site: Site,
+) -> None:
+    """Q5: as news, with what to do; one that lasts longer is not."""
+    site.paused(pause(R.CREDITS))
+    at = site.task().retry_at
+    assert at is not None
+    site.door.expires = Expiry("claude", at + 1, "run it")
+    site.attempts.warn_of_log_ins()
+    assert site.task().warnings == []
+    for earlier in (60, 120):
+        site.door.expires = Expiry("claude", at - earlier, "run it")
+        site.attempts.warn_of_log_ins()
+    [told] = site.task().warnings
+    assert told.startswith("the log-in of claude expires at ")
+    assert told.endswith("run it")
+    [event] = [e for e in site.store.events.after(0, task_id=TASK) if e.kind == "task.warning"]
+    assert event.notable
