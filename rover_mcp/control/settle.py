@@ -10,7 +10,9 @@ from agent_runner.crashpoints import crash_point
 from agent_runner.disk import FULL, out_of_space
 from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus
 from rover_mcp.control.accounts import (
+    NoCredential,
     Use,
+    Wait,
     choose_agent,
     confirms,
     hold_after,
@@ -127,11 +129,13 @@ class Settles(Parts):
 
         until = decision.retry_at or when + backoff(said.reason, 0, retry, random)
         report = report_of(said, task.id, until, when)
-        other = self._other_agent(task, attempt, said, until)
+        choice = self._choice_without(task, attempt, said, until)
+        other = isinstance(choice, Use)
         if other and decision.retry_at is not None:
             decision = PauseFor(pause.model_copy(update={"retry_at": when}), when)
         return decision, Closing(
             limit_of(said), refused, waits=not (other or keeps_its_time(said, when)), report=report,
+            waits_for=choice.limit if isinstance(choice, Wait) else limit_of(said),
             confirmed=lambda known: report is None
             or confirms(report, known.others, known.answered_at, retry),
         )  # fmt: skip
@@ -154,21 +158,22 @@ class Settles(Parts):
         used = self.gateway.used(task.id, attempt, pause.provider) if pause.provider else None
         return used or task.account
 
-    def _other_agent(self, task: TaskRow, attempt: int, said: Pause, until: datetime) -> bool:
-        """Whether another agent, or another account, can go on while what a pause says is closed
-        to the task."""
+    def _choice_without(
+        self, task: TaskRow, attempt: int, said: Pause, until: datetime
+    ) -> Use | Wait | NoCredential:
+        """Which agent, with which account, continues while what a pause says is closed to the
+        task; or which limit ends first."""
         holds = {hold.account: hold for hold in self.store.holds()}
         began, ends = now().timestamp(), until.timestamp()
         closed = HoldRow(limit_of(said), None, "", "", began, ends, 1)
         paused = replace(task, pause=said)
-        choice = choose_agent(
+        return choose_agent(
             task.agents or [task.agent],
             lambda agent: self._options(paused, attempt, agent),
             holds | {closed.account: closed},
             (task.id, attempt + 1),
             now().timestamp(),
         )
-        return isinstance(choice, Use)
 
     def _verdict(self, task: TaskRow, attempt: int, decision: Decision, state: RunState) -> None:
         """A probe that was not refused and that completed, or whose model answered, opens its

@@ -275,8 +275,7 @@ class Door:
 
         def credentials(provider: str) -> ProviderAccess | None:
             task = self._store.task(task_id)
-            row = self._store.attempt(task_id, attempt)
-            found = self._credentials.access(provider, task, row, of_call=True) if task else None
+            found = self._chosen(provider, task, attempt, of_call=True) if task else None
             if found is None:
                 self._keys.lacked(task_id, attempt)
             return found

@@ -160,7 +160,8 @@ class Credentials:
         for access in self.accesses(provider, task, attempt, only=chosen, of_call=of_call):
             if access.account == account or (account is None and access.account not in closed):
                 return access
-            first = first or access
+            if account is None or not is_named_account(access.account or ""):
+                first = first or access
         # A key without a name may have been renewed since, and has another label now.
         return first
 
@@ -194,7 +195,7 @@ class Credentials:
             elif offer.digest not in refused and offer.account not in seen:
                 seen.add(offer.account)
                 yield offer
-        if not seen:
+        if not seen and only is None:
             yield from self._of_others(served, task, refused)
         if fault is not None:
             raise fault

@@ -52,6 +52,13 @@ class _Before(BaseModel):
     ended_at: Moment | None
     error: Text | None
     retry_at: Moment | None
+    # Who did the work; not in records of before these were kept.
+    agent: Line | None = None
+    agent_binary: Line | None = None
+    agents: list[Text] | None = None
+    model: Line | None = None
+    account: Line | None = None
+    auto_retries: Count | None = None
 
 
 def _refused(value: dict[str, Any]) -> dict[str, Any]:

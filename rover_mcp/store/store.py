@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from rover_mcp.store.rows import (
     AttemptRow,
     DamagedTask,
     HoldRow,
+    Limit,
     NewTask,
     ProjectRow,
     ReportRow,
@@ -34,6 +35,7 @@ from rover_mcp.store.waits import Reported, Waits
 from rover_mcp.store.writes import (
     AWAITING,
     BY_ITSELF,
+    WHO,
     A,
     T,
     attempt_at,
@@ -55,12 +57,14 @@ NOTABLE = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Even
 @dataclass(frozen=True)
 class Closing:
     """A refusal: what it makes of the hold of `limit`, its key. `waits`: the task's next attempt
-    waits for its end, and does not go on at a time of its own. With a `report` it is only held
-    where `confirmed` says so of what else is known; else it is closed to this task alone."""
+    waits for the end of `waits_for`, by default the same, and has no time of its own. With a
+    `report` it is only held where `confirmed` says so of what else is known; else it is closed to
+    this task alone."""
 
     limit: str
     refused: Callable[[HoldRow | None], HoldRow]
     waits: bool
+    waits_for: str | None = None
     report: ReportRow | None = None
     confirmed: Callable[[Reported], bool] = lambda _: True
 
@@ -218,7 +222,7 @@ class Store(Awaits, Waits):
         """
         told = dict(data or {})
         with self._engine.begin() as connection:
-            hold = locked_hold(connection, closes.limit if closes else None)
+            locked_holds = self._lock_holds(connection, closes)
             row = connection.execute(locked(task_id)).one_or_none()
             if row is None or row.status not in _allowed(event, expected):
                 return None
@@ -229,9 +233,9 @@ class Store(Awaits, Waits):
                 switched_off(connection, row.auto_resume, row.project_id) is not None
             ):
                 schedule, awaits, columns["retry_at"] = False, False, None
-            until = self._close(connection, hold, closes) if closes else None
+            until = self._close(connection, locked_holds, closes) if closes else None
             if schedule and until is not None:
-                columns |= {"retry_at": until, "account": closes.limit if closes else None}
+                columns |= {"retry_at": until, "account": _waits_for(closes)}
                 told["retry_at"] = datetime.fromtimestamp(until, UTC).isoformat()
             self._apply(connection, row, event, columns, told)
             if schedule:
@@ -260,15 +264,29 @@ class Store(Awaits, Waits):
         if target is TaskStatus.PAUSED or event is Event.CANCEL:
             self._end_waiting_attempts(connection, row.id)
 
+    def _lock_holds(
+        self, connection: sa.Connection, closes: Closing | None
+    ) -> Mapping[str, HoldRow | None]:
+        """The holds that a refusal concerns, by their keys."""
+        if closes is None:
+            return {}
+        keys = sorted({closes.limit, _waits_for(closes)})
+        return {key: locked_hold(connection, key) for key in keys}
+
     def _close(
-        self, connection: sa.Connection, hold: HoldRow | None, closes: Closing
+        self, connection: sa.Connection, holds: Mapping[str, HoldRow | None], closes: Closing
     ) -> float | None:
-        """Hold the account, if it is to be; until when the task's next attempt waits for it, if it
-        does."""
+        """Hold what is refused, if it is to be; until when the next attempt waits, if it does."""
         if closes.report and not closes.confirmed(self._report(connection, closes.report)):
             return None
-        until = self._close_account(connection, hold, closes.refused).until
-        return until if closes.waits else None
+        until = self._close_account(connection, holds[closes.limit], closes.refused).until
+        if not closes.waits:
+            return None
+        if _waits_for(closes) == closes.limit:
+            return until
+        # One that has ended meanwhile lets it go at once.
+        other = holds[_waits_for(closes)]
+        return other.until if other is not None else self._now()
 
     def _is_at(
         self, connection: sa.Connection, row: sa.Row[Any], attempt: int | None, *, unstarted: bool
@@ -320,22 +338,29 @@ class Store(Awaits, Waits):
         retry_at: float | None = None,
     ) -> bool:
         """Give a task back what it was before a resume whose start failed (I4). With `retry_at`
-        another attempt is scheduled: a time that nothing keeps is not promised."""
+        another attempt is scheduled: a time that nothing keeps is not promised. Where somebody else
+        was to take over, it waits for its own account as it did, and no retry was used up."""
+        limit = self._limit_before(task_id, attempt)
         with self._engine.begin() as connection:
+            hold = locked_hold(connection, limit)
             task = lock_task(connection, task_id)
             made = attempt_at(connection, task_id, attempt)
             if task is None or made is None or made.before is None:
                 return False
             if task.attempt != attempt or task.status not in RUNNING:
                 return False
-            values = {**made.before, "retry_at": retry_at, "updated_at": self._now()}
+            took_over = _took_over(task, made.before)
+            held = hold is not None and took_over and retry_at is not None
+            retry_at = hold.until if hold is not None and held else retry_at
+            given_back = {n: v for n, v in made.before.items() if took_over or n not in _OF_OTHERS}
+            values = {**given_back, "retry_at": retry_at, "updated_at": self._now()}
             pause: dict[str, Any] | None = made.before.get("pause")
-            if pause is not None:
+            if pause is not None and not took_over:
                 # What hindered the start does not end when the provider said: the next one counts.
                 values["pause"] = {**pause, "uses_try": True}
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
             if retry_at is not None:
-                self._add_attempt(connection, task, "scheduled")
+                self._add_attempt(connection, task, "held" if held else "scheduled")
             data = {"error": error, "hint": hint, "retry_at": retry_at}
             status = TaskStatus(made.before["status"])
             insert_event(
@@ -343,6 +368,16 @@ class Store(Awaits, Waits):
             )
         self.on_event()
         return True
+
+    def _limit_before(self, task_id: str, attempt: int) -> str | None:
+        """The key of what a task used or waited for before an attempt."""
+        made = self.attempt(task_id, attempt)
+        before: dict[str, Any] = (made.before if made else None) or {}
+        pause: dict[str, Any] = before.get("pause") or {}
+        account: str | None = before.get("account")
+        if account is not None and pause.get("account") == account:
+            return str(Limit(account, pause.get("model")))
+        return account
 
     # Attempts
 
@@ -401,6 +436,23 @@ class Store(Awaits, Waits):
                     notable=notable,
                 )  # fmt: skip
         self.on_event()
+
+
+_OF_OTHERS = frozenset({*WHO, "auto_retries"})
+
+
+def _waits_for(closes: Closing | None) -> str:
+    """The key of what the task's next attempt waits for."""
+    return (closes.waits_for or closes.limit) if closes else ""
+
+
+def _took_over(task: sa.Row[Any], before: Mapping[str, Any]) -> bool:
+    """Whether another agent, model or account was to continue a task than before."""
+    account = before.get("account")
+    if before.get("agent") is None or (account is None and before["agent"] == task.agent):
+        return False
+    others = any(before.get(name) != getattr(task, name) for name in WHO if name != "account")
+    return others or Limit.of(account or "").account != task.account
 
 
 def stored_as(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:

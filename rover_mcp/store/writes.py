@@ -34,6 +34,9 @@ BY_ITSELF: Final = ("scheduled", "held", AWAITING, "released")
 """States of an attempt with which a paused task goes on by itself: at its time; when its account
 is open again; when its credential is there; as soon as the queue has room."""
 
+WHO: Final = ("agent", "agent_binary", "agents", "model", "account")
+"""Columns that say who does the work."""
+
 MOST_ATTEMPTS: Final = 999_999_998
 
 WAITING: Final = ("queued", *BY_ITSELF)
@@ -199,7 +202,7 @@ def locked_hold(connection: sa.Connection, account: str | None) -> HoldRow | Non
 def what_it_was(row: sa.Row[Any]) -> dict[str, Any]:
     """What a failed start gives back (I4)."""
     names = ("status", "pause", "paused_at", "ended_at", "error", "retry_at")
-    return {name: getattr(row, name) for name in names}
+    return {name: getattr(row, name) for name in (*names, *WHO, "auto_retries")}
 
 
 def next_workflow(workflow_id: str) -> str:

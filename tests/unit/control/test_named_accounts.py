@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,7 +75,11 @@ def test_a_chosen_account_without_its_key_gets_no_other_ones(
 ) -> None:
     """M2."""
     (tmp_path / "home-key").unlink()
+    env = {"ANTHROPIC_API_KEY": "sk-of-another-terminal"}
+    two.remember(Caller("somebody", Path("/"), env=env))
     assert access(two, HOME) is None
+    renewed = access(two, "anthropic-1a2b3c4d")
+    assert renewed is None, "a key without a name that is gone is no account's that has one"
     assert accesses(two) == {WORK: "key-of-work"}
 
 
@@ -126,7 +131,7 @@ def test_two_log_ins_of_one_program_have_folders_of_their_own(tmp_path: Path) ->
         "Bearer of-home",
         "claude",
     )
-    assert [path.parent.name for path in credentials.files()[1:]] == ["work", "home"]
+    assert [path.parent.name for path in credentials.files()[-2:]] == ["work", "home"]
     signed_in, _ = credentials.sign_in("claude", "anthropic", "yes", Caller("maker", Path("/")))
     assert signed_in == "yes"
 
@@ -142,7 +147,8 @@ def test_the_gateway_asks_with_the_account_of_the_attempt(
     site: Site, two: Credentials, tmp_path: Path
 ) -> None:
     """M2: also while it waits for one model of it; another provider's step has its own."""
-    real: Any = None
+    leases: list[Any] = []
+    real: Any = SimpleNamespace(open=leases.append, call=lambda work, *args: work(*args))
     networks = TaskNetworks(site.settings, site.store, two)
     door = Door(
         site.home, real, real, site.store, two, networks, lambda _: None, lambda *_: None,
@@ -151,7 +157,8 @@ def test_the_gateway_asks_with_the_account_of_the_attempt(
     assert [*door.accounts(TASK, 1, "claude")] == [Account(WORK), Account(HOME)]
     for account, key in ((HOME, "home"), (WORK, "work"), (f"{HOME}#opus", "home")):
         site.store.update_task(TASK, account=account)
-        found = door._access(TASK, 1, "claude")
+        door.open(TASK, 1, Path("/gateway.sock"), "token", "claude")
+        found = leases[-1].credentials("anthropic")
         assert found is not None
-        assert found.header_value == f"key-of-{key}"
+        assert (found.account, found.header_value) == (f"anthropic:{key}", f"key-of-{key}")
     assert door.used(TASK, 1, "anthropic") is None
