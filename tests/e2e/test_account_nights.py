@@ -1,0 +1,186 @@
+"""Nights of the real Claude Code and Codex on a fake provider whose windows last seconds: accounts
+that take turns, and limits of one model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import end_daemon
+from tests.e2e.processes import wait_until
+from tests.support.docker_env import cache_folder
+from tests.support.fake_models import FakeModels, Session
+from tests.support.frames import LauncherClient
+from tests.support.models.turns import Behaviour, error, text, usage_window, write
+from tests.support.real_claude import claude_binary
+from tests.support.repos import git, make_repository
+
+pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(400)]
+
+AGENTS = ["claude", "codex"]
+PROVIDERS = {"claude": "anthropic", "codex": "openai"}
+PATIENCE = 150.0
+RETRY = {"credits_first": 2, "credits_most": 4, "transient_first": 2, "jitter": 0}
+CLAIM = "anthropic-ratelimit-unified-representative-claim"
+
+
+@dataclass
+class Night:
+    """One daemon for all cases. A client of its own environment is an account of its own."""
+
+    folder: Path
+    provider: FakeModels
+    home: Path
+
+    def configure(self, **settings: Any) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        limits = {"transient_delays": []}
+        settings = {"retry": RETRY, "limits": limits, "spare_sandboxes": 0, **settings}
+        (self.home / "config.yaml").write_text(json.dumps(settings))
+
+    def client(self, name: str, session: Session | None = None) -> LauncherClient:
+        """An assistant in a repository of its own; with a key only where a session is given."""
+        keys = session.environment(f"sk-{name}") if session else {"OPENAI_API_KEY": ""}
+        env = {
+            **keys,
+            "ROVER_AGENT_CACHE": str(cache_folder() / "agents"),
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+        }
+        client = LauncherClient(self.home, make_repository(self.folder / f"repo-{name}"), env)
+        client.open()
+        return client
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[FakeModels]:
+    with FakeModels() as fake:
+        yield fake
+
+
+def night(folder: Path, provider: FakeModels) -> Night:
+    (folder / "bin").mkdir()
+    (folder / "bin" / "claude").symlink_to(claude_binary())
+    return Night(folder, provider, folder / "data")
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory, provider: FakeModels) -> Iterator[Night]:
+    """No account is configured: clients bring their keys."""
+    made = night(tmp_path_factory.mktemp("keys"), provider)
+    made.configure()
+    yield made
+    end_daemon(made.home)
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory, provider: FakeModels) -> Iterator[Night]:
+    """Two accounts of each provider are configured, in files."""
+    made = night(tmp_path_factory.mktemp("named"), provider)
+    sources: dict[str, dict[str, str]] = {}
+    for agent in AGENTS:
+        for name in ("work", "home"):
+            key = made.folder / f"{agent}-{name}.key"
+            key.write_text(f"sk-{agent}-{name}")
+            url = _address(provider.session(f"{agent}-{name}"), agent)
+            source = {"file": str(key), "base_url": url}
+            sources[f"{PROVIDERS[agent]}:{name}"] = source
+    made.configure(credentials=sources)
+    yield made
+    end_daemon(made.home)
+
+
+def _address(session: Session, agent: str) -> str:
+    return session.anthropic if agent == "claude" else session.openai
+
+
+def create(client: LauncherClient, agent: str, model: str | None = None) -> str:
+    named = {"model": model} if model else {}
+    made = client.tool(
+        "create_task", description="Write hello.txt", workflow="quick", agent=agent,
+        engine="bubblewrap", **named,
+    )  # fmt: skip
+    return made["task"]["id"]
+
+
+def status(client: LauncherClient, task: str) -> str:
+    return client.tool("inspect", task=task)["task"]["status"]
+
+
+def held(client: LauncherClient) -> set[str]:
+    return {hold["account"] for hold in client.tool("get_status")["holds"]}
+
+
+def keys_of(session: Session) -> set[str | None]:
+    return {request.key for request in session.main_requests}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_two_accounts_take_turns(named: Night, provider: FakeModels, agent: str) -> None:
+    """Q6, M2: each is asked with its own key while it is open, and is called by its name."""
+    work, home = (provider.session(f"{agent}-{name}") for name in ("work", "home"))
+    work.push(write("hello.txt", "one\n"), usage_window(12))
+    home.push(write("more.txt", "two\n"), usage_window(3600))
+    work.push(text("It is written."))
+    label = f"{PROVIDERS[agent]}:"
+    with named.client(f"turns-{agent}") as client:
+        task = create(client, agent)
+        home.wait_for(
+            lambda s: any(r.answered == "usage_window" for r in s.main_requests), PATIENCE
+        )
+        wait_until(lambda: f"{label}home" in held(client), "both are held by their names", PATIENCE)
+        wait_until(lambda: status(client, task) == "COMPLETED", "it has completed", PATIENCE)
+        done = client.tool("inspect", task=task)["task"]
+        branch = done["branch"]
+        assert (
+            git(client_repository(named, f"turns-{agent}"), "show", f"{branch}:more.txt") == "two"
+        )
+    assert [r.answered for r in work.main_requests] == ["write", "usage_window", "text"]
+    assert [r.answered for r in home.main_requests] == ["write", "usage_window"]
+    assert keys_of(work) == {f"sk-{agent}-work"}
+    assert keys_of(home) == {f"sk-{agent}-home"}
+
+
+def client_repository(of: Night, name: str) -> Path:
+    return of.folder / f"repo-{name}"
+
+
+def one_models_window(agent: str, model: str) -> Behaviour:
+    if agent == "claude":
+        return usage_window(3600, headers={CLAIM: f"seven_day_{model}"}, times=9)
+    message = f"Rate limit reached for {model} in organization org-fake on requests per day."
+    return error(429, "requests", message, headers={"retry-after": "3600"}, times=9)
+
+
+@pytest.mark.parametrize(
+    ("agent", "closed", "other"),
+    [("claude", "opus", "sonnet"), ("codex", "gpt-5.1-codex-max", "gpt-5.1-mini")],
+)
+def test_one_models_window_stops_no_task_on_another_model(
+    keys: Night, provider: FakeModels, agent: str, closed: str, other: str
+) -> None:
+    """Q6, Q7: and those on that model wait without a request."""
+    session = provider.session(f"model-{agent}")
+    session.push(write("hello.txt", "hi\n"), one_models_window(agent, closed))
+    with keys.client(f"model-{agent}", session) as client:
+        first = create(client, agent, closed)
+        pause = client.wait_until(first, "PAUSED", timeout=PATIENCE)["pause"]
+        assert pause["model"] == closed
+        assert pause["auto_resume"]
+        asked = len(session.main_requests)
+        session.clear()
+        waiting = create(client, agent, closed)
+        shut = client.wait_until(waiting, "PAUSED", timeout=PATIENCE)["pause"]
+        assert shut["model"] == closed
+        assert shut["account"] == pause["account"]
+        client.wait_until(create(client, agent, other), "COMPLETED", timeout=PATIENCE)
+        later = session.main_requests[asked:]
+        assert later
+        assert all(other in str(request.model) for request in later)
+        holds = [h for h in client.tool("get_status")["holds"] if h["account"] == pause["account"]]
+        assert [(h["model"], h["waiting"]) for h in holds] == [(closed, 2)]
