@@ -217,7 +217,7 @@ def _add_task_commands(command: Command) -> None:
     _add_switch(command("auto-resume", commands.auto_resume, about))
     about_task("pause", commands.pause, "stop it, to go on later")
     about_task("restart", commands.restart, "start a failed one over, from its base")
-    about_task("cancel", commands.cancel, "stop it for good; its branch stays")
+    about_task("cancel", commands.cancel, "end it; its work is kept, and resume lets it go on")
     sub = about_task("delete", commands.delete, "forget it; without --yes only say what is lost")
     sub.add_argument("--yes", action="store_true", help="do it")
     sub = about_task("logs", commands.logs, "what a step printed")

@@ -26,7 +26,7 @@ def _list_of(value: object) -> object:
 TaskName = Annotated[
     str,
     BeforeValidator(_text_of),
-    Field(max_length=64, description="the task's id, or its number in the project"),
+    Field(max_length=240, description="its id, or its number in the project"),
 ]
 RepoPath = Annotated[
     str | None,

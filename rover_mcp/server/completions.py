@@ -34,7 +34,7 @@ def complete(
             views = tasks.list(session.caller, (), None, None, MOST)[0]
             return _beginning([view.id for view in views], typed)
         case ResourceTemplateReference(), "step" if task_id:
-            view = tasks.view(tasks.find(session.caller, task_id), full=True)
+            view = tasks.view(tasks.finder.find(session.caller, task_id), full=True)
             return _beginning([step.id for step in view.steps or ()], typed)
         case (PromptReference(), "workflow") | (ResourceTemplateReference(), "name"):
             known = [w["name"] for w in status.workflows(session.caller, None)]

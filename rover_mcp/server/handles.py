@@ -15,7 +15,13 @@ from agent_runner.models import Budget
 from rover_mcp.errors import Conflict, RoverError, UserFixable
 from rover_mcp.server.hub import TASKS, EventHub
 from rover_mcp.server.offers import Works, keep_working
-from rover_mcp.server.pause_form import Decision, decision, pause_form, pause_message
+from rover_mcp.server.pause_form import (
+    Decision,
+    decision,
+    needs_person,
+    pause_form,
+    pause_message,
+)
 from rover_mcp.server.render import text_of
 from rover_mcp.server.results import TaskResult
 from rover_mcp.server.session import ClientSession, task_uri
@@ -23,13 +29,14 @@ from rover_mcp.server.tasks_extension import Task, TaskState
 from rover_mcp.server.tasks_extension.source import Context
 from rover_mcp.server.tools import offered
 from rover_mcp.store.rows import TaskRow
-from rover_mcp.tasks.lives import ANSWERED, MARKS, Life, handle, lives, parse_handle, question
+from rover_mcp.tasks.lives import ANSWERED, LEFT, MARKS, Life, handle, lives, parse_handle, question
 from rover_mcp.tasks.models import TaskStatus, TaskView
 from rover_mcp.tasks.pauses import printable, time_of
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.transitions import RUNNING
 
 POLL_INTERVAL_MS = 3000
+LEFT_MESSAGE = "no longer followed; the task was paused and resume_task lets it go on"
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class TaskHandles:
         return await anyio.to_thread.run_sync(self._present, task_id)
 
     def _present(self, task_id: str) -> str:
-        row = self._tasks.find(self._session.caller, task_id)
+        row = self._tasks.finder.find(self._session.caller, task_id)
         marks = self._tasks.store.events.of_kinds(task_id, MARKS)
         return handle(task_id, lives(row, marks)[-1].number)
 
@@ -71,7 +78,7 @@ class TaskHandles:
         if parsed is None:
             return None
         try:
-            row = self._tasks.find(self._session.caller, parsed[0])
+            row = self._tasks.finder.find(self._session.caller, parsed[0])
         except UserFixable:
             return None
         marks = self._tasks.store.events.of_kinds(row.id, MARKS)
@@ -118,7 +125,7 @@ class TaskHandles:
                 )  # fmt: skip
                 if done.result == "not_resumable":
                     raise UserFixable(done.message)
-            case "wait" | "leave":
+            case "leave":
                 data = {"key": named.key, "choice": decided.action}
                 self._tasks.store.add_event(row.id, ANSWERED, data)
 
@@ -127,12 +134,14 @@ class TaskHandles:
             raise MCPError(INVALID_PARAMS, "this server was started to look at tasks only")
 
     async def cancel(self, ctx: Context, task: Task) -> None:
+        """End the handle. The task is paused: whoever stops following it did not say that its work
+        is to end, and cancel_task would be the call for that."""
         self._check_may_run()
 
         def act() -> None:
             named = self._read(task.id)
             if named is not None and named.life.end is None:
-                self._tasks.cancel(named.row)
+                self._tasks.leave(named.row)
 
         try:
             await anyio.to_thread.run_sync(act)
@@ -181,9 +190,11 @@ def as_task(named: _Named, *, asks: bool) -> Task:
     view = named.view
     state, message = _STATES.get(view.status, TaskState.COMPLETED), view.phase
     requests: dict[str, Any] = {}
-    if view.status is TaskStatus.PAUSED:
+    if named.life.end is not None and named.life.end.kind == LEFT:
+        state, message = TaskState.CANCELLED, LEFT_MESSAGE
+    elif view.status is TaskStatus.PAUSED:
         message = pause_message(view)
-        if asks and named.key is not None:
+        if asks and named.key is not None and needs_person(view):
             state, requests = TaskState.INPUT_REQUIRED, {named.key: pause_form(view)}
     return Task(
         id=handle(view.id, named.life.number),

@@ -42,7 +42,7 @@ async def patch(
     with tempfile.TemporaryFile() as file:
 
         def write() -> None:
-            task = tasks.find(caller, params.task, params.repo_path)
+            task = tasks.finder.find(caller, params.task, params.repo_path)
             tasks.write_patch(task, params.paths, file)
             file.seek(0)
 

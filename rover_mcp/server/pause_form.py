@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agent_runner.models import PauseReason
 from rover_mcp.errors import UserFixable
 from rover_mcp.tasks.models import NextAction, TaskView
+from rover_mcp.tasks.pauses import CLOSED
 
 NOW = "now"
-AT_RESET = "at_reset"
+WAIT = "wait"
 CANCEL = "cancel"
 _WITH = "with_"
 _BUDGETS = {"budget_usd": "number", "budget_tokens": "integer"}
@@ -26,7 +27,7 @@ _BUDGETS = {"budget_usd": "number", "budget_tokens": "integer"}
 class Decision:
     """What a person decided. `leave`: it stays paused, and is not asked again."""
 
-    action: Literal["resume", "wait", "cancel", "leave"]
+    action: Literal["resume", "cancel", "leave"]
     agent: str | None = None
     budget_usd: float | None = None
     budget_tokens: int | None = None
@@ -52,6 +53,14 @@ def pause_message(view: TaskView) -> str:
     return f"{told} It waits: {pause.waits_because}." if pause.waits_because else told
 
 
+def needs_person(view: TaskView) -> bool:
+    """Whether nothing but a person helps: the task does not go on by itself, and it is not a
+    person who paused it."""
+    pause = view.pause
+    asked = pause is not None and pause.reason is PauseReason.REQUESTED
+    return pause is not None and not pause.auto_resume and not asked
+
+
 def pause_form(view: TaskView) -> dict[str, Any]:
     """An `elicitation/create` request about a PAUSED task."""
     choice: dict[str, Any] = {
@@ -60,7 +69,7 @@ def pause_form(view: TaskView) -> dict[str, Any]:
         "oneOf": [{"const": name, "title": title} for name, title in _choices(view).items()],
     }
     if not _accepts(view):
-        choice["default"] = NOW
+        choice["default"] = WAIT if _would_pause_again(view) else NOW
     properties: dict[str, Any] = {"choice": choice}
     resume = _resumes(view)[0]
     for name, kind in _BUDGETS.items():
@@ -110,8 +119,8 @@ def _accepted(view: TaskView, content: object) -> Decision:
         raise UserFixable(f"the answer does not fit the form: {wrong}") from error
     if said.choice not in choices:
         raise UserFixable(f"choice is one of {', '.join(choices)}")
-    if said.choice == AT_RESET:
-        return Decision("wait")
+    if said.choice == WAIT:
+        return Decision("leave")
     if said.choice == CANCEL:
         return Decision("cancel")
     defaults = {k: v for k, v in _resumes(view)[0].arguments.items() if k in _BUDGETS}
@@ -136,13 +145,16 @@ def _choices(view: TaskView) -> dict[str, str]:
     """What can be chosen, each with its words for people, the first thing first."""
     first, *others = _resumes(view)
     choices = {NOW: f"{'Accept' if _accepts(view) else 'Go on now'}: {first.why}"}
-    pause = view.pause
-    if pause is not None and pause.auto_resume and pause.retry_at:
-        choices[AT_RESET] = f"Wait; it goes on by itself at {pause.retry_at:%Y-%m-%d %H:%M}Z"
     for other in others:
         choices[f"{_WITH}{other.arguments['agent']}"] = other.why.capitalize()
+    choices[WAIT] = "Leave it paused; resume_task lets it go on later"
     choices[CANCEL] = "Cancel it; what it did so far is kept"
     return choices
+
+
+def _would_pause_again(view: TaskView) -> bool:
+    """Whether going on helps only once something outside has changed."""
+    return view.pause is not None and view.pause.reason in (*CLOSED, PauseReason.AUTH)
 
 
 def _accepts(view: TaskView) -> bool:

@@ -26,7 +26,8 @@ Generated from the code (`python -m rover_mcp.server.reference docs/tools.md`); 
 differs. What a client is told of a task's news: [notifications](notifications.md). From a terminal:
 [the command line](cli.md).
 
-A task is named by its id (32 hexadecimal digits) or, within its repository, by its number. Every
+A task is named by its id (32 hexadecimal digits; the first 8 are enough) or, within its
+repository, by its number or branch. A number never means a task of another repository. Every
 result may carry `attention`: what happened to your tasks that you have not been told yet, and
 `attention_more`, how much more there is. An error that you can mend is a tool error with `code`,
 `message`, `hint` and, where there is one, `next_call`: a call that works.

@@ -122,9 +122,9 @@ class Resources:
     def _task(self, found: re.Match[str]) -> TaskRow:
         named = found["id"]
         # A number would name another task in another project.
-        if not isinstance(parse_task(named), str):
+        if parse_task(named).kind != "id":
             raise NotFound("a resource names a task by its id", code="unknown_resource")
-        task = self.tasks.find(self.session.caller, named)
+        task = self.tasks.finder.find(self.session.caller, named)
         self.session.watch(task.id)
         return task
 

@@ -69,19 +69,19 @@ class Call:
     unasked: bool = False
     """there was a question, and nobody who could be asked"""
 
-    async def find(self, arguments: a.TaskArguments) -> TaskRow:
-        """The named task, which the session watches from now on."""
-        find = self.services.tasks.find
+    async def find(self, arguments: a.TaskArguments, *, changes: bool = False) -> TaskRow:
+        """The named task, which the session watches from now on. `changes`: see TaskFinder."""
+        find, caller = self.services.tasks.finder.find, self.session.caller
         task = await anyio.to_thread.run_sync(
-            find, self.session.caller, arguments.task, arguments.repo_path
+            lambda: find(caller, arguments.task, arguments.repo_path, changes=changes)
         )
         self.session.watch(task.id)
         return task
 
     async def find_or_damage(self, arguments: a.TaskArguments) -> TaskRow | DamagedRecord:
-        """As `find`; a record that cannot be read is given as that."""
+        """As `find` for a change; a record that cannot be read is given as that."""
         try:
-            return await self.find(arguments)
+            return await self.find(arguments, changes=True)
         except DamagedRecord as damaged:
             return damaged
 
@@ -229,7 +229,7 @@ async def get_diff(call: Call, args: a.DiffArguments) -> r.DiffToolResult:
 
 
 async def resume_task(call: Call, args: a.ResumeArguments) -> r.ResumeTaskResult:
-    task = await call.find(args)
+    task = await call.find(args, changes=True)
     done = await anyio.to_thread.run_sync(
         lambda: call.services.tasks.resume(
             call.session.caller,
@@ -264,18 +264,18 @@ async def set_auto_resume(call: Call, args: a.AutoResumeArguments) -> r.AutoResu
 
 
 async def restart_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
-    task = await call.find(args)
+    task = await call.find(args, changes=True)
     view = await anyio.to_thread.run_sync(call.services.tasks.restart, call.session.caller, task)
     return r.TaskResult(task=view)
 
 
 async def pause_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
-    task = await call.find(args)
+    task = await call.find(args, changes=True)
     return r.TaskResult(task=await anyio.to_thread.run_sync(call.services.tasks.pause, task))
 
 
 async def cancel_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
-    task = await call.find(args)
+    task = await call.find(args, changes=True)
     return r.TaskResult(task=await anyio.to_thread.run_sync(call.services.tasks.cancel, task))
 
 
@@ -403,8 +403,9 @@ _ENTRIES = (
     ),
     _entry(
         resume_task, a.ResumeArguments, r.ResumeTaskResult, "Resume task",
-        "Let a PAUSED or FAILED task go on from its checkpoint: finished steps are not run again, "
-        "the agent's conversation continues. Paused for its budget it needs a larger one.",
+        "Let a PAUSED, FAILED or CANCELLED task go on from its checkpoint: finished steps are not "
+        "run again, the agent's conversation continues. Paused for its budget it needs a larger "
+        "one.",
         open_world=True, starts=True,
         words="continue a paused task, where it stopped, credits, limit, reset",
     ),
@@ -430,8 +431,9 @@ _ENTRIES = (
     ),
     _entry(
         cancel_task, a.TaskArguments, r.TaskResult, "Cancel task",
-        "End a task for good. What it did is kept: diff, logs, snapshots. To stop it for a while "
-        "use pause_task.",
+        "End a task. What it did is kept: diff, logs, snapshots. To stop it for a while use "
+        "pause_task.",
+        destructive=True,
         words="abort, kill, stop",
     ),
     _entry(

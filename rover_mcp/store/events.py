@@ -39,6 +39,12 @@ MOST_TELLINGS = 5000
 """What is remembered of who was told what: of so many the oldest are forgotten."""
 
 
+def has_event(connection: sa.Connection, task_id: str, kind: str) -> bool:
+    """Whether something of this kind was ever recorded of a task."""
+    query = sa.select(E.c.seq).where(E.c.task_id == task_id, E.c.kind == kind).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def insert_event(
     connection: sa.Connection,
     at: float,

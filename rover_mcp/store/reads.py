@@ -89,17 +89,25 @@ class Reads:
             row = connection.execute(sa.select(T).where(T.c.id == task_id)).one_or_none()
         return task_row(row) if row is not None else None
 
-    def task_by_number(self, project_id: str, number: int) -> TaskRow | None:
-        query = sa.select(T).where(T.c.project_id == project_id, T.c.number == number)
-        with self._reader.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        return task_row(row) if row is not None else None
-
-    def tasks_by_number(
-        self, number: int, *, owner: str | None = None
+    def tasks_named(
+        self,
+        kind: Literal["id", "prefix", "number", "branch"],
+        name: str,
+        *,
+        project_id: str | None = None,
+        owner: str | None = None,
     ) -> list[TaskRow | DamagedRecord]:
-        """Tasks of that number in any project, at most ten; with `owner` only that user's."""
-        query = sa.select(T).where(T.c.number == number).order_by(T.c.created_at.desc()).limit(10)
+        """The tasks with this id, beginning of an id, number or branch; at most ten, newest first.
+        With `project_id` or `owner` only those."""
+        wanted = {
+            "id": lambda: T.c.id == name,
+            "prefix": lambda: T.c.id.startswith(name, autoescape=True),
+            "number": lambda: T.c.number == int(name),
+            "branch": lambda: T.c.branch == name,
+        }[kind]()
+        query = sa.select(T).where(wanted).order_by(T.c.created_at.desc()).limit(10)
+        if project_id is not None:
+            query = query.where(T.c.project_id == project_id)
         if owner is not None:
             query = query.where(T.c.owner == owner)
         with self._reader.connect() as connection:

@@ -14,7 +14,7 @@ from rover_mcp.errors import Conflict
 from rover_mcp.store import schema
 from rover_mcp.store.awaits import Awaits
 from rover_mcp.store.damage import sound_one
-from rover_mcp.store.events import insert_event, insert_for
+from rover_mcp.store.events import has_event, insert_event, insert_for
 from rover_mcp.store.migrations import checkpoint
 from rover_mcp.store.reads import attempt_query, switched_off
 from rover_mcp.store.rows import (
@@ -48,7 +48,7 @@ from rover_mcp.store.writes import (
 )
 from rover_mcp.tasks.identifiers import branch_name
 from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import ENDED, RUNNING, Event, advance, sources
+from rover_mcp.tasks.transitions import DELETING, ENDED, RUNNING, Event, advance, sources
 
 MOST_NUMBER = 999_999_998
 NOTABLE = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Event.CANCEL})
@@ -308,13 +308,15 @@ class Store(Awaits, Waits):
     def resume(
         self, task_id: str, client_id: str | None, *, restart: bool = False, **columns: Any
     ) -> tuple[TaskRow, AttemptRow] | None:
-        """PAUSED or FAILED -> running, with a new attempt that is queued; with `restart` only
-        FAILED, and the attempt starts over. One caller wins (J1) and its `columns` are set; None
-        for the others."""
+        """PAUSED, FAILED or CANCELLED -> running, with a new attempt that is queued; with `restart`
+        only FAILED, and the attempt starts over. One caller wins (J1) and its `columns` are set;
+        None for the others, and where the task's deletion has begun."""
         values = {k: to_json(v) for k, v in columns.items()}
         with self._engine.begin() as connection:
             row = connection.execute(locked(task_id)).one_or_none()
             if row is None or row.status not in sources(Event.RESTART if restart else Event.RESUME):
+                return None
+            if row.status == TaskStatus.CANCELLED and has_event(connection, task_id, DELETING):
                 return None
             attempt = self._queue_now(connection, row, client_id)
             self._go_on(connection, row, attempt, automatic=False, restart=restart)

@@ -12,7 +12,7 @@ from rover_mcp.no_space import DISK_FULL
 from rover_mcp.store.rows import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import ENDED, RESUMABLE, Event
+from rover_mcp.tasks.transitions import DELETING, ENDED, RESUMABLE, Event
 
 POLL_SECONDS, POLLS = 0.1, 100
 """For what has just ended: its sandbox is gone within moments."""
@@ -126,12 +126,16 @@ class DeleteTask:
 
     def _cancel(self, task: TaskRow) -> TaskRow | None:
         try:
-            return self.store.transition(task.id, Event.CANCEL)
+            return self._begin(task)
         except EnvironmentFault as fault:
             if fault.code != DISK_FULL:
                 raise
         # There is no room to say so: what goes in any case makes some.
         self.leftovers.make_room(task)
+        return self._begin(task)
+
+    def _begin(self, task: TaskRow) -> TaskRow | None:
+        self.store.add_event(task.id, DELETING, {})
         return self.store.transition(task.id, Event.CANCEL)
 
     def _check(self, task: TaskRow) -> None:

@@ -1,4 +1,5 @@
-"""How a task is named: by its id, or by its number within its project. Parsed strictly (I2)."""
+"""How a task is named: by its id, by its number or branch within its project. Parsed strictly
+(I2)."""
 
 from __future__ import annotations
 
@@ -6,12 +7,26 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 from rover_mcp.errors import UserFixable
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_HANDLE = re.compile(r"([0-9a-f]{32})\.[1-9][0-9]{0,5}", re.ASCII)
+_NUMBER = re.compile(r"(?:(?:[Tt]ask )?#|[Tt]ask )?([1-9][0-9]{0,8})", re.ASCII)
+_PREFIX = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{8,31}", re.ASCII)
+_BRANCH = re.compile(r"[A-Za-z0-9][\w./-]{0,150}/[1-9][0-9]{0,8}-[a-z0-9-]{1,60}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class TaskName:
+    """What a call names a task by. `prefix`: the beginning of its id, 8 digits at least. A number
+    and a branch are a project's own."""
+
+    kind: Literal["id", "prefix", "number", "branch"]
+    value: str
 
 
 def new_task_id() -> str:
@@ -24,18 +39,24 @@ def sandbox_name(task_id: str, attempt: int) -> str:
     return f"rover-{task_id[:12]}-{attempt}"
 
 
-def parse_task(text: str) -> str | int:
-    """A task's id as text or its number as int.
+def parse_task(text: str) -> TaskName:
+    """What names a task: "3", "#3", "task 3", its branch, its id or the beginning of that, or the
+    handle of one of its lives.
 
     Raises:
-        UserFixable: it is neither.
+        UserFixable: it is none of these.
     """
-    if _ID.fullmatch(text):
-        return text
-    if _NUMBER.fullmatch(text):
-        return int(text)
+    if found := _ID.fullmatch(text) or _HANDLE.fullmatch(text):
+        return TaskName("id", found[0][:32])
+    if found := _NUMBER.fullmatch(text):
+        return TaskName("number", found[1])
+    if _PREFIX.fullmatch(text):
+        return TaskName("prefix", text)
+    if _BRANCH.fullmatch(text):
+        return TaskName("branch", text)
     raise UserFixable(
-        f"{text[:80]!r} is no task: give its id (32 hex digits) or its number (1, 2, ...)",
+        f"{text[:80]!r} does not name a task: give its number (1, 2, ...), its branch, or its id "
+        "(32 hex digits; the first 8 are enough)",
         code="malformed_id",
         next_call={"tool": "list_tasks", "arguments": {}},
     )

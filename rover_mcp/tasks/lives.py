@@ -17,11 +17,13 @@ from rover_mcp.tasks.transitions import ENDED, Event
 
 ANSWERED = "task.answered"
 """The event that a pause's question was answered; its data has the question's `key`."""
+LEFT = "task.left"
+"""The event that whoever had the present handle ended it, and the task was paused."""
 _RESUME_FAILED = "task.resume_failed"
 _ENDS = frozenset({Event.COMPLETE, Event.FAIL, Event.CANCEL, _RESUME_FAILED})
 _BEGINS = frozenset({Event.RESUME, Event.RESUME_ITERATION, Event.RESTART, Event.ITERATE})
 _PAUSES = frozenset({Event.PAUSE, _RESUME_FAILED})
-MARKS = frozenset({*_ENDS, *_BEGINS, *_PAUSES, ANSWERED})
+MARKS = frozenset({*_ENDS, *_BEGINS, *_PAUSES, ANSWERED, LEFT})
 """The kinds of events from which lives and questions are read."""
 _HANDLE = re.compile(r"([0-9a-f]{32})(?:\.([1-9][0-9]{0,5}))?", re.ASCII)
 
@@ -48,8 +50,8 @@ def parse_handle(text: str) -> tuple[str, int] | None:
 
 def lives(task: TaskRow, marks: Sequence[EventRow]) -> list[Life]:
     """`marks`: all events of the task whose kind is one of MARKS, oldest first."""
-    ends = [m for m in marks if m.kind in _ENDS and m.status in ENDED]
-    if task.status in ENDED and ends:
+    ends = [m for m in marks if m.kind == LEFT or (m.kind in _ENDS and m.status in ENDED)]
+    if task.status in ENDED and ends and ends[-1].kind != LEFT:
         ends.pop()
     begins = [task.created_at]
     for end in ends:

@@ -34,6 +34,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "task.held": Kind("info", "no", "it is paused and waits for its account, which is closed"),
     "task.deleted": Kind("info", "no", "all that was kept of it was removed"),
     "task.rebuilt": Kind("info", "no", "its record was lost or damaged; its files made it anew"),
+    "task.deleting": Kind("info", "no", "its deletion has begun"),
+    "task.left": Kind("info", "no", "its client ended its handle; the task is paused"),
     "task.answered": Kind("info", "no", "somebody was asked what should happen, and chose"),
     Event.RESUME: Kind("info", "by itself", "it goes on from its checkpoint"),
     Event.RESUME_ITERATION: Kind("info", "by itself", "the same, in a later iteration"),

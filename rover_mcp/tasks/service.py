@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 from agent_runner.agents import SCRIPTED
 from agent_runner.models import Budget, Pause, PauseReason, RunState
-from rover_mcp.errors import Conflict, NotFound, RoverError, UserFixable
+from rover_mcp.errors import Conflict, RoverError
 from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.no_space import write_fault
 from rover_mcp.project.maximum import wider_budget
@@ -24,8 +25,9 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.changes import changed, write_patch
 from rover_mcp.tasks.consent import check_consent
 from rover_mcp.tasks.create import CreateTask
+from rover_mcp.tasks.finding import TaskFinder
 from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.identifiers import parse_task
+from rover_mcp.tasks.lives import LEFT
 from rover_mcp.tasks.logs import LogText, read_journal, read_log
 from rover_mcp.tasks.looks import ACCEPTED, accept_result, refused
 from rover_mcp.tasks.models import EventView, ListedTask, NextAction, TaskStatus, TaskView
@@ -40,7 +42,7 @@ from rover_mcp.tasks.pauses import (
     used_up,
 )
 from rover_mcp.tasks.ports import Control, DiffResult, Repositories, Work
-from rover_mcp.tasks.transitions import ENDED, RESUMABLE, RUNNING, Event
+from rover_mcp.tasks.transitions import DELETING, ENDED, RESUMABLE, RUNNING, Event
 from rover_mcp.tasks.views import event_view, task_view
 
 
@@ -74,64 +76,9 @@ class TaskService:
 
     # Reading
 
-    def find(self, caller: Caller, task: str, repo_path: str | None = None) -> TaskRow:
-        """A task by its id, or by its number within the caller's project.
-
-        Raises:
-            UserFixable, NotFound: malformed, unknown, or a number in more than one project.
-            DamagedRecord: its record cannot be read.
-        """
-        named = parse_task(task)
-        try:
-            if isinstance(named, str):
-                row = self.store.task(named)
-            else:
-                row = self._by_number(caller, named, repo_path)
-        except DamagedRecord as damaged:
-            if damaged.task is None or caller.sees(damaged.task.owner):
-                raise
-            row = None
-        if row is None or not caller.sees(row.owner):
-            raise NotFound(
-                f"there is no task {task}",
-                code="unknown_task",
-                next_call={"tool": "list_tasks", "arguments": {}},
-            )
-        return row
-
-    def _by_number(self, caller: Caller, number: int, repo_path: str | None) -> TaskRow | None:
-        if repo_path or caller.user is None or len(caller.projects) == 1:
-            project = self.project_of(caller, repo_path)
-            if project is not None:
-                return self.store.task_by_number(project, number)
-        found = self.store.tasks_by_number(number, owner=caller.user)
-        if len(found) > 1:
-            raise UserFixable(
-                f"more than one project has a task {number}",
-                code="ambiguous_task",
-                hint="name it by its id, or give repo_path",
-                next_call={"tool": "list_tasks", "arguments": {}},
-            )
-        for row in found:
-            if isinstance(row, DamagedRecord):
-                raise row
-            return row
-        return None
-
-    def project_of(self, caller: Caller, repo_path: str | None = None) -> str | None:
-        """The id of the project at the given or the caller's folder, if there is one."""
-        folder = caller.folder(repo_path)
-        try:
-            root = self.repositories.inspect(folder).project
-        except UserFixable:
-            if repo_path:
-                raise
-            return None
-        project, known = self.store.project_at(str(root)), self.repositories.project_id(root)
-        if project is None or (project.id != known and not self.store.has_tasks(project.id)):
-            # Its record is damaged or lost; its tasks still say whose they are.
-            return known if self.store.has_tasks(known) else project and project.id
-        return project.id
+    @cached_property
+    def finder(self) -> TaskFinder:
+        return TaskFinder(self.store, self.repositories)
 
     def view(self, task: TaskRow, *, full: bool = False, policy: Policy | None = None) -> TaskView:
         """
@@ -196,7 +143,7 @@ class TaskService:
         """A page of tasks, newest first, the cursor of the next one, and the records that cannot
         be shown. Without a limit as many as an assistant reads gladly."""
         most = limit or listing.TASKS
-        project = self.project_of(caller, repo_path) if repo_path else None
+        project = self.finder.place(caller, repo_path).project if repo_path else None
         if repo_path and project is None:
             return [], None, self._unrecorded() if caller.user is None else []
         rows = self.store.page(
@@ -285,10 +232,10 @@ class TaskService:
         by_person: bool = False,
         accept: bool = False,
     ) -> ResumeResult:
-        """PAUSED or FAILED goes on from its checkpoint (I1 to I8), with a larger `budget`, or
-        with another `agent`, if they are given. Asked for, it goes on though its account is
-        closed. `consent`: see CreateRequest; `by_person`: a person answered the task's own
-        question, which is their consent. `accept`: a result that waits for a look is delivered.
+        """PAUSED, FAILED or CANCELLED goes on from its checkpoint (I1 to I8), with a larger
+        `budget`, or with another `agent`, if they are given. Asked for, it goes on though its
+        account is closed. `consent`: see CreateRequest; `by_person`: a person answered the task's
+        own question, which is their consent. `accept`: a result that waits for a look is delivered.
 
         Raises:
             UserFixable, EnvironmentFault: the agent is unknown or cannot be started here, or the
@@ -300,7 +247,7 @@ class TaskService:
         if task.status not in RESUMABLE:
             message = f"a task that is {task.status} cannot be resumed"
             return self._resume_result("not_resumable", task, checkpoint, message)
-        if why := refused(task, accept=accept):
+        if why := refused(task, accept=accept) or self._still_ending(task):
             return self._resume_result("not_resumable", task, checkpoint, why)
         if not (by_person and caller.user is None):
             self._check_budget(caller, task, budget, consent)
@@ -354,6 +301,17 @@ class TaskService:
             if resumable
             else None,
         )
+
+    def _still_ending(self, task: TaskRow) -> str | None:
+        """Why a task that was cancelled cannot be resumed just now; None: it can."""
+        if task.status is not TaskStatus.CANCELLED:
+            return None
+        if self.store.events.of_kinds(task.id, [DELETING]):
+            return "its deletion has begun; delete_task completes it"
+        attempt = self.store.attempt(task.id, task.attempt)
+        if attempt is not None and attempt.state in ("starting", "running"):
+            return "it is still being stopped; call resume_task again in some seconds"
+        return None
 
     def _check_budget(
         self, caller: Caller, task: TaskRow, budget: Budget | None, consent: str | None
@@ -467,8 +425,14 @@ class TaskService:
             task.id, Event.PAUSE, attempt=task.attempt, unstarted=True, data=data, pause=pause
         )
 
+    def leave(self, task: TaskRow) -> None:
+        """Pause a task for a client that no longer follows it; its handle is over."""
+        if task.status not in ENDED:
+            self.pause(task)
+            self.store.add_event(task.id, LEFT, {})
+
     def cancel(self, task: TaskRow) -> TaskView:
-        """End the task. What it did is kept: its snapshots, logs and diff."""
+        """End the task. What it did is kept, and resume_task lets it go on."""
         if task.status is TaskStatus.CANCELLED:
             return self.view(task)
         cancelled = self.store.transition(task.id, Event.CANCEL)

@@ -45,7 +45,7 @@ def switch_auto_resume(
         )
     if (task is None) is (scope == "task"):
         raise _unclear(enabled, scope, task)
-    row = tasks.find(caller, task, repo_path) if task is not None else None
+    row = tasks.finder.find(caller, task, repo_path, changes=True) if task is not None else None
     project = _project(tasks, caller, repo_path) if scope == "project" else None
     changed = tasks.set_auto_resume(caller, enabled, task=row, project_id=project)
     still = tasks.policy().off_for(row.project_id if row else project) if enabled else []

@@ -49,6 +49,8 @@ TRANSITIONS: Final[Mapping[tuple[S, Event], S]] = {
     (S.FAILED, Event.RESUME_ITERATION): S.ITERATING,
     (S.FAILED, Event.RESTART): S.IN_PROGRESS,
     (S.FAILED, Event.CANCEL): S.CANCELLED,
+    (S.CANCELLED, Event.RESUME): S.IN_PROGRESS,
+    (S.CANCELLED, Event.RESUME_ITERATION): S.ITERATING,
     (S.COMPLETED, Event.ITERATE): S.ITERATING,
     (S.COMPLETED, Event.MERGE): S.MERGED,
     (S.COMPLETED, Event.PUSH): S.PUSHED,
@@ -60,7 +62,9 @@ TRANSITIONS: Final[Mapping[tuple[S, Event], S]] = {
 
 RUNNING: Final = frozenset({S.IN_PROGRESS, S.ITERATING})
 ENDED: Final = frozenset({S.COMPLETED, S.FAILED, S.CANCELLED, S.MERGED, S.PUSHED})
-RESUMABLE: Final = frozenset({S.PAUSED, S.FAILED})
+DELETING: Final = "task.deleting"
+"""The event that a deletion began, after which nothing lets the task go on."""
+RESUMABLE: Final = frozenset({S.PAUSED, S.FAILED, S.CANCELLED})
 
 
 class IllegalTransition(RoverError):

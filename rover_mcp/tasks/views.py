@@ -280,7 +280,9 @@ def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list
             logs = NextAction(tool="get_logs", arguments=arguments, why="see what failed")
             again = NextAction(tool="restart_task", arguments=arguments, why="do it all over")
             return [logs, resume_action(task, state, policy.most), again]
-        case TaskStatus.COMPLETED | TaskStatus.MERGED | TaskStatus.PUSHED | TaskStatus.CANCELLED:
+        case TaskStatus.CANCELLED:
+            return [diff, resume_action(task, state, policy.most)]
+        case TaskStatus.COMPLETED | TaskStatus.MERGED | TaskStatus.PUSHED:
             return [diff]
         case _:
             return [wait]

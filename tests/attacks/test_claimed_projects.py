@@ -76,7 +76,7 @@ def test_a_work_tree_may_come_first_and_a_repository_may_be_bare(
 def test_a_repository_that_was_moved_is_found_with_its_tasks(desk: Desk, tmp_path: Path) -> None:
     """V4: by a call from its new place; what comes to the old one is another."""
     mine, moved = tmp_path / "mine", tmp_path / "moved"
-    before = desk.tasks.find(replace(desk.caller, cwd=mine), "1")
+    before = desk.tasks.finder.find(replace(desk.caller, cwd=mine), "1")
     mine.rename(moved)
     assert numbers(desk, moved) == [1]
     assert project_of(desk, before.id) == (before.project_id, str(moved))
@@ -136,7 +136,7 @@ def test_a_repository_cannot_claim_the_tasks_of_another(
 ) -> None:
     """V4, U2: what it says of itself does not count, and where it points is no proof."""
     mine, claims = tmp_path / "mine", tmp_path / "claims"
-    before = desk.tasks.find(replace(desk.caller, cwd=mine), "1")
+    before = desk.tasks.finder.find(replace(desk.caller, cwd=mine), "1")
     assert callable(claim)
     claim(mine, claims)
     assert numbers(desk, claims) == []

@@ -216,10 +216,10 @@ def ask_everything(desk: Desk) -> list[DamagedRecord]:
     assert BYSTANDER in {view.id for view in views}
     task_list(views, None, damaged).model_dump_json()
     tasks.list(caller, (TaskStatus.PAUSED,), str(desk.repo), None, 5)
-    bystander = tasks.find(caller, BYSTANDER)
+    bystander = tasks.finder.find(caller, BYSTANDER)
     tasks.inspect(bystander, full=True)
     tasks.events(bystander)
-    assert tasks.find(caller, str(bystander.number), str(desk.repo)).id == BYSTANDER
+    assert tasks.finder.find(caller, str(bystander.number), str(desk.repo)).id == BYSTANDER
     desk.status.report(caller)
     _attention(desk)
     _sweep(desk)
@@ -298,7 +298,7 @@ def delete_victim(desk: Desk, victim: str = VICTIM) -> None:
 
 def _found(desk: Desk, name: str) -> TaskRow | DamagedRecord:
     try:
-        return desk.tasks.find(desk.caller, name, str(desk.repo))
+        return desk.tasks.finder.find(desk.caller, name, str(desk.repo))
     except DamagedRecord as damaged:
         return damaged
 
@@ -315,4 +315,4 @@ def act_on_victim(desk: Desk, victim: str = VICTIM) -> None:
     )
     for act in actions:
         with suppress(RoverError):
-            act(desk.tasks.find(desk.caller, victim))
+            act(desk.tasks.finder.find(desk.caller, victim))

@@ -138,7 +138,7 @@ def test_a_damaged_task_is_listed_with_what_is_damaged_and_the_next_call(
     with opened(folder) as desk:
         listed = the_damaged(desk)
         with pytest.raises(DamagedRecord) as inspected:
-            desk.tasks.find(desk.caller, d.VICTIM)
+            desk.tasks.finder.find(desk.caller, d.VICTIM)
     for damaged in (listed, inspected.value):
         assert column in damaged.message
         assert damaged.next_call == {"tool": "delete_task", "arguments": {"task": d.VICTIM}}

@@ -304,7 +304,7 @@ def _paused(task: str) -> Any:
     return lambda f: (
         f.get("method") == "notifications/tasks"
         and f["params"]["taskId"] == task
-        and f["params"]["status"] == "input_required"
+        and "paused" in f["params"].get("statusMessage", "")
     )
 
 

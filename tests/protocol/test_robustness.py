@@ -253,7 +253,8 @@ def test_a_session_in_another_repository_hears_nothing(shared: Path) -> None:
 def front(shared: Path) -> Iterator[HttpFront]:
     home = shared / "data"
     home.mkdir(mode=0o700, exist_ok=True)
-    (home / "config.yaml").write_text(json.dumps({"http": {"projects": [str(shared / "repo")]}}))
+    settings = {"http": {"projects": [str(shared / "repo")]}, "auto_resume": False}
+    (home / "config.yaml").write_text(json.dumps(settings))
     token_of(home, "somebody")
     with HttpFront(home) as serving:
         yield serving

@@ -71,6 +71,8 @@ def client(shared: Path) -> Iterator[LauncherClient]:
     with LauncherClient(shared / "data", shared / "repo") as opened:
         opened.capabilities = ASKABLE
         opened.open(MODERN)
+        # A pause that ends by itself asks nothing.
+        opened.tool("set_auto_resume", enabled=False, scope="all")
         yield opened
 
 
@@ -306,6 +308,38 @@ def test_cancelling_twice_is_acknowledged_twice(client: LauncherClient) -> None:
         answered = client.request("tasks/cancel", {"taskId": task})
         assert answered["result"]["resultType"] == "complete"
     assert got(client, task)["status"] == "cancelled"
+
+
+def test_a_client_that_ends_its_handle_leaves_a_paused_task(client: LauncherClient) -> None:
+    """T2. The key that stops to follow in Claude Code's list of tasks sends tasks/cancel; it ended
+    the task."""
+    task = create(client, script(implement=[{"delay": 60}, {"say": "done"}]))["taskId"]
+    client.wait_until(task, "IN_PROGRESS")
+    client.request("tasks/cancel", {"taskId": task})
+    left = got(client, task)
+    assert (left["status"], "paused" in left["statusMessage"]) == ("cancelled", True)
+    paused = client.wait_until(task, "PAUSED")
+    assert paused["pause"]["reason"] == "requested"
+    resumed = client.request("tools/call", {"name": "cancel_task", "arguments": {"task": task}})
+    assert resumed["result"]["structuredContent"]["task"]["status"] == "CANCELLED"
+    resumed = client.request("tools/call", {"name": "resume_task", "arguments": {"task": task}})
+    again = resumed["result"]["taskId"]
+    assert again != task
+    client.wait_until(task, "COMPLETED")
+    assert got(client, again)["status"] == "completed"
+    assert got(client, task)["status"] == "cancelled"
+
+
+def test_a_pause_that_ends_by_itself_asks_nothing(home: Path, repository: Path) -> None:
+    """T2."""
+    with LauncherClient(home, repository) as client:
+        client.capabilities = ASKABLE
+        client.open(MODERN)
+        task = create(client, ONE_PAUSE)["taskId"]
+        client.wait_until(task, "PAUSED")
+        waits = got(client, task)
+        assert (waits["status"], "inputRequests" in waits) == ("working", False)
+        assert "It goes on by itself at 20" in waits["statusMessage"]
 
 
 def test_the_news_that_came_with_a_handle_are_not_lost(client: LauncherClient) -> None:

@@ -81,9 +81,20 @@ def test_numbers_count_in_each_project(store: Store, make: Make) -> None:
     first, second = make(), make()
     other = make(project_id="p2", project_path="/other")
     assert (first.number, second.number, other.number) == (1, 2, 1)
-    assert store.task_by_number("p1", 2) == second
-    assert store.task_by_number("p2", 2) is None
-    assert {t.id for t in store.tasks_by_number(1)} == {first.id, other.id}
+    assert store.tasks_named("number", "2", project_id="p1") == [second]
+    assert store.tasks_named("number", "2", project_id="p2") == []
+    assert {t.id for t in store.tasks_named("number", "1")} == {first.id, other.id}
+
+
+def test_a_task_is_named_by_the_beginning_of_its_id_and_by_its_branch(
+    store: Store, make: Make
+) -> None:
+    first, second = make("a" * 9 + "0" * 23), make("a" * 8 + "b" * 24)
+    assert store.tasks_named("prefix", "a" * 9) == [first]
+    assert {t.id for t in store.tasks_named("prefix", "a" * 8)} == {first.id, second.id}
+    assert store.tasks_named("prefix", "%") == store.tasks_named("prefix", "_" * 8) == []
+    assert store.tasks_named("branch", second.branch, project_id="p1") == [second]
+    assert store.tasks_named("id", second.id) == [second]
 
 
 def test_a_branch_that_the_repository_has_gets_a_counter(store: Store) -> None:

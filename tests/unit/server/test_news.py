@@ -82,7 +82,7 @@ def test_the_next_request_says_that_a_result_arrived(desk: Desk) -> None:
     run(body)
     [event] = desk.store.events.notable_after(0)
     assert list(desk.store.events.told([event.seq])[event.seq]) == ["attention"]
-    view = desk.tasks.events(desk.tasks.find(desk.caller, task))[-1]
+    view = desk.tasks.events(desk.tasks.finder.find(desk.caller, task))[-1]
     assert view.told is not None
     assert list(view.told) == ["attention"]
 

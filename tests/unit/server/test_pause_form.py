@@ -8,7 +8,7 @@ import pytest
 
 from agent_runner.models import Budget, PauseReason
 from rover_mcp.errors import UserFixable
-from rover_mcp.server.pause_form import Decision, decision, pause_form, pause_message
+from rover_mcp.server.pause_form import Decision, decision, needs_person, pause_form, pause_message
 from rover_mcp.tasks.models import TaskStatus, TaskView
 from rover_mcp.tasks.pauses import Policy
 from rover_mcp.tasks.views import task_view
@@ -37,14 +37,43 @@ def accept(**content: Any) -> dict[str, Any]:
     return {"action": "accept", "content": content}
 
 
-def test_a_closed_account_offers_now_the_reset_other_agents_and_the_end() -> None:
-    view = paused(retry_at=AT + 900, agent="claude")
-    assert choices(view) == ["now", "at_reset", "with_codex", "cancel"]
+def test_a_closed_account_offers_now_other_agents_to_wait_and_the_end() -> None:
+    assert choices(paused(agent="claude")) == ["now", "with_codex", "wait", "cancel"]
 
 
-def test_the_reset_is_offered_only_where_it_goes_on_by_itself() -> None:
-    assert "at_reset" not in choices(paused(retry_at=None))
-    assert "at_reset" not in choices(paused(retry_at=AT + 900, auto_resume=False))
+@pytest.mark.parametrize(
+    ("reason", "preselected"),
+    [
+        (PauseReason.CREDITS, "wait"), (PauseReason.USAGE_WINDOW, "wait"),
+        (PauseReason.AUTH, "wait"), (PauseReason.BUDGET, "now"), (PauseReason.TRANSIENT, "now"),
+    ],
+)  # fmt: skip
+def test_to_wait_is_preselected_where_going_on_would_only_pause_again(
+    reason: PauseReason, preselected: str
+) -> None:
+    """T2."""
+    form = pause_form(paused(reason, budget=Budget(usd=2.0)))
+    assert form["params"]["requestedSchema"]["properties"]["choice"]["default"] == preselected
+
+
+@pytest.mark.parametrize(
+    ("reason", "changes", "needed"),
+    [
+        (PauseReason.CREDITS, {"retry_at": AT + 900}, False),
+        (PauseReason.CREDITS, {"retry_at": AT + 900, "auto_resume": False}, True),
+        (PauseReason.CREDITS, {"auto_retries": 5}, True),
+        (PauseReason.AUTH, {}, True),
+        (PauseReason.BUDGET, {}, True),
+        (PauseReason.NEEDS_LOOK, {}, True),
+        (PauseReason.REQUESTED, {}, False),
+    ],
+)
+def test_a_person_is_asked_only_where_nothing_else_helps(
+    reason: PauseReason, changes: dict[str, Any], *, needed: bool
+) -> None:
+    """T2. A client that shows a question stops to look at the task, and never hears that it went
+    on by itself."""
+    assert needs_person(paused(reason, **changes)) is needed
 
 
 def test_a_used_up_budget_asks_for_a_larger_one_and_suggests_it() -> None:
@@ -60,7 +89,7 @@ def test_a_used_up_budget_asks_for_a_larger_one_and_suggests_it() -> None:
     ("choice", "decided"),
     [
         ("now", Decision("resume")),
-        ("at_reset", Decision("wait")),
+        ("wait", Decision("leave")),
         ("with_codex", Decision("resume", agent="codex")),
         ("cancel", Decision("cancel")),
     ],
@@ -95,5 +124,5 @@ def test_a_result_that_waits_for_a_look_is_accepted_by_choice_and_not_by_default
     choice = pause_form(view)["params"]["requestedSchema"]["properties"]["choice"]
     assert "default" not in choice
     assert choice["oneOf"][0]["title"].startswith("Accept: deliver the work as it is")
-    assert choices(view) == ["now", "cancel"]
+    assert choices(view) == ["now", "wait", "cancel"]
     assert decision(view, accept(choice="now")) == Decision("resume", accept=True)

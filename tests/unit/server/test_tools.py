@@ -56,7 +56,7 @@ def test_every_tool_says_what_it_does_and_what_it_changes(name: str) -> None:
     assert tool["title"] == tool["annotations"]["title"]
     assert all(isinstance(tool["annotations"][hint], bool) for hint in HINTS)
     assert tool["annotations"]["readOnlyHint"] == (name in READS)
-    assert tool["annotations"]["destructiveHint"] == (name == "delete_task")
+    assert tool["annotations"]["destructiveHint"] == (name in ("cancel_task", "delete_task"))
 
 
 @each_tool
@@ -125,7 +125,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
         {"description": "x", "budget_usd": 1e9}, {"description": "x", "budget_tokens": 1.5},
     ],
     "list_tasks": [{"status": ["RUNNING"]}, {"limit": 0}, {"limit": 101}, {"status": ["NEW"] * 10}],
-    "inspect": [{}, {"task": "1", "detail": "all"}, {"task": "x" * 65}, {"task": True}],
+    "inspect": [{}, {"task": "1", "detail": "all"}, {"task": "x" * 241}, {"task": True}],
     "wait_for_task": [{"task": "1", "timeout_s": 46}, {"task": "1", "timeout_s": -1}, {"task": "1", "after_seq": -1}],
     "get_logs": [{"task": "1", "tail": 0}, {"task": "1", "tail": 2001}],
     "get_diff": [{"task": "1", "paths": {"a": 1}}, {"task": "1", "paths": ["a"] * 101}],

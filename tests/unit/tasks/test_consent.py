@@ -137,7 +137,7 @@ def test_a_resume_takes_no_larger_budget_than_the_users(desk: Desk) -> None:
     with_settings(desk, **MINE)
     task = create(desk, budget=Budget(usd=1))
     desk.tasks.pause(task)
-    row = desk.tasks.find(desk.caller, task.id)
+    row = desk.tasks.finder.find(desk.caller, task.id)
     with pytest.raises(NeedsConsent, match=r"budget\.usd") as caught:
         desk.tasks.resume(desk.caller, row, "now", budget=Budget(usd=6))
     with pytest.raises(UserFixable):

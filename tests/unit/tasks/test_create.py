@@ -269,7 +269,7 @@ def test_a_folder_outside_any_repository_says_so(desk: Desk, tmp_path: Path) -> 
     with pytest.raises(UserFixable, match="not in a git repository"):
         desk.tasks.create(nowhere, CreateRequest("Fix"))
     with pytest.raises(NotFound):
-        desk.tasks.find(nowhere, "1")
+        desk.tasks.finder.find(nowhere, "1")
 
 
 def test_an_engine_without_isolation_is_told_on_the_task(

@@ -122,6 +122,7 @@ def test_all_of_it_goes_though_the_repository_is_gone_and_another_project_stays(
     assert desk.store.task(other.id) == other
     assert {e.kind for e in desk.store.events.after(0) if e.task_id != other.id} <= {
         "task.cancelled",
+        "task.deleting",
         "task.deleted",
     }
     with pytest.raises(NotFound, match="nothing is kept"):

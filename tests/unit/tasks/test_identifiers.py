@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rover_mcp.errors import UserFixable
-from rover_mcp.tasks.identifiers import branch_name, meant, new_task_id, parse_task, slug
+from rover_mcp.tasks.identifiers import TaskName, branch_name, meant, new_task_id, parse_task, slug
 
 HOSTILE = [
     "--force",
@@ -42,15 +42,17 @@ HOSTILE = [
 @pytest.mark.parametrize(
     "text",
     [
-        "12abc", "-1", "", " ", "0", "007", "+1", "1.0", "1e3", "0x10", "1_000", "1 2", " 1", "1 ",
+        "12abc", "-1", "##1", "task", "task  1", "tasks 1", "TASK 1", "#0", "task #", "1#", "", " ", "0", "007", "+1", "1.0", "1e3", "0x10", "1_000", "1 2", " 1", "1 ",
         "1\n", "\n1", "1\r", "1\x00", "١", "１２", "²", "Ⅻ", "9999999999", "all", "*", "../1",
-        "%31", "A" * 32, "0123456789ABCDEF0123456789ABCDEF", "a" * 31, "a" * 33, "a" * 32 + "\n",
+        "%31", "A" * 32, "0123456789ABCDEF0123456789ABCDEF", "a" * 7, "a" * 33, "a" * 32 + "\n",
+        "a" * 32 + ".0", "a" * 32 + ".", "a" * 31 + ".1", "1" * 31, "ABCDEF12", "rover/", "rover/x",
+        "../1-a", "a/../1-a\n", "-x/1-a", "rover/1-A", "rover/01-a",
         "g" * 32, "０" + "1" * 31, "1;drop table", "None", "-0", "１",
     ],
 )  # fmt: skip
 def test_anything_but_an_id_or_a_number_is_refused(text: str) -> None:
     """I2."""
-    with pytest.raises(UserFixable, match="is no task: give its id") as caught:
+    with pytest.raises(UserFixable, match="does not name a task: give its number") as caught:
         parse_task(text)
     assert caught.value.code == "malformed_id"
     assert caught.value.next_call == {"tool": "list_tasks", "arguments": {}}
@@ -63,11 +65,20 @@ def test_a_refusal_does_not_repeat_a_huge_input() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("1", 1), ("42", 42), ("999999999", 999_999_999), ("1" * 32, "1" * 32)]
-)
-def test_a_number_or_an_id_is_taken_as_such(text: str, named: str | int) -> None:
-    """I2: 32 digits are an id, for ids are hexadecimal."""
-    assert parse_task(text) == named
+    ("kind", "text", "value"),
+    [
+        *(("number", text, text) for text in ("1", "42", "999999999")),
+        ("number", "#7", "7"), ("number", "task 7", "7"), ("number", "Task #7", "7"),
+        ("id", "1" * 32, "1" * 32), ("id", "a" * 32 + ".12", "a" * 32),
+        ("prefix", "0123abcd", "0123abcd"), ("prefix", "a" * 31, "a" * 31),
+        ("branch", "rover/3-fix-the-sum", "rover/3-fix-the-sum"),
+        ("branch", "me/ai_tasks/3-fix-2", "me/ai_tasks/3-fix-2"),
+    ],
+)  # fmt: skip
+def test_a_task_can_be_named_in_these_ways(kind: str, text: str, value: str) -> None:
+    """I2: 32 digits are an id, for ids are hexadecimal; the handle of a later life is one, too."""
+    name = parse_task(text)
+    assert (name.kind, name.value) == (kind, value)
 
 
 @given(st.text(max_size=40))
@@ -77,13 +88,13 @@ def test_whatever_is_taken_is_what_was_written(text: str) -> None:
         named = parse_task(text)
     except UserFixable:
         return
-    assert str(named) == text
+    assert text.endswith(named.value) or text.startswith(f"{named.value}.")
 
 
 def test_new_ids_are_unguessable_and_parse() -> None:
     ids = {new_task_id() for _ in range(1000)}
     assert len(ids) == 1000
-    assert all(parse_task(i) == i and len(i) == 32 for i in ids)
+    assert all(parse_task(i) == TaskName("id", i) and len(i) == 32 for i in ids)
 
 
 @pytest.mark.parametrize(

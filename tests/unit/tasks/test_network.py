@@ -93,7 +93,7 @@ def test_names_that_an_agent_chose_cannot_move_the_terminal() -> None:
 def test_another_agent_cannot_take_over_where_it_could_reach_nothing(desk: Desk) -> None:
     request = CreateRequest("Fix it", agent="scripted", script="steps: {}", network="none")
     made = desk.tasks.create(desk.caller, request)
-    paused = desk.tasks.pause(desk.tasks.find(desk.caller, made.id))
-    row = desk.tasks.find(desk.caller, paused.id)
+    paused = desk.tasks.pause(desk.tasks.finder.find(desk.caller, made.id))
+    row = desk.tasks.finder.find(desk.caller, paused.id)
     with pytest.raises(UserFixable, match="claude needs anthropic"):
         desk.tasks.resume(desk.caller, row, "now", agent="claude")

@@ -46,14 +46,15 @@ def pause(desk: Desk, task_id: str) -> None:
 def test_a_foreign_task_is_as_unknown_as_none(desk: Desk) -> None:
     ann, bob = user(desk, "ann"), user(desk, "bob")
     made = create(desk, ann)
-    assert desk.tasks.find(ann, made.id).owner == "ann"
-    assert desk.tasks.find(ann, "1").id == made.id
+    assert desk.tasks.finder.find(ann, made.id).owner == "ann"
+    assert desk.tasks.finder.find(ann, "1").id == made.id
     told: list[str] = []
     for name in (made.id, "0" * 32, "1", "7"):
         with pytest.raises(NotFound) as caught:
-            desk.tasks.find(bob, name)
+            desk.tasks.finder.find(bob, name)
         assert caught.value.code == "unknown_task"
-        told.append(str(caught.value).replace(name, "X"))
+        assert made.id not in (caught.value.hint or "")
+        told.append(str(caught.value).replace(name, "X").removesuffix(f" in {desk.repo}"))
     assert set(told) == {"there is no task X"}
 
 
@@ -90,7 +91,7 @@ def test_a_repository_has_to_be_among_those_that_are_served(desk: Desk, tmp_path
         for call in (
             lambda path=path: create(desk, ann, repo_path=str(path)),
             lambda path=path: desk.tasks.list(ann, (), str(path), None, 20),
-            lambda path=path: desk.tasks.find(ann, "1", str(path)),
+            lambda path=path: desk.tasks.finder.find(ann, "1", str(path)),
             lambda path=path: desk.status.workflows(ann, str(path)),
         ):
             with pytest.raises(UserFixable) as caught:

@@ -21,7 +21,7 @@ from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.models import ChangesView, TaskStatus, TaskView
 from rover_mcp.tasks.ports import DiffResult
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.tasks.transitions import DELETING, Event
 from tests.support.desk import Desk, FakeWork
 from tests.support.samples import NOW, pause, run_state, snapshot
 
@@ -69,25 +69,29 @@ def request_file(desk: Desk, task: TaskRow) -> Path:
 def test_a_task_is_found_by_its_id_and_by_its_number(desk: Desk) -> None:
     """I2, DESIGN 10."""
     task = made(desk)
-    assert desk.tasks.find(desk.caller, task.id) == desk.tasks.find(desk.caller, "1") == task
+    assert (
+        desk.tasks.finder.find(desk.caller, task.id)
+        == desk.tasks.finder.find(desk.caller, "1")
+        == task
+    )
     elsewhere = Caller("d" * 32, desk.home)
-    assert desk.tasks.find(elsewhere, "1") == task
-    assert desk.tasks.find(elsewhere, "1", str(desk.repo)) == task
+    assert desk.tasks.finder.find(elsewhere, "1") == task
+    assert desk.tasks.finder.find(elsewhere, "1", str(desk.repo)) == task
 
 
 @pytest.mark.parametrize("named", ["2", "f" * 32])
 def test_a_task_that_is_not_there_is_named(desk: Desk, named: str) -> None:
     made(desk)
     with pytest.raises(NotFound, match=f"no task {named}") as caught:
-        desk.tasks.find(desk.caller, named)
+        desk.tasks.finder.find(desk.caller, named)
     assert caught.value.code == "unknown_task"
 
 
 @pytest.mark.parametrize("named", ["12abc", "-1", "", "１", "1\n"])
 def test_a_malformed_name_is_refused(desk: Desk, named: str) -> None:
     """I2."""
-    with pytest.raises(UserFixable, match="is no task"):
-        desk.tasks.find(desk.caller, named)
+    with pytest.raises(UserFixable, match="does not name a task"):
+        desk.tasks.finder.find(desk.caller, named)
 
 
 def test_a_number_in_two_projects_is_ambiguous_from_outside(desk: Desk, tmp_path: Path) -> None:
@@ -95,15 +99,51 @@ def test_a_number_in_two_projects_is_ambiguous_from_outside(desk: Desk, tmp_path
     (tmp_path / "other" / ".git").mkdir(parents=True)
     other = Caller("d" * 32, tmp_path / "other")
     second = desk.tasks.create(other, CreateRequest("Fix"))
-    assert desk.tasks.find(other, "1").id == second.id
+    assert desk.tasks.finder.find(other, "1").id == second.id
     with pytest.raises(UserFixable, match="more than one project has a task 1") as caught:
-        desk.tasks.find(Caller("e" * 32, tmp_path), "1")
+        desk.tasks.finder.find(Caller("e" * 32, tmp_path), "1")
     assert caught.value.code == "ambiguous_task"
+
+
+@pytest.fixture
+def other(desk: Desk, tmp_path: Path) -> Caller:
+    """A caller in a repository that has no task yet."""
+    (tmp_path / "other" / ".git").mkdir(parents=True)
+    return Caller("d" * 32, tmp_path / "other")
+
+
+@pytest.mark.parametrize("changes", [False, True])
+@pytest.mark.parametrize("by_path", [False, True])
+def test_a_number_never_names_a_task_of_another_repository(
+    desk: Desk, other: Caller, *, changes: bool, by_path: bool
+) -> None:
+    """I2, T1. `cancel_task {"task": "1"}` from a repository without tasks ended another's."""
+    task = made(desk)
+    caller, path = (desk.caller, str(other.cwd)) if by_path else (other, None)
+    for name in ("1", "#1", task.branch):
+        with pytest.raises(NotFound, match=f"no task {name.lstrip('#')} in {other.cwd}") as caught:
+            desk.tasks.finder.find(caller, name, path, changes=changes)
+        assert caught.value.hint is not None
+        assert task.id in caught.value.hint
+
+
+def test_outside_of_repositories_a_number_is_enough_for_reading_only(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """I2, T1."""
+    task, nowhere = made(desk), Caller("e" * 32, tmp_path)
+    assert desk.tasks.finder.find(nowhere, "1") == task
+    with pytest.raises(UserFixable, match="could be a task of any project") as caught:
+        desk.tasks.finder.find(nowhere, "1", changes=True)
+    assert caught.value.code == "no_repository"
+    assert task.id in (caught.value.hint or "")
+    for name in (task.id, task.id[:9], f"{task.id}.2"):
+        assert desk.tasks.finder.find(nowhere, name, changes=True) == task
 
 
 def test_a_given_path_that_is_no_repository_is_an_error(desk: Desk, tmp_path: Path) -> None:
     with pytest.raises(UserFixable, match="not in a git repository"):
-        desk.tasks.find(desk.caller, "1", str(tmp_path))
+        desk.tasks.finder.find(desk.caller, "1", str(tmp_path))
 
 
 # Listing
@@ -212,7 +252,7 @@ def test_who_loses_the_race_is_told_that_another_won(desk: Desk) -> None:
     assert len(desk.control.enqueued) == 1
 
 
-@pytest.mark.parametrize("event", [None, Event.CANCEL, Event.COMPLETE])
+@pytest.mark.parametrize("event", [None, Event.COMPLETE])
 def test_any_other_status_is_refused_by_name(desk: Desk, event: Event | None) -> None:
     """I1, I3."""
     task = running(desk) if event else made(desk)
@@ -341,9 +381,29 @@ def test_what_has_ended_cannot_be_paused(desk: Desk, event: Event) -> None:
 def test_cancelling_ends_the_sandbox_and_is_harmless_twice(desk: Desk) -> None:
     task = running(desk)
     view = desk.tasks.cancel(task)
-    assert (view.status, [a.tool for a in view.next_actions]) == (S.CANCELLED, ["get_diff"])
+    tools = [a.tool for a in view.next_actions]
+    assert (view.status, tools) == (S.CANCELLED, ["get_diff", "resume_task"])
     assert desk.tasks.cancel(row(desk, task)).status is S.CANCELLED
     assert desk.control.stopped == [task.id]
+
+
+def test_a_cancelled_task_can_be_resumed_once_it_has_ended(desk: Desk) -> None:
+    """T2: all of its work is kept."""
+    task = running(desk)
+    desk.tasks.cancel(task)
+    early = desk.tasks.resume(desk.caller, row(desk, task), "now")
+    assert (early.result, "still being stopped" in early.message) == ("not_resumable", True)
+    desk.store.move_attempt(task.id, 1, ("running",), state="ended")
+    done = desk.tasks.resume(desk.caller, row(desk, task), "now")
+    assert (done.result, done.task.status) == ("resumed", S.IN_PROGRESS)
+
+
+def test_a_task_whose_deletion_has_begun_is_not_resumed(desk: Desk) -> None:
+    task = row(desk, desk.tasks.cancel(paused(desk)))
+    desk.store.add_event(task.id, DELETING, {})
+    refused = desk.tasks.resume(desk.caller, task, "now")
+    assert (refused.result, "deletion" in refused.message) == ("not_resumable", True)
+    assert desk.store.resume(task.id, None) is None
 
 
 def test_what_is_completed_cannot_be_cancelled(desk: Desk) -> None:
