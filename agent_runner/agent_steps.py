@@ -15,12 +15,14 @@ from agent_runner.agents.protocol import (
     AgentFailed,
     AgentOutcome,
     AgentRequest,
+    Doubt,
     Failure,
     SessionLost,
 )
 from agent_runner.classify import classify
 from agent_runner.commands import CommandKilled
 from agent_runner.crashpoints import CrashPoint, crash_point
+from agent_runner.evidence import Calls
 from agent_runner.models import AgentSession, Pause, Usage
 from agent_runner.output_files import FilesRefused, OutputFiles
 from agent_runner.prompts import resume_prompt
@@ -171,7 +173,9 @@ class AgentStepRun:
         tools = self._tools
         seen = await tools.evidence.failures(started, self._provider)
         now = tools.clock()
-        verdict = classify([*seen, error.failure], now)
+        calls = await tools.evidence.calls(started, self._provider)
+        answered = calls is not None and not calls.last_failed
+        verdict = classify([*seen, error.failure], now, answered=answered)
         self._log.line(f"failed: {verdict.message}")
         wait = wait_in_place(verdict, delay, tools.spec.limits.wait_in_place, now)
         if wait is not None:
@@ -216,6 +220,10 @@ class AgentStepRun:
             raise AgentFailed(_thrown(self._name, error)) from error
         self._record_session(outcome.session)
         self._record_usage(_rest(outcome.usage, reported))
+        if outcome.doubt is not None:
+            calls = await self._tools.evidence.calls(started, self._provider)
+            if is_failure(outcome.doubt, calls):
+                raise AgentFailed(outcome.doubt.failure, outcome.session)
         return outcome
 
     def _watch(self, started: datetime) -> Watch:
@@ -298,6 +306,15 @@ class AgentStepRun:
         await self._leave_no_files()
         lines = outcome.text.strip().splitlines()
         return StepResult(chosen, lines[0][:200] if lines else None)
+
+
+def is_failure(doubt: Doubt, calls: Calls | None) -> bool:
+    """Whether a turn that claims success failed. What the gateway saw of it outweighs the words of
+    its last message: those decide alone where nothing passed through the gateway. A turn whose
+    every call was refused did nothing, whatever it says."""
+    if calls is None:
+        return doubt.counts
+    return calls.last_failed and (doubt.begins_so or calls.answered == 0)
 
 
 def _is_own_timeout(error: Exception) -> bool:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -68,10 +69,23 @@ class _Answers(_Model):
     last: int = 0
 
 
+@dataclass(frozen=True)
+class Calls:
+    """The calls of a model in a time: how many were answered well, and whether the last was not."""
+
+    answered: int
+    last_failed: bool
+
+
 class Evidence(Protocol):
     async def failures(self, since: datetime, provider: str | None = None) -> Sequence[Failure]:
         """What the gateway saw fail since then, the newest first; empty if it cannot be asked.
         Of one provider, if one is named."""
+        ...
+
+    async def calls(self, since: datetime, provider: str | None = None) -> Calls | None:
+        """What became of the calls since then; None if none was made, or the gateway cannot be
+        asked. Of one provider, if one is named."""
         ...
 
     async def news(self, after: int, wait: float) -> int | None:
@@ -85,16 +99,26 @@ def last_failures(
 ) -> list[Failure]:
     """The failures at the end of the answers, the newest first. A success clears what was before
     it, and only calls of a model count: an agent's other requests say nothing of its account."""
-    found: list[Failure] = []
-    for answer in reversed(answers):
-        if answer.at < since:
-            break
-        if not answer.is_model_call or provider not in (None, answer.provider):
-            continue
-        if not answer.failed:
-            break
-        found.append(_failure(answer))
-    return found
+    newest_first = reversed(_of_a_model(answers, since, provider))
+    return [_failure(answer) for answer in takewhile(lambda a: a.failed, newest_first)]
+
+
+def calls_in(
+    answers: Sequence[Answer], since: datetime, provider: str | None = None
+) -> Calls | None:
+    """What became of the calls of a model."""
+    made = _of_a_model(answers, since, provider)
+    if not made:
+        return None
+    return Calls(sum(not answer.failed for answer in made), made[-1].failed)
+
+
+def _of_a_model(answers: Sequence[Answer], since: datetime, provider: str | None) -> list[Answer]:
+    return [
+        answer
+        for answer in answers
+        if answer.at >= since and answer.is_model_call and provider in (None, answer.provider)
+    ]
 
 
 def _failure(answer: Answer) -> Failure:
@@ -154,6 +178,11 @@ class GatewayEvidence:
         """See `Evidence.failures`."""
         found = await self._ask("", EVIDENCE_TIMEOUT)
         return last_failures(found.answers, since, provider) if found else ()
+
+    async def calls(self, since: datetime, provider: str | None = None) -> Calls | None:
+        """See `Evidence.calls`."""
+        found = await self._ask("", EVIDENCE_TIMEOUT)
+        return calls_in(found.answers, since, provider) if found else None
 
     async def news(self, after: int, wait: float) -> int | None:
         """See `Evidence.news`."""

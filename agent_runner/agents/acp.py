@@ -159,7 +159,8 @@ class _Turn:
         failure = self._reading.verdict(answer, self.program.provider)
         if failure is not None:
             raise self._failed(failure, usage)
-        return AgentOutcome(self._reading.text, self.session, usage)
+        doubt = self._reading.doubt(self.program.provider)
+        return AgentOutcome(self._reading.text, self.session, usage, doubt=doubt)
 
     # -- the session -------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_runner.agents.headless import MAX_MESSAGE, count, mapping, money, shorten, string
-from agent_runner.agents.protocol import Failure
+from agent_runner.agents.protocol import Doubt, Failure
 from agent_runner.classify.rules import rule_for
 from agent_runner.classify.told import read
 from agent_runner.models import Usage
@@ -95,19 +95,20 @@ class AcpReading:
             return Failure("agent", "the turn was cancelled", provider, interrupted=True)
         if reason != "end_turn":
             return Failure("agent", f"the turn ended: {reason}", provider, code=reason)
-        return self._suspicion(provider)
+        return None
 
-    def _suspicion(self, provider: str | None) -> Failure | None:
-        """Some agents report what a provider refused as their last message. A model may begin a
-        message with "Error:" too: that counts only if it is an error that we know, and nothing in
-        it tells of work. Whoever knows better what the provider answered is not bound by it."""
+    def doubt(self, provider: str | None) -> Doubt:
+        """What its last message says of a turn that ended well: some agents report so what a
+        provider refused. A model may begin a message with "Error:" too. By itself that counts only
+        if it is an error that we know, and nothing in it tells of work."""
         said = self.text.lstrip()
         failure = Failure("agent", said[:MAX_MESSAGE], provider)
         if said.startswith(_CERTAIN):
-            return failure
-        if not said.startswith(_SUSPECT) or _PROSE.search(said):
-            return None
-        return failure if rule_for(read(failure)) is not None else None
+            return Doubt(failure, begins_so=True, counts=True)
+        if said and not said.startswith(_SUSPECT):
+            return Doubt(failure, begins_so=False, counts=False)
+        counts = said != "" and not _PROSE.search(said) and rule_for(read(failure)) is not None
+        return Doubt(failure, begins_so=True, counts=counts)
 
     def _take_chunk(self, update: Mapping[str, Any]) -> list[str]:
         message = update.get("messageId")

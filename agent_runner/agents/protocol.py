@@ -81,6 +81,17 @@ class AgentRequest:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """A success that nothing but the end of a turn claims. `failure` is the last message as an
+    error; `begins_so`: it begins like one. `counts`: it is taken for one where nobody else saw
+    what the provider answered."""
+
+    failure: Failure
+    begins_so: bool
+    counts: bool
+
+
+@dataclass(frozen=True)
 class AgentOutcome:
     """A turn that succeeded. `outputs` is set by agents that have outputs of their own."""
 
@@ -88,6 +99,7 @@ class AgentOutcome:
     session: AgentSession | None
     usage: Usage
     outputs: Mapping[str, str] | None = None
+    doubt: Doubt | None = None
 
 
 class Agent(Protocol):

@@ -9,7 +9,7 @@ name; docs/limits.md shows them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agent_runner.agents.protocol import Failure
@@ -68,6 +68,14 @@ class _Judged:
 _ACCOUNT_REFUSED = frozenset({402, 429})
 _IN_PLACE = frozenset({PauseReason.TRANSIENT, PauseReason.RATE_LIMIT})
 _REFUSED = frozenset({PauseReason.RATE_LIMIT, PauseReason.USAGE_WINDOW})
+_OF_A_PROVIDER = frozenset(
+    {
+        PauseReason.CREDITS,
+        PauseReason.USAGE_WINDOW,
+        PauseReason.RATE_LIMIT,
+        PauseReason.AUTH,
+    }
+)
 # Whose times count for a reason: an older "come back in 3 h" says nothing of an overload now.
 _TIMES_FROM: Mapping[PauseReason, frozenset[PauseReason]] = {
     PauseReason.TRANSIENT: frozenset({PauseReason.TRANSIENT}),
@@ -77,10 +85,13 @@ _TIMES_FROM: Mapping[PauseReason, frozenset[PauseReason]] = {
 }
 
 
-def classify(failures: Sequence[Failure], now: datetime) -> Verdict:
+def classify(failures: Sequence[Failure], now: datetime, *, answered: bool = False) -> Verdict:
     """What the failures mean. The gateway's come before the agent's, else they stay in order; the
-    first that a rule knows decides, and if none is known it is fatal."""
+    first that a rule knows decides, and if none is known it is fatal. `answered`: the gateway saw
+    that the last call was answered well, so that no words of an agent's close an account."""
     judged = [_judge(f) for f in sorted(failures, key=lambda f: f.source != "gateway")]
+    if answered:
+        judged = [_unless_answered(j) for j in judged]
     if not judged:
         return Verdict(reason=None, message="it failed and said nothing")
     known = next((j for j in judged if j.decides), None)
@@ -114,6 +125,17 @@ def _judge(failure: Failure) -> _Judged:
         return _Judged(failure, told, None, None)
     grounds = _grounds(rule, failure, told)
     return _Judged(failure, told, rule.name, rule.reason, grounds, rule.change)
+
+
+def _unless_answered(judged: _Judged) -> _Judged:
+    """What an agent's words mean where the provider did not refuse: a trouble of its own, which
+    may pass."""
+    failure = judged.failure
+    fields = (failure.status, failure.code, failure.reset_at, failure.retry_after, failure.body)
+    in_words = failure.source == "agent" and not any(fields)
+    if not in_words or judged.reason not in _OF_A_PROVIDER:
+        return judged
+    return replace(judged, rule="the provider had answered", reason=PauseReason.TRANSIENT)
 
 
 def _grounds(rule: Rule, failure: Failure, told: Told) -> Grounds:

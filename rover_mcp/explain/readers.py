@@ -235,6 +235,8 @@ def _acp_end(case: Case) -> Heard:
     content = {"type": "text", "text": case.text}
     reading.take({"sessionUpdate": "agent_message_chunk", "content": content})
     failure = reading.verdict({"stopReason": case.fields.get("stopReason", "end_turn")}, None)
+    doubt = reading.doubt(None)
+    failure = failure or (doubt.failure if doubt.counts else None)
     return [failure] if failure else []
 
 

@@ -19,6 +19,7 @@ import anyio
 import anyio.lowlevel
 
 from agent_runner.agents.protocol import Agent, Failure
+from agent_runner.evidence import Calls
 from agent_runner.fold import fold
 from agent_runner.journal import FILE_NAME, Journal, read_journal
 from agent_runner.models import ExitCode, RunState
@@ -73,9 +74,13 @@ class SeenByGateway:
 
     def __init__(self) -> None:
         self.seen: list[Failure] = []
+        self.made: Calls | None = None
 
     async def failures(self, since: datetime, provider: str | None = None) -> Sequence[Failure]:
         return self.seen
+
+    async def calls(self, since: datetime, provider: str | None = None) -> Calls | None:
+        return self.made
 
     async def news(self, after: int, wait: float) -> int | None:
         await anyio.sleep_forever()

@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from agent_runner.classify import classify
-from agent_runner.evidence import Answer, GatewayEvidence, last_failures
+from agent_runner.evidence import Answer, Calls, GatewayEvidence, calls_in, last_failures
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -46,6 +46,15 @@ def test_requests_that_are_no_model_calls_do_not_count() -> None:
     assert statuses(
         answer(1, 402), answer(2, 403, provider=None), answer(3, 200, method="GET")
     ) == [402]
+
+
+def test_calls_are_counted_since_a_moment_and_the_last_of_them_is_named() -> None:
+    """D3."""
+    answers = [answer(-5), answer(1), answer(2, provider="openai"), answer(3, 429)]
+    assert calls_in(answers, NOW) == Calls(2, last_failed=True)
+    assert calls_in(answers, NOW, "openai") == Calls(1, last_failed=False)
+    assert calls_in(answers, NOW, "google") is None
+    assert calls_in([answer(1, method="GET")], NOW) is None
 
 
 def test_a_free_call_that_works_clears_nothing() -> None:
@@ -112,6 +121,7 @@ def test_the_gateway_is_asked_and_the_bell_is_heard(tmp_path: Path) -> None:
         assert heard.get(timeout=5) == "/rover/v1/bell Bearer tok"
         found = anyio.run(evidence.failures, NOW)
         assert [f.status for f in found] == [402]
+        assert anyio.run(evidence.calls, NOW) == Calls(0, last_failed=True)
         evidence.close()
 
 
@@ -141,6 +151,7 @@ def test_a_gateway_that_is_gone_disturbs_nothing(tmp_path: Path) -> None:
     evidence = GatewayEvidence(tmp_path / "none", "t")
     evidence.ring()
     assert list(anyio.run(evidence.failures, NOW)) == []
+    assert anyio.run(evidence.calls, NOW) is None
     evidence.close()
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome, Failure
 from agent_runner.classify import classify
+from agent_runner.evidence import Calls
 from agent_runner.models import Usage
 from agent_runner.watch import GRACE, MOST_TRIES, Pointless, Watch, is_pointless
 
@@ -67,6 +68,9 @@ class News:
     async def failures(self, since: datetime, provider: str | None = None) -> Sequence[Failure]:
         assert (since, provider) == (NOW, "anthropic")
         return self.seen
+
+    async def calls(self, since: datetime, provider: str | None = None) -> Calls | None:
+        return None
 
     async def news(self, after: int, wait: float) -> int | None:
         self.asked.append((after, None))

@@ -299,7 +299,8 @@ def test_a_last_message_that_is_an_error_is_one(text: str, fails: bool) -> None:
     """D3: a model may begin a message so too; only an error that is known counts."""
     reading = AcpReading()
     reading.take({"sessionUpdate": "agent_message_chunk", "content": {"text": text}})
-    assert (reading.verdict({"stopReason": "end_turn"}, None) is not None) == fails
+    assert reading.verdict({"stopReason": "end_turn"}, None) is None
+    assert reading.doubt(None).counts == fails
 
 
 @pytest.mark.parametrize(
