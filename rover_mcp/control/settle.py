@@ -22,7 +22,16 @@ from rover_mcp.control.accounts import (
     report_of,
 )
 from rover_mcp.control.crashpoints import ControlPoint
-from rover_mcp.control.decide import Decision, Fail, Finish, PauseFor, backoff, decide, for_disk
+from rover_mcp.control.decide import (
+    ENDS_SOMETIME,
+    Decision,
+    Fail,
+    Finish,
+    PauseFor,
+    backoff,
+    decide,
+    for_disk,
+)
 from rover_mcp.control.delivery import in_doubt
 from rover_mcp.control.live import UNREADABLE, read_state
 from rover_mcp.control.needs import chose_itself
@@ -209,6 +218,9 @@ class Settles(Parts):
         # What ran out of memory does so again after the same words of its model.
         if not ended.out_of_memory and worked(before, state):
             return 0
+        # Tries that have no end do not use up those that have.
+        if ends_sometime(before) is not ends_sometime(state):
+            return 0
         providers = {s.pause.provider for s in (before, state) if s.pause}
         return 0 if len(providers) > 1 else task.auto_retries
 
@@ -343,3 +355,8 @@ def worked(before: RunState, after: RunState) -> bool:
     return after.snapshot is not None and (
         before.snapshot is None or after.snapshot.tree != before.snapshot.tree
     )
+
+
+def ends_sometime(state: RunState) -> bool:
+    """Whether a run is paused for what time or money ends."""
+    return state.pause is not None and state.pause.reason in ENDS_SOMETIME

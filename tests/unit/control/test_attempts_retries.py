@@ -70,6 +70,16 @@ def test_a_resume_at_a_told_time_counts_as_no_try(site: Site) -> None:
     assert site.task().retry_at == pytest.approx(time.time() + 3600, abs=60)
 
 
+def test_tries_without_an_end_do_not_use_up_those_that_have_one(site: Site) -> None:
+    """Q3, K3: six tries at a closed window, and then an outage of a minute."""
+    site.paused(pause(R.USAGE_WINDOW))
+    for attempt in range(2, 8):
+        resumed_by_itself(site, attempt, Run.start("plan"), Run.pause(pause(R.USAGE_WINDOW)))
+    resumed_by_itself(site, 8, Run.start("plan"), Run.pause(pause(R.TRANSIENT)))
+    assert site.task().auto_retries == 0
+    assert site.task().retry_at == pytest.approx(time.time() + 60, abs=30)
+
+
 def test_a_try_before_which_only_seconds_were_told_counts(site: Site) -> None:
     """Q3."""
     soon = pause(R.RATE_LIMIT, retry_at=datetime.now(UTC) + timedelta(seconds=7))
