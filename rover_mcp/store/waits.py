@@ -170,6 +170,8 @@ class Waits(Writes):
             is_due = hold.until <= self._now() or self._may_look(connection, hold, look_after)
             held = self._held(connection, account) if is_due else []
             chosen = held[0] if held else None
+            if chosen is not None:
+                self._looked[account] = self._now()
             values = {
                 "probe_task": chosen.task_id if chosen else None,
                 "probe_attempt": chosen.attempt if chosen else None,
@@ -184,7 +186,8 @@ class Waits(Writes):
         keys = (hold.account, hold.limit.account)
         here = asked.where(T.c.account.in_(keys), A.c.started_at.between(0, LATEST))
         last = connection.execute(here).scalar() or 0
-        return max(hold.since, last) + look_after <= self._now()
+        last = max(hold.since, last, self._looked.get(hold.account, 0))
+        return last + look_after <= self._now()
 
     def _probe_is_out(self, connection: sa.Connection, hold: HoldRow) -> bool:
         if hold.probe_task is None:

@@ -56,6 +56,9 @@ class Writes(Reads):
         self._engine = engine
         super().__init__(engine)
         self._now = now
+        # By account: when its last probe went out ahead of time. One that moved on to another
+        # account is no longer seen to have asked this one.
+        self._looked: dict[str, float] = {}
         self.events = EventLog(engine)
         self.executors = Executors(engine, now)
         self.books = Books(engine)
