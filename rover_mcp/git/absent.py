@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from rover_mcp.errors import UserFixable
 from rover_mcp.git.lfs import is_here, keeps_pointers, pointers
-from rover_mcp.git.process import run_git
-from rover_mcp.git.readable import check_readable
+from rover_mcp.git.readable import LISTED, check_readable, missing
 from rover_mcp.git.submodules import find_submodules
 from rover_mcp.git.view import View
 
@@ -25,12 +24,12 @@ def absent(view: View, commit: str) -> list[str]:
     """
     repository = view.folder
     told = _partial(view, commit)
-    check_readable(view, commit)
-    listed = run_git(
-        ["ls-tree", "-r", "-z", "--full-tree", commit], repository, output_limit=_LISTING
-    )
-    if listed.code != 0 or listed.truncated:
+    listed = view.run([*LISTED, commit], output_limit=_LISTING)
+    if listed.code != 0:
+        raise missing(view, commit, listed.reason)
+    if listed.truncated:
         return told
+    check_readable(view, commit, listed.stdout)
     links = False
     attributes: list[str] = []
     for line in listed.stdout.split(b"\0"):

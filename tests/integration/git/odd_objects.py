@@ -78,7 +78,6 @@ UNREADABLE: dict[str, list[tuple[bytes, str]]] = {
     "null-id": [(b"100644 b", "null")],
     "missing-file": [(b"100644 b", "missing")],
     "missing-folder": [(b"40000 b", "missing")],
-    "folder-as-file": [(b"100644 b", "folder"), (b"40000 folder", "folder")],
     "file-as-folder": [(b"40000 b", "file")],
 }
 """The same of trees that git cannot check out, or reads otherwise than it wrote them, or that others
