@@ -148,6 +148,7 @@ class Interpreter:
 
     async def _leaf(self, step: Leaf, around: Around) -> str | None:
         self._check_budget(step)
+        await self._save_start()
         self._started(step, around)
         done = [s.id for s in self.fold.live.steps if s.status is StepStatus.COMPLETED]
         interrupted = self.interrupted.pop(step.id, None)
@@ -259,6 +260,13 @@ class Interpreter:
         return await self._failed(step, around, error, {})
 
     # --- beginning and end of a step ---
+
+    async def _save_start(self) -> None:
+        """Record what the steps before left, where that failed when the last of them ended: else
+        this one could only be repeated on top of what it did the first time."""
+        if self.fold.worked and self.fold.boundary is None and self.start is None:
+            with anyio.CancelScope(shield=True):
+                self.start = await self.tree.snapshot()
 
     def _started(self, step: Step, around: Around) -> None:
         data: dict[str, object] = {"step": step.id}

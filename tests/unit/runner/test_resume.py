@@ -8,7 +8,7 @@ import pytest
 from agent_runner.fold import Fold
 from agent_runner.interpret import Turn
 from agent_runner.models import Pause, PauseReason, StepStatus
-from agent_runner.records import RecordType
+from agent_runner.records import Record, RecordType
 from agent_runner.resume import Plan, make_plan
 from agent_runner.steps import RunPaused, StepResult
 from agent_runner.workflow.models import LoopStep, ParallelStep, Step
@@ -246,6 +246,26 @@ def test_the_target_is_the_base_only_while_no_step_has_finished() -> None:
     w.act, w.tree.broken = scripted(b=[PAUSED]), True
     w.start()
     assert plan_of(w, command("a"), command("b")).target is None
+
+
+def test_a_step_is_repeated_on_what_the_last_one_left_though_its_snapshot_failed() -> None:
+    """C5: the snapshot is taken when the next step begins."""
+    seen: list[dict[str, str]] = []
+    turns = scripted(b=[fails(), None])
+
+    async def act(walk: Walk, turn: Turn, place: Place) -> StepResult:
+        walk.tree.broken = turn.step.id == "a"
+        seen.append(dict(walk.tree.files))
+        return await turns(walk, turn, place)
+
+    def on_record(record: Record) -> None:
+        if record.type is RecordType.STEP_COMPLETE:
+            w.tree.broken = False
+
+    w = Walk(workflow(command("a"), command("b")), act, on_record=on_record)
+    assert w.start() == "failed"
+    assert w.start() == "completed"
+    assert seen == [{}, {"a": "1"}, {"a": "1"}]
 
 
 def test_a_plan_changes_nothing_of_what_it_was_made_from() -> None:
