@@ -33,7 +33,8 @@ def check_readable(view: View, commit: str, listing: bytes) -> None:
     Raises:
         UserFixable: it does not ("unreadable_base").
     """
-    lines = [line.partition(b"\t")[::2] for line in listing.split(b"\0")[:-1]]
+    parts = (line.partition(b"\t") for line in listing.split(b"\0")[:-1])
+    lines = [(facts, path) for facts, _, path in parts]
     for facts, path in lines:
         if facts.endswith(b"BAD"):
             raise missing(view, commit, f"{_shown(path)} is missing")
