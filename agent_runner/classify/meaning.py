@@ -110,7 +110,8 @@ _MONEY = _any(
 )
 _MONEY_GONE = _any(
     r"\b(?:suspended|past due|overdue|declined|unpaid|failed|failure|negative|below zero|inactive"
-    r"|not active|required|requires more|disabled|expired)\b"
+    r"|not active|required|requires|disabled|expired"
+    r"|(?:draws?|drawn|drawing) (?:from|on)|(?:billed|charged|deducted) (?:to|from|against|as))\b"
 )
 _OWED = _any(
     r"\binsufficient (?:user |account )?(?:funds|balance|credits?|quota)\b",

@@ -24,6 +24,8 @@ M = Meaning
         ("Team spending cap exceeded for September", M.CREDITS),
         ("The project is over budget", M.CREDITS),
         ("Payment required", M.CREDITS),
+        ("This app now draws from your extra usage", M.CREDITS),
+        ("Calls of this model are billed to your credits", M.CREDITS),
         ("账户余额不足", M.CREDITS),
         # A longer window.
         ("Daily request quota exceeded", M.WINDOW),
