@@ -89,6 +89,17 @@ class Starts(Parts):
 
         return choose_for(task_id, holds, self.store.reports(task_id), when, choose)
 
+    def takes_over(self, task: TaskRow, agent: str) -> Use | Wait | NoCredential:
+        """What would follow, if an agent were to go on with a task now."""
+        holds = {hold.account: hold for hold in self.store.holds()}
+        return choose_agent(
+            [agent],
+            lambda name: self._options(task, task.attempt, name),
+            holds,
+            (task.id, task.attempt),
+            now().timestamp(),
+        )
+
     def _await_credential(
         self, task_id: str, attempt: int, workflow_id: str, choice: NoCredential
     ) -> None:

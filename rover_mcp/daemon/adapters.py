@@ -19,6 +19,7 @@ from agent_runner.agents import agent_names, agent_provider
 from agent_runner.workflow.agents import agents_of
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import WorkflowError
+from rover_mcp.control.accounts import NoCredential, Use
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.handover import has_checkpoint
 from rover_mcp.control.plane import ControlPlane
@@ -451,6 +452,13 @@ class PlaneControl:
 
     def has_checkpoint(self, task: TaskRow) -> bool:
         return has_checkpoint(TaskFolders(self._home, task.id, task.iteration).journal)
+
+    def cannot_sign_in(self, task: TaskRow, agent: str) -> str | None:
+        found = self._attempts.takes_over(task, agent)
+        return found.missing if isinstance(found, NoCredential) else None
+
+    def can_take_over(self, task: TaskRow, agent: str) -> bool:
+        return isinstance(self._attempts.takes_over(task, agent), Use)
 
     def stop(self, task: TaskRow) -> None:
         attempt = self._store.attempt(task.id, task.attempt)

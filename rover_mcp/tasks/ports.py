@@ -155,6 +155,14 @@ class Control(Protocol):
         """Whether a resume goes on from something (I5)."""
         ...
 
+    def cannot_sign_in(self, task: TaskRow, agent: str) -> str | None:
+        """What an agent lacks to sign in for a task; None: it can."""
+        ...
+
+    def can_take_over(self, task: TaskRow, agent: str) -> bool:
+        """Whether an agent can sign in for a task, and one of its accounts is open."""
+        ...
+
     def stop(self, task: TaskRow) -> None:
         """Ask the task's sandbox, if one runs, to checkpoint and end. Returns at once."""
         ...

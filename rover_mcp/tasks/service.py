@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from agent_runner.agents import SCRIPTED
 from agent_runner.models import Budget, Pause, PauseReason, RunState
-from rover_mcp.errors import Conflict, RoverError
+from rover_mcp.errors import Conflict, RoverError, UserFixable
 from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.no_space import write_fault
 from rover_mcp.project.maximum import wider_budget
@@ -32,6 +32,7 @@ from rover_mcp.tasks.logs import LogText, read_journal, read_log
 from rover_mcp.tasks.looks import ACCEPTED, accept_result, refused
 from rover_mcp.tasks.models import EventView, ListedTask, NextAction, TaskStatus, TaskView
 from rover_mcp.tasks.pauses import (
+    CLOSED,
     NEVER_BY_ITSELF,
     Policy,
     left_to_itself,
@@ -86,7 +87,7 @@ class TaskService:
             DamagedRecord: its record, or its attempt's, cannot be read or makes no sense.
         """
         try:
-            return self._view(task, policy or self.policy(), full=full)
+            return self._view(task, policy or self._policy_of(task), full=full)
         except NONSENSE as error:
             raise not_shown(task, error) from error
 
@@ -111,6 +112,14 @@ class TaskService:
             if said is not None:
                 view.phase = f"preparing: {printable(str(said.data.get('message')), 80)}"
         return view
+
+    def _policy_of(self, task: TaskRow) -> Policy:
+        """The same, with those agents that could take over from a paused task now."""
+        policy = self.policy()
+        if task.pause is None or task.pause.reason not in CLOSED:
+            return policy
+        able = tuple(a for a in policy.agents if self.control.can_take_over(task, a))
+        return replace(policy, agents=able)
 
     def policy(self) -> Policy:
         """What is said of automatic resumes, as it stands now."""
@@ -184,7 +193,8 @@ class TaskService:
         self, rows: Sequence[TaskRow | DamagedRecord]
     ) -> Iterator[ListedTask | DamagedRecord]:
         """Each as one of a page. Damage to one hides no other."""
-        policy = self.policy()
+        # A page shows the first action of each: nobody else is proposed.
+        policy = replace(self.policy(), agents=())
         for row in rows:
             try:
                 sound = isinstance(row, TaskRow)
@@ -333,6 +343,13 @@ class TaskService:
         binary = self.create_task.check_agent(caller, agent, task.engine or "auto")
         if NetworkPolicy.stored(task.network).mode is NetworkMode.NONE:
             check_needs_no_provider(agent)
+        if missing := self.control.cannot_sign_in(task, agent):
+            raise UserFixable(
+                f"{agent} cannot sign in, so nothing was changed: {missing}",
+                code="cannot_sign_in",
+                hint=f"rover login keeps a key; or go on with {task.agent}",
+                next_call={"tool": "get_status", "arguments": {}},
+            )
         others = [a for a in task.agents or () if a != agent]
         return {
             "agent": agent,

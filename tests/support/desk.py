@@ -141,6 +141,8 @@ class FakeControl:
     stopped: list[str] = field(default_factory=list[str])
     store: Store | None = None
     checkpoint: bool = False
+    lacking: dict[str, str] = field(default_factory=dict[str, str])
+    closed: set[str] = field(default_factory=set[str])
 
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
         self.enqueued.append(attempt)
@@ -151,6 +153,12 @@ class FakeControl:
 
     def has_checkpoint(self, task: TaskRow) -> bool:
         return self.checkpoint
+
+    def cannot_sign_in(self, task: TaskRow, agent: str) -> str | None:
+        return self.lacking.get(agent)
+
+    def can_take_over(self, task: TaskRow, agent: str) -> bool:
+        return agent not in self.lacking and agent not in self.closed
 
     def stop(self, task: TaskRow) -> None:
         self.stopped.append(task.id)

@@ -598,3 +598,28 @@ def test_accepting_is_for_what_waits_for_a_look(desk: Desk) -> None:
     done = desk.tasks.resume(desk.caller, task, "now", accept=True)
     assert done.result == "not_resumable"
     assert row(desk, task).status is S.PAUSED
+
+
+def test_only_agents_that_could_take_over_now_are_proposed(desk: Desk) -> None:
+    """Q7. A pause proposed agents that had no key, and those whose account is closed, too."""
+    task = paused(desk)
+    everybody = {a.arguments["agent"] for a in desk.tasks.view(task).next_actions
+                 if "agent" in a.arguments}  # fmt: skip
+    desk.control.lacking["codex"] = "no OPENAI_API_KEY"
+    desk.control.closed.add("gemini")
+    actions = desk.tasks.view(task).next_actions
+    assert {a.arguments["agent"] for a in actions if "agent" in a.arguments} == everybody - {
+        "codex",
+        "gemini",
+    }
+
+
+def test_a_resume_with_an_agent_that_cannot_sign_in_changes_nothing(desk: Desk) -> None:
+    """Q7."""
+    task = paused(desk)
+    desk.control.lacking["scripted"] = "no key"
+    with pytest.raises(
+        UserFixable, match="scripted cannot sign in, so nothing was changed: no key"
+    ):
+        desk.tasks.resume(desk.caller, task, "now", agent="scripted")
+    assert row(desk, task) == task
