@@ -1,5 +1,5 @@
 """Nights of the real Claude Code and Codex on a fake provider whose windows last seconds: accounts
-that take turns, and limits of one model."""
+that take turns, limits of one model, many windows in one step, and refusals that tell no time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,16 @@ def status(client: LauncherClient, task: str) -> str:
     return client.tool("inspect", task=task)["task"]["status"]
 
 
+def is_completed(client: LauncherClient, task: str) -> bool:
+    return status(client, task) == "COMPLETED"
+
+
+def reasons(client: LauncherClient, task: str) -> list[str]:
+    """Why it paused, each time."""
+    events = client.tool("inspect", task=task, detail="full")["events"]
+    return [event["reason"] for event in events if event["event"] == "task.paused"]
+
+
 def held(client: LauncherClient) -> set[str]:
     return {hold["account"] for hold in client.tool("get_status")["holds"]}
 
@@ -184,3 +195,70 @@ def test_one_models_window_stops_no_task_on_another_model(
         assert all(other in str(request.model) for request in later)
         holds = [h for h in client.tool("get_status")["holds"] if h["account"] == pause["account"]]
         assert [(h["model"], h["waiting"]) for h in holds] == [(closed, 2)]
+
+
+WINDOWS = 12
+
+
+def test_one_step_outlasts_twelve_windows(keys: Night, provider: FakeModels) -> None:
+    """Q1, Q3: a task stopped after the fifth. Both agents at the same time."""
+    sessions = {agent: provider.session(f"long-{agent}") for agent in AGENTS}
+    for session in sessions.values():
+        for part in range(WINDOWS):
+            session.push(write(f"part-{part}.txt", f"{part}\n"), usage_window(2))
+        session.push(text("It is written."))
+    clients = {agent: keys.client(f"long-{agent}", sessions[agent]) for agent in AGENTS}
+    try:
+        tasks = {agent: create(client, agent) for agent, client in clients.items()}
+        for agent, client in clients.items():
+            completed = partial(is_completed, client, tasks[agent])
+            wait_until(completed, f"{agent} has completed", 2 * PATIENCE)
+            branch = client.tool("inspect", task=tasks[agent])["task"]["branch"]
+            names = git(client_repository(keys, f"long-{agent}"), "ls-tree", "--name-only", branch)
+            assert {f"part-{part}.txt" for part in range(WINDOWS)} <= set(names.split())
+            answered = [r.answered for r in sessions[agent].main_requests]
+            assert answered.count("usage_window") == WINDOWS
+    finally:
+        for client in clients.values():
+            client.close()
+
+
+REFUSALS: dict[str, tuple[Behaviour, str]] = {
+    "403": (
+        error(403, "permission_error", "You've reached your weekly usage limit for this plan."),
+        "usage_window",
+    ),
+    "400": (
+        error(400, "invalid_request_error", "You're out of extra usage. Add more to continue."),
+        "credits",
+    ),
+    "429": (
+        error(429, "rate_limit_error", "Weekly limit exhausted for this plan."),
+        "usage_window",
+    ),
+}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_refusals_that_tell_no_time_are_asked_again_until_they_end(
+    keys: Night, provider: FakeModels, agent: str
+) -> None:
+    """Q1, Q3: a weekly window as 403 or 429 and money as 400, whatever the status is."""
+    sessions = {what: provider.session(f"{agent}-{what}") for what in REFUSALS}
+    clients = {what: keys.client(f"{agent}-{what}", s) for what, s in sessions.items()}
+    try:
+        tasks: dict[str, str] = {}
+        for what, session in sessions.items():
+            # Claude Code repeats some requests by itself.
+            session.push(write("hello.txt", "hi\n"), {**REFUSALS[what][0], "times": 9})
+            tasks[what] = create(clients[what], agent)
+        for what, (_, reason) in REFUSALS.items():
+            paused = partial(reasons, clients[what], tasks[what])
+            wait_until(lambda paused=paused: bool(paused()), f"{what} has paused", PATIENCE)
+            assert set(paused()) == {reason}, what
+            sessions[what].clear()
+            completed = partial(is_completed, clients[what], tasks[what])
+            wait_until(completed, f"{what} has completed", PATIENCE)
+    finally:
+        for client in clients.values():
+            client.close()
