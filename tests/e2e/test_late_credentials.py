@@ -17,6 +17,7 @@ from tests.e2e.processes import is_alive, kill, wait_until
 from tests.e2e.test_real_claude import REAL_KEY, assert_secret_is_nowhere, environment
 from tests.support.fake_anthropic import FakeAnthropic, auth, credit, text, write
 from tests.support.frames import LauncherClient
+from tests.support.models.turns import usage_window
 from tests.support.repos import git
 
 pytestmark = pytest.mark.real_agent
@@ -127,3 +128,29 @@ def test_a_key_that_rover_login_keeps_lets_a_waiting_task_finish(
         assert key.read_text() == REAL_KEY
         key.unlink()
         assert_secret_is_nowhere(home)
+
+
+@pytest.mark.timeout(300)
+def test_a_window_of_four_days_that_opens_early_outlives_the_daemon(
+    home: Path, repository: Path
+) -> None:
+    """Q3, Q4: the provider told a time four days ahead. The daemon dies, a client with the key
+    connects late, and a look finds that the window has opened."""
+    settings(home, retry={**SOON, "look_again": 5})
+    days = 4 * 24 * 3600
+    plan = [write("hello.txt", "hi\n"), usage_window(days, times=1), text("Written.")]
+    with FakeAnthropic(plan) as provider:
+        env = environment(provider, home.parent / "bin")
+        with LauncherClient(home, repository, env) as first:
+            first.open()
+            task = first.tool("create_task", **CLAUDE)["task"]["id"]
+            pause = first.wait_until(task, "PAUSED", timeout=100)["pause"]
+            assert pause["reason"] == "usage_window"
+            assert days - 120 < pause["retry_in_s"] <= days + 120
+            daemon = daemon_pid(home)
+            kill(daemon)
+            wait_until(lambda: not is_alive(daemon), "it is dead")
+        with LauncherClient(home, repository, env) as late:
+            late.open()
+            done = goes_on_to_its_end(late, task)
+        assert git(repository, "show", f"{done['branch']}:hello.txt") == "hi"
