@@ -143,7 +143,8 @@ def command_of(home: Path, kept: KeptKey) -> list[str]:
 
 
 def _program() -> list[str]:
-    return [sys.executable, "-m", "rover_mcp.keyring_program"]
+    # Without the working folder in the path of modules: it may be anybody's repository.
+    return [sys.executable, "-P", "-m", "rover_mcp.keyring_program"]
 
 
 def _entry(home: Path, account: str) -> str:

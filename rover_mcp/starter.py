@@ -17,7 +17,7 @@ from rover_mcp.connect import DaemonUnavailable
 from rover_mcp.ownership import objection
 from rover_mcp.preamble import allowed_environment
 
-DAEMON_COMMAND = [sys.executable, "-m", "rover_mcp.daemon"]
+DAEMON_COMMAND = [sys.executable, "-P", "-m", "rover_mcp.daemon"]
 FIRST_RESTART, LONGEST_RESTART = 0.1, 2.0
 LOG_LIMIT = 5_000_000
 LOG_TAIL_LINES = 15

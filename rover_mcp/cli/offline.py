@@ -12,12 +12,13 @@ from rover_mcp.cli.client import ClientError
 
 
 def run_offline(name: str, *argv: str) -> Any:
-    """The answer of `python -m rover_mcp.daemon.NAME ARGV`.
+    """The answer of `python -P -m rover_mcp.daemon.NAME ARGV`.
 
     Raises:
         ClientError: it refused, or failed.
     """
-    command = [sys.executable, "-m", f"rover_mcp.daemon.{name}", *argv]
+    # -P: the working folder may be anybody's repository, and no module comes from there.
+    command = [sys.executable, "-P", "-m", f"rover_mcp.daemon.{name}", *argv]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if ended.returncode == 0:
         return json.loads(ended.stdout)
