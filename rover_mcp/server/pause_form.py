@@ -54,11 +54,12 @@ def pause_message(view: TaskView) -> str:
 
 
 def needs_person(view: TaskView) -> bool:
-    """Whether nothing but a person helps: the task does not go on by itself, and it is not a
-    person who paused it."""
+    """Whether nothing but a person helps: the task does not resume by itself, or only once somebody
+    has supplied a credential; and it is not a person who paused it."""
     pause = view.pause
-    asked = pause is not None and pause.reason is PauseReason.REQUESTED
-    return pause is not None and not pause.auto_resume and not asked
+    if pause is None or pause.reason is PauseReason.REQUESTED:
+        return False
+    return pause.reason is PauseReason.AUTH or not pause.auto_resume
 
 
 def pause_form(view: TaskView) -> dict[str, Any]:

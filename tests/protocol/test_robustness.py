@@ -253,8 +253,7 @@ def test_a_session_in_another_repository_hears_nothing(shared: Path) -> None:
 def front(shared: Path) -> Iterator[HttpFront]:
     home = shared / "data"
     home.mkdir(mode=0o700, exist_ok=True)
-    settings = {"http": {"projects": [str(shared / "repo")]}, "auto_resume": False}
-    (home / "config.yaml").write_text(json.dumps(settings))
+    (home / "config.yaml").write_text(json.dumps({"http": {"projects": [str(shared / "repo")]}}))
     token_of(home, "somebody")
     with HttpFront(home) as serving:
         yield serving
@@ -269,8 +268,8 @@ def ann(front: HttpFront, shared: Path) -> HttpClient:
     return made
 
 
-def create(client: HttpClient, text: str) -> Frame:
-    asked = {"name": "create_task", "arguments": {**ARGUMENTS, "script": text}}
+def create(client: HttpClient, text: str, **more: Any) -> Frame:
+    asked = {"name": "create_task", "arguments": {**ARGUMENTS, "script": text, **more}}
     return client.request("tools/call", asked)["result"]
 
 
@@ -292,7 +291,7 @@ def test_over_http_the_state_follows_the_acknowledgement_and_two_pauses_have_two
     ann: HttpClient,
 ) -> None:
     """The first pause is between creation and listening."""
-    task = create(ann, TWO_PAUSES)["taskId"]
+    task = create(ann, TWO_PAUSES, auto_resume=False)["taskId"]
     ann.wait_until(task, "PAUSED")
     wanted = {"notifications": {"taskIds": ["0" * 32, task, task], "toolsListChanged": False}}
     with ann.stream("subscriptions/listen", wanted) as stream:

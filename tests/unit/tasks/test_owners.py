@@ -54,7 +54,7 @@ def test_a_foreign_task_is_as_unknown_as_none(desk: Desk) -> None:
             desk.tasks.finder.find(bob, name)
         assert caught.value.code == "unknown_task"
         assert made.id not in (caught.value.hint or "")
-        told.append(str(caught.value).replace(name, "X").removesuffix(f" in {desk.repo}"))
+        told.append(str(caught.value).removesuffix(f" in {desk.repo}").replace(name, "X"))
     assert set(told) == {"there is no task X"}
 
 
