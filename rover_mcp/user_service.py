@@ -21,7 +21,7 @@ from rover_mcp.preamble import data_folder
 from rover_mcp.starter import DAEMON_COMMAND, importable
 
 NAME: Final = "rover-mcp"
-OFFER: Final = "to have Rover started after a reboot, so that it does: rover service install"
+OFFER: Final = "rover service install has Rover started after a reboot, so that it resumes then too"
 OFFERED: Final = "service-offered"
 """Name of a file in the data folder: it has been offered."""
 ENV: Final = "/usr/bin/env"
