@@ -7,7 +7,7 @@ import pytest
 from rover_mcp.store.rows import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.tasks.transitions import DELETING, Event
 from tests.contracts.store.conftest import Clock, Make
 from tests.support.samples import pause
 
@@ -171,13 +171,23 @@ def test_a_later_iteration_goes_on_as_iterating(store: Store, paused: TaskRow) -
     assert (again[0].status, again[1].iteration) == (S.ITERATING, 2)
 
 
-@pytest.mark.parametrize("event", [Event.CANCEL, Event.COMPLETE])
-def test_what_is_not_resumable_is_not_resumed(store: Store, running: TaskRow, event: Event) -> None:
+def test_what_is_not_resumable_is_not_resumed(store: Store, running: TaskRow) -> None:
     """I1."""
     assert store.resume(running.id, None) is None
-    store.transition(running.id, event)
+    store.transition(running.id, Event.COMPLETE)
     assert store.resume(running.id, None) is None
     assert store.resume("0" * 32, None) is None
+
+
+def test_a_cancelled_task_is_resumed_until_its_deletion_begins(
+    store: Store, running: TaskRow, paused: TaskRow
+) -> None:
+    """T2: all of its work is kept."""
+    for task in (running, paused):
+        store.transition(task.id, Event.CANCEL)
+    store.add_event(running.id, DELETING, {})
+    assert store.resume(running.id, None) is None
+    assert store.resume(paused.id, None) is not None
 
 
 def test_an_undone_resume_gives_everything_back(
