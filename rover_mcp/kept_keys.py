@@ -8,22 +8,21 @@ and from that program through pipes alone.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
+from rover_mcp.private_files import locked, unwritable, write_private
 
 INDEX: Final = "logins.json"
+WHAT: Final = "keys"
 FOLDER: Final = "keys"
 KEYRING: Final = "keyring"
 FILE: Final = "file"
@@ -89,7 +88,7 @@ def keep(home: Path, account: str, key: str, base_url: str | None = None) -> Kep
         )
     if base_url is not None and not _ADDRESS.fullmatch(base_url):
         raise UserFixable(f"{base_url[:80]!r} is not an address", hint="as in https://example.com")
-    with _locked(home):
+    with locked(home, INDEX, WHAT):
         in_keyring = _ask("set", _entry(home, account), key) is not None
         place = KEYRING if in_keyring else FILE
         made = KeptKey(account, place, round(time.time(), 3), base_url)
@@ -99,11 +98,11 @@ def keep(home: Path, account: str, key: str, base_url: str | None = None) -> Kep
                 path.unlink(missing_ok=True)
             else:
                 path.parent.mkdir(mode=0o700, exist_ok=True)
-                _write(path, key)
+                write_private(path, key)
             others = [k for k in kept_keys(home) if k.account != account]
             _write_index(home, [*others, made])
         except OSError as error:
-            raise _unwritable(home, error) from error
+            raise unwritable(WHAT, home, error) from error
     return made
 
 
@@ -114,7 +113,7 @@ def forget(home: Path, account: str) -> None:
         NotFound: none is kept.
         EnvironmentFault: it cannot be removed.
     """
-    with _locked(home):
+    with locked(home, INDEX, WHAT):
         found = next((k for k in kept_keys(home) if k.account == account), None)
         if found is None:
             raise NotFound(f"no key is kept for {account}", hint="see `rover login --list`")
@@ -128,7 +127,7 @@ def forget(home: Path, account: str) -> None:
             key_file(home, account).unlink(missing_ok=True)
             _write_index(home, [k for k in kept_keys(home) if k.account != account])
         except OSError as error:
-            raise _unwritable(home, error) from error
+            raise unwritable(WHAT, home, error) from error
 
 
 def key_file(home: Path, account: str) -> Path:
@@ -168,40 +167,5 @@ def _ask(action: str, entry: str, key: str = "") -> str | None:
     return done.stdout
 
 
-@contextmanager
-def _locked(home: Path) -> Generator[None]:
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(home / f"{INDEX}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _unwritable(home, error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
 def _write_index(home: Path, keys: Sequence[KeptKey]) -> None:
-    _write(home / INDEX, json.dumps({"keys": [asdict(k) for k in keys]}, indent=1))
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all, and nobody else's to read at any moment."""
-    part = path.with_name(f"{path.name}.part")
-    with suppress(FileNotFoundError):
-        part.unlink()
-    made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(made, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def _unwritable(home: Path, error: OSError) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"keys cannot be kept in {home}: {error.strerror}",
-        hint="check that the data folder is writable and its disk not full",
-        code="data_folder",
-    )
+    write_private(home / INDEX, json.dumps({"keys": [asdict(k) for k in keys]}, indent=1))

@@ -4,21 +4,19 @@ SHA-256, which is enough for 256 random bits, in a file of mode 0600 in the data
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.http_settings import NAME, HttpSettings, HttpToken
+from rover_mcp.private_files import locked, unwritable, write_private
 
 FILE = "http-tokens.json"
 MIN_LENGTH = 32
@@ -55,7 +53,7 @@ def new_token(home: Path, name: str, scopes: Sequence[str]) -> str:
             code="invalid_name",
         )
     token = PREFIX + secrets.token_urlsafe(32)
-    with _locked(home):
+    with locked(home, FILE, "tokens"):
         grants = stored_grants(home)
         made = Grant(name, tuple(scopes), digest_of(token), round(time.time(), 3))
         _write(home, [*grants, made])
@@ -69,7 +67,7 @@ def revoke(home: Path, name: str) -> int:
         NotFound: there are none.
         EnvironmentFault: the file cannot be read or written.
     """
-    with _locked(home):
+    with locked(home, FILE, "tokens"):
         grants = stored_grants(home)
         left = [g for g in grants if g.name != name]
         if len(left) == len(grants):
@@ -173,38 +171,9 @@ class Tokens:
         return any(grant.digest == digest for grant in self.grants())
 
 
-@contextmanager
-def _locked(home: Path) -> Generator[None]:
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(home / f"{FILE}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _unwritable(home, error) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
 def _write(home: Path, grants: Sequence[Grant]) -> None:
     text = json.dumps({"tokens": [asdict(g) for g in grants]}, indent=1)
-    part = home / f"{FILE}.part"
     try:
-        part.unlink(missing_ok=True)
-        made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(made, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(home / FILE)
+        write_private(home / FILE, text)
     except OSError as error:
-        raise _unwritable(home, error) from error
-
-
-def _unwritable(home: Path, error: OSError) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"tokens cannot be kept in {home}: {error.strerror}",
-        hint="check that the data folder is writable and its disk not full",
-        code="data_folder",
-    )
+        raise unwritable("tokens", home, error) from error

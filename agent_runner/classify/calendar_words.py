@@ -65,7 +65,7 @@ _JOINT = re.compile(
 )
 _EPOCH = re.compile(r"(?<![\d.])(1[5-9]\d{8}|2\d{9})(\d{3})?(?![\d.]\d|\d)")
 _CYCLE_END = re.compile(r"^ends on[\s,]{0,2}$", re.IGNORECASE)
-# A number that is no part of what was understood: the words around it are of a form unknown here.
+# A number that was not understood: the words around it have a form that is unknown here.
 _COUNTED = re.compile(
     r"\d[\d.,]{0,12}[ -]?(?:%|(?:hours?|hrs?|h|days?|d|weeks?|minutes?|mins?|tokens?|requests?)\b"
     r"|个?小时|天|分钟|秒|周|个月|次)",
@@ -75,7 +75,7 @@ _COUNTED = re.compile(
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment that a text names. `at` None: it names none that there is. `zoned`: it says in
+    """A moment that a text names. `at` None: there is no such moment. `zoned`: it says in
     which zone."""
 
     at: datetime | None
@@ -135,12 +135,12 @@ def _moment(
     if on and clock and at == time() and (on["rel"] or "").lower() in ("today", "tonight"):
         days = [today + timedelta(days=1)]  # "midnight tonight" is where the day ends
     if on and clock is None and today in days and not cycle_end:
-        days = [d for d in days if d != today]  # "later today" is no time
+        days = [d for d in days if d != today]  # "later today" names no time
     return next_moment((m for day in days for m in moments(day, at, zone)), now)
 
 
 def _days(on: re.Match[str], today: date) -> Iterator[date]:
-    """The days that a date may mean. Raises ValueError where there is no such day."""
+    """The days that a date may mean. Raises ValueError where no such day exists."""
     g = on.groupdict()
     if g["iso_y"]:
         yield date(int(g["iso_y"]), int(g["iso_m"]), int(g["iso_d"]))
@@ -170,7 +170,7 @@ def _of_year(year: str | None, month: int, day: int, today: date) -> Iterator[da
     if year:
         yield date(int(year), month, day)
         return
-    date(2028, month, day)  # there is no such day in any year
+    date(2028, month, day)  # raises where no year has such a day
     for number in (today.year, today.year + 1):
         try:
             yield date(number, month, day)
