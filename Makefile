@@ -1,6 +1,8 @@
 # make demo   installs into .venv and runs the main job by itself
-# make test   everything, with the real components (Docker, bubblewrap, the real agent CLI)
-# make check  format, lint, types, unit tests: under a minute
+# make test   everything, with the real components (Docker, bubblewrap, the real agent CLI);
+#             installs what it lacks
+# make check  format, lint, types, shell scripts, unit tests with the coverage of branches
+# make docs   writes everything anew that is generated
 # make acceptance   every behaviour that was promised, with the tests that prove it
 # make attacks   what a hostile agent tries from inside, on every engine
 # make crash  hundreds of kill -9 at random moments; writes docs/reliability.md
@@ -17,16 +19,20 @@ DEV := $(VENV)/.dev
 # Every daemon and runner that a test starts would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install dev demo test check check-static check-unit test-daemons test-parts attacks acceptance agents crash bench mcpb lock clean
+.PHONY: install dev demo test check check-static check-unit check-coverage attacks acceptance agents crash bench mcpb docs docs-from-code docs-from-runs lock clean
 
 install: $(LOCKED)
 
 $(LOCKED): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rover-mcp needs Python 3.11 or later: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m compileall -q rover_mcp agent_runner
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rover-mcp needs Python 3.11 or later: make PYTHON=python3.12 ...")'
+	@echo "1/4  a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "2/4  what Rover needs, as locked: $$(grep -c '==' requirements.lock) packages, about a minute"
+	@$(BIN)/python tools/install_locked.py requirements.lock
+	@echo "3/4  Rover itself"
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "4/4  compiled, so that its first start is quick"
+	@$(BIN)/python -m compileall -q rover_mcp agent_runner
 	@touch $@
 
 dev: $(DEV)
@@ -39,25 +45,28 @@ demo: install
 	@$(BIN)/rover demo
 
 check: dev
-	@$(MAKE) --no-print-directory --output-sync --jobs 2 check-static check-unit
+	@$(MAKE) --no-print-directory --output-sync --jobs 2 check-static check-coverage
 
 check-static:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports --no-cache
+	git ls-files -z '*.sh' .ci/run ':!:*/_*.sh' | xargs -0 $(BIN)/shellcheck -x -a -P SCRIPTDIR
 
 check-unit:
 	$(BIN)/python -m pytest -q tests/unit
 
-# Two at a time: half of what they do is wait for sandboxes.
-test: dev
-	@$(MAKE) --no-print-directory --output-sync --jobs 2 test-daemons test-parts
+# The same, with branches counted. The floor, fail_under in pyproject.toml, is only ever raised.
+check-coverage:
+	$(BIN)/python -m coverage run -m pytest -q tests/unit
+	$(BIN)/python -m coverage report --format=total
 
-test-daemons:
-	$(BIN)/python -m pytest -q tests/e2e tests/protocol tests/scenarios tests/clients tests/integration/control tests/contracts
-
-test-parts:
-	$(BIN)/python -m pytest -q tests/crash tests/unit tests/conformance tests/integration tests/attacks tests/matrix --ignore tests/integration/control
+# First what the tests need: programs, which may ask for root, then the virtual environment.
+test:
+	@PYTHON='$(PYTHON)' tools/test-components.sh
+	@$(MAKE) --no-print-directory dev
+	@$(BIN)/python -m tests.halves
 
 attacks: dev
 	$(BIN)/python -m pytest -q tests/attacks
@@ -73,6 +82,33 @@ crash: dev
 
 bench: dev
 	$(BIN)/python -m benchmarks
+
+# What a test compares with the code, or with a run. Read the diff before it is committed.
+docs: dev
+	@$(MAKE) --no-print-directory docs-from-code docs-from-runs
+
+# $(call write,COMMAND,FILE): the file stays as it was where the command fails.
+write = $(BIN)/python -m $(1) > $(2).new && mv $(2).new $(2)
+
+docs-from-code:
+	$(BIN)/python -m tests.snapshots.update
+	$(BIN)/python -m rover_mcp.server.reference docs/tools.md
+	$(BIN)/python -m rover_mcp.tasks.contract
+	$(call write,rover_mcp.domain.task_status,docs/states.md)
+	$(call write,rover_mcp.config.settings,docs/settings.md)
+	$(call write,rover_mcp.config.project_schema,workflows/config.schema.json)
+	$(call write,agent_runner.workflow.schema,workflows/workflow.schema.json)
+	$(call write,tests.limits,docs/limits.md)
+	$(call write,tests.conformance.scenarios,docs/conformance.md)
+	$(BIN)/python -m tests.attacks
+
+# Real programs, played models: some minutes.
+docs-from-runs:
+	$(BIN)/python -m tests.protocol.mistakes
+	$(BIN)/python -m tests.scenarios
+	$(BIN)/python -m tests.clients.delegation
+	$(BIN)/python -m tests.clients.interactive
+	$(BIN)/python -m tests.clients.sessions
 
 mcpb: dev
 	$(BIN)/python -m bundle
