@@ -1,6 +1,6 @@
 """`agent-runner run --spec DIR`: run one attempt. Exit status: 0 completed, 1 failed, 2 paused.
 
-With `--wait SECONDS` it may be started before there is a spec.json; see orders.py. One that was
+With `--wait SECONDS` it may be started before there is a spec.json; see late_spec.py. One that was
 not needed in that time ends with 75 (EX_TEMPFAIL of sysexits.h).
 """
 
@@ -18,18 +18,18 @@ from pathlib import Path
 import anyio
 from pydantic import ValidationError
 
-from agent_runner import seccomp
-from agent_runner.commands import CommandKilled
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.evidence import GatewayEvidence
-from agent_runner.journal import FILE_NAME, Journal, JournalError, RecordType
+from agent_runner.journal.journal import FILE_NAME, Journal, JournalError, RecordType
 from agent_runner.models import ExitCode
-from agent_runner.orders import await_orders
-from agent_runner.process import gateway_forwarder, make_commands
-from agent_runner.run import Run, Stop, utc_now
-from agent_runner.setup import SetupFailed, set_up_image
+from agent_runner.process import seccomp
+from agent_runner.process.commands import CommandKilled
+from agent_runner.process.late_spec import await_orders
+from agent_runner.process.spawn import gateway_forwarder, make_commands
+from agent_runner.run.attempt import Run, Stop, utc_now
 from agent_runner.spec import RunSpec, SwitchUser
-from agent_runner.worktree import WorktreeError
+from agent_runner.worktree.project_setup import SetupFailed, set_up_image
+from agent_runner.worktree.worktree import WorktreeError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -16,8 +16,8 @@ from typing import Protocol, cast
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent_runner.agents.protocol import Failure
-from agent_runner.forward import connect_unix
+from agent_runner.models import Failure
+from agent_runner.process.forward import connect_unix
 
 BELL_TIMEOUT = 0.05
 EVIDENCE_TIMEOUT = 2.0

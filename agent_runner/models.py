@@ -6,11 +6,17 @@ Everything here is data. The host reads these models out of the journal; it neve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from agent_runner.printable import only_printable
+
+SCRIPTED = "scripted"
+"""The agent that plays a script: it costs nothing."""
 
 
 class ExitCode(IntEnum):
@@ -112,7 +118,7 @@ class Pause(_Model):
     `grounds` and `retry_grounds` say what `reason` and `retry_at` rest on: what only an agent said
     concerns its own task, and no other one of its account. `model`: the one that a limit is for,
     where it is not for the whole account. `uses_try`: the automatic resume that ends it counts as
-    one; set by the control plane.
+    one; set by the control plane, as `windows`: how full those of its account are.
     """
 
     reason: PauseReason
@@ -126,6 +132,7 @@ class Pause(_Model):
     retry_grounds: Grounds = Grounds.AGENT
     model: str | None = None
     uses_try: bool = True
+    windows: str | None = None
 
 
 class AgentSession(_Model):
@@ -154,6 +161,21 @@ def loop_positions(data: Mapping[str, Any]) -> list[LoopPosition]:
     return [LoopPosition.model_validate(raw) for raw in data.get("loop", ())]
 
 
+MAX_VERDICT = 500
+"""Characters of a verdict."""
+
+
+def verdict_line(text: str) -> str:
+    """A verdict as one line of printable text, bounded."""
+    line = only_printable(text[: 20 * MAX_VERDICT], " ")
+    line = " ".join(line.split()).rstrip(" :;,")
+    return line if len(line) <= MAX_VERDICT else line[: MAX_VERDICT - 1].rstrip() + "…"
+
+
+SUMMARIES = ("summary", "report")
+"""Outputs that say what was done, in this order."""
+
+
 class StepState(_Model):
     """One step as the journal tells it. In a loop, what it says is of the present iteration; its
     `outputs` are those of the last time that it ended.
@@ -161,6 +183,7 @@ class StepState(_Model):
     `parent` is the loop or parallel step around it. A loop has its present `iteration` (0: not
     begun), its `limit`, and in `trees` the work tree at the end of each finished iteration where
     it watches for circles. `tolerated`: it failed, and the run goes on all the same.
+    `verdict`: what its end means for the result of the whole run, where it did not succeed.
     """
 
     id: str
@@ -177,6 +200,7 @@ class StepState(_Model):
     outputs: dict[str, str] = Field(default_factory=dict)
     error: str | None = None
     detail: str | None = None
+    verdict: str | None = None
     session: AgentSession | None = None
     usage: Usage = Field(default_factory=Usage)
 
@@ -186,6 +210,13 @@ class StepState(_Model):
         if self.status is StepStatus.FAILED:
             return self.tolerated
         return self.status in (StepStatus.COMPLETED, StepStatus.SKIPPED)
+
+    @property
+    def summary_name(self) -> str | None:
+        """The output in which an agent sums up what it did; None where it has none."""
+        if self.type != "agent" or self.status is not StepStatus.COMPLETED:
+            return None
+        return next((name for name in SUMMARIES if self.outputs.get(name, "").strip()), None)
 
 
 class Snapshot(_Model):
@@ -223,6 +254,20 @@ class RunState(_Model):
         return next((s for s in running if s.id not in around), None)
 
     @property
+    def verdict(self) -> str | None:
+        """What the result is delivered in spite of, in one line; None where it is nothing."""
+        said = dict.fromkeys(s.verdict for s in self.steps if s.verdict)
+        return verdict_line("; ".join(said)) or None
+
+    @property
+    def summary(self) -> str | None:
+        """What the last agent that summed up says it did; untrusted text."""
+        for step in reversed(self.steps):
+            if name := step.summary_name:
+                return step.outputs[name].strip()
+        return None
+
+    @property
     def progress(self) -> int:
         """Share of the work that is done, 0 to 100 (A5). Every step of the workflow counts the
         same; a loop's iterations share its part, and so do the steps of a body."""
@@ -253,3 +298,30 @@ def _done_share(steps: Sequence[StepState]) -> float:
             else:
                 waiting.append((inside.get(step.id, []), mine))
     return done
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is known of an error, from fields that carry errors and nothing else (D3).
+
+    `source` tells who saw it: the gateway (first hand) or the agent's structured fields.
+    `headers` are lower case. `retry_after` is in seconds. `body` is the provider's answer as it
+    came, where the agent passes it on. `model` is the one that was asked for. `agent_credential`:
+    the agent used a log-in of its own, so nobody knows whose account it was. `host` is the address
+    of the API that refused, where it is known: several providers speak the same API.
+    """
+
+    source: Literal["gateway", "agent"]
+    message: str
+    provider: str | None = None
+    status: int | None = None
+    type: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    retry_after: float | None = None
+    reset_at: datetime | None = None
+    interrupted: bool = False
+    body: str = ""
+    agent_credential: bool = False
+    host: str | None = None
+    model: str | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent_runner.agents.acp_programs import AcpProgram
+from agent_runner.acp_programs import AcpProgram
 from agent_runner.models import Budget, Usage
 
 SPEC_SCHEMA_VERSION = 1
@@ -67,7 +67,7 @@ class Paths(_Model):
     )
     seed: Path | None = Field(
         default=None,
-        description="files for a new clone that git ignores (setup.py), as commands see it",
+        description="files for a new clone that git ignores (project_setup.py), as commands see it",
     )
 
 
@@ -111,7 +111,7 @@ class Limits(_Model):
 
 
 class Disk(_Model):
-    """What a task may hold on disk, and what has to stay free of the host's: see disk.py.
+    """What a task may hold on disk, and what has to stay free of the host's: see disk_watch.py.
     `folders` are work tree and HOME as the runner sees them, `records` the run folder.
     `elsewhere`: what is kept of the task where the runner cannot see it. `shown`: what the host
     calls a folder that the runner sees under another name."""
@@ -143,7 +143,7 @@ class Hooks(_Model):
 
 
 class Setup(_Model):
-    """The project's set-up: see setup.py. `key` is another one where it has to run again."""
+    """The project's set-up (project_setup.py). `key` is another one where it has to run again."""
 
     tried: tuple[str, ...] = Field(
         default=(), description="run first; one that fails is only a warning"
@@ -151,6 +151,23 @@ class Setup(_Model):
     commands: tuple[str, ...]
     key: str
     timeout: float = Field(default=1800, gt=0, description="of each command, in seconds")
+
+
+class CommitStyle(_Model):
+    """Of the commit that Rover makes of what an agent has not committed itself."""
+
+    author: str | None = Field(
+        default=None,
+        pattern=r"^[^\x00-\x1f<>]{1,200} <[^\x00-\x20<>]{1,200}>$",
+        description="`Name <address>`; without it `Rover agent`. Rover stays the committer",
+    )
+    co_author: bool = Field(
+        default=False, description="with a trailer `Co-authored-by` that names the agent"
+    )
+    cost: bool = Field(
+        default=False,
+        description="with trailers `Rover-Tokens` and `Rover-Cost`: what the task used until then",
+    )
 
 
 class RunSpec(_Model):
@@ -168,6 +185,8 @@ class RunSpec(_Model):
     agent: str
     model: str | None = None
     inputs: dict[str, str] = Field(default_factory=dict)
+    authorities: bool = False
+    """whether HOME has a file of certificate authorities to trust"""
     environment: dict[str, str] = Field(
         default_factory=dict, description="for the agent and the commands; never a secret"
     )
@@ -176,7 +195,7 @@ class RunSpec(_Model):
         description="of the project: set inside the sandbox only, and never before what is ours",
     )
     copies: tuple[str, ...] = Field(
-        default=(), description="files of the user's checkout (copies.py): never in a snapshot"
+        default=(), description="files of the user's checkout (local_files.py): never in a snapshot"
     )
     hooks: Hooks = Hooks()
     setup: Setup | None = Field(
@@ -189,6 +208,7 @@ class RunSpec(_Model):
     gateway: GatewaySpec
     isolation: Annotated[SwitchUser | WrapCommand | NoIsolation, Field(discriminator="kind")]
     limits: Limits = Limits()
+    commits: CommitStyle = CommitStyle()
     disk: Disk | None = Field(default=None, description="none: it is not watched")
     restore: Restore | None = None
     restart: bool = Field(

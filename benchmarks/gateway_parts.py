@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from agent_runner.forward import CHUNK_BYTES, Forwarder
+from agent_runner.process.forward import CHUNK_BYTES, Forwarder
 from rover_mcp.daemon.booking import write_entries
-from rover_mcp.gateway import Gateway, GatewayLease, ProviderAccess
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.lease import GatewayLease, ProviderAccess
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
 from tests.support.certificates import server_context

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent_runner.journal import FILE_NAME, Journal
-from agent_runner.records import Chain, RecordType, encode
+from agent_runner.journal.journal import FILE_NAME, Journal
+from agent_runner.journal.records import Chain, RecordType, encode
 from benchmarks.tables import Row, interleaved, median_ms, show
 
 RECORDS = 200

@@ -66,12 +66,12 @@ def spawn_to_end(argv: list[str], env: dict[str, str]) -> float:
 def main() -> None:
     """Print the section of the table."""
     from rover_mcp.demo.stage import end_daemon
-    from rover_mcp.starter import importable
+    from rover_mcp.launcher.daemon_start import importable
 
     with tempfile.TemporaryDirectory(prefix="rover-bench-") as folder:
         home = Path(folder) / "home"
         env = importable({**os.environ, "ROVER_HOME": str(home)})
-        launcher = [sys.executable, "-P", "-m", "rover_mcp.launcher"]
+        launcher = [sys.executable, "-P", "-m", "rover_mcp.launcher.main"]
         # This one stays connected, so that the daemon does not end in between.
         anchor = subprocess.Popen(launcher, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:

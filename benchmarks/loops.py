@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent_runner.fold import Fold
-from agent_runner.journal import FILE_NAME, Journal
+from agent_runner.journal.journal import FILE_NAME, Journal
+from agent_runner.journal.records import RecordType
+from agent_runner.journal.run_state import Fold
 from agent_runner.models import Snapshot
-from agent_runner.records import RecordType
-from agent_runner.resume import make_plan
-from agent_runner.run import Stop
+from agent_runner.run.attempt import Stop
+from agent_runner.run.resume_plan import make_plan
 from agent_runner.workflow.loader import parse_workflow
 from benchmarks.tables import Row, interleaved, median_ms, show
 from tests.support.runs import GIT, Place, git

@@ -15,13 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent_runner.agents.protocol import Failure
-from agent_runner.classify import Verdict, classify
-from agent_runner.classify.told import read
-from agent_runner.models import Pause, PauseReason
+from agent_runner.classify.failure_facts import read
+from agent_runner.classify.verdict import Verdict, classify
+from agent_runner.models import Failure, Pause, PauseReason
 from agent_runner.spec import Limits
+from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control.decide import retry_time
-from rover_mcp.settings import RetrySettings
 from tests.reported import reported
 
 FOLDER = Path(__file__).parent / "data" / "limits"

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
-from agent_runner.agents.acp_programs import KNOWN, AcpProgram
+from agent_runner.acp_programs import KNOWN, AcpProgram
 from agent_runner.agents.protocol import Agent
+from agent_runner.models import SCRIPTED
 
 _DRIVERS = {
     "claude": ("agent_runner.agents.claude", "ClaudeAgent"),
@@ -20,9 +21,8 @@ _DRIVERS = {
 }
 
 _PROVIDERS = {"claude": "anthropic", "codex": "openai", "gemini": "google", "qwen": "openai"}
+_MODELS = {"claude": ("opus", "sonnet", "haiku")}
 _KNOWN_PROVIDERS = ("anthropic", "openai", "google")
-
-SCRIPTED = "scripted"
 
 # Those that speak the Agent Client Protocol: the known ones, then what the user's configuration
 # names, which a process is told once, when it starts.
@@ -60,6 +60,12 @@ def agent_provider(name: str, model: str | None = None) -> str | None:
         return "anthropic" if (model or "").startswith("claude") else "openai"
     program = acp_program(name)
     return program.provider if program else _PROVIDERS.get(name)
+
+
+def agent_models(name: str) -> tuple[str, ...]:
+    """What an agent's own program calls its models, whichever versions these stand for; empty where
+    it has no such names."""
+    return _MODELS.get(name, ())
 
 
 def make_agent(name: str, spec_folder: Path) -> Agent:

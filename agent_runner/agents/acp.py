@@ -19,8 +19,8 @@ import anyio
 from acp import schema
 from pydantic import BaseModel, ValidationError
 
+from agent_runner.acp_programs import AcpProgram
 from agent_runner.agents.acp_events import AUTH_REQUIRED, AcpReading, RpcError, failure_of
-from agent_runner.agents.acp_programs import AcpProgram
 from agent_runner.agents.headless import (
     MAX_MESSAGE,
     QUIET,
@@ -31,22 +31,16 @@ from agent_runner.agents.headless import (
     program_version,
     string,
 )
-from agent_runner.agents.protocol import (
-    AgentFailed,
-    AgentOutcome,
-    AgentRequest,
-    Failure,
-    SessionLost,
-)
-from agent_runner.commands import (
+from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, SessionLost
+from agent_runner.models import AgentSession, Failure, Usage
+from agent_runner.process.commands import (
     CommandKilled,
     Commands,
     OutputLine,
     RunningCommand,
     check_not_killed,
 )
-from agent_runner.files import NotReadable, read_for_agent
-from agent_runner.models import AgentSession, Usage
+from agent_runner.process.guest_files import NotReadable, read_for_agent
 
 PROTOCOL = 1
 CANCEL_SECONDS = 1.0

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_runner.agents.headless import MAX_MESSAGE, count, mapping, money, shorten, string
-from agent_runner.agents.protocol import Doubt, Failure
+from agent_runner.agents.protocol import Doubt
+from agent_runner.classify.failure_facts import read
 from agent_runner.classify.rules import rule_for
-from agent_runner.classify.told import read
-from agent_runner.models import Usage
+from agent_runner.models import Failure, Usage
 
 AUTH_REQUIRED = -32000
 _CERTAIN, _SUSPECT = "Ran into this error:", "Error:"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 from agent_runner.agents.claude_events import PROVIDER, Reading
 from agent_runner.agents.headless import Turn, program_version
 from agent_runner.agents.protocol import AgentOutcome, AgentRequest
-from agent_runner.commands import Commands
+from agent_runner.process.commands import Commands
 
 NAME = "claude"
 # The runner does the waiting (D5): one retry of its own absorbs a blip, more hide the error.
@@ -52,7 +55,8 @@ class ClaudeAgent:
         """
         reading = Reading(resumed=request.resume is not None)
         turn = Turn(NAME, PROVIDER, request, reading, max_retry_delay=self._max_retry_delay)
-        return turn.judge(await turn.follow(commands, self._argv(request), _environment(request)))
+        code = await turn.follow(commands, self._argv(request), _environment(request))
+        return replace(turn.judge(code), outputs=reading.structured_output)
 
     def _argv(self, request: AgentRequest) -> list[str]:
         session = (
@@ -61,6 +65,7 @@ class ClaudeAgent:
             else ["--session-id", request.session_id]
         )
         model = ["--model", request.model] if request.model else []
+        schema = ["--json-schema", json.dumps(request.schema)] if request.schema else []
         return [
             self._program,
             "-p",
@@ -71,6 +76,7 @@ class ClaudeAgent:
             "--dangerously-skip-permissions",
             *session,
             *model,
+            *schema,
         ]
 
 

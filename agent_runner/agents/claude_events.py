@@ -1,7 +1,7 @@
 """What Claude Code's stream of events says (`--output-format stream-json`). Pure; no I/O.
 
 Ground truth: facts/agents.md, section 2.1, and lines recorded from version 2.1.330 in
-tests/unit/runner_process/recorded. Nothing that a model wrote is ever taken for an error (D3).
+tests/unit/agent_runner/agents/recorded. Nothing that a model wrote is ever taken for an error (D3).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from agent_runner.agents.headless import (
     shorten,
     string,
 )
-from agent_runner.agents.protocol import Failure
-from agent_runner.models import Usage
+from agent_runner.models import Failure, Usage
+from agent_runner.workflow.outputs import as_texts
 
 PROVIDER = "anthropic"
 SESSION_LOST = "No conversation found with session ID"
@@ -89,6 +89,11 @@ class Reading:
     @property
     def text(self) -> str:
         return string((self.result or {}).get("result"))
+
+    @property
+    def structured_output(self) -> dict[str, str] | None:
+        """The values that `--json-schema` asked for, as text; None where there are none."""
+        return as_texts(mapping((self.result or {}).get("structured_output"))) or None
 
     def take_stderr(self, line: str) -> list[str]:
         """Nothing is learned from it before the end."""

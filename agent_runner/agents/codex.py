@@ -8,7 +8,7 @@ import re
 from agent_runner.agents.codex_events import PROVIDER, Reading, Rollout, read_rollout
 from agent_runner.agents.headless import Turn, program_version
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
-from agent_runner.commands import Commands
+from agent_runner.process.commands import Commands
 
 NAME = "codex"
 TOKEN_VARIABLE = "ROVER_AGENT_TOKEN"  # noqa: S105 - the name of a variable
@@ -65,20 +65,22 @@ class CodexAgent:
         version = await self.version(commands)
         turn = Turn(NAME, PROVIDER, request, reading, version=version)
         env = {TOKEN_VARIABLE: request.token}
+        schema = await _schema_file(commands, request)
         try:
-            code = await turn.follow(commands, self._argv(request), env)
+            code = await turn.follow(commands, self._argv(request, schema), env)
         except AgentFailed as error:
             reading.rollout = await _rollout(commands, reading.session_id)
             raise turn.failed(error.failure) from error
         reading.rollout = await _rollout(commands, reading.session_id)
         return turn.judge(code)
 
-    def _argv(self, request: AgentRequest) -> list[str]:
+    def _argv(self, request: AgentRequest, schema: str | None) -> list[str]:
         config = {**_CONFIG, "model_providers.rover.base_url": f"{request.base_url}/openai/v1"}
         # TOML's strings, numbers and booleans are written as JSON's.
         flags = [f for name, value in config.items() for f in ("-c", f"{name}={json.dumps(value)}")]
         model = ["-m", request.model] if request.model else []
         resume = ["resume", request.resume.session_id] if request.resume else []
+        answer = ["--output-schema", schema] if schema else []
         return [
             self._program,
             "exec",
@@ -89,8 +91,24 @@ class CodexAgent:
             *flags,
             *model,
             *resume,
+            *answer,
             "-",
         ]
+
+
+async def _schema_file(commands: Commands, request: AgentRequest) -> str | None:
+    """The file with the request's schema; None without one, or where it cannot be written: the
+    prompt asks for the same."""
+    if request.schema is None:
+        return None
+    # In HOME: in some sandboxes each command has a /tmp of its own.
+    script = ["sh", "-c", 'f=$HOME/.rover-answer-schema && cat > "$f" && printf %s "$f"']
+    stdin = json.dumps(request.schema).encode()
+    try:
+        written = await commands.run(script, timeout=ROLLOUT_TIMEOUT, stdin=stdin)
+    except OSError:
+        return None
+    return written.stdout.decode() if written.code == 0 else None
 
 
 async def _rollout(commands: Commands, session_id: str | None) -> Rollout:

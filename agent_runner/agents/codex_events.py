@@ -1,9 +1,9 @@
 """What Codex's stream of events says (`codex exec --json`), and its rollout file. Pure; no I/O.
 
 Ground truth: facts/agents.md, section 2.2, and lines recorded from version 0.169.0 in
-tests/unit/runner_process/recorded/codex. The stream loses the class of an error; the rollout, the
-session's own file, has it, with the reset time and what each turn used. Nothing that a model wrote
-is ever taken for an error (D3).
+tests/unit/agent_runner/agents/recorded/codex. The stream loses the class of an error; the rollout,
+the session's own file, has it, with the reset time and what each turn used. Nothing that a model
+wrote is ever taken for an error (D3).
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from agent_runner.agents.headless import (
     shorten,
     string,
 )
-from agent_runner.agents.protocol import Failure
-from agent_runner.models import Usage
+from agent_runner.models import Failure, Usage
 
 PROVIDER = "openai"
 SESSION_LOST = "no rollout found for thread id"

@@ -6,8 +6,8 @@ from __future__ import annotations
 from agent_runner.agents.copilot_events import NAME, Reading, stored_usage
 from agent_runner.agents.headless import Turn, program_version
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
-from agent_runner.commands import Commands
 from agent_runner.models import Usage
+from agent_runner.process.commands import Commands
 
 MODELS = {"openai": "gpt-5", "anthropic": "claude-sonnet-4.5"}
 """Where the task names none: with a key of one's own it has no default."""

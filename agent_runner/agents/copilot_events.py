@@ -1,8 +1,8 @@
 """What GitHub Copilot CLI's stream of events says (`--output-format json`). Pure; no I/O.
 
 Ground truth: facts/agents.md, section 2.6, and lines recorded from version 1.0.102 in
-tests/unit/runner_process/recorded. Each failed call to a model is an event of its own, with the
-status and the provider's error; what follows it are retries, which the runner does instead.
+tests/unit/agent_runner/agents/recorded. Each failed call to a model is an event of its own, with
+the status and the provider's error; what follows it are retries, which the runner does instead.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from agent_runner.agents.headless import (
     shorten,
     string,
 )
-from agent_runner.agents.protocol import Failure
-from agent_runner.models import Usage
+from agent_runner.models import Failure, Usage
 
 NAME = "copilot"
 SESSION_LOST = "Error: No session, task, or name matched"

@@ -6,7 +6,7 @@ from agent_runner.agents.gemini_events import NAME, PROVIDER, Reading
 from agent_runner.agents.headless import Turn, program_version
 from agent_runner.agents.protocol import AgentOutcome, AgentRequest
 from agent_runner.agents.settings_file import write_settings
-from agent_runner.commands import Commands
+from agent_runner.process.commands import Commands
 
 SETTINGS_FILE = ".gemini/settings.json"
 # The runner does the waiting (D5): a second attempt absorbs a blip, ten hide the error for

@@ -1,7 +1,7 @@
 """What Gemini CLI's stream of events says (`-o stream-json`). Pure; no I/O.
 
 Ground truth: facts/agents.md, section 2.3, and lines recorded from version 0.61.0 in
-tests/unit/runner_process/recorded. `error.type` is always "unknown": the message and the exit
+tests/unit/agent_runner/agents/recorded. `error.type` is always "unknown": the message and the exit
 status, which is the HTTP status less 256, tell what it was.
 """
 
@@ -20,8 +20,7 @@ from agent_runner.agents.headless import (
     shorten,
     string,
 )
-from agent_runner.agents.protocol import Failure
-from agent_runner.models import Usage
+from agent_runner.models import Failure, Usage
 
 NAME = "gemini"
 PROVIDER = "google"

@@ -17,15 +17,9 @@ from typing import Any, Protocol, cast
 
 import anyio
 
-from agent_runner.agents.protocol import (
-    AgentFailed,
-    AgentOutcome,
-    AgentRequest,
-    Failure,
-    SessionLost,
-)
-from agent_runner.commands import Commands, OutputLine, RunningCommand
-from agent_runner.models import AgentSession, Usage
+from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, SessionLost
+from agent_runner.models import AgentSession, Failure, Usage
+from agent_runner.process.commands import Commands, OutputLine, RunningCommand
 
 VERSION_TIMEOUT = 30.0
 # After its last event a run is over; what still runs then (a background shell) is not waited for.

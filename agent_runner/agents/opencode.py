@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from agent_runner.agents.headless import Turn, program_version
 from agent_runner.agents.opencode_events import Reading
 from agent_runner.agents.protocol import AgentOutcome, AgentRequest
-from agent_runner.commands import Commands
+from agent_runner.process.commands import Commands
 
 NAME = "opencode"
 DEFAULT_MODEL = "anthropic/claude-sonnet-4-5"

@@ -1,7 +1,7 @@
 """What opencode's stream of events says (`opencode run --format json --print-logs`). Pure; no I/O.
 
 Ground truth: facts/agents.md, section 2.4, and lines recorded from version 1.18.33 in
-tests/unit/runner_process/recorded/opencode. There is no line that ends a run: the last model call
+tests/unit/agent_runner/agents/recorded/opencode. There is no line that ends a run: the last call
 that stopped by itself does. Its log, on standard error, tells the session's id and the errors that
 it waits out in silence. Nothing that a model wrote is ever taken for an error (D3).
 """
@@ -23,8 +23,7 @@ from agent_runner.agents.headless import (
     shorten,
     string,
 )
-from agent_runner.agents.protocol import Failure
-from agent_runner.models import Usage
+from agent_runner.models import Failure, Usage
 
 SESSION_LOST = re.compile(r"Session not found|NotFoundError.*\bses_")
 MAX_BODY = 64_000

@@ -3,39 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from agent_runner.commands import Commands
-from agent_runner.models import AgentSession, Usage
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What is known of an error, from fields that carry errors and nothing else (D3).
-
-    `source` tells who saw it: the gateway (first hand) or the agent's structured fields.
-    `headers` are lower case. `retry_after` is in seconds. `body` is the provider's answer as it
-    came, where the agent passes it on. `model` is the one that was asked for. `agent_credential`:
-    the agent used a log-in of its own, so nobody knows whose account it was. `host` is the address
-    of the API that refused, where it is known: several providers speak the same API.
-    """
-
-    source: Literal["gateway", "agent"]
-    message: str
-    provider: str | None = None
-    status: int | None = None
-    type: str | None = None
-    code: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    retry_after: float | None = None
-    reset_at: datetime | None = None
-    interrupted: bool = False
-    body: str = ""
-    agent_credential: bool = False
-    host: str | None = None
-    model: str | None = None
+from agent_runner.models import AgentSession, Failure, Usage
+from agent_runner.process.commands import Commands
+from agent_runner.workflow.examples import Example
 
 
 class AgentFailed(Exception):
@@ -61,8 +34,9 @@ class AgentRequest:
     `resume` is the session to go on with, else None; `session_id` is then a fresh UUID that an
     agent which accepts a caller's id must use. `base_url` and `token` reach the gateway.
     `on_usage` takes what was used since it was last called, while the turn runs; the outcome (or
-    the error) has the whole turn's usage. `outputs` names what the step declares; the prompt asks
-    for them already.
+    the error) has the whole turn's usage. `examples` are values for the outputs that the step
+    declares, for an agent that only plays; the prompt asks for them already. `schema` is the JSON
+    Schema of the answer where nothing but outputs is wanted, for agents that can be held to one.
     """
 
     step_id: str
@@ -77,7 +51,8 @@ class AgentRequest:
     on_session: Callable[[AgentSession], None]
     on_usage: Callable[[Usage], None]
     on_log: Callable[[str], None]
-    outputs: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
+    schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from agent_runner.agents.headless import Turn, program_version
 from agent_runner.agents.protocol import AgentOutcome, AgentRequest
 from agent_runner.agents.qwen_events import NAME, PROVIDER, Reading
 from agent_runner.agents.settings_file import write_settings
-from agent_runner.commands import Commands
+from agent_runner.process.commands import Commands
 
 MODEL = "qwen3-coder-plus"
 """Where the task names none: an endpoint that speaks OpenAI's language has no default."""

@@ -1,7 +1,7 @@
 """What Qwen Code's stream of events says (`-o stream-json`). Pure; no I/O.
 
 Ground truth: facts/agents.md, section 2.5, and lines recorded from version 0.24.4 in
-tests/unit/runner_process/recorded. There is no field for a status: it stands in the message.
+tests/unit/agent_runner/agents/recorded. There is no field for a status: it stands in the message.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from agent_runner.agents.headless import (
     shorten,
     string,
 )
-from agent_runner.agents.protocol import Failure
-from agent_runner.models import Usage
+from agent_runner.models import Failure, Usage
 
 NAME = "qwen"
 PROVIDER = "openai"

@@ -17,16 +17,10 @@ import anyio
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from agent_runner.agents.protocol import (
-    AgentFailed,
-    AgentOutcome,
-    AgentRequest,
-    Failure,
-    SessionLost,
-)
-from agent_runner.commands import CommandKilled, CommandResult, Commands, check_not_killed
-from agent_runner.files import NotReadable, read_for_agent
-from agent_runner.models import AgentSession, Usage
+from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, SessionLost
+from agent_runner.models import AgentSession, Failure, Usage
+from agent_runner.process.commands import CommandKilled, CommandResult, Commands, check_not_killed
+from agent_runner.process.guest_files import NotReadable, read_for_agent
 
 MAX_SCRIPT_BYTES = 1_000_000
 MAX_STATE_BYTES = 1_000_000
@@ -254,9 +248,10 @@ def _failure(error: ScriptedError) -> Failure:
 def _default_turn(request: AgentRequest) -> Turn:
     """Without a script: say what would be done, give each output a value, change nothing."""
     task = re.split(r"\s*\n", request.prompt.strip(), maxsplit=1)[0][:200]
-    outputs: dict[str, str | bool] = {n: f"({n} of a scripted run)" for n in request.outputs}
+    outputs: dict[str, str | bool] = {e.name: e.value for e in request.examples if not e.filename}
+    files = [Edit(path=e.filename, content=e.value) for e in request.examples if e.filename]
     say = f"Scripted agent, no script for this step. It would do: {task}"
-    return Turn(say=say, outputs=outputs)
+    return Turn(say=say, outputs=outputs, edits=files)
 
 
 async def _read(path: str, request: AgentRequest, commands: Commands) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from agent_runner.agents.headless import mapping
-from agent_runner.agents.protocol import AgentFailed, Failure
-from agent_runner.commands import Commands
+from agent_runner.agents.protocol import AgentFailed
+from agent_runner.models import Failure
+from agent_runner.process.commands import Commands
 
 _READ = 'cat "$HOME/$1" 2>/dev/null || :'
 # Written beside it and renamed: what is there is a whole file at any moment.

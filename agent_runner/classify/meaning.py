@@ -52,11 +52,13 @@ _WHEN = _any(
 _ADVICE = _any(
     r"\b(?:please|to) (?:increase|upgrade|contact|reduce|request|submit|apply|raise|unlock)\b"
     r".{0,300}",
+    r"^to (?:continue|keep|proceed)\b.{0,300}",
     r"\bspend limit hit: false\b|\bspend limits: \[",
     r"\bhttps?://\S{1,300}",
 )
-# Limits of a machine, of a program or of one request.
+# Limits of a machine, of a program or of one request, but not "daily token limit".
 _OTHER_LIMITS = _any(
+    r"(?<!\bdaily )(?<!\bhourly )(?<!\bweekly )(?<!\bmonthly )"
     r"\b(?:disk|storage|memory|heap|stack|recursion|time|timeout|turns?|steps?|files?|size|line"
     r"|length|context|window|output|input|tokens?|retry|depth|characters?|upload|connections?|cpu"
     r"|iterations?|loop|arguments?|inodes?|process|threads?|max|maximum|body|bandwidth|gas"
@@ -70,7 +72,11 @@ _GONE = _any(
     r"\b(?:reached|hit|hitting|exceed(?:ed|s|ing)?|exhausted|depleted|consumed|crossed|overdrawn"
     r"|used up|used all|fully used|quota used|(?:has|have|already) used|ran out|run out|out of"
     r"|over (?:(?:the|its|your) )?(?:limit|budget|quota)|insufficient|not enough|isn't enough"
-    r"|have no|has no|no more|no remaining|no available|none left|too low|too many|maxed out)\b",
+    r"|have no|has no|no more|no remaining|no available|none left|too low|too many|maxed out"
+    r"|(?:do|does|did)(?: not|n.t) (?:currently )?have|lacks?|met|spent|surpassed|drained"
+    r"|(?:are|is|.re) at (?:your|the|its)|is (?:zero|0|empty|full)|no (?:credits?|balance|funds)"
+    r"|allowance used)\b",
+    r"\b1\d\d(?:\.\d+)? ?%",
     r"不足|用尽|用完|耗尽|已达|达到|超出|超过|超限|失败|上限",
 )
 _LIMIT = _any(
@@ -118,7 +124,8 @@ _OWED = _any(
     r"\b(?:arrears|arrearage|payment required|can only afford|not in good standing)\b",
     r"\bis in good standing\b|\bout of usage\b",
     r"\b(?:user|token|account) quota is not enough\b",
-    r"\bsubscription (?:has )?(?:expired|lapsed|ended)\b",
+    r"\b(?:subscription|trial|trial period) (?:has |is )?(?:expired|lapsed|ended|over)\b",
+    r"\bno active (?:subscription|plan)\b",
     r"欠费|余额不足|额度不足|请充值|预扣费|已到期",
 )
 

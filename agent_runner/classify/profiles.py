@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent_runner.classify.failure_facts import Told
 from agent_runner.classify.rule import Rule, codes, statuses, texts
-from agent_runner.classify.told import Told
 from agent_runner.models import PauseReason
 
 _CREDITS, _WINDOW = PauseReason.CREDITS, PauseReason.USAGE_WINDOW

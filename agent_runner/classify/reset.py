@@ -20,12 +20,12 @@ from datetime import datetime, time, timedelta
 from itertools import islice
 from typing import Any, cast
 
-from agent_runner.agents.protocol import Failure
 from agent_runner.classify.clock import TOLERANCE, moments, next_moment
+from agent_runner.classify.failure_facts import Told, mapping
 from agent_runner.classify.reset_headers import after, epoch, from_headers, moment, number, utc
-from agent_runner.classify.told import Told, mapping
 from agent_runner.classify.wording import from_text
 from agent_runner.classify.zones import home_zone, pacific
+from agent_runner.models import Failure
 
 MAX_WAIT = timedelta(days=40)
 """A time further away than the longest billing month is not believed."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from agent_runner.classify.failure_facts import Told
 from agent_runner.classify.meaning import Meaning
-from agent_runner.classify.told import Told
 from agent_runner.models import PauseReason
 
 Patterns = tuple[re.Pattern[str], ...]

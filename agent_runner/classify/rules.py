@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent_runner.classify.failure_facts import Told
 from agent_runner.classify.meaning import Meaning
 from agent_runner.classify.profiles import profile_of
 from agent_runner.classify.rule import (
@@ -26,7 +27,6 @@ from agent_runner.classify.rule import (
     texts,
     word,
 )
-from agent_runner.classify.told import Told
 from agent_runner.models import PauseReason
 
 

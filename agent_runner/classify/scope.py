@@ -8,13 +8,12 @@ expressions are linear.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, cast
 
-from agent_runner.agents.protocol import Failure
-from agent_runner.classify.told import Told, cut, mapping
-from agent_runner.models import PauseReason
+from agent_runner.classify.failure_facts import Told, cut, mapping
+from agent_runner.models import Failure, PauseReason
 
 LIMITS = frozenset({PauseReason.RATE_LIMIT, PauseReason.USAGE_WINDOW})
 """Reasons that may be one model's. Money is the account's."""
@@ -63,6 +62,17 @@ def canonical_model(name: str) -> str:
         return family[1]
     name = re.sub(r"[^a-z0-9.:@+\[\]-]+", "-", name.rsplit("/", 1)[-1])
     return _VERSION.sub("", name.rstrip(".:-"))
+
+
+def akin(name: str, others: Iterable[str]) -> list[str]:
+    """Of other models those that seem to be of the same vendor's family, by their first words: an
+    agent made for the one can use the other."""
+    return [other for other in others if _kind(other) == _kind(name)]
+
+
+def _kind(name: str) -> str:
+    family = _FAMILY.search(name.lower())
+    return "claude" if family else re.split(r"[^a-z]", name.lower().rsplit("/", 1)[-1])[0]
 
 
 def limited_model(failures: Sequence[Failure], failure: Failure, told: Told) -> str | None:

@@ -55,6 +55,7 @@ _ZONE = re.compile(
     r"|(?P<offset>[+\u2212-]\d\d(?::?\d\d)?)(?![\d:])"
     rf"|(?P<short>{_ABBREVIATIONS})(?![\w/])"
     rf"|(?P<named>{_TIMES})(?P<season>[ -](?:standard|daylight|summer))?(?: |-)?(?:time|时间)"
+    r"|(?P<coast>pacific|eastern|mountain|central)(?![\w /-])"
     r")\s?[\])]?",
     re.IGNORECASE,
 )
@@ -120,7 +121,7 @@ def _zone(found: re.Match[str], home: tzinfo) -> tzinfo | None:
         if short.lower() in _PLACES:
             return zone_named(_PLACES[short.lower()])
         return timezone(timedelta(hours=_HOURS[short.lower()])) if _HOURS[short.lower()] else UTC
-    return zone_named(_PLACES[found["named"].lower()])
+    return zone_named(_PLACES[(found["named"] or found["coast"]).lower()])
 
 
 def _offset(text: str) -> tzinfo | None:

@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
-from agent_runner.agents import SCRIPTED
-from agent_runner.workflow.models import AgentStep, Workflow, walk
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent_runner.models import SCRIPTED
+from agent_runner.workflow.conditions import Values
+from agent_runner.workflow.models import AgentStep, LoopStep, ParallelStep, Step, Workflow, walk
+from agent_runner.workflow.templates import Renderer
+
+
+def chosen(workflow: Workflow, given: Mapping[str, str]) -> Workflow:
+    """The workflow with the agents and models that the task's inputs name. Where an input is
+    empty, the step says nothing."""
+    inputs = {i.name: i.default for i in workflow.inputs if i.default is not None} | {**given}
+    values, renderer = Values(inputs, {}), Renderer({}, warn=lambda message: None)
+
+    def named(text: str | None) -> str | None:
+        return (renderer.text(text, values).strip() or None) if text else None
+
+    def step_of(step: Step) -> Step:
+        if isinstance(step, AgentStep):
+            return replace(step, tool=named(step.tool), model=named(step.model))
+        if isinstance(step, LoopStep | ParallelStep):
+            return replace(step, steps=tuple(map(step_of, step.steps)))
+        return step
+
+    return replace(workflow, steps=tuple(map(step_of, workflow.steps)))
 
 
 def step_agent(step: AgentStep, agent: str) -> str:

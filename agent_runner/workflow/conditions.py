@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 MAX_LENGTH = 4096
+EXAMPLE = "steps.test.outputs.success == true"
+_MEANT_LENGTH = 300
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 _SUBJECT = rf"(?:steps\.(?P<step>{_NAME})\.outputs\.(?P<output>{_NAME})|inputs\.(?P<input>{_NAME}))"
@@ -113,8 +115,11 @@ def _clause(text: str, start: int, end: int) -> Clause:
     found = _CLAUSE.match(text, start, end)
     offset = end - len(text[start:end].lstrip())
     if found is None:
+        meant = _meant(text[start:end])
+        told = f"; did you mean: {meant}" if meant else f"; for example: {EXAMPLE}"
         raise ConditionError(
-            "expected steps.<id>.outputs.<name> or inputs.<name>, then == or !=, then a value",
+            "expected steps.<id>.outputs.<name> or inputs.<name>, then == or !=, then a value"
+            + told,
             offset,
         )
     value = text[found.end() : end].strip()
@@ -122,6 +127,30 @@ def _clause(text: str, start: int, end: int) -> Clause:
         raise ConditionError("a value is missing (write '' for an empty one)", found.end())
     name = found["output"] or found["input"]
     return Clause(found["step"], name, found["operator"] == "==", _unquoted(value), offset)
+
+
+_HABITS = (
+    (re.compile(r"\{\{\s*|\s*\}\}|^\(|\)$"), ""),
+    (re.compile(r"^(?:!|not\s)\s*(?P<rest>[^=]*)$"), r"\g<rest> != true"),
+    (re.compile(r"\s+is\s+not\s+"), " != "),
+    (re.compile(r"\s+is\s+|(?<![=!<>])={3}|(?<![=!<>])=(?!=)"), " == "),
+    (re.compile(rf"^(?={_NAME}\.outputs\.)"), "steps."),
+    (re.compile(r"^step\."), "steps."),
+    (re.compile(r"^input\."), "inputs."),
+    (re.compile(rf"^steps\.(?P<id>{_NAME})\.(?!outputs\.)"), r"steps.\g<id>.outputs."),
+    (re.compile(rf"^{_SUBJECT}$"), r"\g<0> == true"),
+    (re.compile(r"\s+"), " "),
+)
+"""How other languages say it, and how it is said here."""
+
+
+def _meant(clause: str) -> str | None:
+    """The comparison that was probably meant; None where that cannot be known."""
+    text = clause.strip()[:_MEANT_LENGTH]
+    for habit, here in _HABITS:
+        text = habit.sub(here, text).strip()
+    found = _CLAUSE.match(text)
+    return text if found and text[found.end() :].strip() else None
 
 
 def _unquoted(value: str) -> str:

@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from yaml.nodes import Node
 
+from agent_runner.json_object import Json
 from agent_runner.workflow import conditions
-from agent_runner.workflow.source import Source, short
+from agent_runner.workflow.source import Source, meant, short
 
-Json = dict[str, Any]
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 E = TypeVar("E", bound=StrEnum)
@@ -25,6 +25,11 @@ _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _FILENAME = rf"{_PART}(?:/{_PART})*"
 _FILENAME_LENGTH = 200
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_SECONDS = {"h": 3600, "min": 60, "m": 60, "s": 1}
+_PART_OF_TIME = r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(h|min|m|s)"
+_DURATION = (
+    r"[0-9]{1,6}(?:\.[0-9]{1,3})? ?(?:h|min|m|s)(?: ?[0-9]{1,6}(?:\.[0-9]{1,3})? ?(?:h|min|m|s))*"
+)
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
 
@@ -157,6 +162,30 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Duration:
+    """A time: seconds as a number, or with units, such as 90s, 5m and 1h 30m."""
+
+    low: float
+    high: float
+
+    def read(self, source: Source, node: Node, what: str) -> float:
+        text = source.text(node, what)
+        if source.is_tagged(node, "int", "float") and _NUMBER.fullmatch(text):
+            value = float(text)
+        elif re.fullmatch(_DURATION, text):
+            value = sum(float(n) * _SECONDS[unit] for n, unit in re.findall(_PART_OF_TIME, text))
+        else:
+            source.fail(node, f"{what} must be a number of seconds, or a time such as 90s, 5m, 1h")
+        if not self.low <= value <= self.high:
+            source.fail(node, f"{what} must be from {self.low:g} to {self.high:g} seconds")
+        return value
+
+    def schema(self) -> Json:
+        seconds = Number(self.low, self.high).schema()
+        return {"anyOf": [seconds, {"type": "string", "pattern": f"^{_DURATION}$"}]}
+
+
+@dataclass(frozen=True)
 class Whole:
     low: int
     high: int
@@ -184,7 +213,8 @@ class Word(Generic[E]):
             source.fail(node, f"{what} {value!r} is not supported: {self.refused[value]}")
         known = {word.value: word for word in self.words}
         if value not in known:
-            source.fail(node, f"unknown {what} {short(value)}; known: {', '.join(known)}")
+            told = f"unknown {what} {short(value)}{meant(value, known)}"
+            source.fail(node, f"{told}; known: {', '.join(known)}")
         return known[value]
 
     def schema(self) -> Json:
@@ -230,7 +260,11 @@ class Many(Generic[T]):
     kind: Kind[T]
 
     def read(self, source: Source, node: Node, what: str) -> tuple[T, ...]:
-        return tuple(self.kind.read(source, item, self.each) for item in source.items(node, what))
+        found: list[T] = []
+        for item in source.items(node, what):
+            with source.noting():
+                found.append(self.kind.read(source, item, self.each))
+        return tuple(found)
 
     def schema(self) -> Json:
         return {"type": "array", "items": self.kind.schema()}

@@ -11,14 +11,14 @@ from enum import StrEnum
 
 from yaml.nodes import Node
 
+from agent_runner.json_object import Json
 from agent_runner.workflow.kinds import (
     ConditionText,
+    Duration,
     Filename,
     Flag,
-    Json,
     Many,
     Name,
-    Number,
     Template,
     Text,
     Version,
@@ -146,7 +146,17 @@ COMMIT = Key(
 )
 _COMMON = (ID, TYPE, TITLE, IF, ALLOW_FAILURE, COMMIT)
 
-TIMEOUT = Key("timeout", Number(1, MAX_TIMEOUT), "seconds")
+READ_ONLY = Key(
+    "read_only", Flag(), "what it changes in the work tree is put back after it", default=False
+)
+VERDICT = Key(
+    "verdict",
+    Template(),
+    "where it does not succeed, the run continues, and its result carries this text, in one line. "
+    + _PLACEHOLDERS,
+)
+
+TIMEOUT = Key("timeout", Duration(1, MAX_TIMEOUT), "seconds, or a time such as 90s, 5m, 1h")
 RETRIES = Key(
     "retries",
     Whole(0, MAX_RETRIES),
@@ -157,13 +167,13 @@ _STEP_CONFIG = Shape("stepConfig", "config", (TIMEOUT, RETRIES))
 STEP_SETTINGS = Key("config", _STEP_CONFIG, "time limit and retries")
 
 PROMPT = Key("prompt", Template(), f"what the agent is to do. {_PLACEHOLDERS}")
-TOOL = Key("tool", Text(), "the agent's name, where it is not the task's")
-MODEL = Key("model", Text(), "the model, as that agent calls it")
+TOOL = Key("tool", Text(), "the agent's name, where it is not the task's; or {{inputs.NAME}}")
+MODEL = Key("model", Text(), "the model, as that agent calls it; or {{inputs.NAME}}")
 AGENT_OUTPUTS = Key("outputs", Many("an output", OUTPUT), "what the agent is asked to answer with")
 AGENT = Shape(
     "agentStep",
     "a step of type agent",
-    (*_COMMON, PROMPT, TOOL, MODEL, AGENT_OUTPUTS, STEP_SETTINGS),
+    (*_COMMON, READ_ONLY, PROMPT, TOOL, MODEL, AGENT_OUTPUTS, STEP_SETTINGS),
     (ID, TYPE, PROMPT),
 )
 
@@ -176,12 +186,21 @@ ARGS = Key(
 COMMAND_OUTPUTS = Key(
     "outputs", Many("an output", _COMMAND_OUTPUT), "for readers only: every command has all four"
 )
+COMPARE_WITH = Key(
+    "compare_with",
+    Name(),
+    "the command step that ran the same tests before a change: outputs tell whether only tests "
+    "fail that failed then",
+)
 COMMAND = Shape(
     "commandStep",
     "a step of type command",
-    (*_COMMON, COMMAND_TEXT, ARGS, COMMAND_OUTPUTS, TIMEOUT, STEP_SETTINGS),
+    (
+        *_COMMON, READ_ONLY, VERDICT, COMMAND_TEXT, ARGS, COMMAND_OUTPUTS, COMPARE_WITH, TIMEOUT,
+        STEP_SETTINGS,
+    ),
     (ID, TYPE, COMMAND_TEXT),
-)
+)  # fmt: skip
 
 STEPS = Key("steps", Steps(), "what is done, in this order")
 UNTIL = Key("until", ConditionText(), f"looked at after each whole iteration: {_CONDITION}")
@@ -209,7 +228,7 @@ _WATCHES: Json = {
 LOOP = Shape(
     "loopStep",
     "a step of type loop",
-    (*_COMMON, STEPS, UNTIL, ITERATIONS, ON_CIRCLE),
+    (*_COMMON, VERDICT, STEPS, UNTIL, ITERATIONS, ON_CIRCLE),
     (ID, TYPE, STEPS),
     {"if": _WATCHES, "then": {"properties": _FEW}},
 )
@@ -248,12 +267,16 @@ CONTINUE_ON_ERROR = Key(
     "false: a failed step ends the run, unless it has allow_failure",
     synonyms=("continue_on_error",),
 )
-AGENT_TIMEOUT = Key("timeout", Number(1, MAX_TIMEOUT), "seconds, for agent steps that name none")
+AGENT_TIMEOUT = Key(
+    "timeout",
+    Duration(1, MAX_TIMEOUT),
+    "seconds, or a time such as 90s, 5m, 1h, for agent steps that name none",
+)
 CONFIG = Shape("config", "config", (AGENT_TIMEOUT, LOOP_LIMIT, CONTINUE_ON_ERROR))
 DEFAULTS = Shape("defaults", "defaults", (TOOL, MODEL))
 
 WORKFLOW_VERSION = Key("version", Version(VERSION), "of the language")
-WORKFLOW_NAME = Key("name", Name(), "the workflow's name")
+WORKFLOW_NAME = Key("name", Name(), "for people; tasks ask for a workflow by its file's name")
 WORKFLOW_DESCRIPTION = Key("description", Text(), "what it is good for, in a line")
 INPUTS = Key("inputs", Many("an input", INPUT), "what a task may or must give")
 WORKFLOW_OUTPUTS = Key("outputs", Many("an output", OUTPUT), "what it gives, for readers")
@@ -272,7 +295,7 @@ WORKFLOW = Shape(
         WORKFLOW_CONFIG,
         STEPS,
     ),
-    (WORKFLOW_VERSION, WORKFLOW_NAME, STEPS),
+    (WORKFLOW_VERSION, STEPS),
 )
 
 SHAPES: tuple[Shape | Variants, ...] = (

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from yaml.nodes import Node
 
 from agent_runner.workflow import language as lang
+from agent_runner.workflow.advice import advise
+from agent_runner.workflow.kinds import Located
 from agent_runner.workflow.models import (
+    Advice,
     AgentStep,
     CommandStep,
     Defaults,
@@ -25,11 +30,21 @@ from agent_runner.workflow.models import (
     leaf_runs,
 )
 from agent_runner.workflow.references import References
-from agent_runner.workflow.shapes import Found
-from agent_runner.workflow.source import MAX_BYTES, Source, decode
+from agent_runner.workflow.shapes import Found, Key, scalars
+from agent_runner.workflow.source import MAX_BYTES, Source, decode, meant, short
 
-__all__ = ["WorkflowError", "load_workflow", "parse_workflow", "read_workflow"]
+__all__ = [
+    "Checked",
+    "WorkflowError",
+    "check_workflow",
+    "load_workflow",
+    "parse_workflow",
+    "read_workflow",
+]
 
+STDIN = "<stdin>"
+"""What errors call a workflow that is in no file."""
+_ONE_INPUT = re.compile(r"\{\{\s*inputs\.[A-Za-z_][A-Za-z0-9_-]*\s*\}\}")
 MAX_STEPS = 200
 MAX_NESTING = 5
 """Loops and parallel steps inside each other."""
@@ -64,26 +79,68 @@ def parse_workflow(text: str, name: str) -> Workflow:
     Raises:
         WorkflowError: it is not a valid workflow.
     """
+    return check_workflow(text, name).workflow
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A workflow, and what is probably not meant in its file."""
+
+    workflow: Workflow
+    advice: tuple[Advice, ...]
+
+
+def check_workflow(text: str, name: str, agents: Collection[str] | None = None) -> Checked:
+    """Read a workflow from text, as `parse_workflow`, and look for what is probably not meant.
+    `agents`: those that there are, where they are known.
+
+    Raises:
+        WorkflowError: it is not a valid workflow. Its `all` are the errors of the whole file.
+    """
     source = Source(text, name)
-    found = lang.WORKFLOW.read(source, source.compose(), "the workflow")
+    node = source.compose()
+    checked: list[Checked] = []
+    with source.noting():
+        checked.append(_checked(source, node, name, agents))
+    source.finish()
+    return checked[0]
+
+
+def _checked(source: Source, node: Node, file: str, agents: Collection[str] | None) -> Checked:
+    found = lang.WORKFLOW.read(source, node, "the workflow")
+    config = found.get(lang.WORKFLOW_CONFIG)
+    tools = _Tools(source, agents)
+    reader = _Steps(source, config.get(lang.LOOP_LIMIT) if config else None, tools)
+    stem = PurePath(file).name.partition(".")[0]
+    workflow = _workflow(source, found, reader, stem)
+    if sum(map(leaf_runs, workflow.steps)) > MAX_RUNS:
+        source.fail(found.at(lang.STEPS), _too_many_runs("the workflow's loops"))
+    inputs = [name for item in found.get(lang.INPUTS) or () if (name := item.get(lang.NAME))]
+    reader.references.check(workflow, reader.ids, inputs)
+    if source.wrong:
+        return Checked(workflow, ())
+    named = found.at(lang.WORKFLOW_NAME)
+    other = named if workflow.name != stem and file != STDIN else None
+    advice = advise(workflow, source, reader.references.mentions, found.at(lang.STEPS), other)
+    return Checked(workflow, tuple(advice))
+
+
+def _workflow(source: Source, found: Found, reader: _Steps, stem: str) -> Workflow:
     config, defaults = found.get(lang.WORKFLOW_CONFIG), found.get(lang.WORKFLOW_DEFAULTS)
-    reader = _Steps(source, config.get(lang.LOOP_LIMIT) if config else None)
-    workflow = Workflow(
-        name=found.need(lang.WORKFLOW_NAME),
+    # The steps first: what is wrong in them is noted whatever else is wrong.
+    steps = reader.read(found.need(lang.STEPS), 0)
+    return Workflow(
+        name=found.get(lang.WORKFLOW_NAME) or stem,
         description=found.get(lang.WORKFLOW_DESCRIPTION) or "",
         inputs=_inputs(source, found.get(lang.INPUTS) or ()),
         outputs=_outputs(source, found.get(lang.WORKFLOW_OUTPUTS) or ()),
         defaults=Defaults(
-            tool=defaults.get(lang.TOOL) if defaults else None,
+            tool=reader.tools.of(defaults, defaults.get(lang.TOOL)) if defaults else None,
             model=defaults.get(lang.MODEL) if defaults else None,
         ),
         timeout=config.get(lang.AGENT_TIMEOUT) if config else None,
-        steps=reader.read(found.need(lang.STEPS), 0),
+        steps=steps,
     )
-    if sum(map(leaf_runs, workflow.steps)) > MAX_RUNS:
-        source.fail(found.at(lang.STEPS), _too_many_runs("the workflow's loops"))
-    reader.references.check(workflow)
-    return workflow
 
 
 def _too_many_runs(what: str) -> str:
@@ -94,28 +151,38 @@ def _inputs(source: Source, items: Sequence[Found]) -> tuple[InputDef, ...]:
     seen: set[str] = set()
     inputs: list[InputDef] = []
     for item in items:
-        name = item.need(lang.NAME)
-        _unique(source, item.at(lang.NAME), f"input {name!r}", seen)
-        kind, default = item.need(lang.INPUT_TYPE), item.get(lang.INPUT_DEFAULT)
-        if default is not None and not conforms(default, kind):
-            source.fail(item.at(lang.INPUT_DEFAULT), f"the default of {name!r} is not a {kind}")
-        about = item.get(lang.DESCRIPTION) or ""
-        inputs.append(InputDef(name, about, kind, item.need(lang.REQUIRED), default))
+        with source.noting():
+            inputs.append(_input(source, item, seen))
     return tuple(inputs)
+
+
+def _input(source: Source, item: Found, seen: set[str]) -> InputDef:
+    name = item.need(lang.NAME)
+    _unique(source, item.at(lang.NAME), f"input {name!r}", seen)
+    kind, default = item.need(lang.INPUT_TYPE), item.get(lang.INPUT_DEFAULT)
+    if default is not None and not conforms(default, kind):
+        source.fail(item.at(lang.INPUT_DEFAULT), f"the default of {name!r} is not a {kind}")
+    about = item.get(lang.DESCRIPTION) or ""
+    return InputDef(name, about, kind, item.need(lang.REQUIRED), default)
 
 
 def _outputs(source: Source, items: Sequence[Found]) -> tuple[OutputDef, ...]:
     seen: set[str] = set()
     outputs: list[OutputDef] = []
     for item in items:
-        # A plain text, too, where only some words are allowed.
-        name, filename = str(item.need(lang.NAME)), item.get(lang.FILENAME)
-        _unique(source, item.at(lang.NAME), f"output {name!r}", seen)
-        if filename is not None:
-            _unique(source, item.at(lang.FILENAME), f"filename {filename!r}", seen)
-        about, kind = item.get(lang.DESCRIPTION) or "", item.need(lang.OUTPUT_TYPE)
-        outputs.append(OutputDef(name, about, kind, item.need(lang.REQUIRED), filename))
+        with source.noting():
+            outputs.append(_output(source, item, seen))
     return tuple(outputs)
+
+
+def _output(source: Source, item: Found, seen: set[str]) -> OutputDef:
+    # A plain text, too, where only some words are allowed.
+    name, filename = str(item.need(lang.NAME)), item.get(lang.FILENAME)
+    _unique(source, item.at(lang.NAME), f"output {name!r}", seen)
+    if filename is not None:
+        _unique(source, item.at(lang.FILENAME), f"filename {filename!r}", seen)
+    about, kind = item.get(lang.DESCRIPTION) or "", item.need(lang.OUTPUT_TYPE)
+    return OutputDef(name, about, kind, item.need(lang.REQUIRED), filename)
 
 
 def _unique(source: Source, node: Node, what: str, seen: set[str]) -> None:
@@ -124,21 +191,49 @@ def _unique(source: Source, node: Node, what: str, seen: set[str]) -> None:
     seen.add(what)
 
 
+@dataclass(frozen=True)
+class _Tools:
+    """Reads the agents that are named for steps; `known` None: all may be there."""
+
+    source: Source
+    known: Collection[str] | None
+
+    def of(self, found: Found, tool: str | None) -> str | None:
+        """`tool` as it is; what an input names is known when a task is created."""
+        if tool is None or self.known is None or tool in self.known or "{{" in tool:
+            return tool
+        with self.source.noting():
+            among = meant(tool, self.known) or f"; there are: {', '.join(self.known)}"
+            self.source.fail(found.at(lang.TOOL), f"there is no agent {short(tool)}{among}")
+        return tool
+
+
 class _Steps:
     """Reads the steps of one workflow, however deep, and counts them."""
 
-    def __init__(self, source: Source, loop_limit: int | None) -> None:
+    def __init__(self, source: Source, loop_limit: int | None, tools: _Tools) -> None:
+        self.tools = tools
         self.references = References(source)
         self._source = source
         self._loop_limit = lang.MAX_ITERATIONS if loop_limit is None else loop_limit
         self._seen: set[str] = set()
+        self._parallel_around = False
+        self.ids: dict[str, None] = {}
 
     def read(self, items: Sequence[Node], depth: int) -> tuple[Step, ...]:
-        return tuple(self._step(item, depth) for item in items)
+        """The steps that can be read; what is wrong in the others is noted."""
+        steps: list[Step] = []
+        for item in items:
+            with self._source.noting():
+                steps.append(self._step(item, depth))
+        return tuple(steps)
 
     def _step(self, node: Node, depth: int) -> Step:
+        # First, so that nothing more is said of a step whose type, say, is wrong.
+        self.ids |= dict.fromkeys(scalars(node, lang.ID.name))
         found = lang.STEP.read(self._source, node, "a step")
-        _unique(self._source, found.at(lang.ID), f"step {found.need(lang.ID)!r}", self._seen)
+        name = found.need(lang.ID)
+        _unique(self._source, found.at(lang.ID), f"step {name!r}", self._seen)
         if len(self._seen) > MAX_STEPS:
             self._source.fail(node, f"a workflow may have at most {MAX_STEPS} steps")
         match found.need(lang.TYPE):
@@ -153,36 +248,51 @@ class _Steps:
 
     def _agent(self, found: Found) -> AgentStep:
         config = found.get(lang.STEP_SETTINGS)
+        if not found.whole:
+            self.references.not_whole(found.need(lang.ID))
         return AgentStep(
             id=found.need(lang.ID),
             name=found.get(lang.TITLE) or found.need(lang.ID),
-            condition=self.references.condition("if", found.get(lang.IF)),
-            prompt=self.references.template("prompt", found.need(lang.PROMPT)),
-            tool=found.get(lang.TOOL),
-            model=found.get(lang.MODEL),
+            condition=self.references.condition(found.need(lang.ID), "if", found.get(lang.IF)),
+            prompt=self.references.template(found.need(lang.ID), "prompt", found.need(lang.PROMPT)),
+            tool=self.tools.of(found, self._named(found, lang.TOOL)),
+            model=self._named(found, lang.MODEL),
             outputs=_outputs(self._source, found.get(lang.AGENT_OUTPUTS) or ()),
             timeout=config.get(lang.TIMEOUT) if config else None,
             retries=config.need(lang.RETRIES) if config else AgentStep.retries,
             allow_failure=found.need(lang.ALLOW_FAILURE),
             commit=self._commit(found),
+            read_only=self._read_only(found),
         )
 
     def _command(self, found: Found) -> CommandStep:
         config = found.get(lang.STEP_SETTINGS)
         timeout = found.get(lang.TIMEOUT) or (config.get(lang.TIMEOUT) if config else None)
-        args = found.get(lang.ARGS) or ()
+        args, verdict = found.get(lang.ARGS) or (), self._verdict(found)
         return CommandStep(
             id=found.need(lang.ID),
             name=found.get(lang.TITLE) or found.need(lang.ID),
-            condition=self.references.condition("if", found.get(lang.IF)),
-            command=self.references.template("command", found.need(lang.COMMAND_TEXT)),
-            args=tuple(self.references.template("args", arg) for arg in args),
+            condition=self.references.condition(found.need(lang.ID), "if", found.get(lang.IF)),
+            command=self.references.template(
+                found.need(lang.ID), "command", found.need(lang.COMMAND_TEXT)
+            ),
+            args=tuple(self.references.template(found.need(lang.ID), "args", arg) for arg in args),
             outputs=_outputs(self._source, found.get(lang.COMMAND_OUTPUTS) or ()),
             timeout=timeout,
             retries=config.need(lang.RETRIES) if config else CommandStep.retries,
-            allow_failure=found.need(lang.ALLOW_FAILURE),
+            allow_failure=found.need(lang.ALLOW_FAILURE) or verdict is not None,
             commit=self._commit(found),
+            read_only=self._read_only(found),
+            verdict=verdict,
+            compare_with=self._compared(found),
         )
+
+    def _compared(self, found: Found) -> str | None:
+        step = found.get(lang.COMPARE_WITH)
+        if step is not None:
+            where, node = found.need(lang.ID), found.at(lang.COMPARE_WITH)
+            self.references.command(where, lang.COMPARE_WITH.name, node, step)
+        return step
 
     def _loop(self, found: Found, depth: int) -> LoopStep:
         self._check_depth(found, depth)
@@ -193,16 +303,18 @@ class _Steps:
                 f"with on_circle: {on_circle} max_iterations must be at most "
                 f"{lang.MAX_CIRCLE_ITERATIONS}",
             )
+        verdict = self._verdict(found)
         step = LoopStep(
             id=found.need(lang.ID),
             name=found.get(lang.TITLE) or found.need(lang.ID),
-            condition=self.references.condition("if", found.get(lang.IF)),
-            until=self.references.condition("until", found.get(lang.UNTIL)),
+            condition=self.references.condition(found.need(lang.ID), "if", found.get(lang.IF)),
+            until=self.references.condition(found.need(lang.ID), "until", found.get(lang.UNTIL)),
             max_iterations=min(stated, self._loop_limit),
             on_circle=on_circle,
             steps=self.read(found.need(lang.STEPS), depth),
-            allow_failure=found.need(lang.ALLOW_FAILURE),
+            allow_failure=found.need(lang.ALLOW_FAILURE) or verdict is not None,
             commit=self._commit(found),
+            verdict=verdict,
         )
         if leaf_runs(step) > MAX_RUNS:
             self._source.fail(found.at(lang.ITERATIONS, lang.ID), _too_many_runs("this loop"))
@@ -210,19 +322,59 @@ class _Steps:
 
     def _parallel(self, found: Found, depth: int) -> ParallelStep:
         self._check_depth(found, depth)
+        steps = self._beside(found.need(lang.CHILDREN), depth)
         return ParallelStep(
             id=found.need(lang.ID),
             name=found.get(lang.TITLE) or found.need(lang.ID),
-            condition=self.references.condition("if", found.get(lang.IF)),
+            condition=self.references.condition(found.need(lang.ID), "if", found.get(lang.IF)),
             limit=found.need(lang.LIMIT),
-            steps=self.read(found.need(lang.CHILDREN), depth),
+            steps=steps,
             allow_failure=found.need(lang.ALLOW_FAILURE),
             commit=self._commit(found),
         )
 
+    def _beside(self, items: Sequence[Node], depth: int) -> tuple[Step, ...]:
+        """The steps of a parallel step, which share one work tree."""
+        before, self._parallel_around = self._parallel_around, True
+        steps = self.read(items, depth)
+        self._parallel_around = before
+        return steps
+
+    def _named(self, found: Found, key: Key[str]) -> str | None:
+        """An agent or a model: itself, or the input that names it."""
+        text = found.get(key)
+        if text is not None and "{{" in text:
+            self.references.template(found.need(lang.ID), key.name, Located(text, found.at(key)))
+            if not _ONE_INPUT.fullmatch(text):
+                told = f"{key.name} must be a name, or one input: {{{{inputs.NAME}}}}"
+                self._source.fail(found.at(key), told)
+        return text
+
     def _commit(self, found: Found) -> str | None:
         commit = found.get(lang.COMMIT)
-        return None if commit is None else self.references.template("commit", commit)
+        return (
+            None
+            if commit is None
+            else self.references.template(found.need(lang.ID), "commit", commit)
+        )
+
+    def _verdict(self, found: Found) -> str | None:
+        verdict = found.get(lang.VERDICT)
+        return (
+            None
+            if verdict is None
+            else self.references.template(found.need(lang.ID), "verdict", verdict)
+        )
+
+    def _read_only(self, found: Found) -> bool:
+        value = found.need(lang.READ_ONLY)
+        if value and self._parallel_around:
+            self._source.fail(
+                found.at(lang.READ_ONLY),
+                "a step inside a parallel step cannot be read_only: what the others write at the "
+                "same time, in the same work tree, would be put back, too",
+            )
+        return value
 
     def _check_depth(self, found: Found, depth: int) -> None:
         if depth > MAX_NESTING:

@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent_runner.workflow.conditions import Condition
 
 
 class WorkflowError(Exception):
-    """A workflow file that cannot be used. Lines and columns count from 1."""
+    """A workflow file that cannot be used. Lines and columns count from 1. `others` are what else
+    is wrong in the file; the text has a line for each."""
 
-    def __init__(self, file: str, line: int, column: int, message: str) -> None:
-        super().__init__(f"{file}:{line}:{column}: {message}")
+    def __init__(
+        self,
+        file: str,
+        line: int,
+        column: int,
+        message: str,
+        others: Sequence[WorkflowError] = (),
+    ) -> None:
+        own = f"{file}:{line}:{column}: {message}"
+        super().__init__("\n".join([own, *map(str, others)]))
         self.file = file
         self.line = line
         self.column = column
         self.message = message
+        self.others = tuple(others)
+
+    @property
+    def all(self) -> tuple[WorkflowError, ...]:
+        """This error and the others."""
+        return (self, *self.others)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is valid in a workflow file, and probably not meant."""
+
+    line: int
+    column: int
+    message: str
 
 
 class InputError(Exception):
@@ -41,6 +65,16 @@ class CommandOutput(StrEnum):
     STDERR = "stderr"
     EXIT_CODE = "exit_code"
     SUCCESS = "success"
+
+
+class Comparison(StrEnum):
+    """What a command step gives besides, where it is compared with an earlier one: the names of the
+    tests that failed, whether all of them failed then, too, and that in words. Empty where it
+    succeeded; `only_old_failures` also where the names cannot be read."""
+
+    FAILED_TESTS = "failed_tests"
+    ONLY_OLD_FAILURES = "only_old_failures"
+    COMPARED = "compared"
 
 
 class LoopOutput(StrEnum):
@@ -92,7 +126,9 @@ class Defaults:
 
 
 # Every step has: `allow_failure`, a failure does not end the run; `commit`, a template: after the
-# step the work tree is committed on the task's branch (a checkpoint commit, G8).
+# step the work tree is committed on the task's branch (a checkpoint commit, G8). `read_only`: what
+# the step changes in the work tree is put back. `verdict`, a template, implies `allow_failure`:
+# what is said of the whole run where the step did not succeed.
 
 
 @dataclass(frozen=True)
@@ -110,6 +146,7 @@ class AgentStep:
     retries: int = 0
     allow_failure: bool = False
     commit: str | None = None
+    read_only: bool = False
 
     @property
     def type(self) -> str:
@@ -130,6 +167,10 @@ class CommandStep:
     timeout: float | None = None
     retries: int = 0
     commit: str | None = None
+    read_only: bool = False
+    verdict: str | None = None
+    compare_with: str | None = field(default=None, repr=False)
+    """the step that ran the same tests before; not in the digest, which older journals have"""
 
     @property
     def type(self) -> str:
@@ -153,6 +194,7 @@ class LoopStep:
     condition: Condition | None = None
     allow_failure: bool = False
     commit: str | None = None
+    verdict: str | None = None
 
     @property
     def type(self) -> str:
@@ -195,7 +237,7 @@ def output_names(step: Step) -> tuple[str, ...]:
         case AgentStep():
             return tuple(output.name for output in step.outputs)
         case CommandStep():
-            return tuple(CommandOutput)
+            return (*CommandOutput, *(Comparison if step.compare_with else ()))
         case LoopStep():
             return tuple(LoopOutput)
         case ParallelStep():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -9,17 +10,27 @@ from yaml.nodes import Node
 
 from agent_runner.workflow.conditions import Condition
 from agent_runner.workflow.kinds import Located
-from agent_runner.workflow.models import TASK_INPUTS, Step, Workflow, output_names, walk
-from agent_runner.workflow.source import Source
-from agent_runner.workflow.templates import placeholders
+from agent_runner.workflow.models import (
+    TASK_INPUTS,
+    CommandOutput,
+    Step,
+    Workflow,
+    output_names,
+    walk,
+)
+from agent_runner.workflow.source import Source, meant
+from agent_runner.workflow.templates import TASK, placeholders
 
 _SHOWN = 12
 
 
 @dataclass(frozen=True)
-class _Mention:
-    """`name` is None where what was written can be no name at all."""
+class Mention:
+    """A name in a condition or a placeholder. `where` is the step that says it, in its key `what`;
+    `step` is the one that is named, None where it is an input; `name` is None where what was
+    written can be no name at all."""
 
+    where: str
     what: str
     node: Node
     offset: int
@@ -33,55 +44,86 @@ class References:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._mentions: list[_Mention] = []
+        self._unknown: set[str] = set()
+        self.mentions: list[Mention] = []
 
-    def condition(self, what: str, condition: Located[Condition] | None) -> Condition | None:
+    def not_whole(self, step: str) -> None:
+        """Something in a step is wrong: what it gives is not known."""
+        self._unknown.add(step)
+
+    def condition(
+        self, where: str, what: str, condition: Located[Condition] | None
+    ) -> Condition | None:
         """Note a condition and give it back."""
         if condition is None:
             return None
-        self._mentions += [
-            _Mention(what, condition.node, clause.offset, clause.step, clause.name)
+        self.mentions += [
+            Mention(where, what, condition.node, clause.offset, clause.step, clause.name)
             for clause in condition.value.clauses
         ]
         return condition.value
 
-    def template(self, what: str, template: Located[str]) -> str:
+    def template(self, where: str, what: str, template: Located[str]) -> str:
         """Note a text with placeholders and give it back."""
-        self._mentions += [
-            _Mention(what, template.node, found.offset, found.step, found.name, found.text)
+        self.mentions += [
+            Mention(where, what, template.node, found.offset, found.step, found.name, found.text)
             for found in placeholders(template.value)
         ]
         return template.value
 
-    def check(self, workflow: Workflow) -> None:
-        """Raise WorkflowError at the first name of something that the workflow does not have."""
+    def command(self, where: str, what: str, node: Node, step: str) -> None:
+        """Note the name of a command step, of which every output is needed."""
+        self.mentions.append(Mention(where, what, node, 0, step, CommandOutput.EXIT_CODE))
+
+    def check(self, workflow: Workflow, ids: Collection[str], inputs: Collection[str]) -> None:
+        """Note an error at each name of something that the workflow does not have. `ids` are all
+        steps that the file names, also those that could not be read, and so are `inputs`."""
         steps = {step.id: step for step, _ in walk(workflow.steps)}
-        inputs = (*(i.name for i in workflow.inputs), *TASK_INPUTS)
-        for m in self._mentions:
+        unknown = self._unknown | {name for name in ids if name not in steps}
+        for m in self.mentions:
             if m.name is None:
-                wrong = f"{{{{{m.text[:80]}}}}} is no placeholder"
+                wrong = f"{{{{{m.text[:80]}}}}} is not a placeholder{_placeholder(m.text)}"
+            elif m.step in unknown:
+                continue
             else:
-                wrong = _wrong(m.step, m.name, steps, inputs)
+                wrong = _wrong(m.step, m.name, steps, ids, (*inputs, *TASK_INPUTS))
             if wrong:
-                self._source.fail(m.node, f"{m.what}: {wrong}", m.offset)
+                with self._source.noting():
+                    self._source.fail(m.node, f"{m.what}: {wrong}", m.offset)
+
+
+_PLACES = ("inputs.NAME", "steps.ID.outputs.NAME", *(f"task.{name}" for name in TASK))
+
+
+def _placeholder(text: str) -> str:
+    """What was probably meant, or which there are."""
+    if near := meant(text, _PLACES[2:]):
+        return near
+    if (found := re.fullmatch(r"steps\.([\w-]+)\.([\w-]+)", text)) and found[2] != "outputs":
+        return f" (did you mean 'steps.{found[1]}.outputs.{found[2]}'?)"
+    return f"; there are: {', '.join(_PLACES)}"
 
 
 def _wrong(
-    step_id: str | None, name: str, steps: Mapping[str, Step], inputs: Collection[str]
+    step_id: str | None,
+    name: str,
+    steps: Mapping[str, Step],
+    ids: Collection[str],
+    inputs: Collection[str],
 ) -> str | None:
     if step_id is None:
-        return None if name in inputs else f"there is no input {name[:80]!r}{_those(inputs)}"
+        return None if name in inputs else f"there is no input {_named(name, inputs)}"
     if step_id not in steps:
-        return f"there is no step {step_id[:80]!r}{_those(steps)}"
+        return f"there is no step {_named(step_id, ids)}"
     step = steps[step_id]
     outputs = output_names(step)
     if name in outputs:
         return None
     if not outputs:
         return f"the {step.type} step {step.id!r} has no outputs"
-    return f"the {step.type} step {step.id!r} has no output {name[:80]!r}{_those(outputs)}"
+    return f"the {step.type} step {step.id!r} has no output {_named(name, outputs)}"
 
 
-def _those(names: Collection[str]) -> str:
-    shown = ", ".join([*names][:_SHOWN])
-    return f"; there are: {shown}" + (", ..." if len(names) > _SHOWN else "")
+def _named(name: str, names: Collection[str]) -> str:
+    shown = ", ".join([*names][:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return f"{name[:80]!r}{meant(name, names)}; there are: {shown}"

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 
+from agent_runner.json_object import Json
 from agent_runner.workflow import language as lang
-from agent_runner.workflow.kinds import Json
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ID = "https://raw.githubusercontent.com/rover-mcp/rover-mcp/main/workflows/workflow.schema.json"
 
 
 def workflow_schema() -> Json:
     """What a workflow file may say. The loader checks more: see docs/workflows.md."""
     return {
         "$schema": DIALECT,
+        "$id": ID,
         "title": "Rover workflow",
         "description": "In which steps a task is done: docs/workflows.md",
         **{k: v for k, v in lang.WORKFLOW.definition().items() if k != "title"},

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
-from yaml.nodes import Node, ScalarNode
+from yaml.nodes import MappingNode, Node, ScalarNode
 
-from agent_runner.workflow.kinds import Json, Kind
-from agent_runner.workflow.source import Source, short
+from agent_runner.json_object import Json
+from agent_runner.workflow.kinds import Kind
+from agent_runner.workflow.source import Noted, Source, meant, short
 
 T = TypeVar("T")
 
@@ -31,23 +32,29 @@ class Key(Generic[T]):
 
 @dataclass(frozen=True)
 class Found:
-    """A mapping that was read: its shape, its keys' nodes and values."""
+    """A mapping that was read: its shape, its keys' nodes and values. Where something in it is
+    wrong, that is noted, and it is not `whole`."""
 
     source: Source
     node: Node
     shape: Shape
     nodes: Mapping[str, Node]
     values: Mapping[str, object]
+    whole: bool = True
 
     def get(self, key: Key[T]) -> T | None:
         """The value, or the key's default."""
         return cast("T | None", self.values.get(key.name, key.default))
 
     def need(self, key: Key[T]) -> T:
-        """The value of a key that is required or has a default."""
+        """The value of a key that is required or has a default.
+
+        Raises:
+            Noted: it is missing or wrong, which is noted.
+        """
         value = self.get(key)
         if value is None:
-            raise KeyError(key.name)
+            raise Noted(key.name)
         return value
 
     def at(self, key: Key[Any], otherwise: Key[Any] | None = None) -> Node:
@@ -68,22 +75,34 @@ class Shape:
 
     def read(self, source: Source, node: Node, what: str) -> Found:
         del what
+        before = source.wrong
+        nodes = self._nodes(source, node)
+        by_name = {key.name: key.kind for key in self.keys}
+        values: dict[str, object] = {}
+        for name, value in nodes.items():
+            with source.noting():
+                values[name] = by_name[name].read(source, value, name)
+        return Found(source, node, self, nodes, values, whole=source.wrong == before)
+
+    def _nodes(self, source: Source, node: Node) -> dict[str, Node]:
+        """The nodes of the keys that are known; what else is there, or missing, is noted."""
         known = {word: key for key in self.keys for word in (key.name, *key.synonyms)}
         nodes: dict[str, Node] = {}
         for key_node, value in source.pairs(node, self.what):
-            word = source.text(key_node, f"a key of {self.what}")
-            if word not in known:
-                names = ", ".join(key.name for key in self.keys)
-                source.fail(key_node, f"unknown key {short(word)} in {self.what}; known: {names}")
-            if (name := known[word].name) in nodes:
-                source.fail(key_node, f"{word!r} is there twice in {self.what}")
-            nodes[name] = value
+            with source.noting():
+                word = source.text(key_node, f"a key of {self.what}")
+                if word not in known:
+                    names = ", ".join(key.name for key in self.keys)
+                    told = f"unknown key {short(word)} in {self.what}{meant(word, known)}"
+                    source.fail(key_node, f"{told}; known: {names}")
+                if (name := known[word].name) in nodes:
+                    source.fail(key_node, f"{word!r} is there twice in {self.what}")
+                nodes[name] = value
         for key in self.required:
             if key.name not in nodes:
-                source.fail(node, f"{self.what} needs {key.name!r}")
-        by_name = {key.name: key.kind for key in self.keys}
-        values = {name: by_name[name].read(source, n, name) for name, n in nodes.items()}
-        return Found(source, node, self, nodes, values)
+                with source.noting():
+                    source.fail(node, f"{self.what} needs {key.name!r}")
+        return nodes
 
     def schema(self) -> Json:
         return {"$ref": f"#/$defs/{self.name}"}
@@ -147,3 +166,9 @@ class Variants:
 
 def _is(node: Node, word: str) -> bool:
     return isinstance(node, ScalarNode) and node.value == word
+
+
+def scalars(node: Node, key: str) -> list[str]:
+    """What a mapping has under a key, as it is written, whatever else is wrong in it."""
+    pairs = cast("list[tuple[Node, Node]]", node.value) if isinstance(node, MappingNode) else []
+    return [str(v.value) for k, v in pairs if _is(k, key) and isinstance(v, ScalarNode)]

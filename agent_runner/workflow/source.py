@@ -6,6 +6,8 @@ Nothing is ever built from a tag; size, depth, aliases and what aliases multiply
 from __future__ import annotations
 
 import re
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import NoReturn, cast
 
 import yaml
@@ -26,6 +28,20 @@ _SHOWN = 80
 _TAG = "tag:yaml.org,2002:"
 _TEXTS = frozenset(_TAG + t for t in ("str", "int", "float", "bool", "timestamp", "value", "merge"))
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+
+
+class Noted(Exception):
+    """What is needed here is wrong or missing in the file, and its error is noted."""
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """ " (did you mean 'prompt'?)" where one of the known words is nearly this one, else ""."""
+    # Only what is wrong needs it, and it is slow to import.
+    import difflib
+
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word[:_SHOWN].lower(), by_lower, n=1)
+    return f" (did you mean {str(by_lower[near[0]])!r}?)" if near else ""
 
 
 def short(text: str) -> str:
@@ -52,11 +68,34 @@ def decode(data: bytes, file: str, what: str) -> str:
 class Source:
     """One file: its nodes, and errors that name its lines. `what` is what they call it."""
 
+    MAX_NOTED = 50
+    """Errors of one file that are kept."""
+
     def __init__(self, text: str, file: str, what: str = "the workflow") -> None:
         self._text = text
         self._file = file
         self._what = what
         self._values = 0
+        self._noted: list[WorkflowError] = []
+        self.wrong = 0
+
+    @contextmanager
+    def noting(self) -> Generator[None]:
+        """An error inside is noted, and reading continues after it. `wrong` counts them."""
+        try:
+            yield
+        except Noted:
+            pass
+        except WorkflowError as error:
+            self.wrong += 1
+            if len(self._noted) < self.MAX_NOTED:
+                self._noted.append(error)
+
+    def finish(self) -> None:
+        """Raise what was noted, in the order of the file."""
+        if self._noted:
+            first, *others = sorted(self._noted, key=lambda error: (error.line, error.column))
+            raise WorkflowError(first.file, first.line, first.column, first.message, others)
 
     def compose(self) -> Node:
         """The node of the whole document.
@@ -83,10 +122,13 @@ class Source:
 
     def fail(self, node: Node, message: str, offset: int | None = None) -> NoReturn:
         """Raise the error at a node, or at an offset in the text of a scalar one."""
-        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        self._wrong(*self.place(node, offset), message)
+
+    def place(self, node: Node, offset: int | None = None) -> tuple[int, int]:
+        """Line and column of a node, or of an offset in the text of a scalar one."""
         if offset is not None and isinstance(node, ScalarNode):
-            line, column = self._inside(node, offset)
-        self._wrong(line, column, message)
+            return self._inside(node, offset)
+        return node.start_mark.line + 1, node.start_mark.column + 1
 
     def pairs(self, node: Node, what: str) -> list[tuple[Node, Node]]:
         """Keys and values of a mapping."""

@@ -26,7 +26,8 @@ _PLACEHOLDER = re.compile(r"\{\{([^{}\n]{1,300})\}\}")
 _NAME = r"([A-Za-z_][A-Za-z0-9_-]*)"
 _INPUT = re.compile(rf"inputs\.{_NAME}")
 _OUTPUT = re.compile(rf"steps\.{_NAME}\.outputs\.{_NAME}")
-_TASK = re.compile(r"task\.(title|description|base_commit)")
+TASK = ("title", "description", "base_commit")
+_TASK = re.compile(rf"task\.({'|'.join(TASK)})")
 _OURS = re.compile(r"(?:inputs|steps|task)\b")
 
 

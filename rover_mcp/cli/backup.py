@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from rover_mcp.cli.commands import home_of, show
 from rover_mcp.cli.offline import run_offline
-from rover_mcp.cli.text import Paint, clean, size
+from rover_mcp.cli.text import Paint, clean, dated, size
+from rover_mcp.domain.json_object import Json
 
-Json = dict[str, Any]
 SHOWN = 10
 IN_IT = (
     "In it: the tasks' records, specifications, journals, logs, work trees, agents' sessions and "
@@ -56,7 +55,7 @@ def _made(result: Json, paint: Paint) -> list[str]:
 
 
 def _restored(result: Json, paint: Paint) -> list[str]:
-    told = [f"{_tasks(result)} of {result['made_at']} restored into {clean(result['home'])}"]
+    told = [f"{_tasks(result)} of {dated(result['made_at'])} restored into {clean(result['home'])}"]
     if result["kept"]:
         told.append(f"The data folder that was there is kept: {clean(result['kept'])}")
     for task in result["paused"]:

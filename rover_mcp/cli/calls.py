@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable
-from typing import Any
 
+from rover_mcp.cli.spoken import spoken
 from rover_mcp.cli.text import Paint, clean, pad, width_of, wrap
-
-Json = dict[str, Any]
+from rover_mcp.domain.json_object import Json
 
 _COMMANDS = {
     "resume_task": "resume",
@@ -29,7 +28,13 @@ _COMMANDS = {
 }
 _POSITIONAL = {"create_task": "description"}
 _FLAGS = {"accept": "--accept", "stat_only": "--stat"}
-_OPTIONS = {"agent": "--agent", "budget_usd": "--budget-usd", "budget_tokens": "--budget-tokens"}
+_OPTIONS = {
+    "workflow": "--workflow",
+    "agent": "--agent",
+    "model": "--model",
+    "budget_usd": "--budget-usd",
+    "budget_tokens": "--budget-tokens",
+}
 
 
 def command_for(tool: object, arguments: Json | None = None) -> str:
@@ -71,14 +76,36 @@ def _quoted(value: object) -> str:
 
 
 def is_here(project: object) -> bool:
-    """Whether the working folder lies in that repository."""
+    """Whether the working folder lies in that repository, or in one of its linked work trees."""
     here = os.path.realpath(".")
-    return f"{here}/".startswith(f"{project}/")
+    return f"{here}/".startswith(f"{project}/") or project == _linked_to(here)
+
+
+def _linked_to(here: str) -> str | None:
+    """The repository whose linked work tree `here` is in, as git's files name it."""
+    top = here
+    while top and not os.path.lexists(f"{top}/.git"):
+        top = top.rpartition("/")[0]
+    if os.path.isdir(f"{top}/.git"):  # noqa: PTH112
+        return None
+    # Without pathlib, whose import would be a good part of what a list takes.
+    join, resolved = os.path.join, os.path.realpath
+    try:
+        git_dir = join(top, _line(f"{top}/.git").removeprefix("gitdir: "))
+        common = resolved(join(git_dir, _line(f"{git_dir}/commondir")))
+    except (OSError, ValueError):
+        return None  # not a linked work tree, or not a usable one
+    return common.removesuffix("/.git")
+
+
+def _line(path: str) -> str:
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        return file.readline().rstrip("\n")
 
 
 def name_of(task: Json) -> str:
     """How a command run from here names a task: by its number in this project, else by its id."""
-    return str(task["number"]) if is_here(task["project"]) else str(task["id"])
+    return str(task["number"]) if is_here(task["repo_path"]) else str(task["id"])
 
 
 def commands_of(task: Json) -> list[tuple[str, str]]:
@@ -88,7 +115,7 @@ def commands_of(task: Json) -> list[tuple[str, str]]:
         arguments = {**action.get("arguments", {})}
         if "task" in arguments:
             arguments["task"] = name_of(task)
-        found.append((command_for(action["tool"], arguments), clean(action["why"])))
+        found.append((command_for(action["tool"], arguments), clean(spoken(action["why"]))))
     return found
 
 

@@ -11,16 +11,16 @@ import select
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from rover_mcp import __version__
-from rover_mcp.connect import dial
-from rover_mcp.preamble import CLI
+from rover_mcp.domain.json_object import Json
+from rover_mcp.launcher.daemon_client import dial
+from rover_mcp.launcher.handshake import CLI
 
 PROTOCOL_VERSION = "2025-11-25"
 ANSWER_TIMEOUT = 120.0
 ELICIT = "elicitation/create"
-Json = dict[str, Any]
 
 
 class ClientError(Exception):
@@ -122,6 +122,8 @@ class Client:
         self.ask: Callable[[str], bool] | None = None
         """asks the person at the terminal; None: nobody is there"""
         self.server: Json = {}
+        self.answer: Json | None = None
+        """what was asked with the preamble, where that was answered at once"""
         self._channel = channel
         self._name = name
         self._partial = b""
@@ -131,19 +133,36 @@ class Client:
         self._answers: dict[int, Json] = {}
 
     @classmethod
-    def connect(cls, home: str | None = None, ask: Callable[[str], bool] | None = None) -> Client:
-        """A session with the daemon, which is started where none runs. `ask`: see there.
+    def connect(
+        cls,
+        home: str | None = None,
+        ask: Callable[[str], bool] | None = None,
+        asks: Mapping[str, object] | None = None,
+    ) -> Client:
+        """A session with the daemon, which is started where none runs. `ask`: see there. `asks`:
+        a tool call that the daemon may answer before it serves; then that is `answer`, and all.
 
         Raises:
             DaemonUnavailable: no daemon can be had.
             ClientError: it does not answer as it should.
         """
-        connection = dial(CLI, home=home)
+        connection = dial(CLI, home=home, asks=asks)
         client = cls(SocketChannel(connection.sock, connection.rest))
         client.ask = ask
+        if connection.answered:
+            client.answer = client._first_line()["result"]
+            return client
         client.initialize()
         client.server["notice"] = connection.notice
         return client
+
+    def _first_line(self) -> Json:
+        end = time.monotonic() + ANSWER_TIMEOUT
+        while not self._lines:
+            if time.monotonic() > end:
+                raise _lost()
+            self._read(ANSWER_TIMEOUT)
+        return json.loads(self._lines.pop(0))
 
     def initialize(self) -> Json:
         """Open the session; the server's answer is kept as `server`."""
@@ -184,11 +203,11 @@ class Client:
         result = self._wait(request_id)
         content: Json | None = result.get("structuredContent")
         if content is None:
-            raise ClientError("the daemon's answer has no structured content", code="protocol")
+            raise ClientError("the daemon's answer cannot be understood", code="protocol")
         if result.get("isError"):
             error: Json = content.get("error") or {}
             raise ToolFailed(
-                str(error.get("message", "the tool failed without a message")),
+                str(error.get("message", "it failed without a message")),
                 code=str(error.get("code", "error")),
                 hint=error.get("hint"),
                 next_call=error.get("next_call"),
@@ -239,7 +258,7 @@ class Client:
                 raise ClientError(
                     f"no answer within {ANSWER_TIMEOUT:.0f} s",
                     code="timeout",
-                    hint="tasks go on; try again, or look into daemon.log in the data folder",
+                    hint="tasks run on; try again, or look into daemon.log in the data folder",
                 )
             self.pump(left)
         answer = self._answers.pop(request_id)
@@ -266,7 +285,7 @@ class Client:
         try:
             message: Json = json.loads(line)
         except ValueError:
-            raise ClientError("the daemon sent what is no JSON", code="protocol") from None
+            raise ClientError("the daemon's answer cannot be read", code="protocol") from None
         if "method" not in message:
             if isinstance(message.get("id"), int):
                 self._answers[message["id"]] = message

@@ -6,24 +6,17 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
-from rover_mcp.cli import doctor, render
+from rover_mcp.cli import render
 from rover_mcp.cli.calls import name_of, next_step
 from rover_mcp.cli.client import Client, ClientError
-from rover_mcp.cli.offline import run_offline
 from rover_mcp.cli.pauses import pause_lines
 from rover_mcp.cli.text import Paint, clean, json_text
-from rover_mcp.cli.watch import exit_code, watch
-from rover_mcp.connect import has_person
-from rover_mcp.preamble import data_folder_name
-from rover_mcp.project.beneath import NotTaken, read_regular
+from rover_mcp.domain.json_object import Json
+from rover_mcp.launcher.daemon_client import has_person
+from rover_mcp.launcher.handshake import data_folder_name
 
-Json = dict[str, Any]
 Render = Callable[[Json, Paint], list[str]]
-NOT_DONE = ("not_resumable", "failed")
-"""Results of resume_task after which nothing runs."""
 MAX_SCRIPT = 1_000_000
 Arguments = argparse.Namespace
 
@@ -31,15 +24,23 @@ Arguments = argparse.Namespace
 def home_of(args: Arguments) -> str:
     """The data folder that the command is about."""
     given = getattr(args, "home", None)
-    return str(Path(given).expanduser().absolute()) if given else data_folder_name(os.environ)
+    return _absolute(os.path.expanduser(given)) if given else data_folder_name(os.environ)  # noqa: PTH111
 
 
-def connect(args: Arguments, *, asks: bool = False) -> Client:
+def _absolute(path: str) -> str:
+    # Without pathlib, whose import would be a good part of what a list takes.
+    return os.path.join(os.getcwd(), path) if path else os.getcwd()  # noqa: PTH109, PTH118
+
+
+def connect(args: Arguments, *, asks: bool = False, only: Json | None = None) -> Client:
     """A session with the daemon; its notice goes to stderr. `asks`: a question that only the user
-    can answer is put to the terminal, where there is one."""
+    can answer is put to the terminal, where there is one. `only`: see `Client.connect`, `asks`."""
     home = home_of(args)
-    with_person = asks and has_person()
-    client = Client.connect(home, ask_person) if with_person else Client.connect(home)
+    if only is not None:
+        client = Client.connect(home, asks=only)
+    else:
+        with_person = asks and has_person()
+        client = Client.connect(home, ask_person) if with_person else Client.connect(home)
     if notice := client.server.get("notice"):
         print(f"rover: {notice}", file=sys.stderr)
     return client
@@ -53,11 +54,19 @@ def ask_person(question: str, prompt: str = "Allow it?") -> bool:
 
 
 def call(args: Arguments, tool: str, **arguments: object) -> Json:
-    client = connect(args, asks=tool in ("create_task", "resume_task"))
+    given = {name: value for name, value in arguments.items() if value is not None}
+    only = {"tool": tool, "arguments": given} if tool == "list_tasks" else None
+    client = connect(args, asks=tool in ("create_task", "resume_task"), only=only)
     try:
-        return client.call(tool, **arguments)
+        return client.call(tool, **given) if client.answer is None else client.answer
     finally:
         client.close()
+
+
+def with_hint(error: ClientError, paint: Paint) -> list[str]:
+    """An error with what to do, as lines."""
+    call = dict(error.next_call) if error.next_call else None
+    return render.error(error.message, error.hint, call, paint)
 
 
 def show(args: Arguments, result: Json, render_it: Render) -> None:
@@ -68,19 +77,49 @@ def show(args: Arguments, result: Json, render_it: Render) -> None:
         print("\n".join(render_it(result, Paint(sys.stdout))).rstrip("\n"))
 
 
+def show_fields(args: Arguments, result: Json, things: Sequence[Json], render_it: Render) -> int:
+    """Print a result, or with --format a line of fields for each of its things. What else the
+    result says goes to stderr then.
+
+    Raises:
+        ClientError: --json is given too, or a field is not what its format is for.
+    """
+    if not args.format:
+        show(args, result, render_it)
+        return 0
+    from rover_mcp.cli.fields import BadTemplate
+
+    if args.json:
+        raise ClientError("give one of --format and --json", code="invalid_arguments")
+    try:
+        lines = [args.format.fill(thing) for thing in things]
+    except BadTemplate as error:
+        raise ClientError(f"--format: {error}", code="invalid_arguments") from error
+    if lines:
+        print("\n".join(lines))
+    more = render.more_pages(result, Paint(sys.stderr))
+    for line in [*more, *render.attention(result, Paint(sys.stderr))]:
+        print(line, file=sys.stderr)
+    return 0
+
+
 def of_task(args: Arguments) -> Json:
     """How a tool is told which task: numbers count within a project."""
-    where = args.repo or (str(Path.cwd()) if args.task.isdigit() and len(args.task) < 32 else None)
+    where = args.repo or (_absolute("") if args.task.isdigit() and len(args.task) < 32 else None)
     return {"task": args.task, "repo_path": where}
 
 
 def create(args: Arguments) -> int:
     description = sys.stdin.read() if args.description == "-" else args.description
+    if args.dry_run:
+        from rover_mcp.cli import rehearse
+
+        return rehearse.dry_run(args, description, parse_inputs(args.input) or {})
     result = call(
         args,
         "create_task",
         description=description,
-        repo_path=str(Path(args.repo or ".").absolute()),
+        repo_path=_absolute(args.repo or ""),
         workflow=args.workflow,
         agent=args.agent,
         model=args.model,
@@ -130,6 +169,10 @@ def read_script(path: str | None) -> str | None:
     """
     if path is None:
         return None
+    from pathlib import Path
+
+    from rover_mcp.config.safe_read import NotTaken, read_regular
+
     try:
         return read_regular(Path(path), MAX_SCRIPT).decode()
     except (NotTaken, UnicodeDecodeError) as error:
@@ -145,21 +188,23 @@ def list_(args: Arguments) -> int:
         repo_path=args.repo or here,
         cursor=args.cursor,
         limit=args.limit,
+        all_projects=args.all or None,
     )
-    show(args, result, render.listing)
-    return 0
+    return show_fields(args, result, result["tasks"], render.listing)
 
 
 def repository_here() -> str | None:
     """The working folder, if it is inside a repository."""
-    here = Path.cwd()
-    return str(here) if any((p / ".git").exists() for p in (here, *here.parents)) else None
+    here = os.getcwd()  # noqa: PTH109
+    parts = here.split("/")
+    above = ("/".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return here if any(os.path.exists(f"{folder}/.git") for folder in above) else None  # noqa: PTH110
 
 
 def inspect(args: Arguments) -> int:
     detail = "full" if args.full else None
-    show(args, call(args, "inspect", **of_task(args), detail=detail), render.task)
-    return 0
+    result = call(args, "inspect", **of_task(args), detail=detail)
+    return show_fields(args, result, [result["task"]], render.task)
 
 
 def watch_(args: Arguments) -> int:
@@ -168,10 +213,12 @@ def watch_(args: Arguments) -> int:
 
 def follow(args: Arguments, task: Json) -> int:
     """Show the task until it stops. With --json only the end goes to stdout."""
+    from rover_mcp.cli.watch import exit_code, watch
+
     try:
         result = watch(lambda: connect(args), task, sys.stderr if args.json else sys.stdout)
     except KeyboardInterrupt:
-        print(f"\nThe task goes on. To watch again: rover watch {name_of(task)}")
+        print(f"\nThe task keeps running. To watch it again: rover watch {name_of(task)}")
         return 130
     if args.json:
         show(args, result, render.task)
@@ -180,32 +227,9 @@ def follow(args: Arguments, task: Json) -> int:
         told = [*pause_lines(view, paint), *render.error_lines(view, paint)]
         # What is no terminal has been told each of them as it came.
         told = [*(render.warnings(view, paint) if sys.stdout.isatty() else ()), *told]
-        told += render.attention(result, paint, view["id"])
+        told += render.attention(result, paint)
         print("\n".join(["", *told, "", *next_step(view, paint)]).rstrip())
     return exit_code(result["task"])
-
-
-def resume(args: Arguments) -> int:
-    result = call(
-        args,
-        "resume_task",
-        **of_task(args),
-        when="at_reset" if args.at_reset else None,
-        accept=args.accept or None,
-        agent=args.agent,
-        budget_usd=args.budget_usd,
-        budget_tokens=args.budget_tokens,
-    )
-    if result["result"] not in NOT_DONE:
-        show(args, result, render.task)
-        return 0
-    if args.json:
-        show(args, result, render.task)
-    else:
-        view, paint = result["task"], Paint(sys.stderr)
-        told = render.error(result["message"], None, None, paint)
-        print("\n".join([*told, *next_step(view, paint)]), file=sys.stderr)
-    return 1
 
 
 def auto_resume(args: Arguments) -> int:
@@ -225,36 +249,9 @@ def auto_resume(args: Arguments) -> int:
         result = call(args, "set_auto_resume", enabled=enabled, **of_task(args))
     else:
         scope = "all" if args.all else "project"
-        where = str(Path(args.repo or ".").absolute()) if args.project else None
+        where = _absolute(args.repo or "") if args.project else None
         result = call(args, "set_auto_resume", enabled=enabled, scope=scope, repo_path=where)
     show(args, result, render.switched)
-    return 0
-
-
-def restart(args: Arguments) -> int:
-    show(args, call(args, "restart_task", **of_task(args)), render.task)
-    return 0
-
-
-def pause(args: Arguments) -> int:
-    show(args, call(args, "pause_task", **of_task(args)), render.task)
-    return 0
-
-
-def cancel(args: Arguments) -> int:
-    show(args, call(args, "cancel_task", **of_task(args)), render.task)
-    return 0
-
-
-def delete(args: Arguments) -> int:
-    confirm = True if args.yes else None
-    show(args, call(args, "delete_task", **of_task(args), confirm=confirm), render.deleted)
-    return 0
-
-
-def logs(args: Arguments) -> int:
-    result = call(args, "get_logs", **of_task(args), step=args.step, tail=args.tail)
-    show(args, result, render.logs)
     return 0
 
 
@@ -265,8 +262,13 @@ def diff(args: Arguments) -> int:
         return patch(args)
     wanted = {**of_task(args), "paths": args.paths or None}
     if not args.stat:
-        show(args, call(args, "get_diff", **wanted), render.diff)
-        return 0
+        result = call(args, "get_diff", **wanted)
+        if args.json or args.no_pager or not sys.stdout.isatty():
+            show(args, result, render.diff)
+            return 0
+        from rover_mcp.cli.pager import page
+
+        return page(render.diff(result, Paint(sys.stdout)), os.environ)
     result = call(args, "get_diff", **wanted, stat_only=True)
     changes, last = result["changes"], result["changes"]
     # A call lists some files only, as much as an assistant should read; a person asked for all.
@@ -323,13 +325,15 @@ def config(args: Arguments) -> int:
 
 
 def status(args: Arguments) -> int:
-    show(args, call(args, "get_status"), render.status)
-    return 0
+    result = call(args, "get_status")
+    return show_fields(args, result, [result], render.status)
 
 
 def doctor_(args: Arguments) -> int:
     if args.repair:
         return repair(args)
+    from rover_mcp.cli import doctor
+
     checks, result = doctor.run_checks(lambda: connect(args), home_of(args))
     if args.json:
         print(json_text(doctor.as_json(checks, result)))
@@ -340,15 +344,11 @@ def doctor_(args: Arguments) -> int:
 
 def repair(args: Arguments) -> int:
     """Build tasks' records anew from their files."""
+    from rover_mcp.cli.offline import run_offline
+
     done: list[str] = run_offline("repair", home_of(args))
     if args.json:
         print(json_text({"done": done}))
     else:
         print("\n".join([*done, f"{len(done)} repairs." if done else "Nothing to repair."]))
     return 0
-
-
-def demo(args: Arguments) -> int:
-    from rover_mcp.demo.main import run
-
-    return run(engine=args.engine, keep=args.keep, home=args.home)

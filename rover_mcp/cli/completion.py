@@ -5,34 +5,71 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
-from rover_mcp.clients.known import CLIENTS
+from rover_mcp.assistants.names import CLIENT_NAMES
+from rover_mcp.cli.parser import STATUSES, WORKFLOW_NAMES
 
-SHELLS = ("bash", "zsh", "fish")
 _PLACES = {"FILE": "FILE", "PATH": "DIRECTORY", "DIR": "DIRECTORY"}
-_WORDS = {"CLIENT": tuple(CLIENTS)}
+_WORDS = {"CLIENT": CLIENT_NAMES}
 """What a shell offers for arguments of these names, besides the choices that the parser knows."""
 
 
+def _asked(what: str) -> dict[str, str]:
+    """What each shell does to ask `rover complete-WHAT`."""
+    function = f"_rover_{what}"
+    return {"bash": function, "zsh": function, "fish": f"(rover complete-{what})"}
+
+
+_TASKS, _WORKFLOWS = _asked("tasks"), _asked("workflows")
+_PREAMBLE = {
+    "bash": "_rover_{0}() {{ compgen -W '$(rover complete-{0} 2>/dev/null)' -- \"$1\"; }}\n",
+    "zsh": '_rover_{0}() {{ compadd - ${{(f)"$(rover complete-{0} 2>/dev/null)"}}; }}\n',
+    "fish": "",
+}
+"""Looked up when TAB is pressed: see glance.py and tab.py, which start no daemon."""
+
+
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script for one of SHELLS. `parser` is not to be used afterwards."""
+    """The script for bash, zsh or fish. `parser` is not to be used afterwards."""
     # By name, since only this command needs it.
     shtab = importlib.import_module("shtab")
+    options = _options()
     for argument in _arguments(parser):
         name = str(argument.metavar)
-        argument.choices = argument.choices or _WORDS.get(name)
+        known = next((options[o] for o in argument.option_strings if o in options), None)
+        argument.choices = argument.choices or known or _WORDS.get(name)
+        if name == "TASK":
+            setattr(argument, "complete", _TASKS)  # noqa: B010
+        if "--workflow" in argument.option_strings or argument.help == WORKFLOW_NAMES:
+            setattr(argument, "complete", _WORKFLOWS)  # noqa: B010
         if place := _PLACES.get(name):
             # Where shtab looks for it.
             setattr(argument, "complete", getattr(shtab, place))  # noqa: B010
-    return str(shtab.complete(parser, shell))
+    preamble = "".join(_PREAMBLE[shell].format(what) for what in ("tasks", "workflows"))
+    return str(shtab.complete(parser, shell, preamble=preamble))
+
+
+def _options() -> dict[str, Sequence[str]]:
+    """The words of some options, as far as they are known beforehand."""
+    from agent_runner.agents import agent_names
+
+    return {"--status": STATUSES.split(), "--agent": agent_names()}
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those of all its commands."""
+    yield parser
+    for action in parser._actions:  # pyright: ignore[reportPrivateUsage]  # argparse has no other way
+        if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
+            commands = cast("dict[str, Any]", action.choices)  # pyright: ignore[reportUnknownMemberType]
+            for name, command in commands.items():
+                # shtab looks for parsers, and not for what will be one.
+                commands[name] = command.whole()
+                yield from parsers(commands[name])
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Those of a parser and of all its commands."""
-    for action in parser._actions:  # pyright: ignore[reportPrivateUsage]  # argparse has no other way
-        yield action
-        if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
-            commands: dict[str, argparse.ArgumentParser] = dict(action.choices or {})  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
-            for command in commands.values():
-                yield from _arguments(command)
+    for known in parsers(parser):
+        yield from known._actions  # pyright: ignore[reportPrivateUsage]  # argparse has no other way

@@ -1,5 +1,5 @@
 """`rover config`: a repository's `.rover/config.yaml` checked and shown, and its language as JSON
-Schema. No daemon is needed."""
+Schema; your own config.yaml checked. No daemon is needed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from rover_mcp.cli.client import ClientError
+from rover_mcp.cli.commands import home_of
 from rover_mcp.cli.text import clean
-from rover_mcp.project.beneath import NotTaken, read_regular
-from rover_mcp.project.config import FILE, ProjectConfig
-from rover_mcp.project.load import ConfigError, load_config, parse_config
-from rover_mcp.project.schema import as_text
-
-Json = dict[str, Any]
+from rover_mcp.config.load_project import ConfigError, load_config, parse_config
+from rover_mcp.config.project import FILE, ProjectConfig
+from rover_mcp.config.project_schema import as_text
+from rover_mcp.config.safe_read import NotTaken, read_regular
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.json_object import Json
 
 
 def schema(args: argparse.Namespace) -> int:
@@ -27,23 +27,48 @@ def schema(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Read a configuration: a line if it is valid; on stderr what is wrong with another."""
-    name = args.file or FILE
+    """Read a configuration and, unless a file is named, your own config.yaml too: a line for each
+    that is valid; on stderr what is wrong with another."""
+    own = Path(home_of(args)) / "config.yaml"
+    checked: list[Json] = []
+    if args.file is None and own.exists():
+        checked.append(_checked_settings(own))
     try:
-        config = _read(args.file)
-    except ConfigError as error:
-        if args.json:
-            wrong = {"line": error.line, "column": error.column, "message": error.reason}
-            print(json.dumps({"file": name, "valid": False, "error": wrong}, indent=2))
-        else:
-            print(clean(error.message), file=sys.stderr)
-        return 1
+        checked.insert(0, _checked(args.file))
+    except ClientError as error:
+        if error.code != "no_config" or not checked:
+            raise
     if args.json:
-        print(json.dumps({"file": name, "valid": True}, indent=2))
+        first, *others = [{k: v for k, v in c.items() if k != "line"} for c in checked]
+        print(json.dumps(first | {"also": others} if others else first, indent=2))
     else:
-        keys = ", ".join(_said(config)) or "nothing: every default counts"
-        print(clean(f"{name}: ok: it sets {keys}"))
-    return 0
+        for one in checked:
+            print(clean(one["line"]), file=sys.stdout if one["valid"] else sys.stderr)
+    return 0 if all(one["valid"] for one in checked) else 1
+
+
+def _checked(file: str | None) -> Json:
+    """`line` is what a person reads of it."""
+    name = file or FILE
+    try:
+        config = _read(file)
+    except ConfigError as error:
+        wrong = {"line": error.line, "column": error.column, "message": error.reason}
+        return {"file": name, "valid": False, "error": wrong, "line": error.message}
+    keys = ", ".join(_said(config)) or "nothing: every default counts"
+    return {"file": name, "valid": True, "line": f"{name}: ok: it sets {keys}"}
+
+
+def _checked_settings(own: Path) -> Json:
+    """The same of the data folder's config.yaml."""
+    from rover_mcp.config.settings import load_settings
+
+    try:
+        load_settings(own.parent)
+    except RoverError as error:
+        wrong = {"message": error.message}
+        return {"file": str(own), "valid": False, "error": wrong, "line": error.message}
+    return {"file": str(own), "valid": True, "line": f"{own}: ok"}
 
 
 def show(args: argparse.Namespace) -> int:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rover_mcp.cli.text import Paint, about, clean, size
+from rover_mcp.domain.json_object import Json
 
-Json = dict[str, Any]
 _KINDS = {
     "hub": "hub and base",
     "work": "work trees and homes",
     "records": "journals and logs",
     "snapshots": "snapshots",
     "caches": "shared caches",
+    "removed": "being removed",
     "other": "other",
 }
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rover_mcp import __version__
 from rover_mcp.cli import floors
@@ -15,14 +14,15 @@ from rover_mcp.cli.client import Client, ClientError
 from rover_mcp.cli.git_probe import git_version, keeps_line_ends
 from rover_mcp.cli.offline import run_offline
 from rover_mcp.cli.render import agent_told
-from rover_mcp.cli.text import Paint, clean, size
-from rover_mcp.connect import DaemonUnavailable
-from rover_mcp.preamble import unusable
+from rover_mcp.cli.text import Paint, clean, size, wrap
+from rover_mcp.domain.json_object import Json
+from rover_mcp.launcher.daemon_client import DaemonUnavailable
+from rover_mcp.launcher.handshake import unusable
 
-Json = dict[str, Any]
 OLDEST_PYTHON = (3, 11)
 OLDEST_GIT = (2, 34)
 LOW_DISK = 1_000_000_000
+AGENT = "an agent"
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,19 @@ def lines(checks: list[Check], paint: Paint) -> list[str]:
     for check in checks:
         bad = ("✘", "red") if check.needed else ("–", "yellow")
         mark, colour = ("✔", "green") if check.ok else bad
-        out.append(f"{paint(mark, colour)} {check.name:<22} {clean(check.detail)}".rstrip())
+        room = None if paint.width is None else paint.width - 2
+        first, *rest = wrap(f"{check.name:<22} {clean(check.detail)}".rstrip(), room)
+        out += [paint(mark, colour) + first[1:], *(f"  {line}" for line in rest)]
         if check.todo and not check.ok:
-            out.append(f"    {paint(clean(check.todo), 'dim')}")
+            out += [paint(line, "dim") for line in wrap(clean(check.todo), paint.width, "    ")]
     if is_ready(checks):
         verdict = f"{paint('Ready.', 'green', 'bold')} See it work: {paint('rover demo', 'cyan')}"
     else:
-        verdict = f"{paint('A task cannot run yet:', 'red', 'bold')} mend what is marked ✘"
+        only_agent = is_ready([check for check in checks if check.name != AGENT])
+        what = "No agent can work yet:" if only_agent else "A task cannot run yet:"
+        verdict = f"{paint(what, 'red', 'bold')} fix what is marked ✘"
+        if only_agent:
+            verdict += f"; what needs no agent works: {paint('rover demo', 'cyan')}"
     return [*out, "", verdict]
 
 
@@ -227,12 +233,20 @@ def _agent(entry: Json) -> Check:
 
 
 def _agents(agents: list[Json]) -> Check:
-    """One that can work is enough; the one that plays scripts is enough to see a task run."""
-    can = [a["name"] for a in agents if a["installed"] and a["signed_in"]]
-    real = [a["name"] for a in agents if a["name"] in can and a.get("source") != "built-in"]
-    todo = "" if can else "install and sign in one of the agents above"
-    told = ", ".join(map(clean, real)) or "only scripted, which plays scripts: sign in another"
-    return Check("an agent", bool(can), told if can else "none can be used", todo)
+    """One that can work is enough. The one that plays scripts does nobody's work."""
+    can = [a["name"] for a in agents if a["installed"] and a["signed_in"] and not _plays(a)]
+    if can:
+        return Check(AGENT, True, ", ".join(map(clean, can)))
+    plays = any(_plays(a) for a in agents)
+    told = "none can be used" + (", but `scripted`, which only plays scripts" if plays else "")
+    todo = (
+        "rover login anthropic (or openai, google) keeps a key; rover setup --write asks whether "
+    )
+    return Check(AGENT, False, told, f"{todo}tasks use the log-in of your claude or codex")
+
+
+def _plays(agent: Json) -> bool:
+    return agent.get("source") == "built-in"
 
 
 def _queue(trouble: Json | None) -> list[Check]:
@@ -243,5 +257,5 @@ def _unpriced(models: list[str]) -> list[Check]:
     if not models:
         return []
     detail = f"no price is known for {', '.join(map(clean, models))}"
-    todo = "a budget in USD is not kept for them: set budget_tokens, or prices in config.yaml"
+    todo = "a budget in USD alone is refused for them: set budget_tokens, or prices in config.yaml"
     return [Check("budgets", False, detail, todo, needed=False)]

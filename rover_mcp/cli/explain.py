@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.pauses import pause_lines
+from rover_mcp.cli.spoken import spoken
 from rover_mcp.cli.text import Paint, clean, wrap
 from rover_mcp.explain import Explained, Rejected, explain, parse
 from rover_mcp.explain.answers import heading, plan_sentences
@@ -61,13 +62,15 @@ def _lines(result: Explained | Rejected, paint: Paint) -> list[str]:
     lines = [clean(heading(result)), f"Reason: {reason}", f"Rule: {rule or 'none knows it'}"]
     if result.account:
         lines.append(f"Account: {result.account}")
-    lines += [line.strip() for line in wrap(f"Plan: {' '.join(plan_sentences(result))}", None)]
+    lines += [
+        line.strip() for line in wrap(spoken(f"Plan: {' '.join(plan_sentences(result))}"), None)
+    ]
     if result.ignored:
         lines.append(f"Ignored: {clean(', '.join(result.ignored))}: nothing reads such a field")
     if pause := result.shown_pause():
         paint.now = lambda: result.case.now
-        task = {"id": "TASK", "number": "TASK", "project": "", "pause": pause}
+        task = {"id": "TASK", "number": "TASK", "repo_path": "", "pause": pause}
         lines += ["What you will see:", *(f"  {line}" for line in pause_lines(task, paint))]
     elif result.verdict:
-        lines += ["What you will see:", f"  FAILED: {clean(result.verdict.message)}"]
+        lines += ["What you will see:", f"  FAILED: {clean(spoken(result.verdict.message))}"]
     return lines

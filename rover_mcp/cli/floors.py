@@ -111,7 +111,7 @@ def _privileged(found: Found) -> Concern:
     return Concern(
         found.program,
         f"{found.told} is set-user-id: every program of yours starts it as root",
-        "where user namespaces are allowed it needs no such right: sudo chmod u-s "
+        "it does not need that where user namespaces are allowed: sudo chmod u-s "
         f"{shutil.which(found.program) or found.program}",
     )
 

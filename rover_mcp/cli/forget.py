@@ -7,14 +7,12 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rover_mcp.cli.client import Client
 from rover_mcp.cli.commands import ask_person, connect, show
 from rover_mcp.cli.text import Paint, clean, size
-from rover_mcp.connect import has_person
-
-Json = dict[str, Any]
+from rover_mcp.domain.json_object import Json
+from rover_mcp.launcher.daemon_client import has_person
 
 
 def forget(args: argparse.Namespace) -> int:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from rover_mcp.cli.commands import connect, show
-from rover_mcp.cli.text import Paint, clean
-
-Json = dict[str, Any]
+from rover_mcp.cli.text import Paint, clean, dated
+from rover_mcp.domain.json_object import Json
 
 
 def list_(args: argparse.Namespace) -> int:
@@ -57,7 +55,7 @@ def _tested(result: Json, paint: Paint) -> list[str]:
     lines: list[str] = []
     for told in result["tested"]:
         mark = paint("✘", "red") if told["error"] else paint("✔", "green")
-        lines.append(f"{mark} {clean(told['name']):<20} {clean(told['error'] or 'told')}")
+        lines.append(f"{mark} {clean(told['name']):<20} {clean(told['error'] or 'delivered')}")
         if told["output"]:
             lines.append(f"    {paint(clean(told['output']), 'dim')}")
     return lines or ["No hooks."]
@@ -67,7 +65,7 @@ def _dead(result: Json, paint: Paint) -> list[str]:
     lines: list[str] = []
     for one in result["dead"]:
         tries = "1 try" if one["attempts"] == 1 else f"{one['attempts']} tries"
-        why = clean(f"{tries}, until {one['ended_at']}: {one['error']}")
+        why = clean(f"{tries}, until {dated(one['ended_at'])}: {one['error']}")
         lines.append(f"{one['id']}  {clean(one['hook'])}, event {one['seq']}")
         lines.append(f"    {paint(why, 'dim')}")
     if not lines:

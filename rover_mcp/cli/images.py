@@ -7,12 +7,10 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from rover_mcp.cli.commands import connect, show
 from rover_mcp.cli.text import Paint, clean
-
-Json = dict[str, Any]
+from rover_mcp.domain.json_object import Json
 
 
 def list_(args: argparse.Namespace) -> int:

@@ -8,21 +8,20 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rover_mcp.cli.client import Client, ClientError
 from rover_mcp.cli.commands import home_of
 from rover_mcp.cli.config import root_here
 from rover_mcp.cli.text import clean
 from rover_mcp.cli.toolchains import toolchains_to_name
-from rover_mcp.connect import DaemonUnavailable
-from rover_mcp.project.beneath import NotTaken, read_beneath
-from rover_mcp.project.config import FILE
+from rover_mcp.config.load_project import parse_config
+from rover_mcp.config.project import FILE
+from rover_mcp.config.safe_read import NotTaken, read_beneath
+from rover_mcp.domain.json_object import Json
+from rover_mcp.launcher.daemon_client import DaemonUnavailable
 from rover_mcp.project.detect import detect
 from rover_mcp.project.draft import draft
-from rover_mcp.project.load import parse_config
 
-Json = dict[str, Any]
 LOOKED_AT = 1_000_000
 """Bytes of a file that are looked at."""
 NAMES = 20_000

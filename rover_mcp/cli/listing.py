@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from rover_mcp.cli.pauses import in_short
 from rover_mcp.cli.text import STATUS_COLOURS, Paint, ago, clean, shorten, table, width_of
-
-Json = dict[str, Any]
+from rover_mcp.domain.json_object import Json
 
 TITLE_SHOWN = 60
 TITLE_LEAST = 24
@@ -17,9 +15,11 @@ TITLE_LEAST = 24
 
 def task_rows(tasks: list[Json], paint: Paint) -> list[str]:
     """The tasks in columns; where and until when for the paused ones (H6)."""
-    several = len({t["project"] for t in tasks}) > 1
-    rows = [_row(t, several, paint.now()) for t in tasks]
-    header = ["#", "status", "", "changed", *(["project"] if several else []), "phase", "title"]
+    several = len({t["repo_path"] for t in tasks}) > 1
+    paid = any(t.get("cost_usd") for t in tasks)
+    rows = [_row(t, several, paid, paint.now()) for t in tasks]
+    header = ["#", "status", "", "changed", *(["project"] if several else []), "agent"]
+    header += [*(["cost"] if paid else []), "phase", "title"]
     titles = max(TITLE_LEAST, *(min(width_of(row[-1]), TITLE_LEAST) for row in rows))
     if paint.width is None or _width(rows, header) + titles <= paint.width:
         return _coloured(table(rows, paint, header), tasks, paint, 1)
@@ -30,14 +30,16 @@ def task_rows(tasks: list[Json], paint: Paint) -> list[str]:
     return [head, *(x for pair in zip(lines, phases, strict=True) for x in pair)]
 
 
-def _row(t: Json, several: bool, now: datetime) -> list[str]:
-    pause = t.get("pause")
+def _row(t: Json, several: bool, paid: bool, now: datetime) -> list[str]:
+    pause, cost = t.get("pause"), t.get("cost_usd")
     return [
         str(t["number"]),
         t["status"],
         f"{t['progress']} %",
         ago(t["updated_at"], now),
-        *([shorten(clean(t["project"]).rpartition("/")[2], 20)] if several else []),
+        *([shorten(clean(t["repo_path"]).rpartition("/")[2], 20)] if several else []),
+        clean(t["agent"]),
+        *([_dollars(cost) if cost else ""] if paid else []),
         in_short(pause, now) if pause else shorten(clean(t["phase"]), 60),
         shorten(clean(t["title"]), TITLE_SHOWN),
     ]
@@ -55,3 +57,7 @@ def _coloured(lines: list[str], tasks: list[Json], paint: Paint, first: int) -> 
         status = t["status"]
         painted.append(line.replace(status, paint(status, STATUS_COLOURS.get(status, "cyan")), 1))
     return painted
+
+
+def _dollars(cost: float) -> str:
+    return f"${cost:.2f}" if cost >= 0.01 else "<$0.01"

@@ -8,45 +8,44 @@ import getpass
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from rover_mcp import kept_keys
 from rover_mcp.cli.commands import home_of, show
-from rover_mcp.cli.text import Paint
-from rover_mcp.errors import UserFixable
-from rover_mcp.kept_keys import KEYRING, KeptKey
+from rover_mcp.cli.parser import PROVIDERS
+from rover_mcp.cli.text import Paint, dated
+from rover_mcp.config import stored_keys
+from rover_mcp.config.stored_keys import KEYRING, KeptKey
+from rover_mcp.domain.errors import UserFixable
+from rover_mcp.domain.json_object import Json
 
-Json = dict[str, Any]
 NO_KEYRING = "No keyring can be used here. Only you can read this file, and it is not encrypted."
-PROVIDERS = ("anthropic", "openai", "google")
 
 
 def login(args: argparse.Namespace) -> int:
     """Keep a key, or list those that are kept."""
     home = Path(home_of(args))
     if args.list:
-        show(args, {"logins": [_shown(home, k) for k in kept_keys.kept_keys(home)]}, _table)
+        show(args, {"logins": [_shown(home, k) for k in stored_keys.kept_keys(home)]}, _table)
         return 0
     if args.provider is None:
         raise UserFixable("name a provider", hint=f"one of {', '.join(PROVIDERS)}; or --list")
-    account = kept_keys.account_of(args.provider, args.name, PROVIDERS)
+    account = stored_keys.account_of(args.provider, args.name, PROVIDERS)
     key = _key(account, from_stdin=args.stdin)
-    made = kept_keys.keep(home, account, key, args.base_url)
+    made = stored_keys.keep(home, account, key, args.base_url)
     show(args, _shown(home, made), _kept)
     return 0
 
 
 def logout(args: argparse.Namespace) -> int:
     """Remove a key that `login` kept."""
-    account = kept_keys.account_of(args.provider, args.name, PROVIDERS)
-    kept_keys.forget(Path(home_of(args)), account)
+    account = stored_keys.account_of(args.provider, args.name, PROVIDERS)
+    stored_keys.forget(Path(home_of(args)), account)
     show(args, {"account": account}, lambda told, _: [f"The key of {told['account']} is gone."])
     return 0
 
 
 def _key(account: str, *, from_stdin: bool) -> str:
     if from_stdin:
-        return sys.stdin.read(kept_keys.MAX_KEY + 2).strip()
+        return sys.stdin.read(stored_keys.MAX_KEY + 2).strip()
     if not sys.stdin.isatty():
         raise UserFixable(
             "there is no terminal to ask for the key",
@@ -57,7 +56,7 @@ def _key(account: str, *, from_stdin: bool) -> str:
 
 
 def _shown(home: Path, kept: KeptKey) -> Json:
-    path = None if kept.place == KEYRING else str(kept_keys.key_file(home, kept.account))
+    path = None if kept.place == KEYRING else str(stored_keys.key_file(home, kept.account))
     since = datetime.fromtimestamp(kept.since, UTC).isoformat(timespec="seconds")
     return {
         "account": kept.account, "place": kept.place, "file": path, "since": since,
@@ -74,7 +73,8 @@ def _kept(told: Json, paint: Paint) -> list[str]:
 
 def _table(result: Json, paint: Paint) -> list[str]:
     rows = [
-        f"{k['account']:<24} {_place(k):<28} {paint(k['since'], 'dim')}" for k in result["logins"]
+        f"{k['account']:<24} {_place(k):<28} {paint(dated(k['since']), 'dim')}"
+        for k in result["logins"]
     ]
     return rows or ["No keys. To keep one: rover login PROVIDER"]
 

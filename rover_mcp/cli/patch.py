@@ -8,14 +8,14 @@ import sys
 import tempfile
 from base64 import b64decode
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from rover_mcp.cli import render
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.commands import connect, of_task
 from rover_mcp.cli.text import Paint
+from rover_mcp.domain.json_object import Json
 
-Json = dict[str, Any]
 COPY_BYTES = 1 << 20
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from rover_mcp.cli.calls import name_of
-from rover_mcp.cli.text import Paint, ago, clean, clock, when, wrap
-
-Json = dict[str, Any]
+from rover_mcp.cli.spoken import spoken
+from rover_mcp.cli.text import Paint, ago, clean, local_times, when, wrap, zoned
+from rover_mcp.domain.json_object import Json
 
 ENDLESS = ("rate_limit", "usage_window", "credits")
 """Reasons after which tries do not end: time or money ends them."""
@@ -20,14 +19,21 @@ def pause_lines(task: Json, paint: Paint) -> list[str]:
     if not pause:
         return []
     now = paint.now()
-    since = f"since {clock(pause['since'], now)} ({ago(pause['since'], now)} ago)"
+    since = f"since {zoned(pause['since'], now)}"
+    past = f" ({ago(pause['since'], now)} ago)"
+    if paint.fits(f"Paused {since}{past}: {pause['reason']}"):
+        since += past
     lines = [f"{paint('Paused', 'yellow', 'bold')} {since}: {paint(pause['reason'], 'bold')}"]
-    lines += wrap(clean(pause["message"]), paint.width)
+    lines += wrap(clean(spoken(pause["message"])), paint.width)
     if account := account_of(pause):
         lines.append(f"  {account}")
+    if windows := pause.get("windows"):
+        lines += wrap(_sentence(windows), paint.width)
     if place := pause.get("where") or (f"step {pause['step']}" if pause.get("step") else ""):
         lines += wrap(f"in {clean(place)}", paint.width)
     lines += wrap(goes_on(pause, now), paint.width)
+    if log_in := pause.get("log_in"):
+        lines += wrap(_sentence(log_in), paint.width)
     if pause.get("auto_resume"):
         lines += wrap(
             f"To switch that off: rover auto-resume off {name_of(task)} "
@@ -37,8 +43,12 @@ def pause_lines(task: Json, paint: Paint) -> list[str]:
     return lines
 
 
+def _sentence(text: str) -> str:
+    return clean(local_times(f"{text[:1].upper()}{text[1:]}."))
+
+
 def account_of(pause: Json) -> str:
-    """`account anthropic-1a2b3c4d`, or else the provider's name."""
+    """`account anthropic, key from NAME`, or else the provider's name."""
     if pause.get("account"):
         model = f", {clean(pause['model'])} only" if pause.get("model") else ""
         return f"account {clean(pause['account'])}{model}"
@@ -46,23 +56,30 @@ def account_of(pause: Json) -> str:
 
 
 def goes_on(pause: Json, now: datetime) -> str:
-    """Whether it goes on by itself, and when."""
+    """Whether it continues by itself, and when."""
+    waits = clean(spoken(pause.get("waits_because") or "nothing is lost"))
     if pause.get("auto_resume") and pause.get("retry_at"):
         endless = pause["reason"] in ENDLESS
         count = f"{pause['retries'] + 1}" + ("" if endless else f" of {pause['max_retries']}")
         at = when(pause["retry_at"], now)
-        return f"It goes on by itself at {at}, automatic resume {count}."
+        return f"It continues by itself at {at}, automatic resume {count}."
     if pause.get("auto_resume"):
-        return f"It waits: {clean(pause.get('waits_because') or 'nothing is lost')}."
+        return f"It waits: {waits}."
     later = f" Worth a try from {when(pause['retry_at'], now)}." if pause.get("retry_at") else ""
-    return f"It waits for you: {clean(pause.get('waits_because') or 'nothing is lost')}.{later}"
+    return f"It waits for you: {waits}.{later}"
+
+
+def _waits_for(pause: Json) -> str:
+    if pause["reason"] == "auth":
+        return "waits for a credential"
+    return "continues once its way is clear"
 
 
 def in_short(pause: Json, now: datetime) -> str:
     """For one line of a listing: why, whose, and until when (H6)."""
     who = clean(pause.get("account") or pause.get("provider") or "")
     on = pause.get("auto_resume") and pause.get("retry_at")
-    until = f"goes on {when(pause['retry_at'], now)}" if on else "waits for you"
+    until = f"continues {when(pause['retry_at'], now)}" if on else "waits for you"
     if pause.get("auto_resume") and not on:
-        until = "waits for a credential"
+        until = _waits_for(pause)
     return ", ".join(filter(None, [pause["reason"], who, until]))

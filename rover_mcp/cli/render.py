@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime
-from typing import Any
 
-from rover_mcp.cli.calls import command_for, next_step, told_next
+from rover_mcp.cli.calls import command_for, is_here, next_step, told_next
 from rover_mcp.cli.disk import disk_lines
 from rover_mcp.cli.listing import task_rows
+from rover_mcp.cli.outputs import output_lines
 from rover_mcp.cli.pauses import pause_lines
+from rover_mcp.cli.spoken import spoken, spoken_hint
 from rover_mcp.cli.steps import step_lines
 from rover_mcp.cli.text import (
     STATUS_COLOURS,
@@ -23,22 +24,31 @@ from rover_mcp.cli.text import (
     table,
     when,
     wrap,
+    zone,
+    zoned,
 )
-from rover_mcp.tasks.visible import visible_line, visible_patch
+from rover_mcp.domain.json_object import Json
+from rover_mcp.domain.text import visible_line, visible_patch
 
-Json = dict[str, Any]
 
-
-def attention(result: Json, paint: Paint, besides: str = "") -> list[str]:
-    """What happened to other tasks; `besides` is the id of the task that is shown anyway."""
-    events = [e for e in result.get("attention") or () if e["task_id"] != besides]
+def attention(result: Json, paint: Paint) -> list[str]:
+    """What happened to other tasks."""
     lines: list[str] = []
-    for event in events:
-        told = wrap(clean(event["summary"]), paint.width)
+    for event in result.get("attention") or ():
+        told = wrap(clean(spoken(_news(event))), paint.width)
         lines += [paint("!", "yellow", "bold") + told[0][1:], *told[1:]]
     if more := result.get("attention_more"):
         lines.append(paint(f"  and {more} more: rover list --all", "dim"))
     return ["", *lines] if lines else []
+
+
+def _news(event: Json) -> str:
+    """An event's summary, with the project's name where the task is another project's."""
+    path = event.get("repo_path")
+    if not path or is_here(path):
+        return event["summary"]
+    number = f"task {event['number']}"
+    return event["summary"].replace(number, f"{number} of {path.rpartition('/')[2]}", 1)
 
 
 def status_word(task: Json, paint: Paint) -> str:
@@ -58,7 +68,7 @@ def task_facts(task: Json, now: datetime) -> list[tuple[str, str]]:
     cost = usage.get("cost_usd")
     facts = [
         ("id", task["id"]),
-        ("project", clean(task["project"])),
+        ("project", clean(task["repo_path"])),
         ("branch", f"{clean(task['branch'])}  from {_base(task)}"),
         ("runs", _runs(task)),
         ("phase", f"{clean(task['phase'])}, {task['progress']} %"),
@@ -104,7 +114,7 @@ def task(result: Json, paint: Paint) -> list[str]:
     view: Json = result["task"]
     lines = [headline(view, paint)]
     if said := result.get("result"):
-        told = f": {clean(result['message'])}" if result.get("message") else ""
+        told = f": {clean(spoken(result['message']))}" if result.get("message") else ""
         lines.insert(0, f"{paint(str(said).replace('_', ' '), 'bold')}{told}")
     lines += [_fact(name, value, paint) for name, value in task_facts(view, paint.now())]
     if view.get("steps"):
@@ -115,11 +125,12 @@ def task(result: Json, paint: Paint) -> list[str]:
     lines += _handed_over(changes, paint)
     if wrong := [*warnings(view, paint), *error_lines(view, paint)]:
         lines += ["", *wrong]
+    lines += output_lines(view, paint)
     lines += _refused(view, paint)
     lines += _sent(view, paint)
     lines += ["", *pause_lines(view, paint)] if view.get("pause") else []
     lines += _events(result, paint)
-    return [*lines, *attention(result, paint, view["id"]), "", *next_step(view, paint)]
+    return [*lines, *attention(result, paint), "", *next_step(view, paint)]
 
 
 def _fact(name: str, value: str, paint: Paint) -> str:
@@ -129,8 +140,10 @@ def _fact(name: str, value: str, paint: Paint) -> str:
 
 
 def error_lines(task: Json, paint: Paint) -> list[str]:
-    """Why it failed."""
-    return _labelled("Error:", task["error"], paint, "red", "bold") if task.get("error") else []
+    """Why it failed, and what its result is delivered in spite of."""
+    error, verdict = task.get("error"), task.get("verdict")
+    lines = _labelled("But:", verdict, paint, "yellow", "bold") if verdict else []
+    return [*lines, *(_labelled("Error:", error, paint, "red", "bold") if error else ())]
 
 
 def warnings(result: Json, paint: Paint) -> list[str]:
@@ -140,7 +153,7 @@ def warnings(result: Json, paint: Paint) -> list[str]:
 
 
 def _labelled(label: str, text: object, paint: Paint, *styles: str) -> list[str]:
-    first, *rest = wrap(f"{label} {clean(text)}", paint.width, "")
+    first, *rest = wrap(f"{label} {clean(spoken(str(text)))}", paint.width, "")
     return [paint(label, *styles) + first.removeprefix(label), *rest]
 
 
@@ -166,8 +179,17 @@ def _sent(view: Json, paint: Paint) -> list[str]:
 
 def _events(result: Json, paint: Paint) -> list[str]:
     events: list[Json] = result.get("events") or []
-    rows = [(e["at"][11:19], e["event"].removeprefix("task."), clean(e["summary"])) for e in events]
-    return ["", *table(rows, paint, ("time", "event", "what"))] if rows else []
+    now = paint.now()
+    told = [
+        (clock(e["at"], now), e["event"].removeprefix("task."), clean(spoken(e["summary"])))
+        for e in events
+    ]
+    return ["", *table(told, paint, (zone(now), "event", "what"))] if told else []
+
+
+def rows(tasks: list[Json], paint: Paint) -> list[str]:
+    """A line for each task."""
+    return task_rows(tasks, paint)
 
 
 def listing(result: Json, paint: Paint) -> list[str]:
@@ -177,14 +199,18 @@ def listing(result: Json, paint: Paint) -> list[str]:
     if not tasks:
         hint = told_next("rover create DESCRIPTION", "hand over the first one", paint)
         return ["No tasks.", *damaged, *attention(result, paint), *hint]
-    lines = [*task_rows(tasks, paint), *damaged]
-    if cursor := result.get("next_cursor"):
-        lines.append(paint(f"more: rover list --cursor {cursor}", "dim"))
+    lines = [*task_rows(tasks, paint), *damaged, *more_pages(result, paint)]
     first = next((t for t in tasks if t["status"] == "PAUSED"), tasks[0])
     following = next_step(first, paint) or told_next(
         f"rover inspect {first['number']}", "see what it did", paint
     )
     return [*lines, *attention(result, paint), "", *following]
+
+
+def more_pages(result: Json, paint: Paint) -> list[str]:
+    """How to see the tasks of the next page, if there is one."""
+    cursor = result.get("next_cursor")
+    return [paint(f"more: rover list --cursor {cursor}", "dim")] if cursor else []
 
 
 def logs(result: Json, paint: Paint) -> list[str]:
@@ -299,6 +325,7 @@ def status(result: Json, paint: Paint) -> list[str]:
     for told in (*holds, *_switches(result)):
         mark, *rest = wrap(told, paint.width)
         lines += [paint("!", "yellow", "bold") + mark[1:], *rest]
+    lines += [line for w in result.get("windows") or () for line in _window(w, paint)]
     for e in result["engines"]:
         # One that works and still has a reason isolates nothing.
         mark = ("!" if e.get("reason") else "✔") if e["available"] else "✘"
@@ -308,7 +335,7 @@ def status(result: Json, paint: Paint) -> list[str]:
         mark = "✔" if a["installed"] and a["signed_in"] else "✘"
         lines += _check(mark, f"agent {clean(a['name'])}", agent_told(a), a, paint)
     if models := result.get("unpriced"):
-        told = f"no price is known for {', '.join(map(clean, models))}: a budget in USD misses them"
+        told = f"no price is known for {', '.join(map(clean, models))}: a budget in USD needs one"
         lines += _check("!", "budgets", told, {}, paint)
     if result.get("notice"):
         lines.append(f"{paint('!', 'yellow')} {clean(result['notice'])}")
@@ -321,9 +348,17 @@ def _hold(hold: Json, now: datetime) -> str:
     model = f" for {clean(hold['model'])}" if hold.get("model") else ""
     return (
         f"Account {clean(hold['account'])} is closed{model} ({hold['reason']}) since "
-        f"{clock(hold['since'], now)}, until {when(hold['until'], now)}: "
+        f"{zoned(hold['since'], now)}, until {when(hold['until'], now)}: "
         f"{clean(hold['message'])}; {hold['waiting']} waiting{probe}"
     )
+
+
+def _window(window: Json, paint: Paint) -> list[str]:
+    used = f", {window['used_percent']:.0f} % used" if "used_percent" in window else ""
+    opens = f", opens anew {when(window['opens_at'], paint.now())}" if "opens_at" in window else ""
+    told = f"{clean(window['window'])}: {clean(window['state'])}{used}{opens}"
+    mark = "✔" if window["state"] == "open" else "!"
+    return _check(mark, f"account {clean(window['account'])}", told, {}, paint)
 
 
 def _switches(result: Json) -> list[str]:
@@ -347,7 +382,7 @@ def switched(result: Json, paint: Paint) -> list[str]:
     if result.get("still_off"):
         lines.append(f"No effect yet: it is off {clean(result['still_off'])}.")
     elif result["enabled"]:
-        lines.append(f"Paused tasks that go on by themselves again: {result['changed']}.")
+        lines.append(f"Paused tasks that continue by themselves again: {result['changed']}.")
     else:
         lines.append(f"Paused tasks that wait for `rover resume` from now on: {result['changed']}.")
     return [*lines, *attention(result, paint)]
@@ -385,9 +420,9 @@ def _check(mark: str, name: str, detail: str, entry: Json, paint: Paint) -> list
 
 def error(message: str, hint: str | None, next_call: Json | None, paint: Paint) -> list[str]:
     """An error, what to do about it, and the command that would work."""
-    lines = [f"{paint('rover:', 'red', 'bold')} {clean(message)}"]
+    lines = [f"{paint('rover:', 'red', 'bold')} {clean(spoken(message))}"]
     if hint:
-        lines.append(f"  {clean(hint)}")
+        lines.append(f"  {clean(spoken_hint(hint))}")
     if next_call:
         command = command_for(next_call.get("tool"), next_call.get("arguments"))
         lines += told_next(command, "", paint)
@@ -403,5 +438,5 @@ def deleted(result: Json, paint: Paint) -> list[str]:
     ]
     if result["deleted"]:
         return [*rows, "Deleted."]
-    command = f"{command_for('delete_task', {'task': result['task_id']})} --yes"
+    command = f"{command_for('delete_task', {'task': result['task']})} --yes"
     return [*rows, "", f"Nothing is deleted yet. To delete it: {command}"]

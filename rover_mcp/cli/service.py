@@ -10,15 +10,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.commands import home_of, show
 from rover_mcp.cli.text import Paint
-from rover_mcp.starter import DAEMON_COMMAND
-from rover_mcp.user_service import Service, service_of
+from rover_mcp.domain.json_object import Json
+from rover_mcp.launcher.daemon_start import DAEMON_COMMAND
+from rover_mcp.launcher.user_service import Service, service_of
 
-Json = dict[str, Any]
 LINGER = Path("/var/lib/systemd/linger")
 SECONDS = 30
 

@@ -7,20 +7,21 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from rover_mcp.assistants import files
+from rover_mcp.assistants.known import CLIENTS, Client, Machine, is_here, launcher_command
+from rover_mcp.assistants.plan import Refused, block, diff, entered, removed
+from rover_mcp.assistants.session_hooks import HOOKS, command_of, hooked, unhooked
 from rover_mcp.cli.client import ClientError
-from rover_mcp.cli.commands import home_of
+from rover_mcp.cli.commands import ask_person, home_of
 from rover_mcp.cli.text import Paint, clean, json_text, shorten
-from rover_mcp.clients import files
-from rover_mcp.clients.known import CLIENTS, Client, Machine, is_here, launcher_command
-from rover_mcp.clients.plan import Refused, block, diff, entered, removed
-from rover_mcp.user_service import is_installed
+from rover_mcp.domain.json_object import Json
+from rover_mcp.launcher.daemon_client import has_person
+from rover_mcp.launcher.user_service import is_installed
 
-Json = dict[str, Any]
 LONGEST_LINE = 200
 """Columns of a diff's line that are shown: some clients write all on one line."""
 _DONE = {"add": "added", "change": "changed", "remove": "removed"}
@@ -42,17 +43,74 @@ def setup(args: argparse.Namespace) -> int:
         )  # fmt: skip
     named = [_named(name) for name in args.clients]
     results = [
-        _one(client, machine, argv, args)
+        _both(client, machine, argv, args)
         if client in named or is_here(client, machine, shutil.which)
         else {"client": client.name, "title": client.title, "found": False}
         for client in (named or CLIENTS.values())
     ]
+    notifications, log_ins = _notifications(args), _log_ins(args)
     if args.json:
         told = {"command": argv, "written": args.write, "clients": results}
-        print(json_text(told))
+        print(json_text({**told, "notifications": notifications, "log_ins": log_ins}))
     else:
-        print("\n".join(_lines(results, args)))
-    return 1 if any("error" in result for result in results) else 0
+        print("\n".join(_lines(results, notifications, log_ins, args)))
+    refused = any("error" in result for result in (*results, notifications))
+    return 1 if refused or any(_hook_is(result, ("refused",)) for result in results) else 0
+
+
+def _session_hook(
+    client: Client, machine: Machine, argv: Sequence[str], args: argparse.Namespace
+) -> Json | None:
+    """What is to be done for the hook of an assistant that has one, and done if that is asked for.
+    Without --session-hooks it is offered where it is not there."""
+    hook = HOOKS.get(client.name)
+    if hook is None:
+        return None
+    path = hook.file(machine)
+    told: Json = {"file": str(path)}
+    try:
+        old = files.read(path)
+        change = (
+            unhooked(hook, old or "") if args.remove else hooked(hook, old or "", command_of(argv))
+        )
+        if change.old == change.new:
+            return {**told, "action": "nothing"}
+        if not (args.remove or args.session_hooks or change.was_there):
+            return {**told, "action": "offered"}
+        action = "remove" if args.remove else "change" if change.was_there else "add"
+        told |= {"action": action, "diff": diff(change, path.name), "next": hook.after}
+        if args.write:
+            backup = files.write(path, old, change.new, datetime.now(UTC))
+            told["backup"] = str(backup) if backup else None
+    except Refused as refused:
+        return {**told, "action": "refused", "error": str(refused)}
+    except OSError as error:
+        return {**told, "action": "refused", "error": f"cannot be used: {error}"}
+    return told
+
+
+def _notifications(args: argparse.Namespace) -> Json:
+    """The desktop's, which are on by default where something shows them."""
+    if args.remove or args.no_notifications:
+        return {"action": "nothing"}
+    # Late: it brings what reads YAML.
+    from rover_mcp.cli.desktop import offer
+
+    return offer(Path(home_of(args)), os.environ, datetime.now(UTC), write=args.write)
+
+
+def _log_ins(args: argparse.Namespace) -> list[Json]:
+    """Those of the user's own programs, which tasks use only where the user says so."""
+    if args.remove:
+        return []
+    # Late: it brings what reads YAML.
+    from rover_mcp.cli.own_login import offers
+
+    def ask(question: str) -> bool:
+        return ask_person(question, "Use it?")
+
+    asks = ask if args.write and not args.json and has_person() else None
+    return offers(Path(home_of(args)), os.environ, datetime.now(UTC), asks)
 
 
 def _named(name: str) -> Client:
@@ -62,6 +120,13 @@ def _named(name: str) -> Client:
             hint=f"clients: {', '.join(CLIENTS)}; for others see docs/clients.md",
         )  # fmt: skip
     return CLIENTS[name]
+
+
+def _both(client: Client, machine: Machine, argv: Sequence[str], args: argparse.Namespace) -> Json:
+    """The server's entry, then the session hook, which may stand in the same file."""
+    told = _one(client, machine, argv, args)
+    hook = _session_hook(client, machine, argv, args)
+    return {**told, "session_hook": hook} if hook else told
 
 
 def _one(client: Client, machine: Machine, argv: Sequence[str], args: argparse.Namespace) -> Json:
@@ -91,17 +156,52 @@ def _one(client: Client, machine: Machine, argv: Sequence[str], args: argparse.N
     return told
 
 
-def _lines(results: Sequence[Json], args: argparse.Namespace) -> Iterator[str]:
+def _lines(
+    results: Sequence[Json], notifications: Json, log_ins: list[Json], args: argparse.Namespace
+) -> Iterator[str]:
     paint = Paint(sys.stdout)
     for result in results:
         yield from _client_lines(result, paint, written=args.write)
+        if (hook := result.get("session_hook", {})).get("action") in (*_DONE, "refused"):
+            as_client = {"found": True, "title": "  session hook", "block": None, **hook}
+            yield from _client_lines(as_client, paint, written=args.write)
+    yield from _notification_lines(notifications, paint, written=args.write)
+    if log_ins:
+        from rover_mcp.cli.own_login import lines_of
+
+        yield from lines_of(log_ins)
+    if offered := [r["title"] for r in results if _hook_is(r, ("offered",))]:
+        told = " and ".join(offered)
+        yield f"{told}: with --session-hooks the model hears of tasks when a session starts"
     if not args.remove and not is_installed(Path(home_of(args))):
         yield "Paused tasks continue after a reboot too, with: rover service install"
     if not any(result["found"] for result in results):
         yield f"None of these is on this machine. To prepare one: rover setup {'|'.join(CLIENTS)}"
-    elif not args.write and any(result.get("action") in _DONE for result in results):
-        words = ["rover setup --write", *(["--remove"] if args.remove else []), *args.clients]
+    elif not args.write and any(
+        r.get("action") in _DONE or _hook_is(r, _DONE) for r in (*results, notifications)
+    ):
+        more = ["--remove"] * args.remove + ["--session-hooks"] * args.session_hooks
+        words = ["rover setup --write", *more, *args.clients]
         yield f"Nothing was written. To do it: {' '.join(words)}"
+
+
+def _hook_is(result: Json, actions: Container[str]) -> bool:
+    return result.get("session_hook", {}).get("action") in actions
+
+
+def _notification_lines(told: Json, paint: Paint, *, written: bool) -> Iterator[str]:
+    title, place = f"{'Notifications':14}  ", clean(told.get("file", ""))
+    what = "on the desktop, when a task pauses or ends"
+    if told["action"] == "refused":
+        yield f"{title}{paint('left alone', 'red')}: {place} {clean(told['error'])}"
+        yield "  Put this into it by hand:"
+        yield from (f"    {line}" for line in told["block"].splitlines())
+    elif told["action"] == "add" and written:
+        kept = f"; the old one is {clean(told['backup'])}" if told["backup"] else ""
+        yield f"{title}{paint('added', 'green')} {what}: {place}{kept}"
+        yield "  To try it: rover hooks test. Without: hooks: [] in that file."
+    elif told["action"] == "add":
+        yield f"{title}would be shown {what}: {place} (without them: --no-notifications)"
 
 
 def _client_lines(result: Json, paint: Paint, *, written: bool) -> Iterator[str]:
@@ -123,7 +223,7 @@ def _client_lines(result: Json, paint: Paint, *, written: bool) -> Iterator[str]
     elif written:
         kept = f"; the old one is {clean(result['backup'])}" if result["backup"] else ""
         yield f"{title}{paint(_DONE[action], 'green')}: {place}{kept}"
-        yield f"  For it to count: {result['next']}."
+        yield f"  To make it take effect: {result['next']}."
     else:
         yield f"{title}would {action} rover: {place}"
         for line in result["diff"][2:]:

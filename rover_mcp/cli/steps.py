@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
+from rover_mcp.cli.spoken import spoken
 from rover_mcp.cli.text import STEP_MARKS, Paint, clean, duration, pad, shorten, width_of
-
-Json = dict[str, Any]
+from rover_mcp.domain.json_object import Json
 
 INDENT = "  "
 NARROW = 80
@@ -21,8 +20,7 @@ def steps_of(task: Json) -> list[Json]:
     return task.get("steps") or []
 
 
-@dataclass(frozen=True)
-class StepLine:
+class StepLine(NamedTuple):
     """One step in words, `indent` by its depth; `key` changes with what is shown."""
 
     id: str
@@ -73,13 +71,13 @@ def _line(step: Json, depth: int, iterations: tuple[object, ...]) -> StepLine:
         type=step["type"],
         state=state_of(step),
         took=duration(step.get("duration_s")),
-        error=clean(step.get("error") or ""),
+        error=clean(spoken(step.get("error") or "")),
         key=(step["status"], *iterations),
     )
 
 
 def state_of(step: Json) -> str:
-    """`running`, `iteration 2 of 5`, `3 iterations`, `failed, goes on`."""
+    """`running`, `iteration 2 of 5`, `3 iterations`, `failed, tolerated`."""
     status, iteration, limit = step["status"], step.get("iteration"), step.get("limit")
     inside = f", {step['inside']} steps" if step.get("inside") else ""
     if iteration and status in ("running", "interrupted"):
@@ -89,7 +87,7 @@ def state_of(step: Json) -> str:
         told = f"{iteration} iteration{plural}"
         return (f"failed, {told}" if status == "failed" else told) + inside
     if step.get("tolerated"):
-        return f"{status}, goes on"
+        return f"{status}, tolerated"
     return f"{status}{inside}"
 
 

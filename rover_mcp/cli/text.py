@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
-from rover_mcp.tasks.logs import plain
+from rover_mcp.domain.text import plain, unhidden
 
-# What reorders text: an agent's text may not look like something else.
-_REORDERS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_UTC = re.compile(r"(?<![\w:.-])(?:(?P<day>\d{4}-\d\d-\d\d) )?(?P<time>[0-2]\d:[0-5]\d)Z\b")
+"""A time as the daemon writes it."""
 # What JSON does not escape by itself.
 _OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36}
@@ -40,7 +40,7 @@ NARROWEST = 40
 
 def clean(text: object, *, one_line: bool = True) -> str:
     """Untrusted text without what a terminal would obey."""
-    safe = _REORDERS.sub("", plain(str(text)))
+    safe = unhidden(plain(str(text)))
     return " ".join(safe.split()) if one_line else safe
 
 
@@ -116,7 +116,9 @@ def wrap(text: str, width: int | None, indent: str = "  ") -> list[str]:
     """Lines of at most `width` columns, each indented; one line where there is no width."""
     if width is None:
         return [indent + text]
-    lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
+    lines = textwrap.wrap(
+        text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
     return lines or [indent]
 
 
@@ -168,10 +170,36 @@ def clock(moment: str, now: datetime) -> str:
     return then.astimezone().strftime("%H:%M" if near else "%d %b %H:%M")
 
 
+def zone(now: datetime) -> str:
+    """The name of the local clock, as CET."""
+    return now.astimezone().strftime("%Z")
+
+
+def zoned(moment: str, now: datetime) -> str:
+    """An ISO time on the local clock, with the clock's name."""
+    return f"{clock(moment, now)} {zone(_time(moment))}"
+
+
+def dated(moment: str | None) -> str:
+    """The same with its date, for tables of what is kept for long."""
+    return f"{_time(moment).astimezone():%Y-%m-%d %H:%M %Z}" if moment else ""
+
+
+def local_times(text: str) -> str:
+    """A message of the daemon's, which writes 2026-11-30 14:05Z or 14:05Z, with the local times."""
+    return _UTC.sub(_on_local_clock, text) if "Z" in text else text
+
+
+def _on_local_clock(found: re.Match[str]) -> str:
+    day = found["day"] or f"{datetime.now(UTC):%Y-%m-%d}"
+    at = _time(f"{day}T{found['time']}+00:00").astimezone()
+    return f"{at:%Y-%m-%d %H:%M %Z}" if found["day"] else f"{at:%H:%M %Z}"
+
+
 def when(moment: str, now: datetime) -> str:
-    """An ISO time still to come: the local clock, and in how long."""
+    """An ISO time still to come: the local clock with its name, and in how long."""
     left = (_time(moment) - now).total_seconds()
-    return f"{clock(moment, now)} ({f'in {about(left)}' if left > 0 else 'now'})"
+    return f"{zoned(moment, now)} ({f'in {about(left)}' if left > 0 else 'now'})"
 
 
 def size(count: float) -> str:

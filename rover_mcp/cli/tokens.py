@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from rover_mcp import tokens
 from rover_mcp.cli.commands import home_of, show
-from rover_mcp.cli.text import Paint
-
-Json = dict[str, Any]
+from rover_mcp.cli.text import Paint, dated
+from rover_mcp.config import http_tokens
+from rover_mcp.domain.json_object import Json
 
 
 def new(args: argparse.Namespace) -> int:
     scopes = ("read",) if args.scope == "read" else ("read", "write")
-    token = tokens.new_token(_home(args), args.name, scopes)
+    token = http_tokens.new_token(_home(args), args.name, scopes)
     told = {"name": args.name, "scopes": list(scopes), "token": token}
     show(args, told, lambda result, _paint: [result["token"]])
     return 0
@@ -25,21 +23,21 @@ def new(args: argparse.Namespace) -> int:
 def list_(args: argparse.Namespace) -> int:
     kept = [
         {"name": g.name, "scopes": list(g.scopes), "created_at": _iso(g.created_at)}
-        for g in tokens.stored_grants(_home(args))
+        for g in http_tokens.stored_grants(_home(args))
     ]
     show(args, {"tokens": kept}, _table)
     return 0
 
 
 def revoke(args: argparse.Namespace) -> int:
-    count = tokens.revoke(_home(args), args.name)
+    count = http_tokens.revoke(_home(args), args.name)
     show(args, {"name": args.name, "revoked": count}, _revoked)
     return 0
 
 
 def _table(result: Json, paint: Paint) -> list[str]:
     rows = [
-        f"{t['name']:<20} {', '.join(t['scopes']):<12} {paint(t['created_at'] or '', 'dim')}"
+        f"{t['name']:<20} {', '.join(t['scopes']):<12} {paint(dated(t['created_at']), 'dim')}"
         for t in result["tokens"]
     ]
     return rows or ["No tokens. To make one: rover token new NAME"]

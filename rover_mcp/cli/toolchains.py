@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from rover_mcp.errors import RoverError
-from rover_mcp.settings import load_settings
+from rover_mcp.config.settings import load_settings
+from rover_mcp.domain.errors import RoverError
 
 # The narrowest folder that works: ~/.cargo and ~/go hold more than programs, log-ins among it.
 _VERSIONED = (

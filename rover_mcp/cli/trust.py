@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from rover_mcp.cli.client import Client, ClientError
 from rover_mcp.cli.commands import ask_person, connect, home_of, show
 from rover_mcp.cli.text import Paint, clean, json_text
-from rover_mcp.connect import has_person
+from rover_mcp.domain.json_object import Json
+from rover_mcp.launcher.daemon_client import has_person
 
-Json = dict[str, Any]
 _MARKS = {"trusted": ("✔", "green"), "new": ("+", "yellow"), "changed": ("~", "yellow")}
 
 

@@ -8,17 +8,22 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rover_mcp.cli import render
-from rover_mcp.cli.client import Client, ConnectionLost
+from rover_mcp.cli.client import Client, ConnectionLost, ToolFailed
 from rover_mcp.cli.steps import StepTable, step_lines, step_lines_of, steps_of
 from rover_mcp.cli.text import Paint, clean, duration
+from rover_mcp.domain.json_object import Json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Json = dict[str, Any]
+RUNNING = ("NEW", "IN_PROGRESS", "ITERATING")
 WAIT_SECONDS = 45
 TICK_SECONDS = 0.5
+PEEK_SECONDS, PEEK_LINES = 2.0, 5
+"""Between two looks at what a step printed last, and how much of it is asked for."""
 MAX_RECONNECTS = 5
+ENDED = ("completed", "failed", "interrupted")
+"""How a step is that uses nothing more."""
 EXIT_CODES = {"COMPLETED": 0, "MERGED": 0, "PUSHED": 0, "PAUSED": 2}
 
 
@@ -30,8 +35,14 @@ def exit_code(task: Json) -> int:
 class Follower:
     """Follows one task over one connection, showing it at every change."""
 
-    def __init__(self, client: Client, task: Json, show: Callable[[Json], None]) -> None:
+    def __init__(
+        self, client: Client, task: Json, show: Callable[[Json], None], *, peeks: bool = False
+    ) -> None:
+        """`peeks`: the last line that a step printed is shown too."""
         self._client = client
+        self._peeks = peeks
+        self._peeked = float("-inf")
+        self._line: str | None = None
         self._id: str = task["id"]
         self._uri = f"rover://tasks/{self._id}"
         self._show = show
@@ -55,7 +66,8 @@ class Follower:
             client.request("resources/subscribe", {"uri": self._uri})
             while True:
                 result = self._wait()
-                self._show(result["task"])
+                if "id" in result["task"]:  # not after a timeout
+                    self._show(result["task"])
                 if result["returned"] in ("paused", "ended"):
                     return result
         finally:
@@ -70,18 +82,47 @@ class Follower:
             if self._client.answered(wait):
                 break
             if view is not None and not self._changed:
-                self._show(_older(view, time.monotonic() - seen))
+                self._show(self._with_line(_older(view, time.monotonic() - seen)))
                 continue
             self._changed = False
             fresh: Json = self._client.call("inspect", task=self._id)["task"]
             view, seen = fresh, time.monotonic()
-            self._show(fresh)
+            self._show(self._with_line(fresh))
         return self._client.result_of(wait)
+
+    def _with_line(self, view: Json) -> Json:
+        """The view with the last line that was printed, which is looked for from time to time."""
+        if not self._peeks:
+            return view
+        if time.monotonic() - self._peeked >= PEEK_SECONDS:
+            self._peeked = time.monotonic()
+            try:
+                text = self._client.call("get_logs", task=self._id, tail=PEEK_LINES)["text"]
+            except ToolFailed:
+                text = ""  # no step has printed anything
+            self._line = last_line(text)
+        return {**view, "last_line": self._line}
 
     def _notice(self, message: Json) -> None:
         params: Json = message.get("params") or {}
         if message["method"] == "notifications/resources/updated":
             self._changed |= params.get("uri") == self._uri
+
+
+def last_line(text: str) -> str | None:
+    """The last line of a log that says something."""
+    lines = (clean(line).strip() for line in reversed(text.splitlines()))
+    return next((line for line in lines if line), None)
+
+
+def spent(task: Json) -> str:
+    """What a task has used so far, in short; nothing where that is not known."""
+    usage: Json = task.get("usage") or {}
+    tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
+    if not tokens:
+        return ""
+    cost = usage.get("cost_usd")
+    return f"{tokens:,} tokens" + (f", ${cost:.4f}" if cost is not None else "")
 
 
 def _older(view: Json, seconds: float) -> Json:
@@ -103,7 +144,8 @@ def watch(connect: Callable[[], Client], task: Json, out: TextIO) -> Json:
             try:
                 client = connect()
                 try:
-                    return Follower(client, task, screen.show).follow()
+                    peeks = isinstance(screen, Screen)
+                    return Follower(client, task, screen.show, peeks=peeks).follow()
                 finally:
                     client.close()
             except ConnectionLost:
@@ -113,7 +155,8 @@ def watch(connect: Callable[[], Client], task: Json, out: TextIO) -> Json:
 
 
 class Lines:
-    """For pipes and logs: a line at each change of a step, nothing twice."""
+    """For pipes and logs: a line at each change of a step, and what was used until each one's end;
+    nothing twice."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -141,6 +184,10 @@ class Lines:
         moved = self._news("phase", task["phase"]) and not lines
         if self._news("status", task["status"]) or moved:
             self._say(f"  {render.status_word(task, self._paint)}  {clean(task['phase'])}")
+        ended = self._news("ended", [(line.id, line.key) for line in lines if line.key[0] in ENDED])
+        used = spent(task)
+        if (ended or task["status"] not in RUNNING) and used and self._news("spent", used):
+            self._say(f"  used so far: {used}")
 
     def _news(self, name: str, value: object) -> bool:
         before, self._told[name] = self._told.get(name), value
@@ -189,9 +236,14 @@ def task_table(task: Json, paint: Paint) -> RenderableType:
         Text(f"{task['progress']:>3} %"),
         Text.from_ansi(paint(duration(task["duration_s"]), "dim")),
     )
-    where = Text(f"  {clean(task['phase'])}", no_wrap=True, overflow="ellipsis")
+    facts = filter(None, (clean(task["phase"]), spent(task)))
+    where = Text(f"  {'  '.join(facts)}", no_wrap=True, overflow="ellipsis")
     head = Text.from_ansi(render.headline(task, paint), no_wrap=True, overflow="ellipsis")
     steps = Text.from_ansi("\n".join(step_lines(task, paint)), no_wrap=True, overflow="ellipsis")
-    told = Text.from_ansi("\n".join(render.warnings(task, paint)))
-    shown = [text for text in (told, steps) if text.plain]
+    # Whoever shows its end says them there, all of them.
+    warned = render.warnings(task, paint) if task["status"] in RUNNING else []
+    told = Text.from_ansi("\n".join(warned))
+    line = Text.from_ansi(paint(f"  ⎿ {task['last_line']}", "dim") if task.get("last_line") else "")
+    line.no_wrap, line.overflow = True, "ellipsis"
+    shown = [text for text in (told, line, steps) if text.plain]
     return Group(head, bar, where, *shown)

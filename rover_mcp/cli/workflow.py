@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
-from agent_runner.workflow.loader import parse_workflow, read_workflow
-from agent_runner.workflow.models import InputDef, Workflow, WorkflowError, walk
+from agent_runner.agents import agent_names
+from agent_runner.workflow.loader import STDIN, Checked, check_workflow
+from agent_runner.workflow.models import InputDef, WorkflowError, walk
 from agent_runner.workflow.schema import as_text
 from agent_runner.workflow.source import MAX_BYTES, decode
+from rover_mcp.cli.commands import home_of
 from rover_mcp.cli.text import clean, json_text
-from rover_mcp.project.beneath import NotTaken, read_regular
-
-Json = dict[str, Any]
-STDIN = "<stdin>"
+from rover_mcp.config.safe_read import NotTaken, read_regular
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.json_object import Json
 
 
 def schema(args: argparse.Namespace) -> int:
@@ -28,36 +28,59 @@ def schema(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     """Read each file: a line for one that is valid; on stderr what is wrong with another."""
     checked: list[Json] = []
+    agents = _agents(args)
     for name in args.files:
         try:
-            workflow = _load(name)
+            found = _load(name, agents)
         except WorkflowError as error:
-            place = {"line": error.line, "column": error.column}
-            checked.append(_invalid(name, str(error), {**place, "message": error.message}, args))
+            errors = [_place(e.line, e.column, e.message) for e in error.all]
+            checked.append(_invalid(name, [str(e) for e in _each(error)], errors, args))
         except NotTaken as error:
             reason = str(error)
-            checked.append(_invalid(name, f"{name}: {reason}", {"message": reason}, args))
+            checked.append(_invalid(name, [f"{name}: {reason}"], [{"message": reason}], args))
         else:
-            checked.append(_valid(name, workflow, args))
+            checked.append(_valid(name, found, args))
     if args.json:
         print(json_text({"files": checked}))
     return 0 if all(file["valid"] for file in checked) else 1
 
 
-def _load(name: str) -> Workflow:
-    if name == "-":
-        return read_workflow(sys.stdin.buffer, STDIN)
-    data = read_regular(Path(name), MAX_BYTES)
-    return parse_workflow(decode(data, name, "the workflow"), name)
+def _agents(args: argparse.Namespace) -> list[str] | None:
+    """The agents that a step can name here. None where config.yaml cannot be read, which may define
+    others: `rover config check` says why."""
+    from rover_mcp.config.settings import load_settings
+
+    try:
+        own = load_settings(Path(home_of(args))).agent_programs
+    except EnvironmentFault:
+        return None
+    return sorted({*agent_names(), *own})
 
 
-def _invalid(name: str, line: str, error: Json, args: argparse.Namespace) -> Json:
+def _load(name: str, agents: list[str] | None) -> Checked:
+    stdin = name == "-"
+    data = sys.stdin.buffer.read(MAX_BYTES + 1) if stdin else read_regular(Path(name), MAX_BYTES)
+    name = STDIN if stdin else name
+    return check_workflow(decode(data, name, "the workflow"), name, agents)
+
+
+def _each(error: WorkflowError) -> list[WorkflowError]:
+    """The errors of a file, each by itself."""
+    return [WorkflowError(e.file, e.line, e.column, e.message) for e in error.all]
+
+
+def _place(line: int, column: int, message: str) -> Json:
+    return {"line": line, "column": column, "message": message}
+
+
+def _invalid(name: str, lines: list[str], errors: list[Json], args: argparse.Namespace) -> Json:
     if not args.json:
-        print(clean(line), file=sys.stderr)
-    return {"file": name, "valid": False, "error": error}
+        print("\n".join(map(clean, lines)), file=sys.stderr)
+    return {"file": name, "valid": False, "error": errors[0], "errors": errors}
 
 
-def _valid(name: str, workflow: Workflow, args: argparse.Namespace) -> Json:
+def _valid(name: str, found: Checked, args: argparse.Namespace) -> Json:
+    workflow, advice = found.workflow, found.advice
     count = sum(1 for _ in walk(workflow.steps))
     if not args.json:
         file = STDIN if name == "-" else name
@@ -65,6 +88,8 @@ def _valid(name: str, workflow: Workflow, args: argparse.Namespace) -> Json:
         steps = "1 step" if count == 1 else f"{count} steps"
         told = f"inputs: {inputs}" if inputs else "no inputs"
         print(clean(f"{file}: ok: {workflow.name}, {steps}, {told}"))
+        for a in advice:
+            print(clean(f"{file}:{a.line}:{a.column}: warning: {a.message}"), file=sys.stderr)
     return {
         "file": name,
         "valid": True,
@@ -72,6 +97,7 @@ def _valid(name: str, workflow: Workflow, args: argparse.Namespace) -> Json:
         "description": workflow.description,
         "steps": count,
         "inputs": [_input(i) for i in workflow.inputs],
+        "warnings": [_place(a.line, a.column, a.message) for a in advice],
     }
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agent_runner.models import Grounds, Pause
+from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control.decide import backoff, is_worth_the_wait
 from rover_mcp.control.ports import Account
-from rover_mcp.settings import RetrySettings
-from rover_mcp.store.rows import HoldRow, Limit, ReportRow
-from rover_mcp.tasks.pauses import CLOSED
+from rover_mcp.store.records import HoldRow, Limit, ReportRow
+from rover_mcp.tasks.pause_view import CLOSED
 
 Attempt = tuple[str, int]
 """A task's id and the number of one of its attempts."""
@@ -129,6 +129,13 @@ def closed_to(task_id: str, reports: Sequence[ReportRow], now: float) -> dict[st
     }
 
 
+def closed_longer(holds: Mapping[str, HoldRow], own: Mapping[str, HoldRow]) -> dict[str, HoldRow]:
+    """Of what is closed to all and what is closed to one task alone, what ends last. A hold whose
+    time has come lets anybody ask, but not whom the provider has told of a later one."""
+    later = {k: o for k, o in own.items() if k not in holds or holds[k].until < o.until}
+    return {**holds, **later}
+
+
 def hold_until(
     pause: Pause, refusals: int, retry: RetrySettings, now: datetime, random: float
 ) -> datetime:
@@ -182,6 +189,7 @@ def hold_after(
         probe_task=None if is_probe or hold is None else hold.probe_task,
         probe_attempt=None if is_probe or hold is None else hold.probe_attempt,
         default_of=(default_of if pause.model else None) or (hold.default_of if hold else None),
+        looked_at=hold.looked_at if hold else None,
     )
 
 
@@ -268,6 +276,6 @@ def choose_for(
     """`choose` by the holds and by what the task itself reported of its accounts; where those
     reports leave no account open they count for nothing: nobody else waits for their end."""
     own = closed_to(task_id, reports, now)
-    if own and isinstance(choice := choose({**own, **holds}), Use):
+    if own and isinstance(choice := choose(closed_longer(holds, own)), Use):
         return choice
     return choose(holds)

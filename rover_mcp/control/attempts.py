@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from datetime import UTC, datetime
+from typing import Final
 
 from agent_runner.classify.scope import canonical_model
 from agent_runner.models import Snapshot
 from rover_mcp.control.accounts import NoCredential, Use, Wait
+from rover_mcp.control.attempt_context import now, told
+from rover_mcp.control.attempt_finish import Settles
+from rover_mcp.control.attempt_launch import Starts
+from rover_mcp.control.attempt_wait import Follows
 from rover_mcp.control.decide import is_the_accounts, retry_time
-from rover_mcp.control.follow import Follows
-from rover_mcp.control.parts import OPEN_STATES, now, told
-from rover_mcp.control.settle import Settles
+from rover_mcp.control.obstacles import is_gone
+from rover_mcp.control.ports import utc
 from rover_mcp.control.snapshots import T, with_hub
-from rover_mcp.control.start import Starts
-from rover_mcp.errors import RoverError
-from rover_mcp.store.rows import AttemptRow, TaskRow
-from rover_mcp.store.writes import AWAITING
-from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.pauses import awaits_credential
+from rover_mcp.domain.attempt_state import OPEN, AttemptState
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.obstacles import obstacle_of
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.store.records import AttemptRow, TaskRow
+
+SOON_SECONDS: Final = 6 * 3600.0
+"""Before its end, a log-in that nobody renews is told to whom has a task running with it."""
 
 
 class Attempts(Starts, Follows, Settles):
@@ -33,6 +38,7 @@ class Attempts(Starts, Follows, Settles):
     def give_up(self, task_id: str, attempt: int, error: RoverError) -> None:
         """The control plane cannot carry this attempt out: the task fails, or, where it only
         waited for this attempt, it waits for a person."""
+        self._check_record(task_id, attempt)
         task = self._task(task_id)
         self._remove(task, attempt)
         if task.attempt == attempt:
@@ -41,7 +47,7 @@ class Attempts(Starts, Follows, Settles):
             self.store.drop_schedule(task_id)
             self._warn(task, f"it does not go on by itself: {told(error)}")
         self.store.move_attempt(
-            task_id, attempt, OPEN_STATES, state="ended", ended_at=time.time(),
+            task_id, attempt, OPEN, state=AttemptState.ENDED, ended_at=time.time(),
             detail=error.message,
         )  # fmt: skip
 
@@ -74,14 +80,16 @@ class Attempts(Starts, Follows, Settles):
             for task in self.store.proven_open(retry.transient_most)
             if task.pause is not None and is_the_accounts(task.pause)
         ]
-        return [row for row in found if row is not None and row.state == "scheduled"]
+        return [row for row in found if row is not None and row.state == AttemptState.SCHEDULED]
 
     def look(self) -> list[AttemptRow]:
         """The attempts that waited for a credential which is there now: they are to be enqueued."""
         found: list[AttemptRow] = []
         lacking: set[Hashable] = set()
-        for row in self.store.attempts_in((AWAITING,)):
+        for row in self.store.attempts_in((AttemptState.AWAITING,)):
             task = self._task(row.task_id)
+            if obstacle_of(task.pause) is not None:
+                continue
             # What one lacks, another of the same user lacks too: a command is asked once.
             alike = (task.agent, tuple(task.agents or ()), task.model, task.owner,
                      tuple(task.refused_keys or ()))  # fmt: skip
@@ -94,6 +102,17 @@ class Attempts(Starts, Follows, Settles):
                 lacking.add(alike)
         return found
 
+    def look_for_room(self) -> list[AttemptRow]:
+        """The attempts that waited until something was out of their task's way, which it is now:
+        they are to be enqueued."""
+        found: list[AttemptRow] = []
+        for row in self.store.attempts_in((AttemptState.AWAITING,)):
+            task = self._task(row.task_id)
+            if is_gone(self.settings, task) and self.tries.take(task.id, self.settings.retry):
+                made = self.store.credential_found(row.task_id, row.attempt)
+                found += [made] if made else []
+        return found
+
     def _is_there(self, row: AttemptRow) -> bool:
         match self._choose(row.task_id, row.attempt):
             case Use(account=account):
@@ -104,24 +123,31 @@ class Attempts(Starts, Follows, Settles):
                 return False
 
     def warn_of_log_ins(self) -> None:
-        """Tell, once for each task and hours before, that its log-in expires before the task is to
-        continue."""
-        for row in self.store.attempts_in(("scheduled", "held")):
+        """Tell, once for each task and hours before, that its log-in expires while it needs it and
+        that no program renews it."""
+        soon = now().timestamp() + SOON_SECONDS
+        for row in self.store.attempts_in(
+            (AttemptState.SCHEDULED, AttemptState.HELD, AttemptState.RUNNING)
+        ):
             task = self._task(row.task_id)
             found = self.gateway.expiry(task.id, row.attempt, task.agent)
-            if found is None or task.retry_at is None or found.at > task.retry_at:
+            needed = soon if row.state == AttemptState.RUNNING else task.retry_at
+            if found is None or found.obstacle is None or needed is None or found.at > needed:
                 continue
             begins = f"the log-in of {found.log_in} expires"
             if not any(warning.startswith(begins) for warning in task.warnings):
-                at = datetime.fromtimestamp(found.at, UTC)
-                when = f"{at:%Y-%m-%d %H:%M}Z, before this task is to continue"
-                self._warn(task, f"{begins} at {when}: {found.advice}", notable=True)
+                before = (
+                    "" if row.state == AttemptState.RUNNING else ", before this task is to continue"
+                )
+                why = f"and is not renewed by itself ({found.obstacle}): {found.advice}"
+                self._warn(task, f"{begins} at {utc(found.at)}{before}, {why}", notable=True)
 
     def await_credentials(self) -> None:
-        """See that each task that is paused for want of a credential waits for one: also those that
-        were paused before this version."""
+        """See that each task that is paused for want of a credential waits for one, and one that
+        waits for space or for its branch does so: also those that were paused before this
+        version."""
         for task in self.store.unattended():
-            if task.pause and awaits_credential(task, task.pause) and self._goes_by_itself(task):
+            if self._is_awaited(task) and self._goes_by_itself(task):
                 self.store.await_further(task.id)
 
     def answered(self, task_id: str, attempt: int, model: str | None) -> bool:
@@ -136,7 +162,7 @@ class Attempts(Starts, Follows, Settles):
         """Let a paused task go on by itself again, if its reason permits that; None: not."""
         if task.pause is None or not self.settings.auto_resume:
             return None
-        if awaits_credential(task, task.pause):
+        if self._is_awaited(task):
             return self.store.await_further(task.id)
         retry = self.settings.retry
         at = retry_time(task.pause, task.auto_retries, retry, now(), self.uniform())

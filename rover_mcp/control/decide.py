@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from agent_runner.endings import LIMIT
 from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus
 from agent_runner.no_space import FREE_FIRST
-from rover_mcp.errors import RoverError
+from agent_runner.process.endings import LIMIT
+from rover_mcp.config.settings import RetrySettings
+from rover_mcp.domain.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.settings import RetrySettings
-from rover_mcp.tasks.pauses import CLOSED
-from rover_mcp.tasks.pauses import NEVER_BY_ITSELF as WHY_NOT
+from rover_mcp.tasks.pause_view import CLOSED
+from rover_mcp.tasks.pause_view import NEVER_BY_ITSELF as WHY_NOT
 
 NEVER_BY_ITSELF: Final = frozenset(WHY_NOT)
 """Reasons that only a person ends (D9)."""

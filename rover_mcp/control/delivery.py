@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agent_runner.journal import stream_journal
+from agent_runner.journal.journal import stream_journal
+from agent_runner.journal.records import RecordType
 from agent_runner.models import RunState, Snapshot
-from agent_runner.records import RecordType
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import CommandStep, WorkflowError, walk
 from rover_mcp.control.doubts import Delivery, doubt
 from rover_mcp.control.ports import ProjectHub
 from rover_mcp.control.snapshots import journal_snapshots
-from rover_mcp.store.rows import TaskRow
-from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.store.records import TaskRow
 
 HOW = (
     "nothing was delivered. get_diff shows it; resume_task with accept=true delivers it as it is, "

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_runner.fold import Fold, fold
-from agent_runner.journal import JournalDamaged, JournalTooNew, is_locked, stream_journal
+from agent_runner.journal.journal import JournalDamaged, JournalTooNew, is_locked, stream_journal
+from agent_runner.journal.run_state import Fold, fold
 from agent_runner.models import Snapshot
 from agent_runner.spec import Restore
-from rover_mcp.control.live import UNREADABLE
+from rover_mcp.control.journal_watch import UNREADABLE
 from rover_mcp.control.ports import ProjectHub
 from rover_mcp.control.snapshots import (
     journal_snapshots,
@@ -18,10 +18,10 @@ from rover_mcp.control.snapshots import (
     last_at_home,
     with_hub,
 )
-from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.domain.errors import EnvironmentFault, RoverError
+from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import Engine
-from rover_mcp.store.rows import RESTART, AttemptRow, TaskRow
-from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.store.records import RESTART, AttemptRow, TaskRow
 
 
 @dataclass(frozen=True)

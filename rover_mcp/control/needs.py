@@ -7,13 +7,13 @@ from pathlib import Path
 
 from agent_runner.classify.scope import canonical_model
 from agent_runner.models import Pause
-from agent_runner.workflow.agents import agents_of, step_agent, step_model
+from agent_runner.workflow.agents import agents_of, chosen, step_agent, step_model
 from agent_runner.workflow.loader import WorkflowError, load_workflow
 from agent_runner.workflow.models import AgentStep, Workflow, walk
 from rover_mcp.control.accounts import Need
-from rover_mcp.control.specify import own_model
-from rover_mcp.store.rows import TaskRow
-from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.control.sandbox_spec import own_model
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.store.records import TaskRow
 
 
 def need_of(home: Path, task: TaskRow, agent: str) -> Need:
@@ -38,6 +38,20 @@ def chose_itself(home: Path, task: TaskRow, pause: Pause) -> str | None:
     return None
 
 
+def uses_model(home: Path, task: TaskRow, agent: str, model: str) -> bool:
+    """Whether the step that paused, or where it is not known any step, takes the model that a task
+    gives to this agent."""
+    workflow = _workflow(home, task)
+    if workflow is None:
+        return True
+    steps = [step for step, _ in walk(workflow.steps) if isinstance(step, AgentStep)]
+    paused = [step for step in steps if task.pause is not None and step.id == task.pause.step]
+    return any(
+        step_agent(step, agent) == agent and step_model(step, agent, model, workflow) == model
+        for step in paused or steps
+    )
+
+
 def _given(home: Path, task: TaskRow, agent: str) -> frozenset[str | None]:
     model = own_model(replace(task, agent=agent))
     workflow = _workflow(home, task)
@@ -50,6 +64,7 @@ def _given(home: Path, task: TaskRow, agent: str) -> frozenset[str | None]:
 def _workflow(home: Path, task: TaskRow) -> Workflow | None:
     """None: it cannot be read, which the runner will say."""
     try:
-        return load_workflow(TaskFolders(home, task.id, task.iteration).input / "workflow.yaml")
+        path = TaskFolders(home, task.id, task.iteration).input / "workflow.yaml"
+        return chosen(load_workflow(path), task.inputs)
     except (OSError, WorkflowError):
         return None

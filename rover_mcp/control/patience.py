@@ -10,8 +10,8 @@ from typing import Final, TypeVar
 
 from agent_runner.models import Pause
 from rover_mcp.control.decide import for_disk
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.no_space import DISK_FULL
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.no_space import DISK_FULL
 
 log = logging.getLogger("rover.control")
 

@@ -12,7 +12,6 @@ import threading
 import time
 from contextvars import Context
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSConfig, EnqueueOptions
@@ -20,21 +19,21 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent_runner.crashpoints import crash_point
 from agent_runner.no_space import says_no_space
+from rover_mcp.config.settings import Settings
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.crashpoints import ControlPoint
+from rover_mcp.control.daemon_lease import Leases
 from rover_mcp.control.following import Following
-from rover_mcp.control.leases import Leases
-from rover_mcp.control.parts import OPEN_STATES
 from rover_mcp.control.patience import Patience
 from rover_mcp.control.queue_rows import discard_unreadable
 from rover_mcp.control.queue_tables import examine, prepare
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.attempt_state import OPEN, AttemptState
+from rover_mcp.domain.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.settings import Settings
+from rover_mcp.store.base import next_workflow
 from rover_mcp.store.damage import tell_once
-from rover_mcp.store.rows import NONSENSE, AttemptRow
+from rover_mcp.store.records import NONSENSE, AttemptRow
 from rover_mcp.store.store import Store
-from rover_mcp.store.writes import AWAITING, next_workflow
 from rover_mcp.tasks.ports import Trouble
 
 QUEUE = "attempts"
@@ -195,6 +194,12 @@ class ControlPlane:
             for row in self._attempts.look():
                 self.enqueue(row)
 
+    def look_for_room(self) -> None:
+        """Enqueue what waited until something was out of its task's way, which it is now."""
+        if self.wait_ready():
+            for row in self._attempts.look_for_room():
+                self.enqueue(row)
+
     def warn_of_log_ins(self) -> None:
         """Tell of log-ins that expire before tasks are to continue."""
         if self.wait_ready():
@@ -203,9 +208,9 @@ class ControlPlane:
     def schedule(self, attempt: AttemptRow) -> None:
         """Enqueue an attempt that waits for its time; one that waits for its account has the
         hold's timer, and one that waits for a credential is looked after by `look`."""
-        if attempt.state == "scheduled":
+        if attempt.state == AttemptState.SCHEDULED:
             self.enqueue(attempt, self._delay_of(attempt))
-        elif attempt.state != AWAITING:
+        elif attempt.state != AttemptState.AWAITING:
             self.tend()
 
     def _see_to_what_follows(self, task_id: str | None) -> None:
@@ -235,7 +240,7 @@ class ControlPlane:
         """
         self._discard_unreadable()
         self.tend()
-        for attempt in self._store.attempts_in(OPEN_STATES):
+        for attempt in self._store.attempts_in(OPEN):
             try:
                 # One of a task that cannot be read, or is gone, is nobody's to see through.
                 if self._store.task(attempt.task_id) is not None:
@@ -313,7 +318,7 @@ class ControlPlane:
     def adopt(self, attempt: AttemptRow) -> bool:
         """Have an attempt that nobody follows seen through; False where another was quicker."""
         # A running one is claimed and started anew, which finds its sandbox where it is.
-        state = "starting" if attempt.state == "running" else attempt.state
+        state = AttemptState.STARTING if attempt.state == AttemptState.RUNNING else attempt.state
         again = next_workflow(attempt.workflow_id)
         taken = self._store.executors.take(attempt, state, again, None)
         if taken is None:
@@ -324,7 +329,7 @@ class ControlPlane:
 
     def _delay_of(self, attempt: AttemptRow) -> float:
         task = self._store.task(attempt.task_id)
-        if attempt.state != "scheduled" or task is None or task.retry_at is None:
+        if attempt.state != AttemptState.SCHEDULED or task is None or task.retry_at is None:
             return 0
         return max(0.0, task.retry_at - time.time())
 
@@ -337,7 +342,7 @@ class ControlPlane:
             self._attempts.give_up(*key, RoverError(FAILED_TWICE, hint=WORK_IS_KEPT))
             return
         # A running one is claimed and started anew, which finds its sandbox where it is.
-        state = "starting" if attempt.state == "running" else attempt.state
+        state = AttemptState.STARTING if attempt.state == AttemptState.RUNNING else attempt.state
         # A full disk is nobody's bug, and lasts as long as it lasts.
         again = next_workflow(attempt.workflow_id) if full else attempt.workflow_id + AGAIN
         if self._store.move_attempt(*key, (attempt.state,), workflow_id=again, state=state):
@@ -352,8 +357,3 @@ def _trouble(error: Exception) -> Trouble:
     why = str(getattr(error, "orig", error)).partition("\n")[0]
     hint = "it is tried again every second; daemon.log in the data folder says more"
     return Trouble(f"no task can be started: {why}", hint)
-
-
-def database_url(home: Path, shared: str | None = None) -> str:
-    """The database of the settings, else the embedded one of the data folder."""
-    return shared or f"sqlite:///{home / 'rover.db'}"

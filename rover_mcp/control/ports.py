@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from agent_runner.models import Snapshot
-from rover_mcp.sandbox.protocol import SourceTree
-from rover_mcp.stopping import Stop
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.source_tree import SourceTree
+from rover_mcp.git.unfinished import Unfinished
 
 
 class FileChange(Protocol):
@@ -87,7 +89,11 @@ class ProjectHub(Protocol):
 
     def tree(self, commit: str) -> SourceTree: ...
 
-    def publish(self, task_id: str, user_repo: Path, branch: str) -> object: ...
+    def publish(
+        self, task_id: str, user_repo: Path, branch: str, unfinished: Unfinished | None = None
+    ) -> object:
+        """Put the task's branch into the user's repository: see git/publish.py."""
+        ...
 
     def changes(self, task_id: str, base_commit: str, old: str, new: str) -> Sequence[FileChange]:
         """Every file that differs between two of the task's commits."""
@@ -109,11 +115,25 @@ class Account:
 
 @dataclass(frozen=True)
 class Expiry:
-    """A log-in's end, and what a person can do about it."""
+    """A log-in's end, what a person can do about it, and why nobody else does; `obstacle` None:
+    its program renews it."""
 
     log_in: str
     at: float
     advice: str
+    obstacle: str | None = None
+
+    def told(self) -> str:
+        """The end, and who sees to it."""
+        begins = f"the log-in of {self.log_in} expires before that, at {utc(self.at)}"
+        if self.obstacle is None:
+            return f"{begins}, and is then renewed by itself"
+        return f"{begins}, and is not renewed by itself ({self.obstacle}): {self.advice}"
+
+
+def utc(seconds: float) -> str:
+    """A time as people are told it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}Z"
 
 
 class GatewayDoor(Protocol):

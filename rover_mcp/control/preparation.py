@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent_runner.setup import LOG
-from agent_runner.steplog import StepLog
+from agent_runner.journal.step_log import StepLog
+from agent_runner.worktree.project_setup import LOG
 
 log = logging.getLogger("rover.control")
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from dbos import DBOS
 from sqlalchemy.exc import DBAPIError
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 
 SCHEMA: Final = "dbos"
 """Where they are on PostgreSQL. SQLite has no schemas."""

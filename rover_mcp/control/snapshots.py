@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from agent_runner.journal import stream_journal
+from agent_runner.journal.journal import stream_journal
 from agent_runner.models import Snapshot
-from rover_mcp.control.live import UNREADABLE
+from rover_mcp.control.journal_watch import UNREADABLE
 from rover_mcp.control.ports import ProjectHub
-from rover_mcp.errors import EnvironmentFault, NotFound, RoverError
-from rover_mcp.store.rows import TaskRow
-from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.domain.errors import EnvironmentFault, NotFound, RoverError
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.store.records import TaskRow
 
 T = TypeVar("T")
 

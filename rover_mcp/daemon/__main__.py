@@ -7,6 +7,7 @@ used; one line on stderr says why and what to do. Exit 70: its event loop broke;
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -16,10 +17,10 @@ from typing import NoReturn
 
 import anyio
 
-from rover_mcp import descriptors
+from rover_mcp.config import descriptors
 from rover_mcp.daemon.lock import AlreadyHeld, hold_lock, make_socket_folder
-from rover_mcp.errors import RoverError
-from rover_mcp.preamble import data_folder, unusable
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.launcher.handshake import ASKED, data_folder, unusable
 
 EXIT_DATA_FOLDER = 3
 
@@ -34,17 +35,18 @@ def main() -> int:
     # A dump of this process would hold every credential.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
-        hold_lock(home)
+        lock = hold_lock(home)
     except AlreadyHeld:
         if not foreground:
             return 0
         return _refuse(f"another daemon serves {home}; leave out --foreground")
     except RoverError as error:
         return _refuse(f"{error.message}; {error.hint}")
-    from rover_mcp.daemon.daemon import Daemon
+    # What is imported stays: to look through it again and again for garbage costs a tenth.
+    gc.disable()
+    from rover_mcp.daemon.data_folder import open_store, secrets_of
     from rover_mcp.daemon.logs import log_to_file, log_to_stream
     from rover_mcp.daemon.redaction import SECRETS
-    from rover_mcp.daemon.wiring import open_store, secrets_of
 
     try:
         make_socket_folder(home)
@@ -58,7 +60,16 @@ def main() -> int:
         log_to_stream(sys.stderr, settings.log)
     else:
         log_to_file(home, settings.log)
-    daemon = Daemon(settings, store)
+    listener = None
+    if ASKED in sys.argv[1:]:
+        from rover_mcp.daemon.front import answer_first
+
+        listener = answer_first(settings, store)
+    from rover_mcp.daemon.daemon import Daemon
+
+    gc.freeze()
+    gc.enable()
+    daemon = Daemon(settings, store, lock, listener)
     return _run(daemon.serve_stdio if foreground else daemon.serve)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import threading
@@ -15,173 +14,47 @@ from pathlib import Path
 
 from anyio.from_thread import BlockingPortal
 
-from agent_runner.agents import agent_names, agent_provider
-from agent_runner.workflow.agents import agents_of
+from agent_runner.agents import agent_models, agent_names, agent_provider
+from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import WorkflowError
+from rover_mcp.config import client_programs
 from rover_mcp.control.accounts import NoCredential, Use
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.handover import has_checkpoint
+from rover_mcp.control.needs import uses_model
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.control.ports import Account, Expiry
-from rover_mcp.control.specify import own_model
-from rover_mcp.daemon import logins
+from rover_mcp.control.sandbox_spec import own_model
 from rover_mcp.daemon.booking import over_budget, settle_left, standing_of
-from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.credentials import Credentials, is_the_providers
 from rover_mcp.daemon.keys_seen import KeysSeen
-from rover_mcp.daemon.networks import NOTHING, TaskNetworks
-from rover_mcp.daemon.repositories import GitRepositories
-from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.daemon.served import ServedModels
+from rover_mcp.daemon.task_networks import NOTHING, TaskNetworks
+from rover_mcp.daemon.windows_seen import WindowsSeen
+from rover_mcp.domain.attempt_state import STARTED
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.network_policy import NetworkMode
+from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.models import Answer, GatewayLease, ProviderAccess
+from rover_mcp.gateway.internet import UpstreamProxy
+from rover_mcp.gateway.lease import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.prices import PriceList, price_list
+from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
-from rover_mcp.gateway.world import UpstreamProxy
-from rover_mcp.git.hub import Hub
-from rover_mcp.sandbox import bundles
-from rover_mcp.sandbox.agent_table import default_models
-from rover_mcp.sandbox.attempt_folder import remove_tree
-from rover_mcp.sandbox.protocol import Engine, SandboxState
-from rover_mcp.sandbox.select import select_engine
-from rover_mcp.store.rows import AttemptRow, Limit, NewTask, TaskRow
+from rover_mcp.sandbox import agent_programs
+from rover_mcp.sandbox.engines import select_engine
+from rover_mcp.sandbox.pinned_agents import default_models
+from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.store.records import AttemptRow, Limit, NewTask, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.delete import Leftover
-from rover_mcp.tasks.folders import TaskFolders
 from rover_mcp.tasks.network import refused_lines
 from rover_mcp.tasks.ports import AgentProgram
 
-STOP_GRACE_SECONDS = 5.0
 MOST_USED = 1000
 """attempts and providers of which it is remembered which account they used last"""
 
 log = logging.getLogger("rover.daemon")
-
-
-class TaskLeftovers:
-    """All that is kept of a task: in the hub, in the data folder, by its engine."""
-
-    def __init__(
-        self,
-        home: Path,
-        repositories: GitRepositories,
-        engines: Mapping[str, Engine],
-        collect: Callable[[Hub, str], object] = lambda _hub, _task_id: None,
-        *,
-        hub_goes: bool = False,
-    ) -> None:
-        """`hub_goes`: the hub is removed as a whole afterwards, so that a damaged one is no
-        hindrance."""
-        self._hub_goes = hub_goes
-        self._home = home
-        self._collect = collect
-        self._repositories = repositories
-        self._engines = engines
-
-    def find(self, task: TaskRow) -> Leftover:
-        hub = self._repositories.hub(task.project_id)
-        tip, root = self._tip(task), self._root(task)
-        return Leftover(
-            branch=tip is not None,
-            delivered=tip is not None and tip == hub.head(task.id),
-            snapshots=self._snapshots(hub, task.id, root),
-            size=_size(root),
-        )
-
-    def _snapshots(self, hub: Hub, task_id: str, root: Path) -> int:
-        try:
-            return len(hub.snapshots(task_id))
-        except EnvironmentFault:
-            if not self._hub_goes:
-                raise
-            return sum(1 for _ in root.glob("iterations/*/run/bundles/*.bundle"))
-
-    def _drop(self, hub: Hub, task_id: str) -> bool:
-        try:
-            return hub.drop_task(task_id)
-        except EnvironmentFault as fault:
-            if not self._hub_goes:
-                raise
-            log.info("the snapshots of task %s go with its hub: %s", task_id, fault)
-            return False
-
-    def _tip(self, task: TaskRow) -> str | None:
-        """Where the task's branch stands in the user's repository; None: there is none."""
-        try:
-            repository = self._repositories.inspect(Path(task.project_path))
-            if task.branch in repository.branches:
-                return self._repositories.resolve(repository, task.branch)
-        except UserFixable as error:
-            log.info("the branch of task %s cannot be looked at: %s", task.number, error)
-        return None
-
-    def _root(self, task: TaskRow) -> Path:
-        return TaskFolders(self._home, task.id, task.iteration).root
-
-    def remove(self, task: TaskRow) -> None:
-        if task.engine not in self._engines:
-            self.remove_by_id(task.id)
-            return
-        self._engines[task.engine].remove_task(task.id)
-        hub = self._repositories.hub(task.project_id)
-        self._drop(hub, task.id)
-        self._remove_files(task.id)
-        self._collect(hub, task.id)
-
-    def make_room(self, task: TaskRow) -> None:
-        folder = TaskFolders(self._home, task.id, task.iteration).work
-        try:
-            remove_tree(folder)
-        except OSError as error:
-            log.warning("%s cannot be removed: %s", folder, error)
-
-    def find_by_id(self, task_id: str) -> Leftover:
-        root = TaskFolders(self._home, task_id, 1).root
-        hubs = self._repositories.hubs()
-        snapshots = max((self._snapshots(hub, task_id, root) for hub in hubs), default=0)
-        return Leftover(branch=False, delivered=False, snapshots=snapshots, size=_size(root))
-
-    def remove_by_id(self, task_id: str) -> None:
-        for name, engine in self._engines.items():
-            try:
-                for info in engine.list():
-                    if info.task_id == task_id and info.state is SandboxState.RUNNING:
-                        engine.stop(info.name, STOP_GRACE_SECONDS)
-                engine.remove_task(task_id)
-            except EnvironmentFault as fault:
-                # An engine that does not answer may never have had it.
-                log.warning("%s is not asked for task %s: %s", name, task_id, fault.message)
-        # Which project's it is may not be known.
-        found = [hub for hub in self._repositories.hubs() if self._drop(hub, task_id)]
-        self._remove_files(task_id)
-        for hub in found:
-            self._collect(hub, task_id)
-
-    def _remove_files(self, task_id: str) -> None:
-        try:
-            shutil.rmtree(TaskFolders(self._home, task_id, 1).root)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise EnvironmentFault(
-                f"not all files of task {task_id} can be removed: {error}",
-                hint="see to that, then call delete_task again",
-                code="not_removed",
-            ) from error
-
-
-_BLOCK = 512
-"""Bytes of one of `st_blocks`, whatever the file system (stat(2))."""
-
-
-def _size(folder: Path) -> int:
-    """Bytes that a folder takes on the disk: many small files take more than they hold. What
-    cannot be seen is left out."""
-    total = 0
-    for root, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            with suppress(OSError):
-                total += Path(root, name).lstat().st_blocks * _BLOCK
-    return total
 
 
 class EngineChoice:
@@ -192,6 +65,10 @@ class EngineChoice:
 
     def select(self, wanted: str) -> Engine:
         return select_engine(self._engines, wanted)
+
+
+_PRICED_AGENTS = {"claude": "anthropic", "codex": "openai", "gemini": "google"}
+"""Agents that call a model as its provider does, and whose provider no model decides."""
 
 
 class HostAgents:
@@ -207,24 +84,25 @@ class HostAgents:
     def binary(self, agent: str, path: str | None) -> Path | None:
         if agent_provider(agent) is None:
             return None
-        found = shutil.which(bundles.program_of(agent) or agent, path=path)
+        found = shutil.which(agent_programs.program_of(agent) or agent, path=path)
         return Path(found) if found else None
 
     def program(self, agent: str, path: str | None) -> AgentProgram:
-        if agent in bundles.BUILT_IN_AGENTS:
+        if agent in agent_programs.BUILT_IN_AGENTS:
             return AgentProgram("built-in")
-        name = bundles.program_of(agent) or agent
-        pinned = bundles.pinned_version(name)
+        name = agent_programs.program_of(agent) or agent
+        pinned = agent_programs.pinned_version(name)
         found = shutil.which(name, path=path)
-        if own := bundles.own_program(name, Path(found) if found else None):
-            return AgentProgram("own", bundles.version_of(own, own.stat().st_mtime_ns), own)
-        if bundles.cached_bundle(name):
+        if own := agent_programs.own_program(name, Path(found) if found else None):
+            return AgentProgram("own", agent_programs.version_of(own, own.stat().st_mtime_ns), own)
+        if agent_programs.cached_bundle(name):
             return AgentProgram("fetched", pinned)
         if pinned is None:
             return AgentProgram("image")
         # The daemon fetches it, with the npm that it finds.
-        source = "npm" if shutil.which("npm") else None
-        return AgentProgram(source, pinned, install=bundles.install_command(name))
+        source = "npm" if client_programs.find("npm") else None
+        install, size = agent_programs.install_command(name), agent_programs.size_of(name)
+        return AgentProgram(source, pinned, install=install, size=size)
 
     def unpriced(self, agent: str, model: str | None) -> Sequence[tuple[str, str]]:
         provider = agent_provider(agent, model)
@@ -233,6 +111,13 @@ class HostAgents:
         # Without a digit it is an alias, of which the program alone knows what it stands for.
         names = ([model] if re.search(r"\d", model) else []) if model else default_models(agent)
         return [(provider, name) for name in names if self._prices.find(provider, name) is None]
+
+    def models(self, agent: str, *, own_api: bool) -> Sequence[str]:
+        if not own_api:
+            # What another service calls its models, only its user's configuration says.
+            return (*self._prices.own.get(agent_provider(agent) or "", {}),)
+        provider = _PRICED_AGENTS.get(agent)
+        return (*agent_models(agent), *(self._prices.models(provider) if provider else ()))
 
 
 class Door:
@@ -267,6 +152,8 @@ class Door:
         """kept when a door closes: what follows from its end asks for it"""
         self._refused: dict[str, RefusedHosts] = {}
         self._keys = KeysSeen()
+        self._windows = WindowsSeen(store, credentials.account_name)
+        self._served = ServedModels(lambda p, access: portal.call(gateway.served, p, access))
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
         task = self._store.task(task_id)
@@ -335,7 +222,7 @@ class Door:
         workflow = TaskFolders(self._home, task.id, task.iteration).input / "workflow.yaml"
         model = own_model(task)
         try:
-            used = agents_of(load_workflow(workflow), agent, model)
+            used = agents_of(chosen(load_workflow(workflow), task.inputs), agent, model)
         except (OSError, WorkflowError):
             used = frozenset({(agent, model)})  # the runner will say what is wrong with it
         found = (agent_provider(name, model) for name, model in used)
@@ -351,6 +238,7 @@ class Door:
         if answer.status in (401, 403):
             self._credentials.refused(answer.provider, answer.account)
         self._keys.answered(task_id, attempt, answer)
+        self._windows.answered(task_id, answer)
         went_well = answer.status is not None and 200 <= answer.status < 300 and not answer.error
         heard = self._heard.setdefault(task_id, set())
         if not went_well or answer.usage is None or (attempt, answer.model) in heard:
@@ -363,6 +251,7 @@ class Door:
         self._heard.pop(task_id, None)
         self._portal.call(self._gateway.close, task_id)
         self._opened.discard(task_id)
+        self._windows.written()
         self._networks.flush(task_id)
         settle_left(self._store, task_id, self._prices, self._now())
         self._store.books.fold(task_id)
@@ -370,9 +259,26 @@ class Door:
     def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
         with suppress(EnvironmentFault):
             access = self._access(task_id, attempt, agent)
-            if access and access.log_in and access.expires:
-                return Expiry(access.log_in, access.expires, logins.lasting(access.log_in))
+            return self._credentials.expiry(access.account) if access else None
         return None
+
+    def asks_provider(self, task: TaskRow) -> bool:
+        """Whether a task's calls go to its provider itself, and to no service that speaks its
+        API."""
+        with suppress(EnvironmentFault):
+            access = self._access(task.id, task.attempt, task.agent)
+            return is_the_providers(access, PROVIDERS.get(_provider(task, task.agent) or ""))
+        return False
+
+    def served_models(self, task: TaskRow) -> Sequence[str]:
+        """The models that the service behind a task's `base_url` says it serves."""
+        provider = PROVIDERS.get(_provider(task, task.agent) or "")
+        if provider is not None and self._networks.policy(task).mode is not NetworkMode.NONE:
+            with suppress(EnvironmentFault):
+                access = self._access(task.id, task.attempt, task.agent)
+                if access is not None and not is_the_providers(access, provider):
+                    return self._served.of(provider, access)
+        return ()
 
     def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
         refused = self._keys.refused(task_id, attempt)
@@ -434,7 +340,17 @@ def _provider(task: TaskRow | None, agent: str) -> str | None:
 class PlaneControl:
     """Enqueue and stop, for the use cases."""
 
-    def __init__(self, home: Path, plane: ControlPlane, store: Store, attempts: Attempts) -> None:
+    def __init__(
+        self,
+        home: Path,
+        plane: ControlPlane,
+        store: Store,
+        attempts: Attempts,
+        credentials: Credentials,
+        door: Door,
+    ) -> None:
+        self._credentials = credentials
+        self._door = door
         self._home = home
         self._plane = plane
         self._store = store
@@ -457,12 +373,27 @@ class PlaneControl:
         found = self._attempts.takes_over(task, agent)
         return found.missing if isinstance(found, NoCredential) else None
 
-    def can_take_over(self, task: TaskRow, agent: str) -> bool:
-        return isinstance(self._attempts.takes_over(task, agent), Use)
+    def log_in_ends(self, task: TaskRow) -> str | None:
+        account = Limit.of(task.account).account if task.account else None
+        found = self._credentials.expiry(account)
+        is_before = found is not None and task.retry_at is not None and found.at <= task.retry_at
+        return found.told() if found is not None and is_before else None
+
+    def asks_provider(self, task: TaskRow) -> bool:
+        return self._door.asks_provider(task)
+
+    def served_models(self, task: TaskRow) -> Sequence[str]:
+        return self._door.served_models(task)
+
+    def can_take_over(self, task: TaskRow, agent: str, model: str | None = None) -> bool:
+        return isinstance(self._attempts.takes_over(task, agent, model), Use)
+
+    def uses_model(self, task: TaskRow, agent: str, model: str) -> bool:
+        return uses_model(self._home, task, agent, model)
 
     def stop(self, task: TaskRow) -> None:
         attempt = self._store.attempt(task.id, task.attempt)
-        if attempt is None or attempt.state not in ("starting", "running"):
+        if attempt is None or attempt.state not in STARTED:
             return
         stop = threading.Thread(
             target=self._attempts.stop, args=(task, attempt.sandbox), daemon=True

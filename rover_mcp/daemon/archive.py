@@ -22,7 +22,7 @@ from typing import IO, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 
 MANIFEST = "rover-backup.json"
 FORMAT = 1

@@ -23,8 +23,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent_runner.locks import take_lock
+from agent_runner.process.locks import take_lock
 from rover_mcp import __version__
+from rover_mcp.config.settings import load_settings
 from rover_mcp.daemon.archive import (
     DATABASE,
     FORMAT,
@@ -35,16 +36,16 @@ from rover_mcp.daemon.archive import (
     leads_out,
 )
 from rover_mcp.daemon.program import print_outcome
-from rover_mcp.errors import Conflict, EnvironmentFault, UserFixable
+from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
+from rover_mcp.domain.task_status import RUNNING
 from rover_mcp.packages.store import FOLDER as PACKAGES
-from rover_mcp.settings import load_settings
 from rover_mcp.store import schema
-from rover_mcp.tasks.transitions import RUNNING
 
 PREFIX = "rover-backup-"
 _OF_THE_USER = ("config.yaml", "trust.json", "http-tokens.json", "workflows")
-_SHORT_LIVED = frozenset(("base", "gateway"))
-"""Of a task: what it is lent of its project's objects, and its socket. Both are made anew."""
+_SHORT_LIVED = frozenset(("base", "gateway", PACKAGES))
+"""Of a task: what it is lent of its project's objects and packages, and its socket. All are made
+anew."""
 _LOCK = "lock"
 _OF_A_PROJECT = frozenset((_LOCK, PACKAGES))
 _LOCK_TRIES = 90_000
@@ -52,9 +53,9 @@ _FIRST, _LAST = {"journal.jsonl": 0, "iterations": 0}, {"packed-refs": 2, "objec
 """A journal before what it refers to; references before the objects, which are only added; loose
 references before packed ones, into which they are moved."""
 _REBUILT = frozenset(
-    ("cache", "sandboxes", "spares", "daemon.lock", "daemon.start.lock", "executor.lock",
+    ("cache", "sandboxes", "spares", "trash", "daemon.lock", "daemon.start.lock", "executor.lock",
      "executor-id", "roverd.sock", "podman.sock", "podman.log", "http-tokens.json.lock",
-     "reserve", "logins.json", "logins.json.lock", "keys",
+     "reserve", "config.last.yaml", "config.last.part", "logins.json", "logins.json.lock", "keys",
      "service-offered",
      "daemon.log", "daemon.log.1", "rover.db-wal", "rover.db-shm")
 )  # fmt: skip

@@ -7,13 +7,13 @@ from dataclasses import asdict, replace
 
 from agent_runner.models import RunState, Usage
 from rover_mcp.gateway.asked import Asked
-from rover_mcp.gateway.models import Entry, Reserved, Standing
+from rover_mcp.gateway.lease import Entry, Reserved, Standing
 from rover_mcp.gateway.prices import PriceList
 from rover_mcp.gateway.settling import estimate
-from rover_mcp.store.rows import CallRow
+from rover_mcp.store.records import CallRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.booked import larger, with_books
-from rover_mcp.tasks.pauses import spent, used_up
+from rover_mcp.tasks.pause_view import spent, used_up
 
 
 def write_entries(store: Store, entries: Sequence[Entry]) -> None:

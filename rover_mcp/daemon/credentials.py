@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeGuard
 
-from rover_mcp.daemon import logins
+from rover_mcp.config.settings import CredentialSource, Settings
+from rover_mcp.control.ports import Expiry
+from rover_mcp.daemon import host_logins
 from rover_mcp.daemon.environments import Environment, Environments
 from rover_mcp.daemon.key_commands import KeyCommands
 from rover_mcp.daemon.redaction import SECRETS
 from rover_mcp.daemon.sources import KeptSource, Sources
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.gateway.models import ProviderAccess
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.gateway.lease import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS, Provider, Variable
-from rover_mcp.settings import CredentialSource, Settings
-from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.store.records import AttemptRow, TaskRow
+from rover_mcp.tasks.accounts import account_name
 from rover_mcp.tasks.caller import Caller
+
+_MOST_ORIGINS = 1000
 
 
 class Credentials:
@@ -42,12 +48,19 @@ class Credentials:
         self._now = now
         self._commands = commands or KeyCommands()
         self._clients = Environments()
+        self._origins: dict[str, str] = {}
+        self._learned: object = None
+        self._lock = threading.Lock()
         self.on_news: Callable[[], object] = lambda: None
+        self.obstacle: Callable[[str, Mapping[str, str]], str | None] = lambda _kind, _environ: None
+        """why a program's log-in, in its environment, is not renewed without anybody, if so"""
 
     def remember(self, caller: Caller) -> bool:
         """A client connected. Whether it brought what no client of its user had brought before."""
         for provider in PROVIDERS.values():
             SECRETS.add(*(caller.env.get(variable.name) for variable in provider.variables))
+            for access in _from_environment(provider, caller.env):
+                self._know(access)
         is_new = self._clients.remember(caller)
         if is_new:
             self.on_news()
@@ -57,9 +70,59 @@ class Credentials:
         """The files that credentials come from; a change of one may bring one that was missing."""
         sources = self._configured.sources()
         kept = [Path(s.file).expanduser() for s in sources.values() if _is_found(s.file)]
-        log_ins = [(s.login, _environ_of(s)) for s in sources.values() if s.login]
-        places = (logins.LOG_INS[kind].place(environ) for kind, environ in log_ins)
+        places = (host_logins.LOG_INS[kind].place(environ) for kind, environ in self.log_ins())
         return [*self._configured.files, *kept, *(place for place in places if place)]
+
+    def log_ins(self) -> list[tuple[str, Mapping[str, str]]]:
+        """Each log-in that config.yaml names: whose, and the environment of its program."""
+        sources = self._configured.sources().values()
+        return [(s.login, _environ_of(s)) for s in sources if s.login]
+
+    def expiry(self, account: str | None) -> Expiry | None:
+        """When the log-in that is this account expires, if the account is one and tells it."""
+        for key, source in self._configured.sources().items():
+            if source.login is None or account is None:
+                continue
+            environ = _environ_of(source)
+            found = host_logins.kept(source.login, environ)
+            if found is None or found.expires is None:
+                continue
+            if account == (
+                key if is_named_account(key) else host_logins.label(source.login, found)
+            ):
+                advice = host_logins.lasting(source.login)
+                obstacle = self.obstacle(source.login, environ)
+                return Expiry(source.login, found.expires, advice, obstacle)
+        return None
+
+    def account_name(self, label: str) -> str:
+        """What an account is called for people, as far as its key or log-in was seen here."""
+        if label not in self._origins:
+            self._learn()
+        with self._lock:
+            return account_name(label, self._origins)
+
+    def _learn(self) -> None:
+        """Look into the sources that can be read without asking a program or a person."""
+        sources = self._configured.sources()
+        if sources is self._learned:
+            return
+        self._learned = sources
+        for key, source in sources.items():
+            provider = PROVIDERS.get(key.partition(":")[0])
+            if provider is None or source.command or source.login or is_named_account(key):
+                continue
+            with suppress(EnvironmentFault):
+                self._of_source(provider, key, source, of_call=False)
+
+    def _know(self, access: ProviderAccess) -> ProviderAccess:
+        if access.account is not None and access.origin is not None:
+            with self._lock:
+                self._origins.pop(access.account, None)
+                self._origins[access.account] = access.origin
+                if len(self._origins) > _MOST_ORIGINS:
+                    del self._origins[next(iter(self._origins))]
+        return access
 
     def found(self, caller: Caller) -> dict[str, str | None]:
         """The name of the credential, never its value, that this caller's tasks would have for
@@ -93,9 +156,13 @@ class Credentials:
     def _name_of_source(self, key: str, source: CredentialSource) -> str | None:
         if source.login:
             whose = f" ({key})" if is_named_account(key) else ""
-            until = logins.until(source.login, _environ_of(source), self._now())
-            told = f"log-in of {source.login}{whose}, held by the gateway"
-            return None if until is None else f"{told}{until}"
+            environ = _environ_of(source)
+            until = host_logins.until(source.login, environ, self._now())
+            if until is None:
+                return None
+            told = f"log-in of {source.login}{whose}, held by the gateway{until}"
+            why = self.obstacle(source.login, environ) if until else None
+            return f"{told} and is not renewed by itself ({why})" if why else told
         if source.passthrough:
             return f"config.yaml: credentials.{key}.passthrough"
         if self._read(source) is None:
@@ -121,14 +188,19 @@ class Credentials:
             return found, None
         if kind:
             environ = _environ_of(source) if source else os.environ
-            return None, logins.why_not(kind, environ, self._now())
+            return None, host_logins.why_not(kind, environ, self._now())
         if source:
             return None, f"credentials.{provider} in config.yaml gives no key now"
-        if agent in logins.LOG_INS and logins.is_there(agent, os.environ, self._now()):
+        if agent in host_logins.LOG_INS and host_logins.is_there(agent, os.environ, self._now()):
             line = f"credentials: {{{provider}: {{login: {agent}}}}}"
             return None, f"to use the log-in of {agent} on this machine, put in config.yaml: {line}"
-        ways = f", or sign in: {logins.LOG_INS[agent].sign_in}" if agent in logins.LOG_INS else ""
-        return None, f"set {known.variables[0].name}{ways}; other ways: docs/gateway.md"
+        ways = (
+            f", or sign in: {host_logins.LOG_INS[agent].sign_in}"
+            if agent in host_logins.LOG_INS
+            else ""
+        )
+        mend = f"set {known.variables[0].name}{ways}; other ways: docs/gateway.md"
+        return None, "; ".join(filter(None, [host_logins.unused(agent, os.environ), mend]))
 
     def unfit(self, provider: str, agent: str, access: ProviderAccess) -> str | None:
         """Why an agent cannot use what `access` gave, where it cannot: a program's log-in is for
@@ -205,6 +277,8 @@ class Credentials:
         lacks = f"no credential for {provider}"
         if task.refused_keys:
             lacks = f"{provider} refused the credential, and there is no other one"
+        unused = host_logins.unused(task.agent, os.environ)
+        lacks = f"{lacks} ({unused})" if unused else lacks
         return (
             f"{lacks}: run `rover login {provider}`, connect a client that has "
             f"{PROVIDERS[provider].variables[0].name} in its environment, or name a source under "
@@ -273,10 +347,11 @@ class Credentials:
         elif source.login:
             found = self._held(provider, source, source.login)
         elif (credential := self._read(source, of_call=of_call)) is not None:
-            found = _made(provider, url, provider.variable(credential), credential)
+            variable = provider.variable(credential)
+            found = _made(provider, url, variable, credential, _origin(provider, key, source))
         else:
             return None
-        return replace(found, account=key) if is_named_account(key) else found
+        return replace(found, account=key) if is_named_account(key) else self._know(found)
 
     def refused(self, provider: str, account: str | None) -> None:
         """A provider refused the credential of an account: what a command printed is asked for
@@ -308,17 +383,28 @@ class Credentials:
         return text.strip() or None
 
     def _held(self, provider: Provider, source: CredentialSource, kind: str) -> ProviderAccess:
-        found = logins.held(kind, _environ_of(source), self._now())
+        found = host_logins.held(kind, _environ_of(source), self._now())
         SECRETS.add(found.token)
         return ProviderAccess(
-            base_url=source.base_url or logins.LOG_INS[kind].base_url or provider.base_url,
+            base_url=source.base_url or host_logins.LOG_INS[kind].base_url or provider.base_url,
             header_name="authorization",
             header_value=f"Bearer {found.token}",
-            account=logins.label(kind, found),
+            account=host_logins.label(kind, found),
             beside=found.headers,
             log_in=kind,
             expires=found.expires,
+            origin=f"{provider.name}, log-in of {kind}",
         )
+
+
+def is_the_providers(access: ProviderAccess | None, provider: Provider | None) -> bool:
+    """Whether what is asked with this is the provider's own API."""
+    if access is None or provider is None:
+        return False
+    own = (
+        host_logins.LOG_INS[access.log_in].base_url if access.log_in else None
+    ) or provider.base_url
+    return access.base_url.rstrip("/") == own
 
 
 def is_named_account(label: str) -> bool:
@@ -330,7 +416,7 @@ def _environ_of(source: CredentialSource) -> Mapping[str, str]:
     """The environment in which a source's program finds its log-in."""
     if source.login is None or source.folder is None:
         return os.environ
-    return {**os.environ, logins.LOG_INS[source.login].variable: source.folder}
+    return {**os.environ, host_logins.LOG_INS[source.login].variable: source.folder}
 
 
 def _first_set(provider: Provider, environments: Iterable[Environment]) -> str | None:
@@ -343,7 +429,8 @@ def _from_environment(provider: Provider, env: Environment) -> Iterator[Provider
     url = env.get(provider.url_variable) or provider.base_url
     for variable in provider.variables:
         if credential := env.get(variable.name):
-            yield _made(provider, url, variable, credential)
+            origin = f"{provider.name}, key from {variable.name}"
+            yield _made(provider, url, variable, credential, origin)
 
 
 def _is_found(file: str | None) -> TypeGuard[str]:
@@ -361,7 +448,17 @@ def _for_one_only(kind: str | None, agent: str, provider: Provider) -> str:
     )
 
 
-def _made(provider: Provider, url: str, variable: Variable, credential: str) -> ProviderAccess:
+def _origin(provider: Provider, key: str, source: CredentialSource) -> str:
+    """The account of a source that has no name, as people know it."""
+    if isinstance(source, KeptSource):
+        return f"{provider.name}, key of rover login"
+    kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
+    return f"{provider.name}, key from credentials.{key}.{kind} in config.yaml"
+
+
+def _made(
+    provider: Provider, url: str, variable: Variable, credential: str, origin: str
+) -> ProviderAccess:
     value = variable.header_value(credential)
     SECRETS.add(credential)
     return ProviderAccess(
@@ -369,6 +466,7 @@ def _made(provider: Provider, url: str, variable: Variable, credential: str) -> 
         header_name=variable.header,
         header_value=value,
         account=_label(provider, value),
+        origin=origin,
     )
 
 

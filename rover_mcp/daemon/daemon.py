@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,24 +22,37 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import anyio
 import anyio.to_thread
-from anyio.abc import ByteStream, SocketAttribute, SocketStream, TaskGroup
+from anyio.abc import (
+    ByteStream,
+    SocketAttribute,
+    SocketListener,
+    SocketStream,
+    TaskGroup,
+)
 from anyio.from_thread import BlockingPortal
 from anyio.streams.buffered import BufferedByteReceiveStream
 from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp import __version__
+from rover_mcp.config import client_programs
+from rover_mcp.config.descriptors import Strain
+from rover_mcp.config.settings import Settings, have_changed
 from rover_mcp.daemon import peers
 from rover_mcp.daemon.archive import DATABASE
+from rover_mcp.daemon.callers import caller_of
+from rover_mcp.daemon.glances import Glances
+from rover_mcp.daemon.jsonrpc_stream import message_streams, push, read_line
 from rover_mcp.daemon.life import Heartbeat, beat, end_process
+from rover_mcp.daemon.lock import is_lost
 from rover_mcp.daemon.logs import end_log
-from rover_mcp.daemon.standard import StandardStreams
-from rover_mcp.daemon.transport import message_streams, push, read_line
+from rover_mcp.daemon.stdio import StandardStreams
 from rover_mcp.daemon.watch import Lookout
 from rover_mcp.daemon.wiring import Parts, build
-from rover_mcp.descriptors import Strain
-from rover_mcp.errors import RoverError
-from rover_mcp.preamble import (
-    CLI,
+from rover_mcp.domain.attempt_state import BY_ITSELF
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.task_status import RUNNING, TaskStatus
+from rover_mcp.launcher.glance import COPY
+from rover_mcp.launcher.handshake import (
     HTTP,
     MAX_PREAMBLE_BYTES,
     PROTOCOL,
@@ -47,14 +61,10 @@ from rover_mcp.preamble import (
 )
 from rover_mcp.server.backlog import Backlog
 from rover_mcp.server.session import ClientSession
-from rover_mcp.settings import Settings, have_changed
+from rover_mcp.store.records import NONSENSE
 from rover_mcp.store.reserve import Reserve
-from rover_mcp.store.rows import NONSENSE
 from rover_mcp.store.store import Store
-from rover_mcp.store.writes import BY_ITSELF
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import RUNNING
 
 if TYPE_CHECKING:
     from anyio.abc import UNIXSocketStream
@@ -73,6 +83,8 @@ TIDY_SECONDS = 2.0
 would end by itself."""
 HTTP_SECONDS = 5.0
 """For the last frames of streams over HTTP, when a signal asks to end."""
+LOOK_SECONDS = 4.0
+"""Between two looks whether something is left to do, and whether the data folder is there."""
 TROUBLE = (RoverError, SQLAlchemyError, OSError, *NONSENSE)
 """What a full disk, a read-only one, a database that is gone or a damaged record looks like."""
 
@@ -80,8 +92,13 @@ TROUBLE = (RoverError, SQLAlchemyError, OSError, *NONSENSE)
 class Daemon:
     """Everything that runs while the lock is held."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, lock: int, listener: socket.socket | None = None
+    ) -> None:
+        """`listener`: listens already."""
+        self._listener = listener
         self._settings = settings
+        self._lock = lock
         self._store = store
         self._parts: Parts
         self._group: TaskGroup
@@ -101,6 +118,7 @@ class Daemon:
         async with self._running() as group:
             group.start_soon(self._vital, self._accept)
             group.start_soon(self._vital, self._end_when_idle)
+            group.start_soon(self._vital, self._end_when_lost)
 
     async def serve_stdio(self) -> None:
         """Serve one client on stdin and stdout until it leaves, without a socket."""
@@ -121,17 +139,36 @@ class Daemon:
             )
             hub = self._parts.hub
             loop = asyncio.get_running_loop()
-            lookout = Lookout(self._store, self._parts.plane, self._parts.credentials.files)
+            parts = self._parts
+            files, renew = parts.credentials.files, parts.renewals.tend_in_a_thread
+            lookout = Lookout(self._store, parts.plane, files, renew)
             self._parts.credentials.on_news = partial(loop.call_soon_threadsafe, lookout.poke)
             hub.also = self._parts.hooks.poke
+            glances = self._glances()
             self._store.on_event = partial(loop.call_soon_threadsafe, hub.poke)
             for work in (
                 self._tell_news, self._tell_hooks, self._start_plane, self._end_on_signal,
                 partial(lookout.run, self._harmlessly),
                 partial(beat, self._alive),
+                *([glances.run] if glances else []),
             ):  # fmt: skip
                 group.start_soon(self._vital, work)
             yield group
+
+    def _glances(self) -> Glances | None:
+        """What keeps a copy for a glance, where the store is not in the data folder."""
+        if not self._settings.database:
+            (self._settings.home / COPY).unlink(missing_ok=True)
+            return None
+        glances = Glances(self._settings.home, self._store.glanced)
+        hub, hooks = self._parts.hub, self._parts.hooks
+
+        def also() -> None:
+            hooks.poke()
+            glances.poke()
+
+        hub.also = also
+        return glances
 
     async def _vital(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run what has no end of its own. Whatever ends it all the same ends the process at once:
@@ -169,7 +206,9 @@ class Daemon:
         self._parts.sweeper.sweep()
         self._parts.garbage.sweep()
         self._parts.work_trees.sweep()
+        self._parts.trash.sweep()
         self._reserve.fill()
+        self._parts.plane.look_for_room()
 
     async def _tell_news(self) -> None:
         hub = self._parts.hub
@@ -233,15 +272,8 @@ class Daemon:
     # Connections
 
     async def _accept(self) -> None:
-        path = socket_path(self._settings.home)
-        path.unlink(missing_ok=True)
-        old = os.umask(0o177)
-        try:
-            listener = await anyio.create_unix_listener(path, mode=0o600)
-        finally:
-            os.umask(old)
         strain = Strain()
-        async with listener:
+        async with await self._listening() as listener:
             while True:
                 try:
                     stream = await listener.accept()
@@ -253,6 +285,17 @@ class Daemon:
                     self._group.start_soon(self._connection, stream)
                 else:
                     await stream.aclose()
+
+    async def _listening(self) -> SocketListener:
+        if self._listener is not None:
+            return await SocketListener.from_socket(self._listener)
+        path = socket_path(self._settings.home)
+        path.unlink(missing_ok=True)
+        old = os.umask(0o177)
+        try:
+            return await anyio.create_unix_listener(path, mode=0o600)
+        finally:
+            os.umask(old)
 
     async def _connection(self, stream: SocketStream) -> None:
         self._open += 1
@@ -275,7 +318,7 @@ class Daemon:
             buffered = BufferedByteReceiveStream(stream)
             try:
                 with anyio.fail_after(PREAMBLE_TIMEOUT_SECONDS):
-                    caller = _caller(await read_line(buffered, MAX_PREAMBLE_BYTES))
+                    caller = caller_of(await read_line(buffered, MAX_PREAMBLE_BYTES))
             except (TimeoutError, anyio.EndOfStream, anyio.IncompleteRead, OSError):
                 return
             if peer.reason:
@@ -324,6 +367,7 @@ class Daemon:
         """Serve one client's messages until it leaves."""
         parts = self._parts
         parts.credentials.remember(caller)
+        client_programs.remember(caller.env.get("PATH"), caller.cwd)
         self._touch()
         backlog = Backlog()
         session = ClientSession(caller, backlog.push)
@@ -332,7 +376,7 @@ class Daemon:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(backlog.run, partial(push, write.clone()))
-                await server.run(read, write, parts.app.options_for(server))
+                await server.run(read, write, server.create_initialization_options())
                 group.cancel_scope.cancel()
             await parts.hub.leave(session)
         finally:
@@ -349,6 +393,11 @@ class Daemon:
         return None
 
     def _notice(self, caller: Caller) -> str | None:
+        if wrong := self._settings.wrong:
+            return (
+                f"{wrong}. The tasks that there are continue with the settings as they were; no "
+                "new one is made until it is corrected"
+            )
         return _busy(self._outdated(caller))
 
     async def _may_retire(self) -> bool:
@@ -358,7 +407,7 @@ class Daemon:
         try:
             running = self._store.count((TaskStatus.NEW, *RUNNING))
             going = running or self._store.attempts_in(BY_ITSELF)
-            return bool(going) or self._parts.hooks.has_work
+            return bool(going) or self._parts.hooks.has_work or self._parts.trash.busy
         except TROUBLE as error:
             log.warning("it is not known whether there is work: %s", error)
             return True
@@ -369,7 +418,7 @@ class Daemon:
             self._store.checkpoint()
 
     async def _end_when_idle(self) -> None:
-        pause = min(1.0, self._settings.idle_exit / 2)
+        pause = min(LOOK_SECONDS, self._settings.idle_exit / 4)
         self._busy_at = anyio.current_time()
         while True:
             await anyio.sleep(pause)
@@ -380,6 +429,13 @@ class Daemon:
             elif anyio.current_time() - self._busy_at >= self._settings.idle_exit:
                 await self._harmlessly(self._parts.spares.clear)
                 self._end("nothing is connected, running or scheduled")
+
+    async def _end_when_lost(self) -> None:
+        """Nothing can be kept any more of what a daemon without its data folder does."""
+        while not is_lost(self._settings.home, self._lock):  # noqa: ASYNC110  # a folder tells nobody that it goes
+            await anyio.sleep(LOOK_SECONDS)
+        log.error("ending: the data folder %s is gone", self._settings.home)
+        end_process()
 
     async def _end_on_signal(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -395,25 +451,6 @@ class Daemon:
 
 def _busy(why: str | None) -> str | None:
     return f"{why}; the daemon is busy, and is replaced once it is idle" if why else None
-
-
-def _caller(line: bytes) -> Caller | str:
-    """The caller that a preamble tells, or what is wrong with it."""
-    try:
-        told: dict[str, Any] = json.loads(line)
-        if told["rover"] != PROTOCOL:
-            return f"protocol {told['rover']} is not {PROTOCOL}"
-        return Caller(
-            client_id=str(told["client_id"]),
-            cwd=Path(told["cwd"]),
-            name=str(told.get("name", "client")),
-            version=str(told["version"]),
-            env={str(k): str(v) for k, v in told.get("env", {}).items()},
-            # What an assistant starts has no say in it: its launcher writes another name here.
-            terminal=told.get("name") == CLI and told.get("terminal") is True,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return "the preamble cannot be read"
 
 
 async def _answer(stream: SocketStream, **fields: object) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rover_mcp.daemon.repositories import GitRepositories
 from rover_mcp.daemon.sizes import Counter
-from rover_mcp.errors import EnvironmentFault, RoverError
+from rover_mcp.daemon.trash import Trash
+from rover_mcp.domain.errors import EnvironmentFault, RoverError
+from rover_mcp.domain.paths import TaskFolders, project_folder
 from rover_mcp.git.collect import objects_lock
 from rover_mcp.git.faults import no_room
 from rover_mcp.git.locked import locked
-from rover_mcp.sandbox.attempt_folder import remove_tree
-from rover_mcp.tasks.folders import TaskFolders, project_folder
 from rover_mcp.tasks.forget import Sizes
 
 IMAGES = "images"
@@ -26,9 +26,14 @@ class ProjectFolders:
     """Those of all projects. `drop_spares` ends what waits for a next task of one."""
 
     def __init__(
-        self, home: Path, repositories: GitRepositories, drop_spares: Callable[[str], None]
+        self,
+        home: Path,
+        repositories: GitRepositories,
+        drop_spares: Callable[[str], None],
+        trash: Trash,
     ) -> None:
         self._home = home
+        self._trash = trash
         self._repositories = repositories
         self._drop_spares = drop_spares
 
@@ -79,7 +84,8 @@ class ProjectFolders:
         # Nobody writes to the hub meanwhile, or collects in it.
         with objects_lock(folder, alone=True), locked(folder):
             try:
-                remove_tree(folder)
+                # Out of sight at once. A large hub takes longer than anybody waits.
+                self._trash.put(folder, project_id)
             except OSError as error:
                 raise EnvironmentFault(
                     f"not all of {folder} can be removed: {error}",

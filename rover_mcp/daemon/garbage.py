@@ -7,7 +7,7 @@ import threading
 from functools import partial
 
 from rover_mcp.daemon.repositories import GitRepositories
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.hub import Hub
 from rover_mcp.store.store import Store
 

@@ -31,13 +31,13 @@ import uvicorn
 from anyio.abc import UNIXSocketStream
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from rover_mcp.config.http import HttpSettings
+from rover_mcp.config.http_tokens import Grant, Tokens, configured_grants
+from rover_mcp.config.settings import load_settings
 from rover_mcp.daemon.wiring import Parts
-from rover_mcp.errors import EnvironmentFault, RoverError, UserFixable
-from rover_mcp.http_settings import HttpSettings
+from rover_mcp.domain.errors import EnvironmentFault, RoverError, UserFixable
 from rover_mcp.server.http.app import PATH, Endpoint, serving
-from rover_mcp.settings import load_settings
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tokens import Grant, Tokens, configured_grants
 
 log = logging.getLogger("rover.http")
 # At INFO the SDK writes session ids, and a line for each request that it refuses.

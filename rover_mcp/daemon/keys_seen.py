@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from rover_mcp.gateway.models import Answer
+from rover_mcp.gateway.lease import Answer
 
 MAY_REFUSE: Final = frozenset({400, 401, 403})
 """Statuses of answers that may say that a credential is refused."""

@@ -24,7 +24,7 @@ log = logging.getLogger("rover.daemon")
 EXIT_BROKEN = 70
 """EX_SOFTWARE of sysexits.h; the launcher starts another."""
 UNWIND_SECONDS = 5.0
-BEAT_SECONDS = 1.0
+BEAT_SECONDS = 5.0
 STUCK_SECONDS = 180.0
 """An event loop that does nothing for so long will not do anything any more."""
 

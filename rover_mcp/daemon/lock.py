@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rover_mcp.errors import Conflict, EnvironmentFault
-from rover_mcp.ownership import objection
-from rover_mcp.preamble import socket_path
+from agent_runner.process.locks import take_lock
+from rover_mcp.domain.errors import Conflict, EnvironmentFault
+from rover_mcp.launcher.handshake import socket_path
+from rover_mcp.launcher.ownership import objection
 
 
 class AlreadyHeld(Exception):
@@ -32,9 +32,7 @@ def hold_lock(home: Path) -> int:
         _refuse_foreign(home)
         # Tokens and sockets are inside; sandboxes get their folders mounted, and pass by this one.
         home.chmod(0o700)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(home / "daemon.lock", flags, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = take_lock(home / "daemon.lock")
         # For people; the lock is what counts, and a full disk does not keep it from being held.
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
@@ -50,6 +48,18 @@ def hold_lock(home: Path) -> int:
     return descriptor
 
 
+def is_lost(home: Path, descriptor: int) -> bool:
+    """Whether the data folder whose lock `descriptor` holds was removed, or another is there."""
+    try:
+        there = (home / "daemon.lock").stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False  # a disk that does not answer is not gone
+    held = os.fstat(descriptor)
+    return (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino)
+
+
 @contextmanager
 def hold_alone(home: Path, what: str) -> Generator[None]:
     """Keep every daemon away from the data folder, in which something is to be `what`.
@@ -61,12 +71,11 @@ def hold_alone(home: Path, what: str) -> Generator[None]:
     try:
         lock = hold_lock(home)
     except AlreadyHeld:
-        pid = (home / "daemon.lock").read_text("utf-8").strip()
         raise Conflict(
             f"a daemon serves this data folder, and may be writing what is to be {what}",
             code="daemon_runs",
-            hint=f"close the assistants that use it, or end it (kill {pid}; what runs goes on), "
-            "then call it again",
+            hint="close the assistants that use it and end it (rover daemon stop; running tasks "
+            "continue later), then call it again",
         ) from None
     try:
         yield

@@ -24,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TextIO
 
+from rover_mcp.config.settings import LogSettings
 from rover_mcp.daemon.redaction import SECRETS
-from rover_mcp.settings import LogSettings
 
 NAME: Final = "daemon.log"
 FORMAT: Final = "%(asctime)s %(name)s %(levelname)s %(message)s"

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp.daemon.sizes import Counter
+from rover_mcp.daemon.trash import FOLDER as TRASH
 from rover_mcp.packages.store import FOLDER as PACKAGES
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.usage import DiskUse, ProjectUse
@@ -90,7 +91,11 @@ def measure(home: Path, paths: Mapping[str, str], tasks: Mapping[str, str], at: 
         add(project, "hub", folder / "base")
         add(project, "records", *(p for p in _inside(folder) if p.name not in _APART))
     shared = {"caches": counter.size(home / "cache")}
-    rest = (p for p in _inside(home) if p.name not in ("projects", "tasks", "cache"))
+    # Of tasks that were deleted: it goes by itself.
+    if removed := counter.size(*_inside(home / TRASH)):
+        shared["removed"] = removed
+    apart = ("projects", "tasks", "cache", TRASH)
+    rest = (p for p in _inside(home) if p.name not in apart)
     shared["other"] = counter.size(*rest)
     return DiskUse(at, [ProjectUse(path, kinds) for path, kinds in found.items()], shared)
 

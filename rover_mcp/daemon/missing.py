@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
+from rover_mcp.config.settings import load_settings
 from rover_mcp.daemon.repositories import CommitFiles
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.repository import inspect_repository
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
-from rover_mcp.settings import load_settings
 from rover_mcp.tasks.wanted import lacking_programs
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from rover_mcp.errors import UserFixable
+from rover_mcp.domain.errors import UserFixable
 from rover_mcp.git.identity import Identity, identity_of
 from rover_mcp.git.locate import Place, locate, read_small
 from rover_mcp.store.store import Store

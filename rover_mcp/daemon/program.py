@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
 
 
 def print_outcome(work: Callable[[], object]) -> int:

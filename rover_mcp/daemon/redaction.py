@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-from agent_runner.classify.plain import masked
-from rover_mcp.secret_forms import SecretForms, Span
+from agent_runner.classify.redact import masked
+from rover_mcp.domain.secret_forms import SecretForms, Span
 
 HIDDEN: Final = "[hidden]"
 SHORTEST: Final = 8

@@ -23,23 +23,22 @@ import yaml
 from pydantic import ValidationError
 from sqlalchemy.exc import DatabaseError
 
-from agent_runner.journal import is_locked
+from agent_runner.journal.journal import is_locked
 from agent_runner.models import Pause, PauseReason, RunState, RunStatus
 from agent_runner.spec import RunSpec
-from rover_mcp.control.live import UNREADABLE, read_state
-from rover_mcp.control.plane import database_url
+from rover_mcp.config.settings import Settings, load_settings
+from rover_mcp.control.journal_watch import UNREADABLE, read_state
 from rover_mcp.control.queue_tables import renew
 from rover_mcp.daemon.lock import hold_alone
 from rover_mcp.daemon.program import print_outcome
 from rover_mcp.daemon.survey import lacks_files, unreadable
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.paths import TaskFolders, project_folder
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.git.hub import Hub
-from rover_mcp.settings import Settings, load_settings
 from rover_mcp.store import schema
-from rover_mcp.store.migrations import forget_version, open_database
+from rover_mcp.store.migrations import database_url, forget_version, open_database
 from rover_mcp.store.rebuild import Rebuilds
-from rover_mcp.tasks.folders import TaskFolders, project_folder
-from rover_mcp.tasks.models import TaskStatus
 
 UNKNOWN = "its record was lost and is built anew from its files; not known any more"
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)

@@ -18,22 +18,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent_runner.journal import is_locked
+from agent_runner.journal.journal import is_locked
 from agent_runner.models import Pause, PauseReason
-from rover_mcp.control.parts import OPEN_STATES
-from rover_mcp.control.plane import database_url
 from rover_mcp.daemon.archive import DATABASE, bad, count_tasks, unpack
 from rover_mcp.daemon.backup import PREFIX
 from rover_mcp.daemon.lock import hold_alone, hold_lock
 from rover_mcp.daemon.program import print_outcome
 from rover_mcp.daemon.survey import unreadable
-from rover_mcp.errors import Conflict, EnvironmentFault, NotFound
+from rover_mcp.domain.attempt_state import OPEN, AttemptState
+from rover_mcp.domain.errors import Conflict, EnvironmentFault, NotFound
+from rover_mcp.domain.task_status import RUNNING, Event
 from rover_mcp.store import schema
-from rover_mcp.store.migrations import open_database
+from rover_mcp.store.migrations import database_url, open_database
 from rover_mcp.store.rebuild import Rebuilds
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.transitions import RUNNING, Event
 
 _OURS = frozenset(("daemon.lock", "daemon.log", ".doctor"))
 """In a data folder that was never used."""
@@ -133,10 +132,10 @@ def _pause(store: Store, task: TaskRow) -> Iterator[str]:
     pause = Pause(reason=PauseReason.INTERRUPTED, message=RAN, since=datetime.now(UTC))
     data = pause.model_dump(mode="json")
     store.transition(task.id, Event.PAUSE, data=data, pause=pause, retry_at=None)
-    for attempt in store.attempts_in(OPEN_STATES):
+    for attempt in store.attempts_in(OPEN):
         if attempt.task_id == task.id:
             store.move_attempt(
-                task.id, attempt.attempt, OPEN_STATES, state="ended", ended_at=time.time(),
+                task.id, attempt.attempt, OPEN, state=AttemptState.ENDED, ended_at=time.time(),
                 detail=RAN,
             )  # fmt: skip
             yield attempt.workflow_id

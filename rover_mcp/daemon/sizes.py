@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 _BLOCK = 512
@@ -13,14 +14,20 @@ class Counter:
     """Counts bytes on the disk. A file with several names counts where it is first seen, a folder
     with all that is in it where it was asked for first."""
 
-    def __init__(self) -> None:
+    def __init__(self, goes_on: Callable[[], bool] = lambda: True) -> None:
+        """`goes_on`: whether there is time to count more."""
+        self._goes_on = goes_on
         self._seen: set[tuple[int, int]] = set()
         self._asked: set[str] = set()
 
     def size(self, *places: Path) -> int:
         """Bytes of files and folders; what cannot be seen is left out, no link is followed."""
+        return self.size_so_far(*places)[0]
+
+    def size_so_far(self, *places: Path) -> tuple[int, bool]:
+        """The same, and whether everything was counted."""
         total, left = 0, [os.fspath(place) for place in places]
-        while left:
+        while left and self._goes_on():
             path = left.pop()
             try:
                 facts = os.lstat(path)
@@ -31,7 +38,7 @@ class Counter:
             except OSError:
                 continue
         self._asked.update(map(os.fspath, places))
-        return total
+        return total, not left
 
     def _own(self, facts: os.stat_result) -> int:
         if facts.st_nlink > 1 and not stat.S_ISDIR(facts.st_mode):

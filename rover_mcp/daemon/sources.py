@@ -13,9 +13,9 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from rover_mcp.errors import RoverError
-from rover_mcp.kept_keys import INDEX, KEYRING, KeptKey, command_of, kept_keys, key_file
-from rover_mcp.settings import CredentialSource, Settings, have_changed, load_settings
+from rover_mcp.config.settings import CredentialSource, Settings, have_changed, load_settings
+from rover_mcp.config.stored_keys import INDEX, KEYRING, KeptKey, command_of, kept_keys, key_file
+from rover_mcp.domain.errors import RoverError
 
 log = logging.getLogger("rover.daemon")
 

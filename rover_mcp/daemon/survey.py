@@ -14,14 +14,14 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from rover_mcp.config.settings import load_settings
 from rover_mcp.control.queue_tables import unusable
-from rover_mcp.errors import RoverError
-from rover_mcp.settings import load_settings
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.paths import TaskFolders, project_folder
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import schema
 from rover_mcp.store.migrations import read_only
-from rover_mcp.store.rows import DamagedRecord, TaskRow, task_row
-from rover_mcp.tasks.folders import TaskFolders, project_folder
-from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.store.records import DamagedRecord, TaskRow, task_row
 
 DATABASE = "rover.db"
 REPAIR = "no task is lost: rover doctor --repair builds anew what is missing or damaged"

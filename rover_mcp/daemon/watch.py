@@ -11,8 +11,8 @@ import anyio
 
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.daemon.sources import Stamp, stamp_of
+from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.store.store import Store
-from rover_mcp.store.writes import AWAITING
 
 GLANCE_SECONDS: Final = 5.0
 """Between two looks at the files that credentials come from."""
@@ -63,8 +63,13 @@ class Lookout:
     """Looks while the daemon lives, and costs next to nothing while no task waits."""
 
     def __init__(
-        self, store: Store, plane: ControlPlane, files: Callable[[], Iterable[Path]]
+        self,
+        store: Store,
+        plane: ControlPlane,
+        files: Callable[[], Iterable[Path]],
+        renew: Callable[[], None],
     ) -> None:
+        self._renew = renew
         self._store = store
         self._plane = plane
         self._watch = CredentialWatch(files)
@@ -88,7 +93,10 @@ class Lookout:
     def _look(self) -> None:
         if not self._plane.wait_ready(0):
             return
-        waiting = [(row.task_id, row.attempt) for row in self._store.attempts_in((AWAITING,))]
+        self._renew()
+        waiting = [
+            (row.task_id, row.attempt) for row in self._store.attempts_in((AttemptState.AWAITING,))
+        ]
         if self._watch.is_due(waiting):
             self._plane.look()
         if self._now() - self._warned >= MOST_SECONDS:

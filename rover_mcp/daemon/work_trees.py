@@ -12,15 +12,15 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent_runner.checkpoints import NOT_ELSEWHERE
-from agent_runner.disk import free_space
+from agent_runner.run.checkpoints import NOT_ELSEWHERE
+from agent_runner.worktree.disk_watch import free_space
+from rover_mcp.config.settings import Settings
 from rover_mcp.daemon.repositories import GitRepositories
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import Engine
-from rover_mcp.settings import Settings
-from rover_mcp.store.rows import NONSENSE, TaskRow
+from rover_mcp.store.records import NONSENSE, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.folders import TaskFolders
 
 SHORT = 2
 """With less than so many times what a run needs, a disk has no space for trees of no use."""

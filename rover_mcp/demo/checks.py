@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rover_mcp.demo.stage import Stage
-
-Json = dict[str, Any]
+from rover_mcp.domain.json_object import Json
 
 
 class Checks:

@@ -6,10 +6,11 @@ launcher on stdio, the daemon, a sandbox, the journal, git.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
-from typing import Any, TextIO
+from typing import TextIO
 
 from rover_mcp.cli import render
 from rover_mcp.cli.client import Client, ClientError
@@ -18,13 +19,18 @@ from rover_mcp.cli.text import STEP_MARKS, Paint, clean, duration
 from rover_mcp.cli.watch import Follower
 from rover_mcp.demo.checks import Checks
 from rover_mcp.demo.stage import SCRIPT, Stage
+from rover_mcp.domain.json_object import Json
 
-Json = dict[str, Any]
 DESCRIPTION = """\
 Make split_bill lose no cent
 The shares must add up to the total and differ by a cent at most. test_bill.py says so.
 """
 PUSH_BOUND = 5.0
+
+
+def command(args: argparse.Namespace) -> int:
+    """`rover demo`."""
+    return run(engine=args.engine, keep=args.keep, home=args.home)
 
 
 def run(*, engine: str = "auto", keep: bool = False, home: str | None = None) -> int:
@@ -260,7 +266,19 @@ class Demo:
             return 1
         self._say("")
         self._say(f"{self._paint('All of it held.', 'green', 'bold')} {took:.1f} s")
+        self._next()
         return 0
+
+    def _next(self) -> None:
+        """What a person does after it: their first real task."""
+        rover = sys.argv[0] if sys.argv[0].endswith("/rover") else "rover"
+        self._title("Next: your first real task")
+        for command, why in (
+            ("setup --write", "into your assistants; asks for the log-in of your claude or codex"),
+            ("doctor", "whether an agent can work here, and what is missing if not"),
+            ('create "Fix the failing test" --watch', "in one of your repositories"),
+        ):
+            self._say(f"{self._paint(f'{rover} {command}', 'cyan')}  {self._paint(why, 'dim')}")
 
     def _went_wrong(self, client: Client, view: Json, expected: str) -> ClientError:
         """Everything that helps to see why."""
@@ -316,7 +334,7 @@ class Demo:
 def _is_pause(message: Json, task_id: str) -> bool:
     params: Json = message.get("params") or {}
     data: Json = params.get("data") or {}
-    about = data.get("event") == "task.paused" and data.get("task_id") == task_id
+    about = data.get("event") == "task.paused" and data.get("task") == task_id
     return about and message["method"] == "notifications/message"
 
 

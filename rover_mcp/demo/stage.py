@@ -16,10 +16,10 @@ from typing import IO
 
 from git import Actor, Git, Repo
 
-from agent_runner.locks import is_held
+from agent_runner.process.locks import is_held
 from rover_mcp.cli.client import Client, PipeChannel
-from rover_mcp.preamble import socket_path
-from rover_mcp.starter import daemon_environment, importable
+from rover_mcp.launcher.daemon_start import daemon_environment, importable
+from rover_mcp.launcher.handshake import socket_path
 
 HERE = Path(__file__).parent
 SCRIPT = HERE / "script.yaml"
@@ -78,7 +78,7 @@ class Stage:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "rover_mcp.launcher"],
+            [sys.executable, "-P", "-m", "rover_mcp.launcher.main"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=self.repo,
@@ -103,9 +103,9 @@ class Stage:
 
     def _remove_sandboxes(self) -> None:
         """What an engine keeps of a task elsewhere (docker: volumes); there is no tool for it."""
-        from rover_mcp.errors import RoverError
-        from rover_mcp.sandbox.select import engines
-        from rover_mcp.settings import load_settings
+        from rover_mcp.config.settings import load_settings
+        from rover_mcp.domain.errors import RoverError
+        from rover_mcp.sandbox.engines import engines
 
         for engine, task_id in self.tasks:
             try:

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent_runner.agents.headless import shorten
-from agent_runner.classify import Verdict, classify
+from agent_runner.classify.verdict import Verdict, classify
 from agent_runner.models import Grounds
+from rover_mcp.config.settings import RetrySettings
 from rover_mcp.explain.cases import BadCase, Case, Parsed
 from rover_mcp.explain.plan import SHOWN, Plan, plan
 from rover_mcp.explain.readers import hear
-from rover_mcp.settings import RetrySettings
-from rover_mcp.tasks.pauses import CLOSED, NEVER_BY_ITSELF, WHAT_TO_DO
+from rover_mcp.tasks.pause_view import CLOSED, NEVER_BY_ITSELF, WHAT_TO_DO
 
 SUCCESS, FAILURE = "success", "failure"
 
@@ -152,4 +152,4 @@ def _iso(at: datetime) -> str:
 
 
 def _clock(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}"

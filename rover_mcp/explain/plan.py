@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agent_runner.classify import Verdict
+from agent_runner.classify.verdict import Verdict
 from agent_runner.models import Pause
+from agent_runner.run.step import wait_in_place
 from agent_runner.spec import Limits
-from agent_runner.steps import wait_in_place
+from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control.decide import retry_time
-from rover_mcp.settings import RetrySettings
 
 SHOWN = 8
 """Resumes that a plan lists."""

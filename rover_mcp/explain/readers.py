@@ -21,15 +21,15 @@ from agent_runner.agents.codex_events import read_rollout
 from agent_runner.agents.copilot_events import Reading as CopilotReading
 from agent_runner.agents.gemini_events import Reading as GeminiReading
 from agent_runner.agents.opencode_events import Reading as OpencodeReading
-from agent_runner.agents.protocol import Failure
 from agent_runner.agents.qwen_events import Reading as QwenReading
 from agent_runner.classify.profiles import profile_named
 from agent_runner.evidence import Answer, last_failures
+from agent_runner.models import Failure
 from rover_mcp.explain.cases import BadCase, Case
-from rover_mcp.gateway.dialects import dialect_of
+from rover_mcp.gateway.lease import Answer as Seen
+from rover_mcp.gateway.lease import ProviderError
 from rover_mcp.gateway.meter import Meter
-from rover_mcp.gateway.models import Answer as Seen
-from rover_mcp.gateway.models import ProviderError
+from rover_mcp.gateway.response_formats import dialect_of
 from rover_mcp.gateway.routes import recorded_headers
 from rover_mcp.gateway.upstream import CONNECTION_FAILED
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent_runner.models import Usage
-from rover_mcp.gateway.dialects import mapping
 from rover_mcp.gateway.prices import PriceList
+from rover_mcp.gateway.response_formats import mapping
 
 MOST_OUTPUT = 128_000
 """Tokens that a model writes at most where the request names no limit."""
 
 BYTES_PER_TOKEN = 3
 """Of a request. It is mostly program text, of which a token has three to four."""
+
+LEAST_THINKING = 1024
+"""Tokens. Anthropic takes no smaller `budget_tokens`, and only one below `max_tokens`."""
 
 TOKENS_PER_SECOND = 100
 STREAMED_BYTES_PER_TOKEN = 16
@@ -80,6 +83,49 @@ def _limits(path: str, body: Mapping[str, Any]) -> tuple[Sequence[object], Seque
         [config.get(name) for name in ("maxOutputTokens", "max_output_tokens") for config in both],
         [config.get(name) for name in ("candidateCount", "candidate_count") for config in both],
     )
+
+
+def takes_limit(path: str, body: Mapping[str, Any]) -> bool:
+    """Whether a limit of the output can be put into a call, whoever serves it: Anthropic's and
+    Google's APIs have one, and others that which the agent names."""
+    if path.endswith("/chat/completions") or "/responses" in path:
+        return any(_count(limit) for limit in _limits(path, body)[0])
+    return True
+
+
+def limited(path: str, body: dict[str, Any], most: int, *, add: bool) -> dict[str, Any]:
+    """The body, asking for so many tokens of output at most in all its answers. `add`: also where
+    it names no limit; not each service that speaks OpenAI's APIs takes one."""
+    if path.endswith("/messages"):
+        thinking = mapping(body.get("thinking"))
+        if _count(thinking.get("budget_tokens")) > most - LEAST_THINKING:
+            thinking = {**thinking, "budget_tokens": max(LEAST_THINKING, most - LEAST_THINKING)}
+            body = {**body, "thinking": thinking}
+        return _lowered(body, ("max_tokens",), most, add=True)
+    if path.endswith("/chat/completions"):
+        names = [n for n in ("max_tokens", "max_completion_tokens") if _count(body.get(n))]
+        each = most // max(1, _count(body.get("n")))
+        return _lowered(body, names or ("max_completion_tokens",), each, add=add)
+    if "/responses" in path:
+        return _lowered(body, ("max_output_tokens",), most, add=add)
+    snake = "generation_config" in body
+    place, name = (
+        ("generation_config", "max_output_tokens")
+        if snake
+        else ("generationConfig", "maxOutputTokens")
+    )
+    config = mapping(body.get(place))
+    each = most // max(1, _count(config.get("candidate_count" if snake else "candidateCount")))
+    return {**body, place: _lowered(config, (name,), each, add=True)}
+
+
+def _lowered(
+    body: Mapping[str, Any], names: Sequence[str], most: int, *, add: bool
+) -> dict[str, Any]:
+    """With limits of at most this."""
+    told = {name: _count(body.get(name)) for name in names}
+    new = {name: min(limit or most, max(1, most)) for name, limit in told.items() if limit or add}
+    return {**body, **new}
 
 
 def _count(value: object) -> int:

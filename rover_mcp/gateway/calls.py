@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from rover_mcp.gateway import bodies
 from rover_mcp.gateway.asked import Asked, asked, with_counts
 from rover_mcp.gateway.bodies import BadBody
-from rover_mcp.gateway.dialects import MAX_MODEL
-from rover_mcp.gateway.http import BodyTooLarge, Exchange
+from rover_mcp.gateway.http_server import BodyTooLarge, Exchange
 from rover_mcp.gateway.kept_in import LeavesTheApi, kept_in
+from rover_mcp.gateway.response_formats import MAX_MODEL
 
 MAX_HELD_BYTES = 4 * bodies.MAX_BYTES
 """Of all bodies of one attempt that are being read at a time."""

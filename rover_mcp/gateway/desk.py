@@ -11,22 +11,22 @@ from uuid import uuid4
 import httpx2
 
 from agent_runner.models import Usage
+from rover_mcp.domain.network_policy import NetworkMode
 from rover_mcp.gateway.asked import Asked, guessed
 from rover_mcp.gateway.bodies import BadBody
 from rover_mcp.gateway.calls import Call, Room, Rules, read_call, told
-from rover_mcp.gateway.http import BodyTooLarge, Exchange
+from rover_mcp.gateway.evidence import Records
+from rover_mcp.gateway.http_server import BodyTooLarge, Exchange
 from rover_mcp.gateway.kept_in import REMEDY, LeavesTheApi
-from rover_mcp.gateway.ledger import Ledger
-from rover_mcp.gateway.models import Answer, Entry, GatewayLease, Refusal, Reserved, Standing
+from rover_mcp.gateway.lease import Answer, Entry, GatewayLease, Refusal, Reserved, Standing
 from rover_mcp.gateway.prices import PriceList
 from rover_mcp.gateway.providers import STATUSES, Fault, Provider
-from rover_mcp.gateway.records import Records
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.reservations import NoBudget, Reservations, Worst, worst_of
 from rover_mcp.gateway.routes import dropped_betas
 from rover_mcp.gateway.settling import settled
 from rover_mcp.gateway.upstream import Forwarding
-from rover_mcp.network import NetworkMode
+from rover_mcp.gateway.usage_ledger import Ledger
 
 
 class Desk:
@@ -83,21 +83,23 @@ class Desk:
         record = Recording(lease, self._records, self._ledger, self._now, self._prices, forwarding)
         worst: Worst | None = None
         try:
-            no, worst = await self._reserve(forwarding, call, record, provider.name)
+            no, worst = await self._reserve(forwarding, record, provider.name)
             if no:
                 await forwarding.refuse_spending(record.changed, no)
             else:
                 await forwarding.run(record.changed, self._ledger.written)
         finally:
-            record.complete(call.asked)
+            record.complete(forwarding.call.asked)
+            if cut := forwarding.cut_short():
+                self._records.add(replace(cut, at=self._now()))
             if worst:
                 self._reservations.release(worst)
 
     async def _reserve(
-        self, forwarding: Forwarding, call: Call, record: Recording, provider: str
+        self, forwarding: Forwarding, record: Recording, provider: str
     ) -> tuple[NoBudget | None, Worst | None]:
         """Why a call may not go, or what is reserved for it. It is in the books before it goes."""
-        lease, asked = self._lease, call.asked
+        lease, asked = self._lease, forwarding.call.asked
         if not forwarding.bills:
             return None, None
         if asked is None or lease.standing is None:
@@ -106,9 +108,10 @@ class Desk:
         if asked.unaccountable:
             return NoBudget(asked.unaccountable, used_up=False), None
         worst = worst_of(asked, provider, self._prices)
-        if no := await self._reservations.hold(asked, worst, provider):
-            return no, None
-        record.begin(asked)
+        granted = await self._reservations.hold(asked, worst, provider, self._prices)
+        if isinstance(granted, NoBudget):
+            return granted, None
+        record.begin(forwarding.limit_output(granted.most_output))
         await self._ledger.written()
         return None, worst
 

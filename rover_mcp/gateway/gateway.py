@@ -11,36 +11,32 @@ import contextlib
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from urllib.request import getproxies
 
 import httpx2
 
 from agent_runner.models import Usage
-from rover_mcp.descriptors import accept_from
+from rover_mcp.config.descriptors import accept_from
+from rover_mcp.domain.network_policy import NetworkMode
 from rover_mcp.gateway.desk import Desk
-from rover_mcp.gateway.egress import Egress
-from rover_mcp.gateway.http import Connection, Exchange
-from rover_mcp.gateway.ledger import Ledger, Write
-from rover_mcp.gateway.models import Answer, GatewayLease, Refusal
+from rover_mcp.gateway.evidence import Records
+from rover_mcp.gateway.http_server import Connection, Exchange
+from rover_mcp.gateway.internet import STREAM_BYTES, Internet, Network
+from rover_mcp.gateway.lease import Answer, GatewayLease, ProviderAccess, Refusal
 from rover_mcp.gateway.policy import is_proxied
 from rover_mcp.gateway.prices import PriceList, price_list
-from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Fault
-from rover_mcp.gateway.records import Records
+from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Fault, Provider
+from rover_mcp.gateway.proxy import Egress
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.routes import Kind, Route, route, watch
-from rover_mcp.gateway.sockets import listen_unix, refuse
-from rover_mcp.gateway.transport import KEPT_CONNECTIONS, ProviderTransport
-from rover_mcp.gateway.upstream import SILENCE
-from rover_mcp.gateway.world import STREAM_BYTES, Internet, Network
-from rover_mcp.network import NetworkMode
+from rover_mcp.gateway.served import served_models
+from rover_mcp.gateway.transport import provider_client
+from rover_mcp.gateway.unix_socket import listen_unix, refuse
+from rover_mcp.gateway.usage_ledger import Ledger, Write
 
 MAX_CONNECTIONS = 128
 RECORDED_SECONDS = 1.0
 """A sandbox that opens too many connections is recorded once in so long."""
 MAX_RECORDED_TARGET = 200
-# Seconds.
-TIMEOUTS = httpx2.Timeout(connect=15, read=SILENCE, write=120, pool=15)
 
 
 class Gateway:
@@ -116,6 +112,10 @@ class Gateway:
             await self._ledger.aclose()
             self._ledger = None
 
+    async def served(self, provider: Provider, access: ProviderAccess) -> tuple[str, ...]:
+        """The models that the service behind a credential says it serves."""
+        return await served_models(self._upstream(), provider, access)
+
     def answers(self, task_id: str) -> list[Answer]:
         """The last answers that providers gave to the task, oldest first."""
         records = self._tasks.get(task_id)
@@ -139,16 +139,7 @@ class Gateway:
 
     def _upstream(self) -> httpx2.AsyncClient:
         if self._client is None:
-            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-            self._client = httpx2.AsyncClient(
-                timeout=TIMEOUTS,
-                cookies=no_cookies,
-                # A proxy of the machine's own is httpx2's matter.
-                transport=None if getproxies() else ProviderTransport(),
-                limits=httpx2.Limits(
-                    max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS
-                ),
-            )
+            self._client = provider_client()
         return self._client
 
 

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from rover_mcp.gateway.dialects import mapping
+from rover_mcp.domain.network_policy import IF_ALLOWED
 from rover_mcp.gateway.kept_anthropic import MESSAGES
 from rover_mcp.gateway.kept_google import GENERATE
 from rover_mcp.gateway.kept_openai import CHAT, RESPONSES
+from rover_mcp.gateway.response_formats import mapping
 from rover_mcp.gateway.shapes import NotListed, Shape, shown
-from rover_mcp.network import IF_ALLOWED
 
 REMEDY = f"network: allowlist, or open, {IF_ALLOWED}"
 

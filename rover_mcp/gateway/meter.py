@@ -7,8 +7,8 @@ import zlib
 from typing import cast
 
 from agent_runner.models import Usage
-from rover_mcp.gateway.dialects import MAX_MESSAGE, Dialect, failed_body, mapping
-from rover_mcp.gateway.models import ProviderError
+from rover_mcp.gateway.lease import ProviderError
+from rover_mcp.gateway.response_formats import MAX_MESSAGE, Dialect, failed_body, mapping
 
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -50,26 +50,23 @@ class Meter:
         """The part of the cache writes that is kept for an hour, and costs more."""
         return self._tokens.get("cache_write_1h", 0)
 
-    def feed(self, data: bytes | bytearray, begin: int = 0, end: int | None = None) -> bool:
-        """Take the next bytes of the body, as they came from the provider: a part of `data`. True
-        where something was read in them."""
+    def feed(self, data: bytes) -> bool:
+        """Take the next bytes of the body. True where something was read in them."""
         if not self._readable:
             return False
-        end = len(data) if end is None else end
         if self._inflate:
-            data = self._inflated(bytes(memoryview(data)[begin:end]))
-            begin, end = 0, len(data)
+            data = self._inflated(data)
         if self.streams:
-            return self._feed_stream(data, begin, end)
+            return self._feed_stream(data)
         if not self._overflow:
-            self._held += memoryview(data)[begin:end]
+            self._held += data
             self._overflow = len(self._held) > MAX_BODY_BYTES
         return False
 
     def end(self) -> None:
         """The body is complete."""
         if self.streams:
-            self._feed_stream(b"\n", 0, 1)
+            self._feed_stream(b"\n")
         elif not self._overflow:
             self._take(bytes(self._held))
         if self._failed and self.error is None and not self.streams:
@@ -85,8 +82,8 @@ class Meter:
             self._readable = False
             return b""
 
-    def _feed_stream(self, data: bytes | bytearray, begin: int, end: int) -> bool:
-        found = False
+    def _feed_stream(self, data: bytes) -> bool:
+        found, begin, end = False, 0, len(data)
         if self._held or self._overflow:
             stop = data.find(b"\n", begin, end)
             self._hold(data, begin, end if stop < 0 else stop)
@@ -103,7 +100,7 @@ class Meter:
         self._hold(data, begin, end)
         return found
 
-    def _without_silent(self, data: bytes | bytearray, begin: int, end: int) -> int:
+    def _without_silent(self, data: bytes, begin: int, end: int) -> int:
         """Where the last event begins, if those before it tell nothing: many short ones are
         searched faster than read. Of long ones the names say enough."""
         if data.count(b"\n", begin, min(end, begin + PROBED_BYTES)) < SHORT_LINES:
@@ -114,19 +111,19 @@ class Meter:
         self._event = b""
         return last + 2
 
-    def _hold(self, data: bytes | bytearray, begin: int, end: int) -> None:
+    def _hold(self, data: bytes, begin: int, end: int) -> None:
         self._overflow = self._overflow or len(self._held) + end - begin > MAX_EVENT_BYTES
         if not self._overflow:
             self._held += memoryview(data)[begin:end]
 
-    def _line(self, data: bytes | bytearray, begin: int = 0, end: int | None = None) -> bool:
+    def _line(self, data: bytes, begin: int = 0, end: int | None = None) -> bool:
         end = len(data) if end is None else end
         if data.startswith(b"data:", begin, end):
             if self._dialect.concerns(self._event, data, begin, end):
-                self._take(bytes(memoryview(data)[begin + 5 : end]))
+                self._take(data[begin + 5 : end])
                 return True
         elif data.startswith(b"event:", begin, end):
-            self._event = bytes(memoryview(data)[begin + 6 : end]).strip()
+            self._event = data[begin + 6 : end].strip()
         elif end - begin == 0 or (end - begin == 1 and data[begin] == CR):
             self._event = b""
         return False

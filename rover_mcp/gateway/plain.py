@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 import h11
 
-from rover_mcp.gateway.http import Exchange
+from rover_mcp.domain.network_policy import HTTP
+from rover_mcp.gateway.http_server import Exchange
+from rover_mcp.gateway.internet import Streams
 from rover_mcp.gateway.policy import Destination
-from rover_mcp.gateway.relay import Allowance, Sends
-from rover_mcp.gateway.world import Streams
-from rover_mcp.network import HTTP
+from rover_mcp.gateway.tunnel import Allowance, Sends
 
 READ_BYTES = 64 * 1024
 MAX_HEAD = 64 * 1024

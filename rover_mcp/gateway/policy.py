@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from rover_mcp.gateway.registries import PROVIDER_HOSTS, default_entry
-from rover_mcp.network import (
+from rover_mcp.domain.network_policy import (
     HTTP,
     HTTPS,
     IF_ALLOWED,
@@ -24,6 +23,7 @@ from rover_mcp.network import (
     NetworkPolicy,
     parse_authority,
 )
+from rover_mcp.gateway.default_allowlist import PROVIDER_HOSTS, default_entry
 
 PLAIN_METHODS: Final = ("GET", "HEAD")
 MAX_SHOWN: Final = 120

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from agent_runner.models import Usage
-from rover_mcp.rates import Rates
+from rover_mcp.domain.rates import Rates
 
 FILE = Path(__file__).with_name("prices.yaml")
 
@@ -68,6 +68,11 @@ class PriceList:
     suffix: re.Pattern[str]
     own: Mapping[str, Mapping[str, Rates]] = field(default_factory=dict[str, Mapping[str, Rates]])
     """the user's, by provider and the whole name of a model: they come first"""
+
+    def models(self, provider: str) -> list[str]:
+        """Models of a provider that have a price, the user's own first."""
+        listed = (price.model for price in self.prices.get(provider, ()))
+        return [*self.own.get(provider, {}), *listed]
 
     def with_own(self, own: Mapping[str, Mapping[str, Rates]]) -> PriceList:
         """The same with prices of the user's own."""

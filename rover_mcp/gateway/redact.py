@@ -9,17 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from functools import lru_cache
 
-from rover_mcp.gateway.chunks import FRONT
-from rover_mcp.gateway.wire import Part
-from rover_mcp.secret_forms import SecretForms
+from rover_mcp.domain.secret_forms import SecretForms
 
 SHORTEST = 8
 """Bytes. What is shorter stands in ordinary text."""
 
 LONGEST = 4096
-_ROOM = FRONT - 16
-"""Bytes that fit before a part, beside the size of a chunk."""
-
 _forms_of = lru_cache(maxsize=32)(SecretForms)
 
 
@@ -39,37 +34,22 @@ class Redactor:
             return list(headers)
         return [(name, forms.masked(value)) for name, value in headers if not forms.names(name)]
 
-    def take(self, part: Part) -> None:
-        """Take it out of the body's next part, in place. A beginning of it at the part's end is
-        held back until the next part tells."""
+    def take(self, data: bytes) -> bytes:
+        """The body's next part without it. A beginning of it at the part's end is held back until
+        the next part tells."""
         if self._forms is None:
-            return
-        if self._held:
-            self._put_back(part)
-        for begin, end in self._forms.spans(part.buffer, part.begin, part.end):
-            part.buffer[begin:end] = b"*" * (end - begin)
-        begun = self._forms.begun(part.buffer, part.begin, part.end)
-        if begun.count:
-            self._held = bytes(part.buffer[part.end - begun.count : part.end])
-            self._most = begun.most
-            part.end -= begun.count
+            return data
+        masked = self._forms.masked(self._held + data)
+        begun = self._forms.begun(masked, 0, len(masked))
+        passed = len(masked) - begun.count
+        self._held, self._most = masked[passed:], begun.most
+        return masked[:passed]
 
-    async def cleaned(self, parts: AsyncIterable[Part]) -> AsyncGenerator[Part]:
+    async def cleaned(self, parts: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
         """A whole body without it."""
         async for part in parts:
-            self.take(part)
-            if len(part):
-                yield part
+            if data := self.take(part):
+                yield data
         if self._held:
             # Most of it, where a body ends in its middle, is as good as all of it.
-            yield Part.of(b"*" * len(self._held) if self._most else self._held)
-
-    def _put_back(self, part: Part) -> None:
-        held, self._held = self._held, b""
-        if len(held) > min(part.begin, _ROOM):
-            whole = Part.of(held + part.data)
-            part.buffer, part.begin, part.end = whole.buffer, whole.begin, whole.end
-            return
-        begin = part.begin - len(held)
-        part.buffer[begin : part.begin] = held
-        part.begin = begin
+            yield b"*" * len(self._held) if self._most else self._held

@@ -1,8 +1,9 @@
 """What the calls of one task that are on their way may still cost, against its budget.
 
 A call is let go if all that it can cost fits beside what was spent and what the others can cost.
-One that does not fit waits until they have ended and told what they did cost; then it goes alone.
-So a budget is exceeded by one call's worst at most, however many are made at a time.
+One that does not fit waits until they have ended and told what they did cost; then it goes alone,
+and may write what is left pays for. So a budget is exceeded by one call's input and a short answer
+at most, however many are made at a time.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agent_runner.models import Budget
+from agent_runner.models import Budget, Usage
+from rover_mcp.domain.rates import price_line
 from rover_mcp.gateway.asked import Asked
-from rover_mcp.gateway.models import Standing
+from rover_mcp.gateway.lease import Standing
 from rover_mcp.gateway.prices import PriceList
-from rover_mcp.rates import price_line
+
+MILLION = 1_000_000
+LEAST_OUTPUT = 2048
+"""Tokens of output that a call is let go with, however little is left."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,13 @@ class Worst:
 
     tokens: int
     usd: float | None
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A call is let go: with so many tokens of output at most."""
+
+    most_output: int
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,22 @@ def cannot_be_kept(budget: Budget, asked: Asked, worst: Worst, provider: str) ->
     return None
 
 
+def affordable(standing: Standing, asked: Asked, provider: str, prices: PriceList) -> int:
+    """How many tokens of output what is left pays for, if the input comes from the cache: more
+    than that would exceed the budget for certain. At least what an answer needs to be of use."""
+    budget, spent = standing.budget, standing.spent
+    found = [asked.most_output]
+    if budget.tokens is not None:
+        found.append(budget.tokens - spent.tokens - asked.input_tokens)
+    read = Usage(cache_read_tokens=asked.input_tokens)
+    least = prices.cost(provider, asked.model, read)
+    most = prices.cost(provider, asked.model, read.model_copy(update={"output_tokens": MILLION}))
+    if budget.usd is not None and least is not None and most is not None and most > least:
+        left = budget.usd - (spent.cost_usd or 0.0) - least
+        found.append(int(left * MILLION / (most - least)))
+    return min(asked.most_output, max(LEAST_OUTPUT, min(found)))
+
+
 def fits(standing: Standing, others: list[Worst], wanted: Worst) -> bool:
     """Whether a call can go beside the others."""
     calls = [*others, wanted]
@@ -76,8 +104,10 @@ class Reservations:
         self._released = asyncio.Event()
         self._turn = asyncio.Lock()
 
-    async def hold(self, asked: Asked, worst: Worst, provider: str) -> NoBudget | None:
-        """Reserve a call, in its turn. None: it may go; `release` it then."""
+    async def hold(
+        self, asked: Asked, worst: Worst, provider: str, prices: PriceList
+    ) -> NoBudget | Granted:
+        """Reserve a call, in its turn. Where it may go, `release` it then."""
         async with self._turn:
             while True:
                 releases = self._releases
@@ -88,9 +118,12 @@ class Reservations:
                     return NoBudget(why, used_up=False)
                 if releases != self._releases:
                     continue  # what was read is older than what is still held
-                if standing is None or not self._held or fits(standing, self._held, worst):
+                if standing is None or fits(standing, self._held, worst):
                     self._held.append(worst)
-                    return None
+                    return Granted(asked.most_output)
+                if not self._held:
+                    self._held.append(worst)
+                    return Granted(affordable(standing, asked, provider, prices))
                 self._released.clear()
                 await self._released.wait()
 

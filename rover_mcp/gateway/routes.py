@@ -10,7 +10,7 @@ from enum import StrEnum
 from urllib.parse import parse_qs, unquote_plus
 
 from rover_mcp.gateway.kept_in import kept_betas
-from rover_mcp.gateway.models import ProviderAccess
+from rover_mcp.gateway.lease import ProviderAccess
 from rover_mcp.gateway.providers import RECORDED_HEADERS, Provider, provider_at
 
 Headers = Sequence[tuple[bytes, bytes]]

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from agent_runner.models import Usage
 from rover_mcp.gateway.asked import Asked
-from rover_mcp.gateway.models import Answer
+from rover_mcp.gateway.lease import Answer
 from rover_mcp.gateway.prices import PriceList
 from rover_mcp.gateway.upstream import Progress
 

@@ -8,32 +8,30 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-import httpcore2
 import httpx2
 
 from agent_runner.classify.profiles import name_at
 from agent_runner.models import Usage
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.config.certificate_authorities import HINT
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.gateway import bodies
+from rover_mcp.gateway.asked import Asked, limited, takes_limit
 from rover_mcp.gateway.calls import Call, model_in_path
-from rover_mcp.gateway.dialects import MAX_MODEL, dialect_of
-from rover_mcp.gateway.http import BodyTooLarge, Exchange
+from rover_mcp.gateway.http_server import BodyTooLarge, Exchange
+from rover_mcp.gateway.lease import Answer, ProviderAccess, ProviderError
 from rover_mcp.gateway.meter import MAX_BODY_BYTES, Meter
-from rover_mcp.gateway.models import Answer, ProviderAccess, ProviderError
 from rover_mcp.gateway.prices import PriceList
 from rover_mcp.gateway.providers import STATUSES, Fault, Provider, missing_credential
 from rover_mcp.gateway.redact import Redactor
 from rover_mcp.gateway.reservations import NoBudget
+from rover_mcp.gateway.response_formats import MAX_MODEL, dialect_of
 from rover_mcp.gateway.routes import answer_headers, recorded_headers, request_headers
 from rover_mcp.gateway.transport import FAILURES, encoding_of, parts
 
-_SILENT = (httpx2.ReadTimeout, httpcore2.ReadTimeout)
 _ENCODED = (b"content-encoding", b"content-length")
 _OF_THE_BODY = (b"content-type", b"content-length")
 CONNECTION_FAILED = "connection_failed"
 BUDGET_USED_UP = "rover_budget"
-SILENCE = 900.0
-"""Seconds. An answer that does not stream may take as long as the model thinks."""
-
 PEEKED_BYTES = 16 * 1024
 _MODEL_IN_BODY = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 
@@ -66,7 +64,8 @@ class Forwarding:
         *,
         kept_in: bool = False,
     ) -> None:
-        self._call = call
+        self.call = call
+        self._most: int | None = None
         self._prices = prices
         self._kept_in = kept_in
         self.progress = Progress()
@@ -117,7 +116,7 @@ class Forwarding:
             return
         except (*FAILURES, httpx2.InvalidURL) as failure:
             # Who breaks off before a word takes no money; who was silent for long may.
-            self.progress.sent = isinstance(failure, _SILENT)
+            self.progress.sent = isinstance(failure, httpx2.ReadTimeout)
             await self._failed(changed, failure)
             return
         try:
@@ -132,7 +131,7 @@ class Forwarding:
         headers = request_headers(
             self._provider, exchange.headers, access, self._token, kept_in=self._kept_in
         )
-        content = self._call.content
+        content = self._content(access)
         if content is not None:
             headers = [(n, v) for n, v in headers if n not in _OF_THE_BODY]
             headers.append((b"content-type", b"application/json"))
@@ -144,6 +143,47 @@ class Forwarding:
             content=content or (self._body() if exchange.has_body else None),
         )
 
+    def limit_output(self, most: int) -> Asked:
+        """Let the answer have so many tokens at most; what can be asked for then. A limit that the
+        agent did not name may be one that the service does not take."""
+        asked, content = self.call.asked, self.call.content
+        assert asked is not None  # noqa: S101  # it is read where there is a budget
+        assert content is not None  # noqa: S101
+        if most >= asked.most_output:
+            return asked
+        self._most = most
+        if takes_limit(self._path, bodies.parse(content)):
+            asked = replace(asked, most_output=most)
+            self.call = replace(self.call, asked=asked)
+        return asked
+
+    def _content(self, access: ProviderAccess) -> bytes | None:
+        """The body as it goes on, if it was read."""
+        content = self.call.content
+        if content is None or self._most is None:
+            return content
+        known = access.log_in is None and access.base_url == self._provider.base_url
+        body = limited(self._path, bodies.parse(content), self._most, add=known)
+        return bodies.serialize(body)
+
+    @property
+    def _path(self) -> str:
+        return self._target.partition("?")[0]
+
+    def cut_short(self) -> Answer | None:
+        """The refusal of any further call, where this one's answer ended at what was left of the
+        budget; None: it did not."""
+        usage = self._answer.usage
+        if self._most is None or usage is None or usage.output_tokens < self._most:
+            return None
+        return self._refused(NoBudget("what was left of it did not pay for a whole answer"))
+
+    def _refused(self, no: NoBudget) -> Answer:
+        cannot = "is used up" if no.used_up else "cannot be kept"
+        message = f"Rover: the budget of this task {cannot}: {no.why}"
+        error = ProviderError(self._provider.words[Fault.BUDGET], BUDGET_USED_UP, message)
+        return replace(self._answer, status=STATUSES[Fault.BUDGET], error=error, usage=None)
+
     async def _body(self) -> AsyncGenerator[bytes]:
         """The request's body; its beginning may name the model."""
         async for data in self._exchange.body():
@@ -154,8 +194,8 @@ class Forwarding:
 
     def asked_model(self) -> str:
         """The model that is asked, as far as it is known; else ""."""
-        if self._call.asked:
-            return self._call.asked.model
+        if self.call.asked:
+            return self.call.asked.model
         if in_path := model_in_path(self._target):
             return in_path
         in_body = _MODEL_IN_BODY.search(self._head)
@@ -187,14 +227,14 @@ class Forwarding:
         held: bytearray | None = None if meter.streams else bytearray()
         if held is None:
             await self._exchange.start(response.status_code, answer_headers(raw))
-        async for part in redactor.cleaned(parts(response, SILENCE)):
-            self.progress.received += len(part)
-            if meter.feed(part.buffer, part.begin, part.end):
+        async for data in redactor.cleaned(parts(response)):
+            self.progress.received += len(data)
+            if meter.feed(data):
                 self._learn(meter, changed)
             if held is None:
-                await self._exchange.send_part(part)
+                await self._exchange.send(data)
                 continue
-            held += part.data
+            held += data
             if len(held) > MAX_BODY_BYTES:
                 await self._release(response.status_code, raw, held)
                 held = None
@@ -229,12 +269,10 @@ class Forwarding:
 
     async def refuse_spending(self, changed: Callable[[Answer], None], no: NoBudget) -> None:
         """The task's budget allows no further call, or cannot be kept for this one."""
-        cannot = "is used up" if no.used_up else "cannot be kept"
-        message = f"Rover: the budget of this task {cannot}: {no.why}"
-        fault = Fault.BUDGET
-        error = ProviderError(self._provider.words[fault], BUDGET_USED_UP, message)
-        changed(replace(self._answer, status=STATUSES[fault], error=error))
-        await self._answer_fault(fault, message)
+        refused = self._refused(no)
+        changed(refused)
+        assert refused.error is not None  # noqa: S101
+        await self._answer_fault(Fault.BUDGET, refused.error.message or "")
 
     async def _unauthenticated(self, changed: Callable[[Answer], None], message: str) -> None:
         fault = Fault.NO_CREDENTIAL
@@ -249,6 +287,8 @@ class Forwarding:
     async def _failed(self, changed: Callable[[Answer], None], failure: Exception) -> None:
         detail = f"{type(failure).__name__}: {failure}".removesuffix(": ")
         message = f"Rover could not reach the provider ({detail})"
+        if "CERTIFICATE_VERIFY_FAILED" in detail:
+            message += f"; {HINT}"
         word = self._provider.words[Fault.UNREACHABLE]
         error = ProviderError(word, CONNECTION_FAILED, message)
         answered = self._exchange.answered

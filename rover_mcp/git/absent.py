@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from rover_mcp.errors import UserFixable
-from rover_mcp.git.lfs import is_here, keeps_pointers, pointers
-from rover_mcp.git.readable import LISTED, check_readable, missing
+from agent_runner.printable import only_printable
+from rover_mcp.domain.errors import UserFixable
+from rover_mcp.git.contents import checked_contents
+from rover_mcp.git.lfs import Pointers, is_here
 from rover_mcp.git.submodules import find_submodules
 from rover_mcp.git.view import View
 
@@ -15,44 +16,36 @@ SHOWN = 5
 _LISTING = 64 * 1024**2
 
 
-def absent(view: View, commit: str) -> list[str]:
+def absent(view: View, commit: str, *, kept: bool = False) -> list[str]:
     """Sentences for whoever creates a task on `commit`, of which git reads only the objects.
+    `kept`: the project's base holds the commit already.
 
     Raises:
         UserFixable: not all of its files are here ("partial_clone"), or git cannot read it
             ("unreadable_base").
     """
-    repository = view.folder
     told = _partial(view, commit)
-    listed = view.run([*LISTED, commit], output_limit=_LISTING)
-    if listed.code != 0:
-        raise missing(view, commit, listed.reason)
-    if listed.truncated:
+    found = checked_contents(view, commit, anew=not kept)
+    if found.truncated:
         return told
-    check_readable(view, commit, listed.stdout)
-    links = False
-    attributes: list[str] = []
-    for line in listed.stdout.split(b"\0"):
-        if line.startswith(b"160000 "):
-            links = True
-        elif line.endswith((b"\t.gitattributes", b"/.gitattributes")):
-            attributes.append(line.split()[2].decode())
-    if links and (empty := find_submodules(view.place.top or view.place.common, commit).missing):
-        why = {reason: None for _, reason in empty}
+    if found.links and (
+        empty := find_submodules(view.place.top or view.place.common, commit).missing
+    ):
+        why = only_printable("; ".join({reason: None for _, reason in empty}))[:200]
         told.append(
-            f"submodules are empty in the sandbox: {_shown([_printable(p) for p, _ in empty])} "
-            f"({_printable('; '.join(why))}). To hand them over, run git submodule update --init "
+            f"submodules are empty in the sandbox: {_shown([_name(p) for p, _ in empty])} "
+            f"({why}). To hand them over, run git submodule update --init "
             "--recursive in your checkout before you create the task"
         )
-    if keeps_pointers(repository, attributes):
-        told += _pointers(view, commit)
+    if found.lfs:
+        told += _pointers(view, found.pointers)
     return told
 
 
-def _pointers(view: View, commit: str) -> list[str]:
+def _pointers(view: View, found: Pointers) -> list[str]:
     told = {True: list[str](), False: list[str]()}
-    for (oid, size), paths in pointers(view.folder, commit).items():
-        names = [_printable(path.decode("utf-8", "replace")) for path in paths]
+    for (oid, size), paths in found.items():
+        names = [_name(path.decode("utf-8", "replace")) for path in paths]
         told[is_here(view.place.common, oid, size)] += names
     sentences = {
         False: "git-lfs: these files are pointers in the sandbox, without their content: ",
@@ -83,8 +76,10 @@ def _partial(view: View, commit: str) -> list[str]:
     ]
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)[:200]
+def _name(text: str) -> str:
+    """A file's name. One that could be read as a sentence is quoted: the repository chose it."""
+    line = only_printable(text)[:200]
+    return '"' + line.replace('"', "'") + '"' if " " in line else line
 
 
 def _shown(names: Sequence[str]) -> str:

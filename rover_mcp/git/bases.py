@@ -25,12 +25,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.faults import checked, no_room
 from rover_mcp.git.locate import read_small
 from rover_mcp.git.process import GitResult, run_git
 from rover_mcp.git.view import SHALLOW, SHALLOW_LIMIT, boundary, opened
-from rover_mcp.stopping import Stop
 
 MOST_PACKS = 20
 """Of one base: git looks into each of them for every object. Beyond it a base is packed anew."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 
 _MAX_HEADER = 256 * 1024
 _SIGNATURES = {b"# v2 git bundle\n", b"# v3 git bundle\n"}

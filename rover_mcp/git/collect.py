@@ -8,7 +8,6 @@ something to remove, and lasts until it is done.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent_runner.process.locks import open_lock, try_lock, wait_for_lock
 from rover_mcp.git.faults import checked, no_room
 from rover_mcp.git.process import run_git
 
@@ -36,17 +36,13 @@ def objects_lock(folder: Path, *, alone: bool, wait: bool = True) -> Generator[b
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(folder / "objects.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = open_lock(folder / "objects.lock")
     except OSError as error:
         raise no_room(folder, error) from error
     try:
-        how = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-        try:
-            fcntl.flock(handle, how if wait else how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        if wait:
+            wait_for_lock(handle, shared=not alone)
+        yield wait or try_lock(handle, shared=not alone)
     finally:
         os.close(handle)
 

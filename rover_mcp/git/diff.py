@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from rover_mcp.errors import EnvironmentFault, NotFound
+from rover_mcp.domain.errors import EnvironmentFault, NotFound
 from rover_mcp.git.process import GitResult, run_git
 
 PATCH_LIMIT = 200_000

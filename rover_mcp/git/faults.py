@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent_runner.no_space import says_no_space
-from rover_mcp import no_space
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain import no_space
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.process import GitResult, printable
 
 

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import IO
 
 from agent_runner.models import Snapshot
-from rover_mcp.errors import EnvironmentFault, RoverError, UserFixable
+from rover_mcp.domain.cancellation import Stop, Stopped
+from rover_mcp.domain.errors import EnvironmentFault, RoverError, UserFixable
 from rover_mcp.git.bare import furnish, is_furnished
 from rover_mcp.git.bases import Bases
 from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
@@ -37,10 +38,11 @@ from rover_mcp.git.collect import (
     note_garbage,
     objects_lock,
 )
+from rover_mcp.git.contents import contents_of
 from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits, write_patch
 from rover_mcp.git.faults import checked, no_room
 from rover_mcp.git.incoming import Incoming, check_references
-from rover_mcp.git.lfs import LFS, lend_objects, pointers
+from rover_mcp.git.lfs import LFS, lend_objects
 from rover_mcp.git.locked import locked
 from rover_mcp.git.mending import is_whole, salvage
 from rover_mcp.git.names import write_names
@@ -50,8 +52,8 @@ from rover_mcp.git.publish import PublishResult, publish
 from rover_mcp.git.submodule_bases import SubmoduleBases
 from rover_mcp.git.submodules import SUBMODULES, find_submodules
 from rover_mcp.git.tree import CommitTree
+from rover_mcp.git.unfinished import Unfinished
 from rover_mcp.git.view import opened
-from rover_mcp.stopping import Stop, Stopped
 
 BUNDLE_LIMIT = 2_000_000_000
 RESTORE_SNAPSHOT_REF = "refs/rover/restore/snapshot"
@@ -153,8 +155,8 @@ class Hub:
     def lend_submodules(
         self, user_repo: Path, commit: str, objects: Path, folder: Path
     ) -> list[str]:
-        """The same as `lend` and `name` for the submodules that the user has checked out, those
-        inside submodules included: see submodules.py. Which of them could not be lent, and why.
+        """The same as `lend` and `name` for the submodules that the user has checked out: see
+        submodules.py. Which of them could not be lent, and why.
 
         Raises:
             RoverError: the repository cannot be read, or the data folder not written.
@@ -171,9 +173,8 @@ class Hub:
             RoverError: the repository cannot be read, or the data folder not written.
         """
         with opened(user_repo) as view, locked(self.folder):
-            wanted = pointers(view.folder, commit)
-            left = lend_objects(view.place.common, wanted, self.folder / LFS, objects / LFS)
-        return [path.decode("utf-8", "replace") for path in left]
+            store, wanted = self.folder / LFS, contents_of(view, commit).pointers
+            return lend_objects(view.place.common, wanted, store, objects / LFS)
 
     def secure(
         self,
@@ -309,14 +310,16 @@ class Hub:
         except OSError as error:
             raise no_room(dest.parent, error) from error
 
-    def publish(self, task_id: str, user_repo: Path, branch: str) -> PublishResult:
+    def publish(
+        self, task_id: str, user_repo: Path, branch: str, unfinished: Unfinished | None = None
+    ) -> PublishResult:
         """Put the task's branch into the user's repository; see publish.publish for errors."""
         head = self.head(task_id)
         if head is None:
             raise EnvironmentFault(
                 f"task {task_id} has no snapshot in the hub yet", code="snapshot_missing"
             )
-        return publish(self.hub, f"{self._task(task_id)}/head", head, user_repo, branch)
+        return publish(self.hub, task_id, head, user_repo, branch, unfinished)
 
     def diff(
         self,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agent_runner.models import Snapshot
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.bundle import BundleHeader, bad_bundle
 from rover_mcp.git.faults import disk_full, no_room, refused
 from rover_mcp.git.own import OwnObjects

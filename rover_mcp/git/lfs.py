@@ -34,8 +34,8 @@ _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/[^\n]*\n(?:ext-[^\n]*\n)*"
     rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"
 )
-_SIZES = range(100, 1024)
-_LISTING = 64 * 1024**2
+SIZES = range(100, 1024)
+"""In bytes, of what can be a pointer."""
 _CONTENTS = 4 * 1024**2
 _PART = 1024**2
 
@@ -50,27 +50,22 @@ def keeps_pointers(repository: Path, attributes: Sequence[str]) -> bool:
     return b"filter=lfs" in found.stdout
 
 
-def pointers(repository: Path, commit: str) -> Pointers:
-    """Those of a commit."""
-    argv = ["ls-tree", "-r", "-l", "-z", "--full-tree", commit]
-    listed = run_git(argv, repository, output_limit=_LISTING)
-    small: dict[str, list[bytes]] = {}
-    for line in listed.stdout.split(b"\0"):
-        facts, _, path = line.partition(b"\t")
-        fields = facts.split()
-        if len(fields) == 4 and fields[3].isdigit() and int(fields[3]) in _SIZES:
-            small.setdefault(fields[2].decode(), []).append(path)
+def pointers(repository: Path, small: Mapping[str, Sequence[bytes]]) -> tuple[Pointers, bool]:
+    """Those among files of SIZES, paths by id; and whether all that are looked at could be read."""
     ids = list(small)[:LOOKED_AT]
+    if not ids:
+        return {}, True
     asked = "".join(f"{name}\n" for name in ids).encode()
     read = run_git(["cat-file", "--batch"], repository, stdin=asked, output_limit=_CONTENTS).stdout
     contents, found = BytesIO(read), dict[tuple[str, int], list[bytes]]()
+    whole = True
     for name in ids:
         head = contents.readline().split()
         if len(head) != 3:
-            continue  # a partial clone does not have it
-        if match := _POINTER.match(contents.read(int(head[2]) + 1)):
+            whole = False  # a partial clone does not have it
+        elif match := _POINTER.match(contents.read(int(head[2]) + 1)):
             found.setdefault((match[1].decode(), int(match[2])), []).extend(small[name])
-    return found
+    return found, whole
 
 
 def place_of(folder: Path, oid: str) -> Path:
@@ -87,7 +82,7 @@ def is_here(common: Path, oid: str, size: int) -> bool:
     return stat.S_ISREG(facts.st_mode) and facts.st_size == size
 
 
-def lend_objects(common: Path, wanted: Pointers, store: Path, target: Path) -> list[bytes]:
+def lend_objects(common: Path, wanted: Pointers, store: Path, target: Path) -> list[str]:
     """Link what the user's repository has of the objects into the folder `target`, by way of
     checked copies in `store`; the paths whose objects are there but could not be lent.
 
@@ -112,7 +107,7 @@ def lend_objects(common: Path, wanted: Pointers, store: Path, target: Path) -> l
             link(mine, lent)
     except OSError as error:
         raise no_room(store, error) from error
-    return left
+    return [path.decode("utf-8", "replace") for path in left]
 
 
 def _copy(common: Path, oid: str, size: int, mine: Path) -> bool:

@@ -10,7 +10,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from rover_mcp.errors import UserFixable
+from rover_mcp.domain.errors import UserFixable
 from rover_mcp.git.user_config import is_safe_directory
 
 SMALL = 64 * 1024

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent_runner.process.locks import open_lock, try_lock, wait_for_lock
+from rover_mcp.domain.cancellation import Stop
 from rover_mcp.git.faults import no_room
-from rover_mcp.stopping import Stop
 
 _POLL = 0.05
 
@@ -24,7 +24,7 @@ def locked(folder: Path, stop: Stop | None = None) -> Generator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = open_lock(folder / "lock")
     except OSError as error:
         raise no_room(folder, error) from error
     try:
@@ -36,12 +36,7 @@ def locked(folder: Path, stop: Stop | None = None) -> Generator[None]:
 
 def _lock(handle: int, stop: Stop | None) -> None:
     if stop is None:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        wait_for_lock(handle)
         return
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stop.wait(_POLL)
-        else:
-            return
+    while not try_lock(handle):
+        stop.wait(_POLL)

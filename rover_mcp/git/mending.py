@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.process import FROM_FILES, UNCHECKED, UPLOAD_PACK, run_git
 
 _LIST_LIMIT = 256 * 1024**2

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.bases import Bases, link, quoted
 from rover_mcp.git.faults import checked, no_room
 from rover_mcp.git.process import run_git

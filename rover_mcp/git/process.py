@@ -23,9 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
-from agent_runner.progress import Patience, Watch, look
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.stopping import Stop
+from agent_runner.causes import cause_of
+from agent_runner.printable import only_printable
+from agent_runner.process.progress import Patience, Watch, look
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault
 
 PATIENCE = Patience()
 """With every git: how slow it is does not matter, only that it gets on."""
@@ -110,17 +112,20 @@ class GitResult:
 
     @property
     def reason(self) -> str:
-        """The last telling line of standard error, short and printable."""
+        """The last telling line of standard error, short and printable, after the one that names
+        the cause where that is another."""
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
         telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
-        line = (telling or lines or [f"git ended with status {self.code}"])[-1]
-        return printable(line)
+        last = printable((telling or lines or [f"git ended with status {self.code}"])[-1])
+        cause = cause_of(lines)
+        first = printable(cause.line)
+        return f"{first}; {last}" if cause.known and first != last else last
 
 
 def printable(line: str) -> str:
     """A line of git's, short and without what a terminal would obey."""
     line = line.removeprefix("fatal: ").removeprefix("error: ")
-    return "".join(c if c.isprintable() else "?" for c in line)[:300]
+    return only_printable(line)[:300]
 
 
 def run_git(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rover_mcp import no_space
-from rover_mcp.errors import Conflict, EnvironmentFault, UserFixable
+from rover_mcp.domain import no_space
+from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
+from rover_mcp.git.blocked import checked_out_in
 from rover_mcp.git.faults import disk_full
-from rover_mcp.git.locate import Place, locate, read_head, read_small
+from rover_mcp.git.locate import Place, locate
 from rover_mcp.git.process import FROM_FILES, UNCHECKED, UPLOAD_PACK
 from rover_mcp.git.repository import is_branch_name
+from rover_mcp.git.unfinished import Unfinished, commit_unfinished, unfinished_snapshot
 from rover_mcp.git.view import View, opened
 
 
@@ -26,11 +29,20 @@ class PublishResult:
     changed: bool
 
 
-def publish(hub: Path, ref: str, commit: str, user_repo: Path, branch: str) -> PublishResult:
-    """Bring `ref` of `hub`, which is at `commit`, to `refs/heads/<branch>` of `user_repo`.
+def publish(
+    hub: Path,
+    task_id: str,
+    commit: str,
+    user_repo: Path,
+    branch: str,
+    unfinished: Unfinished | None = None,
+) -> PublishResult:
+    """Bring a task's branch, which `hub` has at `commit`, to `refs/heads/<branch>` of
+    `user_repo`, with one more commit where there is `unfinished` work.
 
     Only objects and that one ref are written: not the checkout, the index, the config or
-    FETCH_HEAD, and no hook runs. The branch is only ever moved forward. Repeating it is harmless.
+    FETCH_HEAD, and no hook runs. The branch is only ever moved forward, unless it is at
+    unfinished work that Rover committed. Repeating it is harmless.
 
     Raises:
         UserFixable: `branch` is no branch name.
@@ -41,7 +53,24 @@ def publish(hub: Path, ref: str, commit: str, user_repo: Path, branch: str) -> P
     if not is_branch_name(branch):
         raise UserFixable(f"{branch[:80]!r} is not a branch name", code="malformed_branch")
     with opened(user_repo) as view:
-        return _publish(hub, ref, commit, view, user_repo, branch)
+        target = f"refs/heads/{branch}"
+        previous = _resolve(view, target)
+        if previous == commit and unfinished is None:
+            return PublishResult(branch, commit, previous, changed=False)
+        _refuse_checked_out(view.place, branch)
+        refs = [f"refs/rover/{task_id}/head"]
+        if unfinished is not None:
+            refs.append(f"refs/rover/{task_id}/snapshots/{unfinished.snapshot.sequence}")
+        _fetch(view, hub, refs, user_repo, branch)
+        if unfinished is not None:
+            made = commit_unfinished(view, task_id, commit, unfinished)
+            if made is None:
+                return PublishResult(branch, commit, previous, changed=False)
+            commit = made
+        if previous is not None and unfinished_snapshot(view, previous, task_id) is None:
+            _refuse_diverged(view, previous, commit, user_repo, branch)
+        _move(view, user_repo, target, commit, previous)
+        return PublishResult(branch, commit, previous, changed=previous != commit)
 
 
 def check_delivery(user_repo: Path, prefix: str, branches: Collection[str]) -> None:
@@ -71,19 +100,12 @@ def check_delivery(user_repo: Path, prefix: str, branches: Collection[str]) -> N
             )
 
 
-def _publish(
-    hub: Path, ref: str, commit: str, view: View, user_repo: Path, branch: str
-) -> PublishResult:
-    target = f"refs/heads/{branch}"
-    previous = _resolve(view, target)
-    if previous == commit:
-        return PublishResult(branch, commit, previous, changed=False)
-    _refuse_checked_out(view.place, branch)
+def _fetch(view: View, hub: Path, refs: Sequence[str], user_repo: Path, branch: str) -> None:
     # Without a destination: objects first, the ref afterwards and by compare-and-swap.
     fetched = view.run(
         ["fetch", "-q", UPLOAD_PACK, "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
          "--refmap=", "--no-recurse-submodules", "--no-prune", "--no-prune-tags",
-         "--", str(hub), ref],
+         "--", str(hub), *refs],
         extra_env=FROM_FILES,
         settings=UNCHECKED,
     )  # fmt: skip
@@ -95,14 +117,15 @@ def _publish(
             hint="see that the repository is writable and its disk has space",
             code="publish_failed",
         )
-    if previous is not None and not _is_ancestor(view, previous, commit):
+
+
+def _refuse_diverged(view: View, previous: str, commit: str, user_repo: Path, branch: str) -> None:
+    if not _is_ancestor(view, previous, commit):
         raise Conflict(
             f"the branch {branch} in {user_repo} has other commits than the task's",
             hint=f"rename it (git branch -m {branch} <other name>), then try again",
             code="branch_diverged",
         )
-    _move(view, user_repo, target, commit, previous)
-    return PublishResult(branch, commit, previous, changed=True)
 
 
 def _move(view: View, user_repo: Path, target: str, commit: str, previous: str | None) -> None:
@@ -127,23 +150,13 @@ def _move(view: View, user_repo: Path, target: str, commit: str, previous: str |
 
 
 def _refuse_checked_out(place: Place, branch: str) -> None:
-    for where, git_dir in _work_trees(place):
-        if read_head(git_dir) == f"ref: refs/heads/{branch}".encode():
-            raise Conflict(
-                f"the branch {branch} is checked out in {where}",
-                hint=f"run: git -C {where} switch <another branch>, then try again",
-                code="branch_checked_out",
-            )
-
-
-def _work_trees(place: Place) -> Iterator[tuple[Path, Path]]:
-    """Every work tree of the repository, with what git keeps of it; a bare one's HEAD counts, as
-    it does for git."""
-    common = place.common
-    yield (common.parent if common.name == ".git" else common), common
-    for git_dir in sorted(common.glob("worktrees/*")):
-        dot_git = Path(os.fsdecode((read_small(git_dir / "gitdir") or b"").rstrip(b"\n")))
-        yield dot_git.parent, git_dir
+    where = checked_out_in(place, branch)
+    if where is not None:
+        raise Conflict(
+            f"the branch {branch} is checked out in {where}",
+            hint=f"run: git -C {shlex.quote(str(where))} switch <another branch>, then try again",
+            code="branch_checked_out",
+        )
 
 
 def _is_ancestor(view: View, old: str, new: str) -> bool:

@@ -10,12 +10,10 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from rover_mcp.errors import UserFixable
+from rover_mcp.domain.errors import UserFixable
 from rover_mcp.git.view import View
 
-LISTED = ("ls-tree", "-r", "-t", "-l", "-z", "--full-tree")
-"""How git lists a commit for check_readable."""
-# As in a task's clone, see agent_runner/worktree.py.
+# As in a task's clone, see agent_runner/worktree/worktree.py.
 _PROTECTED = ("core.protectHFS=true", "core.protectNTFS=true")
 # What git may refuse to check out: names that are, or stand for, `.`, `..`, `.git`, or nothing, and
 # a link in the place of .gitmodules. Git itself decides, which takes longer than all the rest.
@@ -28,7 +26,7 @@ _DOUBTFUL = re.compile(
 
 def check_readable(view: View, commit: str, listing: bytes) -> None:
     """That git has all files of the commit, can check them out, and reads the same as it wrote.
-    `listing` is what LISTED said, with status 0.
+    `listing` is what `git ls-tree -r -t -l -z` said, with status 0.
 
     Raises:
         UserFixable: it does not ("unreadable_base").

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
+from rover_mcp.domain.errors import EnvironmentFault, NotFound, UserFixable
+from rover_mcp.domain.network_policy import HTTPS, BadHost, HostPattern
 from rover_mcp.git.locate import NOT_A_PATH, Place, broken, locate, not_looked_at, read_small
 from rover_mcp.git.user_config import user_values
 from rover_mcp.git.view import View, opened
-from rover_mcp.network import HTTPS, BadHost, HostPattern
 
 # git-check-ref-format(1), and "-" first, which would read as an option.
 # The surrogates are those that stand for no byte, so that no program can be given them.
@@ -112,6 +112,7 @@ def resolve_branch(repo: Path, name: str) -> str:
     raise NotFound(
         f"{repo} has no branch, tag or commit {name!r}",
         hint=f"its branches: {some}",
+        instead={"base_branch": None},
         code="unknown_branch",
     )
 

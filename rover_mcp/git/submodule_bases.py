@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.bare import furnish
 from rover_mcp.git.bases import Bases
 from rover_mcp.git.faults import no_room

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.git.contents import contents_of
 from rover_mcp.git.locate import Place, locate
 from rover_mcp.git.names import address, line_endings
 from rover_mcp.git.repository import info_attributes
@@ -32,7 +32,6 @@ SUBMODULES = "submodules"
 MOST = 100
 """Submodules of one base; beyond it they stay empty."""
 MOST_DEEP = 5
-_LISTING = 64 * 1024**2
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_./ -]{0,199}")
 
 
@@ -82,7 +81,7 @@ def find_submodules(user_repo: Path, commit: str) -> Submodules:
 def _look(
     result: Submodules, view: View, commit: str, prefix: str, parent: int | None, top: Place
 ) -> None:
-    links = list(_links(view, commit))
+    links = contents_of(view, commit).links
     names = _names(view, commit) if links else {}
     for path, wanted in links:
         folder = None if view.place.top is None else view.place.top / path
@@ -95,14 +94,6 @@ def _look(
             result.missing.append((prefix + path, why))
         else:
             result.found.append(Submodule(prefix + path, wanted, folder, names.get(path), parent))
-
-
-def _links(view: View, commit: str) -> Iterator[tuple[str, str]]:
-    argv = ["ls-tree", "-r", "-z", "--full-tree", commit]
-    for line in view.run(argv, output_limit=_LISTING).stdout.split(b"\0"):
-        if line.startswith(b"160000 "):
-            facts, _, path = line.partition(b"\t")
-            yield os.fsdecode(path), facts.split()[2].decode()
 
 
 def _names(view: View, commit: str) -> dict[str, str]:

@@ -10,9 +10,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, cast
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.source_tree import SourceFile
 from rover_mcp.git.process import git_command, git_environment, run_git
-from rover_mcp.sandbox.protocol import SourceFile
 
 MAX_FILES = 50_000
 MAX_BYTES = 500 * 1024**2
@@ -34,17 +34,6 @@ class CommitTree:
             EnvironmentFault: git refused.
         """
         return self._listed([folder] if folder else [])
-
-    def size(self) -> tuple[int, int] | None:
-        """Bytes of all files together, and the number of files and folders; None where they
-        cannot be listed."""
-        argv = ["ls-tree", "-r", "-t", "-l", "-z", "--full-tree", self.commit]
-        result = run_git(argv, self.repository, output_limit=_LIST_BYTES)
-        if result.code != 0 or result.truncated:
-            return None
-        entries = result.stdout.split(b"\0")[:-1]
-        sizes = (entry.partition(b"\t")[0].split()[-1] for entry in entries)
-        return sum(int(size) for size in sizes if size.isdigit()), len(entries)
 
     def at(self, paths: Sequence[str]) -> Mapping[str, SourceFile]:
         """Those of the paths at which there is a file or a symbolic link.

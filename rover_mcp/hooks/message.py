@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from agent_runner.models import Budget
-from rover_mcp.hooks.settings import HookRetry
-from rover_mcp.store.rows import EventRow, TaskRow
-from rover_mcp.tasks.models import HookMessage, NewsView
-from rover_mcp.tasks.pauses import printable, time_of
-from rover_mcp.tasks.views import event_view
+from agent_runner.printable import only_printable
+from rover_mcp.config.hooks import HookRetry
+from rover_mcp.domain.usage_window import time_of
+from rover_mcp.store.records import EventRow, TaskRow
+from rover_mcp.tasks.quoting import printable, quoted
+from rover_mcp.tasks.task_view import event_view
+from rover_mcp.tasks.view_models import HookMessage, NewsView
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # the prefix, not a secret
 LEAST_SECRET_BYTES: Final = 24
@@ -32,7 +34,7 @@ def message_of(event: EventRow, task: TaskRow, most: Budget | None = None) -> Ho
     """The event as its receivers are told of it. `most`: the user's own budget."""
     view = event_view(event, task, most).model_dump()
     news = NewsView(
-        **view, title=printable(task.title), branch=task.branch, project=task.project_path
+        **view, title=printable(task.title), branch=task.branch, repo_path=task.project_path
     )
     return HookMessage(type=news.event, timestamp=news.at, data=news)
 
@@ -42,14 +44,14 @@ def test_message(now: float) -> HookMessage:
     news = NewsView(
         seq=0,
         at=time_of(now),
-        task_id="0" * 32,
+        task="0" * 32,
         number=0,
         event="task.paused",
         status="PAUSED",  # pyright: ignore[reportArgumentType]  # pydantic reads it
         summary="this is a test of rover's hooks; no task is paused",
         title="a test",
         branch="rover/0-test",
-        project="/",
+        repo_path="/",
     )
     return HookMessage(type="test", timestamp=news.at, data=news)
 
@@ -109,9 +111,11 @@ def desktop_text(message: HookMessage) -> tuple[str, str]:
     """Title and text of a notification: one line each, nothing that a terminal or a desktop
     takes for a command or for markup."""
     news = message.data
-    title = f"Rover: task {news.number} {message.type.removeprefix('task.').replace('_', ' ')}"
-    text = f"{news.title}: {news.summary}"
-    return title, "".join(c for c in " ".join(text.split()) if c.isprintable())[:SHOWN]
+    what = message.type.removeprefix("task.").replace("_", " ")
+    project = news.repo_path.rpartition("/")[2]
+    title = f"Rover: task {news.number}{f' of {project}' if project else ''} {what}"
+    text = f"{quoted(news.title)}: {news.summary}"
+    return title, only_printable(" ".join(text.split()), "")[:SHOWN]
 
 
 def notify_send(program: str, message: HookMessage) -> list[str]:
@@ -146,5 +150,5 @@ def command_environment(
         "ROVER_DELIVERY": delivery,
         "ROVER_EVENT": message.type,
         "ROVER_STATUS": message.data.status,
-        "ROVER_TASK": message.data.task_id,
+        "ROVER_TASK": message.data.task,
     }

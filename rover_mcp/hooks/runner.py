@@ -16,7 +16,10 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 
-from rover_mcp.errors import NotFound, RoverError
+from rover_mcp.config.hooks import CommandHook, Hook, HookRetry, WebhookHook
+from rover_mcp.config.settings import Settings
+from rover_mcp.domain.errors import NotFound, RoverError
+from rover_mcp.domain.usage_window import time_of
 from rover_mcp.hooks.message import message_of, test_message, wait_after
 from rover_mcp.hooks.senders import (
     CommandSender,
@@ -25,12 +28,10 @@ from rover_mcp.hooks.senders import (
     Sender,
     WebhookSender,
 )
-from rover_mcp.hooks.settings import CommandHook, Hook, HookRetry, WebhookHook
-from rover_mcp.settings import Settings
 from rover_mcp.store.deliveries import Deliveries
-from rover_mcp.store.rows import NONSENSE, DeliveryRow
+from rover_mcp.store.records import NONSENSE, DeliveryRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.pauses import printable, time_of
+from rover_mcp.tasks.quoting import printable
 
 log = logging.getLogger("rover.hooks")
 

@@ -22,10 +22,11 @@ import anyio.to_thread
 import httpx2
 
 from rover_mcp import __version__
-from rover_mcp.descriptors import lower_limit
+from rover_mcp.config.certificate_authorities import trusting
+from rover_mcp.config.descriptors import lower_limit
+from rover_mcp.config.hooks import CommandHook, DesktopHook, WebhookHook, is_loopback
 from rover_mcp.hooks import message as m
-from rover_mcp.hooks.settings import CommandHook, DesktopHook, WebhookHook, is_loopback
-from rover_mcp.tasks.models import HookMessage
+from rover_mcp.tasks.view_models import HookMessage
 
 WEBHOOK_SECONDS: Final = 10.0
 COMMAND_SECONDS: Final = 30.0
@@ -98,6 +99,7 @@ class WebhookSender:
             timeout=self._seconds,
             # A proxy of the machine's leads outside.
             trust_env=not here,
+            verify=trusting(httpx2.create_ssl_context()),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             headers={"user-agent": f"rover/{__version__}", "accept": "*/*"},
         )

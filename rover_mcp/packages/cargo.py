@@ -1,8 +1,8 @@
-"""cargo's crates, by the SHA-256 that the lock file of a task's base demands.
+"""cargo's crates, by the SHA-256 that a lock file of a task's base demands.
 
 A crate in cargo's cache is named after its package and version, and cargo does not check it again.
-So nothing counts but the Cargo.lock that is committed in the base: it says which contents are taken
-over from a task, and which ones a task finds. They are kept by their digest alone.
+So nothing counts but the Cargo.lock files that are committed in the base: they say which contents
+are taken over from a task, and which ones a task finds. They are kept by their digest alone.
 """
 
 from __future__ import annotations
@@ -10,12 +10,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from rover_mcp.packages.files import Content, Patience, files_at, folder_beneath, regular, take
+from rover_mcp.packages.files import (
+    Content,
+    Lent,
+    Patience,
+    files_at,
+    folder_beneath,
+    regular,
+    take,
+)
 
 LOCK = "Cargo.lock"
 LOCK_BYTES = 8 * 1024**2
@@ -30,10 +36,12 @@ _FILE = re.compile(r"[A-Za-z0-9_-]{1,64}-[0-9]+\.[0-9A-Za-z.+-]{1,100}\.crate")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def demanded(lock: bytes) -> dict[str, str]:
-    """The digests of crates by their files' names. A name that stands for two is left out."""
+def demanded(*locks: bytes) -> dict[str, str]:
+    """The digests of crates by their files' names, in all of these lock files. A name that stands
+    for two is left out."""
     found: dict[str, set[str]] = {}
-    for block in lock.decode("utf-8", "replace").split("[[package]]")[1:]:
+    texts = (lock.decode("utf-8", "replace") for lock in locks)
+    for block in (block for text in texts for block in text.split("[[package]]")[1:]):
         facts: dict[str, str] = dict(_FIELD.findall(block))
         name = f"{facts.get('name')}-{facts.get('version')}.crate"
         digest = facts.get("checksum", "")
@@ -65,20 +73,18 @@ def keep(home: Path, store: Path, lock: Mapping[str, str], patience: Patience) -
             _remember(store, registry)
 
 
-def lend(home: Path, store: Path, lock: Mapping[str, str]) -> int:
-    """Copy what is kept of these crates into the HOME of a task; how many files."""
-    copied = 0
+def lacks(store: Path, lock: Mapping[str, str], path: Path) -> bool:
+    """Whether a file of this name in a HOME may be a crate that is wanted and not kept yet."""
+    digest = lock.get(path.name)
+    return digest is not None and not (store / KEPT / digest).exists()
+
+
+def lent(store: Path, lock: Mapping[str, str]) -> Iterator[Lent]:
+    """Which of these crates are kept, and where cargo looks for them."""
     for name, digest in lock.items():
         source = store / KEPT / digest
         for registry in _registries(store) if source.exists() else ():
-            target = home.joinpath(*FOLDERS, registry, name)
-            # Another task's end may remove what is too much.
-            with suppress(FileNotFoundError):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
-                os.utime(source)
-                copied += 1
-    return copied
+            yield Lent("/".join((*FOLDERS, registry, name)), source)
 
 
 def _remember(store: Path, registry: str) -> None:

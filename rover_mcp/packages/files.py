@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not blocking, for a pipe in a file's place would wait for somebody who writes.
@@ -37,6 +37,14 @@ class Place:
     @property
     def name(self) -> str:
         return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A file that is kept, and the path in a HOME at which its program looks for it."""
+
+    path: str
+    source: Path
 
 
 @dataclass
@@ -140,23 +148,39 @@ def take(content: Content, target: Path, patience: Patience, around: Wrapped = _
     if content.size > patience.size:
         return False
     patience.size -= content.size
+    with appearing(target) as made:
+        made.file.write(around.before)
+        got = 0
+        for data in chunks(content.descriptor, content.size):
+            content.hashed.update(data)
+            made.file.write(data)
+            got += len(data)
+        made.file.write(around.after)
+        made.proven = got == content.size and content.hashed.hexdigest() == content.digest
+    return made.proven
+
+
+@dataclass
+class Appearing:
+    """A file that is being written. It gets its name if it is proven in the end."""
+
+    file: BinaryIO
+    proven: bool = False
+
+
+@contextmanager
+def appearing(target: Path) -> Generator[Appearing]:
+    """A new file, which is at `target` once the block has ended and said that it is proven."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    made = target.with_name(f".{target.name[:64]}.{os.getpid()}-{os.urandom(4).hex()}")
+    path = target.with_name(f".{target.name[:64]}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
-        with made.open("xb") as file:
-            file.write(around.before)
-            got = 0
-            for data in chunks(content.descriptor, content.size):
-                content.hashed.update(data)
-                file.write(data)
-                got += len(data)
-            file.write(around.after)
-        if got != content.size or content.hashed.hexdigest() != content.digest:
-            return False
-        made.replace(target)
-        return True
+        with path.open("xb") as file:
+            made = Appearing(file)
+            yield made
+        if made.proven:
+            path.replace(target)
     finally:
-        made.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from agent_runner.printable import only_printable
 from rover_mcp.project.detect import Found
 
 
@@ -94,4 +95,4 @@ def _text(value: str) -> str:
 
 def _comment(value: str) -> str:
     """On one line, whatever a file is called."""
-    return "".join(c if c.isprintable() else "?" for c in value)[:300]
+    return only_printable(value)[:300]

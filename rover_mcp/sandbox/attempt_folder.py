@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import select
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from agent_runner.locks import is_held
+from agent_runner.process.locks import is_held, wait_until_free
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxState
 from rover_mcp.sandbox.supervise import start_time
 
@@ -45,14 +45,8 @@ class AttemptFolder:
 
     def wait(self) -> None:
         """Block until neither lives."""
-        try:
-            handle = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        finally:
-            os.close(handle)
+        with suppress(FileNotFoundError):
+            wait_until_free(self.path / "lock")
 
     def exit(self) -> SandboxExit:
         """How it ended; meaningful once nothing lives."""

@@ -10,19 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from agent_runner.seccomp import filter_descriptor, is_known, with_filter
+from agent_runner.process.seccomp import filter_descriptor, is_known, with_filter
 from agent_runner.spec import Paths, WrapCommand
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles, bwrap_prefix, cgroups, layout, mount_policy
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.resource_limits import ResourceLimits
+from rover_mcp.sandbox import agent_programs, bwrap_prefix, cgroups, layout, mount_policy
 from rover_mcp.sandbox import toolchains as toolchain_folders
 from rover_mcp.sandbox.host_engine import HostEngine
-from rover_mcp.sandbox.protocol import (
-    EngineStatus,
-    ExecResult,
-    ResourceLimits,
-    SandboxSpec,
-)
-from rover_mcp.stopping import Stop
+from rover_mcp.sandbox.protocol import EngineStatus, ExecResult, SandboxSpec
 
 _CHECK_TIMEOUT = 10.0
 _START_TIMEOUT = 30.0
@@ -84,14 +80,14 @@ class BubblewrapEngine(HostEngine):
 
     def check_agent(self, agent: str, binary: Path | None, image: str | None) -> None:
         """See protocol.Engine."""
-        bundles.check_agent(agent, binary)
+        agent_programs.check_agent(agent, binary)
 
     def prepare(
         self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
     ) -> None:
         """Fetch the agents' programs that the host has not."""
         self._program()
-        bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)
+        agent_programs.obtain_bundles(spec.agents, spec.agent_binary, progress)
 
     def exec(
         self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
@@ -125,7 +121,7 @@ class BubblewrapEngine(HostEngine):
         for name, text in bwrap_prefix.SYNTHETIC_ETC.items():
             (etc / name).write_text(text, "utf-8")
         host = bwrap_prefix.host_layout(self._home)
-        agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, lambda _: None)
+        agents = agent_programs.obtain_bundles(spec.agents, spec.agent_binary, lambda _: None)
         own = toolchain_folders.mounted(self._toolchains)
         mounted = [source for _, source, _ in bwrap_prefix.mounts(spec.folders, etc, agents)]
         ours = [*spec.folders.mounted(), *(etc / name for name in bwrap_prefix.SYNTHETIC_ETC)]

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from rover_mcp.errors import EnvironmentFault
+from agent_runner.causes import Cause
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox.docker_images import Build, DockerImages, ImageUnavailable, Progress
 from rover_mcp.sandbox.protocol import Shortcoming
 
@@ -60,20 +61,19 @@ def add(images: DockerImages, build: Build, progress: Progress) -> None:
     """Build the layer.
 
     Raises:
-        ImageUnavailable: with apt's first complaint; the last says only that there were some.
+        ImageUnavailable: with apt's own words, and not those of the step of the build.
     """
-    complaints: list[str] = []
+    cause = Cause()
 
     def hear(line: str) -> None:
-        if line.startswith("E: "):
-            complaints.append(line.removeprefix("E: "))
+        cause.hear(line)
         progress(line)
 
     try:
         images.build(build, hear)
     except ImageUnavailable as error:
-        if complaints:
-            raise ImageUnavailable(build.names, complaints[0]) from error
+        if cause.line:
+            raise ImageUnavailable(build.names, cause.both) from error
         raise
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rover_mcp.sandbox.protocol import ResourceLimits
+from rover_mcp.domain.resource_limits import ResourceLimits
 
 LIMITS = {"memory": "memory", "cpu": "cpu", "processes": "pids"}
 """A limit's name -> its controller."""

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from agent_runner.spec import Paths, Setup, SwitchUser
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import (
-    bundles,
+    agent_programs,
     containers,
     docker_api,
+    docker_home,
     docker_setup,
     layout,
     mount_policy,
     node_bundle,
     runner_library,
-)  # fmt: skip
+)
 from rover_mcp.sandbox.docker_api import NoSuchObject
 from rover_mcp.sandbox.docker_images import DockerImages, ImageUnavailable
 from rover_mcp.sandbox.image import DEFAULT_IMAGE, DEFAULT_PATH, ImageBuilder, Wanted
@@ -36,7 +39,8 @@ from rover_mcp.sandbox.protocol import (
     SandboxInfo,
     SandboxSpec,
 )
-from rover_mcp.stopping import Stop
+
+log = logging.getLogger("rover.sandbox")
 
 _OUR_VARIABLES = frozenset({"HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "PATH"})
 
@@ -104,7 +108,7 @@ class DockerEngine:
 
     def check_agent(self, agent: str, binary: Path | None, image: str | None) -> None:
         """See protocol.Engine."""
-        bundles.check_agent(agent, binary)
+        agent_programs.check_agent(agent, binary)
 
     def prepare(
         self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
@@ -140,7 +144,7 @@ class DockerEngine:
                     self._write(spec, tag)
                     container = self._create(spec, tag)
                 if container.status == "created":
-                    self._start(container, spec.name)
+                    self._start(self._filled(container, spec), spec.name)
         except OSError as error:
             raise layout.disk_fault(spec.folders.spec, error) from error
 
@@ -154,6 +158,10 @@ class DockerEngine:
             != containers.shape(self._options(spec), tag)
         ):
             self.remove(spec.name)
+            layout.drop_orders(spec.folders.spec)
+            return False
+        if not self._fill(container, spec):
+            self._empty(spec)
             layout.drop_orders(spec.folders.spec)
             return False
         self._write(spec, tag)
@@ -265,6 +273,12 @@ class DockerEngine:
             raise EnvironmentFault(f"the sandbox {name} ended meanwhile", code="not_running")
         return ExecResult(int(code), out or b"", err or b"")
 
+    def home_archive(
+        self, name: str, folder: str
+    ) -> AbstractContextManager[Iterator[bytes] | None]:
+        """See protocol.KeepsHomes."""
+        return docker_home.archive(self._address, name, folder)
+
     def images(self) -> Sequence[ImageInfo]:
         """See protocol.ImageKeeper."""
         with self._errors("connect"):
@@ -333,7 +347,7 @@ class DockerEngine:
         self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
     ) -> str:
         stop = stop or Stop()
-        agents = bundles.obtain_bundles(spec.agents, spec.agent_binary, progress)
+        agents = agent_programs.obtain_bundles(spec.agents, spec.agent_binary, progress)
         with self._errors("connect"):
             client = self._connection()
         setup, dockerfile = spec.run.setup, spec.project.build
@@ -373,7 +387,7 @@ class DockerEngine:
         seed = docker_setup.SEED if spec.run.setup else None
         spec = replace(spec, run=spec.run.model_copy(update={"setup": setup}))
         own = self._images().environment(tag)
-        programs = bundles.search_path(bundles.programs(spec.agents))
+        programs = agent_programs.search_path(agent_programs.programs(spec.agents))
         path = ":".join((*programs, own.get("PATH", DEFAULT_PATH), node_bundle.BIN))
         socket = layout.GATEWAY / spec.folders.gateway_socket.name
         layout.write_spec(
@@ -412,6 +426,28 @@ class DockerEngine:
                 )
         except NoSuchObject as error:
             raise ImageUnavailable(tag, "it was removed just now") from error
+
+    def _filled(self, container: Any, spec: SandboxSpec) -> Any:
+        """The container, or another in its place whose HOME is empty."""
+        if self._fill(container, spec):
+            return container
+        self._empty(spec)
+        return self._create(spec, self._image(spec, lambda _: None))
+
+    def _fill(self, container: Any, spec: SandboxSpec) -> bool:
+        """Put into the HOME what it begins with. False: it holds a part of it."""
+        if spec.home_seed is None:
+            return True
+        try:
+            docker_home.fill(container, spec.home_seed, self._address)
+        except (EnvironmentFault, NoSuchObject) as error:
+            log.warning("%s begins with an empty HOME: %s", spec.name, error)
+            return False
+        return True
+
+    def _empty(self, spec: SandboxSpec) -> None:
+        self.remove(spec.name)
+        self._remove_volumes([containers.volume(spec.task_id, "home")])
 
     def _refuse_exposure(self, folders: SandboxFolders) -> None:
         mount_policy.refuse_exposure(self._data, folders.mounted(), folders.mounted())

@@ -15,7 +15,7 @@ import requests.exceptions
 import urllib3.exceptions
 
 from agent_runner.no_space import says_no_space
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 
 CALL_TIMEOUT = 120
 CHECK_TIMEOUT = 5

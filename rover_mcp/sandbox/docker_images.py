@@ -14,10 +14,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from rover_mcp.errors import EnvironmentFault
+from agent_runner.causes import Cause
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.text import plain, unhidden
 from rover_mcp.sandbox import docker_api
 from rover_mcp.sandbox.protocol import ImageInfo
-from rover_mcp.stopping import Stop
 
 LABEL = "dev.rover.image"
 KIND_LABEL = "dev.rover.kind"
@@ -30,11 +32,6 @@ _SILENCE = 3600
 """Seconds that one step of a build may take without a word."""
 _NOISE = re.compile(r"---> |Removing intermediate container |Successfully |\[Warning\] ")
 _PULL_STATES = frozenset({"Pulling fs layer", "Downloading", "Extracting", "Pull complete"})
-# Escape sequences first (ECMA-48, and operating system commands), then what else is not text.
-_CONTROL = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
-)
 Progress = Callable[[str], None]
 
 
@@ -61,7 +58,7 @@ def clean_line(text: str) -> str:
     """One line of a build, for a person's terminal: no escapes, not too long. What a build
     prints is untrusted."""
     last = text.rstrip("\r\n").rpartition("\r")[2]
-    return " ".join(_CONTROL.sub("", last).split())[:LINE_CHARACTERS]
+    return " ".join(unhidden(plain(last)).split())[:LINE_CHARACTERS]
 
 
 class DockerImages:
@@ -116,7 +113,7 @@ class DockerImages:
         """Make an image; its tag exists only once all of it does.
 
         Raises:
-            EnvironmentFault: "image_unavailable", with the last line that the build printed.
+            EnvironmentFault: "image_unavailable", with the lines of the build that say why.
         """
         with tempfile.TemporaryFile() as packed:
             with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -237,23 +234,36 @@ class ImageUnavailable(EnvironmentFault):
         self.why = why
 
 
+class BuildFailed(ImageUnavailable):
+    """A Dockerfile of the project's that does not build."""
+
+    def __init__(self, dockerfile: str, why: str) -> None:
+        super().__init__(dockerfile, why)
+        self.message = f"the project's {dockerfile} cannot be built: {why}"
+        self.args = (self.message,)
+        self.hint = (
+            "the log of step setup has all that the build printed. Correct the file, commit that, "
+            "and create the task anew; or `image` in .rover/config.yaml names one that is built"
+        )
+
+
 def watch(lines: Any, names: str, progress: Progress) -> None:
     """Tell of a build's lines as they come.
 
     Raises:
         EnvironmentFault: "image_unavailable": it failed.
     """
-    said = rest = ""
+    rest, cause = "", Cause()
     for line in cast("list[dict[str, Any]]", lines):
         # What a program prints comes in pieces: some of a line, or several at once.
         *whole, rest = (rest[-_PIECE:] + str(line.get("stream", ""))).split("\n")
         for piece in [*whole, rest] if "error" in line else whole:
             text = clean_line(piece)
-            said = text or said
+            cause.hear(text)
             if text and not _NOISE.match(text):
                 progress(text)
         if "error" in line:
-            raise ImageUnavailable(names, f"{clean_line(str(line['error']))} ({said})")
+            raise ImageUnavailable(names, f"{clean_line(str(line['error']))} ({cause.both})")
 
 
 def _watch_pull(lines: Any, reference: str, progress: Progress) -> None:

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from rover_mcp.errors import EnvironmentFault
+from agent_runner.authorities import FILE_NAME as AUTHORITIES
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import docker_api, layout, runner_library
 from rover_mcp.sandbox.docker_images import Progress, clean_line
 from rover_mcp.sandbox.protocol import SandboxSpec
-from rover_mcp.stopping import Stop
 
 SEED = Path("/opt/rover/seed")
 """In the image: what git ignores in a clone that has been set up."""
@@ -54,7 +55,10 @@ def specification(spec: SandboxSpec, folder: Path) -> Generator[SandboxSpec]:
     """The task's specification with a spec folder of its own, which is gone afterwards."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
+    trusted = spec.folders.spec / AUTHORITIES
     try:
+        if trusted.is_file():
+            shutil.copyfile(trusted, folder / AUTHORITIES)
         yield replace(spec, folders=replace(spec.folders, spec=folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -97,7 +101,9 @@ def run(
             # Asked for before there was a container, nothing has been removed.
             stop.check()
             container.start()
-            _tell(container.logs(stream=True, follow=True), progress)
+            # Standard error has why it failed, which becomes the error (_failed). The two streams
+            # arrive in either order.
+            _tell(container.logs(stream=True, follow=True, stderr=False), progress)
             if int(container.wait(timeout=docker_api.CALL_TIMEOUT)["StatusCode"]) != 0:
                 raise _failed(container)
             progress("keeping what the set-up made")

@@ -27,29 +27,30 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.source_tree import DockerfileBuild, ProjectSetup, SourceTree
 from rover_mcp.sandbox import (
+    agent_programs,
     build_tools,
-    bundles,
     mount_policy,
     node_bundle,
     python_bundle,
     runner_library,
-)  # fmt: skip
+)
+from rover_mcp.sandbox.agent_programs import AgentBundle
 from rover_mcp.sandbox.build_tools import Extra
-from rover_mcp.sandbox.bundles import AgentBundle
 from rover_mcp.sandbox.docker_images import (
     BASE_LABEL,
     KIND_LABEL,
     LABEL,
     Build,
+    BuildFailed,
     DockerImages,
     ImageUnavailable,
     Layer,
     Progress,
 )
-from rover_mcp.sandbox.protocol import DockerfileBuild, ProjectSetup, SourceTree
-from rover_mcp.stopping import Stop
 
 DEFAULT_IMAGE = "debian:bookworm-slim"
 REPOSITORY = "rover-sandbox"
@@ -228,7 +229,7 @@ class ImageBuilder:
         with tempfile.TemporaryDirectory(prefix="rover-image-") as scratch:
             layers = [
                 *(() if has_runner else self._runner(images, ground, Path(scratch), progress)),
-                *(Layer(b.folder, str(bundles.INSIDE / b.agent)) for b in agents),
+                *(Layer(b.folder, str(agent_programs.INSIDE / b.agent)) for b in agents),
             ]
             self._judge(layer.source for layer in layers)
             text = _FROM.format(base=ground)
@@ -275,7 +276,7 @@ def build_project(
     work tree may hold secrets that are not committed. No secret is given to it.
 
     Raises:
-        EnvironmentFault: "image_unavailable", with the last line that the build printed.
+        EnvironmentFault: "image_unavailable", with the lines of the build that say why.
     """
     with tempfile.TemporaryFile() as packed:
         with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -288,11 +289,14 @@ def build_project(
         plain = Build(tag, "", names=build.dockerfile)
         if build.offline:
             progress("its RUN lines have no network: the network policy of the task allows none")
-        images.run_build(
-            packed, plain, progress, dockerfile=_OWN_DOCKERFILE, buildargs=dict(build.args),
-            network_mode="none" if build.offline else None, target=build.target,
-            labels=_labels("project", build.dockerfile, tag),
-        )  # fmt: skip
+        try:
+            images.run_build(
+                packed, plain, progress, dockerfile=_OWN_DOCKERFILE, buildargs=dict(build.args),
+                network_mode="none" if build.offline else None, target=build.target,
+                labels=_labels("project", build.dockerfile, tag),
+            )  # fmt: skip
+        except ImageUnavailable as error:
+            raise BuildFailed(build.dockerfile, error.why) from error
 
 
 def bases_of(dockerfile: str) -> list[str]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from agent_runner.orders import FIFO
+from agent_runner.process.late_spec import FIFO
+from agent_runner.process.locks import holding, open_lock
 from agent_runner.spec import NoIsolation, Paths, RunSpec, SwitchUser, WrapCommand
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.no_space import write_fault
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.no_space import write_fault
 from rover_mcp.sandbox.protocol import SandboxSpec
 
 SPEC = Path("/rover/spec")
@@ -92,7 +92,7 @@ def _shown(spec: SandboxSpec, inside: bool) -> dict[str, object]:
 
 
 def make_orders(spec_folder: Path) -> None:
-    """Let a runner that is started now wait for its spec.json (agent_runner/orders.py).
+    """Let a runner that is started now wait for its spec.json (agent_runner/process/late_spec.py).
 
     Raises:
         OSError: the folder cannot be written.
@@ -139,12 +139,8 @@ def making(folder: Path) -> Generator[None]:
         OSError: the folder cannot be made or written.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(folder / ".making", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with holding(open_lock(folder / ".making")):
         yield
-    finally:
-        os.close(handle)
 
 
 def runner_command(argv: tuple[str, ...], spec: Path, wait: float | None = None) -> list[str]:

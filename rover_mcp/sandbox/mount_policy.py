@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.preamble import socket_path
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.launcher.handshake import socket_path
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(r"\\([0-7]{3})")

@@ -9,10 +9,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles
-from rover_mcp.sandbox.agent_table import NODE, NPM, npm_arch
+from rover_mcp.config import client_programs
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.sandbox import agent_programs, npm
 from rover_mcp.sandbox.docker_images import Progress
+from rover_mcp.sandbox.pinned_agents import NODE, NPM, npm_arch
 
 INSIDE = "/opt/rover/node"
 BIN = f"{INSIDE}/bin"
@@ -30,7 +31,7 @@ exec "$here/bin/node" "$here/lib/node_modules/npm/bin/{program}-cli.js" "$@"
 def node_folder() -> Path:
     """Where it is on this host, or will be: the name tells the content."""
     versions = "-".join(package.rpartition("@")[2] for package in (NODE, NPM))
-    return bundles.agent_cache() / f"node-{versions}-{npm_arch()}"
+    return agent_programs.agent_cache() / f"node-{versions}-{npm_arch()}"
 
 
 def obtain_node(progress: Progress) -> Path:
@@ -42,10 +43,10 @@ def obtain_node(progress: Progress) -> Path:
     folder = node_folder()
     if folder.is_dir():
         return folder
-    if not shutil.which("npm"):
+    if not client_programs.find("npm"):
         raise _missing("npm, which would fetch it, is not here")
     try:
-        with bundles.making("node"):
+        with agent_programs.making("node"):
             if not folder.is_dir():
                 progress("fetching Node with npm (130 MB, once)")
                 _fetch(folder)
@@ -55,20 +56,15 @@ def obtain_node(progress: Progress) -> Path:
 
 
 def _fetch(folder: Path) -> None:
-    with bundles.new_folder("node") as new:
-        argv = ["npm", "install", "--prefix", str(new), "--no-save", "--ignore-scripts"]
-        # Without a network a task is not to wait for what it may not need.
-        argv += ["--no-audit", "--no-fund", "--force", "--fetch-retries=0"]
+    with agent_programs.new_folder("node") as new:
         packages = [NODE.replace("{arch}", npm_arch()), NPM]
-        done = subprocess.run(
-            [*argv, *packages], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT,
-            check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            text = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise _missing("npm: " + (text[-1][:200] if text else "failed"))
+        try:
+            # Without a network a task is not to wait for what it may not need.
+            npm.install(new, packages, _TIMEOUT, "--fetch-retries=0")
+        except npm.NpmFailed as error:
+            raise _missing(f"npm: {error.failure.cause}", error.failure.hint) from error
         arrange(new)
-        bundles.place(new, folder)
+        agent_programs.place(new, folder)
 
 
 def arrange(new: Path) -> None:
@@ -90,5 +86,7 @@ def arrange(new: Path) -> None:
         script.chmod(0o755)
 
 
-def _missing(why: str) -> EnvironmentFault:
-    return EnvironmentFault(f"Node cannot be fetched: {why}", hint=HINT, code="node_missing")
+def _missing(why: str, hint: str = "") -> EnvironmentFault:
+    return EnvironmentFault(
+        f"Node cannot be fetched: {why}", hint=hint or HINT, code="node_missing"
+    )

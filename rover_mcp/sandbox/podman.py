@@ -7,7 +7,8 @@ Everything is DockerEngine's but what podman does otherwise:
 - What it can limit is asked of its own `info`: the Docker-like one claims every limit, also for
   a rootless podman on cgroups v1, which applies none.
 - Its seccomp profile allows new user namespaces: it is tightened (podman_seccomp.py).
-- Its init (catatonit) is often not installed, and no `info` tells: agent_runner.init is used.
+- Its init (catatonit) is often not installed, and no `info` says so: agent_runner.process.init is
+  used.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from agent_runner import init
+from agent_runner.process import init
 from rover_mcp.sandbox import containers, docker_api, layout, podman_seccomp, runner_library
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.docker_api import Endpoint, NoSuchObject
@@ -27,7 +28,7 @@ from rover_mcp.sandbox.image import DEFAULT_IMAGE
 from rover_mcp.sandbox.podman_service import PodmanService, find_socket
 from rover_mcp.sandbox.protocol import EngineStatus, SandboxExit, SandboxInfo, SandboxSpec
 
-_INIT = f"{runner_library.LIBRARY}/agent_runner/init.py"
+_INIT = f"{runner_library.LIBRARY}/agent_runner/process/init.py"
 _PROFILE = "/usr/share/containers/seccomp.json"
 _OPEN_FILES = 65536
 _CHECK_SECONDS = 60.0

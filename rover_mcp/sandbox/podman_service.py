@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import docker_api
 
 _SYSTEM_SOCKET = Path("/run/podman/podman.sock")

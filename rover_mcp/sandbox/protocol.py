@@ -7,16 +7,18 @@ that every engine and the fake must pass.
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent_runner.spec import RunSpec
-from rover_mcp.stopping import Stop
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.resource_limits import ResourceLimits
+from rover_mcp.domain.source_tree import ProjectSetup
 
 
 class Shortcoming(str):
@@ -27,18 +29,6 @@ class SandboxState(StrEnum):
     RUNNING = "running"
     EXITED = "exited"
     GONE = "gone"
-
-
-@dataclass(frozen=True)
-class ResourceLimits:
-    """Upper bounds of one sandbox: bytes, cores, processes."""
-
-    memory_bytes: int = 4 * 1024**3
-    cpus: float = 2.0
-    pids: int = 1024
-    tmp_bytes: int = 1024**3
-    shm_bytes: int = 256 * 1024**2
-    file_bytes: int = 4 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -60,70 +50,14 @@ class SandboxFolders:
 
 
 @dataclass(frozen=True)
-class SourceFile:
-    """A file or symbolic link of a commit: git's mode and id of its content."""
-
-    path: str
-    mode: str
-    id: str
-    size: int
-
-
-class SourceTree(Hashable, Protocol):
-    """The files of the task's base commit. Untrusted data. Equal trees are the same commit's."""
-
-    def files(self) -> Sequence[SourceFile]:
-        """All of them; no submodules.
-
-        Raises:
-            EnvironmentFault: they cannot be read.
-        """
-        ...
-
-    def read(self, path: str, limit: int) -> bytes | None:
-        """A regular file's content; None where there is none, or it is larger than `limit`."""
-        ...
-
-    def pack(self, folder: str, archive: tarfile.TarFile) -> None:
-        """Add what is beneath `folder` to an archive.
-
-        Raises:
-            EnvironmentFault: "too_large".
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class DockerfileBuild:
-    """A Dockerfile of the repository. Paths are from its root, without `..`; "" is the root.
-    `key` is another one for another content of the context. `offline`: without a network."""
-
-    dockerfile: str
-    context: str
-    args: Mapping[str, str] = field(default_factory=dict[str, str])
-    target: str | None = None
-    key: str = ""
-    offline: bool = False
-
-
-@dataclass(frozen=True)
-class ProjectSetup:
-    """What a project says of its sandboxes' image: `image` or `build` it is made from, and that
-    the commands of `SandboxSpec.run.setup` belong into it."""
-
-    image: str | None = None
-    build: DockerfileBuild | None = None
-    tree: SourceTree | None = None
-
-
-@dataclass(frozen=True)
 class SandboxSpec:
     """One attempt to be run. `name` is deterministic: rover-<task id, 12 digits>-<attempt>.
 
     `run` carries everything of spec.json but paths, isolation and the gateway's socket, which
     are the engine's to know: `Engine.ensure` fills them in. `agent_binary` is the agent's
     own program on the host, where the user has one. `tools` are the other agents that steps of
-    the workflow name.
+    the workflow name. `home_seed` is a folder whose files a new HOME begins with, for an engine
+    that is one of KeepsHomes.
     """
 
     name: str
@@ -136,8 +70,9 @@ class SandboxSpec:
     agent_binary: Path | None = None
     tools: tuple[str, ...] = ()
     image: str | None = None
-    project: ProjectSetup = ProjectSetup()
+    project: ProjectSetup = field(default_factory=ProjectSetup)
     limits: ResourceLimits = field(default_factory=ResourceLimits)
+    home_seed: Path | None = None
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -270,6 +205,22 @@ class Engine(Protocol):
         self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
     ) -> ExecResult:
         """Run a command inside, with the agent's rights."""
+        ...
+
+
+@runtime_checkable
+class KeepsHomes(Protocol):
+    """An engine that keeps the HOME of a task where it alone can reach it."""
+
+    def home_archive(
+        self, name: str, folder: str
+    ) -> AbstractContextManager[Iterator[bytes] | None]:
+        """A folder of the HOME of a sandbox that has ended, as a tar archive; None where there is
+        none. Its names begin with the folder's own. Untrusted data.
+
+        Raises:
+            EnvironmentFault: the engine does not answer, then or in the middle.
+        """
         ...
 
 

@@ -110,7 +110,9 @@ def _copy_distribution(name: str, folder: Path) -> None:
 
 
 def _runner_files() -> list[Path]:
-    return sorted(Path(agent_runner.__file__).parent.rglob("*.py"))
+    """What decides how the runner behaves: its modules, and its shell scripts."""
+    files = Path(agent_runner.__file__).parent.rglob("*")
+    return sorted(file for file in files if file.suffix in (".py", ".sh"))
 
 
 def _digest(files: Sequence[Path]) -> str:

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.server import slips
+
+LONGEST_WAIT = 3600
 
 
 class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-
-def _text_of(value: object) -> object:
-    """A number as a model may give it for the text that it stands for."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _list_of(value: object) -> object:
-    """A single text as a model may give it for a list of one."""
-    return [value] if isinstance(value, str) else value
+    @model_validator(mode="before")
+    @classmethod
+    def _understood(cls, given: object) -> object:
+        if not isinstance(given, Mapping):
+            return given
+        return slips.understood(cls.model_fields, cast("Mapping[str, Any]", given))
 
 
 TaskName = Annotated[
     str,
-    BeforeValidator(_text_of),
+    BeforeValidator(slips.task_text),
     Field(max_length=240, description="its id, or its number in the project"),
 ]
 RepoPath = Annotated[
     str | None,
-    Field(max_length=4096, description="the repository; default: the working folder"),
+    Field(max_length=4096, description="default: the working folder"),
 ]
 
 
@@ -61,7 +62,7 @@ class CreateTaskArguments(Arguments):
     workflow: str | None = Field(
         None, max_length=100, description="default swe; see list_workflows"
     )
-    agent: str | None = Field(
+    agent: Annotated[str | None, BeforeValidator(slips.names_in_order)] = Field(
         None,
         max_length=200,
         description="default claude; get_status lists all; 'a, b': b while a's account is closed",
@@ -72,25 +73,34 @@ class CreateTaskArguments(Arguments):
     base_branch: str | None = Field(
         None, max_length=250, description="branch, tag or commit to start from; default HEAD"
     )
-    inputs: dict[str, str] = Field(
+    inputs: Annotated[dict[str, str], BeforeValidator(slips.inputs)] = Field(
         default_factory=dict[str, str], description="the workflow's inputs by name"
     )
-    engine: Literal["auto", "docker", "podman", "bubblewrap", "process"] | None = Field(
-        None, description="what runs the sandbox; default the first that works"
-    )
-    network: Literal["none", "providers", "allowlist", "open"] | None = Field(
-        None, description="what the sandbox may reach; default the user's, allowlist"
-    )
+    engine: Annotated[
+        Literal["auto", "docker", "podman", "bubblewrap", "process"] | None,
+        BeforeValidator(
+            slips.choice("auto", "docker", "podman", "bubblewrap", "process", bwrap="bubblewrap")
+        ),
+    ] = Field(None, description="what runs the sandbox; default the first that works")
+    network: Annotated[
+        Literal["none", "providers", "allowlist", "open"] | None,
+        BeforeValidator(slips.choice("none", "providers", "allowlist", "open")),
+    ] = Field(None, description="what the sandbox may reach; default the user's, allowlist")
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
     auto_resume: bool = Field(True, description="go on by itself after a pause that time ends")
     request_key: str | None = Field(
         None, max_length=200, description="the same key again returns the same task"
     )
-    project_config: Literal["apply", "ignore"] = Field(
+    project_config: Annotated[
+        Literal["apply", "ignore"], BeforeValidator(slips.choice("apply", "ignore"))
+    ] = Field(
         "apply", description="ignore leaves out what the repository asks for and nobody trusted"
     )
-    devcontainer: Literal["off", "image", "all"] | None = Field(
+    devcontainer: Annotated[
+        Literal["off", "image", "all"] | None,
+        BeforeValidator(slips.choice("off", "image", "all", none="off")),
+    ] = Field(
         None, description="of devcontainer.json: nothing, no commands, all; default the project's"
     )
     script: str | None = Field(
@@ -99,13 +109,14 @@ class CreateTaskArguments(Arguments):
 
 
 class ListTasksArguments(Arguments):
-    status: Annotated[list[TaskStatus], BeforeValidator(_list_of)] = Field(
+    status: Annotated[list[TaskStatus], BeforeValidator(slips.statuses(TaskStatus))] = Field(
         default_factory=list[TaskStatus], max_length=9, description="only these; default all"
     )
-    repo_path: str | None = Field(None, max_length=4096, description="only this repository's tasks")
+    repo_path: RepoPath = None
+    all_projects: bool = Field(False, description="of all repositories")
     cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
-    limit: int | None = Field(
-        None, ge=1, le=100, description="tasks on a page; default: up to 20 that fit 2,000 tokens"
+    limit: Annotated[int | None, BeforeValidator(slips.within(1, 100))] = Field(
+        None, description="tasks on a page; default: up to 20 that fit 2,000 tokens"
     )
 
 
@@ -115,29 +126,54 @@ class TaskArguments(Arguments):
 
 
 class InspectArguments(TaskArguments):
-    detail: Literal["concise", "full"] = Field(
-        "concise", description="full adds outputs, changes and events"
+    detail: Annotated[
+        Literal["concise", "full"],
+        BeforeValidator(
+            slips.choice(
+                "concise",
+                "full",
+                all="full",
+                detailed="full",
+                verbose="full",
+                brief="concise",
+                short="concise",
+                summary="concise",
+            )
+        ),
+    ] = Field("concise", description="full adds outputs, changes and events")
+
+
+class WaitArguments(Arguments):
+    task: Annotated[
+        list[Annotated[str, Field(max_length=240)]],
+        BeforeValidator(slips.task_list),
+        WithJsonSchema({"type": "string"}),
+        Field(max_length=50, description='as elsewhere, or several: "1, 2"; default any of yours'),
+    ] = Field(default_factory=list[str])
+    repo_path: RepoPath = None
+    timeout_s: Annotated[float, BeforeValidator(slips.seconds(LONGEST_WAIT))] = Field(
+        45, description="seconds, at most 3600"
     )
-
-
-class WaitArguments(TaskArguments):
-    timeout_s: float = Field(45, ge=0, le=45, description="seconds; call again to wait on")
-    after_seq: int | None = Field(
-        None, ge=0, description="return at once if anything notable happened after this event"
+    after_seq: Annotated[int | None, BeforeValidator(slips.within(0, 2**62))] = Field(
+        None, description="return at once if anything notable happened after this event"
     )
 
 
 class LogsArguments(TaskArguments):
     step: str | None = Field(None, max_length=200, description="default: the step that wrote last")
-    tail: int = Field(100, ge=1, le=2000, description="lines from the end")
+    tail: Annotated[int, BeforeValidator(slips.within(1, 2000))] = Field(
+        100, description="lines from the end"
+    )
 
 
 class DiffArguments(TaskArguments):
-    paths: Annotated[list[str], BeforeValidator(_list_of)] = Field(
+    paths: Annotated[list[str], BeforeValidator(slips.items)] = Field(
         default_factory=list[str], max_length=100, description="only these"
     )
     stat_only: bool = Field(False, description="totals and files without the patch")
-    offset: int = Field(0, ge=0, description="list the files from this one on; the first is 0")
+    offset: Annotated[int, BeforeValidator(slips.within(0, 10**9))] = Field(
+        0, description="list the files from this one on; the first is 0"
+    )
 
 
 class DeleteArguments(TaskArguments):
@@ -145,10 +181,14 @@ class DeleteArguments(TaskArguments):
 
 
 class ResumeArguments(TaskArguments):
-    when: Literal["now", "at_reset"] = Field("now", description="at_reset: by itself, at retry_at")
+    when: Annotated[
+        Literal["now", "at_reset"],
+        BeforeValidator(slips.choice("now", "at_reset", immediately="now", reset="at_reset")),
+    ] = Field("now", description="at_reset: by itself, at retry_at")
     agent: str | None = Field(
         None, max_length=100, description="another agent goes on; default the same"
     )
+    model: str | None = Field(None, max_length=100, description="another one")
     accept: bool = Field(False, description="paused for needs_look: deliver it")
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
@@ -156,7 +196,10 @@ class ResumeArguments(TaskArguments):
 
 class AutoResumeArguments(Arguments):
     enabled: bool = Field(description="false: paused tasks wait for resume_task")
-    scope: Literal["task", "project", "all"] = Field("task", description="whose switch it is")
+    scope: Annotated[
+        Literal["task", "project", "all"],
+        BeforeValidator(slips.choice("task", "project", "all", repository="project")),
+    ] = Field("task", description="whose switch it is")
     task: TaskName | None = None
     repo_path: RepoPath = None
 

@@ -8,7 +8,7 @@ from mcp_types import Completion, PromptReference, ResourceTemplateReference
 
 from rover_mcp.server.session import ClientSession
 from rover_mcp.tasks.service import TaskService
-from rover_mcp.tasks.status import StatusReport
+from rover_mcp.tasks.status_report import StatusReport
 
 MOST = 100
 """Values in an answer: the protocol's limit."""

@@ -18,7 +18,7 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from rover_mcp.errors import UserFixable
+from rover_mcp.domain.errors import UserFixable
 from rover_mcp.server.tasks_extension.source import Context
 
 KEY = "choice"

@@ -13,8 +13,8 @@ import anyio.to_thread
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, RequestParams
 
-from rover_mcp.errors import RoverError
-from rover_mcp.stopping import Stop
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import RoverError
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.images import BuildImage, BuildRequest, Images
 

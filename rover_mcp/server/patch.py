@@ -16,7 +16,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, RequestParams
 from pydantic import Field
 
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.service import TaskService
 

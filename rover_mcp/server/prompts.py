@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mcp_types import GetPromptResult, Prompt, PromptArgument, PromptMessage, TextContent
 
-from rover_mcp.errors import UserFixable
+from rover_mcp.domain.errors import UserFixable
 
 LONGEST = 50_000
 """Characters of an argument."""

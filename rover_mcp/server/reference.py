@@ -17,7 +17,7 @@ from rover_mcp.server.prompts import prompts
 from rover_mcp.server.resources import templates
 from rover_mcp.server.results import EngineView
 from rover_mcp.server.tools import TOOLS, ToolEntry
-from rover_mcp.tasks.models import PauseView, StepView, TaskView
+from rover_mcp.tasks.view_models import PauseView, StepView, TaskView
 
 HEAD = """\
 # Tools, prompts and resources
@@ -57,7 +57,7 @@ def _tool(entry: ToolEntry) -> str:
         "reads" if hints.read_only_hint else "changes",
         *(["destroys"] if hints.destructive_hint else []),
         *(["repeating it is harmless"] if hints.idempotent_hint else []),
-        *(["reaches beyond this machine"] if hints.open_world_hint else []),
+        *([_open(entry)] if hints.open_world_hint else []),
         f"set `{entry.tool_set}`",
     ]
     lines = [f"### {tool.name}\n", f"{tool.description}\n", f"*{', '.join(kinds)}.*\n"]
@@ -67,6 +67,11 @@ def _tool(entry: ToolEntry) -> str:
     fields = [name for name in entry.result.model_fields if not name.startswith("attention")]
     lines.append(f"Returns: {', '.join(f'`{name}`' for name in fields)}.\n")
     return "\n".join(lines)
+
+
+def _open(entry: ToolEntry) -> str:
+    reads = entry.tool_set == "read"
+    return "shows what agents or others wrote" if reads else "reaches beyond this machine"
 
 
 def _parameters(schema: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -1,21 +1,30 @@
-"""The short text of a result, for people: ends with the next step, never repeats the JSON."""
+"""The text of a result, which by itself says all that is needed to act on it: some clients show
+their model nothing else."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
+from rover_mcp.domain.text import visible, visible_patch
 from rover_mcp.server import results as r
-from rover_mcp.tasks.handoff import handed_over
-from rover_mcp.tasks.models import ListedTask, PauseView, TaskView
-from rover_mcp.tasks.pauses import CLOSED
-from rover_mcp.tasks.visible import visible_patch
+from rover_mcp.server.task_text import (
+    calls_text,
+    changes_text,
+    event_text,
+    row_text,
+    task_text,
+)
+from rover_mcp.tasks.quoting import named, printable, quoted
+from rover_mcp.tasks.view_models import TaskView
 
 
 def text_of(result: r.Result) -> str:
-    """A few lines about a result."""
+    """What a result says."""
     lines = [_main(result)]
     for event in result.attention:
-        lines.append(f"Attention: {event.summary}")
+        where = f" (in {event.repo_path})" if event.repo_path else ""
+        lines.append(f"Attention{where}: {event_text(event)}")
     if result.attention_more:
         lines.append(f"({result.attention_more} more: list_tasks)")
     return "\n".join(lines)
@@ -24,39 +33,86 @@ def text_of(result: r.Result) -> str:
 def _main(result: r.Result) -> str:
     match result:
         case r.WaitResult():
-            return f"{_task(result.task)} (returned: {result.returned})"
+            return _waited(result)
         case r.ResumeTaskResult():
-            return f"{result.result}, {result.message}. {_task(result.task)}"
+            return f"{result.result}, {result.message}. {task_text(result.task)}"
         case r.AutoResumeResult():
             return _switched(result)
+        case r.InspectResult():
+            events = [f"{e.at:%Y-%m-%d %H:%M:%S}Z {event_text(e)}" for e in result.events or ()]
+            return "\n".join([task_text(result.task), *events])
         case r.TaskResult():
-            return _task(result.task)
+            return task_text(result.task)
         case r.TaskListResult():
-            rows = [_row(t) for t in result.tasks] or ["no tasks"]
-            more = ["more: call list_tasks with next_cursor"] if result.next_cursor else []
-            damaged = [f"Warning: {w}" for w in result.warnings or ()]
-            return "\n".join([*rows, *more, *damaged])
+            return "\n".join(_page(result))
         case r.LogsResult():
-            return f"log of {result.step or 'no step yet'} (untrusted):\n{result.text}"
+            cut = ", only its end: ask for a larger tail" if result.truncated else ""
+            step = printable(result.step or "no step yet", 200)
+            head = f"log of {step} of task {result.task}{cut}"
+            return f"{head} (untrusted):\n{visible(result.text)}"
         case r.DiffToolResult():
-            c = result.changes
-            files = "1 file" if c.files == 1 else f"{c.files} files"
-            head = f"{files} changed, +{c.added} -{c.removed}"
-            if result.elsewhere is not None:
-                head = f"none of these paths changed; {result.elsewhere} other files did"
-            head = "\n".join([*handed_over(c), head])
-            patch = visible_patch(result.patch or "")
-            return head + (f" (untrusted):\n{patch}" if patch else "")
+            return _diff(result)
         case r.WorkflowsResult():
-            return "\n".join(
-                f"{w.name}{_source(w)}: {w.description or w.error or ''}" for w in result.workflows
-            )
+            return "\n".join(line for w in result.workflows for line in _workflow(w))
         case r.DeleteResult():
             return _deletion(result)
         case r.StatusResult():
             return _status(result)
         case _:
             return "done"
+
+
+def _page(result: r.TaskListResult) -> Iterator[str]:
+    several = len({t.repo_path for t in result.tasks}) > 1
+    if result.tasks and not several:
+        yield f"Tasks of {result.tasks[0].repo_path}:"
+    for task in result.tasks:
+        yield row_text(task, repository=several)
+    if not result.tasks:
+        yield "no tasks here; list_tasks with all_projects true lists those of other repositories"
+    if result.next_cursor:
+        following = json.dumps({"cursor": result.next_cursor})
+        yield f"more: call list_tasks with next_cursor: {following}"
+    for warning in result.warnings or ():
+        yield f"Warning: {warning}"
+    for damaged in result.damaged or ():
+        yield from calls_text(damaged.next_actions)
+
+
+def _diff(result: r.DiffToolResult) -> str:
+    lines = changes_text(result.changes)
+    if result.elsewhere is not None:
+        lines = [f"none of these paths changed; {result.elsewhere} other files did"]
+    patch = visible_patch(result.patch or "")
+    if result.truncated:
+        lines.append("The patch is cut: call get_diff with paths for the rest.")
+    if not patch:
+        return "\n".join(lines)
+    return "\n".join(lines) + f" (untrusted):\n{patch}"
+
+
+def _workflow(w: r.WorkflowView) -> Iterator[str]:
+    """A workflow, what it takes and what it does; what a repository wrote is quoted."""
+    shown = quoted if w.source == "project" else printable
+    told = shown(w.description, 300) if w.description else ""
+    yield f"{named(w.name)}{_source(w)}: {quoted(w.error) if w.error else told}"
+    if w.steps:
+        yield f"  steps: {shown('; '.join(w.steps), 500)}"
+    for given in w.inputs:
+        need = "required" if given.required else f"default {quoted(given.default or '', 100)}"
+        about = shown(given.description, 200) if given.description else ""
+        yield f"  input {named(given.name, 80)} ({need}): {about}"
+
+
+def _waited(result: r.WaitResult) -> str:
+    """Short where nothing has happened: a model calls it again and again."""
+    task, rest = result.task, result.waiting or []
+    numbers = ", ".join(str(other.number) for other in rest)
+    others = f"; also waited for: {numbers}" if numbers else ""
+    if isinstance(task, TaskView):
+        return f"(returned: {result.returned}{others}) {task_text(task)}"
+    state = f"Task {task.number} {task.status} ({task.phase}, {task.progress} %)"
+    return f"{state} (returned: timeout{others}). Next: the same call again."
 
 
 def _source(workflow: r.WorkflowView) -> str:
@@ -68,10 +124,12 @@ def _source(workflow: r.WorkflowView) -> str:
 
 
 def _deletion(result: r.DeleteResult) -> str:
-    lines = [f"{'kept' if i.kept else 'lost'}: {i.what} ({i.detail})" for i in result.items]
+    lines = [
+        f"{'kept' if i.kept else 'lost'}: {i.what} ({printable(i.detail, 500)})"
+        for i in result.items
+    ]
     head = "Deleted." if result.deleted else "Nothing is deleted yet. It would be:"
-    hint = [] if result.deleted else ["To delete it, call delete_task with confirm true."]
-    return "\n".join([head, *lines, *hint])
+    return "\n".join([f"Task {result.task}: {head}", *lines, *calls_text(result.next_actions)])
 
 
 def _switched(result: r.AutoResumeResult) -> str:
@@ -89,7 +147,11 @@ def _status(result: r.StatusResult) -> str:
     working = [e for e in result.engines if e.available]
     engines = ", ".join(f"{e.name} (no isolation)" if e.reason else e.name for e in working)
     engines = engines or "none"
-    lines = [f"rover {result.version}; engines that work: {engines}", *_agents(result)]
+    lines = [f"rover {result.version}; engines that work: {engines}"]
+    others = (e for e in result.engines if not e.available)
+    lines += [f"Engine {e.name}: {e.reason or 'not there'}. {e.hint or ''}" for e in others]
+    lines += _agents(result)
+    lines += [result.notice] if result.notice else []
     if trouble := result.cannot_start:
         lines.insert(0, f"{trouble.message}. {trouble.hint}.")
     for hold in result.holds:
@@ -99,12 +161,24 @@ def _status(result: r.StatusResult) -> str:
             f"Account {hold.account} is closed{model} ({hold.reason}) until "
             f"{hold.until:%Y-%m-%d %H:%M}Z: {hold.message}; waiting tasks: {hold.waiting}{probe}"
         )
+    lines += [_window(window) for window in result.windows]
+    q = result.queue
+    lines.append(
+        f"Tasks: {q.running} running of at most {q.limit}, {q.queued} queued, {q.paused} paused. "
+        f"Disk: {result.disk.free_bytes // 1_000_000} MB free."
+    )
     if result.auto_resume.off_for_all:
         lines.append("Automatic resume is off for all tasks.")
     if result.auto_resume.off_in_config:
         lines.append("Automatic resume is off in config.yaml.")
     lines += [f"Automatic resume is off in {p}." for p in result.auto_resume.off_in_projects]
     return "\n".join(lines)
+
+
+def _window(w: r.WindowView) -> str:
+    used = "" if w.used_percent is None else f" ({w.used_percent:.0f} % used)"
+    opens = f"; it opens anew at {w.opens_at:%Y-%m-%d %H:%M}Z" if w.opens_at else ""
+    return f"Account {w.account}: the {w.window} is {w.state}{used}{opens}."
 
 
 def _agents(result: r.StatusResult) -> list[str]:
@@ -116,71 +190,5 @@ def _agents(result: r.StatusResult) -> list[str]:
     lines += [f"Not yet: {told}" for told in missing]
     if result.unpriced:
         models = ", ".join(result.unpriced)
-        lines.append(f"No price is known for {models}: a task with a budget in USD pauses there.")
+        lines.append(f"No price is known for {models}: a budget in USD alone is refused there.")
     return lines
-
-
-def _row(task: ListedTask) -> str:
-    until = ""
-    if task.pause:
-        p = task.pause
-        until = f", {p.account or p.provider or 'no provider'}, {_until(p)}"
-    return f"{task.number}  {task.status}  {task.phase}{until}  {task.title}"
-
-
-def _until(pause: PauseView) -> str:
-    if pause.auto_resume and pause.retry_at:
-        return f"goes on at {pause.retry_at:%Y-%m-%d %H:%M}Z"
-    if pause.auto_resume:
-        return "waits for a credential"
-    return "waits for you"
-
-
-def _task(task: TaskView) -> str:
-    lines = [f"Task {task.number} {task.status} ({task.phase}, {task.progress} %): {task.title}"]
-    if task.pause:
-        lines += _pause(task, task.pause)
-    lines += handed_over(task.changes) if task.changes else []
-    if task.error:
-        lines.append(f"Error: {task.error[:500]}")
-    lines.extend(f"Warning: {w}" for w in task.warnings or ())
-    if task.next_actions:
-        action = task.next_actions[0]
-        told = f" {json.dumps(action.arguments)}" if len(action.arguments) > 1 else ""
-        lines.append(f"Next: {action.tool}{told}: {action.why}.")
-    return "\n".join(lines)
-
-
-def _pause(task: TaskView, p: PauseView) -> list[str]:
-    """Why, where, since when, until when, and how to stop that (D10, K7)."""
-    place = p.where or (f"step {p.step}" if p.step else "")
-    where = f" in {place}" if place else ""
-    model = f", {p.model} only" if p.model else ""
-    account = f" (account {p.account}{model})" if p.account else ""
-    message = p.message[:300].rstrip(".")
-    lines = [f"Paused since {p.since:%Y-%m-%d %H:%M}Z{where}: {p.reason}{account}: {message}."]
-    if p.auto_resume and p.retry_at:
-        lines.append(
-            f"It goes on by itself at {p.retry_at:%Y-%m-%d %H:%M:%S}Z, in {_seconds(p.retry_in_s)} "
-            f"({_resume(p)}; set_auto_resume switches that "
-            "off: for this task, its project, or all)."
-        )
-    elif p.auto_resume:
-        lines.append(f"It waits: {p.waits_because} (set_auto_resume switches that off).")
-    else:
-        lines.append(f"It waits for resume_task: {p.waits_because}.")
-    return lines
-
-
-def _resume(p: PauseView) -> str:
-    """The number of the automatic resume that comes next, and of how many."""
-    count = f"automatic resume {p.retries + 1}"
-    return count if p.reason in CLOSED else f"{count} of {p.max_retries}"
-
-
-def _seconds(seconds: int | None) -> str:
-    minutes, rest = divmod(seconds or 0, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{rest} s"

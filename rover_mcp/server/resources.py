@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from mcp_types import Resource, ResourceTemplate, TextResourceContents
 from pydantic import BaseModel
 
-from rover_mcp.errors import NotFound
-from rover_mcp.server.offers import Works, keep_working
+from rover_mcp.domain.errors import NotFound
+from rover_mcp.domain.ids import parse_task
+from rover_mcp.domain.task_status import ENDED, TaskStatus
+from rover_mcp.domain.usage_window import time_of
+from rover_mcp.server.allowed_calls import Works, keep_working
+from rover_mcp.server.pages import task_list
 from rover_mcp.server.session import TASKS_URI, ClientSession, task_uri
-from rover_mcp.server.tools import task_list
-from rover_mcp.store.rows import TaskRow
-from rover_mcp.tasks.identifiers import parse_task
+from rover_mcp.server.skills import skill_file, skills
+from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.quoting import quoted
 from rover_mcp.tasks.service import TaskService
-from rover_mcp.tasks.status import StatusReport
+from rover_mcp.tasks.status_report import StatusReport
+from rover_mcp.tasks.view_models import ListedTask
 
 WORKFLOWS = "rover://workflows"
 PAGE = 50
 LOG_LINES = 2000
+LIVE = frozenset(TaskStatus) - ENDED
+ENDED_SHOWN = 20
+RECENT_SECONDS = 7 * 24 * 3600
+"""A list is of what somebody may still want to follow or look at: of those that ended, the last
+few, for a week."""
 PATCH_BYTES = 64_000
 JSON = "application/json"
 
@@ -56,18 +66,28 @@ class Resources:
     works: Works
 
     def list(self, cursor: str | None) -> tuple[list[Resource], str | None]:
-        """A page of resources, and the cursor of the next: first all there is to follow, then the
-        tasks, newest first.
+        """A page of resources, and the cursor of the next: first all there is to follow and what
+        ended of late, then the tasks that have not ended, newest first. Any other task can be
+        read under its address all the same.
 
         Raises:
             UserFixable: the cursor is not one that was given out.
         """
-        views, following, _damaged = self.tasks.list(self.session.caller, (), None, cursor, PAGE)
+        caller = self.session.caller
+        views, following, _damaged = self.tasks.list(caller, LIVE, None, cursor, PAGE)
         found = [] if cursor else self._fixed()
-        for view in views:
-            name, title = f"task-{view.number}-{view.id[:8]}", f"{view.number}: {view.title}"
+        for view in [*([] if cursor else self._recent()), *views]:
+            name, title = (
+                f"task-{view.number}-{view.id[:8]}",
+                f"{view.number}: {quoted(view.title)}",
+            )
             found.append(Resource(name=name, title=title, uri=task_uri(view.id), mime_type=JSON))
         return found, following
+
+    def _recent(self) -> list[ListedTask]:
+        ended, _, _ = self.tasks.list(self.session.caller, ENDED, None, None, ENDED_SHOWN)
+        since = time_of(self.tasks.now() - RECENT_SECONDS)
+        return [view for view in ended if view.updated_at >= since]
 
     def _fixed(self) -> list[Resource]:
         names = [w["name"] for w in self.status.workflows(self.session.caller, None)]
@@ -87,7 +107,7 @@ class Resources:
             )
             for name in names
         )
-        return [every, *workflows]
+        return [every, *(skill.resource() for skill in skills().values()), *workflows]
 
     def read(self, uri: str) -> TextResourceContents:
         """
@@ -95,6 +115,8 @@ class Resources:
             NotFound: there is no such resource.
             RoverError: it cannot be read.
         """
+        if (file := skill_file(uri)) is not None:
+            return file
         if uri == TASKS_URI:
             return TextResourceContents(uri=uri, mime_type=JSON, text=self._newest())
         for kind in KINDS:
@@ -113,16 +135,16 @@ class Resources:
         if uri != TASKS_URI and found is None:
             raise NotFound(f"only {TASKS_URI} and a task's own address can be followed")
         if found:
-            self._task(found)
+            self._task(found, kinds=("id",))
         return uri
 
     def _newest(self) -> str:
         return self._told(task_list(*self.tasks.list(self.session.caller, (), None, None, None)))
 
-    def _task(self, found: re.Match[str]) -> TaskRow:
+    def _task(self, found: re.Match[str], kinds: Container[str] = ("id", "prefix")) -> TaskRow:
         named = found["id"]
-        # A number would name another task in another project.
-        if parse_task(named).kind != "id":
+        # A number would name another task in another project; what is followed has one address.
+        if parse_task(named).kind not in kinds:
             raise NotFound("a resource names a task by its id", code="unknown_resource")
         task = self.tasks.finder.find(self.session.caller, named)
         self.session.watch(task.id)

@@ -8,13 +8,21 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from rover_mcp.tasks.models import ChangesView, EventView, ListedTask, NextAction, TaskView
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.tasks.view_models import (
+    AttentionView,
+    ChangesView,
+    EventView,
+    ListedTask,
+    NextAction,
+    TaskView,
+)
 
 
 class Result(BaseModel):
     """`attention` is what happened to your tasks that you have not been told yet."""
 
-    attention: list[EventView] = []
+    attention: list[AttentionView] = []
     attention_more: int | None = None
 
 
@@ -28,7 +36,7 @@ class DamagedTaskView(BaseModel):
     id: str | None = None
     number: int | None = None
     title: str | None = None
-    project: str | None = None
+    repo_path: str | None = None
     damage: str
     next_actions: list[NextAction] = []
 
@@ -46,17 +54,28 @@ class InspectResult(TaskResult):
     events: list[EventView] | None = None
 
 
-class WaitResult(TaskResult):
+class WaitedView(BaseModel):
+    """A task that runs on, as short as can be."""
+
+    number: int
+    status: TaskStatus
+    phase: str | None = None
+    progress: int | None = None
+
+
+class WaitResult(Result):
+    """After a timeout `task` is a WaitedView; `waiting` are the others that were waited for."""
+
+    task: TaskView | WaitedView
     returned: Literal["paused", "ended", "news", "timeout"]
+    waiting: list[WaitedView] | None = None
 
 
 class ResumeTaskResult(TaskResult):
     """All of it says what the call did; the task's own end, told through a handle, has only the
     task."""
 
-    result: (
-        Literal["resumed", "scheduled", "already_resuming", "not_resumable", "failed"] | None
-    ) = None
+    result: Literal["resumed", "scheduled", "already_resuming"] | None = None
     has_checkpoint: bool | None = None
     message: str | None = None
 
@@ -79,14 +98,14 @@ class DeleteItem(BaseModel):
 class DeleteResult(Result):
     """`deleted` is false where it was only told what would be lost."""
 
-    task_id: str
+    task: str
     deleted: bool
     items: list[DeleteItem]
     next_actions: list[NextAction] = []
 
 
 class LogsResult(Result):
-    task_id: str
+    task: str
     step: str | None = None
     text: str
     truncated: bool
@@ -94,7 +113,7 @@ class LogsResult(Result):
 
 
 class DiffToolResult(Result):
-    task_id: str
+    task: str
     changes: ChangesView
     patch: str | None = None
     truncated: bool
@@ -165,6 +184,17 @@ class HoldView(BaseModel):
     probe: int | None = None
 
 
+class WindowView(BaseModel):
+    """A usage window of an account, as its provider told it last."""
+
+    account: str
+    window: str
+    state: str
+    used_percent: float | None = None
+    opens_at: datetime | None = None
+    told_at: datetime
+
+
 class SwitchesView(BaseModel):
     """Where automatic resumes are off, but for tasks switched off one by one."""
 
@@ -213,50 +243,54 @@ class StatusResult(Result):
     unpriced: list[str] = []
     queue: QueueView
     holds: list[HoldView] = []
+    windows: list[WindowView] = []
     auto_resume: SwitchesView
     disk: DiskView
 
 
-def output_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """A result's schema, small: types and enums down to a task's own fields, no prose.
+PROMISED = frozenset((
+    "id", "number", "title", "status", "phase", "progress", "branch", "pause", "error", "steps",
+    "changes", "usage", "warnings", "next_actions",
+))  # fmt: skip
+"""The fields of a task that inspect's schema names."""
+NOT_PROMISED = frozenset((
+    "attention", "attention_more", "untrusted", "elsewhere", "waiting", "damaged", "still_off",
+    "has_checkpoint", "notice", "home", "cannot_start", "credentials", "unpriced", "auto_resume",
+    "disk",
+))  # fmt: skip
+"""Fields of results that no schema names: any result may carry them, or only few calls need them,
+and none has to know their types before."""
+CHECKED_ONLY = frozenset({"maxLength", "maxItems", "exclusiveMinimum"})
+"""Limits that the server checks, and says where one is passed: no schema shows them."""
 
-    The whole list of tools has to stay under 6,000 tokens, and every result has to be valid
-    against it: an error result carries `error` instead.
+
+def output_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A result's schema: its fields and their types, and a task's own fields in inspect's alone.
+
+    The whole list of tools has to stay under 4,500 tokens with 21 tools. Nothing is required: an
+    error result has `error` in place of the rest, and every result is valid against this.
     """
     full = model.model_json_schema(mode="serialization")
     definitions: Mapping[str, Any] = full.get("$defs", {})
     properties = {
-        name: _compact(value, definitions, depth=2 if name == "task" else 0)
+        name: _compact(value, definitions)
         for name, value in full["properties"].items()
+        if name not in NOT_PROMISED
     }
-    if model is not InspectResult and "task" in properties:
-        # What a task always has, and why it stands still; inspect lists the rest.
-        task = properties["task"]
-        kept = {*task["required"], "pause", "error", "next_actions"}
-        task["properties"] = {k: v for k, v in task["properties"].items() if k in kept}
-    required = [n for n in full.get("required", []) if n in properties]
-    return {
-        "type": "object",
-        "properties": {**properties, "error": {"type": "object"}},
-        "anyOf": [{"required": required}, {"required": ["error"]}],
-    }
+    if model is InspectResult:
+        fields = definitions["TaskView"]["properties"].items()
+        view = {k: _compact(v, definitions) for k, v in fields if k in PROMISED}
+        properties["task"]["properties"] = view
+    return {"type": "object", "properties": properties}
 
 
-def _compact(node: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> dict[str, Any]:
+def _compact(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     if "$ref" in node:
         node = definitions[node["$ref"].rsplit("/", 1)[1]]
     if "anyOf" in node:
         # Nulls are left out of results, so the other form is the only one.
-        return _compact(
-            next(n for n in node["anyOf"] if n.get("type") != "null"), definitions, depth
-        )
-    small = {k: node[k] for k in ("type", "enum", "const") if k in node}
-    if depth > 0 and "properties" in node:
-        small["properties"] = {
-            k: _compact(v, definitions, depth - 2) for k, v in node["properties"].items()
-        }
-        small["required"] = node.get("required", [])
-    return small
+        return _compact(next(n for n in node["anyOf"] if n.get("type") != "null"), definitions)
+    return {k: node[k] for k in ("type", "enum", "const") if k in node}
 
 
 def input_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -286,5 +320,7 @@ def _slim(node: Any, definitions: Mapping[str, Any]) -> Any:
         if k != "properties"
         else {n: _slim(p, definitions) for n, p in v.items()}
         for k, v in current.items()
-        if not (k == "title" and isinstance(v, str)) and not (k == "default" and v is None)
+        if not (k == "title" and isinstance(v, str))
+        and not (k == "default" and v is None)
+        and not (k in CHECKED_ONLY or (k == "maximum" and v >= 10**6))
     }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import anyio
 import anyio.to_thread
@@ -18,11 +17,12 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolRequestParams, InputRequiredResult, ListRootsRequest, ListRootsResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from rover_mcp.errors import RoverError, UserFixable
+from rover_mcp.domain.errors import RoverError, UserFixable
 from rover_mcp.server.arguments import Arguments
 from rover_mcp.server.results import Result
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tasks_extension.source import Context
+from rover_mcp.tasks.paths import folder_of
 from rover_mcp.tasks.ports import Repositories
 
 KEY = "roots"
@@ -109,18 +109,6 @@ async def _asked(ctx: Context, none_here: UserFixable) -> ListRootsResult:
             return await ctx.session.list_roots()  # pyright: ignore[reportDeprecated]
     except (MCPError, TimeoutError) as error:
         raise none_here from error
-
-
-def folder_of(uri: str) -> Path | None:
-    """The folder of this machine that a root's address names; None for any other address."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return None
-    path = unquote(parts.path)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        return None
-    return Path(path) if path.startswith("/") and "\0" not in path else None
 
 
 def _repositories(folders: Sequence[Path], repositories: Repositories) -> list[str]:

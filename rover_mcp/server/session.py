@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from rover_mcp.store.rows import EventRow, TaskRow
+from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.tasks.caller import Caller
 
 Push = Callable[[str, dict[str, Any]], None]
@@ -18,6 +18,11 @@ LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "e
 
 
 MAX_WATCHED = 1000
+HELD_SECONDS = 60.0
+"""A handle that nobody has asked by for so long is not held any more, where programs share a
+session: clients are asked to look every few seconds."""
+ATTENTION, GET = "attention", "tasks/get"
+"""The channels of answers, as they are recorded."""
 SETTLED_SECONDS = 5.0
 """A connection that lives on for so long after an answer has taken it."""
 
@@ -54,7 +59,12 @@ class ClientSession:
     """held while an answer's news are gathered, so that two answers do not tell the same"""
     root: str | None = None
     """the repository among the client's roots, until a question about it was answered"""
-    _offered: list[EventRow] = field(default_factory=list[EventRow])
+    shared: bool = False
+    """several programs of one user may stand behind it"""
+    told: dict[str, int] = field(default_factory=dict[str, int])
+    """by task: the number of the last event that an answer to tasks/get told"""
+    _held: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
+    _offered: list[tuple[EventRow, str]] = field(default_factory=list[tuple[EventRow, str]])
     _offered_at: float = 0.0
 
     def watch(self, task_id: str) -> None:
@@ -65,14 +75,40 @@ class ClientSession:
         if len(self.watched) > MAX_WATCHED:
             del self.watched[next(iter(self.watched))]
 
+    def hold(self, task_id: str, life: int, now: float) -> None:
+        """The session was given, or asks by, a handle to this life of a task."""
+        last, _ = self._held.pop(task_id, (0, 0.0))
+        self._held[task_id] = max(life, last), now
+        if len(self._held) > MAX_WATCHED:
+            del self._held[next(iter(self._held))]
+
+    def holds(self, task_id: str, life: int, now: float) -> bool:
+        """Whether it has a handle to this life of a task. Where several programs share the session
+        only one that is still asked by counts: another program may want one of its own."""
+        held, at = self._held.get(task_id, (-1, 0.0))
+        return held == life and not (self.shared and now - at > HELD_SECONDS)
+
     def offer(self, news: News, now: float) -> None:
         """An answer that tells `news` is given out: nothing can withdraw it any more."""
         self.cursor = max(news.last, self.cursor or 0)
-        self._offered += news.owned
+        self._offered += [(event, ATTENTION) for event in news.owned]
         self._offered_at = now
 
-    def arrived(self) -> list[EventRow]:
-        """What was offered has arrived: the events to acknowledge, each once."""
+    def offer_one(self, event: EventRow, now: float, *, owned: bool) -> None:
+        """An answer to tasks/get tells this event: `attention` does not repeat it here. `owned`:
+        the task is the session's own user's."""
+        if event.seq <= self.told.get(event.task_id, 0):
+            return
+        self.told.pop(event.task_id, None)
+        self.told[event.task_id] = event.seq
+        if len(self.told) > MAX_WATCHED:
+            del self.told[next(iter(self.told))]
+        if owned:
+            self._offered.append((event, GET))
+            self._offered_at = now
+
+    def arrived(self) -> list[tuple[EventRow, str]]:
+        """What was offered has arrived: the events to acknowledge, each once, and the channel."""
         taken, self._offered = self._offered, []
         return taken
 

@@ -9,8 +9,8 @@ import anyio.to_thread
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, RequestParams
 
-from rover_mcp.errors import RoverError, UserFixable
-from rover_mcp.project.asks import digest_of_all
+from rover_mcp.config.project_asks import digest_of_all
+from rover_mcp.domain.errors import RoverError, UserFixable
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import CreateTask
 

@@ -1,4 +1,5 @@
-"""Attempts that wait until there is a credential for them (Q5)."""
+"""Attempts that wait until there is a credential for them (Q5), or until what is in their task's
+way is gone."""
 
 from __future__ import annotations
 
@@ -8,24 +9,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from agent_runner.models import Pause, PauseReason
-from rover_mcp.store.claims import Claims
+from rover_mcp.domain.attempt_state import WAITING, AttemptState
+from rover_mcp.domain.obstacles import obstacle_of
+from rover_mcp.domain.task_status import Event, TaskStatus
+from rover_mcp.store.attempt_claims import Claims
+from rover_mcp.store.base import A, T, attempt_at, lock_task, next_workflow, the_task, to_json
 from rover_mcp.store.damage import sound
 from rover_mcp.store.events import insert_event
 from rover_mcp.store.reads import attempt_query, switched_off
-from rover_mcp.store.rows import AttemptRow, TaskRow, attempt_row, task_row
-from rover_mcp.store.writes import (
-    AWAITING,
-    WAITING,
-    A,
-    T,
-    attempt_at,
-    lock_task,
-    next_workflow,
-    the_task,
-    to_json,
-)
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.store.records import AttemptRow, TaskRow, attempt_row, task_row
 
 
 class Awaits(Claims):
@@ -47,10 +39,10 @@ class Awaits(Claims):
             ):
                 return
             off = switched_off(connection, row.auto_resume, row.project_id)
-            values: dict[str, Any] = {"state": AWAITING, "before": None}
+            values: dict[str, Any] = {"state": AttemptState.AWAITING, "before": None}
             if off is not None or not by_itself:
                 detail = "not started: no credential"
-                values = {"state": "ended", "ended_at": self._now(), "detail": detail}
+                values = {"state": AttemptState.ENDED, "ended_at": self._now(), "detail": detail}
             here = (A.c.task_id == task_id) & (A.c.attempt == attempt)
             connection.execute(A.update().where(here).values(**values))
             self._pause_without(connection, row, pause)
@@ -72,17 +64,21 @@ class Awaits(Claims):
         insert_event(connection, now, row.id, Event.PAUSE, TaskStatus.PAUSED, data, notable=True)
 
     def credential_found(self, task_id: str, attempt: int) -> AttemptRow | None:
-        """The attempt no longer waits for its credential: it is to be enqueued. None: it does not
+        """The attempt no longer waits for its credential, or for what was in its task's way: it is
+        to be enqueued. None: it does not
         wait any more."""
         with self._engine.begin() as connection:
             row = lock_task(connection, task_id)
             made = attempt_at(connection, task_id, attempt)
             if row is None or row.status != TaskStatus.PAUSED:
                 return None
-            if made is None or made.state != AWAITING:
+            if made is None or made.state != AttemptState.AWAITING:
                 return None
             here = (A.c.task_id == task_id) & (A.c.attempt == attempt)
-            values = {"state": "released", "workflow_id": next_workflow(made.workflow_id)}
+            values = {
+                "state": AttemptState.RELEASED,
+                "workflow_id": next_workflow(made.workflow_id),
+            }
             connection.execute(A.update().where(here).values(**values))
             connection.execute(T.update().where(T.c.id == task_id).values(retry_at=self._now()))
             found = attempt_row(connection.execute(attempt_query(task_id, attempt)).one())
@@ -90,8 +86,9 @@ class Awaits(Claims):
         return found
 
     def await_further(self, task_id: str) -> AttemptRow | None:
-        """Let a paused task wait for a credential again. None: it waits already, is not paused for
-        want of one, or automatic resumes are switched off for it."""
+        """Let a paused task wait again for a credential, or until what is in its way is gone.
+        None: it waits already, is paused for something else, or automatic resumes are switched
+        off for it."""
         with self._engine.begin() as connection:
             row = lock_task(connection, task_id)
             if row is None or row.status != TaskStatus.PAUSED or not _lacks(task_row(row)):
@@ -101,11 +98,12 @@ class Awaits(Claims):
             waiting = sa.select(A).where(A.c.task_id == task_id, A.c.state.in_(WAITING))
             if connection.execute(waiting).first() is not None:
                 return None
-            number = self._add_attempt(connection, row, AWAITING)
+            number = self._add_attempt(connection, row, AttemptState.AWAITING)
             return attempt_row(connection.execute(attempt_query(task_id, number)).one())
 
     def unattended(self) -> list[TaskRow]:
-        """Tasks that are paused for want of a credential, where no attempt waits for one."""
+        """Tasks that are paused for want of a credential, or for what is in their way, where no
+        attempt waits for that."""
         mine = sa.select(A.c.task_id).where(A.c.state.in_(WAITING))
         query = sa.select(T).where(T.c.status == TaskStatus.PAUSED, T.c.id.not_in(mine))
         with self._reader.connect() as connection:
@@ -113,4 +111,7 @@ class Awaits(Claims):
 
 
 def _lacks(task: TaskRow) -> bool:
-    return task.pause is not None and task.pause.reason is PauseReason.AUTH
+    pause = task.pause
+    return pause is not None and (
+        pause.reason is PauseReason.AUTH or obstacle_of(pause) is not None
+    )

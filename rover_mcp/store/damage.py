@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
 
 log = logging.getLogger("rover.store")
 

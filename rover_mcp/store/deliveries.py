@@ -18,7 +18,7 @@ from rover_mcp.store.damage import sound
 from rover_mcp.store.events import LAST_NUMBER, NUMBERED, readable
 from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.rows import DamagedRecord, DeliveryRow, EventRow, delivery_row
+from rover_mcp.store.records import DamagedRecord, DeliveryRow, EventRow, delivery_row
 
 H = schema.hooks
 D = schema.deliveries

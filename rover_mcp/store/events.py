@@ -8,13 +8,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from rover_mcp.domain.task_status import ENDED, TaskStatus
 from rover_mcp.store import schema
 from rover_mcp.store.damage import sound, sound_one
 from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.rows import EventRow, event_row
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import ENDED
+from rover_mcp.store.records import EventRow, event_row
 
 T = schema.tasks
 E = schema.events

@@ -10,7 +10,7 @@ from rover_mcp.store import schema
 from rover_mcp.store.damage import sound_one
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.rows import AttemptRow, ExecutorRow, attempt_row, executor_row
+from rover_mcp.store.records import AttemptRow, ExecutorRow, attempt_row, executor_row
 
 A = schema.attempts
 X = schema.executors

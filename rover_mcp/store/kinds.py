@@ -36,6 +36,7 @@ Line = Annotated[str, Strict(), AfterValidator(_plain)]
 Moment = Annotated[float, Strict(), Field(ge=0, le=LATEST, allow_inf_nan=False)]
 """Seconds since the epoch."""
 Money = Annotated[float, Strict(), Field(ge=0, le=1e12, allow_inf_nan=False)]
+Share = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Strict(), Field(ge=0, le=MOST)]
 Number = Annotated[int, Strict(), Field(ge=1, le=999_999_999)]
 Flag = Annotated[bool, Strict()]

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError
 
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.no_space import disk_full
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.no_space import disk_full
 from rover_mcp.store import schema
 from rover_mcp.store.kinds import tolerant_json
 
@@ -88,6 +88,15 @@ def _to_version_11(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN refused_keys JSON")
 
 
+def _to_version_12(connection: sa.Connection) -> None:
+    schema.metadata.create_all(connection, tables=[schema.windows])
+
+
+def _to_version_13(connection: sa.Connection) -> None:
+    if "looked_at" not in {c["name"] for c in sa.inspect(connection).get_columns("rover_holds")}:
+        connection.exec_driver_sql("ALTER TABLE rover_holds ADD COLUMN looked_at FLOAT")
+
+
 # version -> what brings the version before it there. Version 1 is the first.
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     2: _to_version_2,
@@ -100,7 +109,14 @@ MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     9: _to_version_9,
     10: _to_version_10,
     11: _to_version_11,
+    12: _to_version_12,
+    13: _to_version_13,
 }
+
+
+def database_url(home: Path, shared: str | None = None) -> str:
+    """The database of the settings, else the embedded one of the data folder."""
+    return shared or f"sqlite:///{home / 'rover.db'}"
 
 
 def open_database(url: str) -> sa.Engine:

@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from rover_mcp.domain.attempt_state import OVER, AttemptState
+from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.store import schema
 from rover_mcp.store.damage import sound, sound_one
 from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.rows import (
+from rover_mcp.store.records import (
     EVERYWHERE,
     AttemptRow,
     DamagedRecord,
@@ -25,8 +27,6 @@ from rover_mcp.store.rows import (
     project_row,
     task_row,
 )
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import RUNNING
 
 T = schema.tasks
 A = schema.attempts
@@ -216,10 +216,10 @@ class Reads:
 
     def stranded(self) -> list[tuple[str, int]]:
         """Ids of tasks that wait for their present attempt, with its number, where there is no
-        such attempt or it is over: nobody will ever see to them."""
+        such attempt, or it is over, or in a state that is unknown: nobody will ever see to them."""
         here = (A.c.task_id == T.c.id) & (A.c.attempt == T.c.attempt)
         waits = T.c.status.in_([str(s) for s in (TaskStatus.NEW, *RUNNING)])
-        over = A.c.state.is_(None) | A.c.state.in_(["ended", "superseded"])
+        over = A.c.state.is_(None) | A.c.state.in_(OVER) | A.c.state.not_in(tuple(AttemptState))
         query = sa.select(T.c.id, T.c.attempt).select_from(T.outerjoin(A, here))
         with self._reader.connect() as connection:
             return [(row.id, row.attempt) for row in connection.execute(query.where(waits, over))]
@@ -240,7 +240,7 @@ class Reads:
         """How many tasks wait for an account."""
         query = sa.select(sa.func.count()).select_from(A).join(T, T.c.id == A.c.task_id)
         with self._reader.connect() as connection:
-            held = query.where(A.c.state == "held", T.c.account == account)
+            held = query.where(A.c.state == AttemptState.HELD, T.c.account == account)
             return connection.execute(held).scalar_one()
 
     def base_commits(self, project_id: str, without: str = "") -> frozenset[str] | None:

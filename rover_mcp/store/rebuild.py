@@ -8,13 +8,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import schema
 from rover_mcp.store.damage import Bad, sound, sound_one
 from rover_mcp.store.events import insert_event
-from rover_mcp.store.rows import DamagedRecord, TaskRow, columns_of, project_row, task_of, task_row
+from rover_mcp.store.records import (
+    DamagedRecord,
+    TaskRow,
+    columns_of,
+    project_row,
+    task_of,
+    task_row,
+)
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.identifiers import sandbox_name
-from rover_mcp.tasks.models import TaskStatus
 
 T, A, P = schema.tasks, schema.attempts, schema.projects
 RAN = (
@@ -115,7 +123,8 @@ def _attempt(values: Mapping[str, Any], *, lives: bool) -> dict[str, Any]:
     return {
         "task_id": name, "attempt": number, "iteration": values["iteration"],
         "workflow_id": f"attempt-{name}-{number}-rebuilt",
-        "state": "running" if lives else "ended", "sandbox": sandbox_name(name, number),
+        "state": AttemptState.RUNNING if lives else AttemptState.ENDED,
+        "sandbox": sandbox_name(name, number),
         "created_at": values["created_at"], "started_at": values["started_at"],
         "ended_at": None if lives else values["updated_at"],
     }  # fmt: skip

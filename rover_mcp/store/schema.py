@@ -27,7 +27,7 @@ class Flag(sa.types.TypeDecorator[bool]):
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 13
 
 meta = sa.Table(
     "rover_meta",
@@ -162,6 +162,8 @@ holds = sa.Table(
     sa.Column("probe_attempt", sa.Integer),
     # Since version 10: the agent whose own choice the closed model was.
     sa.Column("default_of", sa.String),
+    # Since version 13: when its last probe was let go, or began.
+    sa.Column("looked_at", sa.Float),
 )
 
 # What single tasks reported of an account, which does not close it for others. Since version 8.
@@ -174,6 +176,20 @@ reports = sa.Table(
     sa.Column("seen", Flag, nullable=False),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("until", sa.Float, nullable=False),
+)
+
+# How full the windows of accounts are, as their providers told it last. `warned` is when the window
+# opens that somebody was warned of. Since version 12.
+windows = sa.Table(
+    "rover_windows",
+    metadata,
+    sa.Column("account", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("used", sa.Float),
+    sa.Column("opens_at", sa.Float),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("warned", sa.Float),
 )
 
 # Where automatic resumes are switched off: a project's id, or "" for all. Since version 2.

@@ -10,14 +10,39 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from rover_mcp.errors import Conflict
+from rover_mcp.domain.attempt_state import BY_ITSELF, AttemptState
+from rover_mcp.domain.errors import Conflict
+from rover_mcp.domain.ids import branch_name
+from rover_mcp.domain.task_status import (
+    DELETING,
+    ENDED,
+    RUNNING,
+    Event,
+    TaskStatus,
+    advance,
+    sources,
+)
 from rover_mcp.store import schema
+from rover_mcp.store.account_holds import Reported, Waits
 from rover_mcp.store.awaits import Awaits
+from rover_mcp.store.base import (
+    WHO,
+    A,
+    T,
+    attempt_at,
+    lock_task,
+    locked,
+    locked_hold,
+    next_workflow,
+    to_json,
+    what_it_was,
+)
 from rover_mcp.store.damage import sound_one
 from rover_mcp.store.events import has_event, insert_event, insert_for
+from rover_mcp.store.glanced import glanced
 from rover_mcp.store.migrations import checkpoint
 from rover_mcp.store.reads import attempt_query, switched_off
-from rover_mcp.store.rows import (
+from rover_mcp.store.records import (
     RESTART,
     AttemptRow,
     DamagedTask,
@@ -31,24 +56,6 @@ from rover_mcp.store.rows import (
     project_row,
     task_row,
 )
-from rover_mcp.store.waits import Reported, Waits
-from rover_mcp.store.writes import (
-    AWAITING,
-    BY_ITSELF,
-    WHO,
-    A,
-    T,
-    attempt_at,
-    lock_task,
-    locked,
-    locked_hold,
-    next_workflow,
-    to_json,
-    what_it_was,
-)
-from rover_mcp.tasks.identifiers import branch_name
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import DELETING, ENDED, RUNNING, Event, advance, sources
 
 MOST_NUMBER = 999_999_998
 NOTABLE = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Event.CANCEL})
@@ -78,6 +85,10 @@ class Store(Awaits, Waits):
     def checkpoint(self) -> None:
         """Make the database's file a whole copy of what it holds."""
         checkpoint(str(self._engine.url))
+
+    def glanced(self) -> dict[str, Any]:
+        """See glanced.py."""
+        return glanced(self._reader)
 
     # Projects
 
@@ -168,7 +179,7 @@ class Store(Awaits, Waits):
                 updated_at=now,
             )
         )
-        self._insert_attempt(connection, new.id, 1, 1, "queued", new.client_id)
+        self._insert_attempt(connection, new.id, 1, 1, AttemptState.QUEUED, new.client_id)
         insert_event(
             connection, self._now(), new.id, "task.created", TaskStatus.NEW, {}, notable=False
         )
@@ -239,9 +250,11 @@ class Store(Awaits, Waits):
                 told["retry_at"] = datetime.fromtimestamp(until, UTC).isoformat()
             self._apply(connection, row, event, columns, told)
             if schedule:
-                self._add_attempt(connection, row, "scheduled" if until is None else "held")
+                self._add_attempt(
+                    connection, row, AttemptState.SCHEDULED if until is None else AttemptState.HELD
+                )
             elif awaits:
-                self._add_attempt(connection, row, AWAITING)
+                self._add_attempt(connection, row, AttemptState.AWAITING)
             after = task_row(connection.execute(locked(task_id)).one())
         self.on_event()
         return after
@@ -297,7 +310,7 @@ class Store(Awaits, Waits):
         if not unstarted:
             return True
         made = attempt_at(connection, row.id, row.attempt)
-        return made is not None and made.state == "queued"
+        return made is not None and made.state == AttemptState.QUEUED
 
     def update_task(self, task_id: str, **columns: Any) -> None:
         """Set columns that are not the status."""
@@ -362,7 +375,9 @@ class Store(Awaits, Waits):
                 values["pause"] = {**pause, "uses_try": True}
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
             if retry_at is not None:
-                self._add_attempt(connection, task, "held" if held else "scheduled")
+                self._add_attempt(
+                    connection, task, AttemptState.HELD if held else AttemptState.SCHEDULED
+                )
             data = {"error": error, "hint": hint, "retry_at": retry_at}
             status = TaskStatus(made.before["status"])
             insert_event(
@@ -390,8 +405,8 @@ class Store(Awaits, Waits):
         made = connection.execute(sa.select(A).where(waiting)).first()
         values: dict[str, Any] = {"client_id": client_id, "before": what_it_was(row)}
         if made is None:
-            return self._add_attempt(connection, row, "queued", **values)
-        values |= {"state": "queued", "workflow_id": next_workflow(made.workflow_id)}
+            return self._add_attempt(connection, row, AttemptState.QUEUED, **values)
+        values |= {"state": AttemptState.QUEUED, "workflow_id": next_workflow(made.workflow_id)}
         connection.execute(A.update().where(waiting).values(**values))
         return made.attempt
 

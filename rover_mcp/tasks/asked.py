@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from agent_runner.agents import agent_provider
 from agent_runner.models import Budget
 from agent_runner.workflow.agents import agents_of
-from rover_mcp.errors import UserFixable
-from rover_mcp.network import IF_ALLOWED
-from rover_mcp.project.decided import Asked
-from rover_mcp.project.values import DevcontainerUse
+from rover_mcp.config.values import DevcontainerUse
+from rover_mcp.domain.errors import UserFixable
+from rover_mcp.domain.ids import nearest
+from rover_mcp.domain.network_policy import IF_ALLOWED
+from rover_mcp.domain.text import plain
 from rover_mcp.tasks.catalog import CatalogEntry
-from rover_mcp.tasks.logs import plain
+from rover_mcp.tasks.options import Asked
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,21 @@ def title_of(description: str) -> str:
     if not line:
         raise UserFixable(
             "the description is empty",
-            hint="say what the agent shall do",
+            hint="say what the agent shall do; for example "
+            '{"description": "Fix the failing test in tests/test_sum.py"}',
             code="invalid_description",
         )
     return line if len(line) <= 72 else line[:71].rstrip() + "…"
+
+
+def _meant_inputs(given: Mapping[str, str], declared: Collection[str]) -> dict[str, Any]:
+    """What is named where an input does not exist: the call with the one that is near, if every
+    wrong one has one and no value is lost by it."""
+    near = {name: name if name in declared else nearest(name, declared) for name in given}
+    names = [name for name in near.values() if name]
+    if len(set(names)) < len(given):
+        return {"next_call": {"tool": "list_workflows", "arguments": {}}}
+    return {"instead": {"inputs": {str(near[name]): value for name, value in given.items()}}}
 
 
 def inputs_of(entry: CatalogEntry, request: CreateRequest) -> dict[str, str]:
@@ -107,7 +119,7 @@ def inputs_of(entry: CatalogEntry, request: CreateRequest) -> dict[str, str]:
             f"the workflow {entry.name} has no input {', '.join(unknown)}; "
             f"it has: {', '.join(declared) or 'none'}",
             code="invalid_inputs",
-            next_call={"tool": "list_workflows", "arguments": {}},
+            **_meant_inputs(request.inputs, declared),
         )
     missing = [
         name

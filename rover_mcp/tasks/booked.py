@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_runner.models import RunState, Usage
-from rover_mcp.store.rows import ModelUse
+from rover_mcp.store.records import ModelUse
 
 
 def total(uses: Sequence[ModelUse]) -> Usage:
@@ -31,16 +31,19 @@ def with_books(state: RunState, uses: Sequence[ModelUse]) -> RunState:
     """A run's state with the books' figures, and what they cannot tell as warnings."""
     if not uses:
         return state
+    booked = total(uses)
+    by_agent = (state.usage.cost_usd or 0.0) > (booked.cost_usd or 0.0)
     return state.model_copy(
         update={
-            "usage": larger(state.usage, total(uses)),
-            "warnings": [*state.warnings, *unknowns(uses)],
+            "usage": larger(state.usage, booked),
+            "warnings": [*state.warnings, *unknowns(uses, by_agent=by_agent)],
         }
     )
 
 
-def unknowns(uses: Sequence[ModelUse]) -> list[str]:
-    """Models without a price, and answers that did not tell what they came to."""
+def unknowns(uses: Sequence[ModelUse], *, by_agent: bool = False) -> list[str]:
+    """Models without a price, and answers that did not tell what they came to. `by_agent`: the cost
+    that counts is the agent's own figure."""
     told: list[str] = []
     for use in uses:
         name = f"{use.provider}'s {use.model}" if use.model else f"a model of {use.provider}"
@@ -52,9 +55,8 @@ def unknowns(uses: Sequence[ModelUse]) -> list[str]:
         if use.usage.cost_usd is not None:
             continue
         if use.usage.tokens:
-            told.append(
-                f"there is no price for {name}: the cost is without its {use.usage.tokens:,} tokens"
-            )
+            counted = "what the agent says counts for" if by_agent else "the cost is without"
+            told.append(f"there is no price for {name}: {counted} its {use.usage.tokens:,} tokens")
         elif use.calls > use.estimated:
             told.append(f"{use.calls} answers of {name} told no count of tokens")
     return told

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rover_mcp.errors import UserFixable
+from rover_mcp.domain.errors import UserFixable
+from rover_mcp.tasks.paths import as_path
 
 KEY_SEPARATOR = "\x1f"
 
@@ -43,10 +44,11 @@ class Caller:
         """The folder that a call means: `repo_path`, or the one that the caller works in.
 
         Raises:
-            UserFixable: it begins with a user's name after ~, and there is no such user; or a user
-                over HTTP named none where there are several projects, or one that is not among
-                them. Whether it exists is not told.
+            UserFixable: it is an address on the web; it begins with a user's name after ~, and
+                there is no such user; or a user over HTTP named none where there are several
+                projects, or one that is not among them. Whether it exists is not told.
         """
+        repo_path = as_path(repo_path) if repo_path else None
         if self.user is None:
             return self.cwd / _expanded(repo_path) if repo_path else self.cwd
         if repo_path is None and len(self.projects) == 1:

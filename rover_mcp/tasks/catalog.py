@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from agent_runner.workflow.loader import parse_workflow
+from agent_runner.workflow.loader import check_workflow
 from agent_runner.workflow.models import Workflow, WorkflowError
 from agent_runner.workflow.source import MAX_BYTES, decode
-from rover_mcp.errors import NotFound, UserFixable
-from rover_mcp.project.beneath import (
-    NotTaken,
-    names_beneath,
-    read_beneath,
-    read_regular_file,
-)
-from rover_mcp.tasks.identifiers import meant
+from rover_mcp.config.safe_read import NotTaken, names_beneath, read_beneath, read_regular_file
+from rover_mcp.domain.errors import NotFound, UserFixable
+from rover_mcp.domain.ids import meant, named, nearest
 
 Source = Literal["project", "user", "built-in"]
 
@@ -31,7 +27,8 @@ MAX_FILES = 500
 @dataclass(frozen=True)
 class CatalogEntry:
     """One workflow file, and the content of it that was read. `error` tells why it cannot be used,
-    where it cannot. `shadowed`: whose of the same name it stands for."""
+    where it cannot. `shadowed`: whose of the same name it stands for. `advice`: a line each on
+    what is probably not meant in it."""
 
     name: str
     source: Source
@@ -40,6 +37,7 @@ class CatalogEntry:
     error: str | None = None
     data: bytes = b""
     shadowed: Source | None = None
+    advice: tuple[str, ...] = ()
 
 
 def builtin_folder() -> Path:
@@ -76,18 +74,21 @@ class Catalog:
         entry = self._named(name, repository)
         if entry is None:
             names = [e.name for e in self.entries(repository)]
+            near = nearest(Path(name).stem, names)
             raise NotFound(
                 f"there is no workflow {name[:80]!r}; there are: {', '.join(names)}",
                 code="unknown_workflow",
-                hint=f"{meant(name, names)}choose one of these, "
+                hint=f"{meant(Path(name).stem, names)}choose one of these, "
                 "or put a file into .rover/workflows/",
-                next_call={"tool": "list_workflows", "arguments": {}},
+                next_call=None if near else {"tool": "list_workflows", "arguments": {}},
+                instead={"workflow": near},
             )
         if entry.workflow is None:
             raise UserFixable(
-                f"the workflow {name} has an error: {entry.error}",
+                f"the workflow {name} cannot be used: {entry.error}",
                 code="invalid_workflow",
-                hint="correct the file at that line",
+                hint=f"correct the file there; to see whether it is right: rover workflow check "
+                f"{entry.path}",
             )
         return entry
 
@@ -102,7 +103,9 @@ class Catalog:
         return decode(entry.data, entry.path.name, "the workflow")
 
     def _named(self, name: str, repository: Path | None) -> CatalogEntry | None:
-        same = [file for file in self._files(repository) if file.name == name]
+        files = list(self._files(repository))
+        name = named(file_stem(name), {file.name for file in files}) or name
+        same = [file for file in files if file.name == name]
         if not same:
             return None
         others: list[Source] = [file.source for file in same if file.source != same[0].source]
@@ -118,6 +121,12 @@ class Catalog:
         for source, folder in folders:
             for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
                 yield _File(source, path.stem, path, partial(_read, path))
+
+
+def file_stem(name: str) -> str:
+    """The workflow that is named by its file, as it lies in a repository or as it is listed."""
+    found = re.fullmatch(rf"(?:\./)?(?:{re.escape(FOLDER)}/)?([^/]+)\.ya?ml", name.strip())
+    return found[1] if found else name
 
 
 @dataclass(frozen=True)
@@ -154,9 +163,10 @@ def _entry(file: _File, shadowed: Source | None) -> CatalogEntry:
     name, path = file.name, file.path
     try:
         data = file.read()
-        workflow = parse_workflow(decode(data, str(path), "the workflow"), str(path))
+        found = check_workflow(decode(data, str(path), "the workflow"), str(path))
     except WorkflowError as error:
         return CatalogEntry(name, file.source, path, None, str(error), shadowed=shadowed)
     except (NotTaken, OSError) as error:
         return CatalogEntry(name, file.source, path, None, f"{path}: {error}", shadowed=shadowed)
-    return CatalogEntry(name, file.source, path, workflow, None, data, shadowed)
+    advice = tuple(f"{path.name}:{a.line}:{a.column}: {a.message}" for a in found.advice)
+    return CatalogEntry(name, file.source, path, found.workflow, None, data, shadowed, advice)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rover_mcp.project.asks import Ask, config_asks
-from rover_mcp.project.config import FILE, ProjectConfig
+from rover_mcp.config.project import FILE, ProjectConfig
+from rover_mcp.config.project_asks import Ask, config_asks
+from rover_mcp.config.settings import Settings
 from rover_mcp.sandbox.protocol import Engine
-from rover_mcp.settings import Settings
 from rover_mcp.tasks.catalog import FOLDER, CatalogEntry
-from rover_mcp.tasks.pauses import printable
-from rover_mcp.tasks.ports import Repository
+from rover_mcp.tasks.ports import AgentProgram, Repository
+from rover_mcp.tasks.quoting import named, printable, quoted
 
+ADVICE = 3
+"""What is said of a workflow at the most: `rover workflow check` says all."""
+SIGN_IN = (
+    "rover login keeps a key, rover setup --write asks whether tasks use the log-in of your claude "
+    "or codex, and the key's variable in the environment of an assistant or a terminal counts too"
+)
 DIRTY = "the repository has uncommitted changes; they are not part of this task"
 
 
@@ -20,21 +26,39 @@ def first_cautions(engine: Engine, repository: Repository, entry: CatalogEntry) 
     """What the engine, the checkout and the workflow give cause for."""
     found = [w for w in (engine.warning, DIRTY if repository.dirty else "") if w]
     if entry.source == "project" and entry.shadowed:
-        file = f"{FOLDER}/{entry.path.name}"
+        file = named(f"{FOLDER}/{entry.path.name}")
         found.append(f"workflow {entry.name}: the project's {file}, not the {entry.shadowed} one")
+    if entry.source != "built-in":
+        found += [f"workflow {printable(advice, 300)}" for advice in entry.advice[:ADVICE]]
+    return found
+
+
+def agent_cautions(agents: Mapping[str, AgentProgram], keyless: Sequence[str]) -> list[str]:
+    """What is said of the agents that may work on it: `keyless` have nothing to sign in with."""
+    found = [
+        f"{agent} {program.version} is fetched with npm before it starts: {program.size}, "
+        "once for all tasks"
+        for agent, program in agents.items()
+        if program.source == "npm" and program.size
+    ]
+    for agent in keyless:
+        found.append(
+            f"there is no key or log-in for {agent}: the task will pause at its first call of a "
+            f"model, and continue once there is one: {SIGN_IN}"
+        )
     return found
 
 
 def config_left_out(config: ProjectConfig, settings: Settings) -> list[str]:
     """What is said of a configuration that is ignored."""
     asks = config_asks(config, settings)
-    told = "; ".join(printable(ask.shown, 200) for ask in asks)
+    told = "; ".join(quoted(ask.shown, 200) for ask in asks)
     return [f"{FILE}: left out, as the call asked: {told}"] if told else []
 
 
 def setup_left_out(root: Path, asks: Sequence[Ask]) -> str:
     """What is said of a set-up that nobody has trusted, and that the task goes without."""
-    told = "; ".join(printable(ask.shown, 200) for ask in asks)
+    told = "; ".join(quoted(ask.shown, 200) for ask in asks)
     return (
         f"the repository's set-up was left out, for nobody has trusted it: {told}. To allow it for "
         f"the tasks to come, the user runs: rover trust {root}; or names the repository under "

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from rover_mcp.errors import NeedsConsent, UserFixable
-from rover_mcp.project.asks import digest_of
-from rover_mcp.project.devcontainer import PLACES
-from rover_mcp.project.maximum import Wider
+from rover_mcp.config.devcontainer import PLACES
+from rover_mcp.config.project_asks import digest_of
+from rover_mcp.config.user_maximum import Wider
+from rover_mcp.domain.errors import NeedsConsent, UserFixable
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.pauses import printable
+from rover_mcp.tasks.quoting import printable
 from rover_mcp.tasks.trust import AskView
 
 LINE = 500

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from rover_mcp.tasks.models import EventView, HookMessage
-from rover_mcp.tasks.news import KINDS
+from rover_mcp.domain.event_kinds import KINDS
+from rover_mcp.tasks.view_models import EventView, HookMessage
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 BEGIN, END = "<!-- events: generated -->", "<!-- events: end -->"

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent_runner.agents.scripted import ScriptError, load_script
-from agent_runner.copies import FILE_NAME as COPIES
-from agent_runner.copies import Copy
-from agent_runner.workflow.agents import agents_of
-from agent_runner.worktree import IGNORED
-from rover_mcp.errors import EnvironmentFault, NotFound, UserFixable
-from rover_mcp.network import NetworkMode, NetworkPolicy
-from rover_mcp.project.asks import CommittedFiles, narrowed
-from rover_mcp.project.config import ProjectConfig
-from rover_mcp.project.decided import Decided, Settled, settle
-from rover_mcp.project.load import load_config
-from rover_mcp.project.maximum import Wider, wider_script
+from agent_runner.workflow.agents import agents_of, chosen
+from agent_runner.worktree.local_files import FILE_NAME as COPIES
+from agent_runner.worktree.local_files import Copy
+from agent_runner.worktree.worktree import IGNORED
+from rover_mcp.config import client_programs
+from rover_mcp.config.load_project import load_config
+from rover_mcp.config.project import ProjectConfig
+from rover_mcp.config.project_asks import CommittedFiles, narrowed
+from rover_mcp.config.settings import Settings
+from rover_mcp.config.task_config import Decided
+from rover_mcp.config.user_maximum import Wider, wider_script
+from rover_mcp.domain.errors import EnvironmentFault, NotFound, UserFixable
+from rover_mcp.domain.ids import agent_named, meant, nearest, new_task_id
+from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
+from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import Engine
-from rover_mcp.settings import Settings
-from rover_mcp.store.rows import NewTask, ProjectRow, TaskRow
+from rover_mcp.store.records import NewTask, ProjectRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.asked import (
     CreateRequest,
@@ -33,11 +36,16 @@ from rover_mcp.tasks.asked import (
 )
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry
-from rover_mcp.tasks.cautions import config_left_out, first_cautions, setup_left_out
+from rover_mcp.tasks.cautions import (
+    agent_cautions,
+    config_left_out,
+    first_cautions,
+    setup_left_out,
+)
 from rover_mcp.tasks.consent import check_consent
-from rover_mcp.tasks.copies import check_outputs, read_copies, write_copies
-from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.identifiers import meant, new_task_id
+from rover_mcp.tasks.local_files import check_outputs, read_copies, write_copies
+from rover_mcp.tasks.options import Settled, settle
+from rover_mcp.tasks.paths import NOT_A_PATH
 from rover_mcp.tasks.ports import (
     AgentInventory,
     Control,
@@ -46,8 +54,9 @@ from rover_mcp.tasks.ports import (
     Repository,
     SpareSandboxes,
 )
-from rover_mcp.tasks.priced import price_warnings
+from rover_mcp.tasks.priced import check_prices
 from rover_mcp.tasks.programs import unseen_programs
+from rover_mcp.tasks.quoting import printable
 from rover_mcp.tasks.space import check_space
 from rover_mcp.tasks.trust import AskView, ProjectTrust, TrustBook
 from rover_mcp.tasks.wanted import lacking_programs
@@ -76,6 +85,11 @@ class _Chosen:
     engine: Engine
 
 
+def always(agent: str, caller: Caller) -> bool:
+    """Every agent has a log-in."""
+    return True
+
+
 @dataclass
 class CreateTask:
     """All checks come before the first write, so that bad input leaves nothing behind."""
@@ -88,6 +102,8 @@ class CreateTask:
     agents: AgentInventory
     control: Control
     spares: SpareSandboxes
+    signed_in: Callable[[str, Caller], bool] = always
+    """whether there is a key or a log-in for an agent"""
     book: TrustBook = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,21 +136,28 @@ class CreateTask:
         """What the task would be, after all checks. Nothing is written but the project's hub, and
         what a person has just consented to. Raises as the call does."""
         title = title_of(request.description)
-        repository = self.repositories.inspect(caller.folder(request.repo_path))
+        if self.settings.wrong:
+            hint = "correct config.yaml: `rover config check`"
+            raise EnvironmentFault(self.settings.wrong, hint=hint, code="invalid_config")
+        known = self.agents.known()
+        agents = [agent_named(agent, known) for agent in request.agents]
+        request = replace(request, agents=agents)
+        repository = self._repository(caller, request.repo_path)
         self.repositories.check_delivery(repository, self.settings.branch_prefix)
         base = request.base_branch
         commit = self.repositories.resolve(repository, base) if base else repository.head_commit
         settled, entry = self._settled(caller, request, repository)
         inputs = inputs_of(entry, request)
         agents = self._agents(settled.agents, request)
-        engine, binary = self._engine(caller, settled, agents)
+        self._check_tools(entry, agents)
+        budget, model = settled.budget, settled.model
+        unpriced = check_prices(entry.workflow, agents, model, budget, self.agents)
+        engine, binary = self._engine(caller, settled, agents, repository.root)
         chosen = _Chosen(repository, commit, settled, entry, engine)
         settled = self._consented(caller, request, chosen)
         copies, told = self._copies(repository, commit, entry, settled.decided)
         network = self._network(settled.network, repository, entry, agents)
-        budget, model = settled.budget, settled.model
         told += self.repositories.absent(repository, commit)
-        unpriced = price_warnings(entry.workflow, agents, model, budget, self.agents)
         check_space(self.settings, lambda: self.repositories.size(repository, commit))
         project = self._project(repository)
         new = NewTask(
@@ -158,6 +181,7 @@ class CreateTask:
             gateway_token=f"rover-{secrets.token_hex(24)}",
             warnings=[
                 *first_cautions(engine, repository, entry),
+                *self._of_agents(caller, agents),
                 *settled.warnings,
                 *told,
                 *unpriced,
@@ -171,6 +195,40 @@ class CreateTask:
             config=settled.decided.model_copy(update={"copies": tuple(c.path for c in copies)}),
         )
         return Plan(new, entry, copies, repository)
+
+    def _of_agents(self, caller: Caller, agents: Sequence[str]) -> list[str]:
+        path = caller.env.get("PATH")
+        # One that is here is not asked for its version, which would start it.
+        away = [agent for agent in agents if self.agents.binary(agent, path) is None]
+        programs = {agent: self.agents.program(agent, path) for agent in away}
+        keyless = [agent for agent in agents if not self.signed_in(agent, caller)]
+        return agent_cautions(programs, keyless)
+
+    def _repository(self, caller: Caller, repo_path: str | None) -> Repository:
+        """The repository that is named. Where it is none, and the caller works in one, the error
+        says so; nothing is done there unasked."""
+        try:
+            return self.repositories.inspect(caller.folder(repo_path))
+        except UserFixable as error:
+            if repo_path is None or caller.user is not None or error.code == NOT_A_PATH:
+                raise
+            self._say_what_is_here(error, caller, repo_path)
+            raise
+
+    def _say_what_is_here(self, error: UserFixable, caller: Caller, repo_path: str) -> None:
+        """Add to an error that names no repository the one that a file lies in, else the
+        caller's."""
+        for folder, named in ((caller.cwd / Path(repo_path).parent, True), (caller.cwd, False)):
+            try:
+                here = self.repositories.inspect(folder)
+            except UserFixable:
+                continue
+            if named:
+                error.instead = {"repo_path": str(here.root)}
+            else:
+                error.hint = f"{error.hint}; without repo_path it is {here.root}"
+                error.instead = {"repo_path": None}
+            return
 
     def _project(self, repository: Repository) -> ProjectRow:
         project_id = self.repositories.project_id(repository.project)
@@ -192,6 +250,8 @@ class CreateTask:
         if caller.user is not None:
             self._check(caller, repository, settled.wider, (), None)
         entry = self.catalog.find(settled.workflow, None if ignored else repository.root)
+        if entry.workflow:
+            entry = replace(entry, workflow=chosen(entry.workflow, request.inputs or {}))
         own = f"{FOLDER}/{entry.path.name}" if entry.source == "project" else None
         kept = {"ignored": ignored, "workflow_file": own}
         decided = settled.decided.model_copy(update=kept)
@@ -246,11 +306,11 @@ class CreateTask:
         )
 
     def _engine(
-        self, caller: Caller, settled: Settled, agents: Sequence[str]
+        self, caller: Caller, settled: Settled, agents: Sequence[str], root: Path
     ) -> tuple[Engine, Path | None]:
         """The engine, which can start each of the agents; the first one's program here, if it has
         one."""
-        path = caller.env.get("PATH")
+        path = client_programs.search_path(caller.env.get("PATH"), root)
         binaries = [self.agents.binary(agent, path) for agent in agents]
         engine = self.engines.select(settled.engine)
         image = settled.decided.image or self.settings.base_image
@@ -283,10 +343,30 @@ class CreateTask:
 
     def _agents(self, agents: list[str], request: CreateRequest) -> list[str]:
         for agent in agents:
-            self._check_known(agent)
+            self._check_known(agent, agents)
         if request.script is not None and "scripted" not in agents:
-            raise UserFixable("script is for the agent scripted only", code="invalid_script")
+            raise UserFixable(
+                "script is for the agent scripted only",
+                code="invalid_script",
+                instead={"agent": "scripted"},
+            )
         return agents
+
+    def _check_tools(self, entry: CatalogEntry, agents: Sequence[str]) -> None:
+        """That there are the agents that steps name."""
+        if entry.workflow is None:
+            return
+        known = sorted(self.agents.known())
+        used = {name for agent in agents for name, _ in agents_of(entry.workflow, agent, None)}
+        if unknown := sorted(used - {*known}):
+            named = ", ".join(repr(printable(name[:80])) for name in unknown)
+            raise UserFixable(
+                f"the workflow {entry.name} names an agent that there is not: {named}; there are: "
+                f"{', '.join(known)}",
+                code="unknown_agent",
+                hint=f"{meant(unknown[0], known)}correct `tool` of that step, or define the agent "
+                "under agent_programs in config.yaml",
+            )
 
     def _network(
         self,
@@ -307,17 +387,23 @@ class CreateTask:
             return policy
         return policy.with_hosts(self.repositories.git_hosts(repository.root))
 
-    def _check_known(self, agent: str) -> None:
+    def _check_known(self, agent: str, among: Sequence[str] = ()) -> None:
+        """`among`: it is one of these, who work in turn."""
         if agent not in self.agents.known():
             names = sorted(self.agents.known())
+            near = nearest(agent, names)
+            others = [near if one == agent else one for one in among or [agent]]
             raise NotFound(
                 f"there is no agent {agent[:80]!r}; there are: {', '.join(names)}",
                 code="unknown_agent",
                 hint=f"{meant(agent, names)}choose one of these",
+                next_call=None if near else {"tool": "get_status", "arguments": {}},
+                instead={"agent": ", ".join(filter(None, others))},
             )
 
-    def check_agent(self, caller: Caller, agent: str, engine: str) -> Path | None:
+    def check_agent(self, caller: Caller, agent: str, engine: str, root: Path) -> Path | None:
         """That an agent can be started here, and may be; its program on this host, if it has one.
+        `root`: the task's repository.
 
         Raises:
             UserFixable, EnvironmentFault: it is unknown, not allowed, or cannot be started.
@@ -326,7 +412,8 @@ class CreateTask:
         config = self.settings.home / "config.yaml"
         wider = list(wider_script({agent}, engine, self.settings))
         check_consent(caller, config, config.parent, wider, (), None)
-        binary = self.agents.binary(agent, caller.env.get("PATH"))
+        path = client_programs.search_path(caller.env.get("PATH"), root)
+        binary = self.agents.binary(agent, path)
         self.engines.select(engine).check_agent(agent, binary, self.settings.base_image)
         return binary
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rover_mcp.project.config import FILE
-from rover_mcp.project.decided import Decided, Origin, shown
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.config.limits import shown
+from rover_mcp.config.project import FILE
+from rover_mcp.config.task_config import Decided, Origin
+from rover_mcp.store.records import TaskRow
 
 _WORDS = {Origin.PROJECT: FILE, Origin.USER: "your config.yaml"}
 

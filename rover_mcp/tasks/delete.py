@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from rover_mcp.errors import Conflict, EnvironmentFault
-from rover_mcp.no_space import DISK_FULL
-from rover_mcp.store.rows import DamagedRecord, TaskRow
+from rover_mcp.domain.attempt_state import STARTED
+from rover_mcp.domain.errors import Conflict, EnvironmentFault
+from rover_mcp.domain.no_space import DISK_FULL
+from rover_mcp.domain.task_status import DELETING, ENDED, RESUMABLE, Event, TaskStatus
+from rover_mcp.store.records import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import DELETING, ENDED, RESUMABLE, Event
 
 POLL_SECONDS, POLLS = 0.1, 100
 """For what has just ended: its sandbox is gone within moments."""
@@ -21,12 +21,18 @@ POLL_SECONDS, POLLS = 0.1, 100
 @dataclass(frozen=True)
 class Leftover:
     """What there is of a task. `branch`: the user's repository has it; `delivered`: with all of
-    the task's work. `size`: bytes in the data folder, without what a container engine keeps."""
+    the task's work. `size`: bytes in the data folder, without what a container engine keeps;
+    `whole`: all of them."""
 
     branch: bool
     delivered: bool
     snapshots: int
     size: int
+    whole: bool = True
+
+    @property
+    def shown(self) -> str:
+        return f"{'' if self.whole else 'at least '}{self.size // 1000} kB"
 
 
 class Leftovers(Protocol):
@@ -36,6 +42,7 @@ class Leftovers(Protocol):
 
     def remove(self, task: TaskRow) -> None:
         """Remove all of it but the branch in the user's repository. Repeating it is harmless.
+        Nothing of it is to be seen afterwards; that its files are gone may take longer.
 
         Raises:
             EnvironmentFault: something cannot be removed; what is left is found the next time.
@@ -149,7 +156,7 @@ class DeleteTask:
             )
         for _ in range(POLLS):
             attempt = self.store.attempt(task.id, task.attempt)
-            if attempt is None or attempt.state not in ("starting", "running"):
+            if attempt is None or attempt.state not in STARTED:
                 return
             self.sleep(POLL_SECONDS)
         raise Conflict(
@@ -167,8 +174,8 @@ def items(task: TaskRow, found: Leftover) -> list[Item]:
         Item(
             "files",
             kept=False,
-            detail=f"work tree, logs, journal and the agent's conversation, {found.size // 1000} "
-            "kB without what a container engine keeps",
+            detail=f"work tree, logs, journal and the agent's conversation, {found.shown} without "
+            "what a container engine keeps",
         ),
         Item("spending", kept=True, detail="what its calls cost stays in the books"),
     ]
@@ -186,7 +193,7 @@ def damaged_items(damaged: DamagedRecord, found: Leftover) -> list[Item]:
             detail=f"{made} in the hub, and its sandbox if it has one; `rover doctor --repair` "
             "would keep them",
         ),
-        Item("files", kept=False, detail=f"logs, journal and work tree, {found.size // 1000} kB"),
+        Item("files", kept=False, detail=f"logs, journal and work tree, {found.shown}"),
         Item("branch", kept=True, detail="what was delivered to your repository stays there"),
     ]
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from rover_mcp.errors import NotFound, UserFixable
-from rover_mcp.store.rows import DamagedRecord, TaskRow
+from rover_mcp.domain.errors import NotFound, UserFixable
+from rover_mcp.domain.ids import TaskName, parse_task
+from rover_mcp.store.records import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.identifiers import TaskName, parse_task
 from rover_mcp.tasks.ports import Repositories
 
 Found = Sequence[TaskRow | DamagedRecord]
@@ -41,8 +41,9 @@ class TaskFinder:
         """
         try:
             root = self.repositories.inspect(caller.folder(repo_path)).project
-        except UserFixable:
+        except UserFixable as error:
             if repo_path:
+                error.next_call = error.next_call or _LIST
                 raise
             return Place(None)
         project, known = self.store.project_at(str(root)), self.repositories.project_id(root)

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rover_mcp.errors import Conflict, NotFound, RoverError, UserFixable
-from rover_mcp.store.rows import DamagedRecord, TaskRow
+from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
+from rover_mcp.domain.task_status import RUNNING, TaskStatus
+from rover_mcp.store.records import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import DeleteTask, Item
 from rover_mcp.tasks.images import Images
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.pauses import printable
-from rover_mcp.tasks.transitions import RUNNING
+from rover_mcp.tasks.quoting import printable
 from rover_mcp.tasks.trust import TrustBook
 
 NAMED = 10

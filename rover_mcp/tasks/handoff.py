@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from fnmatch import translate
 
-from rover_mcp.tasks.models import ChangesView
-from rover_mcp.tasks.visible import visible_line
+from rover_mcp.domain.text import visible_line
+from rover_mcp.tasks.quoting import named
+from rover_mcp.tasks.view_models import ChangesView
 
 HAND_OFF: Mapping[str, tuple[str, ...]] = {
     "Claude Code": (".claude/", ".mcp.json", "CLAUDE.md", "CLAUDE.local.md"),
@@ -160,8 +161,9 @@ def handed_over(changes: ChangesView) -> list[str]:
     """A sentence about such files among what a task changed, if there are any."""
     if not changes.run_by:
         return []
-    named = {f.run_by: visible_line(f.path)[:NAMED] for f in reversed(changes.paths) if f.run_by}
-    parts = [_program(who, count, named.get(who)) for who, count in changes.run_by.items()]
+    shown = [(f.run_by, named(visible_line(f.path), NAMED)) for f in changes.paths if f.run_by]
+    first = dict(reversed(shown))
+    parts = [_program(who, count, first.get(who)) for who, count in changes.run_by.items()]
     return [f"Look at these before the branch is opened or checked out: {'; '.join(parts)}"]
 
 

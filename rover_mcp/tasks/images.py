@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import IMAGE_FILE, ImageInfo, ImageKeeper
-from rover_mcp.stopping import Stop
-from rover_mcp.store.rows import DamagedRecord
+from rover_mcp.store.records import DamagedRecord
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.models import TaskStatus
 
 MIN_AGE = 3600.0
 """Seconds: a younger image may belong to a sandbox that is just being made."""

@@ -11,9 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rover_mcp.store.rows import EventRow, TaskRow
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import ENDED, Event
+from rover_mcp.domain.task_status import ENDED, Event, TaskStatus
+from rover_mcp.store.records import EventRow, TaskRow
 
 ANSWERED = "task.answered"
 """The event that a pause's question was answered; its data has the question's `key`."""
@@ -72,3 +71,14 @@ def question(marks: Sequence[EventRow]) -> str | None:
     key = f"pause-{pauses[-1].seq}"
     answered = any(m.kind == ANSWERED and m.data.get("key") == key for m in marks)
     return None if answered else key
+
+
+def last_shown(task: TaskRow, life: Life, marks: Sequence[EventRow]) -> EventRow | None:
+    """The last notable event that whoever sees this life of a task has heard of."""
+    notable = [m for m in marks if m.notable]
+    if life.end is not None:
+        shown = [m for m in notable if m.seq <= life.end.seq]
+    else:
+        # What came after the task was read is not shown by it.
+        shown = [m for m in notable if m.status == task.status]
+    return shown[-1] if shown else None

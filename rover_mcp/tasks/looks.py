@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agent_runner.models import PauseReason
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.store.rows import TaskRow
-from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.store.records import TaskRow
 
 ACCEPTED = "it is delivered as it is"
 

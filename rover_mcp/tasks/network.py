@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from rover_mcp.tasks.models import RefusedHostView, SentView
-from rover_mcp.tasks.pauses import printable
+from rover_mcp.tasks.quoting import named, printable
+from rover_mcp.tasks.view_models import RefusedHostView, SentView
 
 NAMED = 3
 """Hosts that the warning names."""
@@ -45,7 +45,7 @@ def sent_views(stored: object) -> list[SentView] | None:
 def refused_lines(refused: Refused) -> list[str]:
     """A line for each host, with what would allow it."""
     return [
-        f"the network policy refused {host.host}: {host.reason}"
+        f"the network policy refused {named(host.host)}: {host.reason}"
         + (f"; to allow it: {host.remedy}" if host.remedy else "")
         for host in (refused_views(refused) or [])[:LISTED]
     ]
@@ -56,10 +56,10 @@ def refused_warning(refused: Refused, *, full: bool) -> list[str]:
     hosts = refused_views(refused) or []
     if not hosts:
         return []
-    names = list(dict.fromkeys(host.host for host in hosts))
-    named = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    names = list(dict.fromkeys(named(host.host) for host in hosts))
+    some = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     more = (refused or {}).get("more", 0)
-    told = f"the network policy refused {named}"
+    told = f"the network policy refused {some}"
     if full:
         return [f"{told}; {more} more requests to further hosts"] if more else []
     return [f"{told}: detail=full says why, and what would allow it"]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from rover_mcp.project.asks import CommittedFiles
+from rover_mcp.config.project_asks import CommittedFiles
 from rover_mcp.sandbox.protocol import Engine
-from rover_mcp.store.rows import AttemptRow, TaskRow
-from rover_mcp.tasks.models import ChangesView
+from rover_mcp.store.records import AttemptRow, TaskRow
 from rover_mcp.tasks.space import TreeSize
+from rover_mcp.tasks.view_models import ChangesView
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,8 @@ class AgentProgram:
     version: str | None = None
     path: Path | None = None
     install: str | None = None
+    size: str | None = None
+    """in words, where it has to be fetched"""
 
 
 class AgentInventory(Protocol):
@@ -133,6 +135,12 @@ class AgentInventory(Protocol):
     def unpriced(self, agent: str, model: str | None) -> Sequence[tuple[str, str]]:
         """The provider and the name of each model that the agent asks for, as far as is known,
         and that has no price."""
+        ...
+
+    def models(self, agent: str, *, own_api: bool) -> Sequence[str]:
+        """Models that an agent can be given, as far as its program's own names and the prices tell,
+        those first that a person would try first. Not `own_api`: those that the user's own
+        configuration names, as its calls go to another service than their provider."""
         ...
 
 
@@ -159,8 +167,28 @@ class Control(Protocol):
         """What an agent lacks to sign in for a task; None: it can."""
         ...
 
-    def can_take_over(self, task: TaskRow, agent: str) -> bool:
-        """Whether an agent can sign in for a task, and one of its accounts is open."""
+    def log_in_ends(self, task: TaskRow) -> str | None:
+        """What to say of a log-in that expires before the task is to go on by itself; None: none
+        does."""
+        ...
+
+    def asks_provider(self, task: TaskRow) -> bool:
+        """Whether a task's calls go to the provider of its agent's models itself."""
+        ...
+
+    def served_models(self, task: TaskRow) -> Sequence[str]:
+        """The names of the models that another service than the provider, to which a task's
+        calls go, says it serves; untrusted. May wait some seconds for it."""
+        ...
+
+    def can_take_over(self, task: TaskRow, agent: str, model: str | None = None) -> bool:
+        """Whether an agent can sign in for a task, and one of its accounts is open; to `model`, if
+        one is given."""
+        ...
+
+    def uses_model(self, task: TaskRow, agent: str, model: str) -> bool:
+        """Whether the step that an agent would go on with takes the task's model: it may name one
+        of its own, or be another agent's."""
         ...
 
     def stop(self, task: TaskRow) -> None:

@@ -1,4 +1,4 @@
-"""What is said beforehand of a budget in US dollars that could not be kept. Pure."""
+"""A budget in US dollars that could not be kept is found before the task is created. Pure."""
 
 from __future__ import annotations
 
@@ -7,30 +7,55 @@ from collections.abc import Sequence
 from agent_runner.models import Budget
 from agent_runner.workflow.agents import agents_of
 from agent_runner.workflow.models import Workflow
-from rover_mcp.rates import price_line
-from rover_mcp.tasks.pauses import printable
+from rover_mcp.domain.errors import UserFixable
+from rover_mcp.domain.rates import price_line
+from rover_mcp.tasks.pause_view import NO_PRICE, TOKENS_OFFERED
 from rover_mcp.tasks.ports import AgentInventory
+from rover_mcp.tasks.quoting import printable
 
 
-def price_warnings(
+def check_prices(
     workflow: Workflow | None,
     agents: Sequence[str],
     model: str | None,
     budget: Budget | None,
     inventory: AgentInventory,
 ) -> list[str]:
-    """One for each model without a price that the task will ask for: it pauses there. `model` is
-    the first agent's. One in tokens beside it can be kept."""
-    if budget is None or budget.usd is None or budget.tokens is not None:
+    """A warning for each model without a price that the task can ask for, where a budget in tokens
+    limits it. `model` is the first agent's.
+
+    Raises:
+        UserFixable: only a budget in US dollars would ("no_price").
+    """
+    if budget is None or budget.usd is None:
         return []
+    missing = _unpriced(workflow, agents, model, inventory)
+    if missing and budget.tokens is None:
+        raise _refusal(missing, budget.usd)
+    return [
+        f"{NO_PRICE} {provider}'s {printable(name)}: the budget in US dollars counts only what the "
+        f"agent itself says that it costs; the one in tokens ({budget.tokens:,}) holds"
+        for provider, name in missing
+    ]
+
+
+def _unpriced(
+    workflow: Workflow | None, agents: Sequence[str], model: str | None, inventory: AgentInventory
+) -> list[tuple[str, str]]:
     pairs = [(agent, model if agent == agents[0] else None) for agent in agents]
     if workflow is not None:
         pairs = [used for agent, named in pairs for used in agents_of(workflow, agent, named)]
-    missing = {found for used in pairs for found in inventory.unpriced(*used)}
-    return [
-        f"no price is known for {provider}'s {printable(name)}: the task will pause at its first "
-        "call, as its budget in US dollars cannot be kept; give it a budget in tokens beside it, "
-        "or write the price into config.yaml, in US dollars per million tokens: "
-        f"{price_line(provider, name)}"
-        for provider, name in sorted(missing)
-    ]
+    return sorted({found for used in pairs for found in inventory.unpriced(*used)})
+
+
+def _refusal(missing: Sequence[tuple[str, str]], usd: float) -> UserFixable:
+    models = " and ".join(f"{provider}'s {printable(name)}" for provider, name in missing)
+    lines = "; ".join(price_line(*model) for model in missing)
+    return UserFixable(
+        f"{NO_PRICE} {models}: a budget of {usd:g} US dollars cannot be kept, so no task was "
+        "created",
+        hint=f"give it a budget in tokens beside it, for instance budget_tokens {TOKENS_OFFERED}; "
+        f"or write the price into config.yaml, in US dollars per million tokens: {lines}",
+        instead={"budget_tokens": TOKENS_OFFERED},
+        code="no_price",
+    )

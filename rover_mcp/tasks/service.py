@@ -3,53 +3,59 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from agent_runner.agents import SCRIPTED
+from agent_runner.agents import agent_provider
+from agent_runner.classify.scope import akin, canonical_model
 from agent_runner.models import Budget, Pause, PauseReason, RunState
-from rover_mcp.errors import Conflict, RoverError, UserFixable
-from rover_mcp.network import NetworkMode, NetworkPolicy
-from rover_mcp.no_space import write_fault
-from rover_mcp.project.maximum import wider_budget
-from rover_mcp.settings import Settings
-from rover_mcp.store.rows import NONSENSE, DamagedRecord, TaskRow, not_shown
+from rover_mcp.config import client_programs
+from rover_mcp.config.settings import Settings
+from rover_mcp.config.user_maximum import wider_budget
+from rover_mcp.domain.attempt_state import STARTED, AttemptState
+from rover_mcp.domain.errors import Conflict, RoverError, UserFixable
+from rover_mcp.domain.ids import agent_named
+from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
+from rover_mcp.domain.no_space import write_fault
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_status import DELETING, ENDED, RESUMABLE, RUNNING, Event, TaskStatus
+from rover_mcp.domain.usage_window import time_of
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks import listing
+from rover_mcp.tasks import task_page
+from rover_mcp.tasks.accounts import account_name
 from rover_mcp.tasks.asked import CreateRequest, check_needs_no_provider
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.changes import changed, write_patch
 from rover_mcp.tasks.consent import check_consent
 from rover_mcp.tasks.create import CreateTask
-from rover_mcp.tasks.finding import TaskFinder
-from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.tasks.diff import changed, write_patch
 from rover_mcp.tasks.lives import LEFT
-from rover_mcp.tasks.logs import LogText, read_journal, read_log
 from rover_mcp.tasks.looks import ACCEPTED, accept_result, refused
-from rover_mcp.tasks.models import EventView, ListedTask, NextAction, TaskStatus, TaskView
-from rover_mcp.tasks.pauses import (
+from rover_mcp.tasks.options import DEFAULT_AGENT
+from rover_mcp.tasks.pause_view import (
     CLOSED,
     NEVER_BY_ITSELF,
+    NOT_RESUMABLE,
     Policy,
     left_to_itself,
-    printable,
     resume_action,
     spent,
-    time_of,
     used_up,
 )
 from rover_mcp.tasks.ports import Control, DiffResult, Repositories, Work
-from rover_mcp.tasks.transitions import DELETING, ENDED, RESUMABLE, RUNNING, Event
-from rover_mcp.tasks.views import event_view, task_view
+from rover_mcp.tasks.reading import TaskReader
+from rover_mcp.tasks.step_logs import LogText, read_journal, read_log
+from rover_mcp.tasks.task_view import event_view
+from rover_mcp.tasks.view_models import EventView, NextAction, TaskView
 
 
 @dataclass(frozen=True)
 class ResumeResult:
-    """`result` is resumed, scheduled, already_resuming or not_resumable (I3)."""
+    """`result` is resumed, scheduled or already_resuming (I3)."""
 
     result: str
     task: TaskView
@@ -57,8 +63,14 @@ class ResumeResult:
     message: str
 
 
+MOST_MODELS = 3
+"""Other models that are proposed at a pause."""
+MOST_TRIED = 20
+"""Of those that a service says it serves."""
+
+
 @dataclass
-class TaskService:
+class TaskService(TaskReader):
     """Every use case but creation, which has a module of its own. Calls may block."""
 
     settings: Settings
@@ -70,66 +82,63 @@ class TaskService:
     live: Callable[[str], RunState | None]
     now: Callable[[], float] = time.time
     stalled: Callable[[str], Pause | None] = lambda _task_id: None
-    """The pause of a task that the disk had no room to record."""
+    account_name: Callable[[str], str] = account_name
 
     def create(self, caller: Caller, request: CreateRequest) -> TaskView:
-        return self.view(self.create_task(caller, request))
+        return self.with_cautions(self.create_task(caller, request))
+
+    def with_cautions(self, task: TaskRow) -> TaskView:
+        """A task that was created or resumed, with a warning where none of its agents can sign in:
+        it would pause at once. The warning is true now, so it is not kept."""
+        view = self.view(task)
+        if task.status in ENDED or task.status is TaskStatus.PAUSED:
+            return view
+        lacking = [self.control.cannot_sign_in(task, a) for a in task.agents or [task.agent]]
+        if all(lacking):
+            what = f"{task.agent} cannot sign in, so the task pauses until it can: {lacking[0]}"
+            view.warnings = [what, *(view.warnings or [])]
+        return view
 
     # Reading
 
-    @cached_property
-    def finder(self) -> TaskFinder:
-        return TaskFinder(self.store, self.repositories)
+    def log_in_ends(self, task: TaskRow) -> str | None:
+        return self.control.log_in_ends(task)
 
-    def view(self, task: TaskRow, *, full: bool = False, policy: Policy | None = None) -> TaskView:
-        """
-        Raises:
-            DamagedRecord: its record, or its attempt's, cannot be read or makes no sense.
-        """
-        try:
-            return self._view(task, policy or self._policy_of(task), full=full)
-        except NONSENSE as error:
-            raise not_shown(task, error) from error
-
-    def _view(self, task: TaskRow, policy: Policy, *, full: bool) -> TaskView:
-        running = task.status in RUNNING
-        state = self.live(task.id) if running else None
-        attempt = (
-            self.store.attempt(task.id, task.attempt)
-            if running or task.status is TaskStatus.NEW
-            else None
-        )
-        if attempt is not None and (pause := self.stalled(task.id)) is not None:
-            since = pause.since.timestamp()
-            task = replace(task, status=TaskStatus.PAUSED, pause=pause, paused_at=since)
-        view = task_view(task, state, attempt, self.now(), policy, full=full)
-        if damaged := self.store.books.damaged(task.id):
-            told = f"{damaged} entries of its books are damaged: their cost is not known"
-            view.warnings = [*(view.warnings or []), told]
-        if attempt is not None and attempt.state == "starting" and running:
-            # A build may take minutes: what it does is news to whoever watches.
-            said = self.store.events.last_of(task.id, "task.preparing")
-            if said is not None:
-                view.phase = f"preparing: {printable(str(said.data.get('message')), 80)}"
-        return view
-
-    def _policy_of(self, task: TaskRow) -> Policy:
-        """The same, with those agents that could take over from a paused task now."""
-        policy = self.policy()
+    def policy_of(self, task: TaskRow) -> Policy:
+        """With those agents that could take over from a paused task now."""
+        # Whether one that signs in by itself could, nobody here knows.
+        known = tuple(a for a in self.create_task.agents.known() if agent_provider(a))
+        policy = replace(self.policy(), agents=known)
         if task.pause is None or task.pause.reason not in CLOSED:
             return policy
-        able = tuple(a for a in policy.agents if self.control.can_take_over(task, a))
-        return replace(policy, agents=able)
-
-    def policy(self) -> Policy:
-        """What is said of automatic resumes, as it stands now."""
-        return Policy(
-            off=self.store.scopes_off(),
-            config_off=not self.settings.auto_resume,
-            max_auto_retries=self.settings.retry.max_auto_retries,
-            agents=tuple(a for a in self.create_task.agents.known() if a != SCRIPTED),
-            most=self.settings.budget,
+        able = tuple(
+            agent
+            for agent in policy.agents
+            if self.create_task.agents.program(agent, None).source != "image"
+            and self.control.can_take_over(task, agent)
         )
+        models = islice(self._other_models(task), MOST_MODELS)
+        return replace(policy, agents=able, models=tuple(models))
+
+    def _other_models(self, task: TaskRow) -> Iterator[str]:
+        """Models that the agent of a paused task could go on with, where one model's limit is
+        closed, and not the account's. Of several names of one the first."""
+        closed = task.pause.model if task.pause else None
+        if closed is None:
+            return
+        first = (*self.settings.agents, DEFAULT_AGENT)[0]
+        own = self.settings.model if task.agent == first else None
+        seen = {closed}
+        own_api = self.control.asks_provider(task)
+        served = () if own_api else akin(task.model or closed, self.control.served_models(task))
+        named = self.create_task.agents.models(task.agent, own_api=own_api)
+        for model in (own, *named, *served[:MOST_TRIED]):
+            if model is None or canonical_model(model) in seen:
+                continue
+            seen.add(canonical_model(model))
+            takes = self.control.uses_model(task, task.agent, model)
+            if takes and self.control.can_take_over(task, task.agent, model):
+                yield model
 
     def inspect(self, task: TaskRow, *, full: bool) -> TaskView:
         """The task with its changes, where its work could be read."""
@@ -140,67 +149,6 @@ class TaskService:
             except RoverError as fault:
                 view.warnings = [*(view.warnings or []), f"no diff: {fault.message}"]
         return view
-
-    def list(
-        self,
-        caller: Caller,
-        statuses: Collection[TaskStatus],
-        repo_path: str | None,
-        cursor: str | None,
-        limit: int | None,
-    ) -> tuple[Sequence[ListedTask], str | None, list[DamagedRecord]]:
-        """A page of tasks, newest first, the cursor of the next one, and the records that cannot
-        be shown. Without a limit as many as an assistant reads gladly."""
-        most = limit or listing.TASKS
-        project = self.finder.place(caller, repo_path).project if repo_path else None
-        if repo_path and project is None:
-            return [], None, self._unrecorded() if caller.user is None else []
-        rows = self.store.page(
-            statuses=statuses,
-            project_id=project,
-            before=listing.parse_cursor(cursor) if cursor else None,
-            limit=most + 1,
-            owner=caller.user,
-        )
-        found = list(zip(rows, self._listed(rows[:most]), strict=False))
-        views = [view for _, view in found if isinstance(view, ListedTask)]
-        page = views if limit else listing.fitting(views)
-        # A page that is cut ends with a task; else also with a record that cannot be shown.
-        if len(page) < len(views):
-            cut = [view for _, view in found].index(views[len(page)])
-            found = found[:cut]
-        more = listing.cursor(found[-1][0]) if len(rows) > len(found) else None
-        damaged = [view for _, view in found if isinstance(view, DamagedRecord)]
-        if not cursor and not statuses:
-            damaged += self.store.unplaced(owner=caller.user, everywhere=project is None)
-            if not found and caller.user is None:
-                damaged += self._unrecorded()
-        return page, more, damaged
-
-    def _unrecorded(self) -> list[DamagedRecord]:
-        """That there are tasks' files beside a database that knows nothing of them."""
-        home = self.settings.home
-        runs = (home / "tasks").glob("*/iterations/*/spec-*/spec.json")
-        waiting = {path.name for path in (home / "spares").glob("*")}
-        names = {path.parents[3].name for path in runs} - waiting
-        lost = len(self.store.without_record(names))
-        if not lost:
-            return []
-        told = "1 task has" if lost == 1 else f"{lost} tasks have"
-        return [DamagedRecord(f"{told} files and no record: run `rover doctor --repair`")]
-
-    def _listed(
-        self, rows: Sequence[TaskRow | DamagedRecord]
-    ) -> Iterator[ListedTask | DamagedRecord]:
-        """Each as one of a page. Damage to one hides no other."""
-        # A page shows the first action of each: nobody else is proposed.
-        policy = replace(self.policy(), agents=())
-        for row in rows:
-            try:
-                sound = isinstance(row, TaskRow)
-                yield listing.listed(self.view(row, policy=policy)) if sound else row
-            except DamagedRecord as damaged:
-                yield damaged
 
     def events(self, task: TaskRow, limit: int = 20) -> list[EventView]:
         """The newest, oldest first, each with the channels over which it was told."""
@@ -238,30 +186,36 @@ class TaskService:
         *,
         budget: Budget | None = None,
         agent: str | None = None,
+        model: str | None = None,
         consent: str | None = None,
         by_person: bool = False,
         accept: bool = False,
     ) -> ResumeResult:
         """PAUSED, FAILED or CANCELLED goes on from its checkpoint (I1 to I8), with a larger
-        `budget`, or with another `agent`, if they are given. Asked for, it goes on though its
-        account is closed. `consent`: see CreateRequest; `by_person`: a person answered the task's
-        own question, which is their consent. `accept`: a result that waits for a look is delivered.
+        `budget`, or with another `agent` or `model`, if they are given. Asked for, it goes on
+        though its account is closed. `consent`: see CreateRequest; `by_person`: a person answered
+        the task's own question, which is their consent. `accept`: a result that waits for a look
+        is delivered.
 
         Raises:
-            UserFixable, EnvironmentFault: the agent is unknown or cannot be started here, or the
-                budget is larger than the user's.
+            Conflict: it cannot be resumed ("not_resumable"), with the call that would work.
+            UserFixable, EnvironmentFault: the agent is unknown or cannot be started here, its step
+                takes no model of the task's, or the budget is larger than the user's.
         """
         checkpoint = self.control.has_checkpoint(task)
         if task.status in RUNNING:
             return self._resume_result("already_resuming", task, checkpoint, "it runs already")
         if task.status not in RESUMABLE:
-            message = f"a task that is {task.status} cannot be resumed"
-            return self._resume_result("not_resumable", task, checkpoint, message)
-        if why := refused(task, accept=accept) or self._still_ending(task):
-            return self._resume_result("not_resumable", task, checkpoint, why)
+            raise self._not_resumable(task, f"a task that is {task.status} cannot be resumed")
+        self._check_has_ended(task)
+        if why := refused(task, accept=accept):
+            raise self._not_resumable(task, why)
         if not (by_person and caller.user is None):
             self._check_budget(caller, task, budget, consent)
+        if agent is not None:
+            agent = agent_named(agent, self.create_task.agents.known())
         columns = self._larger_budget(task, budget) | self._other_agent(caller, task, agent)
+        columns |= self._other_model(task, agent or task.agent, model)
         usage = spent(task.run_state)
         if over := used_up(columns.get("budget", task.budget), usage):
             most = self.settings.budget
@@ -269,14 +223,15 @@ class TaskService:
             named = _named(ask)
             todo = f"call resume_task with {named}" if named else ask.why
             message = f"the budget is used up: {over}; {todo}"
-            return self._resume_result("not_resumable", task, checkpoint, message)
+            raise self._not_resumable(task, message, ask if named else None)
         if when == "at_reset":
-            result, message = left_to_itself(self.view(task).pause, changes=bool(columns))
-            return self._resume_result(result, task, checkpoint, message)
+            message = left_to_itself(self.view(task).pause, changes=bool(columns))
+            return self._resume_result("scheduled", task, checkpoint, message)
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         if accept:
             accept_result(task, folders)
         folders.pause_request.unlink(missing_ok=True)
+        columns = self._found_program(caller, task) | columns
         won = self.store.resume(task.id, caller.client_id, **columns)
         if won is None:
             fresh = self.store.task(task.id) or task
@@ -285,7 +240,7 @@ class TaskService:
         self.control.enqueue(attempt)
         message = "it goes on from its checkpoint" if checkpoint else "it starts from the beginning"
         message = ACCEPTED if accept else message
-        return self._resume_result("resumed", row, checkpoint, message)
+        return ResumeResult("resumed", self.with_cautions(row), checkpoint, message)
 
     def restart(self, caller: Caller, task: TaskRow) -> TaskView:
         """A FAILED task starts over, on its base (H4, H5). What it cost still counts, and what
@@ -300,7 +255,7 @@ class TaskService:
             if won := self.store.resume(task.id, caller.client_id, restart=True):
                 row, attempt = won
                 self.control.enqueue(attempt)
-                return self.view(row)
+                return self.with_cautions(row)
             task = self.store.task(task.id) or task
         resumable = task.status in RESUMABLE
         raise Conflict(
@@ -312,16 +267,28 @@ class TaskService:
             else None,
         )
 
-    def _still_ending(self, task: TaskRow) -> str | None:
-        """Why a task that was cancelled cannot be resumed just now; None: it can."""
+    def _not_resumable(self, task: TaskRow, why: str, call: NextAction | None = None) -> Conflict:
+        """Without a `call` it is the first that lets the task go on, else the first of all."""
+        if call is None:
+            actions = self.view(task).next_actions
+            call = next((a for a in actions if a.tool == "resume_task"), actions[0])
+        named = {"tool": call.tool, "arguments": call.arguments}
+        return Conflict(why, code=NOT_RESUMABLE, next_call=named)
+
+    def _check_has_ended(self, task: TaskRow) -> None:
+        """
+        Raises:
+            Conflict: it was cancelled, and cannot be resumed just now.
+        """
         if task.status is not TaskStatus.CANCELLED:
-            return None
+            return
         if self.store.events.of_kinds(task.id, [DELETING]):
-            return "its deletion has begun; delete_task completes it"
+            delete = NextAction(tool="delete_task", arguments={"task": task.id}, why="complete it")
+            raise self._not_resumable(task, "its deletion has begun", delete)
         attempt = self.store.attempt(task.id, task.attempt)
-        if attempt is not None and attempt.state in ("starting", "running"):
-            return "it is still being stopped; call resume_task again in some seconds"
-        return None
+        if attempt is not None and attempt.state in STARTED:
+            why = "it is still being stopped; call resume_task again in some seconds"
+            raise self._not_resumable(task, why)
 
     def _check_budget(
         self, caller: Caller, task: TaskRow, budget: Budget | None, consent: str | None
@@ -336,11 +303,21 @@ class TaskService:
         old = task.budget or Budget()
         return {"budget": Budget(usd=budget.usd or old.usd, tokens=budget.tokens or old.tokens)}
 
+    def _found_program(self, caller: Caller, task: TaskRow) -> dict[str, Any]:
+        """The column that says where the program of a task's agent is on this host, where that was
+        not known or is not true any more."""
+        if task.agent_binary is not None and Path(task.agent_binary).exists():
+            return {}
+        path = client_programs.search_path(caller.env.get("PATH"), Path(task.project_path))
+        binary = self.create_task.agents.binary(task.agent, path)
+        return {"agent_binary": str(binary)} if binary else {}
+
     def _other_agent(self, caller: Caller, task: TaskRow, agent: str | None) -> dict[str, Any]:
         """The columns that let another agent go on; the others may take over from it."""
         if agent is None or agent == task.agent:
             return {}
-        binary = self.create_task.check_agent(caller, agent, task.engine or "auto")
+        root = Path(task.project_path)
+        binary = self.create_task.check_agent(caller, agent, task.engine or "auto", root)
         if NetworkPolicy.stored(task.network).mode is NetworkMode.NONE:
             check_needs_no_provider(agent)
         if missing := self.control.cannot_sign_in(task, agent):
@@ -358,6 +335,20 @@ class TaskService:
             # A model is an agent's own.
             "model": None,
         }
+
+    def _other_model(self, task: TaskRow, agent: str, model: str | None) -> dict[str, Any]:
+        """The columns that let an agent go on with another model."""
+        if model is None or (agent == task.agent and model == task.model):
+            return {}
+        if not self.control.uses_model(task, agent, model):
+            raise UserFixable(
+                f"{model} was not taken, and nothing was changed: the workflow names the model of "
+                "the step, or another agent for it",
+                code="model_is_fixed",
+                hint="resume_task without model; or a new task with another workflow",
+            )
+        others = [a for a in task.agents or () if a != agent]
+        return {"model": model, "agents": [agent, *others] if others else None}
 
     def _resume_result(
         self, result: str, task: TaskRow, checkpoint: bool, message: str
@@ -389,7 +380,7 @@ class TaskService:
             statuses=[TaskStatus.PAUSED], project_id=project_id, before=before, limit=200
         ):
             yield from (row for row in page if isinstance(row, TaskRow))
-            before = listing.place(page[-1])
+            before = task_page.place(page[-1])
 
     def pause(self, task: TaskRow) -> TaskView:
         """Stop at a checkpoint, to be resumed by a person. A running step is interrupted."""
@@ -399,9 +390,10 @@ class TaskService:
             raise Conflict(
                 f"task {task.number} is {task.status}; only a task that runs can be paused",
                 code="not_pausable",
+                next_call={"tool": "inspect", "arguments": {"task": task.id}},
             )
         attempt = self.store.attempt(task.id, task.attempt)
-        if attempt is not None and attempt.state == "queued":
+        if attempt is not None and attempt.state == AttemptState.QUEUED:
             paused = self._pause_queued(task)
             if paused is not None:
                 return self.view(paused)
@@ -458,6 +450,7 @@ class TaskService:
             raise Conflict(
                 f"task {task.number} is {fresh.status}; there is nothing to cancel",
                 code="not_cancellable",
+                next_call={"tool": "inspect", "arguments": {"task": task.id}},
             )
         self.control.stop(cancelled)
         return self.view(cancelled)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_runner.disk import Free, free_space
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.settings import Settings
+from agent_runner.worktree.disk_watch import Free, free_space
+from rover_mcp.config.settings import Settings
+from rover_mcp.domain.errors import EnvironmentFault
 
 AMPLE = 20 * 1024**3
 """With so many bytes free beyond the floor the base's files are not measured: that takes longer

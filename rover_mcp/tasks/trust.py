@@ -15,20 +15,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.project.asks import (
-    Ask,
-    config_asks,
-    digest_of_all,
-    setup_asks,
-    workflow_ask,
-)
-from rover_mcp.project.config import ProjectConfig
-from rover_mcp.project.decided import Decided, Origin, Settled
-from rover_mcp.project.load import load_config
-from rover_mcp.project.maximum import PROCESS
-from rover_mcp.settings import Settings
+from rover_mcp.config.load_project import load_config
+from rover_mcp.config.project import ProjectConfig
+from rover_mcp.config.project_asks import Ask, config_asks, digest_of_all, setup_asks, workflow_ask
+from rover_mcp.config.settings import Settings
+from rover_mcp.config.task_config import Decided, Origin
+from rover_mcp.config.user_maximum import PROCESS
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry
+from rover_mcp.tasks.options import Settled
 from rover_mcp.tasks.ports import Repositories, Repository
 
 FILE = "trust.json"

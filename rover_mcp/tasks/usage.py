@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rover_mcp.tasks.pauses import printable, time_of
+from rover_mcp.domain.usage_window import time_of
+from rover_mcp.tasks.quoting import printable
 
 SHOWN = 10
 """Projects, the largest."""
@@ -27,7 +28,8 @@ class ProjectUse:
 
 @dataclass(frozen=True)
 class DiskUse:
-    """`shared` is of no project: caches, and other. `at`: when it was measured."""
+    """`shared` is of no project: caches, other, and removed: what deleted tasks had, while it is
+    being removed. `at`: when it was measured."""
 
     at: float
     projects: Sequence[ProjectUse]

@@ -8,7 +8,7 @@ import subprocess
 from functools import lru_cache
 from pathlib import Path
 
-from rover_mcp.project.asks import CommittedFiles
+from rover_mcp.config.project_asks import CommittedFiles
 from rover_mcp.project.wanted import FILES, MAX_BYTES, lacking, wants
 
 _SECONDS = 5.0

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox.protocol import (
     EngineStatus,
     ExecResult,
@@ -25,7 +26,6 @@ from rover_mcp.sandbox.protocol import (
     SandboxSpec,
     SandboxState,
 )
-from rover_mcp.stopping import Stop
 
 
 @dataclass

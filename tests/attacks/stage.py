@@ -291,7 +291,7 @@ class Stage:
         (self.data / "workflows").mkdir(exist_ok=True)
         (self.data / "workflows" / f"{name}.yaml").write_text(text)
 
-    def ended(self, task: Json, timeout: float = 60) -> Json:
+    def ended(self, task: Json, timeout: float = 150) -> Json:
         """The task as soon as nothing of it runs, whatever its status."""
         for _ in range(int(timeout // 10)):
             view = self.client.tool("wait_for_task", task=task["id"], timeout_s=10)["task"]

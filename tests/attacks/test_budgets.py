@@ -14,13 +14,13 @@ import httpx2
 import pytest
 import yaml
 
-from agent_runner.agents.protocol import Failure
-from agent_runner.classify import classify
-from agent_runner.models import Budget, PauseReason, Usage
-from rover_mcp.gateway import Entry, Gateway, GatewayLease
-from rover_mcp.gateway.models import Standing
-from rover_mcp.rates import Rates
-from rover_mcp.settings import Settings
+from agent_runner.classify.verdict import classify
+from agent_runner.models import Budget, Failure, PauseReason, Usage
+from rover_mcp.config.settings import Settings
+from rover_mcp.domain.rates import Rates
+from rover_mcp.gateway.asked import limited
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.lease import Entry, GatewayLease, Standing
 from tests.support.samples import NOW
 from tests.unit.gateway.doors import TASK, TOKEN, access_to
 from tests.unit.gateway.test_streams import HEAD, Upstream, chunk
@@ -311,3 +311,54 @@ def test_what_is_reserved_is_in_the_books_before_the_provider_sees_the_call(
     assert held.reserved is not None
     [entry] = purse.entries.values()
     assert (entry.id, entry.reserved, entry.usage.tokens) == (held.id, None, 100)
+
+
+LIMITS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("/anthropic/v1/messages", {"model": "claude-sonnet-4-5", "max_tokens": 64_000}, ["max_tokens"]),
+    (CHAT, {"model": PRICED, "max_tokens": 64_000}, ["max_tokens"]),
+    (CHAT, {"model": PRICED, "max_completion_tokens": 64_000, "n": 2}, ["max_completion_tokens"]),
+    (RESPONSES, {"model": PRICED, "input": "x", "max_output_tokens": 64_000}, ["max_output_tokens"]),
+    ("/google/v1beta/models/gemini-2.5-pro:generateContent", {"contents": []},
+     ["generationConfig", "maxOutputTokens"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "body", "place"), LIMITS)
+def test_the_last_call_may_write_what_is_left_of_the_budget(
+    tmp_path: Path, path: str, body: dict[str, Any], place: list[str]
+) -> None:
+    """U10: what is on its way is bounded by the API's own limit, and an answer that ends there is
+    the budget's end, whatever the agent makes of it."""
+    purse, provider = Purse(Budget(usd=0.1)), Provider()
+
+    async def work() -> None:
+        async with spending(tmp_path / "g.sock", purse, provider) as (client, _):
+            await client.post(path, json=body, headers=HEADERS)
+            [sent] = provider.requests
+            limit: Any = sent
+            for name in place:
+                limit = limit[name]
+            assert 2048 <= limit * sent.get("n", 1) <= 10_000
+            told = (await client.get("/rover/v1/evidence", headers=HEADERS)).json()
+            assert [a["status"] for a in told["answers"]] == [200]
+            if path == CHAT and "n" not in body:
+                provider.usage = {"prompt_tokens": 60, "completion_tokens": limit}
+                await client.post(path, json=body, headers=HEADERS)
+                told = (await client.get("/rover/v1/evidence", headers=HEADERS)).json()
+                assert told["answers"][-1]["error"]["code"] == "rover_budget"
+
+    run(work)
+
+
+def test_thinking_stays_below_the_output_that_is_left() -> None:
+    """U10: Anthropic takes no other."""
+    body = {"max_tokens": 64_000, "thinking": {"type": "enabled", "budget_tokens": 32_000}}
+    for most in (2048, 5000, 40_000):
+        new = limited("/v1/messages", body, most, add=False)
+        assert new["max_tokens"] == most
+        assert 1024 <= new["thinking"]["budget_tokens"] <= min(32_000, most - 1024)
+
+
+def test_a_service_that_may_not_know_a_limit_is_sent_none() -> None:
+    assert limited("/v1/responses", {"input": "x"}, 3000, add=False) == {"input": "x"}
+    assert limited("/v1/responses", {"input": "x"}, 3000, add=True)["max_output_tokens"] == 3000

@@ -11,7 +11,7 @@ import pytest
 
 from rover_mcp.daemon.places import Places
 from rover_mcp.daemon.repositories import GitRepositories
-from rover_mcp.errors import UserFixable
+from rover_mcp.domain.errors import UserFixable
 from rover_mcp.tasks.create import CreateRequest
 from tests.support.desk import Desk, open_desk
 from tests.support.repos import git, make_repository

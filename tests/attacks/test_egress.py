@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.network import BadHost, parse_authority
+from rover_mcp.domain.network_policy import BadHost, parse_authority
 from tests.attacks.attack import PWNED, Played, fill, results, shell
 from tests.attacks.classes import egress
 from tests.attacks.conftest import ENGINES

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import (
     inspect_repository,

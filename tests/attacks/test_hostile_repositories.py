@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from agent_runner.models import Snapshot
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import (
     inspect_repository,

@@ -14,9 +14,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from rover_mcp.gateway import Gateway, GatewayLease
+from rover_mcp.domain.network_policy import IF_ALLOWED, NetworkMode, NetworkPolicy
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.lease import GatewayLease
 from rover_mcp.gateway.refusals import RefusedHost
-from rover_mcp.network import IF_ALLOWED, NetworkMode, NetworkPolicy
 from tests.support.fake_models import FakeModels
 from tests.unit.gateway.doors import TASK, TOKEN, access_to
 

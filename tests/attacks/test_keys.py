@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rover_mcp.gateway import ProviderAccess
+from rover_mcp.gateway.lease import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.routes import request_headers, route
 from tests.unit.gateway.doors import TOKEN, door

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git import process
 from rover_mcp.git.hub import Hub
 from rover_mcp.sandbox.attempt_folder import remove_tree

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from agent_runner.models import Snapshot
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.hub import Hub
 from tests.integration.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git
 from tests.support.repos import make_repository

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.control.specify import make_folders
+from rover_mcp.control.sandbox_spec import make_folders
 from rover_mcp.daemon import lock
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.paths import TaskFolders
 from tests.support.frames import LauncherClient
 from tests.support.repos import make_repository
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.network import NetworkPolicy
+from rover_mcp.domain.network_policy import NetworkPolicy
 from tests.unit.gateway.test_egress import gate, run, server
 
 MOST = 300_000

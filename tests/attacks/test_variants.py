@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.sandbox.select import engines
-from rover_mcp.settings import load_settings
+from rover_mcp.config.settings import load_settings
+from rover_mcp.sandbox.engines import engines
 from tests.attacks.attack import PWNED, fill
 from tests.attacks.conftest import ENGINES
 from tests.attacks.stage import Stage, repository_state, strays
@@ -89,18 +89,20 @@ def test_what_was_good_is_delivered(ended: Ended, stage: Stage) -> None:
         branch = ended.tasks[variant.name]["branch"]
         if variant.status == "COMPLETED":
             assert git(stage.repository, "show", f"{branch}:good.py") == "good = 1", variant.name
-        else:
-            assert branch not in git(stage.repository, "branch", "--list", "rover/*")
+        elif branch in git(stage.repository, "branch", "--list", "rover/*"):
+            said = git(stage.repository, "log", "-1", "--format=%B", branch)
+            assert said.endswith("Rover-Status: unfinished"), variant.name
 
 
 def test_after_a_repository_was_replaced_resume_brings_the_work_home(
     ended: Ended, stage: Stage
 ) -> None:
-    task = ended.tasks["git-link"]
-    stage.client.tool("resume_task", task=task["id"])
-    done = stage.client.wait_until(task["id"], "COMPLETED")
-    assert "made again" in str(done["warnings"])
-    assert git(stage.repository, "show", f"{task['branch']}:kept.txt") == "1"
+    """C10: as the task does by itself unless that is switched off."""
+    for task in (ended.tasks["git-file"], ended.tasks["git-link"]):
+        stage.client.tool("resume_task", task=task["id"])
+        done = stage.client.wait_until(task["id"], "COMPLETED")
+        assert "made again" in str(done["warnings"])
+        assert git(stage.repository, "show", f"{task['branch']}:kept.txt") == "1"
     assert repository_state(stage.repository) == ended.before
 
 
@@ -121,7 +123,7 @@ def test_what_was_printed_holds_no_account(ended: Ended, stage: Stage) -> None:
 @pytest.mark.known_escape(18)
 def test_a_flood_is_capped_and_the_daemon_answers_meanwhile(ended: Ended, stage: Stage) -> None:
     """With as many sandboxes as this machine has cores, and more."""
-    assert ended.slowest_answer < 10
+    assert ended.slowest_answer < 30
     log = stage.log(ended.tasks["flood"], "attack")
     assert len(log) < 2_100_000
     assert "the log is full" in log[-200:]

@@ -17,6 +17,7 @@ PREFIX = "mcp__rover__"
 """How Claude Code names the tools of a server that is called `rover`."""
 SEARCH = "ToolSearch"
 """The tool of Claude Code that loads those of which a model has been told the names alone."""
+MOST_SEARCHES = 50
 SOUGHT = {
     "create_task": "delegate background task",
     "list_tasks": "list tasks",
@@ -27,17 +28,14 @@ SOUGHT = {
 """What it looks for, by the tool that it wants then."""
 
 
-class Delegating:
-    """`task` are the arguments of create_task; `meanwhile` is what it does, with the task's id,
-    before it calls Rover again."""
+class Assistant:
+    """Decides in `decide`, by which of Rover's tools it called last and what that returned."""
 
-    def __init__(self, task: dict[str, Any], meanwhile: Callable[[str], None]) -> None:
-        self._task = task
-        self._meanwhile = meanwhile
-        self._branch = ""
-        self._resume: dict[str, Any] | None = None
+    def __init__(self) -> None:
         self._offered: set[str] = set()
         self._wanted: Behaviour = {}
+        self._search: Behaviour = {}
+        self._searches = 0
         self.failure: str | None = None
 
     def __call__(self, body: dict[str, Any]) -> Behaviour:
@@ -45,40 +43,65 @@ class Delegating:
         called, result = last_result(body["messages"])
         self._offered = {tool["name"] for tool in body["tools"]}
         try:
-            return self._next(called, result)
+            if called == SEARCH:
+                return self._found(result)
+            return self.decide(called, result, body["messages"])
         except (KeyError, TypeError, AssertionError) as error:
             self.failure = f"{called}: {error!r}: {json.dumps(result)[:2000]}"
             return text("I do not understand that.")
 
-    def _next(self, called: str | None, result: Any) -> Behaviour:
-        match called:
-            case None:
-                return self._call("create_task", **self._task)
-            case "ToolSearch":
-                assert self._wanted["name"] in self._offered, "it is found and can be called"
-                return self._wanted
-            case "create_task":
-                self._meanwhile(result["task"]["id"])
-                return self._call("list_tasks")
-            case "list_tasks" if self._resume is None:
-                return text(self._paused(result["attention"]))
-            case "list_tasks":
-                return self._call(self._resume["tool"], **self._resume["arguments"])
-            case "resume_task":
-                return self._call("wait_for_task", task=result["task"]["id"])
-            case "wait_for_task" if result["returned"] != "ended":
-                return self._call("wait_for_task", task=result["task"]["id"])
-            case "wait_for_task":
-                self._branch = result["task"]["branch"]
-                return self._call("get_diff", task=result["task"]["id"])
-            case _:
-                return text(self._report(result))
+    def decide(self, called: str | None, result: Any, messages: list[dict[str, Any]]) -> Behaviour:
+        """What it says or calls next, of what it can call."""
+        raise NotImplementedError
 
-    def _call(self, name: str, **arguments: Any) -> Behaviour:
+    def _found(self, result: Any) -> Behaviour:
+        """Call what it looked for; look again where the client does not offer it yet."""
+        if self._wanted["name"] in self._offered:
+            return self._wanted
+        self._searches += 1
+        assert self._searches < MOST_SEARCHES, f"it is found and can be called: {result}"
+        return self._search
+
+    def call(self, name: str, **arguments: Any) -> Behaviour:
+        """Call a tool of Rover's, or look for it first."""
         self._wanted = tool(PREFIX + name, **arguments)
         if PREFIX + name in self._offered:
             return self._wanted
-        return tool(SEARCH, query=SOUGHT[name], max_results=3)
+        self._search = tool(SEARCH, query=SOUGHT[name], max_results=3)
+        return self._search
+
+
+class Delegating(Assistant):
+    """`task` are the arguments of create_task; `meanwhile` is what it does, with the task's id,
+    before it calls Rover again."""
+
+    def __init__(self, task: dict[str, Any], meanwhile: Callable[[str], None]) -> None:
+        super().__init__()
+        self._task = task
+        self._meanwhile = meanwhile
+        self._branch = ""
+        self._resume: dict[str, Any] | None = None
+
+    def decide(self, called: str | None, result: Any, messages: list[dict[str, Any]]) -> Behaviour:
+        match called:
+            case None:
+                return self.call("create_task", **self._task)
+            case "create_task":
+                self._meanwhile(result["task"]["id"])
+                return self.call("list_tasks")
+            case "list_tasks" if self._resume is None:
+                return text(self._paused(result["attention"]))
+            case "list_tasks":
+                return self.call(self._resume["tool"], **self._resume["arguments"])
+            case "resume_task":
+                return self.call("wait_for_task", task=result["task"]["id"])
+            case "wait_for_task" if result["returned"] != "ended":
+                return self.call("wait_for_task", task=result["task"]["id"])
+            case "wait_for_task":
+                self._branch = result["task"]["branch"]
+                return self.call("get_diff", task=result["task"]["id"])
+            case _:
+                return text(self._report(result))
 
     def _paused(self, attention: list[Any]) -> str:
         (news,) = attention

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.sandbox import bundles
+from rover_mcp.sandbox import agent_programs
 from tests.clients.programs import BIN, ran
 from tests.e2e.conftest import end_daemon
 from tests.protocol.conftest import docker_host, engine_for_daemons, home, repository, shared
@@ -46,7 +46,7 @@ def desk() -> Iterator[Desk]:
     (folder / "home").mkdir()
     (folder / "bin").mkdir()
     (folder / "bin" / "claude").symlink_to(claude_binary())
-    found = [bundles.obtain(name, None, print).folder / "bin" for name in PROGRAMS]
+    found = [agent_programs.obtain(name, None, print).folder / "bin" for name in PROGRAMS]
     path = ":".join(map(str, (BIN, folder / "bin", *found, "/usr/bin", "/bin")))
     yield Desk(folder / "home", folder / "data", path)
     end_daemon(folder / "data")

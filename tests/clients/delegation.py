@@ -121,11 +121,11 @@ def rendered(told: list[dict[str, Any]]) -> Iterator[str]:
                     yield f"## Claude Code\n\n> {block['text']}\n"
                 case "tool_use":
                     name = block["name"].removeprefix(PREFIX)
-                    yield f"## Claude Code calls `{name}`\n\n{_json(_call(block['input']))}"
+                    yield f"## Claude Code calls `{name}`\n\n{as_json(_call(block['input']))}"
                 case "tool_result" if found := found_tools(block["content"]):
                     yield f"It finds {', '.join(f'`{name}`' for name in found)}.\n"
                 case "tool_result":
-                    yield f"Rover answers:\n\n{_json(_result(json.loads(block['content'])))}"
+                    yield f"Rover answers:\n\n{as_json(in_short(json.loads(block['content'])))}"
                 case _:
                     continue
 
@@ -133,6 +133,8 @@ def rendered(told: list[dict[str, Any]]) -> Iterator[str]:
 def settled(text: str) -> str:
     """Without what is another each time."""
     text = re.sub(r"\b[0-9a-f]{32}\b", "TASK", text)
+    text = re.sub(r"(\"(?:task|id)\": \")[0-9a-f]{8}(?=\")", r"\1TASK", text)
+    text = re.sub(r"\b(?=[0-9]*[a-f])[0-9a-f]{8}\b(?=\")", "TASK", text)
     return re.sub(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d[:.\d]*Z", "TIME", text)
 
 
@@ -146,11 +148,11 @@ def _call(arguments: dict[str, Any]) -> dict[str, Any]:
     return {k: "(its agent's, played)" if k == "script" else v for k, v in arguments.items()}
 
 
-def _result(result: dict[str, Any]) -> dict[str, Any]:
+def in_short(result: dict[str, Any]) -> dict[str, Any]:
     shown = {k: v for k, v in result.items() if v not in ([], False)}
     for event in shown.get("attention", []):
         del event["seq"]
-    if "task" in shown:
+    if isinstance(shown.get("task"), dict):
         shown["task"] = _task(shown["task"])
     if "tasks" in shown:
         shown["tasks"] = [_task(task) for task in shown["tasks"]]
@@ -166,7 +168,7 @@ def _task(task: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
     return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```\n"
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 from fastmcp.exceptions import ToolError
+from fastmcp.skills.client import SkillsClientExtension
 from fastmcp_tasks import call_tool_task
 
 PATIENCE = 60.0
@@ -28,6 +29,7 @@ class Driver:
 
     def __init__(self, told: dict[str, Any]) -> None:
         self._arguments = told["arguments"]
+        self._told = told
         self._asked: list[str] = []
         self._client = Client(transport(told), elicitation_handler=self._go_on)
 
@@ -44,6 +46,7 @@ class Driver:
                 "cancelled": cancelled,
                 "through": through,
                 "asked": self._asked,
+                "skills": await self._skills(),
             }
 
     async def _go_on(self, message: str, *_: object) -> dict[str, str]:
@@ -75,6 +78,17 @@ class Driver:
             return {"task": task.task_id, "status": ended.status, "error": str(error)}
         raise AssertionError("a cancelled task has a result")
 
+    async def _skills(self) -> list[dict[str, Any]]:
+        """The skills of the list, each fetched by itself and read, by a client that checks them."""
+        async with Client(transport(self._told), extensions=[SkillsClientExtension()]) as client:
+            listed = await client.list_skills()
+            assert [await client.get_skill(skill.uri) for skill in listed] == listed
+            read = [(await client.read_resource(skill.uri))[0].text for skill in listed]
+            return [
+                {**skill.model_dump(mode="json"), "text": text}
+                for skill, text in zip(listed, read, strict=True)
+            ]
+
     async def _through(self) -> dict[str, Any] | None:
         """Without a handle: the client itself polls, asks and answers until there is a result."""
         result = await self._client.call_tool("create_task", self._arguments, timeout=PATIENCE)
@@ -86,7 +100,9 @@ def transport(told: dict[str, Any]) -> StdioTransport | StreamableHttpTransport:
     if "url" in told:
         return StreamableHttpTransport(told["url"], auth=told["token"])
     program, *arguments = told["command"]
-    return StdioTransport(program, arguments, env=dict(os.environ), cwd=told["cwd"])
+    return StdioTransport(
+        program, arguments, env=dict(os.environ), cwd=told["cwd"], keep_alive=False
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Where the clients' programs are; each is fetched once, in the version that is named here.
 
 Claude Code, Codex, Gemini CLI and opencode are the programs that Rover itself runs as agents
-(rover_mcp/sandbox/bundles.py), found in the same cache.
+(rover_mcp/sandbox/agent_programs.py), found in the same cache.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rover_mcp.sandbox import bundles
+from rover_mcp.domain.task_status import Event
+from rover_mcp.sandbox import agent_programs
+from rover_mcp.store.migrations import database_url, open_database
+from rover_mcp.store.store import Store
 from tests.conformance.suite import node
 from tests.support.docker_env import cache_folder
 from tests.support.fetched import made_once, npm_modules, run
+from tests.support.samples import new_task, pause
 
 INSPECTOR = "@modelcontextprotocol/inspector"
 INSPECTOR_VERSION = "2.12.0"
@@ -31,7 +35,7 @@ FASTMCP_LOCK = Path(__file__).with_name("fastmcp.lock")
 
 def launcher(home: Path) -> list[str]:
     """The server that a client starts."""
-    return [sys.executable, "-m", "rover_mcp.launcher", "--home", str(home)]
+    return [sys.executable, "-m", "rover_mcp.launcher.main", "--home", str(home)]
 
 
 def bare_environment(user: Path) -> dict[str, str]:
@@ -59,13 +63,23 @@ def set_up(client: str, data: Path, user: Path) -> Path:
     return Path(said["clients"][0]["file"])
 
 
+def paused_task(data: Path) -> None:
+    """A data folder with one task, number 1 of /repo, which stands still for want of credits."""
+    data.mkdir()
+    store = Store(open_database(database_url(data)))
+    store.project("p1", "/repo")
+    task, _ = store.create_task(new_task(), frozenset())
+    told, details = pause(), {"reason": "credits"}
+    store.transition(task.id, Event.PAUSE, pause=told, data=details, unstarted=True, attempt=1)
+
+
 def agent_program(name: str) -> Path:
     """`codex`, `gemini` or `opencode`, in the version that is pinned for tasks.
 
     Raises:
         EnvironmentFault: it is not cached, and npm does not give it.
     """
-    return bundles.obtain(name, None, print).folder / "bin" / name
+    return agent_programs.obtain(name, None, print).folder / "bin" / name
 
 
 def inspector() -> list[str | Path]:

@@ -1,4 +1,4 @@
-"""Codex's app-server connects, lists and calls; no log-in, no model."""
+"""Codex's app-server connects, lists and calls; headless, it has the tools at once. No log-in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.clients.programs import agent_program, bare_environment, launcher
+from tests.clients.programs import agent_program, bare_environment, launcher, ran
+from tests.support.fake_models import FakeModels
+from tests.support.models.turns import text
 
 pytestmark = pytest.mark.real_agent
 
@@ -88,3 +90,47 @@ def test_it_connects_lists_and_calls(shared: Path, tmp_path: Path) -> None:
         )  # fmt: skip
         names = [w["name"] for w in called["structuredContent"]["workflows"]]
         assert "swe-tdd" in names
+
+
+EXEC = """\
+check_for_update_on_startup = false
+model = "gpt-5"
+model_provider = "fake"
+approval_policy = "never"
+sandbox_mode = "danger-full-access"
+[analytics]
+enabled = false
+[model_providers.fake]
+name = "fake"
+base_url = {url}
+env_key = "OPENAI_API_KEY"
+wire_api = "responses"
+[mcp_servers.rover]
+command = {command}
+args = {arguments}
+"""
+
+
+def codex_exec(server: list[str], repository: Path, user: Path, provider: str, prompt: str) -> str:
+    """One headless run, with this server; what it printed."""
+    command, *arguments = server
+    (user / ".codex").mkdir(exist_ok=True)
+    (user / ".codex" / "config.toml").write_text(
+        EXEC.format(
+            url=json.dumps(provider), command=json.dumps(command), arguments=json.dumps(arguments)
+        )
+    )
+    environ = bare_environment(user) | {"OPENAI_API_KEY": "sk-of-nobody"}
+    return ran([agent_program("codex"), "exec", prompt], environ, repository).stdout
+
+
+def test_its_first_turn_has_the_tools_though_no_daemon_runs(
+    home: Path, repository: Path, tmp_path: Path
+) -> None:
+    """T5: headless, it asks its model without the tools of a server that is not quick."""
+    with FakeModels([text("I see them.")]) as provider:
+        url = provider.session().openai
+        assert "I see them." in codex_exec(launcher(home), repository, tmp_path, url, "Hello")
+        offered = json.dumps(provider.main_requests[0].body["tools"])
+    assert "create_task" in offered
+    assert "wait_for_task" in offered

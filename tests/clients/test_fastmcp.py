@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def drive(**where: Any) -> dict[str, Any]:
 
 @contextmanager
 def over_stdio(folder: Path) -> Iterator[dict[str, Any]]:
-    program = [sys.executable, "-m", "rover_mcp.launcher", "--home", str(folder / "data")]
+    program = [sys.executable, "-m", "rover_mcp.launcher.main", "--home", str(folder / "data")]
     yield {"command": program, "cwd": str(folder / "repo")}
 
 
@@ -84,6 +85,11 @@ def test_it_creates_is_asked_at_the_pause_answers_and_gets_the_result(
     assert saw["through"]["task"]["status"] == "COMPLETED"
     assert len(saw["asked"]) == 2, "one pause of each task that was answered"
     assert all("credit balance is too low" in message for message in saw["asked"])
+
+    (skill,) = saw["skills"]
+    assert skill["uri"] == "skill://rover/delegate/SKILL.md"
+    (file,) = skill["resources"]
+    assert file["digest"] == f"sha256:{hashlib.sha256(skill['text'].encode()).hexdigest()}"
 
     with LauncherClient(folder / "data", folder / "repo") as other:
         other.open()

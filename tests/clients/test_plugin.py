@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import Desk
+from tests.clients.programs import paused_task
 from tests.support.fake_anthropic import FakeAnthropic, text, tool
 
 pytestmark = pytest.mark.real_agent
@@ -32,6 +33,7 @@ def test_installed_as_the_page_says_it_connects_and_its_skill_is_read(desk: Desk
     assert len(lines) == 2
     for line in lines:
         desk.run(*shlex.split(line.replace("$PWD", str(ROOT))))
+    paused_task(desk.data)
     said = desk.run("claude", "mcp", "list")
     assert re.search(r"plugin:rover:rover: .*Connected", said), said
 
@@ -39,6 +41,9 @@ def test_installed_as_the_page_says_it_connects_and_its_skill_is_read(desk: Desk
         key = {"ANTHROPIC_API_KEY": "sk-ant-of-nobody", "ANTHROPIC_BASE_URL": provider.url}
         said = desk.run("claude", "-p", "Have it done overnight", "--allowedTools", "Skill", **key)
         first, second = (json.dumps(request.body) for request in provider.main_requests)
+    assert "task 1 of /repo is PAUSED (credits" in first, (
+        "its hook told of it before the first word"
+    )
     assert "I know now." in said
     assert "- rover:delegate: Hand a coding task to a background agent" in first
     for heading in re.findall(r"(?m)^#+ .+$", SKILL.read_text("utf-8")):
@@ -46,18 +51,26 @@ def test_installed_as_the_page_says_it_connects_and_its_skill_is_read(desk: Desk
         assert heading in second
 
 
+def test_without_rover_its_hook_says_nothing(desk: Desk) -> None:
+    path = desk.home / "bin"
+    path.mkdir()
+    script = str(ROOT / "plugins" / "rover" / "glance.sh")
+    assert desk.run("/bin/sh", script, "session-start", PATH=str(path)) == ""
+
+
 def test_without_a_launcher_it_says_what_to_do(desk: Desk) -> None:
     path = desk.home / "bin"
     path.mkdir()
     script = str(ROOT / "plugins" / "rover" / "start.sh")
     said = desk.run("/bin/sh", script, status=127, PATH=str(path))
-    assert "neither rover-mcp nor uvx is on the path; install one" in said
+    assert "rover-mcp is not on the path; install Rover" in said
 
 
-def test_where_only_uvx_is_it_starts_the_published_one(desk: Desk) -> None:
+def test_it_fetches_nothing_from_an_index(desk: Desk) -> None:
+    """No name there is Rover's own."""
     path = desk.home / "bin"
     path.mkdir()
     (path / "uvx").write_text('#!/bin/sh\necho "uvx $@"\n')
     (path / "uvx").chmod(0o755)
     script = str(ROOT / "plugins" / "rover" / "start.sh")
-    assert desk.run("/bin/sh", script, PATH=str(path)) == "uvx rover-mcp\n"
+    assert "uvx" not in desk.run("/bin/sh", script, status=127, PATH=str(path))

@@ -97,6 +97,9 @@ class Tasks:
         found = self._tasks.get(task_id)
         return found.task if found else None
 
+    async def told(self, ctx: Context, task: Task) -> None:
+        """Its tasks have no other news."""
+
     async def answer(self, ctx: Context, task: Task, responses: Mapping[str, Any]) -> None:
         running = self._tasks[task.id]
         running.answers |= responses

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
+from rover_mcp.domain.resource_limits import ResourceLimits
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.podman import PodmanEngine
-from rover_mcp.sandbox.protocol import Engine, ResourceLimits, SandboxFolders, SandboxSpec
-from rover_mcp.sandbox.unconfined import ProcessEngine
+from rover_mcp.sandbox.process_engine import ProcessEngine
+from rover_mcp.sandbox.protocol import Engine, SandboxFolders, SandboxSpec
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support import stand_in_runner
 from tests.support.podman_env import USER

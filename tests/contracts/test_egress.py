@@ -20,11 +20,12 @@ from pathlib import Path
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from rover_mcp.gateway import Gateway, GatewayLease
+from rover_mcp.domain.network_policy import NetworkPolicy
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.lease import GatewayLease
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import inspect_repository
-from rover_mcp.network import NetworkPolicy
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.protocol import Engine, SandboxSpec

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox.protocol import Engine, SandboxExit, SandboxSpec, SandboxState
 from tests.contracts.engine_rigs import Rig, new_task, wait_for
 

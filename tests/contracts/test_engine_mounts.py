@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles
-from rover_mcp.sandbox.agent_table import PINNED
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.sandbox import agent_programs
 from rover_mcp.sandbox.image import ImageBuilder
+from rover_mcp.sandbox.pinned_agents import PINNED
 from rover_mcp.sandbox.protocol import SandboxSpec
 from tests.contracts.engine_rigs import BubblewrapRig, DockerRig, Inside, Rig, new_task
 
@@ -99,7 +99,9 @@ def test_a_vendors_program_unpacks_itself_where_nothing_of_the_user_is(
     pinned = replace(PINNED["copilot"], extract=(("X", "y"),))
     monkeypatch.setenv("ROVER_HOME", str(tmp_path / "new/data"))
     (tmp_path / "new").mkdir()
-    assert "the data folder" in _refused(bundles._extract, tmp_path / "new", "copilot", pinned)
+    assert "the data folder" in _refused(
+        agent_programs._extract, tmp_path / "new", "copilot", pinned
+    )
 
 
 def test_a_toolchain_in_the_home_is_seen_read_only_and_the_home_never(

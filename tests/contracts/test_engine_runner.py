@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.journal import FILE_NAME, read_journal
+from agent_runner.journal.journal import FILE_NAME, read_journal
 from agent_runner.models import Snapshot
 from agent_runner.spec import Restore
 from rover_mcp.git.hub import Hub
@@ -16,8 +16,8 @@ from rover_mcp.git.repository import inspect_repository
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.podman import PodmanEngine
+from rover_mcp.sandbox.process_engine import ProcessEngine
 from rover_mcp.sandbox.protocol import Engine, SandboxSpec
-from rover_mcp.sandbox.unconfined import ProcessEngine
 from tests.contracts.engine_rigs import make_spec, new_task
 from tests.integration.git.conftest import git
 from tests.support.real_claude import claude_binary

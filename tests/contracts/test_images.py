@@ -23,7 +23,7 @@ from tests.support.docker_env import BASE_IMAGE
 pytestmark = pytest.mark.docker
 
 _LOOK = (
-    "import json,os,sys,anyio,pydantic,yaml,agent_runner.run;"
+    "import json,os,sys,anyio,pydantic,yaml,agent_runner.run.attempt;"
     "print(json.dumps([sys.prefix,sys.version_info[:2],pydantic.__file__]))"
 )
 

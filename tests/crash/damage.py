@@ -15,30 +15,25 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from agent_runner.models import Budget, RunStatus
+from rover_mcp.config.hooks import CommandHook
+from rover_mcp.config.task_config import Decided
 from rover_mcp.control.attempts import Attempts
 from rover_mcp.control.following import Following
-from rover_mcp.control.live import LiveStates
-from rover_mcp.control.reconcile import Sweeper
-from rover_mcp.control.spares import Spares
-from rover_mcp.errors import Conflict, RoverError
+from rover_mcp.control.journal_watch import LiveStates
+from rover_mcp.control.reconciler import Sweeper
+from rover_mcp.control.warm_pool import Spares
+from rover_mcp.domain.errors import Conflict, RoverError
+from rover_mcp.domain.task_status import Event, TaskStatus
+from rover_mcp.domain.usage_window import WindowState
+from rover_mcp.gateway.windows import Window
 from rover_mcp.hooks.runner import Hooks
-from rover_mcp.hooks.settings import CommandHook
-from rover_mcp.project.decided import Decided
-from rover_mcp.server.hub import EventHub
-from rover_mcp.server.tools import task_list
+from rover_mcp.server.event_broadcast import EventHub
+from rover_mcp.server.pages import task_list
 from rover_mcp.store import schema
-from rover_mcp.store.rows import (
-    AttemptRow,
-    CallRow,
-    DamagedRecord,
-    HoldRow,
-    TaskRow,
-)
+from rover_mcp.store.records import AttemptRow, CallRow, DamagedRecord, HoldRow, TaskRow
 from rover_mcp.store.store import Closing, Store
 from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.delete import DeleteTask
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
 from tests.support.attempts_site import FakeDoor, FakeHub
 from tests.support.desk import Desk, FakeLeftovers
 from tests.support.samples import NOW, new_task, pause, run_state
@@ -144,6 +139,9 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
     ]  # fmt: skip
     with database.begin() as connection:
         connection.execute(schema.reports.insert(), reports)
+    opens = NOW + timedelta(hours=1)
+    nearly = Window("5-hour window", WindowState.NEARLY, 0.9, opens)
+    store.windows.record("anthropic key", [nearly], NOW.timestamp())
     store.switch("elsewhere", enabled=False)
     store.executors.renew("roverd-2", "host/boot:/home", 60)
     events = store.events.after(0)
@@ -233,7 +231,7 @@ def _attention(desk: Desk) -> None:
     async def look() -> None:
         for _ in range(2):
             news = await hub.attention(session, 10)
-            desk.status.event_views(news.events)
+            desk.status.event_views(news.events, session.caller)
             session.offer(news, 0)
         await hub.confirm(session)
 

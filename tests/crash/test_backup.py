@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 
-from agent_runner.journal import LOCK_NAME
+from agent_runner.journal.journal import LOCK_NAME
 from agent_runner.models import PauseReason
 from rover_mcp.daemon.archive import MANIFEST, is_agents, leads_out
 from rover_mcp.daemon.backup import back_up
 from rover_mcp.daemon.lock import hold_lock
 from rover_mcp.daemon.restore import restore
-from rover_mcp.errors import RoverError
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.models import TaskStatus
 from tests.e2e.conftest import end_daemon
 from tests.e2e.processes import wait_until
 from tests.support.attempts_site import STARTED, Site, open_site

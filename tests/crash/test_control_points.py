@@ -16,7 +16,7 @@ import pytest
 
 from agent_runner.crashpoints import VARIABLE
 from rover_mcp.control.crashpoints import ControlPoint
-from rover_mcp.tasks.identifiers import sandbox_name
+from rover_mcp.domain.ids import sandbox_name
 from tests.crash.outcome import Outcome, outcome
 from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
 from tests.e2e.processes import wait_until

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from rover_mcp.store.rows import DamagedRecord, TaskRow
+from rover_mcp.store.records import DamagedRecord, TaskRow
 from tests.crash import damage as d
 from tests.support.desk import Desk, open_desk
 
@@ -89,7 +89,7 @@ def survives(folder: Path, damages: Sequence[Damage], *, anew: bool = False) -> 
 @settings(
     max_examples=max(1, EXAMPLES // len(d.VICTIMS)),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(damages=st.tuples(*[st.tuples(st.sampled_from(d.COLUMNS), d.values)] * len(d.VICTIMS)))
 def test_no_value_in_any_column_stops_another_task(

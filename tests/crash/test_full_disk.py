@@ -13,14 +13,14 @@ import anyio
 import pytest
 
 from agent_runner.crashpoints import VARIABLE, CrashPoint
-from agent_runner.journal import FILE_NAME, Journal, read_journal
+from agent_runner.journal.journal import FILE_NAME, Journal, read_journal
+from agent_runner.journal.records import RecordType
 from agent_runner.models import ExitCode, RunStatus
-from agent_runner.process import make_commands
-from agent_runner.records import RecordType
-from agent_runner.run import Run
+from agent_runner.process.spawn import make_commands
+from agent_runner.run.attempt import Run
+from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control.decide import Fail, Finish, decide
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.settings import RetrySettings
 from tests.crash.outcome import outcome
 from tests.crash.test_runner_points import run as run_process
 from tests.support.disk import FaultyDisk, spread

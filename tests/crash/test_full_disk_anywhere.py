@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ FILL = (
     "free=$(df -k --output=avail . | tail -n 1); "
     "head -c $(( free * 1024 / 100 * {share} )) /dev/urandom > big"
 )
+UNTIL_FULL = "until [ $(df -k --output=avail . | tail -n 1) -lt 100 ]; do sleep 0.05; done"
 DONE: Frame = {"edits": [{"path": "new.txt", "content": "new\n"}]}
 SHARES = {"in a step": 150, "at the bundle": 40, "at the import": 28}
 """Percent of what is free that a step writes, by where the disk is full then."""
@@ -46,13 +48,13 @@ SHARES = {"in a step": 150, "at the bundle": 40, "at the import": 28}
 class Disk:
     """A small file system, with a data folder on it and its client; the repository is elsewhere."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: str = CONFIG) -> None:
         self.root, self.home = folder / "disk", folder / "disk/data"
         self.root.mkdir()
         argv = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", str(self.root)]
         subprocess.run(argv, check=True)
         self.home.mkdir()
-        (self.home / "config.yaml").write_text(CONFIG)
+        (self.home / "config.yaml").write_text(config)
         (self.home / "workflows").mkdir()
         (self.home / "workflows/fill.yaml").write_text(WORKFLOW)
         self.repository = make_repository(folder / "repository")
@@ -89,6 +91,9 @@ class Disk:
                 return view
         raise AssertionError(self.view(task))
 
+    def has_ended(self, task: str) -> bool:
+        return bool(self.view(task)["status"] == "COMPLETED")
+
     def is_paused_for_it(self, task: str) -> None:
         view = self.rests(task)
         assert view["status"] == "PAUSED", view
@@ -96,7 +101,8 @@ class Disk:
         assert "disk" in message, message
         assert str(self.root) in message, message
         assert "then resume" in message, message
-        [listed] = [t for t in self.client.tool("list_tasks")["tasks"] if t["id"] == task]
+        tasks = self.client.tool("list_tasks")["tasks"]
+        [listed] = [t for t in tasks if task.startswith(t["id"])]
         assert listed["status"] == "PAUSED"
 
     def close(self) -> None:
@@ -123,6 +129,8 @@ def disk(shared: Disk) -> Iterator[Disk]:
     (shared.root / "filler").unlink(missing_ok=True)
     for task in shared.client.tool("list_tasks")["tasks"]:
         shared.client.tool("delete_task", task=task["id"], confirm=True)
+    trash = shared.home / "trash"
+    wait_until(lambda: not list(trash.glob("*")), "their files are gone", timeout=300)
     assert daemon_pid(shared.home) == before
 
 
@@ -145,10 +153,10 @@ def test_a_task_that_is_prepared_on_a_full_disk_pauses_and_can_be_cancelled_and_
     disk: Disk,
 ) -> None:
     """L7: also by a call that must be recorded on that disk."""
-    waiting = disk.create({"delay": 2, "error": CREDITS}, DONE)
+    waiting = disk.create({"run": UNTIL_FULL, "error": CREDITS}, DONE)
     queued = disk.create(DONE)
     third = disk.create(DONE)
-    wait_until(lambda: disk.view(waiting)["phase"].startswith("step"), "it works", timeout=30)
+    wait_until(lambda: disk.view(waiting)["phase"].startswith("step"), "it works", timeout=90)
     disk.fill()
     disk.is_paused_for_it(queued)
     assert disk.rests(waiting)["status"] == "PAUSED"
@@ -161,3 +169,24 @@ def test_a_task_that_is_prepared_on_a_full_disk_pauses_and_can_be_cancelled_and_
     for task in (waiting, queued):
         assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
         assert disk.rests(task)["status"] == "COMPLETED"
+
+
+def test_tasks_that_paused_for_a_full_disk_resume_once_it_has_space(tmp_path: Path) -> None:
+    """L7, E2: in a step, and before a task has begun."""
+    disk = Disk(tmp_path, CONFIG.replace("auto_resume: false\n", ""))
+    try:
+        disk.client.open()
+        tasks = [disk.create({"delay": 600}, DONE), disk.create(DONE)]
+        wait_until(lambda: disk.view(tasks[0])["phase"].startswith("step"), "it works", timeout=120)
+        filler = disk.fill()
+        for task in tasks:
+            disk.is_paused_for_it(task)
+            pause = disk.view(task)["pause"]
+            assert pause["auto_resume"] is True
+            assert "space on that disk" in pause["waits_because"]
+        filler.unlink()
+        for task in tasks:
+            done = partial(disk.has_ended, task)
+            wait_until(done, f"{task} resumes by itself", timeout=300)
+    finally:
+        disk.close()

@@ -18,9 +18,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from agent_runner.fold import fold
-from agent_runner.journal import FILE_NAME, read_journal
+from agent_runner.journal.journal import FILE_NAME, read_journal
+from agent_runner.journal.run_state import fold
 from agent_runner.models import PauseReason, RunState, RunStatus
+from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control.decide import PauseFor, decide
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import inspect_repository
@@ -29,7 +30,6 @@ from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.podman import PodmanEngine
 from rover_mcp.sandbox.protocol import Engine, SandboxExit, SandboxSpec, SandboxState
-from rover_mcp.settings import RetrySettings
 from tests.contracts.engine_rigs import make_spec, new_task, wait_for
 from tests.crash.victims import descendants
 from tests.integration.git.conftest import git
@@ -204,7 +204,7 @@ def test_a_kill_of_any_process_of_a_sandbox_is_an_interruption(looped: Looped) -
     assert steps["sum"].outputs["stdout"] == RIGHT
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_want_of_memory_is_named_and_no_result(looped: Looped) -> None:
     """U9, L1: with the step, the limit and what raises it. Succeeded at 700cc57: the loop went on
     with what was left of the command."""

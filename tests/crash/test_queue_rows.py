@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.control.plane import database_url
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.domain.task_status import Event, TaskStatus
+from rover_mcp.store.migrations import database_url
 from tests.support.planes import Plane, eventually, open_plane
 from tests.support.samples import pause
 

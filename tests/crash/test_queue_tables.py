@@ -19,12 +19,11 @@ import sqlalchemy as sa
 
 from rover_mcp.cli.doctor import judge_status
 from rover_mcp.control import queue_tables
-from rover_mcp.control.plane import database_url
 from rover_mcp.daemon.repair import repair
 from rover_mcp.daemon.survey import survey
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.store.migrations import open_database
-from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.store.migrations import database_url, open_database
 from tests.e2e.conftest import end_daemon
 from tests.support.frames import LauncherClient
 from tests.support.planes import open_plane

@@ -14,12 +14,12 @@ from rover_mcp.cli.doctor import _records  # pyright: ignore[reportPrivateUsage]
 from rover_mcp.daemon.lock import hold_lock
 from rover_mcp.daemon.repair import repair
 from rover_mcp.daemon.survey import survey, unreadable
-from rover_mcp.errors import Conflict, EnvironmentFault
+from rover_mcp.domain.errors import Conflict, EnvironmentFault
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.models import TaskStatus
 from tests.support.attempts_site import STARTED, Run, Site, open_site
 from tests.support.desk import open_desk
 from tests.support.samples import TASK, pause, run_state, snapshot

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from agent_runner.journal import Journal, read_journal
-from agent_runner.records import RecordType
+from agent_runner.journal.journal import Journal, read_journal
+from agent_runner.journal.records import RecordType
 from rover_mcp.control.patience import Patience
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.no_space import disk_full
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.no_space import disk_full
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.supervise import hold_room, write_held
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.reserve import FILE, Reserve
 from rover_mcp.tasks.create import CreateRequest
-from rover_mcp.tasks.models import TaskStatus
 from tests.support.desk import open_desk
 
 

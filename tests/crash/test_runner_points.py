@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent_runner.crashpoints import VARIABLE, CrashPoint
-from agent_runner.journal import FILE_NAME
+from agent_runner.journal.journal import FILE_NAME
 from agent_runner.models import ExitCode, RunStatus
 from tests.crash.outcome import Outcome, outcome
 from tests.support.runs import Place

@@ -7,14 +7,17 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.processes import wait_until
-from tests.support.docker_env import docker_host, remove_sandboxes
+from tests.support.docker_env import cache_folder, docker_host, remove_sandboxes
+from tests.support.fake_models import FakeModels
 from tests.support.frames import LauncherClient
+from tests.support.real_claude import claude_binary
 from tests.support.repos import make_repository
 
 __all__ = ["docker_host"]
@@ -79,3 +82,23 @@ def client(home: Path, repository: Path) -> Iterator[LauncherClient]:
     with LauncherClient(home, repository) as opened:
         opened.open()
         yield opened
+
+
+@contextmanager
+def client_of_real_agents(
+    folder: Path, provider: FakeModels, files: Mapping[str, str]
+) -> Iterator[LauncherClient]:
+    """A client of a daemon of its own, in a repository with these files. The agents are the real
+    programs, and their requests lead to the fake provider."""
+    (folder / "bin").mkdir()
+    (folder / "bin" / "claude").symlink_to(claude_binary())
+    environment = {
+        **provider.session("").environment("sk-user"),
+        "ROVER_AGENT_CACHE": str(cache_folder() / "agents"),
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+    }
+    repository = make_repository(folder / "repo", dict(files))
+    with LauncherClient(folder / "data", repository, environment) as client:
+        client.open()
+        yield client
+    end_daemon(folder / "data")

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -72,9 +74,13 @@ def night(folder: Path, provider: FakeModels) -> Night:
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory, provider: FakeModels) -> Iterator[Night]:
-    """No account is configured: clients bring their keys."""
+    """No account is configured: clients bring their keys. Of a provider at another address only
+    models that the user names are proposed."""
     made = night(tmp_path_factory.mktemp("keys"), provider)
-    made.configure()
+    price = {"input": 1, "output": 2}
+    made.configure(
+        prices={"anthropic": {"claude-haiku-x": price}, "openai": {"gpt-5.1-mini": price}}
+    )
     yield made
     end_daemon(made.home)
 
@@ -175,7 +181,8 @@ def one_models_window(agent: str, model: str) -> Behaviour:
 def test_one_models_window_stops_no_task_on_another_model(
     keys: Night, provider: FakeModels, agent: str, closed: str, other: str
 ) -> None:
-    """Q6, Q7: and those on that model wait without a request."""
+    """Q6, Q7: those on that model wait without a request, and one of them goes on at once with
+    another model that a person names."""
     session = provider.session(f"model-{agent}")
     session.push(write("hello.txt", "hi\n"), one_models_window(agent, closed))
     with keys.client(f"model-{agent}", session) as client:
@@ -195,6 +202,15 @@ def test_one_models_window_stops_no_task_on_another_model(
         assert all(other in str(request.model) for request in later)
         holds = [h for h in client.tool("get_status")["holds"] if h["account"] == pause["account"]]
         assert [(h["model"], h["waiting"]) for h in holds] == [(closed, 2)]
+        actions = client.tool("inspect", task=first)["task"]["next_actions"]
+        proposed = [a["arguments"]["model"] for a in actions if "model" in a["arguments"]]
+        assert proposed
+        assert closed not in proposed
+        asked = len(session.main_requests)
+        client.tool("resume_task", task=first, model=other)
+        done = client.wait_until(first, "COMPLETED", timeout=PATIENCE)
+        assert done["model"] == other
+        assert all(other in str(request.model) for request in session.main_requests[asked:])
 
 
 WINDOWS = 12
@@ -262,3 +278,76 @@ def test_refusals_that_tell_no_time_are_asked_again_until_they_end(
     finally:
         for client in clients.values():
             client.close()
+
+
+def in_headers(agent: str, used: float, resets_in: float) -> dict[str, str]:
+    """A window of 5 hours that is nearly used up, and a week of which 83 % is."""
+    ends = {"5h": time.time() + resets_in, "7d": time.time() + 4 * 86_400}
+    if agent == "codex":
+        return {
+            "x-codex-primary-used-percent": f"{used * 100:.1f}",
+            "x-codex-primary-window-minutes": "300",
+            "x-codex-primary-reset-at": f"{ends['5h']:.0f}",
+            "x-codex-secondary-used-percent": "83",
+            "x-codex-secondary-window-minutes": "10080",
+            "x-codex-secondary-reset-at": f"{ends['7d']:.0f}",
+        }
+    told = {"status": "allowed_warning", "representative-claim": "five_hour",
+            "5h-status": "allowed_warning", "5h-utilization": f"{used}",
+            "7d-status": "allowed", "7d-utilization": "0.83"}  # fmt: skip
+    told |= {f"{window}-reset": f"{end:.0f}" for window, end in ends.items()}
+    return {f"anthropic-ratelimit-unified-{name}": value for name, value in told.items()}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_windows_are_told_before_they_close_and_while_they_are_closed(
+    keys: Night, provider: FakeModels, agent: str
+) -> None:
+    """Q3, D10: a warning once, the windows in the pause's words and in the status."""
+    hours = 2 * 3600.0
+    session = provider.session(f"windows-{agent}")
+    session.push(
+        write("hello.txt", "hi\n", headers=in_headers(agent, 0.92, hours)),
+        write("more.txt", "hi\n", headers=in_headers(agent, 0.93, hours)),
+        usage_window(hours, times=9),
+    )
+    with keys.client(f"windows-{agent}", session) as client:
+        task = create(client, agent)
+        pause = client.wait_until(task, "PAUSED", timeout=PATIENCE)["pause"]
+        five, seven = pause["windows"].split("; ")
+        assert re.fullmatch(r"the 5-hour window is 100 % used, opens [\d -]*\d\d:\d\dZ", five)
+        assert seven == "the 7-day window was at 83 %"
+        events = client.tool("inspect", task=task, detail="full")["events"]
+        [warned] = [e for e in events if e["event"] == "task.window_warning"]
+        assert f"the 5-hour window of {pause['account']} is nearly used up" in warned["summary"]
+        [paused] = [e for e in events if e["event"] == "task.paused"]
+        assert f"T{five[1:]}" in paused["summary"]
+        shown = client.tool("get_status")["windows"]
+        mine = {w["window"]: w for w in shown if w["account"] == pause["account"]}
+        assert mine["5-hour window"]["state"] == "used up"
+        assert mine["5-hour window"]["used_percent"] == 100
+        assert mine["7-day window"]["used_percent"] == 83
+
+
+CODEX_MODEL = "gpt-5.1-codex-max"
+CODEX_WORDS = f"You've hit your usage limit for {CODEX_MODEL}. Switch to another model now, or"
+
+
+@pytest.mark.parametrize("kind", ["usage_limit_reached", "rate_limit_exceeded"])
+def test_codexs_words_for_one_model_hold_it_alone(
+    keys: Night, provider: FakeModels, kind: str
+) -> None:
+    """Q6: as the answer to a call, whatever its type, and not only in what Codex prints."""
+    session = provider.session(f"words-{kind}")
+    headers = {"retry-after": "3600"}
+    message = f"{CODEX_WORDS} try again later."
+    session.push(error(429, kind, message, headers=headers, times=9))
+    with keys.client(f"words-{kind}", session) as client:
+        task = create(client, "codex", CODEX_MODEL)
+        pause = client.wait_until(task, "PAUSED", timeout=PATIENCE)["pause"]
+        assert (pause["reason"], pause["model"]) == ("usage_window", CODEX_MODEL)
+        holds = [h for h in client.tool("get_status")["holds"] if h["account"] == pause["account"]]
+        assert [(h["model"], h["waiting"]) for h in holds] == [(CODEX_MODEL, 1)]
+        session.clear()
+        client.tool("resume_task", task=task, model="gpt-5.1-mini")
+        client.wait_until(task, "COMPLETED", timeout=PATIENCE)

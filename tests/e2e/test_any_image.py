@@ -117,7 +117,9 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
         assert "why it failed" in failed["error"]
         assert "status 3" in failed["error"]
         log = client.tool("get_logs", task=task["id"], step="setup")["text"]
-        assert "$ bash .rover/setup.sh\nwhy it failed\nthe command failed with status 3" in log
+        assert log.endswith(
+            "$ bash .rover/setup.sh\nwhy it failed\nthe command failed with status 3"
+        )
 
 
 def test_the_default_image_has_node_npm_and_build_tools_for_the_agents_user(home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ import time
 from pathlib import Path
 
 from rover_mcp import __version__
-from rover_mcp.preamble import socket_path
+from rover_mcp.launcher.handshake import socket_path
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import descendants, is_alive, kill, wait_until
 from tests.e2e.test_real_claude import environment
@@ -118,6 +119,15 @@ def test_the_daemon_ends_when_nothing_is_left(home: Path, repository: Path) -> N
     wait_until(lambda: not is_alive(pid), "it ended by itself")
 
 
+def test_the_daemon_ends_with_its_data_folder(home: Path, repository: Path) -> None:
+    """B.9: it would stay for a quarter of an hour, and hold files that nobody can see."""
+    with LauncherClient(home, repository) as client:
+        client.open()
+        pid = daemon_pid(home)
+        shutil.rmtree(home)
+        wait_until(lambda: not is_alive(pid), "it ended by itself")
+
+
 def test_short_calls_keep_the_daemon(home: Path, repository: Path) -> None:
     """None of them need be there when it looks."""
     settings(home, "idle_exit: 1\n")
@@ -205,7 +215,7 @@ def test_foreground_serves_one_client_without_a_socket(home: Path, repository: P
     import os
 
     env = {**os.environ, "ROVER_HOME": str(home)}
-    argv = [sys.executable, "-m", "rover_mcp.launcher", "--foreground"]
+    argv = [sys.executable, "-m", "rover_mcp.launcher.main", "--foreground"]
     opening = {
         "jsonrpc": "2.0", "id": 1, "method": "initialize",
         "params": {"protocolVersion": "2025-11-25", "capabilities": {},
@@ -222,7 +232,7 @@ def test_foreground_serves_one_client_without_a_socket(home: Path, repository: P
         assert json.loads(process.stdout.readline())["result"]["serverInfo"]["name"] == "rover"
         assert not socket_path(home).exists()
         process.stdin.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_frames_that_are_none_do_not_end_the_connection(client: LauncherClient) -> None:
@@ -286,14 +296,18 @@ def test_a_line_that_is_no_message_is_answered(client: LauncherClient) -> None:
 def test_a_branch_that_cannot_be_delivered_is_told_and_delivered_by_resume(
     client: LauncherClient, repository: Path
 ) -> None:
-    """COMPLETED means delivered: nothing is reported that is not true, nothing is lost."""
+    """COMPLETED means delivered: nothing is reported that is not true, nothing is lost, neither
+    of the task's nor what the user committed on its unfinished work."""
     task = client.tool("create_task", **{**DEMO, "script": fix_after_credits()})["task"]
-    client.wait_until(task["id"], "PAUSED")
-    git(repository, "branch", "rover")  # a branch of this name leaves no room for rover/...
+    branch = client.wait_until(task["id"], "PAUSED")["branch"]
+    tree = git(repository, "rev-parse", f"{branch}^{{tree}}")
+    own = git(repository, "commit-tree", tree, "-p", branch, "-m", "the user's own")
+    git(repository, "update-ref", f"refs/heads/{branch}", own)
     client.tool("resume_task", task=task["id"])
     failed = client.wait_until(task["id"], "FAILED")
     assert "its branch is not in your repository" in failed["error"]
-    git(repository, "branch", "-D", "rover")
+    assert git(repository, "rev-parse", branch) == own
+    git(repository, "branch", "-m", branch, "mine")
     assert client.tool("resume_task", task=task["id"])["result"] == "resumed"
     done = client.wait_until(task["id"], "COMPLETED")
     assert git(repository, "show", f"{done['branch']}:calc.py") == FIXED.strip()
@@ -306,7 +320,9 @@ def test_a_failed_task_that_is_restarted_starts_over_and_is_delivered(
     script = """\
 steps:
   implement:
-    - {edits: [{path: wrong.txt, content: wrong}], usage: {input_tokens: 5}}
+    - edits: [{path: wrong.txt, content: wrong}]
+      usage: {input_tokens: 5}
+      error: {status: 413, type: request_too_large, message: too large, provider: anthropic}
     - {edits: [{path: right.txt, content: right}], usage: {input_tokens: 7}}
 """
     task = client.tool(

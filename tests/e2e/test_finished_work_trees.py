@@ -6,12 +6,11 @@ import subprocess
 import time
 from pathlib import Path
 
-from rover_mcp.control.plane import database_url
+from rover_mcp.config.settings import Settings
 from rover_mcp.daemon.repositories import GitRepositories
 from rover_mcp.daemon.work_trees import WorkTrees
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
-from rover_mcp.settings import Settings
-from rover_mcp.store.migrations import open_database
+from rover_mcp.store.migrations import database_url, open_database
 from rover_mcp.store.store import Store
 from tests.support.frames import Frame, LauncherClient
 from tests.support.repos import git

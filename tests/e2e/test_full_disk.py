@@ -18,7 +18,7 @@ from tests.support.frames import LauncherClient, ToolError
 from tests.support.repos import FIXED, git
 from tests.support.scripts import script
 
-PROMPT_SECONDS = 2.0
+PROMPT_SECONDS = 15.0
 PLAN = [{"say": "planned", "outputs": {"plan": "p"}}]
 CONFIG = """
 min_free_bytes: 0
@@ -114,4 +114,4 @@ def test_a_daemon_that_cannot_write_its_data_folder_says_so_and_is_not_started_f
     with LauncherClient(home, repository) as client:
         answer = client.request("tools/call", {"name": "list_tasks"})
         assert "data folder" in answer["error"]["message"], answer
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 90

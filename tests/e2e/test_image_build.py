@@ -32,6 +32,7 @@ pytestmark = pytest.mark.docker
 
 CONFIG = {".rover/config.yaml": "agent: scripted\nengine: docker\n"}
 _BOUND = 30.0
+FAILS = "echo 'x509: certificate signed by unknown authority'; seq 40; exit 3"
 
 
 def command(home: Path, *words: str) -> list[str]:
@@ -84,7 +85,7 @@ def test_an_engine_without_images_and_a_build_that_fails_say_what_to_do(home: Pa
     files = {
         **CONFIG,
         ".devcontainer/devcontainer.json": '{"build": {"dockerfile": "Dockerfile"}}',
-        ".devcontainer/Dockerfile": f"FROM {BASE_IMAGE}\nRUN echo why it failed && exit 3\n",
+        ".devcontainer/Dockerfile": f"FROM {BASE_IMAGE}\nRUN {FAILS}\n",
     }
     repository = make_repository(home.parent / "fails", files)
     trust(home, repository)
@@ -99,7 +100,9 @@ def test_an_engine_without_images_and_a_build_that_fails_say_what_to_do(home: Pa
     assert "bubblewrap has no images" in said
     assert "--engine docker" in said
     said = refused()
-    assert "why it failed" in said
+    assert "x509: certificate signed by unknown authority" in said
+    assert "the project's .devcontainer/Dockerfile cannot be built" in said
+    assert "docker pull" not in said
 
 
 def test_hosts_that_a_set_up_was_refused_are_told_with_what_would_allow_them(home: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.sandbox.agent_table import PINNED
+from rover_mcp.sandbox.pinned_agents import PINNED
 from tests.matrix.cells import IN_CI
 from tests.support.fake_models import FakeModels
 from tests.support.frames import LauncherClient
@@ -53,7 +53,7 @@ def hindered(agent: str, home: Path, provider: FakeModels) -> list[str]:
     wrong += [f"refused: {one['host']}" for one in view.get("refused") or ()]
     asked = {str(request.model) for request in session.requests if request.model}
     if unknown := asked - set(PINNED[agent].models):
-        wrong.append(f"models that agent_table.py does not name: {sorted(unknown)}")
+        wrong.append(f"models that pinned_agents.py does not name: {sorted(unknown)}")
     if not view["usage"].get("cost_usd"):
         wrong.append(f"no cost: {view['usage']}")
     return wrong

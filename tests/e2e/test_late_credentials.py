@@ -15,9 +15,12 @@ import pytest
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import is_alive, kill, wait_until
 from tests.e2e.test_real_claude import REAL_KEY, assert_secret_is_nowhere, environment
+from tests.support.docker_env import cache_folder
 from tests.support.fake_anthropic import FakeAnthropic, auth, credit, text, write
+from tests.support.fake_models import FakeModels
 from tests.support.frames import LauncherClient
 from tests.support.models.turns import usage_window
+from tests.support.real_claude import claude_binary
 from tests.support.repos import git
 
 pytestmark = pytest.mark.real_agent
@@ -131,19 +134,28 @@ def test_a_key_that_rover_login_keeps_lets_a_waiting_task_finish(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("agent", ["claude", "codex"])
 def test_a_window_of_four_days_that_opens_early_outlives_the_daemon(
-    home: Path, repository: Path
+    home: Path, repository: Path, agent: str
 ) -> None:
     """Q3, Q4: the provider told a time four days ahead. The daemon dies, a client with the key
     connects late, and a look finds that the window has opened."""
     settings(home, retry={**SOON, "look_again": 5})
     days = 4 * 24 * 3600
-    plan = [write("hello.txt", "hi\n"), usage_window(days, times=1), text("Written.")]
-    with FakeAnthropic(plan) as provider:
-        env = environment(provider, home.parent / "bin")
+    binaries = home.parent / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "claude").symlink_to(claude_binary())
+    with FakeModels() as provider:
+        session = provider.session("late")
+        session.push(write("hello.txt", "hi\n"), usage_window(days, times=1), text("Written."))
+        env = {
+            **session.environment("sk-late"),
+            "PATH": f"{binaries}:{os.environ['PATH']}",
+            "ROVER_AGENT_CACHE": str(cache_folder() / "agents"),
+        }
         with LauncherClient(home, repository, env) as first:
             first.open()
-            task = first.tool("create_task", **CLAUDE)["task"]["id"]
+            task = first.tool("create_task", **{**CLAUDE, "agent": agent})["task"]["id"]
             pause = first.wait_until(task, "PAUSED", timeout=100)["pause"]
             assert pause["reason"] == "usage_window"
             assert days - 120 < pause["retry_in_s"] <= days + 120

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from tests.support.docker_env import cache_folder
 from tests.support.fake_models import FakeModels, Session
 from tests.support.frames import LauncherClient
 from tests.support.models.turns import credit, text, usage_window, write
+from tests.support.real_claude import claude_binary
 from tests.support.repos import git
+from tests.support.sign_in import sign_in
 
 pytestmark = pytest.mark.real_agent
 
@@ -55,7 +58,8 @@ class Host:
     def claude(self, expires: float) -> str:
         """Log in to Claude; the access token."""
         access = f"sk-ant-oat01-{expires:.0f}"
-        kept = {"accessToken": access, "refreshToken": RENEWAL, "expiresAt": int(expires * 1000)}
+        kept = {"accessToken": access, "refreshToken": RENEWAL, "expiresAt": int(expires * 1000),
+                "scopes": ["user:inference", "user:profile"], "subscriptionType": "max"}  # fmt: skip
         return self._keep("claude/.credentials.json", {"claudeAiOauth": kept}, access)
 
     def _keep(self, name: str, content: dict[str, Any], access: str) -> str:
@@ -226,7 +230,59 @@ def test_a_log_in_that_expires_during_a_pause_and_is_renewed_lets_the_task_finis
         assert session.main_requests[-1].authorization == f"Bearer {access}"
 
 
-@pytest.mark.timeout(200)
+def renewed_by(agent: str) -> dict[str, Any]:
+    """What the provider answers to the program that renews its log-in."""
+    access = token(time.time() + 2 * HOUR) if agent == "codex" else "sk-ant-oat01-renewed"
+    return {
+        "token_type": "Bearer", "access_token": access, "id_token": access, "expires_in": HOUR,
+        "refresh_token": "the-next-one", "scope": "user:inference user:profile",
+    }  # fmt: skip
+
+
+def own_program(agent: str) -> Path:
+    """The real one, as a user has it."""
+    if agent == "claude":
+        return claude_binary()
+    folder = cache_folder() / "agents"
+    return next(folder.glob("codex-[0-9]*/lib/node_modules/*/vendor/*/bin/codex"))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("agent", ["claude", "codex"])
+def test_a_log_in_that_expires_in_the_wait_is_renewed_by_its_own_program(
+    host: Host, repository: Path, agent: str
+) -> None:
+    """Q5, M2: the real program renews it on the host, without a model's call and without a person;
+    the task continues at its time with the new one."""
+    old = host.log_in(agent, time.time() + 20 * HOUR)
+    (host.folder / "bin").mkdir()
+    (host.folder / "bin" / agent).symlink_to(own_program(agent))
+    answer = renewed_by(agent)
+    with FakeModels() as provider, sign_in(host.folder, lambda: answer) as server:
+        session = provider.session("a")
+        soon = {"credits_first": 6, "credits_most": 6, "jitter": 0}
+        host.configure(agent, session, auto_resume=True, retry=soon)
+        session.push(write("hello.txt", "hi\n"), {**credit(), "times": 9})
+        env = {**host.environment(), **server.environment()}
+        env["PATH"] = f"{host.folder / 'bin'}:{os.environ['PATH']}"
+        with LauncherClient(host.home, repository, env) as client:
+            client.open()
+            task = create(client, agent, "bubblewrap")
+            client.wait_until(task, "PAUSED", timeout=100)
+            assert server.asked == []
+            asked = len(session.main_requests)
+            session.clear()
+            session.push(text("It is written."))
+            host.log_in(agent, time.time() - 1)
+            goes_on_to_its_end(client, task)
+        later = {r.authorization for r in session.main_requests[asked:]}
+        assert later - {f"Bearer {old}"} == {f"Bearer {answer['access_token']}"}
+        assert set(server.asked) <= {RENEWAL, "the-next-one"}
+        assert server.asked[0] == RENEWAL
+        nowhere(host.home, RENEWAL, "the-next-one", answer["access_token"])
+
+
+@pytest.mark.timeout(400)
 def test_a_log_in_serves_its_own_program_alone(host: Host, repository: Path) -> None:
     """D9: another agent of the same provider says so before it is started."""
     host.codex(time.time() + HOUR)

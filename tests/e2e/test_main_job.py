@@ -40,6 +40,11 @@ def test_a_task_pauses_on_credits_resumes_and_is_delivered(
     assert paused["pause"]["auto_resume"] is True
     assert paused["usage"]["cost_usd"] == pytest.approx(0.01)
 
+    unfinished = git(repository, "log", "-1", "--format=%B", str(paused["branch"]))
+    assert unfinished.startswith("Unfinished: Fix add")
+    assert unfinished.endswith("Rover-Status: unfinished")
+    assert git(repository, "show", f"{paused['branch']}:notes.txt") == "half"
+
     resumed = client.tool("resume_task", task=paused["id"])
     assert resumed["result"] == "resumed"
     assert resumed["has_checkpoint"] is True
@@ -51,6 +56,7 @@ def test_a_task_pauses_on_credits_resumes_and_is_delivered(
     branch = done["branch"]
     assert git(repository, "show", f"{branch}:calc.py") == FIXED.strip()
     assert git(repository, "show", f"{branch}:notes.txt") == "half"
+    assert "Unfinished" not in git(repository, "log", branch)
     diff = client.tool("get_diff", task=done["id"])
     assert {f["path"] for f in diff["changes"]["paths"]} >= {"calc.py", "notes.txt", "PLAN.md"}
     assert "+    return a + b" in diff["patch"]

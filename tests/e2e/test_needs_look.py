@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_survival import completed
-from tests.support.frames import Frame, LauncherClient
+from tests.support.frames import Frame, LauncherClient, ToolError
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
 
@@ -57,13 +57,13 @@ def test_a_branch_without_most_files_waits_to_be_accepted(
     assert "d3/ 20, d4/ 20" in pause["message"]
     assert (pause["auto_resume"], branches(repository)) == (False, ["main"])
     calls = [(a["tool"], a["arguments"]) for a in view["next_actions"]]
-    named = {"task": task["id"]}
+    named = {"task": task["id"][:8]}
     assert calls == [("resume_task", {**named, "accept": True}), ("get_diff", named)]
     assert client.tool("get_diff", **named)["changes"]["files"] == 141
 
-    plain = client.tool("resume_task", task=task["id"])
-    assert plain["result"] == "not_resumable"
-    assert "accept=true" in plain["message"]
+    with pytest.raises(ToolError, match="accept=true") as plain:
+        client.tool("resume_task", task=task["id"])
+    assert plain.value.error["code"] == "not_resumable"
     argv = [sys.executable, "-m", "rover_mcp.cli.main", "--home", str(client.home)]
     subprocess.run([*argv, "resume", task["id"], "--accept"], check=True, capture_output=True)
     client.wait_until(task["id"], "COMPLETED")

@@ -11,17 +11,17 @@ from pathlib import Path
 import anyio
 import pytest
 
+from agent_runner.acp_programs import AcpProgram
 from agent_runner.agents.acp import AcpAgent
-from agent_runner.agents.acp_programs import AcpProgram
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
-from agent_runner.classify import classify
+from agent_runner.classify.verdict import classify
 from agent_runner.models import AgentSession, PauseReason
-from agent_runner.process import make_commands
+from agent_runner.process.spawn import make_commands
 from agent_runner.spec import WrapCommand
-from rover_mcp.sandbox import bundles
+from rover_mcp.sandbox import agent_programs
 from tests.support.fake_models import FakeModels
 from tests.support.models.turns import credit, text, write
-from tests.unit.runner_process.conftest import make_spec
+from tests.unit.agent_runner.conftest import make_spec
 
 _OPENCODE = {
     "provider": {
@@ -62,7 +62,7 @@ def _backdate(home: Path) -> None:
 
 
 @pytest.mark.real_agent
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_task_a_pause_and_the_same_session_again(name: str, tmp_path: Path) -> None:
     work, home = tmp_path / "work", tmp_path / "home"
@@ -70,7 +70,7 @@ def test_a_task_a_pause_and_the_same_session_again(name: str, tmp_path: Path) ->
     (home / ".gemini").mkdir(parents=True)
     (home / ".gemini/settings.json").write_text('{"general": {"maxAttempts": 1}}')
     subprocess.run(["git", "init", "-q", work], check=True)
-    program = bundles.obtain(name, None, print).folder / "bin"
+    program = agent_programs.obtain(name, None, print).folder / "bin"
     here = WrapCommand(prefix=["/usr/bin/env", "-C", str(work)], forwarder=[])
     environment = {"PATH": f"{program}:/usr/bin:/bin", "HOME": str(home)}
     spec = make_spec(work, here).model_copy(update={"environment": environment})
@@ -92,7 +92,7 @@ def test_a_task_a_pause_and_the_same_session_again(name: str, tmp_path: Path) ->
         assert verdict.reason == PauseReason.CREDITS
         assert (work / "hello.txt").read_text() == "hi\n"
         assert caught.value.session == sessions[0]
-        assert sessions[0].version == bundles.pinned_version(name)
+        assert sessions[0].version == agent_programs.pinned_version(name)
 
         _backdate(home)
         fake.clear()

@@ -20,14 +20,14 @@ import pytest
 
 from agent_runner.agents import make_agent
 from agent_runner.agents.protocol import AgentRequest
-from agent_runner.process import make_commands
+from agent_runner.process.spawn import make_commands
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser, WrapCommand
-from rover_mcp.sandbox import bundles
+from rover_mcp.sandbox import agent_programs
 from tests.integration.test_claude_through_gateway import bwrap
 from tests.support.fake_models import FakeModels
 from tests.support.models.turns import bash
 from tests.support.runs import own_task_id
-from tests.unit.runner_process.conftest import in_own_thread
+from tests.unit.agent_runner.conftest import in_own_thread
 
 pytestmark = pytest.mark.real_agent
 
@@ -68,13 +68,13 @@ def alive(argument: str) -> list[int]:
     return found
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("how", ["another user", "bubblewrap"])
 @pytest.mark.parametrize("agent", ["codex", "opencode"])
 def test_nothing_of_a_stopped_agents_tree_lives_on(folder: Path, agent: str, how: str) -> None:
     """E1: not even what a tool started in a session of its own."""
     program = folder / "program"
-    shutil.copytree(bundles.obtain(agent, None, print).folder, program, symlinks=True)
+    shutil.copytree(agent_programs.obtain(agent, None, print).folder, program, symlinks=True)
     long = str(3_000_000 + int(own_task_id(folder)[:5], 16))
     spec = RunSpec(
         task_id=own_task_id(folder),

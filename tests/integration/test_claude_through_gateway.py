@@ -15,15 +15,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from agent_runner import forward
 from agent_runner.agents.claude import ClaudeAgent
 from agent_runner.agents.protocol import AgentFailed, AgentRequest, SessionLost
-from agent_runner.classify import classify
+from agent_runner.classify.verdict import classify
 from agent_runner.evidence import GatewayEvidence
 from agent_runner.models import AgentSession, PauseReason, Usage
-from agent_runner.process import make_commands
+from agent_runner.process import forward
+from agent_runner.process.spawn import make_commands
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, WrapCommand
-from rover_mcp.gateway import Answer, Gateway, GatewayLease, ProviderAccess
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.lease import Answer, GatewayLease, ProviderAccess
 from tests.support.fake_anthropic import FakeAnthropic, credit, text, write
 from tests.support.real_claude import claude_binary
 

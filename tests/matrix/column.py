@@ -15,8 +15,8 @@ from typing import Any
 
 import docker
 
+from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox import layout
-from rover_mcp.tasks.folders import TaskFolders
 from tests.e2e.processes import wait_until
 from tests.matrix.cells import CELLS, MODELS, SESSIONS, Cell, Paused, Seen, wrong_in
 from tests.support.fake_models import FakeModels, Session

@@ -1,5 +1,5 @@
 """What the daemon answers to what clients ask first: `python -m tests.snapshots.update` records it
-in rover_mcp/opening.json, from which the launcher answers while a daemon starts."""
+in rover_mcp/launcher/cold_start.json, from which the launcher answers while a daemon starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rover_mcp.opening import RECORDED
+from rover_mcp.launcher.cold_start import RECORDED
 from rover_mcp.server.tools import TOOLS
 from tests.e2e.conftest import end_daemon
 from tests.support.frames import MODERN, Frame, LauncherClient

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from rover_mcp.domain.ids import short_id
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import kill, wait_until
 from tests.support.frames import LEGACY, MODERN, Frame, LauncherClient, ToolError
@@ -85,7 +86,7 @@ def test_a_task_from_creation_to_its_end(site: Site, era: str) -> None:
     task = made(create(ann))
     assert ann.wait_until(task, "PAUSED")["pause"]["reason"] == "credits"
     ann.request("tools/call", {"name": "resume_task", "arguments": {"task": task}})
-    assert ann.wait_until(task, "COMPLETED")["project"] == str(site.repository)
+    assert ann.wait_until(task, "COMPLETED")["repo_path"] == str(site.repository)
 
 
 @ERAS
@@ -112,7 +113,8 @@ def test_the_metadata_that_401_names_say_what_there_is(site: Site) -> None:
     told = json.loads(nobody.send(None, method="GET", path=path).body)
     assert told["resource"] == site.front.url
     assert told["scopes_supported"] == ["read", "write"]
-    assert "authorization_servers" not in told
+    origin = site.front.url.removesuffix("/mcp")
+    assert [url.rstrip("/") for url in told["authorization_servers"]] == [origin], "MCP demands one"
     assert nobody.send(None, method="GET", path="/other").status == 404
 
 
@@ -213,7 +215,7 @@ def test_host_and_origin_are_checked_before_anything_else(site: Site, era: str) 
 
 
 def test_a_revoked_token_counts_no_longer_and_its_streams_end(site: Site, home: Path) -> None:
-    from rover_mcp.tokens import revoke
+    from rover_mcp.config.http_tokens import revoke
 
     ann, bob = site.client("ann"), site.client("bob")
     task = made(create(bob))
@@ -272,7 +274,7 @@ def test_two_users_do_not_see_each_other(site: Site, home: Path, era: str) -> No
             assert told == json.dumps(other).replace(unknown, "X")
     with LauncherClient(home, site.repository) as own:
         own.open()
-        assert [t["id"] for t in own.tool("list_tasks")["tasks"]] == [task]
+        assert [t["id"] for t in own.tool("list_tasks")["tasks"]] == [short_id(task)]
     assert ann.tool("inspect", task=task)["task"]["status"] == "PAUSED"
 
 
@@ -353,7 +355,7 @@ def test_notifications_of_the_older_era_are_ones_own(site: Site) -> None:
         other = made(create(bob))
         his.wait_for(lambda f: f.get("method") == "notifications/message"
                      and f["params"]["data"]["event"] == "task.paused", 60)  # fmt: skip
-        assert {f["params"]["data"]["task_id"] for f in his.frames} == {other}
+        assert {f["params"]["data"]["task"] for f in his.frames} == {other}
         assert ann.send(None, method="DELETE").status == 200
         hers.rest()
     assert ann.answer("tools/list").status == 404
@@ -364,10 +366,10 @@ def test_a_session_that_asks_nothing_hears_of_its_users_tasks(site: Site) -> Non
     with quiet.standalone() as hers, bob.standalone() as his:
         task = made(create(site.client("ann")))
         told = hers.wait_for(_message("task.paused"), 60)
-        assert told["params"]["data"]["task_id"] == task
+        assert told["params"]["data"]["task"] == task
         other = made(create(bob))
         his.wait_for(_message("task.paused"), 60)
-        assert {f["params"]["data"]["task_id"] for f in his.frames} == {other}
+        assert {f["params"]["data"]["task"] for f in his.frames} == {other}
 
 
 @pytest.mark.known_escape(12)
@@ -385,7 +387,7 @@ def test_news_are_told_once_to_a_user_and_client_name(site: Site) -> None:
     task = made(create(ann))
     with ann.stream("subscriptions/listen", {"notifications": {"taskIds": [task]}}) as stream:
         stream.wait_for(_paused(task), 60)
-    assert [e["task_id"] for e in ann.tool("list_tasks")["attention"]] == [task]
+    assert [e["task"] for e in ann.tool("list_tasks")["attention"]] == [task[:8]]
     assert ann.tool("list_tasks")["attention"] == []
     again = site.client("ann")
     assert again.tool("list_tasks")["attention"] == []

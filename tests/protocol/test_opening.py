@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rover_mcp.opening import RECORDED
+from rover_mcp.launcher.cold_start import RECORDED
 from tests.protocol.opening import told
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rover_mcp.domain.ids import short_id
 from tests.support.frames import LEGACY, MODERN, Frame, LauncherClient
 from tests.support.scripts import script
 
@@ -61,6 +62,10 @@ def test_every_template_is_read_and_agrees_with_the_tools(client: LauncherClient
     assert "said red" in read(client, f"{base}/steps/implement/log")
     assert "steps:" in read(client, "rover://workflows/quick")
     assert json.loads(read(client, "rover://tasks"))["tasks"][0]["id"] == task["id"]
+    # A list of the tool has the beginning of each id, by which it can be read, too.
+    [short] = [t["id"] for t in client.tool("list_tasks")["tasks"] if t["number"] == view["number"]]
+    assert (short, task["id"].startswith(short)) == (short_id(task["id"]), True)
+    assert json.loads(read(client, f"rover://tasks/{short}"))["id"] == task["id"]
 
 
 def test_no_resource_but_the_exact_diff_holds_what_a_terminal_obeys(

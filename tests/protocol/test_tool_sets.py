@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.frames import LEGACY, MODERN, LauncherClient
+from tests.e2e.processes import wait_until
+from tests.support.frames import LEGACY, MODERN, Frame, LauncherClient
 from tests.support.scripts import CREDITS, script
 
 READS = {
@@ -46,12 +47,17 @@ def test_a_read_only_client_is_told_of_no_call_that_it_cannot_make(shared: Path)
         )["task"]["id"]  # fmt: skip
         with LauncherClient(home, repo, arguments=["--read-only"]) as client:
             client.open()
+            attention: list[Frame] = []
+            wait_until(
+                lambda: attention.extend(client.tool("get_status")["attention"]) or attention,
+                "the pause is told",
+            )
+            assert [event["event"] for event in attention] == ["task.paused"]
+            assert "resume" not in attention[0]
             call = {"name": "wait_for_task", "arguments": {"task": task}}
             told = client.request("tools/call", call)["result"]
             assert told["structuredContent"]["returned"] == "paused"
             assert {a["tool"] for a in told["structuredContent"]["task"]["next_actions"]} <= READS
-            assert [e["event"] for e in told["structuredContent"]["attention"]] == ["task.paused"]
-            assert "resume" not in told["structuredContent"]["attention"][0]
             assert "Next: get_diff" in told["content"][0]["text"]
             for uri in ("rover://tasks", f"rover://tasks/{task}"):
                 (content,) = client.request("resources/read", {"uri": uri})["result"]["contents"]
@@ -87,7 +93,7 @@ def test_the_variable_means_the_same_as_the_option(shared: Path) -> None:
 
 def test_a_set_in_the_variable_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
     """A server without a tool would look as if all was well."""
-    command = [sys.executable, "-m", "rover_mcp.launcher", "--home", str(tmp_path)]
+    command = [sys.executable, "-m", "rover_mcp.launcher.main", "--home", str(tmp_path)]
     env = {**os.environ, "ROVER_TOOLS": "reed"}
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=20, env=env,
@@ -101,7 +107,7 @@ def test_a_set_in_the_variable_that_is_none_is_refused_at_once(tmp_path: Path) -
     "arguments", [["--tools", "reed"], ["--tools"], ["--tools", ""], ["--http", "--read-only"]]
 )
 def test_a_set_that_is_none_is_refused_at_once(tmp_path: Path, arguments: list[str]) -> None:
-    command = [sys.executable, "-m", "rover_mcp.launcher", "--home", str(tmp_path), *arguments]
+    command = [sys.executable, "-m", "rover_mcp.launcher.main", "--home", str(tmp_path), *arguments]
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
     )

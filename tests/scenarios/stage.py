@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.processes import wait_until
+from tests.support.facts import told_by
 from tests.support.fake_anthropic import FakeAnthropic
 from tests.support.frames import MODERN, Frame, LauncherClient
 from tests.support.real_claude import claude_binary
@@ -56,24 +57,25 @@ class Refused(AssertionError):
 
 
 class Assistant:
-    """A session of its own; each call is measured."""
+    """A session of its own; each call is measured. It knows of a result what its text says, and
+    nothing else: some clients show their model no more."""
 
     def __init__(self, client: LauncherClient, measured: list[Measured]) -> None:
         self._client = client
         self._measured = measured
 
     def call(self, tool: str, /, **arguments: Any) -> Frame:
-        """A call that works; its structured content."""
+        """A call that works; what its text says, by its fields."""
         result = self._result(tool, arguments)
         if result.get("isError"):
             raise Refused(result)
-        return result["structuredContent"]
+        return told_by(result["structuredContent"], text_of(result))
 
     def refused(self, tool: str, /, **arguments: Any) -> Frame:
-        """A call that is answered with a tool error; what it says."""
+        """A call that is answered with a tool error; what its text says."""
         result = self._result(tool, arguments)
         assert result.get("isError"), result
-        return result["structuredContent"]["error"]
+        return told_by(result["structuredContent"], text_of(result))["error"]
 
     def follow(self, action: Frame) -> Frame:
         """The call that a result proposes."""
@@ -85,6 +87,10 @@ class Assistant:
         text = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
         self._measured.append(Measured(tool, len(text) / CHARACTERS_A_TOKEN))
         return result
+
+
+def text_of(result: Frame) -> str:
+    return "\n".join(part["text"] for part in result["content"])
 
 
 @dataclass
@@ -126,6 +132,7 @@ class Stage:
         """The task once it has the status, or is in the step of that name; read in a way that
         tells no news."""
         seen: Frame = {}
+        task = _whole(self.home, task)
         with self.client() as client:
 
             def reached() -> bool:
@@ -146,6 +153,13 @@ class Stage:
         """A new session, as when the user comes back."""
         with self.client(**env) as client:
             yield Assistant(client, self.measured)
+
+
+def _whole(home: Path, task: str) -> str:
+    """The id that begins so."""
+    with closing(sqlite3.connect(home / "rover.db", timeout=30)) as database:
+        query = "SELECT id FROM rover_tasks WHERE id LIKE ?"
+        return database.execute(query, (f"{task}%",)).fetchone()[0]
 
 
 def _timers_end(home: Path, task: str) -> int:

@@ -14,21 +14,22 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from agent_runner.journal import Journal, RecordType
+from agent_runner.journal.journal import Journal, RecordType
 from agent_runner.models import Pause, RunState, Snapshot
+from rover_mcp.config.settings import RetrySettings, Settings
 from rover_mcp.control.attempts import Attempts
-from rover_mcp.control.live import LiveStates
+from rover_mcp.control.journal_watch import LiveStates
 from rover_mcp.control.ports import Account, Expiry, FileChange
-from rover_mcp.control.spares import Spares
-from rover_mcp.errors import EnvironmentFault, RoverError
-from rover_mcp.sandbox.protocol import SourceFile
-from rover_mcp.settings import RetrySettings, Settings
-from rover_mcp.stopping import Stop
+from rover_mcp.control.warm_pool import Spares
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault, RoverError
+from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.source_tree import SourceFile
+from rover_mcp.git.unfinished import Unfinished
 from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import AttemptRow, TaskRow
+from rover_mcp.store.records import AttemptRow, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.desk import _empty_database
 from tests.support.samples import TASK, new_task
@@ -102,6 +103,7 @@ class FakeHub:
     imported: list[int] = field(default_factory=list[int])
     exported: list[Path] = field(default_factory=list[Path])
     published: list[str] = field(default_factory=list[str])
+    unfinished: list[str] = field(default_factory=list[str])
     held: dict[int, str] = field(default_factory=dict[int, str])
     kept: dict[str, str] = field(default_factory=dict[str, str])
     lent: list[Path] = field(default_factory=list[Path])
@@ -166,10 +168,19 @@ class FakeHub:
     def files(self, task_id: str, base_commit: str, commit: str) -> list[str]:
         return self.listed.get(commit, [])
 
-    def publish(self, task_id: str, user_repo: Path, branch: str) -> None:
+    def publish(
+        self,
+        task_id: str,
+        user_repo: Path,
+        branch: str,
+        unfinished: Unfinished | None = None,
+    ) -> None:
         if self.publish_fault:
             raise self.publish_fault
-        self.published.append(branch)
+        if unfinished is None:
+            self.published.append(branch)
+        else:
+            self.unfinished.append(unfinished.message)
 
 
 class Crash(BaseException):

@@ -15,22 +15,23 @@ import anyio
 import sqlalchemy as sa
 
 from agent_runner.models import RunState
-from rover_mcp.control.image_builds import ImageBuilds
+from rover_mcp.config.settings import Settings
+from rover_mcp.control.image_build import ImageBuilds
 from rover_mcp.control.ports import ProjectHub
 from rover_mcp.daemon.forgetting import ProjectFolders
 from rover_mcp.daemon.repositories import GitRepositories
-from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.daemon.trash import Trash
+from rover_mcp.domain.errors import EnvironmentFault, UserFixable
+from rover_mcp.domain.source_tree import SourceFile
 from rover_mcp.hooks.runner import Hooks
-from rover_mcp.sandbox.protocol import SourceFile
 from rover_mcp.server import trust as server_trust
 from rover_mcp.server.app import App
-from rover_mcp.server.hub import EventHub
+from rover_mcp.server.event_broadcast import EventHub
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tools import Services
 from rover_mcp.server.trust import TrustParams
-from rover_mcp.settings import Settings
 from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import AttemptRow, NewTask, TaskRow
+from rover_mcp.store.records import AttemptRow, NewTask, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
@@ -38,11 +39,11 @@ from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask, Leftover, Leftovers
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import Images
-from rover_mcp.tasks.models import ChangesView, FileChange
 from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.space import TreeSize
-from rover_mcp.tasks.status import StatusReport
+from rover_mcp.tasks.status_report import StatusReport
+from rover_mcp.tasks.view_models import ChangesView, FileChange
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.samples import COMMIT, NOW
 
@@ -141,8 +142,11 @@ class FakeControl:
     stopped: list[str] = field(default_factory=list[str])
     store: Store | None = None
     checkpoint: bool = False
+    asks_own: bool = True
+    served: Sequence[str] = ()
     lacking: dict[str, str] = field(default_factory=dict[str, str])
     closed: set[str] = field(default_factory=set[str])
+    unused: set[str] = field(default_factory=set[str])
 
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
         self.enqueued.append(attempt)
@@ -157,8 +161,20 @@ class FakeControl:
     def cannot_sign_in(self, task: TaskRow, agent: str) -> str | None:
         return self.lacking.get(agent)
 
-    def can_take_over(self, task: TaskRow, agent: str) -> bool:
-        return agent not in self.lacking and agent not in self.closed
+    def asks_provider(self, task: TaskRow) -> bool:
+        return self.asks_own
+
+    def served_models(self, task: TaskRow) -> Sequence[str]:
+        return self.served
+
+    def log_in_ends(self, task: TaskRow) -> str | None:
+        return None
+
+    def can_take_over(self, task: TaskRow, agent: str, model: str | None = None) -> bool:
+        return not {agent, model} & {*self.lacking, *self.closed}
+
+    def uses_model(self, task: TaskRow, agent: str, model: str) -> bool:
+        return model not in self.unused
 
     def stop(self, task: TaskRow) -> None:
         self.stopped.append(task.id)
@@ -212,7 +228,10 @@ def _no_hub(project_id: str) -> ProjectHub:
     raise AssertionError("no image is built here")
 
 
+@dataclass
 class FakeAgents:
+    offered: dict[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+
     def known(self) -> Collection[str]:
         return ["claude", "scripted"]
 
@@ -223,6 +242,9 @@ class FakeAgents:
         if agent == "scripted":
             return AgentProgram("built-in", "1.2.3")
         return AgentProgram("npm", "1.2.3", Path("/agents", agent))
+
+    def models(self, agent: str, *, own_api: bool) -> Sequence[str]:
+        return self.offered.get(agent, ())
 
     def unpriced(self, agent: str, model: str | None) -> Sequence[tuple[str, str]]:
         return [("anthropic", model)] if model and "99" in model else []
@@ -293,7 +315,7 @@ class Desk:
         return ForgetProject(
             self.store,
             DeleteTask(self.store, leftovers or FakeLeftovers(), lambda _: None),
-            ProjectFolders(home, GitRepositories(home), lambda _: None),
+            ProjectFolders(home, GitRepositories(home), lambda _: None, Trash(home, {})),
             self.tasks.create_task.book,
             images or Images(home, self.store, {}),
         )

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rover_mcp.gateway.world import STREAM_BYTES, Streams
+from rover_mcp.gateway.internet import STREAM_BYTES, Streams
 
 PUBLIC = "93.184.216.34"
 """A public address that stands for a stand-in server; nothing is ever sent there."""

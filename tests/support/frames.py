@@ -25,7 +25,7 @@ from typing import Any
 
 LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 90.0
 
 Frame = dict[str, Any]
 
@@ -61,7 +61,7 @@ class LauncherClient:
         self._new: queue.Queue[Frame | None] = queue.Queue()
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
         self.process = subprocess.Popen(
-            [program or sys.executable, "-m", "rover_mcp.launcher", *arguments],
+            [program or sys.executable, "-m", "rover_mcp.launcher.main", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -83,7 +83,7 @@ class LauncherClient:
         if not self.process.stdin.closed:
             with suppress(BrokenPipeError):
                 self.process.stdin.close()
-        code = self.process.wait(timeout=10)
+        code = self.process.wait(timeout=30)
         self._reader.join(timeout=5)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream
@@ -176,7 +176,7 @@ class LauncherClient:
 
     def tool(self, name: str, /, **arguments: Any) -> Frame:
         """Call a tool; its structured content. A tool error raises ToolError."""
-        answer = self.request("tools/call", {"name": name, "arguments": arguments}, timeout=90)
+        answer = self.request("tools/call", {"name": name, "arguments": arguments}, timeout=180)
         wrong = answer.get("error", {}).get("message", "")
         if "restarted" in wrong or "the next call tries again" in wrong:
             raise DaemonRestarted(wrong)
@@ -186,7 +186,7 @@ class LauncherClient:
             raise ToolError(result["structuredContent"]["error"])
         return result["structuredContent"]
 
-    def wait_until(self, task: str, status: str, timeout: float = 60) -> Frame:
+    def wait_until(self, task: str, status: str, timeout: float = 150) -> Frame:
         """The task's view once it has the status; fails if it stops in another."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from rover_mcp.tokens import new_token
+from rover_mcp.config.http_tokens import new_token
 from tests.support.frames import LEGACY, MODERN, WAIT_SECONDS, Frame, ToolError, envelope
 
 JSON_TYPES = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
@@ -41,7 +41,7 @@ class HttpFront:
     def __init__(self, home: Path, where: str = "127.0.0.1:0", **env: str) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rover_mcp.launcher", "--http", where],
+            [sys.executable, "-m", "rover_mcp.launcher.main", "--http", where],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={**clean, "ROVER_HOME": str(home), **env},
@@ -60,7 +60,7 @@ class HttpFront:
             self.process.send_signal(signal.SIGTERM)
         self.ended()
 
-    def ended(self, timeout: float = 20) -> int:
+    def ended(self, timeout: float = 60) -> int:
         """Its exit status."""
         code = self.process.wait(timeout)
         self._reader.join(timeout=5)
@@ -74,7 +74,7 @@ class HttpFront:
             self._said.put(line.decode())
         self._said.put(None)
 
-    def wait_for_line(self, part: str, timeout: float = 40) -> str:
+    def wait_for_line(self, part: str, timeout: float = 90) -> str:
         """The next line that it says with this in it."""
         end = time.monotonic() + timeout
         while True:
@@ -205,7 +205,7 @@ class HttpClient:
             raise ToolError(result["structuredContent"]["error"])
         return result["structuredContent"]
 
-    def wait_until(self, task: str, status: str, timeout: float = 60) -> Frame:
+    def wait_until(self, task: str, status: str, timeout: float = 150) -> Frame:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             view = self.tool("wait_for_task", task=task, timeout_s=10)["task"]

@@ -12,7 +12,7 @@ import anyio
 
 from agent_runner.agents.protocol import Agent, AgentOutcome, AgentRequest
 from agent_runner.models import AgentSession, Usage
-from agent_runner.process import make_commands
+from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunSpec
 
 VERSIONS = {"codex": "codex-cli 0.169.0", "opencode": "1.18.33"}

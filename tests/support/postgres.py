@@ -17,6 +17,12 @@ import psycopg
 USER = "rover"
 
 
+def _search_path() -> str:
+    """PATH, and after it where Debian puts the programs of each version of the server."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return os.pathsep.join([os.environ["PATH"], *map(str, reversed(versions))])
+
+
 class Cluster:
     """Runs as a plain user, for PostgreSQL refuses root. Nothing of it survives `stop`."""
 
@@ -87,7 +93,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+                env={"PATH": _search_path(), "LC_ALL": "C"},
                 user=who.pw_uid if who else None,
                 group=who.pw_gid if who else None,
                 extra_groups=[] if who else None,

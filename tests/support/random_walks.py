@@ -14,9 +14,9 @@ from itertools import combinations
 import anyio
 import anyio.lowlevel
 
-from agent_runner.interpret import Turn
-from agent_runner.records import RecordType
-from agent_runner.steps import StepResult
+from agent_runner.journal.records import RecordType
+from agent_runner.run.interpreter import Turn
+from agent_runner.run.step import StepResult
 from agent_runner.workflow.conditions import Condition
 from agent_runner.workflow.models import (
     AgentStep,

@@ -18,13 +18,13 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from agent_runner.agents.protocol import Agent, Failure
+from agent_runner.agents.protocol import Agent
 from agent_runner.evidence import Calls
-from agent_runner.fold import fold
-from agent_runner.journal import FILE_NAME, Journal, read_journal
-from agent_runner.models import ExitCode, RunState
-from agent_runner.process import make_commands
-from agent_runner.run import Run, Stop
+from agent_runner.journal.journal import FILE_NAME, Journal, read_journal
+from agent_runner.journal.run_state import fold
+from agent_runner.models import ExitCode, Failure, RunState
+from agent_runner.process.spawn import make_commands
+from agent_runner.run.attempt import Run, Stop
 from agent_runner.spec import GatewaySpec, Limits, Paths, Restore, RunSpec, WrapCommand
 
 GIT = {

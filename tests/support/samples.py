@@ -17,8 +17,8 @@ from agent_runner.models import (
     StepStatus,
     Usage,
 )
-from rover_mcp.store.rows import AttemptRow, EventRow, NewTask, TaskRow
-from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.store.records import AttemptRow, EventRow, NewTask, TaskRow
 
 TASK = "0123456789abcdef0123456789abcdef"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

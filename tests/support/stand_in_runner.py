@@ -17,7 +17,7 @@ import signal
 import sys
 from pathlib import Path
 
-from agent_runner.orders import await_orders
+from agent_runner.process.late_spec import await_orders
 
 
 def main():

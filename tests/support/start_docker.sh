@@ -4,7 +4,7 @@
 #
 #   start_docker.sh [FOLDER]     default: ${ROVER_TEST_CACHE:-~/.cache/rover-tests}/docker
 #
-# Installs what is missing with apt-get (as root). Does nothing twice: an engine that answers in
+# tools/test-components.sh brings the programs that it needs. Does nothing twice: an engine that answers in
 # FOLDER is used, the root file system and the engine's images are kept between runs. It listens
 # on a unix socket only and touches no other engine.
 set -euo pipefail
@@ -24,19 +24,8 @@ mkdir -p "$cache" "$folder"
 say() { echo "start_docker: $*" >&2; }
 answers() { curl -sf --max-time 5 --unix-socket "$socket" http://docker/_ping >/dev/null 2>&1; }
 
-install_missing() {
-  local missing=()
-  command -v dockerd >/dev/null || missing+=(docker.io)
-  command -v debootstrap >/dev/null || missing+=(debootstrap debian-archive-keyring gpgv xz-utils)
-  command -v bwrap >/dev/null || missing+=(bubblewrap)
-  command -v curl >/dev/null || missing+=(curl)
-  [ ${#missing[@]} -gt 0 ] || return 0
-  say "installing ${missing[*]}"
-  apt-get update -qq >&2
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
-}
-
 start_engine() {
+  command -v dockerd >/dev/null || say "no dockerd here: tools/test-components.sh installs it"
   say "starting dockerd in $folder"
   # The lock is this script's alone: a daemon that inherited it would hold it for ever.
   setsid dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" \
@@ -74,7 +63,6 @@ import_image() {
 
 exec 9>"$cache/start.lock"
 flock 9
-install_missing
 answers || start_engine
 has_image || import_image
 echo "$address"

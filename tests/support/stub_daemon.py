@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rover_mcp.preamble import socket_path
+from rover_mcp.launcher.handshake import socket_path
 
 BOUND = 10.0
 PROGRAM = [sys.executable, "-m", "tests.support.stub_daemon"]
@@ -105,7 +105,7 @@ def launcher_of_stub(home: Path) -> list[str]:
     """The real launcher, which starts the stub where it starts a daemon; STUB_PATIENCE in its
     environment is how long it waits for that, in seconds, before it answers by itself."""
     program = (
-        "import os, rover_mcp.launcher as l, rover_mcp.starter as s\n"
+        "import os, rover_mcp.launcher.main as l, rover_mcp.launcher.daemon_start as s\n"
         f"s.DAEMON_COMMAND = {PROGRAM!r}\n"
         "l.PATIENCE = float(os.environ.get('STUB_PATIENCE', l.PATIENCE))\n"
         "l.main()"

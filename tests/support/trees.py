@@ -9,9 +9,9 @@ from typing import TypeVar
 import anyio
 
 from agent_runner.models import Snapshot
-from agent_runner.process import make_commands
+from agent_runner.process.spawn import make_commands
 from agent_runner.spec import Limits
-from agent_runner.worktree import Worktree
+from agent_runner.worktree.worktree import Worktree
 from tests.support.runs import Place
 
 T = TypeVar("T")

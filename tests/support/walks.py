@@ -13,13 +13,13 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from agent_runner.fold import Fold
-from agent_runner.interpret import Interpreter, Turn, WorkflowFailed
+from agent_runner.journal.records import Record, RecordType
+from agent_runner.journal.run_state import Fold
 from agent_runner.models import AgentSession, Budget, RunState, Snapshot, Usage, loop_positions
-from agent_runner.records import Record, RecordType
-from agent_runner.resume import Plan, make_plan
+from agent_runner.run.interpreter import Interpreter, Turn, WorkflowFailed
+from agent_runner.run.resume_plan import Plan, make_plan
+from agent_runner.run.step import RunPaused, StepFailed, StepResult
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, WrapCommand
-from agent_runner.steps import RunPaused, StepFailed, StepResult
 from agent_runner.workflow import conditions
 from agent_runner.workflow.models import AgentStep, CommandStep, Defaults, Step, Workflow
 
@@ -73,6 +73,7 @@ class MemoryTree:
     files: dict[str, str] = field(default_factory=dict)
     taken: dict[str, dict[str, str]] = field(default_factory=lambda: {BASE: {}})
     commits: list[str] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
     number: int = 0
     broken: bool = False
 
@@ -93,6 +94,15 @@ class MemoryTree:
 
     async def commit(self, message: str) -> None:
         self.commits.append(message)
+
+    async def before_read_only(self) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def put_back(self, before: Snapshot | None, step: str) -> None:
+        await anyio.lowlevel.checkpoint()
+        if before is not None and self.files != self.taken[before.tree]:
+            self.files = dict(self.taken[before.tree])
+            self.undone.append(step)
 
 
 @dataclass

@@ -1,5 +1,5 @@
 """MCP over Streamable HTTP: who asks, what they may, and how much at a time.
 
-`users.py` is one SDK server for all, which hands each request to the server of its client;
-`limits.py` counts; `app.py` puts the SDK's parts around them.
+`sessions.py` is one SDK server for all, which hands each request to the server of its client;
+`middleware.py` counts; `app.py` puts the SDK's parts around them.
 """

@@ -25,18 +25,16 @@ from pydantic import AnyHttpUrl
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from rover_mcp.http_settings import ALL_SCOPES, HttpSettings
+from rover_mcp.config.http import ALL_SCOPES, HttpSettings
+from rover_mcp.config.http_tokens import Tokens
 from rover_mcp.server.app import App
-from rover_mcp.server.http.limits import Crowd, Limits, SameSite, Scopes
-from rover_mcp.server.http.users import Users
+from rover_mcp.server.http.middleware import Crowd, Limits, SameSite, Scopes
+from rover_mcp.server.http.sessions import Users
 from rover_mcp.server.tools import Services
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tokens import Tokens
 
 PATH: Final = "/mcp"
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -148,23 +146,11 @@ def security(settings: HttpSettings, url: str) -> TransportSecuritySettings:
 
 
 def _metadata(url: AnyHttpUrl, issuer: str | None) -> list[Route]:
-    """RFC 9728. The SDK's model demands an authorization server, which the standard does not."""
-    if issuer is not None:
-        return create_protected_resource_routes(
-            url, [AnyHttpUrl(issuer)], list(ALL_SCOPES), resource_name="Rover"
-        )
-    told = {
-        "resource": str(url),
-        "scopes_supported": list(ALL_SCOPES),
-        "bearer_methods_supported": ["header"],
-        "resource_name": "Rover",
-    }
-
-    async def metadata(_request: Request) -> JSONResponse:
-        return JSONResponse(told, headers={"Cache-Control": "public, max-age=3600"})
-
-    path = urlsplit(str(build_resource_metadata_url(url))).path
-    return [Route(path, endpoint=metadata, methods=["GET"])]
+    """RFC 9728. MCP demands that an authorization server is named: without an issuer it is this
+    server, whose tokens are made by `rover token`."""
+    own = urlsplit(str(url))
+    servers = [AnyHttpUrl(issuer or f"{own.scheme}://{own.netloc}")]
+    return create_protected_resource_routes(url, servers, list(ALL_SCOPES), resource_name="Rover")
 
 
 def _sessions_of(manager: StreamableHTTPSessionManager, user: str) -> int:

@@ -20,8 +20,15 @@ from mcp_types import (
     RequestParams,
 )
 
+from rover_mcp.server.tasks_extension.protocol import (
+    EXTENSION,
+    FINAL,
+    RECEIPT,
+    VERSIONS,
+    Task,
+    TaskState,
+)
 from rover_mcp.server.tasks_extension.source import Context, TaskSource
-from rover_mcp.server.tasks_extension.wire import EXTENSION, FINAL, RECEIPT, VERSIONS, Task
 
 
 class TaskParams(RequestParams):
@@ -64,7 +71,10 @@ class TasksExtension(Extension):
         return task.handle() if task is not None else result
 
     async def _get(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
-        return {"resultType": "complete", **(await self._named(ctx, params)).detailed()}
+        task = await self._named(ctx, params)
+        if task.state in FINAL or task.state is TaskState.INPUT_REQUIRED:
+            await self._source.told(ctx, task)
+        return {"resultType": "complete", **task.detailed()}
 
     async def _update(self, ctx: Context, params: UpdateParams) -> dict[str, Any]:
         task = await self._named(ctx, params)

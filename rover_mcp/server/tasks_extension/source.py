@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from mcp.server.context import ServerRequestContext
 
-from rover_mcp.server.tasks_extension.wire import Task
+from rover_mcp.server.tasks_extension.protocol import Task
 
 Context = ServerRequestContext[Any, Any]
 
@@ -18,6 +18,10 @@ class TaskSource(Protocol):
 
     async def get(self, ctx: Context, task_id: str) -> Task | None:
         """The task now; None: it is unknown, expired, or somebody else's."""
+        ...
+
+    async def told(self, ctx: Context, task: Task) -> None:
+        """tasks/get answers with `task`, which is final or asks: its client knows that now."""
         ...
 
     async def answer(self, ctx: Context, task: Task, responses: Mapping[str, Any]) -> None:

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from agent_runner.models import PauseReason
+from rover_mcp.domain.task_status import Event
 from rover_mcp.store import schema
 from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.transitions import Event
 from tests.support.postgres import Cluster
 from tests.support.samples import NOW, new_task, pause, run_state
 

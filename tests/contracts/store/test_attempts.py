@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.domain.task_status import DELETING, Event, TaskStatus
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import DELETING, Event
 from tests.contracts.store.conftest import Clock, Make
 from tests.support.samples import pause
 

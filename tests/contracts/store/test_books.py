@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from agent_runner.models import Budget, Usage
-from rover_mcp.store import books
-from rover_mcp.store.rows import CallRow, ModelUse, TaskRow
+from rover_mcp.store import spending
+from rover_mcp.store.records import CallRow, ModelUse, TaskRow
 from rover_mcp.store.store import Store
 from tests.contracts.store.conftest import Make
 
@@ -47,7 +47,7 @@ def test_an_ended_attempts_calls_become_one_row_and_the_sum_stays(
     store: Store, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DESIGN 12.7: what grows has a cap."""
-    monkeypatch.setattr(books, "FEW", 4)
+    monkeypatch.setattr(spending, "FEW", 4)
     task = make().id
     calls = [replace(CALL, task_id=task, id=str(n), cost_usd=n / 4) for n in range(10)]
     calls.append(replace(CALL, task_id=task, id="x", cost_usd=None))

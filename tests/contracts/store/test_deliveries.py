@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from rover_mcp.store import deliveries as d
 from rover_mcp.store import schema
 from rover_mcp.store.deliveries import Deliveries
-from rover_mcp.store.rows import EventRow
+from rover_mcp.store.records import EventRow
 from rover_mcp.store.store import Store
 from tests.contracts.store.conftest import Clock, Make
 from tests.support.threads import together

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from rover_mcp.domain.task_status import Event
 from rover_mcp.store import events, schema
-from rover_mcp.store.rows import DamagedRecord, EventRow, TaskRow
+from rover_mcp.store.records import DamagedRecord, EventRow, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.transitions import Event
 from tests.contracts.store.conftest import Clock, Make
 
 

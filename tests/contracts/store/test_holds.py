@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from agent_runner.models import PauseReason
+from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import HoldRow, Limit, TaskRow
+from rover_mcp.store.records import HoldRow, Limit, TaskRow
 from rover_mcp.store.store import Closing, Store
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
 from tests.contracts.store.conftest import Clock, Make
 from tests.support.contenders import contend, elect, unelect
 from tests.support.samples import new_task, pause
@@ -19,18 +19,27 @@ from tests.support.samples import new_task, pause
 S = TaskStatus
 ACCOUNT = "anthropic-1"
 WAIT = 900.0
+HOUR = 3600.0
 
 
 def held(
-    store: Store, clock: Clock, task: TaskRow, *, waits: bool = True, account: str = ACCOUNT
+    store: Store,
+    clock: Clock,
+    task: TaskRow,
+    *,
+    waits: bool = True,
+    account: str = ACCOUNT,
+    reason: str = "credits",
+    wait: float = WAIT,
 ) -> TaskRow:
-    """The task's running attempt is refused; its account is closed for 15 minutes."""
+    """The task's running attempt is refused; its account is closed for 15 minutes, or `wait`."""
 
     def refused(hold: HoldRow | None) -> HoldRow:
-        count = hold.refusals if hold else 0
         return HoldRow(
-            account, "anthropic", "credits", "no credits", clock(), clock() + WAIT, count + 1
-        )
+            account, "anthropic", reason, "no credits", hold.since if hold else clock(),
+            clock() + wait, (hold.refusals if hold else 0) + 1,
+            looked_at=hold.looked_at if hold else None,
+        )  # fmt: skip
 
     store.move_attempt(task.id, task.attempt, ("starting", "running"), state="ended")
     after = store.transition(
@@ -212,6 +221,31 @@ def test_a_probe_without_a_verdict_is_replaced(
         store.move_attempt(closed.id, 2, ("starting",), state="ended")
     [probe] = store.let_go(ACCOUNT)
     assert probe.task_id == other.id
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_another_daemon_knows_when_an_account_was_last_tried_ahead_of_its_time(
+    database: sa.Engine, store: Store, make: Make, clock: Clock, refused: bool
+) -> None:
+    """Q3, L8: also where that probe went on with another account, refused or not."""
+    closed = held(store, clock, begun(store, make()), reason="usage_window", wait=90 * HOUR)
+    other = make()
+    assert wait(store, other.id)
+    clock.now += 6 * HOUR
+    [probe] = store.let_go(ACCOUNT, 6 * HOUR)
+    assert probe.task_id == closed.id
+    looked = clock.now
+    if refused:
+        task = start(store, closed.id, 2)
+        held(store, clock, task, waits=False, reason="usage_window", wait=84 * HOUR)
+        start(store, closed.id, 3, "anthropic-2")
+    else:
+        start(store, closed.id, 2, "anthropic-2")
+    later = Store(database, clock)  # as after a restart: nothing that was in memory is left
+    clock.now = looked + 6 * HOUR - 1
+    assert later.let_go(ACCOUNT, 6 * HOUR) == []
+    clock.now = looked + 6 * HOUR
+    assert [row.task_id for row in later.let_go(ACCOUNT, 6 * HOUR)] == [other.id]
 
 
 def test_a_hold_that_nobody_waits_for_lets_the_next_task_probe(
@@ -437,7 +471,7 @@ def test_a_models_hold_stops_those_who_ask_for_it_and_nobody_else(
     waiting = fresh(store, same.id)
     assert waiting.pause is not None
     assert (waiting.pause.account, waiting.pause.model) == (ACCOUNT, "opus")
-    assert "opus on the account anthropic-1 is closed since" in waiting.pause.message
+    assert "opus on the account is closed since" in waiting.pause.message
     assert store.count_waiting(OPUS) == 2
     clock.now += WAIT
     [probe] = store.let_go(OPUS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.store import migrations, schema
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store

@@ -6,12 +6,11 @@ import threading
 
 import sqlalchemy as sa
 
+from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.store import schema
 from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
 from tests.contracts.store.conftest import Make
 from tests.support.contenders import contend, resume
 from tests.support.samples import new_task, pause

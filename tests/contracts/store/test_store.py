@@ -9,12 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from agent_runner.models import PauseReason
-from rover_mcp.errors import Conflict
+from rover_mcp.domain.errors import Conflict
+from rover_mcp.domain.task_status import TRANSITIONS, Event, TaskStatus, sources
 from rover_mcp.store import schema
-from rover_mcp.store.rows import DamagedRecord, TaskRow
+from rover_mcp.store.records import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import TRANSITIONS, Event, sources
 from tests.contracts.store.conftest import Clock, Make
 from tests.support.samples import new_task, pause, run_state
 

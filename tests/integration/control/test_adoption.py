@@ -14,22 +14,22 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent_runner.journal import Journal
-from agent_runner.records import RecordType
+from agent_runner.journal.journal import Journal
+from agent_runner.journal.records import RecordType
+from rover_mcp.config.settings import Settings
 from rover_mcp.control.attempts import Attempts
-from rover_mcp.control.leases import Leases
-from rover_mcp.control.live import LiveStates
+from rover_mcp.control.daemon_lease import Leases
+from rover_mcp.control.journal_watch import LiveStates
 from rover_mcp.control.plane import ControlPlane
-from rover_mcp.control.reconcile import Sweeper
-from rover_mcp.control.spares import Spares
+from rover_mcp.control.reconciler import Sweeper
+from rover_mcp.control.warm_pool import Spares
+from rover_mcp.domain.ids import new_task_id, sandbox_name
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import SandboxSpec
-from rover_mcp.settings import Settings
 from rover_mcp.store.executors import Executors
 from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import AttemptRow
+from rover_mcp.store.records import AttemptRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.identifiers import new_task_id, sandbox_name
-from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.attempts_site import FakeDoor, FakeHub, Run
 from tests.support.planes import end_dbos

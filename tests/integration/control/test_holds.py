@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from agent_runner.models import PauseReason
-from rover_mcp.control.plane import database_url
+from rover_mcp.config.settings import RetrySettings
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import SandboxSpec
-from rover_mcp.settings import RetrySettings
 from rover_mcp.store import schema
-from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.store.migrations import database_url
 from tests.support.attempts_site import Run
 from tests.support.planes import BOUND, Plane, completes, eventually, open_plane, write
 from tests.support.postgres import Cluster

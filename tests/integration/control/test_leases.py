@@ -13,16 +13,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rover_mcp.control.leases import EMBEDDED, Leases
-from rover_mcp.control.plane import database_url
-from rover_mcp.settings import Settings
+from rover_mcp.config.settings import Settings
+from rover_mcp.control.daemon_lease import EMBEDDED, Leases
+from rover_mcp.domain.ids import new_task_id
 from rover_mcp.store import schema
+from rover_mcp.store.base import next_workflow
 from rover_mcp.store.executors import Executors
-from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rows import AttemptRow
+from rover_mcp.store.migrations import database_url, open_database
+from rover_mcp.store.records import AttemptRow
 from rover_mcp.store.store import Store
-from rover_mcp.store.writes import next_workflow
-from rover_mcp.tasks.identifiers import new_task_id
 from tests.support.postgres import Cluster
 from tests.support.samples import new_task
 

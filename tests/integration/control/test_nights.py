@@ -1,8 +1,11 @@
-"""Nights in which nobody looks, on the real control plane and store; the clock is simulated.
+"""Nights in which nobody looks, on the real control plane, store and sweep; the clock is simulated.
 
 Accounts close and open at random: windows with and without a time that is told, windows that open
-early, credits that somebody buys at some time, outages. Sandboxes are killed, daemons die. Some
-tasks may use two accounts. `ROVER_NIGHTS=200` plays so many nights.
+early or later than was told, windows of one model, credits that somebody buys at some time, outages.
+Log-ins come late, expire and are renewed. Sandboxes are killed; daemons die, between two writes too,
+and another one opens the same database. Tasks may use several accounts. What DBOS does with its
+tables and threads a stand-in does, so that nobody has to wait; see tests/support/fake_dbos.py.
+`ROVER_NIGHTS=200` plays so many nights, `ROVER_NIGHTS_FROM` says from which seed.
 """
 
 from __future__ import annotations
@@ -13,224 +16,284 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from agent_runner.journal import Journal, RecordType
+from agent_runner.journal.journal import Journal, RecordType
 from agent_runner.models import PauseReason, Usage
-from rover_mcp.control import attempts, parts, settle, start
-from rover_mcp.control.ports import Account
-from rover_mcp.store.rows import AttemptRow
-from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.identifiers import new_task_id, sandbox_name
-from rover_mcp.tasks.models import TaskStatus
-from tests.support.attempts_site import CrashingStore, FakeDoor, Run, Site, open_site
+from rover_mcp.config.settings import Settings
+from rover_mcp.control import attempt_context, attempt_finish, attempt_launch, attempts, plane
+from rover_mcp.control.accounts import closing, is_open
+from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.journal_watch import LiveStates
+from rover_mcp.control.needs import need_of
+from rover_mcp.control.plane import ControlPlane
+from rover_mcp.control.reconciler import Sweeper
+from rover_mcp.control.warm_pool import Spares
+from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec
+from rover_mcp.store.migrations import open_database
+from rover_mcp.store.records import CallRow, TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from tests.support.attempts_site import FakeHub, Run
+from tests.support.fake_dbos import Died, FakeDBOS, StillRuns
+from tests.support.nights import DAY, HOUR, NightDoor, Work, World, a_world, moment
 from tests.support.samples import new_task, pause
 
-NIGHTS = int(os.environ.get("ROVER_NIGHTS", "3"))
-BEGIN = datetime(2026, 11, 23, 20, tzinfo=UTC).timestamp()
-HOUR = 3600.0
-LONGEST = 30 * 24 * HOUR
+FIRST = int(os.environ.get("ROVER_NIGHTS_FROM", "0"))
+NIGHTS = int(os.environ.get("ROVER_NIGHTS", "4"))
+BEGIN = 1_795_464_000.0  # 2026-11-23T20:00Z
+LONGEST = 60 * DAY
 SWEEP = 2 * HOUR
-R = PauseReason
+OUTPUT = 50
 
 
-@dataclass(frozen=True)
-class Closure:
-    """An account refuses from `since` to `end`. `told` is what it says of that; None: nothing."""
+class NightEngine(FakeEngine):
+    """Plays the runner in the thread of whoever starts a sandbox, and waits for nobody."""
 
-    reason: PauseReason
-    since: float
-    end: float
-    told: float | None
+    begin: object
+
+    def ensure(self, spec: SandboxSpec) -> None:
+        is_new = spec.name not in self.world.sandboxes
+        super().ensure(spec)
+        if is_new:
+            self.begin(spec)  # pyright: ignore[reportCallIssue]
+
+    def follow(self, name: str) -> SandboxExit:
+        sandbox = self.world.sandboxes.get(name)
+        if sandbox is not None and sandbox.exit is None:
+            raise StillRuns
+        return super().follow(name)
 
 
 @dataclass
-class Work:
-    """A task: what it still needs, and the accounts that it may use, in order."""
-
-    task_id: str
-    left: float
-    accounts: list[str]
-    ends: float | None = None
-    closure: Closure | None = None
-    killed: bool = False
-    begun: float = 0
-    looks: list[float] = field(default_factory=list[float])
-
-
-class Door(FakeDoor):
-    works: dict[str, Work]
-
-    def accounts(self, task_id: str, attempt: int, agent: str) -> list[Account]:
-        return [Account(label) for label in self.works[task_id].accounts]
-
-
 class Night:
-    def __init__(self, site: Site, dice: random.Random, clock: list[float]) -> None:
-        self.site, self.dice, self.clock = site, dice, clock
-        self.closures = {label: self._closures() for label in ("a-1", "a-2")}
-        self.works: dict[str, Work] = {}
-        self.early: dict[str, float] = {}
-        site.store.project("p1", "/repo")
-        for _ in range(dice.randint(2, 4)):
-            accounts = dice.choice([["a-1"], ["a-2"], ["a-1", "a-2"]])
-            work = Work(new_task_id(), dice.uniform(0.5, 14) * HOUR, accounts)
-            self.works[work.task_id] = work
-            site.store.create_task(new_task(work.task_id), frozenset())
-        self.restart()
+    """`daemon` opens the database anew; everything else outlives it."""
 
-    def _closures(self) -> list[Closure]:
-        found: list[Closure] = []
-        at = BEGIN + self.dice.uniform(-2, 3) * HOUR
-        for _ in range(self.dice.randint(2, 9)):
-            length = self.dice.choice([0.3, 5, 5, 5, 20, 4 * 24]) * HOUR
-            end = at + length * self.dice.uniform(0.3, 1)
-            reason = self.dice.choice([R.USAGE_WINDOW, R.USAGE_WINDOW, R.RATE_LIMIT, R.CREDITS])
-            if length < HOUR:
-                reason = R.TRANSIENT
-            tells = reason in (R.USAGE_WINDOW, R.RATE_LIMIT) and self.dice.random() < 0.7
-            early = self.dice.random() < 0.2
-            told = (at + length if early else end) if tells else None
-            found.append(Closure(reason, at, end, told))
-            at = end + self.dice.uniform(0.2, 5) * HOUR
-        return found
+    home: Path
+    seed: int
+    clock: list[float] = field(default_factory=lambda: [BEGIN])
+    works: dict[str, Work] = field(default_factory=dict[str, Work])
+    early: dict[str, float] = field(default_factory=dict[str, float])
+    daemons: int = 0
 
-    def restart(self) -> None:
-        """Another daemon: nothing that was in memory is left."""
-        self.site.restart()
-        self.site.door.__class__ = Door
-        self.site.attempts.gateway.works = self.works  # pyright: ignore[reportAttributeAccessIssue]
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)
+        self.engines = FakeWorld()
+        self.dbos = FakeDBOS(self.now, random.Random(-self.seed), deaths=0.01)
+        self.url = f"sqlite:///{self.home / 'rover.db'}"
+        self.world: World = a_world(self.dice, BEGIN)
+        (self.home / "tasks").mkdir(parents=True)
+        self.database: sa.Engine | None = None
+
+    def now(self) -> float:
+        return self.clock[0]
+
+    # A daemon's life
+
+    def daemon(self) -> None:
+        """Another daemon on the same files: nothing that was in memory is left."""
+        self.daemons += 1
+        if self.database is not None:
+            self.database.dispose()
+        self.database = open_database(self.url)
+        sa.event.listen(
+            self.database, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF")
+        )
+        self.database.dispose()
+        self.store = Store(self.database, now=self.now)
+        settings = Settings(home=self.home, min_free_bytes=0, spare_sandboxes=0, concurrency=8)
+        engine = NightEngine(self.engines, "docker")
+        engine.begin = self._begins
+        door = NightDoor()
+        door.world, door.works, door.clock = self.world, self.works, self.now
+        door.refused_of = lambda task_id: self._task(task_id).refused_keys or []
+        self.door = door
+        self.attempts = Attempts(
+            settings=settings, store=self.store, engines={"docker": engine},
+            hub_of=lambda _: FakeHub(), gateway=door, live=LiveStates(self.home, self.store),
+            spares=Spares(settings, self.store, {}), sleep=lambda _: None,
+            uniform=self.dice.random,
+        )  # fmt: skip
+        self.plane = ControlPlane(settings, self.store, self.url)
+        self.sweeper = Sweeper(self.attempts, self.plane, now=self.now, spawn=lambda work: work())
+        self.plane.start(self.attempts)
+        self.swept = float("-inf")
+
+    def _lives_on(self) -> None:
+        """What a daemon does until nothing moves. One that dies is followed by another."""
+        while True:
+            try:
+                if self.now() - self.swept >= SWEEP:
+                    self.swept = self.now()
+                    self.plane.reconcile()
+                    self.sweeper.sweep()
+                self.plane.look()
+                self.plane.warn_of_log_ins()
+                self.dbos.run()
+            except Died:
+                self.daemon()
+            else:
+                return
+
+    # The night
 
     def play(self) -> None:
-        """Until every task is done. Fails where something was asked that was known to be closed."""
+        """Until every task is done, without a person who resumes one."""
+        self.daemon()
+        self.store.project("p1", "/repo")
+        for number in range(self.dice.randint(2, 5)):
+            self._create(number)
         while not all(self._is_done(work) for work in self.works.values()):
-            self.site.attempts.tend()
-            for row in self._due():
-                self._begin(row)
-            self.clock[0] = max(self.clock[0] + 1, self._next())
-            assert self.clock[0] < BEGIN + LONGEST, (
-                "a task that time or money can end has not ended"
-            )
+            self._lives_on()
+            self.clock[0] = max(self.now() + 1, self._next())
+            assert self.now() < BEGIN + LONGEST, "what time or money can end has not ended"
             for work in self.works.values():
-                if work.ends is not None and work.ends <= self.clock[0]:
-                    self._end(work)
+                if work.ends is not None and work.ends <= self.now():
+                    self._ends(work)
             if self.dice.random() < 0.02:
-                self.restart()
+                self.daemon()
+
+    def _create(self, number: int) -> None:
+        labels = list(self.world.closures)
+        accounts = self.dice.sample(labels, self.dice.randint(1, len(labels)))
+        model = self.dice.choice([None, "opus", "sonnet"])
+        task_id = f"{number:04x}{self.seed:08x}{0:020x}"
+        dice = random.Random(f"{self.seed} {number}")
+        work = Work(task_id, self.dice.uniform(0.5, 14) * HOUR, accounts, model, dice)
+        self.works[task_id] = work
+        self.store.create_task(new_task(task_id, model=model), frozenset())
+        row = self.store.attempt(task_id, 1)
+        assert row is not None
+        self.plane.enqueue(row)
 
     def _is_done(self, work: Work) -> bool:
-        task = self.site.task(work.task_id)
+        task = self._task(work.task_id)
         assert task.status is not TaskStatus.FAILED, task.error
         return task.status is TaskStatus.COMPLETED
 
-    def _due(self) -> list[AttemptRow]:
-        rows = self.site.store.attempts_in(("queued", "scheduled", "released"))
-        return [r for r in rows if r.state != "scheduled" or self._time_of(r) <= self.clock[0]]
-
-    def _time_of(self, row: AttemptRow) -> float:
-        return self.site.task(row.task_id).retry_at or 0
+    def _task(self, task_id: str) -> TaskRow:
+        task = self.store.task(task_id)
+        assert task is not None
+        return task
 
     def _next(self) -> float:
-        rows = self.site.store.attempts_in(("scheduled",))
-        times = [self._time_of(row) for row in rows]
-        times += [work.ends for work in self.works.values() if work.ends is not None]
-        holds = self.site.store.holds()
-        times += [hold.until for hold in holds]
-        return min([t for t in times if t > self.clock[0]] + [self.clock[0] + SWEEP])
+        times = [work.ends for work in self.works.values()]
+        times += [self.dbos.due(), self.world.news(self.now()), self.swept + SWEEP]
+        return min(t for t in times if t is not None and t > self.now())
 
-    def _begin(self, row: AttemptRow) -> None:
-        work, now = self.works[row.task_id], self.clock[0]
-        if not self.site.attempts.claim(row.task_id, row.attempt, row.workflow_id):
-            return
-        account = self.site.task(row.task_id).account
+    # The agent and its provider
+
+    def _begins(self, spec: SandboxSpec) -> None:
+        """A runner begins, and its agent asks the provider."""
+        work, now = self.works[spec.task_id], self.now()
+        task = self._task(spec.task_id)
+        account = str(task.account)
         assert account in work.accounts
-        self._is_allowed(account, row, now)
-        assert self.site.attempts.launch(row.task_id, row.attempt)
-        work.begun, work.killed = now, False
-        self._write(row, Run.begin(1) if row.attempt == 1 else Run.resume(row.attempt),
-                    Run.start("plan"))  # fmt: skip
-        closures = self.closures[account]
-        work.closure = next((c for c in closures if c.since <= now < c.end), None)
+        self._is_allowed(task, account, spec, work)
+        work.account, work.begun, work.refused = account, now, False
+        work.killed, work.token = False, None
+        is_new = not TaskFolders(self.home, spec.task_id, 1).journal.exists()
+        begins = Run.begin(spec.attempt) if is_new else Run.resume(spec.attempt)
+        self._write(work, begins, Run.start("plan"))
+        token = self.world.token(account, now)
+        assert token is not None
+        assert token.until > now, "asked with a credential that has expired"
+        work.closure = self.world.closure(account, work.model, now)
         if work.closure is not None:
-            work.ends = now + 20
+            work.refused, work.ends = True, now + 20
             return
-        self.site.attempts.answered(row.task_id, row.attempt, None)
-        coming = next((c for c in closures if c.since > now), None)
+        self._answers(work, spec.attempt)
         work.ends = now + work.left
+        coming = self.world.coming(account, work.model, now)
         if coming is not None and coming.since < work.ends:
             work.closure, work.ends = coming, coming.since
-        if self.dice.random() < 0.1:
-            work.closure, work.killed = None, True
-            work.ends = now + (work.ends - now) * self.dice.random()
+        if token.until < work.ends:
+            work.closure, work.token, work.ends = None, token, token.until
+        if work.dice.random() < 0.1:
+            work.closure, work.token, work.killed = None, None, True
+            work.ends = now + (work.ends - now) * work.dice.random()
 
-    def _is_allowed(self, account: str, row: AttemptRow, now: float) -> None:
-        hold = self.site.store.hold(account)
-        if hold is None:
-            return
-        probe = (hold.probe_task, hold.probe_attempt)
-        assert probe == (row.task_id, row.attempt), "asked an account that is known to be closed"
-        if hold.until > now + 1:
-            assert hold.reason in ("usage_window", "credits")
-            assert now - self.early.get(account, 0) >= 6 * HOUR, "looked too often"
-            self.early[account] = now
+    def _answers(self, work: Work, attempt: int) -> None:
+        call = CallRow(
+            work.task_id, f"{attempt}-{self.now():.0f}", attempt, self.now(), "anthropic",
+            work.model or "opus", 1, 10, OUTPUT, 0, 0, 0.01,
+        )  # fmt: skip
+        self.store.books.write([call])
+        self.plane.answered(work.task_id, attempt, work.model)
 
-    def _end(self, work: Work) -> None:
-        row = self.site.store.attempt(work.task_id, self.site.task(work.task_id).attempt)
-        assert row is not None
+    def _is_allowed(self, task: TaskRow, account: str, spec: SandboxSpec, work: Work) -> None:
+        """Fails where something is asked that is known to be closed, and that is no probe."""
+        now, attempt = self.now(), (spec.task_id, spec.attempt)
+        need = need_of(self.home, task, task.agent)
+        for hold in closing({h.account: h for h in self.store.holds()}, account, need):
+            assert is_open(hold, attempt, now), f"asked {hold.account}, known to be closed"
+            if hold.until > now + 1:
+                assert hold.reason in ("usage_window", "credits")
+                assert now - self.early.get(hold.account, 0) >= 6 * HOUR, "looked too often"
+                self.early[hold.account] = now
+
+    def _ends(self, work: Work) -> None:
+        """A sandbox ends: the work is done, the account refuses, the credential is, or a kill."""
+        task = self._task(work.task_id)
         assert work.ends is not None
-        refused = work.closure is not None and work.closure.since <= work.begun
-        done = 0.0 if refused else work.ends - work.begun
+        done = 0.0 if work.refused else work.ends - work.begun
         work.left -= done
         if done:
             used = Usage(output_tokens=1 + int(done)).model_dump(mode="json")
-            self._write(row, (RecordType.USAGE, {"step": "plan", "usage": used}))
-        code: int | None = None
-        if not work.killed:
-            code = self._say(work, row)
+            self._write(work, (RecordType.USAGE, {"step": "plan", "usage": used}))
+        code = None if work.killed else self._says(work)
         work.ends = None
-        self.site.world.end(sandbox_name(work.task_id, row.attempt), code)
-        ended = self.site.attempts.follow(work.task_id, row.attempt)
-        self.site.attempts.settle(work.task_id, row.attempt, ended)
+        self.engines.end(sandbox_name(work.task_id, task.attempt), code)
 
-    def _say(self, work: Work, row: AttemptRow) -> int:
-        closure = work.closure
-        if closure is None:
-            self._write(row, Run.done("plan"), Run.COMPLETE)
-            return 0
-        told = datetime.fromtimestamp(closure.told, UTC) if closure.told else None
-        since = datetime.fromtimestamp(self.clock[0], UTC)
-        self._write(row, Run.pause(pause(closure.reason, since=since, retry_at=told)))
-        return 2
+    def _says(self, work: Work) -> int:
+        work.digests = []
+        if work.token is not None:
+            work.digests = [f"{work.account} {work.token.digest}"]
+            refused = pause(PauseReason.AUTH, since=moment(self.now()), account=work.account)
+            self._write(work, Run.pause(refused))
+            return 2
+        if work.closure is not None:
+            self._write(work, Run.pause(work.closure.pause(self.now(), work.account)))
+            return 2
+        self._write(work, Run.done("plan"), Run.COMPLETE)
+        return 0
 
-    def _write(self, row: AttemptRow, *records: tuple[RecordType, dict[str, object]]) -> None:
-        folders = TaskFolders(self.site.home, row.task_id, 1)
+    def _write(self, work: Work, *records: tuple[RecordType, dict[str, object]]) -> None:
+        folders = TaskFolders(self.home, work.task_id, 1)
         folders.run.mkdir(parents=True, exist_ok=True)
-        moment = datetime.fromtimestamp(self.clock[0], UTC)
-        journal = Journal.open(folders.journal, lambda: moment, sync=lambda _: None)
+        at = moment(self.now())
+        journal = Journal.open(folders.journal, lambda: at, sync=lambda _: None)
         for kind, data in records:
             journal.append(kind, data)
         journal.close()
 
 
 @contextmanager
-def simulated(clock: list[float], folder: Path) -> Iterator[Site]:
-    """A site on which the time is what `clock` says."""
-    with pytest.MonkeyPatch.context() as patched, open_site(folder) as site:
-        for module in (attempts, parts, settle, start):
-            patched.setattr(module, "now", lambda: datetime.fromtimestamp(clock[0], UTC))
-        patched.setattr(time, "time", lambda: clock[0])
-        site.store = CrashingStore(site.store._engine, now=lambda: clock[0])
-        yield site
+def simulated(night: Night) -> Iterator[Night]:
+    """The time is what the night's clock says, everywhere."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (attempts, attempt_context, attempt_finish, attempt_launch):
+            patched.setattr(module, "now", lambda: moment(night.now()))
+        patched.setattr(time, "time", night.now)
+        patched.setattr(plane, "DBOS", night.dbos)
+        patched.setattr(plane, "prepare", lambda _url: None)
+        patched.setattr(plane, "discard_unreadable", lambda _url: [])
+        yield night
+        if night.database is not None:
+            night.database.dispose()
 
 
-@pytest.mark.parametrize("seed", range(NIGHTS))
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + NIGHTS))
 def test_a_night_ends_with_everything_done_that_time_or_money_can_end(
     tmp_path: Path, seed: int
 ) -> None:
-    """Q3, K1, K3, K5: without a person, and without a request to an account that is known to be
-    closed, except probes."""
-    clock = [BEGIN]
-    with simulated(clock, tmp_path) as site:
-        Night(site, random.Random(seed), clock).play()
+    """Q3, Q4, Q5, Q6, K1, K3, K5: without a person, and without a request to an account that is
+    known to be closed, except probes."""
+    with simulated(Night(tmp_path / "home", seed)) as night:
+        night.play()

@@ -14,12 +14,12 @@ import pytest
 from dbos import DBOS
 
 from agent_runner.models import PauseReason
-from rover_mcp.control.plane import AGAIN, database_url
+from rover_mcp.config.settings import RetrySettings
+from rover_mcp.control.plane import AGAIN
+from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxSpec
-from rover_mcp.settings import RetrySettings
-from rover_mcp.tasks.identifiers import sandbox_name
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.store.migrations import database_url
 from tests.support.planes import BOUND, Plane, completes, eventually, open_plane, pauses_first
 from tests.support.samples import pause
 

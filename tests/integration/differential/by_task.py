@@ -11,10 +11,9 @@ from typing import TypeVar
 import anyio
 
 from agent_runner.models import Snapshot
-from agent_runner.process import make_commands
+from agent_runner.process.spawn import make_commands
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, WrapCommand
-from agent_runner.worktree import IGNORED, NAMES, Worktree
-from rover_mcp.git.diff import Totals
+from agent_runner.worktree.worktree import IGNORED, NAMES, Worktree
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import ignored_patterns, inspect_repository
 from rover_mcp.git.submodules import SUBMODULES
@@ -34,8 +33,6 @@ class Delivered:
     tree: Entries
     fresh: Contents
     left: Contents
-    totals: Totals
-    warnings: dict[str, list[str]]
 
 
 def by_task(user: Path, folder: Path, batch: Batch) -> Delivered:
@@ -61,15 +58,13 @@ def by_task(user: Path, folder: Path, batch: Batch) -> Delivered:
     first = _snapshot(worktree, None)
     batch.do(work, "late")
     left = contents(work)
-    _do(lambda: worktree.finish("done"))
+    _do(lambda: worktree.finish("done", first))
     last = _snapshot(worktree, first)
     for snapshot in (first, last):
         bundle = folder / "run/bundles" / snapshot.bundle
         hub.import_bundle(task, commit, bundle, snapshot, BRANCH)
     hub.publish(task, user, BRANCH)
-    totals = hub.diff(task, commit, last.commit, patch_limit=0).totals
-    noted = {what: worktree.noted(what) for what in ("left-out", "stray")}
-    return Delivered(entries(user, f"refs/heads/{BRANCH}"), fresh, left, totals, noted)
+    return Delivered(entries(user, f"refs/heads/{BRANCH}"), fresh, left)
 
 
 def _spec(folder: Path, commit: str) -> RunSpec:

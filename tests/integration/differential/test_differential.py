@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from tests.integration.differential.by_daemon import by_daemon
 from tests.integration.differential.by_hand import by_hand, contents
-from tests.integration.differential.by_task import BRANCH, by_task
+from tests.integration.differential.by_task import BRANCH, Delivered, by_task
 from tests.integration.differential.repository import Batch, make, run
 from tests.integration.differential.scenes import BIG, EXAMPLES, SETTINGS, Example, Setting
 
@@ -21,6 +23,9 @@ ASKED = os.environ.get("ROVER_DIFFERENTIAL_EXAMPLES")
 
 COUNT = int(ASKED or "2000")
 AT_ONCE = 250
+
+Way = Callable[[Path, Path, Batch], Delivered]
+"""The user's repository, a folder and the edits."""
 
 
 @pytest.fixture
@@ -32,13 +37,13 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(found, ignore_errors=True)
 
 
-def drawn(strategy: object, count: int) -> list[object]:
+def drawn(strategy: object, count: int, *, anew: bool = ASKED is not None) -> list[object]:
     """So many values, as hypothesis chooses them."""
     found: list[object] = []
 
     @settings(
         max_examples=count, database=None, deadline=None, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck), derandomize=ASKED is None,
+        suppress_health_check=list(HealthCheck), derandomize=not anew,
     )  # fmt: skip
     @given(strategy)
     def draw(value: object) -> None:
@@ -48,22 +53,22 @@ def drawn(strategy: object, count: int) -> list[object]:
     return found
 
 
-def differences(folder: Path, batch: Batch) -> dict[int, list[str]]:
+def differences(folder: Path, batch: Batch, way: Way = by_task) -> dict[int, list[str]]:
     """What is not the same, by the number of the example; -1: of the repository."""
     place = Path(tempfile.mkdtemp(dir=folder))
     try:
-        return _compare(place, batch)
+        return _compare(place, batch, way)
     finally:
         shutil.rmtree(place)
 
 
-def _compare(place: Path, batch: Batch) -> dict[int, list[str]]:
+def _compare(place: Path, batch: Batch, way: Way) -> dict[int, list[str]]:
     user = place / "user"
     make(user, batch)
     checked_out = contents(user)
     refs = run(user, "for-each-ref")
     expected = by_hand(user, place / "hand", batch)
-    delivered = by_task(user, place / "task", batch)
+    delivered = way(user, place / "task", batch)
     found: dict[int, list[str]] = {}
 
     def tell(path: bytes, what: str) -> None:
@@ -74,7 +79,7 @@ def _compare(place: Path, batch: Batch) -> dict[int, list[str]]:
         one, other = expected.tree.get(path), delivered.tree.get(path)
         # Its mode may have changed since the agent's git converted it.
         converted = one and (one[0], expected.or_else.get(path, one)[1])
-        if other not in (one, converted, expected.or_else.get(path)):
+        if other not in (one, converted, expected.or_else.get(path, one)):
             tell(path, f"by hand {one}, by task {other}:")
     for path in sorted(checked_out.keys() | delivered.fresh.keys()):
         if checked_out.get(path) != delivered.fresh.get(path):
@@ -118,6 +123,25 @@ def _told(folder: Path, batch: Batch, found: dict[int, list[str]]) -> str:
         f"{what[:20]}\n{len(found)} differ, one of them{alone}: {_short(example or whole)}\n"
         f"in {batch.setting}"
     )
+
+
+TASKS = int(os.environ.get("ROVER_DIFFERENTIAL_TASKS", "0"))
+"""So many whole tasks, of `AT_ONCE` examples each that are drawn anew; else one of the same ones."""
+
+
+@pytest.mark.timeout(3600)
+def test_edits_by_hand_and_in_a_sandbox_give_the_same(folder: Path) -> None:
+    """V2, V3: with a daemon, bubblewrap and the records of a run. The repository of a submodule is
+    where only the sandbox sees it, so none is checked out: the edits are made from outside."""
+    examples = drawn(
+        EXAMPLES.map(lambda e: replace(e, submodules=())), max(TASKS, 1) * AT_ONCE, anew=TASKS > 0
+    )
+    for number, setting in enumerate(drawn(SETTINGS, max(TASKS, 1), anew=TASKS > 0)):
+        batch = Batch(setting, examples[number * AT_ONCE : (number + 1) * AT_ONCE])
+        found = differences(folder, batch, by_daemon)
+        if TASKS:
+            print(f"+{len(batch.examples)} examples through one task, {len(found)} differ")
+        assert not found, f"{found}\nin {batch.setting}"
 
 
 @pytest.mark.timeout(3600)

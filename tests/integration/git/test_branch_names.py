@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from rover_mcp.domain.ids import branch_name
 from rover_mcp.git.repository import is_branch_name
-from rover_mcp.tasks.identifiers import branch_name
 from tests.integration.git.conftest import git
 
 PIECES = [

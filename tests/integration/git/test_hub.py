@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.daemon.repositories import GitRepositories
-from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.domain.cancellation import Stop, Stopped
+from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.git import bases
 from rover_mcp.git.hub import RESTORE_HEAD_REF, RESTORE_SNAPSHOT_REF, Hub
 from rover_mcp.git.locked import locked
-from rover_mcp.stopping import Stop, Stopped
 from tests.integration.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git, tree_state
 
 MakeSandbox = Callable[[], SandboxClone]

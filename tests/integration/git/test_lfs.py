@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.process import make_commands
-from agent_runner.worktree import Worktree
+from agent_runner.process.spawn import make_commands
+from agent_runner.worktree.worktree import Worktree
 from rover_mcp.git.absent import absent
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.lfs import place_of

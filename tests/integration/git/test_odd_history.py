@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.process import make_commands
-from agent_runner.worktree import NAMES, Worktree
+from agent_runner.process.spawn import make_commands
+from agent_runner.worktree.worktree import NAMES, Worktree
 from rover_mcp.daemon.repositories import GitRepositories
-from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.git.hub import Hub
 from tests.integration.git.conftest import git
 from tests.integration.git.odd_objects import (

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.progress import Patience
-from rover_mcp.errors import EnvironmentFault
+from agent_runner.process.progress import Patience
+from rover_mcp.domain.cancellation import Stop, Stopped
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git import process
 from rover_mcp.git.process import run_git
-from rover_mcp.stopping import Stop, Stopped
 from tests.integration.git.conftest import git
 
 

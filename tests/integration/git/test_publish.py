@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import Conflict, EnvironmentFault, UserFixable
+from agent_runner.worktree.worktree import USER_EMAIL, USER_NAME
+from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
 from rover_mcp.git.hub import Hub
+from rover_mcp.git.unfinished import Unfinished, unfinished_in
 from tests.integration.git.conftest import BRANCH, TASK, SandboxClone, git, tree_state
 
 
@@ -106,3 +108,62 @@ def test_a_bare_repository_can_take_it(repo: Path, delivered, tmp_path: Path) ->
     git(tmp_path, "clone", "-q", "--bare", str(repo), "bare.git")
     hub.publish(TASK, tmp_path / "bare.git", BRANCH)
     assert git(tmp_path / "bare.git", "rev-parse", BRANCH) == snapshot.head
+
+
+def test_unfinished_work_is_on_the_branch_and_makes_way_for_the_result(
+    repo: Path, delivered
+) -> None:
+    """H4: with untracked files and a trailer; the result replaces it."""
+    hub, clone, first = delivered
+    (clone.path / "new.txt").write_text("not committed\n")
+    second = clone.snapshot(2)
+    hub.import_bundle(TASK, clone.base, clone.bundle(second), second, BRANCH)
+    work = Unfinished(clone.base, second, "Unfinished: a")
+
+    shown = hub.publish(TASK, repo, BRANCH, work)
+    assert git(repo, "show", f"{BRANCH}:new.txt") == "not committed"
+    assert git(repo, "rev-parse", f"{BRANCH}^") == first.head
+    trailer = "--format=%(trailers:key=Rover-Status,valueonly)"
+    assert git(repo, "log", "-1", trailer, BRANCH).strip() == "unfinished"
+    assert unfinished_in(repo, shown.commit, TASK) == 2
+    assert unfinished_in(repo, shown.commit, "0" * 32) is None
+    assert not hub.publish(TASK, repo, BRANCH, work).changed
+
+    git(clone.path, "add", "new.txt")
+    git(clone.path, "commit", "-qm", "done")
+    third = clone.snapshot(3)
+    hub.import_bundle(TASK, clone.base, clone.bundle(third), third, BRANCH)
+    assert hub.publish(TASK, repo, BRANCH).commit == third.head
+
+
+@pytest.mark.parametrize("own", ["commit", "amend", "other task"])
+def test_commits_of_others_on_unfinished_work_are_never_replaced(
+    repo: Path, delivered, own: str
+) -> None:
+    """H4: an amended commit has the trailers, and another committer."""
+    hub, clone, first = delivered
+    hub.publish(TASK, repo, BRANCH, Unfinished(clone.base, first, "Unfinished: a"))
+    said, tree = git(repo, "log", "-1", "--format=%B", BRANCH), f"{BRANCH}^{{tree}}"
+    parent = f"{BRANCH}^" if own == "amend" else BRANCH
+    if own == "other task":
+        git(repo, "config", "user.name", USER_NAME)
+        git(repo, "config", "user.email", USER_EMAIL)
+        said = said.replace(TASK, "f" * 32)
+    theirs = git(repo, "commit-tree", git(repo, "rev-parse", tree), "-p", parent, "-m", said)
+    git(repo, "update-ref", f"refs/heads/{BRANCH}", theirs)
+    for work in (None, Unfinished(clone.base, first, "Unfinished: b")):
+        with pytest.raises(Conflict, match="other commits"):
+            hub.publish(TASK, repo, BRANCH, work)
+    assert git(repo, "rev-parse", BRANCH) == theirs
+
+
+def test_a_task_that_changed_nothing_gets_no_branch(
+    tmp_path: Path, repo: Path, sandbox: Callable[[], SandboxClone]
+) -> None:
+    hub, clone = Hub(tmp_path / "hub"), sandbox()
+    hub.update(repo, clone.base)
+    snapshot = clone.snapshot(1)
+    hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
+    work = Unfinished(clone.base, snapshot, "Unfinished: a")
+    assert not hub.publish(TASK, repo, BRANCH, work).changed
+    assert BRANCH not in git(repo, "for-each-ref", "refs/heads")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import NotFound, UserFixable
+from rover_mcp.domain.errors import NotFound, UserFixable
 from rover_mcp.git.publish import check_delivery
 from rover_mcp.git.repository import (
     ignored_patterns,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import UserFixable
+from rover_mcp.domain.errors import UserFixable
 from rover_mcp.git.absent import absent
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.names import write_names

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent_runner.models import Snapshot
-from agent_runner.process import make_commands
-from agent_runner.worktree import NAMES, Worktree
+from agent_runner.process.spawn import make_commands
+from agent_runner.worktree.worktree import NAMES, Worktree
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.submodules import SUBMODULES, find_submodules
 from tests.integration.git.conftest import git

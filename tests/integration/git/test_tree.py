@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git import tree as tree_module
 from rover_mcp.git.tree import CommitTree
 from tests.support.repos import git, make_repository

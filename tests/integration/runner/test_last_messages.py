@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from agent_runner.agents.acp_events import AcpReading
-from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, Failure
-from agent_runner.commands import Commands
+from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
 from agent_runner.evidence import Calls
-from agent_runner.models import ExitCode, PauseReason, Usage
+from agent_runner.models import ExitCode, Failure, PauseReason, Usage
+from agent_runner.process.commands import Commands
 from tests.support.runs import Place
 
 FLOW = """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.journal import FILE_NAME, read_journal
+from agent_runner.journal.journal import FILE_NAME, read_journal
 from agent_runner.models import ExitCode, RunStatus
 from agent_runner.spec import GatewaySpec, Limits
 from tests.support.flows import BROKE, GOOD, HEAD, REST, place, script

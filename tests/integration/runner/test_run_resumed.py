@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.journal import FILE_NAME
+from agent_runner.journal.journal import FILE_NAME
 from agent_runner.models import ExitCode, PauseReason, RunStatus
-from agent_runner.prompts import resume_prompt
-from agent_runner.run import PAUSE_REQUEST, Stop
+from agent_runner.run.attempt import PAUSE_REQUEST, Stop
+from agent_runner.run.prompts import resume_prompt
 from agent_runner.spec import Restore
 from tests.support.flows import BROKE, FLOW, GOOD, HEAD, REST, place, script
 from tests.support.runs import git

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent_runner.agents import agent_names
-from agent_runner.agents.protocol import Failure
-from agent_runner.models import ExitCode, PauseReason
+from agent_runner.models import ExitCode, Failure, PauseReason
 from agent_runner.spec import Limits
 from tests.support.flows import FLOW, GOOD, HEAD, place, script
 
@@ -99,19 +98,19 @@ def test_an_agent_that_takes_too_long_fails(tmp_path: Path) -> None:
 
 
 def test_a_step_is_retried_as_the_workflow_says_in_its_session(tmp_path: Path) -> None:
-    """G6: missing required outputs fail the step."""
+    """G6: required outputs that stay missing, asked for twice more, fail the step."""
     workflow = (
         HEAD
         + "steps: [{id: s, type: agent, prompt: p, outputs: [{name: o, required: true}], config: {retries: 1}}]\n"
     )
-    p = place(tmp_path, "steps: {s: [{say: no outputs}, {outputs: {o: 5}}]}", workflow)
+    p = place(tmp_path, "steps: {s: [{say: a}, {say: b}, {say: c}, {outputs: {o: 5}}]}", workflow)
     assert p.start() is ExitCode.COMPLETED
     assert p.state.steps[0].outputs == {"o": "5"}
     assert p.types().count("agent_session") == 2
     q = place(tmp_path / "q", "steps: {s: [{say: none}]}", workflow)
     assert q.start() is ExitCode.FAILED
     assert "required outputs: o" in (q.state.error or "")
-    assert q.calls() == {"s": 2}
+    assert q.calls() == {"s": 6}
 
 
 def test_output_and_logs_are_capped(tmp_path: Path) -> None:

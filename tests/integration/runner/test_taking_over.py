@@ -10,16 +10,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from agent_runner.agents.protocol import (
-    AgentFailed,
-    AgentOutcome,
-    AgentRequest,
-    Failure,
-    SessionLost,
-)
-from agent_runner.commands import Commands
-from agent_runner.models import AgentSession, ExitCode, PauseReason, Usage
-from agent_runner.prompts import resume_prompt
+from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, SessionLost
+from agent_runner.models import AgentSession, ExitCode, Failure, PauseReason, Usage
+from agent_runner.process.commands import Commands
+from agent_runner.run.prompts import resume_prompt
 from agent_runner.spec import Limits
 from tests.support.runs import Place
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, Failure
+from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
 from agent_runner.agents.scripted import ScriptedAgent
-from agent_runner.commands import Commands
-from agent_runner.models import ExitCode, RunState
+from agent_runner.models import ExitCode, Failure, RunState
+from agent_runner.process.commands import Commands
 from tests.support.runs import Place
 
 FLOW = 'version: "1.0"\nname: w\nsteps: [{id: work, type: agent, prompt: do it}]\n'

@@ -9,7 +9,8 @@ import pytest
 from agent_runner.models import PauseReason, StepStatus, Usage
 from rover_mcp.cli import commands
 from rover_mcp.cli.client import Client
-from rover_mcp.tasks.models import NextAction, PauseView, StepView, TaskStatus, TaskView
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.tasks.view_models import NextAction, PauseView, StepView, TaskView
 
 Json = dict[str, Any]
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -21,7 +22,7 @@ def task_json(**changes: Any) -> Json:
     view = TaskView(
         id=task_id,
         number=7,
-        project="/repo",
+        repo_path="/repo",
         title="Make it so",
         status=TaskStatus.PAUSED,
         phase="paused: credits",
@@ -73,6 +74,7 @@ class FakeClient:
 
     def __init__(self, answer: Callable[[str, Json], Json]) -> None:
         self.server: Json = {}
+        self.answer: Json | None = None
         self.calls: list[tuple[str, Json]] = []
         self._answer = answer
         self.hooks: list[Json] = []
@@ -96,7 +98,7 @@ class FakeClient:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, Json], Json]], FakeClient]:
     def install(answer: Callable[[str, Json], Json]) -> FakeClient:
         client = FakeClient(answer)
-        monkeypatch.setattr(Client, "connect", lambda _home: client)
+        monkeypatch.setattr(Client, "connect", lambda _home, **_: client)
         monkeypatch.setattr(commands, "repository_here", lambda: "/here")
         return client
 

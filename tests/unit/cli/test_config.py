@@ -9,7 +9,7 @@ import pytest
 
 from rover_mcp.cli.client import Client
 from rover_mcp.cli.main import main
-from rover_mcp.project.schema import config_schema
+from rover_mcp.config.project_schema import config_schema
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".git").mkdir()
     (tmp_path / "inner").mkdir()
     monkeypatch.chdir(tmp_path / "inner")
+    monkeypatch.setenv("ROVER_HOME", str(tmp_path / "data"))
     return tmp_path
 
 
@@ -55,6 +56,24 @@ def test_an_error_has_its_place(here: Path, capsys: pytest.CaptureFixture[str]) 
 def test_without_a_file_it_says_how_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check"]) == 1
     assert "rover init writes one" in capsys.readouterr().err
+
+
+def test_ones_own_settings_are_checked_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = here / "data" / "config.yaml"
+    own.parent.mkdir()
+    own.write_text("concurrency: 2\nretry:\n  jiter: 0\n")
+    assert main(["config", "check"]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(f"{own}:3: unknown key 'jiter' (did you mean 'jitter'?); known here: ")
+    assert not out
+    write(here, "agent: codex\n")
+    own.write_text("concurrency: 2\n")
+    assert main(["config", "check"]) == 0
+    assert capsys.readouterr().out == f".rover/config.yaml: ok: it sets agent\n{own}: ok\n"
+    assert main(["config", "check", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["valid"]
+    assert told["also"] == [{"file": str(own), "valid": True}]
 
 
 def test_a_file_can_be_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rover_mcp.cli import render
-from rover_mcp.cli.doctor import _folder, _git, judge_status  # pyright: ignore[reportPrivateUsage]
-from rover_mcp.cli.text import Paint
+from rover_mcp.cli.doctor import Check, _folder, _git, judge_status, lines  # pyright: ignore[reportPrivateUsage]
+from rover_mcp.cli.text import Paint, width_of
 
 QUEUE = {"running": 0, "queued": 0, "limit": 2}
 
@@ -62,10 +62,15 @@ def test_an_agent_is_told_with_its_version_its_log_in_and_what_it_lacks() -> Non
 
 
 def test_who_can_only_play_scripts_is_told_so() -> None:
+    """B.7: nothing is called ready where no real agent can work."""
     scripted = {"name": "scripted", "installed": True, "signed_in": True, "source": "built-in"}
     checks = {c.name: c for c in judge_status({**_status(), "agents": [scripted]})}
-    assert checks["an agent"].ok
-    assert "sign in another" in checks["an agent"].detail
+    assert not checks["an agent"].ok
+    assert "`scripted`, which only plays scripts" in checks["an agent"].detail
+    assert "rover login anthropic" in checks["an agent"].todo
+    verdict = lines([checks["an agent"]], Paint(io.StringIO()))[-1]
+    assert "No agent can work yet" in verdict
+    assert "rover demo" in verdict
 
 
 def _stand_in(folder: Path, program: str) -> None:
@@ -115,3 +120,16 @@ def test_a_data_folder_whose_path_git_cannot_take_is_refused(
     assert main() == EXIT_DATA_FOLDER
     assert "cannot be used" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_lines_are_wrapped_at_words(width: int) -> None:
+    """Nothing is broken within a word, whatever the terminal's width."""
+    words = " ".join(f"word{n}" for n in range(60))
+    checks = [Check("a sandbox", False, words, f"do {words}"), Check("git", True, "2.50")]
+    paint = Paint(io.StringIO())
+    paint.width = width
+    told = lines(checks, paint)
+    assert all(width_of(line) <= width for line in told[:-1])
+    assert set(words.split()) <= set(" ".join(told).split())
+    assert told[0].startswith("✘ a sandbox")

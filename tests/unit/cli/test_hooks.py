@@ -43,7 +43,7 @@ def test_a_test_that_fails_is_told_by_the_exit_status(
     assert main(["hooks", "test", "desk"]) == status
     assert client.calls == [("rover/hooks", {"action": "test", "name": "desk"})]
     out = shown(capsys)
-    assert (error or "told") in out
+    assert (error or "delivered") in out
     assert ("said this" in out) == bool(error)
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from rover_mcp.cli.client import Client
 from rover_mcp.cli.main import main
-from rover_mcp.connect import DaemonUnavailable
-from rover_mcp.project.load import load_config
+from rover_mcp.config.load_project import load_config
+from rover_mcp.launcher.daemon_client import DaemonUnavailable
 
 Json = dict[str, Any]
 TREES: dict[str, Json] = {

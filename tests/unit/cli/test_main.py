@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from rover_mcp import __version__
 from rover_mcp.cli.client import ToolFailed
-from rover_mcp.cli.main import main
-from rover_mcp.connect import DaemonUnavailable
+from rover_mcp.cli.completion import parsers
+from rover_mcp.cli.main import function, main
+from rover_mcp.cli.parser import build_parser
+from rover_mcp.launcher.daemon_client import DaemonUnavailable
 from tests.unit.cli.conftest import task_json
 
 Json = dict[str, Any]
@@ -39,19 +42,19 @@ def answers(tool: str, _: Json) -> Json:
         },
         "set_auto_resume": {"enabled": False, "scope": "all", "changed": 2, "attention": []},
         "delete_task": {
-            "task_id": ID,
+            "task": ID,
             "deleted": False,
             "items": [{"what": "work", "kept": False, "detail": "3 snapshots"}],
             "attention": [],
         },
         "get_logs": {
-            "task_id": ID,
+            "task": ID,
             "step": "plan",
             "text": "one\x1b[31m\ntwo",
             "truncated": False,
             "untrusted": True,
         },
-        "get_diff": {"task_id": ID, "changes": CHANGES, "patch": "+x\n", "truncated": False},
+        "get_diff": {"task": ID, "changes": CHANGES, "patch": "+x\n", "truncated": False},
         "list_workflows": {"workflows": [{"name": "swe", "source": "built-in"}]},
         "get_status": status(),
     }.get(tool, task)
@@ -93,7 +96,7 @@ def status() -> Json:
     ("line", "tool", "arguments"),
     [
         (["list"], "list_tasks", {"repo_path": "/here", "limit": 20}),
-        (["list", "--all"], "list_tasks", {"limit": 20}),
+        (["list", "--all"], "list_tasks", {"limit": 20, "all_projects": True}),
         (
             ["list", "--status", "paused", "--status", "FAILED", "--limit", "3"],
             "list_tasks",
@@ -108,6 +111,11 @@ def status() -> Json:
             ["resume", ID, "--agent", "codex", "--budget-usd", "2.5", "--budget-tokens", "9"],
             "resume_task",
             {"task": ID, "agent": "codex", "budget_usd": 2.5, "budget_tokens": 9},
+        ),
+        (
+            ["resume", ID, "--model", "sonnet"],
+            "resume_task",
+            {"task": ID, "model": "sonnet"},
         ),
         (["auto-resume", "off", ID], "set_auto_resume", {"enabled": False, "task": ID}),
         (
@@ -188,7 +196,7 @@ def test_the_stat_of_a_diff_lists_every_file(fake: Any, capsys: pytest.CaptureFi
         names = [f"file-{n}" for n in range(offset, min(offset + 50, 120))]
         paths = [{"path": name, "added": 1, "removed": 0, "binary": False} for name in names]
         changes = {"files": 120, "added": 120, "removed": 0, "paths": paths}
-        return {"task_id": ID, "changes": {**changes, "truncated": offset + 50 < 120}}
+        return {"task": ID, "changes": {**changes, "truncated": offset + 50 < 120}}
 
     fake(some)
     assert main(["diff", ID, "--stat"]) == 0
@@ -212,7 +220,7 @@ def test_a_listing_shows_the_provider_and_the_retry_of_a_paused_task(
     """ACCEPTANCE H6."""
     fake(answers)
     main(["list"])
-    assert "credits, anthropic, goes on " in capsys.readouterr().out
+    assert "credits, anthropic, continues " in capsys.readouterr().out
 
 
 def test_the_status_shows_who_waits_for_which_account_and_what_is_switched_off(
@@ -250,27 +258,6 @@ def test_a_switch_says_whose_it_is(
     assert f"rover auto-resume {line[0]} --all" in err
 
 
-@pytest.mark.parametrize("json_", [[], ["--json"]])
-@pytest.mark.parametrize("result", ["not_resumable", "failed"])
-def test_a_resume_that_did_not_happen_is_an_error_that_says_why(
-    fake: Any, capsys: pytest.CaptureFixture[str], result: str, json_: list[str]
-) -> None:
-    """I1, I3: a script must not take it for done."""
-    done = task_json(
-        status="COMPLETED", pause=None,
-        next_actions=[{"tool": "get_diff", "arguments": {"task": ID}, "why": "review it"}],
-    )  # fmt: skip
-    why = "a task that is COMPLETED cannot be resumed"
-    answer = {"task": done, "result": result, "has_checkpoint": True, "message": why}
-    fake(lambda _tool, _arguments: answer)
-    assert main(["resume", ID, *json_]) == 1
-    out, err = capsys.readouterr()
-    if json_:
-        assert json.loads(out)["message"] == why
-    else:
-        assert (out, err) == ("", f"rover: {why}\nNext: rover diff {ID}  review it\n")
-
-
 def test_a_resume_that_goes_on_by_itself_or_runs_already_is_none(fake: Any) -> None:
     """I3, K4."""
     for result in ("resumed", "scheduled", "already_resuming"):
@@ -286,10 +273,10 @@ def test_a_full_disk_behind_the_output_is_an_error_without_a_trace(command: list
         "import sys\n"
         "from rover_mcp.cli import client, main\n"
         "class Fake:\n"
-        "    server = {}\n"
+        "    server, answer = {}, None\n"
         "    def call(self, *a, **k): return {'tasks': []}\n"
         "    def close(self): pass\n"
-        "client.Client.connect = lambda home: Fake()\n"
+        "client.Client.connect = lambda home, **_: Fake()\n"
         f"sys.exit(main.main({command!r}))\n"
     )
     command = [sys.executable, "-c", code]
@@ -418,3 +405,63 @@ def test_what_may_be_left_out_is_not_called_for(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["diff"])
     assert capsys.readouterr().err.endswith("the following arguments are required: TASK\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["lst"], "there is no 'lst'; did you mean 'list'?"),
+        (["zzz"], "there is no 'zzz'; choose from: demo,"),
+        (["create", "x", "--engine", "dcker"], "did you mean 'docker'?"),
+        (["rm", "1", "--y"], "unrecognized arguments: --y"),
+    ],
+)
+def test_what_is_mistyped_is_corrected_and_never_guessed(
+    fake: Any, capsys: pytest.CaptureFixture[str], line: list[str], said: str
+) -> None:
+    """An abbreviated --yes would delete."""
+    client = fake(answers)
+    with pytest.raises(SystemExit) as caught:
+        main(line)
+    assert caught.value.code == 64
+    assert said in capsys.readouterr().err
+    assert client.calls == []
+
+
+@pytest.mark.parametrize(
+    ("alias", "command"),
+    [("ls", "list"), ("ps", "list"), ("show", "inspect"), ("stop", "pause"), ("rm", "delete")],
+)
+def test_the_words_of_other_programs_do_the_same(fake: Any, alias: str, command: str) -> None:
+    arguments = [] if command == "list" else [ID]
+    calls: list[object] = []
+    for word in (alias, command):
+        client = fake(answers)
+        main([word, *arguments])
+        calls.append(client.calls)
+    assert calls[0] == calls[1] != []
+
+
+def test_help_and_version_are_commands_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == f"rover {__version__}\n"
+    with pytest.raises(SystemExit) as caught:
+        main(["help", "delete"])
+    assert caught.value.code == 0
+    assert "--yes" in capsys.readouterr().out
+
+
+def test_every_command_has_a_function() -> None:
+    """They are named, not imported, before one runs."""
+    found = [str(p.get_default("run")) for p in parsers(build_parser()) if p.get_default("run")]
+    assert len(found) > 40
+    assert all(callable(function(name)) for name in found)
+
+
+def test_help_imports_nothing_of_a_command() -> None:
+    code = "import sys; from rover_mcp.cli.main import main; main(['--help'])"
+    after = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+    argv = [sys.executable, "-c", after + code]
+    ran = subprocess.run(argv, check=True, capture_output=True, text=True)
+    loaded = set(ran.stderr.split())
+    assert not loaded & {"pydantic", "importlib.metadata", "subprocess", "rover_mcp.cli.commands"}

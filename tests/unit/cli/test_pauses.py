@@ -6,16 +6,21 @@ import io
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent_runner.worktree.worktree_scripts import BASE_LOST, UNUSABLE
 from rover_mcp.cli import main, render
-from rover_mcp.cli.calls import command_for, next_step
+from rover_mcp.cli.calls import command_for, name_of, next_step
 from rover_mcp.cli.listing import task_rows
 from rover_mcp.cli.pauses import pause_lines
+from rover_mcp.cli.spoken import spoken
 from rover_mcp.cli.text import Paint, clean, width_of
+from rover_mcp.control.plane import WORK_IS_KEPT
 from rover_mcp.server.tools import TOOLS
+from tests.support.repos import git, make_repository
 from tests.unit.cli.conftest import NOW, task_json
 
 Json = dict[str, Any]
@@ -51,7 +56,7 @@ def paused(**changes: Any) -> Json:
 
 
 def clock(moment: str) -> str:
-    return datetime.fromisoformat(moment).astimezone().strftime("%H:%M")
+    return datetime.fromisoformat(moment).astimezone().strftime("%H:%M %Z")
 
 
 @pytest.mark.parametrize("width", [None, 100, 60, 40])
@@ -60,7 +65,8 @@ def test_a_pause_shows_since_when_why_whose_account_and_until_when(width: int | 
     task = paused()
     lines = pause_lines(task, paint(width))
     text = " ".join(" ".join(lines).split())
-    assert text.startswith(f"Paused since {clock(task['pause']['since'])} (3 min ago): credits")
+    past = "" if width == 40 else " (3 min ago)"
+    assert text.startswith(f"Paused since {clock(task['pause']['since'])}{past}: credits")
     assert "balance too low" in text
     assert "account anthropic-1a2b3c4d" in text
     assert "in step 2 of 3: fix, iteration 2 of 5: test" in text
@@ -69,6 +75,18 @@ def test_a_pause_shows_since_when_why_whose_account_and_until_when(width: int | 
     assert "off: rover auto-resume off" in text
     assert "--project, --all" in text
     assert all(width is None or width_of(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("message", [UNUSABLE, BASE_LOST, f"the run ended; {WORK_IS_KEPT}"])
+def test_a_pauses_own_text_names_commands_and_no_tools(message: str) -> None:
+    """Q1: what the runner and the daemon write there names what an assistant would call."""
+    task = paused(message=message)
+    step = {"id": "s", "name": "S", "type": "agent", "status": "failed", "error": message}
+    result = {"result": "resumed", "message": message, "task": {**task, "steps": [step]}}
+    text = " ".join("\n".join([*pause_lines(task, paint()), *render.task(result, paint())]).split())
+    assert "resume_task" in message
+    assert "resume_task" not in text
+    assert text.count(" ".join(message.replace("resume_task", "rover resume").split())) >= 2
 
 
 @pytest.mark.parametrize(
@@ -82,7 +100,7 @@ def test_a_pause_shows_since_when_why_whose_account_and_until_when(width: int | 
 def test_a_pause_that_waits_for_a_person_says_why(why: str) -> None:
     """K3, K7."""
     told = pause_lines(paused(auto_resume=False, waits_because=why, retry_at=None), paint())
-    assert told[-1] == f"  It waits for you: {why}."
+    assert told[-1] == f"  It waits for you: {spoken(why)}."
     later = pause_lines(paused(auto_resume=False, waits_because=why), paint())[-1]
     assert "Worth a try from " in later
 
@@ -157,13 +175,36 @@ def test_a_listing_fits_and_shows_the_provider_and_the_next_retry(
     """H6: whatever the titles are, at every width."""
     tasks = [{**paused(account=None), "title": title}, task_json(number=123, title="second")]
     lines = task_rows(tasks, paint(width))
-    assert len(lines) == (5 if width in (60, 40) else 3)
+    assert len(lines) == (5 if width in (100, 60, 40) else 3)
     assert all(width is None or width_of(line) <= width for line in lines)
     told = next(line for line in lines if "credits, anthropic" in line)
     if width != 40:
-        assert f"goes on {clock(tasks[0]['pause']['retry_at'])} (in 12 min)" in told
+        assert f"continues {clock(tasks[0]['pause']['retry_at'])} (in 12 min)" in told
     marked = [line for line in lines if "PAUSED" in line]
     assert len({width_of(line[: line.index("PAUSED")]) for line in marked}) == 1
+
+
+def test_a_listing_shows_agent_cost_and_project() -> None:
+    """C.10: the cost where one is known, the project where there are several."""
+    free, paid = task_json(agent="codex"), task_json(cost_usd=0.1364, repo_path="/work/shop")
+    assert "cost" not in task_rows([free], paint())[0].split()
+    header, first, second = task_rows([free, paid], paint())
+    assert header.split() == [
+        "#",
+        "status",
+        "changed",
+        "project",
+        "agent",
+        "cost",
+        "phase",
+        "title",
+    ]
+    cells = [
+        [cell.strip() for cell in line.split("  ") if cell.strip()] for line in (first, second)
+    ]
+    assert [row[4:6] for row in cells] == [["repo", "codex"], ["shop", "scripted"]]
+    assert "$0.14" in cells[1]
+    assert "<$0.01" in task_rows([task_json(cost_usd=0.0004)], paint())[1]
 
 
 def test_a_listing_says_of_a_task_that_waits_for_a_person_that_it_does() -> None:
@@ -185,7 +226,7 @@ def test_colour_changes_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
     ("result", "says"),
     [
         ({"enabled": False, "scope": "task"}, "wait for `rover resume` from now on: 2."),
-        ({"enabled": True, "scope": "project"}, "go on by themselves again: 2."),
+        ({"enabled": True, "scope": "project"}, "continue by themselves again: 2."),
         (
             {"enabled": True, "scope": "task", "still_off": "for all tasks"},
             "No effect yet: it is off for all tasks.",
@@ -222,9 +263,36 @@ def test_a_task_is_shown_with_its_budget_its_agents_and_what_is_wrong(width: int
 
 
 def test_news_of_other_tasks_are_wrapped_and_counted() -> None:
-    event = {"task_id": "b" * 32, "summary": "task 9 is paused " * 8}
-    lines = render.attention({"attention": [event], "attention_more": 3}, paint(60), ID)
+    event = {"task": "b" * 32, "summary": "task 9 is paused " * 8}
+    lines = render.attention({"attention": [event], "attention_more": 3}, paint(60))
     assert lines[1].startswith("! task 9")
     assert lines[-1] == "  and 3 more: rover list --all"
     assert all(width_of(line) <= 60 for line in lines)
-    assert render.attention({"attention": [{**event, "task_id": ID}]}, paint(60), ID) == []
+
+
+def test_news_name_the_project_where_it_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C.10."""
+    monkeypatch.chdir(tmp_path)
+    event = {"task": "b" * 32, "number": 9, "summary": "task 9 is COMPLETED"}
+    here = os.path.realpath(tmp_path)
+    for path, told in (("/work/shop", "task 9 of shop"), (here, "task 9"), (None, "task 9")):
+        [_, line] = render.attention({"attention": [{**event, "repo_path": path}]}, paint())
+        assert line == f"! {told} is COMPLETED"
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["main work tree", "bare"])
+def test_in_a_linked_work_tree_a_task_is_named_by_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bare: bool
+) -> None:
+    """Its project is the repository that all work trees share."""
+    project = tmp_path / "project"
+    make_repository(project)
+    if bare:
+        git(tmp_path, "clone", "-q", "--bare", str(project), "bare.git")
+        project = tmp_path / "bare.git"
+    git(project, "worktree", "add", "-q", "--detach", str(tmp_path / "linked"))
+    monkeypatch.chdir(tmp_path / "linked")
+    assert name_of({"number": 3, "id": ID, "repo_path": str(project)}) == "3"
+    assert name_of({"number": 3, "id": ID, "repo_path": str(tmp_path / "other")}) == ID

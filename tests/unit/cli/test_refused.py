@@ -6,8 +6,8 @@ from io import StringIO
 
 from rover_mcp.cli.render import task
 from rover_mcp.cli.text import Paint
-from rover_mcp.tasks.pauses import Policy
-from rover_mcp.tasks.views import task_view
+from rover_mcp.tasks.pause_view import Policy
+from rover_mcp.tasks.task_view import task_view
 from tests.support.samples import NOW, task_row
 
 EVIL = "\x1b]0;owned\x07evil.example:443"

@@ -12,14 +12,18 @@ from typing import Any
 
 import pytest
 
+from rover_mcp.assistants import files
+from rover_mcp.assistants.known import CLIENTS, Machine, launcher_command
+from rover_mcp.assistants.plan import Refused
+from rover_mcp.assistants.session_hooks import command_of
+from rover_mcp.cli import setup
 from rover_mcp.cli.main import main
-from rover_mcp.clients import files
-from rover_mcp.clients.known import CLIENTS, Machine, launcher_command
-from rover_mcp.clients.plan import Refused
+from rover_mcp.config.settings import load_settings
 
 Json = dict[str, Any]
 LAUNCHER = str(Path(sys.prefix) / "bin" / "rover-mcp")
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+NO_HOOKS = "# mine\nbase_image: debian  # this one\n"
 VARIABLES = (
     *("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"),
     *("QWEN_HOME", "COPILOT_HOME", "XDG_CONFIG_HOME"),
@@ -89,11 +93,78 @@ def test_a_client_that_is_named_is_written_though_it_is_not_found(
     assert main(["setup", "--write", "codex", "--home", str(home / "data")]) == 0
     said = capsys.readouterr().out
     assert "added" in said
-    assert "For it to count: start it anew." in said
+    assert "To make it take effect: start it anew." in said
     path = home / ".codex" / "config.toml"
     assert f'args = ["--home", "{home}/data"]' in path.read_text("utf-8")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert set(files_in(home)) == {".codex/config.toml"}
+
+
+@pytest.fixture
+def desktop(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine that shows notifications; the data folder's config.yaml."""
+    (home / "bin").mkdir(exist_ok=True)
+    (home / "bin" / "notify-send").write_text("#!/bin/sh\n")
+    (home / "bin" / "notify-send").chmod(0o755)
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+    monkeypatch.setenv("ROVER_HOME", str(home / "data"))
+    return home / "data" / "config.yaml"
+
+
+@pytest.mark.parametrize("old", [None, "", NO_HOOKS, NO_HOOKS.rstrip("\n")])
+def test_notifications_are_on_by_default_where_something_shows_them(
+    desktop: Path, old: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """14-12."""
+    if old is not None:
+        desktop.parent.mkdir()
+        desktop.write_text(old)
+    assert main(["setup"]) == 0
+    assert "Notifications   would be shown on the desktop" in capsys.readouterr().out
+    assert (desktop.read_text() if old is not None else None) == old
+    assert main(["setup", "--write"]) == 0
+    assert "Notifications   added on the desktop" in capsys.readouterr().out
+    assert desktop.read_text().startswith(old or "")
+    (hook,) = load_settings(desktop.parent).hooks
+    assert hook.kind == "desktop"
+    written = desktop.read_text()
+    assert main(["setup", "--write"]) == 0
+    assert desktop.read_text() == written
+    assert stat.S_IMODE(desktop.stat().st_mode) & 0o077 == 0 or old is not None
+
+
+@pytest.mark.parametrize("old", ["hooks: []\n", 'hooks: [{kind: command, run: ["true"]}]\n'])
+def test_what_the_user_says_of_hooks_stays(
+    desktop: Path, old: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desktop.parent.mkdir()
+    desktop.write_text(old)
+    assert main(["setup", "--write"]) == 0
+    assert "Notifications" not in capsys.readouterr().out
+    assert desktop.read_text() == old
+
+
+@pytest.mark.parametrize("old", ["- a list\n", "a: [\n", "{a: 1}\n"])
+def test_a_config_that_cannot_be_added_to_is_left_alone(
+    desktop: Path, old: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desktop.parent.mkdir()
+    desktop.write_text(old)
+    assert main(["setup", "--write"]) == 1
+    said = capsys.readouterr().out
+    assert "Notifications   left alone" in said
+    assert "    hooks:\n      - kind: desktop" in said
+    assert desktop.read_text() == old
+
+
+def test_notifications_can_be_declined_and_are_not_offered_in_vain(
+    desktop: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["setup", "--write", "--no-notifications"]) == 0
+    (home / "bin" / "notify-send").unlink()
+    assert main(["setup", "--write"]) == 0
+    assert "Notifications" not in capsys.readouterr().out
+    assert not desktop.exists()
 
 
 def test_a_program_on_the_path_is_enough_and_variables_say_where(
@@ -217,3 +288,126 @@ def test_an_environment_of_uvx_is_not_named(tmp_path: Path) -> None:
         "--home",
         "/d",
     ]
+
+
+@pytest.fixture
+def logged_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Somebody who is logged in with claude and codex; the data folder's config.yaml."""
+    (home / ".claude").mkdir()
+    kept = {"claudeAiOauth": {"accessToken": "a-secret"}}
+    (home / ".claude" / ".credentials.json").write_text(json.dumps(kept))
+    (home / ".codex").mkdir()
+    (home / ".codex" / "auth.json").write_text(json.dumps({"OPENAI_API_KEY": "a-secret"}))
+    monkeypatch.setenv("ROVER_HOME", str(home / "data"))
+    return home / "data" / "config.yaml"
+
+
+def test_a_log_in_that_is_here_is_offered_and_used_only_after_a_yes(
+    logged_in: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """B.7. Codex has a key only: there is no log-in to offer."""
+    assert main(["setup"]) == 0
+    said = capsys.readouterr().out
+    assert "your claude is logged in; rover setup --write asks" in said
+    assert "codex is logged in" not in said
+    asked: list[str] = []
+
+    def answer(yes: bool) -> None:
+        monkeypatch.setattr(setup, "has_person", lambda: True)
+        monkeypatch.setattr(setup, "ask_person", lambda question, _: asked.append(question) or yes)
+
+    answer(False)
+    assert main(["setup", "--write"]) == 0
+    assert not logged_in.exists()
+    assert "anthropic: {login: claude}" in capsys.readouterr().out
+    answer(True)
+    assert main(["setup", "--write"]) == 0
+    assert load_settings(logged_in.parent).credentials["anthropic"].login == "claude"
+    assert len(asked) == 2
+    assert main(["setup", "--write"]) == 0
+    assert len(asked) == 2, "what config.yaml says is not asked again"
+    assert "a-secret" not in capsys.readouterr().out + "".join(asked)
+
+
+def test_nobody_is_asked_where_there_is_no_terminal(
+    logged_in: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["setup", "--write"]) == 0
+    assert not logged_in.exists()
+    assert "rover setup --write asks" in capsys.readouterr().out
+
+
+def test_other_credentials_in_config_yaml_are_left_alone(
+    logged_in: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup, "has_person", lambda: True)
+    logged_in.parent.mkdir()
+    logged_in.write_text("credentials: {openai: {env: MY_KEY}}\n")
+    assert main(["setup", "--write"]) == 0
+    assert logged_in.read_text() == "credentials: {openai: {env: MY_KEY}}\n"
+    assert "has credentials of other providers" in capsys.readouterr().out
+
+
+ROVER = str(Path(sys.prefix) / "bin" / "rover")
+NESTED: Json = {"hooks": [{"type": "command", "command": f"{ROVER} session-start"}]}
+HOOKED = {
+    "codex": (".codex/hooks.json", "SessionStart", NESTED),
+    "gemini": (".gemini/settings.json", "SessionStart", NESTED),
+    "qwen": (".qwen/settings.json", "SessionStart", NESTED),
+    "copilot": (
+        ".copilot/hooks/rover.json", "sessionStart",
+        {"type": "command", "bash": f"{ROVER} session-start"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("client", HOOKED)
+def test_a_session_hook_is_offered_shown_written_once_and_taken_out(
+    home: Path, client: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """14-12: with the user's own hooks left as they are."""
+    file, event, entry = HOOKED[client]
+    own = {"hooks": [{"type": "command", "command": "mine session-start"}]}
+    before = {"hooks": {event: [own], "Stop": [own]}, "mine": 1}
+    path = home / file
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(before, indent=1))
+    assert told(capsys, client)[client]["session_hook"]["action"] == "offered"
+    assert main(["setup", client]) == 0
+    assert "with --session-hooks" in capsys.readouterr().out
+
+    shown = told(capsys, client, "--session-hooks")[client]["session_hook"]
+    assert (shown["action"], json.loads(path.read_text())) == ("add", before)
+    assert any("session-start" in line for line in shown["diff"])
+    wrote = told(capsys, client, "--session-hooks", "--write")[client]["session_hook"]
+    assert Path(wrote["backup"]).exists()
+    after = json.loads(path.read_text())
+    assert after["hooks"] == {event: [own, entry], "Stop": [own]}
+    assert after["mine"] == 1
+    again = told(capsys, client, "--session-hooks", "--write")[client]["session_hook"]
+    assert again["action"] == "nothing"
+
+    assert told(capsys, client, "--remove", "--write")[client]["session_hook"]["action"] == "remove"
+    left = json.loads(path.read_text())
+    assert (left["hooks"], left["mine"]) == (before["hooks"], 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["{ // mine\n}", "[]", '{"hooks": []}', '{"hooks": {"SessionStart": 1}}']
+)
+def test_a_file_of_hooks_that_is_not_as_it_should_be_is_left_alone(
+    home: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / ".codex" / "hooks.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    refused = told(capsys, "codex", "--session-hooks", "--write", status=1)["codex"]
+    assert refused["session_hook"]["action"] == "refused"
+    assert path.read_text() == text
+
+
+def test_the_hook_names_another_data_folder_and_uvx() -> None:
+    assert command_of(["/v/bin/rover-mcp", "--home", "/a b"]) == (
+        "/v/bin/rover session-start --home '/a b'"
+    )
+    assert command_of(["uvx", "rover-mcp"]) == "uvx --from rover-mcp rover session-start"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from rover_mcp.cli.spoken import spoken
 from rover_mcp.cli.text import (
     Paint,
     about,
     clean,
     clock,
+    dated,
     duration,
     shorten,
     size,
@@ -125,3 +128,22 @@ def test_a_time_that_is_not_near_has_its_day() -> None:
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     assert clock((now + timedelta(hours=3)).isoformat(), now).count(":") == 1
     assert "26 Nov" in when((now + timedelta(days=3)).isoformat(), now)
+
+
+def test_what_the_daemon_writes_in_utc_is_told_on_the_local_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """C.10: one clock on a screen, with its name. What is no time of the daemon's stays."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        told = "opens 2026-11-23 20:30Z, the 5-hour window 02:10Z; v1:20Z, 2026-11-23T20:30Z"
+        assert spoken(told) == (
+            "opens 2026-11-24 05:30 JST, the 5-hour window 11:10 JST; v1:20Z, 2026-11-23T20:30Z"
+        )
+        now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+        assert when("2026-11-23T13:00:00Z", now) == "22:00 JST (in 1 h 0 min)"
+        assert dated("2026-11-23T20:30:00Z") == "2026-11-24 05:30 JST"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

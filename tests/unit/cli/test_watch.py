@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from rover_mcp.cli import render
 from rover_mcp.cli.client import ClientError, ConnectionLost
 from rover_mcp.cli.steps import state_of, step_lines
 from rover_mcp.cli.text import Paint, width_of
-from rover_mcp.cli.watch import Follower, Lines, exit_code, task_table, watch
+from rover_mcp.cli.watch import Follower, Lines, exit_code, last_line, spent, task_table, watch
 from tests.unit.cli.conftest import task_json
 
 Json = dict[str, Any]
@@ -136,9 +137,24 @@ def test_without_a_terminal_every_change_is_one_line() -> None:
         "  ✔ Plan       agent     completed         1.0 s",
         "  ▶ Implement  agent     running           2.0 s",
         "  IN_PROGRESS  step 2 of 2: Implement",
+        "  used so far: 1,239 tokens, $0.5000",
         "  ⏸ Implement  agent     interrupted       2.0 s",
         "  PAUSED  paused: credits",
     ]
+
+
+def test_without_a_terminal_what_was_used_is_told_at_each_end_of_a_step() -> None:
+    """C.11. It was shown on a terminal alone."""
+    out = io.StringIO()
+    lines = Lines(out)
+    used = {"input_tokens": 1200, "output_tokens": 34, "cost_usd": 0.0125}
+    more = {"input_tokens": 5000, "output_tokens": 500, "cost_usd": 0.1}
+    lines.show(task_json(**running(), usage={**used, "input_tokens": 0, "output_tokens": 0}))
+    for _ in range(2):
+        lines.show(task_json(**running(), usage=used))  # it counts on while the step runs
+    lines.show(task_json(usage=more))
+    told = [line for line in out.getvalue().splitlines() if line.startswith("  used")]
+    assert told == ["  used so far: 5,500 tokens, $0.1000"]
 
 
 def test_every_warning_is_shown_once_as_it_comes_and_on_a_terminal_too() -> None:
@@ -152,9 +168,14 @@ def test_every_warning_is_shown_once_as_it_comes_and_on_a_terminal_too() -> None
         f"Warning: {text}" for text in told
     ]
     console = Console(file=io.StringIO(), width=80)
-    console.print(task_table(task_json(warnings=told), Paint(io.StringIO())))
+    running = task_json(status="IN_PROGRESS", warnings=told)
+    console.print(task_table(running, Paint(io.StringIO())))
     for text in told:
         assert text in console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    # Under the table of a task that has stopped, `follow` says them: they were there twice.
+    console = Console(file=io.StringIO(), width=80)
+    console.print(task_table(task_json(status="COMPLETED", warnings=told), Paint(io.StringIO())))
+    assert "Warning" not in console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_on_a_terminal_a_task_is_a_table_with_a_bar() -> None:
@@ -192,6 +213,7 @@ def test_the_steps_of_a_loop_are_told_again_in_each_iteration() -> None:
         "  ▶ Fix     loop      iteration 1 of 5  9.0 s",
         "    ▶ Test  command   running",
         "  IN_PROGRESS  step 2 of 2: Fix, iteration 1 of 5: Test",
+        "  used so far: 1,239 tokens, $0.5000",
         "    ✔ Test  command   completed",
         "  ▶ Fix     loop      iteration 2 of 5  9.0 s",
         "    ▶ Test  command   running",
@@ -223,7 +245,7 @@ def test_a_loop_fits_a_narrow_terminal(width: int) -> None:
         ({"status": "completed", "iteration": 1, "limit": 5}, "1 iteration"),
         ({"status": "completed", "iteration": 3, "inside": 4}, "3 iterations, 4 steps"),
         ({"status": "failed", "iteration": 5, "limit": 5}, "failed, 5 iterations"),
-        ({"status": "failed", "tolerated": True}, "failed, goes on"),
+        ({"status": "failed", "tolerated": True}, "failed, tolerated"),
         ({"status": "pending", "limit": 5, "inside": 2}, "pending, 2 steps"),
     ],
 )
@@ -234,3 +256,29 @@ def test_the_state_of_a_step_says_where_a_loop_is(changes: Json, state: str) -> 
 def test_steps_that_are_left_out_are_counted() -> None:
     view = {**nested(1), "steps_hidden": 180}
     assert step_lines(view, Paint(io.StringIO()))[-1] == "    … 180 more"
+
+
+def test_what_the_agent_does_and_costs_is_seen() -> None:
+    """C.11."""
+    from rich.console import Console
+
+    from rover_mcp.cli.watch import task_table
+
+    view = task_json(status="IN_PROGRESS", pause=None) | {"last_line": "reading calc.py"}
+    out = io.StringIO()
+    Console(file=out, width=100).print(task_table(view, Paint(io.StringIO())))
+    assert "1,239 tokens, $0.5000" in out.getvalue()
+    assert "reading calc.py" in out.getvalue()
+    assert last_line("one\n\x1b[31mtwo\n\n") == "two"
+    assert last_line("\n") is None
+    assert spent({}) == ""
+
+
+def test_outputs_are_shown_where_the_whole_task_is_asked_for() -> None:
+    """C.11: an agent's own summary is among them."""
+    (step,) = task_json()["steps"][:1]
+    view = task_json(steps=[step | {"outputs": {"summary": "I fixed it.\x1b[2J"}}])
+    told = "\n".join(render.task({"task": view}, Paint(io.StringIO())))
+    assert "Plan: summary" in told
+    assert "I fixed it." in told
+    assert "\x1b" not in told

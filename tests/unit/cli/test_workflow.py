@@ -14,7 +14,6 @@ from rover_mcp.cli.main import main
 
 GOOD = """\
 version: "1.0"
-name: mend
 description: Mend it.
 inputs: [{name: test, required: true}, {name: word, default: x}]
 steps:
@@ -41,13 +40,15 @@ def write(folder: Path, name: str, text: str) -> str:
 def test_a_valid_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = write(tmp_path, "good.yaml", GOOD)
     bare = write(
-        tmp_path, "bare.yaml", 'version: "1.0"\nname: b\nsteps: [{id: a, type: agent, prompt: p}]'
+        tmp_path,
+        "bare.yaml",
+        'version: "1.0"\nsteps: [{id: a, type: agent, prompt: "{{task.description}}"}]',
     )
     assert main(["workflow", "check", good, bare]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines() == [
-        f"{good}: ok: mend, 2 steps, inputs: test (required), word",
-        f"{bare}: ok: b, 1 step, no inputs",
+        f"{good}: ok: good, 2 steps, inputs: test (required), word",
+        f"{bare}: ok: bare, 1 step, no inputs",
     ]
     assert not err
 
@@ -61,9 +62,9 @@ def test_an_error_has_its_place_and_the_other_files_are_read_all_the_same(
     missing = str(tmp_path / "missing.yaml")
     assert main(["workflow", "check", bad, missing, str(tmp_path), good]) == 1
     out, err = capsys.readouterr()
-    assert out.startswith(f"{good}: ok: mend")
+    assert out.startswith(f"{good}: ok: good")
     assert err.splitlines() == [
-        f"{bad}:9:38: until: a value is missing (write '' for an empty one)",
+        f"{bad}:8:38: until: a value is missing (write '' for an empty one)",
         f"{missing}: No such file or directory",
         f"{tmp_path}: Is a directory",
     ]
@@ -76,7 +77,7 @@ def test_a_dash_is_stdin(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     assert main(["workflow", "check", "-"]) == status
     out, err = capsys.readouterr()
-    assert (out + err).startswith("<stdin>:1:1: " if status else "<stdin>: ok: mend")
+    assert (out + err).startswith("<stdin>:1:1: " if status else "<stdin>: ok: <stdin>")
 
 
 def test_with_json_all_of_it_is_on_stdout(
@@ -92,20 +93,27 @@ def test_with_json_all_of_it_is_on_stdout(
         {
             "file": good,
             "valid": True,
-            "name": "mend",
+            "name": "good",
             "description": "Mend it.",
             "steps": 2,
             "inputs": [
                 {"name": "test", "type": "string", "required": True, "description": ""},
                 {"name": "word", "type": "string", "required": False, "description": "", "default": "x"},
             ],
+            "warnings": [],
         },
         {
             "file": bad,
             "valid": False,
             "error": {"line": 1, "column": 1, "message": "the workflow must be a mapping"},
+            "errors": [{"line": 1, "column": 1, "message": "the workflow must be a mapping"}],
         },
-        {"file": missing, "valid": False, "error": {"message": "No such file or directory"}},
+        {
+            "file": missing,
+            "valid": False,
+            "error": {"message": "No such file or directory"},
+            "errors": [{"message": "No such file or directory"}],
+        },
     ]  # fmt: skip
 
 
@@ -129,3 +137,33 @@ def test_wrong_usage_is_64(line: list[str], capsys: pytest.CaptureFixture[str]) 
         main(line)
     assert caught.value.code == 64
     assert "usage: rover workflow" in capsys.readouterr().err
+
+
+NAMES_AGENTS = """\
+version: "1.0"
+defaults: {{tool: {0}}}
+steps:
+  - {{id: a, type: agent, tool: {1}, prompt: "{{{{task.description}}}}"}}
+  - {{id: b, type: agent, tool: {2}, prompt: "{{{{task.description}}}}"}}
+"""
+
+
+def test_an_agent_that_there_is_not_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B4: each with its place and with what was meant; those of config.yaml count."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("ROVER_HOME", str(home))
+    own = "agent_programs: {mine: {acp: [mine, acp], provider: openai}}\n"
+    (home / "config.yaml").write_text(own)
+    good = write(tmp_path, "good.yaml", NAMES_AGENTS.format("claude", "codex", "mine"))
+    bad = write(tmp_path, "bad.yaml", NAMES_AGENTS.format("claud", "codx", "zzzzzzzz"))
+    assert main(["workflow", "check", good]) == 0
+    assert main(["workflow", "check", bad]) == 1
+    lines = sorted(capsys.readouterr().err.splitlines())
+    assert lines[0] == f"{bad}:2:18: there is no agent 'claud' (did you mean 'claude'?)"
+    assert lines[1] == f"{bad}:4:32: there is no agent 'codx' (did you mean 'codex'?)"
+    assert lines[2].startswith(f"{bad}:5:32: there is no agent 'zzzzzzzz'; there are: claude, ")
+    (home / "config.yaml").write_text("agent_program: {}\n")
+    assert main(["workflow", "check", bad]) == 0, "which agents there are is not known then"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runner.models import Grounds, Pause, PauseReason
+from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control.accounts import (
     Need,
     NoCredential,
@@ -19,6 +20,8 @@ from rover_mcp.control.accounts import (
     Wait,
     choose_agent,
     choose_for,
+    closed_longer,
+    closed_to,
     confirms,
     hold_after,
     hold_until,
@@ -27,8 +30,7 @@ from rover_mcp.control.accounts import (
     report_of,
 )
 from rover_mcp.control.ports import Account
-from rover_mcp.settings import RetrySettings
-from rover_mcp.store.rows import HoldRow, Limit, ReportRow
+from rover_mcp.store.records import HoldRow, Limit, ReportRow
 from tests.support.samples import NOW, pause
 
 R = PauseReason
@@ -136,6 +138,13 @@ def test_what_a_refusal_makes_of_a_hold(
     assert (after.probe_task, after.probe_attempt) == ((None, None) if probe == ME else probe)
 
 
+def test_a_refusal_leaves_when_the_account_was_last_tried() -> None:
+    """Q3."""
+    assert hold_after(None, refusal(), ME, EXACT, NOW, 0).looked_at is None
+    tried = replace(HOLD, looked_at=AT - 5)
+    assert hold_after(tried, refusal(), ME, EXACT, NOW, 0).looked_at == AT - 5
+
+
 LATER = NOW + timedelta(days=25)
 
 
@@ -204,6 +213,15 @@ def test_a_report_closes_an_account_to_its_own_task_while_another_agent_can_go_o
     assert choose(both, ME[0], AT + 900) == USE_CLAUDE
     assert choose(both, OTHER[0]) == USE_CLAUDE
     assert choose(one, ME[0]) == USE_CLAUDE, "nobody else waits for its end"
+
+
+def test_a_hold_whose_time_has_come_does_not_outweigh_what_a_task_was_told() -> None:
+    """U6, K5: the task alternated between the two, every few seconds, until the later time."""
+    past = HoldRow("anthropic-1", "anthropic", "credits", "", AT - 99, AT - 9, 1, *ME)
+    both = closed_longer({past.account: past}, closed_to(ME[0], [REPORT], AT))
+    assert both[past.account].until == REPORT.until
+    far = replace(past, until=REPORT.until + 60)
+    assert closed_longer({far.account: far}, closed_to(ME[0], [REPORT], AT)) == {far.account: far}
 
 
 def test_a_pause_without_an_account_holds_none() -> None:

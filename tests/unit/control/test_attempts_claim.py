@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent_runner.models import PauseReason
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.domain.task_status import Event, TaskStatus
 from tests.support.attempts_site import ENDINGS, Site
 from tests.support.samples import TASK, pause
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
 from tests.support.attempts_site import NAME, Site
 from tests.support.samples import TASK
 

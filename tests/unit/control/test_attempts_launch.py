@@ -8,11 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from agent_runner.models import PauseReason
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxSpec, Shortcoming
-from rover_mcp.stopping import Stop
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
 from tests.support.attempts_site import ENDINGS, NAME, STARTED, Run, Site
 from tests.support.samples import TASK, pause, snapshot
 
@@ -97,7 +96,7 @@ def test_a_cancellation_ends_the_packing_of_the_base(
 
     monkeypatch.setattr(site.hub, "lend", lend)
     if when == "before":
-        monkeypatch.setattr("rover_mcp.control.start.make_folders", make)
+        monkeypatch.setattr("rover_mcp.control.attempt_launch.make_folders", make)
     assert site.attempts.launch(TASK, 1)
     assert site.task().status is S.CANCELLED
     assert site.kinds("task.preparing") == ["task.preparing"]

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
 from tests.support.attempts_site import ENDINGS, NAME, STARTED, Run, Site
 from tests.support.samples import TASK, pause, snapshot
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent_runner.journal import RecordType
+from agent_runner.journal.journal import RecordType
 from agent_runner.models import Pause, PauseReason, Usage
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.settings import RetrySettings
-from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.config.settings import RetrySettings
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.task_status import TaskStatus
 from tests.support.attempts_site import Record, Run, Site, unreachable
 from tests.support.samples import TASK, pause, snapshot
 

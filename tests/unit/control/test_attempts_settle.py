@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from agent_runner.models import PauseReason, RunStatus
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
 from tests.support.attempts_site import ENDINGS, NAME, STARTED, Record, Run, Site
 from tests.support.samples import TASK, pause, snapshot
 
@@ -43,11 +42,22 @@ def test_work_that_the_journal_calls_done_is_completed_and_published(
     assert site.world.sandboxes == site.door.served == {}
 
 
+def test_what_work_is_delivered_in_spite_of_is_part_of_the_news(site: Site) -> None:
+    """Issue 15, A.2."""
+    site.started()
+    kind, data = Run.done("plan", snapshot(1))
+    site.record(*STARTED, (kind, {**data, "verdict": "tests still fail"}), Run.COMPLETE)
+    site.settle(0)
+    assert site.task().status is S.COMPLETED
+    assert site.data("task.completed") == [{"verdict": "tests still fail"}]
+    assert site.hub.published == [site.task().branch]
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_work_that_the_journal_calls_failed_fails_with_its_error(
     site: Site, code: int | None
 ) -> None:
-    """L1, C9: what it did is kept."""
+    """L1, C9: what it did is kept, and is on its branch, marked as unfinished."""
     site.started()
     site.record(*STARTED, Run.done("plan", snapshot(1)), Run.fail("the tests fail"))
     assert site.settle(code) is None
@@ -56,6 +66,8 @@ def test_work_that_the_journal_calls_failed_fails_with_its_error(
     assert site.data("task.failed") == [{"error": "the tests fail"}]
     assert site.hub.imported == [1]
     assert site.hub.published == []
+    [message] = site.hub.unfinished
+    assert f"Task {site.task().number} has failed." in message
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -68,6 +80,7 @@ def test_work_that_the_journal_calls_paused_waits_for_its_reason(
     assert site.settle(code) == 2
     task = site.task()
     assert task.status is S.PAUSED
+    assert site.hub.unfinished == []
     assert task.pause is not None
     assert (task.pause.reason, task.pause.step) == (R.CREDITS, "implement")
     assert task.retry_at == pytest.approx(time.time() + 900, abs=30)
@@ -180,6 +193,18 @@ def test_a_pause_that_the_runner_did_not_see_is_a_pause_on_request(site: Site) -
     assert site.attempt(1).exit_code == 137
 
 
+def test_unfinished_work_that_cannot_be_shown_is_a_warning_and_no_more(site: Site) -> None:
+    """The branch is the user's: checked out, say. The pause stands as it is."""
+    site.started()
+    site.record(*STARTED, Run.done("plan", snapshot(1)), Run.pause(pause()))
+    site.hub.publish_fault = EnvironmentFault("the branch is checked out", hint="switch")
+    assert site.settle(2) == 2
+    assert site.task().status is S.PAUSED
+    assert site.task().warnings == [
+        "its unfinished work is not on its branch: the branch is checked out; switch"
+    ]
+
+
 JOURNALS: Sequence[Sequence[Record]] = [
     [],
     STARTED,
@@ -194,7 +219,7 @@ JOURNALS: Sequence[Sequence[Record]] = [
 def test_a_cancelled_task_stays_cancelled_and_its_state_is_kept(
     site: Site, code: int | None, records: Sequence[Record]
 ) -> None:
-    """L1: whatever the sandbox did in the meantime; nothing is published."""
+    """L1: whatever the sandbox did in the meantime; what there is of it is called unfinished."""
     site.started()
     site.record(*records)
     site.store.transition(TASK, Event.CANCEL)
@@ -203,6 +228,7 @@ def test_a_cancelled_task_stays_cancelled_and_its_state_is_kept(
     assert len(site.state().steps) == (2 if records else 0)
     assert site.attempts.scheduled(TASK) is None
     assert site.hub.published == []
+    assert all("was cancelled." in message for message in site.hub.unfinished)
     assert site.kinds(*ENDINGS) == ["task.cancelled"]
     assert site.world.sandboxes == site.door.served == {}
 

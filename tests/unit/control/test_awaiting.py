@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from agent_runner.models import PauseReason
 from rover_mcp.control.ports import Expiry
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.pauses import MOST_REFUSED
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.tasks.pause_view import MOST_REFUSED
 from tests.support.attempts_site import Run, Site
 from tests.support.samples import TASK, pause
 
@@ -160,14 +162,28 @@ def test_a_log_in_that_expires_before_a_task_is_to_continue_is_told_once_and_bef
     site.paused(pause(R.CREDITS))
     at = site.task().retry_at
     assert at is not None
-    site.door.expires = Expiry("claude", at + 1, "run it")
+    site.door.expires = Expiry("claude", at + 1, "run it", "no token")
     site.attempts.warn_of_log_ins()
     assert site.task().warnings == []
     for earlier in (60, 120):
-        site.door.expires = Expiry("claude", at - earlier, "run it")
+        site.door.expires = Expiry("claude", at - earlier, "run it", "no token")
         site.attempts.warn_of_log_ins()
     [told] = site.task().warnings
     assert told.startswith("the log-in of claude expires at ")
     assert told.endswith("run it")
     [event] = [e for e in site.store.events.after(0, task_id=TASK) if e.kind == "task.warning"]
     assert event.notable
+
+
+@pytest.mark.parametrize(
+    ("hours", "obstacle", "told"), [(5, "no token", 1), (9, "no token", 0), (5, None, 0)]
+)
+def test_a_running_task_is_told_hours_before_of_a_log_in_that_nobody_renews(
+    site: Site, hours: float, obstacle: str | None, told: int
+) -> None:
+    """Q5: and not of one that its program renews."""
+    site.started()
+    site.door.expires = Expiry("claude", time.time() + hours * 3600, "run it", obstacle)
+    for _ in range(2):
+        site.attempts.warn_of_log_ins()
+    assert len(site.task().warnings) == told

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from rover_mcp.config.settings import CredentialSource, Settings, load_settings
 from rover_mcp.daemon import key_commands as module
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.gateway.models import ProviderAccess
+from rover_mcp.gateway.lease import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
-from rover_mcp.settings import CredentialSource, Settings, load_settings
 from rover_mcp.tasks.caller import Caller
 from tests.support.samples import attempt_row, task_row
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runner.models import ExitCode, PauseReason, RunState, RunStatus
+from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control.decide import (
     ENDS_SOMETIME,
     NEVER_BY_ITSELF,
@@ -21,7 +22,6 @@ from rover_mcp.control.decide import (
     retry_time,
 )
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.settings import RetrySettings
 from tests.support.samples import NOW, pause, run_state
 
 RETRY = RetrySettings()

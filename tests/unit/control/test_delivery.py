@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from agent_runner.journal.records import RecordType
 from agent_runner.models import PauseReason, Snapshot
-from agent_runner.records import RecordType
 from rover_mcp.control.delivery import after_steps
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.git.changes import Change
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
 from tests.support.attempts_site import STARTED, Run, Site
 from tests.support.samples import TASK
 
@@ -54,6 +53,7 @@ def test_a_result_in_doubt_is_not_delivered_until_it_is_accepted(site: Site) -> 
     assert "deletes or empties 20 of 40 files" in task.pause.message
     assert "accept=true" in task.pause.message
     assert (task.retry_at, task.account, site.hub.published) == (None, None, [])
+    assert site.hub.unfinished == []
     site.folders.accepted.write_text(last.head)
     assert site.store.resume(TASK, None) is not None
     assert site.claim(2)

@@ -12,14 +12,23 @@ from typing import Any
 import pytest
 
 from agent_runner.models import Budget, RunState, Usage
+from rover_mcp.config.settings import CredentialSource
 from rover_mcp.control.ports import Account
 from rover_mcp.daemon.adapters import Door
 from rover_mcp.daemon.booking import write_entries
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.networks import TaskNetworks
-from rover_mcp.gateway.models import Answer, Entry, GatewayLease, ProviderError, Reserved
+from rover_mcp.daemon.task_networks import TaskNetworks
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.gateway.lease import (
+    Answer,
+    Entry,
+    GatewayLease,
+    ProviderAccess,
+    ProviderError,
+    Reserved,
+)
+from rover_mcp.gateway.providers import Provider
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.folders import TaskFolders
 from tests.support.attempts_site import Site
 from tests.support.samples import NOW, TASK
 
@@ -206,3 +215,34 @@ def test_a_call_that_a_killed_daemon_made_is_estimated_once(
         lease(door, gateway, 2)
         assert [c.id for c in site.store.books.on_their_way(TASK)] == ["c"]
         write_entries(site.store, [replace(call("c", Usage()), reserved=None, calls=0)])
+
+
+def test_models_are_asked_of_another_service_than_the_provider_only(
+    site: Site, gateway: FakeGateway, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 13, point 5: with the credential of that service, and not for a task that may reach
+    nothing."""
+    asked: list[str] = []
+
+    def served(provider: Provider, access: ProviderAccess) -> tuple[str, ...]:
+        asked.append(f"{provider.name} {access.base_url} {access.header_value}")
+        return ("glm-4.6",)
+
+    def models(base_url: str | None, **task: Any) -> list[str]:
+        source = CredentialSource(env="PROXY_KEY", base_url=base_url)
+        settings = site.settings.model_copy(update={"credentials": {"anthropic": source}})
+        credentials = Credentials(settings)
+        real: Any = gateway
+        portal: Any = FakePortal()
+        networks = TaskNetworks(settings, site.store, credentials)
+        door = Door(
+            site.home, real, portal, site.store, credentials, networks, lambda _: None, told
+        )
+        return [*door.served_models(replace(row, **task))]
+
+    monkeypatch.setenv("PROXY_KEY", "sk-proxy")
+    row = site.create()
+    gateway.served = served  # type: ignore[attr-defined]
+    assert models("http://proxy.example/api") == ["glm-4.6"]
+    assert models(None) == models("http://proxy.example/api", network={"mode": "none"}) == []
+    assert asked == ["anthropic http://proxy.example/api sk-proxy"]

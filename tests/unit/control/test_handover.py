@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from agent_runner.journal import JournalDamaged, read_journal
+from agent_runner.journal.journal import JournalDamaged, read_journal
 from agent_runner.models import RunStatus
 from agent_runner.spec import RunSpec
 from rover_mcp.control.handover import has_checkpoint
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.task_status import TaskStatus
 from tests.support.attempts_site import NAME, Run, Site
 from tests.support.samples import COMMIT, TASK, snapshot
 

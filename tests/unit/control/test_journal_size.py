@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.fold import Fold
-from agent_runner.journal import (
+from agent_runner.journal.journal import (
     LONGEST_TAIL,
     Journal,
     JournalDamaged,
     JournalTail,
     read_journal,
 )
-from agent_runner.records import MAX_LINE, RecordType
+from agent_runner.journal.records import MAX_LINE, RecordType
+from agent_runner.journal.run_state import Fold
 from rover_mcp.control.handover import has_checkpoint
-from rover_mcp.control.live import LiveStates, read_state
+from rover_mcp.control.journal_watch import LiveStates, read_state
 from rover_mcp.control.snapshots import journal_snapshots
 from tests.support.attempts_site import Site
 from tests.support.samples import TASK

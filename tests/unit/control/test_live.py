@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from agent_runner import records
-from agent_runner.journal import read_journal
+from agent_runner.journal import records
+from agent_runner.journal.journal import read_journal
+from agent_runner.journal.records import RecordType
 from agent_runner.models import RunStatus
-from agent_runner.records import RecordType
-from rover_mcp.control.live import LiveStates
+from rover_mcp.control.journal_watch import LiveStates
 from rover_mcp.control.snapshots import journal_snapshots
 from tests.support.attempts_site import Run, Site
 from tests.support.samples import NOW, TASK, pause, snapshot
@@ -162,7 +162,9 @@ def test_a_ring_reads_only_what_is_new(site: Site, monkeypatch: pytest.MonkeyPat
     """C8: however much was written before."""
     parsed: list[int] = []
     real = records.parse
-    monkeypatch.setattr("agent_runner.journal.parse", lambda *a: (parsed.append(1), real(*a))[1])
+    monkeypatch.setattr(
+        "agent_runner.journal.journal.parse", lambda *a: (parsed.append(1), real(*a))[1]
+    )
     site.started()
     site.record(Run.begin(1), *around(100))
     site.live.refresh(TASK)

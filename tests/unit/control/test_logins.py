@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.logins import LOG_INS, held, label, why_not
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.config.settings import CredentialSource, Settings
+from rover_mcp.daemon.credentials import Credentials, is_the_providers
+from rover_mcp.daemon.host_logins import LOG_INS, held, label, why_not
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.gateway.providers import PROVIDERS
-from rover_mcp.settings import CredentialSource, Settings
 from rover_mcp.tasks.caller import Caller
 from tests.support.samples import task_row
 
@@ -160,3 +160,69 @@ def test_config_may_name_a_log_in_under_its_own_provider_alone() -> None:
         Settings(home=Path("/"), credentials={"anthropic": CredentialSource(login="codex")})
     with pytest.raises(ValueError, match="exactly one"):
         CredentialSource(login="codex", env="X")
+
+
+def test_the_end_of_an_accounts_log_in_is_known_and_whether_it_is_renewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q5: no command of another account is run for it."""
+    environ = keep(tmp_path, "claude", claude(expiresAt=(NOW + 3600) * 1000))
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", environ["CLAUDE_CONFIG_DIR"])
+    sources = {
+        "anthropic:other": CredentialSource(command="exit 1"),
+        "anthropic": CredentialSource(login="claude"),
+        "anthropic:work": CredentialSource(login="claude"),
+    }
+    lent = Credentials(Settings(home=Path("/"), credentials=sources), lambda: NOW)
+    assert lent.expiry(None) is None
+    assert lent.expiry("anthropic:other") is None
+    for account in ("anthropic-claude-log-in", "anthropic:work"):
+        found = lent.expiry(account)
+        assert found is not None
+        assert (found.at, found.obstacle) == (NOW + 3600, None)
+        assert found.told().endswith("and is then renewed by itself")
+    lent.obstacle = lambda _kind, _environ: "no program"
+    found = lent.expiry("anthropic:work")
+    assert found is not None
+    assert "is not renewed by itself (no program): run `claude` once" in found.told()
+    told = lent.found(CLIENT)["anthropic"]
+    assert "expires at 2026-09-21 15:13Z and is not renewed by itself (no program)" in str(told)
+
+
+@pytest.mark.parametrize(
+    ("env", "own"),
+    [
+        ({"ANTHROPIC_API_KEY": "k"}, True),
+        ({"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": "https://api.anthropic.com/"}, True),
+        ({"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": "http://litellm:4000"}, False),
+        ({}, False),
+    ],
+)
+def test_whether_calls_go_to_the_provider_itself_is_known(env: dict[str, str], own: bool) -> None:
+    """Q6."""
+    known = Credentials(Settings(home=Path("/")), lambda: NOW)
+    known.remember(Caller("maker", Path("/"), env=env))
+    access = known.access("anthropic", task_row(client_id="maker"), None)
+    assert is_the_providers(access, PROVIDERS["anthropic"]) is own
+
+
+@pytest.mark.parametrize(
+    ("agent", "provider", "variable"),
+    [("gemini", "google", "GEMINI_CLI_HOME"), ("qwen", "openai", "HOME")],
+)
+def test_a_log_in_that_the_gateway_does_not_serve_is_said_to_be_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: str, provider: str, variable: str
+) -> None:
+    """Q5, D9: by `rover doctor`, and by the pause for want of a credential."""
+    monkeypatch.setenv(variable, str(tmp_path))
+    nothing, task = Credentials(Settings(home=Path("/"))), task_row(agent=agent)
+
+    def told() -> list[str]:
+        hint = nothing.sign_in(agent, provider, None, CLIENT)[1]
+        return [str(hint), nothing.missing(provider, task)]
+
+    assert not any("cannot be used" in text for text in told())
+    (tmp_path / f".{agent}").mkdir()
+    (tmp_path / f".{agent}" / "oauth_creds.json").write_text("{}")
+    assert all(f"the log-in of {agent} on this machine" in text for text in told())
+    assert all("a key is needed" in text for text in told())

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from rover_mcp.config.settings import Settings, load_settings
 from rover_mcp.control.ports import Account
 from rover_mcp.daemon.adapters import Door
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.networks import TaskNetworks
-from rover_mcp.gateway.models import ProviderAccess
-from rover_mcp.settings import Settings, load_settings
+from rover_mcp.daemon.task_networks import TaskNetworks
+from rover_mcp.gateway.lease import ProviderAccess
 from rover_mcp.tasks.caller import Caller
 from tests.support.attempts_site import Site
 from tests.support.samples import TASK, task_row

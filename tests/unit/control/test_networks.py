@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.networks import TaskNetworks
+from rover_mcp.daemon.task_networks import TaskNetworks
+from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
+from rover_mcp.gateway.internet import UpstreamProxy
 from rover_mcp.gateway.refusals import KEPT, RefusedHost, RefusedHosts
-from rover_mcp.gateway.world import UpstreamProxy
-from rover_mcp.network import NetworkMode, NetworkPolicy
 from rover_mcp.tasks.caller import Caller
 from tests.support.attempts_site import Site
 

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from agent_runner.models import PauseReason
 from rover_mcp.control.decide import NEVER_BY_ITSELF
-from rover_mcp.store.rows import AttemptRow, TaskRow
-from rover_mcp.store.writes import AWAITING, BY_ITSELF
-from rover_mcp.tasks.identifiers import sandbox_name
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import RESUMABLE, RUNNING, Event
+from rover_mcp.domain.attempt_state import BY_ITSELF, MOVES, AttemptState
+from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.task_status import RESUMABLE, RUNNING, Event, TaskStatus
+from rover_mcp.store.records import AttemptRow, TaskRow
 from tests.support.attempts_site import Run, Site, open_site
 from tests.support.samples import TASK, pause
 
@@ -122,7 +121,7 @@ def assert_paused(site: Site, task: TaskRow, waiting: list[AttemptRow]) -> None:
     assert site.folders.journal.exists() or task.pause.reason is PauseReason.AUTH
     if task.retry_at is None:
         states = {row.state for row in waiting}
-        assert states <= {AWAITING}, "it waits for a person, or for a credential"
+        assert states <= {AttemptState.AWAITING}, "it waits for a person, or for a credential"
         assert not states or task.pause.reason is PauseReason.AUTH
         return
     assert task.pause.reason not in NEVER_BY_ITSELF
@@ -139,6 +138,19 @@ def lives(site: Site, row: AttemptRow) -> None:
         assert hold.probe_task is None
 
 
+def refuse_other_moves(site: Site) -> None:
+    """Let the database refuse every move of an attempt that is not in the table."""
+    known = ", ".join(
+        f"('{before}', '{after}')" for before in MOVES for after in (before, *MOVES[before])
+    )
+    with site.store._engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER moves BEFORE UPDATE OF state ON rover_attempts "
+            f"WHEN (OLD.state, NEW.state) NOT IN (VALUES {known}) "
+            "BEGIN SELECT RAISE(ABORT, 'the table of attempt states has no such move'); END"
+        )
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @example([("credits", TIME)] * 7, False)
 @example([("transient", TIME)] * 7, False)
@@ -152,6 +164,7 @@ def test_after_whatever_happened_a_task_runs_or_waits_or_can_be_resumed(
     waits has a timer that lives."""
     with tempfile.TemporaryDirectory() as folder, open_site(Path(folder)) as site:
         site.door.label = "anthropic-1"
+        refuse_other_moves(site)
         site.create(agents=["claude", "scripted"] if two_agents else None)
         begin(site, 1)
         has_a_way_on(site)

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent_runner.classify import classify
+from agent_runner.classify.verdict import classify
 from agent_runner.models import Pause, PauseReason
+from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control.decide import NEVER_BY_ITSELF, retry_time
-from rover_mcp.settings import RetrySettings
-from rover_mcp.tasks.pauses import WHAT_TO_DO
+from rover_mcp.tasks.pause_view import WHAT_TO_DO
 from tests.limits import NOW, Message, corpus
 
 BY_A_PERSON = {

@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 
 from agent_runner.models import PauseReason
 from rover_mcp.control.following import Following
-from rover_mcp.control.reconcile import Sweeper
-from rover_mcp.control.sweep import HELD
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox.protocol import SandboxSpec
+from rover_mcp.control.reconciler import Sweeper
+from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.errors import EnvironmentFault, RoverError
+from rover_mcp.domain.ids import new_task_id, sandbox_name
+from rover_mcp.domain.task_status import RUNNING, TaskStatus
+from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec
 from rover_mcp.store import schema
-from rover_mcp.store.rows import AttemptRow
-from rover_mcp.tasks.identifiers import new_task_id, sandbox_name
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import RUNNING
+from rover_mcp.store.records import AttemptRow, DamagedRecord
 from rover_mcp.testing.fake_engine import FakeEngine, FakeSandbox
 from tests.support.attempts_site import NAME, STARTED, Run, Site
 from tests.support.samples import NOW, TASK, snapshot
@@ -312,6 +311,30 @@ def test_a_new_task_without_an_attempt_is_given_up_with_a_way_on(site: Site) -> 
     assert "resume_task" in str(site.task().error)
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_attempt_in_an_unknown_state_settles_no_task(
+    site: Site, caplog: pytest.LogCaptureFixture, ended: bool
+) -> None:
+    """A1: the error names the record, and the task stays as it is."""
+    site.started()
+    site.record(*STARTED, Run.COMPLETE)
+    if ended:
+        site.world.sandboxes.clear()
+    with site.store._engine.begin() as connection:
+        connection.execute(sa.update(schema.attempts).values(state="flying"))
+    before = site.task()
+    sweep(site)
+    assert f"attempt 1 of task {TASK} is damaged" in caplog.text
+    assert "state" in caplog.text
+    for settle in (
+        lambda: site.attempts.settle(TASK, 1, SandboxExit(0)),
+        lambda: site.attempts.give_up(TASK, 1, RoverError("lost")),
+    ):
+        with pytest.raises(DamagedRecord, match=f"attempt 1 of task {TASK} is damaged.*state"):
+            settle()
+    assert site.task() == before
+
+
 # Any combination
 
 
@@ -327,9 +350,7 @@ def wipe(site: Site) -> None:
 )
 @given(
     status=st.sampled_from(TaskStatus),
-    state=st.sampled_from(
-        ["queued", "scheduled", "released", *HELD, "starting", "running", "ended", "superseded"]
-    ),
+    state=st.sampled_from(AttemptState),
     sandbox=st.sampled_from(["none", "runs", "ended"]),
     recorded=st.sampled_from(["nothing", "begun", "paused", "completed"]),
     is_followed=st.booleans(),

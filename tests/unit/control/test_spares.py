@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.control.spares import Spares
+from rover_mcp.control.warm_pool import Spares
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import SandboxSpec
-from rover_mcp.stopping import Stop
-from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.identifiers import sandbox_name
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.attempts_site import Site, open_site
 from tests.support.samples import TASK

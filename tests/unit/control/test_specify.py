@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent_runner.agents.acp_programs import AcpProgram
+from agent_runner.acp_programs import AcpProgram
+from rover_mcp.config.settings import Settings
 from rover_mcp.control.handover import Handover
-from rover_mcp.control.specify import make_folders, sandbox_spec
-from rover_mcp.settings import Settings
-from rover_mcp.tasks.folders import TaskFolders
+from rover_mcp.control.sandbox_spec import make_folders, sandbox_spec
+from rover_mcp.domain.paths import TaskFolders
 from tests.support.samples import task_row
 
 WORKFLOW = """\

@@ -6,10 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rover_mcp.control.sweep import (
-    GOING,
-    HELD,
-    QUEUED,
+from rover_mcp.control.reconcile_decisions import (
     Adopt,
     AttemptAction,
     Discard,
@@ -23,9 +20,9 @@ from rover_mcp.control.sweep import (
     judge_sandbox,
     seen_of,
 )
+from rover_mcp.domain.attempt_state import HELD_BACK, IN_QUEUE, STARTED
+from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxInfo, SandboxState
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import RUNNING
 from tests.support.samples import NOW, TASK, attempt_row, task_row
 
 S = TaskStatus
@@ -117,7 +114,7 @@ FOUND = st.builds(
     Seen,
     status=st.sampled_from(TaskStatus),
     present=st.booleans(),
-    state=st.sampled_from([*OVER, *GOING, *QUEUED, *HELD]),
+    state=st.sampled_from([*OVER, *STARTED, *IN_QUEUE, *HELD_BACK]),
     followed=st.booleans(),
     sandbox=st.sampled_from(SandboxState),
     begun=st.booleans(),
@@ -129,7 +126,7 @@ FOUND = st.builds(
 def test_what_somebody_sees_through_is_left_alone(found: Seen) -> None:
     """L4, L5: but for a start that takes too long, at the most 5 minutes."""
     action = judge_attempt(found, LIMIT)
-    if found.followed and found.state in {*GOING, "queued"}:
+    if found.followed and found.state in {*STARTED, "queued"}:
         assert action in (None, StopStart())
     if action == StopStart():
         assert not found.begun
@@ -154,12 +151,12 @@ def test_the_status_of_a_task_is_only_touched_where_it_is_not_true(found: Seen) 
     """L4, L7: a sandbox that runs is never taken for one that ended; a task that has ended, or
     waits for its account, stays as it is."""
     action = judge_attempt(found, LIMIT)
-    if action == Settle() and found.state in GOING:
+    if action == Settle() and found.state in STARTED:
         assert found.sandbox is not RUNS
     if action in (Settle(), GiveUp()):
         assert found.present
         assert found.status in {S.NEW, S.CANCELLED, *RUNNING}
-    if found.state in HELD and found.status is S.PAUSED:
+    if found.state in HELD_BACK and found.status is S.PAUSED:
         assert action is None
 
 
@@ -167,7 +164,7 @@ def info(state: SandboxState, attempt: int = 1) -> SandboxInfo:
     return SandboxInfo(f"rover-{TASK[:12]}-{attempt}", TASK, attempt, state)
 
 
-@pytest.mark.parametrize("state", [*sorted(GOING), "queued"])
+@pytest.mark.parametrize("state", [*sorted(STARTED), "queued"])
 @pytest.mark.parametrize("sandbox", [RUNS, EXITED])
 def test_the_sandbox_of_an_attempt_that_is_not_over_stays(
     state: str, sandbox: SandboxState
@@ -176,7 +173,7 @@ def test_the_sandbox_of_an_attempt_that_is_not_over_stays(
     assert judge_sandbox(info(sandbox), task_row(), attempt_row(state)) is None
 
 
-@pytest.mark.parametrize("state", ["ended", "superseded", "scheduled", *HELD])
+@pytest.mark.parametrize("state", ["ended", "superseded", "scheduled", *HELD_BACK])
 @pytest.mark.parametrize("sandbox", [RUNS, EXITED])
 def test_what_a_crash_left_of_an_attempt_that_does_not_run_is_removed(
     state: str, sandbox: SandboxState

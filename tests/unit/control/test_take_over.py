@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from agent_runner.models import Grounds, Pause, PauseReason
-from rover_mcp.store.rows import HoldRow
-from rover_mcp.tasks.models import TaskStatus
+from rover_mcp.control.accounts import Use, Wait
+from rover_mcp.control.needs import uses_model
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.store.records import HoldRow
 from tests.support.attempts_site import Run, Site
-from tests.support.samples import TASK, pause
+from tests.support.samples import TASK, pause, task_row
 
 S = TaskStatus
 WORK, HOME = "anthropic:work", "anthropic:home"
@@ -98,6 +103,66 @@ def test_a_take_over_that_cannot_start_changes_nothing_and_keeps_the_schedule(
     assert after.auto_retries == before.auto_retries
     assert site.attempt(3).state == "held"
     assert after.retry_at == hold(site, WORK).until
+
+
+def test_another_model_goes_on_at_once_and_the_first_stays_held(site: Site) -> None:
+    """Q6, Q7: it is asked first whether it could, and then it does, without a probe."""
+    site.door.more = ()
+    task = site.paused(window(3600, "opus"), model="opus")
+    assert isinstance(site.attempts.takes_over(task, "claude"), Wait)
+    assert isinstance(site.attempts.takes_over(task, "claude", "claude-opus-5"), Wait)
+    assert site.attempts.takes_over(task, "claude", "sonnet") == Use(
+        "claude", WORK, (WORK, f"{WORK}#sonnet")
+    )
+    won = site.store.resume(TASK, "person", model="sonnet", agents=None)
+    assert won is not None
+    assert site.claim(won[1].attempt)
+    assert (site.task().model, site.task().account) == ("sonnet", WORK)
+    held = hold(site, f"{WORK}#opus")
+    assert (held.probe_task, held.until) == (None, pytest.approx(time.time() + 3600, abs=10))
+
+
+def test_another_model_that_cannot_start_keeps_the_schedule(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q7."""
+    site.door.more = ()
+    before = site.paused(window(3600, "opus"), model="opus")
+    won = site.store.resume(TASK, "person", model="sonnet", agents=None)
+    assert won is not None
+    site.refuse(monkeypatch)
+    assert site.claim(won[1].attempt)
+    assert not site.attempts.launch(TASK, won[1].attempt)
+    after = site.task()
+    assert (after.status, after.model, after.account) == (S.PAUSED, "opus", before.account)
+    assert after.auto_retries == before.auto_retries
+    assert after.retry_at == hold(site, f"{WORK}#opus").until
+    assert site.attempt(won[1].attempt + 1).state == "held"
+
+
+NAMED = """\
+version: "1.0"
+name: named
+description: a step with a model of its own
+steps:
+  - {id: plan, type: agent, name: Plan, prompt: Plan, model: opus}
+  - {id: build, type: agent, name: Build, prompt: Build}
+  - {id: look, type: agent, name: Look, prompt: Look, tool: codex}
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "taken"), [("plan", False), ("build", True), ("look", False), (None, True)]
+)
+def test_a_model_is_proposed_only_where_the_step_takes_it(
+    tmp_path: Path, step: str | None, *, taken: bool
+) -> None:
+    """Q7: a step's own model, or another agent's step, would not change."""
+    task = replace(task_row(), pause=pause(step=step))
+    folder = TaskFolders(tmp_path, task.id, task.iteration).input
+    folder.mkdir(parents=True)
+    (folder / "workflow.yaml").write_text(NAMED)
+    assert uses_model(tmp_path, task, "claude", "sonnet") is taken
 
 
 def test_another_agent_that_cannot_start_is_not_the_tasks_agent(

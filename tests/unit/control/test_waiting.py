@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent_runner.journal import Journal, RecordType
+from agent_runner.journal.journal import Journal, RecordType
 from agent_runner.models import Budget, Grounds, Pause, PauseReason, Usage
-from rover_mcp.settings import RetrySettings
-from rover_mcp.store.rows import CallRow, HoldRow, TaskRow
-from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.identifiers import sandbox_name
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.config.settings import RetrySettings
+from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_status import Event, TaskStatus
+from rover_mcp.store.records import CallRow, HoldRow, TaskRow
 from tests.support.attempts_site import Run, Site
 from tests.support.samples import TASK, pause
 
@@ -430,6 +429,25 @@ def test_another_agent_goes_on_for_a_task_whose_account_is_closed_to_it_alone(si
     assert site.store.holds() == []
     assert site.claim(2)
     assert site.task().agent == "scripted"
+
+
+def test_a_task_refused_by_both_of_its_accounts_waits_for_the_first_to_open(site: Site) -> None:
+    """Q6, U6: each told it a time that concerns nobody else. It went back and forth between the two
+    at once, again and again."""
+    site.door.label, site.door.more = "anthropic-1", ("anthropic-2",)
+    hours = {n: datetime.now(UTC) + timedelta(hours=n) for n in (2, 5)}
+    said = {"grounds": Grounds.WORDS, "retry_grounds": Grounds.WORDS}
+    site.paused(pause(PauseReason.USAGE_WINDOW, retry_at=hours[2], **said))
+    assert site.task().retry_at == pytest.approx(time.time(), abs=60), "the second takes over"
+    site.due()
+    assert site.claim(2)
+    assert site.task().account == "anthropic-2"
+    assert site.attempts.launch(TASK, 2)
+    site.record(Run.resume(2), Run.start("plan"))
+    site.record(Run.pause(pause(PauseReason.USAGE_WINDOW, retry_at=hours[5], **said)))
+    site.settle(2, attempt=2)
+    assert site.task().retry_at == pytest.approx(hours[2].timestamp(), abs=60)
+    assert site.store.holds() == []
 
 
 def test_what_a_task_reported_is_forgotten_with_it(site: Site) -> None:

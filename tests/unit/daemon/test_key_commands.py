@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from rover_mcp.config.settings import CredentialSource, Settings
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.key_commands import FAILED_SECONDS, REFUSED_SECONDS, KeyCommands
-from rover_mcp.settings import CredentialSource, Settings
 from tests.support.samples import task_row
 
 LIFETIME = 300.0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rover_mcp.config.settings import LogSettings
 from rover_mcp.daemon.logs import (
     ALIKE,
     BURST,
@@ -22,7 +23,6 @@ from rover_mcp.daemon.logs import (
     log_to_stream,
 )
 from rover_mcp.daemon.redaction import HIDDEN, MOST_KNOWN, KnownSecrets, looks_clean
-from rover_mcp.settings import LogSettings
 
 KEY = "sk-ant-api03-A1b2C3d4E5f6G7h8I9j0"
 
@@ -181,7 +181,7 @@ PROCESS = """
 import logging, os, sys, threading
 from pathlib import Path
 from rover_mcp.daemon.logs import end_log, log_to_file, write_threads
-from rover_mcp.settings import LogSettings
+from rover_mcp.config.settings import LogSettings
 log_to_file(Path(sys.argv[1]), LogSettings(file_bytes=100_000))
 logging.getLogger("rover.x").info("begun")
 for n in range(30_000):

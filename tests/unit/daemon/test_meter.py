@@ -49,14 +49,16 @@ def test_every_byte_counts_once_as_what_it_is(tmp_path: Path) -> None:
     (task / "work" / "out").symlink_to(tmp_path)
     write(tmp_path / "cache" / "python" / "x")
     write(tmp_path / "tasks" / "lost" / "work" / "x")
+    write(tmp_path / "trash" / "deleted.docker.0" / "work" / "x")
     use = measure(tmp_path, {"p1": "/repo"}, {"t1": "p1"}, 5.0)
     (ours, lost) = sorted(use.projects, key=lambda p: p.project != "/repo")
     found = {kind: about(size) for kind, size in ours.kinds.items()}
     assert found == {"hub": 1, "work": 3, "records": 1, "snapshots": 1}
     assert (lost.project, about(lost.bytes)) == (WITHOUT_RECORD, 1)
-    assert {kind: about(size) for kind, size in use.shared.items()} == {"caches": 1, "other": 1}
+    shared = {kind: about(size) for kind, size in use.shared.items()}
+    assert shared == {"caches": 1, "removed": 1, "other": 1}
     view = use_view(use, 65.0)
-    # Only the top folders `tasks` and `projects` themselves are in no sum.
+    # Only the top folders themselves are in no sum.
     assert Counter().size(tmp_path) - view["bytes"] < SIZE
     assert view["age_s"] == 60
 

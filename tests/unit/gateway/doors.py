@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx2
 
-from rover_mcp.gateway import Answer, Gateway, GatewayLease, ProviderAccess
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.lease import Answer, GatewayLease, ProviderAccess
 from tests.support.fake_anthropic import FakeAnthropic
 
 TASK = "1" * 32

@@ -14,12 +14,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from agent_runner.agents.protocol import Failure
-from agent_runner.classify import classify
-from agent_runner.models import PauseReason, Usage
-from rover_mcp.gateway import Entry, Gateway, GatewayLease
-from rover_mcp.gateway import ledger as module
-from rover_mcp.gateway.ledger import Ledger
+from agent_runner.classify.verdict import classify
+from agent_runner.models import Failure, PauseReason, Usage
+from rover_mcp.gateway import usage_ledger as module
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.lease import Entry, GatewayLease
+from rover_mcp.gateway.usage_ledger import Ledger
 from tests.support.fake_anthropic import FakeAnthropic, rate_limit, text
 from tests.support.samples import NOW
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.gateway import Gateway, GatewayLease
-from rover_mcp.gateway import egress as egress_module
+from rover_mcp.domain.network_policy import IF_ALLOWED, NetworkMode, NetworkPolicy
+from rover_mcp.gateway import proxy as egress_module
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.internet import UpstreamProxy
+from rover_mcp.gateway.lease import GatewayLease
 from rover_mcp.gateway.refusals import RefusedHost
-from rover_mcp.gateway.world import UpstreamProxy
-from rover_mcp.network import IF_ALLOWED, NetworkMode, NetworkPolicy
 from tests.support.fake_internet import PUBLIC, FakeInternet
 
 from .doors import TASK, TOKEN
@@ -106,7 +107,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        await asyncio.wait_for(work(), 20)
+        await asyncio.wait_for(work(), 120)
 
     asyncio.run(bounded())
 

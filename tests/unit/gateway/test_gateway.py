@@ -11,8 +11,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.gateway import Gateway, GatewayLease, ProviderAccess
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.lease import GatewayLease, ProviderAccess
 from tests.support.fake_anthropic import CREDIT_MESSAGE, FakeAnthropic, credit, rate_limit, text
 
 from .doors import ASK, KEY, TASK, TOKEN, Door, access_to, door, through
@@ -337,7 +338,7 @@ def test_a_request_that_is_not_http_is_refused_and_the_gateway_goes_on(path: Pat
 
 def test_a_body_beyond_the_limit_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DESIGN 12.7: everything has a cap, and says so."""
-    monkeypatch.setattr("rover_mcp.gateway.http.MAX_REQUEST_BYTES", 100_000)
+    monkeypatch.setattr("rover_mcp.gateway.http_server.MAX_REQUEST_BYTES", 100_000)
 
     async def work(here: Door, _: FakeAnthropic) -> None:
         answer = await here.ask(system="x" * 200_000)

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from rover_mcp.gateway.dialects import dialect_of
 from rover_mcp.gateway.meter import MAX_EVENT_BYTES, Meter
+from rover_mcp.gateway.response_formats import dialect_of
 
 MESSAGES = dialect_of("anthropic", "/v1/messages")
 STREAM = (
@@ -47,8 +47,7 @@ def test_counts_among_many_short_events_are_found_however_it_is_cut(size: int, e
     told: list[int] = []
     for start in range(0, len(whole), size):
         piece = whole[start : start + size]
-        # As a connection's buffer holds it: among what is not of it.
-        if meter.feed(bytearray(b'"usage"\n' + piece + b"\n\n"), 8, 8 + len(piece)):
+        if meter.feed(piece):
             assert meter.usage
             told.append(meter.usage.output_tokens)
     meter.end()

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rover_mcp.gateway.policy import Verdict, destination, is_public, judge, judge_addresses
-from rover_mcp.gateway.registries import DEFAULT, PROVIDER_HOSTS, as_markdown, default_entry
-from rover_mcp.network import (
+from rover_mcp.domain.network_policy import (
     IF_ALLOWED,
     BadHost,
     Host,
@@ -21,6 +19,8 @@ from rover_mcp.network import (
     NetworkPolicy,
     parse_host,
 )
+from rover_mcp.gateway.default_allowlist import DEFAULT, PROVIDER_HOSTS, as_markdown, default_entry
+from rover_mcp.gateway.policy import Verdict, destination, is_public, judge, judge_addresses
 
 ALLOWLIST = NetworkPolicy()
 OPEN = NetworkPolicy(mode=NetworkMode.OPEN)
@@ -226,7 +226,7 @@ def test_every_default_entry_is_a_host_with_a_reason() -> None:
 
 
 def test_the_documented_list_is_the_one_that_is_used() -> None:
-    """`as_markdown` of registries.py is the table of docs/network.md."""
+    """`as_markdown` of default_allowlist.py is the table of docs/network.md."""
     page = Path(__file__).parents[3] / "docs" / "network.md"
     assert as_markdown() in page.read_text("utf-8")
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rover_mcp.gateway import GatewayLease
-from rover_mcp.gateway.egress import MAX_ADDRESSES, Egress
+from rover_mcp.domain.network_policy import Host, NetworkPolicy
+from rover_mcp.gateway.internet import Streams
+from rover_mcp.gateway.lease import GatewayLease
 from rover_mcp.gateway.policy import Destination, Verdict
-from rover_mcp.gateway.world import Streams
-from rover_mcp.network import Host, NetworkPolicy
+from rover_mcp.gateway.proxy import MAX_ADDRESSES, Egress
 
 from .doors import TASK, TOKEN
 

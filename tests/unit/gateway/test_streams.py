@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from agent_runner.forward import connect_unix
+from agent_runner.process.forward import connect_unix
 from tests.support.certificates import server_context
 
 from .doors import ASK, TOKEN, access_to, door

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.gateway.models import Answer, ProviderError
-from rover_mcp.gateway.records import Records
+from rover_mcp.gateway.evidence import Records
+from rover_mcp.gateway.lease import Answer, ProviderError
 from rover_mcp.gateway.routes import MAX_WATCH_SECONDS, Watch, watch
 from tests.support.fake_anthropic import FakeAnthropic, overloaded, text
 from tests.support.samples import NOW

@@ -9,9 +9,9 @@ import json
 
 import pytest
 
+from rover_mcp.config.hooks import HookRetry
 from rover_mcp.hooks import message as m
-from rover_mcp.hooks.settings import HookRetry
-from rover_mcp.tasks.models import HookMessage
+from rover_mcp.tasks.view_models import HookMessage
 from tests.support.samples import event_row, task_row
 
 NASTY = "\x1b[2J<b>rm -rf</b> $(id) `id`\n-u root \u202e\x00"
@@ -52,8 +52,8 @@ def test_a_weak_or_broken_secret_is_refused(secret: str) -> None:
 def test_the_body_tells_what_happened_and_of_what() -> None:
     told = json.loads(m.as_body(message()))
     assert told["type"] == "task.failed"
-    assert told["data"]["summary"] == "task 7 failed: boom"
-    assert (told["data"]["title"], told["data"]["branch"], told["data"]["project"]) == (
+    assert told["data"]["summary"] == 'task 7 failed: "boom"'
+    assert (told["data"]["title"], told["data"]["branch"], told["data"]["repo_path"]) == (
         "Fix the sum",
         "rover/7-fix-the-sum",
         "/repo",
@@ -74,7 +74,7 @@ def test_a_notification_is_text_and_neither_option_nor_markup() -> None:
     sent = m.notify_send("/usr/bin/notify-send", message(NASTY, NASTY))
     assert sent[1:4] == ["--app-name=Rover", "--urgency=critical", "--"]
     assert len(sent) == 6
-    assert sent[4] == "Rover: task 7 failed"
+    assert sent[4] == "Rover: task 7 of repo failed"
     assert "<" not in sent[5]
     assert "&lt;b&gt;" in sent[5]
     assert all(c.isprintable() for part in sent for c in part)
@@ -84,7 +84,7 @@ def test_on_a_mac_the_texts_are_arguments_of_a_script_that_never_changes() -> No
     """DESIGN 12.1: no text becomes code."""
     one, two = (m.osascript("osascript", message(title)) for title in ("a", NASTY))
     assert one[:7] == two[:7]
-    assert one[7:] == ["Rover: task 7 failed", "a: task 7 failed: boom"]
+    assert one[7:] == ["Rover: task 7 of repo failed", '"a": task 7 failed: "boom"']
     assert all(c.isprintable() for part in two for c in part)
 
 

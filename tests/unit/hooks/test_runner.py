@@ -10,13 +10,13 @@ from typing import Any
 import anyio
 import pytest
 
-from rover_mcp.errors import NotFound
+from rover_mcp.config.hooks import CommandHook, HookRetry
+from rover_mcp.domain.errors import NotFound
+from rover_mcp.domain.task_status import Event
 from rover_mcp.hooks.runner import LINGER_SECONDS, Hooks
 from rover_mcp.hooks.senders import Outcome
-from rover_mcp.hooks.settings import CommandHook, HookRetry
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.models import HookMessage
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.tasks.view_models import HookMessage
 from tests.support.desk import Desk, replace_settings
 from tests.support.samples import NOW, new_task
 

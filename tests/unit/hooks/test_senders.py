@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from rover_mcp.config.hooks import CommandHook, DesktopHook, WebhookHook
 from rover_mcp.hooks.message import key_of, message_of, signature
 from rover_mcp.hooks.senders import (
     OUTPUT_BYTES,
@@ -20,7 +21,6 @@ from rover_mcp.hooks.senders import (
     Outcome,
     WebhookSender,
 )
-from rover_mcp.hooks.settings import CommandHook, DesktopHook, WebhookHook
 from tests.e2e.processes import is_alive, wait_until
 from tests.support.hook_receiver import HookReceiver
 from tests.support.samples import event_row, task_row
@@ -56,7 +56,7 @@ def test_a_webhook_gets_the_event_and_a_signature_of_exactly_that(receiver: Hook
     assert request.headers["content-type"] == "application/json"
     expected = signature(key_of(SECRET), "msg_1", 1000, request.body)
     assert request.headers["webhook-signature"] == expected
-    assert json.loads(request.body)["data"]["task_id"] == MESSAGE.data.task_id
+    assert json.loads(request.body)["data"]["task"] == MESSAGE.data.task
 
 
 @pytest.mark.parametrize("status", [301, 400, 404, 429, 500, 503])
@@ -84,7 +84,7 @@ def test_a_receiver_that_says_nothing_has_a_limit(receiver: HookReceiver) -> Non
     receiver.answers = [0]
     began = time.monotonic()
     assert post(receiver.url, seconds=0.2).error == "no answer within 0.2 s"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_a_receiver_that_is_not_there_is_a_failure_that_tells_no_address() -> None:
@@ -207,5 +207,5 @@ def test_a_desktop_notification_reaches_the_session_bus(tmp_path: Path) -> None:
     assert anyio.run(sender.send, MESSAGE, "msg_1") == Outcome(final=True)
     assert seen.read_text().splitlines() == [
         f"unix:path={tmp_path}/bus", "--app-name=Rover", "--urgency=critical", "--",
-        "Rover: task 7 failed", "Fix the sum: task 7 failed: boom",
+        "Rover: task 7 of repo failed", "&quot;Fix the sum&quot;: task 7 failed: &quot;boom&quot;",
     ]  # fmt: skip

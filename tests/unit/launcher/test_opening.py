@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.opening import Opening
-from rover_mcp.replay import Conversation, encode
+from rover_mcp.launcher.cold_start import Opening
+from rover_mcp.launcher.session_replay import Conversation, encode
 from tests.support.frames import MODERN, envelope
 from tests.unit.launcher.conftest import Launch
 
@@ -93,3 +93,15 @@ def test_a_setting_that_changes_the_answer_is_heeded(home: Path) -> None:
     assert Opening(str(home), Conversation()).answer(frame) is not None
     (home / "config.yaml").write_text("claude_channel: true\n")
     assert Opening(str(home), Conversation()).answer(frame) is None
+
+
+def test_where_no_daemon_runs_the_first_questions_are_answered_at_once(
+    launch: Launch, home: Path
+) -> None:
+    """Headless Codex waits for no server that is slow; a test of the patience would never end."""
+    launcher = launch("--read-only", STUB="slow", STUB_PATIENCE="3600")
+    launcher.request("i", "initialize", protocolVersion="2025-06-18", capabilities={})
+    assert launcher.read()["result"]["serverInfo"]["name"] == "rover"
+    launcher.request(1, "tools/list")
+    assert names(launcher.read()) == READS
+    (home / "stub.go").touch()

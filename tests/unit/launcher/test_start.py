@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp import connect, starter
-from rover_mcp.connect import DaemonUnavailable, Dialer
-from rover_mcp.preamble import socket_path
+from rover_mcp.launcher import daemon_client, daemon_start
+from rover_mcp.launcher.daemon_client import START_TIMEOUT, DaemonUnavailable, Dialer
+from rover_mcp.launcher.handshake import socket_path
 from tests.e2e.processes import descendants, is_alive
 from tests.support.stub_daemon import PROGRAM, StubDaemon, wait_until
 from tests.unit.launcher.conftest import Launch
@@ -127,9 +127,9 @@ def test_a_daemon_whose_program_is_gone_is_an_error_that_names_it(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     """As after an update that took the interpreter away."""
-    monkeypatch.setattr(starter, "DAEMON_COMMAND", ["/gone/python", "-m", "rover_mcp.daemon"])
+    monkeypatch.setattr(daemon_start, "DAEMON_COMMAND", ["/gone/python", "-m", "rover_mcp.daemon"])
     with pytest.raises(DaemonUnavailable, match=r"127.*/gone/python cannot be run: No such file"):
-        connect.dial("cli", home=str(home))
+        daemon_client.dial("cli", home=str(home))
 
 
 def test_a_data_folder_that_is_a_file_is_an_error(launch: Launch, home: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_full_disk_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch, h
 
     dialer = Dialer(str(home), b"{}\n")
     home.mkdir()
-    monkeypatch.setattr(starter.os, "open", full)
+    monkeypatch.setattr(daemon_start.os, "open", full)
     with pytest.raises(DaemonUnavailable, match="No space left") as caught:
         dialer.step()
     assert "free some space" in caught.value.hint
@@ -166,13 +166,13 @@ def test_one_that_never_answers_is_given_up_after_the_timeout(stub: StubDaemon, 
     dialer = Dialer(str(home), b"{}\n", clock=lambda: now[0])
     assert dialer.step() is None
     assert dialer.fileno() is not None
-    now[0] = 31.0
+    now[0] = START_TIMEOUT + 1
     with pytest.raises(DaemonUnavailable, match="did not answer"):
         dialer.step()
 
 
 def test_retries_wait_5_ms_growing_to_50(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setattr(starter.Starter, "start", lambda _self: None)
+    monkeypatch.setattr(daemon_start.Starter, "start", lambda _self: None)
     now = [0.0]
     dialer = Dialer(str(home), b"{}\n", clock=lambda: now[0])
     delays = []
@@ -185,8 +185,8 @@ def test_retries_wait_5_ms_growing_to_50(monkeypatch: pytest.MonkeyPatch, home: 
 def test_dial_connects_and_hands_over_what_came_behind_the_greeting(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    monkeypatch.setattr(starter, "DAEMON_COMMAND", PROGRAM)
-    connection = connect.dial("cli", home=str(home))
+    monkeypatch.setattr(daemon_start, "DAEMON_COMMAND", PROGRAM)
+    connection = daemon_client.dial("cli", home=str(home))
     connection.sock.setblocking(True)
     connection.sock.sendall(b'{"id":1,"method":"ping"}\n')
     assert json.loads(connection.sock.recv(1000))["result"]["seen"] == ["ping"]
@@ -203,7 +203,7 @@ def test_a_socket_folder_of_another_mode_is_refused(
     folder = tmp_path / "open"
     folder.mkdir()
     folder.chmod(0o777)
-    monkeypatch.setattr(connect, "socket_name", lambda _home: str(folder / "x.sock"))
+    monkeypatch.setattr(daemon_client, "socket_name", lambda _home: str(folder / "x.sock"))
     with pytest.raises(DaemonUnavailable, match="can be written by others"):
         Dialer("/nowhere", b"").step()
 
@@ -212,6 +212,6 @@ def test_a_socket_folder_of_another_mode_is_refused(
 def test_a_daemon_of_another_user_gets_no_keys(
     monkeypatch: pytest.MonkeyPatch, stub: StubDaemon, home: Path
 ) -> None:
-    monkeypatch.setattr(connect.os, "getuid", lambda: 12345)
+    monkeypatch.setattr(daemon_client.os, "getuid", lambda: 12345)
     with pytest.raises(DaemonUnavailable, match="another user"):
         Dialer(str(home), b"secret\n").step()

@@ -9,18 +9,11 @@ import pytest
 
 from agent_runner.models import Budget
 from agent_runner.spec import Disk, Limits
-from rover_mcp.project.decided import (
-    Asked,
-    Decided,
-    Origin,
-    Settled,
-    disk_limit,
-    resource_limits,
-    run_limits,
-    settle,
-)
-from rover_mcp.project.load import FoundConfig, parse_config
-from rover_mcp.settings import Settings
+from rover_mcp.config.limits import disk_limit, resource_limits, run_limits
+from rover_mcp.config.load_project import FoundConfig, parse_config
+from rover_mcp.config.settings import Settings
+from rover_mcp.config.task_config import Decided, Origin
+from rover_mcp.tasks.options import Asked, Settled, settle
 
 
 def decide(project: str = "", asked: Asked | None = None, **mine: Any) -> Settled:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.errors import UserFixable
-from rover_mcp.project.devcontainer import PLACES, parse_devcontainer
+from rover_mcp.config.devcontainer import PLACES, parse_devcontainer
+from rover_mcp.domain.errors import UserFixable
 
 PLACE = PLACES[0]
 

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
-from rover_mcp.sandbox import bundles
-from rover_mcp.sandbox.agent_table import CLAUDE_VERSION, PINNED, npm_arch
-from rover_mcp.sandbox.bundles import (
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.sandbox import agent_programs
+from rover_mcp.sandbox.agent_programs import (
     agent_cache,
     can_be_had,
     check_agent,
@@ -24,6 +23,7 @@ from rover_mcp.sandbox.bundles import (
     obtain_bundles,
     own_program,
 )
+from rover_mcp.sandbox.pinned_agents import CLAUDE_VERSION, PINNED, npm_arch
 
 MACHINE = {"x86_64": 62, "aarch64": 183}[platform.machine()]
 
@@ -146,7 +146,7 @@ def test_npm_fetches_the_pinned_version_once(
     [got] = obtain_bundles(["claude", "scripted"], None, said.append)
     told = subprocess.check_output([got.folder / "bin/claude", "x"], text=True)
     assert told == "started x\n"
-    assert "360 MB" in said[0]
+    assert "bytes to download, about 360 MB unpacked, once" in said[0]
     assert obtain("claude", None, said.append) == got
     assert len(said) == 2
     assert {p.name for p in cache.iterdir()} == {got.identity, ".claude.lock"}
@@ -202,4 +202,4 @@ def test_the_cache_is_where_it_is_said_to_be(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/h")
     assert agent_cache() == Path("/h/.cache/rover/agents")
-    assert json.dumps(bundles.search_path(["a"])) == '["/opt/rover/agents/a/bin"]'
+    assert json.dumps(agent_programs.search_path(["a"])) == '["/opt/rover/agents/a/bin"]'

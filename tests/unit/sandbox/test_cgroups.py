@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rover_mcp.domain.resource_limits import ResourceLimits
 from rover_mcp.sandbox import cgroups
 from rover_mcp.sandbox.cgroups import Group, Place
-from rover_mcp.sandbox.protocol import ResourceLimits
 
 LIMITS = ResourceLimits(memory_bytes=1000, cpus=1.5, pids=7)
 V1 = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import containers, docker, docker_api
 from rover_mcp.sandbox.protocol import SandboxState
 from tests.contracts.engine_rigs import make_spec

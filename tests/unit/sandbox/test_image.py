@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import build_tools, docker_images, image, node_bundle, runner_library
-from rover_mcp.sandbox.agent_table import npm_arch
-from rover_mcp.sandbox.bundles import AgentBundle
+from rover_mcp.sandbox.agent_programs import AgentBundle
 from rover_mcp.sandbox.docker_images import clean_line, split_reference
+from rover_mcp.sandbox.pinned_agents import npm_arch
 from rover_mcp.sandbox.protocol import Shortcoming
 
 
@@ -163,7 +163,7 @@ def test_the_library_holds_the_runner_and_all_it_imports(tmp_path: Path) -> None
         assert (tmp_path / "lib" / name / "__init__.py").exists(), name
     assert list(tmp_path.glob("lib/pydantic_core/*.so"))
     # The root file system is read-only: what is not compiled here is compiled at each start.
-    assert list(tmp_path.glob("lib/agent_runner/__pycache__/run.*.pyc"))
+    assert list(tmp_path.glob("lib/agent_runner/run/__pycache__/attempt.*.pyc"))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_the_last_lines_of_a_failed_build_are_told() -> None:
         ("\x1b[31mred\x1b[0m \x1b]0;title\x07text\x1b]52;c;ZXZpbA==\x1b\\", "red text"),
         ("  10 %\r  50 %\r 100 %\r\n", "100 %"),
         ("a\tb\x00\x07\x08c\u202ed", "a bcd"),
-        ("\x9b31mx", "31mx"),
+        ("\x9b31mx", "x"),
         ("x" * 1000, "x" * 300),
     ],
 )
@@ -275,7 +275,9 @@ def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_builds_lines_are_told_one_by_one_however_they_come_in_pieces() -> None:
     said: list[str] = []
     pieces = ["Step 1/2 : RUN x\nE: no ", "mirror\nE: no package\n", "left", " over"]
-    with pytest.raises(docker_images.ImageUnavailable, match=r"exit 1 \(left over\)"):
+    with pytest.raises(
+        docker_images.ImageUnavailable, match=r"exit 1 \(E: no mirror; then: left over\)"
+    ):
         docker_images.watch(
             [*({"stream": piece} for piece in pieces), {"error": "exit 1"}], "x:1", said.append
         )

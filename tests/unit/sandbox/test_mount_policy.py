@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import mount_policy
 from rover_mcp.sandbox.mount_policy import (
     MountPoint,

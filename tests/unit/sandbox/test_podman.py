@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import podman, podman_seccomp, podman_service
 from rover_mcp.sandbox.podman import PodmanEngine
 from rover_mcp.sandbox.podman_service import PodmanService, find_socket

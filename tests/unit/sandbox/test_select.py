@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault, UserFixable
+from rover_mcp.config.settings import Settings
+from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.sandbox.docker import DockerEngine
+from rover_mcp.sandbox.engines import engines, select_engine
+from rover_mcp.sandbox.process_engine import ProcessEngine
 from rover_mcp.sandbox.protocol import EngineStatus
-from rover_mcp.sandbox.select import engines, select_engine
-from rover_mcp.sandbox.unconfined import ProcessEngine
-from rover_mcp.settings import Settings
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 
 
@@ -51,6 +51,8 @@ def test_one_that_was_asked_for_is_not_replaced_by_another() -> None:
     with pytest.raises(EnvironmentFault) as caught:
         select_engine({"a": _fake("a", works=False), "b": _fake("b")}, "a")
     assert "b: " not in caught.value.message
+    assert str(caught.value.hint).startswith("b works here; a: ")
+    assert caught.value.instead == {"engine": "b"}
 
 
 def test_an_unknown_engine_is_refused_with_the_ones_there_are() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox.toolchains import mounted, search_path
 from rover_mcp.tasks.programs import out_of_reach, unseen_programs
 

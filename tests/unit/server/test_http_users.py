@@ -11,8 +11,8 @@ import anyio.lowlevel
 import pytest
 from mcp.server.subscriptions import ResourcesListChanged, ServerEvent
 
-from rover_mcp.server.http.users import METHODS, REFUSED, Users, may_call
-from rover_mcp.server.hub import EventHub
+from rover_mcp.server.event_broadcast import EventHub
+from rover_mcp.server.http.sessions import METHODS, REFUSED, Users, may_call
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tools import TOOLS
 from rover_mcp.tasks.caller import Caller

@@ -6,16 +6,17 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from mcp import Client
 
-from rover_mcp.server.hub import EventHub, channel_message
+from rover_mcp.domain.task_status import Event
+from rover_mcp.server.event_broadcast import EventHub, channel_message
 from rover_mcp.server.session import MAX_WATCHED, SETTLED_SECONDS, ClientSession
-from rover_mcp.tasks.transitions import Event
-from rover_mcp.tasks.views import event_view
+from rover_mcp.tasks.task_view import event_view
 from tests.support.desk import Desk
 from tests.support.samples import event_row, new_task, task_row
 
@@ -66,6 +67,24 @@ def test_a_result_that_was_lost_is_told_to_the_next_session(desk: Desk) -> None:
     async def body() -> None:
         assert await ask(desk, app, session(desk)) == [FAILED]
         assert await ask(desk, app, session(desk)) == [FAILED]
+
+    run(body)
+
+
+def test_news_of_another_project_name_it(desk: Desk) -> None:
+    """C.10: where it is a task of the reader's own project, that goes without saying."""
+    fail(desk)
+    app = desk.app()
+
+    async def paths(mine: ClientSession) -> list[str | None]:
+        async with Client(app.server_for(mine)) as client:
+            result = await client.call_tool("list_tasks", {})
+            told = (result.structured_content or {})["attention"]
+            return [event.get("repo_path") for event in told]
+
+    async def body() -> None:
+        assert await paths(session(desk)) == ["/repo"]
+        assert await paths(session(desk, cwd=Path("/repo/src"))) == [None]
 
     run(body)
 
@@ -125,9 +144,9 @@ def test_a_call_that_is_withdrawn_has_told_nothing(
     real = desk.status.event_views
     inside = anyio.Event()
 
-    def slow(rows: Any) -> Any:
+    def slow(*given: Any) -> Any:
         anyio.from_thread.run_sync(inside.set)
-        return real(rows)
+        return real(*given)
 
     async def body() -> list[list[str]]:
         async with Client(app.server_for(mine)) as client:
@@ -237,7 +256,7 @@ def test_the_channel_carries_no_word_that_an_agent_wrote() -> None:
     sent = channel_message(view)
     assert evil in view.summary
     assert evil not in json.dumps(sent)
-    assert sent["meta"] == {"event": "task.failed", "task_id": view.task_id, "seq": "5"}
+    assert sent["meta"] == {"event": "task.failed", "task": view.task, "seq": "5"}
     assert all(isinstance(value, str) for value in sent["meta"].values())
 
 

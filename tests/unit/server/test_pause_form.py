@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from agent_runner.models import Budget, PauseReason
-from rover_mcp.errors import UserFixable
-from rover_mcp.server.pause_form import Decision, decision, needs_person, pause_form, pause_message
-from rover_mcp.tasks.models import TaskStatus, TaskView
-from rover_mcp.tasks.pauses import Policy
-from rover_mcp.tasks.views import task_view
+from rover_mcp.domain.errors import UserFixable
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.server.elicitation import Decision, decision, needs_person, pause_form, pause_message
+from rover_mcp.tasks.pause_view import Policy
+from rover_mcp.tasks.task_view import task_view
+from rover_mcp.tasks.view_models import TaskView
 from tests.support.samples import NOW, pause, run_state, task_row
 
 AT = NOW.timestamp()
@@ -39,6 +40,32 @@ def accept(**content: Any) -> dict[str, Any]:
 
 def test_a_closed_account_offers_now_other_agents_to_wait_and_the_end() -> None:
     assert choices(paused(agent="claude")) == ["now", "with_codex", "wait", "cancel"]
+
+
+@pytest.mark.parametrize("reason", list(PauseReason))
+def test_each_choice_fits_into_a_dialog_and_the_message_says_what_helps(
+    reason: PauseReason,
+) -> None:
+    """14-1: Claude Code's dialog cuts a choice after 47 characters."""
+    view = paused(reason, agent="claude", budget=Budget(usd=2.0))
+    params = pause_form(view)["params"]
+    titles = [c["title"] for c in params["requestedSchema"]["properties"]["choice"]["oneOf"]]
+    assert [title for title in titles if len(title) > 47] == []
+    assert f"What helps: {view.next_actions[0].why}" in params["message"]
+
+
+def test_another_model_is_a_choice_where_only_one_is_closed() -> None:
+    """Q6."""
+    closed = pause(PauseReason.USAGE_WINDOW, model="opus")
+    row = task_row(
+        status=TaskStatus.PAUSED, pause=closed, paused_at=AT, run_state=run_state(), agent="claude"
+    )
+    policy = Policy(agents=("claude", "codex"), models=("Sonnet",))
+    view = task_view(row, None, None, AT, policy)
+    assert choices(view) == ["now", "on_Sonnet", "with_codex", "wait", "cancel"]
+    schema = pause_form(view)["params"]["requestedSchema"]["properties"]["choice"]
+    assert schema["oneOf"][1]["title"] == "Go on now with Sonnet"
+    assert decision(view, accept(choice="on_Sonnet")) == Decision("resume", model="Sonnet")
 
 
 @pytest.mark.parametrize(

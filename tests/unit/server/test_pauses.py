@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import jsonschema
 import pytest
 
 from agent_runner.models import Budget, PauseReason, Usage
-from rover_mcp.server.misuse import EXAMPLES
+from rover_mcp.domain.ids import short_id
+from rover_mcp.domain.task_status import Event
+from rover_mcp.domain.usage_window import WindowState
+from rover_mcp.gateway.windows import Window
+from rover_mcp.server.argument_errors import EXAMPLES
 from rover_mcp.server.tools import TOOLS
-from rover_mcp.store.rows import HoldRow
+from rover_mcp.store.records import HoldRow
 from rover_mcp.store.store import Closing
-from rover_mcp.tasks.pauses import NEVER_BY_ITSELF
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.store.windows import in_words
+from rover_mcp.tasks.pause_view import NEVER_BY_ITSELF
+from rover_mcp.tasks.task_view import event_view
 from tests.support.desk import Desk, with_settings
 from tests.support.samples import NOW, pause, run_state
 from tests.unit.server.test_results import ask, text, valid
 
 Json = dict[str, Any]
 AT = NOW.timestamp()
-ACCOUNT = "anthropic-1a2b3c4d"
+ACCOUNT, SHOWN = "anthropic-1a2b3c4d", "anthropic, account …3c4d"
 
 
 def paused(
@@ -82,11 +89,11 @@ def test_pausing_and_going_on_change_what_is_shown(desk: Desk) -> None:
 def test_only_agents_that_can_sign_in_are_named_to_go_on(desk: Desk) -> None:
     task_id = paused(desk, agent="scripted")
     calls = inspect(desk, task_id)["next_actions"]
-    assert {"task": task_id, "agent": "claude"} in [call["arguments"] for call in calls]
+    assert {"task": short_id(task_id), "agent": "claude"} in [call["arguments"] for call in calls]
     desk.status.may_sign_in = lambda _agent, _caller: False
     calls = inspect(desk, task_id)["next_actions"]
     assert [c["tool"] for c in calls if "agent" in c["arguments"]] == []
-    assert calls[0]["arguments"] == {"task": task_id}
+    assert calls[0]["arguments"] == {"task": short_id(task_id)}
 
 
 @pytest.mark.parametrize("event", [Event.COMPLETE, Event.FAIL, Event.CANCEL])
@@ -274,12 +281,12 @@ def test_a_spent_budget_needs_a_larger_one_and_the_call_for_it_stands_there(desk
     spent = run_state(usage=Usage(cost_usd=5.2))
     paused(desk, PauseReason.BUDGET, budget=Budget(usd=5), run_state=spent)
     [refused] = ask(desk, ("resume_task", {"task": "1"}))
-    told = valid("resume_task", refused)
-    assert told["result"] == "not_resumable"
+    told = valid("resume_task", refused)["error"]
+    assert (refused.is_error, told["code"]) == (True, "not_resumable")
     assert "budget_usd" in told["message"]
-    [next_, *_] = told["task"]["next_actions"]
+    next_ = told["next_call"]
     assert next_["arguments"]["budget_usd"] == 10.2
-    assert f"Next: resume_task {json.dumps(next_['arguments'])}" in text(refused)
+    assert f"Next: {json.dumps(next_)}" in text(refused)
     [done] = ask(desk, ("resume_task", next_["arguments"]))
     assert valid("resume_task", done)["result"] == "resumed"
     task = desk.store.list_tasks()[0]
@@ -291,7 +298,7 @@ def test_a_spent_budget_needs_a_larger_one_and_the_call_for_it_stands_there(desk
     [
         ("inspect", {}, "invalid_arguments", {"tool": "list_tasks", "arguments": {}}),
         ("inspect", {"task": "1", "wat": 1}, "invalid_arguments", {"task": "1"}),
-        ("wait_for_task", {"task": "1", "timeout_s": 99}, "invalid_arguments", {"task": "1"}),
+        ("wait_for_task", {"task": "1", "timeout_s": "x"}, "invalid_arguments", {"task": "1"}),
         ("get_status", {"x": 1}, "invalid_arguments", {}),
         ("set_auto_resume", {"enabled": True}, "invalid_arguments", {"tool": "list_tasks", "arguments": {}}),
         (
@@ -340,8 +347,8 @@ def test_no_call_is_named_that_leaves_out_a_limit_that_was_mistyped(
     ("name", "arguments", "told"),
     [
         ("create_task", {"description": "x", "budget": 5}, "no 'budget' (is it budget_usd or budget_tokens?)"),
-        ("wait_for_task", {"task": "1", "timeout": 5}, "there is no 'timeout' (is it timeout_s?)"),
-        ("inspect", {"task_id": "1"}, "inspect: task is missing; there is no 'task_id' (is it task?)"),
+        ("wait_for_task", {"task": "1", "time": 5}, "there is no 'time' (is it timeout_s?)"),
+        ("inspect", {"tsk": "1"}, "inspect: task is missing; there is no 'tsk' (is it task?)"),
         ("create_task", {"description": "x", "brnach": "main"}, "there is no 'brnach'"),
         ("get_status", {"x": "y" * 9}, "get_status: there is no 'x'"),
     ],
@@ -399,11 +406,11 @@ def test_the_status_shows_closed_accounts_and_who_waits(desk: Desk) -> None:
     [result] = ask(desk, ("get_status", {}))
     [shown] = valid("get_status", result)["holds"]
     assert shown == {
-        "account": ACCOUNT, "provider": "anthropic", "reason": "credits", "message": "too low",
+        "account": SHOWN, "provider": "anthropic", "reason": "credits", "message": '"too low"',
         "since": "2026-11-23T11:59:00Z", "until": "2026-11-23T12:15:00Z", "waiting": 1, "probe": 1,
     }  # fmt: skip
     assert (
-        f"Account {ACCOUNT} is closed (credits) until 2026-11-23 12:15Z: too low; "
+        f'Account {SHOWN} is closed (credits) until 2026-11-23 12:15Z: "too low"; '
         "waiting tasks: 1; task 1 tries it now"
     ) in text(result)
 
@@ -438,3 +445,52 @@ steps:
     type: parallel
     steps: [{id: docs, type: agent, prompt: p}, {id: log, type: agent, prompt: p}]
 """
+
+
+def test_the_windows_of_an_account_are_shown(desk: Desk) -> None:
+    """Q3, D10: in a pause as they were when it began, and in get_status as they are."""
+    seen = [
+        Window("5-hour window", WindowState.CLOSED, 1.0, NOW + timedelta(hours=2)),
+        Window("7-day window", WindowState.OPEN, 0.834, NOW + timedelta(days=3)),
+    ]
+    desk.store.windows.record(ACCOUNT, seen, AT)
+    words = in_words(desk.store.windows.of(ACCOUNT, AT), AT)
+    assert words == "the 5-hour window is 100 % used, opens 14:00Z; the 7-day window was at 83 %"
+    told = pause(PauseReason.USAGE_WINDOW).model_copy(update={"windows": words})
+    task_id = paused(desk, PauseReason.USAGE_WINDOW, pause=told)
+    [result] = ask(desk, ("inspect", {"task": task_id}))
+    assert valid("inspect", result)["task"]["pause"]["windows"] == words
+    assert f"T{words[1:]}." in text(result)
+    [event] = desk.store.events.of_kinds(task_id, [Event.PAUSE])
+    row = desk.store.task(task_id)
+    assert row is not None
+    assert f"T{words[1:]}." in event_view(event, row).summary
+    [result] = ask(desk, ("get_status", {}))
+    shown = valid("get_status", result)["windows"]
+    assert shown == [
+        {"account": SHOWN, "window": "5-hour window", "state": "used up", "used_percent": 100.0,
+         "opens_at": "2026-11-23T14:00:00Z", "told_at": "2026-11-23T12:00:00Z"},
+        {"account": SHOWN, "window": "7-day window", "state": "open", "used_percent": 83.4,
+         "opens_at": "2026-11-26T12:00:00Z", "told_at": "2026-11-23T12:00:00Z"},
+    ]  # fmt: skip
+    assert (
+        f"Account {SHOWN}: the 5-hour window is used up (100 % used); it opens anew at "
+        "2026-11-23 14:00Z."
+    ) in text(result)
+
+
+def test_whoever_watches_a_task_hears_that_a_window_is_nearly_used_up(desk: Desk) -> None:
+    """Q3: as long as it runs on that account, in the same words."""
+    made = valid("create_task", ask(desk, ("create_task", {"description": "x"}))[0])["task"]["id"]
+    desk.store.start_attempt(made, 1, f"attempt-{made}-1")
+    desk.store.update_task(made, account=ACCOUNT)
+    nearly = Window("5-hour window", WindowState.NEARLY, 0.92, NOW + timedelta(hours=2))
+    desk.store.windows.record(ACCOUNT, [nearly], AT)
+    desk.store.windows.record("another", [nearly], AT)
+    warning = f"the 5-hour window of {SHOWN} is nearly used up; it opens anew at 2026-11-23 14:00Z"
+    assert inspect(desk, made)["warnings"] == [warning]
+    nearly = replace(nearly, used=0.95)
+    desk.store.windows.record(ACCOUNT, [nearly], AT + 60)
+    assert inspect(desk, made)["warnings"] == [warning]
+    again(desk, made, PauseReason.CREDITS)
+    assert "warnings" not in inspect(desk, made)

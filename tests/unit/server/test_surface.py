@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from rover_mcp.server.app import INSTRUCTIONS
-from rover_mcp.server.misuse import EXAMPLES
+from rover_mcp.server.argument_errors import EXAMPLES
 from rover_mcp.server.prompts import prompts
 from rover_mcp.server.resources import templates
 from rover_mcp.server.tools import TOOLS

@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 import sqlalchemy as sa
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.store import schema
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store

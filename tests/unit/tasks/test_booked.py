@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent_runner.models import RunState, Usage
-from rover_mcp.store.rows import ModelUse
+from rover_mcp.store.records import ModelUse
 from rover_mcp.tasks.booked import larger, with_books
 
 
@@ -49,3 +49,13 @@ def test_what_has_no_price_is_said_to_have_none() -> None:
     ]
     assert state.warnings == ["earlier"]
     assert with_books(state, []) is state
+
+
+def test_an_agents_own_figure_stands_in_for_a_price() -> None:
+    """U10: Claude tells what it cost; that counts against the budget, and is said to."""
+    state = RunState(usage=Usage(input_tokens=900, cost_usd=0.25))
+    told = with_books(state, [use("gpt-99", input_tokens=1200)])
+    assert told.usage == Usage(input_tokens=1200, cost_usd=0.25)
+    assert told.warnings == [
+        "there is no price for openai's gpt-99: what the agent says counts for its 1,200 tokens"
+    ]

@@ -11,12 +11,12 @@ import anyio
 import pytest
 
 from agent_runner.models import Budget
-from rover_mcp.errors import NeedsConsent, NotFound, UserFixable
-from rover_mcp.network import NetworkPolicy
-from rover_mcp.project.trusted import TrustedProject
+from rover_mcp.config.trusted_projects import TrustedProject
+from rover_mcp.domain.errors import NeedsConsent, NotFound, UserFixable
+from rover_mcp.domain.network_policy import NetworkPolicy
 from rover_mcp.server import trust as server_trust
 from rover_mcp.server.trust import TrustParams
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.testing.fake_engine import FakeEngine

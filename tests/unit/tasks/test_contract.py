@@ -12,12 +12,12 @@ import jsonschema
 import pytest
 import yaml
 
-from rover_mcp.control.live import UNTOLD
-from rover_mcp.settings import Settings
+from rover_mcp.config.settings import Settings
+from rover_mcp.control.journal_watch import UNTOLD
+from rover_mcp.domain.event_kinds import KINDS
+from rover_mcp.domain.task_status import Event
 from rover_mcp.tasks import contract
 from rover_mcp.tasks.lives import MARKS
-from rover_mcp.tasks.news import KINDS
-from rover_mcp.tasks.transitions import Event
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from agent_runner.disk import Free
 from agent_runner.models import Budget
-from rover_mcp.errors import EnvironmentFault, NotFound, RoverError, UserFixable
+from agent_runner.worktree.disk_watch import Free
+from rover_mcp.domain.errors import EnvironmentFault, NotFound, RoverError, UserFixable
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.cautions import DIRTY
 from rover_mcp.tasks.create import CreateRequest
-from rover_mcp.tasks.models import TaskStatus
 from rover_mcp.tasks.space import TreeSize
 from rover_mcp.testing.fake_engine import FakeEngine
 from tests.support.desk import Desk, with_settings
@@ -69,7 +69,7 @@ def test_uncommitted_changes_are_named(desk: Desk) -> None:
 
 @pytest.mark.parametrize("given", ["../repo", "{repo}", "."])
 def test_a_path_is_taken_from_the_callers_folder(desk: Desk, given: str) -> None:
-    assert create(desk, repo_path=given.format(repo=desk.repo)).project.endswith("repo")
+    assert create(desk, repo_path=given.format(repo=desk.repo)).repo_path.endswith("repo")
 
 
 def test_the_home_folder_of_a_user_that_does_not_exist_is_refused(desk: Desk) -> None:
@@ -91,7 +91,7 @@ def test_the_home_folder_of_a_user_that_does_not_exist_is_refused(desk: Desk) ->
         (
             {"workflow": "broken"},
             "invalid_workflow",
-            r"broken has an error: .*broken\.yaml:\d+:\d+",
+            r"broken cannot be used: .*broken\.yaml:\d+:\d+",
         ),
         ({"agent": "nope"}, "unknown_agent", "no agent 'nope'; there are: claude, scripted"),
         ({"inputs": {"color": "red"}}, "invalid_inputs", "no input color"),
@@ -213,20 +213,32 @@ def test_several_agents_and_a_budget_are_kept(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("model", "budget", "warned"),
     [
-        ("claude-99", Budget(usd=5), True),
-        ("claude-99", Budget(usd=5, tokens=9), False),
+        ("claude-99", Budget(usd=5, tokens=9), True),
         ("claude-99", Budget(tokens=9), False),
         ("claude-99", None, False),
         ("claude-5", Budget(usd=5), False),
     ],
 )
-def test_a_budget_in_money_that_cannot_be_kept_is_told_of_at_once(
+def test_a_budget_in_money_that_counts_only_in_part_is_said_to(
     desk: Desk, model: str, budget: Budget | None, warned: bool
 ) -> None:
-    """U10: with the line of config.yaml that gives the model a price."""
-    told = create(desk, model=model, budget=budget).warnings or []
+    """U10: beside one in tokens, which holds."""
+    told = [w for w in create(desk, model=model, budget=budget).warnings or [] if "price" in w]
+    assert ["(9) holds" in warning for warning in told] == ([True] if warned else [])
+
+
+def test_a_budget_in_money_that_cannot_be_kept_is_refused_at_once(desk: Desk) -> None:
+    """U10: with the line of config.yaml that gives the model a price, and with what would work."""
+    before = desk.files()
+    with pytest.raises(UserFixable, match="no price is known for anthropic's claude-99") as error:
+        create(desk, model="claude-99", budget=Budget(usd=0.01))
+    assert error.value.code == "no_price"
     line = 'prices: {anthropic: {"claude-99": {input: INPUT, output: OUTPUT}}}'
-    assert [line in warning for warning in told] == ([True] if warned else [])
+    assert line in (error.value.hint or "")
+    assert desk.files() == before
+    tokens = (error.value.instead or {})["budget_tokens"]
+    assert isinstance(tokens, int)
+    assert create(desk, model="claude-99", budget=Budget(usd=0.01, tokens=tokens))
 
 
 def test_the_projects_workflow_comes_before_the_users(desk: Desk) -> None:
@@ -392,3 +404,32 @@ def test_what_the_projects_files_ask_for_and_the_sandbox_lacks_is_a_warning(
     assert "go.mod asks for go" in told
     assert f"package.json asks for node 99, and {node} is 20.1.0" in told
     assert "toolchains" in told
+
+
+def test_what_is_probably_not_meant_in_a_workflow_is_a_warning_of_its_tasks(desk: Desk) -> None:
+    """D.13."""
+    (desk.home / "workflows" / "mine.yaml").write_text(
+        'version: "1.0"\nsteps: [{id: a, type: agent, prompt: "{{task.title}}"}]\n'
+    )
+    [told] = [w for w in create(desk, workflow="mine").warnings or () if "mine.yaml" in w]
+    assert "mine.yaml:2:8: no step is given {{task.description}}" in told
+
+
+def test_a_step_that_names_an_agent_that_there_is_not_is_refused_at_once(desk: Desk) -> None:
+    """B4: not in the middle of the task; the scripted agent plays every part."""
+    (desk.home / "workflows" / "mine.yaml").write_text(
+        'version: "1.0"\nsteps: [{id: a, type: agent, tool: claud, prompt: "{{task.description}}"}]\n'
+    )
+    with pytest.raises(UserFixable, match="names an agent that there is not: 'claud'") as caught:
+        create(desk, workflow="mine", agent="claude")
+    assert "did you mean claude?" in (caught.value.hint or "")
+    assert create(desk, workflow="mine", agent="scripted").status is TaskStatus.NEW
+
+
+def test_with_a_mistake_in_config_yaml_no_new_task_is_made(desk: Desk) -> None:
+    """A4: what it should have said may be stricter than what counts until then."""
+    made = desk.tasks.create_task
+    made.settings = made.settings.model_copy(update={"wrong": "config.yaml:2: no such setting"})
+    with pytest.raises(EnvironmentFault, match=r"config\.yaml:2") as caught:
+        create(desk)
+    assert "rover config check" in (caught.value.hint or "")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rover_mcp.errors import Conflict, EnvironmentFault
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.domain.errors import Conflict, EnvironmentFault
+from rover_mcp.domain.task_status import Event, TaskStatus
+from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.delete import DeleteTask, Leftover, items
-from rover_mcp.tasks.models import TaskStatus
-from rover_mcp.tasks.transitions import Event
 from tests.support.desk import Desk, FakeLeftovers
 from tests.support.samples import new_task, task_row
 

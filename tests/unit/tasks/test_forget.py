@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from rover_mcp.config.project_asks import Ask
 from rover_mcp.daemon.forgetting import ProjectFolders
-from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, UserFixable
-from rover_mcp.project.asks import Ask
+from rover_mcp.domain.errors import Conflict, EnvironmentFault, NotFound, UserFixable
+from rover_mcp.domain.paths import TaskFolders, project_folder
+from rover_mcp.domain.task_status import Event
 from rover_mcp.sandbox.protocol import IMAGE_FILE, ImageInfo
 from rover_mcp.store import schema
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.delete import Leftover
-from rover_mcp.tasks.folders import TaskFolders, project_folder
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import Images
-from rover_mcp.tasks.transitions import Event
 from tests.support.desk import Desk, FakeLeftovers
 from tests.support.samples import new_task
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from rover_mcp.tasks.handoff import HAND_OFF, first_of_each, handed_over, run_by
-from rover_mcp.tasks.models import ChangesView, FileChange
+from rover_mcp.tasks.view_models import ChangesView, FileChange
 
 RUN = {
     ".claude/settings.json": "Claude Code",
@@ -72,10 +72,10 @@ def test_patterns_are_written_in_one_way() -> None:
 
 
 def test_a_name_of_any_length_takes_no_time() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     run_by("/".join(["a.config"] * 400) + "*" * 200)
     run_by("." * 4000 + ".config.")
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 @pytest.mark.known_escape(1)

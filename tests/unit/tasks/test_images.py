@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.errors import EnvironmentFault
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import ImageInfo
 from rover_mcp.tasks.images import MIN_AGE, Images, prunable
-from rover_mcp.tasks.models import TaskStatus
 
 NOW = 1_000_000.0
 GROUND = ImageInfo("rover-ground:1", "ground", "debian", 10, 0, used=False, layers=("a",))

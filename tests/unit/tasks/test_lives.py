@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from rover_mcp.store.rows import EventRow
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.store.records import EventRow
 from rover_mcp.tasks.lives import ANSWERED, handle, lives, parse_handle, question
-from rover_mcp.tasks.models import TaskStatus
 from tests.support.samples import TASK, event_row, task_row
 
 

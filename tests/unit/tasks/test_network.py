@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.errors import UserFixable
-from rover_mcp.network import NetworkMode, NetworkPolicy
+from rover_mcp.domain.errors import UserFixable
+from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
 from rover_mcp.tasks.create import CreateRequest
-from rover_mcp.tasks.pauses import Policy
-from rover_mcp.tasks.views import task_view
+from rover_mcp.tasks.pause_view import Policy
+from rover_mcp.tasks.task_view import task_view
 from tests.support.desk import Desk, with_settings
 from tests.support.samples import NOW, task_row
 

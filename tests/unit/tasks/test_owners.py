@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from agent_runner.models import Pause, PauseReason
-from rover_mcp.errors import NotFound, UserFixable
-from rover_mcp.server.hub import EventHub
+from rover_mcp.domain.errors import NotFound, UserFixable
+from rover_mcp.domain.task_status import Event
+from rover_mcp.server.event_broadcast import EventHub
 from rover_mcp.server.session import ClientSession
+from rover_mcp.tasks.auto_resume import switch_auto_resume
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.create import CreateRequest
-from rover_mcp.tasks.models import TaskView
-from rover_mcp.tasks.switch import switch_auto_resume
-from rover_mcp.tasks.transitions import Event
+from rover_mcp.tasks.view_models import TaskView
 from tests.support.desk import Desk
 from tests.support.samples import NOW
 
@@ -103,7 +103,7 @@ def test_a_repository_has_to_be_among_those_that_are_served(desk: Desk, tmp_path
     several = replace(ann, projects=(desk.repo, other))
     with pytest.raises(UserFixable, match="name a repository"):
         create(desk, several)
-    assert create(desk, several, repo_path=str(other)).project == str(other)
+    assert create(desk, several, repo_path=str(other)).repo_path == str(other)
 
 
 def test_no_user_over_http_gets_around_the_sandbox_or_switches_for_all(desk: Desk) -> None:

@@ -5,24 +5,30 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from agent_runner.agents import agent_provider
+from agent_runner.classify.scope import akin
 from agent_runner.models import Budget, PauseReason, Usage
-from rover_mcp.errors import Conflict, EnvironmentFault, NotFound, UserFixable
+from rover_mcp.daemon.adapters import HostAgents
+from rover_mcp.domain.errors import Conflict, EnvironmentFault, NotFound, UserFixable
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.rates import Rates
+from rover_mcp.domain.task_status import DELETING, Event, TaskStatus
+from rover_mcp.gateway.prices import price_list
 from rover_mcp.server import render
 from rover_mcp.server.results import TaskListResult
 from rover_mcp.store import schema
-from rover_mcp.store.rows import TaskRow
+from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.changes import changed
 from rover_mcp.tasks.create import CreateRequest
-from rover_mcp.tasks.folders import TaskFolders
-from rover_mcp.tasks.models import ChangesView, TaskStatus, TaskView
-from rover_mcp.tasks.ports import DiffResult
-from rover_mcp.tasks.transitions import DELETING, Event
-from tests.support.desk import Desk, FakeWork
+from rover_mcp.tasks.diff import changed
+from rover_mcp.tasks.ports import AgentProgram, DiffResult
+from rover_mcp.tasks.view_models import ChangesView, TaskView
+from tests.support.desk import Desk, FakeAgents, FakeWork
 from tests.support.samples import NOW, pause, run_state, snapshot
 
 S = TaskStatus
@@ -252,14 +258,23 @@ def test_who_loses_the_race_is_told_that_another_won(desk: Desk) -> None:
     assert len(desk.control.enqueued) == 1
 
 
+def not_resumable(desk: Desk, task: TaskRow, when: str = "now", **more: Any) -> Conflict:
+    """The error of a resume."""
+    with pytest.raises(Conflict) as raised:
+        desk.tasks.resume(desk.caller, task, when, **more)
+    assert raised.value.code == "not_resumable"
+    return raised.value
+
+
 @pytest.mark.parametrize("event", [None, Event.COMPLETE])
 def test_any_other_status_is_refused_by_name(desk: Desk, event: Event | None) -> None:
     """I1, I3."""
     task = running(desk) if event else made(desk)
     after = row(desk, desk.store.transition(task.id, event) or task) if event else task
-    done = desk.tasks.resume(desk.caller, after, "now")
-    assert done.result == "not_resumable"
-    assert after.status in done.message
+    refused = not_resumable(desk, after)
+    assert after.status in refused.message
+    tool = "get_diff" if event else "wait_for_task"
+    assert refused.next_call == {"tool": tool, "arguments": {"task": task.id}}
 
 
 def test_resuming_at_the_reset_leaves_the_schedule(desk: Desk) -> None:
@@ -282,16 +297,15 @@ def test_what_does_not_go_on_by_itself_is_not_started_in_place_of_that(
     if off:
         desk.tasks.set_auto_resume(desk.caller, False, task=task)
     desk.control.enqueued.clear()
-    done = desk.tasks.resume(desk.caller, row(desk, task), "at_reset")
-    assert (done.result, done.task.status) == ("not_resumable", S.PAUSED)
-    assert why in done.message
+    refused = not_resumable(desk, row(desk, task), "at_reset")
+    assert (refused.instead, row(desk, task).status) == ({"when": None}, S.PAUSED)
+    assert why in refused.message
     assert desk.control.enqueued == []
 
 
 def test_what_is_to_change_at_the_reset_is_not_lost_without_a_word(desk: Desk) -> None:
-    done = desk.tasks.resume(desk.caller, paused(desk), "at_reset", budget=Budget(usd=3))
-    assert done.result == "not_resumable"
-    assert "at_reset changes neither agent nor budget" in done.message
+    refused = not_resumable(desk, paused(desk), "at_reset", budget=Budget(usd=3))
+    assert "at_reset changes no agent, model or budget" in refused.message
 
 
 # Reading
@@ -391,8 +405,9 @@ def test_a_cancelled_task_can_be_resumed_once_it_has_ended(desk: Desk) -> None:
     """T2: all of its work is kept."""
     task = running(desk)
     desk.tasks.cancel(task)
-    early = desk.tasks.resume(desk.caller, row(desk, task), "now")
-    assert (early.result, "still being stopped" in early.message) == ("not_resumable", True)
+    early = not_resumable(desk, row(desk, task))
+    assert "still being stopped" in early.message
+    assert early.next_call == {"tool": "resume_task", "arguments": {"task": task.id}}
     desk.store.move_attempt(task.id, 1, ("running",), state="ended")
     done = desk.tasks.resume(desk.caller, row(desk, task), "now")
     assert (done.result, done.task.status) == ("resumed", S.IN_PROGRESS)
@@ -401,8 +416,9 @@ def test_a_cancelled_task_can_be_resumed_once_it_has_ended(desk: Desk) -> None:
 def test_a_task_whose_deletion_has_begun_is_not_resumed(desk: Desk) -> None:
     task = row(desk, desk.tasks.cancel(paused(desk)))
     desk.store.add_event(task.id, DELETING, {})
-    refused = desk.tasks.resume(desk.caller, task, "now")
-    assert (refused.result, "deletion" in refused.message) == ("not_resumable", True)
+    refused = not_resumable(desk, task)
+    assert "deletion" in refused.message
+    assert refused.next_call == {"tool": "delete_task", "arguments": {"task": task.id}}
     assert desk.store.resume(task.id, None) is None
 
 
@@ -462,10 +478,11 @@ def spent(desk: Desk, usd: float, budget: Budget | None = None) -> TaskRow:
 def test_a_budget_that_is_used_up_is_asked_for_again(desk: Desk, budget: Budget | None) -> None:
     """I3, D8, K4: not_resumable, with a call that would work; nothing has changed."""
     task = spent(desk, 1.2)
-    done = desk.tasks.resume(desk.caller, task, "now", budget=budget)
-    assert done.result == "not_resumable"
-    assert "it has spent $1.20 of $1." in done.message
-    assert "call resume_task with budget_usd=" in done.message
+    refused = not_resumable(desk, task, budget=budget)
+    assert "it has spent $1.20 of $1." in refused.message
+    assert "call resume_task with budget_usd=" in refused.message
+    assert refused.next_call is not None
+    assert "budget_usd" in str(refused.next_call["arguments"])
     assert row(desk, task) == task
 
 
@@ -480,9 +497,9 @@ def test_a_larger_budget_lets_the_task_go_on(desk: Desk) -> None:
 def test_a_budget_of_tokens_counts_all_of_them(desk: Desk) -> None:
     """D8."""
     task = spent(desk, 0.0, Budget(tokens=100))
-    done = desk.tasks.resume(desk.caller, task, "now")
-    assert "it has used 100 of 100 tokens" in done.message
-    assert "budget_tokens=200" in done.message
+    refused = not_resumable(desk, task)
+    assert "it has used 100 of 100 tokens" in refused.message
+    assert "budget_tokens=200" in refused.message
 
 
 def test_another_agent_goes_on_where_it_is_asked_for(desk: Desk) -> None:
@@ -583,9 +600,10 @@ def test_a_result_that_waits_for_a_look_has_to_be_accepted(desk: Desk) -> None:
     )
     [task] = desk.store.page(limit=1)
     assert isinstance(task, TaskRow)
-    refused = desk.tasks.resume(desk.caller, task, "now")
-    assert refused.result == "not_resumable"
+    refused = not_resumable(desk, task)
     assert "accept=true" in refused.message
+    accept = {"task": task.id, "accept": True}
+    assert refused.next_call == {"tool": "resume_task", "arguments": accept}
     folders = TaskFolders(desk.home, task.id, 1)
     assert not folders.accepted.exists()
     done = desk.tasks.resume(desk.caller, task, "now", accept=True)
@@ -595,8 +613,7 @@ def test_a_result_that_waits_for_a_look_has_to_be_accepted(desk: Desk) -> None:
 
 def test_accepting_is_for_what_waits_for_a_look(desk: Desk) -> None:
     task = paused(desk)
-    done = desk.tasks.resume(desk.caller, task, "now", accept=True)
-    assert done.result == "not_resumable"
+    assert "accept is for" in not_resumable(desk, task, accept=True).message
     assert row(desk, task).status is S.PAUSED
 
 
@@ -612,6 +629,128 @@ def test_only_agents_that_could_take_over_now_are_proposed(desk: Desk) -> None:
         "codex",
         "gemini",
     }
+
+
+def test_who_creates_or_resumes_is_warned_that_the_agent_cannot_sign_in(desk: Desk) -> None:
+    """The warning is of now: it is gone once there is a credential."""
+    task = paused(desk)
+    desk.control.lacking |= {"claude": "no key", "scripted": "none either"}
+    resumed = desk.tasks.resume(desk.caller, task, "now").task
+    made = desk.tasks.create(desk.caller, CreateRequest("x", agents=("claude", "scripted")))
+    for view in (resumed, made):
+        said = f"{view.agent} cannot sign in, so the task pauses until it can: "
+        assert [w for w in view.warnings or () if w.startswith(said)]
+    assert not desk.tasks.view(row(desk, task)).warnings
+    del desk.control.lacking["scripted"]
+    able = desk.tasks.create(desk.caller, CreateRequest("x", agents=("claude", "scripted")))
+    assert not able.warnings
+
+
+def test_no_agent_is_proposed_whose_program_or_log_in_nobody_knows_of(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cursor signs in by itself; goose is only where an image has it."""
+    agents = desk.tasks.create_task.agents
+    known = ["claude", "codex", "cursor", "goose", "scripted"]
+    monkeypatch.setattr(agents, "known", lambda: known)
+    by_name = {"goose": AgentProgram("image")}
+    own = AgentProgram("own", "1.0", Path("/agents/own"))
+    monkeypatch.setattr(agents, "program", lambda name, _path: by_name.get(name, own))
+    task = paused(desk, PauseReason.CREDITS)
+    calls = desk.tasks.view(task).next_actions or []
+    proposed = [c.arguments["agent"] for c in calls if "agent" in c.arguments]
+    assert proposed == ["codex"]
+
+
+def paused_for_a_model(desk: Desk, model: str | None = "opus") -> TaskRow:
+    task = running(desk)
+    desk.store.move_attempt(task.id, 1, ("running",), state="ended")
+    why = pause(PauseReason.USAGE_WINDOW).model_copy(update={"model": model})
+    after = desk.store.transition(
+        task.id, Event.PAUSE, attempt=1, schedule=True, pause=why, retry_at=AT + 900,
+        run_state=run_state(),
+    )  # fmt: skip
+    assert after is not None
+    return after
+
+
+def models_proposed(desk: Desk, task: TaskRow) -> list[object]:
+    actions = desk.tasks.view(task).next_actions
+    return [a.arguments["model"] for a in actions if "model" in a.arguments]
+
+
+def offer(desk: Desk, *models: str) -> None:
+    agents = desk.tasks.create_task.agents
+    assert isinstance(agents, FakeAgents)
+    agents.offered["claude"] = models
+
+
+@pytest.mark.parametrize("agent", ["claude", "codex"])
+def test_another_service_is_known_to_have_the_models_that_the_user_names(agent: str) -> None:
+    """Q6: Rover's list of prices says nothing of what a proxy serves."""
+    provider = str(agent_provider(agent))
+    mine = {provider: {"vendor/my-model": Rates(input=1, output=2)}}
+    agents = HostAgents(price_list().with_own(mine))
+    assert len(agents.models(agent, own_api=True)) > 5
+    assert agents.models(agent, own_api=False) == ("vendor/my-model",)
+    assert HostAgents().models(agent, own_api=False) == ()
+
+
+def test_other_models_are_proposed_where_one_models_window_is_closed(desk: Desk) -> None:
+    """Q6: those that are known, that the step takes and whose own limit is open."""
+    offer(desk, "opus", "claude-opus-4-5", "sonnet", "claude-sonnet-5", "haiku", "fable", "x", "y")
+    desk.control.closed.add("haiku")
+    desk.control.unused.add("fable")
+    task = paused_for_a_model(desk)
+    assert models_proposed(desk, task) == ["sonnet", "x", "y"]
+    action = next(a for a in desk.tasks.view(task).next_actions if "model" in a.arguments)
+    assert action.arguments == {"task": task.id, "model": "sonnet"}
+    assert action.why == "go on at once with sonnet, to which the account is open"
+    assert models_proposed(desk, paused_for_a_model(desk, None)) == [], "the account is closed"
+
+
+def test_models_that_another_service_serves_are_proposed(desk: Desk) -> None:
+    """Issue 13, point 5: those like the one whose window is closed, after those that the user
+    named; what the provider itself would be asked for is not asked there."""
+    desk.control.served = [
+        "text-embed",
+        "glm-4.6",
+        "vendor/glm-4.5-air",
+        "gpt-x",
+        "glm-4.5",
+        "glm-4",
+    ]
+    task = paused_for_a_model(desk, "glm-4.6")
+    assert models_proposed(desk, task) == []
+    desk.control.asks_own = False
+    offer(desk, "mine")
+    assert models_proposed(desk, task) == ["mine", "vendor/glm-4.5-air", "glm-4.5"]
+    desk.control.unused.update(desk.control.served)
+    assert models_proposed(desk, task) == ["mine"]
+
+
+def test_models_of_claude_are_akin_whatever_they_are_called() -> None:
+    names = ["anthropic/claude-sonnet-5", "haiku", "text-embed", "kimi-k2", "claude-2"]
+    assert akin("opus", names) == ["anthropic/claude-sonnet-5", "haiku", "claude-2"]
+
+
+def test_a_resume_with_another_model_asks_for_it(desk: Desk) -> None:
+    """Q6: the agents that may take over stay."""
+    task = paused_for_a_model(desk)
+    done = desk.tasks.resume(desk.caller, task, "now", model="sonnet")
+    after = row(desk, task)
+    assert (done.result, after.model, after.agent) == ("resumed", "sonnet", task.agent)
+    assert after.agents == task.agents
+
+
+def test_a_resume_with_a_model_that_the_step_does_not_take_changes_nothing(desk: Desk) -> None:
+    """Q7."""
+    task = paused_for_a_model(desk)
+    desk.control.unused.add("sonnet")
+    with pytest.raises(UserFixable, match="sonnet was not taken, and nothing was changed"):
+        desk.tasks.resume(desk.caller, task, "now", model="sonnet")
+    not_resumable(desk, task, "at_reset", model="haiku")
+    assert row(desk, task) == task
 
 
 def test_a_resume_with_an_agent_that_cannot_sign_in_changes_nothing(desk: Desk) -> None:

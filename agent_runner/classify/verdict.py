@@ -1,0 +1,170 @@
+"""What an error means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from agent_runner.classify.failure_facts import Told, read
+from agent_runner.classify.redact import plain
+from agent_runner.classify.reset import MAX_WAIT, reset_time
+from agent_runner.classify.rule import Rule
+from agent_runner.classify.rules import is_about_the_request, rule_for
+from agent_runner.classify.scope import LIMITS, limited_model
+from agent_runner.models import Failure, Grounds, PauseReason
+
+__all__ = ["FAR", "MAX_MESSAGE", "MAX_WAIT", "Verdict", "classify"]
+
+MAX_MESSAGE = 500
+
+FAR = timedelta(days=7)
+"""A message says so where its reset is further away than the longest rolling window."""
+
+MONEY_WAITS = timedelta(hours=1)
+"""Money does not come back sooner by itself: what names a nearer time is about retries."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an error means. `reason` None: it is fatal. `transient`: worth trying again in place,
+    if the wait until `retry_at` is short. `model`: the one that a limit is for, see scope.py.
+    `grounds` and `retry_grounds` are as in Pause."""
+
+    reason: PauseReason | None
+    message: str
+    provider: str | None = None
+    retry_at: datetime | None = None
+    transient: bool = False
+    grounds: Grounds = Grounds.AGENT
+    retry_grounds: Grounds = Grounds.AGENT
+    rule: str | None = None
+    """the name of the rule that decided; None: no rule knows the error"""
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class _Judged:
+    failure: Failure
+    told: Told
+    rule: str | None
+    reason: PauseReason | None
+    grounds: Grounds = Grounds.AGENT
+    change: str = ""
+
+    @property
+    def decides(self) -> bool:
+        """Whether nothing else has to be asked."""
+        return self.reason is not None or self.change != ""
+
+
+_ACCOUNT_REFUSED = frozenset({402, 429})
+_IN_PLACE = frozenset({PauseReason.TRANSIENT, PauseReason.RATE_LIMIT})
+_REFUSED = frozenset({PauseReason.RATE_LIMIT, PauseReason.USAGE_WINDOW})
+_OF_A_PROVIDER = frozenset(
+    {
+        PauseReason.CREDITS,
+        PauseReason.USAGE_WINDOW,
+        PauseReason.RATE_LIMIT,
+        PauseReason.AUTH,
+    }
+)
+# Whose times count for a reason: an older "come back in 3 h" says nothing of an overload now.
+_TIMES_FROM: Mapping[PauseReason, frozenset[PauseReason]] = {
+    PauseReason.TRANSIENT: frozenset({PauseReason.TRANSIENT}),
+    PauseReason.RATE_LIMIT: _REFUSED,
+    PauseReason.USAGE_WINDOW: _REFUSED,
+    PauseReason.CREDITS: frozenset({PauseReason.CREDITS, PauseReason.USAGE_WINDOW}),
+}
+
+
+def classify(failures: Sequence[Failure], now: datetime, *, answered: bool = False) -> Verdict:
+    """What the failures mean. The gateway's come before the agent's, else they stay in order; the
+    first that a rule knows decides, and if none is known it is fatal. `answered`: the gateway saw
+    that the last call was answered well, so that no words of an agent's close an account."""
+    judged = [_judge(f) for f in sorted(failures, key=lambda f: f.source != "gateway")]
+    if answered:
+        judged = [_unless_answered(j) for j in judged]
+    if not judged:
+        return Verdict(reason=None, message="it failed and said nothing")
+    known = next((j for j in judged if j.decides), None)
+    provider = next((j.failure.provider for j in judged if j.failure.provider), None)
+    if known is None or known.reason is None:
+        last = known or judged[-1]
+        message = _message(last, None, now)
+        return Verdict(reason=None, message=message, provider=provider, rule=last.rule)
+    retry_at, retry_grounds = _retry_at(judged, known.reason, now)
+    return Verdict(
+        reason=known.reason,
+        message=_message(known, retry_at, now),
+        provider=known.failure.provider or provider,
+        retry_at=retry_at,
+        transient=known.reason in _IN_PLACE,
+        grounds=known.grounds,
+        retry_grounds=retry_grounds,
+        rule=known.rule,
+        model=limited_model(failures, known.failure, known.told)
+        if known.reason in LIMITS
+        else None,
+    )
+
+
+def _judge(failure: Failure) -> _Judged:
+    told = read(failure)
+    if failure.interrupted:
+        return _Judged(failure, told, "interrupted", PauseReason.INTERRUPTED)
+    rule = rule_for(told)
+    if rule is None:
+        return _Judged(failure, told, None, None)
+    grounds = _grounds(rule, failure, told)
+    return _Judged(failure, told, rule.name, rule.reason, grounds, rule.change)
+
+
+def _unless_answered(judged: _Judged) -> _Judged:
+    """What an agent's words mean where the provider did not refuse: a trouble of its own, which
+    may pass."""
+    failure = judged.failure
+    fields = (failure.status, failure.code, failure.reset_at, failure.retry_after, failure.body)
+    in_words = failure.source == "agent" and not any(fields)
+    if not in_words or judged.reason not in _OF_A_PROVIDER:
+        return judged
+    return replace(judged, rule="the provider had answered", reason=PauseReason.TRANSIENT)
+
+
+def _grounds(rule: Rule, failure: Failure, told: Told) -> Grounds:
+    """What a rule's reason rests on. A status that says nothing but the refusal of an account, a
+    code, a header: no words of the caller's make a provider answer so."""
+    if failure.source != "gateway":
+        return Grounds.AGENT
+    if failure.agent_credential or is_about_the_request(told):
+        return Grounds.WORDS
+    by_status = told.status in _ACCOUNT_REFUSED and told.status in rule.statuses
+    if by_status or rule.header is not None or rule.codes & told.own_codes:
+        return Grounds.PROVIDER
+    return Grounds.WORDS
+
+
+def _retry_at(
+    judged: Sequence[_Judged], reason: PauseReason, now: datetime
+) -> tuple[datetime | None, Grounds]:
+    reasons = _TIMES_FROM.get(reason, frozenset())
+    for j in judged:
+        found = reset_time(j.failure, j.told, now) if j.reason in reasons else None
+        if found is not None and reason is PauseReason.CREDITS and found.at - now < MONEY_WAITS:
+            continue
+        if found is not None:
+            own = Grounds.WORDS if found.in_words or j.failure.agent_credential else j.grounds
+            return found.at, own if j.failure.source == "gateway" else Grounds.AGENT
+    return None, Grounds.AGENT
+
+
+def _message(judged: _Judged, retry_at: datetime | None, now: datetime) -> str:
+    """What was said, in one bounded line without keys."""
+    far = f" ({judged.change})" if judged.change else ""
+    if retry_at is not None and retry_at - now > FAR:
+        far = f" (not before {retry_at:%Y-%m-%d}, in {(retry_at - now).days} days)"
+    said = plain(judged.told.said, MAX_MESSAGE - len(far))
+    if not said:
+        status = judged.told.status
+        said = f"it failed with status {status}" if status else "it failed and said nothing"
+    return said + far

@@ -1,0 +1,412 @@
+"""The append-only record of an iteration: one record a line (records.py), written by the runner.
+
+A last line that is not whole is a torn tail: a write that a crash cut. It is dropped and told.
+Anything wrong before the tail is damage: it is told with its place, nothing is guessed or deleted.
+
+A journal may be larger than the memory: it is read a record at a time, and a record has a limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, Self
+
+from agent_runner.crashpoints import CrashPoint, crash_point
+from agent_runner.journal.records import (
+    MAX_LINE,
+    SCHEMA_VERSION,
+    BadLine,
+    Chain,
+    NewerLine,
+    Record,
+    RecordType,
+    encode,
+    holds_record,
+    parse,
+    shortened,
+)
+from agent_runner.models import loop_positions
+from agent_runner.no_space import reserve
+from agent_runner.process.locks import is_held, take_lock
+
+FILE_NAME = "journal.jsonl"
+LOCK_NAME = "lock"
+
+UNSYNCED_LIMIT = 1_000_000
+"""Bytes that may wait for a flush: what is kept in memory so that a failed flush can be redone."""
+
+LONGEST_TAIL = 2 * MAX_LINE + UNSYNCED_LIMIT
+"""Bytes that a crash can leave without an end of line: what waited for a flush, as zeros. What is
+longer was not written by a runner, and is not read into memory."""
+
+CUT = f"a {{kind}} record was larger than {MAX_LINE} bytes; of its texts only the ends were kept"
+
+RESERVE = 256 * 1024
+"""Bytes of the disk that a journal holds beyond its end: on a full disk the steps that ended, and
+the pause that follows, are still recorded."""
+
+LOCK_TRIES = 10
+"""Tries to take the lock, which whoever asks for a runner has for microseconds."""
+
+Clock = Callable[[], datetime]
+Write = Callable[[int, bytes, int], int]
+
+
+class Recorder(Protocol):
+    """Takes records: a journal, or what stands for one."""
+
+    def append(self, kind: RecordType, data: Mapping[str, object], *, flush: bool = False) -> bool:
+        """Add a record. True if this and all before it are written (and, with `flush`, on disk)."""
+        ...
+
+
+@dataclass(frozen=True)
+class JournalRead:
+    """The records, how many bytes of a torn tail follow them, and where the journal stands."""
+
+    records: tuple[Record, ...] = ()
+    torn: int = 0
+    chain: Chain = field(default_factory=Chain)
+
+
+class JournalError(Exception):
+    """A journal that cannot be used as it is."""
+
+
+class JournalDamaged(JournalError):
+    """Damage that is not a torn tail. `line` counts from 1, `offset` is in bytes."""
+
+    def __init__(self, path: Path, line: int, offset: int, reason: str) -> None:
+        super().__init__(f"{path}: damaged at line {line} (byte {offset}): {reason}")
+        self.path = path
+        self.line = line
+        self.offset = offset
+        self.reason = reason
+
+
+class JournalTooNew(JournalError):
+    """Written by a newer version; it is left untouched."""
+
+    def __init__(self, path: Path, version: int) -> None:
+        super().__init__(
+            f"{path}: schema version {version} is newer than {SCHEMA_VERSION}, "
+            "the newest that this version of Rover reads; update Rover"
+        )
+        self.path = path
+        self.version = version
+
+
+class JournalLocked(JournalError):
+    """Another runner holds this run."""
+
+
+def read_journal(path: Path) -> JournalRead:
+    """Read a small journal at once; one that does not exist is empty.
+
+    Raises:
+        OSError: it cannot be read.
+        JournalDamaged: something before the tail is not as it was written.
+        JournalTooNew: a newer version wrote it.
+    """
+    return JournalTail(path).read()
+
+
+def stream_journal(path: Path) -> Iterator[Record]:
+    """Read a journal of any size, a record at a time. Raises as read_journal."""
+    return JournalTail(path).stream()
+
+
+class JournalTail:
+    """A journal read as it grows, each record once. What it costs to read on does not depend on
+    what was read before."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._chain = Chain()
+        self._offset = 0
+        self._torn = 0
+
+    def read(self) -> JournalRead:
+        """What was added since it was last read. A torn tail may be a record that is just being
+        written: it is looked at again.
+
+        Raises:
+            OSError, JournalDamaged, JournalTooNew: as read_journal; nothing counts as read.
+        """
+        before = self._chain, self._offset
+        try:
+            records = tuple(self.stream())
+        except BaseException:
+            self._chain, self._offset = before
+            raise
+        return JournalRead(records, self._torn, self._chain)
+
+    def skip(self) -> JournalRead:
+        """The same without the records, which are looked at and not kept. Raises as `read`."""
+        for _ in self.stream():
+            pass
+        return JournalRead((), self._torn, self._chain)
+
+    def stream(self) -> Iterator[Record]:
+        """What was added since it was last read, a record at a time. What was given counts as
+        read, whatever comes after it. Raises as read_journal."""
+        self._torn = 0
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            self._check_size(0)
+            return
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            self._check_size(size)
+            file.seek(self._offset)
+            while left := size - self._offset:
+                line = file.readline(min(LONGEST_TAIL + 1, left))
+                record = self._parsed(line, last=len(line) == left)
+                if record is None:
+                    self._torn = left
+                    return
+                yield record
+
+    def _parsed(self, line: bytes, *, last: bool) -> Record | None:
+        """The next record, and this place as read; None: it is a torn tail."""
+        ended = line.endswith(b"\n")
+        whole = line[:-1] if ended else line
+        if len(line) > LONGEST_TAIL or (ended and len(whole) > 2 * MAX_LINE):
+            raise self._damaged(f"a line is longer than {2 * MAX_LINE} bytes")
+        if not ended and not last:
+            # Another runner cut a torn tail off meanwhile.
+            return None
+        try:
+            record, after = parse(whole, self._chain)
+        except NewerLine as newer:
+            raise JournalTooNew(self._path, newer.version) from None
+        except BadLine as bad:
+            if not (last and bad.torn) or holds_record(whole, self._chain):
+                raise self._damaged(str(bad)) from None
+            return None
+        if not ended:
+            return None
+        self._chain, self._offset = after, self._offset + len(line)
+        return record
+
+    def _check_size(self, size: int) -> None:
+        if size < self._offset:
+            raise self._damaged("records that were read before are gone")
+
+    def _damaged(self, reason: str) -> JournalDamaged:
+        return JournalDamaged(self._path, self._chain.seq + 1, self._offset, reason)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The records that stood in a journal when it was opened, read from it whenever they are
+    asked for."""
+
+    path: Path
+    count: int
+
+    def __iter__(self) -> Iterator[Record]:
+        return itertools.islice(stream_journal(self.path), self.count)
+
+
+def no_bell() -> None:
+    """For a journal that nobody waits for."""
+
+
+def no_follower(record: Record) -> None:
+    """For a journal whose state nobody needs while it is written."""
+
+
+@dataclass
+class Journal:
+    """A journal open for writing: recovered, and locked for as long as this process lives.
+
+    A write that fails is not an error: the records stay in memory, the next write carries them
+    and a warning says that it happened (C3). `append` tells whether all is on disk. A record
+    that stands in loops says where, in numbers that can be (C7); else it is a ValueError.
+    """
+
+    path: Path
+    records: Iterable[Record]
+    _clock: Clock
+    _bell: Callable[[], None]
+    _write: Write
+    _sync: Callable[[int], None]
+    _fd: int
+    _lock: int
+    _chain: Chain
+    _synced: int
+    _tail: bytearray = field(default_factory=bytearray)
+    _written: int = 0
+    _failing: bool = False
+    _reserved: int = 0
+    follower: Callable[[Record], None] = no_follower
+    """Is given each record before it is written, as it will be read back; what it refuses with a
+    ValueError is not written."""
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        clock: Clock,
+        *,
+        bell: Callable[[], None] = no_bell,
+        write: Write = os.pwrite,
+        sync: Callable[[int], None] = os.fsync,
+    ) -> Self:
+        """Lock, check and recover the journal, creating it where there is none. `records` reads
+        what stood in it. A torn tail goes to `journal.torn-N` beside it, with a warning record.
+
+        Raises:
+            OSError, JournalDamaged, JournalTooNew: as read_journal.
+            JournalLocked: another runner lives.
+        """
+        lock = _take_lock(path.with_name(LOCK_NAME))
+        try:
+            read = JournalTail(path).skip()
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            sync_folder(path.parent)
+            size = os.fstat(fd).st_size
+            aside = _cut_tail(path, fd, size - read.torn, read.torn) if read.torn else None
+        except BaseException:
+            os.close(lock)
+            raise
+        journal = cls(
+            path=path,
+            records=Stored(path, read.chain.seq),
+            _clock=clock,
+            _bell=bell,
+            _write=write,
+            _sync=sync,
+            _fd=fd,
+            _lock=lock,
+            _chain=read.chain,
+            _synced=size - read.torn,
+        )
+        journal._reserve()
+        if aside is not None:
+            message = f"the journal's last record was cut off ({read.torn} bytes, kept in {aside})"
+            journal.append(RecordType.WARNING, {"message": message})
+        return journal
+
+    def append(self, kind: RecordType, data: Mapping[str, object], *, flush: bool = False) -> bool:
+        """Add a record. True if this and all before it are written (and, with `flush`, on disk)."""
+        self._add(kind, data)
+        done = self._store(flush=flush or len(self._tail) > UNSYNCED_LIMIT)
+        self._bell()
+        return done
+
+    def close(self) -> None:
+        """Write what is left and let go of the lock. Repeating it is harmless."""
+        if self._fd >= 0:
+            self._store(flush=bool(self._tail))
+            with suppress(OSError):
+                # What was reserved beyond the end is given back.
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size)
+            os.close(self._fd)
+            os.close(self._lock)
+            self._fd = self._lock = -1
+
+    def _add(self, kind: RecordType, data: Mapping[str, object]) -> None:
+        loop_positions(data)
+        line, chain = encode(self._chain, self._clock(), kind, data)
+        if len(line) > MAX_LINE:
+            self._add(RecordType.WARNING, {"message": CUT.format(kind=kind)})
+            line, chain = encode(self._chain, self._clock(), kind, shortened(data, MAX_LINE))
+        self.follower(parse(line[:-1], self._chain)[0])
+        self._chain = chain
+        self._tail += line
+
+    def _store(self, *, flush: bool) -> bool:
+        try:
+            while self._written < len(self._tail):
+                piece = bytes(memoryview(self._tail)[self._written :])
+                self._written += self._took(piece)
+            if flush:
+                crash_point(CrashPoint.RECORD_WRITTEN)
+                self._flush()
+        except OSError as error:
+            self._failed(error)
+            return False
+        self._failing = False
+        return True
+
+    def _took(self, piece: bytes) -> int:
+        count = self._write(self._fd, piece, self._synced + self._written)
+        if count == 0:
+            raise OSError(errno.ENOSPC, "the disk took nothing")
+        return count
+
+    def _flush(self) -> None:
+        try:
+            self._sync(self._fd)
+        except OSError:
+            # After a failed fsync the kernel may have dropped the pages: write them all again.
+            self._written = 0
+            raise
+        self._synced += len(self._tail)
+        self._tail.clear()
+        self._written = 0
+        if self._synced + RESERVE // 2 > self._reserved:
+            self._reserve()
+
+    def _reserve(self) -> None:
+        """Hold space for the next records, where the file system can do that."""
+        if reserve(self._fd, self._synced, RESERVE):
+            self._reserved = self._synced + RESERVE
+
+    def _failed(self, error: OSError) -> None:
+        if not self._failing:
+            self._failing = True
+            name = errno.errorcode.get(error.errno or 0, "error")
+            message = (
+                f"writing the journal failed ({name}); the records were kept and written later"
+            )
+            self._add(RecordType.WARNING, {"message": message})
+
+
+def is_locked(run: Path) -> bool:
+    """Whether a runner lives for this run folder: the kernel knows, by the lock that it holds."""
+    try:
+        return is_held(run / LOCK_NAME)
+    except FileNotFoundError:
+        return False
+
+
+def _take_lock(path: Path) -> int:
+    try:
+        return take_lock(path, 0o644, LOCK_TRIES)
+    except BlockingIOError:
+        raise JournalLocked(f"another runner holds {path}") from None
+
+
+def _cut_tail(path: Path, fd: int, keep: int, torn: int) -> str:
+    number = 1
+    while (aside := path.with_name(f"journal.torn-{number}")).exists():
+        number += 1
+    with aside.open("xb") as file:
+        file.write(os.pread(fd, torn, keep))
+        file.flush()
+        os.fsync(file.fileno())
+    crash_point(CrashPoint.TAIL_KEPT)
+    os.ftruncate(fd, keep)
+    os.fsync(fd)
+    sync_folder(path.parent)
+    return aside.name
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power failure."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

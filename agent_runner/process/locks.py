@@ -1,0 +1,100 @@
+"""Locks on files that the kernel frees when their holder dies, and so the proof of who lives. No
+process id is ever believed. All of Rover takes its locks here, except for the supervisor and the
+launcher, which import the standard library only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+PAUSE = 0.02
+"""Seconds between two tries to take a lock."""
+
+_Path = str | os.PathLike[str]
+
+
+def open_lock(path: _Path, mode: int = 0o600) -> int:
+    """Open a lock's file, which is made with `mode` if it is missing; nothing is locked yet.
+
+    Raises:
+        OSError: it cannot be opened; a symbolic link is not followed.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+
+
+def try_lock(handle: int, *, shared: bool = False) -> bool:
+    """Lock an open file without waiting; False if another holds it."""
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def wait_for_lock(handle: int, *, shared: bool = False) -> None:
+    """Lock an open file, however long another holds it."""
+    fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+
+
+@contextmanager
+def holding(handle: int) -> Generator[None]:
+    """Wait for the lock of an open file, hold it for the block, and close the file."""
+    try:
+        wait_for_lock(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def take_lock(path: _Path, mode: int = 0o600, tries: int = 1) -> int:
+    """Lock a file, which is made with `mode` if it is missing. Closing the descriptor that is
+    returned frees it. More than one try is for a lock that `is_held` may be asked about: whoever
+    asks has it for microseconds.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: the file cannot be opened; a symbolic link is not followed.
+    """
+    handle = open_lock(path, mode)
+    for number in range(tries):
+        if number:
+            time.sleep(PAUSE)
+        if try_lock(handle):
+            return handle
+    os.close(handle)
+    raise BlockingIOError(f"another process holds {os.fspath(path)}")
+
+
+def is_held(path: _Path) -> bool:
+    """Whether a process of this host holds the lock.
+
+    Raises:
+        OSError: the file cannot be opened, so that this cannot be told; FileNotFoundError if it is
+            missing, so that nobody holds it.
+    """
+    handle = _existing(path)
+    try:
+        return not try_lock(handle, shared=True)
+    finally:
+        os.close(handle)
+
+
+def wait_until_free(path: _Path) -> None:
+    """Return once no process holds the lock.
+
+    Raises:
+        OSError: as for `is_held`.
+    """
+    handle = _existing(path)
+    try:
+        wait_for_lock(handle, shared=True)
+    finally:
+        os.close(handle)
+
+
+def _existing(path: _Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -1,0 +1,391 @@
+"""How one agent step runs, once: its session, its retries in place, its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import anyio
+
+from agent_runner.agents import UnknownAgent, agent_provider
+from agent_runner.agents.protocol import (
+    Agent,
+    AgentFailed,
+    AgentOutcome,
+    AgentRequest,
+    Doubt,
+    SessionLost,
+)
+from agent_runner.classify.verdict import classify
+from agent_runner.crashpoints import CrashPoint, crash_point
+from agent_runner.evidence import Calls
+from agent_runner.journal.records import RecordType
+from agent_runner.journal.step_log import StepLog
+from agent_runner.models import AgentSession, Failure, Pause, Usage
+from agent_runner.process.commands import CommandKilled
+from agent_runner.run.output_files import FilesRefused, OutputFiles
+from agent_runner.run.prompts import READ_ONLY, resume_prompt
+from agent_runner.run.stall_watch import Watch
+from agent_runner.run.step import (
+    Interrupted,
+    RunPaused,
+    StepFailed,
+    StepResult,
+    Tools,
+    killed_pause,
+    wait_in_place,
+)
+from agent_runner.spec import RunSpec
+from agent_runner.workflow import outputs as answers
+from agent_runner.workflow.agents import step_agent, step_model
+from agent_runner.workflow.conditions import Values
+from agent_runner.workflow.examples import examples_of
+from agent_runner.workflow.models import AgentStep, OutputDef, Workflow
+
+OUTPUT_REQUESTS = 2
+"""How often an agent that ended its step without its required outputs is asked for them again."""
+
+TIMEOUT_MARGIN = 30.0
+"""Seconds after its own limit at which a driver that does not keep to it is cut off."""
+
+_BROKEN = (
+    ConnectionError,
+    TimeoutError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+)
+
+
+def agent_name(step: AgentStep, spec: RunSpec) -> str:
+    """Whose step it is."""
+    return step_agent(step, spec.agent)
+
+
+def model_name(step: AgentStep, spec: RunSpec, workflow: Workflow) -> str | None:
+    """The model, if one is named for this agent."""
+    return step_model(step, spec.agent, spec.model, workflow)
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What was done in this step already: in `session`, which goes on; or, where that cannot be,
+    by `earlier`, which left nothing but the work tree. `missing` are the outputs that a step
+    which is otherwise done did not give; `schema` what its answer is held to."""
+
+    why: str
+    session: AgentSession | None = None
+    earlier: str | None = None
+    missing: tuple[OutputDef, ...] = ()
+    schema: Mapping[str, Any] | None = None
+
+
+class AgentStepRun:
+    """One agent step, with its retries in place. `done` are the steps that are finished, `loops`
+    the loops around this one with their iterations, outermost first."""
+
+    def __init__(
+        self,
+        step: AgentStep,
+        tools: Tools,
+        values: Values,
+        log: StepLog,
+        done: Sequence[str],
+        loops: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        self._step = step
+        self._tools = tools
+        self._log = log
+        self._done = done
+        self._loops = loops
+        self._name = agent_name(step, tools.spec)
+        self._provider = agent_provider(self._name, model_name(step, tools.spec, tools.workflow))
+        prompt = tools.renderer.text(step.prompt, values) + (READ_ONLY if step.read_only else "")
+        self._prompt = prompt + answers.ask(step.outputs)
+        self._files = OutputFiles(step.outputs, tools.commands, tools.spec.base_commit)
+        self._session: AgentSession | None = None
+        self._timeout = step.timeout or tools.workflow.timeout or tools.spec.limits.agent_timeout
+
+    async def run(self, interrupted: Interrupted | None) -> StepResult:
+        """Run it. What was interrupted goes on: in its session, or where that is another agent's
+        or lost, in a fresh one on the work tree as it is.
+
+        Raises:
+            StepFailed: fatal, out of time, or without its required outputs.
+            RunPaused: only time, money or a person can help.
+        """
+        try:
+            agent = self._tools.make_agent(self._name)
+        except UnknownAgent as error:
+            raise StepFailed(str(error)) from None
+        try:
+            if interrupted is None:
+                await self._files.remove()
+            return await self._result(agent, self._before(interrupted))
+        except StepFailed as error:
+            error.session = self._session
+            await self._leave_no_files()
+            raise
+        except FilesRefused as error:
+            raise StepFailed(str(error)) from error
+        except CommandKilled as error:
+            raise killed_pause(self._step.id, error, self._tools) from error
+
+    def _before(self, interrupted: Interrupted | None) -> _Before | None:
+        if interrupted is None:
+            return None
+        other = interrupted.session.agent
+        if other == self._name:
+            return _Before(interrupted.why, interrupted.session)
+        self._tools.warn(
+            f"step {self._step.id}: {other} had worked on it; {self._name} takes over on the work "
+            "tree as it is"
+        )
+        return _Before(interrupted.why, earlier=f"Another agent ({other})")
+
+    async def _leave_no_files(self) -> None:
+        try:
+            await self._files.remove()
+        except (FilesRefused, CommandKilled) as error:
+            self._tools.warn(f"step {self._step.id}: its output files may be left: {error}")
+
+    async def _until_answered(self, agent: Agent, before: _Before | None) -> AgentOutcome:
+        tools = self._tools
+        delays = iter(tools.spec.limits.transient_delays)
+        while True:
+            started = tools.clock()
+            try:
+                return await self._turn(agent, before, started)
+            except TimeoutError:
+                raise StepFailed(f"the step took longer than {self._timeout:g} s") from None
+            except SessionLost as lost:
+                if before is None or before.session is None:
+                    raise StepFailed(f"the agent lost its session: {lost}") from None
+                tools.warn(
+                    f"step {self._step.id}: the agent's session is gone; "
+                    "it starts a new one on the work tree as it is"
+                )
+                before = _Before(before.why, earlier="An earlier session of yours")
+            except AgentFailed as error:
+                wait = await self._failed(agent, error, started, next(delays, None))
+                await tools.sleep(wait)
+                session = error.session or self._session
+                before = _Before(str(error), session) if session else before
+
+    async def _failed(
+        self, agent: Agent, error: AgentFailed, started: datetime, delay: float | None
+    ) -> float:
+        """Seconds to wait before the next try, or the end of this step."""
+        tools = self._tools
+        seen = await tools.evidence.failures(started, self._provider)
+        now = tools.clock()
+        calls = await tools.evidence.calls(started, self._provider)
+        answered = calls is not None and not calls.last_failed
+        verdict = classify([*seen, error.failure], now, answered=answered)
+        self._log.line(f"failed: {verdict.message}")
+        wait = wait_in_place(verdict, delay, tools.spec.limits.wait_in_place, now)
+        if wait is not None:
+            tools.warn(f"step {self._step.id}: {verdict.message}; trying again in {wait:g} s")
+            return wait
+        if verdict.reason is None:
+            raise StepFailed(verdict.message) from error
+        pause = Pause(
+            reason=verdict.reason,
+            message=verdict.message,
+            since=now,
+            step=self._step.id,
+            provider=verdict.provider or self._provider or agent.provider,
+            retry_at=verdict.retry_at,
+            grounds=verdict.grounds,
+            retry_grounds=verdict.retry_grounds,
+            model=verdict.model,
+        )
+        raise RunPaused(pause) from error
+
+    async def _turn(self, agent: Agent, before: _Before | None, started: datetime) -> AgentOutcome:
+        reported = Usage()
+
+        def on_usage(usage: Usage) -> None:
+            nonlocal reported
+            reported = reported.plus(usage)
+            self._record_usage(usage)
+
+        try:
+            request = await self._request(agent, before, on_usage)
+            with anyio.fail_after(self._timeout + TIMEOUT_MARGIN):
+                outcome = await self._watch(started).run(
+                    lambda: agent.run(request, self._tools.commands)
+                )
+        except AgentFailed as error:
+            self._record_session(error.session)
+            self._record_usage(_rest(error.usage, reported))
+            raise
+        except (OSError, *_BROKEN) as error:
+            if _is_own_timeout(error):
+                raise
+            raise AgentFailed(_thrown(self._name, error)) from error
+        self._record_session(outcome.session)
+        self._record_usage(_rest(outcome.usage, reported))
+        if outcome.doubt is not None:
+            calls = await self._tools.evidence.calls(started, self._provider)
+            if is_failure(outcome.doubt, calls):
+                raise AgentFailed(outcome.doubt.failure, outcome.session)
+        return outcome
+
+    def _watch(self, started: datetime) -> Watch:
+        tools = self._tools
+        wait_in_place = tools.spec.limits.wait_in_place
+        return Watch(
+            tools.evidence, started, self._provider, wait_in_place, tools.clock, anyio.sleep
+        )
+
+    async def _request(
+        self, agent: Agent, before: _Before | None, on_usage: Callable[[Usage], None]
+    ) -> AgentRequest:
+        tools = self._tools
+        new_id = tools.new_id()
+        resume = before.session if before else None
+        if resume is not None:
+            self._record_session(resume)
+        elif agent.presets_session():
+            version = await agent.version(tools.commands)
+            self._record_session(AgentSession(agent=self._name, session_id=new_id, version=version))
+        gateway = tools.spec.gateway
+        return AgentRequest(
+            step_id=self._step.id,
+            prompt=self._prompt_after(before),
+            session_id=new_id,
+            resume=resume,
+            model=model_name(self._step, tools.spec, tools.workflow),
+            base_url=f"http://127.0.0.1:{gateway.port}",
+            token=gateway.token,
+            silence=tools.spec.limits.agent_silence,
+            timeout=self._timeout,
+            on_session=self._record_session,
+            on_usage=on_usage,
+            on_log=self._log.line,
+            examples=examples_of(self._step, tools.workflow),
+            schema=before.schema if before else None,
+        )
+
+    def _prompt_after(self, before: _Before | None) -> str:
+        if before is None:
+            return self._prompt
+        if before.missing and before.session:
+            return answers.ask_again(before.missing)
+        return resume_prompt(
+            self._prompt, before.why, self._done, loops=self._loops, earlier=before.earlier
+        )
+
+    def _record_session(self, session: AgentSession | None) -> None:
+        known = self._session
+        if session is None or session == known:
+            return
+        if known is not None and session.version is None and session.session_id == known.session_id:
+            return
+        self._session = session
+        self._tools.journal.append(
+            RecordType.AGENT_SESSION,
+            {"step": self._step.id, "session": session.model_dump(mode="json")},
+            flush=True,
+        )
+        crash_point(CrashPoint.SESSION_WRITTEN)
+
+    def _record_usage(self, usage: Usage) -> None:
+        if usage != Usage():
+            self._tools.journal.append(
+                RecordType.USAGE,
+                {"step": self._step.id, "usage": usage.model_dump(mode="json")},
+            )
+
+    async def _result(self, agent: Agent, before: _Before | None) -> StepResult:
+        """Run the turn, and ask again for required outputs that its answer lacks."""
+        outcome = await self._until_answered(agent, before)
+        lines = outcome.text.strip().splitlines()
+        found = await self._found(outcome)
+        limit = self._tools.spec.limits.output_bytes
+        chosen, missing, warnings = answers.select(self._step.outputs, found, limit)
+        for number in range(OUTPUT_REQUESTS):
+            if not missing:
+                break
+            found |= await self._asked_again(agent, missing, structured=number == 0)
+            chosen, missing, warnings = answers.select(self._step.outputs, found, limit)
+        for warning in warnings:
+            self._warn(warning)
+        if missing:
+            raise StepFailed(
+                f"the agent did not give the required outputs: {', '.join(missing)}. "
+                f"It was asked for them {OUTPUT_REQUESTS} more times"
+            )
+        await self._leave_no_files()
+        return StepResult(chosen, lines[0][:200] if lines else None)
+
+    async def _asked_again(
+        self, agent: Agent, names: Sequence[str], *, structured: bool
+    ) -> dict[str, str]:
+        """What one more turn in the same session gives; `structured` where the agent is to be
+        held to a schema, which not every model copes with. A failure that no pause can end is
+        an answer without outputs."""
+        missing = tuple(o for o in self._step.outputs if o.name in names)
+        why = f"it ended without its required outputs: {', '.join(names)}"
+        self._warn(f"{why}; asking for them again")
+        session = self._session
+        earlier = None if session else "An earlier session of yours"
+        schema = answers.schema(missing) if structured else None
+        try:
+            before = _Before(why, session, earlier, missing, schema)
+            return await self._found(await self._until_answered(agent, before))
+        except StepFailed as error:
+            self._warn(f"it did not answer: {error}")
+            return {}
+
+    async def _found(self, outcome: AgentOutcome) -> dict[str, str]:
+        """The outputs that a turn gave: the agent's own, those of its text, and its files."""
+        # What an answer says of a file is at most its name.
+        found = {k: v for k, v in (outcome.outputs or {}).items() if k not in self._files}
+        found = answers.find(outcome.text, self._step.outputs) | found
+        files, warnings = await self._files.read(self._tools.spec.limits.output_bytes)
+        for warning in warnings:
+            self._warn(warning)
+        return {n: v for n, v in found.items() if n not in self._files} | files
+
+    def _warn(self, text: str) -> None:
+        self._tools.warn(f"step {self._step.id}: {text}")
+
+
+def is_failure(doubt: Doubt, calls: Calls | None) -> bool:
+    """Whether a turn that claims success failed. What the gateway saw of it outweighs the words of
+    its last message: those decide alone where nothing passed through the gateway. A turn whose
+    every call was refused did nothing, whatever it says."""
+    if calls is None:
+        return doubt.counts
+    return calls.last_failed and (doubt.begins_so or calls.answered == 0)
+
+
+def _is_own_timeout(error: Exception) -> bool:
+    """Whether the step's time is over; the system's time-outs, of connections, have a number."""
+    return isinstance(error, TimeoutError) and error.errno is None
+
+
+def _thrown(agent: str, error: Exception) -> Failure:
+    """What a driver threw, as if the agent had returned it (D6)."""
+    if isinstance(error, _BROKEN):
+        said = str(error) or "the connection to the agent broke"
+        return Failure("agent", f"{agent}: {said}", code="connection_failed")
+    return Failure("agent", f"{agent}: {error}", code="spawn_failed")
+
+
+def _rest(total: Usage, reported: Usage) -> Usage:
+    """What of a turn's total has not been reported while it ran."""
+    cost = total.cost_usd
+    if cost is not None:
+        cost = max(0.0, cost - (reported.cost_usd or 0.0)) or None
+    return Usage(
+        input_tokens=max(0, total.input_tokens - reported.input_tokens),
+        output_tokens=max(0, total.output_tokens - reported.output_tokens),
+        cache_read_tokens=max(0, total.cache_read_tokens - reported.cache_read_tokens),
+        cache_write_tokens=max(0, total.cache_write_tokens - reported.cache_write_tokens),
+        cost_usd=cost,
+    )

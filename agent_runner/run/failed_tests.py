@@ -1,0 +1,181 @@
+"""The names of the tests that failed, read from what common test runners print; and whether they
+failed before a change, too. Pure.
+
+Names are only believed where they are complete: as many as the runner says that failed, and its
+count is the last thing that was printed, so that nothing else can have set the exit status. What a
+test prints is untrusted: it can hide nothing that counts, as a name more or less is not believed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from agent_runner.workflow.models import Comparison
+
+Names = tuple[str, ...]
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_WRAPPER = re.compile(
+    r"make(?:\[\d+\])?: |error: Recipe |npm (?:error|ERR!)|error Command failed"
+    r"|info Visit|\s*ELIFECYCLE"
+)
+"""What a program that started the test runner adds at the end."""
+_STARTER = re.compile(r"> |\$ |yarn run|Done in ")
+"""What it prints elsewhere: jest's own words are all on standard error."""
+_QUIET = re.compile(
+    r"warning|go: downloading|(?:Using|Creating|Resolved|Building|Built|Prepared|Installed) "
+    r"|Audited |Downloading| [+~-] ",
+    re.IGNORECASE,
+)
+"""What installs and warns beside pytest and go. Other words may be a later program's, which set the
+exit status."""
+_SHOWN = 5
+_NAME_SHOWN = 120
+
+
+def comparison(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """The outputs of a command that failed now, by its outputs when it was run before; empty where
+    it was not, or where the names of the tests cannot be read. A verdict may name them."""
+    if not before:
+        return {Comparison.FAILED_TESTS: "", Comparison.COMPARED: ""}
+    failed = failed_tests(now)
+    known = () if before.get("success") == "true" else failed_tests(before)
+    if failed is None or known is None:
+        return {Comparison.FAILED_TESTS: "", Comparison.COMPARED: "; as the agent says"}
+    new = [name for name in failed if name not in known]
+    told = f"; not before: {_listed(new)}" if new else "; all of them failed before"
+    return {
+        Comparison.FAILED_TESTS: _listed(failed),
+        Comparison.ONLY_OLD_FAILURES: "false" if new else "true",
+        Comparison.COMPARED: told,
+    }
+
+
+def failed_tests(outputs: Mapping[str, str]) -> Names | None:
+    """The tests that failed; None where that cannot be read, or a part of it only. A name that
+    occurs again has a number."""
+    out, err = (_lines(outputs.get(name, "")) for name in ("stdout", "stderr"))
+    found: Sequence[str] = ()
+    if all(_QUIET.match(line) for line in err if line):
+        found = _pytest(out) or _go(out)
+    if err and _CARGO_LAST.match(err[-1]):
+        found = found or _cargo(out)
+    if any(line.endswith("[build failed]") for line in out):
+        found = found or _go(out)
+    if all(_STARTER.match(line) for line in out if line):
+        found = found or _jest(err)
+    return _numbered(found) if found else None
+
+
+def _lines(text: str) -> list[str]:
+    lines = [_ESCAPES.sub("", line).rstrip() for line in text.splitlines()]
+    while lines and (not lines[-1] or _WRAPPER.match(lines[-1])):
+        lines.pop()
+    return lines
+
+
+def _numbered(names: Iterable[str]) -> Names:
+    seen: dict[str, int] = {}
+    found: list[str] = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(found)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:_NAME_SHOWN] for name in names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
+# --- pytest ---
+
+_PYTEST_NAME = re.compile(r"(?:FAILED|ERROR) (\S.*?)(?: - .*)?$")
+_PYTEST_END = re.compile(
+    r"(?:=+ )?((?:\d+ [a-z]+(?:, )?)+) in \d[\d.:]*s?(?: \([\d:, a-z]+\))?(?: =+)?$"
+)
+_PYTEST_COUNT = re.compile(r"(\d+) (?:failed|errors?)\b")
+
+
+def _pytest(lines: Sequence[str]) -> Sequence[str]:
+    end = _PYTEST_END.match(lines[-1]) if lines else None
+    if end is None:
+        return ()
+    begun = [n for n, line in enumerate(lines) if "short test summary info" in line]
+    after = [*lines[begun[-1] :]] if begun else list[str]()
+    names = [found[1] for line in after if (found := _PYTEST_NAME.match(line))]
+    return names if len(names) == sum(map(int, _PYTEST_COUNT.findall(end[1]))) else ()
+
+
+# --- go test ---
+
+_GO_TEST = re.compile(r"\s*--- FAIL: (\S+)")
+_GO_PACKAGE = re.compile(r"FAIL\t(\S+)(?: \[(?:build|setup) failed\]|\t[\d.]+s)$")
+_GO_END = re.compile(r"(?:FAIL$|(?:FAIL|ok  |\?   |---)\t)")
+
+
+def _go(lines: Sequence[str]) -> Sequence[str]:
+    if not lines or not _GO_END.match(lines[-1]):
+        return ()
+    found: list[str] = []
+    tests: list[str] = []
+    for line in lines:
+        # After a panic a package's other tests were not run.
+        if line.startswith("panic: "):
+            return ()
+        if test := _GO_TEST.match(line):
+            tests.append(test[1])
+        elif package := _GO_PACKAGE.match(line):
+            found += [f"{package[1]}.{test}" for test in tests] or [package[1]]
+            tests = []
+    return () if tests else found
+
+
+# --- cargo test ---
+
+_CARGO_NAME = re.compile(r"test (.+?) \.\.\. FAILED$")
+_CARGO_END = re.compile(r"test result: (?:FAILED|ok)\. \d+ passed; (\d+) failed;")
+_CARGO_LAST = re.compile(r"error: (?:doc)?test failed, to rerun|error: \d+ targets? failed|    `-")
+_DOC_LINE = re.compile(r" \(line \d+\)")
+
+
+def _cargo(lines: Sequence[str]) -> Sequence[str]:
+    if not lines or not _CARGO_END.match(lines[-1]):
+        return ()
+    names = [_DOC_LINE.sub("", found[1]) for line in lines if (found := _CARGO_NAME.match(line))]
+    failed = sum(int(found[1]) for line in lines if (found := _CARGO_END.match(line)))
+    return names if len(names) == failed else ()
+
+
+# --- jest ---
+
+_JEST_FILE = re.compile(r"FAIL +(\S+)")
+_JEST_NAME = re.compile(r"  ● (.+)$")
+_JEST_COUNT = re.compile(r"Tests: +(\d+) failed,")
+_JEST_SUITES = re.compile(r"Test Suites: +(\d+) failed,")
+_JEST_END = re.compile(r"Ran all test suites|Time: |Snapshots: ")
+_NOT_RUN = "Test suite failed to run"
+
+
+def _jest(lines: Sequence[str]) -> Sequence[str]:
+    if not lines or not _JEST_END.match(lines[-1]):
+        return ()
+    found: dict[str, None] = {}
+    file = ""
+    for line in lines:
+        if named := _JEST_FILE.match(line):
+            file = named[1]
+        elif (test := _JEST_NAME.match(line)) and test[1] != "Console":
+            found[f"{file} › {test[1]}"] = None
+    tests = [name for name in found if not name.endswith(f"› {_NOT_RUN}")]
+    suites = {name.partition(" › ")[0] for name in found}
+    return list(found) if (len(tests), len(suites)) == _jest_counts(lines) else ()
+
+
+def _jest_counts(lines: Sequence[str]) -> tuple[int, int]:
+    counts = [
+        [int(found[1]) for line in lines if (found := pattern.match(line))]
+        for pattern in (_JEST_COUNT, _JEST_SUITES)
+    ]
+    return (sum(counts[0]), sum(counts[1]))

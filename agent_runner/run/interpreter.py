@@ -1,0 +1,397 @@
+"""The walk over a workflow's steps: what runs next, again, at the same time, or not at all.
+
+It has no memory of its own: what is done, in which iteration, with which outputs, is the fold
+over the records that it writes. So a walk that is cut anywhere and begun again on the fold of
+what was written goes on at that very place (F5). What running a step means, and where the work
+tree is kept, is injected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import anyio
+import anyio.lowlevel
+
+from agent_runner.crashpoints import CrashPoint, crash_point
+from agent_runner.journal.journal import Clock, Recorder
+from agent_runner.journal.records import RecordType
+from agent_runner.journal.run_state import Fold
+from agent_runner.models import (
+    Budget,
+    Pause,
+    PauseReason,
+    Snapshot,
+    StepStatus,
+    Usage,
+    verdict_line,
+)
+from agent_runner.run.step import Interrupted, RunPaused, StepFailed, StepResult
+from agent_runner.workflow.conditions import Values
+from agent_runner.workflow.models import (
+    AgentStep,
+    CommandOutput,
+    CommandStep,
+    LoopOutput,
+    LoopStep,
+    OnCircle,
+    ParallelStep,
+    Step,
+)
+
+Leaf = AgentStep | CommandStep
+
+
+class WorkflowFailed(Exception):
+    """A step of the workflow's own list failed, and may not."""
+
+    def __init__(self, step: str, error: str) -> None:
+        super().__init__(error)
+        self.step = step
+
+
+class Tree(Protocol):
+    """The work tree, as far as the walk needs it. One call at a time, in the order of calling."""
+
+    async def snapshot(self) -> Snapshot | None:
+        """The tree as it is now; None, with a warning, where that cannot be recorded."""
+        ...
+
+    async def commit(self, message: str) -> None:
+        """Commit what is not committed on the task's branch; a failure is a warning."""
+        ...
+
+    async def before_read_only(self) -> None:
+        """Note what `put_back` needs beside a snapshot; a failure is a warning."""
+        ...
+
+    async def put_back(self, before: Snapshot | None, step: str) -> None:
+        """Undo what a step that only reads changed since the snapshot, with a warning."""
+        ...
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a step stands in. `tolerant`: its failure does not end the run."""
+
+    loops: tuple[Mapping[str, Any], ...] = ()
+    tolerant: bool = False
+
+    def inside(self, loop: LoopStep, iteration: int, index: int) -> Around:
+        """The place of a sub-step of a loop."""
+        position = {"step": loop.id, "iteration": iteration, "index": index}
+        return Around((*self.loops, position), tolerant=True)
+
+
+@dataclass
+class Placed:
+    """Adds to each record where its step stands."""
+
+    recorder: Recorder
+    around: Around
+
+    def append(self, kind: RecordType, data: Mapping[str, object], *, flush: bool = False) -> bool:
+        if self.around.loops:
+            data = {**data, "loop": self.around.loops}
+        return self.recorder.append(kind, data, flush=flush)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One run of one leaf step. `recorder` places its records; `done` names the steps that are
+    finished at this place; `interrupted` is set where the step goes on in the middle."""
+
+    step: Leaf
+    values: Values
+    recorder: Placed
+    done: Sequence[str]
+    interrupted: Interrupted | None = None
+
+
+RunLeaf = Callable[[Turn], Awaitable[StepResult]]
+
+
+@dataclass
+class Interpreter:
+    """One walk. `fold` has seen every record so far, and sees those that the walk writes.
+
+    `interrupted` are the steps that go on in the middle, by id. `start` is the work tree before
+    the first step, where that is not the task's base. `spent` is what the task cost before.
+    """
+
+    fold: Fold
+    recorder: Recorder
+    tree: Tree
+    run_leaf: RunLeaf
+    render: Callable[[str, Values], str]
+    clock: Clock
+    inputs: Mapping[str, str]
+    interrupted: dict[str, Interrupted]
+    start: Snapshot | None = None
+    budget: Budget | None = None
+    spent: Usage = field(default_factory=Usage)
+
+    async def run(self, steps: Sequence[Step]) -> None:
+        """Run what is not finished of a workflow's steps.
+
+        Raises:
+            WorkflowFailed: a step failed, and may not.
+            RunPaused: only time, money or a person can help.
+        """
+        for step in steps:
+            if error := await self._step(step, Around()):
+                raise WorkflowFailed(step.id, error)
+
+    async def _step(self, step: Step, around: Around) -> str | None:
+        """The error of a step that failed now, and may not."""
+        state = self.fold.step(step.id)
+        if state.finished:
+            return None
+        # A step that was under way had its condition looked at; its own sub-steps may have
+        # changed what the condition sees.
+        begun = state.started_at is not None
+        if not begun and step.condition and not step.condition.holds(self._values()):
+            data = {"step": step.id, "detail": "its condition is false"}
+            self._append(RecordType.STEP_SKIP, data, around)
+            return None
+        if isinstance(step, LoopStep):
+            return await self._loop(step, around)
+        if isinstance(step, ParallelStep):
+            return await self._parallel(step, around)
+        return await self._leaf(step, around)
+
+    # --- the three kinds ---
+
+    async def _leaf(self, step: Leaf, around: Around) -> str | None:
+        self._check_budget(step)
+        await self._save_start(step)
+        self._started(step, around)
+        done = [s.id for s in self.fold.live.steps if s.status is StepStatus.COMPLETED]
+        interrupted = self.interrupted.pop(step.id, None)
+        placed = Placed(self.recorder, around)
+        try:
+            result = await self.run_leaf(Turn(step, self._values(), placed, done, interrupted))
+        except StepFailed as error:
+            await self._put_back(step)
+            return await self._failed(step, around, str(error), error.outputs)
+        crash_point(CrashPoint.LEAF_RAN)
+        await self._put_back(step)
+        return await self._completed(step, around, result.outputs, result.detail)
+
+    async def _loop(self, step: LoopStep, around: Around) -> str | None:
+        self._started(step, around)
+        loop = self.fold.step(step.id)
+        if not loop.iteration and step.max_iterations:
+            self._iterate(step, around, 1)
+        while iteration := loop.iteration:
+            # An iteration whose steps are all skipped waits for nothing else.
+            await anyio.lowlevel.checkpoint()
+            for index, inner in enumerate(step.steps):
+                await self._step(inner, around.inside(step, iteration, index))
+            if step.until is not None and step.until.holds(self._values()):
+                return await self._loop_ended(step, around, met=True)
+            tree = await self._watched_tree(step)
+            if tree in loop.trees:
+                return await self._loop_ended(step, around, circle=True)
+            if iteration >= step.max_iterations:
+                break
+            self._iterate(step, around, iteration + 1, tree)
+        return await self._loop_ended(step, around)
+
+    def _iterate(
+        self, step: LoopStep, around: Around, iteration: int, tree: str | None = None
+    ) -> None:
+        data: dict[str, object] = {"step": step.id, "iteration": iteration}
+        if tree is not None:
+            data["tree"] = tree
+        self._append(RecordType.LOOP_ITERATION, data, around)
+        crash_point(CrashPoint.ITERATION_BEGUN)
+
+    async def _watched_tree(self, step: LoopStep) -> str | None:
+        if step.on_circle is OnCircle.IGNORE:
+            return None
+        with anyio.CancelScope(shield=True):
+            snapshot = await self.tree.snapshot()
+            return snapshot.tree if snapshot else None
+        return None
+
+    async def _loop_ended(
+        self, step: LoopStep, around: Around, *, met: bool = False, circle: bool = False
+    ) -> str | None:
+        crash_point(CrashPoint.LOOP_LEFT)
+        iterations = self.fold.step(step.id).iteration or 0
+        outputs = {
+            "iterations": str(iterations),
+            "condition_met": str(met).lower(),
+            "circle": str(circle).lower(),
+        }
+        if met or (circle and step.on_circle is OnCircle.END):
+            return await self._completed(step, around, outputs, f"{iterations} iterations")
+        if circle:
+            error = f"iteration {iterations} ended with the work tree of an earlier one"
+        elif step.until is None:
+            return await self._completed(step, around, outputs, f"{iterations} iterations")
+        else:
+            error = f"its condition did not hold after {iterations} iterations"
+        if last := self._last_error(step):
+            error += f"; last error: {last}"
+        return await self._failed(step, around, error, outputs)
+
+    def _last_error(self, step: LoopStep) -> str | None:
+        """What went wrong last in the last iteration, however deep."""
+        wrong = [
+            (s.ended_at, f"step {s.id}: {s.error or s.detail or 'it did not succeed'}")
+            for s in self.fold.within(step.id)
+            if s.ended_at is not None
+            and (s.status is StepStatus.FAILED or s.outputs.get("success") == "false")
+        ]
+        return max(wrong)[1] if wrong else None
+
+    async def _parallel(self, step: ParallelStep, around: Around) -> str | None:
+        self._started(step, around)
+        inside = Around(around.loops, around.tolerant or step.allow_failure)
+        free = anyio.Semaphore(step.limit)
+
+        async def one(inner: Step) -> None:
+            async with free:
+                try:
+                    await self._step(inner, inside)
+                    crash_point(CrashPoint.PARALLEL_CHILD_DONE)
+                except Exception:
+                    # Before the place is free: else the next one would still begin.
+                    group.cancel_scope.cancel()
+                    raise
+
+        group = anyio.create_task_group()
+        try:
+            async with group:
+                for inner in step.steps:
+                    group.start_soon(one, inner)
+        except ExceptionGroup as errors:
+            raise _first(errors) from None
+        crash_point(CrashPoint.PARALLEL_LEFT)
+        states = [self.fold.step(s.id) for s in step.steps if not s.allow_failure]
+        failed = [s for s in states if s.status is StepStatus.FAILED]
+        if not failed:
+            return await self._completed(step, around, {}, f"{len(step.steps)} steps")
+        error = "; ".join(f"step {s.id}: {s.error}" for s in failed)
+        return await self._failed(step, around, error, {})
+
+    # --- beginning and end of a step ---
+
+    async def _save_start(self, step: Leaf) -> None:
+        """Record what the steps before left, where that failed when the last of them ended: else
+        this one could only be repeated on top of what it did the first time. What a step that
+        only reads changes is put back to what is recorded."""
+        needed = self.fold.worked or step.read_only
+        with anyio.CancelScope(shield=True):
+            if needed and self.fold.boundary is None and self.start is None:
+                self.start = await self.tree.snapshot()
+            if step.read_only:
+                await self.tree.before_read_only()
+
+    async def _put_back(self, step: Leaf) -> None:
+        if step.read_only:
+            with anyio.CancelScope(shield=True):
+                await self.tree.put_back(self.fold.boundary, step.id)
+
+    def _started(self, step: Step, around: Around) -> None:
+        data: dict[str, object] = {"step": step.id}
+        if self.start is not None:
+            data["start_snapshot"] = self.start.model_dump(mode="json")
+            self.start = None
+        self._append(RecordType.STEP_START, data, around)
+        crash_point(CrashPoint.STEP_STARTED)
+
+    async def _completed(
+        self, step: Step, around: Around, outputs: Mapping[str, str], detail: str | None
+    ) -> None:
+        data: dict[str, object] = {"step": step.id, "outputs": dict(outputs), "detail": detail}
+        if _falls_short(step, outputs):
+            data |= self._verdict(step, outputs)
+        with anyio.CancelScope(shield=True):
+            if step.commit is not None:
+                await self.tree.commit(self.render(step.commit, self._values(step, outputs)))
+                crash_point(CrashPoint.STEP_COMMITTED)
+            if step.commit is not None or isinstance(step, Leaf):
+                data["snapshot"] = await self._snapshot()
+            self._append(RecordType.STEP_COMPLETE, data, around, flush=True)
+            crash_point(CrashPoint.STEP_ENDED)
+
+    async def _failed(
+        self, step: Step, around: Around, error: str, outputs: Mapping[str, str]
+    ) -> str | None:
+        tolerated = around.tolerant or step.allow_failure
+        data: dict[str, object] = {"step": step.id, "error": error, "outputs": dict(outputs)}
+        data["tolerated"] = tolerated
+        data |= self._verdict(step, outputs)
+        with anyio.CancelScope(shield=True):
+            if tolerated and isinstance(step, Leaf):
+                data["snapshot"] = await self._snapshot()
+            self._append(RecordType.STEP_FAIL, data, around, flush=True)
+            crash_point(CrashPoint.STEP_FAILED)
+        return None if step.allow_failure else error
+
+    def _verdict(self, step: Step, outputs: Mapping[str, str]) -> dict[str, str]:
+        """What a step that did not succeed adds to its last record."""
+        if not isinstance(step, CommandStep | LoopStep) or step.verdict is None:
+            return {}
+        said = verdict_line(self.render(step.verdict, self._values(step, outputs)))
+        return {"verdict": said or f"step {step.id} did not succeed"}
+
+    async def _snapshot(self) -> dict[str, Any] | None:
+        snapshot = await self.tree.snapshot()
+        return snapshot.model_dump(mode="json") if snapshot else None
+
+    def _append(
+        self, kind: RecordType, data: Mapping[str, object], around: Around, *, flush: bool = False
+    ) -> None:
+        Placed(self.recorder, around).append(kind, data, flush=flush)
+
+    def _values(self, step: Step | None = None, outputs: Mapping[str, str] | None = None) -> Values:
+        """What conditions and placeholders see: of each step what it gave when it last ended."""
+        steps: dict[str, Mapping[str, str]] = {s.id: s.outputs for s in self.fold.live.steps}
+        if step is not None and outputs is not None:
+            steps[step.id] = outputs
+        return Values(self.inputs, steps)
+
+    def _check_budget(self, step: Step) -> None:
+        spent = self.spent.plus(self.fold.live.usage)
+        if self.budget is not None and (message := over_budget(self.budget, spent)):
+            pause = Pause(
+                reason=PauseReason.BUDGET, message=message, since=self.clock(), step=step.id
+            )
+            raise RunPaused(pause)
+
+
+def over_budget(budget: Budget, spent: Usage) -> str | None:
+    """What is used up, in words; None: nothing is. A cost that is not known counts nothing."""
+    usd, tokens = spent.cost_usd or 0.0, spent.tokens
+    if budget.usd is not None and usd >= budget.usd:
+        return f"the task has cost ${usd:.2f}, and its budget is ${budget.usd:.2f}"
+    if budget.tokens is not None and tokens >= budget.tokens:
+        return f"the task has used {tokens:,} tokens, and its budget is {budget.tokens:,}"
+    return None
+
+
+def _falls_short(step: Step, outputs: Mapping[str, str]) -> bool:
+    """Whether a step that completed did not do what it is for."""
+    if isinstance(step, LoopStep):
+        return step.until is not None and outputs.get(LoopOutput.CONDITION_MET) == "false"
+    return isinstance(step, CommandStep) and outputs.get(CommandOutput.SUCCESS) == "false"
+
+
+def _first(errors: ExceptionGroup[Exception]) -> Exception:
+    """What ends a parallel step: a pause before anything else."""
+    found = list(_flat(errors))
+    return next((e for e in found if isinstance(e, RunPaused)), found[0])
+
+
+def _flat(error: Exception) -> Iterator[Exception]:
+    if not isinstance(error, ExceptionGroup):
+        yield error
+        return
+    for inner in cast("ExceptionGroup[Exception]", error).exceptions:
+        yield from _flat(inner)

@@ -1,0 +1,113 @@
+"""What an agent is told beside the step's own prompt."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from agent_runner.models import Usage
+from agent_runner.printable import only_printable
+from agent_runner.spec import RunSpec
+from agent_runner.worktree.git_environment import USER_EMAIL
+
+_SUMMARY_KEPT = 2000
+"""Characters of an agent's summary in a commit's body."""
+
+_RESUME = """\
+{begin}
+
+1. Look at the work tree first: git status, git log, git diff, the files themselves. {holds}
+2. Compare it, point by point, with the instructions below. Take nothing for done that you have \
+not seen there.
+3. Do everything that is still missing, with the same care as if nothing had happened, and check \
+what was finished. Do not start over.
+{facts}
+The instructions of this step, in full:
+
+{prompt}"""
+
+_GO_ON = "You were working on the step below and were stopped before it was finished: {why}"
+_REMEMBERED = "They may differ from what you remember."
+
+_TAKE_OVER = """\
+{earlier} worked on the step below and was stopped before it was finished: {why}
+You take over. Nothing of that conversation is left; what was done is in the work tree."""
+_NOT_REMEMBERED = "Keep what is good of it."
+
+_DONE = "Steps of the workflow that are finished and need nothing more: {steps}."
+_LOOPS = "This step is repeated; it is now in {loops}. Earlier iterations are finished."
+
+
+def resume_prompt(
+    prompt: str,
+    why: str,
+    done: Sequence[str],
+    *,
+    loops: Sequence[tuple[str, int]] = (),
+    earlier: str | None = None,
+) -> str:
+    """The prompt for an agent that goes on in the middle of a step (F8).
+
+    `done` are the finished steps; `loops` the loops around the step with their iterations,
+    outermost first. `earlier` says who worked on it, where that was another session.
+    """
+    facts: list[str] = []
+    if loops:
+        named = ", ".join(f"iteration {number} of {loop}" for loop, number in loops)
+        facts.append(_LOOPS.format(loops=named))
+    if done:
+        facts.append(_DONE.format(steps=", ".join(done)))
+    begin = _TAKE_OVER if earlier else _GO_ON
+    return _RESUME.format(
+        begin=begin.format(why=why, earlier=earlier),
+        holds=_NOT_REMEMBERED if earlier else _REMEMBERED,
+        facts="".join(f"\n{fact}\n" for fact in facts),
+        prompt=prompt,
+    )
+
+
+READ_ONLY = (
+    "\n\nIn this step you only look: files that you change are put back when it ends. What git "
+    "ignores stays.\n"
+)
+"""After the prompt of a step that is read-only."""
+
+
+def commit_message(
+    spec: RunSpec, used: Usage, verdict: str | None = None, summary: str | None = None
+) -> str:
+    """The message of the commit that holds what nobody has committed. `used`: by the whole task.
+    `verdict`: what the work is delivered in spite of. `summary`: the agent's, untrusted; git reads
+    trailers from the last paragraph alone, which is never the agent's."""
+    subject = " ".join(spec.title.split())[:72] or f"Task {spec.number}"
+    part = f", iteration {spec.iteration}" if spec.iteration > 1 else ""
+    told = f"But: {verdict}\n\n" if verdict else ""
+    trailers = "".join(f"{line}\n" for line in _trailers(spec, used))
+    made = f"Made by Rover, task {spec.number}{part}.\n"
+    said = f"{_paragraphs(summary)}\n\n" if summary else ""
+    return f"{subject}\n\n{told}{said}{made}" + (f"\n{trailers}" if trailers else "")
+
+
+def _paragraphs(text: str) -> str:
+    """Untrusted text as part of a commit's body, in lines of the usual width."""
+    cut = " [...]" if len(text) > _SUMMARY_KEPT else ""
+    lines = (only_printable(line).strip() for line in f"{text[:_SUMMARY_KEPT]}{cut}".splitlines())
+    wrapped = (textwrap.fill(line, 72, break_long_words=False) for line in lines)
+    return "\n".join(wrapped).strip()
+
+
+def _trailers(spec: RunSpec, used: Usage) -> Iterator[str]:
+    if spec.commits.cost and used.tokens:
+        yield f"Rover-Tokens: {used.tokens}"
+        if used.cost_usd is not None:
+            yield f"Rover-Cost: {used.cost_usd:.4f} USD"
+    if spec.commits.co_author:
+        yield f"Co-authored-by: {_AUTHORS.get(spec.agent, f'{spec.agent} <{USER_EMAIL}>')}"
+
+
+_AUTHORS = {
+    "claude": "Claude <noreply@anthropic.com>",
+    "codex": "Codex <noreply@openai.com>",
+    "copilot": "Copilot <223556219+Copilot@users.noreply.github.com>",
+}
+"""As the agents name themselves in their own commits."""

@@ -1,0 +1,146 @@
+"""Outputs of agent steps: requested at the end of the prompt, found wherever the answer has them.
+
+Those that are files are read by output_files.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any, cast
+
+from agent_runner.workflow.models import OutputDef, ValueType, conforms
+
+MAX_BRACES = 2_000
+"""Opening braces that are tried, the last ones of an answer: each try costs time."""
+
+MAX_SCAN = 200_000
+
+# Models write line breaks and tabs into strings as they are; JSON in the strict sense forbids it.
+_DECODER = json.JSONDecoder(strict=False)
+
+_SCHEMA_TYPES = {
+    ValueType.STRING: "string",
+    ValueType.NUMBER: "number",
+    ValueType.BOOLEAN: "boolean",
+}
+
+
+def ask(outputs: Sequence[OutputDef]) -> str:
+    """What is put after a prompt so that the step gives its outputs: its files, and the rest at
+    the end of the answer. "" for none."""
+    files = [_line(f"`{o.filename}`", o) for o in outputs if o.filename is not None]
+    values = [_line(f'"{o.name}"', o) for o in outputs if o.filename is None]
+    text = ""
+    if files:
+        text += (
+            "\n\nBefore you end, write these files, by their paths from the root of the "
+            "repository. Never commit them: they are read and removed after this step.\n"
+            + "\n".join(files)
+            + "\n"
+        )
+    if values:
+        text += (
+            "\n\nWhen all of it is done, end your last message with one JSON object and write "
+            "nothing after it. Its keys:\n" + "\n".join(values) + "\n"
+        )
+    return text
+
+
+def _line(name: str, output: OutputDef) -> str:
+    kind = "" if output.filename is not None else f"{output.type}, "
+    need = "required" if output.required else "optional"
+    return f"- {name} ({kind}{need})" + (f": {output.description}" if output.description else "")
+
+
+def ask_again(missing: Sequence[OutputDef]) -> str:
+    """The message to an agent which ended its step without these required outputs."""
+    names = ", ".join(o.filename or o.name for o in missing)
+    return (
+        f"Your last message ended the step, but these outputs are missing or of the wrong type: "
+        f"{names}. The work itself counts as done: do not repeat it. Only give the outputs now."
+        + ask(missing)
+    )
+
+
+def schema(missing: Sequence[OutputDef]) -> dict[str, Any] | None:
+    """The JSON Schema of the object with these outputs; None where all of them are files. Each
+    is required and no other is allowed, which is what OpenAI's strict mode takes."""
+    values = [o for o in missing if o.filename is None]
+    if not values:
+        return None
+    return {
+        "type": "object",
+        "properties": {
+            o.name: {"type": _SCHEMA_TYPES[o.type], "description": o.description} for o in values
+        },
+        "required": [o.name for o in values],
+        "additionalProperties": False,
+    }
+
+
+def find(text: str, declared: Sequence[OutputDef]) -> dict[str, str]:
+    """The JSON object in an answer that gives most of the required outputs, then most of the
+    declared ones, the last of equals, with its values as text. It may stand anywhere, in prose or
+    in a fence, or inside another object; {} where no object gives any of them."""
+    values = [o for o in declared if o.filename is None]
+    best: dict[str, str] = {}
+    best_score = (0, 1)
+    for found in _objects(text, {o.name for o in values}):
+        given = [o for o in values if o.name in found and conforms(found[o.name], o.type)]
+        score = (sum(o.required for o in given), len(given))
+        if score >= best_score:
+            best, best_score = found, score
+    return best
+
+
+def _objects(text: str, names: Set[str]) -> Iterator[dict[str, str]]:
+    tail = text[-MAX_SCAN:]
+    starts = [index for index, character in enumerate(tail) if character == "{"]
+    end = 0
+    for start in starts[-MAX_BRACES:]:
+        if start < end:
+            continue
+        try:
+            value, end = cast("tuple[dict[str, object], int]", _DECODER.raw_decode(tail, start))
+        except (ValueError, RecursionError):
+            continue
+        yield as_texts(value)
+        if not value.keys() & names:
+            yield from (
+                as_texts(cast("dict[str, object]", inner))
+                for inner in value.values()
+                if isinstance(inner, dict)
+            )
+
+
+def as_texts(values: Mapping[str, object]) -> dict[str, str]:
+    """Texts stay; true and false, numbers and structures become JSON; null is no value."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def select(
+    declared: Sequence[OutputDef], found: Mapping[str, str], limit: int
+) -> tuple[dict[str, str], list[str], list[str]]:
+    """The declared outputs of what was found, each cut to `limit` characters; then what is
+    required and missing; then what there is to warn of."""
+    outputs: dict[str, str] = {}
+    missing: list[str] = []
+    warnings: list[str] = []
+    for definition in declared:
+        value = found.get(definition.name)
+        if value is not None and not conforms(value, definition.type):
+            warnings.append(f"output {definition.name!r} is not a {definition.type}")
+            value = None
+        if value is None:
+            if definition.required:
+                missing.append(definition.name)
+            continue
+        if len(value) > limit:
+            warnings.append(f"output {definition.name!r} was cut to {limit} characters")
+        outputs[definition.name] = value[:limit]
+    return outputs, missing, warnings

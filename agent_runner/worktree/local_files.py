@@ -1,0 +1,85 @@
+"""Files of the user's checkout that git does not track, such as .env, put into the work tree.
+
+They come in the spec folder, are written with the agent's rights, and are excluded from what git
+records there; that no snapshot and no commit holds them all the same is worktree_scripts.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, RootModel
+
+from agent_runner.process.commands import Commands, was_killed
+from agent_runner.worktree.worktree import WorktreeInterrupted
+
+FILE_NAME = "copies.json"
+"""In the spec folder."""
+
+TIMEOUT = 60.0
+
+_PLACE = r"""
+set -eu
+path=$1 mode=$2 anew=$3
+mkdir -p .git/info
+grep -qxF -e "/$path" .git/info/exclude 2>/dev/null || printf '/%s\n' "$path" >> .git/info/exclude
+folder=$path
+while [ "$folder" != "${folder%/*}" ]; do
+  folder=${folder%/*}
+  [ ! -L "$folder" ] || { echo "$folder is a symbolic link" >&2; exit 1; }
+done
+if [ -e "$path" ] || [ -L "$path" ]; then
+  [ -n "$anew" ] || exit 0
+  rm -f -- "$path"
+fi
+[ "$folder" = "$path" ] || mkdir -p -- "${path%/*}"
+# Beside it a half of it could be taken for the whole, or get into a snapshot.
+cat > .git/rover-copy
+chmod "$mode" .git/rover-copy
+mv -f .git/rover-copy "$path"
+"""
+
+
+class Copy(BaseModel):
+    """One file. Its content is never shown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    data: Base64Bytes = Field(repr=False)
+    executable: bool = False
+
+
+class Copies(RootModel[tuple[Copy, ...]]):
+    """All of a task's."""
+
+
+def load_copies(spec: Path) -> Sequence[Copy]:
+    """The files that come with an attempt.
+
+    Raises:
+        OSError: they cannot be read.
+        pydantic.ValidationError: what lies there is something else.
+    """
+    return Copies.model_validate_json((spec / FILE_NAME).read_bytes()).root
+
+
+async def place(commands: Commands, copies: Sequence[Copy], *, anew: bool) -> list[str]:
+    """Put the files where they are missing; with `anew` everywhere. What went wrong, for people.
+
+    Raises:
+        WorktreeInterrupted: a command was killed.
+        OSError: no command can be started.
+    """
+    wrong: list[str] = []
+    for copy in copies:
+        mode = "700" if copy.executable else "600"
+        argv = ["sh", "-c", _PLACE, "rover", copy.path, mode, "yes" if anew else ""]
+        result = await commands.run(argv, stdin=copy.data, timeout=TIMEOUT)
+        if was_killed(result):
+            raise WorktreeInterrupted(f"{copy.path} was not copied: {result.killed}")
+        if result.code != 0:
+            said = result.stderr.decode(errors="replace").strip()[-200:]
+            wrong.append(f"{copy.path} could not be put into the work tree: {said}")
+    return wrong

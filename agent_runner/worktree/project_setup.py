@@ -1,0 +1,169 @@
+"""The project's set-up: commands that prepare the sandbox, with the agent's rights and network.
+
+Where a sandbox is made from an image they run once, in a container that becomes an image: `agent-
+runner setup` runs them in a clone of the base, and puts what they made of ignored files (installed
+packages, say) aside for later clones. What they put into HOME stays where it is. Elsewhere they
+run in each new task's sandbox before its first step, and what they print is in a log there.
+
+Commands that were written for another image than the sandbox's are tried: what they do is kept, and
+that one of them fails is a warning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from agent_runner.causes import Cause
+from agent_runner.journal.step_log import StepLog
+from agent_runner.process.commands import CommandKilled, Commands, OutputLine, was_killed
+from agent_runner.process.spawn import gateway_forwarder
+from agent_runner.spec import RunSpec, Setup
+from agent_runner.worktree.worktree import Worktree
+
+TAIL_LINES = 20
+_LINE = 300
+_SHOWN = 120
+MARKER = "setup-done"
+"""In the run folder: the key of the set-up that this work tree has had."""
+LOG = "setup"
+"""Of which step the log of a task's own set-up is."""
+WARNINGS = "setup-warnings.json"
+"""In an image, beside the seed: what those who are made from it should know of their set-up."""
+_MAX_WARNINGS = 50
+_MAX_BYTES = 100_000
+_HELP = (
+    f"The log of step {LOG} has all that it printed. A task keeps the set-up that it was created "
+    "with: correct it (.rover/setup.sh, or `setup` in .rover/config.yaml) or install what it lacks "
+    "on this machine, and create the task anew"
+)
+_TRIED_HELP = (
+    "the task continues without it, for it is the devcontainer's, and this sandbox does not have "
+    "the devcontainer's image or features. `setup` in .rover/config.yaml stands in for such "
+    "commands, `devcontainer: image` leaves them out"
+)
+
+
+class SetupFailed(Exception):
+    """A command failed; the message names it and holds the line with the cause and the last lines
+    that it printed, which are untrusted. `brief`: the same without the last lines."""
+
+    def __init__(self, message: str, brief: str | None = None) -> None:
+        super().__init__(message)
+        self.brief = brief or message
+
+
+@dataclass(frozen=True)
+class Ears:
+    """Who hears what the commands print, a line each, and what a person should know."""
+
+    hear: Callable[[str], None]
+    warn: Callable[[str], None]
+
+
+async def run_commands(setup: Setup, commands: Commands, ears: Ears) -> None:
+    """Run them one after the other, those that are only tried first.
+
+    Raises:
+        SetupFailed: one of those that have to succeed failed, or took too long.
+        CommandKilled: somebody ended one.
+    """
+    for text in setup.tried:
+        try:
+            await _run(text, setup, commands, ears)
+        except SetupFailed as failed:
+            ears.warn(f"{failed.brief}; {_TRIED_HELP}")
+    for text in setup.commands:
+        await _run(text, setup, commands, ears)
+
+
+async def _run(text: str, setup: Setup, commands: Commands, ears: Ears) -> None:
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    cause = Cause()
+
+    def heard(line: OutputLine) -> None:
+        tail.append(line.text[:_LINE])
+        cause.hear(line.text)
+        ears.hear(line.text)
+
+    ears.hear(f"$ {text}")
+    name = f"the set-up command {text.strip()[:_SHOWN]!r}"
+    try:
+        result = await commands.run(
+            ["bash", "-lc", text], timeout=setup.timeout, on_output=heard, network=True
+        )
+    except OSError as error:
+        raise SetupFailed(f"{name} could not be started: {error}") from error
+    if was_killed(result):
+        raise CommandKilled(f"{name}: {result.killed}")
+    if result.timed_out:
+        failed = f"took longer than {setup.timeout:g} s"
+    elif result.code != 0:
+        failed = f"failed with status {result.code}"
+    else:
+        return
+    ears.hear(f"the command {failed}")
+    brief = f"{name} {failed}{f': {cause.both}' if cause.line else ''}"
+    first = f"{name} {failed}: {cause.line}; it printed" if cause.known else f"{name} {failed}"
+    raise SetupFailed(f"{first}{_said(tail)}", brief)
+
+
+async def set_up_task(
+    spec: RunSpec, commands: Commands, warn: Callable[[str], None], *, anew: bool
+) -> None:
+    """Run the set-up in a task's own sandbox, unless it has had it; `anew`: its work tree is new.
+
+    Raises:
+        SetupFailed, CommandKilled, OSError
+    """
+    if anew and spec.paths.seed is not None:
+        for warning in _warnings_of(spec.paths.seed.parent / WARNINGS):
+            warn(warning)
+    if spec.setup is None:
+        return
+    marker = spec.paths.run / MARKER
+    if not anew and marker.exists() and marker.read_text("utf-8") == spec.setup.key:
+        return
+    with StepLog(spec.paths.run / "logs" / f"{LOG}.log", spec.limits.log_bytes, warn) as log:
+        try:
+            await run_commands(spec.setup, commands, Ears(log.line, warn))
+        except SetupFailed as error:
+            raise SetupFailed(f"{error}\n{_HELP}") from error
+    marker.write_text(spec.setup.key, "utf-8")
+
+
+async def set_up_image(spec: RunSpec, commands: Commands, hear: Callable[[str], None]) -> None:
+    """Run the set-up in a container that is to become an image, and leave no clone in it.
+
+    Raises:
+        SetupFailed, CommandKilled, WorktreeError, OSError
+    """
+    setup, seed = spec.setup, spec.paths.seed
+    if setup is None or seed is None:
+        return
+    warnings: list[str] = []
+    async with gateway_forwarder(spec):
+        worktree = Worktree(spec, commands)
+        await worktree.prepare()
+        await run_commands(setup, commands, Ears(hear, warnings.append))
+        await worktree.put_aside(seed)
+    (seed.parent / WARNINGS).write_text(json.dumps(warnings[:_MAX_WARNINGS]), "utf-8")
+
+
+def _warnings_of(path: Path) -> list[str]:
+    """What the set-up of an image left behind; nothing where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            found: object = json.loads(file.read(_MAX_BYTES))
+    except (OSError, ValueError):
+        return []
+    lines = cast("list[object]", found) if isinstance(found, list) else []
+    return [line for line in lines if isinstance(line, str)][:_MAX_WARNINGS]
+
+
+def _said(tail: deque[str]) -> str:
+    return ":\n" + "\n".join(tail) if tail else ""

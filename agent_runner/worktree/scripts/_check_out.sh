@@ -1,0 +1,7 @@
+# The index first, which a live git may hold; and no commit that came meanwhile is overwritten.
+# shellcheck shell=sh
+
+git read-tree --reset "$tip"
+git update-ref "refs/heads/$branch" "$tip" ${was:+"$was"}
+git symbolic-ref HEAD "refs/heads/$branch"
+git update-index -q --refresh >/dev/null 2>&1 || :

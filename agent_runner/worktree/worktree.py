@@ -1,0 +1,408 @@
+"""The task's clone: made ready, snapshotted and restored, always with the agent's rights.
+
+Every git command runs through `Commands`, in the workspace, as one shell script a time (starting
+a sandboxed command costs more than git does). The scripts are constants; values are arguments.
+The agent can write the repository and its configuration, so nothing that git says is trusted:
+ids are checked, and a bundle is checked again by the host that fetches it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_runner.journal.journal import sync_folder
+from agent_runner.models import Snapshot
+from agent_runner.no_space import says_no_space
+from agent_runner.process.commands import CommandKilled, CommandResult, Commands, was_killed
+from agent_runner.process.progress import Patience
+from agent_runner.spec import RunSpec
+from agent_runner.worktree.git_environment import (
+    BASE,
+    DELIVERED,
+    ENCRYPTING,
+    FILTERS,
+    GIT_ENVIRONMENT,
+    USER_EMAIL,
+    USER_NAME,
+    WITHHELD,
+)
+from agent_runner.worktree.git_reports import REPORTS, Undone, lacking, marked, noted, shown, text
+from agent_runner.worktree.worktree_scripts import (
+    ADOPT,
+    BASE_LOST,
+    CHECK_BASE,
+    CHECK_REPOSITORY,
+    COMMIT,
+    FINISH,
+    PREPARE,
+    PUT_ASIDE,
+    REMEMBER,
+    REPAIR,
+    RESET,
+    SNAPSHOT,
+    TAKE_SEED,
+    UNUSABLE,
+)
+
+IGNORED = "ignored"
+"""In the spec folder: what the user's git ignores beside the tracked .gitignore files."""
+
+NAMES = "names"
+"""In the spec folder: what commits of the base are called in the user's repository."""
+
+CHECKPOINT_TRAILER = "Rover-Checkpoint: true"
+
+MAX_MESSAGE = 10_000
+"""Characters of a commit's message: a template may hold a whole output."""
+
+_ID = re.compile(r"[0-9a-f]{40}")
+
+
+class WorktreeError(Exception):
+    """Git could not do it; the message holds what it said, which is untrusted text."""
+
+
+class WorktreeFull(WorktreeError):
+    """Git found no space: the run can go on once there is some."""
+
+
+class WorktreeInterrupted(WorktreeError):
+    """Git was killed or stood still, twice, what the clone borrows is gone, or the clone has no
+    usable repository: the run can continue later."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """`found`: the clone was there and usable. `repaired`: its repository had to be made again
+    around files that were there."""
+
+    found: bool
+    repaired: bool
+
+
+@dataclass(frozen=True)
+class Target:
+    """A state of the work tree to go back to. An unknown tree is that of the commit."""
+
+    commit: str
+    head: str
+    tree: str = ""
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Target:
+        return cls(snapshot.commit, snapshot.head, snapshot.tree)
+
+
+class Worktree:
+    """The work tree of one attempt."""
+
+    def __init__(self, spec: RunSpec, commands: Commands) -> None:
+        self._spec = spec
+        self._commands = commands
+        self._environment = {**GIT_ENVIRONMENT, WITHHELD: " ".join(spec.copies)}
+        self._environment[BASE] = spec.base_commit
+        self._environment[FILTERS] = " ".join((*ENCRYPTING, *self._filters()))
+        self._withheld: set[str] = set()
+        self._noted: dict[str, list[str]] = {}
+        self._rebundle = spec.rebundle
+        self._patience = Patience(still=spec.limits.git_stall)
+
+    async def prepare(self) -> Prepared:
+        """Make the clone where there is no usable one; files that are there stay. Where the spec
+        names a bundle, a clone that was made counts as whole only after `reset` or `adopt`.
+
+        Raises:
+            WorktreeError: git refused.
+        """
+        spec = self._spec
+        seed, restore = spec.paths.seed, "" if spec.restore is None else "restore"
+        later = restore if seed is None else f"seed {restore}"
+        names = (str(spec.paths.base_objects), spec.branch, spec.base_commit, USER_NAME, USER_EMAIL)
+        result = await self._script(PREPARE, (*names, later, self._names()), stdin=self._ignored())
+        word = self._said(result, "prepare the clone")[0]
+        if word == "new" and seed is not None:
+            taken = await self._script(TAKE_SEED, (str(seed), restore))
+            self._said(taken, "take over what the set-up made")
+        return Prepared(found=word == "ready", repaired=word == "repaired")
+
+    def _names(self) -> str:
+        """The folder of NAMES as commands see it."""
+        return str(self._spec.paths.restore.with_name(NAMES))
+
+    def _filters(self) -> list[str]:
+        try:
+            return (self._spec.paths.spec / NAMES / "filters").read_text("utf-8").split()
+        except FileNotFoundError:
+            return []
+
+    def _ignored(self) -> bytes:
+        try:
+            return (self._spec.paths.spec / IGNORED).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    async def put_aside(self, seed: Path) -> None:
+        """Move what git ignores into the folder `seed`, and empty the workspace.
+
+        Raises:
+            WorktreeError: it cannot be done.
+        """
+        self._said(await self._script(PUT_ASIDE, (str(seed),)), "keep what the set-up made")
+
+    async def reset(self, target: Target, *, keep_as: str, restore: bool = False) -> bool:
+        """Make the work tree and the branch equal to `target`, untracked files too. What was
+        there is kept under refs/rover/kept/`keep_as`, unless that is empty. True if it differed.
+
+        Raises:
+            WorktreeError: git refused, or the target is not there.
+        """
+        bundle = str(self._spec.paths.restore) if restore else ""
+        result = await self._reset(target, keep_as, bundle)
+        return self._said(result, "restore the work tree")[0] == "reset"
+
+    async def _reset(
+        self, target: Target, keep_as: str, bundle: str, exact: str = ""
+    ) -> CommandResult:
+        place = (self._spec.branch, target.commit, target.tree, target.head)
+        arguments = (*place, keep_as, bundle, exact)
+        return await self._script(RESET, arguments, delivered=target.commit)
+
+    async def remember(self) -> None:
+        """Note HEAD and the index in the clone, for `put_back`.
+
+        Raises:
+            WorktreeError: git refused.
+        """
+        self._said(await self._script(REMEMBER, ()), "note where HEAD is")
+
+    async def put_back(self, before: Snapshot, step: str) -> Undone | None:
+        """Make the work tree, the branch, HEAD and the index what they were when `remember` was
+        called and the snapshot was taken. None where files, branch and HEAD were that already.
+
+        Raises:
+            WorktreeError: git refused.
+        """
+        kept = f"{self._spec.iteration}-{self._spec.attempt}-{step}"
+        result = await self._reset(Target.of(before), kept, "", "exact")
+        if self._said(result, "put the work tree back")[0] != "reset":
+            return None
+        lines = result.stderr.decode(errors="replace").splitlines()
+        return Undone(shown(set(marked(lines, "rover undone "))), kept)
+
+    async def adopt(self, head: str) -> None:
+        """Give a repository that was made again its earlier commits back, out of the restore
+        bundle. The files stay as they are: they are younger than the bundle.
+
+        Raises:
+            WorktreeError: git refused, or the bundle is not there.
+        """
+        arguments = (self._spec.branch, head, str(self._spec.paths.restore))
+        self._said(await self._script(ADOPT, arguments), "take the earlier commits")
+
+    async def commit(self, message: str, previous: Snapshot | None = None) -> bool:
+        """A checkpoint commit of what is not committed, on the task's branch, which is checked
+        out. False where there was nothing to commit. Others may work in the tree meanwhile.
+        `previous` is the last snapshot.
+
+        Raises:
+            WorktreeError: git refused; the files are as they were.
+        """
+        text = f"{_message(message) or 'Checkpoint'}\n\n{CHECKPOINT_TRAILER}\n"
+        result = await self._script(
+            COMMIT, (self._spec.branch,), stdin=text.encode(), delivered=_commit_of(previous)
+        )
+        return self._said(result, "make a checkpoint commit")[0] == "committed"
+
+    async def finish(
+        self, message: str, previous: Snapshot | None = None, *, always: bool = False
+    ) -> bool:
+        """Commit whatever is not committed onto the task's branch, and check that out. Checkpoint
+        commits are dropped: what they hold is in the commits that follow. False where they had
+        to stay, because the history since the task's base is not one line. `previous` is the last
+        snapshot. `always`: where the branch has changes, its last commit has this message, even
+        where all was committed already.
+
+        Raises:
+            WorktreeError: git refused.
+        """
+        author = self._spec.commits.author or ""
+        arguments = (
+            self._spec.branch, self._spec.base_commit, "always" if always else "", author,
+        )  # fmt: skip
+        text = _message(message) + "\n"
+        result = await self._script(
+            FINISH, arguments, stdin=text.encode(), delivered=_commit_of(previous)
+        )
+        self._said(result, "commit the result")
+        return b"rover checkpoints\n" not in result.stderr
+
+    async def snapshot(
+        self, previous: Snapshot | None, first: int = 1
+    ) -> tuple[Snapshot, Sequence[str]]:
+        """Record the work tree as a commit of its own and as a bundle in the run folder. The
+        previous snapshot is returned where nothing has changed since. Its number is at least
+        `first`. The second value names what could not be recorded: unreadable files, and folders
+        with a repository of their own.
+
+        Raises:
+            WorktreeError: git refused, or the bundle is over the limit.
+            OSError: the bundle cannot be written.
+        """
+        sequence = max(previous.sequence + 1 if previous else 1, first)
+        folder = self._spec.paths.run / "bundles"
+        folder.mkdir(exist_ok=True)
+        name = f"{sequence:06}.bundle"
+        part = folder / f"{name}.part"
+        try:
+            with part.open("wb") as file:
+                result = await self._script(
+                    SNAPSHOT,
+                    self._snapshot_arguments(sequence, previous),
+                    stdout=file.fileno(),
+                    delivered=_commit_of(previous),
+                )
+                words = self._said(result, "snapshot the work tree")
+                self._noted = noted(result)
+                if words[0] == "same" and previous is not None:
+                    return previous, lacking(result)
+                if b"rover bundled" not in result.stderr:
+                    await self._check_base()
+                self._check_bundle(result, os.fstat(file.fileno()).st_size)
+                os.fsync(file.fileno())
+            part.replace(folder / name)
+            sync_folder(folder)
+            self._rebundle = False
+        finally:
+            part.unlink(missing_ok=True)
+        commit, tree, head = words[1:4]
+        taken = Snapshot(sequence=sequence, commit=commit, tree=tree, bundle=name, head=head)
+        return taken, lacking(result)
+
+    def withheld(self) -> list[str]:
+        """Files of `copies` that were found in the index or in commits, and were taken out."""
+        return shown(self._withheld)
+
+    def noted(self, what: str) -> list[str]:
+        """What the last snapshot reported of the kind `what`, one of NOTED."""
+        return self._noted.get(what, [])
+
+    def _snapshot_arguments(self, sequence: int, previous: Snapshot | None) -> tuple[str, ...]:
+        spec = self._spec
+        known = (previous.commit, previous.head, previous.tree) if previous else ("", "", "")
+        limit = str(spec.limits.bundle_bytes + 1)
+        whole = "whole" if self._rebundle else ""
+        return (str(sequence), spec.branch, spec.base_commit, *known, limit, whole)
+
+    def _check_bundle(self, result: CommandResult, size: int) -> None:
+        limit = self._spec.limits.bundle_bytes
+        if size > limit:
+            raise WorktreeError(f"the snapshot is larger than the limit of {limit} bytes")
+        if b"rover bundled" not in result.stderr:
+            raise _failure("bundle the snapshot", result)
+
+    async def _script(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        stdout: int | None = None,
+        delivered: str = "",
+    ) -> CommandResult:
+        self._environment[DELIVERED] = delivered
+        result = await self._run(script, arguments, stdin, stdout)
+        if result.code == 0:
+            return result
+        # Once more, as all of them can be: it was killed, it waited for what the agent had put in
+        # a file's place, or the agent had locked itself out.
+        await self._repair()
+        if stdout is not None:
+            os.ftruncate(stdout, 0)
+            os.lseek(stdout, 0, os.SEEK_SET)
+        result = await self._run(script, arguments, stdin, stdout)
+        if result.stalled:
+            raise WorktreeInterrupted(f"git was stopped: {result.stalled}")
+        if was_killed(result):
+            raise WorktreeInterrupted(f"git was killed: {result.killed}")
+        if result.code:
+            await self._check_base()
+            if script != PREPARE and not says_no_space(result.stderr.decode(errors="replace")):
+                await self._check_repository(result)
+        return result
+
+    async def _check_base(self) -> None:
+        """Raise WorktreeInterrupted where git fails because of what was lent to the clone."""
+        lent = (str(self._spec.paths.base_objects), self._spec.base_commit, self._names())
+        if b"rover lost\n" in (await self._run(CHECK_BASE, lent)).stderr:
+            raise WorktreeInterrupted(BASE_LOST)
+
+    async def _check_repository(self, failed: CommandResult) -> None:
+        """Raise WorktreeInterrupted where the agent left nothing that git could use: `prepare`
+        makes it again."""
+        names = (self._spec.branch, self._spec.base_commit)
+        if b"rover unusable\n" in (await self._run(CHECK_REPOSITORY, names)).stderr:
+            raise WorktreeInterrupted(f"{UNUSABLE} (git said: {text(failed)})")
+
+    async def _run(
+        self,
+        script: str,
+        arguments: Sequence[str],
+        stdin: bytes = b"",
+        stdout: int | None = None,
+    ) -> CommandResult:
+        try:
+            return await self._commands.run(
+                ["sh", "-c", script, "rover", *arguments],
+                env=self._environment,
+                stdin=stdin,
+                stdout_file=stdout,
+                patience=self._patience,
+            )
+        except OSError as error:
+            raise WorktreeError(f"git could not be started: {error}") from error
+        except CommandKilled as error:
+            raise WorktreeInterrupted(str(error)) from error
+
+    async def _repair(self) -> None:
+        workspace = str(self._spec.paths.workspace)
+        try:
+            await self._commands.run(
+                ["sh", "-c", REPAIR, "rover", workspace], anywhere=True, patience=self._patience
+            )
+        except OSError as error:
+            raise WorktreeError(f"git could not be started: {error}") from error
+        except CommandKilled as error:
+            raise WorktreeInterrupted(str(error)) from error
+
+    def _said(self, result: CommandResult, what: str) -> list[str]:
+        """The words of the script's last report; ids in them are ids."""
+        lines = result.stderr.decode(errors="replace").splitlines()
+        self._withheld.update(marked(lines, "rover withheld "))
+        reports = [line.split()[1:] for line in lines if line.startswith("rover ")]
+        reports = [words for words in reports if words and words[0] in REPORTS]
+        if result.code != 0 or not reports:
+            raise _failure(what, result)
+        words = reports[-1]
+        if len(words) != REPORTS[words[0]] or not all(map(_ID.fullmatch, words[1:])):
+            raise WorktreeError(f"could not {what}: git gave an unusable answer")
+        return words
+
+
+def _failure(what: str, result: CommandResult) -> WorktreeError:
+    kind = WorktreeError
+    if says_no_space(result.stderr.decode(errors="replace")):
+        kind = WorktreeFull
+    return kind(f"could not {what}: {text(result)}")
+
+
+def _commit_of(snapshot: Snapshot | None) -> str:
+    return snapshot.commit if snapshot else ""
+
+
+def _message(text: str) -> str:
+    """A commit's message; git refuses NUL."""
+    return text.replace("\0", "")[:MAX_MESSAGE].strip()

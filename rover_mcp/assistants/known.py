@@ -1,0 +1,191 @@
+"""The clients: where each keeps its list of MCP servers, and what an entry of it looks like. Pure.
+
+Sources: each client's own documentation and programs (Claude Code 2.1.330, Codex 0.169.0, Gemini
+CLI 0.61.0, opencode 1.18.33, Qwen Code 0.24.4, Copilot CLI 1.0.102: tests/clients has them read
+what is written here; VS Code 1.139.1 has read it too). Cursor and Claude Desktop by their
+documentation, November 2026; VS Code, mcporter 0.12.3 and Claude Code import from their files, and
+read what is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rover_mcp.domain.json_object import Json
+
+NAME = "rover"
+"""How the server is named in every client."""
+PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY")
+START_SECONDS = 60
+"""How long a client shall wait for the first answer: twice what the launcher gives the daemon to
+start. Codex and opencode give up after 10 s and 5 s by themselves."""
+CALL_SECONDS = 600
+"""How long a client shall wait for a tool: wait_for_task takes 45 s by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a client's places depend on. `platform` is sys.platform."""
+
+    home: Path
+    environ: Mapping[str, str]
+    platform: str
+
+    def under(self, variable: str, default: str) -> Path:
+        """The folder that a variable names, else one in the home folder."""
+        named = self.environ.get(variable)
+        return Path(named) if named else self.home / default
+
+    def application(self, name: str) -> Path:
+        """Where a desktop program keeps its settings."""
+        if self.platform == "darwin":
+            return self.home / "Library" / "Application Support" / name
+        return self.under("XDG_CONFIG_HOME", ".config") / name
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One assistant. It is here if one of its `programs` is on the path, or `signs` exist.
+
+    An entry is what `command` makes of the launcher's command line, always, and `defaults`, where
+    the user has said nothing else. A None takes a key out that an earlier entry had.
+    """
+
+    name: str
+    title: str
+    programs: tuple[str, ...]
+    files: Callable[[Machine], tuple[Path, ...]]
+    """Its configuration: the first that exists counts, else the first is made."""
+    signs: Callable[[Machine], tuple[Path, ...]]
+    section: str
+    """The key that the servers are under."""
+    command: Callable[[Sequence[str]], Mapping[str, Any]]
+    defaults: Mapping[str, Any]
+    toml: bool = False
+    after: str = "start it anew"
+    """What the user does for it to count."""
+
+    @property
+    def path(self) -> tuple[str, str]:
+        return (self.section, NAME)
+
+
+def _split(argv: Sequence[str]) -> Json:
+    return {"command": argv[0], "args": list(argv[1:])}
+
+
+def _stdio(argv: Sequence[str]) -> Json:
+    return {"type": "stdio", **_split(argv)}
+
+
+def _claude(machine: Machine) -> tuple[Path, ...]:
+    return (machine.under("CLAUDE_CONFIG_DIR", ".") / ".claude.json",)
+
+
+def _codex(machine: Machine) -> tuple[Path, ...]:
+    return (machine.under("CODEX_HOME", ".codex") / "config.toml",)
+
+
+def _gemini(machine: Machine) -> tuple[Path, ...]:
+    return (machine.under("GEMINI_CLI_HOME", ".") / ".gemini" / "settings.json",)
+
+
+def _qwen(machine: Machine) -> tuple[Path, ...]:
+    return (machine.under("QWEN_HOME", ".qwen") / "settings.json",)
+
+
+def _copilot(machine: Machine) -> tuple[Path, ...]:
+    return (machine.under("COPILOT_HOME", ".copilot") / "mcp-config.json",)
+
+
+def _opencode(machine: Machine) -> tuple[Path, ...]:
+    folder = machine.under("XDG_CONFIG_HOME", ".config") / "opencode"
+    return (folder / "opencode.json", folder / "opencode.jsonc")
+
+
+def _code(machine: Machine) -> tuple[Path, ...]:
+    return (machine.application("Code") / "User" / "mcp.json",)
+
+
+def _cursor(machine: Machine) -> tuple[Path, ...]:
+    return (machine.home / ".cursor" / "mcp.json",)
+
+
+def _desktop(machine: Machine) -> tuple[Path, ...]:
+    return (machine.application("Claude") / "claude_desktop_config.json",)
+
+
+def _folder_of(
+    files: Callable[[Machine], tuple[Path, ...]],
+) -> Callable[[Machine], tuple[Path, ...]]:
+    return lambda machine: (files(machine)[0].parent,)
+
+
+CLIENTS: Mapping[str, Client] = {
+    client.name: client
+    for client in (
+        Client("claude", "Claude Code", ("claude",), _claude, _claude, "mcpServers", _stdio, {}),
+        Client(
+            "codex", "Codex", ("codex",), _codex, _folder_of(_codex), "mcp_servers",
+            lambda argv: {"command": argv[0], "args": list(argv[1:]) or None},
+            # It hands a server no variable that is not named.
+            {"env_vars": list(PROVIDER_KEYS), "startup_timeout_sec": START_SECONDS},
+            toml=True,
+        ),
+        Client(
+            "gemini", "Gemini CLI", ("gemini",), _gemini, _folder_of(_gemini), "mcpServers",
+            _split,
+            # It keeps what looks like a secret from servers; a key that there is not arrives empty.
+            {"env": {key: f"${key}" for key in PROVIDER_KEYS}, "timeout": CALL_SECONDS * 1000},
+        ),
+        Client(
+            "opencode", "opencode", ("opencode",), _opencode, _folder_of(_opencode), "mcp",
+            lambda argv: {"type": "local", "command": list(argv)},
+            {"enabled": True, "timeout": START_SECONDS * 1000},
+        ),
+        Client(
+            "qwen", "Qwen Code", ("qwen",), _qwen, _folder_of(_qwen), "mcpServers",
+            _split, {"timeout": CALL_SECONDS * 1000},
+        ),
+        Client(
+            "copilot", "Copilot CLI", ("copilot",), _copilot, _folder_of(_copilot), "mcpServers",
+            lambda argv: {"type": "local", **_split(argv)}, {"tools": ["*"]},
+        ),
+        Client(
+            "vscode", "VS Code", ("code",), _code, _folder_of(_code), "servers", _stdio, {},
+            after="run `MCP: List Servers` in it and start rover",
+        ),
+        Client(
+            "cursor", "Cursor", ("cursor", "cursor-agent"), _cursor, _folder_of(_cursor),
+            "mcpServers", _split, {},
+        ),
+        Client(
+            "claude-desktop", "Claude Desktop", (), _desktop, _folder_of(_desktop), "mcpServers",
+            _split, {}, after="quit it, and start it anew",
+        ),
+    )
+}  # fmt: skip
+
+
+def is_here(client: Client, machine: Machine, which: Callable[[str], object]) -> bool:
+    """Whether the client is on this machine; `which` finds a program on the path."""
+    signs = (*client.signs(machine), *client.files(machine))
+    return any(which(p) for p in client.programs) or any(sign.exists() for sign in signs)
+
+
+def launcher_command(
+    prefix: Path, which: Callable[[str], str | None], home: str | None
+) -> list[str]:
+    """How a client starts the launcher that belongs to this installation.
+
+    `prefix` is sys.prefix; `home` a data folder that is not the default. An environment of uvx is
+    thrown away one day, so there it is uvx that makes it anew.
+    """
+    if {"archive-v0", "environments-v2"} & set(prefix.resolve().parts):
+        command = [which("uvx") or "uvx", "rover-mcp"]
+    else:
+        command = [str(prefix / "bin" / "rover-mcp")]
+    return [*command, "--home", home] if home else command

@@ -1,0 +1,44 @@
+"""`rover setup`'s offer of notifications on the desktop: the hook `desktop` in the user's own
+config.yaml, where there is a program that shows them and nothing is said of hooks yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from rover_mcp.assistants import files
+from rover_mcp.assistants.plan import Refused
+from rover_mcp.cli.own_config import with_key
+from rover_mcp.domain.json_object import Json
+
+HOOKS = "hooks"
+WANTED = [{"kind": "desktop"}]
+LINES = "hooks:\n  - kind: desktop\n"
+
+
+def offer(home: Path, environ: Mapping[str, str], now: datetime, *, write: bool) -> Json:
+    """What is to be done, and done if that is asked for. `action` is add, nothing, refused, or
+    unavailable where no notification can be shown."""
+    path = home / "config.yaml"
+    told: Json = {"file": str(path)}
+    # Late: it brings an HTTP client.
+    from rover_mcp.config.hooks import DesktopHook
+    from rover_mcp.hooks.senders import DesktopSender
+
+    if why := DesktopSender(DesktopHook(kind="desktop"), environ).problem():
+        return {**told, "action": "unavailable", "why": why}
+    try:
+        old = files.read(path)
+        new = with_key(old or "", HOOKS, WANTED, LINES)
+        if new is None:
+            return {**told, "action": "nothing"}
+        if write:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            backup = files.write(path, old, new, now)
+            told["backup"] = str(backup) if backup else None
+    except Refused as refused:
+        return {**told, "action": "refused", "error": str(refused), "block": LINES}
+    except OSError as error:
+        return {**told, "action": "refused", "error": f"cannot be used: {error}", "block": LINES}
+    return {**told, "action": "add"}

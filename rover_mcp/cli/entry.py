@@ -1,0 +1,44 @@
+"""What the program `rover` starts. What is run again and again imports little."""
+
+from __future__ import annotations
+
+import sys
+
+_GLANCES = ("status-line", "session-start")
+
+
+def main() -> int:
+    """See `rover_mcp.cli.main`."""
+    argv = sys.argv[1:]
+    if argv in (["--version"], ["version"]):
+        from rover_mcp import __version__
+
+        print(f"rover {__version__}")
+        return 0
+    if argv == ["complete-tasks"]:  # what TAB asks, in the script of `rover completion`
+        import os
+
+        from rover_mcp.launcher import glance, handshake
+
+        print("\n".join(glance.task_numbers(handshake.data_folder_name(os.environ))))
+        return 0
+    if argv == ["complete-workflows"]:
+        import os
+
+        from rover_mcp.cli.tab import workflow_names
+        from rover_mcp.launcher import handshake
+
+        home = handshake.data_folder_name(os.environ)
+        print("\n".join(workflow_names(home, os.getcwd())))  # noqa: PTH109
+        return 0
+    if argv and argv[0] in _GLANCES and not {"-h", "--help"} & {*argv}:
+        from rover_mcp.launcher import glance
+
+        return glance.main(argv, glance.from_input())
+    from rover_mcp.cli.main import main as whole
+
+    return whole()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""What `--help` of a command shows last: calls that somebody would make. A test parses each."""
+
+EXAMPLES = {
+    "create": (
+        'rover create "Fix the failing test in tests/test_sum.py" --watch',
+        'rover create "Add a --dry-run option" --workflow swe-tdd --budget-usd 5',
+    ),
+    "list": (
+        "rover list", "rover list --all --status PAUSED",
+        "rover list --format '{number}\\t{status}\\t{title:.40}'",
+    ),
+    "inspect": (
+        "rover inspect 3", "rover inspect 3 --full --json",
+        "git switch $(rover inspect 3 --format '{branch}')",
+    ),
+    "watch": ("rover watch 3",),
+    "wait": ("rover wait 3 4", "rover wait --any"),
+    "resume": ("rover resume 3 --watch", "rover resume 3 --agent codex --budget-usd 10"),
+    "auto-resume": ("rover auto-resume off 3", "rover auto-resume on --all"),
+    "pause": ("rover pause 3 4",),
+    "restart": ("rover restart 3",),
+    "cancel": ("rover cancel 3 4",),
+    "delete": ("rover delete 3", "rover delete 3 4 --yes"),
+    "prune": ("rover prune", "rover prune --status FAILED --status CANCELLED --yes"),
+    "logs": ("rover logs 3 -f", "rover logs 3 --step test --tail 500"),
+    "diff": ("rover diff 3", "rover diff 3 src --stat", "rover diff 3 --patch | git apply"),
+    "login": ("rover login anthropic", "pass show openai | rover login openai --stdin"),
+    "setup": ("rover setup", "rover setup claude codex --write"),
+    "daemon": ("rover daemon status", "rover daemon restart"),
+    "completion": ("source <(rover completion bash)",),
+}  # fmt: skip
+
+
+def epilog(prog: str) -> str | None:
+    """The examples of `rover COMMAND`, below its options."""
+    found = EXAMPLES.get(prog.removeprefix("rover "))
+    return "\n".join(["Examples:", *(f"  {line}" for line in found)]) if found else None

@@ -1,0 +1,42 @@
+"""Adding to the user's own config.yaml what they allowed, with every other byte as it was."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import yaml
+
+from rover_mcp.assistants.plan import Refused
+from rover_mcp.domain.json_object import Json
+
+
+def with_key(text: str, key: str, value: object, lines: str) -> str | None:
+    """The text with `lines`, which say `key: value`; None: it says something of the key already.
+
+    Raises:
+        Refused: it cannot be read, or not be changed in this way.
+    """
+    before = parsed(text)
+    if key in before:
+        return None
+    gap = "" if not text or text.endswith("\n") else "\n"
+    new = f"{text}{gap}{lines}"
+    if parsed(new) != {**before, key: value}:
+        raise Refused("is written in a way that cannot be changed safely")
+    return new
+
+
+def parsed(text: str) -> Json:
+    """
+    Raises:
+        Refused: it cannot be read.
+    """
+    try:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise Refused(f"cannot be read ({error})") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise Refused("is not a mapping")
+    return cast(Json, found)

@@ -1,0 +1,119 @@
+"""`rover setup`'s question whether tasks may use the log-in of the user's own claude or codex."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+from rover_mcp.assistants import files
+from rover_mcp.assistants.plan import Refused
+from rover_mcp.cli.own_config import parsed, with_key
+from rover_mcp.domain.json_object import Json
+
+CREDENTIALS = "credentials"
+
+
+@dataclass(frozen=True)
+class OwnLogin:
+    """Where a program keeps what its user has logged in with, a subscription among it."""
+
+    agent: str
+    provider: str
+    folder_variable: str
+    folder: str
+    file: str
+    member: str
+    plans: str
+
+    def path(self, environ: Mapping[str, str], user: Path) -> Path:
+        folder = environ.get(self.folder_variable)
+        return (Path(folder) if folder else user / self.folder) / self.file
+
+
+KNOWN = (
+    OwnLogin(
+        "claude", "anthropic", "CLAUDE_CONFIG_DIR", ".claude", ".credentials.json",
+        "claudeAiOauth", "Pro or Max",
+    ),
+    OwnLogin("codex", "openai", "CODEX_HOME", ".codex", "auth.json", "tokens", "ChatGPT"),
+)  # fmt: skip
+
+
+def offers(
+    home: Path,
+    environ: Mapping[str, str],
+    now: datetime,
+    ask: Callable[[str], bool] | None,
+) -> list[Json]:
+    """What is to be said of each log-in that is here and that config.yaml says nothing of. `ask`
+    puts a question to the user, and what they allow is written; None: nobody is asked."""
+    told: list[Json] = []
+    for known in KNOWN:
+        if _is_there(known.path(environ, Path.home())):
+            told += _offer(known, home / "config.yaml", now, ask)
+    return told
+
+
+def _is_there(path: Path) -> bool:
+    member = {known.file: known.member for known in KNOWN}[path.name]
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and bool(cast(Json, content).get(member))
+
+
+def _offer(
+    known: OwnLogin, path: Path, now: datetime, ask: Callable[[str], bool] | None
+) -> Iterator[Json]:
+    told: Json = {"agent": known.agent, "provider": known.provider, "file": str(path)}
+    lines = f"{CREDENTIALS}:\n  {known.provider}: {{login: {known.agent}}}\n"
+    try:
+        old = files.read(path)
+        if known.provider in (parsed(old or "").get(CREDENTIALS) or {}):
+            return
+        entry = {known.provider: {"login": known.agent}}
+        new = with_key(old or "", CREDENTIALS, entry, lines)
+        if new is None:
+            why = "has credentials of other providers"
+            yield {**told, "action": "refused", "error": why, "block": lines}
+        elif ask is None:
+            yield {**told, "action": "offered", "block": lines}
+        elif ask(_question(known)):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.write(path, old, new, now)
+            yield {**told, "action": "added"}
+        else:
+            yield {**told, "action": "declined", "block": lines}
+    except Refused as refused:
+        yield {**told, "action": "refused", "error": str(refused), "block": lines}
+    except OSError as error:
+        why = f"cannot be used: {error.strerror}"
+        yield {**told, "action": "refused", "error": why, "block": lines}
+
+
+def _question(known: OwnLogin) -> str:
+    return (
+        f"Your {known.agent} is logged in here ({known.plans}, or what you use it with). Shall the "
+        f"tasks of Rover use that log-in?\nIt stays outside of their sandboxes, and what they use "
+        f"counts against your plan."
+    )
+
+
+def lines_of(told: Sequence[Json]) -> Iterator[str]:
+    """What a person is told of them."""
+    for one in told:
+        title = f"{'Log-in':14}  "
+        agent = one["agent"]
+        if one["action"] == "added":
+            yield f"{title}tasks use the log-in of your {agent}: {one['file']}"
+        elif one["action"] == "offered":
+            yield f"{title}your {agent} is logged in; rover setup --write asks whether tasks use it"
+        else:
+            why = f" ({one['file']} {one['error']})" if "error" in one else ""
+            yield f"{title}that of your {agent} is not used{why}. To use it, in config.yaml:"
+            yield from (f"    {line}" for line in one["block"].splitlines())

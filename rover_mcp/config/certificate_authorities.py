@@ -1,0 +1,87 @@
+"""Certificate authorities that the user's environment names beside those that every machine knows.
+
+An organisation that reads its TLS traffic signs it with an authority of its own. Programs are told
+of it by different variables; whichever is set counts for all that Rover connects to or starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+log = logging.getLogger("rover.trust")
+
+VARIABLES: Final = (
+    "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+)  # fmt: skip
+HINT: Final = (
+    "where your organisation reads TLS traffic, set NODE_EXTRA_CA_CERTS to the file with its "
+    "certificate (PEM) in the environment from which Rover's daemon starts"
+)
+_PLACES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem",
+)  # fmt: skip
+MAX_FILE_BYTES: Final = 4_000_000
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[\s\w+/=]+?-----END CERTIFICATE-----")
+
+
+def authorities(environ: Mapping[str, str]) -> list[str]:
+    """The certificates in the files that are named, each once, in PEM; nothing else of them."""
+    return list(dict.fromkeys(found for path in _files(environ) for found in _certificates(path)))
+
+
+def trusting(context: ssl.SSLContext, environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+    """For connections to others: `context`, which also trusts what the environment names."""
+    for certificate in authorities(environ):
+        try:
+            context.load_verify_locations(cadata=certificate)
+        except ssl.SSLError as error:
+            log.warning("a certificate that %s name cannot be used: %s", VARIABLES, error)
+    return context
+
+
+def bundle(environ: Mapping[str, str] = os.environ) -> str:
+    """What a sandbox is to trust, in PEM: all that this machine does; "" where the environment
+    names nothing, so that the sandbox's own authorities count."""
+    named = authorities(environ)
+    if not named:
+        return ""
+    usual = _certificates(Path(_everybodys()))
+    return "\n".join([*dict.fromkeys([*usual, *named]), ""])
+
+
+def for_node(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment for a program of Node's, which reads one of these variables only."""
+    files = [str(path) for path in _files(environ)]
+    found = {VARIABLES[0]: files[0]} if files and not environ.get(VARIABLES[0]) else {}
+    return {**environ, **found}
+
+
+def _files(environ: Mapping[str, str]) -> list[Path]:
+    named = [Path(environ[name]) for name in VARIABLES if environ.get(name)]
+    return [path for path in dict.fromkeys(named) if path.is_file()]
+
+
+def _certificates(path: Path) -> Iterator[str]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_BYTES).decode("ascii", "replace")
+    except OSError as error:
+        log.warning("the certificates in %s cannot be read: %s", path, error.strerror)
+        return
+    yield from _CERTIFICATE.findall(text)
+
+
+def _everybodys() -> str:
+    """The file of the authorities that this machine trusts, whatever the environment says."""
+    places = (ssl.get_default_verify_paths().openssl_cafile, *_PLACES)
+    if found := next((place for place in places if Path(place).is_file()), None):
+        return found
+    import certifi  # not needed where the system has its own
+
+    return certifi.where()

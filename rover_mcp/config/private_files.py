@@ -1,0 +1,48 @@
+"""Files of the data folder that hold secrets: nobody else's to read, and written as a whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent_runner.process.locks import holding, open_lock
+from rover_mcp.domain.errors import EnvironmentFault
+
+
+def unwritable(what: str, home: Path, error: OSError) -> EnvironmentFault:
+    """The error where `what` cannot be kept in a data folder."""
+    return EnvironmentFault(
+        f"{what} cannot be kept in {home}: {error.strerror}",
+        hint="check that the data folder is writable and its disk not full",
+        code="data_folder",
+    )
+
+
+@contextmanager
+def locked(home: Path, name: str, what: str) -> Generator[None]:
+    """One program at a time changes the file of this name.
+
+    Raises:
+        EnvironmentFault: `what` cannot be kept there.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = open_lock(home / f"{name}.lock")
+    except OSError as error:
+        raise unwritable(what, home, error) from error
+    with holding(lock):
+        yield
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all, with mode 0600 at every moment. Raises OSError."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(made, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

@@ -1,0 +1,46 @@
+"""What was decided when a task was made, out of the call, the project's configuration and the
+user's: kept with the task, so that a resume days later does the same. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rover_mcp.config.project import HooksConfig, LimitsConfig, SetupConfig
+from rover_mcp.config.values import DevcontainerUse
+
+
+class Origin(StrEnum):
+    """Where a setting came from, the strongest first."""
+
+    CALL = "call"
+    PROJECT = "project"
+    USER = "user"
+    DEFAULT = "default"
+
+
+class Decided(BaseModel):
+    """What the project's configuration adds to a task, as its record holds it. Limits that it
+    does not name are the user's of the day; those that it names are never more than these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    digest: str | None = None
+    """of the file's content; None: there was none"""
+    image: str | None = None
+    limits: LimitsConfig = LimitsConfig()
+    environment: dict[str, str] = Field(default_factory=dict[str, str])
+    copies: tuple[str, ...] = ()
+    setup: SetupConfig | None = None
+    devcontainer: DevcontainerUse = "all"
+    without_setup: bool = False
+    """nobody had trusted the set-up, and nobody could be asked: none of its commands runs"""
+    hooks: HooksConfig = HooksConfig()
+    origins: dict[str, Origin] = Field(default_factory=dict[str, Origin])
+    """of what the task's own columns hold (agent, model, workflow, engine, budget, network), and of
+    `devcontainer`"""
+    workflow_file: str | None = None
+    """the workflow's file, where that is one of the project's own"""
+    ignored: bool = False
+    """what the project asks for beyond the user's defaults was left out, set-up included"""

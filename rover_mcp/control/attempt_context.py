@@ -1,0 +1,190 @@
+"""What every part of an attempt's life needs: the parts of the daemon, and rows read afresh."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from agent_runner.models import Pause, PauseReason, RunState
+from rover_mcp.config.settings import Settings
+from rover_mcp.control.accounts import Option
+from rover_mcp.control.decide import NEVER_BY_ITSELF, PauseFor, retry_time
+from rover_mcp.control.journal_watch import LiveStates
+from rover_mcp.control.needs import need_of
+from rover_mcp.control.ports import GatewayDoor, HubOf
+from rover_mcp.control.tries import Tries
+from rover_mcp.control.warm_pool import Spares
+from rover_mcp.domain.attempt_state import STARTED, AttemptState
+from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.errors import EnvironmentFault, RoverError
+from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.obstacles import is_watched
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus
+from rover_mcp.sandbox.protocol import Engine, SandboxExit
+from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.store import Closing, Store
+from rover_mcp.tasks.pause_view import awaits_credential
+
+log = logging.getLogger("rover.attempts")
+
+GIT_STOOD_STILL = "git_timeout"
+"""The code of the fault of a git on this machine that was given up."""
+
+UNSETTLED = frozenset({*RUNNING, TaskStatus.CANCELLED})
+"""Statuses of a task whose present attempt has not been settled; a cancelled one keeps its own."""
+
+
+@dataclass
+class Parts:
+    """All real objects come from the daemon's wiring."""
+
+    settings: Settings
+    store: Store
+    engines: Mapping[str, Engine]
+    hub_of: HubOf
+    gateway: GatewayDoor
+    live: LiveStates
+    spares: Spares
+    sleep: Callable[[float], None] = time.sleep
+    uniform: Callable[[], float] = random.random
+    offers_service: Callable[[], bool] = lambda: False
+    """Whether a service that outlives a reboot is to be offered now: once."""
+    starting: dict[str, Stop] = field(default_factory=dict[str, Stop])
+    """By task: what ends the preparation that goes on now."""
+    tries: Tries = field(default_factory=Tries)
+
+    def _task(self, task_id: str) -> TaskRow:
+        task = self.store.task(task_id)
+        if task is None:
+            raise EnvironmentFault(f"task {task_id} is gone from the store")
+        return task
+
+    def _check_record(self, task_id: str, attempt: int) -> None:
+        """Make sure that this version knows the attempt's state: nothing follows from one that it
+        does not know.
+
+        Raises:
+            DamagedRecord: it does not; the message names the attempt.
+        """
+        try:
+            self.store.attempt(task_id, attempt)
+        except DamagedRecord as damaged:
+            if "state" in damaged.fields:
+                raise
+
+    def _goes_by_itself(self, task: TaskRow) -> bool:
+        """Whether automatic resumes are on for it, everywhere (K7)."""
+        return self.settings.auto_resume and self.store.auto_resume_off(task) is None
+
+    def _is_awaited(self, task: TaskRow) -> bool:
+        """Whether something that a paused task waits for is looked for again and again."""
+        pause = task.pause
+        if pause is None:
+            return False
+        return awaits_credential(task, pause) or self._is_watched(pause, task.auto_retries)
+
+    def _is_watched(self, pause: Pause, retries: int) -> bool:
+        return is_watched(pause, retries, self.settings.retry.max_auto_retries)
+
+    def _options(self, task: TaskRow, attempt: int, agent: str) -> Iterator[Option]:
+        """An agent with each account that it may use, in their order."""
+        need = need_of(self.settings.home, task, agent)
+        for account in self.gateway.accounts(task.id, attempt, agent):
+            yield Option(agent, account, need)
+
+    def _is_unwanted(self, task: TaskRow) -> bool:
+        """Whether it is to stand still: it was cancelled, or a person asked for a pause."""
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        fresh = self.store.task(task.id)
+        cancelled = fresh is not None and fresh.status is TaskStatus.CANCELLED
+        return cancelled or folders.pause_request.exists()
+
+    def _open_gateway(self, task: TaskRow, attempt: int) -> None:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        self.gateway.open(task.id, attempt, folders.gateway_socket, task.gateway_token, task.agent)
+
+    def _pause(
+        self,
+        task: TaskRow,
+        attempt: int,
+        decision: PauseFor,
+        state: RunState | None,
+        *,
+        retries: int = 0,
+        awaits: bool = False,
+        closes: Closing | None = None,
+    ) -> TaskRow | None:
+        pause, at = decision.pause, decision.retry_at
+        columns: dict[str, Any] = {
+            "pause": pause,
+            "retry_at": at.timestamp() if at else None,
+            "auto_retries": retries,
+        }
+        if state is not None:
+            columns["run_state"] = state
+        data = pause.model_dump(mode="json") | {
+            "auto_retries": retries,
+            # Said once, where the pause is told (K3).
+            "exhausted": at is None and self._has_exhausted(task, pause, retries),
+            "offers_service": at is not None and self.offers_service(),
+        }
+        return self.store.transition(
+            task.id, Event.PAUSE, attempt=attempt, schedule=at is not None, awaits=awaits,
+            closes=closes, data=data, **columns,
+        )  # fmt: skip
+
+    def _later(self, task: TaskRow, message: str) -> PauseFor:
+        """The pause where git stood still on this machine: the same is tried again later."""
+        pause = Pause(reason=PauseReason.INTERRUPTED, message=message, since=now())
+        if not self._goes_by_itself(task):
+            return PauseFor(pause, None)
+        at = retry_time(pause, task.auto_retries, self.settings.retry, now(), self.uniform())
+        return PauseFor(pause.model_copy(update={"retry_at": at}), at)
+
+    def _has_exhausted(self, task: TaskRow, pause: Pause, retries: int) -> bool:
+        permitted = pause.reason not in NEVER_BY_ITSELF and self._goes_by_itself(task)
+        return permitted and 0 < retries >= self.settings.retry.max_auto_retries
+
+    def _end(self, task_id: str, attempt: int, ended: SandboxExit, detail: str) -> None:
+        self.store.move_attempt(
+            task_id, attempt, STARTED,
+            state=AttemptState.ENDED, ended_at=time.time(), exit_code=ended.code,
+            detail=detail or ended.detail,
+        )  # fmt: skip
+
+    def _fail(self, task_id: str, attempt: int, error: RoverError) -> TaskRow | None:
+        data = {"error": error.message, "hint": error.hint}
+        return self.store.transition(
+            task_id, Event.FAIL, attempt=attempt, data=data, error=told(error)
+        )
+
+    def _remove(self, task: TaskRow, attempt: int) -> None:
+        try:
+            self.engines[task.engine].remove(sandbox_name(task.id, attempt))
+        except EnvironmentFault as fault:
+            log.warning("what is left of task %s stays: %s", task.id, fault.message)
+
+    def _warn(self, task: TaskRow, message: str, *, notable: bool = False) -> None:
+        warnings = self._task(task.id).warnings
+        if message not in warnings:
+            self.store.add_event(task.id, "task.warning", {"message": message}, notable=notable)
+            self.store.update_task(task.id, warnings=[*warnings, message])
+
+
+def is_on(task: TaskRow, attempt: int) -> bool:
+    """Whether the task runs in this attempt, by the record."""
+    return task.attempt == attempt and task.status in RUNNING
+
+
+def told(error: RoverError) -> str:
+    return f"{error.message}; {error.hint}" if error.hint else error.message
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

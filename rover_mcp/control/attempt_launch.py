@@ -1,0 +1,328 @@
+"""The beginning of an attempt: claim it, choose its agent, bring its sandbox up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent_runner.agents import agent_provider
+from agent_runner.crashpoints import crash_point
+from agent_runner.models import Pause, PauseReason
+from agent_runner.printable import only_printable
+from agent_runner.worktree.disk_watch import nearly_full
+from agent_runner.worktree.worktree import NAMES
+from rover_mcp.config import client_programs
+from rover_mcp.config.limits import disk_limit
+from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent, choose_for
+from rover_mcp.control.attempt_context import GIT_STOOD_STILL, Parts, is_on, now
+from rover_mcp.control.crashpoints import ControlPoint
+from rover_mcp.control.decide import for_disk, retry_time
+from rover_mcp.control.handover import Handover, hand_over
+from rover_mcp.control.packages import lend_packages
+from rover_mcp.control.ports import ProjectHub
+from rover_mcp.control.preparation import PreparationLog
+from rover_mcp.control.project_setup import project_setup
+from rover_mcp.control.sandbox_spec import make_folders, own_model, sandbox_spec
+from rover_mcp.domain.attempt_state import WAITING, AttemptState
+from rover_mcp.domain.cancellation import Stop, Stopped
+from rover_mcp.domain.errors import EnvironmentFault, RoverError
+from rover_mcp.domain.no_space import DISK_FULL, write_fault
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.source_tree import SourceTree
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.git.submodules import SUBMODULES
+from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec, Shortcoming
+from rover_mcp.store.records import HoldRow, TaskRow
+from rover_mcp.tasks.pause_view import awaits_credential
+
+
+class Starts(Parts):
+    """Every method is idempotent."""
+
+    def claim(self, task_id: str, attempt: int, workflow_id: str) -> bool:
+        """Take the attempt if its turn has come, nothing else happened to the task (K6) and an
+        account that it may use is open; where all are closed it waits for one."""
+        choice = self._choose(task_id, attempt)
+        while isinstance(choice, Wait):
+            if self.store.hold_attempt(task_id, attempt, workflow_id, choice.limit):
+                return False
+            choice = self._choose(task_id, attempt)
+        if isinstance(choice, NoCredential):
+            self._await_credential(task_id, attempt, workflow_id, choice)
+            return False
+        task = self.store.start_attempt(
+            task_id, attempt, workflow_id,
+            agent=choice.agent, agent_binary=self._binary(task_id, choice.agent),
+            account=choice.account, limits=choice.limits,
+        )  # fmt: skip
+        if task is None:
+            return False
+        if isinstance(task, HoldRow):
+            # Closed, or taken by its probe, since it was looked at.
+            return self.claim(task_id, attempt, workflow_id)
+        if not is_on(task, attempt):
+            self.discard(task, attempt)
+            return False
+        crash_point(ControlPoint.CLAIMED)
+        return True
+
+    def _choose(self, task_id: str, attempt: int) -> Use | Wait | NoCredential:
+        task, row = self._task(task_id), self.store.attempt(task_id, attempt)
+        holds = {hold.account: hold for hold in self.store.holds()}
+        agents = task.agents or [task.agent]
+        if row is not None and row.state == AttemptState.STARTING:
+            # It was chosen before a crash.
+            agents, holds = [task.agent], {}
+        when = now().timestamp()
+        asked_for = row is not None and row.state == AttemptState.QUEUED and row.before is not None
+
+        def choose(holds: Mapping[str, HoldRow]) -> Use | Wait | NoCredential:
+            return choose_agent(
+                agents,
+                lambda agent: self._options(task, attempt, agent),
+                holds,
+                (task_id, attempt),
+                when,
+                asked_for=asked_for,
+            )
+
+        return choose_for(task_id, holds, self.store.reports(task_id), when, choose)
+
+    def takes_over(
+        self, task: TaskRow, agent: str, model: str | None = None
+    ) -> Use | Wait | NoCredential:
+        """What would follow, if an agent were to go on with a task now, with `model` if one is
+        given."""
+        if model is not None:
+            # The pause is of the model that it had.
+            task = replace(task, agent=agent, agents=None, model=model, pause=None)
+        holds = {hold.account: hold for hold in self.store.holds()}
+        return choose_agent(
+            [agent],
+            lambda name: self._options(task, task.attempt, name),
+            holds,
+            (task.id, task.attempt),
+            now().timestamp(),
+        )
+
+    def _binary(self, task_id: str, agent: str) -> str | None:
+        """The program on this host of an agent that takes over."""
+        if agent_provider(agent) is None:
+            return None
+        return client_programs.find(agent, None, Path(self._task(task_id).project_path))
+
+    def _await_credential(
+        self, task_id: str, attempt: int, workflow_id: str, choice: NoCredential
+    ) -> None:
+        """Nothing is started without a credential: the attempt waits for one."""
+        task = self._task(task_id)
+        pause = Pause(
+            reason=PauseReason.AUTH,
+            message=choice.missing,
+            since=now(),
+            provider=agent_provider(choice.agent, own_model(task)),
+        )
+        by_itself = awaits_credential(task, pause) and self._goes_by_itself(task)
+        self.store.await_credential(task_id, attempt, workflow_id, pause, by_itself=by_itself)
+
+    def launch(self, task_id: str, attempt: int) -> bool:
+        """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
+        # Before the task is read: a cancellation that comes later finds it.
+        stop = self.starting[task_id] = Stop()
+        try:
+            return self._launch(task_id, attempt, stop)
+        finally:
+            self.starting.pop(task_id, None)
+
+    def _launch(self, task_id: str, attempt: int, stop: Stop) -> bool:
+        task = self._task(task_id)
+        if not is_on(task, attempt):
+            if task.status is TaskStatus.CANCELLED and task.attempt == attempt:
+                return True  # nothing is started; `follow` ends what a crash left running
+            self.discard(task, attempt)
+            return False
+        try:
+            if self._is_unwanted(task):
+                stop.ask()
+            self._check_disk(task)
+            spec = self._specify(task, attempt, stop)
+            folders = TaskFolders(self.settings.home, task.id, task.iteration)
+            engine = self.engines[task.engine]
+            self._open_gateway(task, attempt)
+            crash_point(ControlPoint.DOOR_OPEN)
+            with PreparationLog(folders.preparation, spec.run.limits.log_bytes) as kept:
+                engine.prepare(spec, self._progress(task_id, kept.line), stop)
+            engine.ensure(spec)
+            shutil.rmtree(folders.packages, ignore_errors=True)
+            crash_point(ControlPoint.SANDBOX_UP)
+            self.spares.used(task_id)
+        except Stopped:
+            return True  # it was cancelled, as above, or paused: `settle` sees who asked
+        except RoverError as error:
+            self._start_failed(task, attempt, error)
+            return False
+        except OSError as error:
+            place = Path(os.fsdecode(error.filename or self.settings.home))
+            self._start_failed(task, attempt, write_fault("cannot start", place, error))
+            return False
+        if self.store.move_attempt(
+            task_id,
+            attempt,
+            (AttemptState.STARTING,),
+            state=AttemptState.RUNNING,
+            started_at=time.time(),
+        ):
+            crash_point(ControlPoint.SANDBOX_RECORDED)
+            self.store.add_event(task_id, "task.sandbox", {"attempt": attempt})
+        self.spares.follow(spec, task.engine)
+        return True
+
+    def _check_disk(self, task: TaskRow) -> None:
+        """What is held back for records is not for a task to begin in."""
+        disk = disk_limit(self.settings, task.config)
+        disk = disk.model_copy(update={"folders": (self.settings.home,)})
+        if said := nearly_full(disk):
+            raise EnvironmentFault(said, code=DISK_FULL)
+
+    def _specify(self, task: TaskRow, attempt: int, stop: Stop) -> SandboxSpec:
+        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        make_folders(folders, attempt)
+        hub = self.hub_of(task.project_id)
+        repository, tell = Path(task.project_path), self._progress(task.id)
+        hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)
+        crash_point(ControlPoint.BASE_LENT)
+        self._name(task, hub, folders, attempt)
+        row, engine = self.store.attempt(task.id, attempt), self.engines[task.engine]
+        handover = hand_over(task, row, folders, hub, engine) if row else Handover()
+        for warning in handover.warnings:
+            self._warn(task, warning)
+        spec = sandbox_spec(self.settings, task, attempt, handover)
+        tree = hub.tree(task.base_commit)
+        seed = lend_packages(self.settings, task, attempt, tree, engine)
+        spec = replace(spec, home_seed=seed)
+        return self._with_setup(spec, task, tree)
+
+    def _name(self, task: TaskRow, hub: ProjectHub, folders: TaskFolders, attempt: int) -> None:
+        """Hand the clone the names that commits have in the user's repository, as they were when
+        the task began."""
+        if not folders.names.exists():
+            try:
+                repository = Path(task.project_path)
+                hub.name(repository, task.base_commit, task.base_branch, folders.names)
+            except RoverError as error:
+                # The base is here without it, and the names are a convenience.
+                self._warn(task, f"the clone has no tags and no base branch: {error.message}")
+                return
+        if not folders.names.exists():
+            return
+        if not (folders.names / SUBMODULES).exists():
+            self._lend_more(task, hub, folders)
+        target = folders.spec(attempt) / NAMES
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(folders.names, target)
+
+    def _lend_more(self, task: TaskRow, hub: ProjectHub, folders: TaskFolders) -> None:
+        """Lend submodules and git-lfs objects. The task also runs without them."""
+        repository, base, objects = Path(task.project_path), task.base_commit, folders.base_objects
+        try:
+            told = hub.lend_lfs(repository, base, objects)
+        except RoverError as error:
+            told = [error.message]
+        self._lacks(task, "files of git-lfs have no content in the sandbox", told)
+        try:
+            told = hub.lend_submodules(repository, base, objects, folders.names / SUBMODULES)
+        except RoverError as error:
+            told = [error.message]
+        self._lacks(task, "submodules are empty in the sandbox", told)
+
+    def _lacks(self, task: TaskRow, what: str, told: Sequence[str]) -> None:
+        if told:
+            why = only_printable("; ".join(told))
+            self._warn(task, f"{what}: {why[:1000]}")
+
+    def _with_setup(self, spec: SandboxSpec, task: TaskRow, tree: SourceTree) -> SandboxSpec:
+        spec, warnings = project_setup(self.settings, task, spec, tree)
+        for warning in warnings:
+            self._warn(task, warning)
+        return spec
+
+    def _start_failed(self, task: TaskRow, attempt: int, error: RoverError) -> None:
+        # What may have begun ends before the task is given back: then the next may begin.
+        self._remove(task, attempt)
+        self.gateway.close(task.id)
+        if error.code == DISK_FULL:
+            self._full(task, attempt, error)
+        else:
+            again = self._again_after(task, attempt)
+            at = again.timestamp() if again else None
+            if self.store.undo_resume(task.id, attempt, error.message, error.hint, at):
+                pass  # what it was before it is again
+            elif error.code == GIT_STOOD_STILL:
+                self._pause(task, attempt, self._later(task, error.message), None)
+            else:
+                self._fail(task.id, attempt, error)
+        self._end(task.id, attempt, SandboxExit(None), error.message)
+
+    def _full(self, task: TaskRow, attempt: int, error: RoverError) -> None:
+        """The task waits until there is space, whatever it was before."""
+        row, decision = self.store.attempt(task.id, attempt), for_disk(error)
+        if row is None or row.before is None or row.before["status"] != TaskStatus.PAUSED:
+            awaits = self._goes_by_itself(task) and self._is_watched(decision.pause, 0)
+            self._pause(task, attempt, decision, None, awaits=awaits)
+        elif self.store.undo_resume(task.id, attempt, error.message, error.hint):
+            self.store.drop_schedule(task.id, pause=decision.pause)
+            if self._goes_by_itself(task) and self._is_awaited(self._task(task.id)):
+                self.store.await_further(task.id)
+
+    def discard(self, task: TaskRow, attempt: int) -> None:
+        """An attempt whose task has moved on: nothing of it stays."""
+        self._remove(task, attempt)
+        why = f"the task was {task.status} already"
+        self._end(task.id, attempt, SandboxExit(None), why)
+        self.store.move_attempt(
+            task.id,
+            attempt,
+            WAITING,
+            state=AttemptState.SUPERSEDED,
+            ended_at=time.time(),
+            detail=why,
+        )
+
+    def _again_after(self, task: TaskRow, attempt: int) -> datetime | None:
+        """When a paused task tries again after a start that failed (K4: it counts)."""
+        row = self.store.attempt(task.id, attempt)
+        before = row.before if row else None
+        if before is None or before["status"] != TaskStatus.PAUSED or before["pause"] is None:
+            return None
+        pause = Pause.model_validate(before["pause"])
+        # What hinders a start is ended by neither time nor money, whatever the pause was for.
+        given_up = task.auto_retries >= self.settings.retry.max_auto_retries
+        if given_up or not self._goes_by_itself(task):
+            return None
+        if before["retry_at"] is not None and before["retry_at"] > time.time():
+            return datetime.fromtimestamp(before["retry_at"], UTC)
+        pause = pause.model_copy(update={"retry_at": None})
+        return retry_time(pause, task.auto_retries, self.settings.retry, now(), self.uniform())
+
+    def _progress(
+        self, task_id: str, keep: Callable[[str], None] = lambda _: None
+    ) -> Callable[[str], None]:
+        """Tells of a long preparation, at most twice a second, for a build prints a lot; `keep` is
+        given all of it."""
+        last = 0.0
+
+        def tell(line: str) -> None:
+            nonlocal last
+            keep(line)
+            if isinstance(line, Shortcoming):
+                self._warn(self._task(task_id), str(line))
+            elif time.monotonic() - last >= 0.5:
+                last = time.monotonic()
+                self.store.add_event(task_id, "task.preparing", {"message": line[:500]})
+
+        return tell

@@ -1,0 +1,116 @@
+"""Which daemons live that share a database (J2). With the embedded one the data folder's lock
+alone decides, and nothing is written.
+
+A daemon that ended frees what it had at once for others on its host, where the kernel tells by
+the lock that it holds, and elsewhere when its lease has run out. No process id is ever believed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from agent_runner.process.locks import is_held, take_lock
+from rover_mcp.store.executors import Executors
+from rover_mcp.store.records import ExecutorRow
+
+log = logging.getLogger("rover.leases")
+
+EMBEDDED = "roverd"
+"""The one executor of a database that is a data folder's own."""
+
+_LOCK_TRIES = 50
+
+
+class Leases:
+    """This daemon's lease, and what is known of the others. `executors` of None: there are no
+    others."""
+
+    def __init__(
+        self,
+        home: Path,
+        executors: Executors | None,
+        *,
+        lease: float,
+        now: Callable[[], float] = time.time,
+        boot: str | None = None,
+    ) -> None:
+        self._executors = executors
+        self._lease = lease
+        self._now = now
+        self._boot = boot or _boot()
+        self._home = home
+        self.executor = EMBEDDED if executors is None else _stable_id(home)
+        self._lock: int | None = None
+
+    def begin(self) -> None:
+        """Take the lock that proves that this daemon lives, then the lease."""
+        if self._executors is not None:
+            if self._lock is None:
+                self._lock = take_lock(self._home / "executor.lock", 0o600, _LOCK_TRIES)
+            self.renew()
+
+    def end(self) -> None:
+        """Let go of the lock, as the kernel does where a process dies."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def renew(self) -> None:
+        """To be called every third of the lease."""
+        if self._executors is not None:
+            self._executors.renew(self.executor, f"{self._boot}:{self._home}", self._lease)
+
+    def keep_renewing(self, stop: threading.Event | None = None) -> None:
+        """Renew until `stop`, in a thread. A renewal that fails is told and tried again."""
+        stopped = stop or threading.Event()
+        while not stopped.wait(self._lease / 3):
+            try:
+                self.renew()
+            except SQLAlchemyError as error:
+                log.warning("the lease is not renewed: %s", error)
+
+    def mark(self, task_id: str, attempt: int, workflow_id: str) -> None:
+        """This daemon's workflow is about to claim an attempt."""
+        if self._executors is not None:
+            self._executors.mark(task_id, attempt, workflow_id, self.executor)
+
+    def another_has(self, executor: str | None) -> bool:
+        """Whether an attempt is another daemon's that may be alive."""
+        if self._executors is None or executor in (None, self.executor):
+            return False
+        row = self._executors.find(executor)
+        return row is not None and self._lives(row)
+
+    def _lives(self, row: ExecutorRow) -> bool:
+        boot, _, home = row.host.partition(":")
+        if boot == self._boot:
+            # Where the lock cannot be asked, the lease decides.
+            with suppress(OSError):
+                return is_held(Path(home, "executor.lock"))
+        return row.lease_until > self._now()
+
+
+def _boot() -> str:
+    """This host since its last start: another one, or after a restart, no lock is left."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
+    return f"{socket.gethostname()}/{boot}"
+
+
+def _stable_id(home: Path) -> str:
+    """The same for the life of the data folder, so that a daemon finds what it had."""
+    path = home / "executor-id"
+    if not path.exists():
+        new = path.with_name(".executor-id.new")
+        new.write_text(secrets.token_hex(8), "utf-8")
+        new.replace(path)
+    return f"roverd-{path.read_text('utf-8').strip()}"

@@ -1,0 +1,181 @@
+"""What one attempt's sandbox is to be: folders and specification, out of the task's record."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from agent_runner.authorities import FILE_NAME as AUTHORITIES
+from agent_runner.spec import Disk, GatewaySpec, Paths, RunSpec, SwitchUser
+from agent_runner.workflow.agents import agents_of, chosen
+from agent_runner.workflow.loader import WorkflowError, load_workflow
+from agent_runner.worktree.disk_watch import kept_elsewhere
+from agent_runner.worktree.local_files import FILE_NAME as COPIES
+from agent_runner.worktree.worktree import IGNORED
+from rover_mcp.config import certificate_authorities
+from rover_mcp.config.limits import disk_limit, resource_limits, run_limits
+from rover_mcp.config.settings import Settings
+from rover_mcp.config.task_config import Decided
+from rover_mcp.control.handover import Handover
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.network_policy import NetworkPolicy
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.launcher.ownership import OTHERS_WRITE
+from rover_mcp.sandbox.attempt_folder import remove_tree
+from rover_mcp.sandbox.protocol import SandboxFolders, SandboxSpec
+from rover_mcp.store.records import TaskRow
+
+
+def own_model(task: TaskRow) -> str | None:
+    """The task's model, where its present agent is the one that it was given for: the first."""
+    return task.model if task.agent == (task.agents or [task.agent])[0] else None
+
+
+def make_folders(folders: TaskFolders, attempt: int) -> None:
+    """Make the task's folders and copy what the caller gave into the attempt's.
+
+    Raises:
+        EnvironmentFault: one is there that the data folder's owner did not make.
+    """
+    spec = folders.spec(attempt)
+    # The base's too, although it is filled later: a spare sandbox has it mounted before.
+    for folder in (spec, folders.run, folders.work, folders.agent_home, folders.base_objects):
+        folder.mkdir(parents=True, exist_ok=True)
+    folders.gateway_socket.parent.mkdir(exist_ok=True)
+    owner = folders.home.stat().st_uid
+    for folder in (spec, folders.run, folders.gateway_socket.parent):
+        _keep_own(folder, owner)
+    for folder in (folders.agent_home, spec):
+        _write_authorities(folder / AUTHORITIES)
+    for name in ("workflow.yaml", "script.yaml", COPIES, IGNORED):
+        source = folders.input / name
+        if source.exists():
+            (spec / name).write_bytes(source.read_bytes())
+
+
+def _write_authorities(file: Path) -> None:
+    """An agent may have put anything there since; one that cannot be replaced, in a folder that is
+    another user's by now, stays as it was written before."""
+    if trusted := certificate_authorities.bundle():
+        with suppress(OSError):
+            remove_tree(file)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(file, flags, 0o644), "w", encoding="ascii") as opened:
+                opened.write(trusted)
+
+
+def _keep_own(folder: Path, owner: int) -> None:
+    """Close a folder to all who are not its owner's, whatever the umask was when it was made."""
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != owner:
+        raise EnvironmentFault(
+            f"{folder} is not a folder that belongs to the owner of the data folder",
+            hint="look at what is there, remove it, and resume the task",
+            code="data_folder",
+        )
+    if facts.st_mode & OTHERS_WRITE:
+        folder.chmod(stat.S_IMODE(facts.st_mode) & ~OTHERS_WRITE)
+
+
+def sandbox_spec(
+    settings: Settings,
+    task: TaskRow,
+    attempt: int,
+    handover: Handover,
+) -> SandboxSpec:
+    """The specification; paths, isolation and socket inside `run` are the engine's to set."""
+    folders = TaskFolders(settings.home, task.id, task.iteration)
+    tools = _tools(folders.spec(attempt) / "workflow.yaml", task)
+    return SandboxSpec(
+        name=sandbox_name(task.id, attempt),
+        task_id=task.id,
+        project_id=task.project_id,
+        attempt=attempt,
+        run=_run_spec(settings, task, attempt, folders, handover, {task.agent, *tools}),
+        folders=SandboxFolders(
+            spec=folders.spec(attempt),
+            run=folders.run,
+            work=folders.work,
+            home=folders.agent_home,
+            base_objects=folders.base_objects,
+            gateway_socket=folders.gateway_socket,
+        ),
+        agent=task.agent,
+        agent_binary=Path(task.agent_binary) if task.agent_binary else None,
+        tools=tools,
+        image=(task.config.image if task.config else None) or settings.base_image,
+        limits=resource_limits(settings, task.config),
+    )
+
+
+def _tools(workflow: Path, task: TaskRow) -> tuple[str, ...]:
+    """The agents that steps of the workflow need. One that cannot be read is the runner's to
+    report."""
+    try:
+        needed = agents_of(chosen(load_workflow(workflow), task.inputs), task.agent, None)
+    except (WorkflowError, OSError):
+        return ()
+    return tuple(sorted({agent for agent, _ in needed}))
+
+
+def _run_spec(
+    settings: Settings,
+    task: TaskRow,
+    attempt: int,
+    folders: TaskFolders,
+    handover: Handover,
+    used: Collection[str],
+) -> RunSpec:
+    config = task.config or Decided()
+    return RunSpec(
+        task_id=task.id,
+        number=task.number,
+        iteration=task.iteration,
+        attempt=attempt,
+        title=task.title,
+        description=task.description,
+        branch=task.branch,
+        base_commit=task.base_commit,
+        agent=task.agent,
+        model=own_model(task),
+        inputs=task.inputs,
+        # A branch that is to be reviewed holds no bytecode that the tests left behind.
+        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+        authorities=bool(certificate_authorities.authorities(os.environ)),
+        variables=config.environment,
+        copies=config.copies,
+        hooks=config.hooks.as_spec(),
+        # Only what the task needs: an entry's environment may hold a log-in.
+        agents={n: p for n, p in settings.agent_programs.items() if n in used},
+        paths=Paths(spec=folders.spec(attempt), run=folders.run),
+        gateway=GatewaySpec(
+            socket=folders.gateway_socket,
+            token=task.gateway_token,
+            proxy=NetworkPolicy.stored(task.network).has_proxy,
+        ),
+        isolation=SwitchUser(uid=10001, gid=10001),
+        limits=run_limits(settings, task.config),
+        commits=settings.commits,
+        disk=_disk(settings, task, folders),
+        restore=handover.restore,
+        restart=handover.restart,
+        first_snapshot=handover.first_snapshot,
+        rebundle=handover.rebundle,
+        budget=task.budget,
+    )
+
+
+def _disk(settings: Settings, task: TaskRow, folders: TaskFolders) -> Disk:
+    elsewhere = kept_elsewhere(folders.root, folders.run)
+    return disk_limit(settings, task.config).model_copy(
+        update={
+            "limit_files": settings.sandbox_files,
+            "floor_files": settings.min_free_files,
+            "elsewhere_bytes": elsewhere.size,
+            "elsewhere_files": elsewhere.files,
+        }
+    )

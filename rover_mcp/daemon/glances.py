@@ -1,0 +1,50 @@
+"""A copy of what is shown at a glance, for a store that is not in the data folder: a status line
+has a third of a second, and knows no driver of PostgreSQL's."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from sqlalchemy.exc import SQLAlchemyError
+
+from rover_mcp.config.private_files import write_private
+from rover_mcp.launcher.glance import COPY
+
+log = logging.getLogger("rover.glance")
+
+
+class Glances:
+    """`poke`, on the loop's thread, says that it may look otherwise now. `read` is the store's."""
+
+    def __init__(self, home: Path, read: Callable[[], dict[str, Any]]) -> None:
+        self._path = home / COPY
+        self._read = read
+        self._wake = anyio.Event()
+        self._wake.set()
+
+    def poke(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write it now and whenever it may have changed, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            try:
+                await anyio.to_thread.run_sync(self.write)
+            except (OSError, SQLAlchemyError) as error:
+                log.warning("what is shown at a glance is not kept: %s", error)
+
+    def write(self) -> None:
+        """Write it now.
+
+        Raises:
+            OSError, SQLAlchemyError: it cannot be read or kept.
+        """
+        write_private(self._path, json.dumps(self._read()))

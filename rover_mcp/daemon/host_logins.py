@@ -1,0 +1,268 @@
+"""Log-ins of subscriptions that agents' programs keep on this host, read for the gateway to hold.
+
+The file is read at each use, so what its program renews is used at once. Nothing is written and
+nothing is renewed here: a renewal token is good for one use, and ours would log its owner out.
+Where each file is and what it holds: facts of the programs in the versions of pinned_agents.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from rover_mcp.domain.errors import EnvironmentFault
+
+SOON_SECONDS: Final = 24 * 3600.0
+MAX_FILE_BYTES: Final = 1_000_000
+_CLAIMS = "https://api.openai.com/auth"
+
+
+@dataclass(frozen=True)
+class LogIn:
+    """What of a log-in goes to the provider. `expires` is in seconds since 1970, None where
+    nothing tells it; `account` tells one account from another, and is no secret."""
+
+    token: str = field(repr=False)
+    account: str
+    expires: float | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """beside the token"""
+    renewable_until: float | None = None
+    """until when its program can renew it, in seconds since 1970: 0 where it holds nothing to
+    renew it with, None where nothing tells an end"""
+
+
+@dataclass(frozen=True)
+class HostLogIn:
+    """One program's. `base_url`: where its provider takes it, if not at the provider's own
+    address; `sign_in`: what a person runs."""
+
+    agent: str
+    provider: str
+    variable: str
+    folder: str
+    name: str
+    sign_in: str
+    read: Callable[[Mapping[str, Any]], LogIn | None]
+    base_url: str | None = None
+    lasts: str | None = None
+    """what a person does for a credential that lasts longer"""
+
+    def file(self, environ: Mapping[str, str]) -> Path:
+        """Where it is."""
+        return Path(environ.get(self.variable) or self.folder).expanduser() / self.name
+
+    def place(self, environ: Mapping[str, str]) -> Path | None:
+        """As `file`; None where the user has no home."""
+        try:
+            return self.file(environ)
+        except RuntimeError:
+            return None
+
+
+def _codex(content: Mapping[str, Any]) -> LogIn | None:
+    """~/.codex/auth.json: tokens of ChatGPT. The account is named in a header of its own."""
+    tokens = _object(content.get("tokens"))
+    token = _text(tokens.get("access_token"))
+    claims = _object(_jwt(token).get(_CLAIMS))
+    account = _text(tokens.get("account_id")) or _text(claims.get("chatgpt_account_id"))
+    if not token:
+        return None
+    headers = (("chatgpt-account-id", account),) if account else ()
+    renewable = _renewable(tokens.get("refresh_token"))
+    return LogIn(token, account, _seconds(_jwt(token).get("exp")), headers, renewable)
+
+
+def _claude(content: Mapping[str, Any]) -> LogIn | None:
+    """~/.claude/.credentials.json: times are in milliseconds. It names no account."""
+    found = _object(content.get("claudeAiOauth"))
+    token = _text(found.get("accessToken"))
+    expires = _milliseconds(found.get("expiresAt"))
+    ends = _milliseconds(found.get("refreshTokenExpiresAt"))
+    renewable = _renewable(found.get("refreshToken"), ends)
+    return LogIn(token, "", expires, renewable_until=renewable) if token else None
+
+
+LOG_INS: Mapping[str, HostLogIn] = MappingProxyType(
+    {
+        "codex": HostLogIn(
+            agent="codex",
+            provider="openai",
+            variable="CODEX_HOME",
+            folder="~/.codex",
+            name="auth.json",
+            sign_in="codex login",
+            read=_codex,
+            base_url="https://chatgpt.com/backend-api/codex",
+        ),
+        "claude": HostLogIn(
+            agent="claude",
+            provider="anthropic",
+            variable="CLAUDE_CONFIG_DIR",
+            folder="~/.claude",
+            name=".credentials.json",
+            sign_in="claude /login",
+            lasts="keep the token of `claude setup-token` with `rover login anthropic`",
+            read=_claude,
+        ),
+    }
+)
+
+_UNUSED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"gemini": ("GEMINI_CLI_HOME", ".gemini"), "qwen": ("", ".qwen")}
+)
+"""Agents whose log-ins belong to an API that the gateway does not serve: the variable that moves
+the home in which they are, and their folder in it."""
+
+
+def held(kind: str, environ: Mapping[str, str], now: float) -> LogIn:
+    """The log-in as its file has it now. `now` is in seconds since 1970.
+
+    Raises:
+        EnvironmentFault: "no_log_in": there is none, or it has expired.
+    """
+    known = LOG_INS[kind]
+    found, why = _read(known, environ)
+    if found is None:
+        message = f"Rover has no log-in of {kind}: {_place(known, environ)}: {why}"
+        raise _fault(message, f"run `{known.sign_in}` on this machine, then resume the task")
+    if found.expires is not None and found.expires <= now:
+        message = f"the log-in of {kind} in {_place(known, environ)} has expired"
+        raise _fault(message, f"run `{kind}` once on this machine, which renews it, then resume")
+    return found
+
+
+def expiry(kind: str, environ: Mapping[str, str]) -> float | None:
+    """When a log-in expires or has expired, in seconds since 1970; None: there is none, or nothing
+    tells it."""
+    found = kept(kind, environ)
+    return found.expires if found else None
+
+
+def kept(kind: str, environ: Mapping[str, str]) -> LogIn | None:
+    """The log-in as its file has it now, expired or not; None: there is none."""
+    return _read(LOG_INS[kind], environ)[0]
+
+
+def _read(known: HostLogIn, environ: Mapping[str, str]) -> tuple[LogIn | None, str]:
+    """The log-in, or why there is none."""
+    try:
+        found = known.read(_object(json.loads(_content(known.file(environ)))))
+    except (OSError, RuntimeError, ValueError, RecursionError) as error:
+        # RuntimeError: no such user's home.
+        return None, getattr(error, "strerror", None) or "it cannot be read"
+    return found, "it holds no log-in of a subscription"
+
+
+def why_not(kind: str, environ: Mapping[str, str], now: float) -> str | None:
+    """Why there is no log-in that could be held, and what mends it; None: there is one."""
+    try:
+        held(kind, environ, now)
+    except EnvironmentFault as fault:
+        return f"{fault.message}; {fault.hint}"
+    return None
+
+
+def until(kind: str, environ: Mapping[str, str], now: float) -> str | None:
+    """What to say of the time for which a log-in still counts: nothing while that is long. None:
+    there is none that could be held."""
+    try:
+        expires = held(kind, environ, now).expires
+    except EnvironmentFault:
+        return None
+    if expires is None or expires - now > SOON_SECONDS:
+        return ""
+    return f", expires at {clock(expires)}"
+
+
+def clock(seconds: float) -> str:
+    """A time as log-ins' ends are told."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}Z"
+
+
+def lasting(kind: str) -> str:
+    """What a person does about a log-in that will expire while nobody is there."""
+    known = LOG_INS[kind]
+    renew = f"run `{kind}` once on this machine after that"
+    return f"{renew}, or {known.lasts}" if known.lasts else renew
+
+
+def unused(agent: str, environ: Mapping[str, str]) -> str | None:
+    """Why a log-in that is on this machine is of no use to its agent's tasks; None: none is."""
+    variable, folder = _UNUSED.get(agent, ("", ""))
+    home = Path(environ.get(variable) or environ.get("HOME") or "/")
+    path = home / folder / "oauth_creds.json"
+    if not folder or not path.is_file():
+        return None
+    return (
+        f"the log-in of {agent} on this machine ({path}) cannot be used: it is for an API of its "
+        "own, which the gateway does not serve; a key is needed"
+    )
+
+
+def is_there(kind: str, environ: Mapping[str, str], now: float) -> bool:
+    """Whether there is a log-in that could be held."""
+    return why_not(kind, environ, now) is None
+
+
+def label(kind: str, found: LogIn) -> str:
+    """The account's name for people and for holds: the same after each renewal."""
+    provider = LOG_INS[kind].provider
+    if not found.account:
+        return f"{provider}-{kind}-log-in"
+    return f"{provider}-{hashlib.sha256(found.account.encode()).hexdigest()[:8]}"
+
+
+def _fault(message: str, hint: str) -> EnvironmentFault:
+    return EnvironmentFault(message, hint=hint, code="no_log_in")
+
+
+def _place(known: HostLogIn, environ: Mapping[str, str]) -> str:
+    return str(known.place(environ) or f"{known.folder}/{known.name}")
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_FILE_BYTES)
+
+
+def _jwt(token: str) -> Mapping[str, Any]:
+    """The claims of a JSON web token, unverified; none where it is something else."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        return _object(json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))))
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    """A string that can be a header's value, else an empty one."""
+    return value if isinstance(value, str) and value.isascii() and value.isprintable() else ""
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and value > 0 else None
+
+
+def _milliseconds(value: object) -> float | None:
+    found = _seconds(value)
+    return found / 1000 if found else None
+
+
+def _renewable(token: object, ends: float | None = None) -> float | None:
+    """See LogIn.renewable_until."""
+    return ends if isinstance(token, str) and token else 0.0

@@ -1,0 +1,212 @@
+"""Log-ins that expire while nobody is there, renewed by the agent's own program on this host.
+
+Renewing is the program's business: a renewal token is good for one use, and the program keeps the
+new one where its owner's next session finds it. It runs as its owner would run it, on the user's
+own configuration, with nothing of a task; no model is called, and what it prints is not kept.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from rover_mcp.daemon import host_logins
+from rover_mcp.gateway.providers import PROVIDERS
+
+log = logging.getLogger("rover.credentials")
+
+AHEAD: Final = MappingProxyType({"claude": 240.0, "codex": 6 * 3600.0})
+"""Seconds before its end at which a log-in is renewed: claude does so in the last five minutes, and
+not before. Where a program does so at any time, it is early enough to tell a person in time that
+it failed."""
+LIMIT: Final = 60.0
+"""Seconds that a program may take."""
+FIRST: Final = 120.0
+MOST: Final = 3600.0
+"""Seconds until the next try after one that failed; doubling from the first to the most."""
+MAX_LINE: Final = 100_000
+MAX_LINES: Final = 200
+
+LogIns = Callable[[], Iterable[tuple[str, Mapping[str, str]]]]
+"""The log-ins that config.yaml names: whose they are, and the environment of their program."""
+Renew = Callable[[str, str, Mapping[str, str]], None]
+"""Have a program, at a path, renew its log-in. Raises OSError."""
+
+_OF_A_TASK: Final = frozenset(
+    name
+    for provider in PROVIDERS.values()
+    for name in (provider.url_variable, *(variable.name for variable in provider.variables))
+)
+
+
+@dataclass
+class _Tries:
+    """Those of one log-in that failed, one after the other, and when the next may be."""
+
+    count: int = 0
+    next_at: float = 0.0
+    expires: float | None = None
+    """of the log-in that was not renewed: one that its owner has made since has other times"""
+    why: str = ""
+
+
+class Renewals:
+    """`wanted` says whether a task may need them. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        log_ins: LogIns,
+        wanted: Callable[[], bool],
+        renew: Renew | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._log_ins = log_ins
+        self._wanted = wanted
+        self._renew = renew or have_renewed
+        self._now = now
+        self._tries: dict[Path, _Tries] = {}
+        self._lock = threading.Lock()
+
+    def tend_in_a_thread(self) -> None:
+        """As `tend`; nobody waits for a program."""
+        is_due = not self._lock.locked() and any(self._is_due(*known) for known in self._log_ins())
+        if is_due and self._wanted():
+            threading.Thread(target=self.tend, name="rover-renewals", daemon=True).start()
+
+    def tend(self) -> None:
+        """Renew every log-in that expires now, or has expired, while a task may need it."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            for kind, environ in self._log_ins():
+                if self._is_due(kind, environ) and self._wanted():
+                    self._try(kind, environ)
+        finally:
+            self._lock.release()
+
+    def obstacle(self, kind: str, environ: Mapping[str, str]) -> str | None:
+        """Why a person has to see to a log-in's end, as far as that can be known before; None: its
+        program will renew it."""
+        place, found = host_logins.LOG_INS[kind].place(environ), host_logins.kept(kind, environ)
+        if place is None or found is None or found.expires is None:
+            return None
+        if found.renewable_until == 0:
+            return f"{place} holds no token to renew it with"
+        if found.renewable_until is not None and found.renewable_until <= found.expires:
+            return f"it can be renewed until {host_logins.clock(found.renewable_until)} only"
+        if program_of(kind, environ) is None:
+            return f"there is no {kind} on the PATH of Rover's daemon"
+        tries = self._tried(place, found.expires)
+        return f"{kind} was run for it and did not renew it: {tries.why}" if tries.count else None
+
+    def _is_due(self, kind: str, environ: Mapping[str, str]) -> bool:
+        place, found = host_logins.LOG_INS[kind].place(environ), host_logins.kept(kind, environ)
+        if place is None or found is None or found.expires is None or found.renewable_until == 0:
+            return False
+        soon = found.expires - self._now() <= AHEAD[kind]
+        return soon and self._tried(place, found.expires).next_at <= self._now()
+
+    def _tried(self, place: Path, expires: float | None) -> _Tries:
+        """What was tried with the log-in that is there now."""
+        tries = self._tries.get(place)
+        return tries if tries is not None and tries.expires == expires else _Tries()
+
+    def _try(self, kind: str, environ: Mapping[str, str]) -> None:
+        program, place = program_of(kind, environ), host_logins.LOG_INS[kind].place(environ)
+        old = host_logins.expiry(kind, environ)
+        if program is None or place is None or old is None:
+            return
+        why = "it left the log-in as it was"
+        try:
+            self._renew(kind, program, environ)
+        except OSError as error:
+            why = str(error.strerror or error)
+        expires, now = host_logins.expiry(kind, environ), self._now()
+        if expires is not None and expires > max(old, now):
+            # One that is valid for a short time only is not renewed all the time.
+            self._tries[place] = _Tries(next_at=(now + expires) / 2, expires=expires)
+            log.info("%s has renewed its log-in", kind)
+            return
+        before = self._tried(place, expires)
+        wait = min(MOST, FIRST * 2**before.count)
+        self._tries[place] = _Tries(before.count + 1, now + wait, expires, why)
+        log.warning("%s did not renew its log-in: %s; the next try is in %.0f s", kind, why, wait)
+
+
+def program_of(kind: str, environ: Mapping[str, str]) -> str | None:
+    """The user's own program."""
+    return shutil.which(kind, path=environ.get("PATH"))
+
+
+def have_renewed(kind: str, program: str, environ: Mapping[str, str]) -> None:
+    """Run the program so that it looks at its log-in, which renews one that expires.
+
+    Raises:
+        OSError: it cannot be run, or took too long.
+    """
+    own = {name: value for name, value in environ.items() if name not in _OF_A_TASK}
+    with tempfile.TemporaryDirectory(prefix="rover-renewal-") as folder:
+        arguments = ["app-server"] if kind == "codex" else ["auth", "status"]
+        channel = subprocess.PIPE if kind == "codex" else subprocess.DEVNULL
+        with subprocess.Popen(
+            [program, *arguments], env=own, cwd=folder, start_new_session=True,
+            stdin=channel, stdout=channel, stderr=subprocess.DEVNULL,
+        ) as running:  # fmt: skip
+            ended = threading.Timer(LIMIT, _kill, (running,))
+            ended.daemon = True
+            ended.start()
+            try:
+                if kind == "codex":
+                    _ask_codex(running)
+                else:
+                    running.wait()
+            finally:
+                late = ended.finished.is_set()
+                ended.cancel()
+                _kill(running)
+            if late:
+                raise TimeoutError(0, f"it took more than {LIMIT:.0f} s")
+
+
+def _ask_codex(running: subprocess.Popen[bytes]) -> None:
+    """Over its JSON-RPC: whose log-in it is, with a renewed token."""
+    about = {"clientInfo": {"name": "rover", "title": "Rover", "version": "1"}}
+    asked: tuple[dict[str, Any], ...] = (
+        {"id": 0, "method": "initialize", "params": about},
+        {"method": "initialized", "params": {}},
+        {"id": 1, "method": "account/read", "params": {"refreshToken": True}},
+    )
+    assert running.stdin is not None  # noqa: S101  # PIPE
+    assert running.stdout is not None  # noqa: S101  # PIPE
+    for message in asked:
+        running.stdin.write(json.dumps(message).encode() + b"\n")
+    running.stdin.flush()
+    for _ in range(MAX_LINES):
+        line = running.stdout.readline(MAX_LINE)
+        if not line or _answers(line, 1):
+            return
+
+
+def _answers(line: bytes, number: int) -> bool:
+    with suppress(ValueError, RecursionError):
+        message = json.loads(line)
+        return isinstance(message, dict) and message.get("id") == number  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # any JSON
+    return False
+
+
+def _kill(running: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(running.pid, signal.SIGKILL)

@@ -1,0 +1,89 @@
+"""The errors that a caller sees.
+
+RoverError
+├── UserFixable        the caller can mend it: a tool error with a hint and, if one exists, a call
+│   ├── NotFound       no such task, workflow, agent, ...
+│   ├── Conflict       the state does not allow it (a status, a race that was lost)
+│   └── NeedsConsent   only a person can allow it
+└── EnvironmentFault   engine, git, disk, data folder: something of the machine's has to be mended
+
+Anything else that escapes is a bug and becomes a protocol error without a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+
+class RoverError(Exception):
+    """Base. `message` says what failed and why; `hint` says what to do; `next_call` would work.
+    `instead`: so would the call that failed with these arguments in place of its own, None for one
+    to be left out."""
+
+    code = "error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        next_call: Mapping[str, object] | None = None,
+        instead: Mapping[str, object] | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.next_call = next_call
+        self.instead = instead
+        if code is not None:
+            self.code = code
+
+
+class UserFixable(RoverError):
+    """The caller can mend this."""
+
+    code = "invalid"
+
+
+class NotFound(UserFixable):
+    """The thing named does not exist, or not for this caller."""
+
+    code = "not_found"
+
+
+class Conflict(UserFixable):
+    """The present state does not allow it."""
+
+    code = "conflict"
+
+
+class NeedsConsent(UserFixable):
+    """A person has to agree first. `question` is what that person is asked, and `digest` stands
+    for exactly this question. `askable`: over which way it may be asked; None where only a line of
+    config.yaml, or a command at a terminal, allows it. `can_do_without`: where nobody can be asked
+    it is left out."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str,
+        code: str,
+        question: str,
+        digest: str,
+        askable: Literal["form", "terminal"] | None,
+        can_do_without: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.question = question
+        self.digest = digest
+        self.askable = askable
+        self.can_do_without = can_do_without
+
+
+class EnvironmentFault(RoverError):
+    """Something of the machine's is missing or broken; nothing of the task's is lost."""
+
+    code = "environment"

@@ -1,0 +1,61 @@
+"""Every kind of event: how loud it is and what it means. The contract of docs/notifications.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from rover_mcp.domain.task_status import Event
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`level` is that of `notifications/message`. `attention`: always, never, or where the task
+    goes on by itself."""
+
+    level: Level
+    attention: Literal["yes", "no", "by itself"]
+    meaning: str
+
+
+WINDOW_WARNING: Final = "task.window_warning"
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "task.created": Kind("info", "no", "it is in the queue"),
+    Event.START: Kind("info", "no", "its first attempt has begun"),
+    "task.preparing": Kind("debug", "no", "its base, image or set-up is being made; what of it"),
+    "task.sandbox": Kind("debug", "no", "its sandbox has started"),
+    "task.step": Kind("info", "no", "a step began, ended, failed or was skipped"),
+    "task.steps_untold": Kind("info", "no", "it has so many steps that no more are told"),
+    "task.warning": Kind("warning", "no", "something went wrong, and the task goes on"),
+    WINDOW_WARNING: Kind(
+        "warning", "no", "a usage window of its account is nearly used up; once for each window"
+    ),
+    "task.engine_unreachable": Kind("info", "no", "the engine does not answer; it is asked again"),
+    Event.PAUSE: Kind("warning", "yes", "it stopped at a checkpoint; `reason` says why"),
+    "task.held": Kind("info", "no", "it is paused and waits for its account, which is closed"),
+    "task.deleted": Kind("info", "no", "all that was kept of it was removed"),
+    "task.rebuilt": Kind("info", "no", "its record was lost or damaged; its files made it anew"),
+    "task.deleting": Kind("info", "no", "its deletion has begun"),
+    "task.left": Kind("info", "no", "its client ended its handle; the task is paused"),
+    "task.answered": Kind("info", "no", "somebody was asked what should happen, and chose"),
+    Event.RESUME: Kind("info", "by itself", "it goes on from its checkpoint"),
+    Event.RESUME_ITERATION: Kind("info", "by itself", "the same, in a later iteration"),
+    Event.RESTART: Kind("info", "no", "it starts over from its base"),
+    "task.resume_failed": Kind("error", "yes", "it could not go on; it is what it was before"),
+    "task.agent_changed": Kind("info", "yes", "another agent goes on"),
+    Event.COMPLETE: Kind("info", "yes", "it is done; its branch is there"),
+    Event.FAIL: Kind("error", "yes", "a step failed, or nothing could be started"),
+    Event.CANCEL: Kind("info", "yes", "somebody ended it"),
+    Event.ITERATE: Kind("info", "no", "it has new instructions"),
+    Event.MERGE: Kind("info", "no", "its branch was merged"),
+    Event.PUSH: Kind("info", "no", "its branch was pushed"),
+}
+
+
+def level_of(kind: str) -> Level:
+    """How loud an event is."""
+    return KINDS[kind].level if kind in KINDS else "info"

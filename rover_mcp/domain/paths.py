@@ -1,0 +1,81 @@
+"""Where a task's files live in the data folder. Paths only; nothing here touches a disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TaskFolders:
+    """tasks/<id>/{input,work,home,base,gateway}, tasks/<id>/iterations/<n>/{run,spec-<attempt>}."""
+
+    home: Path
+    task_id: str
+    iteration: int
+
+    @property
+    def root(self) -> Path:
+        return self.home / "tasks" / self.task_id
+
+    @property
+    def input(self) -> Path:
+        """What the caller gave: workflow.yaml and, for the scripted agent, script.yaml."""
+        return self.root / "input"
+
+    @property
+    def names(self) -> Path:
+        """What commits of the base are called in the user's repository (git/names.py)."""
+        return self.root / "input" / "names"
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def agent_home(self) -> Path:
+        return self.root / "home"
+
+    @property
+    def packages(self) -> Path:
+        """Packages on their way into a HOME that the engine keeps, or out of it."""
+        return self.root / "packages"
+
+    @property
+    def base_objects(self) -> Path:
+        """What the base commit reaches, lent to the task's sandboxes."""
+        return self.root / "base" / "objects"
+
+    @property
+    def gateway_socket(self) -> Path:
+        return self.root / "gateway" / "gateway.sock"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "iterations" / str(self.iteration) / "run"
+
+    @property
+    def preparation(self) -> Path:
+        """Logs of what was prepared on this machine before there was a sandbox."""
+        return self.root / "iterations" / str(self.iteration) / "preparation"
+
+    @property
+    def journal(self) -> Path:
+        return self.run / "journal.jsonl"
+
+    @property
+    def pause_request(self) -> Path:
+        return self.run / "pause-requested"
+
+    @property
+    def accepted(self) -> Path:
+        """Holds the commit that a person accepted as the iteration's result."""
+        return self.root / "iterations" / str(self.iteration) / "accepted"
+
+    def spec(self, attempt: int) -> Path:
+        return self.root / "iterations" / str(self.iteration) / f"spec-{attempt}"
+
+
+def project_folder(home: Path, project_id: str) -> Path:
+    """Where a project's hub is kept."""
+    return home / "projects" / project_id

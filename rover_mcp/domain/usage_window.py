@@ -1,0 +1,18 @@
+"""How full an account's usage window is, and times as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class WindowState(StrEnum):
+    """Whether requests pass, pass for now, or are refused until a usage window opens anew."""
+
+    OPEN = "open"
+    NEARLY = "nearly used up"
+    CLOSED = "used up"
+
+
+def time_of(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)

@@ -1,0 +1,84 @@
+"""What is kept of one task's answers, bounded, and how the runner waits for more of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from agent_runner.models import Usage
+from rover_mcp.gateway.lease import Answer, Refusal
+from rover_mcp.gateway.routes import Watch
+
+KEPT_ANSWERS = 50
+KEPT_REFUSALS = 50
+
+
+class Records:
+    """One task's. On one event loop.
+
+    `last` counts the answers that have ended or told an error: what is still to come of one that
+    streams says nothing yet.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[int, Answer] = {}
+        self.refusals: deque[Refusal] = deque(maxlen=KEPT_REFUSALS)
+        self.usage = Usage()
+        self.last = 0
+        self._begun = 0
+        self._settled: set[int] = set()
+        self._news = asyncio.Event()
+
+    def add(self, answer: Answer) -> int:
+        """An answer begins; its key."""
+        self._begun += 1
+        self.answers[self._begun] = answer
+        if len(self.answers) > KEPT_ANSWERS:
+            oldest = next(iter(self.answers))
+            del self.answers[oldest]
+            self._settled.discard(oldest)
+        if answer.error:
+            self._settle(self._begun)
+        return self._begun
+
+    def update(self, key: int, answer: Answer) -> None:
+        """More is known of it."""
+        if key in self.answers:
+            self.answers[key] = answer
+        if answer.error:
+            self._settle(key)
+
+    def complete(self, key: int, answer: Answer) -> None:
+        """Nothing more comes of it."""
+        if answer.usage:
+            self.usage = self.usage.plus(answer.usage)
+        self._settle(key)
+
+    def _settle(self, key: int) -> None:
+        if key in self._settled:
+            return
+        if key in self.answers:
+            self._settled.add(key)
+        self.last += 1
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def wait(self, watch: Watch) -> None:
+        """Until `last` goes beyond `after`, for as long as the watch says. At once where `after`
+        is of an earlier gateway, whose count this one does not know."""
+        if watch.after > self.last:
+            return
+        try:
+            async with asyncio.timeout(watch.wait):
+                while self.last <= watch.after:
+                    await self._news.wait()
+        except TimeoutError:
+            return
+
+    def as_json(self) -> dict[str, object]:
+        """For `/rover/v1/evidence`."""
+        return {
+            "last": self.last,
+            "answers": [a.as_json() for a in self.answers.values()],
+            "refused": [r.as_json() for r in self.refusals],
+        }

@@ -1,0 +1,215 @@
+"""HTTP/1.1 on one connection: requests in, answers out, both streamed. h11 on asyncio streams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from http import HTTPStatus
+
+import h11
+
+MAX_HEADER_BYTES = 64 * 1024
+MAX_REQUEST_BYTES = 100 * 1024 * 1024
+READ_BYTES = 64 * 1024
+# What a request that is answered at once may still send, so that its client reads the answer.
+MAX_DRAINED_BYTES = 8 * 1024 * 1024
+# What a client may send ahead, before the answer to its last request is complete.
+MAX_EARLY_BYTES = 1024 * 1024
+IDLE_SECONDS = 300.0
+
+
+class BodyTooLarge(Exception):
+    """A request body beyond MAX_REQUEST_BYTES."""
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, connection: Connection, request: h11.Request) -> None:
+        self._connection = connection
+        self.method = request.method.decode("ascii")
+        self.target = request.target.decode("latin-1")
+        self.headers: list[tuple[bytes, bytes]] = list(request.headers)
+        self.answered = False
+        self.received = asyncio.Event()
+
+    def header(self, name: bytes) -> bytes:
+        return next((v for n, v in self.headers if n == name), b"")
+
+    @property
+    def has_body(self) -> bool:
+        length = self.header(b"content-length")
+        return bool(self.header(b"transfer-encoding")) or length not in (b"", b"0")
+
+    async def body(self) -> AsyncGenerator[bytes]:
+        """The request's body as it comes.
+
+        Raises:
+            BodyTooLarge: it goes beyond the limit.
+            ConnectionError: the client went away.
+        """
+        size = 0
+        while not self.received.is_set():
+            event = await self._connection.next_event()
+            if isinstance(event, h11.Data):
+                size += len(event.data)
+                if size > MAX_REQUEST_BYTES:
+                    raise BodyTooLarge
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                self.received.set()
+            else:
+                raise ConnectionResetError("the client closed the connection")
+
+    async def start(
+        self,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        reason: bytes | None = None,
+    ) -> None:
+        self.answered = True
+        if reason is None:
+            known = status in HTTPStatus._value2member_map_
+            reason = HTTPStatus(status).phrase.encode() if known else b""
+        await self._connection.send(
+            h11.Response(status_code=status, headers=list(headers), reason=reason)
+        )
+
+    async def send(self, data: bytes) -> None:
+        if data:
+            await self._connection.send(h11.Data(data=data))
+
+    async def finish(self) -> None:
+        await self._connection.send(h11.EndOfMessage())
+
+    async def tunnel(self) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
+        """Let a CONNECT pass: what its client has sent already, and the connection's streams,
+        which are no longer HTTP."""
+        self.answered = True
+        return await self._connection.switch()
+
+    async def answer(
+        self,
+        status: int,
+        value: object = None,
+        more: Sequence[tuple[bytes, bytes]] = (),
+        reason: bytes | None = None,
+    ) -> None:
+        """Answer at once: `value` as JSON, or no body; `more` headers, and what the status line
+        says."""
+        with contextlib.suppress(BodyTooLarge):
+            drained = 0
+            async for data in self.body():
+                drained += len(data)
+                if drained > MAX_DRAINED_BYTES:
+                    break
+        content = b"" if value is None else json.dumps(value).encode()
+        headers = [(b"content-type", b"application/json")] if content else []
+        if status != HTTPStatus.NO_CONTENT:
+            headers.append((b"content-length", str(len(content)).encode()))
+        await self.start(status, [*headers, *more], reason)
+        await self.send(content)
+        await self.finish()
+
+
+Handler = Callable[[Exchange], Awaitable[None]]
+
+
+class Connection:
+    """One client's connection, served until either side ends it."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._handler = handler
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
+
+    async def serve(self) -> None:
+        """Serve requests one after another. Ends quietly however the client ends."""
+        try:
+            while await self._serve_one():
+                self._http.start_next_cycle()
+        except h11.RemoteProtocolError as error:
+            await self._protest(error)
+        except (OSError, TimeoutError, h11.LocalProtocolError):
+            # Gone or idle, or the provider's answer was not as long as it said it would be: all
+            # that can be done is to end the connection.
+            return
+        finally:
+            self._writer.close()
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
+
+    async def _serve_one(self) -> bool:
+        async with asyncio.timeout(IDLE_SECONDS):
+            event = await self.next_event()
+        if not isinstance(event, h11.Request):
+            return False
+        exchange = Exchange(self, event)
+        if not exchange.has_body:
+            async for _ in exchange.body():
+                pass
+        if exchange.method == "CONNECT":
+            # What the client sends next may be the tunnel's.
+            await self._handler(exchange)
+        else:
+            await self._while_connected(exchange)
+        return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+
+    async def _while_connected(self, exchange: Exchange) -> None:
+        """Run the handler; give it up as soon as the client is gone: the answer costs money."""
+        work = asyncio.ensure_future(self._handler(exchange))
+        gone = asyncio.ensure_future(self._gone(exchange))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, gone):
+                if not task.done():
+                    task.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+
+    async def _gone(self, exchange: Exchange) -> None:
+        await exchange.received.wait()
+        early = 0
+        while early < MAX_EARLY_BYTES and (data := await self._reader.read(READ_BYTES)):
+            early += len(data)
+            self._http.receive_data(data)
+
+    async def next_event(self) -> h11.Event | type[h11.PAUSED]:
+        """The client's next event.
+
+        Raises:
+            h11.RemoteProtocolError: this is not HTTP.
+        """
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            if self._http.they_are_waiting_for_100_continue:
+                await self.send(h11.InformationalResponse(status_code=100, headers=[]))
+            self._http.receive_data(await self._reader.read(READ_BYTES))
+        return event  # pyright: ignore[reportReturnType] - NEED_DATA was taken out above
+
+    async def send(self, event: h11.Event) -> None:
+        data = self._http.send(event)
+        if data:
+            self._writer.write(data)
+            await self._writer.drain()
+
+    async def switch(self) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
+        """Answer a CONNECT with 200; see `Exchange.tunnel`."""
+        reason = b"Connection established"
+        await self.send(h11.Response(status_code=200, headers=[], reason=reason))
+        return self._http.trailing_data[0], self._reader, self._writer
+
+    async def _protest(self, error: h11.RemoteProtocolError) -> None:
+        if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return
+        status = error.error_status_hint
+        headers = [(b"content-length", b"0"), (b"connection", b"close")]
+        with contextlib.suppress(OSError, h11.LocalProtocolError):
+            await self.send(h11.Response(status_code=status, headers=headers))
+            await self.send(h11.EndOfMessage())

@@ -1,0 +1,228 @@
+"""The gateway as a proxy: CONNECT and plain http to the hosts that a task's policy allows.
+
+Names are judged before they are looked up, looked up here and nowhere else, and connected to by
+the address that was checked: a name that changes its address meanwhile gains nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from typing import NoReturn
+
+from rover_mcp.domain.network_policy import BadHost
+from rover_mcp.gateway.greeting import Greeting, GreetsAnother
+from rover_mcp.gateway.http_server import Exchange
+from rover_mcp.gateway.internet import Network, Streams
+from rover_mcp.gateway.lease import GatewayLease
+from rover_mcp.gateway.plain import fetch
+from rover_mcp.gateway.policy import (
+    MAX_SHOWN,
+    Destination,
+    Verdict,
+    destination,
+    entry_for,
+    is_own,
+    judge,
+    judge_addresses,
+    reached,
+)
+from rover_mcp.gateway.refusals import RefusedHost
+from rover_mcp.gateway.tunnel import Allowance, AllowanceSpent, relay
+from rover_mcp.gateway.uploads import Uploads, UploadsSpent
+
+USER = "rover"
+MAX_TUNNELS = 96
+"""At a time, and no more than three of four of the sandbox's connections: the rest of them stays
+for the model API."""
+MAX_LOOKUPS = 4
+"""At a time: all sandboxes share the threads that ask for names and for the user's proxy."""
+MAX_ADDRESSES = 16
+"""Of one name. What a name server answers beyond them is neither looked at nor connected to."""
+MAX_BYTES = 50 * 1024**3
+"""In both directions together, in one attempt."""
+IDLE_SECONDS = 300.0
+_MAX_REASON = 200
+
+
+class Egress:
+    """The proxy of one lease. `refused` is told of each request that did not pass."""
+
+    def __init__(
+        self,
+        lease: GatewayLease,
+        network: Network,
+        refused: Callable[[Exchange, RefusedHost], None],
+        connections: int = MAX_TUNNELS * 4 // 3,
+    ) -> None:
+        self._lease = lease
+        self._network = network
+        self._refused = refused
+        self._allowance = Allowance(MAX_BYTES)
+        write = partial(lease.on_sent, lease.task_id)
+        self._uploads = Uploads(lease.network.upload_bytes, lease.sent, write)
+        self._idle = IDLE_SECONDS
+        self._open = 0
+        self._connections = connections
+        self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
+
+    @property
+    def _most(self) -> int:
+        return min(MAX_TUNNELS, self._connections * 3 // 4)
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Pass a request for another host on, or refuse it."""
+        if not has_proxy_token(exchange.header(b"proxy-authorization"), self._lease.token):
+            await self._demand_token(exchange)
+            return
+        try:
+            to = destination(exchange.method, exchange.target)
+        except BadHost as error:
+            await self._refuse(exchange, exchange.target[:MAX_SHOWN], Verdict(str(error)))
+            return
+        verdict = judge(self._lease.network, exchange.method, to, self._lease.own_hosts)
+        if verdict.allowed and exchange.has_body:
+            verdict = Verdict("a request with a body is not passed on like this")
+        if verdict.allowed and self._allowance.left <= 0:
+            verdict = Verdict("this attempt has sent and fetched as much as it may")
+        if verdict.allowed and await self._uploads.left(to.host.name) <= 0:
+            verdict = self._all_sent(to)
+        if not verdict.allowed:
+            await self._refuse(exchange, str(to), verdict)
+        elif self._open >= self._most:
+            await answer(exchange, 503, f"{self._most} connections are open already")
+        else:
+            await self._pass(exchange, to)
+
+    async def _pass(self, exchange: Exchange, to: Destination) -> None:
+        self._open += 1
+        there: Streams | None = None
+        try:
+            opened = await self.connect(to)
+            if isinstance(opened, Verdict):
+                await self._refuse(exchange, str(to), opened)
+                return
+            there = opened
+            sends = partial(self._uploads.take, to.host.name)
+            if to.plain:
+                token = self._lease.token
+                await fetch(exchange, there, to, self._allowance, sends, self._idle, token)
+            else:
+                early, reader, writer = await exchange.tunnel()
+                greeting = Greeting(None if to.host.address else to.host.name)
+                here = reader, writer
+                await relay(early, here, there, greeting, self._allowance, sends, self._idle)
+        except OSError as error:
+            if exchange.answered:
+                raise
+            await answer(exchange, 502, _told(to, error))
+        except AllowanceSpent:
+            spent = Verdict("this attempt has sent and fetched as much as it may")
+            self._cut(exchange, to, spent)
+        except UploadsSpent:
+            self._cut(exchange, to, self._all_sent(to))
+        except GreetsAnother as error:
+            self._cut(exchange, to, Verdict(str(error)))
+        finally:
+            self._open -= 1
+            if there is not None:
+                there[1].close()
+
+    async def aclose(self) -> None:
+        """What was sent is recorded, exactly."""
+        await self._uploads.flush()
+
+    def _all_sent(self, to: Destination) -> Verdict:
+        most = self._lease.network.upload_bytes
+        return Verdict(
+            f"this task has sent {to.host.name} as much as it may: {most:,} bytes",
+            "network.upload_bytes of config.yaml, then resume",
+        )
+
+    def _cut(self, exchange: Exchange, to: Destination, why: Verdict) -> NoReturn:
+        self._refused(exchange, RefusedHost(str(to), why.reason, why.remedy))
+        raise ConnectionResetError(why.reason) from None
+
+    async def connect(self, to: Destination) -> Streams | Verdict:
+        """A connection to a destination that may be asked for, or why there may be none.
+
+        Raises:
+            OSError: it may be reached, and cannot.
+        """
+        name = to.host.name
+        async with self._lookups:
+            proxy = await asyncio.to_thread(self._lease.upstream_proxy, name)
+            addresses = [name] if proxy or to.host.address else await self._resolve(to)
+        if proxy:
+            # By name: what it leads to is the proxy's to check.
+            return await proxy.connect(str(to))
+        verdict = self._judge(to, addresses)
+        return await self._first(addresses, to) if verdict.allowed else verdict
+
+    async def _resolve(self, to: Destination) -> list[str]:
+        found = await self._network.resolve(to.host.name, to.port)
+        if not found:
+            raise OSError(f"{to.host.name} has no address")
+        return list(dict.fromkeys(found))[:MAX_ADDRESSES]
+
+    def _judge(self, to: Destination, addresses: list[str]) -> Verdict:
+        verdict = judge_addresses(
+            to.host, addresses, own=is_own(self._lease.own_hosts, to), entry=entry_for(to)
+        )
+        if verdict.allowed and any(map(self._network.is_own, reached(addresses))):
+            return Verdict(f"{to.host.name} leads to the machine that Rover runs on")
+        return verdict
+
+    async def _first(self, addresses: list[str], to: Destination) -> Streams:
+        """Connected to the first address that answers."""
+        failure: OSError | None = None
+        for address in addresses:
+            try:
+                return await self._network.connect(address, to.port)
+            except OSError as error:
+                failure = error
+        raise failure or OSError("no address")
+
+    async def _refuse(self, exchange: Exchange, host: str, verdict: Verdict) -> None:
+        self._refused(exchange, RefusedHost(host, verdict.reason, verdict.remedy))
+        remedy = f"; to allow it: {verdict.remedy}" if verdict.remedy else ""
+        await answer(exchange, 403, f"{verdict.reason}{remedy}")
+
+    async def _demand_token(self, exchange: Exchange) -> None:
+        realm = (b"proxy-authenticate", b'Basic realm="rover"')
+        await answer(exchange, 407, "the request does not carry this sandbox's token", realm)
+
+
+def _told(to: Destination, error: OSError) -> str:
+    return f"{to} cannot be reached: {error.strerror or str(error) or type(error).__name__}"
+
+
+def has_proxy_token(header: bytes, token: str) -> bool:
+    """Whether `Proxy-Authorization` is Basic rover:TOKEN."""
+    scheme, _, value = header.partition(b" ")
+    if scheme.lower() != b"basic":
+        return False
+    try:
+        given = base64.b64decode(value.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(given, f"{USER}:{token}".encode())
+
+
+async def answer(
+    exchange: Exchange, status: int, message: str, *headers: tuple[bytes, bytes]
+) -> None:
+    """An answer of the proxy's own. Most clients show no more than the status line of what a
+    CONNECT is answered with, so the message stands there, too."""
+    phrase = f"{HTTPStatus(status).phrase} (Rover: {message}"
+    reason = phrase.encode("ascii", "replace")[:_MAX_REASON] + b")"
+    kind = "permission_error" if status == 403 else "proxy_error"
+    error = {"type": kind, "message": f"Rover refused this: {message}."}
+    if status >= 500:
+        error["message"] = f"Rover: {message}."
+    await exchange.answer(status, {"error": error}, headers, reason)

@@ -1,0 +1,250 @@
+"""What each API tells in its answers: tokens, the model's name, errors. Pure; no I/O.
+
+Anthropic Messages: https://docs.claude.com/en/api/messages-streaming. OpenAI Responses and Chat:
+https://platform.openai.com/docs/api-reference. Gemini:
+https://ai.google.dev/api/generate-content. Later counts are totals so far, not additions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from agent_runner.classify.failure_facts import MAX_MESSAGE
+from rover_mcp.gateway.lease import ProviderError
+
+_SAYING = ("message", "msg", "detail", "error_description", "errorMessage")
+_NAMED = (("type", "type"), ("__type", "type"), ("status", "status"), ("reason", "code"),
+          ("code", "code"), ("param", "param"))  # fmt: skip
+
+MAX_ERROR_BODY = 8000
+MAX_MODEL = 200
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one JSON value told. Of the `tokens`, `cache_write_1h` is a part of the cache writes."""
+
+    tokens: Mapping[str, int]
+    model: str | None = None
+    error: ProviderError | None = None
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How answers of one API are read.
+
+    Of a stream, only events named in `events` are read (None: they have no names), and of those
+    only data in which one of `marks` stands: the rest is what the model wrote. Its text cannot hold
+    a mark: its quotation marks are escaped. `bills`: its answers are what a model said, and cost.
+    """
+
+    read: Callable[[Mapping[str, Any]], Told]
+    marks: tuple[bytes, ...]
+    events: frozenset[bytes] | None = None
+    bills: bool = True
+
+    def concerns(self, event: bytes, data: bytes, begin: int, end: int) -> bool:
+        """Whether a line of a stream's event has to be read."""
+        if self.events is not None and event not in self.events:
+            return False
+        return any(data.find(mark, begin, end) >= 0 for mark in self.marks)
+
+
+def _anthropic(value: Mapping[str, Any]) -> Told:
+    message = mapping(value.get("message"))
+    tokens: dict[str, int] = {}
+    for usage in (mapping(message.get("usage")), mapping(value.get("usage"))):
+        tokens |= _counts(
+            usage,
+            input_tokens="input_tokens",
+            output_tokens="output_tokens",
+            cache_read_input_tokens="cache_read_tokens",
+            cache_creation_input_tokens="cache_write_tokens",
+        )
+        created = mapping(usage.get("cache_creation"))
+        tokens |= _counts(created, ephemeral_1h_input_tokens="cache_write_1h")
+    return Told(tokens, _model(message) or _model(value), _error(value, value.get("type")))
+
+
+def _responses(value: Mapping[str, Any]) -> Told:
+    """An event of a stream, or a whole response."""
+    response = mapping(value.get("response")) or value
+    usage = mapping(response.get("usage"))
+    tokens = _openai_cached(
+        _counts(usage, input_tokens="input_tokens", output_tokens="output_tokens"),
+        mapping(usage.get("input_tokens_details")),
+    )
+    error = _error(response) or _error(value)
+    if error is None and value.get("type") == "error":
+        error = provider_error({"error": {**value, "type": None}})
+    return Told(tokens, _model(response), error)
+
+
+def _chat(value: Mapping[str, Any]) -> Told:
+    usage = mapping(value.get("usage"))
+    tokens = _openai_cached(
+        _counts(usage, prompt_tokens="input_tokens", completion_tokens="output_tokens"),
+        mapping(usage.get("prompt_tokens_details")),
+    )
+    return Told(tokens, _model(value), _error(value))
+
+
+def _gemini(value: Mapping[str, Any]) -> Told:
+    usage = mapping(value.get("usageMetadata"))
+    found = _counts(
+        usage,
+        promptTokenCount="prompt",
+        toolUsePromptTokenCount="tools",
+        cachedContentTokenCount="cached",
+        candidatesTokenCount="candidates",
+        thoughtsTokenCount="thoughts",
+    )
+    tokens: dict[str, int] = {}
+    if found:
+        prompt = found.get("prompt", 0) + found.get("tools", 0)
+        tokens = _without_cached(
+            {
+                "input_tokens": prompt,
+                "output_tokens": found.get("candidates", 0) + found.get("thoughts", 0),
+            },
+            found.get("cached"),
+        )
+    return Told(tokens, _text(value.get("modelVersion"), MAX_MODEL), _error(value))
+
+
+def _errors_only(value: Mapping[str, Any]) -> Told:
+    return Told({}, None, _error(value))
+
+
+# Where there is a model's name that counts, there is its usage.
+_USAGE = (b'"usage"', b'"error"')
+_ANTHROPIC = Dialect(
+    _anthropic, _USAGE, frozenset((b"", b"message_start", b"message_delta", b"error"))
+)
+_RESPONSES = Dialect(
+    _responses,
+    _USAGE,
+    frozenset(
+        (
+            b"",
+            b"error",
+            b"response.created",
+            b"response.completed",
+            b"response.incomplete",
+            b"response.failed",
+        )
+    ),
+)
+_CHAT = Dialect(_chat, (b'"usage":{', b'"usage": {', b'"error":', b'"error" :'))
+_GEMINI = Dialect(_gemini, (b'"usageMetadata"', b'"error"'))
+_OTHER = Dialect(_errors_only, (b'"error"',), bills=False)
+
+
+def dialect_of(provider: str, path: str) -> Dialect:
+    """The dialect of a provider's answers on a path."""
+    if provider == "anthropic" and path.endswith("/messages"):
+        return _ANTHROPIC
+    if provider == "openai" and "/responses" in path:
+        return _RESPONSES
+    if provider == "openai" and path.endswith("/chat/completions"):
+        return _CHAT
+    if provider == "google" and path.lower().endswith("generatecontent"):
+        return _GEMINI
+    return _OTHER
+
+
+def provider_error(body: object) -> ProviderError:
+    """The error in `{"error": {"type" or "status", "message", "code"?}}`, or what can be made out
+    of something like it."""
+    error = mapping(body).get("error")
+    if isinstance(error, str):
+        # xAI, Ollama and others: what it is stands beside the text.
+        error = {**_beside(mapping(body)), "message": error} if _beside(mapping(body)) else error
+    fields = mapping(error)
+    message = fields.get("message") or (error if isinstance(error, str) else "")
+    return ProviderError(
+        type=_text(fields.get("type") or fields.get("status")),
+        code=_text(fields.get("code")),
+        message=str(message)[:MAX_MESSAGE],
+        body=_shown({"error": error}) if fields else "",
+    )
+
+
+def failed_body(body: object) -> ProviderError | None:
+    """The error in a body of a failed answer that has no error object as the API defines it: some
+    providers, and the proxies before them, write its fields at the top, or a bare text."""
+    if isinstance(body, str) and body.strip():
+        return ProviderError(None, None, body[:MAX_MESSAGE])
+    fields = mapping(body)
+    said = next((fields[k] for k in _SAYING if isinstance(fields.get(k), str) and fields[k]), None)
+    if said is None:
+        return None
+    return provider_error({"error": {**_beside(fields), "message": said}})
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """It, if it is a JSON object, else an empty one."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _beside(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an error is, where its fields stand at the top of a body."""
+    found = {name: fields.get(theirs) for theirs, name in _NAMED if fields.get(theirs)}
+    return {name: value for name, value in found.items() if isinstance(value, str | int)}
+
+
+def _error(value: Mapping[str, Any], kind: object = None) -> ProviderError | None:
+    """An error object; Anthropic's says `"type": "error"` beside it."""
+    error = value.get("error")
+    if not isinstance(error, dict | str) or not error:
+        return provider_error(value) if kind == "error" else None
+    return provider_error(value)
+
+
+def _without_cached(tokens: dict[str, int], cached: object) -> dict[str, int]:
+    """OpenAI and Google count what came from the cache as input as well."""
+    if not isinstance(cached, int) or cached <= 0 or "input_tokens" not in tokens:
+        return tokens
+    cached = min(cached, tokens["input_tokens"])
+    fresh = tokens["input_tokens"] - cached
+    return {**tokens, "input_tokens": fresh, "cache_read_tokens": cached}
+
+
+def _openai_cached(tokens: dict[str, int], details: Mapping[str, Any]) -> dict[str, int]:
+    """Its newer models charge for what they put into the cache, and count that as input too."""
+    tokens = _without_cached(tokens, details.get("cached_tokens"))
+    told = _counts(details, cache_write_tokens="cache_write_tokens")
+    fresh = tokens.get("input_tokens", 0)
+    written = min(told.get("cache_write_tokens", 0), fresh)
+    if not written:
+        return tokens
+    kept = mapping(details.get("cache_write_tokens_details"))
+    longer = _counts(kept, ttl_12h_tokens="cache_write_1h")
+    return {**tokens, "input_tokens": fresh - written, "cache_write_tokens": written, **longer}
+
+
+def _counts(usage: Mapping[str, Any], **names: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for theirs, ours in names.items():
+        count = usage.get(theirs)
+        if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
+            found[ours] = count
+    return found
+
+
+def _model(value: Mapping[str, Any]) -> str | None:
+    return _text(value.get("model"), MAX_MODEL)
+
+
+def _text(value: object, most: int = MAX_MESSAGE) -> str | None:
+    known = isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+    return str(value)[:most] if known else None
+
+
+def _shown(value: object) -> str:
+    """As JSON; nothing where it is too long to be kept whole."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MAX_ERROR_BODY else ""

@@ -1,0 +1,92 @@
+"""What answers told, on its way into the books: written in one thread, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from rover_mcp.gateway.lease import Entry
+
+log = logging.getLogger("rover.gateway")
+
+INTERVAL = 0.2
+"""Seconds between two writes while answers tell more and more. The first is written at once, and so
+is the last."""
+
+RETRY = 2.0
+PATIENCE = 2.0
+"""Seconds for which an answer's end waits for the books; a disk that hangs holds up no agent."""
+
+T = TypeVar("T")
+Write = Callable[[Sequence[Entry]], None]
+
+
+class Ledger:
+    """On one event loop. An entry replaces what its id said before, so that none counts twice."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rover-books")
+        self._pending: dict[tuple[str, str], Entry] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Future[None] | None = None
+        self._wrote_at = float("-inf")
+
+    def book(self, entry: Entry) -> None:
+        """More is known of an answer. Written soon."""
+        self._pending[entry.task_id, entry.id] = entry
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            due = max(loop.time(), self._wrote_at + INTERVAL)
+            self._timer = loop.call_at(due, self._flush)
+
+    async def written(self) -> None:
+        """All that was booked so far is on the disk, or PATIENCE is at its end."""
+        self._flush()
+        if self._writing:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await asyncio.wait((self._writing,))
+
+    async def after(self, read: Callable[[], T]) -> T:
+        """Call it in the books' thread, once all that was booked so far is written."""
+        self._flush()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read)
+
+    async def aclose(self) -> None:
+        """Write what is left, and end the thread."""
+        await self.written()
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        self._thread.shutdown(wait=False)
+
+    def _flush(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if not self._pending:
+            return
+        entries, self._pending = self._pending, {}
+        loop = asyncio.get_running_loop()
+        self._wrote_at = loop.time()
+        # The thread writes in the order of these calls, so the last one's end is everyone's.
+        writing = loop.run_in_executor(self._thread, self._write, list(entries.values()))
+        writing.add_done_callback(lambda done: self._after_write(done, entries))
+        self._writing = writing
+
+    def _after_write(
+        self, done: asyncio.Future[None], entries: dict[tuple[str, str], Entry]
+    ) -> None:
+        if done.cancelled() or done.exception() is None:
+            return
+        log.error("the gateway's books cannot be written: %s", done.exception())
+        # What was told later of the same answers stands.
+        self._pending = entries | self._pending
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(RETRY, self._flush)

@@ -1,0 +1,154 @@
+"""What an answer's headers say of the windows of its account: how full each is, when it opens anew.
+
+A subscription has windows of hours and days: Anthropic tells them as anthropic-ratelimit-unified-*,
+with a share that is used and a status; Codex as x-codex-*, with a percentage and a length. Others
+tell budgets as x-ratelimit-*; those of seconds and minutes are no windows, and are left out. What
+a provider tells is untrusted: of anything that is not what it should be nothing is taken. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from agent_runner.classify.reset_headers import MAX_SECONDS, after, epoch, moment, number
+from rover_mcp.domain.usage_window import WindowState
+
+MOST: Final = 8
+"""Windows of one answer that are read."""
+NEARLY: Final = 0.9
+"""The share from which a window counts as nearly used up, where its provider does not say."""
+LEAST: Final = timedelta(hours=1)
+"""What opens anew sooner is a budget of seconds or minutes, and no window."""
+
+_UNIFIED = "anthropic-ratelimit-unified-"
+_OF_ONE = re.compile(_UNIFIED + r"(\d{1,3}[hd](?:_[a-z0-9_]{1,30})?)-(?:status|utilization|reset)")
+_CLAIM = re.compile(r"(five_hour|seven_day)(?:_([a-z0-9_]{1,30}))?")
+_CLAIMED = {"five_hour": "5h", "seven_day": "7d"}
+_CODEX = re.compile(r"(x-codex-(?:([a-z0-9-]{1,30})-)?(primary|secondary))-used-percent")
+_DECIMAL = re.compile(r"\d{1,6}(?:\.\d{1,40})?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}")
+_BUDGET = re.compile(r"x-ratelimit-remaining-(requests|tokens)")
+
+
+_STATUSES: Final = {
+    "allowed": WindowState.OPEN,
+    "allowed_warning": WindowState.NEARLY,
+    "rejected": WindowState.CLOSED,
+}
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of an account, as an answer told it. `used` is a share from 0 to 1; `opens`, in
+    UTC, is when nothing of it is used any more."""
+
+    name: str
+    state: WindowState
+    used: float | None = None
+    opens: datetime | None = None
+
+
+def windows_of(headers: Mapping[str, str], now: datetime) -> list[Window]:
+    """The windows that an answer's headers tell; their names are lower case."""
+    headers = {name.removeprefix("llm_provider-"): value for name, value in headers.items()}
+    found: dict[str, Window] = {}
+    for window in (*_unified(headers, now), *_codex(headers, now), *_budgets(headers, now)):
+        found.setdefault(window.name, window)
+    return list(found.values())[:MOST]
+
+
+def _unified(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
+    """Each window's own headers; and the one that the answer's status is about, where it has none
+    or they do not tell it."""
+    claim = _CLAIM.fullmatch(headers.get(f"{_UNIFIED}representative-claim", ""))
+    status = _STATUSES.get(headers.get(f"{_UNIFIED}status", ""))
+    claimed = ""
+    if claim and status:
+        claimed = _CLAIMED[claim[1]] + (f"_{claim[2]}" if claim[2] else "")
+    keys = [claimed] if claimed else []
+    keys += [m[1] for name in headers if (m := _OF_ONE.fullmatch(name))]
+    for key in dict.fromkeys(keys):
+        own = f"{_UNIFIED}{key}-"
+        state = _STATUSES.get(headers.get(f"{own}status", ""))
+        opens = _soon(epoch(number(headers.get(f"{own}reset"))), now)
+        used = _share(headers.get(f"{own}utilization"))
+        if key == claimed:
+            state = state or status
+            opens = opens or _soon(epoch(number(headers.get(f"{_UNIFIED}reset"))), now)
+        if state is not None or used is not None:
+            yield Window(_spelt(key), state or _by_share(used), used, opens)
+
+
+def _codex(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
+    for name, value in headers.items():
+        found = _CODEX.fullmatch(name)
+        minutes = number(headers.get(f"{found[1]}-window-minutes")) if found else None
+        used = _share(value, of=100) if found else None
+        if found is None or used is None or minutes == 0:
+            continue
+        opens = epoch(number(headers.get(f"{found[1]}-reset-at")))
+        opens = opens or after(now, number(headers.get(f"{found[1]}-reset-after-seconds")))
+        called = headers.get(f"x-codex-{found[2]}-limit-name", found[2]) if found[2] else ""
+        of_one = f" of {called}" if _NAME.fullmatch(called) else ""
+        yield Window(
+            f"{_length(minutes) or found[3]} window{of_one}",
+            _by_share(used),
+            used,
+            _soon(opens, now),
+        )
+
+
+def _budgets(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
+    """Those of a day or so, as x-ratelimit-limit, -remaining and -reset tell them."""
+    for name, value in headers.items():
+        if not (found := _BUDGET.fullmatch(name)):
+            continue
+        left, limit = number(value), number(headers.get(f"x-ratelimit-limit-{found[1]}"))
+        opens = _soon(moment(headers.get(f"x-ratelimit-reset-{found[1]}"), now), now)
+        if left is None or not limit or opens is None or opens - now < LEAST:
+            continue
+        used = 1 - min(left, limit) / limit
+        state = WindowState.CLOSED if left == 0 else WindowState.OPEN
+        yield Window(f"window of {found[1]}", state, used, opens)
+
+
+def _spelt(key: str) -> str:
+    """`5h`: 5-hour window; `7d_opus`: 7-day window of opus."""
+    length, _, model = key.partition("_")
+    unit = "hour" if length.endswith("h") else "day"
+    whose = {"oi": " of models with extra usage", "overage_included": " of models with extra usage"}
+    of_one = whose.get(model, f" of {model}") if model else ""
+    return f"{int(length[:-1])}-{unit} window{of_one}"
+
+
+def _length(minutes: float | None) -> str | None:
+    if minutes is None or not 0 < minutes <= MAX_SECONDS / 60 or minutes % 1:
+        return None
+    for unit, size in (("day", 24 * 60), ("hour", 60)):
+        if minutes % size == 0:
+            return f"{int(minutes // size)}-{unit}"
+    return f"{int(minutes)}-minute"
+
+
+def _by_share(used: float | None) -> WindowState:
+    if used is None or used < NEARLY:
+        return WindowState.OPEN
+    return WindowState.NEARLY if used < 1 else WindowState.CLOSED
+
+
+def _share(value: str | None, of: float = 1) -> float | None:
+    """A share from 0 to 1. Providers count a little more than everything; much more is nonsense."""
+    if value is None or not _DECIMAL.fullmatch(value.strip()):
+        return None
+    share = float(value) / of
+    return min(share, 1.0) if share <= 2 else None
+
+
+def _soon(at: datetime | None, now: datetime) -> datetime | None:
+    """A time that a window can open at."""
+    is_near = at is not None and timedelta() < at - now <= timedelta(seconds=MAX_SECONDS)
+    return at if is_near else None

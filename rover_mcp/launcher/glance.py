@@ -1,0 +1,210 @@
+"""What a data folder shows at a glance: for a status line, and for an assistant that starts.
+
+Standard library only, no daemon, nothing written: a status line is asked for every few seconds.
+What was told here does not count as told. Of tasks that are in PostgreSQL the daemon keeps a copy
+of what is shown (daemon/glances.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import time
+from contextlib import closing
+
+from rover_mcp.launcher.handshake import data_folder_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+STATUS_LINE, SESSION_START = "status-line", "session-start"
+RUNNING = ("NEW", "IN_PROGRESS", "ITERATING")
+COPY = "glance.json"
+"""In the data folder, where the tasks are in PostgreSQL."""
+MOST_NEWS = 5
+WAIT_SECONDS = 0.3
+"""for a database that is locked"""
+MOST_INPUT = 1_000_000
+
+_COUNTS = "SELECT status, count(*) FROM rover_tasks WHERE owner IS NULL GROUP BY status"
+_PROJECTS = "SELECT id, path FROM rover_projects WHERE path IN ({})"
+_NUMBERS = (
+    "SELECT number FROM rover_tasks WHERE owner IS NULL AND project_id = ? "
+    "ORDER BY number DESC LIMIT 200"
+)
+_TASKS = """
+SELECT t.number, t.status, t.branch, t.project_path, t.pause, t.retry_at, t.project_id
+FROM rover_tasks t
+LEFT JOIN rover_acknowledgements a ON a.task_id = t.id
+WHERE t.owner IS NULL AND (t.project_id = ?1 OR ?1 IS NULL) AND (
+  t.status IN ('NEW', 'IN_PROGRESS', 'ITERATING', 'PAUSED')
+  OR (SELECT max(e.seq) FROM rover_events e WHERE e.task_id = t.id AND e.notable) >
+     coalesce(a.seq, 0))
+ORDER BY t.updated_at DESC LIMIT 200
+"""
+
+
+def status_line(counts: dict[str, int]) -> str:
+    """How many tasks run and stand still; nothing where none does."""
+    running = sum(counts.get(status, 0) for status in RUNNING)
+    paused = counts.get("PAUSED", 0)
+    parts = [f"{running} running"] * bool(running) + [f"{paused} PAUSED"] * bool(paused)
+    return f"rover: {', '.join(parts)}" if parts else ""
+
+
+def news(tasks: Sequence[Sequence[Any]], *, everywhere: bool) -> str:
+    """What a model is told before its first word; nothing where there is none. It has no word
+    that an agent or a provider wrote. `everywhere`: numbers need their repository."""
+    running = sum(task[1] in RUNNING for task in tasks)
+    told = [_said(task, everywhere=everywhere) for task in tasks if task[1] not in RUNNING]
+    if not told and not running:
+        return ""
+    parts = [f"{running} running in the background"] * bool(running) + told[:MOST_NEWS]
+    more = [f"and {len(told) - MOST_NEWS} more"] if len(told) > MOST_NEWS else []
+    tell = " Tell the user first of what paused or ended." if told else ""
+    return (
+        f"Rover tasks: {'; '.join([*parts, *more])}.{tell} "
+        "The tools of the MCP server rover say more: list_tasks, inspect, get_diff, resume_task."
+    )
+
+
+def _said(task: Sequence[Any], *, everywhere: bool) -> str:
+    number, status, branch, path, pause, retry_at, _ = task
+    where = f" of {path}" if everywhere else ""
+    said = f"task {number}{where} is {status}"
+    if status != "PAUSED":
+        return f"{said} on branch {branch}"
+    told = json.loads(pause or "{}") if isinstance(pause, str | None) else pause
+    reason = told.get("reason", "")
+    when = time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(retry_at)) if retry_at else None
+    after = f"it goes on by itself at {when}" if when else "it does not go on at a set time"
+    return f"{said} ({reason}; {after})"
+
+
+def main(argv: list[str], given: dict[str, Any], say: Callable[[str], object] = print) -> int:
+    """`rover status-line` and `rover session-start`: `given` is what an assistant puts into it.
+
+    They say nothing rather than disturb an assistant: without a data folder, with one that cannot
+    be read, and with one of another version.
+    """
+    named = argv[argv.index("--home") + 1] if "--home" in argv[:-1] else None
+    home = os.path.abspath(named) if named else data_folder_name(os.environ)  # noqa: PTH100
+    try:
+        said = _look(argv[0], home, given)
+    except (sqlite3.Error, OSError, ValueError, TypeError, LookupError, AttributeError):
+        return 0
+    if said:
+        say(said)
+    return 0
+
+
+def task_numbers(home: str) -> list[str]:
+    """The numbers of the tasks of the project of the working folder, newest first; none where
+    they cannot be read."""
+    try:
+        opened = _open(home)
+        if opened is None:
+            return []
+        with closing(opened) as database:
+            folders = _parents(os.getcwd())  # noqa: PTH109
+            query = _PROJECTS.format(",".join("?" * len(folders)))
+            project = _innermost(database.execute(query, folders))
+            return [str(row[0]) for row in database.execute(_NUMBERS, (project,))]
+    except (sqlite3.Error, OSError):
+        return []
+
+
+def counts(home: str) -> dict[str, int] | None:
+    """The number of tasks by status; None where that cannot be read."""
+    try:
+        if (copy := _copy(home)) is not None:
+            return copy["counts"]
+        opened = _open(home)
+        if opened is None:
+            return None
+        with closing(opened) as database:
+            return dict(database.execute(_COUNTS))
+    except (sqlite3.Error, OSError, ValueError, TypeError, LookupError):
+        return None
+
+
+def _copy(home: str) -> dict[str, Any] | None:
+    """What the daemon wrote down of a store that is elsewhere."""
+    path = os.path.join(home, COPY)  # noqa: PTH118
+    if not os.path.exists(path):  # noqa: PTH110
+        return None
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        return json.load(file)
+
+
+def _open(home: str) -> sqlite3.Connection | None:
+    path = os.path.join(home, "rover.db")  # noqa: PTH118
+    if not os.path.exists(path):  # noqa: PTH110
+        return None
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return sqlite3.connect(f"file:{quoted}?mode=ro", WAIT_SECONDS, uri=True)
+
+
+def _look(command: str, home: str, given: dict[str, Any]) -> str:
+    if command == STATUS_LINE:
+        return status_line(counts(home) or {})
+    folder = given.get("cwd")
+    parents = _parents(folder if isinstance(folder, str) else os.getcwd())  # noqa: PTH109
+    found = _copied(home, parents) or _stored(home, parents)
+    if found is None:
+        return ""
+    project, tasks = found
+    told = news(tasks, everywhere=project is None)
+    if not told:
+        return ""
+    context = {"additionalContext": told}
+    if "sessionId" in given:  # Copilot's form; Codex takes the other one alone
+        return json.dumps(context)
+    event = str(given.get("hook_event_name", "SessionStart"))
+    return json.dumps({"hookSpecificOutput": {"hookEventName": event, **context}})
+
+
+def _copied(home: str, folders: Sequence[str]) -> tuple[str | None, list[Any]] | None:
+    copy = _copy(home)
+    if copy is None:
+        return None
+    project = _innermost(row for row in copy["projects"] if row[1] in folders)
+    return project, [task for task in copy["tasks"] if project in (None, task[6])]
+
+
+def _stored(home: str, folders: Sequence[str]) -> tuple[str | None, list[Any]] | None:
+    opened = _open(home)
+    if opened is None:
+        return None
+    with closing(opened) as database:
+        query = _PROJECTS.format(",".join("?" * len(folders)))
+        project = _innermost(database.execute(query, folders))
+        return project, database.execute(_TASKS, (project,)).fetchall()
+
+
+def _parents(folder: str) -> list[str]:
+    """A folder and all that hold it."""
+    parents = [os.path.realpath(folder)]
+    while (parent := os.path.dirname(parents[-1])) != parents[-1]:  # noqa: PTH120
+        parents.append(parent)
+    return parents
+
+
+def _innermost(projects: Iterable[Sequence[str]]) -> str | None:
+    """The project whose repository holds a folder, the innermost of several."""
+    return max(projects, key=lambda row: len(row[1]), default=(None, ""))[0]
+
+
+def from_input() -> dict[str, Any]:
+    """What an assistant says of its session, as JSON; nothing from a terminal."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return {}
+    try:
+        given: dict[str, Any] = json.loads(sys.stdin.read(MOST_INPUT) or "{}")
+    except ValueError:
+        return {}
+    return given if type(given) is dict else {}

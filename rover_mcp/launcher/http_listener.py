@@ -1,0 +1,206 @@
+"""`rover-mcp --http`: holds the address, and the daemon serves it. Standard library only.
+
+When the daemon dies another one is started and gets the same socket: who connects meanwhile waits.
+SIGINT or SIGTERM let the daemon end its streams; a second one does not wait for that.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections import deque
+
+from rover_mcp.launcher.daemon_client import Connection, DaemonUnavailable, dial, new_client_id
+from rover_mcp.launcher.handshake import HTTP
+
+HOST, PORT = "127.0.0.1", 8765
+MAX_LOSSES, LOSS_WINDOW = 5, 60.0
+ANSWER_SECONDS = 15.0
+END_SECONDS = 8.0
+
+
+class CannotServe(Exception):
+    """`hint` says what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """`8765`, `127.0.0.1:8765`, `[::1]:8765`; "" is the default. Port 0 is any free one.
+
+    Raises:
+        CannotServe: it is none of these.
+    """
+    if not text:
+        return HOST, PORT
+    host, colon, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535 or (colon and not host):
+        raise CannotServe(f"{text!r} is no address", "give HOST:PORT, or a port alone")
+    return host.removeprefix("[").removesuffix("]") or HOST, int(port)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The socket, bound; it listens when the daemon has agreed.
+
+    Raises:
+        CannotServe: the address is taken, or none of this machine.
+    """
+    where = f"{host}:{port}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = found[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CannotServe(f"{where} is no address here: {error}", "give another one") from error
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(place)
+    except OSError as error:
+        sock.close()
+        hints = {
+            errno.EADDRINUSE: "another program listens there: end it, or give another port",
+            errno.EACCES: "a port above 1023 needs no special rights",
+        }
+        hint = hints.get(error.errno or 0, "give another address")
+        raise CannotServe(f"{where} cannot be used: {error.strerror}", hint) from error
+    return sock
+
+
+class Front:
+    """One address, and whichever daemon serves it."""
+
+    def __init__(self, home: str, sock: socket.socket) -> None:
+        self._home = home
+        self._sock = sock
+        self._client_id = new_client_id()
+        self._losses: deque[float] = deque(maxlen=MAX_LOSSES)
+        self._wake, self._signalled = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._asked = False
+        self._served = False
+
+    def on_signal(self, _number: int, _frame: object) -> None:
+        """Ask to end; where nothing is served, or at the second time, end."""
+        if self._asked or not self._served:
+            os._exit(0)
+        self._asked = True
+        os.write(self._signalled, b"x")
+
+    def run(self) -> None:
+        """Serve until a signal asks to end.
+
+        Raises:
+            CannotServe, DaemonUnavailable: there is no serving here, or no daemon can be had.
+        """
+        while True:
+            connection = dial(HTTP, home=self._home, client_id=self._client_id)
+            if connection.notice:
+                complain(connection.notice)
+            with connection.sock as daemon:
+                daemon.setblocking(True)
+                told = self._hand_over(connection)
+                if told is not None:
+                    self._announce(told)
+                    self._served = True
+                    if self._wait(daemon):
+                        return
+            self._count_loss()
+
+    def _hand_over(self, connection: Connection) -> dict[str, object] | None:
+        """What the daemon says; None: it died meanwhile."""
+        daemon = connection.sock
+        daemon.settimeout(ANSWER_SECONDS)
+        try:
+            socket.send_fds(daemon, [b'{"listen": true}\n'], [self._sock.fileno()])
+            line = connection.rest
+            while b"\n" not in line:
+                data = daemon.recv(65536)
+                if not data:
+                    return None
+                line += data
+        except OSError:
+            return None
+        told: dict[str, object] = json.loads(line)
+        if told.get("status") != "serving":
+            raise CannotServe(str(told.get("reason")), str(told.get("hint") or "see docs/http.md"))
+        return told
+
+    def _announce(self, told: dict[str, object]) -> None:
+        users = told.get("users")
+        names = ", ".join(map(str, users)) if isinstance(users, list) else ""  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        again = " again" if self._served else ""
+        complain(f"rover-mcp: serving MCP on {told.get('url')}{again}, for {names}")
+
+    def _wait(self, daemon: socket.socket) -> bool:
+        """Until the daemon is gone (False), or a signal came and streams have ended (True)."""
+        poll = select.poll()
+        poll.register(daemon, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        daemon.settimeout(END_SECONDS)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == self._wake:
+                    self._end(daemon)
+                    return True
+                if not _more(daemon):
+                    return False
+
+    def _end(self, daemon: socket.socket) -> None:
+        # The daemon closes its copy, too: who connects from now on is refused at once.
+        self._sock.close()
+        try:
+            daemon.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
+        while _more(daemon):
+            pass
+
+    def _count_loss(self) -> None:
+        now = time.monotonic()
+        self._losses.append(now)
+        if len(self._losses) == MAX_LOSSES and now - self._losses[0] < LOSS_WINDOW:
+            raise DaemonUnavailable(
+                f"the Rover daemon ended {MAX_LOSSES} times within a minute",
+                f"look into {self._home}/daemon.log",
+            )
+        complain("rover-mcp: the daemon ended; starting another")
+
+
+def _more(sock: socket.socket) -> bool:
+    """Wait for something to read; False where there will be nothing."""
+    try:
+        return bool(sock.recv(65536))
+    except OSError:
+        return False
+
+
+def complain(text: str) -> None:
+    """Say something on stderr, for a person; nobody may be listening."""
+    try:
+        os.write(2, f"{text}\n".encode(errors="replace"))
+    except OSError:
+        return
+
+
+def serve_http(home: str, where: str) -> int:
+    """`rover-mcp --http`; the exit status."""
+    try:
+        front = Front(home, bind(*parse_address(where)))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, front.on_signal)
+        front.run()
+    except CannotServe as error:
+        complain(f"rover-mcp: cannot serve HTTP: {error}\nrover-mcp: {error.hint}")
+        return 1
+    except DaemonUnavailable as error:
+        if error.log:
+            complain(error.log)
+        complain(f"rover-mcp: {error.message}\nrover-mcp: {error.hint}")
+        return 1
+    return 0

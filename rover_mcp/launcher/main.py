@@ -1,0 +1,392 @@
+"""`rover-mcp`: what an assistant starts. Connects its stdin and stdout to the daemon's socket.
+
+Starts the daemon where none runs, continues with another one where it dies, and ends at once when
+the client does. Standard library only, one thread. session_replay.py knows what a session consists
+of, daemon_client.py how to reach a daemon; here are only the bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections import deque
+
+from rover_mcp import __version__
+from rover_mcp.launcher.daemon_client import DaemonUnavailable, Dialer, make_preamble, new_client_id
+from rover_mcp.launcher.handshake import TOOL_SETS, TOOLS, data_folder_name
+from rover_mcp.launcher.session_replay import (
+    FRAME_LIMIT,
+    TOO_LARGE,
+    Conversation,
+    Frames,
+    error_answer,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import NoReturn
+
+    from rover_mcp.launcher.cold_start import Opening
+
+QUEUE_LIMIT = 1024 * 1024  # beyond this nothing more is read until the other side has taken some
+READ_SIZE = 256 * 1024
+# A pipe that polls as writable takes this much without blocking (PIPE_BUF), a socket much more.
+PIPE_SIZE, SOCKET_SIZE = 4096, 64 * 1024
+MAX_LOSSES, LOSS_WINDOW = 5, 60.0  # more dead daemons than this in so many seconds: wait for a call
+PATIENCE = 2.0  # seconds for a daemon that is there and busy; some clients wait 5
+LAST_WORDS = 0.02  # seconds for delivering what is queued when the client has gone
+
+USAGE = f"""\
+usage: rover-mcp [--home DIR] [--read-only | --tools SETS] [--foreground | --http [HOST:PORT]]
+                 [--version] [--help]
+
+Rover's MCP server on stdin and stdout. An assistant starts it; for a terminal there is `rover`.
+
+  --home DIR     the data folder (default: $ROVER_HOME, else ~/.local/share/rover)
+  --tools SETS   offer only these sets of tools, with commas between: read (look at tasks), run
+                 (create, resume, pause, cancel, restart), admin (switches, delete)
+  --read-only    the same as --tools read
+  --foreground   serve in this one process, without a daemon (containers, CI)
+  --http [HOST:PORT]
+                 serve Streamable HTTP (default: 127.0.0.1:8765), for those who have a token:
+                 `rover token new NAME`; see docs/http.md
+  --version      print {__version__}
+  --help         print this
+"""
+
+
+class Launcher:
+    """Pumps frames between a client on two descriptors and whichever daemon lives."""
+
+    def __init__(self, home: str, stdin: int = 0, stdout: int = 1) -> None:
+        self._home = home
+        self._stdin = stdin
+        self._stdout = stdout
+        is_socket = os.fstat(stdout).st_mode & 0o170000 == 0o140000
+        self._write_size = SOCKET_SIZE if is_socket else PIPE_SIZE
+        self._hello = make_preamble("launcher", new_client_id())
+        self._conversation = Conversation()
+        self._from_client = Frames()
+        self._from_daemon = Frames()
+        self._to_daemon: deque[bytes] = deque()
+        self._to_daemon_size = 0
+        self._offset = 0  # how much of the frame that is being sent the daemon has
+        self._to_client: deque[memoryview] = deque()
+        self._to_client_size = 0
+        self._socket: socket.socket | None = None
+        self._dialer: Dialer | None = Dialer(home, self._hello)
+        self._losses: deque[float] = deque(maxlen=MAX_LOSSES)
+        self._opening: Opening | None = None
+
+    def run(self) -> None:
+        """Serve until the client has gone."""
+        poll = select.poll()
+        while True:
+            if self._dialer is not None:
+                self._dial(self._dialer)
+            watched = self._watch(poll)
+            wait = None if self._dialer is None else max(1, int(self._dialer.delay * 1000))
+            events = dict(poll.poll(wait))
+            for descriptor in watched:
+                poll.unregister(descriptor)
+            if self._client_gone(events):
+                return
+            if self._socket is not None:
+                self._serve_daemon(self._socket, events.get(self._socket.fileno(), 0))
+
+    def last_words(self) -> None:
+        """Deliver what is queued, as far as it takes no time."""
+        sock = self._socket
+        if sock is not None and not self._conversation.gated:
+            left = b"".join((*self._conversation.first, *self._to_daemon))[self._offset :]
+            sock.settimeout(LAST_WORDS)
+            try:
+                sock.sendall(left)
+            except OSError:
+                return
+        poll = select.poll()
+        poll.register(self._stdout, select.POLLOUT)
+        until = time.monotonic() + LAST_WORDS
+        while self._to_client and poll.poll(1) and time.monotonic() < until:
+            if not self._write_to_client():
+                return
+
+    def _watch(self, poll: select.poll) -> list[int]:
+        """Register what is waited for now. Without a wish for reading, the client's end is still
+        heard: poll always tells a hang-up."""
+        room = self._to_daemon_size < QUEUE_LIMIT
+        poll.register(self._stdin, select.POLLIN if room else 0)
+        poll.register(self._stdout, select.POLLOUT if self._to_client else 0)
+        watched = [self._stdin, self._stdout]
+        if self._socket is not None:
+            wish = select.POLLIN if self._to_client_size < QUEUE_LIMIT else 0
+            wish |= select.POLLOUT if self._wants_to_send() else 0
+            if wish:  # else a daemon that hangs up would be told again and again
+                poll.register(self._socket, wish)
+                watched.append(self._socket.fileno())
+        elif self._dialer is not None and (descriptor := self._dialer.fileno()) is not None:
+            poll.register(descriptor, select.POLLIN)
+            watched.append(descriptor)
+        return watched
+
+    def _client_gone(self, events: dict[int, int]) -> bool:
+        told = events.get(self._stdin, 0)
+        if told & select.POLLIN:
+            try:
+                data = os.read(self._stdin, READ_SIZE)
+            except OSError:
+                return True
+            if not data:
+                return True
+            self._take(data)
+        elif told:
+            return True
+        told = events.get(self._stdout, 0)
+        if told & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
+            return True
+        return bool(told & select.POLLOUT) and not self._write_to_client()
+
+    def _take(self, data: bytes) -> None:
+        for frame in self._from_client.feed(data):
+            self._to_daemon.append(frame)
+            self._to_daemon_size += len(frame)
+        if self._from_client.overflowed:
+            self._from_client.overflowed = False
+            message = f"a message of more than {FRAME_LIMIT} bytes was dropped"
+            self._tell_client(error_answer(None, TOO_LARGE, message, "Send less at once"))
+        if self._to_daemon and self._socket is None and self._dialer is None:
+            self._dialer = Dialer(self._home, self._hello)
+
+    def _tell_client(self, frame: bytes) -> None:
+        self._to_client.append(memoryview(frame))
+        self._to_client_size += len(frame)
+
+    def _write_to_client(self) -> bool:
+        try:
+            written = os.write(self._stdout, self._to_client[0][: self._write_size])
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self._to_client_size -= written
+        if written == len(self._to_client[0]):
+            self._to_client.popleft()
+        else:
+            self._to_client[0] = self._to_client[0][written:]
+        return True
+
+    def _dial(self, dialer: Dialer) -> None:
+        try:
+            connection = dialer.step()
+        except DaemonUnavailable as error:
+            self._dialer = None
+            self._fail(error)
+            return
+        if connection is None:
+            # Headless Codex asks its model without the tools of a server that is not quick.
+            if self._to_daemon and (dialer.cold or dialer.waits() > PATIENCE):
+                self._answer_meanwhile()
+            return
+        self._dialer = None
+        self._socket = connection.sock
+        if connection.notice:
+            complain(connection.notice)
+        self._from_daemon = Frames()
+        self._conversation.reopen()
+        self._hand_over(connection.rest)
+
+    def _answer_meanwhile(self) -> None:
+        """The daemon takes its time: what is known without it is told now."""
+        if self._opening is None:
+            # Imported here: where a daemon runs, which is nearly always, it is not needed.
+            from rover_mcp.launcher.cold_start import Opening
+
+            self._opening = Opening(self._home, self._conversation)
+        waiting, self._to_daemon = self._to_daemon, deque[bytes]()
+        for frame in waiting:
+            if (answer := self._opening.answer(frame)) is None:
+                self._to_daemon.append(frame)
+            else:
+                self._to_daemon_size -= len(frame)
+                self._tell_client(answer)
+
+    def _fail(self, error: DaemonUnavailable) -> None:
+        """Every request that waits gets an error; the next one makes us dial again."""
+        if error.log:
+            complain(error.log)
+        complain(f"rover-mcp: {error.message}\nrover-mcp: {error.hint}")
+        for answer in self._conversation.abandon(error.message, error.hint):
+            self._tell_client(answer)
+        for frame in self._to_daemon:
+            if answer := self._conversation.refused(frame, error.message, error.hint):
+                self._tell_client(answer)
+        self._to_daemon.clear()
+        self._to_daemon_size = 0
+
+    def _serve_daemon(self, sock: socket.socket, told: int) -> None:
+        if told & select.POLLOUT and not self._send(sock):
+            self._lose()
+        elif told & ~select.POLLOUT:
+            try:
+                data = sock.recv(READ_SIZE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if data:
+                self._hand_over(data)
+            else:
+                self._lose()
+
+    def _hand_over(self, data: bytes) -> None:
+        for frame in self._from_daemon.feed(data):
+            if (wanted := self._conversation.received(frame)) is not None:
+                self._tell_client(wanted)
+        if self._from_daemon.overflowed:
+            complain(f"rover-mcp: the daemon sent more than {FRAME_LIMIT} bytes at once")
+            self._lose()
+
+    def _wants_to_send(self) -> bool:
+        return bool(self._conversation.first) or (
+            bool(self._to_daemon) and not self._conversation.gated
+        )
+
+    def _send(self, sock: socket.socket) -> bool:
+        """Send as much of one frame as the socket takes; False where the daemon is gone."""
+        # What opens a session never cuts a frame in two: it is queued only when a connection
+        # is new, or while nothing else may be sent.
+        opening = bool(self._conversation.first)
+        queue = self._conversation.first if opening else self._to_daemon
+        frame = queue[0]
+        try:
+            self._offset += sock.send(memoryview(frame)[self._offset :])
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        if self._offset == len(frame):
+            self._offset = 0
+            queue.popleft()
+            if not opening:
+                self._to_daemon_size -= len(frame)
+                self._conversation.sent(frame)
+        return True
+
+    def _lose(self) -> None:
+        """The daemon is gone: tell what was lost with it, and look for another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._offset = 0
+        for frame in self._conversation.lost():
+            self._tell_client(frame)
+        now = time.monotonic()
+        self._losses.append(now)
+        if len(self._losses) == MAX_LOSSES and now - self._losses[0] < LOSS_WINDOW:
+            self._fail(
+                DaemonUnavailable(
+                    f"the Rover daemon ended {MAX_LOSSES} times within a minute",
+                    f"look into {self._home}/daemon.log; the next call tries again",
+                )
+            )
+        else:
+            self._dialer = Dialer(self._home, self._hello)
+
+
+def complain(text: str) -> None:
+    """Say something on stderr, for a person; nobody may be listening."""
+    try:
+        os.write(2, f"{text}\n".encode(errors="replace"))
+    except OSError:
+        return
+
+
+def parse_arguments(arguments: list[str]) -> tuple[str, bool, str | None]:
+    """The data folder, whether to serve in one process, and the address for HTTP. Ends the
+    process for --help, --version (status 0) and for what it does not know (status 2)."""
+    home, foreground, http = data_folder_name(os.environ), False, None
+    rest = deque(arguments)
+    while rest:
+        option, equals, value = rest.popleft().partition("=")
+        if option == "--home" and (value or (rest and not equals)):
+            home = os.path.abspath(os.path.expanduser(value or rest.popleft()))  # noqa: PTH100, PTH111
+        elif option == "--read-only" and not equals:
+            os.environ[TOOLS] = TOOL_SETS[0]
+        elif option == "--tools" and (value or (rest and not equals)):
+            os.environ[TOOLS] = _sets(value or rest.popleft())
+        elif option == "--foreground" and not equals:
+            foreground = True
+        elif option == "--http":
+            follows = not equals and rest and not rest[0].startswith("-")
+            http = rest.popleft() if follows else value
+        elif option in ("--help", "-h", "--version"):
+            os.write(1, (USAGE if option != "--version" else f"{__version__}\n").encode())
+            raise SystemExit(0)
+        else:
+            complain(f"rover-mcp: {option!r} is no option, or its value is missing\n\n{USAGE}")
+            raise SystemExit(2)
+    if os.environ.get(TOOLS):
+        os.environ[TOOLS] = _sets(os.environ[TOOLS])
+    if http is not None and os.environ.get(TOOLS):
+        complain(
+            "rover-mcp: over HTTP a token's scope says what it may do: rover token new --scope"
+        )
+        raise SystemExit(2)
+    if foreground and http is not None:
+        complain("rover-mcp: --http and --foreground do not go together")
+        raise SystemExit(2)
+    return home, foreground, http
+
+
+def _sets(value: str) -> str:
+    """The sets of an option or of $ROVER_TOOLS; ends the process where one is none (status 2)."""
+    names = [name.strip() for name in value.split(",")]
+    if wrong := [name for name in names if name not in TOOL_SETS]:
+        complain(f"rover-mcp: {wrong[0]!r} is no set of tools; there are {', '.join(TOOL_SETS)}")
+        raise SystemExit(2)
+    return ",".join(names)
+
+
+def serve_in_foreground(home: str) -> NoReturn:
+    """Become the daemon, with the client's own stdin, stdout and environment."""
+    from rover_mcp.launcher.daemon_start import importable
+
+    environ = importable(dict(os.environ))
+    # -P: what lies in the user's working folder is no module of ours.
+    arguments = [sys.executable, "-P", "-m", "rover_mcp.daemon", "--foreground"]
+    os.execve(sys.executable, arguments, {**environ, "ROVER_HOME": home})  # noqa: S606
+
+
+def _end(_number: int, _frame: object) -> None:
+    os._exit(0)
+
+
+def main() -> NoReturn:
+    """The command `rover-mcp`."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    home, foreground, http = parse_arguments(sys.argv[1:])
+    if http is not None:
+        from rover_mcp.launcher.http_listener import serve_http
+
+        os._exit(serve_http(home, http))
+    if foreground:
+        serve_in_foreground(home)
+    try:
+        if os.isatty(0):
+            complain("rover-mcp speaks MCP, one JSON message a line. For people there is `rover`.")
+        launcher = Launcher(home)
+    except (OSError, DaemonUnavailable) as error:
+        complain(f"rover-mcp: cannot serve: {error}")
+        raise SystemExit(1) from None
+    launcher.run()
+    launcher.last_words()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Wheels of Python: fetched by the digest that they have to have, and unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import ssl
+import time
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from rover_mcp.config.certificate_authorities import trusting
+from rover_mcp.packages.files import Patience, appearing
+
+SECONDS = 900.0
+"""For one wheel."""
+_SILENCE = 60.0
+_CHUNK = 256 * 1024
+_MOST_FILES = 100_000
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError,
+    FileExistsError, NotADirectoryError, IsADirectoryError,
+)  # fmt: skip
+"""What unpacking a zip file raises that somebody wrote as they liked."""
+
+log = logging.getLogger("rover.packages")
+
+Open = Callable[[str], AbstractContextManager[BinaryIO]]
+
+
+def opened(url: str) -> AbstractContextManager[BinaryIO]:
+    """The answer to a GET of an https address; no other one is followed.
+
+    Raises:
+        OSError: there is none.
+    """
+    tls = urllib.request.HTTPSHandler(context=trusting(ssl.create_default_context()))
+    opener = urllib.request.build_opener(tls, _NoRedirect)
+    return opener.open(url, timeout=_SILENCE)
+
+
+def fetch(url: str, digest: str, into: Path, patience: Patience, get: Open = opened) -> bool:
+    """Whether the wheel that this address gives has this digest, and is unpacked at `into` now.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    wheel = into.with_name(f"{into.name}.whl")
+    try:
+        return _download(url, digest, wheel, patience, get) and unpack(wheel, into, patience)
+    finally:
+        wheel.unlink(missing_ok=True)
+
+
+def _download(url: str, digest: str, target: Path, patience: Patience, get: Open) -> bool:
+    until, hashed = time.monotonic() + SECONDS, hashlib.sha256()
+    try:
+        with get(url) as answer, appearing(target) as made:
+            while data := answer.read(_CHUNK):
+                patience.size -= len(data)
+                if patience.size < 0 or time.monotonic() > until:
+                    return False
+                hashed.update(data)
+                made.file.write(data)
+            made.proven = hashed.hexdigest() == digest
+    except (OSError, HTTPException) as error:
+        log.info("%s is not kept: %s", url, error)
+        return False
+    return made.proven
+
+
+def unpack(wheel: Path, into: Path, patience: Patience) -> bool:
+    """Whether the whole wheel is unpacked at `into` now; nothing is there if not.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    part = into.with_name(f"{into.name}.part")
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            entries = archive.infolist()
+            patience.size -= sum(entry.file_size for entry in entries)
+            if patience.size < 0 or len(entries) > _MOST_FILES:
+                return False
+            for entry in entries:
+                _write(archive, entry, part)
+        part.rename(into)
+    except _BROKEN:
+        return False
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return True
+
+
+def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, into: Path) -> None:
+    """Write one file of it.
+
+    Raises:
+        ValueError: its name leads elsewhere.
+    """
+    name = PurePosixPath(entry.filename)
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(entry.filename)
+    target = into / name
+    if entry.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # zipfile reads no more than the size that the entry says.
+    with archive.open(entry) as content, target.open("xb") as file:
+        shutil.copyfileobj(content, file, _CHUNK)
+    if entry.external_attr >> 16 & 0o111:
+        target.chmod(0o755)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object, **__: object) -> None:
+        """None: an answer that leads elsewhere is an error."""

@@ -1,0 +1,83 @@
+"""The HOME of a task, which is a volume of the engine's: filled before the agent has it, and read
+once the agent has ended."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from rover_mcp.sandbox import docker_api, layout
+from rover_mcp.sandbox.docker_api import NoSuchObject
+
+_CHUNK = 256 * 1024
+
+
+def fill(container: Any, folder: Path, address: str) -> None:
+    """Copy what is in a folder of ours into the HOME of a container, as the agent's.
+
+    Raises:
+        EnvironmentFault: the engine refused.
+        NoSuchObject: the container is gone.
+    """
+    with docker_api.errors("fill the HOME", address):
+        container.put_archive(str(layout.HOME), archive_of(folder))
+
+
+@contextmanager
+def archive(address: str, name: str, folder: str) -> Generator[Iterator[bytes] | None]:
+    """A folder of the HOME as a tar archive; None where there is no such folder or container.
+
+    Raises:
+        EnvironmentFault: the engine does not answer.
+    """
+    what, answers = f"read the HOME of {name}", list[Any]()
+    with docker_api.errors(what, address):
+        client = docker_api.connect(address)
+    try:
+        with docker_api.answers_of(client, answers):
+            yield _stream(client, address, name, f"{layout.HOME}/{folder}", what)
+    finally:
+        client.close()
+
+
+def _stream(client: Any, address: str, name: str, path: str, what: str) -> Iterator[bytes] | None:
+    try:
+        with docker_api.errors(what, address):
+            pieces, _ = client.api.get_archive(name, path)
+    except NoSuchObject:
+        return None
+
+    def read() -> Iterator[bytes]:
+        with docker_api.errors(what, address):
+            yield from cast("Iterator[bytes]", pieces)
+
+    return read()
+
+
+def archive_of(folder: Path) -> Iterator[bytes]:
+    """The regular files and folders beneath a folder, as a tar archive of the agent's."""
+    for at, folders, names in os.walk(folder):
+        for name in sorted(folders):
+            path = Path(at, name)
+            yield _header(path.relative_to(folder), tarfile.DIRTYPE, 0o755, 0)
+        for name in sorted(names):
+            path = Path(at, name)
+            with path.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                mode, size = 0o755 if facts.st_mode & 0o100 else 0o644, facts.st_size
+                yield _header(path.relative_to(folder), tarfile.REGTYPE, mode, size)
+                while data := file.read(_CHUNK):
+                    yield data
+                yield bytes(-size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _header(path: Path, kind: bytes, mode: int, size: int) -> bytes:
+    facts = tarfile.TarInfo(str(path))
+    facts.type, facts.mode, facts.size = kind, mode, size
+    facts.uid, facts.gid = layout.AGENT_UID, layout.AGENT_GID
+    return facts.tobuf(tarfile.PAX_FORMAT)

@@ -1,0 +1,52 @@
+"""What a client is told to call: what its server offers, and with agents that can sign in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from typing import TYPE_CHECKING, cast
+
+from pydantic import BaseModel
+
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.view_models import NextAction
+
+if TYPE_CHECKING:
+    from rover_mcp.tasks.status_report import StatusReport
+
+Works = Callable[[NextAction], bool]
+
+
+def working(status: StatusReport, caller: Caller, tools: Container[str]) -> Works:
+    """Which calls work for a caller who is offered these tools."""
+
+    def works(call: NextAction) -> bool:
+        agent = call.arguments.get("agent")
+        return call.tool in tools and (agent is None or status.may_sign_in(str(agent), caller))
+
+    return works
+
+
+def keep_working(told: BaseModel, works: Works) -> None:
+    """Take out of a result, wherever they stand in it, the calls that do not work."""
+    for name in type(told).model_fields:
+        value: object = getattr(told, name)
+        if isinstance(value, NextAction):
+            if not works(value):
+                setattr(told, name, None)
+        elif isinstance(value, BaseModel):
+            keep_working(value, works)
+        elif isinstance(value, list):
+            parts = cast("list[object]", value)
+            kept = [part for part in parts if not isinstance(part, NextAction) or works(part)]
+            if len(kept) < len(parts):
+                setattr(told, name, kept)
+            for part in kept:
+                if isinstance(part, BaseModel):
+                    keep_working(part, works)
+
+
+def offered_call(
+    call: Mapping[str, object] | None, tools: Container[str]
+) -> Mapping[str, object] | None:
+    """The call that an error names, if there is one and it can be made here."""
+    return call if call is not None and str(call.get("tool")) in tools else None

@@ -1,0 +1,159 @@
+"""What a caller is told whose arguments do not fit: what failed, why, and a call that works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, cast
+
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from rover_mcp.domain.errors import RoverError, UserFixable
+from rover_mcp.server.slips import understood
+from rover_mcp.server.tools import TOOLS, ToolEntry
+
+REPEATED = 2000
+"""Characters of a caller's own arguments that are given back at most."""
+
+EXAMPLES: Mapping[str, object] = {
+    "description": "Fix the failing test in tests/test_sum.py",
+    "enabled": False,
+    "task": "1",
+}
+"""A value for every argument that some tool requires."""
+LIMITS: Mapping[str, object] = {
+    "auto_resume": False,
+    "budget_tokens": 1_000_000,
+    "budget_usd": 5,
+    "network": "providers",
+}
+"""A value for what keeps a task within bounds: an example does not leave it out."""
+TOOL_NAMES: Mapping[str, str] = {
+    "delegate": "create_task",
+    "run_task": "create_task",
+    "start_task": "create_task",
+    "submit_task": "create_task",
+    "describe_task": "inspect",
+    "get_task": "inspect",
+    "get_task_status": "inspect",
+    "inspect_task": "inspect",
+    "task_status": "inspect",
+    "get_result": "get_diff",
+    "get_task_result": "get_diff",
+    "get_tasks": "list_tasks",
+    "wait": "wait_for_task",
+    "wait_task": "wait_for_task",
+    "continue_task": "resume_task",
+    "retry_task": "resume_task",
+    "unpause_task": "resume_task",
+    "kill_task": "cancel_task",
+    "stop_task": "pause_task",
+    "remove_task": "delete_task",
+    "status": "get_status",
+}
+"""What models call the tools, where the letters are too different to tell."""
+
+
+def meant_tool(name: str, offered: Collection[str]) -> str | None:
+    """The tool that a name which there is not was meant for."""
+    plain = name.rsplit("__", 1)[-1].rsplit(".", 1)[-1].lower().replace("-", "_")
+    plain = plain.removeprefix("rover_")
+    if plain in offered:
+        return plain
+    found = TOOL_NAMES.get(plain) or next(iter(get_close_matches(plain, offered, 1, 0.75)), None)
+    return found if found in offered else None
+
+
+def unknown_tool(name: str, given: Mapping[str, Any], offered: Mapping[str, ToolEntry]) -> MCPError:
+    """What a caller is answered who calls a tool that does not exist, or not here. It names the
+    tool that was meant, and the call of it where it takes the same arguments."""
+    if name in TOOLS:
+        return MCPError(
+            INVALID_PARAMS, f"the tool {name} is not offered here; tell the user what to do"
+        )
+    said = f"there is no tool {name[:80]!r}; the tools are: {', '.join(offered)}"
+    if (meant := meant_tool(name, offered)) is None:
+        return MCPError(INVALID_PARAMS, said)
+    try:
+        offered[meant].arguments.model_validate(given)
+    except ValidationError:
+        return MCPError(INVALID_PARAMS, f"{said}. {meant} may be the one that is meant")
+    call = {"tool": meant, "arguments": dict(given)}
+    shown = json.dumps(call, ensure_ascii=False)
+    if len(shown) > REPEATED:
+        return MCPError(INVALID_PARAMS, f"{said}. {meant} may be the one that is meant")
+    return MCPError(INVALID_PARAMS, f"{said}. Next: {shown}", {"next_call": call})
+
+
+def corrected(
+    error: RoverError, entry: ToolEntry, given: Mapping[str, Any]
+) -> Mapping[str, object] | None:
+    """The call that an error names: its own, or the one that failed with other arguments."""
+    if error.next_call is not None or error.instead is None:
+        return error.next_call
+    fields = entry.arguments.model_fields
+    other = {k: v for k, v in error.instead.items() if k in fields}
+    arguments = {k: v for k, v in {**understood(fields, given), **other}.items() if v is not None}
+    small = len(json.dumps(arguments, default=str)) <= REPEATED
+    return {"tool": entry.tool.name, "arguments": arguments} if small else None
+
+
+def bad_arguments(
+    error: ValidationError, entry: ToolEntry, given: Mapping[str, Any]
+) -> UserFixable:
+    """The first three things that are wrong, and the call without them: as the next call where
+    the tool only reads and it has all that it requires, else as an example in the hint. What
+    changes something is not to be called without a limit that was mistyped."""
+    wrong = error.errors(include_url=False, include_input=False)
+    fields = entry.arguments.model_fields
+    said = "; ".join(_said(e, fields) for e in wrong[:3])
+    bad = {str(e["loc"][0]) for e in wrong if e["loc"]}
+    meant = understood(fields, given)
+    good = {k: v for k, v in meant.items() if k in fields and k not in bad}
+    lacking = [n for n, f in fields.items() if f.is_required() and n not in good]
+    small = len(json.dumps(good, default=str)) <= REPEATED
+    name, hint = entry.tool.name, f"it takes: {', '.join(fields)}" if fields else "it takes nothing"
+    call: dict[str, object] | None = None
+    if not lacking and entry.tool_set == "read":
+        call = {"tool": name, "arguments": good} if small else None
+    else:
+        limits = _limits(bad, fields)
+        needed = {name: _example(name, meant.get(name)) for name in lacking}
+        example = {**(good if small else {}), **needed, **limits}
+        if small or lacking:
+            hint += f"; for example {json.dumps(example, ensure_ascii=False, default=str)}"
+        if "task" in lacking and "task" not in meant:
+            call = {"tool": "list_tasks", "arguments": {}}
+    return UserFixable(f"{name}: {said}", code="invalid_arguments", hint=hint, next_call=call)
+
+
+def _example(name: str, given: object) -> object:
+    """Of several that were given for one the first, else anything."""
+    first = next(iter(cast("list[object]", given)), None) if isinstance(given, list) else None
+    return first if isinstance(first, str) and len(first) <= REPEATED else EXAMPLES[name]
+
+
+def _limits(bad: Collection[str], fields: Collection[str]) -> dict[str, object]:
+    """For each limit that was given a wrong value or a wrong name, a value that it may have."""
+    meant = {one for name in bad for one in ([name] if name in fields else _near(name, fields)[:1])}
+    return {name: value for name, value in LIMITS.items() if name in meant}
+
+
+def _said(error: ErrorDetails, fields: Collection[str]) -> str:
+    """One thing that is wrong; of a name that there is not, which may have been meant."""
+    where = ".".join(map(str, error["loc"])) or "arguments"
+    if error["type"] == "missing":
+        return f"{where} is missing"
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']}"
+    meant = _near(where, fields)
+    return f"there is no {where[:80]!r}" + (f" (is it {' or '.join(meant)}?)" if meant else "")
+
+
+def _near(name: str, fields: Collection[str]) -> Sequence[str]:
+    named = [field for field in fields if field.startswith(name) or name.startswith(field)]
+    return named or get_close_matches(name, fields, 2)

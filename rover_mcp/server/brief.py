@@ -1,0 +1,48 @@
+"""What a result leaves out because its reader has it already: most of an id, and the news of the
+task that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from pydantic import BaseModel
+
+from rover_mcp.domain.ids import short_id
+from rover_mcp.server.results import Result
+from rover_mcp.store.records import EventRow
+from rover_mcp.tasks.view_models import ListedTask, NextAction, TaskView
+
+TASK = "task"
+_NOT_SHOWN = frozenset({"task.resume_failed", "task.agent_changed"})
+"""Events that say what a view of the task does not."""
+
+
+def brief(told: BaseModel) -> None:
+    """Shorten the ids by which a result names tasks, in calls, in lists and elsewhere. The id of
+    the one task that it shows, which is part of its address, stays whole."""
+    if isinstance(told, ListedTask):
+        told.id = short_id(told.id)
+    if isinstance(told, NextAction):
+        if isinstance(named := told.arguments.get(TASK), str):
+            told.arguments = {**told.arguments, TASK: short_id(named)}
+        return
+    for name in type(told).model_fields:
+        value: object = getattr(told, name)
+        if name == TASK and isinstance(value, str):
+            setattr(told, name, short_id(value))
+        for part in cast("list[object]", value) if isinstance(value, list) else [value]:
+            if isinstance(part, BaseModel):
+                brief(part)
+
+
+def besides_shown(result: Result, events: Sequence[EventRow]) -> list[EventRow]:
+    """The news without what the result says anyway."""
+    shown: object = getattr(result, TASK, None)
+    if not isinstance(shown, TaskView):
+        return list(events)
+    return [
+        event
+        for event in events
+        if event.task_id != shown.id or event.kind in _NOT_SHOWN or event.status != shown.status
+    ]

@@ -1,0 +1,182 @@
+"""The one question that a paused task asks of a person, and what an answer to it means. Pure.
+
+Form elicitation of MCP 2026-07-28: a flat object schema, a choice as `oneOf` of constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent_runner.models import PauseReason
+from rover_mcp.domain.errors import UserFixable
+from rover_mcp.tasks.pause_view import CLOSED
+from rover_mcp.tasks.quoting import quoted
+from rover_mcp.tasks.view_models import NextAction, TaskView
+
+NOW = "now"
+WAIT = "wait"
+CANCEL = "cancel"
+_WITH = "with_"
+_ON = "on_"
+_BUDGETS = {"budget_usd": "number", "budget_tokens": "integer"}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person decided. `leave`: it stays paused, and is not asked again."""
+
+    action: Literal["resume", "cancel", "leave"]
+    agent: str | None = None
+    model: str | None = None
+    budget_usd: float | None = None
+    budget_tokens: int | None = None
+    accept: bool = False
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    choice: str
+    budget_usd: float | None = Field(None, gt=0, le=1_000_000, allow_inf_nan=False)
+    budget_tokens: int | None = Field(None, gt=0, le=10**12)
+
+
+def pause_message(view: TaskView) -> str:
+    """Why a task is paused, and whether it goes on by itself, in one line."""
+    pause = view.pause
+    if pause is None:
+        return view.phase
+    told = f"paused ({pause.reason}): {pause.message}."
+    if pause.auto_resume and pause.retry_at:
+        return f"{told} It goes on by itself at {pause.retry_at:%Y-%m-%d %H:%M}Z."
+    return f"{told} It waits: {pause.waits_because}." if pause.waits_because else told
+
+
+def needs_person(view: TaskView) -> bool:
+    """Whether nothing but a person helps: the task does not resume by itself, or only once somebody
+    has supplied a credential; and it is not a person who paused it."""
+    pause = view.pause
+    if pause is None or pause.reason is PauseReason.REQUESTED:
+        return False
+    return pause.reason is PauseReason.AUTH or not pause.auto_resume
+
+
+def pause_form(view: TaskView) -> dict[str, Any]:
+    """An `elicitation/create` request about a PAUSED task."""
+    choice: dict[str, Any] = {
+        "type": "string",
+        "title": "What should happen?",
+        "oneOf": [{"const": name, "title": title} for name, title in _choices(view).items()],
+    }
+    if not _accepts(view):
+        choice["default"] = WAIT if _would_pause_again(view) else NOW
+    properties: dict[str, Any] = {"choice": choice}
+    resume = _resumes(view)[0]
+    for name, kind in _BUDGETS.items():
+        if name in resume.arguments:
+            default = {"default": resume.arguments[name]}
+        elif _used_up(view, name):
+            default = {}  # a person may give more than a call
+        else:
+            continue
+        properties[name] = {"type": kind, "title": "New budget", **default}
+    return {
+        "method": "elicitation/create",
+        "params": {
+            "mode": "form",
+            "message": f"Task {view.number} {quoted(view.title, 80)} is {pause_message(view)} "
+            f"What helps: {resume.why.rstrip('.')}.",
+            "requestedSchema": {
+                "type": "object",
+                "properties": properties,
+                "required": ["choice"],
+            },
+        },
+    }
+
+
+def decision(view: TaskView, response: object) -> Decision:
+    """What an ElicitResult says.
+
+    Raises:
+        UserFixable: it is none, or not one of the choices.
+    """
+    told = cast("Mapping[str, object]", response if isinstance(response, Mapping) else {})
+    match told.get("action"):
+        case "accept":
+            return _accepted(view, told.get("content"))
+        case "decline" | "cancel":
+            return Decision("leave")
+        case _:
+            raise UserFixable("an answer has the action accept, decline or cancel")
+
+
+def _accepted(view: TaskView, content: object) -> Decision:
+    choices = _choices(view)
+    try:
+        said = _Content.model_validate(content)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, e["loc"])) or "content" for e in error.errors())
+        raise UserFixable(f"the answer does not fit the form: {wrong}") from error
+    if said.choice not in choices:
+        raise UserFixable(f"choice is one of {', '.join(choices)}")
+    if said.choice == WAIT:
+        return Decision("leave")
+    if said.choice == CANCEL:
+        return Decision("cancel")
+    defaults = {k: v for k, v in _resumes(view)[0].arguments.items() if k in _BUDGETS}
+    return Decision(
+        "resume",
+        agent=_after(_WITH, said.choice),
+        model=_after(_ON, said.choice),
+        accept=said.choice == NOW and _accepts(view),
+        budget_usd=said.budget_usd or defaults.get("budget_usd"),
+        budget_tokens=said.budget_tokens or defaults.get("budget_tokens"),
+    )
+
+
+def _after(prefix: str, choice: str) -> str | None:
+    return choice.removeprefix(prefix) if choice.startswith(prefix) else None
+
+
+def _used_up(view: TaskView, name: str) -> bool:
+    """Whether a budget ended that only more than the user's own would help."""
+    if view.pause is None or view.pause.reason is not PauseReason.BUDGET or view.budget is None:
+        return False
+    offered = set(_resumes(view)[0].arguments) & set(_BUDGETS)
+    return not offered and getattr(view.budget, name.removeprefix("budget_")) is not None
+
+
+def _choices(view: TaskView) -> dict[str, str]:
+    """What can be chosen, each with its words for people, the first thing first. They are short:
+    Claude Code's dialog shows 47 characters of a choice."""
+    _, *others = _resumes(view)
+    choices = {NOW: "Accept: deliver the work as it is" if _accepts(view) else "Go on now"}
+    for other in others:
+        given = other.arguments
+        if "model" in given:
+            choices[f"{_ON}{given['model']}"] = f"Go on now with {given['model']}"
+        else:
+            choices[f"{_WITH}{given['agent']}"] = other.why.capitalize()
+    choices[WAIT] = "Leave it paused; it can go on later"
+    choices[CANCEL] = "Cancel it; what it did so far is kept"
+    return choices
+
+
+def _would_pause_again(view: TaskView) -> bool:
+    """Whether going on helps only once something outside has changed."""
+    return view.pause is not None and view.pause.reason in (*CLOSED, PauseReason.AUTH)
+
+
+def _accepts(view: TaskView) -> bool:
+    """Whether going on means to deliver what a person has looked at."""
+    return view.pause is not None and view.pause.reason is PauseReason.NEEDS_LOOK
+
+
+def _resumes(view: TaskView) -> list[NextAction]:
+    """The ways to let it go on: as it was, then with other models and agents."""
+    return [a for a in view.next_actions if a.tool == "resume_task"]

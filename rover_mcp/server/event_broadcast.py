@@ -1,0 +1,238 @@
+"""From the outbox to the clients: one tailer reads new events and tells every session.
+
+Delivery is fire-and-forget and bounded; the truth stays in the store, and `attention` and
+`wait_for_task` carry what a push lost. DESIGN.md section 10.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ResourcesListChanged,
+    ResourceUpdated,
+)
+
+from agent_runner.models import Budget
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.event_kinds import level_of
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.server.session import TASKS_URI, ClientSession, News, task_uri
+from rover_mcp.server.untold import untold
+from rover_mcp.store.records import NONSENSE, EventRow, TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.task_view import event_view
+from rover_mcp.tasks.view_models import EventView
+
+log = logging.getLogger("rover.hub")
+
+LIST_CHANGES = frozenset({"task.created", "task.deleted"})
+"""Events after which there are other tasks."""
+WAIT, TASKS = "wait_for_task", "notifications/tasks"
+UPDATED, MESSAGE = "notifications/resources/updated", "notifications/message"
+CHANNEL = "notifications/claude/channel"
+"""The channels, as they are recorded."""
+CHANNEL_CAPABILITY = "claude/channel"
+
+
+class EventHub:
+    """Sessions register here; `poke` (from any thread, through `wake`) tells it of new rows."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        claude_channel: bool = False,
+        most: Budget | None = None,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._bus = InMemorySubscriptionBus()
+        self._buses: dict[str, InMemorySubscriptionBus] = {}
+        self._claude_channel = claude_channel
+        self._most = most
+        self._now = now
+        self.clock = clock
+        self._over: set[str] = set()
+        self.sessions: set[ClientSession] = set()
+        self._waiters: dict[str, set[anyio.Event]] = {}
+        self._wake = anyio.Event()
+        self._seq: int | None = None
+        self.also: Callable[[], object] = lambda: None
+
+    def bus_of(self, caller: Caller) -> InMemorySubscriptionBus:
+        """Where this caller's streams hear of tasks: of all, or of the user's own alone."""
+        if caller.user is None:
+            return self._bus
+        return self._buses.setdefault(caller.user, InMemorySubscriptionBus())
+
+    def poke(self) -> None:
+        """There may be new events. Call it on the loop's thread."""
+        self._wake.set()
+        self.also()
+
+    async def run(self) -> None:
+        """Tail the outbox for ever."""
+        if self._seq is None:
+            self._seq = await anyio.to_thread.run_sync(self._store.events.last_seq)
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            await self._drain()
+
+    async def _drain(self) -> None:
+        while True:
+            before = self._seq or 0
+            found = await anyio.to_thread.run_sync(self._store.events.tail, before)
+            self._seq = found[1]
+            for event in found[0]:
+                try:
+                    await self._deliver(event)
+                except (RoverError, *NONSENSE) as error:
+                    # One damaged record must not keep the others from being told.
+                    log.warning("event %s cannot be told: %s", event.seq, error)
+            if self._seq == before:
+                return
+
+    def note(self, channel: str) -> None:
+        """A listener of the bus took the event that is being told, for this channel."""
+        self._over.add(channel)
+
+    async def _deliver(self, event: EventRow) -> None:
+        self._over = set()
+        if waiters := self._waiters.get(event.task_id):
+            self.note(WAIT)
+            for waiter in waiters:
+                waiter.set()
+        uri = task_uri(event.task_id)
+        await _publish(self._bus, event, uri)
+        pushed = [s for s in self.sessions if s.legacy or self._claude_channel]
+        task = None
+        if pushed or self._buses:
+            task = await anyio.to_thread.run_sync(self._store.task, event.task_id)
+        if task is not None:
+            if (own := self._buses.get(task.owner or "")) is not None:
+                await _publish(own, event, uri)
+            self._push(event, task, [s for s in pushed if s.caller.sees(task.owner)])
+        if event.notable and self._over:
+            await self._record([(event.seq, channel) for channel in self._over])
+
+    def _push(self, event: EventRow, task: TaskRow, sessions: Sequence[ClientSession]) -> None:
+        level, view = level_of(event.kind), event_view(event, task, self._most)
+        data = view.model_dump(mode="json", exclude_none=True)
+        message = {"level": level, "logger": "rover", "data": data}
+        uri = task_uri(task.id)
+        channel = channel_message(view) if self._claude_channel and event.notable else None
+        for session in sessions:
+            takes = session.takes(task)
+            # A client of 2026-07-28 hears on a stream that it opened; the channel knows none.
+            if session.legacy:
+                for followed in session.subscribed & {uri, TASKS_URI}:
+                    session.push(UPDATED, {"uri": followed})
+                    self.note(UPDATED)
+                if takes and session.wants_level(level):
+                    session.push(MESSAGE, message)
+                    self.note(MESSAGE)
+            if takes and channel is not None:
+                session.push(CHANNEL, channel)
+                self.note(CHANNEL)
+
+    async def _record(self, told: Sequence[tuple[int, str]]) -> None:
+        """Remember over which channels; that it was told matters more than that it is known."""
+        try:
+            await anyio.to_thread.run_sync(self._store.events.record, told, self._now())
+        except RoverError as error:
+            log.warning("it is not recorded who was told: %s", error)
+
+    @contextmanager
+    def watching(self, task_ids: Sequence[str]) -> Generator[Callable[[], anyio.Event]]:
+        """Yields a function that gives an event which is set at the next news of one of them."""
+        held: set[anyio.Event] = set()
+        waiting = {task_id: self._waiters.setdefault(task_id, set()) for task_id in task_ids}
+
+        def disarm() -> None:
+            for waiters in waiting.values():
+                waiters.difference_update(held)
+            held.clear()
+
+        def arm() -> anyio.Event:
+            disarm()
+            waiter = anyio.Event()
+            held.add(waiter)
+            for waiters in waiting.values():
+                waiters.add(waiter)
+            return waiter
+
+        try:
+            yield arm
+        finally:
+            disarm()
+            for task_id, waiters in waiting.items():
+                if not waiters and self._waiters.get(task_id) is waiters:
+                    del self._waiters[task_id]
+
+    async def attention(self, session: ClientSession, limit: int) -> News:
+        """What this session has not been told. Changes nothing: see `ClientSession.offer`."""
+        return await anyio.to_thread.run_sync(untold, self._store, session, limit)
+
+    async def confirm(self, session: ClientSession) -> None:
+        """What the session's earlier answers told has arrived: acknowledge it."""
+        arrived = session.arrived()
+        if not arrived:
+            return
+        events = [event for event, _ in arrived]
+        try:
+            await anyio.to_thread.run_sync(self._store.events.acknowledge, events)
+        except RoverError as error:
+            log.warning("it is not known that news arrived, so they are told again: %s", error)
+            return
+        await self._record([(event.seq, channel) for event, channel in arrived])
+        self.also()
+
+    async def leave(self, session: ClientSession) -> None:
+        """The session's connection has ended."""
+        self.sessions.discard(session)
+        if session.settled(self.clock()):
+            await self.confirm(session)
+
+
+def channel_message(event: EventView) -> dict[str, Any]:
+    """A notable event for Claude Code's channel, which reads it as a prompt: so it is of our own
+    words alone, with nothing that an agent, a provider or a repository wrote."""
+    what = event.event.removeprefix("task.").replace("_", " ")
+    why = f" ({event.reason})" if event.reason else ""
+    content = (
+        f"Rover: task {event.number} {what}{why}; it is {event.status} now. "
+        f'Call inspect with {{"task": "{event.task}"}} for details, and tell the user.'
+    )
+    meta = {"event": event.event, "task": event.task, "seq": str(event.seq)}
+    return {"content": content, "meta": meta}
+
+
+async def _publish(bus: InMemorySubscriptionBus, event: EventRow, uri: str) -> None:
+    await bus.publish(ResourceUpdated(uri=uri))
+    await bus.publish(ResourceUpdated(uri=TASKS_URI))
+    if event.kind in LIST_CHANGES:
+        await bus.publish(ResourcesListChanged())
+
+
+STOPPED = frozenset(
+    {
+        TaskStatus.PAUSED,
+        TaskStatus.COMPLETED,
+        TaskStatus.FAILED,
+        TaskStatus.CANCELLED,
+        TaskStatus.MERGED,
+        TaskStatus.PUSHED,
+    }
+)
+"""Statuses at which wait_for_task returns."""

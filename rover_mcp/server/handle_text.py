@@ -1,0 +1,41 @@
+"""What a client of the Tasks extension is told with a handle. Its model may be shown nothing else,
+so each message says by itself which task it is, where its work will be, and what is amiss. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rover_mcp.server.task_text import task_text
+from rover_mcp.tasks.quoting import quoted, shortened
+from rover_mcp.tasks.view_models import TaskView
+
+AGENT_TASK = "com.anthropic/agent-task"
+"""The key in a handle's `_meta` under which Claude Code looks for what it shows its model at
+once. It shows 2,000 characters of that."""
+NOTE_SHOWN = 1800
+TITLE_SHOWN = 80
+WARNINGS_SHOWN = 3
+WARNING_SHOWN = 250
+"""Characters of a warning in a status."""
+
+
+def status_message(view: TaskView, now: str) -> str:
+    """`now` is how the task stands; before it stands which one it is, after it what is amiss."""
+    end = "" if now.endswith((".", '"')) else "."
+    head = f"Task {view.number} {quoted(view.title, TITLE_SHOWN)} on branch {view.branch}"
+    return " ".join([f"{head}: {now}{end}", *_warnings(view)])
+
+
+def first_note(view: TaskView) -> dict[str, Any]:
+    """The `_meta` of a handle: what the model is shown in place of the result of its call."""
+    # Its client waits for it.
+    others = [action for action in view.next_actions if action.tool != "wait_for_task"]
+    told = task_text(view.model_copy(update={"next_actions": others}))
+    return {AGENT_TASK: {"modelImmediateResponse": told[:NOTE_SHOWN]}}
+
+
+def _warnings(view: TaskView) -> list[str]:
+    found = view.warnings or []
+    shown = [f"Warning: {shortened(w, WARNING_SHOWN)}." for w in found[:WARNINGS_SHOWN]]
+    more = len(found) - len(shown)
+    return [*shown, f"{more} more warnings: inspect."] if more > 0 else shown

@@ -1,0 +1,22 @@
+"""Progress as the protocol wants it: more at each notification. Pure but for what was said last."""
+
+from __future__ import annotations
+
+WHOLE = 100.0
+NEARER = 1000
+"""A notification without progress goes this part of the way that is left."""
+
+
+class Rising:
+    """Turns the progress of a task, which stands still and falls back, into values of one request
+    that always rise and do not reach the whole."""
+
+    def __init__(self) -> None:
+        self._last = -1.0
+
+    def __call__(self, value: float) -> float:
+        if not self._last < value < WHOLE:
+            said = max(self._last, 0.0)
+            value = said + (WHOLE - said) / NEARER
+        self._last = value
+        return value

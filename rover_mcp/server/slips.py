@@ -1,0 +1,250 @@
+"""What a call means whose arguments have another form than the schema's. Pure.
+
+Models and the programs around them slip in a few known ways: strict-mode clients send null for
+every argument that they leave out, others send JSON as text, a list of one, or a status in their
+own words. What can mean one thing only is understood. A limit is never made wider.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Union, cast, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+NOTHING = ("", "null", "undefined")
+"""What models write where they leave an argument out. Not "none", which network may be."""
+
+NAMES: Mapping[str, str] = {
+    "id": "task",
+    "number": "task",
+    "task_number": "task",
+    "tasks": "task",
+    "task_ids": "task",
+    "repo": "repo_path",
+    "repository": "repo_path",
+    "repository_path": "repo_path",
+    "project": "repo_path",
+    "project_path": "repo_path",
+    "cwd": "repo_path",
+    "working_directory": "repo_path",
+    "prompt": "description",
+    "instructions": "description",
+    "timeout": "timeout_s",
+    "timeout_seconds": "timeout_s",
+    "lines": "tail",
+    "statuses": "status",
+}
+"""Other names of arguments, beside those that end in `_id` or are written in camelCase."""
+
+STATUSES: Mapping[str, tuple[str, ...]] = {
+    "running": ("IN_PROGRESS", "ITERATING"),
+    "working": ("IN_PROGRESS", "ITERATING"),
+    "started": ("IN_PROGRESS", "ITERATING"),
+    "active": ("NEW", "IN_PROGRESS", "ITERATING"),
+    "queued": ("NEW",),
+    "pending": ("NEW",),
+    "created": ("NEW",),
+    "waiting": ("NEW", "PAUSED"),
+    "suspended": ("PAUSED",),
+    "done": ("COMPLETED", "MERGED", "PUSHED"),
+    "finished": ("COMPLETED", "MERGED", "PUSHED"),
+    "complete": ("COMPLETED",),
+    "succeeded": ("COMPLETED",),
+    "success": ("COMPLETED",),
+    "error": ("FAILED",),
+    "errored": ("FAILED",),
+    "failure": ("FAILED",),
+    "canceled": ("CANCELLED",),
+    "aborted": ("CANCELLED",),
+}
+EVERY = frozenset({"all", "any", "*"})
+_SECONDS = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(?:(s|secs?|seconds?)|(m|mins?|minutes?)|(h|hours?))?", re.ASCII
+)
+
+
+def understood(fields: Mapping[str, FieldInfo], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments under the names that the tool has for them, without what is absent."""
+    meant: dict[str, Any] = {}
+    for name, value in given.items():
+        field = fields.get(known := _name(name, fields))
+        if known != name and (known in given or known in meant):
+            if value is not None and value != given.get(known, meant.get(known)):
+                meant[name] = value  # two values for one argument: refused
+        elif field is None:
+            if value is not None:
+                meant[name] = value
+        elif field.is_required() or not _is_absent(value):
+            meant[known] = _plain(field, value)
+    return {name: value for name, value in meant.items() if value is not None}
+
+
+def _name(name: str, fields: Collection[str]) -> str:
+    """The argument that another name stands for, else the name itself."""
+    if name in fields:
+        return name
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|-", "_", name).lower()
+    known = (snake, NAMES.get(snake, ""), snake.removesuffix("_id"))
+    return next((one for one in known if one in fields), name)
+
+
+def _is_absent(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in NOTHING)
+
+
+def _plain(field: FieldInfo, value: Any) -> Any:
+    """A list of one for the thing in it, and a number for an optional text."""
+    kinds = _kinds(field.annotation)
+    if not kinds & {list, dict}:
+        value = _only(value)
+    optional_text = str in kinds and not field.is_required()
+    return text_of_number(value) if optional_text else value
+
+
+def _kinds(annotation: object) -> set[object]:
+    """The types that an argument may have."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Union or (parts and type(None) in parts):
+        return {kind for part in parts for kind in _kinds(part)}
+    return {get_origin(annotation) or annotation}
+
+
+def _only(value: object) -> object:
+    """The one thing in a list of one."""
+    several = _list(value)
+    return several[0] if several is not None and len(several) == 1 else value
+
+
+def text_of_number(value: object) -> object:
+    """A number as the text that it stands for: 3 and 3.0 for "3"."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value)
+
+
+def task_text(value: object) -> object:
+    """What names a task, in a list of one or as a number too."""
+    value = text_of_number(_only(value))
+    return value.strip().strip("\"'") if isinstance(value, str) else value
+
+
+def items(value: object) -> object:
+    """A list that may be JSON in a text, or a single text."""
+    if isinstance(value, str):
+        found = _list(_json(value)) if value.lstrip().startswith("[") else None
+        value = [value] if found is None else found
+    several = _list(value)
+    return value if several is None else [item for item in several if item is not None]
+
+
+def task_list(value: object) -> object:
+    """Tasks by name, also "1, 2"."""
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        value = [part for part in value.split(",") if part.strip()]
+    several = _list([value] if isinstance(value, int | float) else items(value))
+    return value if several is None else [task_text(item) for item in several]
+
+
+def names_in_order(value: object) -> object:
+    """Names in one text, also given as a list."""
+    found = None if value is None else _list(items(value))
+    if found is None or not all(isinstance(name, str) for name in found):
+        return value
+    return ", ".join(map(str, found))
+
+
+def statuses(known: Iterable[str]) -> Callable[[object], object]:
+    """Statuses of tasks in any case and in other words; "all" for every one of them."""
+    by_word = {_word(status): (status,) for status in known}
+
+    def read(value: object) -> object:
+        several = _list(items(value))
+        if several is None:
+            return value
+        found: list[object] = []
+        for item in several:
+            for part in item.split(",") if isinstance(item, str) else [item]:
+                word = _word(part) if isinstance(part, str) else ""
+                if word in EVERY:
+                    return []
+                found += by_word.get(word) or STATUSES.get(word) or (part,)
+        return found
+
+    return read
+
+
+def choice(*known: str, **also: str) -> Callable[[object], object]:
+    """One of a few words, in any case; `also`: what else is understood."""
+    by_word = {_word(name): name for name in known} | also
+
+    def read(value: object) -> object:
+        return by_word.get(_word(value), value) if isinstance(value, str) else value
+
+    return read
+
+
+def within(least: float, most: float) -> Callable[[object], object]:
+    """A number, taken to the nearest that is allowed."""
+
+    def read(value: object) -> object:
+        number = _number(value)
+        return value if number is None else min(max(number, least), most)
+
+    return read
+
+
+def seconds(most: float) -> Callable[[object], object]:
+    """A time, also "30 s" or "5 min", at most `most`."""
+
+    def read(value: object) -> object:
+        found = _SECONDS.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+        if found:
+            value = float(found[1]) * (60 if found[3] else 3600 if found[4] else 1)
+        return within(0, most)(value)
+
+    return read
+
+
+def inputs(value: object) -> object:
+    """A workflow's inputs: also JSON in a text, and values that are not texts."""
+    if isinstance(value, str):
+        value = _json(value)
+    if not isinstance(value, Mapping):
+        return value
+    given = cast("Mapping[str, Any]", value)
+    return {
+        name: one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+        for name, one in given.items()
+        if one is not None
+    }
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[-\s]+", "_", text.strip().lower())
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        return None
+    return value
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _list(value: object) -> list[object] | None:
+    return cast("list[object]", value) if isinstance(value, list) else None

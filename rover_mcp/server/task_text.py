@@ -1,0 +1,197 @@
+"""A task as text. Some clients show their model nothing else, so it says all that is needed to act:
+what and where it is, why it stands still, and each call that can be made next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from rover_mcp.domain.ids import short_id
+from rover_mcp.domain.obstacles import IN_SHORT, obstacle_in
+from rover_mcp.domain.text import visible_line
+from rover_mcp.tasks.handoff import handed_over
+from rover_mcp.tasks.pause_view import CLOSED
+from rover_mcp.tasks.quoting import named, printable, quoted, shortened
+from rover_mcp.tasks.view_models import (
+    ChangesView,
+    EventView,
+    ListedTask,
+    NextAction,
+    PauseView,
+    StepView,
+    TaskView,
+)
+
+ACTIONS_SHOWN = 4
+TITLE_SHOWN = 200
+STEPS_SHOWN = 30
+FILES_SHOWN = 20
+WARNINGS_SHOWN = 300
+"""Characters of a warning."""
+
+
+def task_text(task: TaskView, *, repository: bool = True) -> str:
+    """All that is known of a task and matters; `repository`: and where it is."""
+    state = f"{task.status} ({task.phase}, {task.progress} %)"
+    lines = [f"Task {task.number} {state}: {quoted(task.title, TITLE_SHOWN)}"]
+    where = f", of {task.repo_path}" if repository else ""
+    base = f" from {task.base_branch}" if task.base_branch else ""
+    lines.append(f"Id {short_id(task.id)}{where}. Branch {task.branch}{base}. {_runs(task)}.")
+    if task.verdict:
+        lines.append(f"But: {quoted(task.verdict)}.")
+    if task.steps:
+        hidden = f"; {task.steps_hidden} more: detail=full" if task.steps_hidden else ""
+        lines.append(f"Steps: {'; '.join(map(_step, task.steps[:STEPS_SHOWN]))}{hidden}")
+    if spent := _spent(task):
+        lines.append(spent)
+    if task.pause:
+        lines += _pause(task.pause)
+    if task.changes:
+        lines += changes_text(task.changes)
+    if task.error:
+        lines.append(f"Error: {quoted(task.error)}")
+    lines += [f"Warning: {shortened(w, WARNINGS_SHOWN)}" for w in task.warnings or ()]
+    lines += details(task)
+    return "\n".join([*lines, *calls_text(task.next_actions)])
+
+
+def details(task: TaskView) -> Iterator[str]:
+    """What only detail=full has."""
+    for name, value in (task.config or {}).items():
+        yield f"Setting {name}: {printable(value, 200)}"
+    for host in task.refused or ():
+        remedy = f"; to allow it: {host.remedy}" if host.remedy else ""
+        yield f"Refused {named(host.host)} ({host.count}): {host.reason}{remedy}"
+    for sent in task.sent or ():
+        yield f"Sent to {named(sent.host)}: {sent.bytes} bytes"
+    for step in task.steps or ():
+        for name, value in (step.outputs or {}).items():
+            yield f"Output {name} of {step.id} (untrusted): {quoted(value, 2000)}"
+
+
+def calls_text(actions: Sequence[NextAction]) -> list[str]:
+    """The calls that can be made next, each with its arguments; the first thing to do ends it."""
+    first, *others = [f"{call_text(a)}: {a.why}." for a in actions[:ACTIONS_SHOWN]] or [""]
+    return [*(f"Possible: {call}" for call in others), *([f"Next: {first}"] if first else [])]
+
+
+def call_text(action: NextAction) -> str:
+    """`resume_task {"task": "1a2b3c4d"}`"""
+    named = action.arguments.get("task")
+    short = {"task": short_id(named)} if isinstance(named, str) else {}
+    return f"{action.tool} {json.dumps({**action.arguments, **short}, ensure_ascii=False)}"
+
+
+def event_text(event: EventView) -> str:
+    """A piece of news: it names the task by its id too, for a reader in another repository."""
+    call = f" Next: {call_text(event.resume)}" if event.resume else ""
+    what = f"{event.event} {event.seq}"
+    return f"{event.summary} [{short_id(event.task)}, {what}, {event.status}]{call}"
+
+
+def changes_text(changes: ChangesView) -> list[str]:
+    """What files changed, and by how much; first those that a program of the user's may run."""
+    count = "1 file" if changes.files == 1 else f"{changes.files} files"
+    head = f"{count} changed, +{changes.added} -{changes.removed}"
+    shown = changes.paths[:FILES_SHOWN]
+    names = (
+        f"{named(visible_line(f.path))} {'binary' if f.binary else f'+{f.added} -{f.removed}'}"
+        for f in shown
+    )
+    more = changes.files - len(shown)
+    others = f"; {more} more: get_diff with offset {len(shown)}" if shown and more > 0 else ""
+    return [*handed_over(changes), f"{head}{': ' if shown else ''}{'; '.join(names)}{others}"]
+
+
+def row_text(task: ListedTask, *, repository: bool) -> str:
+    """One task of a list, in a line."""
+    until = ""
+    if task.pause:
+        p = task.pause
+        until = f", {p.account or p.provider or 'no provider'}, {_until(p)}"
+    where = f"  {task.repo_path}" if repository else ""
+    error = f"  {task.error}" if task.error else ""
+    call = f"  Next: {call_text(task.next_actions[0])}" if task.next_actions else ""
+    head = f"{task.number}  {task.status}  {task.phase}{until}  {quoted(task.title, TITLE_SHOWN)}"
+    cost = f", ${task.cost_usd:.2f}" if task.cost_usd is not None else ""
+    about = f"{short_id(task.id)}{where}, {task.branch}, {task.progress} %, {task.agent}{cost}"
+    return f"{head}  [{about}]{error}{call}"
+
+
+def _runs(task: TaskView) -> str:
+    model = f" with {task.model}" if task.model else ""
+    others = f", then {', '.join(task.agents)}" if task.agents else ""
+    place = f" in {task.engine}" if task.engine else ""
+    network = f", network {task.network}" if task.network else ""
+    again = f", iteration {task.iteration}" if task.iteration > 1 else ""
+    time = f", {_seconds(round(task.duration_s))}" if task.duration_s else ""
+    return f"{task.workflow} by {task.agent}{model}{others}{place}{network}{again}{time}"
+
+
+def _step(step: StepView) -> str:
+    turn = f" (iteration {step.iteration} of {step.limit})" if step.limit and step.iteration else ""
+    inside = f" ({step.inside} inside)" if step.inside else ""
+    error = f" {quoted(step.error, 200)}" if step.error else ""
+    return f"{printable(step.id, 80)} {step.status}{turn}{inside}{error}"
+
+
+def _spent(task: TaskView) -> str:
+    usage, budget = task.usage, task.budget
+    parts: list[str] = []
+    if usage and any((usage.input_tokens, usage.output_tokens)):
+        cost = f", ${usage.cost_usd:.2f}" if usage.cost_usd is not None else ""
+        parts.append(f"Used {usage.input_tokens} tokens in, {usage.output_tokens} out{cost}")
+    if budget and budget.usd is not None:
+        parts.append(f"budget ${budget.spent_usd or 0:.2f} of ${budget.usd:.2f}")
+    if budget and budget.tokens is not None:
+        parts.append(f"budget {budget.spent_tokens} of {budget.tokens} tokens")
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _pause(p: PauseView) -> list[str]:
+    """Why, where, since when, until when, and how to stop that (D10, K7)."""
+    place = p.where or (f"step {p.step}" if p.step else "")
+    where = f" in {place}" if place else ""
+    model = f", {p.model} only" if p.model else ""
+    account = p.account or p.provider
+    account = f" (account {account}{model})" if account else ""
+    message = quoted(p.message, 300)
+    lines = [f"Paused since {p.since:%Y-%m-%d %H:%M}Z{where}: {p.reason}{account}: {message}."]
+    if p.windows:
+        lines.append(f"{p.windows[:1].upper()}{p.windows[1:]}.")
+    if p.auto_resume and p.retry_at:
+        lines.append(
+            f"It goes on by itself at {p.retry_at:%Y-%m-%d %H:%M:%S}Z, in {_seconds(p.retry_in_s)} "
+            f"({_resume(p)}; set_auto_resume switches that "
+            "off: for this task, its project, or all)."
+        )
+        if p.log_in:
+            lines.append(f"{p.log_in[:1].upper()}{p.log_in[1:]}.")
+    elif p.auto_resume:
+        lines.append(f"It waits: {p.waits_because} (set_auto_resume switches that off).")
+    else:
+        lines.append(f"It waits for resume_task: {p.waits_because}.")
+    return lines
+
+
+def _until(pause: PauseView) -> str:
+    if pause.auto_resume and pause.retry_at:
+        return f"goes on at {pause.retry_at:%Y-%m-%d %H:%M}Z"
+    if pause.auto_resume:
+        obstacle = obstacle_in(pause.message)
+        return IN_SHORT[obstacle] if obstacle else "waits for a credential"
+    return "waits for you"
+
+
+def _resume(p: PauseView) -> str:
+    """The number of the automatic resume that comes next, and of how many."""
+    count = f"automatic resume {p.retries + 1}"
+    return count if p.reason in CLOSED else f"{count} of {p.max_retries}"
+
+
+def _seconds(seconds: int | None) -> str:
+    minutes, rest = divmod(seconds or 0, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{rest} s"

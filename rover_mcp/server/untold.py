@@ -1,0 +1,35 @@
+"""What is told to a session with its next answer."""
+
+from __future__ import annotations
+
+from rover_mcp.server.session import ClientSession, News
+from rover_mcp.store.records import DamagedRecord, EventRow, TaskRow
+from rover_mcp.store.store import Store
+
+
+def untold(store: Store, session: ClientSession, limit: int) -> News:
+    """What a session has not been told, the newest `limit` events of it. Changes nothing."""
+    log_, caller = store.events, session.caller
+    here = store.project_around(caller.cwd) if caller.user is None else None
+    own = here.id if here else None
+    if session.cursor is None:
+        last = log_.last_seq()
+        events = log_.unseen(owner=caller.user, project=own, besides=session.watched)
+    else:
+        events = log_.notable_after(session.cursor)
+        last = max((e.seq for e in events), default=session.cursor)
+    newest = {e.task_id: e for e in events}
+    mine: list[tuple[EventRow, TaskRow]] = []
+    for event in newest.values():
+        try:
+            task = store.task(event.task_id)
+        except DamagedRecord:
+            continue  # list_tasks names it
+        known = event.seq <= session.told.get(event.task_id, 0)
+        if task is not None and not known and session.concerned_by(task, own):
+            mine.append((event, task))
+    mine.sort(key=lambda pair: pair[0].seq)
+    shown = mine[-limit:]
+    # What is told to one user is not yet told to another, who owns it.
+    owned = tuple(e for e, task in shown if task.owner == caller.user)
+    return News(tuple(e for e, _ in shown), max(0, len(mine) - limit), last, owned)

@@ -1,0 +1,118 @@
+"""wait_for_task: until one task, one of several, or any of the caller's pauses or ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+import anyio.to_thread
+
+from rover_mcp.domain.errors import NotFound
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.server import arguments as a
+from rover_mcp.server import results as r
+from rover_mcp.server.event_broadcast import STOPPED
+from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.view_models import TaskView
+
+if TYPE_CHECKING:
+    from rover_mcp.server.tools import Call
+
+MOST = 50
+"""Tasks that one call waits for."""
+LIVE = (TaskStatus.NEW, TaskStatus.IN_PROGRESS, TaskStatus.ITERATING)
+
+
+async def wait_for_task(call: Call, args: a.WaitArguments) -> r.WaitResult:
+    tasks = call.services.tasks
+    rows = await anyio.to_thread.run_sync(lambda: list(_awaited(call, args)))
+    for row in rows:
+        call.session.watch(row.id)
+    ids = [row.id for row in rows]
+    with call.services.hub.watching(ids) as arm, anyio.move_on_after(args.timeout_s):
+        while True:
+            news = arm()
+            views = await anyio.to_thread.run_sync(_fresh, tasks, rows)
+            if any(view.status in STOPPED for view in views):
+                break
+            if args.after_seq is not None and await _news_after(call, ids, args.after_seq):
+                return _result(views, "news")
+            await call.progress(sum(v.progress for v in views) / len(views), _phase(views))
+            await news.wait()
+    views = await anyio.to_thread.run_sync(_fresh, tasks, rows)
+    stopped = next((view for view in views if view.status in STOPPED), None)
+    if stopped is None:
+        return _result(views, "timeout")
+    views.remove(stopped)
+    how = "paused" if stopped.status is TaskStatus.PAUSED else "ended"
+    return _result([stopped, *views], how)
+
+
+def _awaited(call: Call, args: a.WaitArguments) -> Iterator[TaskRow]:
+    """The tasks that are named, each once; else all that run where the call comes from, and where
+    none does the newest, which has stopped.
+
+    Raises:
+        RoverError: one of them does not exist, or there is no task at all.
+    """
+    finder, caller = call.services.tasks.finder, call.session.caller
+    if args.task:
+        named = [finder.find(caller, task, args.repo_path) for task in args.task]
+        yield from {row.id: row for row in named}.values()
+        return
+    place, store = finder.place(caller, args.repo_path), call.services.tasks.store
+    found: Sequence[TaskRow | DamagedRecord] = ()
+    if place.project or place.root is None:
+        for statuses, limit in ((LIVE, MOST), ((), 1)):
+            found = found or store.page(
+                statuses=statuses, project_id=place.project, limit=limit, owner=caller.user
+            )
+    if not found:
+        raise NotFound(
+            f"there is no task in {place.root}" if place.root else "there is no task",
+            code="unknown_task",
+            hint="create_task makes one; a task of another repository is named by its id",
+            next_call={"tool": "list_tasks", "arguments": {}},
+        )
+    for row in found:
+        if isinstance(row, DamagedRecord):
+            if len(found) == 1:
+                raise row
+            continue
+        yield row
+
+
+def _fresh(tasks: TaskService, rows: Sequence[TaskRow]) -> list[TaskView]:
+    return [tasks.view(tasks.store.task(row.id) or row) for row in rows]
+
+
+def _phase(views: Sequence[TaskView]) -> str:
+    return views[0].phase if len(views) == 1 else f"{len(views)} tasks run"
+
+
+async def _news_after(call: Call, ids: Sequence[str], seq: int) -> bool:
+    events = call.services.tasks.store.events
+
+    def found() -> bool:
+        return any(events.after(seq, task_id=task_id, limit=1) for task_id in ids)
+
+    try:
+        return await anyio.to_thread.run_sync(found)
+    except DamagedRecord:
+        return True
+
+
+def _result(
+    views: Sequence[TaskView], returned: Literal["paused", "ended", "news", "timeout"]
+) -> r.WaitResult:
+    """Of a task that runs on no more than that: the call is made again and again."""
+    first, *others = views
+    waiting = [r.WaitedView(number=view.number, status=view.status) for view in others]
+    shown = first
+    if returned == "timeout":
+        shown = r.WaitedView(
+            number=first.number, status=first.status, phase=first.phase, progress=first.progress
+        )
+    return r.WaitResult(task=shown, returned=returned, waiting=waiting or None)

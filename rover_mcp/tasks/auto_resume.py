@@ -1,0 +1,68 @@
+"""The use case of switching automatic resumes: for a task, a project, or all (K7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rover_mcp.domain.errors import UserFixable
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.service import TaskService
+
+Scope = Literal["task", "project", "all"]
+
+
+@dataclass(frozen=True)
+class SwitchResult:
+    """`changed` paused tasks go on by themselves from now on, or no longer do. `still_off` says
+    where else it is off, so that switching it on has no effect yet."""
+
+    enabled: bool
+    scope: Scope
+    changed: int
+    still_off: str | None
+
+
+def switch_auto_resume(
+    tasks: TaskService,
+    caller: Caller,
+    enabled: bool,
+    scope: Scope,
+    task: str | None,
+    repo_path: str | None,
+) -> SwitchResult:
+    """Switch it on or off; off drops what is scheduled at once.
+
+    Raises:
+        UserFixable: no task is named, one is named for a wider scope, or there is no such task
+            or repository; or a user over HTTP names more than a task of theirs.
+    """
+    if caller.user is not None and scope != "task":
+        raise UserFixable(
+            f"scope {scope} is about everybody's tasks, and for the user of this machine alone",
+            code="not_allowed",
+            hint="name a task with scope task",
+        )
+    if (task is None) is (scope == "task"):
+        raise _unclear(enabled, scope, task)
+    row = tasks.finder.find(caller, task, repo_path, changes=True) if task is not None else None
+    project = _project(tasks, caller, repo_path) if scope == "project" else None
+    changed = tasks.set_auto_resume(caller, enabled, task=row, project_id=project)
+    still = tasks.policy().off_for(row.project_id if row else project) if enabled else []
+    return SwitchResult(enabled, scope, changed, " and ".join(still) or None)
+
+
+def _unclear(enabled: bool, scope: Scope, task: str | None) -> UserFixable:
+    hint = "name a task with scope task, or none with scope project or all"
+    message = "scope task needs a task"
+    call: dict[str, object] = {"tool": "list_tasks", "arguments": {}}
+    if task is not None:
+        message = f"scope {scope} takes no task: it is about more than one"
+        call = {"tool": "set_auto_resume", "arguments": {"enabled": enabled, "task": task}}
+    return UserFixable(message, code="invalid_arguments", hint=hint, next_call=call)
+
+
+def _project(tasks: TaskService, caller: Caller, repo_path: str | None) -> str:
+    root = tasks.repositories.inspect(caller.folder(repo_path)).project
+    known = tasks.store.project_at(str(root))
+    return known.id if known else tasks.repositories.project_id(root)

@@ -1,0 +1,231 @@
+"""What a new task is made with: the call decides, else the project, the user, the default. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent_runner.models import Budget
+from rover_mcp.config.limits import (
+    shown,
+    user_maxima,
+)
+from rover_mcp.config.load_project import FoundConfig
+from rover_mcp.config.project import FILE, ProjectConfig
+from rover_mcp.config.project_asks import (
+    NETWORK_ALLOW,
+    NETWORK_MODE,
+    Ask,
+    config_asks,
+    hosts_beyond,
+)
+from rover_mcp.config.settings import Settings
+from rover_mcp.config.task_config import Decided, Origin
+from rover_mcp.config.user_maximum import (
+    PROCESS,
+    Wider,
+    names_mode,
+    openness,
+    wider_budget,
+    wider_engine,
+    wider_network,
+)
+from rover_mcp.config.values import DevcontainerUse
+from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
+
+DEFAULT_AGENT = "claude"
+DEFAULT_WORKFLOW = "swe"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a call names. Empty: nothing."""
+
+    agents: tuple[str, ...] = ()
+    model: str | None = None
+    workflow: str | None = None
+    engine: str | None = None
+    budget: Budget | None = None
+    network: str | None = None
+    devcontainer: DevcontainerUse | None = None
+    remote: bool = False
+    """over HTTP: by somebody else than the user of this machine"""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A task's settings, and what a person has to know of them."""
+
+    agents: list[str]
+    model: str | None
+    workflow: str
+    engine: str
+    budget: Budget | None
+    network: NetworkPolicy
+    decided: Decided
+    warnings: list[str] = field(default_factory=list[str])
+    wider: tuple[Wider, ...] = ()
+    """what the call asks for beyond the user's own configuration: only a person allows it"""
+    asks: tuple[Ask, ...] = ()
+    """what the project asks for beyond it, as far as it counts here: it needs consent"""
+
+
+def settle(asked: Asked, found: FoundConfig | None, settings: Settings) -> Settled:
+    """Who wins: the call, the project, the user, the default; but neither call nor project weakens
+    the isolation that the user chose or takes more than the user's limits. What is beyond them is
+    settled as it was asked for, and named: `wider` and `asks`."""
+    config = found.config if found else ProjectConfig()
+    origins: dict[str, Origin] = {}
+    warnings: list[str] = []
+    agents = [asked.agents, tuple(config.agent_names), settings.agents]
+    chosen = _first("agent", agents, origins, (DEFAULT_AGENT,))
+    models = [
+        model if _agent_at(agents, level) == chosen[0] else None
+        for level, model in enumerate((asked.model, config.model, settings.model))
+    ]
+    workflows = [asked.workflow, config.workflow, settings.workflow]
+    engine = _engine(asked.engine, config, settings, origins, warnings)
+    levels = [asked.devcontainer, config.devcontainer, _named_use(settings)]
+    use: DevcontainerUse = _first("devcontainer", levels, origins, "all")
+    budget = _budget(asked.budget, config, settings, origins, warnings)
+    network = _network(asked.network, config, settings, origins, warnings)
+    warnings += _opened(config, settings)
+    return Settled(
+        agents=list(chosen),
+        model=_first("model", models, origins, None),
+        workflow=_first("workflow", workflows, origins, DEFAULT_WORKFLOW),
+        engine=engine,
+        budget=budget,
+        network=network,
+        warnings=warnings,
+        wider=(
+            *wider_engine(asked.engine, settings, remote=asked.remote),
+            *wider_network(NetworkMode(asked.network) if asked.network else None, settings),
+            *wider_budget(asked.budget, settings, None),
+        ),
+        asks=_counting(config, settings, origins["network"], network),
+        decided=Decided(
+            digest=found.digest if found else None,
+            image=config.image,
+            limits=config.limits,
+            environment=config.environment,
+            copies=tuple(config.copy_files),
+            setup=config.setup,
+            devcontainer=use,
+            hooks=config.hooks,
+            origins=origins,
+        ),
+    )
+
+
+def _counting(
+    config: ProjectConfig, settings: Settings, origin: Origin, network: NetworkPolicy
+) -> tuple[Ask, ...]:
+    """What the project asks for, without a network that the call did not take from it."""
+    left = set[str]()
+    if origin is not Origin.PROJECT:
+        left.add(NETWORK_MODE)
+    if not set(network.allow) & set(hosts_beyond(config, settings)):
+        left.add(NETWORK_ALLOW)
+    return tuple(ask for ask in config_asks(config, settings) if ask.name not in left)
+
+
+def _first(name: str, levels: list[Any], origins: dict[str, Origin], default: Any) -> Any:
+    """The strongest level that says something."""
+    for origin, value in zip(Origin, [*levels, default], strict=True):
+        if value:
+            origins[name] = origin
+            return value
+    return default
+
+
+def _named_use(settings: Settings) -> DevcontainerUse | None:
+    return settings.devcontainer if "devcontainer" in settings.model_fields_set else None
+
+
+def _agent_at(levels: list[tuple[str, ...]], level: int) -> str:
+    """The agent that a level's model is meant for: its own, or the next weaker one's."""
+    return next((agents[0] for agents in levels[level:] if agents), DEFAULT_AGENT)
+
+
+def _engine(
+    asked: str | None,
+    config: ProjectConfig,
+    settings: Settings,
+    origins: dict[str, Origin],
+    warnings: list[str],
+) -> str:
+    wanted, mine = config.engine, str(settings.engine)
+    origin, engine = Origin.USER if mine != "auto" else Origin.DEFAULT, mine
+    if asked and not (asked == "auto" and mine not in ("auto", PROCESS)):
+        origin, engine = Origin.CALL, asked
+    elif wanted and wanted != "auto" and mine in ("auto", "process"):
+        origin, engine = Origin.PROJECT, wanted
+    elif wanted and wanted not in ("auto", mine):
+        warnings.append(f"{FILE} asks for the engine {wanted}; your config.yaml says {mine}")
+    origins["engine"] = origin
+    return engine
+
+
+def _budget(
+    asked: Budget | None,
+    config: ProjectConfig,
+    settings: Settings,
+    origins: dict[str, Origin],
+    warnings: list[str],
+) -> Budget | None:
+    """Each of the two by itself: the call's, else the project's up to the user's. A call that
+    gives more than the user's needs a person: `wider_budget`."""
+    mine = settings.budget or Budget()
+    values: dict[str, Any] = {}
+    for name in ("usd", "tokens"):
+        theirs, most = getattr(config.budget, name), getattr(mine, name)
+        given = getattr(asked, name) if asked else None
+        if given is None and theirs and most and theirs > most:
+            warnings.append(f"{FILE}: budget.{name} {theirs:,} is cut to {most:,}, your own")
+            theirs = most
+        if value := _first(f"budget.{name}", [given, theirs, most], origins, None):
+            values[name] = value
+    return Budget(**values) if values else None
+
+
+def _network(
+    asked: str | None,
+    config: ProjectConfig,
+    settings: Settings,
+    origins: dict[str, Origin],
+    warnings: list[str],
+) -> NetworkPolicy:
+    """What can be reached. A mode that the user named is the most that a project opens."""
+    theirs = NetworkMode(config.network.mode) if config.network.mode else None
+    mine = settings.network.mode
+    named = names_mode(settings)
+    origin, mode = (Origin.USER if named else Origin.DEFAULT), mine
+    if asked:
+        origin, mode = Origin.CALL, NetworkMode(asked)
+    elif theirs and named and openness(theirs) > openness(mine):
+        warnings.append(f"{FILE} asks for network: {theirs}; your config.yaml says {mine}")
+    elif theirs:
+        origin, mode = Origin.PROJECT, theirs
+        if theirs is NetworkMode.OPEN:
+            warnings.append(f"{FILE} opens the network: every public host can be reached")
+    origins["network"] = origin
+    policy = NetworkPolicy(mode=mode)
+    hosts = config.network.allow
+    if not hosts or mode is not NetworkMode.ALLOWLIST:
+        return policy
+    warnings.append(f"{FILE} opens the network to {', '.join(hosts)}")
+    return policy.with_hosts(hosts)
+
+
+def _opened(config: ProjectConfig, settings: Settings) -> list[str]:
+    """What the project opens, and what it is denied: never silently."""
+    told: list[str] = []
+    if config.image:
+        told.append(f"{FILE}: sandboxes are made from the image {config.image}")
+    for name, most in user_maxima(settings).items():
+        wanted = getattr(config.limits, name)
+        if wanted is not None and wanted > most:
+            asked, mine = shown(name, wanted), shown(name, most)
+            told.append(f"{FILE}: limits.{name} {asked} is cut to {mine}, your own maximum")
+    return told

@@ -1,0 +1,335 @@
+"""How a task is shown: one TaskView for everyone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from agent_runner.models import Budget, PauseReason, RunState, StepState, StepStatus
+from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.task_status import ENDED, RUNNING, TaskStatus
+from rover_mcp.domain.text import visible
+from rover_mcp.domain.usage_window import time_of
+from rover_mcp.launcher.user_service import OFFER
+from rover_mcp.store.records import NONSENSE, AttemptRow, EventRow, TaskRow
+from rover_mcp.tasks.decided import decided_view
+from rover_mcp.tasks.network import refused_views, refused_warning, sent_views
+from rover_mcp.tasks.pause_view import (
+    WHAT_TO_DO,
+    Policy,
+    budget_view,
+    exhausted,
+    pause_actions,
+    pause_view,
+    resume_action,
+)
+from rover_mcp.tasks.quoting import MESSAGE_SHOWN, QUOTED, named, printable, quoted, shortened
+from rover_mcp.tasks.step_outline import Outline, of_project
+from rover_mcp.tasks.view_models import EventView, NextAction, StepView, TaskView
+from rover_mcp.tasks.windows import warnings_of
+
+VERDICT_SHOWN = 120
+"""Characters of a verdict in a phase."""
+ERROR_SHOWN = 200
+"""Characters of a step's error in a concise view."""
+WARNINGS_SHOWN = 20
+WARNINGS_WHOLE = 3
+WARNINGS_TOGETHER = 1000
+"""Warnings in a concise view."""
+NAME_SHOWN = 80
+"""Characters of a step's name."""
+OUTPUT_SHOWN = 20_000
+"""Characters of one output in a full view."""
+SUMMARY_SHOWN = 600
+"""Characters of one in a concise view."""
+OUTPUTS_SHOWN = 40_000
+"""Characters of all of them; those of the last steps come first."""
+
+
+def task_view(
+    task: TaskRow,
+    state: RunState | None,
+    attempt: AttemptRow | None,
+    now: float,
+    policy: Policy,
+    *,
+    full: bool = False,
+) -> TaskView:
+    """`state` is the live one where the task runs, else the one that its last attempt left."""
+    state = state or task.run_state
+    going = attempt is not None and attempt.state == AttemptState.RUNNING
+    steps = _steps(state, task, now, going=going, full=full) if state else []
+    return TaskView(
+        id=task.id,
+        number=task.number,
+        repo_path=task.project_path,
+        title=printable(task.title),
+        status=task.status,
+        phase=printable(_phase(task, state, attempt)),
+        progress=_progress(task, state),
+        branch=task.branch,
+        base_branch=task.base_branch,
+        base_commit=task.base_commit,
+        workflow=task.workflow,
+        agent=task.agent,
+        agents=task.agents,
+        model=task.model,
+        engine=task.engine,
+        network=(task.network or {}).get("mode"),
+        iteration=task.iteration,
+        attempt=task.attempt,
+        created_at=time_of(task.created_at),
+        updated_at=time_of(task.updated_at),
+        duration_s=_duration(task, now),
+        pause=pause_view(task, state, now, policy),
+        error=quoted(task.error) if task.error else None,
+        verdict=quoted(state.verdict) if state and state.verdict else None,
+        usage=state.usage if state else None,
+        budget=budget_view(task, state),
+        steps=steps or None,
+        steps_hidden=(len(state.steps) - len(steps) if state else 0) or None,
+        config=decided_view(task) if full else None,
+        warnings=_warnings(task, state, policy, full=full),
+        refused=refused_views(task.refused) if full else None,
+        sent=sent_views(task.sent) if full else None,
+        next_actions=_next_actions(task, state, policy),
+    )
+
+
+def event_view(event: EventRow, task: TaskRow, most: Budget | None = None) -> EventView:
+    """An event for `attention`, notifications and inspect. One whose data make no sense says so."""
+    try:
+        return _event_view(event, task, most)
+    except NONSENSE:
+        return EventView(
+            seq=event.seq,
+            at=time_of(event.at),
+            task=task.id,
+            number=task.number,
+            event=event.kind,
+            status=TaskStatus(event.status),
+            summary=f"task {task.number}: {printable(event.kind, 80)} (its record is damaged)",
+        )
+
+
+def _event_view(event: EventRow, task: TaskRow, most: Budget | None) -> EventView:
+    reason, retry_at = event.data.get("reason"), event.data.get("retry_at")
+    paused = event.kind == "task.paused"
+    return EventView(
+        seq=event.seq,
+        at=time_of(event.at),
+        task=task.id,
+        number=task.number,
+        event=event.kind,
+        status=TaskStatus(event.status),
+        summary=_summary(event, task),
+        reason=PauseReason(reason) if paused and reason else None,
+        retry_at=datetime.fromisoformat(retry_at) if paused and retry_at else None,
+        resume=resume_action(task, task.run_state, most) if paused else None,
+    )
+
+
+def _summary(event: EventRow, task: TaskRow) -> str:
+    name, data = f"task {task.number}", event.data
+    match event.kind:
+        case "task.paused":
+            return f"{name} is paused {_paused(event, task)}"
+        case "task.step":
+            shown = named if of_project(task) else printable
+            step = shown(str(data["name"]), NAME_SHOWN)
+            place = f"step {data['position']} of {data['of']}, {step}"
+            if loop := data.get("loop"):
+                place += f" (iteration {loop[-1]['iteration']} of {loop[-1]['step']})"
+            return f"{name}: {place}: {data['step_status']}"
+        case "task.failed":
+            return f"{name} failed: {quoted(str(data.get('error')), ERROR_SHOWN)}"
+        case "task.completed":
+            verdict = data.get("verdict")
+            but = f", but: {quoted(str(verdict), 200)}" if verdict else ""
+            return f"{name} is completed on branch {task.branch}{but}"
+        case "task.restarted":
+            return f"{name} starts over"
+        case "task.resumed" | "task.resumed_iteration":
+            how = "by itself" if data.get("automatic") else "on request"
+            return f"{name} goes on {how}"
+        case "task.resume_failed":
+            needed = "" if data.get("retry_at") else "; resume_task is needed"
+            error = quoted(str(data.get("error")), ERROR_SHOWN)
+            return f"{name} could not be resumed: {error}{needed}"
+        case "task.agent_changed":
+            return f"{name} goes on with {data['to']} in place of {data['from']}"
+        case _:
+            text = data.get("message")
+            told = f": {quoted(str(text))}" if text else ""
+            return f"{name}: {event.kind.removeprefix('task.').replace('_', ' ')}{told}"
+
+
+def _paused(event: EventRow, task: TaskRow) -> str:
+    """Why, in which step, since when, until when, and what can be done (D10)."""
+    data, reason = event.data, PauseReason(event.data["reason"])
+    step = f", in step {data['step']}" if data.get("step") else ""
+    why = quoted(data["message"], ERROR_SHOWN)
+    told = f"({reason}{step}) since {time_of(event.at):%Y-%m-%d %H:%M}Z: {why}. "
+    if data.get("windows"):
+        words = printable(str(data["windows"]), 200)
+        told += f"{words[:1].upper()}{words[1:]}. "
+    if data.get("exhausted"):
+        # Only here, so it is said once (K3).
+        told += f"It {exhausted(int(data['auto_retries']))}. "
+    elif task.status is TaskStatus.PAUSED and task.retry_at is not None:
+        told += f"It goes on by itself at {time_of(task.retry_at):%Y-%m-%d %H:%M}Z. "
+    offer = f"; {OFFER}" if data.get("offers_service") else ""
+    return f"{told}What you can do: {WHAT_TO_DO[reason]}{offer}"
+
+
+def _phase(task: TaskRow, state: RunState | None, attempt: AttemptRow | None) -> str:
+    if task.status is TaskStatus.PAUSED:
+        return f"paused: {task.pause.reason}" if task.pause else "paused"
+    outline = Outline(state.steps, theirs=of_project(task)) if state else None
+    if task.status is TaskStatus.FAILED and outline is not None:
+        where = outline.where(StepStatus.FAILED)
+        return f"failed in {where}" if where else "failed"
+    if task.status in ENDED:
+        done = task.status.lower()
+        verdict = state.verdict if state and task.status is TaskStatus.COMPLETED else None
+        return f"{done}, but: {quoted(verdict, VERDICT_SHOWN)}" if verdict else done
+    if attempt is None or attempt.state in (AttemptState.QUEUED, AttemptState.SCHEDULED):
+        return "queued"
+    if attempt.state == AttemptState.STARTING:
+        return "preparing"
+    if outline is None or not outline.steps:
+        return "starting"
+    return outline.where() or ("between steps" if state and state.progress < 100 else "finishing")
+
+
+def _progress(task: TaskRow, state: RunState | None) -> int:
+    if task.status in (TaskStatus.COMPLETED, TaskStatus.MERGED, TaskStatus.PUSHED):
+        return 100
+    return min(99, max(0, state.progress)) if state else 0
+
+
+def _duration(task: TaskRow, now: float) -> float:
+    if task.started_at is None:
+        return 0.0
+    stood_still = task.paused_at if task.status is TaskStatus.PAUSED else task.ended_at
+    end = now if task.status in RUNNING else (stood_still or now)
+    return round(max(0.0, end - task.started_at), 1)
+
+
+def _steps(
+    state: RunState, task: TaskRow, now: float, *, going: bool, full: bool
+) -> list[StepView]:
+    outline = Outline(state.steps)
+    shown = state.steps if full else outline.concise()
+    ids = {s.id for s in shown}
+    left = OUTPUTS_SHOWN
+    # What was interrupted by a pause did not last until the task was cancelled.
+    paused = task.paused_at or (state.pause.since.timestamp() if state.pause else None)
+    until = now if going else paused or task.ended_at
+    views: list[StepView] = []
+    for step in reversed(shown):
+        view = _step(step, until, going=going, full=full)
+        if step.status is StepStatus.PENDING and outline.is_skipped(step):
+            view.status = StepStatus.SKIPPED
+        if full:
+            view.outputs = _outputs(step, left)
+            left -= sum(len(v) for v in (view.outputs or {}).values())
+        if not any(s.id in ids for s in outline.inside(step)):
+            view.inside = _count_inside(outline, step) or None
+        views.append(view)
+    if not full and task.status not in (TaskStatus.NEW, *RUNNING):
+        _summarise(views, state.steps)
+    return views[::-1]
+
+
+def _summarise(views: Sequence[StepView], steps: Sequence[StepState]) -> None:
+    """Show what an agent itself says of the whole, at its step or at what is around it."""
+    said = next((step for step in reversed(steps) if step.summary_name), None)
+    shown, parents = {v.id: v for v in views}, {s.id: s.parent for s in steps}
+    place = said.id if said else None
+    while place is not None and place not in shown:
+        place = parents[place]
+    if said is not None and said.summary_name and place is not None:
+        name = said.summary_name
+        text = said.outputs[name].strip()
+        cut = " [...]" if len(text) > SUMMARY_SHOWN else ""
+        shown[place].outputs = {name: visible(text[:SUMMARY_SHOWN]) + cut}
+
+
+def _count_inside(outline: Outline, step: StepState) -> int:
+    return sum(1 + _count_inside(outline, inner) for inner in outline.inside(step))
+
+
+def _step(step: StepState, until: float | None, *, going: bool, full: bool) -> StepView:
+    """`until`: when one that has no end stopped, if it did; now, if the task is `going`."""
+    status, end = step.status, step.ended_at.timestamp() if step.ended_at else None
+    if status is StepStatus.RUNNING:
+        status, end = status if going else StepStatus.INTERRUPTED, until
+    duration = None
+    if step.started_at is not None and end is not None:
+        duration = round(max(0.0, end - step.started_at.timestamp()), 1)
+    error = quoted(step.error, ERROR_SHOWN if not full else QUOTED) if step.error else None
+    return StepView(
+        id=step.id,
+        name=step.name,
+        type=step.type,
+        status=status,
+        parent=step.parent,
+        iteration=step.iteration or None,
+        limit=step.limit,
+        tolerated=step.tolerated or None,
+        duration_s=duration,
+        error=error,
+    )
+
+
+def _outputs(step: StepState, most: int) -> dict[str, str] | None:
+    shown: dict[str, str] = {}
+    for name, value in step.outputs.items():
+        if most <= 0:
+            break
+        room = min(OUTPUT_SHOWN, most, len(value))
+        more = len(value) - room
+        shown[name] = visible(value[:room]) + (f" [{more} more characters]" if more > 0 else "")
+        most -= room
+    return shown or None
+
+
+def _warnings(
+    task: TaskRow, state: RunState | None, policy: Policy, *, full: bool
+) -> list[str] | None:
+    # What a run warns of comes out of its sandbox.
+    found = [printable(w) for w in task.warnings]
+    found += [quoted(w, MESSAGE_SHOWN) for w in (state.warnings if state else ())]
+    if task.status in RUNNING:
+        found += [
+            printable(w) for w in warnings_of(task.account, policy.windows, policy.account_name)
+        ]
+    found += refused_warning(task.refused, full=full)
+    if full or len(found) <= WARNINGS_WHOLE:
+        return found or None
+    # Each at least in its beginning, as far as a result has room for them.
+    cut = max(WARNINGS_TOGETHER // min(len(found), WARNINGS_SHOWN), 1)
+    if len(found) <= WARNINGS_SHOWN:
+        return [shortened(w, cut) for w in found]
+    last = [shortened(w, cut) for w in found[-WARNINGS_SHOWN + 1 :]]
+    return [f"{len(found) - len(last)} earlier ones: detail=full", *last]
+
+
+def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list[NextAction]:
+    arguments = {"task": task.id}
+    wait = NextAction(tool="wait_for_task", arguments=arguments, why="hear when it pauses or ends")
+    diff = NextAction(tool="get_diff", arguments=arguments, why="review what it changed")
+    match task.status:
+        case TaskStatus.PAUSED:
+            return [*pause_actions(task, state, policy), diff]
+        case TaskStatus.FAILED:
+            logs = NextAction(tool="get_logs", arguments=arguments, why="see what failed")
+            again = NextAction(tool="restart_task", arguments=arguments, why="do it all over")
+            return [logs, resume_action(task, state, policy.most), again]
+        case TaskStatus.CANCELLED:
+            return [diff, resume_action(task, state, policy.most)]
+        case TaskStatus.COMPLETED | TaskStatus.MERGED | TaskStatus.PUSHED:
+            return [diff]
+        case _:
+            return [wait]

@@ -1,0 +1,207 @@
+"""What a task is, and how it is shown."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent_runner.models import PauseReason, StepStatus, Usage
+from rover_mcp.domain.task_status import TaskStatus
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PauseView(_View):
+    """Why a task is paused, since when, until when, and what comes next (D10, K7)."""
+
+    reason: PauseReason
+    message: str
+    since: datetime
+    step: str | None = None
+    where: str | None = Field(default=None, description="step 3 of 6: fix, iteration 2 of 5: test")
+    provider: str | None = None
+    account: str | None = None
+    model: str | None = Field(default=None, description="the one that the limit is for")
+    windows: str | None = Field(default=None, description="how full those of the account are")
+    log_in: str | None = Field(default=None, description="of one that expires before retry_at")
+    retry_at: datetime | None = Field(default=None, description="when it goes on by itself")
+    retry_in_s: int | None = None
+    auto_resume: bool = Field(
+        description="whether it goes on by itself: at retry_at, else once its credential is there"
+    )
+    waits_because: str | None = Field(default=None, description="what has to happen first")
+    retries: int = Field(default=0, description="how often in a row it went on by itself")
+    max_retries: int
+
+
+class StepView(_View):
+    """One step. A loop has its present `iteration` and its `limit`; what its steps say is of
+    that iteration. `parent` is the loop or parallel step around it."""
+
+    id: str
+    name: str
+    type: str
+    status: StepStatus
+    parent: str | None = None
+    iteration: int | None = None
+    limit: int | None = None
+    inside: int | None = Field(default=None, description="steps inside that are not listed")
+    tolerated: bool | None = Field(default=None, description="it failed, and the task goes on")
+    duration_s: float | None = None
+    error: str | None = None
+    outputs: dict[str, str] | None = Field(default=None, description="untrusted text of an agent")
+
+
+class BudgetView(_View):
+    """What the task may cost before it pauses and asks, and what it has cost."""
+
+    usd: float | None = None
+    spent_usd: float | None = None
+    tokens: int | None = None
+    spent_tokens: int
+
+
+class FileChange(_View):
+    path: str
+    added: int
+    removed: int
+    binary: bool = False
+    run_by: str | None = Field(default=None, description="what may run it on the user's machine")
+
+
+class ChangesView(_View):
+    """What differs from the task's base, untracked files included. `run_by` counts the files
+    that a program on the user's machine may run or obey, by program; they come first."""
+
+    files: int
+    added: int
+    removed: int
+    run_by: dict[str, int] | None = None
+    paths: list[FileChange] = Field(default_factory=list[FileChange])
+    truncated: bool = False
+
+
+class RefusedHostView(_View):
+    host: str
+    reason: str
+    remedy: str | None = None
+    count: int
+
+
+class SentView(_View):
+    host: str
+    bytes: int
+
+
+class NextAction(_View):
+    tool: str
+    arguments: dict[str, Any]
+    why: str
+
+
+class TaskView(_View):
+    """One task, the same everywhere: tool results, resources, notifications, the CLI's JSON."""
+
+    id: str
+    number: int
+    repo_path: str = Field(description="of the repository")
+    title: str
+    status: TaskStatus
+    phase: str = Field(description="for people: queued, preparing, step 3 of 6: review, ...")
+    progress: int = Field(ge=0, le=100)
+    branch: str
+    base_branch: str | None = None
+    base_commit: str
+    workflow: str
+    agent: str
+    agents: list[str] | None = Field(default=None, description="who may take over, in this order")
+    model: str | None = None
+    engine: str | None = None
+    network: str | None = None
+    iteration: int
+    attempt: int
+    created_at: datetime
+    updated_at: datetime
+    duration_s: float
+    pause: PauseView | None = None
+    error: str | None = None
+    verdict: str | None = None
+    usage: Usage | None = None
+    budget: BudgetView | None = None
+    steps: list[StepView] | None = None
+    steps_hidden: int | None = Field(default=None, description="steps that only detail=full lists")
+    changes: ChangesView | None = None
+    config: dict[str, str] | None = Field(default=None, description="settings, and from where")
+    warnings: list[str] | None = None
+    refused: list[RefusedHostView] | None = None
+    sent: list[SentView] | None = Field(
+        default=None, description="bytes that it sent, by host; model APIs are not counted"
+    )
+    next_actions: list[NextAction] = Field(default_factory=list[NextAction])
+
+
+class ListedTask(_View):
+    """One task of a page: enough to choose one; `inspect` tells the rest."""
+
+    id: str
+    number: int
+    repo_path: str
+    title: str
+    status: TaskStatus
+    phase: str
+    progress: int = Field(ge=0, le=100)
+    branch: str
+    agent: str
+    cost_usd: float | None = None
+    updated_at: datetime
+    pause: PauseView | None = None
+    error: str | None = None
+    next_actions: list[NextAction] | None = Field(
+        default=None, description="the first, of a task that has not ended well"
+    )
+
+
+class EventView(_View):
+    """One thing that happened to a task. `seq` grows over all tasks of a data folder."""
+
+    seq: int
+    at: datetime
+    task: str
+    number: int
+    event: str = Field(description="task.created, task.started, task.paused, task.completed, ...")
+    status: TaskStatus
+    summary: str
+    reason: PauseReason | None = None
+    retry_at: datetime | None = None
+    resume: NextAction | None = None
+    told: dict[str, datetime] | None = Field(
+        default=None, description="in inspect only: over which channels, and when first"
+    )
+
+
+class AttentionView(EventView):
+    """An event as the reader of a result is told of it."""
+
+    repo_path: str | None = Field(
+        default=None, description="of a task of another project than the reader's"
+    )
+
+
+class NewsView(EventView):
+    """An event as a hook is told of it: with what its receiver cannot look up."""
+
+    title: str
+    branch: str
+    repo_path: str
+
+
+class HookMessage(_View):
+    """What a webhook is sent and a command gets on standard input."""
+
+    type: str
+    timestamp: datetime
+    data: NewsView

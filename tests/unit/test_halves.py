@@ -1,0 +1,163 @@
+"""`make test` prints what happens when it happens, and installs or names what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMPONENTS = ROOT / "tools" / "test-components.sh"
+RUN = "import json, sys; from tests.halves import run; sys.exit(run(json.loads(sys.argv[1]), long=0.1))"
+FAILS = "def test_fails():\n    print('a word of its own')\n    assert 1 + 1 == 3\n"
+WAITS = "def test_waits():\n    open({fifo!r}).read()\n"
+PASSES = "def test_passes():\n    pass\n"
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path, halves: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """`make test` with these files of tests as its halves, and what it prints."""
+    files: dict[str, list[str]] = {}
+    for name, content in halves.items():
+        file = folder / f"test_{name}.py"
+        file.write_text(content)
+        files[name] = [str(file)]
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN, json.dumps(files)],
+        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    assert run.stdout is not None
+    with run, run.stdout as output:
+        try:
+            yield run, output
+        finally:
+            run.terminate()
+
+
+def until(lines: Iterator[str], *parts: str) -> str:
+    """The lines up to the first that holds all of `parts`."""
+    seen = ""
+    for line in lines:
+        seen += line
+        if all(part in line for part in parts):
+            return seen
+    raise AssertionError(f"no line has {parts}:\n{seen}")
+
+
+def test_a_failure_and_a_hanging_test_are_printed_while_the_suite_runs(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    waits = WAITS.format(fifo=str(tmp_path / "go"))
+    with running(tmp_path, {"left": FAILS + waits, "right": PASSES}) as (run, output):
+        seen = until(output, "left", " s in ", "test_waits")
+        assert "test_left.py::test_fails (call)" in seen
+        assert "assert (1 + 1) == 3" in seen
+        assert "a word of its own" in seen
+        assert run.poll() is None
+        (tmp_path / "go").write_text("")
+        rest = output.read()
+        assert run.wait() == 1
+    assert "right   | 1 passed" in seen + rest
+    # At the end once more what failed, in a line, and the count of each half.
+    listed, count = rest.splitlines()[-3:-1]
+    assert listed.startswith("left    | FAILED ")
+    assert "test_fails" in listed
+    assert "left    | 1 failed, 1 passed" in count
+
+
+def test_one_interrupt_ends_both_halves_in_good_order(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    waits = WAITS.format(fifo=str(tmp_path / "go"))
+    with running(tmp_path, {"left": waits, "right": waits}) as (run, output):
+        seen = until(output, " s in ", "test_waits")
+        other = "right" if "left    | ... " in seen else "left"
+        seen += until(output, other, " s in ", "test_waits")
+        run.send_signal(signal.SIGINT)
+        seen += output.read()
+        assert run.wait() == 128 + signal.SIGINT
+    assert seen.count("KeyboardInterrupt") >= 2
+    assert "no tests ran" in seen
+
+
+def test_the_exit_status_is_zero_where_all_passed(tmp_path: Path) -> None:
+    with running(tmp_path, {"only": PASSES}) as (run, output):
+        said = output.read()
+        assert run.wait() == 0, said
+
+
+def programs(folder: Path, **scripts: str) -> Path:
+    """A folder for PATH with hardly more than these shell scripts."""
+    folder.mkdir()
+    for name in ("bash", "cat", "mkdir", "chmod", "touch"):
+        (folder / name).symlink_to(f"/bin/{name}")
+    for name, script in scripts.items():
+        (folder / name.replace("_", "-")).write_text(f"#!/bin/bash\n{script}\n")
+        (folder / name.replace("_", "-")).chmod(0o755)
+    return folder
+
+
+def components(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/bash", COMPONENTS, *arguments],
+        env={"PATH": str(path), "PYTHON": sys.executable},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+APT = """
+echo "apt-get $*" >> {log}
+[ "$1" = install ] || exit 0
+for program in bwrap tmux npm git curl docker dockerd podman runc newuidmap slirp4netns \
+  fuse-overlayfs debootstrap initdb openssl ps systemd-analyze; do
+  touch {bin}/$program && chmod +x {bin}/$program
+done
+"""
+
+
+def test_each_missing_component_is_named_with_its_command(tmp_path: Path) -> None:
+    ran = components(programs(tmp_path / "bin", id="echo 1000"))
+    assert ran.returncode == 1
+    for name, package in {"bwrap": "bubblewrap", "npm": "npm", "tmux": "tmux"}.items():
+        (line,) = [line for line in ran.stderr.splitlines() if line.startswith(f"  {name} ")]
+        assert line.endswith(f"apt-get install {package}")
+    assert "Python" not in ran.stderr.partition("'make check'")[0]
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_what_is_missing_is_installed_and_said(tmp_path: Path, user: str) -> None:
+    log, path = tmp_path / "log", tmp_path / "bin"
+    programs(
+        path,
+        id=f"echo {user}",
+        env='while [[ $1 = *=* ]]; do export "$1"; shift; done; exec "$@"',
+        sudo=f'echo sudo >> {log}; while [[ $1 = -n || $1 = *=* ]]; do shift; done; exec "$@"',
+        true="exit 0",
+        apt_get=APT.format(log=log, bin=path),
+    )
+    ran = components(path)
+    assert ran.returncode == 0, ran.stderr
+    assert "Installing: " in ran.stdout
+    assert " bubblewrap " in ran.stdout
+    assert "apt-get install -y" in log.read_text()
+    assert ("sudo" in log.read_text()) == (user != "0")
+    assert ("sudo may ask" in ran.stdout) == (user != "0")
+    # The second time nothing is missing, and nobody is asked for root.
+    log.unlink()
+    assert components(path).stdout == ""
+    assert not log.exists()
+
+
+def test_nothing_is_installed_where_only_a_check_is_asked_for(tmp_path: Path) -> None:
+    path = programs(tmp_path / "bin", id="echo 0", apt_get=f"touch {tmp_path}/called")
+    assert components(path, "--check").returncode == 1
+    assert not (tmp_path / "called").exists()
