@@ -11,6 +11,8 @@ from rover_mcp.cli import render
 from rover_mcp.cli.calls import name_of, next_step
 from rover_mcp.cli.client import Client, ClientError
 from rover_mcp.cli.pauses import pause_lines
+from rover_mcp.cli.render_diff import diff_lines
+from rover_mcp.cli.render_status import status_lines
 from rover_mcp.cli.text import Paint, clean, json_text
 from rover_mcp.domain.json_object import Json
 from rover_mcp.launcher.daemon_client import has_person
@@ -264,11 +266,11 @@ def diff(args: Arguments) -> int:
     if not args.stat:
         result = call(args, "get_diff", **wanted)
         if args.json or args.no_pager or not sys.stdout.isatty():
-            show(args, result, render.diff)
+            show(args, result, diff_lines)
             return 0
         from rover_mcp.cli.pager import page
 
-        return page(render.diff(result, Paint(sys.stdout)), os.environ)
+        return page(diff_lines(result, Paint(sys.stdout)), os.environ)
     result = call(args, "get_diff", **wanted, stat_only=True)
     changes, last = result["changes"], result["changes"]
     # A call lists some files only, as much as an assistant should read; a person asked for all.
@@ -277,7 +279,7 @@ def diff(args: Arguments) -> int:
         last = call(args, "get_diff", **wanted, stat_only=True, offset=offset)["changes"]
         changes["paths"] += last.get("paths") or []
     changes["truncated"] = last.get("truncated", False)
-    show(args, result, render.diff)
+    show(args, result, diff_lines)
     return 0
 
 
@@ -326,7 +328,7 @@ def config(args: Arguments) -> int:
 
 def status(args: Arguments) -> int:
     result = call(args, "get_status")
-    return show_fields(args, result, [result], render.status)
+    return show_fields(args, result, [result], status_lines)
 
 
 def doctor_(args: Arguments) -> int:

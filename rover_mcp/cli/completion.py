@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from rover_mcp.assistants.names import CLIENT_NAMES
-from rover_mcp.cli.parser import STATUSES, WORKFLOW_NAMES
+from rover_mcp.cli.setup_arguments import WORKFLOW_NAMES
+from rover_mcp.cli.task_arguments import STATUSES
 
 _PLACES = {"FILE": "FILE", "PATH": "DIRECTORY", "DIR": "DIRECTORY"}
 _WORDS = {"CLIENT": CLIENT_NAMES}

@@ -13,7 +13,7 @@ from rover_mcp.cli import floors
 from rover_mcp.cli.client import Client, ClientError
 from rover_mcp.cli.git_probe import git_version, keeps_line_ends
 from rover_mcp.cli.offline import run_offline
-from rover_mcp.cli.render import agent_told
+from rover_mcp.cli.render_status import agent_told
 from rover_mcp.cli.text import Paint, clean, size, wrap
 from rover_mcp.domain.json_object import Json
 from rover_mcp.launcher.daemon_client import DaemonUnavailable

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rover_mcp.cli.commands import home_of, show
-from rover_mcp.cli.parser import PROVIDERS
+from rover_mcp.cli.setup_arguments import PROVIDERS
 from rover_mcp.cli.text import Paint, dated
 from rover_mcp.config import stored_keys
 from rover_mcp.config.stored_keys import KEYRING, KeptKey

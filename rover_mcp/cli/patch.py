@@ -10,9 +10,9 @@ from base64 import b64decode
 from pathlib import Path
 from typing import IO
 
-from rover_mcp.cli import render
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.commands import connect, of_task
+from rover_mcp.cli.render_diff import patch_lines
 from rover_mcp.cli.text import Paint
 from rover_mcp.domain.json_object import Json
 
@@ -34,7 +34,7 @@ def patch(args: argparse.Namespace) -> int:
         file.seek(0)
         if sys.stdout.isatty():
             text = file.read().decode("utf-8", "backslashreplace")
-            print("\n".join(render.patch_lines(text, Paint(sys.stdout))))
+            print("\n".join(patch_lines(text, Paint(sys.stdout))))
             return 0
         sys.stdout.flush()
         while data := file.read(COPY_BYTES):

@@ -1,15 +1,16 @@
-"""The tools' results as short text for people. Each ends with the next step."""
+"""The tools' results as short text for people. Each ends with the next step. get_diff and
+get_status have modules of their own."""
 
 from __future__ import annotations
 
-import shlex
 from datetime import datetime
 
-from rover_mcp.cli.calls import command_for, is_here, next_step, told_next
-from rover_mcp.cli.disk import disk_lines
+from rover_mcp.cli.attention import attention
+from rover_mcp.cli.calls import command_for, next_step, told_next
 from rover_mcp.cli.listing import task_rows
 from rover_mcp.cli.outputs import output_lines
 from rover_mcp.cli.pauses import pause_lines
+from rover_mcp.cli.render_diff import file_line, files_run_here, totals
 from rover_mcp.cli.spoken import spoken, spoken_hint
 from rover_mcp.cli.steps import step_lines
 from rover_mcp.cli.text import (
@@ -20,35 +21,11 @@ from rover_mcp.cli.text import (
     clock,
     duration,
     shorten,
-    size,
     table,
-    when,
     wrap,
     zone,
-    zoned,
 )
 from rover_mcp.domain.json_object import Json
-from rover_mcp.domain.text import visible_line, visible_patch
-
-
-def attention(result: Json, paint: Paint) -> list[str]:
-    """What happened to other tasks."""
-    lines: list[str] = []
-    for event in result.get("attention") or ():
-        told = wrap(clean(spoken(_news(event))), paint.width)
-        lines += [paint("!", "yellow", "bold") + told[0][1:], *told[1:]]
-    if more := result.get("attention_more"):
-        lines.append(paint(f"  and {more} more: rover list --all", "dim"))
-    return ["", *lines] if lines else []
-
-
-def _news(event: Json) -> str:
-    """An event's summary, with the project's name where the task is another project's."""
-    path = event.get("repo_path")
-    if not path or is_here(path):
-        return event["summary"]
-    number = f"task {event['number']}"
-    return event["summary"].replace(number, f"{number} of {path.rpartition('/')[2]}", 1)
 
 
 def status_word(task: Json, paint: Paint) -> str:
@@ -79,7 +56,7 @@ def task_facts(task: Json, now: datetime) -> list[tuple[str, str]]:
     if budget := task.get("budget"):
         facts.append(("budget", _budget(budget)))
     if changes := task.get("changes"):
-        facts.append(("changes", _totals(changes)))
+        facts.append(("changes", totals(changes)))
     return facts
 
 
@@ -121,8 +98,8 @@ def task(result: Json, paint: Paint) -> list[str]:
         lines += ["", *step_lines(view, paint)]
     changes: Json = view.get("changes") or {}
     files: list[Json] = changes.get("paths") or []
-    lines += ["", *("  " + _file(file, paint) for file in files)] if files else []
-    lines += _handed_over(changes, paint)
+    lines += ["", *("  " + file_line(file, paint) for file in files)] if files else []
+    lines += files_run_here(changes, paint)
     if wrong := [*warnings(view, paint), *error_lines(view, paint)]:
         lines += ["", *wrong]
     lines += output_lines(view, paint)
@@ -221,66 +198,6 @@ def logs(result: Json, paint: Paint) -> list[str]:
     return [*head, clean(result["text"], one_line=False).rstrip("\n"), *attention(result, paint)]
 
 
-def diff(result: Json, paint: Paint) -> list[str]:
-    changes: Json = result["changes"]
-    lines = [_file(f, paint) for f in changes.get("paths") or ()]
-    others = result.get("elsewhere")
-    told = _totals(changes) if others is None else f"none of these changed; {others} others did"
-    lines.append(paint(told, "bold"))
-    lines += _handed_over(changes, paint)
-    if patch := result.get("patch"):
-        lines += ["", *patch_lines(patch, paint)]
-    if result.get("truncated") or changes.get("truncated"):
-        lines.append(paint(_cut(result, changes), "yellow"))
-    return [*lines, *attention(result, paint)]
-
-
-def patch_lines(patch: str, paint: Paint) -> list[str]:
-    """A patch for people."""
-    text = visible_patch(patch).rstrip("\n")
-    return [_diff_line(line, paint) for line in text.split("\n")]
-
-
-def _cut(result: Json, changes: Json) -> str:
-    """What is left out, and how to see it."""
-    if result.get("patch"):
-        return "… cut here: name paths to see the rest, or --stat"
-    more = changes["files"] - len(changes.get("paths") or ())
-    return f"… and {more} more: name a folder to list what changed in it"
-
-
-def _file(file: Json, paint: Paint) -> str:
-    name = visible_line(file["path"])
-    if who := file.get("run_by"):
-        name += paint(f"  run by {clean(who)}", "yellow")
-    if file.get("binary"):
-        return f"{'binary':>11}  {name}"
-    added, removed = f"+{file['added']}", f"-{file['removed']}"
-    return f"{paint(f'{added:>5}', 'green')} {paint(f'{removed:>5}', 'red')}  {name}"
-
-
-def _handed_over(changes: Json, paint: Paint) -> list[str]:
-    """That some files are run by programs on this machine, where some are."""
-    run_by: dict[str, int] = changes.get("run_by") or {}
-    if not (count := sum(run_by.values())):
-        return []
-    files = "1 file is" if count == 1 else f"{count} files are"
-    told = f"! {files} run or obeyed by programs on this machine: look at them before you check out"
-    return [paint(line, "yellow", "bold") for line in wrap(told, paint.width, "")]
-
-
-def _totals(changes: Json) -> str:
-    files = f"{changes['files']} file{'s' if changes['files'] != 1 else ''}"
-    return f"{files} changed, +{changes['added']} -{changes['removed']}"
-
-
-def _diff_line(line: str, paint: Paint) -> str:
-    if line.startswith(("+++", "---", "diff ", "index ")):
-        return paint(line, "bold")
-    colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
-    return paint(line, colour)
-
-
 def workflows(result: Json, paint: Paint) -> list[str]:
     lines: list[str] = []
     for w in result["workflows"]:
@@ -309,71 +226,6 @@ def _source(workflow: Json) -> str:
     return clean(workflow["source"]) + instead
 
 
-def status(result: Json, paint: Paint) -> list[str]:
-    queue: Json = result["queue"]
-    lines = [
-        f"{paint('rover', 'bold')} {result['version']}  data in {clean(result['home'])}, "
-        f"{size(result['disk']['free_bytes'])} free",
-        f"{queue['running']} running, {queue['queued']} queued, "
-        f"{queue.get('paused', 0)} paused; at most {queue['limit']} at a time",
-        *disk_lines(result["disk"], paint),
-    ]
-    if trouble := result.get("cannot_start"):
-        mark, *rest = wrap(f"{clean(trouble['message'])}: {clean(trouble['hint'])}", paint.width)
-        lines += [paint("✘", "red", "bold") + mark[1:], *rest]
-    holds = [_hold(hold, paint.now()) for hold in result.get("holds") or ()]
-    for told in (*holds, *_switches(result)):
-        mark, *rest = wrap(told, paint.width)
-        lines += [paint("!", "yellow", "bold") + mark[1:], *rest]
-    lines += [line for w in result.get("windows") or () for line in _window(w, paint)]
-    for e in result["engines"]:
-        # One that works and still has a reason isolates nothing.
-        mark = ("!" if e.get("reason") else "✔") if e["available"] else "✘"
-        detail = clean(e.get("reason") or e.get("version") or "")
-        lines += _check(mark, f"engine {clean(e['name'])}", detail, e, paint)
-    for a in result["agents"]:
-        mark = "✔" if a["installed"] and a["signed_in"] else "✘"
-        lines += _check(mark, f"agent {clean(a['name'])}", agent_told(a), a, paint)
-    if models := result.get("unpriced"):
-        told = f"no price is known for {', '.join(map(clean, models))}: a budget in USD needs one"
-        lines += _check("!", "budgets", told, {}, paint)
-    if result.get("notice"):
-        lines.append(f"{paint('!', 'yellow')} {clean(result['notice'])}")
-    following = told_next("rover doctor", "what is missing", paint)
-    return [*lines, *attention(result, paint), "", *following]
-
-
-def _hold(hold: Json, now: datetime) -> str:
-    probe = f"; task {hold['probe']} tries it now" if hold.get("probe") else ""
-    model = f" for {clean(hold['model'])}" if hold.get("model") else ""
-    return (
-        f"Account {clean(hold['account'])} is closed{model} ({hold['reason']}) since "
-        f"{zoned(hold['since'], now)}, until {when(hold['until'], now)}: "
-        f"{clean(hold['message'])}; {hold['waiting']} waiting{probe}"
-    )
-
-
-def _window(window: Json, paint: Paint) -> list[str]:
-    used = f", {window['used_percent']:.0f} % used" if "used_percent" in window else ""
-    opens = f", opens anew {when(window['opens_at'], paint.now())}" if "opens_at" in window else ""
-    told = f"{clean(window['window'])}: {clean(window['state'])}{used}{opens}"
-    mark = "✔" if window["state"] == "open" else "!"
-    return _check(mark, f"account {clean(window['account'])}", told, {}, paint)
-
-
-def _switches(result: Json) -> list[str]:
-    switches: Json = result.get("auto_resume") or {}
-    told: list[str] = []
-    if switches.get("off_in_config"):
-        told.append("Automatic resume is off in config.yaml (auto_resume: false)")
-    if switches.get("off_for_all"):
-        told.append("Automatic resume is off for all tasks. On: rover auto-resume on --all")
-    for path in map(clean, switches.get("off_in_projects") or ()):
-        on = f"rover auto-resume on --project --repo {shlex.quote(path)}"
-        told.append(f"Automatic resume is off in {path}. On: {on}")
-    return told
-
-
 def switched(result: Json, paint: Paint) -> list[str]:
     """set_auto_resume: what it is now, and what that changed."""
     whose = {"task": "this task", "project": "this project", "all": "all tasks"}[result["scope"]]
@@ -386,36 +238,6 @@ def switched(result: Json, paint: Paint) -> list[str]:
     else:
         lines.append(f"Paused tasks that wait for `rover resume` from now on: {result['changed']}.")
     return [*lines, *attention(result, paint)]
-
-
-_COLOURS = {"✔": "green", "!": "yellow", "✘": "red"}
-# Where an agent's program comes from, by the word in get_status.
-_SOURCES = {
-    "built-in": "built in",
-    "own": "yours",
-    "fetched": "fetched",
-    "npm": "npm fetches it when it is needed",
-    "image": "to be in the image",
-}
-
-
-def agent_told(entry: Json) -> str:
-    """An agent's program and how it signs in, in one line."""
-    how = _SOURCES.get(str(entry.get("source")), "not installed")
-    parts = [clean(entry.get("version") or ""), how, clean(entry.get("path") or "")]
-    if credential := entry.get("credential"):
-        parts.append(f"signed in: {clean(credential)}")
-    elif not entry["signed_in"]:
-        parts.append("not signed in")
-    return ", ".join(filter(None, parts))
-
-
-def _check(mark: str, name: str, detail: str, entry: Json, paint: Paint) -> list[str]:
-    room = None if paint.width is None else paint.width - 25
-    hint = clean(entry["hint"]) if mark != "✔" and entry.get("hint") else ""
-    first, *rest = [*wrap(detail, room, ""), *(wrap(hint, room, "") if hint else ())]
-    more = [" " * 25 + paint(line, "dim") for line in rest]
-    return [f"  {paint(mark, _COLOURS[mark])} {name:<20} {first}".rstrip(), *more]
 
 
 def error(message: str, hint: str | None, next_call: Json | None, paint: Paint) -> list[str]:

@@ -49,7 +49,7 @@ from rover_mcp.sandbox.engines import engines
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.server.app import App
 from rover_mcp.server.event_broadcast import EventHub
-from rover_mcp.server.tools import Services
+from rover_mcp.server.tool_call import Services
 from rover_mcp.store.migrations import database_url
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller

@@ -15,6 +15,7 @@ from typing import TextIO
 from rover_mcp.cli import render
 from rover_mcp.cli.client import Client, ClientError
 from rover_mcp.cli.pauses import pause_lines
+from rover_mcp.cli.render_diff import diff_lines
 from rover_mcp.cli.text import STEP_MARKS, Paint, clean, duration
 from rover_mcp.cli.watch import Follower
 from rover_mcp.demo.checks import Checks
@@ -237,7 +238,7 @@ class Demo:
     def _diff(self, client: Client, view: Json) -> None:
         self._title("The diff, for review")
         result = client.call("get_diff", task=view["id"])
-        for line in render.diff({**result, "attention": []}, self._paint):
+        for line in diff_lines({**result, "attention": []}, self._paint):
             self._say(line)
         self._checks.diff(result, self._stage, view)
 

@@ -82,15 +82,9 @@ from rover_mcp.server.tasks_extension import (
     install,
 )
 from rover_mcp.server.tasks_extension.extension import declared
-from rover_mcp.server.tools import (
-    TOOLS,
-    Call,
-    Services,
-    ToolEntry,
-    as_listed,
-    deletion_asked,
-    offered,
-)
+from rover_mcp.server.tool_call import Call, Services, ToolEntry
+from rover_mcp.server.tool_handlers import deletion_asked
+from rover_mcp.server.tools import TOOLS, as_listed, offered
 from rover_mcp.server.trust import METHOD as TRUST
 from rover_mcp.server.trust import TrustParams, trust
 from rover_mcp.store.records import DamagedRecord

@@ -14,7 +14,8 @@ from pydantic_core import ErrorDetails
 
 from rover_mcp.domain.errors import RoverError, UserFixable
 from rover_mcp.server.slips import understood
-from rover_mcp.server.tools import TOOLS, ToolEntry
+from rover_mcp.server.tool_call import ToolEntry
+from rover_mcp.server.tools import TOOLS
 
 REPEATED = 2000
 """Characters of a caller's own arguments that are given back at most."""

@@ -16,7 +16,8 @@ from rover_mcp.server.app import INSTRUCTIONS
 from rover_mcp.server.prompts import prompts
 from rover_mcp.server.resources import templates
 from rover_mcp.server.results import EngineView
-from rover_mcp.server.tools import TOOLS, ToolEntry
+from rover_mcp.server.tool_call import ToolEntry
+from rover_mcp.server.tools import TOOLS
 from rover_mcp.tasks.view_models import PauseView, StepView, TaskView
 
 HEAD = """\

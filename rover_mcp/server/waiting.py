@@ -18,7 +18,7 @@ from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.view_models import TaskView
 
 if TYPE_CHECKING:
-    from rover_mcp.server.tools import Call
+    from rover_mcp.server.tool_call import Call
 
 MOST = 50
 """Tasks that one call waits for."""

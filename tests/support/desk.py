@@ -28,7 +28,7 @@ from rover_mcp.server import trust as server_trust
 from rover_mcp.server.app import App
 from rover_mcp.server.event_broadcast import EventHub
 from rover_mcp.server.session import ClientSession
-from rover_mcp.server.tools import Services
+from rover_mcp.server.tool_call import Services
 from rover_mcp.server.trust import TrustParams
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import AttemptRow, NewTask, TaskRow

@@ -33,7 +33,7 @@ from rover_mcp.config.http_tokens import Tokens
 from rover_mcp.server.app import App
 from rover_mcp.server.http.middleware import Crowd, Limits, SameSite, Scopes
 from rover_mcp.server.http.sessions import Users
-from rover_mcp.server.tools import Services
+from rover_mcp.server.tool_call import Services
 from rover_mcp.tasks.caller import Caller
 
 PATH: Final = "/mcp"

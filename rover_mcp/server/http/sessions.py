@@ -40,7 +40,8 @@ from rover_mcp.server.patch import METHOD as PATCH
 from rover_mcp.server.private_methods import METHOD as HOOKS
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tasks_extension import TasksListenHandler
-from rover_mcp.server.tools import TOOLS, Services
+from rover_mcp.server.tool_call import Services
+from rover_mcp.server.tools import TOOLS
 from rover_mcp.server.trust import METHOD as TRUST
 from rover_mcp.tasks.caller import Caller
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.cli import render
 from rover_mcp.cli.doctor import Check, _folder, _git, judge_status, lines  # pyright: ignore[reportPrivateUsage]
+from rover_mcp.cli.render_status import status_lines
 from rover_mcp.cli.text import Paint, width_of
 
 QUEUE = {"running": 0, "queued": 0, "limit": 2}
@@ -56,7 +56,7 @@ def test_an_agent_is_told_with_its_version_its_log_in_and_what_it_lacks() -> Non
     assert checks["an agent"].detail == "codex"
     assert "openai/new" in checks["budgets"].detail
     assert not checks["budgets"].needed
-    lines = render.status({**status, "home": "/h", "queue": QUEUE}, Paint(io.StringIO()))
+    lines = status_lines({**status, "home": "/h", "queue": QUEUE}, Paint(io.StringIO()))
     assert any(told in line for line in lines)
     assert any("openai/new" in line for line in lines)
 

@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from rover_mcp.server.tools import TOOLS, ToolEntry
+from rover_mcp.server.tool_call import ToolEntry
+from rover_mcp.server.tools import TOOLS
 from tests.snapshots.update import TOOLS_FILE, listed, tools_text
 
 EXPECTED = {

@@ -1,0 +1,28 @@
+"""What happened to other tasks, as lines under a result."""
+
+from __future__ import annotations
+
+from rover_mcp.cli.calls import is_here
+from rover_mcp.cli.spoken import spoken
+from rover_mcp.cli.text import Paint, clean, wrap
+from rover_mcp.domain.json_object import Json
+
+
+def attention(result: Json, paint: Paint) -> list[str]:
+    """What happened to other tasks."""
+    lines: list[str] = []
+    for event in result.get("attention") or ():
+        told = wrap(clean(spoken(_news(event))), paint.width)
+        lines += [paint("!", "yellow", "bold") + told[0][1:], *told[1:]]
+    if more := result.get("attention_more"):
+        lines.append(paint(f"  and {more} more: rover list --all", "dim"))
+    return ["", *lines] if lines else []
+
+
+def _news(event: Json) -> str:
+    """An event's summary, with the project's name where the task is another project's."""
+    path = event.get("repo_path")
+    if not path or is_here(path):
+        return event["summary"]
+    number = f"task {event['number']}"
+    return event["summary"].replace(number, f"{number} of {path.rpartition('/')[2]}", 1)

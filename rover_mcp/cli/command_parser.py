@@ -1,0 +1,134 @@
+"""The parser of the command line: argparse, with commands whose parsers are built when needed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+
+# What only types need is not imported: `--help` and a completion are to come at once.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+# Not 2, which argparse uses and which says "paused" here; 64 is EX_USAGE of sysexits.h.
+EXIT_USAGE = 64
+
+ALIASES = {
+    "list": ("ls", "ps"),
+    "inspect": ("show",),
+    "pause": ("stop",),
+    "delete": ("rm",),
+}
+"""What gh, docker and git call the same."""
+
+_UNKNOWN = r"argument [\w-]+: invalid choice: '(?P<word>[^']*)' \(choose from (?P<known>.*)\)"
+
+
+class Help(argparse.HelpFormatter):
+    """As wide as the terminal; argparse imports archives and compression to find that out."""
+
+    def __init__(self, prog: str, **named: Any) -> None:
+        named.setdefault("width", _columns() - 2)
+        super().__init__(prog, **named)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Examples keep their lines."""
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
+def _columns() -> int:
+    if (told := os.environ.get("COLUMNS", "")).isdigit() and int(told) > 0:
+        return int(told)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
+class Parser(argparse.ArgumentParser):
+    """Options count only in full: an abbreviation may come to mean another one."""
+
+    def __init__(self, **named: Any) -> None:
+        named.setdefault("formatter_class", Help)
+        super().__init__(**named)
+        self.allow_abbrev = False
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {_with_suggestion(message)}\n")
+
+
+def _with_suggestion(message: str) -> str:
+    """An error of argparse with the word that was probably meant."""
+    if not (unknown := re.fullmatch(_UNKNOWN, message)):
+        return message
+    word, known = unknown["word"], re.findall(r"[\w-]+", unknown["known"])
+    import difflib
+
+    near = difflib.get_close_matches(word.lower(), known, n=1)
+    return f"there is no {word!r}; " + (
+        f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(known)}"
+    )
+
+
+class Later:
+    """A command's parser, which is made when somebody asks it for anything: a call of rover needs
+    one of some sixty."""
+
+    def __init__(self, fill: Callable[[Parser], None], run: str | None, **named: Any) -> None:
+        self._fill, self._run, self._named = fill, run, named
+        self._parser: Parser | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.whole(), name)
+
+    def whole(self) -> Parser:
+        """The parser itself."""
+        if self._parser is None:
+            # Late: only help shows them.
+            from rover_mcp.cli.examples import epilog
+
+            shown = epilog(self._named["prog"])
+            self._parser = Parser(parents=[shared_options()], epilog=shown, **self._named)
+            if self._run:
+                self._parser.set_defaults(run=self._run)
+            self._fill(self._parser)
+        return self._parser
+
+
+def no_arguments(sub: Parser) -> None:
+    """A command without arguments of its own."""
+
+
+class Commands:
+    """Adds commands to a parser. Nothing of a command is imported before it runs: most of them
+    need what the others do not."""
+
+    def __init__(self, parser: Parser, metavar: str, dest: str = argparse.SUPPRESS) -> None:
+        # A class that does not derive from a parser, and stands for one.
+        later: Any = Later
+        self._of = parser.add_subparsers(
+            dest=dest, metavar=metavar, required=True, parser_class=later
+        )
+
+    def __call__(
+        self, name: str, run: str | None, about: str, fill: Callable[[Parser], None] = no_arguments
+    ) -> Parser:
+        """`run` is what runs it, as "module:function" of this package, None where it has commands
+        of its own; `fill` adds its arguments when they are needed."""
+        own: dict[str, Any] = {"fill": fill, "run": run}
+        return self._of.add_parser(
+            name, aliases=ALIASES.get(name, ()), help=about, description=about, **own
+        )
+
+
+def shared_options() -> Parser:
+    """The options that stand before or behind a command; unset, each leaves the other alone."""
+    shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--json", action="store_true", help="print the result as JSON")
+    about = "the data folder (default: $ROVER_HOME, else ~/.local/share/rover)"
+    shared.add_argument("--home", metavar="DIR", help=about)
+    return shared

@@ -1,0 +1,90 @@
+"""A tool call: the services it uses, whose it is, and the tool it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.to_thread
+from mcp_types import Tool
+
+from rover_mcp.server import arguments as a
+from rover_mcp.server import results as r
+from rover_mcp.server.event_broadcast import EventHub
+from rover_mcp.server.private_methods import HooksDesk
+from rover_mcp.server.session import ClientSession
+from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.tasks.delete import DeleteTask
+from rover_mcp.tasks.forget import ForgetProject
+from rover_mcp.tasks.images import BuildImage, Images
+from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.status_report import StatusReport
+
+Progress = Callable[[float, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Services:
+    """What tools use. `touch` is called at each call: somebody waits for what it starts."""
+
+    tasks: TaskService
+    status: StatusReport
+    hub: EventHub
+    touch: Callable[[], None]
+    images: Images
+    hooks: HooksDesk
+    delete: DeleteTask
+    builds: BuildImage
+    forget: ForgetProject
+
+
+@dataclass(frozen=True)
+class Call:
+    """One tool call: whose it is, and how to report progress."""
+
+    session: ClientSession
+    services: Services
+    progress: Progress
+    consent: str | None = None
+    """the digest of the question that a person has just said yes to"""
+    unasked: bool = False
+    """there was a question, and nobody who could be asked"""
+
+    async def find(self, arguments: a.TaskArguments, *, changes: bool = False) -> TaskRow:
+        """The named task, which the session watches from now on. `changes`: see TaskFinder."""
+        find, caller = self.services.tasks.finder.find, self.session.caller
+        task = await anyio.to_thread.run_sync(
+            lambda: find(caller, arguments.task, arguments.repo_path, changes=changes)
+        )
+        self.session.watch(task.id)
+        return task
+
+    async def find_or_damage(self, arguments: a.TaskArguments) -> TaskRow | DamagedRecord:
+        """As `find` for a change; a record that cannot be read is given as that."""
+        try:
+            return await self.find(arguments, changes=True)
+        except DamagedRecord as damaged:
+            return damaged
+
+
+Handler = Callable[[Call, Any], Awaitable[r.Result]]
+
+
+@dataclass(frozen=True)
+class ToolEntry:
+    """A tool as it is listed and called. `starts`: it sets a task going, and a client of the Tasks
+    extension gets a handle to it."""
+
+    tool: Tool
+    arguments: type[a.Arguments]
+    result: type[r.Result]
+    handler: Handler
+    starts: bool
+    tool_set: str
+    """one of TOOL_SETS"""
+
+    @property
+    def runs(self) -> bool:
+        """Whether an agent works after it."""
+        return self.tool_set == "run" and bool(self.tool.annotations.open_world_hint)  # pyright: ignore[reportOptionalMemberAccess]

@@ -1,0 +1,178 @@
+"""What each tool does. No decisions: every call goes to a use case in `rover_mcp.tasks`, in a
+thread, because a use case may wait for a disk, a database or git."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio.to_thread
+
+from agent_runner.models import Budget
+from rover_mcp.server import arguments as a
+from rover_mcp.server import results as r
+from rover_mcp.server.pages import task_list
+from rover_mcp.server.tool_call import Call
+from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.tasks.asked import CreateRequest
+from rover_mcp.tasks.auto_resume import switch_auto_resume
+from rover_mcp.tasks.quoting import quoted
+from rover_mcp.tasks.view_models import NextAction
+
+PATCH_BYTES = 24_000
+EVENTS_SHOWN = 20
+
+
+async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
+    values = args.model_dump(exclude={"agent", "budget_usd", "budget_tokens"})
+    agents = [name for part in (args.agent or "").split(",") if (name := part.strip())]
+    request = CreateRequest(
+        **values,
+        agents=agents,
+        budget=_budget(args),
+        consent=call.consent,
+        unasked=call.unasked,
+    )
+    view = await anyio.to_thread.run_sync(call.services.tasks.create, call.session.caller, request)
+    call.session.watch(view.id)
+    return r.TaskResult(task=view)
+
+
+async def list_tasks(call: Call, args: a.ListTasksArguments) -> r.TaskListResult:
+    page = partial(
+        call.services.tasks.list,
+        call.session.caller,
+        args.status,
+        args.repo_path,
+        args.cursor,
+        args.limit,
+        here=not args.all_projects,
+    )
+    views, cursor, damaged = await anyio.to_thread.run_sync(page)
+    return task_list(views, cursor, damaged)
+
+
+async def inspect(call: Call, args: a.InspectArguments) -> r.InspectResult:
+    task = await call.find(args)
+    full = args.detail == "full"
+
+    def read() -> r.InspectResult:
+        tasks = call.services.tasks
+        events = tasks.events(task, EVENTS_SHOWN) if full else None
+        return r.InspectResult(task=tasks.inspect(task, full=full), events=events)
+
+    return await anyio.to_thread.run_sync(read)
+
+
+async def get_logs(call: Call, args: a.LogsArguments) -> r.LogsResult:
+    task = await call.find(args)
+    log = await anyio.to_thread.run_sync(call.services.tasks.logs, task, args.step, args.tail)
+    return r.LogsResult(task=task.id, step=log.step, text=log.text, truncated=log.truncated)
+
+
+async def get_diff(call: Call, args: a.DiffArguments) -> r.DiffToolResult:
+    task = await call.find(args)
+    diff = await anyio.to_thread.run_sync(
+        lambda: call.services.tasks.diff(
+            task, args.paths, stat_only=args.stat_only, offset=args.offset
+        )
+    )
+    patch = None if args.stat_only else diff.patch[:PATCH_BYTES]
+    cut = (diff.truncated or len(diff.patch) > PATCH_BYTES) and not args.stat_only
+    told = r.DiffToolResult(task=task.id, changes=diff.changes, patch=patch, truncated=cut)
+    told.elsewhere = diff.elsewhere
+    return told
+
+
+async def resume_task(call: Call, args: a.ResumeArguments) -> r.ResumeTaskResult:
+    task = await call.find(args, changes=True)
+    done = await anyio.to_thread.run_sync(
+        lambda: call.services.tasks.resume(
+            call.session.caller,
+            task,
+            args.when,
+            budget=_budget(args),
+            agent=args.agent,
+            model=args.model,
+            consent=call.consent,
+            accept=args.accept,
+        )
+    )
+    return r.ResumeTaskResult(
+        task=done.task,
+        result=done.result,  # pyright: ignore[reportArgumentType]  # one of those of I3
+        has_checkpoint=done.has_checkpoint,
+        message=done.message,
+    )
+
+
+def _budget(args: a.CreateTaskArguments | a.ResumeArguments) -> Budget | None:
+    if args.budget_usd is None and args.budget_tokens is None:
+        return None
+    return Budget(usd=args.budget_usd, tokens=args.budget_tokens)
+
+
+async def set_auto_resume(call: Call, args: a.AutoResumeArguments) -> r.AutoResumeResult:
+    tasks, caller = call.services.tasks, call.session.caller
+    done = await anyio.to_thread.run_sync(
+        switch_auto_resume, tasks, caller, args.enabled, args.scope, args.task, args.repo_path
+    )
+    return r.AutoResumeResult(**vars(done))
+
+
+async def restart_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
+    task = await call.find(args, changes=True)
+    view = await anyio.to_thread.run_sync(call.services.tasks.restart, call.session.caller, task)
+    return r.TaskResult(task=view)
+
+
+async def pause_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
+    task = await call.find(args, changes=True)
+    return r.TaskResult(task=await anyio.to_thread.run_sync(call.services.tasks.pause, task))
+
+
+async def cancel_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
+    task = await call.find(args, changes=True)
+    return r.TaskResult(task=await anyio.to_thread.run_sync(call.services.tasks.cancel, task))
+
+
+async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
+    task = await call.find_or_damage(args)
+    delete = call.services.delete
+    told = await anyio.to_thread.run_sync(delete if args.confirm else delete.told, task)
+    named = {"task": args.task, "repo_path": args.repo_path}
+    if isinstance(task, TaskRow):
+        named = {"task": task.id}
+    again = NextAction(
+        tool="delete_task",
+        arguments={k: v for k, v in named.items() if v is not None} | {"confirm": True},
+        why="delete it; only if the user agrees to what is lost",
+    )
+    return r.DeleteResult(
+        task=task.id if isinstance(task, TaskRow) else args.task,
+        deleted=args.confirm,
+        items=[r.DeleteItem(**vars(item)) for item in told],
+        next_actions=[] if args.confirm else [again],
+    )
+
+
+async def deletion_asked(call: Call, args: a.DeleteArguments) -> str:
+    """The question for a person before a task is deleted: what is lost, what stays."""
+    task = await call.find_or_damage(args)
+    told = await anyio.to_thread.run_sync(call.services.delete.told, task)
+    lost = "; ".join(f"{item.what}: {item.detail}" for item in told if not item.kept)
+    kept = "; ".join(f"{item.what}: {item.detail}" for item in told if item.kept)
+    if isinstance(task, DamagedRecord):
+        return f"Delete task {args.task}, whose record is damaged? Lost: {lost}. Kept: {kept}."
+    return f"Delete task {task.number} {quoted(task.title, 80)}? Lost: {lost}. Kept: {kept}."
+
+
+async def list_workflows(call: Call, args: a.WorkflowsArguments) -> r.WorkflowsResult:
+    views = await anyio.to_thread.run_sync(
+        call.services.status.workflows, call.session.caller, args.repo_path
+    )
+    return r.WorkflowsResult(workflows=[r.WorkflowView.model_validate(v) for v in views])
+
+
+async def get_status(call: Call, _args: a.NoArguments) -> r.StatusResult:
+    report = await anyio.to_thread.run_sync(call.services.status.report, call.session.caller)
+    return r.StatusResult.model_validate(report)
