@@ -66,7 +66,7 @@ check-coverage:
 test:
 	@PYTHON='$(PYTHON)' tools/test-components.sh
 	@$(MAKE) --no-print-directory dev
-	@$(BIN)/python -m tests.halves
+	@$(BIN)/python -m tests.workers
 
 attacks: dev
 	$(BIN)/python -m pytest -q tests/attacks

@@ -1,7 +1,8 @@
 """A pytest plugin for long runs: a line as each file of tests ends, a failure as soon as it happens.
 
 `-p tests.support.progress`; it takes the place of pytest's dots and of its section of failures at
-the end. `--running FILE` keeps the id of the running test in that file, for a supervisor.
+the end. `--running FILE` keeps the id of the running test in that file, for a supervisor. With
+tests.support.shared_queue, percentages are of the queue of all processes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
+
+from tests.support.shared_queue import SharedQueue
 
 Status = tuple[str, str | tuple[str, dict[str, bool]], str | tuple[str, dict[str, bool]]]
 
@@ -34,9 +37,14 @@ class Progress:
         self._since = 0.0
         self._outcomes: Counter[str] = Counter()
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._print(f"ERROR {report.nodeid} (collection)\n{report.longreprtext}")
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._count = len(session.items)
-        self._print(f"{self._count} tests")
+        if self._queue() is None:
+            self._count = len(session.items)
+            self._print(f"{self._count} tests")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_report_teststatus(self) -> Generator[None, Status, Status]:
@@ -67,13 +75,17 @@ class Progress:
         # Every failure has been printed in full; the summary still lists them.
         self._config.option.tbstyle = "no"
 
+    def _queue(self) -> SharedQueue | None:
+        return self._config.pluginmanager.get_plugin("shared-queue")
+
     def _end_file(self) -> None:
         if not self._file:
             return
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in self._outcomes.items())
-        percent = 100 * self._done // max(self._count, 1)
+        queue = self._queue()
+        part = self._done / max(self._count, 1) if queue is None else queue.taken
         seconds = time.monotonic() - self._since
-        self._print(f"[{percent:3}%] {self._file}: {outcomes}, {seconds:.1f} s")
+        self._print(f"[{part:4.0%}] {self._file}: {outcomes}, {seconds:.1f} s")
         self._file = ""
         self._outcomes.clear()
 

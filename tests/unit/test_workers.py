@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from tests.support.shared_queue import Group
+from tests.workers import grouped
+
 ROOT = Path(__file__).parents[2]
 COMPONENTS = ROOT / "tools" / "test-components.sh"
-RUN = "import json, sys; from tests.halves import run; sys.exit(run(json.loads(sys.argv[1]), long=0.1))"
+RUN = """
+import sys
+from pathlib import Path
+from tests.support.shared_queue import Group
+from tests.workers import run
+count, folder, *files = sys.argv[1:]
+groups = [Group(1, [file]) for file in files]
+status, durations = run(groups, int(count), root=Path(folder), long=0.1)
+print(sorted(durations))
+sys.exit(status)
+"""
 FAILS = "def test_fails():\n    print('a word of its own')\n    assert 1 + 1 == 3\n"
 WAITS = "def test_waits():\n    open({fifo!r}).read()\n"
 PASSES = "def test_passes():\n    pass\n"
@@ -24,17 +38,16 @@ PASSES = "def test_passes():\n    pass\n"
 
 @contextlib.contextmanager
 def running(
-    folder: Path, halves: Mapping[str, str]
-) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    """`make test` with these files of tests as its halves, and what it prints."""
-    files: dict[str, list[str]] = {}
-    for name, content in halves.items():
-        file = folder / f"test_{name}.py"
-        file.write_text(content)
-        files[name] = [str(file)]
+    folder: Path, count: int, contents: Mapping[str, str]
+) -> Generator[tuple[subprocess.Popen[str], IO[str]]]:
+    """`make test` with these files of tests and so many workers, and what it prints."""
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    files = {f"test_{name}.py": content for name, content in contents.items()}
+    for file, content in files.items():
+        (folder / file).write_text(content)
     run = subprocess.Popen(
-        [sys.executable, "-c", RUN, json.dumps(files)],
-        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [sys.executable, "-c", RUN, str(count), folder, *files],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
     assert run.stdout is not None
@@ -58,8 +71,8 @@ def until(lines: Iterator[str], *parts: str) -> str:
 def test_a_failure_and_a_hanging_test_are_printed_while_the_suite_runs(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     waits = WAITS.format(fifo=str(tmp_path / "go"))
-    with running(tmp_path, {"left": FAILS + waits, "right": PASSES}) as (run, output):
-        seen = until(output, "left", " s in ", "test_waits")
+    with running(tmp_path, 2, {"left": FAILS + waits, "right": PASSES}) as (run, output):
+        seen = until(output, " s in ", "test_waits")
         assert "test_left.py::test_fails (call)" in seen
         assert "assert (1 + 1) == 3" in seen
         assert "a word of its own" in seen
@@ -67,20 +80,20 @@ def test_a_failure_and_a_hanging_test_are_printed_while_the_suite_runs(tmp_path:
         (tmp_path / "go").write_text("")
         rest = output.read()
         assert run.wait() == 1
-    assert "right   | 1 passed" in seen + rest
-    # At the end once more what failed, in a line, and the count of each half.
-    listed, count = rest.splitlines()[-3:-1]
-    assert listed.startswith("left    | FAILED ")
-    assert "test_fails" in listed
-    assert "left    | 1 failed, 1 passed" in count
+    assert "1 passed, " in seen + rest
+    # At the end, a line lists what failed, and each worker's last line has its count.
+    listed = [line for line in rest.splitlines()[-5:] if " | FAILED " in line]
+    assert len(listed) == 1
+    assert "test_fails" in listed[0]
+    assert any(" | 1 failed, " in line for line in rest.splitlines()[-5:])
 
 
-def test_one_interrupt_ends_both_halves_in_good_order(tmp_path: Path) -> None:
+def test_one_interrupt_ends_every_worker_in_good_order(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     waits = WAITS.format(fifo=str(tmp_path / "go"))
-    with running(tmp_path, {"left": waits, "right": waits}) as (run, output):
+    with running(tmp_path, 2, {"left": waits, "right": waits}) as (run, output):
         seen = until(output, " s in ", "test_waits")
-        other = "right" if "left    | ... " in seen else "left"
+        other = "2 | ... " if "1 | ... " in seen else "1 | ... "
         seen += until(output, other, " s in ", "test_waits")
         run.send_signal(signal.SIGINT)
         seen += output.read()
@@ -90,9 +103,52 @@ def test_one_interrupt_ends_both_halves_in_good_order(tmp_path: Path) -> None:
 
 
 def test_the_exit_status_is_zero_where_all_passed(tmp_path: Path) -> None:
-    with running(tmp_path, {"only": PASSES}) as (run, output):
-        said = output.read()
-        assert run.wait() == 0, said
+    with running(tmp_path, 2, {"only": PASSES}) as (run, output):
+        printed = output.read()
+        assert run.wait() == 0, printed
+
+
+def test_every_file_runs_once_and_its_time_is_kept(tmp_path: Path) -> None:
+    contents = dict.fromkeys("abcdef", PASSES)
+    with running(tmp_path, 2, contents) as (run, output):
+        printed = output.read()
+        assert run.wait() == 0, printed
+    ended = re.findall(r"\d \| \[.*\] (test_\w\.py): 1 passed, [\d.]+ s\n", printed)
+    assert sorted(ended) == [f"test_{name}.py" for name in contents]
+    assert ast.literal_eval(printed.splitlines()[-1]) == [f"test_{name}.py" for name in contents]
+
+
+def test_a_file_that_cannot_be_collected_fails_and_the_others_run(tmp_path: Path) -> None:
+    with running(tmp_path, 1, {"broken": "import nothing_of_that_name\n", "good": PASSES}) as (
+        run,
+        output,
+    ):
+        printed = output.read()
+        assert run.wait() == 1
+    assert "nothing_of_that_name" in printed
+    assert "test_good.py: 1 passed" in printed
+    assert "1 | ERROR " in printed
+
+
+def test_what_is_set_up_for_a_session_stays_from_file_to_file(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\nMADE = []\n\n\n"
+        "@pytest.fixture(scope='session')\ndef made():\n    MADE.append(1)\n    yield len(MADE)\n"
+        "    print('undone', len(MADE))\n"
+    )
+    uses = "def test_uses(made):\n    assert made == 1\n"
+    with running(tmp_path, 1, {"a": uses, "b": uses}) as (run, output):
+        printed = output.read()
+        assert run.wait() == 0, printed
+
+
+def test_files_that_share_the_attacked_host_are_one_group_and_the_longest_come_first() -> None:
+    attacks = ["tests/attacks/test_inside.py", "tests/attacks/test_terminal.py"]
+    files = [*attacks, "tests/attacks/test_names.py", "tests/unit/test_workers.py"]
+    groups = grouped(files, {"tests/unit/test_workers.py": 7.0})
+    assert groups[0] == Group(7.0, ["tests/unit/test_workers.py"])
+    assert Group(2.0, attacks) in groups
+    assert Group(1.0, ["tests/attacks/test_names.py"]) in groups
 
 
 def programs(folder: Path, **scripts: str) -> Path:
