@@ -122,20 +122,11 @@ def create(args: Arguments) -> int:
         "create_task",
         description=description,
         repo_path=_absolute(args.repo or ""),
-        workflow=args.workflow,
-        agent=args.agent,
-        model=args.model,
-        base_branch=args.base_branch,
-        engine=args.engine,
-        network=args.network,
         inputs=parse_inputs(args.input),
         auto_resume=False if args.no_auto_resume else None,
-        budget_usd=args.budget_usd,
-        budget_tokens=args.budget_tokens,
         request_key=args.request_key,
-        project_config=args.project_config,
-        devcontainer=args.devcontainer,
         script=read_script(args.script),
+        **{name: getattr(args, name) for name in args.options},
     )
     if not args.watch:
         show(args, result, render.task)

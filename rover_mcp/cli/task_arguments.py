@@ -6,52 +6,63 @@ import argparse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rover_mcp.cli.command_parser import Parser
 
 STATUSES = "NEW IN_PROGRESS ITERATING PAUSED COMPLETED FAILED CANCELLED MERGED PUSHED"
 
 
+_TASK_OPTIONS: dict[str, dict[str, Any]] = {
+    "--workflow": {"metavar": "NAME", "help": "see `rover workflows` (default: swe)"},
+    "--agent": {
+        "metavar": "NAME[,NAME]",
+        "help": "who works: claude (default) or another of `rover doctor`; the next one continues "
+        "while an account is closed",
+    },
+    "--model": {"metavar": "NAME", "help": "the agent's model (default: its own)"},
+    "--base-branch": {"metavar": "REF", "help": "where to start from (default: HEAD)"},
+    "--engine": {
+        "choices": ("auto", "docker", "podman", "bubblewrap", "process"),
+        "help": "what the sandbox is made with (default: auto, the first that works)",
+    },
+    "--network": {
+        "choices": ("none", "providers", "allowlist", "open"),
+        "help": "what the sandbox may reach",
+    },
+    "--project-config": {
+        "choices": ("apply", "ignore"),
+        "help": "with ignore it runs without what the repository asks for and nobody trusted "
+        "(see `rover trust`)",
+    },
+    "--devcontainer": {
+        "choices": ("off", "image", "all"),
+        "help": "what of its devcontainer.json counts: nothing, all but its commands, all",
+    },
+}
+"""Flags of `rover create` that are passed to create_task under their own names."""
+
+
 def add_create(sub: Parser) -> None:
     sub.add_argument("description", metavar="DESCRIPTION", help="what to do; - reads it from stdin")
     sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
-    sub.add_argument("--workflow", metavar="NAME", help="see `rover workflows` (default: swe)")
-    sub.add_argument(
-        "--agent",
-        metavar="NAME[,NAME]",
-        help="who works: claude (default) or another of `rover doctor`; the next one continues "
-        "while an account is closed",
-    )
-    sub.add_argument("--model", metavar="NAME", help="the agent's model (default: its own)")
-    sub.add_argument("--base-branch", metavar="REF", help="where to start from (default: HEAD)")
-    engines = ("auto", "docker", "podman", "bubblewrap", "process")
-    about = "what the sandbox is made with (default: auto, the first that works)"
-    sub.add_argument("--engine", choices=engines, help=about)
-    modes = ("none", "providers", "allowlist", "open")
-    sub.add_argument("--network", choices=modes, help="what the sandbox may reach")
-    sub.add_argument(
-        "--project-config",
-        choices=("apply", "ignore"),
-        help="with ignore it runs without what the repository asks for and nobody trusted "
-        "(see `rover trust`)",
-    )
-    about = "what of its devcontainer.json counts: nothing, all but its commands, all"
-    sub.add_argument("--devcontainer", choices=("off", "image", "all"), help=about)
+    options = [sub.add_argument(flag, **named).dest for flag, named in _TASK_OPTIONS.items()]
     about = "an input of the workflow; may be repeated"
     sub.add_argument("--input", metavar="NAME=VALUE", action="append", default=[], help=about)
     sub.add_argument("--script", metavar="FILE", help="what the agent `scripted` plays")
     sub.add_argument("--request-key", metavar="KEY", help="the same key makes no second task")
-    add_budget(sub)
+    sub.set_defaults(options=[*options, *add_budget(sub)])
     sub.add_argument("--no-auto-resume", action="store_true", help="after a pause wait for you")
     sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
     about = "only show which steps would run, with outputs made up; --workflow may be a file"
     sub.add_argument("--dry-run", action="store_true", help=about)
 
 
-def add_budget(sub: Parser) -> None:
-    sub.add_argument(
-        "--budget-usd", type=float, metavar="USD", help="what it may cost before it pauses and asks"
-    )
-    sub.add_argument("--budget-tokens", type=int, metavar="N", help="the same in tokens")
+def add_budget(sub: Parser) -> list[str]:
+    about = "what it may cost before it pauses and asks"
+    usd = sub.add_argument("--budget-usd", type=float, metavar="USD", help=about)
+    tokens = sub.add_argument("--budget-tokens", type=int, metavar="N", help="the same in tokens")
+    return [usd.dest, tokens.dest]
 
 
 def add_list(sub: Parser) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import Decided
+from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.control.handover import Handover
 from rover_mcp.control.ports import HubOf
 from rover_mcp.control.project_setup import project_setup
@@ -67,7 +68,8 @@ class ImageBuilds:
             Stopped: `stop` was asked for.
         """
         begun = time.monotonic()
-        asked = CreateRequest("Build the image", request.repo_path, engine=request.engine)
+        options = TaskOptions(engine=request.engine)
+        asked = CreateRequest("Build the image", request.repo_path, options)
         plan = self.create.plan(caller, asked)
         new = plan.new
         keeper = self._keeper(new.engine)

@@ -19,6 +19,7 @@ from rover_mcp.config import certificate_authorities
 from rover_mcp.config.limits import disk_limit, resource_limits, run_limits
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import Decided
+from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.control.handover import Handover
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.ids import sandbox_name
@@ -28,6 +29,11 @@ from rover_mcp.launcher.ownership import OTHERS_WRITE
 from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import SandboxFolders, SandboxSpec
 from rover_mcp.store.records import TaskRow
+
+_FOR_THE_RUNNER = tuple(
+    TaskOptions.model_fields.keys() & Decided.model_fields.keys() & RunSpec.model_fields.keys()
+)
+"""Options that the task's configuration holds and the runner obeys."""
 
 
 def own_model(task: TaskRow) -> str | None:
@@ -166,6 +172,7 @@ def _run_spec(
         first_snapshot=handover.first_snapshot,
         rebundle=handover.rebundle,
         budget=task.budget,
+        **{name: getattr(config, name) for name in _FOR_THE_RUNNER},
     )
 
 

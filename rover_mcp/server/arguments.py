@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from agent_runner.models import Budget
+from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.server import slips
 
@@ -51,6 +53,10 @@ BudgetTokens = Annotated[
 
 class NoArguments(Arguments):
     pass
+
+
+def _budget(usd: float | None, tokens: int | None) -> Budget | None:
+    return None if usd is None and tokens is None else Budget(usd=usd, tokens=tokens)
 
 
 class CreateTaskArguments(Arguments):
@@ -106,6 +112,16 @@ class CreateTaskArguments(Arguments):
     script: str | None = Field(
         None, max_length=200_000, description="YAML for the agent scripted (docs/workflows.md)"
     )
+
+    @property
+    def options(self) -> TaskOptions:
+        """The task's options among the arguments. Agents and the budget are written differently
+        here: models fill in a flat field more reliably than a nested one."""
+        agents = [name for part in (self.agent or "").split(",") if (name := part.strip())]
+        same = TaskOptions.model_fields.keys() & type(self).model_fields.keys()
+        values = {name: getattr(self, name) for name in same}
+        budget = _budget(self.budget_usd, self.budget_tokens)
+        return TaskOptions(**values, agents=tuple(agents), budget=budget)
 
 
 class ListTasksArguments(Arguments):
@@ -192,6 +208,11 @@ class ResumeArguments(TaskArguments):
     accept: bool = Field(False, description="paused for needs_look: deliver it")
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
+
+    @property
+    def budget(self) -> Budget | None:
+        """The larger budget that the call gives, if it gives one."""
+        return _budget(self.budget_usd, self.budget_tokens)
 
 
 class AutoResumeArguments(Arguments):

@@ -7,7 +7,6 @@ from functools import partial
 
 import anyio.to_thread
 
-from agent_runner.models import Budget
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.pages import task_list
@@ -23,12 +22,14 @@ EVENTS_SHOWN = 20
 
 
 async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
-    values = args.model_dump(exclude={"agent", "budget_usd", "budget_tokens"})
-    agents = [name for part in (args.agent or "").split(",") if (name := part.strip())]
     request = CreateRequest(
-        **values,
-        agents=agents,
-        budget=_budget(args),
+        description=args.description,
+        repo_path=args.repo_path,
+        options=args.options,
+        base_branch=args.base_branch,
+        inputs=args.inputs,
+        request_key=args.request_key,
+        script=args.script,
         consent=call.consent,
         unasked=call.unasked,
     )
@@ -90,7 +91,7 @@ async def resume_task(call: Call, args: a.ResumeArguments) -> r.ResumeTaskResult
             call.session.caller,
             task,
             args.when,
-            budget=_budget(args),
+            budget=args.budget,
             agent=args.agent,
             model=args.model,
             consent=call.consent,
@@ -103,12 +104,6 @@ async def resume_task(call: Call, args: a.ResumeArguments) -> r.ResumeTaskResult
         has_checkpoint=done.has_checkpoint,
         message=done.message,
     )
-
-
-def _budget(args: a.CreateTaskArguments | a.ResumeArguments) -> Budget | None:
-    if args.budget_usd is None and args.budget_tokens is None:
-        return None
-    return Budget(usd=args.budget_usd, tokens=args.budget_tokens)
 
 
 async def set_auto_resume(call: Call, args: a.AutoResumeArguments) -> r.AutoResumeResult:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from agent_runner.agents import agent_provider
-from agent_runner.models import Budget
 from agent_runner.workflow.agents import agents_of
-from rover_mcp.config.values import DevcontainerUse
+from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.domain.ids import nearest
 from rover_mcp.domain.network_policy import IF_ALLOWED
 from rover_mcp.domain.text import plain
 from rover_mcp.tasks.catalog import CatalogEntry
-from rover_mcp.tasks.options import Asked
 
 
 @dataclass(frozen=True)
@@ -24,43 +22,15 @@ class CreateRequest:
 
     description: str
     repo_path: str | None = None
-    workflow: str | None = None
-    agent: str | None = None
-    model: str | None = None
+    options: TaskOptions = field(default_factory=TaskOptions)
     base_branch: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
-    engine: str | None = None
-    auto_resume: bool = True
     request_key: str | None = None
     script: str | None = None
-    agents: Sequence[str] = ()
-    """in the order in which they may take over; with `agent` given that one goes first"""
-    budget: Budget | None = None
-    network: str | None = None
-    """a NetworkMode"""
-    project_config: Literal["apply", "ignore"] = "apply"
-    """ignore: what the project asks for beyond the user's defaults is left out"""
-    devcontainer: DevcontainerUse | None = None
-    """what of the repository's devcontainer.json counts; None: as the project or the user says"""
     consent: str | None = None
     """the digest of the question that a person said yes to; no caller can give it"""
     unasked: bool = False
     """nobody could be asked: a set-up that nobody has trusted is left out"""
-
-
-def asked_of(request: CreateRequest, *, remote: bool) -> Asked:
-    """What the call names, in `decided.settle`'s terms."""
-    first = [request.agent] if request.agent else []
-    return Asked(
-        agents=tuple(dict.fromkeys([*first, *request.agents])),
-        model=request.model,
-        workflow=request.workflow,
-        engine=request.engine,
-        budget=request.budget,
-        network=request.network,
-        devcontainer=request.devcontainer,
-        remote=remote,
-    )
 
 
 def check_works_without(entry: CatalogEntry, agents: Sequence[str]) -> None:

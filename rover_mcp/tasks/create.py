@@ -29,7 +29,6 @@ from rover_mcp.store.records import NewTask, ProjectRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.asked import (
     CreateRequest,
-    asked_of,
     check_works_without,
     inputs_of,
     title_of,
@@ -140,8 +139,9 @@ class CreateTask:
             hint = "correct config.yaml: `rover config check`"
             raise EnvironmentFault(self.settings.wrong, hint=hint, code="invalid_config")
         known = self.agents.known()
-        agents = [agent_named(agent, known) for agent in request.agents]
-        request = replace(request, agents=agents)
+        agents = [agent_named(agent, known) for agent in request.options.agents]
+        options = request.options.model_copy(update={"agents": tuple(dict.fromkeys(agents))})
+        request = replace(request, options=options)
         repository = self._repository(caller, request.repo_path)
         self.repositories.check_delivery(repository, self.settings.branch_prefix)
         base = request.base_branch
@@ -174,7 +174,7 @@ class CreateTask:
             model=model,
             engine=engine.name,
             inputs=inputs,
-            auto_resume=request.auto_resume,
+            auto_resume=options.auto_resume,
             request_key=caller.key(request.request_key),
             client_id=caller.client_id,
             owner=caller.user,
@@ -240,13 +240,13 @@ class CreateTask:
     ) -> tuple[Settled, CatalogEntry]:
         # A bare repository has no checkout, so nothing that its user could have looked at.
         found = None if repository.bare else load_config(repository.root)
-        ignored = request.project_config == "ignore"
+        ignored = request.options.project_config == "ignore"
         told: list[str] = []
         if found is not None and ignored:
             told = config_left_out(found.config, self.settings)
             found = replace(found, config=self._narrowed(found.config))
-        asked = asked_of(request, remote=caller.user is not None)
-        settled = settle(asked, found, self.settings)
+        remote = caller.user is not None
+        settled = settle(request.options, found, self.settings, remote=remote)
         if caller.user is not None:
             self._check(caller, repository, settled.wider, (), None)
         entry = self.catalog.find(settled.workflow, None if ignored else repository.root)

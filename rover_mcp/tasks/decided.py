@@ -8,6 +8,7 @@ from rover_mcp.config.limits import shown
 from rover_mcp.config.project import FILE
 from rover_mcp.config.task_config import Decided, Origin
 from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.options import PLAIN
 
 _WORDS = {Origin.PROJECT: FILE, Origin.USER: "your config.yaml"}
 
@@ -29,8 +30,8 @@ def _settings(task: TaskRow, config: Decided) -> Iterator[tuple[str, str, str]]:
         "network": (task.network or {}).get("mode"),
         "budget.usd": budget.usd if budget else None,
         "budget.tokens": budget.tokens if budget else None,
-        "devcontainer": config.devcontainer if "devcontainer" in config.origins else None,
     }
+    columns |= {name: getattr(config, name) for name in PLAIN if name in config.origins}
     for name, value in columns.items():
         origin = config.origins.get(name, Origin.DEFAULT)
         words = _WORDS.get(origin, str(origin))

@@ -21,6 +21,7 @@ from rover_mcp.config.project_asks import (
 )
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import Decided, Origin
+from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.config.user_maximum import (
     PROCESS,
     Wider,
@@ -30,26 +31,15 @@ from rover_mcp.config.user_maximum import (
     wider_engine,
     wider_network,
 )
-from rover_mcp.config.values import DevcontainerUse
 from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
 
 DEFAULT_AGENT = "claude"
 DEFAULT_WORKFLOW = "swe"
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a call names. Empty: nothing."""
-
-    agents: tuple[str, ...] = ()
-    model: str | None = None
-    workflow: str | None = None
-    engine: str | None = None
-    budget: Budget | None = None
-    network: str | None = None
-    devcontainer: DevcontainerUse | None = None
-    remote: bool = False
-    """over HTTP: by somebody else than the user of this machine"""
+PLAIN = tuple(name for name in TaskOptions.model_fields if name in Decided.model_fields)
+"""Options without a column of their own. The strongest level that names one decides, and nothing
+else depends on it."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +60,13 @@ class Settled:
     """what the project asks for beyond it, as far as it counts here: it needs consent"""
 
 
-def settle(asked: Asked, found: FoundConfig | None, settings: Settings) -> Settled:
+def settle(
+    asked: TaskOptions, found: FoundConfig | None, settings: Settings, *, remote: bool = False
+) -> Settled:
     """Who wins: the call, the project, the user, the default; but neither call nor project weakens
     the isolation that the user chose or takes more than the user's limits. What is beyond them is
-    settled as it was asked for, and named: `wider` and `asks`."""
+    settled as it was asked for, and named: `wider` and `asks`. `remote`: the call came over HTTP,
+    from somebody other than the user of this machine."""
     config = found.config if found else ProjectConfig()
     origins: dict[str, Origin] = {}
     warnings: list[str] = []
@@ -85,8 +78,7 @@ def settle(asked: Asked, found: FoundConfig | None, settings: Settings) -> Settl
     ]
     workflows = [asked.workflow, config.workflow, settings.workflow]
     engine = _engine(asked.engine, config, settings, origins, warnings)
-    levels = [asked.devcontainer, config.devcontainer, _named_use(settings)]
-    use: DevcontainerUse = _first("devcontainer", levels, origins, "all")
+    plain = {name: _plain(name, asked, config, settings, origins) for name in PLAIN}
     budget = _budget(asked.budget, config, settings, origins, warnings)
     network = _network(asked.network, config, settings, origins, warnings)
     warnings += _opened(config, settings)
@@ -99,7 +91,7 @@ def settle(asked: Asked, found: FoundConfig | None, settings: Settings) -> Settl
         network=network,
         warnings=warnings,
         wider=(
-            *wider_engine(asked.engine, settings, remote=asked.remote),
+            *wider_engine(asked.engine, settings, remote=remote),
             *wider_network(NetworkMode(asked.network) if asked.network else None, settings),
             *wider_budget(asked.budget, settings, None),
         ),
@@ -111,9 +103,9 @@ def settle(asked: Asked, found: FoundConfig | None, settings: Settings) -> Settl
             environment=config.environment,
             copies=tuple(config.copy_files),
             setup=config.setup,
-            devcontainer=use,
             hooks=config.hooks,
             origins=origins,
+            **plain,
         ),
     )
 
@@ -133,14 +125,23 @@ def _counting(
 def _first(name: str, levels: list[Any], origins: dict[str, Origin], default: Any) -> Any:
     """The strongest level that says something."""
     for origin, value in zip(Origin, [*levels, default], strict=True):
-        if value:
+        if value not in (None, "", ()):
             origins[name] = origin
             return value
     return default
 
 
-def _named_use(settings: Settings) -> DevcontainerUse | None:
-    return settings.devcontainer if "devcontainer" in settings.model_fields_set else None
+def _plain(
+    name: str,
+    asked: TaskOptions,
+    config: ProjectConfig,
+    settings: Settings,
+    origins: dict[str, Origin],
+) -> Any:
+    # The value of a setting that config.yaml does not name is a default, not the user's choice.
+    mine = getattr(settings, name, None) if name in settings.model_fields_set else None
+    levels = [getattr(asked, name), getattr(config, name, None), mine]
+    return _first(name, levels, origins, Decided.model_fields[name].default)
 
 
 def _agent_at(levels: list[tuple[str, ...]], level: int) -> str:

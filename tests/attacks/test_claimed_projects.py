@@ -12,9 +12,9 @@ import pytest
 from rover_mcp.daemon.places import Places
 from rover_mcp.daemon.repositories import GitRepositories
 from rover_mcp.domain.errors import UserFixable
-from rover_mcp.tasks.create import CreateRequest
 from tests.support.desk import Desk, open_desk
 from tests.support.repos import git, make_repository
+from tests.support.requests import create_request
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def create(desk: Desk, folder: Path) -> str:
     caller = replace(desk.caller, cwd=folder)
-    return desk.tasks.create(caller, CreateRequest("Fix the sum")).id
+    return desk.tasks.create(caller, create_request("Fix the sum")).id
 
 
 def numbers(desk: Desk, folder: Path) -> list[int]:

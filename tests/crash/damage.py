@@ -32,10 +32,10 @@ from rover_mcp.server.pages import task_list
 from rover_mcp.store import schema
 from rover_mcp.store.records import AttemptRow, CallRow, DamagedRecord, HoldRow, TaskRow
 from rover_mcp.store.store import Closing, Store
-from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.delete import DeleteTask
 from tests.support.attempts_site import FakeDoor, FakeHub
 from tests.support.desk import Desk, FakeLeftovers
+from tests.support.requests import create_request
 from tests.support.samples import NOW, new_task, pause, run_state
 
 BYSTANDER = "b" * 32
@@ -270,7 +270,7 @@ def _hooks(desk: Desk) -> None:
 
 def create(desk: Desk) -> TaskRow:
     """A new task in the project whose records are damaged."""
-    request = CreateRequest(description="Another", repo_path=str(desk.repo))
+    request = create_request(description="Another", repo_path=str(desk.repo))
     return desk.tasks.create_task(desk.caller, request)
 
 

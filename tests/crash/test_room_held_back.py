@@ -21,8 +21,8 @@ from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.supervise import hold_room, write_held
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.reserve import FILE, Reserve
-from rover_mcp.tasks.create import CreateRequest
 from tests.support.desk import open_desk
+from tests.support.requests import create_request
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_pause_that_could_not_be_recorded_is_shown_all_the_same(tmp_path: Path
     """L7: while nothing at all can be written, and not longer."""
     shown: list[tuple[TaskStatus, str]] = []
     with open_desk(tmp_path) as desk:
-        created = desk.tasks.create(desk.caller, CreateRequest("Fix the sum"))
+        created = desk.tasks.create(desk.caller, create_request("Fix the sum"))
         task = desk.store.task(created.id)
         assert task is not None
         fault = disk_full("it cannot be written", tmp_path)

@@ -13,13 +13,14 @@ from rover_mcp.config.limits import disk_limit, resource_limits, run_limits
 from rover_mcp.config.load_project import FoundConfig, parse_config
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import Decided, Origin
-from rover_mcp.tasks.options import Asked, Settled, settle
+from rover_mcp.config.task_options import TaskOptions
+from rover_mcp.tasks.options import Settled, settle
 
 
-def decide(project: str = "", asked: Asked | None = None, **mine: Any) -> Settled:
+def decide(project: str = "", asked: TaskOptions | None = None, **mine: Any) -> Settled:
     found = FoundConfig(parse_config(project.encode()), "d") if project else None
     settings = Settings.model_validate({"home": Path("/h"), **mine})
-    return settle(asked or Asked(), found, settings)
+    return settle(asked or TaskOptions(), found, settings)
 
 
 def test_with_nothing_said_the_defaults_count() -> None:
@@ -36,7 +37,9 @@ def test_the_call_goes_before_the_project_and_that_before_the_user() -> None:
     project = "agent: p\nworkflow: pw\nengine: docker\n"
     assert decide(**mine).agents == ["c"]
     assert decide(project, **mine).agents == ["p"]
-    asked = Asked(agents=("a", "b"), workflow="aw", engine="bubblewrap", budget=Budget(usd=99))
+    asked = TaskOptions(
+        agents=("a", "b"), workflow="aw", engine="bubblewrap", budget=Budget(usd=99)
+    )
     settled = decide(project, asked, **mine)
     assert (settled.agents, settled.workflow, settled.engine) == (["a", "b"], "aw", "bubblewrap")
     assert settled.budget == Budget(usd=99)
@@ -47,15 +50,15 @@ def test_the_call_goes_before_the_project_and_that_before_the_user() -> None:
 @pytest.mark.parametrize(
     ("project", "asked", "model"),
     [
-        ("agent: p\nmodel: m\n", Asked(), "m"),
-        ("agent: p\nmodel: m\n", Asked(agents=("other",)), None),
-        ("agent: p\nmodel: m\n", Asked(agents=("p",)), "m"),
-        ("model: m\n", Asked(), "m"),
-        ("model: m\n", Asked(agents=("claude",)), "m"),
-        ("agent: p\nmodel: m\n", Asked(model="x"), "x"),
+        ("agent: p\nmodel: m\n", TaskOptions(), "m"),
+        ("agent: p\nmodel: m\n", TaskOptions(agents=("other",)), None),
+        ("agent: p\nmodel: m\n", TaskOptions(agents=("p",)), "m"),
+        ("model: m\n", TaskOptions(), "m"),
+        ("model: m\n", TaskOptions(agents=("claude",)), "m"),
+        ("agent: p\nmodel: m\n", TaskOptions(model="x"), "x"),
     ],
 )
-def test_a_model_is_its_agents_own(project: str, asked: Asked, model: str | None) -> None:
+def test_a_model_is_its_agents_own(project: str, asked: TaskOptions, model: str | None) -> None:
     assert decide(project, asked).model == model
 
 
@@ -136,7 +139,7 @@ def test_a_mode_that_the_user_named_is_the_most_that_a_project_opens(
 ) -> None:
     settings = {"network": {"mode": mine}} if mine else {}
     project = f"network: {{mode: {theirs}}}\n" if theirs else ""
-    settled = decide(project, Asked(network=asked), **settings)
+    settled = decide(project, TaskOptions(network=asked), **settings)
     assert settled.network.mode == mode
     assert bool(settled.warnings) == bool(says)
     assert (says or "") in " ".join(settled.warnings)
@@ -147,7 +150,7 @@ def test_further_hosts_of_a_project_are_told_where_they_count() -> None:
     settled = decide(project)
     assert settled.network.allow == ("example.org",)
     assert settled.warnings == [".rover/config.yaml opens the network to example.org"]
-    closed = decide(project, Asked(network="providers"))
+    closed = decide(project, TaskOptions(network="providers"))
     assert (closed.network.allow, closed.warnings) == ((), [])
 
 

@@ -10,8 +10,8 @@ from mcp import Client
 from agent_runner.models import PauseReason
 from rover_mcp.domain.task_status import Event
 from rover_mcp.server.resources import ENDED_SHOWN, RECENT_SECONDS
-from rover_mcp.tasks.asked import CreateRequest
 from tests.support.desk import Desk
+from tests.support.requests import create_request
 from tests.support.samples import NOW, pause
 
 INFO = "io.modelcontextprotocol/serverInfo"
@@ -51,7 +51,7 @@ def test_the_icon_is_in_the_first_answer_and_in_no_other(desk: Desk) -> None:
 
 
 def test_resources_are_of_tasks_that_are_alive_or_ended_of_late(desk: Desk) -> None:
-    made = (CreateRequest(description=f"Task {n}") for n in range(ENDED_SHOWN + 4))
+    made = (create_request(description=f"Task {n}") for n in range(ENDED_SHOWN + 4))
     rows = [desk.tasks.create(desk.caller, request) for request in made]
     told = pause(PauseReason.BUDGET)
     for row in rows[1:]:

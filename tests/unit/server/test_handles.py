@@ -13,8 +13,8 @@ from rover_mcp.server.event_broadcast import EventHub
 from rover_mcp.server.mcp_task_handles import TaskHandles
 from rover_mcp.server.session import HELD_SECONDS, ClientSession
 from rover_mcp.server.tasks_extension import Task
-from rover_mcp.tasks.asked import CreateRequest
 from tests.support.desk import Desk
+from tests.support.requests import create_request
 
 NOBODY: Any = SimpleNamespace(session=SimpleNamespace(client_capabilities=None))
 
@@ -30,7 +30,7 @@ def got(handles: TaskHandles, task: str) -> Task:
 
 
 def created(desk: Desk) -> str:
-    return desk.tasks.create(desk.caller, CreateRequest(description="Fix the sum")).id
+    return desk.tasks.create(desk.caller, create_request(description="Fix the sum")).id
 
 
 def test_an_agent_that_cannot_sign_in_is_told_with_the_handle(desk: Desk) -> None:

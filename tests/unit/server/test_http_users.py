@@ -16,8 +16,8 @@ from rover_mcp.server.http.sessions import METHODS, REFUSED, Users, may_call
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tools import TOOLS
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.create import CreateRequest
 from tests.support.desk import Desk, open_desk
+from tests.support.requests import create_request
 
 READ = frozenset({"read"})
 
@@ -79,7 +79,7 @@ def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: Desk) -> 
             group.start_soon(hub.run)
             await anyio.wait_all_tasks_blocked()
             maker = replace(sessions["ann"].caller, client_id="another of hers")
-            desk.tasks.create(maker, CreateRequest("Do it", agent="scripted"))
+            desk.tasks.create(maker, create_request("Do it", agent="scripted"))
             hub.poke()
             with anyio.fail_after(10):
                 await there.wait()

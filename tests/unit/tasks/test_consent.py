@@ -18,16 +18,16 @@ from rover_mcp.server import trust as server_trust
 from rover_mcp.server.trust import TrustParams
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.testing.fake_engine import FakeEngine
 from tests.support.desk import PLAIN, Desk, FakeEngines, with_settings
+from tests.support.requests import create_request
 
 MINE = {"budget": Budget(usd=5, tokens=1000), "network": NetworkPolicy.model_validate({})}
 
 
 def create(desk: Desk, caller: Caller | None = None, /, **changes: Any) -> TaskRow:
     named: dict[str, Any] = {"description": "Fix the sum", **changes}
-    request = CreateRequest(**named)
+    request = create_request(**named)
     row = desk.store.task(desk.tasks.create(caller or desk.caller, request).id)
     assert row is not None
     return row

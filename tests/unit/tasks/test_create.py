@@ -13,15 +13,15 @@ from rover_mcp.domain.errors import EnvironmentFault, NotFound, RoverError, User
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.cautions import DIRTY
-from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.space import TreeSize
 from rover_mcp.testing.fake_engine import FakeEngine
 from tests.support.desk import Desk, with_settings
+from tests.support.requests import create_request
 from tests.support.samples import COMMIT
 
 
 def create(desk: Desk, description: str = "Fix the sum\n\nin detail", **changes: Any):
-    return desk.tasks.create(desk.caller, CreateRequest(description, **changes))
+    return desk.tasks.create(desk.caller, create_request(description, **changes))
 
 
 def test_a_task_is_recorded_and_its_first_attempt_queued(desk: Desk) -> None:
@@ -279,7 +279,7 @@ def test_a_script_with_an_error_leaves_no_task(desk: Desk) -> None:
 def test_a_folder_outside_any_repository_says_so(desk: Desk, tmp_path: Path) -> None:
     nowhere = Caller("d" * 32, tmp_path)
     with pytest.raises(UserFixable, match="not in a git repository"):
-        desk.tasks.create(nowhere, CreateRequest("Fix"))
+        desk.tasks.create(nowhere, create_request("Fix"))
     with pytest.raises(NotFound):
         desk.tasks.finder.find(nowhere, "1")
 

@@ -8,10 +8,10 @@ import pytest
 
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
-from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.pause_view import Policy
 from rover_mcp.tasks.task_view import task_view
 from tests.support.desk import Desk, with_settings
+from tests.support.requests import create_request
 from tests.support.samples import NOW, task_row
 
 ESCAPES = "\x1b]0;owned\x07evil\u202e.example:443"
@@ -31,7 +31,7 @@ def view(refused: dict[str, Any] | None, *, full: bool) -> Any:
 
 
 def stored(desk: Desk, **changes: Any) -> NetworkPolicy:
-    request = CreateRequest("Fix it", agent="scripted", script="steps: {}", **changes)
+    request = create_request("Fix it", agent="scripted", script="steps: {}", **changes)
     made = desk.tasks.create(desk.caller, request)
     row = desk.tasks.store.task(made.id)
     assert row
@@ -58,7 +58,7 @@ def test_the_git_hosts_of_the_repository_are_part_of_the_allow_list(desk: Desk) 
 
 
 def test_an_agent_that_needs_its_model_is_refused_where_nothing_is_reachable(desk: Desk) -> None:
-    request = CreateRequest("Fix it", agent="claude", network="none")
+    request = create_request("Fix it", agent="claude", network="none")
     with pytest.raises(UserFixable, match="claude needs anthropic") as caught:
         desk.tasks.create(desk.caller, request)
     assert caught.value.code == "network_none"
@@ -91,7 +91,7 @@ def test_names_that_an_agent_chose_cannot_move_the_terminal() -> None:
 
 
 def test_another_agent_cannot_take_over_where_it_could_reach_nothing(desk: Desk) -> None:
-    request = CreateRequest("Fix it", agent="scripted", script="steps: {}", network="none")
+    request = create_request("Fix it", agent="scripted", script="steps: {}", network="none")
     made = desk.tasks.create(desk.caller, request)
     paused = desk.tasks.pause(desk.tasks.finder.find(desk.caller, made.id))
     row = desk.tasks.finder.find(desk.caller, paused.id)

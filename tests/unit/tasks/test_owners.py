@@ -14,9 +14,9 @@ from rover_mcp.server.event_broadcast import EventHub
 from rover_mcp.server.session import ClientSession
 from rover_mcp.tasks.auto_resume import switch_auto_resume
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.view_models import TaskView
 from tests.support.desk import Desk
+from tests.support.requests import create_request
 from tests.support.samples import NOW
 
 
@@ -25,7 +25,7 @@ def user(desk: Desk, name: str) -> Caller:
 
 
 def create(desk: Desk, caller: Caller, **more: str) -> TaskView:
-    return desk.tasks.create(caller, CreateRequest("Do it", agent="scripted", **more))  # pyright: ignore[reportArgumentType]
+    return desk.tasks.create(caller, create_request("Do it", agent="scripted", **more))  # pyright: ignore[reportArgumentType]
 
 
 def session(caller: Caller) -> ClientSession:

@@ -24,11 +24,11 @@ from rover_mcp.server.results import TaskListResult
 from rover_mcp.store import schema
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.create import CreateRequest
 from rover_mcp.tasks.diff import changed
 from rover_mcp.tasks.ports import AgentProgram, DiffResult
 from rover_mcp.tasks.view_models import ChangesView, TaskView
 from tests.support.desk import Desk, FakeAgents, FakeWork
+from tests.support.requests import create_request
 from tests.support.samples import NOW, pause, run_state, snapshot
 
 S = TaskStatus
@@ -36,7 +36,7 @@ AT = NOW.timestamp()
 
 
 def made(desk: Desk) -> TaskRow:
-    return row(desk, desk.tasks.create(desk.caller, CreateRequest("Fix the sum")))
+    return row(desk, desk.tasks.create(desk.caller, create_request("Fix the sum")))
 
 
 def row(desk: Desk, task: TaskRow | TaskView) -> TaskRow:
@@ -104,7 +104,7 @@ def test_a_number_in_two_projects_is_ambiguous_from_outside(desk: Desk, tmp_path
     made(desk)
     (tmp_path / "other" / ".git").mkdir(parents=True)
     other = Caller("d" * 32, tmp_path / "other")
-    second = desk.tasks.create(other, CreateRequest("Fix"))
+    second = desk.tasks.create(other, create_request("Fix"))
     assert desk.tasks.finder.find(other, "1").id == second.id
     with pytest.raises(UserFixable, match="more than one project has a task 1") as caught:
         desk.tasks.finder.find(Caller("e" * 32, tmp_path), "1")
@@ -636,13 +636,13 @@ def test_who_creates_or_resumes_is_warned_that_the_agent_cannot_sign_in(desk: De
     task = paused(desk)
     desk.control.lacking |= {"claude": "no key", "scripted": "none either"}
     resumed = desk.tasks.resume(desk.caller, task, "now").task
-    made = desk.tasks.create(desk.caller, CreateRequest("x", agents=("claude", "scripted")))
+    made = desk.tasks.create(desk.caller, create_request("x", agents=("claude", "scripted")))
     for view in (resumed, made):
         said = f"{view.agent} cannot sign in, so the task pauses until it can: "
         assert [w for w in view.warnings or () if w.startswith(said)]
     assert not desk.tasks.view(row(desk, task)).warnings
     del desk.control.lacking["scripted"]
-    able = desk.tasks.create(desk.caller, CreateRequest("x", agents=("claude", "scripted")))
+    able = desk.tasks.create(desk.caller, create_request("x", agents=("claude", "scripted")))
     assert not able.warnings
 
 
