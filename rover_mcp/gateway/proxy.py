@@ -1,12 +1,11 @@
 """The gateway as a proxy: CONNECT and plain http to the hosts that a task's policy allows.
 
-Names are judged before they are looked up, looked up here and nowhere else, and connected to by
-the address that was checked: a name that changes its address meanwhile gains nothing.
+Names are judged before they are looked up (policy.py), and addresses before they are connected to
+(dialer.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hmac
@@ -16,6 +15,7 @@ from http import HTTPStatus
 from typing import NoReturn
 
 from rover_mcp.domain.network_policy import BadHost
+from rover_mcp.gateway.dialer import Dialer
 from rover_mcp.gateway.greeting import Greeting, GreetsAnother
 from rover_mcp.gateway.http_server import Exchange
 from rover_mcp.gateway.internet import Network, Streams
@@ -26,11 +26,7 @@ from rover_mcp.gateway.policy import (
     Destination,
     Verdict,
     destination,
-    entry_for,
-    is_own,
     judge,
-    judge_addresses,
-    reached,
 )
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.tunnel import Allowance, AllowanceSpent, relay
@@ -40,10 +36,6 @@ USER = "rover"
 MAX_TUNNELS = 96
 """At a time, and no more than three of four of the sandbox's connections: the rest of them stays
 for the model API."""
-MAX_LOOKUPS = 4
-"""At a time: all sandboxes share the threads that ask for names and for the user's proxy."""
-MAX_ADDRESSES = 16
-"""Of one name. What a name server answers beyond them is neither looked at nor connected to."""
 MAX_BYTES = 50 * 1024**3
 """In both directions together, in one attempt."""
 IDLE_SECONDS = 300.0
@@ -61,7 +53,6 @@ class Egress:
         connections: int = MAX_TUNNELS * 4 // 3,
     ) -> None:
         self._lease = lease
-        self._network = network
         self._refused = refused
         self._allowance = Allowance(MAX_BYTES)
         write = partial(lease.on_sent, lease.task_id)
@@ -69,7 +60,7 @@ class Egress:
         self._idle = IDLE_SECONDS
         self._open = 0
         self._connections = connections
-        self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
+        self._dialer = Dialer(network, lease.upstream_proxy, lease.own_hosts)
 
     @property
     def _most(self) -> int:
@@ -103,7 +94,7 @@ class Egress:
         self._open += 1
         there: Streams | None = None
         try:
-            opened = await self.connect(to)
+            opened = await self._dialer.connect(to)
             if isinstance(opened, Verdict):
                 await self._refuse(exchange, str(to), opened)
                 return
@@ -147,46 +138,6 @@ class Egress:
     def _cut(self, exchange: Exchange, to: Destination, why: Verdict) -> NoReturn:
         self._refused(exchange, RefusedHost(str(to), why.reason, why.remedy))
         raise ConnectionResetError(why.reason) from None
-
-    async def connect(self, to: Destination) -> Streams | Verdict:
-        """A connection to a destination that may be asked for, or why there may be none.
-
-        Raises:
-            OSError: it may be reached, and cannot.
-        """
-        name = to.host.name
-        async with self._lookups:
-            proxy = await asyncio.to_thread(self._lease.upstream_proxy, name)
-            addresses = [name] if proxy or to.host.address else await self._resolve(to)
-        if proxy:
-            # By name: what it leads to is the proxy's to check.
-            return await proxy.connect(str(to))
-        verdict = self._judge(to, addresses)
-        return await self._first(addresses, to) if verdict.allowed else verdict
-
-    async def _resolve(self, to: Destination) -> list[str]:
-        found = await self._network.resolve(to.host.name, to.port)
-        if not found:
-            raise OSError(f"{to.host.name} has no address")
-        return list(dict.fromkeys(found))[:MAX_ADDRESSES]
-
-    def _judge(self, to: Destination, addresses: list[str]) -> Verdict:
-        verdict = judge_addresses(
-            to.host, addresses, own=is_own(self._lease.own_hosts, to), entry=entry_for(to)
-        )
-        if verdict.allowed and any(map(self._network.is_own, reached(addresses))):
-            return Verdict(f"{to.host.name} leads to the machine that Rover runs on")
-        return verdict
-
-    async def _first(self, addresses: list[str], to: Destination) -> Streams:
-        """Connected to the first address that answers."""
-        failure: OSError | None = None
-        for address in addresses:
-            try:
-                return await self._network.connect(address, to.port)
-            except OSError as error:
-                failure = error
-        raise failure or OSError("no address")
 
     async def _refuse(self, exchange: Exchange, host: str, verdict: Verdict) -> None:
         self._refused(exchange, RefusedHost(host, verdict.reason, verdict.remedy))

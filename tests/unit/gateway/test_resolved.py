@@ -6,20 +6,16 @@ import asyncio
 import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rover_mcp.domain.network_policy import Host, NetworkPolicy
+from rover_mcp.domain.network_policy import Host
+from rover_mcp.gateway.dialer import MAX_ADDRESSES, Dialer
 from rover_mcp.gateway.internet import Streams
-from rover_mcp.gateway.lease import GatewayLease
 from rover_mcp.gateway.policy import Destination, Verdict
-from rover_mcp.gateway.proxy import MAX_ADDRESSES, Egress
-
-from .doors import TASK, TOKEN
 
 PUBLIC_4 = ("8.0.0.0/9", "93.184.216.0/24", "151.101.0.0/16")
 PUBLIC_6 = ("2606:4700::/32", "2a04:4e42::/32")
@@ -118,14 +114,14 @@ class Answering:
 @dataclass
 class Dialled:
     network: Answering
-    egress: Egress
+    dialer: Dialer
     runner: asyncio.Runner
 
     def outcome(self, found: list[str], up: int) -> Streams | Verdict | OSError:
         self.network.found, self.network.up = found, up
         self.network.tried.clear()
         try:
-            return self.runner.run(self.egress.connect(Destination(Host("example.org"), 443)))
+            return self.runner.run(self.dialer.connect(Destination(Host("example.org"), 443)))
         except OSError as error:
             return error
 
@@ -133,13 +129,8 @@ class Dialled:
 @pytest.fixture(scope="module")
 def dialled() -> Iterator[Dialled]:
     network = Answering()
-    lease = GatewayLease(
-        task_id=TASK, attempt=1, socket_path=Path("/nowhere"), token=TOKEN,
-        providers=frozenset(), credentials=lambda _: None, on_bell=lambda _: None,
-        on_answer=lambda *_: None, network=NetworkPolicy(), upstream_proxy=lambda _: None,
-    )  # fmt: skip
     with asyncio.Runner() as runner:
-        yield Dialled(network, Egress(lease, network, lambda *_: None), runner)
+        yield Dialled(network, Dialer(network, lambda _: None), runner)
 
 
 def _is_bad(text: str) -> bool:
