@@ -54,8 +54,8 @@ from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.store.records import HoldRow, TaskRow
 from rover_mcp.store.store import Closing
 from rover_mcp.store.windows import in_words
-from rover_mcp.tasks.booked import with_books
 from rover_mcp.tasks.pause_view import CLOSED, awaits_credential
+from rover_mcp.tasks.usage import with_books
 
 SET_ASIDE = "resume_task sets a damaged one aside and runs the iteration from its start"
 

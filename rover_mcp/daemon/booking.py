@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from agent_runner.models import RunState, Usage
+from agent_runner.models import Usage
 from rover_mcp.gateway.asked import Asked
 from rover_mcp.gateway.lease import Entry, Reserved, Standing
 from rover_mcp.gateway.prices import PriceList
 from rover_mcp.gateway.settling import estimate
 from rover_mcp.store.records import CallRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.booked import larger, with_books
 from rover_mcp.tasks.pause_view import spent, used_up
+from rover_mcp.tasks.usage import larger
 
 
 def write_entries(store: Store, entries: Sequence[Entry]) -> None:
@@ -65,11 +65,6 @@ def _estimated(call: CallRow, prices: PriceList, now: float) -> CallRow:
         reserved=None,
         estimated=1,
     )
-
-
-def booked_state(store: Store, task_id: str, state: RunState | None) -> RunState | None:
-    """The state of a running task, with what the books say."""
-    return with_books(state, store.books.by_model(task_id)) if state else None
 
 
 def _row(entry: Entry) -> CallRow:

@@ -16,7 +16,7 @@ from rover_mcp.daemon.sizes import Counter
 from rover_mcp.daemon.trash import FOLDER as TRASH
 from rover_mcp.packages.store import FOLDER as PACKAGES
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.usage import DiskUse, ProjectUse
+from rover_mcp.tasks.disk_use import DiskUse, ProjectUse
 
 FRESH_SECONDS = 60.0
 """For as long what was measured is given as it is."""

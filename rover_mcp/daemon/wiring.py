@@ -26,7 +26,7 @@ from rover_mcp.daemon.adapters import (
     HostAgents,
     PlaneControl,
 )
-from rover_mcp.daemon.booking import booked_state, write_entries
+from rover_mcp.daemon.booking import write_entries
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.forgetting import ProjectFolders
 from rover_mcp.daemon.garbage import Garbage
@@ -61,6 +61,7 @@ from rover_mcp.tasks.images import Images
 from rover_mcp.tasks.ports import Trouble
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
+from rover_mcp.tasks.usage import state_with_usage
 
 WANTING = (*OPEN, *HELD_BACK)
 """States of attempts that may need a log-in yet."""
@@ -157,7 +158,7 @@ def _tasks(create: CreateTask, work: HubWork, live: LiveStates) -> TaskService:
     store = create.store
 
     def state_of(task_id: str) -> RunState | None:
-        return booked_state(store, task_id, live.state(task_id))
+        return state_with_usage(store, task_id, live.state(task_id))
 
     return TaskService(
         create.settings, store, create, create.repositories, create.control, work, state_of

@@ -160,7 +160,7 @@ class TaskHandles:
         def act() -> None:
             named = self._read(task.id)
             if named is not None and named.life.end is None:
-                self._tasks.leave(named.row)
+                self._tasks.pause.leave(named.row)
 
         try:
             await anyio.to_thread.run_sync(act)

@@ -1,13 +1,18 @@
-"""The use case of switching automatic resumes: for a task, a project, or all (K7)."""
+"""The use case of switching automatic resumes: for a task, a project, or all."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from rover_mcp.domain.errors import UserFixable
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.store.records import TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks import task_page
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.reading import TaskReader
 
 Scope = Literal["task", "project", "all"]
 
@@ -24,7 +29,7 @@ class SwitchResult:
 
 
 def switch_auto_resume(
-    tasks: TaskService,
+    tasks: TaskReader,
     caller: Caller,
     enabled: bool,
     scope: Scope,
@@ -47,7 +52,7 @@ def switch_auto_resume(
         raise _unclear(enabled, scope, task)
     row = tasks.finder.find(caller, task, repo_path, changes=True) if task is not None else None
     project = _project(tasks, caller, repo_path) if scope == "project" else None
-    changed = tasks.set_auto_resume(caller, enabled, task=row, project_id=project)
+    changed = set_auto_resume(tasks, enabled, task=row, project_id=project)
     still = tasks.policy().off_for(row.project_id if row else project) if enabled else []
     return SwitchResult(enabled, scope, changed, " and ".join(still) or None)
 
@@ -62,7 +67,36 @@ def _unclear(enabled: bool, scope: Scope, task: str | None) -> UserFixable:
     return UserFixable(message, code="invalid_arguments", hint=hint, next_call=call)
 
 
-def _project(tasks: TaskService, caller: Caller, repo_path: str | None) -> str:
+def _project(tasks: TaskReader, caller: Caller, repo_path: str | None) -> str:
     root = tasks.repositories.inspect(caller.folder(repo_path)).project
     known = tasks.store.project_at(str(root))
     return known.id if known else tasks.repositories.project_id(root)
+
+
+def set_auto_resume(
+    tasks: TaskReader,
+    enabled: bool,
+    *,
+    task: TaskRow | None = None,
+    project_id: str | None = None,
+) -> int:
+    """Switch automatic resumes for a task, a project, or, with neither, all tasks. Gives how many
+    paused tasks no longer resume by themselves; or, of those whose reason permits it, how many do
+    now."""
+    if task is not None:
+        dropped = tasks.store.switch_task(task.id, enabled=enabled)
+    else:
+        dropped = tasks.store.switch(project_id, enabled=enabled)
+    if not enabled:
+        return dropped
+    paused = [tasks.store.task(task.id)] if task is not None else _paused(tasks.store, project_id)
+    return sum(tasks.control.schedule(row) for row in paused if row is not None)
+
+
+def _paused(store: Store, project_id: str | None) -> Iterator[TaskRow]:
+    before: tuple[float, str] | None = None
+    while page := store.page(
+        statuses=[TaskStatus.PAUSED], project_id=project_id, before=before, limit=200
+    ):
+        yield from (row for row in page if isinstance(row, TaskRow))
+        before = task_page.place(page[-1])

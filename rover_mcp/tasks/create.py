@@ -13,20 +13,20 @@ from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.worktree.local_files import FILE_NAME as COPIES
 from agent_runner.worktree.local_files import Copy
 from agent_runner.worktree.worktree import IGNORED
-from rover_mcp.config import client_programs
 from rover_mcp.config.load_project import load_config
 from rover_mcp.config.project import ProjectConfig
 from rover_mcp.config.project_asks import CommittedFiles, narrowed
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import Decided
 from rover_mcp.config.user_maximum import Wider, wider_script
-from rover_mcp.domain.errors import EnvironmentFault, NotFound, UserFixable
-from rover_mcp.domain.ids import agent_named, meant, nearest, new_task_id
+from rover_mcp.domain.errors import EnvironmentFault, UserFixable
+from rover_mcp.domain.ids import agent_named, new_task_id
 from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.store.records import NewTask, ProjectRow, TaskRow
 from rover_mcp.store.store import Store
+from rover_mcp.tasks.agent_checks import AgentChecks
 from rover_mcp.tasks.asked import (
     CreateRequest,
     check_works_without,
@@ -36,7 +36,6 @@ from rover_mcp.tasks.asked import (
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry
 from rover_mcp.tasks.cautions import (
-    agent_cautions,
     config_left_out,
     first_cautions,
     setup_left_out,
@@ -55,7 +54,6 @@ from rover_mcp.tasks.ports import (
 )
 from rover_mcp.tasks.priced import check_prices
 from rover_mcp.tasks.programs import unseen_programs
-from rover_mcp.tasks.quoting import printable
 from rover_mcp.tasks.space import check_space
 from rover_mcp.tasks.trust import AskView, ProjectTrust, TrustBook
 from rover_mcp.tasks.wanted import lacking_programs
@@ -113,6 +111,11 @@ class CreateTask:
         """What projects ask for, and who has consented."""
         return ProjectTrust(self.settings, self.catalog, self.repositories, self.book)
 
+    @property
+    def agent_checks(self) -> AgentChecks:
+        """Whether agents are known here, may be used, and can be started."""
+        return AgentChecks(self.settings, self.agents, self.engines, self.signed_in)
+
     def __call__(self, caller: Caller, request: CreateRequest) -> TaskRow:
         """Create the task and queue its first attempt.
 
@@ -148,11 +151,12 @@ class CreateTask:
         commit = self.repositories.resolve(repository, base) if base else repository.head_commit
         settled, entry = self._settled(caller, request, repository)
         inputs = inputs_of(entry, request)
-        agents = self._agents(settled.agents, request)
-        self._check_tools(entry, agents)
+        agents, checks = settled.agents, self.agent_checks
+        checks.check_chosen(agents, request.script)
+        checks.check_steps(entry, agents)
         budget, model = settled.budget, settled.model
         unpriced = check_prices(entry.workflow, agents, model, budget, self.agents)
-        engine, binary = self._engine(caller, settled, agents, repository.root)
+        engine, binary = checks.engine(caller, settled, agents, repository.root)
         chosen = _Chosen(repository, commit, settled, entry, engine)
         settled = self._consented(caller, request, chosen)
         copies, told = self._copies(repository, commit, entry, settled.decided)
@@ -181,7 +185,7 @@ class CreateTask:
             gateway_token=f"rover-{secrets.token_hex(24)}",
             warnings=[
                 *first_cautions(engine, repository, entry),
-                *self._of_agents(caller, agents),
+                *checks.cautions(caller, agents),
                 *settled.warnings,
                 *told,
                 *unpriced,
@@ -195,14 +199,6 @@ class CreateTask:
             config=settled.decided.model_copy(update={"copies": tuple(c.path for c in copies)}),
         )
         return Plan(new, entry, copies, repository)
-
-    def _of_agents(self, caller: Caller, agents: Sequence[str]) -> list[str]:
-        path = caller.env.get("PATH")
-        # One that is here is not asked for its version, which would start it.
-        away = [agent for agent in agents if self.agents.binary(agent, path) is None]
-        programs = {agent: self.agents.program(agent, path) for agent in away}
-        keyless = [agent for agent in agents if not self.signed_in(agent, caller)]
-        return agent_cautions(programs, keyless)
 
     def _repository(self, caller: Caller, repo_path: str | None) -> Repository:
         """The repository that is named. Where it is none, and the caller works in one, the error
@@ -305,19 +301,6 @@ class CreateTask:
             caller, config, repository.root, wider, missing, consent, can_do_without=spared
         )
 
-    def _engine(
-        self, caller: Caller, settled: Settled, agents: Sequence[str], root: Path
-    ) -> tuple[Engine, Path | None]:
-        """The engine, which can start each of the agents; the first one's program here, if it has
-        one."""
-        path = client_programs.search_path(caller.env.get("PATH"), root)
-        binaries = [self.agents.binary(agent, path) for agent in agents]
-        engine = self.engines.select(settled.engine)
-        image = settled.decided.image or self.settings.base_image
-        for agent, binary in zip(agents, binaries, strict=True):
-            engine.check_agent(agent, binary, image)
-        return engine, binaries[0]
-
     def _missing_programs(self, caller: Caller, engine: Engine, files: CommittedFiles) -> list[str]:
         if engine.programs is None:
             return []
@@ -341,33 +324,6 @@ class CreateTask:
         project = self.store.project_at(str(repository.project))
         return self.store.task_by_request(project.id, key) if project else None
 
-    def _agents(self, agents: list[str], request: CreateRequest) -> list[str]:
-        for agent in agents:
-            self._check_known(agent, agents)
-        if request.script is not None and "scripted" not in agents:
-            raise UserFixable(
-                "script is for the agent scripted only",
-                code="invalid_script",
-                instead={"agent": "scripted"},
-            )
-        return agents
-
-    def _check_tools(self, entry: CatalogEntry, agents: Sequence[str]) -> None:
-        """That there are the agents that steps name."""
-        if entry.workflow is None:
-            return
-        known = sorted(self.agents.known())
-        used = {name for agent in agents for name, _ in agents_of(entry.workflow, agent, None)}
-        if unknown := sorted(used - {*known}):
-            named = ", ".join(repr(printable(name[:80])) for name in unknown)
-            raise UserFixable(
-                f"the workflow {entry.name} names an agent that there is not: {named}; there are: "
-                f"{', '.join(known)}",
-                code="unknown_agent",
-                hint=f"{meant(unknown[0], known)}correct `tool` of that step, or define the agent "
-                "under agent_programs in config.yaml",
-            )
-
     def _network(
         self,
         policy: NetworkPolicy,
@@ -386,36 +342,6 @@ class CreateTask:
         if policy.mode is not NetworkMode.ALLOWLIST:
             return policy
         return policy.with_hosts(self.repositories.git_hosts(repository.root))
-
-    def _check_known(self, agent: str, among: Sequence[str] = ()) -> None:
-        """`among`: it is one of these, who work in turn."""
-        if agent not in self.agents.known():
-            names = sorted(self.agents.known())
-            near = nearest(agent, names)
-            others = [near if one == agent else one for one in among or [agent]]
-            raise NotFound(
-                f"there is no agent {agent[:80]!r}; there are: {', '.join(names)}",
-                code="unknown_agent",
-                hint=f"{meant(agent, names)}choose one of these",
-                next_call=None if near else {"tool": "get_status", "arguments": {}},
-                instead={"agent": ", ".join(filter(None, others))},
-            )
-
-    def check_agent(self, caller: Caller, agent: str, engine: str, root: Path) -> Path | None:
-        """That an agent can be started here, and may be; its program on this host, if it has one.
-        `root`: the task's repository.
-
-        Raises:
-            UserFixable, EnvironmentFault: it is unknown, not allowed, or cannot be started.
-        """
-        self._check_known(agent)
-        config = self.settings.home / "config.yaml"
-        wider = list(wider_script({agent}, engine, self.settings))
-        check_consent(caller, config, config.parent, wider, (), None)
-        path = client_programs.search_path(caller.env.get("PATH"), root)
-        binary = self.agents.binary(agent, path)
-        self.engines.select(engine).check_agent(agent, binary, self.settings.base_image)
-        return binary
 
     def _write(
         self,

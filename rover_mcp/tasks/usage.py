@@ -1,56 +1,70 @@
-"""What the data folder takes on the disk, by project and by kind. Pure."""
+"""The usage of a task, from two accounts of the same calls: the agents' own and the gateway's.
+
+The gateway counts the calls itself; the agents know prices that the gateway may not. So the larger
+one counts, for tokens and for money each, and never their sum.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-from rover_mcp.domain.usage_window import time_of
-from rover_mcp.tasks.quoting import printable
-
-SHOWN = 10
-"""Projects, the largest."""
+from agent_runner.models import RunState, Usage
+from rover_mcp.store.records import ModelUse
+from rover_mcp.store.store import Store
 
 
-@dataclass(frozen=True)
-class ProjectUse:
-    """Bytes of one project, by kind: hub (with the base), work (trees and homes), records
-    (journals and logs), snapshots."""
-
-    project: str
-    kinds: Mapping[str, int]
-
-    @property
-    def bytes(self) -> int:
-        return sum(self.kinds.values())
+def total(uses: Sequence[ModelUse]) -> Usage:
+    """All models together; the cost is of those that have a price."""
+    usage = Usage()
+    for use in uses:
+        usage = usage.plus(use.usage)
+    return usage
 
 
-@dataclass(frozen=True)
-class DiskUse:
-    """`shared` is of no project: caches, other, and removed: what deleted tasks had, while it is
-    being removed. `at`: when it was measured."""
-
-    at: float
-    projects: Sequence[ProjectUse]
-    shared: Mapping[str, int]
+def larger(one: Usage, other: Usage) -> Usage:
+    """The account that tells of more tokens, with the larger of both costs."""
+    tokens = one if one.tokens >= other.tokens else other
+    costs = [u.cost_usd for u in (one, other) if u.cost_usd is not None]
+    return tokens.model_copy(update={"cost_usd": max(costs, default=None)})
 
 
-def use_view(use: DiskUse, now: float) -> dict[str, Any]:
-    """As get_status tells it: the largest projects, and the whole by kind."""
-    largest = sorted(use.projects, key=lambda p: (-p.bytes, p.project))
-    kinds: dict[str, int] = {}
-    for part in (*(p.kinds for p in largest), use.shared):
-        for kind, size in part.items():
-            kinds[kind] = kinds.get(kind, 0) + size
-    return {
-        "measured_at": time_of(use.at),
-        "age_s": max(0, round(now - use.at)),
-        "bytes": sum(kinds.values()),
-        "kinds": kinds,
-        "projects": [
-            {"project": printable(p.project, 300), "bytes": p.bytes, "kinds": dict(p.kinds)}
-            for p in largest[:SHOWN]
-        ],
-        "projects_more": max(0, len(largest) - SHOWN) or None,
-    }
+def with_books(state: RunState, uses: Sequence[ModelUse]) -> RunState:
+    """A run's state with the books' figures, and what they cannot tell as warnings."""
+    if not uses:
+        return state
+    booked = total(uses)
+    by_agent = (state.usage.cost_usd or 0.0) > (booked.cost_usd or 0.0)
+    return state.model_copy(
+        update={
+            "usage": larger(state.usage, booked),
+            "warnings": [*state.warnings, *unknowns(uses, by_agent=by_agent)],
+        }
+    )
+
+
+def state_with_usage(store: Store, task_id: str, state: RunState | None) -> RunState | None:
+    """The state of a running task, with what the gateway recorded."""
+    return with_books(state, store.books.by_model(task_id)) if state else None
+
+
+def unknowns(uses: Sequence[ModelUse], *, by_agent: bool = False) -> list[str]:
+    """Models without a price, and answers that did not tell what they came to. `by_agent`: the cost
+    that counts is the agent's own figure."""
+    warnings: list[str] = []
+    for use in uses:
+        name = f"{use.provider}'s {use.model}" if use.model else f"a model of {use.provider}"
+        if use.estimated:
+            warnings.append(
+                f"{use.estimated} answers of {name} were cut or told no count: what they came to "
+                "is estimated"
+            )
+        if use.usage.cost_usd is not None:
+            continue
+        if use.usage.tokens:
+            counted = "what the agent says counts for" if by_agent else "the cost is without"
+            warnings.append(
+                f"there is no price for {name}: {counted} its {use.usage.tokens:,} tokens"
+            )
+        elif use.calls > use.estimated:
+            warnings.append(f"{use.calls} answers of {name} told no count of tokens")
+    return warnings

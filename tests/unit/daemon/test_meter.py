@@ -12,7 +12,7 @@ import pytest
 from rover_mcp.daemon import meter
 from rover_mcp.daemon.meter import FRESH_SECONDS, WITHOUT_RECORD, DiskMeter, measure
 from rover_mcp.daemon.sizes import Counter
-from rover_mcp.tasks.usage import SHOWN, DiskUse, ProjectUse, use_view
+from rover_mcp.tasks.disk_use import SHOWN, DiskUse, ProjectUse, use_view
 from tests.support.desk import Desk, open_desk
 
 SIZE = 64 * 1024

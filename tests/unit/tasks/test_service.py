@@ -23,6 +23,7 @@ from rover_mcp.server import render
 from rover_mcp.server.results import TaskListResult
 from rover_mcp.store import schema
 from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.auto_resume import set_auto_resume
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.diff import changed
 from rover_mcp.tasks.ports import AgentProgram, DiffResult
@@ -295,7 +296,7 @@ def test_what_does_not_go_on_by_itself_is_not_started_in_place_of_that(
 ) -> None:
     task = paused(desk, reason, scheduled=reason is PauseReason.CREDITS)
     if off:
-        desk.tasks.set_auto_resume(desk.caller, False, task=task)
+        set_auto_resume(desk.tasks, False, task=task)
     desk.control.enqueued.clear()
     refused = not_resumable(desk, row(desk, task), "at_reset")
     assert (refused.instead, row(desk, task).status) == ({"when": None}, S.PAUSED)
@@ -520,8 +521,8 @@ def test_automatic_resumes_are_switched_off_and_on_again(desk: Desk, scope: str)
     task = paused(desk)
 
     def switch(enabled: bool) -> int:
-        return desk.tasks.set_auto_resume(
-            desk.caller,
+        return set_auto_resume(
+            desk.tasks,
             enabled,
             task=row(desk, task) if scope == "task" else None,
             project_id=task.project_id if scope == "project" else None,
@@ -541,7 +542,7 @@ def test_automatic_resumes_are_switched_off_and_on_again(desk: Desk, scope: str)
 def test_switching_on_concerns_every_paused_task_however_many(desk: Desk) -> None:
     """K7: page after page."""
     task = paused(desk)
-    desk.tasks.set_auto_resume(desk.caller, False)
+    set_auto_resume(desk.tasks, False)
     with desk.store._engine.begin() as connection:
         found = connection.execute(sa.select(schema.tasks)).one()._mapping
         first = connection.execute(sa.select(schema.attempts).limit(1)).one()._mapping
@@ -552,7 +553,7 @@ def test_switching_on_concerns_every_paused_task_however_many(desk: Desk) -> Non
             )
             named = {"task_id": copy, "workflow_id": copy}
             connection.execute(schema.attempts.insert().values(**dict(first) | named))
-    assert desk.tasks.set_auto_resume(desk.caller, True) == 251
+    assert set_auto_resume(desk.tasks, True) == 251
     assert row(desk, task).retry_at is not None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from agent_runner.models import RunState, Usage
 from rover_mcp.store.records import ModelUse
-from rover_mcp.tasks.booked import larger, with_books
+from rover_mcp.tasks.usage import larger, with_books
 
 
 def use(model: str = "gpt-5", calls: int = 1, **usage: object) -> ModelUse:

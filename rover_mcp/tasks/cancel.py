@@ -1,0 +1,37 @@
+"""The use case of cancelling a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rover_mcp.domain.errors import Conflict
+from rover_mcp.domain.task_status import Event, TaskStatus
+from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.reading import TaskReader
+from rover_mcp.tasks.view_models import TaskView
+
+
+@dataclass(frozen=True)
+class CancelTask:
+    """Ends a task. Its work is kept, and resume_task can continue it."""
+
+    reader: TaskReader
+
+    def __call__(self, task: TaskRow) -> TaskView:
+        """Cancel it.
+
+        Raises:
+            Conflict: it has ended otherwise.
+        """
+        if task.status is TaskStatus.CANCELLED:
+            return self.reader.view(task)
+        cancelled = self.reader.store.transition(task.id, Event.CANCEL)
+        if cancelled is None:
+            fresh = self.reader.store.task(task.id) or task
+            raise Conflict(
+                f"task {task.number} is {fresh.status}; there is nothing to cancel",
+                code="not_cancellable",
+                next_call={"tool": "inspect", "arguments": {"task": task.id}},
+            )
+        self.reader.control.stop(cancelled)
+        return self.reader.view(cancelled)

@@ -1,0 +1,219 @@
+"""The use case of resuming a task: from its checkpoint, now or at the time it waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent_runner.models import Budget
+from rover_mcp.config.user_maximum import wider_budget
+from rover_mcp.domain.attempt_state import STARTED
+from rover_mcp.domain.errors import Conflict, UserFixable
+from rover_mcp.domain.ids import agent_named
+from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_status import DELETING, RESUMABLE, RUNNING, TaskStatus
+from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.agent_checks import AgentChecks
+from rover_mcp.tasks.asked import check_needs_no_provider
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.consent import check_consent
+from rover_mcp.tasks.looks import ACCEPTED, accept_result, refused
+from rover_mcp.tasks.pause_view import (
+    NOT_RESUMABLE,
+    left_to_itself,
+    resume_action,
+    spent,
+    used_up,
+)
+from rover_mcp.tasks.reading import TaskReader
+from rover_mcp.tasks.view_models import NextAction, TaskView
+
+
+@dataclass(frozen=True)
+class ResumeResult:
+    """`result` is resumed, scheduled or already_resuming."""
+
+    result: str
+    task: TaskView
+    has_checkpoint: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class ResumeTask:
+    """Resumes a task that is PAUSED, FAILED or CANCELLED."""
+
+    reader: TaskReader
+    agents: AgentChecks
+
+    def __call__(
+        self,
+        caller: Caller,
+        task: TaskRow,
+        when: str,
+        *,
+        budget: Budget | None = None,
+        agent: str | None = None,
+        model: str | None = None,
+        consent: str | None = None,
+        by_person: bool = False,
+        accept: bool = False,
+    ) -> ResumeResult:
+        """Resume from the checkpoint, with a larger `budget`, or with another `agent` or `model`,
+        if they are given. A task that somebody asks to resume resumes although its account is
+        closed. `consent`: see CreateRequest; `by_person`: a person answered the task's own
+        question, which is their consent. `accept`: a result that waits for a look is delivered.
+
+        Raises:
+            Conflict: it cannot be resumed ("not_resumable"), with the call that would work.
+            UserFixable, EnvironmentFault: the agent is unknown or cannot be started here, its step
+                takes no model of the task's, or the budget is larger than the user's.
+        """
+        control, store = self.reader.control, self.reader.store
+        checkpoint = control.has_checkpoint(task)
+        if task.status in RUNNING:
+            return self._result("already_resuming", task, checkpoint, "it runs already")
+        self._check_resumable(task, accept=accept)
+        if not (by_person and caller.user is None):
+            self._check_budget(caller, task, budget, consent)
+        columns = self._changes(caller, task, budget, agent, model)
+        self._check_budget_left(task, columns)
+        if when == "at_reset":
+            message = left_to_itself(self.reader.view(task).pause, changes=bool(columns))
+            return self._result("scheduled", task, checkpoint, message)
+        folders = TaskFolders(self.reader.settings.home, task.id, task.iteration)
+        if accept:
+            accept_result(task, folders)
+        folders.pause_request.unlink(missing_ok=True)
+        columns = self.agents.program_column(caller, task) | columns
+        won = store.resume(task.id, caller.client_id, **columns)
+        if won is None:
+            fresh = store.task(task.id) or task
+            return self._result("already_resuming", fresh, checkpoint, "another call won")
+        row, attempt = won
+        control.enqueue(attempt)
+        message = "it goes on from its checkpoint" if checkpoint else "it starts from the beginning"
+        message = ACCEPTED if accept else message
+        return ResumeResult("resumed", self.reader.with_cautions(row), checkpoint, message)
+
+    def _result(self, result: str, task: TaskRow, checkpoint: bool, message: str) -> ResumeResult:
+        return ResumeResult(result, self.reader.view(task), checkpoint, message)
+
+    def _check_resumable(self, task: TaskRow, *, accept: bool) -> None:
+        """
+        Raises:
+            Conflict: the task's status does not allow it, its result waits to be looked at, or
+                what it was cancelled for has not ended.
+        """
+        if task.status not in RESUMABLE:
+            raise self._not_resumable(task, f"a task that is {task.status} cannot be resumed")
+        if task.status is TaskStatus.CANCELLED:
+            self._check_has_ended(task)
+        if why := refused(task, accept=accept):
+            raise self._not_resumable(task, why)
+
+    def _check_has_ended(self, task: TaskRow) -> None:
+        store = self.reader.store
+        if store.events.of_kinds(task.id, [DELETING]):
+            delete = NextAction(tool="delete_task", arguments={"task": task.id}, why="complete it")
+            raise self._not_resumable(task, "its deletion has begun", delete)
+        attempt = store.attempt(task.id, task.attempt)
+        if attempt is not None and attempt.state in STARTED:
+            why = "it is still being stopped; call resume_task again in some seconds"
+            raise self._not_resumable(task, why)
+
+    def _not_resumable(self, task: TaskRow, why: str, call: NextAction | None = None) -> Conflict:
+        """Without a `call` the error names the first that resumes the task, else the first of
+        all."""
+        if call is None:
+            actions = self.reader.view(task).next_actions
+            call = next((a for a in actions if a.tool == "resume_task"), actions[0])
+        next_call = {"tool": call.tool, "arguments": call.arguments}
+        return Conflict(why, code=NOT_RESUMABLE, next_call=next_call)
+
+    def _check_budget(
+        self, caller: Caller, task: TaskRow, budget: Budget | None, consent: str | None
+    ) -> None:
+        settings = self.reader.settings
+        config, root = settings.home / "config.yaml", Path(task.project_path)
+        wider = list(wider_budget(budget, settings, task.budget))
+        check_consent(caller, config, root, wider, (), consent)
+
+    def _check_budget_left(self, task: TaskRow, columns: dict[str, Any]) -> None:
+        over = used_up(columns.get("budget", task.budget), spent(task.run_state))
+        if not over:
+            return
+        most = self.reader.settings.budget
+        ask = resume_action(replace(task, **columns), task.run_state, most)
+        named = _named(ask)
+        todo = f"call resume_task with {named}" if named else ask.why
+        message = f"the budget is used up: {over}; {todo}"
+        raise self._not_resumable(task, message, ask if named else None)
+
+    def _changes(
+        self,
+        caller: Caller,
+        task: TaskRow,
+        budget: Budget | None,
+        agent: str | None,
+        model: str | None,
+    ) -> dict[str, Any]:
+        """The columns that change with what the call gives."""
+        if agent is not None:
+            agent = agent_named(agent, self.agents.inventory.known())
+        columns = _larger_budget(task, budget) | self._other_agent(caller, task, agent)
+        return columns | self._other_model(task, agent or task.agent, model)
+
+    def _other_agent(self, caller: Caller, task: TaskRow, agent: str | None) -> dict[str, Any]:
+        """The columns that let another agent continue; the others may take over from it."""
+        if agent is None or agent == task.agent:
+            return {}
+        root = Path(task.project_path)
+        binary = self.agents.check_agent(caller, agent, task.engine or "auto", root)
+        if NetworkPolicy.stored(task.network).mode is NetworkMode.NONE:
+            check_needs_no_provider(agent)
+        if missing := self.reader.control.cannot_sign_in(task, agent):
+            raise UserFixable(
+                f"{agent} cannot sign in, so nothing was changed: {missing}",
+                code="cannot_sign_in",
+                hint=f"rover login keeps a key; or go on with {task.agent}",
+                next_call={"tool": "get_status", "arguments": {}},
+            )
+        others = [a for a in task.agents or () if a != agent]
+        return {
+            "agent": agent,
+            "agent_binary": str(binary) if binary else None,
+            "agents": [agent, *others] if others else None,
+            # Another agent does not know the models of this one.
+            "model": None,
+        }
+
+    def _other_model(self, task: TaskRow, agent: str, model: str | None) -> dict[str, Any]:
+        """The columns that let an agent continue with another model."""
+        if model is None or (agent == task.agent and model == task.model):
+            return {}
+        if not self.reader.control.uses_model(task, agent, model):
+            raise UserFixable(
+                f"{model} was not taken, and nothing was changed: the workflow names the model of "
+                "the step, or another agent for it",
+                code="model_is_fixed",
+                hint="resume_task without model; or a new task with another workflow",
+            )
+        others = [a for a in task.agents or () if a != agent]
+        return {"model": model, "agents": [agent, *others] if others else None}
+
+
+def _larger_budget(task: TaskRow, budget: Budget | None) -> dict[str, Any]:
+    if budget is None:
+        return {}
+    old = task.budget or Budget()
+    return {"budget": Budget(usd=budget.usd or old.usd, tokens=budget.tokens or old.tokens)}
+
+
+def _named(action: NextAction) -> str:
+    """The arguments beside the task, as a call has them."""
+    return ", ".join(
+        f"{name}={value}" for name, value in action.arguments.items() if name != "task"
+    )
