@@ -28,7 +28,8 @@ from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus
 from rover_mcp.sandbox.protocol import Engine, SandboxExit
 from rover_mcp.store.records import DamagedRecord, TaskRow
-from rover_mcp.store.store import Closing, Store
+from rover_mcp.store.store import Store
+from rover_mcp.store.transitions import Closing
 from rover_mcp.tasks.pause_view import awaits_credential
 
 log = logging.getLogger("rover.attempts")
@@ -60,7 +61,7 @@ class Parts:
     tries: Tries = field(default_factory=Tries)
 
     def _task(self, task_id: str) -> TaskRow:
-        task = self.store.task(task_id)
+        task = self.store.tasks.get(task_id)
         if task is None:
             raise EnvironmentFault(f"task {task_id} is gone from the store")
         return task
@@ -73,14 +74,14 @@ class Parts:
             DamagedRecord: it does not; the message names the attempt.
         """
         try:
-            self.store.attempt(task_id, attempt)
+            self.store.attempts.get(task_id, attempt)
         except DamagedRecord as damaged:
             if "state" in damaged.fields:
                 raise
 
     def _goes_by_itself(self, task: TaskRow) -> bool:
         """Whether automatic resumes are on for it, everywhere (K7)."""
-        return self.settings.auto_resume and self.store.auto_resume_off(task) is None
+        return self.settings.auto_resume and self.store.switches.off_for(task) is None
 
     def _is_awaited(self, task: TaskRow) -> bool:
         """Whether something that a paused task waits for is looked for again and again."""
@@ -101,7 +102,7 @@ class Parts:
     def _is_unwanted(self, task: TaskRow) -> bool:
         """Whether it is to stand still: it was cancelled, or a person asked for a pause."""
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
-        fresh = self.store.task(task.id)
+        fresh = self.store.tasks.get(task.id)
         cancelled = fresh is not None and fresh.status is TaskStatus.CANCELLED
         return cancelled or folders.pause_request.exists()
 
@@ -134,7 +135,7 @@ class Parts:
             "exhausted": at is None and self._has_exhausted(task, pause, retries),
             "offers_service": at is not None and self.offers_service(),
         }
-        return self.store.transition(
+        return self.store.transitions.apply(
             task.id, Event.PAUSE, attempt=attempt, schedule=at is not None, awaits=awaits,
             closes=closes, data=data, **columns,
         )  # fmt: skip
@@ -152,7 +153,7 @@ class Parts:
         return permitted and 0 < retries >= self.settings.retry.max_auto_retries
 
     def _end(self, task_id: str, attempt: int, ended: SandboxExit, detail: str) -> None:
-        self.store.move_attempt(
+        self.store.attempts.move(
             task_id, attempt, STARTED,
             state=AttemptState.ENDED, ended_at=time.time(), exit_code=ended.code,
             detail=detail or ended.detail,
@@ -160,7 +161,7 @@ class Parts:
 
     def _fail(self, task_id: str, attempt: int, error: RoverError) -> TaskRow | None:
         data = {"error": error.message, "hint": error.hint}
-        return self.store.transition(
+        return self.store.transitions.apply(
             task_id, Event.FAIL, attempt=attempt, data=data, error=told(error)
         )
 
@@ -173,8 +174,8 @@ class Parts:
     def _warn(self, task: TaskRow, message: str, *, notable: bool = False) -> None:
         warnings = self._task(task.id).warnings
         if message not in warnings:
-            self.store.add_event(task.id, "task.warning", {"message": message}, notable=notable)
-            self.store.update_task(task.id, warnings=[*warnings, message])
+            self.store.events.add(task.id, "task.warning", {"message": message}, notable=notable)
+            self.store.tasks.update(task.id, warnings=[*warnings, message])
 
 
 def is_on(task: TaskRow, attempt: int) -> bool:

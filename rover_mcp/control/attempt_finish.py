@@ -52,7 +52,7 @@ from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus
 from rover_mcp.domain.text import plain
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.store.records import HoldRow, TaskRow
-from rover_mcp.store.store import Closing
+from rover_mcp.store.transitions import Closing
 from rover_mcp.store.windows import in_words
 from rover_mcp.tasks.pause_view import CLOSED, awaits_credential
 from rover_mcp.tasks.usage import with_books
@@ -106,13 +106,13 @@ class Settles(Parts):
         refused = False
         if isinstance(decision, Finish):
             data = {"verdict": state.verdict} if state.verdict else {}
-            after = self.store.transition(
+            after = self.store.transitions.apply(
                 task.id, Event.COMPLETE, attempt=attempt, data=data,
                 run_state=state, auto_retries=0,
             )  # fmt: skip
         elif isinstance(decision, Fail):
             data = {"error": decision.error}
-            after = self.store.transition(
+            after = self.store.transitions.apply(
                 task.id, Event.FAIL, attempt=attempt, data=data,
                 run_state=state, error=decision.error,
             )  # fmt: skip
@@ -129,7 +129,7 @@ class Settles(Parts):
             self._verdict(task, attempt, decision, state)
         if after is None:
             # It was cancelled, perhaps just now: what it did until then is kept.
-            self.store.update_task(task.id, run_state=state)
+            self.store.tasks.update(task.id, run_state=state)
 
     def _closing(
         self, task: TaskRow, attempt: int, decision: PauseFor, state: RunState
@@ -184,7 +184,7 @@ class Settles(Parts):
         found = self.gateway.refused_keys(task.id, attempt, task.agent)
         refused = list(dict.fromkeys([*(task.refused_keys or ()), *found]))
         if refused:
-            self.store.update_task(task.id, refused_keys=refused)
+            self.store.tasks.update(task.id, refused_keys=refused)
         fresh = replace(task, refused_keys=refused)
         return awaits_credential(fresh, decision.pause) and self._goes_by_itself(task)
 
@@ -200,10 +200,10 @@ class Settles(Parts):
         """Which agent, with which account, continues while what a pause says is closed to the
         task; or which limit ends first. With the time, where it is this task's own: now, or when
         a limit ends that is closed to it alone."""
-        holds = {hold.account: hold for hold in self.store.holds()}
+        holds = {hold.account: hold for hold in self.store.holds.all()}
         began, ends = now().timestamp(), until.timestamp()
         closed = HoldRow(limit_of(said), None, "", "", began, ends, 1)
-        own = closed_to(task.id, self.store.reports(task.id), began)
+        own = closed_to(task.id, self.store.holds.reports(task.id), began)
         shut = {**closed_longer(holds, own), closed.account: closed}
         paused = replace(task, pause=said)
         choice = choose_agent(
@@ -223,16 +223,16 @@ class Settles(Parts):
         before = task.run_state.usage.output_tokens if task.run_state else 0
         answered = state.usage.output_tokens > before
         if task.refused_keys and answered and not _is_auth(decision):
-            self.store.update_task(task.id, refused_keys=None)
+            self.store.tasks.update(task.id, refused_keys=None)
         if task.account is not None and (answered or isinstance(decision, Finish)):
             probe = (task.id, attempt)
-            tried = self.store.probed(probe) if isinstance(decision, Finish) else []
+            tried = self.store.holds.probed_by(probe) if isinstance(decision, Finish) else []
             models = [limit.model for limit in tried if limit.model is not None]
-            self.store.open_account(task.account, probe, models)
+            self.store.holds.open(task.account, probe, models)
 
     def scheduled(self, task_id: str) -> int | None:
         """The attempt that is to go on by itself, if there is one."""
-        waiting = self.store.attempts_in((AttemptState.SCHEDULED,))
+        waiting = self.store.attempts.in_states((AttemptState.SCHEDULED,))
         return next((a.attempt for a in waiting if a.task_id == task_id), None)
 
     def _last_words(self, task: TaskRow, attempt: int) -> str:
@@ -269,7 +269,7 @@ class Settles(Parts):
             wrong = f"the journal cannot be used: {error}; {SET_ASIDE}"
             return Fail(wrong), task.run_state or RunState(), task.auto_retries
         state = with_books(state, self.store.books.by_model(task.id))
-        row = self.store.attempt(task.id, attempt)
+        row = self.store.attempts.get(task.id, attempt)
         if row is not None and row.state == AttemptState.RUNNING and row.detail:
             # It was stopped because its runner did not begin (L5).
             ended = SandboxExit(None, detail=row.detail)

@@ -49,13 +49,13 @@ class Starts(Parts):
         account that it may use is open; where all are closed it waits for one."""
         choice = self._choose(task_id, attempt)
         while isinstance(choice, Wait):
-            if self.store.hold_attempt(task_id, attempt, workflow_id, choice.limit):
+            if self.store.claims.hold(task_id, attempt, workflow_id, choice.limit):
                 return False
             choice = self._choose(task_id, attempt)
         if isinstance(choice, NoCredential):
             self._await_credential(task_id, attempt, workflow_id, choice)
             return False
-        task = self.store.start_attempt(
+        task = self.store.claims.start(
             task_id, attempt, workflow_id,
             agent=choice.agent, agent_binary=self._binary(task_id, choice.agent),
             account=choice.account, limits=choice.limits,
@@ -72,8 +72,8 @@ class Starts(Parts):
         return True
 
     def _choose(self, task_id: str, attempt: int) -> Use | Wait | NoCredential:
-        task, row = self._task(task_id), self.store.attempt(task_id, attempt)
-        holds = {hold.account: hold for hold in self.store.holds()}
+        task, row = self._task(task_id), self.store.attempts.get(task_id, attempt)
+        holds = {hold.account: hold for hold in self.store.holds.all()}
         agents = task.agents or [task.agent]
         if row is not None and row.state == AttemptState.STARTING:
             # It was chosen before a crash.
@@ -91,7 +91,7 @@ class Starts(Parts):
                 asked_for=asked_for,
             )
 
-        return choose_for(task_id, holds, self.store.reports(task_id), when, choose)
+        return choose_for(task_id, holds, self.store.holds.reports(task_id), when, choose)
 
     def takes_over(
         self, task: TaskRow, agent: str, model: str | None = None
@@ -101,7 +101,7 @@ class Starts(Parts):
         if model is not None:
             # The pause is of the model that it had.
             task = replace(task, agent=agent, agents=None, model=model, pause=None)
-        holds = {hold.account: hold for hold in self.store.holds()}
+        holds = {hold.account: hold for hold in self.store.holds.all()}
         return choose_agent(
             [agent],
             lambda name: self._options(task, task.attempt, name),
@@ -128,7 +128,9 @@ class Starts(Parts):
             provider=agent_provider(choice.agent, own_model(task)),
         )
         by_itself = awaits_credential(task, pause) and self._goes_by_itself(task)
-        self.store.await_credential(task_id, attempt, workflow_id, pause, by_itself=by_itself)
+        self.store.claims.await_credential(
+            task_id, attempt, workflow_id, pause, by_itself=by_itself
+        )
 
     def launch(self, task_id: str, attempt: int) -> bool:
         """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
@@ -170,7 +172,7 @@ class Starts(Parts):
             place = Path(os.fsdecode(error.filename or self.settings.home))
             self._start_failed(task, attempt, write_fault("cannot start", place, error))
             return False
-        if self.store.move_attempt(
+        if self.store.attempts.move(
             task_id,
             attempt,
             (AttemptState.STARTING,),
@@ -178,7 +180,7 @@ class Starts(Parts):
             started_at=time.time(),
         ):
             crash_point(ControlPoint.SANDBOX_RECORDED)
-            self.store.add_event(task_id, "task.sandbox", {"attempt": attempt})
+            self.store.events.add(task_id, "task.sandbox", {"attempt": attempt})
         self.spares.follow(spec, task.engine)
         return True
 
@@ -197,7 +199,7 @@ class Starts(Parts):
         hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)
         crash_point(ControlPoint.BASE_LENT)
         self._name(task, hub, folders, attempt)
-        row, engine = self.store.attempt(task.id, attempt), self.engines[task.engine]
+        row, engine = self.store.attempts.get(task.id, attempt), self.engines[task.engine]
         handover = hand_over(task, row, folders, hub, engine) if row else Handover()
         for warning in handover.warnings:
             self._warn(task, warning)
@@ -260,7 +262,7 @@ class Starts(Parts):
         else:
             again = self._again_after(task, attempt)
             at = again.timestamp() if again else None
-            if self.store.undo_resume(task.id, attempt, error.message, error.hint, at):
+            if self.store.transitions.undo_resume(task.id, attempt, error.message, error.hint, at):
                 pass  # what it was before it is again
             elif error.code == GIT_STOOD_STILL:
                 self._pause(task, attempt, self._later(task, error.message), None)
@@ -270,21 +272,21 @@ class Starts(Parts):
 
     def _full(self, task: TaskRow, attempt: int, error: RoverError) -> None:
         """The task waits until there is space, whatever it was before."""
-        row, decision = self.store.attempt(task.id, attempt), for_disk(error)
+        row, decision = self.store.attempts.get(task.id, attempt), for_disk(error)
         if row is None or row.before is None or row.before["status"] != TaskStatus.PAUSED:
             awaits = self._goes_by_itself(task) and self._is_watched(decision.pause, 0)
             self._pause(task, attempt, decision, None, awaits=awaits)
-        elif self.store.undo_resume(task.id, attempt, error.message, error.hint):
-            self.store.drop_schedule(task.id, pause=decision.pause)
+        elif self.store.transitions.undo_resume(task.id, attempt, error.message, error.hint):
+            self.store.attempts.drop_schedule(task.id, pause=decision.pause)
             if self._goes_by_itself(task) and self._is_awaited(self._task(task.id)):
-                self.store.await_further(task.id)
+                self.store.attempts.await_again(task.id)
 
     def discard(self, task: TaskRow, attempt: int) -> None:
         """An attempt whose task has moved on: nothing of it stays."""
         self._remove(task, attempt)
         why = f"the task was {task.status} already"
         self._end(task.id, attempt, SandboxExit(None), why)
-        self.store.move_attempt(
+        self.store.attempts.move(
             task.id,
             attempt,
             WAITING,
@@ -295,7 +297,7 @@ class Starts(Parts):
 
     def _again_after(self, task: TaskRow, attempt: int) -> datetime | None:
         """When a paused task tries again after a start that failed (K4: it counts)."""
-        row = self.store.attempt(task.id, attempt)
+        row = self.store.attempts.get(task.id, attempt)
         before = row.before if row else None
         if before is None or before["status"] != TaskStatus.PAUSED or before["pause"] is None:
             return None
@@ -323,6 +325,6 @@ class Starts(Parts):
                 self._warn(self._task(task_id), str(line))
             elif time.monotonic() - last >= 0.5:
                 last = time.monotonic()
-                self.store.add_event(task_id, "task.preparing", {"message": line[:500]})
+                self.store.events.add(task_id, "task.preparing", {"message": line[:500]})
 
         return tell

@@ -53,4 +53,4 @@ class Follows(Parts):
 
     def _tell_unreachable(self, task_id: str, fault: EnvironmentFault) -> None:
         data = {"message": fault.message, "hint": fault.hint}
-        self.store.add_event(task_id, "task.engine_unreachable", data)
+        self.store.events.add(task_id, "task.engine_unreachable", data)

@@ -44,9 +44,9 @@ class Attempts(Starts, Follows, Settles):
         if task.attempt == attempt:
             self.gateway.close(task_id)
         if self._fail(task_id, attempt, error) is None and task.status is TaskStatus.PAUSED:
-            self.store.drop_schedule(task_id)
+            self.store.attempts.drop_schedule(task_id)
             self._warn(task, f"it does not go on by itself: {told(error)}")
-        self.store.move_attempt(
+        self.store.attempts.move(
             task_id, attempt, OPEN, state=AttemptState.ENDED, ended_at=time.time(),
             detail=error.message,
         )  # fmt: skip
@@ -65,9 +65,13 @@ class Attempts(Starts, Follows, Settles):
     def tend(self) -> list[AttemptRow]:
         """See to every account that is closed or waited for; the attempts that are to be
         enqueued now: all, where it is open again, or its next probe."""
-        limits = {hold.account for hold in self.store.holds()} | self.store.waiting_accounts()
+        limits = {
+            hold.account for hold in self.store.holds.all()
+        } | self.store.holds.waiting_accounts()
         look_after = self.settings.retry.look_again
-        found = [row for limit in sorted(limits) for row in self.store.let_go(limit, look_after)]
+        found = [
+            row for limit in sorted(limits) for row in self.store.holds.release(limit, look_after)
+        ]
         return found + self._wake()
 
     def _wake(self) -> list[AttemptRow]:
@@ -76,8 +80,8 @@ class Attempts(Starts, Follows, Settles):
         if not self.settings.auto_resume or retry.max_auto_retries == 0:
             return []
         found = [
-            self.store.schedule(task.id, now().timestamp())
-            for task in self.store.proven_open(retry.transient_most)
+            self.store.attempts.schedule(task.id, now().timestamp())
+            for task in self.store.holds.proven_open(retry.transient_most)
             if task.pause is not None and is_the_accounts(task.pause)
         ]
         return [row for row in found if row is not None and row.state == AttemptState.SCHEDULED]
@@ -86,7 +90,7 @@ class Attempts(Starts, Follows, Settles):
         """The attempts that waited for a credential which is there now: they are to be enqueued."""
         found: list[AttemptRow] = []
         lacking: set[Hashable] = set()
-        for row in self.store.attempts_in((AttemptState.AWAITING,)):
+        for row in self.store.attempts.in_states((AttemptState.AWAITING,)):
             task = self._task(row.task_id)
             if obstacle_of(task.pause) is not None:
                 continue
@@ -96,7 +100,7 @@ class Attempts(Starts, Follows, Settles):
             if alike in lacking:
                 continue
             if self._is_there(row):
-                made = self.store.credential_found(row.task_id, row.attempt)
+                made = self.store.attempts.release(row.task_id, row.attempt)
                 found += [made] if made else []
             else:
                 lacking.add(alike)
@@ -106,10 +110,10 @@ class Attempts(Starts, Follows, Settles):
         """The attempts that waited until something was out of their task's way, which it is now:
         they are to be enqueued."""
         found: list[AttemptRow] = []
-        for row in self.store.attempts_in((AttemptState.AWAITING,)):
+        for row in self.store.attempts.in_states((AttemptState.AWAITING,)):
             task = self._task(row.task_id)
             if is_gone(self.settings, task) and self.tries.take(task.id, self.settings.retry):
-                made = self.store.credential_found(row.task_id, row.attempt)
+                made = self.store.attempts.release(row.task_id, row.attempt)
                 found += [made] if made else []
         return found
 
@@ -126,7 +130,7 @@ class Attempts(Starts, Follows, Settles):
         """Tell, once for each task and hours before, that its log-in expires while it needs it and
         that no program renews it."""
         soon = now().timestamp() + SOON_SECONDS
-        for row in self.store.attempts_in(
+        for row in self.store.attempts.in_states(
             (AttemptState.SCHEDULED, AttemptState.HELD, AttemptState.RUNNING)
         ):
             task = self._task(row.task_id)
@@ -146,24 +150,24 @@ class Attempts(Starts, Follows, Settles):
         """See that each task that is paused for want of a credential waits for one, and one that
         waits for space or for its branch does so: also those that were paused before this
         version."""
-        for task in self.store.unattended():
+        for task in self.store.attempts.unattended():
             if self._is_awaited(task) and self._goes_by_itself(task):
-                self.store.await_further(task.id)
+                self.store.attempts.await_again(task.id)
 
     def answered(self, task_id: str, attempt: int, model: str | None) -> bool:
         """A model answered an attempt. True: it was a probe, and what it tried is open again."""
-        task = self.store.task(task_id)
+        task = self.store.tasks.get(task_id)
         if task is None or task.account is None:
             return False
         models = [canonical_model(model)] if model else []
-        return self.store.open_account(task.account, (task_id, attempt), models)
+        return self.store.holds.open(task.account, (task_id, attempt), models)
 
     def schedule(self, task: TaskRow) -> AttemptRow | None:
         """Let a paused task go on by itself again, if its reason permits that; None: not."""
         if task.pause is None or not self.settings.auto_resume:
             return None
         if self._is_awaited(task):
-            return self.store.await_further(task.id)
+            return self.store.attempts.await_again(task.id)
         retry = self.settings.retry
         at = retry_time(task.pause, task.auto_retries, retry, now(), self.uniform())
-        return self.store.schedule(task.id, at.timestamp()) if at is not None else None
+        return self.store.attempts.schedule(task.id, at.timestamp()) if at is not None else None

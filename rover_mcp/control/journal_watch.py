@@ -99,7 +99,7 @@ class LiveStates:
 
     def refresh(self, task_id: str) -> RunState | None:
         """Read the task's journal on and tell what is new in it. Called in a thread."""
-        task = self._store.task(task_id)
+        task = self._store.tasks.get(task_id)
         if task is None:
             return None
         with self._lock:
@@ -141,7 +141,7 @@ class LiveStates:
             if told.count >= self._most:
                 return
             told.record, told.count = change.seq, told.count + 1
-            self._store.add_event(task.id, "task.step", _step_event(state, change, told))
+            self._store.events.add(task.id, "task.step", _step_event(state, change, told))
             if told.count == self._most:
                 self._tell_cap(task)
 
@@ -161,7 +161,7 @@ class LiveStates:
         event = self._store.events.last_of(task.id, UNTOLD)
         if event is None or event.data.get("attempt") != task.attempt:
             message = f"{self._most} steps were told; what comes after is in inspect and get_logs"
-            self._store.add_event(task.id, UNTOLD, {"attempt": task.attempt, "message": message})
+            self._store.events.add(task.id, UNTOLD, {"attempt": task.attempt, "message": message})
 
 
 def _step_event(state: RunState, change: _Change, told: _Told) -> dict[str, Any]:

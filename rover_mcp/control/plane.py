@@ -30,9 +30,9 @@ from rover_mcp.control.queue_tables import examine, prepare
 from rover_mcp.domain.attempt_state import OPEN, AttemptState
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.store.base import next_workflow
 from rover_mcp.store.damage import tell_once
 from rover_mcp.store.records import NONSENSE, AttemptRow
+from rover_mcp.store.row_changes import next_workflow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.ports import Trouble
 
@@ -181,7 +181,7 @@ class ControlPlane:
         for row in self._attempts.tend():
             crash_point(ControlPoint.PROBE_CHOSEN)
             self.enqueue(row)
-        for hold in self._store.holds():
+        for hold in self._store.holds.all():
             left = hold.until - time.time()
             if left > 0:
                 crash_point(ControlPoint.HOLD_UNTIMED)
@@ -218,7 +218,7 @@ class ControlPlane:
         crash_point(ControlPoint.SETTLED)
         self.tend()
         waiting = self._attempts.scheduled(task_id) if task_id is not None else None
-        row = self._store.attempt(task_id, waiting) if task_id and waiting else None
+        row = self._store.attempts.get(task_id, waiting) if task_id and waiting else None
         if row is not None:
             self.enqueue(row, self._delay_of(row))
 
@@ -240,10 +240,10 @@ class ControlPlane:
         """
         self._discard_unreadable()
         self.tend()
-        for attempt in self._store.attempts_in(OPEN):
+        for attempt in self._store.attempts.in_states(OPEN):
             try:
                 # One of a task that cannot be read, or is gone, is nobody's to see through.
-                if self._store.task(attempt.task_id) is not None:
+                if self._store.tasks.get(attempt.task_id) is not None:
                     self._reconcile(attempt)
             except HARMLESS as error:
                 # One task's damaged record touches no other (L6).
@@ -328,7 +328,7 @@ class ControlPlane:
         return True
 
     def _delay_of(self, attempt: AttemptRow) -> float:
-        task = self._store.task(attempt.task_id)
+        task = self._store.tasks.get(attempt.task_id)
         if attempt.state != AttemptState.SCHEDULED or task is None or task.retry_at is None:
             return 0
         return max(0.0, task.retry_at - time.time())
@@ -345,8 +345,8 @@ class ControlPlane:
         state = AttemptState.STARTING if attempt.state == AttemptState.RUNNING else attempt.state
         # A full disk is nobody's bug, and lasts as long as it lasts.
         again = next_workflow(attempt.workflow_id) if full else attempt.workflow_id + AGAIN
-        if self._store.move_attempt(*key, (attempt.state,), workflow_id=again, state=state):
-            fresh = self._store.attempt(*key)
+        if self._store.attempts.move(*key, (attempt.state,), workflow_id=again, state=state):
+            fresh = self._store.attempts.get(*key)
             if fresh is not None:
                 self.enqueue(fresh, self._delay_of(fresh))
 

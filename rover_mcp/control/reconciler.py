@@ -80,8 +80,8 @@ class Sweeper:
         # Engines first: a sandbox that is listed had its attempt before the rows are read.
         listed = {name: self._list(name) for name in self.attempts.engines}
         store = self.attempts.store
-        rows = store.attempts_in((*OPEN, *HELD_BACK))
-        for task_id, attempt in [*((a.task_id, a.attempt) for a in rows), *store.stranded()]:
+        rows = store.attempts.in_states((*OPEN, *HELD_BACK))
+        for task_id, attempt in [*((a.task_id, a.attempt) for a in rows), *store.tasks.stranded()]:
             try:
                 self._attempt(task_id, attempt, listed)
             except HARMLESS as error:
@@ -109,7 +109,7 @@ class Sweeper:
 
     def _attempt(self, task_id: str, number: int, listed: Mapping[str, Listed | None]) -> None:
         store = self.attempts.store
-        task, attempt = store.task(task_id), store.attempt(task_id, number)
+        task, attempt = store.tasks.get(task_id), store.attempts.get(task_id, number)
         if task is None:
             return
         sandboxes = listed.get(task.engine)
@@ -178,15 +178,15 @@ class Sweeper:
         limit = self.attempts.settings.startup_timeout
         why = f"its runner did not begin within {limit:g} s after the sandbox was started"
         store = self.attempts.store
-        if store.move_attempt(task.id, attempt.attempt, (AttemptState.RUNNING,), detail=why):
+        if store.attempts.move(task.id, attempt.attempt, (AttemptState.RUNNING,), detail=why):
             self.spawn(lambda: self.attempts.stop(task, attempt.sandbox))
 
     # Sandboxes
 
     def _sandbox(self, engine: str, info: SandboxInfo) -> None:
         store = self.attempts.store
-        task = store.task(info.task_id) if info.task_id else None
-        attempt = store.attempt(info.task_id, info.attempt) if task else None
+        task = store.tasks.get(info.task_id) if info.task_id else None
+        attempt = store.attempts.get(info.task_id, info.attempt) if task else None
         action = judge_sandbox(info, task, attempt)
         if action is None or self.plane.following.has(info.task_id, info.attempt):
             return

@@ -144,7 +144,7 @@ class Spares:
         """Remove what an earlier daemon left, but for what has become a task meanwhile."""
         for task_id in self._left:
             try:
-                made = self.store.task(task_id) is not None
+                made = self.store.tasks.get(task_id) is not None
             except DamagedRecord:
                 made = True
             if made:

@@ -156,13 +156,13 @@ class Door:
         self._served = ServedModels(lambda p, access: portal.call(gateway.served, p, access))
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
-        task = self._store.task(task_id)
+        task = self._store.tasks.get(task_id)
         if task_id not in self._opened:
             self._opened.add(task_id)
             settle_left(self._store, task_id, self._prices, self._now())
 
         def credentials(provider: str) -> ProviderAccess | None:
-            task = self._store.task(task_id)
+            task = self._store.tasks.get(task_id)
             found = self._chosen(provider, task, attempt, of_call=True) if task else None
             if found is None:
                 self._keys.lacked(task_id, attempt)
@@ -291,7 +291,7 @@ class Door:
         return []
 
     def _access(self, task_id: str, attempt: int, agent: str) -> ProviderAccess | None:
-        task = self._store.task(task_id)
+        task = self._store.tasks.get(task_id)
         provider = _provider(task, agent)
         if task is None or provider is None:
             return None
@@ -302,11 +302,11 @@ class Door:
     ) -> ProviderAccess | None:
         """The credential of the account that the attempt was given. A step of another provider's
         agent has that provider's first account that is open."""
-        row = self._store.attempt(task.id, attempt)
+        row = self._store.attempts.get(task.id, attempt)
         account = Limit.of(task.account).account if task.account else None
         if account is not None and account.startswith((f"{provider}:", f"{provider}-")):
             return self._credentials.access(provider, task, row, account=account, of_call=of_call)
-        limits = [hold.limit for hold in self._store.holds()]
+        limits = [hold.limit for hold in self._store.holds.all()]
         closed = {limit.account for limit in limits if limit.model is None}
         return self._credentials.access(provider, task, row, closed=closed, of_call=of_call)
 
@@ -314,12 +314,12 @@ class Door:
         return self._used.get((task_id, attempt, provider))
 
     def accounts(self, task_id: str, attempt: int, agent: str) -> Iterator[Account]:
-        task = self._store.task(task_id)
+        task = self._store.tasks.get(task_id)
         provider = _provider(task, agent)
         if task is None or provider is None:
             yield Account()
             return
-        row, found = self._store.attempt(task_id, attempt), False
+        row, found = self._store.attempts.get(task_id, attempt), False
         try:
             for access in self._credentials.accesses(provider, task, row):
                 found = True
@@ -392,7 +392,7 @@ class PlaneControl:
         return uses_model(self._home, task, agent, model)
 
     def stop(self, task: TaskRow) -> None:
-        attempt = self._store.attempt(task.id, task.attempt)
+        attempt = self._store.attempts.get(task.id, task.attempt)
         if attempt is None or attempt.state not in STARTED:
             return
         stop = threading.Thread(

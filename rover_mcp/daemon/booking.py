@@ -29,7 +29,7 @@ def over_budget(store: Store, task_id: str) -> str | None:
 
 def standing_of(store: Store, task_id: str) -> Standing | None:
     """The task's budget and what was spent of it; None: it has none."""
-    task = store.task(task_id)
+    task = store.tasks.get(task_id)
     if task is None or task.budget is None:
         return None
     known = larger(spent(task.run_state), store.books.spent(task_id))

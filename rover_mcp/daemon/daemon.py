@@ -145,7 +145,7 @@ class Daemon:
             self._parts.credentials.on_news = partial(loop.call_soon_threadsafe, lookout.poke)
             hub.also = self._parts.hooks.poke
             glances = self._glances()
-            self._store.on_event = partial(loop.call_soon_threadsafe, hub.poke)
+            self._store.database.on_event = partial(loop.call_soon_threadsafe, hub.poke)
             for work in (
                 self._tell_news, self._tell_hooks, self._start_plane, self._end_on_signal,
                 partial(lookout.run, self._harmlessly),
@@ -405,8 +405,8 @@ class Daemon:
 
     def _has_work(self) -> bool:
         try:
-            running = self._store.count((TaskStatus.NEW, *RUNNING))
-            going = running or self._store.attempts_in(BY_ITSELF)
+            running = self._store.tasks.count((TaskStatus.NEW, *RUNNING))
+            going = running or self._store.attempts.in_states(BY_ITSELF)
             return bool(going) or self._parts.hooks.has_work or self._parts.trash.busy
         except TROUBLE as error:
             log.warning("it is not known whether there is work: %s", error)
@@ -414,7 +414,7 @@ class Daemon:
 
     def _tidy(self) -> None:
         """Where no task is at work, the database's file alone is a whole copy."""
-        if not self._store.count((TaskStatus.NEW, *RUNNING)):
+        if not self._store.tasks.count((TaskStatus.NEW, *RUNNING)):
             self._store.checkpoint()
 
     async def _end_when_idle(self) -> None:

@@ -30,7 +30,7 @@ class Garbage:
     def collect(self, hub: Hub, without: str = "", timeout: float | None = AT_ONCE_SECONDS) -> bool:
         """Do it now, in one hub, as if the task `without` were gone already. False: it is left
         for later."""
-        living = partial(self._store.base_commits, hub.folder.name, without)
+        living = partial(self._store.projects.base_commits, hub.folder.name, without)
         try:
             return hub.collect(living, timeout=timeout)
         except (RoverError, OSError) as error:

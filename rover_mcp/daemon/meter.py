@@ -57,7 +57,7 @@ class DiskMeter:
     def _measure(self) -> None:
         begun = self._now()
         try:
-            paths, tasks = self._store.every_project(), self._store.project_of_each_task()
+            paths, tasks = self._store.projects.paths_by_id(), self._store.tasks.project_ids()
             self._last = measure(self._home, paths, tasks, begun)
         except (SQLAlchemyError, OSError) as error:
             log.warning("what the data folder takes cannot be measured: %s", error)

@@ -36,7 +36,7 @@ class Places:
         """The path that the project of a repository is known by, where `root` is the top of the
         work tree in which it was met. A project whose repository was moved here is told so."""
         main = _main(root, place)
-        if self._store.project_at(str(main)) is not None:
+        if self._store.projects.at(str(main)) is not None:
             return main
         found = self._known(place.common)
         if found is None:
@@ -49,7 +49,7 @@ class Places:
             # A link, or a file that names the folder: whoever made that moved nothing.
             return main
         log.info("the repository of project %s was moved from %s to %s", project_id, known, main)
-        self._store.move_project(project_id, str(main))
+        self._store.projects.move(project_id, str(main))
         (self._home / "projects" / project_id / NOTE).write_text(str(main), "utf-8")
         return main
 

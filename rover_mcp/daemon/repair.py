@@ -39,6 +39,7 @@ from rover_mcp.git.hub import Hub
 from rover_mcp.store import schema
 from rover_mcp.store.migrations import database_url, forget_version, open_database
 from rover_mcp.store.rebuild import Rebuilds
+from rover_mcp.store.store import Store
 
 UNKNOWN = "its record was lost and is built anew from its files; not known any more"
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -64,7 +65,7 @@ def _repair(home: Path, settings: Settings) -> list[str]:
     engine = open_database(url)
     told += renew(url)
     try:
-        store = Rebuilds(engine)
+        store = Rebuilds(Store(engine))
         for task_id in sorted(_folders(home)):
             told += _one(home, settings, store, task_id)
         told += store.remove_lost()

@@ -114,8 +114,8 @@ def _settle(source: Path, staging: Path) -> dict[str, Any]:
         raise bad(source, f"its database cannot be read: {why}")
     engine = open_database(database_url(staging))
     try:
-        store = Rebuilds(engine)
-        tasks = store.readable()
+        store = Store(engine)
+        tasks = Rebuilds(store).readable()
         ran = [task for task in tasks if task.status in RUNNING]
         ended = [name for task in ran for name in _pause(store, task)]
         store.checkpoint()
@@ -131,10 +131,10 @@ def _pause(store: Store, task: TaskRow) -> Iterator[str]:
     """Pause a task that ran; the names of the workflows that saw it through."""
     pause = Pause(reason=PauseReason.INTERRUPTED, message=RAN, since=datetime.now(UTC))
     data = pause.model_dump(mode="json")
-    store.transition(task.id, Event.PAUSE, data=data, pause=pause, retry_at=None)
-    for attempt in store.attempts_in(OPEN):
+    store.transitions.apply(task.id, Event.PAUSE, data=data, pause=pause, retry_at=None)
+    for attempt in store.attempts.in_states(OPEN):
         if attempt.task_id == task.id:
-            store.move_attempt(
+            store.attempts.move(
                 task.id, attempt.attempt, OPEN, state=AttemptState.ENDED, ended_at=time.time(),
                 detail=RAN,
             )  # fmt: skip

@@ -60,23 +60,23 @@ class TaskNetworks:
 
     def sent(self, task_id: str) -> Mapping[str, int]:
         """What a task has sent, in bytes by host."""
-        task = self._store.task(task_id)
+        task = self._store.tasks.get(task_id)
         return sent_counts(task.sent) if task else {}
 
     def record_sent(self, task_id: str, sent: Mapping[str, int]) -> None:
         """Write it down. Called before it goes out."""
         try:
-            self._store.update_task(task_id, sent=dict(sent))
+            self._store.tasks.update(task_id, sent=dict(sent))
         except (RoverError, SQLAlchemyError, OSError) as error:
             log.warning("what task %s sent is not recorded: %s", task_id, error)
 
     def proxy(self, task_id: str, attempt: int, host: str) -> UpstreamProxy | None:
         """The user's own proxy on the way to a host: of the client that started the attempt or
         made the task, else of the daemon."""
-        task = self._store.task(task_id)
+        task = self._store.tasks.get(task_id)
         if task is None:
             return None
-        found = self._credentials.environment(task, self._store.attempt(task_id, attempt))
+        found = self._credentials.environment(task, self._store.attempts.get(task_id, attempt))
         return UpstreamProxy.of(os.environ if found is None else found, host)
 
     def refused(self, task_id: str, refused: RefusedHost) -> None:
@@ -109,10 +109,10 @@ class TaskNetworks:
 
     def _add(self, task_id: str, new: RefusedHosts) -> None:
         try:
-            task = self._store.task(task_id)
+            task = self._store.tasks.get(task_id)
             if task is not None:
                 known = RefusedHosts.of(task.refused)
                 known.merge(new)
-                self._store.update_task(task_id, refused=known.as_json())
+                self._store.tasks.update(task_id, refused=known.as_json())
         except (RoverError, SQLAlchemyError, OSError) as error:
             log.warning("what task %s was refused is not recorded: %s", task_id, error)

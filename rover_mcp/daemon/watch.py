@@ -95,7 +95,8 @@ class Lookout:
             return
         self._renew()
         waiting = [
-            (row.task_id, row.attempt) for row in self._store.attempts_in((AttemptState.AWAITING,))
+            (row.task_id, row.attempt)
+            for row in self._store.attempts.in_states((AttemptState.AWAITING,))
         ]
         if self._watch.is_due(waiting):
             self._plane.look()

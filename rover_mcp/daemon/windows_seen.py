@@ -70,7 +70,7 @@ class WindowsSeen:
             for row in self._store.windows.record(account, windows, at):
                 view = {k: str(v) for k, v in window_view(row, self._name).items() if v is not None}
                 told = {"message": warning(row, self._name), **view}
-                self._store.add_event(task_id, WINDOW_WARNING, told)
+                self._store.events.add(task_id, WINDOW_WARNING, told)
         except RoverError as error:
             log.warning("the windows of %s cannot be recorded: %s", account, error)
 

@@ -107,7 +107,7 @@ def build(
     write = partial(write_entries, store)
     gateway = Gateway(write=write, connections=connections, prices=prices)
     credentials = Credentials(settings)
-    renewals = Renewals(credentials.log_ins, lambda: bool(store.attempts_in(WANTING)))
+    renewals = Renewals(credentials.log_ins, lambda: bool(store.attempts.in_states(WANTING)))
     leases = Leases(home, store.executors if settings.database else None, lease=settings.lease)
     live = LiveStates(home, store)
     plane = ControlPlane(settings, store, database_url(home, settings.database), leases)

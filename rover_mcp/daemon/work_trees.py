@@ -63,7 +63,7 @@ class WorkTrees:
         """Remove every tree that is due; the ids of the tasks."""
         removed: list[str] = []
         try:
-            due = self._store.finished_before(self._now() - self._kept_seconds())
+            due = self._store.tasks.finished_before(self._now() - self._kept_seconds())
         except HARMLESS as error:
             log.warning("finished tasks cannot be listed: %s", error)
             return removed
@@ -86,7 +86,7 @@ class WorkTrees:
         return min(kept, SOON_SECONDS) if free < SHORT * self._settings.min_free_bytes else kept
 
     def _remove(self, task_id: str) -> bool:
-        task = self._store.task(task_id)
+        task = self._store.tasks.get(task_id)
         engine = self._engines.get(task.engine) if task else None
         if task is None or engine is None or not engine.holds_work(task.id):
             return False

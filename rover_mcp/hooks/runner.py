@@ -177,7 +177,7 @@ class Hooks:
 
         def read() -> Any:
             event = self._deliveries.event(delivery.seq)
-            task = self._store.task(delivery.task_id)
+            task = self._store.tasks.get(delivery.task_id)
             return message_of(event, task, self._most) if event and task else None
 
         try:

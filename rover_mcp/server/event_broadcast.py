@@ -118,7 +118,7 @@ class EventHub:
         pushed = [s for s in self.sessions if s.legacy or self._claude_channel]
         task = None
         if pushed or self._buses:
-            task = await anyio.to_thread.run_sync(self._store.task, event.task_id)
+            task = await anyio.to_thread.run_sync(self._store.tasks.get, event.task_id)
         if task is not None:
             if (own := self._buses.get(task.owner or "")) is not None:
                 await _publish(own, event, uri)

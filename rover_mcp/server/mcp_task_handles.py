@@ -146,7 +146,7 @@ class TaskHandles:
                 )  # fmt: skip
             case "leave":
                 data = {"key": named.key, "choice": decided.action}
-                self._tasks.store.add_event(row.id, ANSWERED, data)
+                self._tasks.store.events.add(row.id, ANSWERED, data)
 
     def _check_may_run(self) -> None:
         if "resume_task" not in offered(self._session.caller):

@@ -10,7 +10,7 @@ from rover_mcp.store.store import Store
 def untold(store: Store, session: ClientSession, limit: int) -> News:
     """What a session has not been told, the newest `limit` events of it. Changes nothing."""
     log_, caller = store.events, session.caller
-    here = store.project_around(caller.cwd) if caller.user is None else None
+    here = store.projects.around(caller.cwd) if caller.user is None else None
     own = here.id if here else None
     if session.cursor is None:
         last = log_.last_seq()
@@ -22,7 +22,7 @@ def untold(store: Store, session: ClientSession, limit: int) -> News:
     mine: list[tuple[EventRow, TaskRow]] = []
     for event in newest.values():
         try:
-            task = store.task(event.task_id)
+            task = store.tasks.get(event.task_id)
         except DamagedRecord:
             continue  # list_tasks names it
         known = event.seq <= session.told.get(event.task_id, 0)

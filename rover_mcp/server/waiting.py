@@ -66,7 +66,7 @@ def _awaited(call: Call, args: a.WaitArguments) -> Iterator[TaskRow]:
     found: Sequence[TaskRow | DamagedRecord] = ()
     if place.project or place.root is None:
         for statuses, limit in ((LIVE, MOST), ((), 1)):
-            found = found or store.page(
+            found = found or store.tasks.page(
                 statuses=statuses, project_id=place.project, limit=limit, owner=caller.user
             )
     if not found:
@@ -85,7 +85,7 @@ def _awaited(call: Call, args: a.WaitArguments) -> Iterator[TaskRow]:
 
 
 def _fresh(tasks: TaskService, rows: Sequence[TaskRow]) -> list[TaskView]:
-    return [tasks.view(tasks.store.task(row.id) or row) for row in rows]
+    return [tasks.view(tasks.store.tasks.get(row.id) or row) for row in rows]
 
 
 def _phase(views: Sequence[TaskView]) -> str:

@@ -1,4 +1,4 @@
-"""Taking an attempt whose turn has come, or letting it wait for its account. One winner (J1)."""
+"""Claiming an attempt whose turn has come, or letting it wait for its account or a credential."""
 
 from __future__ import annotations
 
@@ -11,28 +11,39 @@ import sqlalchemy as sa
 from agent_runner.models import Pause, PauseReason
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus
-from rover_mcp.store.base import (
-    A,
-    H,
-    T,
-    Writes,
-    attempt_at,
-    locked,
-    locked_hold,
-    the_task,
-    to_json,
-    what_it_was,
-)
+from rover_mcp.store import schema
+from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_event
-from rover_mcp.store.reads import switched_off
 from rover_mcp.store.records import HoldRow, TaskRow, task_row
-from rover_mcp.store.windows import in_words
+from rover_mcp.store.resume_switches import switched_off
+from rover_mcp.store.row_changes import (
+    attempt_at,
+    before_resume,
+    columns_after,
+    end_waiting_attempts,
+    lock_existing_task,
+    locked_hold,
+    locked_task,
+    resume_task_row,
+    this_attempt,
+    to_json,
+)
+from rover_mcp.store.windows import Windows, in_words
+
+T = schema.tasks
+A = schema.attempts
+H = schema.holds
 
 
-class Claims(Writes):
-    """The part of the store that the attempts' workflows use."""
+class AttemptClaims:
+    """What the workflow of an attempt asks first. Of several workflows that claim one attempt, one
+    gets it."""
 
-    def start_attempt(
+    def __init__(self, database: Database, windows: Windows) -> None:
+        self._database = database
+        self._windows = windows
+
+    def start(
         self,
         task_id: str,
         attempt: int,
@@ -44,160 +55,166 @@ class Claims(Writes):
         agent_binary: str | None = None,
     ) -> TaskRow | HoldRow | None:
         """Claim an attempt whose turn has come, to run `agent` on `account`. `limits` are the keys
-        of the holds that concern it beside that of the whole account.
+        of the holds that concern it beside that of the account itself.
 
-        None: something else has happened to the task meanwhile (K6), or another workflow has it.
-        A hold: it is closed to this attempt, and nothing was written. Claiming again what was
-        claimed gives the task again.
+        Returns None where something else has happened to the task meanwhile or another workflow
+        has the attempt; a hold where that is closed to this attempt, and then nothing was written.
+        Claiming again what was claimed returns the task again.
 
-        A hold lets its probe through, and what a person asked for; when its time has come and no
-        probe is out, the first that asks is the probe (K5).
+        A hold lets its probe through, and an attempt that a person asked for; when its time has
+        come and no probe is out, the first attempt that asks becomes the probe.
         """
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             keys = sorted({*limits, account}) if account else []
             holds = [hold for key in keys if (hold := locked_hold(connection, key))]
-            row = the_task(connection, task_id)
-            made = attempt_at(connection, task_id, attempt)
-            if made is None or made.workflow_id != workflow_id:
+            task = lock_existing_task(connection, task_id)
+            row = attempt_at(connection, task_id, attempt)
+            if row is None or row.workflow_id != workflow_id:
                 return None
-            if made.state == AttemptState.STARTING:
-                return task_row(row)
-            if not self._may_start(connection, row, made):
+            if row.state == AttemptState.STARTING:
+                return task_row(task)
+            if not self._may_start(connection, task, row):
                 return None
-            if (shut := self._shut(holds, made)) is not None:
-                return shut
-            self._become_probe(connection, holds, made)
-            self._start(connection, row, made)
-            self._use(connection, row, attempt, account, agent, agent_binary)
-            task = task_row(connection.execute(locked(task_id)).one())
-        self.on_event()
-        return task
+            if (hold := self._closed_by(holds, row)) is not None:
+                return hold
+            self._become_probe(connection, holds, row)
+            self._start(connection, task, row)
+            self._use(connection, task, attempt, account, agent, agent_binary)
+            claimed = task_row(connection.execute(locked_task(task_id)).one())
+        self._database.on_event()
+        return claimed
 
-    def _may_start(self, connection: sa.Connection, row: sa.Row[Any], made: sa.Row[Any]) -> bool:
-        status = TaskStatus(row.status)
-        if made.state in (AttemptState.SCHEDULED, AttemptState.RELEASED):
+    def _may_start(
+        self, connection: sa.Connection, task: sa.Row[Any], attempt: sa.Row[Any]
+    ) -> bool:
+        status = TaskStatus(task.status)
+        if attempt.state in (AttemptState.SCHEDULED, AttemptState.RELEASED):
             if status is not TaskStatus.PAUSED:
                 return False
-            if switched_off(connection, row.auto_resume, row.project_id) is None:
+            if switched_off(connection, task.auto_resume, task.project_id) is None:
                 return True
-            # It was switched off while this attempt was being recorded (K7).
-            connection.execute(T.update().where(T.c.id == row.id).values(retry_at=None))
-            self._end_waiting_attempts(connection, row.id)
+            # Automatic resumes were switched off while this attempt was being recorded.
+            connection.execute(T.update().where(T.c.id == task.id).values(retry_at=None))
+            end_waiting_attempts(connection, self._database.now(), task.id)
             return False
-        if made.state != AttemptState.QUEUED:
+        if attempt.state != AttemptState.QUEUED:
             return False
-        return status is TaskStatus.NEW or (status in RUNNING and row.attempt == made.attempt)
+        return status is TaskStatus.NEW or (status in RUNNING and task.attempt == attempt.attempt)
 
-    def _shut(self, holds: Sequence[HoldRow], made: sa.Row[Any]) -> HoldRow | None:
-        """The hold that lets an attempt not through, if there is one."""
-        if made.state == AttemptState.QUEUED and made.before is not None:
+    def _closed_by(self, holds: Sequence[HoldRow], attempt: sa.Row[Any]) -> HoldRow | None:
+        """The hold that does not let an attempt through, if there is one."""
+        if attempt.state == AttemptState.QUEUED and attempt.before is not None:
             return None  # a person asked for it
-        mine = (made.task_id, made.attempt)
+        this = (attempt.task_id, attempt.attempt)
         for hold in holds:
-            due = hold.probe_task is None and hold.until <= self._now()
-            if not due and (hold.probe_task, hold.probe_attempt) != mine:
+            due = hold.probe_task is None and hold.until <= self._database.now()
+            if not due and (hold.probe_task, hold.probe_attempt) != this:
                 return hold
         return None
 
     def _become_probe(
-        self, connection: sa.Connection, holds: Sequence[HoldRow], made: sa.Row[Any]
+        self, connection: sa.Connection, holds: Sequence[HoldRow], attempt: sa.Row[Any]
     ) -> None:
-        """The attempt tries every one of these holds that nobody tries yet, and no other: one that
-        it was chosen for waits for another probe if it asks something else."""
+        """Make the attempt the probe of every one of these holds that has none, and of no other: a
+        hold that it was chosen for waits for another probe if it asks another account."""
         probe = {
-            "probe_task": made.task_id,
-            "probe_attempt": made.attempt,
-            "looked_at": self._now(),
+            "probe_task": attempt.task_id,
+            "probe_attempt": attempt.attempt,
+            "looked_at": self._database.now(),
         }
-        mine = (H.c.probe_task == made.task_id) & (H.c.probe_attempt == made.attempt)
+        own = (H.c.probe_task == attempt.task_id) & (H.c.probe_attempt == attempt.attempt)
         keys = [hold.account for hold in holds]
         connection.execute(
             H.update()
-            .where(mine, H.c.account.not_in(keys))
+            .where(own, H.c.account.not_in(keys))
             .values(probe_task=None, probe_attempt=None)
         )
-        its = (mine | H.c.probe_task.is_(None)) & H.c.account.in_(keys)
-        connection.execute(H.update().where(its).values(**probe))
+        tried = (own | H.c.probe_task.is_(None)) & H.c.account.in_(keys)
+        connection.execute(H.update().where(tried).values(**probe))
 
-    def _start(self, connection: sa.Connection, row: sa.Row[Any], made: sa.Row[Any]) -> None:
-        here = (A.c.task_id == row.id) & (A.c.attempt == made.attempt)
-        if made.state != AttemptState.QUEUED:
-            connection.execute(A.update().where(here).values(before=what_it_was(row)))
-            self._go_on(connection, row, made.attempt, automatic=True)
-        elif TaskStatus(row.status) is TaskStatus.NEW:
-            values = self._columns_after(TaskStatus.IN_PROGRESS, {"started_at": self._now()})
-            connection.execute(T.update().where(T.c.id == row.id).values(**values))
-            data = {"attempt": made.attempt}
+    def _start(self, connection: sa.Connection, task: sa.Row[Any], attempt: sa.Row[Any]) -> None:
+        here, now = this_attempt(task.id, attempt.attempt), self._database.now()
+        if attempt.state != AttemptState.QUEUED:
+            connection.execute(A.update().where(here).values(before=before_resume(task)))
+            resume_task_row(connection, now, task, attempt.attempt, automatic=True)
+        elif TaskStatus(task.status) is TaskStatus.NEW:
             target = TaskStatus.IN_PROGRESS
-            insert_event(connection, self._now(), row.id, Event.START, target, data, notable=False)
+            values = columns_after(now, target, {"started_at": now})
+            connection.execute(T.update().where(T.c.id == task.id).values(**values))
+            data = {"attempt": attempt.attempt}
+            insert_event(connection, now, task.id, Event.START, target, data, notable=False)
         connection.execute(A.update().where(here).values(state=AttemptState.STARTING))
 
     def _use(
         self,
         connection: sa.Connection,
-        row: sa.Row[Any],
+        task: sa.Row[Any],
         attempt: int,
         account: str | None,
         agent: str | None,
         agent_binary: str | None,
     ) -> None:
+        """Record the account, and the agent where another one takes over."""
         values: dict[str, Any] = {"account": account}
-        if agent is not None and agent != row.agent:
+        if agent is not None and agent != task.agent:
             values |= {"agent": agent, "agent_binary": agent_binary}
-            status = connection.execute(sa.select(T.c.status).where(T.c.id == row.id)).scalar_one()
-            data = {"attempt": attempt, "from": row.agent, "to": agent}
+            status = connection.execute(sa.select(T.c.status).where(T.c.id == task.id)).scalar_one()
+            data = {"attempt": attempt, "from": task.agent, "to": agent}
             insert_event(
-                connection, self._now(), row.id, "task.agent_changed", TaskStatus(status), data,
-                notable=True,
+                connection, self._database.now(), task.id, "task.agent_changed",
+                TaskStatus(status), data, notable=True,
             )  # fmt: skip
-        connection.execute(T.update().where(T.c.id == row.id).values(**values))
+        connection.execute(T.update().where(T.c.id == task.id).values(**values))
 
-    def hold_attempt(self, task_id: str, attempt: int, workflow_id: str, limit: str) -> bool:
+    # Waiting
+
+    def hold(self, task_id: str, attempt: int, workflow_id: str, limit: str) -> bool:
         """Let an attempt wait until a limit, by its key, has ended: the task is PAUSED with the
-        hold's reason, and that uses up no retry. False: it is not closed to it any more. Where
-        automatic resumes are switched off the task waits for a person."""
-        with self._engine.begin() as connection:
+        hold's reason, and that uses up no retry. False where the limit no longer closes the
+        account to it. Where automatic resumes are switched off the task waits for a person."""
+        with self._database.write() as connection:
             hold = locked_hold(connection, limit)
-            row = the_task(connection, task_id)
-            made = attempt_at(connection, task_id, attempt)
-            if (
-                made is None
-                or made.workflow_id != workflow_id
-                or not self._may_start(connection, row, made)
-            ):
+            task = self._waiting_task(connection, task_id, attempt, workflow_id)
+            if task is None:
                 return True
-            if hold is None or (hold.probe_task is None and hold.until <= self._now()):
+            now = self._database.now()
+            if hold is None or (hold.probe_task is None and hold.until <= now):
                 return False
-            off = switched_off(connection, row.auto_resume, row.project_id)
-            self._wait(connection, row, hold, by_itself=off is None)
+            by_itself = switched_off(connection, task.auto_resume, task.project_id) is None
+            self._pause_for_hold(connection, task, hold, by_itself=by_itself)
             values: dict[str, Any] = {"state": AttemptState.HELD, "before": None}
-            if off is not None:
-                values = {
-                    "state": AttemptState.ENDED,
-                    "ended_at": self._now(),
-                    "detail": "not started",
-                }
-            here = (A.c.task_id == task_id) & (A.c.attempt == attempt)
-            connection.execute(A.update().where(here).values(**values))
-        self.on_event()
+            if not by_itself:
+                values = {"state": AttemptState.ENDED, "ended_at": now, "detail": "not started"}
+            connection.execute(A.update().where(this_attempt(task_id, attempt)).values(**values))
+        self._database.on_event()
         return True
 
-    def _wait(
-        self, connection: sa.Connection, row: sa.Row[Any], hold: HoldRow, *, by_itself: bool
+    def _waiting_task(
+        self, connection: sa.Connection, task_id: str, attempt: int, workflow_id: str
+    ) -> sa.Row[Any] | None:
+        """The task, locked, if this workflow has the attempt and may start it."""
+        task = lock_existing_task(connection, task_id)
+        row = attempt_at(connection, task_id, attempt)
+        if row is None or row.workflow_id != workflow_id:
+            return None
+        return task if self._may_start(connection, task, row) else None
+
+    def _pause_for_hold(
+        self, connection: sa.Connection, task: sa.Row[Any], hold: HoldRow, *, by_itself: bool
     ) -> None:
-        """The task waits for the end of a limit, with a pause that says so."""
+        """Let the task wait for the end of a limit, with a pause that says so."""
         limit = hold.limit
         model = f"{limit.model} on " if limit.model else ""
-        until, now = datetime.fromtimestamp(hold.until, UTC), self._now()
+        until, now = datetime.fromtimestamp(hold.until, UTC), self._database.now()
         since = f"{datetime.fromtimestamp(hold.since, UTC):%Y-%m-%d %H:%M} UTC"
         pause = Pause(
             reason=PauseReason(hold.reason),
             message=f"{model}the account is closed since {since}: {hold.message}",
-            since=datetime.fromtimestamp(row.paused_at or now, UTC),
+            since=datetime.fromtimestamp(task.paused_at or now, UTC),
             provider=hold.provider,
             account=limit.account,
             model=limit.model,
-            windows=in_words(self.windows.of(limit.account, now), now),
+            windows=in_words(self._windows.of(limit.account, now), now),
             retry_at=until if by_itself else None,
         )
         columns: dict[str, Any] = {
@@ -205,24 +222,54 @@ class Claims(Writes):
             "account": hold.account,
             "retry_at": hold.until if by_itself else None,
         }
-        is_paused = TaskStatus(row.status) is TaskStatus.PAUSED
+        is_paused = TaskStatus(task.status) is TaskStatus.PAUSED
         kind = "task.held" if is_paused else Event.PAUSE
-        if is_paused:
-            values = {k: to_json(v) for k, v in columns.items()} | {"updated_at": now}
-        else:
-            values = self._columns_after(TaskStatus.PAUSED, columns)
-        connection.execute(T.update().where(T.c.id == row.id).values(**values))
+        _pause_row(connection, now, task, columns)
         data = pause.model_dump(mode="json")
-        insert_event(connection, now, row.id, kind, TaskStatus.PAUSED, data, notable=not is_paused)
+        insert_event(connection, now, task.id, kind, TaskStatus.PAUSED, data, notable=not is_paused)
 
-    def move_attempt(
-        self, task_id: str, attempt: int, expected: Collection[str], **columns: Any
-    ) -> bool:
-        """Change an attempt that is in one of the `expected` states; False if it is not."""
-        with self._engine.begin() as connection:
-            done = connection.execute(
-                A.update()
-                .where(A.c.task_id == task_id, A.c.attempt == attempt, A.c.state.in_(expected))
-                .values(**columns)
-            )
-        return done.rowcount == 1
+    def await_credential(
+        self, task_id: str, attempt: int, workflow_id: str, pause: Pause, *, by_itself: bool
+    ) -> None:
+        """Let an attempt whose turn has come wait until its credential is there; the task is PAUSED
+        with that reason, and that uses up no retry. Nothing is written where something else has
+        happened to the task meanwhile. Without `by_itself`, or where automatic resumes are switched
+        off, the task waits for a person."""
+        with self._database.write() as connection:
+            task = self._waiting_task(connection, task_id, attempt, workflow_id)
+            if task is None:
+                return
+            now = self._database.now()
+            off = switched_off(connection, task.auto_resume, task.project_id)
+            values: dict[str, Any] = {"state": AttemptState.AWAITING, "before": None}
+            if off is not None or not by_itself:
+                detail = "not started: no credential"
+                values = {"state": AttemptState.ENDED, "ended_at": now, "detail": detail}
+            connection.execute(A.update().where(this_attempt(task_id, attempt)).values(**values))
+            _pause_for_credential(connection, now, task, pause)
+        self._database.on_event()
+
+
+def _pause_for_credential(
+    connection: sa.Connection, now: float, task: sa.Row[Any], pause: Pause
+) -> None:
+    before, new = task_row(task).pause, pause
+    if TaskStatus(task.status) is TaskStatus.PAUSED:
+        since = datetime.fromtimestamp(task.paused_at or now, UTC)
+        new = pause.model_copy(update={"since": since})
+    _pause_row(connection, now, task, {"pause": new, "retry_at": None})
+    if before is not None and (before.reason, before.message) == (pause.reason, pause.message):
+        return  # the credential was there for a moment: the user knows of this pause already
+    data = to_json(pause)
+    insert_event(connection, now, task.id, Event.PAUSE, TaskStatus.PAUSED, data, notable=True)
+
+
+def _pause_row(
+    connection: sa.Connection, now: float, task: sa.Row[Any], columns: dict[str, Any]
+) -> None:
+    """Set the columns of a pause. A task that was paused before keeps the time of that."""
+    if TaskStatus(task.status) is TaskStatus.PAUSED:
+        values = {k: to_json(v) for k, v in columns.items()} | {"updated_at": now}
+    else:
+        values = columns_after(now, TaskStatus.PAUSED, columns)
+    connection.execute(T.update().where(T.c.id == task.id).values(**values))

@@ -11,8 +11,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from rover_mcp.domain.task_status import ENDED, TaskStatus
 from rover_mcp.store import schema
 from rover_mcp.store.damage import sound, sound_one
+from rover_mcp.store.database import Database
 from rover_mcp.store.kinds import LATEST
-from rover_mcp.store.migrations import READ_ONLY
 from rover_mcp.store.records import EventRow, event_row
 
 T = schema.tasks
@@ -87,51 +87,62 @@ def readable(rows: Iterable[sa.Row[Any]]) -> list[EventRow]:
 class EventLog:
     """The growing sequence of events, and how far each task's news has been told."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-        self._reader = engine.execution_options(**{READ_ONLY: True})
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, task_id: str, kind: str, data: dict[str, Any], *, notable: bool = False) -> None:
+        """Record an event that changes no status: a step began, a step ended, a warning."""
+        query = sa.select(T.c.status).where(T.c.id == task_id)
+        with self._database.write() as connection:
+            status = connection.execute(query).scalar()
+            if status is not None:
+                insert_event(
+                    connection, self._database.now(), task_id, kind, TaskStatus(status), data,
+                    notable=notable,
+                )  # fmt: skip
+        self._database.on_event()
 
     def after(self, seq: int, *, task_id: str | None = None, limit: int = 500) -> list[EventRow]:
         query = sa.select(E).where(E.c.seq > seq, NUMBERED).order_by(E.c.seq).limit(limit)
         if task_id is not None:
             query = query.where(E.c.task_id == task_id)
-        with self._reader.connect() as connection:
+        with self._database.read() as connection:
             return [event_row(row) for row in connection.execute(query)]
 
     def last(self, task_id: str, limit: int = 20) -> list[EventRow]:
         """The newest events of a task, oldest first."""
         query = sa.select(E).where(E.c.task_id == task_id).order_by(E.c.seq.desc()).limit(limit)
-        with self._reader.connect() as connection:
+        with self._database.read() as connection:
             return readable(connection.execute(query))[::-1]
 
     def tail(self, seq: int, limit: int = 500) -> tuple[list[EventRow], int]:
         """What came after `seq`, and the last number of it. A damaged event is logged and left
         out: whoever follows the sequence gets past it."""
         query = sa.select(E).where(E.c.seq > seq, NUMBERED).order_by(E.c.seq).limit(limit)
-        with self._reader.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(query).all()
         return readable(rows), rows[-1].seq if rows else seq
 
     def last_of(self, task_id: str, kind: str) -> EventRow | None:
         """The newest event of one kind."""
         query = sa.select(E).where(E.c.task_id == task_id, E.c.kind == kind)
-        with self._reader.connect() as connection:
+        with self._database.read() as connection:
             found = connection.execute(query.order_by(E.c.seq.desc()).limit(1)).one_or_none()
         return sound_one(found, event_row)
 
     def of_kinds(self, task_id: str, kinds: Collection[str]) -> list[EventRow]:
         """All events of a task that are of one of these kinds, oldest first."""
         query = sa.select(E).where(E.c.task_id == task_id, E.c.kind.in_([str(k) for k in kinds]))
-        with self._reader.connect() as connection:
+        with self._database.read() as connection:
             return readable(connection.execute(query.order_by(E.c.seq)))
 
     def last_seq(self) -> int:
-        with self._reader.connect() as connection:
+        with self._database.read() as connection:
             return connection.execute(sa.select(sa.func.max(E.c.seq)).where(NUMBERED)).scalar() or 0
 
     def notable_after(self, seq: int, limit: int = 1000) -> list[EventRow]:
         query = sa.select(E).where(E.c.seq > seq, NUMBERED, E.c.notable).order_by(E.c.seq)
-        with self._reader.connect() as connection:
+        with self._database.read() as connection:
             return readable(connection.execute(query.limit(limit)))
 
     def unseen(
@@ -166,14 +177,14 @@ class EventLog:
             .order_by(E.c.seq.desc())
             .limit(limit)
         )
-        with self._reader.connect() as connection:
+        with self._database.read() as connection:
             return readable(connection.execute(query))[::-1]
 
     def forget(self, task_id: str) -> None:
         """Remove a task's events, and who was told of them."""
         own = sa.select(E.c.seq).where(E.c.task_id == task_id)
         tellings, deliveries = schema.tellings, schema.deliveries
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(tellings.delete().where(tellings.c.seq.in_(own)))
             connection.execute(deliveries.delete().where(deliveries.c.task_id == task_id))
             connection.execute(E.delete().where(E.c.task_id == task_id))
@@ -184,7 +195,7 @@ class EventLog:
             return
         ack = schema.acknowledgements
         newest = {event.task_id: event.seq for event in sorted(seen, key=lambda e: e.seq)}
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             # In one order, so that two sessions never wait for each other.
             for task_id, seq in sorted(newest.items()):
                 made = insert_for(connection, ack).values(task_id=task_id, seq=seq)
@@ -203,7 +214,7 @@ class EventLog:
         if not events:
             return
         t = schema.tellings
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             for seq, channel in sorted(set(events)):
                 made = insert_for(connection, t).values(seq=seq, channel=channel, at=at, times=1)
                 connection.execute(
@@ -226,7 +237,7 @@ class EventLog:
             d.c.seq.in_(seqs), d.c.state == "delivered"
         )
         found: dict[int, dict[str, float]] = {}
-        with self._reader.connect() as connection:
+        with self._database.read() as connection:
             rows = [*connection.execute(over)]
             rows += [(seq, f"hook {hook}", at) for seq, hook, at in connection.execute(hooks)]
         for seq, channel, at in rows:

@@ -32,25 +32,29 @@ RAN = (
 """Columns that tell how far a task came: they are of one time, or say nothing together."""
 
 
-class Rebuilds(Store):
-    """Writes that take a task's columns as they are given."""
+class Rebuilds:
+    """Writes of a store that take a task's columns as they are given."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._database = store.database
 
     def is_sound(self, task_id: str, attempt: int) -> bool:
         """Whether the task's record can be read and is not older than its files."""
         try:
-            row = self.task(task_id)
+            row = self._store.tasks.get(task_id)
         except DamagedRecord:
             return False
         return row is not None and row.attempt >= attempt
 
     def readable(self) -> list[TaskRow]:
         """Every task but those whose record is damaged."""
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             return list(sound(connection.execute(sa.select(T)), task_row))
 
     def path_of(self, project_id: str) -> str | None:
         """The repository of a project, if its record is there."""
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             row = connection.execute(sa.select(P).where(P.c.id == project_id)).one_or_none()
         found = sound_one(row, project_row)
         return found.path if found else None
@@ -58,9 +62,9 @@ class Rebuilds(Store):
     def put(self, values: Mapping[str, Any], *, lives: bool) -> str:
         """Write a task's record with its last attempt. What can be read of the one that was
         damaged stays; of one that is older than the files, what the files do not tell."""
-        project = self.project(values["project_id"], values["project_path"])
+        project = self._store.projects.register(values["project_id"], values["project_path"])
         values = {**values, "project_id": project.id, "project_path": project.path}
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             values = self._mixed(connection, values)
             connection.execute(A.delete().where(A.c.task_id == values["id"]))
             connection.execute(T.delete().where(T.c.id == values["id"]))
@@ -71,7 +75,13 @@ class Rebuilds(Store):
             status = TaskStatus(values["status"])
             data = {"message": "its record was built anew from its files"}
             insert_event(
-                connection, self._now(), values["id"], "task.rebuilt", status, data, notable=False
+                connection,
+                self._database.now(),
+                values["id"],
+                "task.rebuilt",
+                status,
+                data,
+                notable=False,
             )
         was = f", which was {number}" if number != values["number"] else ""
         return f"task {values['number']}{was} {values['title'][:60]!r} ({values['id']}): {status}"
@@ -97,13 +107,13 @@ class Rebuilds(Store):
         taken = sa.select(T.c.id).where(T.c.project_id == project_id, T.c.number == number)
         if connection.execute(taken).first() is None:
             return number
-        return self._next_number(connection, project_id)
+        return self._store.projects.next_number(connection, project_id)
 
     def remove_lost(self) -> list[str]:
         """Take out tasks' records whose id is lost: what has files was built anew under its own.
         Others that can still not be read are told."""
         told: list[str] = []
-        with self._engine.connect() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(sa.select(T)).all()
         for row in rows:
             try:
@@ -112,7 +122,7 @@ class Rebuilds(Store):
                 if damaged.task is None or damaged.task.id is not None:
                     told.append(f"left as it is: {damaged.message}; delete_task removes it")
                     continue
-                self.delete_damaged(damaged.task)
+                self._store.tasks.delete_damaged(damaged.task)
                 said = json.dumps({k: repr(v)[:200] for k, v in columns_of(row).items()})
                 told.append(f"a record without an id is removed: {said}")
         return told

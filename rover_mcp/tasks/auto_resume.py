@@ -69,7 +69,7 @@ def _unclear(enabled: bool, scope: Scope, task: str | None) -> UserFixable:
 
 def _project(tasks: TaskReader, caller: Caller, repo_path: str | None) -> str:
     root = tasks.repositories.inspect(caller.folder(repo_path)).project
-    known = tasks.store.project_at(str(root))
+    known = tasks.store.projects.at(str(root))
     return known.id if known else tasks.repositories.project_id(root)
 
 
@@ -84,18 +84,20 @@ def set_auto_resume(
     paused tasks no longer resume by themselves; or, of those whose reason permits it, how many do
     now."""
     if task is not None:
-        dropped = tasks.store.switch_task(task.id, enabled=enabled)
+        dropped = tasks.store.switches.set_for_task(task.id, enabled=enabled)
     else:
-        dropped = tasks.store.switch(project_id, enabled=enabled)
+        dropped = tasks.store.switches.set_for_project(project_id, enabled=enabled)
     if not enabled:
         return dropped
-    paused = [tasks.store.task(task.id)] if task is not None else _paused(tasks.store, project_id)
+    paused = (
+        [tasks.store.tasks.get(task.id)] if task is not None else _paused(tasks.store, project_id)
+    )
     return sum(tasks.control.schedule(row) for row in paused if row is not None)
 
 
 def _paused(store: Store, project_id: str | None) -> Iterator[TaskRow]:
     before: tuple[float, str] | None = None
-    while page := store.page(
+    while page := store.tasks.page(
         statuses=[TaskStatus.PAUSED], project_id=project_id, before=before, limit=200
     ):
         yield from (row for row in page if isinstance(row, TaskRow))

@@ -25,9 +25,9 @@ class CancelTask:
         """
         if task.status is TaskStatus.CANCELLED:
             return self.reader.view(task)
-        cancelled = self.reader.store.transition(task.id, Event.CANCEL)
+        cancelled = self.reader.store.transitions.apply(task.id, Event.CANCEL)
         if cancelled is None:
-            fresh = self.reader.store.task(task.id) or task
+            fresh = self.reader.store.tasks.get(task.id) or task
             raise Conflict(
                 f"task {task.number} is {fresh.status}; there is nothing to cancel",
                 code="not_cancellable",

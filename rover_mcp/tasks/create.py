@@ -229,7 +229,7 @@ class CreateTask:
     def _project(self, repository: Repository) -> ProjectRow:
         project_id = self.repositories.project_id(repository.project)
         self.repositories.open_hub(project_id, repository.project)
-        return self.store.project(project_id, str(repository.project))
+        return self.store.projects.register(project_id, str(repository.project))
 
     def _settled(
         self, caller: Caller, request: CreateRequest, repository: Repository
@@ -321,8 +321,8 @@ class CreateTask:
         return read_copies(repository.root, names, tracked)
 
     def _known(self, repository: Repository, key: str) -> TaskRow | None:
-        project = self.store.project_at(str(repository.project))
-        return self.store.task_by_request(project.id, key) if project else None
+        project = self.store.projects.at(str(repository.project))
+        return self.store.tasks.by_request(project.id, key) if project else None
 
     def _network(
         self,
@@ -361,7 +361,7 @@ class CreateTask:
                 (folders.input / IGNORED).write_bytes(ignored)
             if copies:
                 write_copies(folders.input / COPIES, copies)
-            task, is_new = self.store.create_task(
+            task, is_new = self.store.tasks.create(
                 new, plan.repository.branches, self.settings.branch_prefix
             )
         except ScriptError as error:
@@ -384,7 +384,7 @@ class CreateTask:
         if not is_new:
             self._undo(folders)
             return task
-        attempt = self.store.attempt(task.id, 1)
+        attempt = self.store.attempts.get(task.id, 1)
         if attempt is not None:
             self.control.enqueue(attempt)
         return task

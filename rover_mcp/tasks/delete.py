@@ -119,16 +119,16 @@ class DeleteTask:
             raise damaged
         if task.id is not None:
             self.leftovers.remove_by_id(task.id)
-        self.store.delete_damaged(task)
+        self.store.tasks.delete_damaged(task)
         return told
 
     def _delete(self, task: TaskRow) -> list[Item]:
         told = self.told(task)
         if task.status in RESUMABLE and self._cancel(task) is None:
             # From here on nobody can let it go on while its files are taken away.
-            self._check(self.store.task(task.id) or task)
+            self._check(self.store.tasks.get(task.id) or task)
         self.leftovers.remove(task)
-        self.store.delete_task(task.id)
+        self.store.tasks.delete(task.id)
         return told
 
     def _cancel(self, task: TaskRow) -> TaskRow | None:
@@ -142,8 +142,8 @@ class DeleteTask:
         return self._begin(task)
 
     def _begin(self, task: TaskRow) -> TaskRow | None:
-        self.store.add_event(task.id, DELETING, {})
-        return self.store.transition(task.id, Event.CANCEL)
+        self.store.events.add(task.id, DELETING, {})
+        return self.store.transitions.apply(task.id, Event.CANCEL)
 
     def _check(self, task: TaskRow) -> None:
         if task.status not in (TaskStatus.PAUSED, *ENDED):
@@ -155,7 +155,7 @@ class DeleteTask:
                 next_call={"tool": "cancel_task", "arguments": {"task": task.id}},
             )
         for _ in range(POLLS):
-            attempt = self.store.attempt(task.id, task.attempt)
+            attempt = self.store.attempts.get(task.id, task.attempt)
             if attempt is None or attempt.state not in STARTED:
                 return
             self.sleep(POLL_SECONDS)

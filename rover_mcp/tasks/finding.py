@@ -46,10 +46,12 @@ class TaskFinder:
                 error.next_call = error.next_call or _LIST
                 raise
             return Place(None)
-        project, known = self.store.project_at(str(root)), self.repositories.project_id(root)
-        if project is None or (project.id != known and not self.store.has_tasks(project.id)):
+        project, known = self.store.projects.at(str(root)), self.repositories.project_id(root)
+        if project is None or (
+            project.id != known and not self.store.projects.has_tasks(project.id)
+        ):
             # Its record is damaged or lost; its tasks still say whose they are.
-            found = known if self.store.has_tasks(known) else project and project.id
+            found = known if self.store.projects.has_tasks(known) else project and project.id
             return Place(str(root), found)
         return Place(str(root), project.id)
 
@@ -66,7 +68,7 @@ class TaskFinder:
         """
         name = parse_task(task)
         if name.kind in ("id", "prefix"):
-            found = self.store.tasks_named(name.kind, name.value, owner=caller.user)
+            found = self.store.tasks.named(name.kind, name.value, owner=caller.user)
         else:
             found = self._in_project(caller, name, self.place(caller, repo_path), changes=changes)
         found = [row for row in found if _sees(caller, row)]
@@ -84,7 +86,7 @@ class TaskFinder:
         return found[0]
 
     def _in_project(self, caller: Caller, name: TaskName, place: Place, *, changes: bool) -> Found:
-        named = partial(self.store.tasks_named, name.kind, name.value, owner=caller.user)
+        named = partial(self.store.tasks.named, name.kind, name.value, owner=caller.user)
         if place.project and (found := named(project_id=place.project)):
             return found
         elsewhere = [row for row in named() if _sees(caller, row)]

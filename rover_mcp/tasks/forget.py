@@ -151,7 +151,7 @@ class ForgetProject:
         self.images.remove_own(tags)
         self.projects.remove(project.id)
         self.book.forget(Path(project.path))
-        if not self.store.forget_project(project.id, project.path):
+        if not self.store.projects.forget(project.id, project.path):
             raise Conflict(
                 f"a task of {project.path} was made meanwhile; it is kept",
                 hint="run rover forget again when it has ended",
@@ -164,7 +164,7 @@ class ForgetProject:
     def _ready(self, folder: Path) -> _Project:
         project = self._find(folder)
         rows = [task for task in project.tasks if isinstance(task, TaskRow)]
-        waiting = self.store.going_on([row.id for row in rows])
+        waiting = self.store.attempts.resuming_by_themselves([row.id for row in rows])
         busy = [row for row in rows if row.status in _WORKS or row.id in waiting]
         if busy:
             raise _busy(project.path, busy)
@@ -172,12 +172,12 @@ class ForgetProject:
 
     def _find(self, folder: Path) -> _Project:
         for place in self._places(folder):
-            row = self.store.project_at(str(place))
+            row = self.store.projects.at(str(place))
             project_id = row.id if row else self.projects.project_id(place)
-            tasks = self.store.tasks_of(project_id, str(place))
+            tasks = self.store.tasks.of_project(project_id, str(place))
             if row or tasks or self.projects.exists(project_id) or self.book.knows(place):
                 return _Project(project_id, str(place), tasks)
-        known = sorted(self.store.every_project().values())[:NAMED]
+        known = sorted(self.store.projects.paths_by_id().values())[:NAMED]
         raise NotFound(
             f"nothing is kept of a project at {folder}",
             hint=f"give one of these: {', '.join(known)}" if known else "no project is known",

@@ -137,7 +137,7 @@ class Images:
         tags: set[str] = set()
         for folder in (self.home / "tasks").iterdir():
             try:
-                task = self.store.task(folder.name)
+                task = self.store.tasks.get(folder.name)
             except DamagedRecord:
                 task = None
             # One without a record is being made, or is built anew by `rover doctor --repair`.

@@ -39,7 +39,7 @@ class PauseTask:
                 code="not_pausable",
                 next_call={"tool": "inspect", "arguments": {"task": task.id}},
             )
-        attempt = store.attempt(task.id, task.attempt)
+        attempt = store.attempts.get(task.id, task.attempt)
         if attempt is not None and attempt.state == AttemptState.QUEUED:
             paused = self._pause_queued(task)
             if paused is not None:
@@ -52,13 +52,13 @@ class PauseTask:
             what = "the pause cannot be recorded, and the task runs on"
             raise write_fault(what, folders.run, error) from error
         self.reader.control.stop(task)
-        return self.reader.view(store.task(task.id) or task)
+        return self.reader.view(store.tasks.get(task.id) or task)
 
     def leave(self, task: TaskRow) -> None:
         """Pause a task for a client that no longer follows it; its handle is over."""
         if task.status not in ENDED:
             self(task)
-            self.reader.store.add_event(task.id, LEFT, {})
+            self.reader.store.events.add(task.id, LEFT, {})
 
     def _never_by_itself(self, task: TaskRow) -> TaskRow:
         """A pause that a person asked for does not end by itself, nor when automatic resumes
@@ -73,8 +73,8 @@ class PauseTask:
                 "retry_at": None,
             }
         )
-        self.reader.store.drop_schedule(task.id, pause=pause)
-        return self.reader.store.task(task.id) or task
+        self.reader.store.attempts.drop_schedule(task.id, pause=pause)
+        return self.reader.store.tasks.get(task.id) or task
 
     def _pause_queued(self, task: TaskRow) -> TaskRow | None:
         pause = Pause(
@@ -83,6 +83,6 @@ class PauseTask:
             since=datetime.fromtimestamp(self.reader.now(), UTC),
         )
         data = pause.model_dump(mode="json")
-        return self.reader.store.transition(
+        return self.reader.store.transitions.apply(
             task.id, Event.PAUSE, attempt=task.attempt, unstarted=True, data=data, pause=pause
         )

@@ -59,7 +59,7 @@ class TaskReader:
         running = task.status in RUNNING
         state = self.live(task.id) if running else None
         attempt = (
-            self.store.attempt(task.id, task.attempt)
+            self.store.attempts.get(task.id, task.attempt)
             if running or task.status is TaskStatus.NEW
             else None
         )
@@ -80,7 +80,7 @@ class TaskReader:
     def policy(self) -> Policy:
         """What is said of automatic resumes, as it stands now. No agent is proposed."""
         return Policy(
-            off=self.store.scopes_off(),
+            off=self.store.switches.scopes_off(),
             config_off=not self.settings.auto_resume,
             max_auto_retries=self.settings.retry.max_auto_retries,
             windows=tuple(self.store.windows.all(self.now())),
@@ -127,7 +127,7 @@ class TaskReader:
         project = place.project if place else None
         if place and place.root and project is None:
             return [], None, self._unrecorded() if caller.user is None else []
-        rows = self.store.page(
+        rows = self.store.tasks.page(
             statuses=statuses,
             project_id=project,
             before=task_page.parse_cursor(cursor) if cursor else None,
@@ -144,7 +144,7 @@ class TaskReader:
         more = task_page.cursor(found[-1][0]) if len(rows) > len(found) else None
         damaged = [view for _, view in found if isinstance(view, DamagedRecord)]
         if not cursor and not statuses:
-            damaged += self.store.unplaced(owner=caller.user, everywhere=project is None)
+            damaged += self.store.tasks.unplaced(owner=caller.user, everywhere=project is None)
             if not found and caller.user is None:
                 damaged += self._unrecorded()
         return page, more, damaged
@@ -155,7 +155,7 @@ class TaskReader:
         runs = (home / "tasks").glob("*/iterations/*/spec-*/spec.json")
         waiting = {path.name for path in (home / "spares").glob("*")}
         names = {path.parents[3].name for path in runs} - waiting
-        lost = len(self.store.without_record(names))
+        lost = len(self.store.tasks.without_record(names))
         if not lost:
             return []
         told = "1 task has" if lost == 1 else f"{lost} tasks have"
@@ -179,11 +179,11 @@ class TaskReader:
         that cannot be read says nothing."""
         if not events:
             return ()
-        here = self.store.project_around(caller.cwd) if caller.user is None else None
+        here = self.store.projects.around(caller.cwd) if caller.user is None else None
         views: list[AttentionView] = []
         for event in events:
             try:
-                task = self.store.task(event.task_id)
+                task = self.store.tasks.get(event.task_id)
             except DamagedRecord:
                 continue  # list_tasks names it
             if task is not None:

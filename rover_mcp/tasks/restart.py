@@ -28,11 +28,11 @@ class RestartTask:
         if task.iteration == 1 and task.status is TaskStatus.FAILED:
             folders = TaskFolders(self.reader.settings.home, task.id, task.iteration)
             folders.pause_request.unlink(missing_ok=True)
-            if won := self.reader.store.resume(task.id, caller.client_id, restart=True):
+            if won := self.reader.store.transitions.resume(task.id, caller.client_id, restart=True):
                 row, attempt = won
                 self.reader.control.enqueue(attempt)
                 return self.reader.with_cautions(row)
-            task = self.reader.store.task(task.id) or task
+            task = self.reader.store.tasks.get(task.id) or task
         resumable = task.status in RESUMABLE
         raise Conflict(
             f"task {task.number} is {task.status}; only one that FAILED can be restarted",

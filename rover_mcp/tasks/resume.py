@@ -88,9 +88,9 @@ class ResumeTask:
             accept_result(task, folders)
         folders.pause_request.unlink(missing_ok=True)
         columns = self.agents.program_column(caller, task) | columns
-        won = store.resume(task.id, caller.client_id, **columns)
+        won = store.transitions.resume(task.id, caller.client_id, **columns)
         if won is None:
-            fresh = store.task(task.id) or task
+            fresh = store.tasks.get(task.id) or task
             return self._result("already_resuming", fresh, checkpoint, "another call won")
         row, attempt = won
         control.enqueue(attempt)
@@ -119,7 +119,7 @@ class ResumeTask:
         if store.events.of_kinds(task.id, [DELETING]):
             delete = NextAction(tool="delete_task", arguments={"task": task.id}, why="complete it")
             raise self._not_resumable(task, "its deletion has begun", delete)
-        attempt = store.attempt(task.id, task.attempt)
+        attempt = store.attempts.get(task.id, task.attempt)
         if attempt is not None and attempt.state in STARTED:
             why = "it is still being stopped; call resume_task again in some seconds"
             raise self._not_resumable(task, why)

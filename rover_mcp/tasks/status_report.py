@@ -54,8 +54,8 @@ class StatusReport:
         """The fields of the get_status result."""
         settings, store = self.tasks.settings, self.tasks.store
         credentials = dict(self.credentials(caller))
-        queued = len(store.attempts_in((AttemptState.QUEUED,)))
-        active = store.count((TaskStatus.NEW, *RUNNING))
+        queued = len(store.attempts.in_states((AttemptState.QUEUED,)))
+        active = store.tasks.count((TaskStatus.NEW, *RUNNING))
         return {
             "version": __version__,
             "notice": self.notice(caller),
@@ -68,10 +68,10 @@ class StatusReport:
             "queue": {
                 "running": max(0, active - queued),
                 "queued": queued,
-                "paused": store.count((TaskStatus.PAUSED,)),
+                "paused": store.tasks.count((TaskStatus.PAUSED,)),
                 "limit": settings.concurrency,
             },
-            "holds": [self._hold(caller, hold) for hold in store.holds()],
+            "holds": [self._hold(caller, hold) for hold in store.holds.all()],
             "windows": [
                 window_view(window, self.tasks.account_name)
                 for window in store.windows.all(self.tasks.now())[:MOST_SHOWN]
@@ -92,7 +92,7 @@ class StatusReport:
 
     def _hold(self, caller: Caller, hold: HoldRow) -> dict[str, Any]:
         try:
-            probe = self.tasks.store.task(hold.probe_task) if hold.probe_task else None
+            probe = self.tasks.store.tasks.get(hold.probe_task) if hold.probe_task else None
         except DamagedRecord:
             probe = None
         return {
@@ -103,13 +103,13 @@ class StatusReport:
             "message": quoted(hold.message, HOLD_MESSAGE_SHOWN),
             "since": time_of(hold.since),
             "until": time_of(hold.until),
-            "waiting": self.tasks.store.count_waiting(hold.account),
+            "waiting": self.tasks.store.holds.count_waiting(hold.account),
             "probe": probe.number if probe and caller.sees(probe.owner) else None,
         }
 
     def _switches(self, caller: Caller) -> dict[str, Any]:
-        off = self.tasks.store.scopes_off()
-        paths = self.tasks.store.project_paths(off - {EVERYWHERE})
+        off = self.tasks.store.switches.scopes_off()
+        paths = self.tasks.store.projects.paths(off - {EVERYWHERE})
         if caller.user is not None:
             served = {str(p.resolve()) for p in caller.projects}
             paths = [path for path in paths if path in served]

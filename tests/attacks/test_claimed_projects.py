@@ -41,7 +41,7 @@ def numbers(desk: Desk, folder: Path) -> list[int]:
 
 
 def project_of(desk: Desk, task_id: str) -> tuple[str, str]:
-    task = desk.store.task(task_id)
+    task = desk.store.tasks.get(task_id)
     assert task is not None
     return task.project_id, task.project_path
 
@@ -53,7 +53,7 @@ def test_all_work_trees_of_a_repository_are_one_project(desk: Desk, tmp_path: Pa
     (side / ".rover").mkdir()
     (side / ".rover/config.yaml").write_text("model: of-the-side\n")
     assert numbers(desk, side) == [1]
-    made = desk.store.task(create(desk, side))
+    made = desk.store.tasks.get(create(desk, side))
     assert made is not None
     assert (made.number, made.project_path, made.base_branch) == (2, str(mine), "side")
     assert made.model == "of-the-side"

@@ -67,10 +67,12 @@ def paused_task(data: Path) -> None:
     """A data folder with one task, number 1 of /repo, which stands still for want of credits."""
     data.mkdir()
     store = Store(open_database(database_url(data)))
-    store.project("p1", "/repo")
-    task, _ = store.create_task(new_task(), frozenset())
+    store.projects.register("p1", "/repo")
+    task, _ = store.tasks.create(new_task(), frozenset())
     told, details = pause(), {"reason": "credits"}
-    store.transition(task.id, Event.PAUSE, pause=told, data=details, unstarted=True, attempt=1)
+    store.transitions.apply(
+        task.id, Event.PAUSE, pause=told, data=details, unstarted=True, attempt=1
+    )
 
 
 def agent_program(name: str) -> Path:

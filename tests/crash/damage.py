@@ -31,7 +31,8 @@ from rover_mcp.server.event_broadcast import EventHub
 from rover_mcp.server.pages import task_list
 from rover_mcp.store import schema
 from rover_mcp.store.records import AttemptRow, CallRow, DamagedRecord, HoldRow, TaskRow
-from rover_mcp.store.store import Closing, Store
+from rover_mcp.store.store import Store
+from rover_mcp.store.transitions import Closing
 from rover_mcp.tasks.delete import DeleteTask
 from tests.support.attempts_site import FakeDoor, FakeHub
 from tests.support.desk import Desk, FakeLeftovers
@@ -103,7 +104,7 @@ def loosened(path: Path) -> None:
 def populate(store: Store, database: sa.Engine, repo: Path) -> None:
     """Victims of which every column is filled, a bystander, and what else a daemon keeps."""
     at = {"project_id": repo.name, "project_path": str(repo)}
-    store.project(repo.name, str(repo))
+    store.projects.register(repo.name, str(repo))
     rich: dict[str, Any] = {
         "agents": ["claude", "scripted"],
         "budget": Budget(usd=5, tokens=10**6),
@@ -114,21 +115,21 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
     }
     for task_id in (*VICTIMS, BYSTANDER):
         more = {} if task_id == BYSTANDER else rich | {"request_key": f"k-{task_id}"}
-        store.create_task(new_task(task_id, **at | more), frozenset())
+        store.tasks.create(new_task(task_id, **at | more), frozenset())
         store.executors.mark(task_id, 1, f"attempt-{task_id}-1", "roverd")
-        store.start_attempt(
+        store.claims.start(
             task_id, 1, f"attempt-{task_id}-1", account="anthropic key", agent="claude"
         )
         store.books.write([_call(task_id, str(n)) for n in range(3)])
         wait = pause(account="anthropic key", retry_at=NOW + timedelta(hours=1))
         refused = {"host": "evil.example", "reason": "not allowed", "remedy": None, "count": 2}
-        store.transition(
+        store.transitions.apply(
             task_id, Event.PAUSE, attempt=1, schedule=True, data=wait.model_dump(mode="json"),
             pause=wait, retry_at=NOW.timestamp() + 3600, run_state=run_state(RunStatus.PAUSED),
             refused={"hosts": [refused], "more": 0}, warnings=["one"], error=None,
             closes=Closing("anthropic key", _refused, waits=True) if task_id == VICTIM else None,
         )  # fmt: skip
-        store.move_attempt(
+        store.attempts.move(
             task_id, 1, ("starting",), state="ended", exit_code=2, detail="x",
             started_at=NOW.timestamp(), ended_at=NOW.timestamp(),
         )  # fmt: skip
@@ -142,7 +143,7 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
     opens = NOW + timedelta(hours=1)
     nearly = Window("5-hour window", WindowState.NEARLY, 0.9, opens)
     store.windows.record("anthropic key", [nearly], NOW.timestamp())
-    store.switch("elsewhere", enabled=False)
+    store.switches.set_for_project("elsewhere", enabled=False)
     store.executors.renew("roverd-2", "host/boot:/home", 60)
     events = store.events.after(0)
     store.events.acknowledge([event for event in events if event.kind == "task.created"])
@@ -150,7 +151,7 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
     deliveries = store.deliveries("roverd")
     deliveries.configure(["bell"])
     for task_id in VICTIMS:
-        store.add_event(task_id, "task.warning", {"message": "m"})
+        store.events.add(task_id, "task.warning", {"message": "m"})
     deliveries.plan({"bell": lambda event: True}, 0)
 
 

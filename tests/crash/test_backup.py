@@ -100,7 +100,7 @@ def test_what_was_made_while_a_task_ran_is_restored_with_that_task_paused(
     done = restore(home, made)
     engine = open_database(f"sqlite:///{home / 'rover.db'}")
     store = Store(engine)
-    task, attempt = store.task(TASK), store.attempt(TASK, 1)
+    task, attempt = store.tasks.get(TASK), store.attempts.get(TASK, 1)
     engine.dispose()
     assert task is not None
     assert task.pause is not None

@@ -55,4 +55,4 @@ def test_no_value_in_a_column_stops_another_task(desk: Desk, column: str, value:
     d.ask_everything(desk)
     is_json = isinstance(T.c[column].type, sa.JSON)
     put(desk, column, json.dumps(before) if is_json else before)
-    assert desk.store.task(d.VICTIM) is not None
+    assert desk.store.tasks.get(d.VICTIM) is not None

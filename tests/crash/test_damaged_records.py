@@ -70,16 +70,16 @@ def survives(folder: Path, damages: Sequence[Damage], *, anew: bool = False) -> 
         if d.damage(folder / "home" / "rover.db", table, column, value, victim)
     ]
     with opened(folder, anew=anew) as desk:
-        bystander = desk.store.task(d.BYSTANDER)
+        bystander = desk.store.tasks.get(d.BYSTANDER)
         d.ask_everything(desk)
         made = d.create(desk)
-        sound = {row.id for row in desk.store.page(limit=100) if isinstance(row, TaskRow)}
+        sound = {row.id for row in desk.store.tasks.page(limit=100) if isinstance(row, TaskRow)}
         assert sound >= {d.BYSTANDER, made.id}
         for victim in done:
             d.act_on_victim(desk, victim)
             d.delete_victim(desk, victim)
         d.ask_everything(desk)
-        after = desk.store.task(d.BYSTANDER)
+        after = desk.store.tasks.get(d.BYSTANDER)
         assert bystander is not None
         assert after is not None
         assert (after.status, after.run_state) == (bystander.status, bystander.run_state)

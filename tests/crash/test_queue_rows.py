@@ -28,7 +28,7 @@ STATES = ("ENQUEUED", "PENDING")
 def waiting(plane: Plane) -> str:
     """A task that goes on in an hour; its attempt waits in the queue."""
     task_id = plane.create(enqueue=False)
-    plane.store.transition(
+    plane.store.transitions.apply(
         task_id,
         Event.PAUSE,
         schedule=True,

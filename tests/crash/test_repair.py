@@ -125,7 +125,7 @@ HARM = (
 
 def read(home: Path) -> TaskRow:
     engine = open_database(f"sqlite:///{home / 'rover.db'}")
-    task = Store(engine).task(TASK)
+    task = Store(engine).tasks.get(TASK)
     engine.dispose()
     assert task is not None
     return task

@@ -93,7 +93,7 @@ def test_a_pause_that_could_not_be_recorded_is_shown_all_the_same(tmp_path: Path
     shown: list[tuple[TaskStatus, str]] = []
     with open_desk(tmp_path) as desk:
         created = desk.tasks.create(desk.caller, create_request("Fix the sum"))
-        task = desk.store.task(created.id)
+        task = desk.store.tasks.get(created.id)
         assert task is not None
         fault = disk_full("it cannot be written", tmp_path)
 

@@ -31,7 +31,7 @@ def finished(client: LauncherClient, run: str) -> Frame:
 def ended(home: Path, task: str, *, seconds_ago: float) -> None:
     """Let a task have ended earlier than what is in its work tree."""
     engine = open_database(database_url(home))
-    Store(engine).update_task(task, ended_at=time.time() - seconds_ago)
+    Store(engine).tasks.update(task, ended_at=time.time() - seconds_ago)
     engine.dispose()
 
 

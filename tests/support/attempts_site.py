@@ -192,39 +192,27 @@ class CrashingStore(Store):
 
     writes_left: int | None = None
 
-    def _count(self) -> None:
-        if self.writes_left is not None:
-            if self.writes_left == 0:
-                raise Crash
-            self.writes_left -= 1
+    def __init__(self, engine: sa.Engine) -> None:
+        super().__init__(engine)
+        for part, writes in (
+            (self.claims, ("start",)),
+            (self.transitions, ("apply", "undo_resume")),
+            (self.tasks, ("update",)),
+            (self.attempts, ("move", "drop_schedule")),
+            (self.events, ("add",)),
+        ):
+            for write in writes:
+                setattr(part, write, self._counted(getattr(part, write)))
 
-    def start_attempt(self, *args: Any, **named: Any) -> TaskRow | None:
-        self._count()
-        return super().start_attempt(*args, **named)
+    def _counted(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **named: Any) -> Any:
+            if self.writes_left is not None:
+                if self.writes_left == 0:
+                    raise Crash
+                self.writes_left -= 1
+            return write(*args, **named)
 
-    def transition(self, *args: Any, **named: Any) -> TaskRow | None:
-        self._count()
-        return super().transition(*args, **named)
-
-    def undo_resume(self, *args: Any, **named: Any) -> bool:
-        self._count()
-        return super().undo_resume(*args, **named)
-
-    def update_task(self, *args: Any, **named: Any) -> None:
-        self._count()
-        super().update_task(*args, **named)
-
-    def move_attempt(self, *args: Any, **named: Any) -> bool:
-        self._count()
-        return super().move_attempt(*args, **named)
-
-    def add_event(self, *args: Any, **named: Any) -> None:
-        self._count()
-        super().add_event(*args, **named)
-
-    def drop_schedule(self, *args: Any, **named: Any) -> None:
-        self._count()
-        super().drop_schedule(*args, **named)
+        return counted
 
 
 @dataclass
@@ -280,11 +268,11 @@ class Site:
 
     def due(self) -> None:
         """The time of the next automatic attempt has come."""
-        self.store.update_task(TASK, retry_at=time.time() - 1)
+        self.store.tasks.update(TASK, retry_at=time.time() - 1)
 
     def create(self, task_id: str = TASK, **changes: Any) -> TaskRow:
-        self.store.project("p1", "/repo")
-        task, _ = self.store.create_task(new_task(task_id, **changes), frozenset())
+        self.store.projects.register("p1", "/repo")
+        task, _ = self.store.tasks.create(new_task(task_id, **changes), frozenset())
         return task
 
     def started(self, **changes: Any) -> TaskRow:
@@ -309,12 +297,12 @@ class Site:
         return self.attempts.settle(TASK, attempt, self.attempts.follow(TASK, attempt))
 
     def task(self, task_id: str = TASK) -> TaskRow:
-        task = self.store.task(task_id)
+        task = self.store.tasks.get(task_id)
         assert task is not None
         return task
 
     def attempt(self, attempt: int) -> AttemptRow:
-        row = self.store.attempt(TASK, attempt)
+        row = self.store.attempts.get(TASK, attempt)
         assert row is not None
         return row
 

@@ -64,17 +64,17 @@ def _contender(
 
 
 def resume(store: Store, task_id: str) -> bool:
-    return store.resume(task_id, "contender") is not None
+    return store.transitions.resume(task_id, "contender") is not None
 
 
 def elect(store: Store, account: str) -> bool:
-    return len(store.let_go(account)) == 1
+    return len(store.holds.release(account)) == 1
 
 
 def unelect(store: Store, account: str) -> bool:
     """The probe waits again, as after a crash that took its verdict."""
-    [probe] = store.attempts_in(["released"])
-    with store._engine.begin() as connection:
+    [probe] = store.attempts.in_states(["released"])
+    with store.database.engine.begin() as connection:
         nobody = {"probe_task": None, "probe_attempt": None}
         connection.execute(schema.holds.update().values(**nobody))
-    return store.move_attempt(probe.task_id, probe.attempt, ("released",), state="held")
+    return store.attempts.move(probe.task_id, probe.attempt, ("released",), state="held")

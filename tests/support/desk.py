@@ -152,7 +152,7 @@ class FakeControl:
         self.enqueued.append(attempt)
 
     def schedule(self, task: TaskRow) -> bool:
-        made = self.store.schedule(task.id, NOW.timestamp() + 900) if self.store else None
+        made = self.store.attempts.schedule(task.id, NOW.timestamp() + 900) if self.store else None
         return made is not None
 
     def has_checkpoint(self, task: TaskRow) -> bool:

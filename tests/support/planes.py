@@ -61,18 +61,18 @@ class Plane:
         task_id = new_task_id()
         if play is not None:
             self.play[task_id] = play
-        self.store.create_task(new_task(task_id, **changes), frozenset())
+        self.store.tasks.create(new_task(task_id, **changes), frozenset())
         if enqueue:
             self.enqueue(task_id, 1)
         return task_id
 
     def enqueue(self, task_id: str, attempt: int, delay: float = 0) -> None:
-        row = self.store.attempt(task_id, attempt)
+        row = self.store.attempts.get(task_id, attempt)
         assert row is not None
         self.plane.enqueue(row, delay)
 
     def task(self, task_id: str) -> TaskRow:
-        task = self.store.task(task_id)
+        task = self.store.tasks.get(task_id)
         assert task is not None
         return task
 
@@ -137,7 +137,7 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
     (home / "tasks").mkdir(parents=True)
     database = open_database(url)
     store, world, door = Store(database), FakeWorld(), FakeDoor()
-    store.project("p1", "/repo")
+    store.projects.register("p1", "/repo")
     settings = Settings(home=home, queue_poll=0.02, spare_sandboxes=0, **changes)
     attempts = Attempts(
         settings=settings,

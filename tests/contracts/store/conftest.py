@@ -81,7 +81,7 @@ def rung() -> list[str]:
 def store(database: sa.Engine, clock: Clock, rung: list[str]) -> Store:
     """A store with one project, p1, at /repo."""
     made = Store(database, clock, lambda: rung.append("events"))
-    made.project("p1", "/repo")
+    made.projects.register("p1", "/repo")
     return made
 
 
@@ -95,7 +95,7 @@ def make(store: Store) -> Make:
 
     def make_task(task_id: str | None = None, **changes: object) -> TaskRow:
         new = new_task(task_id or f"{next(serial):032x}", **changes)
-        task, is_new = store.create_task(new, frozenset())
+        task, is_new = store.tasks.create(new, frozenset())
         assert is_new
         return task
 
@@ -106,9 +106,9 @@ def make(store: Store) -> Make:
 def running(store: Store, make: Make) -> TaskRow:
     """A task whose first attempt is claimed and has a sandbox."""
     task = make()
-    assert store.start_attempt(task.id, 1, f"attempt-{task.id}-1") is not None
-    assert store.move_attempt(task.id, 1, ("starting",), state="running")
-    found = store.task(task.id)
+    assert store.claims.start(task.id, 1, f"attempt-{task.id}-1") is not None
+    assert store.attempts.move(task.id, 1, ("starting",), state="running")
+    found = store.tasks.get(task.id)
     assert found is not None
     return found
 
@@ -117,8 +117,8 @@ def running(store: Store, make: Make) -> TaskRow:
 def paused(store: Store, running: TaskRow, clock: Clock) -> TaskRow:
     """The running task, paused for credits, with attempt 2 scheduled in 15 minutes."""
     clock.now += 60
-    store.move_attempt(running.id, 1, ("running",), state="ended")
-    after = store.transition(
+    store.attempts.move(running.id, 1, ("running",), state="ended")
+    after = store.transitions.apply(
         running.id,
         Event.PAUSE,
         attempt=1,

@@ -14,15 +14,15 @@ S = TaskStatus
 
 
 def state_of(store: Store, task: TaskRow, attempt: int) -> str:
-    found = store.attempt(task.id, attempt)
+    found = store.attempts.get(task.id, attempt)
     assert found is not None
     return found.state
 
 
 def claim(store: Store, task_id: str, attempt: int) -> TaskRow | None:
     """As the workflow does that the store has named for the attempt."""
-    found = store.attempt(task_id, attempt)
-    return store.start_attempt(task_id, attempt, found.workflow_id if found else "none")
+    found = store.attempts.get(task_id, attempt)
+    return store.claims.start(task_id, attempt, found.workflow_id if found else "none")
 
 
 # Claims
@@ -53,9 +53,9 @@ def test_an_attempt_that_went_on_or_ended_is_not_claimed(
     store: Store, make: Make, state: str
 ) -> None:
     task = make()
-    store.move_attempt(task.id, 1, ("queued",), state=state)
+    store.attempts.move(task.id, 1, ("queued",), state=state)
     assert claim(store, task.id, 1) is None
-    assert store.task(task.id) == task
+    assert store.tasks.get(task.id) == task
 
 
 def test_an_attempt_that_does_not_exist_is_not_claimed(store: Store, make: Make) -> None:
@@ -78,28 +78,28 @@ def test_a_scheduled_attempt_of_a_task_that_is_no_longer_paused_does_nothing(
 ) -> None:
     """K6: the timer's workflow finds that another has taken its attempt."""
     timer = f"attempt-{paused.id}-2"
-    assert store.resume(paused.id, None) is not None
-    before = store.task(paused.id), store.events.last_seq()
-    assert store.start_attempt(paused.id, 2, timer) is None
-    assert (store.task(paused.id), store.events.last_seq()) == before
+    assert store.transitions.resume(paused.id, None) is not None
+    before = store.tasks.get(paused.id), store.events.last_seq()
+    assert store.claims.start(paused.id, 2, timer) is None
+    assert (store.tasks.get(paused.id), store.events.last_seq()) == before
     assert state_of(store, paused, 2) == "queued"
     assert claim(store, paused.id, 2) is not None
-    assert store.start_attempt(paused.id, 2, timer) is None
+    assert store.claims.start(paused.id, 2, timer) is None
 
 
 def test_a_task_that_runs_again_is_not_started_by_an_old_timer(
     store: Store, paused: TaskRow
 ) -> None:
     """K6: whatever made it run."""
-    assert store.transition(paused.id, Event.RESUME) is not None
+    assert store.transitions.apply(paused.id, Event.RESUME) is not None
     assert claim(store, paused.id, 2) is None
 
 
 def test_a_cancelled_task_is_not_started_by_its_timer(store: Store, paused: TaskRow) -> None:
     """K6."""
-    store.transition(paused.id, Event.CANCEL)
+    store.transitions.apply(paused.id, Event.CANCEL)
     assert claim(store, paused.id, 2) is None
-    found = store.task(paused.id)
+    found = store.tasks.get(paused.id)
     assert found is not None
     assert found.status is S.CANCELLED
 
@@ -109,9 +109,9 @@ def test_a_task_paused_before_it_began_counts_its_time_from_its_resume(
 ) -> None:
     """H1: a duration needs a beginning."""
     task = make()
-    store.transition(task.id, Event.PAUSE, pause=pause())
+    store.transitions.apply(task.id, Event.PAUSE, pause=pause())
     clock.now += 30
-    assert store.resume(task.id, None) is not None
+    assert store.transitions.resume(task.id, None) is not None
     clock.now += 1
     claimed = claim(store, task.id, 2)
     assert claimed is not None
@@ -125,7 +125,7 @@ def test_a_resume_takes_the_attempt_that_waits_for_the_one_who_asked(
     store: Store, paused: TaskRow
 ) -> None:
     """I5: the same iteration; K6: under a workflow id of its own."""
-    won = store.resume(paused.id, "client-2")
+    won = store.transitions.resume(paused.id, "client-2")
     assert won is not None
     task, attempt = won
     assert (task.status, task.attempt, task.auto_retries) == (S.IN_PROGRESS, 2, 0)
@@ -141,16 +141,16 @@ def test_a_resume_takes_the_attempt_that_waits_for_the_one_who_asked(
 
 def test_a_resume_without_a_schedule_makes_the_next_attempt(store: Store, paused: TaskRow) -> None:
     """I5."""
-    store.drop_schedule(paused.id)
-    won = store.resume(paused.id, "client-2")
+    store.attempts.drop_schedule(paused.id)
+    won = store.transitions.resume(paused.id, "client-2")
     assert won is not None
     assert (won[0].attempt, won[1].attempt, won[1].state) == (3, 3, "queued")
 
 
 def test_a_failed_task_can_be_resumed(store: Store, running: TaskRow) -> None:
     """C9, I1."""
-    store.transition(running.id, Event.FAIL, error="boom")
-    won = store.resume(running.id, None)
+    store.transitions.apply(running.id, Event.FAIL, error="boom")
+    won = store.transitions.resume(running.id, None)
     assert won is not None
     assert (won[0].status, won[0].error, won[0].started_at) == (
         S.IN_PROGRESS,
@@ -160,45 +160,45 @@ def test_a_failed_task_can_be_resumed(store: Store, running: TaskRow) -> None:
 
 
 def test_a_later_iteration_goes_on_as_iterating(store: Store, paused: TaskRow) -> None:
-    store.update_task(paused.id, iteration=2)
-    won = store.resume(paused.id, None)
+    store.tasks.update(paused.id, iteration=2)
+    won = store.transitions.resume(paused.id, None)
     assert won is not None
     assert won[0].status is S.ITERATING
-    store.transition(paused.id, Event.FAIL)
-    again = store.resume(paused.id, None)
+    store.transitions.apply(paused.id, Event.FAIL)
+    again = store.transitions.resume(paused.id, None)
     assert again is not None
     assert (again[0].status, again[1].iteration) == (S.ITERATING, 2)
 
 
 def test_what_is_not_resumable_is_not_resumed(store: Store, running: TaskRow) -> None:
     """I1."""
-    assert store.resume(running.id, None) is None
-    store.transition(running.id, Event.COMPLETE)
-    assert store.resume(running.id, None) is None
-    assert store.resume("0" * 32, None) is None
+    assert store.transitions.resume(running.id, None) is None
+    store.transitions.apply(running.id, Event.COMPLETE)
+    assert store.transitions.resume(running.id, None) is None
+    assert store.transitions.resume("0" * 32, None) is None
 
 
 def test_a_cancelled_task_is_resumed_until_its_deletion_begins(
     store: Store, paused: TaskRow
 ) -> None:
     """T2: all of its work is kept."""
-    store.transition(paused.id, Event.CANCEL)
-    assert store.resume(paused.id, None) is not None
-    store.transition(paused.id, Event.CANCEL)
-    store.add_event(paused.id, DELETING, {})
-    assert store.resume(paused.id, None) is None
+    store.transitions.apply(paused.id, Event.CANCEL)
+    assert store.transitions.resume(paused.id, None) is not None
+    store.transitions.apply(paused.id, Event.CANCEL)
+    store.events.add(paused.id, DELETING, {})
+    assert store.transitions.resume(paused.id, None) is None
 
 
 def test_an_undone_resume_gives_everything_back(
     store: Store, paused: TaskRow, rung: list[str]
 ) -> None:
     """I4, I8."""
-    store.update_task(paused.id, error="credit balance is too low")
-    won = store.resume(paused.id, None)
+    store.tasks.update(paused.id, error="credit balance is too low")
+    won = store.transitions.resume(paused.id, None)
     assert won is not None
     rung.clear()
-    assert store.undo_resume(paused.id, 2, "no engine", "start docker")
-    after = store.task(paused.id)
+    assert store.transitions.undo_resume(paused.id, 2, "no engine", "start docker")
+    after = store.tasks.get(paused.id)
     assert after is not None
     assert (after.status, after.error) == (S.PAUSED, "credit balance is too low")
     assert (after.pause, after.paused_at) == (paused.pause, paused.paused_at)
@@ -206,28 +206,28 @@ def test_an_undone_resume_gives_everything_back(
     assert (last.kind, last.notable, last.status) == ("task.resume_failed", True, "PAUSED")
     assert last.data == {"error": "no engine", "hint": "start docker", "retry_at": None}
     assert rung == ["events"]
-    assert store.resume(paused.id, None) is not None
+    assert store.transitions.resume(paused.id, None) is not None
 
 
 def test_an_undone_resume_can_schedule_the_next_try(store: Store, paused: TaskRow) -> None:
     """K1, K4, K7: what is promised is recorded with it."""
-    assert store.resume(paused.id, None) is not None
-    assert store.undo_resume(paused.id, 2, "no engine", None, retry_at=5000.0)
-    after = store.task(paused.id)
+    assert store.transitions.resume(paused.id, None) is not None
+    assert store.transitions.undo_resume(paused.id, 2, "no engine", None, retry_at=5000.0)
+    after = store.tasks.get(paused.id)
     assert after is not None
     assert (after.status, after.retry_at) == (S.PAUSED, 5000.0)
-    assert [a.attempt for a in store.attempts_in(("scheduled",))] == [3]
+    assert [a.attempt for a in store.attempts.in_states(("scheduled",))] == [3]
 
 
 def test_a_failed_task_whose_resume_is_undone_is_failed_again(
     store: Store, running: TaskRow
 ) -> None:
     """I4."""
-    failed = store.transition(running.id, Event.FAIL, error="boom")
+    failed = store.transitions.apply(running.id, Event.FAIL, error="boom")
     assert failed is not None
-    assert store.resume(running.id, None) is not None
-    assert store.undo_resume(running.id, 2, "no engine", None)
-    after = store.task(running.id)
+    assert store.transitions.resume(running.id, None) is not None
+    assert store.transitions.undo_resume(running.id, 2, "no engine", None)
+    after = store.tasks.get(running.id)
     assert after is not None
     assert (after.status, after.error, after.ended_at) == (S.FAILED, "boom", failed.ended_at)
 
@@ -235,8 +235,8 @@ def test_a_failed_task_whose_resume_is_undone_is_failed_again(
 def test_a_start_by_itself_that_failed_is_undone_but_counted(store: Store, paused: TaskRow) -> None:
     """I4, K4."""
     assert claim(store, paused.id, 2) is not None
-    assert store.undo_resume(paused.id, 2, "no engine", None)
-    after = store.task(paused.id)
+    assert store.transitions.undo_resume(paused.id, 2, "no engine", None)
+    after = store.tasks.get(paused.id)
     assert after is not None
     assert (after.status, after.pause, after.auto_retries) == (S.PAUSED, pause(), 1)
 
@@ -246,20 +246,20 @@ def test_a_task_does_not_promise_to_go_on_when_nothing_is_scheduled(
 ) -> None:
     """K7, I4: what the schedule was is gone with the attempt that failed."""
     assert claim(store, paused.id, 2) is not None
-    store.move_attempt(paused.id, 2, ("starting",), state="ended")
-    assert store.undo_resume(paused.id, 2, "no engine", None)
-    after = store.task(paused.id)
+    store.attempts.move(paused.id, 2, ("starting",), state="ended")
+    assert store.transitions.undo_resume(paused.id, 2, "no engine", None)
+    after = store.tasks.get(paused.id)
     assert after is not None
-    assert (after.retry_at is not None) == bool(store.attempts_in(["scheduled"]))
+    assert (after.retry_at is not None) == bool(store.attempts.in_states(["scheduled"]))
 
 
 def test_a_first_start_and_an_older_attempt_are_not_undone(
     store: Store, running: TaskRow, paused: TaskRow
 ) -> None:
-    assert not store.undo_resume(running.id, 1, "no engine", None)
-    assert store.resume(paused.id, None) is not None
-    assert store.transition(paused.id, Event.CANCEL) is not None
-    assert not store.undo_resume(paused.id, 2, "no engine", None)
+    assert not store.transitions.undo_resume(running.id, 1, "no engine", None)
+    assert store.transitions.resume(paused.id, None) is not None
+    assert store.transitions.apply(paused.id, Event.CANCEL) is not None
+    assert not store.transitions.undo_resume(paused.id, 2, "no engine", None)
 
 
 # Schedules
@@ -267,8 +267,8 @@ def test_a_first_start_and_an_older_attempt_are_not_undone(
 
 def test_a_dropped_schedule_starts_nothing(store: Store, paused: TaskRow) -> None:
     """K7."""
-    store.drop_schedule(paused.id)
-    after = store.task(paused.id)
+    store.attempts.drop_schedule(paused.id)
+    after = store.tasks.get(paused.id)
     assert after is not None
     assert (after.status, after.retry_at, after.pause) == (S.PAUSED, None, pause())
     assert claim(store, paused.id, 2) is None
@@ -278,8 +278,8 @@ def test_dropping_the_schedule_too_late_leaves_a_resume_alone(
     store: Store, paused: TaskRow
 ) -> None:
     """J1: pause_task and resume_task at the same moment."""
-    assert store.resume(paused.id, None) is not None
-    store.drop_schedule(paused.id)
+    assert store.transitions.resume(paused.id, None) is not None
+    store.attempts.drop_schedule(paused.id)
     assert state_of(store, paused, 2) == "queued"
     assert claim(store, paused.id, 2) is not None
 
@@ -287,10 +287,12 @@ def test_dropping_the_schedule_too_late_leaves_a_resume_alone(
 def test_an_attempt_moves_only_from_a_state_that_is_expected(
     store: Store, running: TaskRow
 ) -> None:
-    assert not store.move_attempt(running.id, 1, ("starting", "queued"), state="ended")
-    assert store.move_attempt(running.id, 1, ("running",), state="ended", exit_code=137, detail="x")
-    assert not store.move_attempt(running.id, 1, ("running",), state="ended")
-    found = store.attempt(running.id, 1)
+    assert not store.attempts.move(running.id, 1, ("starting", "queued"), state="ended")
+    assert store.attempts.move(
+        running.id, 1, ("running",), state="ended", exit_code=137, detail="x"
+    )
+    assert not store.attempts.move(running.id, 1, ("running",), state="ended")
+    found = store.attempts.get(running.id, 1)
     assert found is not None
     assert (found.exit_code, found.detail) == (137, "x")
-    assert store.attempt(running.id, 2) is None
+    assert store.attempts.get(running.id, 2) is None

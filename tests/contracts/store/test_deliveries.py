@@ -32,7 +32,7 @@ def hooks(store: Store, make: Make) -> Deliveries:
 
 
 def step(store: Store, kind: str = "task.x") -> int:
-    store.add_event(TASK, kind, {})
+    store.events.add(TASK, kind, {})
     return store.events.last_seq()
 
 

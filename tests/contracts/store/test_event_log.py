@@ -20,14 +20,14 @@ def test_numbers_grow_and_are_never_used_again(
     store: Store, database: sa.Engine, make: Make
 ) -> None:
     first, second = make(), make()
-    store.add_event(first.id, "task.step", {})
+    store.events.add(first.id, "task.step", {})
     before = store.events.after(0)
     assert [e.seq for e in before] == sorted({e.seq for e in before})
     assert store.events.last_seq() == before[-1].seq
     with database.begin() as connection:
         connection.execute(sa.delete(schema.events))
     assert store.events.last_seq() == 0
-    store.add_event(second.id, "task.step", {})
+    store.events.add(second.id, "task.step", {})
     assert store.events.last_seq() > before[-1].seq
 
 
@@ -36,7 +36,7 @@ def test_an_event_is_kept_whole(store: Store, make: Make, clock: Clock, rung: li
     rung.clear()
     clock.now += 3
     data = {"step": "s", "position": 1, "text": "ünïcödé\U0001f680", "nested": {"a": [None, True]}}
-    store.add_event(task.id, "task.step", data)
+    store.events.add(task.id, "task.step", data)
     [event] = store.events.after(store.events.last_seq() - 1)
     assert (event.kind, event.status, event.notable, event.at) == (
         "task.step",
@@ -49,7 +49,7 @@ def test_an_event_is_kept_whole(store: Store, make: Make, clock: Clock, rung: li
 
 
 def test_news_of_an_unknown_task_are_dropped(store: Store) -> None:
-    store.add_event("0" * 32, "task.step", {})
+    store.events.add("0" * 32, "task.step", {})
     assert store.events.after(0) == []
     assert store.events.last_seq() == 0
 
@@ -57,7 +57,7 @@ def test_news_of_an_unknown_task_are_dropped(store: Store) -> None:
 def test_reading_goes_on_after_a_number_within_a_limit_or_a_task(store: Store, make: Make) -> None:
     first, second = make(), make()
     for n in range(3):
-        store.add_event(first.id, f"task.{n}", {})
+        store.events.add(first.id, f"task.{n}", {})
     everything = store.events.after(0)
     assert store.events.after(everything[1].seq) == everything[2:]
     assert store.events.after(0, limit=2) == everything[:2]
@@ -68,7 +68,7 @@ def test_reading_goes_on_after_a_number_within_a_limit_or_a_task(store: Store, m
 def test_only_pauses_and_endings_are_notable(store: Store, paused: TaskRow) -> None:
     """DESIGN 10: what `attention` shows."""
     assert news(store.events.notable_after(0)) == [(paused.id, "task.paused")]
-    store.transition(paused.id, Event.CANCEL)
+    store.transitions.apply(paused.id, Event.CANCEL)
     told = store.events.notable_after(0)
     assert [e.kind for e in told] == ["task.paused", "task.cancelled"]
     assert store.events.notable_after(told[0].seq) == told[1:]
@@ -80,7 +80,7 @@ def test_a_new_session_begins_with_what_nobody_was_told(
     """DESIGN 10: paused or ended, unseen; the last news of each, oldest first."""
     make()
     failed = make()
-    store.transition(failed.id, Event.FAIL, error="boom")
+    store.transitions.apply(failed.id, Event.FAIL, error="boom")
     unseen = store.events.unseen()
     assert news(unseen) == [(paused.id, "task.paused"), (failed.id, "task.failed")]
     assert store.events.unseen(limit=1) == unseen[1:]
@@ -95,20 +95,20 @@ def test_what_happens_after_an_acknowledgement_is_unseen_again(
     store: Store, paused: TaskRow
 ) -> None:
     store.events.acknowledge(store.events.unseen())
-    store.transition(paused.id, Event.CANCEL)
+    store.transitions.apply(paused.id, Event.CANCEL)
     assert news(store.events.unseen()) == [(paused.id, "task.cancelled")]
 
 
 def test_an_older_acknowledgement_takes_nothing_back(store: Store, paused: TaskRow) -> None:
     old = store.events.unseen()
-    store.transition(paused.id, Event.CANCEL)
+    store.transitions.apply(paused.id, Event.CANCEL)
     store.events.acknowledge(store.events.unseen())
     store.events.acknowledge(old)
     assert store.events.unseen() == []
 
 
 def test_a_task_that_goes_on_is_no_longer_unseen(store: Store, paused: TaskRow) -> None:
-    assert store.resume(paused.id, None) is not None
+    assert store.transitions.resume(paused.id, None) is not None
     assert store.events.unseen() == []
 
 
@@ -144,11 +144,11 @@ def test_what_is_unseen_can_be_one_owners_and_one_projects(
     store: Store, make: Make, paused: TaskRow
 ) -> None:
     """A hundred of another project's must not push out one's own."""
-    store.project("p2", "/other")
+    store.projects.register("p2", "/other")
     other = make(project_id="p2", project_path="/other")
     anns = make(owner="ann")
     for task in (other, anns):
-        store.transition(task.id, Event.FAIL, error="boom")
+        store.transitions.apply(task.id, Event.FAIL, error="boom")
 
     def unseen(**which: object) -> list[str]:
         return [e.task_id for e in store.events.unseen(**which)]  # pyright: ignore[reportArgumentType]
@@ -174,7 +174,7 @@ def test_it_is_remembered_over_which_channels_an_event_was_told(
     assert store.events.told([event.seq, 99]) == {
         event.seq: {"attention": began, "wait_for_task": began}
     }
-    store.transition(paused.id, Event.CANCEL)
+    store.transitions.apply(paused.id, Event.CANCEL)
     deliveries.plan({"desktop": lambda e: e.kind == "task.cancelled"}, 0)
     [delivery] = deliveries.due("desktop")
     deliveries.delivered(delivery)

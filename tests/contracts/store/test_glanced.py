@@ -17,7 +17,7 @@ def test_running_tasks_are_shown_and_ended_ones_until_they_were_told(
     assert (seen["counts"], len(seen["tasks"])) == ({str(running.status): 1}, 1)
     assert seen["tasks"][0][3:] == [running.project_path, None, None, running.project_id]
     assert [running.project_id, running.project_path] in seen["projects"]
-    store.transition(running.id, Event.FAIL, error="boom", data={"error": "boom"})
+    store.transitions.apply(running.id, Event.FAIL, error="boom", data={"error": "boom"})
     assert [task[1] for task in store.glanced()["tasks"]] == ["FAILED"]
     store.events.acknowledge(store.events.of_kinds(running.id, [Event.FAIL]))
     assert store.glanced()["tasks"] == []

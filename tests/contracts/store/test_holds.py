@@ -11,7 +11,8 @@ from agent_runner.models import PauseReason
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import HoldRow, Limit, TaskRow
-from rover_mcp.store.store import Closing, Store
+from rover_mcp.store.store import Store
+from rover_mcp.store.transitions import Closing
 from tests.contracts.store.conftest import Clock, Make
 from tests.support.contenders import contend, elect, unelect
 from tests.support.samples import new_task, pause
@@ -41,8 +42,8 @@ def held(
             looked_at=hold.looked_at if hold else None,
         )  # fmt: skip
 
-    store.move_attempt(task.id, task.attempt, ("starting", "running"), state="ended")
-    after = store.transition(
+    store.attempts.move(task.id, task.attempt, ("starting", "running"), state="ended")
+    after = store.transitions.apply(
         task.id, Event.PAUSE, attempt=task.attempt, schedule=True, pause=pause(),
         retry_at=clock() + 5, closes=Closing(account, refused, waits=waits),
     )  # fmt: skip
@@ -51,33 +52,33 @@ def held(
 
 
 def start(store: Store, task_id: str, attempt: int, account: str | None = ACCOUNT) -> Any:
-    row = store.attempt(task_id, attempt)
+    row = store.attempts.get(task_id, attempt)
     assert row is not None
-    return store.start_attempt(task_id, attempt, row.workflow_id, account=account)
+    return store.claims.start(task_id, attempt, row.workflow_id, account=account)
 
 
 def begun(store: Store, task: TaskRow, account: str | None = ACCOUNT) -> TaskRow:
     """Its first attempt runs on the account."""
     started = start(store, task.id, 1, account)
     assert isinstance(started, TaskRow)
-    store.move_attempt(task.id, 1, ("starting",), state="running")
+    store.attempts.move(task.id, 1, ("starting",), state="running")
     return started
 
 
 def wait(store: Store, task_id: str, attempt: int = 1, account: str = ACCOUNT) -> bool:
-    row = store.attempt(task_id, attempt)
+    row = store.attempts.get(task_id, attempt)
     assert row is not None
-    return store.hold_attempt(task_id, attempt, row.workflow_id, account)
+    return store.claims.hold(task_id, attempt, row.workflow_id, account)
 
 
 def state(store: Store, task_id: str, attempt: int) -> str:
-    row = store.attempt(task_id, attempt)
+    row = store.attempts.get(task_id, attempt)
     assert row is not None
     return row.state
 
 
 def fresh(store: Store, task_id: str) -> TaskRow:
-    task = store.task(task_id)
+    task = store.tasks.get(task_id)
     assert task is not None
     return task
 
@@ -92,10 +93,10 @@ def test_a_refusal_closes_the_account_and_the_task_waits_for_it(
     store: Store, closed: TaskRow, clock: Clock
 ) -> None:
     """K5: hold and pause are one transaction; the time that is told is the hold's."""
-    hold = store.hold(ACCOUNT)
+    hold = store.holds.get(ACCOUNT)
     assert hold is not None
     assert (hold.refusals, hold.until, hold.probe_task) == (1, clock() + WAIT, None)
-    assert store.holds() == [hold]
+    assert store.holds.all() == [hold]
     assert (closed.status, closed.retry_at) == (S.PAUSED, clock() + WAIT)
     assert state(store, closed.id, 2) == "held"
     [told] = [e for e in store.events.after(0, task_id=closed.id) if e.kind == Event.PAUSE]
@@ -109,7 +110,7 @@ def test_with_another_agent_the_task_does_not_wait_for_the_account(
     task = held(store, clock, begun(store, make()), waits=False)
     assert state(store, task.id, 2) == "scheduled"
     assert task.retry_at == clock() + 5
-    assert store.hold(ACCOUNT) is not None
+    assert store.holds.get(ACCOUNT) is not None
 
 
 def test_what_needs_a_closed_account_waits_and_no_retry_is_used_up(
@@ -141,7 +142,7 @@ def test_nobody_is_let_go_before_the_holds_time(
 ) -> None:
     """K2, K5."""
     clock.now += WAIT - 1
-    assert store.let_go(ACCOUNT) == []
+    assert store.holds.release(ACCOUNT) == []
     assert state(store, closed.id, 2) == "held"
 
 
@@ -153,10 +154,10 @@ def test_when_the_time_has_come_the_one_that_waited_longest_is_the_probe(
     for task in others:
         assert wait(store, task.id)
     clock.now += WAIT
-    [probe] = store.let_go(ACCOUNT)
+    [probe] = store.holds.release(ACCOUNT)
     assert (probe.task_id, probe.state) == (closed.id, "released")
     assert probe.workflow_id != f"attempt-{closed.id}-2", "what waited before cannot take it"
-    assert store.let_go(ACCOUNT) == []
+    assert store.holds.release(ACCOUNT) == []
     assert isinstance(start(store, make().id, 1), HoldRow), "not even a new one"
     assert isinstance(start(store, closed.id, 2), TaskRow)
     assert [state(store, t.id, 1) for t in others] == ["held"] * 3
@@ -170,19 +171,19 @@ def test_a_probes_answer_opens_the_account_and_all_go_on(
     for task in others:
         wait(store, task.id)
     clock.now += WAIT
-    store.let_go(ACCOUNT)
+    store.holds.release(ACCOUNT)
     start(store, closed.id, 2)
-    assert not store.open_account(ACCOUNT, (others[0].id, 1)), "only the probe's word counts"
-    assert store.open_account(ACCOUNT, (closed.id, 2))
-    assert store.holds() == []
-    freed = store.let_go(ACCOUNT)
+    assert not store.holds.open(ACCOUNT, (others[0].id, 1)), "only the probe's word counts"
+    assert store.holds.open(ACCOUNT, (closed.id, 2))
+    assert store.holds.all() == []
+    freed = store.holds.release(ACCOUNT)
     assert {row.task_id for row in freed} == {t.id for t in others}
     for row in freed:
         started = start(store, row.task_id, row.attempt)
         assert isinstance(started, TaskRow)
         assert (started.status, started.auto_retries) == (S.IN_PROGRESS, 0)
     assert fresh(store, closed.id).auto_retries == 1
-    assert store.let_go(ACCOUNT) == []
+    assert store.holds.release(ACCOUNT) == []
 
 
 def test_a_refused_probe_prolongs_the_hold_for_all(
@@ -192,16 +193,16 @@ def test_a_refused_probe_prolongs_the_hold_for_all(
     other = make()
     wait(store, other.id)
     clock.now += WAIT
-    store.let_go(ACCOUNT)
+    store.holds.release(ACCOUNT)
     probe = start(store, closed.id, 2)
     assert held(store, clock, probe).retry_at == clock() + WAIT
-    hold = store.hold(ACCOUNT)
+    hold = store.holds.get(ACCOUNT)
     assert hold is not None
     assert (hold.refusals, hold.probe_task) == (2, None)
     assert fresh(store, other.id).retry_at == clock() + WAIT
     assert fresh(store, other.id).auto_retries == 0
     clock.now += WAIT
-    assert [row.task_id for row in store.let_go(ACCOUNT)] == [other.id]
+    assert [row.task_id for row in store.holds.release(ACCOUNT)] == [other.id]
 
 
 @pytest.mark.parametrize("how", ["cancelled", "ended", "another account"])
@@ -212,14 +213,14 @@ def test_a_probe_without_a_verdict_is_replaced(
     other = make()
     wait(store, other.id)
     clock.now += WAIT
-    store.let_go(ACCOUNT)
+    store.holds.release(ACCOUNT)
     if how == "cancelled":
-        store.transition(closed.id, Event.CANCEL)
+        store.transitions.apply(closed.id, Event.CANCEL)
     else:
         start(store, closed.id, 2, ACCOUNT if how == "ended" else "anthropic-2")
     if how == "ended":
-        store.move_attempt(closed.id, 2, ("starting",), state="ended")
-    [probe] = store.let_go(ACCOUNT)
+        store.attempts.move(closed.id, 2, ("starting",), state="ended")
+    [probe] = store.holds.release(ACCOUNT)
     assert probe.task_id == other.id
 
 
@@ -232,7 +233,7 @@ def test_another_daemon_knows_when_an_account_was_last_tried_ahead_of_its_time(
     other = make()
     assert wait(store, other.id)
     clock.now += 6 * HOUR
-    [probe] = store.let_go(ACCOUNT, 6 * HOUR)
+    [probe] = store.holds.release(ACCOUNT, 6 * HOUR)
     assert probe.task_id == closed.id
     looked = clock.now
     if refused:
@@ -243,18 +244,18 @@ def test_another_daemon_knows_when_an_account_was_last_tried_ahead_of_its_time(
         start(store, closed.id, 2, "anthropic-2")
     later = Store(database, clock)  # as after a restart: nothing that was in memory is left
     clock.now = looked + 6 * HOUR - 1
-    assert later.let_go(ACCOUNT, 6 * HOUR) == []
+    assert later.holds.release(ACCOUNT, 6 * HOUR) == []
     clock.now = looked + 6 * HOUR
-    assert [row.task_id for row in later.let_go(ACCOUNT, 6 * HOUR)] == [other.id]
+    assert [row.task_id for row in later.holds.release(ACCOUNT, 6 * HOUR)] == [other.id]
 
 
 def test_a_hold_that_nobody_waits_for_lets_the_next_task_probe(
     store: Store, make: Make, clock: Clock, closed: TaskRow
 ) -> None:
     """K5."""
-    store.transition(closed.id, Event.CANCEL)
+    store.transitions.apply(closed.id, Event.CANCEL)
     clock.now += WAIT
-    assert store.let_go(ACCOUNT) == []
+    assert store.holds.release(ACCOUNT) == []
     first, second = make(), make()
     assert not wait(store, first.id), "its time has come: it need not wait"
     assert isinstance(start(store, first.id, 1), TaskRow)
@@ -268,13 +269,13 @@ def test_what_a_person_asks_for_goes_though_the_account_is_closed(
     other = make()
     wait(store, other.id)
     for task in (closed, other):
-        won = store.resume(task.id, "person")
+        won = store.transitions.resume(task.id, "person")
         assert won is not None
         assert isinstance(start(store, task.id, won[1].attempt), TaskRow)
-    hold = store.hold(ACCOUNT)
+    hold = store.holds.get(ACCOUNT)
     assert hold is not None
     assert (hold.probe_task, hold.probe_attempt) == (closed.id, 2)
-    assert store.attempts_in(["held"]) == []
+    assert store.attempts.in_states(["held"]) == []
 
 
 def test_those_who_wait_for_an_account_that_is_open_are_let_go(
@@ -282,21 +283,21 @@ def test_those_who_wait_for_an_account_that_is_open_are_let_go(
 ) -> None:
     """K1, L8: a crash between opening it and letting them go."""
     clock.now += WAIT
-    store.let_go(ACCOUNT)
+    store.holds.release(ACCOUNT)
     other = make()
     wait(store, other.id)
     start(store, closed.id, 2)
-    store.open_account(ACCOUNT, (closed.id, 2))
-    assert store.waiting_accounts() == {ACCOUNT}
-    assert [row.task_id for row in store.let_go(ACCOUNT)] == [other.id]
-    assert store.waiting_accounts() == set()
+    store.holds.open(ACCOUNT, (closed.id, 2))
+    assert store.holds.waiting_accounts() == {ACCOUNT}
+    assert [row.task_id for row in store.holds.release(ACCOUNT)] == [other.id]
+    assert store.holds.waiting_accounts() == set()
 
 
 def test_a_claim_is_of_the_account_and_the_agent_that_it_uses(store: Store, make: Make) -> None:
     """K5: with an event where the agent is another one."""
     task = make(agents=["claude", "scripted"])
     assert (task.agents, task.budget) == (["claude", "scripted"], None)
-    row = store.start_attempt(task.id, 1, f"attempt-{task.id}-1", account=None, agent="scripted")
+    row = store.claims.start(task.id, 1, f"attempt-{task.id}-1", account=None, agent="scripted")
     assert isinstance(row, TaskRow)
     assert (row.agent, row.agent_binary, row.account) == ("scripted", None, None)
     [told] = [e for e in store.events.after(0) if e.kind == "task.agent_changed"]
@@ -314,20 +315,20 @@ def test_switching_off_drops_what_is_scheduled_at_once(
 
     def off(task: TaskRow) -> int:
         if scope == "task":
-            return store.switch_task(task.id, enabled=False)
-        return store.switch("p1" if scope == "project" else None, enabled=False)
+            return store.switches.set_for_task(task.id, enabled=False)
+        return store.switches.set_for_project("p1" if scope == "project" else None, enabled=False)
 
     assert off(closed) + (off(paused) if scope == "task" else 0) == 2
     for task in (closed, paused):
         after = fresh(store, task.id)
         assert (after.status, after.retry_at, after.pause) == (S.PAUSED, None, task.pause)
-        assert store.auto_resume_off(after) == scope
-    assert store.attempts_in(["held", "scheduled", "released"]) == []
+        assert store.switches.off_for(after) == scope
+    assert store.attempts.in_states(["held", "scheduled", "released"]) == []
     clock.now += 10 * WAIT
-    assert store.let_go(ACCOUNT) == []
+    assert store.holds.release(ACCOUNT) == []
     timer = f"attempt-{paused.id}-2"
-    assert store.start_attempt(paused.id, 2, timer) is None
-    assert store.schedule(paused.id, 1.0) is None
+    assert store.claims.start(paused.id, 2, timer) is None
+    assert store.attempts.schedule(paused.id, 1.0) is None
     off_again = off(closed)
     assert off_again == 0
 
@@ -336,54 +337,54 @@ def test_switching_on_again_lets_a_paused_task_be_scheduled(
     store: Store, clock: Clock, closed: TaskRow, paused: TaskRow
 ) -> None:
     """K7: at its time, or behind the hold of its account; once."""
-    store.switch(None, enabled=False)
-    store.switch(None, enabled=True)
-    assert store.auto_resume_off(paused) is None
-    first = store.schedule(paused.id, clock() + 7)
-    second = store.schedule(closed.id, clock() + 7)
+    store.switches.set_for_project(None, enabled=False)
+    store.switches.set_for_project(None, enabled=True)
+    assert store.switches.off_for(paused) is None
+    first = store.attempts.schedule(paused.id, clock() + 7)
+    second = store.attempts.schedule(closed.id, clock() + 7)
     assert first is not None
     assert second is not None
     assert (first.state, second.state) == ("scheduled", "held")
-    hold = store.hold(ACCOUNT)
+    hold = store.holds.get(ACCOUNT)
     assert hold is not None
     assert fresh(store, paused.id).retry_at == clock() + 7
     assert fresh(store, closed.id).retry_at == hold.until
-    assert store.schedule(paused.id, 1.0) is None, "it goes on already"
+    assert store.attempts.schedule(paused.id, 1.0) is None, "it goes on already"
 
 
 def test_off_anywhere_is_off(store: Store, make: Make) -> None:
     """K7: the widest is named."""
     task = make(auto_resume=False)
-    assert store.auto_resume_off(task) == "task"
-    store.switch("p1", enabled=False)
-    assert store.auto_resume_off(task) == "project"
-    store.switch(None, enabled=False)
-    assert store.auto_resume_off(task) == "all"
-    store.switch(None, enabled=True)
-    store.switch("p1", enabled=True)
-    store.switch_task(task.id, enabled=True)
-    assert store.auto_resume_off(fresh(store, task.id)) is None
+    assert store.switches.off_for(task) == "task"
+    store.switches.set_for_project("p1", enabled=False)
+    assert store.switches.off_for(task) == "project"
+    store.switches.set_for_project(None, enabled=False)
+    assert store.switches.off_for(task) == "all"
+    store.switches.set_for_project(None, enabled=True)
+    store.switches.set_for_project("p1", enabled=True)
+    store.switches.set_for_task(task.id, enabled=True)
+    assert store.switches.off_for(fresh(store, task.id)) is None
 
 
 def test_a_pause_that_comes_while_it_is_switched_off_schedules_nothing(
     store: Store, clock: Clock, running: TaskRow
 ) -> None:
     """K7: though the decision was made before the switch."""
-    store.switch("p1", enabled=False)
-    after = store.transition(
+    store.switches.set_for_project("p1", enabled=False)
+    after = store.transitions.apply(
         running.id, Event.PAUSE, schedule=True, pause=pause(), retry_at=clock() + 60
     )
     assert after is not None
     assert after.retry_at is None
-    assert store.attempts_in(["scheduled"]) == []
+    assert store.attempts.in_states(["scheduled"]) == []
 
 
 def test_a_timer_that_was_recorded_before_the_switch_does_nothing(
     store: Store, paused: TaskRow
 ) -> None:
     """K6, K7: also where the schedule outlived the switch."""
-    store.switch("p1", enabled=False)
-    store.move_attempt(paused.id, 2, ("superseded",), state="scheduled")
+    store.switches.set_for_project("p1", enabled=False)
+    store.attempts.move(paused.id, 2, ("superseded",), state="scheduled")
     assert start(store, paused.id, 2) is None
     assert state(store, paused.id, 2) == "superseded"
     assert fresh(store, paused.id).status is S.PAUSED
@@ -400,7 +401,7 @@ def test_where_it_is_switched_off_a_closed_account_leaves_the_task_to_a_person(
     assert after.pause is not None
     assert after.pause.retry_at is None
     assert state(store, task.id, 1) == "ended"
-    assert store.resume(task.id, None) is not None
+    assert store.transitions.resume(task.id, None) is not None
 
 
 def test_a_waiting_task_that_is_paused_for_another_reason_keeps_its_time(
@@ -414,7 +415,7 @@ def test_a_waiting_task_that_is_paused_for_another_reason_keeps_its_time(
     assert wait(store, paused.id, 2)
     after = fresh(store, paused.id)
     assert (after.status, after.paused_at) == (S.PAUSED, since)
-    hold = store.hold(ACCOUNT)
+    hold = store.holds.get(ACCOUNT)
     assert hold is not None
     assert after.retry_at == hold.until
     kinds = [e.kind for e in store.events.after(0, task_id=paused.id)]
@@ -426,7 +427,7 @@ def test_a_hold_attempt_of_a_task_that_has_moved_on_changes_nothing(
 ) -> None:
     """K6."""
     task = make()
-    store.transition(task.id, Event.CANCEL)
+    store.transitions.apply(task.id, Event.CANCEL)
     before = fresh(store, task.id)
     assert wait(store, task.id)
     assert fresh(store, task.id) == before
@@ -436,9 +437,9 @@ def test_of_eight_processes_one_elects_the_probe(url: str) -> None:
     """K5, J1: a hundred rounds, one probe each."""
     engine = open_database(url)
     store, clock = Store(engine), Clock()
-    store.project("p1", "/repo")
+    store.projects.register("p1", "/repo")
     for number in range(3):
-        task, _ = store.create_task(new_task(f"{number:032x}"), frozenset())
+        task, _ = store.tasks.create(new_task(f"{number:032x}"), frozenset())
         if number == 0:
             held(store, clock, begun(store, task))
         else:
@@ -461,9 +462,9 @@ def test_a_models_hold_stops_those_who_ask_for_it_and_nobody_else(
     assert closed.account == OPUS
     other, same = make(), make()
     assert isinstance(start(store, other.id, 1), TaskRow)
-    row = store.attempt(same.id, 1)
+    row = store.attempts.get(same.id, 1)
     assert row is not None
-    refused = store.start_attempt(
+    refused = store.claims.start(
         same.id, 1, row.workflow_id, account=ACCOUNT, limits=(ACCOUNT, OPUS)
     )
     assert isinstance(refused, HoldRow)
@@ -472,14 +473,14 @@ def test_a_models_hold_stops_those_who_ask_for_it_and_nobody_else(
     assert waiting.pause is not None
     assert (waiting.pause.account, waiting.pause.model) == (ACCOUNT, "opus")
     assert "opus on the account is closed since" in waiting.pause.message
-    assert store.count_waiting(OPUS) == 2
+    assert store.holds.count_waiting(OPUS) == 2
     clock.now += WAIT
-    [probe] = store.let_go(OPUS)
-    assert store.probed((probe.task_id, probe.attempt)) == [Limit(ACCOUNT, "opus")]
+    [probe] = store.holds.release(OPUS)
+    assert store.holds.probed_by((probe.task_id, probe.attempt)) == [Limit(ACCOUNT, "opus")]
     trial = (closed.id, 2)
-    assert not store.open_account(ACCOUNT, trial, ["sonnet"]), "another model's answer"
-    assert store.open_account(ACCOUNT, trial, ["opus"])
-    assert [row.task_id for row in store.let_go(OPUS)] == [same.id]
+    assert not store.holds.open(ACCOUNT, trial, ["sonnet"]), "another model's answer"
+    assert store.holds.open(ACCOUNT, trial, ["opus"])
+    assert [row.task_id for row in store.holds.release(OPUS)] == [same.id]
 
 
 def test_a_probe_that_asks_for_another_model_leaves_it_to_the_next(
@@ -488,8 +489,8 @@ def test_a_probe_that_asks_for_another_model_leaves_it_to_the_next(
     """Q6: its user changed the model."""
     closed = held(store, clock, begun(store, make()), account=OPUS)
     clock.now += WAIT
-    store.let_go(OPUS)
+    store.holds.release(OPUS)
     assert isinstance(start(store, closed.id, 2), TaskRow)
-    hold = store.hold(OPUS)
+    hold = store.holds.get(OPUS)
     assert hold is not None
     assert hold.probe_task is None

@@ -45,10 +45,10 @@ def test_a_database_opened_twice_keeps_everything(url: str) -> None:
     for attempt in range(2):
         engine = open_database(url)
         store = Store(engine)
-        store.project("p1", "/repo")
+        store.projects.register("p1", "/repo")
         if attempt == 0:
-            store.create_task(new_task(), frozenset())
-        assert [t.number for t in store.list_tasks()] == [1]
+            store.tasks.create(new_task(), frozenset())
+        assert [t.number for t in store.tasks.page()] == [1]
         engine.dispose()
     assert run(url, "SELECT value FROM rover_meta") == [(str(schema.SCHEMA_VERSION),)]
 
@@ -57,8 +57,8 @@ def test_data_of_a_newer_version_are_refused_and_left_untouched(url: str) -> Non
     """A3, issue 2: with both versions and what to do."""
     engine = open_database(url)
     store = Store(engine)
-    store.project("p1", "/repo")
-    store.create_task(new_task(), frozenset())
+    store.projects.register("p1", "/repo")
+    store.tasks.create(new_task(), frozenset())
     engine.dispose()
     newer = schema.SCHEMA_VERSION + 1
     set_version(url, str(newer))
@@ -163,15 +163,15 @@ def test_what_version_1_wrote_goes_on(url: str) -> None:
     write_version_1(url)
     engine = open_database(url)
     store = Store(engine, now=lambda: 2000.0)
-    task = store.task("t")
+    task = store.tasks.get("t")
     assert task is not None
     assert (task.status, task.retry_at, task.auto_retries) == ("PAUSED", 2000.0, 2)
     assert task.pause is not None
     assert task.pause.message == "no credits"
     assert (task.agents, task.budget, task.account) == (None, None, None)
-    assert store.holds() == []
-    assert store.auto_resume_off(task) is None
-    assert store.start_attempt("t", 2, "attempt-t-2", account="anthropic-1") is not None
+    assert store.holds.all() == []
+    assert store.switches.off_for(task) is None
+    assert store.claims.start("t", 2, "attempt-t-2", account="anthropic-1") is not None
     engine.dispose()
     assert run(url, "SELECT value FROM rover_meta") == [(str(schema.SCHEMA_VERSION),)]
 

@@ -21,13 +21,13 @@ def test_fifty_tasks_at_once_get_fifty_numbers(store: Store) -> None:
     """Issue 2: none lost, none twice."""
 
     def create(index: int) -> int:
-        task, is_new = store.create_task(new_task(f"{index:032x}"), frozenset())
+        task, is_new = store.tasks.create(new_task(f"{index:032x}"), frozenset())
         assert is_new
         return task.number
 
     assert sorted(together(50, create)) == list(range(1, 51))
-    assert store.count([TaskStatus.NEW]) == 50
-    assert len(store.attempts_in(["queued"])) == 50
+    assert store.tasks.count([TaskStatus.NEW]) == 50
+    assert len(store.attempts.in_states(["queued"])) == 50
     assert [e.seq for e in store.events.after(0)] == sorted({e.seq for e in store.events.after(0)})
 
 
@@ -35,27 +35,34 @@ def test_the_same_request_at_once_makes_one_task(store: Store) -> None:
     """Issue 2: one key, one task, whoever asks."""
 
     def create(index: int) -> tuple[str, bool]:
-        task, is_new = store.create_task(new_task(f"{index:032x}", request_key="k"), frozenset())
+        task, is_new = store.tasks.create(new_task(f"{index:032x}", request_key="k"), frozenset())
         return task.id, is_new
 
     made = together(20, create)
     assert len({task_id for task_id, _ in made}) == 1
     assert [is_new for _, is_new in made].count(True) == 1
-    assert len(store.list_tasks(limit=100)) == len(store.events.after(0)) == 1
+    assert len(store.tasks.page(limit=100)) == len(store.events.after(0)) == 1
 
 
 def test_one_project_is_made_however_many_ask(store: Store) -> None:
     assert (
-        len({store_id.id for store_id in together(20, lambda n: store.project(f"n{n}", "/new"))})
+        len(
+            {
+                store_id.id
+                for store_id in together(20, lambda n: store.projects.register(f"n{n}", "/new"))
+            }
+        )
         == 1
     )
 
 
 def test_of_twenty_who_resume_exactly_one_wins(store: Store, paused: TaskRow) -> None:
     """J1: the others are told by None."""
-    won = [w for w in together(20, lambda n: store.resume(paused.id, f"client-{n}")) if w]
+    won = [
+        w for w in together(20, lambda n: store.transitions.resume(paused.id, f"client-{n}")) if w
+    ]
     assert len(won) == 1
-    [attempt] = store.attempts_in(["queued"])
+    [attempt] = store.attempts.in_states(["queued"])
     assert attempt == won[0][1]
     assert [e.kind for e in store.events.after(0, task_id=paused.id)].count("task.resumed") == 1
 
@@ -64,9 +71,9 @@ def test_of_twenty_who_resume_what_is_not_scheduled_exactly_one_wins(
     store: Store, paused: TaskRow
 ) -> None:
     """J1: twenty new attempts would be twenty sandboxes."""
-    store.drop_schedule(paused.id)
-    won = [w for w in together(20, lambda _: store.resume(paused.id, None)) if w]
-    assert len(won) == len(store.attempts_in(["queued"])) == 1
+    store.attempts.drop_schedule(paused.id)
+    won = [w for w in together(20, lambda _: store.transitions.resume(paused.id, None)) if w]
+    assert len(won) == len(store.attempts.in_states(["queued"])) == 1
 
 
 def test_of_a_timer_and_a_person_one_starts_the_task(store: Store, make: Make) -> None:
@@ -74,13 +81,13 @@ def test_of_a_timer_and_a_person_one_starts_the_task(store: Store, make: Make) -
     for _ in range(10):
         task = make()
         timer = f"attempt-{task.id}-2"
-        store.start_attempt(task.id, 1, f"attempt-{task.id}-1")
-        store.transition(task.id, Event.PAUSE, schedule=True, pause=pause(), retry_at=1.0)
+        store.claims.start(task.id, 1, f"attempt-{task.id}-1")
+        store.transitions.apply(task.id, Event.PAUSE, schedule=True, pause=pause(), retry_at=1.0)
 
         def contend(index: int, task: TaskRow = task, timer: str = timer) -> bool:
             if index == 0:
-                return store.start_attempt(task.id, 2, timer) is not None
-            return store.resume(task.id, "person") is not None
+                return store.claims.start(task.id, 2, timer) is not None
+            return store.transitions.resume(task.id, "person") is not None
 
         assert sum(together(2, contend)) == 1
         kinds = [e.kind for e in store.events.after(0, task_id=task.id)]
@@ -90,8 +97,10 @@ def test_of_a_timer_and_a_person_one_starts_the_task(store: Store, make: Make) -
 def test_of_twenty_transitions_exactly_one_lands(store: Store, running: TaskRow) -> None:
     """DESIGN 4: losing a race is a normal answer."""
     events = [Event.COMPLETE, Event.FAIL, Event.PAUSE] * 7
-    landed = [t for t in together(20, lambda n: store.transition(running.id, events[n])) if t]
-    final = store.task(running.id)
+    landed = [
+        t for t in together(20, lambda n: store.transitions.apply(running.id, events[n])) if t
+    ]
+    final = store.tasks.get(running.id)
     assert final is not None
     assert [t.status for t in landed] == [final.status]
 
@@ -103,8 +112,8 @@ def test_a_task_is_not_paused_as_unstarted_once_it_is_claimed(store: Store, make
 
         def contend(index: int, task: TaskRow = task) -> bool:
             if index == 0:
-                return store.start_attempt(task.id, 1, f"attempt-{task.id}-1") is not None
-            unstarted = store.transition(task.id, Event.PAUSE, attempt=1, unstarted=True)
+                return store.claims.start(task.id, 1, f"attempt-{task.id}-1") is not None
+            unstarted = store.transitions.apply(task.id, Event.PAUSE, attempt=1, unstarted=True)
             return unstarted is not None
 
         assert sum(together(2, contend)) == 1
@@ -124,7 +133,7 @@ def test_who_follows_the_sequence_misses_nothing(
 
     def write(index: int) -> None:
         for n in range(15):
-            store.add_event(tasks[index].id, "task.step", {"n": n})
+            store.events.add(tasks[index].id, "task.step", {"n": n})
 
     follower = threading.Thread(target=follow)
     follower.start()
@@ -149,14 +158,14 @@ def test_of_eight_processes_one_resumes_in_each_of_five_hundred_rounds(url: str)
     """J1, I3: the others are told that they lost; one new attempt and one event each."""
     engine = open_database(url)
     store, rounds = Store(engine), 500
-    store.project("p1", "/repo")
-    task, _ = store.create_task(new_task(), frozenset())
-    store.start_attempt(task.id, 1, f"attempt-{task.id}-1")
-    store.transition(task.id, Event.PAUSE, pause=pause())
+    store.projects.register("p1", "/repo")
+    task, _ = store.tasks.create(new_task(), frozenset())
+    store.claims.start(task.id, 1, f"attempt-{task.id}-1")
+    store.transitions.apply(task.id, Event.PAUSE, pause=pause())
     copies = copied(engine, task.id, rounds)
     won = contend(url, copies, resume)
     kinds = [e.kind for e in store.events.after(0, limit=10 * rounds)]
-    attempts = store.attempts_in(["queued"])
+    attempts = store.attempts.in_states(["queued"])
     engine.dispose()
     assert won == [1] * rounds
     assert kinds.count("task.resumed") == rounds

@@ -35,22 +35,22 @@ def put(database: sa.Engine, task_id: str, **columns: object) -> None:
 
 
 def test_a_repository_is_one_project(store: Store) -> None:
-    assert store.project("other", "/repo") == store.project_at("/repo")
-    assert store.project("p2", "/elsewhere").id == "p2"
-    assert store.project_at("/nowhere") is None
+    assert store.projects.register("other", "/repo") == store.projects.at("/repo")
+    assert store.projects.register("p2", "/elsewhere").id == "p2"
+    assert store.projects.at("/nowhere") is None
 
 
 def test_a_folder_belongs_to_the_innermost_project_around_it(store: Store) -> None:
-    store.project("outer", "/work")
-    store.project("inner", "/work/vendor/lib")
-    found = [store.project_around(Path(p)) for p in ("/work/src", "/work/vendor/lib/x", "/worked")]
+    store.projects.register("outer", "/work")
+    store.projects.register("inner", "/work/vendor/lib")
+    found = [store.projects.around(Path(p)) for p in ("/work/src", "/work/vendor/lib/x", "/worked")]
     assert [p and p.id for p in found] == ["outer", "inner", None]
 
 
 def test_a_new_task_is_kept_whole(store: Store, make: Make, clock: Clock) -> None:
     inputs = {"description": "ünïcödé \U0001f680", "empty": ""}
     task = make(inputs=inputs, warnings=["dirty"], model="opus", request_key="k")
-    assert store.task(task.id) == task
+    assert store.tasks.get(task.id) == task
     assert (
         asdict(task).items()
         >= asdict(
@@ -66,7 +66,7 @@ def test_its_first_attempt_is_queued_and_its_creation_is_news(
     store: Store, make: Make, rung: list[str]
 ) -> None:
     task = make()
-    attempt = store.attempt(task.id, 1)
+    attempt = store.attempts.get(task.id, 1)
     assert attempt is not None
     assert (attempt.state, attempt.client_id) == ("queued", "client-1")
     assert attempt.workflow_id == f"attempt-{task.id}-1"
@@ -76,28 +76,28 @@ def test_its_first_attempt_is_queued_and_its_creation_is_news(
 
 
 def test_numbers_count_in_each_project(store: Store, make: Make) -> None:
-    store.project("p2", "/other")
+    store.projects.register("p2", "/other")
     first, second = make(), make()
     other = make(project_id="p2", project_path="/other")
     assert (first.number, second.number, other.number) == (1, 2, 1)
-    assert store.tasks_named("number", "2", project_id="p1") == [second]
-    assert store.tasks_named("number", "2", project_id="p2") == []
-    assert {t.id for t in store.tasks_named("number", "1")} == {first.id, other.id}
+    assert store.tasks.named("number", "2", project_id="p1") == [second]
+    assert store.tasks.named("number", "2", project_id="p2") == []
+    assert {t.id for t in store.tasks.named("number", "1")} == {first.id, other.id}
 
 
 def test_a_task_is_named_by_the_beginning_of_its_id_and_by_its_branch(
     store: Store, make: Make
 ) -> None:
     first, second = make("a" * 9 + "0" * 23), make("a" * 8 + "b" * 24)
-    assert store.tasks_named("prefix", "a" * 9) == [first]
-    assert {t.id for t in store.tasks_named("prefix", "a" * 8)} == {first.id, second.id}
-    assert store.tasks_named("prefix", "%") == store.tasks_named("prefix", "_" * 8) == []
-    assert store.tasks_named("branch", second.branch, project_id="p1") == [second]
-    assert store.tasks_named("id", second.id) == [second]
+    assert store.tasks.named("prefix", "a" * 9) == [first]
+    assert {t.id for t in store.tasks.named("prefix", "a" * 8)} == {first.id, second.id}
+    assert store.tasks.named("prefix", "%") == store.tasks.named("prefix", "_" * 8) == []
+    assert store.tasks.named("branch", second.branch, project_id="p1") == [second]
+    assert store.tasks.named("id", second.id) == [second]
 
 
 def test_a_branch_that_the_repository_has_gets_a_counter(store: Store) -> None:
-    task, _ = store.create_task(new_task(), frozenset({"rover/1-fix-the-sum"}))
+    task, _ = store.tasks.create(new_task(), frozenset({"rover/1-fix-the-sum"}))
     assert task.branch == "rover/1-fix-the-sum-2"
 
 
@@ -105,14 +105,14 @@ def test_the_same_request_key_gives_the_same_task_and_uses_no_number(
     store: Store, make: Make, rung: list[str]
 ) -> None:
     first = make(request_key="k")
-    again, is_new = store.create_task(new_task("f" * 32, request_key="k"), frozenset())
+    again, is_new = store.tasks.create(new_task("f" * 32, request_key="k"), frozenset())
     assert (again, is_new, len(rung)) == (first, False, 1)
     assert make().number == 2
-    assert store.task("f" * 32) is None
+    assert store.tasks.get("f" * 32) is None
 
 
 def test_a_key_counts_in_its_own_project_and_no_key_is_no_key(store: Store, make: Make) -> None:
-    store.project("p2", "/other")
+    store.projects.register("p2", "/other")
     tasks = [make(request_key="k"), make(project_id="p2", request_key="k"), make(), make()]
     assert len({t.id for t in tasks}) == 4
 
@@ -120,7 +120,7 @@ def test_a_key_counts_in_its_own_project_and_no_key_is_no_key(store: Store, make
 def test_a_task_of_no_project_is_refused(store: Store, make: Make) -> None:
     with pytest.raises(Conflict, match="forgotten"):
         make(project_id="nowhere")
-    assert store.list_tasks() == []
+    assert store.tasks.page() == []
 
 
 def test_lists_are_newest_first_and_a_page_follows_the_other(
@@ -129,12 +129,12 @@ def test_lists_are_newest_first_and_a_page_follows_the_other(
     for second in range(7):
         clock.now += second % 2
         make()
-    everything = store.list_tasks(limit=100)
+    everything = store.tasks.page(limit=100)
     assert [t.created_at for t in everything] == sorted(
         (t.created_at for t in everything), reverse=True
     )
     seen: list[TaskRow] = []
-    while page := store.list_tasks(
+    while page := store.tasks.page(
         before=(seen[-1].created_at, seen[-1].id) if seen else None, limit=3
     ):
         seen += page
@@ -142,12 +142,16 @@ def test_lists_are_newest_first_and_a_page_follows_the_other(
 
 
 def test_lists_are_by_status_and_project(store: Store, make: Make, running: TaskRow) -> None:
-    store.project("p2", "/other")
+    store.projects.register("p2", "/other")
     waiting, elsewhere = make(), make(project_id="p2")
-    assert [t.id for t in store.list_tasks(statuses=[S.IN_PROGRESS])] == [running.id]
-    assert {t.id for t in store.list_tasks(project_id="p1")} == {running.id, waiting.id}
-    assert [t.id for t in store.list_tasks(statuses=[S.NEW], project_id="p2")] == [elsewhere.id]
-    assert (store.count([S.NEW]), store.count([S.NEW, S.IN_PROGRESS]), store.count([])) == (2, 3, 0)
+    assert [t.id for t in store.tasks.page(statuses=[S.IN_PROGRESS])] == [running.id]
+    assert {t.id for t in store.tasks.page(project_id="p1")} == {running.id, waiting.id}
+    assert [t.id for t in store.tasks.page(statuses=[S.NEW], project_id="p2")] == [elsewhere.id]
+    assert (
+        store.tasks.count([S.NEW]),
+        store.tasks.count([S.NEW, S.IN_PROGRESS]),
+        store.tasks.count([]),
+    ) == (2, 3, 0)
 
 
 # Damage
@@ -171,11 +175,13 @@ def test_a_record_with_something_unknown_is_an_error_that_names_it(
     task, sound = make(), make()
     put(database, task.id, **columns)
     with pytest.raises(DamagedRecord, match=task.id) as caught:
-        store.task(task.id)
+        store.tasks.get(task.id)
     assert caught.value.code == "damaged_record"
-    with pytest.raises(DamagedRecord, match=task.id):
-        store.list_tasks()
-    assert store.task(sound.id) == sound
+    listed = {
+        row.task.key for row in store.tasks.page() if isinstance(row, DamagedRecord) and row.task
+    }
+    assert listed == {task.id}
+    assert store.tasks.get(sound.id) == sound
 
 
 def test_no_event_moves_a_task_whose_status_is_unknown(
@@ -184,8 +190,8 @@ def test_no_event_moves_a_task_whose_status_is_unknown(
     """A1."""
     task = make()
     put(database, task.id, status="RUNNING")
-    assert all(store.transition(task.id, event) is None for event in Event)
-    assert store.resume(task.id, None) is None
+    assert all(store.transitions.apply(task.id, event) is None for event in Event)
+    assert store.transitions.resume(task.id, None) is None
     assert kinds(store, task.id) == ["task.created"]
 
 
@@ -200,7 +206,7 @@ def test_a_transition_lands_only_where_the_table_allows_it(
     for event in Event:
         task = make()
         put(database, task.id, status=status)
-        moved = store.transition(task.id, event)
+        moved = store.transitions.apply(task.id, event)
         if status in sources(event):
             assert moved is not None
             assert moved.status is TRANSITIONS[status, event]
@@ -215,10 +221,10 @@ def test_a_lost_race_writes_nothing_and_is_no_exception(
     store: Store, running: TaskRow, rung: list[str]
 ) -> None:
     rung.clear()
-    assert store.transition(running.id, Event.PAUSE, expected=[S.NEW]) is None
-    assert store.transition(running.id, Event.PAUSE, attempt=2) is None
-    assert store.transition("0" * 32, Event.PAUSE) is None
-    assert (store.task(running.id), rung) == (running, [])
+    assert store.transitions.apply(running.id, Event.PAUSE, expected=[S.NEW]) is None
+    assert store.transitions.apply(running.id, Event.PAUSE, attempt=2) is None
+    assert store.transitions.apply("0" * 32, Event.PAUSE) is None
+    assert (store.tasks.get(running.id), rung) == (running, [])
 
 
 def test_a_pause_keeps_its_reason_and_its_time(store: Store, paused: TaskRow, clock: Clock) -> None:
@@ -227,7 +233,7 @@ def test_a_pause_keeps_its_reason_and_its_time(store: Store, paused: TaskRow, cl
     assert paused.pause == pause()
     assert paused.run_state == run_state()
     assert (paused.paused_at, paused.retry_at) == (clock.now, clock.now + 900)
-    assert store.task(paused.id) == paused
+    assert store.tasks.get(paused.id) == paused
 
 
 @pytest.mark.parametrize("event", [Event.RESUME, Event.RESUME_ITERATION, Event.CANCEL])
@@ -235,8 +241,8 @@ def test_leaving_a_pause_clears_what_belongs_to_it(
     store: Store, paused: TaskRow, event: Event
 ) -> None:
     """H2, H3: paused_at, reason, provider, retry and error."""
-    store.update_task(paused.id, error="credit balance is too low")
-    after = store.transition(paused.id, event)
+    store.tasks.update(paused.id, error="credit balance is too low")
+    after = store.transitions.apply(paused.id, event)
     assert after is not None
     assert (after.pause, after.paused_at, after.retry_at, after.error) == (None,) * 4
     assert (after.ended_at is None) == (event is not Event.CANCEL)
@@ -246,15 +252,15 @@ def test_every_ending_clears_the_error_of_before_unless_it_brings_one(
     store: Store, running: TaskRow, clock: Clock
 ) -> None:
     """H2."""
-    failed = store.transition(running.id, Event.FAIL, error="tests fail")
+    failed = store.transitions.apply(running.id, Event.FAIL, error="tests fail")
     assert failed is not None
     assert (failed.error, failed.ended_at) == ("tests fail", clock.now)
-    won = store.resume(running.id, None)
+    won = store.transitions.resume(running.id, None)
     assert won is not None
     assert (won[0].error, won[0].ended_at) == (None, None)
     for event in (Event.COMPLETE, Event.PUSH, Event.MERGE):
-        store.update_task(running.id, error="old")
-        after = store.transition(running.id, event)
+        store.tasks.update(running.id, error="old")
+        after = store.transitions.apply(running.id, event)
         assert after is not None
         assert after.error is None
 
@@ -262,8 +268,8 @@ def test_every_ending_clears_the_error_of_before_unless_it_brings_one(
 def test_the_next_pause_records_its_own_provider_or_none(store: Store, paused: TaskRow) -> None:
     """H3."""
     for provider in ("openai", None):
-        assert store.resume(paused.id, None) is not None
-        again = store.transition(
+        assert store.transitions.resume(paused.id, None) is not None
+        again = store.transitions.apply(
             paused.id, Event.PAUSE, pause=pause(PauseReason.AUTH, provider=provider)
         )
         assert again is not None
@@ -273,7 +279,7 @@ def test_the_next_pause_records_its_own_provider_or_none(store: Store, paused: T
 
 def test_the_next_attempt_is_scheduled_with_the_pause(store: Store, paused: TaskRow) -> None:
     """K1."""
-    [waiting] = store.attempts_in(["scheduled"])
+    [waiting] = store.attempts.in_states(["scheduled"])
     assert (waiting.task_id, waiting.attempt, waiting.iteration) == (paused.id, 2, 1)
     assert paused.attempt == 1
 
@@ -291,20 +297,20 @@ def test_a_pause_whose_schedule_cannot_be_written_has_not_happened(
     rung.clear()
     sa.event.listen(database, "before_cursor_execute", refuse)
     with pytest.raises(OSError, match="no space left"):
-        store.transition(running.id, Event.PAUSE, schedule=True, pause=pause())
+        store.transitions.apply(running.id, Event.PAUSE, schedule=True, pause=pause())
     sa.event.remove(database, "before_cursor_execute", refuse)
-    assert store.task(running.id) == running
+    assert store.tasks.get(running.id) == running
     assert (kinds(store, running.id), rung) == (before, [])
 
 
 def test_a_pause_or_a_cancellation_ends_attempts_that_wait(store: Store, make: Make) -> None:
     for event in (Event.PAUSE, Event.CANCEL):
         task = make()
-        store.transition(task.id, event)
-        attempt = store.attempt(task.id, 1)
+        store.transitions.apply(task.id, event)
+        attempt = store.attempts.get(task.id, 1)
         assert attempt is not None
         assert attempt.state == "superseded"
-        assert store.start_attempt(task.id, 1, f"attempt-{task.id}-1") is None
+        assert store.claims.start(task.id, 1, f"attempt-{task.id}-1") is None
 
 
 def test_a_damaged_record_hides_no_other_in_a_page(
@@ -313,17 +319,17 @@ def test_a_damaged_record_hides_no_other_in_a_page(
     """L6, A1: it is named, in its place."""
     tasks = [make() for _ in range(3)]
     put(database, tasks[1].id, status="NONSENSE")
-    newest, damaged, oldest = store.page()
+    newest, damaged, oldest = store.tasks.page()
     assert (newest, oldest) == (tasks[2], tasks[0])
     assert isinstance(damaged, DamagedRecord)
     assert tasks[1].id in damaged.message
-    assert store.page(before=damaged.place) == [tasks[0]]
+    assert store.tasks.page(before=damaged.place) == [tasks[0]]
 
 
 def test_a_task_that_waits_for_an_attempt_that_is_over_is_found(store: Store, make: Make) -> None:
     """L8."""
     sound, stranded = make(), make()
-    assert store.stranded() == []
-    store.move_attempt(stranded.id, 1, ("queued",), state="ended")
-    assert store.stranded() == [(stranded.id, 1)]
+    assert store.tasks.stranded() == []
+    store.attempts.move(stranded.id, 1, ("queued",), state="ended")
+    assert store.tasks.stranded() == [(stranded.id, 1)]
     assert sound.id != stranded.id

@@ -61,17 +61,17 @@ class Two:
 
     def left_by_the_dead(self) -> AttemptRow:
         task = new_task_id()
-        self.store.create_task(new_task(task), frozenset())
+        self.store.tasks.create(new_task(task), frozenset())
         workflow = f"attempt-{task}-1"
         self.dead.mark(task, 1, workflow)
-        assert self.store.start_attempt(task, 1, workflow)
-        self.store.move_attempt(task, 1, ("starting",), state="running", started_at=time.time())
-        row = self.store.attempt(task, 1)
+        assert self.store.claims.start(task, 1, workflow)
+        self.store.attempts.move(task, 1, ("starting",), state="running", started_at=time.time())
+        row = self.store.attempts.get(task, 1)
         assert row is not None
         return row
 
     def status(self, attempt: AttemptRow) -> TaskStatus:
-        task = self.store.task(attempt.task_id)
+        task = self.store.tasks.get(attempt.task_id)
         assert task is not None
         return task.status
 
@@ -103,7 +103,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     home = tmp_path_factory.mktemp("living")
     database, clock = open_database(url), Clock()
     store, world = Store(database), FakeWorld(on_start=completes)
-    store.project("p1", "/repo")
+    store.projects.register("p1", "/repo")
     settings = Settings(home=home, database=url, queue_poll=0.02, spare_sandboxes=0)
     leases = Leases(home, Executors(database, clock), lease=LEASE, now=clock, boot="here")
     other = tmp_path_factory.mktemp("dead")
@@ -135,14 +135,14 @@ def test_what_a_dead_daemon_had_is_taken_over_after_its_lease_and_runs_once(two:
     attempt = two.left_by_the_dead()
     two.clock.now += LEASE - 1
     two.sweeper.sweep()
-    assert two.store.attempt(attempt.task_id, 1) == attempt
+    assert two.store.attempts.get(attempt.task_id, 1) == attempt
     assert two.world.starts == []
     two.clock.now += 2
     two.sweeper.sweep()
     two.sweeper.sweep()
     eventually(lambda: two.status(attempt) is TaskStatus.COMPLETED)
     assert two.world.starts == [sandbox_name(attempt.task_id, 1)]
-    now = two.store.attempt(attempt.task_id, 1)
+    now = two.store.attempts.get(attempt.task_id, 1)
     assert now is not None
     assert now.executor not in (None, two.dead.executor)
     assert now.workflow_id != attempt.workflow_id
@@ -151,8 +151,8 @@ def test_what_a_dead_daemon_had_is_taken_over_after_its_lease_and_runs_once(two:
 def test_a_task_of_its_own_goes_through(two: Two) -> None:
     """J2: the same control plane on PostgreSQL as on the embedded database."""
     task = new_task_id()
-    two.store.create_task(new_task(task), frozenset())
-    row = two.store.attempt(task, 1)
+    two.store.tasks.create(new_task(task), frozenset())
+    row = two.store.attempts.get(task, 1)
     assert row is not None
     two.plane.enqueue(row)
     eventually(lambda: two.status(row) is TaskStatus.COMPLETED)
@@ -161,11 +161,11 @@ def test_a_task_of_its_own_goes_through(two: Two) -> None:
 def test_an_attempt_whose_workflow_is_lost_is_found_and_seen_through(two: Two) -> None:
     """L7, L8: its thread died, and DBOS says that it has ended."""
     task = new_task_id()
-    two.store.create_task(new_task(task), frozenset())
-    row = two.store.attempt(task, 1)
+    two.store.tasks.create(new_task(task), frozenset())
+    row = two.store.attempts.get(task, 1)
     assert row is not None
-    assert two.store.start_attempt(task, 1, row.workflow_id)
-    going = two.store.attempt(task, 1)
+    assert two.store.claims.start(task, 1, row.workflow_id)
+    going = two.store.attempts.get(task, 1)
     assert going is not None
     assert not two.plane.followed(going)
     assert two.plane.adopt(going)

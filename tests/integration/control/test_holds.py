@@ -74,7 +74,7 @@ class Provider:
 
 def the_hold_ends_soon(plane: Plane) -> None:
     """Its timer is made anew, as it is after a restart (K1)."""
-    with plane.store._engine.begin() as connection:
+    with plane.store.database.engine.begin() as connection:
         connection.execute(schema.holds.update().values(until=time.time() + 0.2))
     plane.plane.reconcile()
 
@@ -83,7 +83,7 @@ def count(plane: Plane, state: str) -> int:
     """Counted by the database: reading two hundred rows each time would keep what is waited for
     from running."""
     query = sa.select(sa.func.count()).where(schema.attempts.c.state == state)
-    with plane.store._engine.connect() as connection:
+    with plane.store.database.engine.connect() as connection:
         return connection.execute(query).scalar_one()
 
 
@@ -105,7 +105,7 @@ def test_of_two_hundred_tasks_that_wait_for_an_account_one_probes_and_then_all_g
     plane.reaches(elsewhere, S.COMPLETED)
 
     the_hold_ends_soon(plane)
-    eventually(lambda: (hold := plane.store.hold(ACCOUNT)) is not None and hold.refusals == 2)
+    eventually(lambda: (hold := plane.store.holds.get(ACCOUNT)) is not None and hold.refusals == 2)
     eventually(lambda: count(plane, "held") == MANY)
     assert provider.asked == [(first, 1), (first, 2)], "one probe, and it was refused"
 
@@ -117,16 +117,16 @@ def test_of_two_hundred_tasks_that_wait_for_an_account_one_probes_and_then_all_g
     assert (len(provider.asked), count(plane, "held")) == (3, MANY - 1)
 
     plane.plane.answered(*provider.asked[-1], None)
-    assert plane.store.holds() == []
+    assert plane.store.holds.all() == []
     eventually(lambda: provider.running == LIMIT)
     provider.gate.set()
-    eventually(lambda: plane.store.count([S.COMPLETED]) == MANY + 1, LONG)
+    eventually(lambda: plane.store.tasks.count([S.COMPLETED]) == MANY + 1, LONG)
     assert provider.most == LIMIT
-    assert plane.store.count([S.FAILED, S.PAUSED]) == 0
+    assert plane.store.tasks.count([S.FAILED, S.PAUSED]) == 0
     tries = Counter(task_id for task_id, _ in provider.asked)
     assert tries == {first: 3} | dict.fromkeys(tasks[1:], 1)
     assert {plane.task(t).auto_retries for t in tasks} == {0}
     assert count(plane, "held") == count(plane, "released") == 0
     query = sa.select(schema.events.c.kind).where(schema.events.c.kind == "task.failed")
-    with plane.store._engine.connect() as connection:
+    with plane.store.database.engine.connect() as connection:
         assert connection.execute(query).all() == []

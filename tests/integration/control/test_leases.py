@@ -17,10 +17,10 @@ from rover_mcp.config.settings import Settings
 from rover_mcp.control.daemon_lease import EMBEDDED, Leases
 from rover_mcp.domain.ids import new_task_id
 from rover_mcp.store import schema
-from rover_mcp.store.base import next_workflow
 from rover_mcp.store.executors import Executors
 from rover_mcp.store.migrations import database_url, open_database
 from rover_mcp.store.records import AttemptRow
+from rover_mcp.store.row_changes import next_workflow
 from rover_mcp.store.store import Store
 from tests.support.postgres import Cluster
 from tests.support.samples import new_task
@@ -54,12 +54,12 @@ class Shared:
     def running_at(self, daemon: Leases) -> AttemptRow:
         """An attempt that a daemon has claimed."""
         store, task = Store(self.engine), new_task_id()
-        store.project("p1", "/repo")
-        store.create_task(new_task(task), frozenset())
+        store.projects.register("p1", "/repo")
+        store.tasks.create(new_task(task), frozenset())
         workflow = WORKFLOW.format(task)
         daemon.mark(task, 1, workflow)
-        assert store.start_attempt(task, 1, workflow)
-        row = store.attempt(task, 1)
+        assert store.claims.start(task, 1, workflow)
+        row = store.attempts.get(task, 1)
         assert row is not None
         assert row.executor == daemon.executor
         return row
@@ -113,7 +113,7 @@ def test_on_another_host_a_daemon_that_died_is_free_after_its_lease(shared: Shar
     assert taken is not None
     assert taken.executor == other.executor
     assert taken.workflow_id != attempt.workflow_id
-    assert not Store(shared.engine).start_attempt(attempt.task_id, 1, attempt.workflow_id), (
+    assert not Store(shared.engine).claims.start(attempt.task_id, 1, attempt.workflow_id), (
         "the dead one's workflow has lost it"
     )
 
@@ -198,7 +198,7 @@ def test_of_many_that_take_over_one_wins(shared: Shared) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        row = Store(shared.engine).attempt(attempt.task_id, 1)
+        row = Store(shared.engine).attempts.get(attempt.task_id, 1)
         assert row is not None
         assert winners == [row.executor]
 

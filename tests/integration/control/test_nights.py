@@ -146,7 +146,7 @@ class Night:
     def play(self) -> None:
         """Until every task is done, without a person who resumes one."""
         self.daemon()
-        self.store.project("p1", "/repo")
+        self.store.projects.register("p1", "/repo")
         for number in range(self.dice.randint(2, 5)):
             self._create(number)
         while not all(self._is_done(work) for work in self.works.values()):
@@ -167,8 +167,8 @@ class Night:
         dice = random.Random(f"{self.seed} {number}")
         work = Work(task_id, self.dice.uniform(0.5, 14) * HOUR, accounts, model, dice)
         self.works[task_id] = work
-        self.store.create_task(new_task(task_id, model=model), frozenset())
-        row = self.store.attempt(task_id, 1)
+        self.store.tasks.create(new_task(task_id, model=model), frozenset())
+        row = self.store.attempts.get(task_id, 1)
         assert row is not None
         self.plane.enqueue(row)
 
@@ -178,7 +178,7 @@ class Night:
         return task.status is TaskStatus.COMPLETED
 
     def _task(self, task_id: str) -> TaskRow:
-        task = self.store.task(task_id)
+        task = self.store.tasks.get(task_id)
         assert task is not None
         return task
 
@@ -231,7 +231,7 @@ class Night:
         """Fails where something is asked that is known to be closed, and that is no probe."""
         now, attempt = self.now(), (spec.task_id, spec.attempt)
         need = need_of(self.home, task, task.agent)
-        for hold in closing({h.account: h for h in self.store.holds()}, account, need):
+        for hold in closing({h.account: h for h in self.store.holds.all()}, account, need):
             assert is_open(hold, attempt, now), f"asked {hold.account}, known to be closed"
             if hold.until > now + 1:
                 assert hold.reason in ("usage_window", "credits")

@@ -76,7 +76,7 @@ def test_a_resume_before_the_time_does_not_run_twice(plane: Plane) -> None:
 
     task_id = plane.create(play)
     eventually(lambda: plane.workflow(task_id, 2) is not None)
-    won = plane.store.resume(task_id, "client-2")
+    won = plane.store.transitions.resume(task_id, "client-2")
     assert won is not None, "the timer of 2 s was quicker than this machine"
     plane.plane.enqueue(won[1])
     eventually(lambda: plane.workflow(task_id, 2) == "SUCCESS")
@@ -125,7 +125,7 @@ def test_an_attempt_without_a_workflow_is_enqueued(plane: Plane) -> None:
 def test_a_scheduled_attempt_without_a_workflow_waits_for_its_time(plane: Plane) -> None:
     """L8, K1: it is enqueued with what is left of its delay."""
     task_id = plane.create(enqueue=False)
-    plane.store.transition(
+    plane.store.transitions.apply(
         task_id,
         Event.PAUSE,
         schedule=True,
@@ -136,7 +136,7 @@ def test_a_scheduled_attempt_without_a_workflow_waits_for_its_time(plane: Plane)
     plane.plane.reconcile()
     assert plane.workflow(task_id, 2) == "DELAYED"
     assert plane.workflow(task_id, 1) is None, "a superseded attempt needs none"
-    plane.store.transition(task_id, Event.CANCEL)
+    plane.store.transitions.apply(task_id, Event.CANCEL)
 
 
 @dataclass
@@ -169,7 +169,9 @@ def test_a_workflow_that_failed_is_revived_once(
     plane.reaches(task_id, S.COMPLETED)
     eventually(lambda: plane.workflow(task_id, 1, AGAIN) == "SUCCESS")
     assert len(plane.starts(task_id)) == 1
-    assert not [a for a in plane.store.attempts_in(["starting", "running"]) if a.task_id == task_id]
+    assert not [
+        a for a in plane.store.attempts.in_states(["starting", "running"]) if a.task_id == task_id
+    ]
 
 
 @pytest.mark.parametrize("step", ["claim", "follow", "settle"])
@@ -193,7 +195,7 @@ def test_a_workflow_that_failed_twice_fails_its_task_with_a_hint(
     assert sandbox_name(task_id, 1) not in plane.world.sandboxes
     plane.plane.reconcile()
     plane.play.pop(task_id, None)
-    won = plane.store.resume(task_id, None)
+    won = plane.store.transitions.resume(task_id, None)
     assert won is not None
     plane.plane.enqueue(won[1])
     plane.reaches(task_id, S.COMPLETED)

@@ -105,17 +105,17 @@ def test_a_resume_finds_the_agent_on_the_path_of_whoever_asks_for_it(
     """I1: a task of a client that had a short PATH, or whose program has moved since."""
     mine = program(tmp_path / "mine")
     place = str(desk.caller.cwd)
-    desk.store.project("p1", place)
+    desk.store.projects.register("p1", place)
     new = new_task(project_id="p1", project_path=place, agent="claude", agent_binary=known)
-    row, _ = desk.store.create_task(new, frozenset())
+    row, _ = desk.store.tasks.create(new, frozenset())
     for event in (Event.START, Event.FAIL):
-        row = desk.store.transition(row.id, event) or row
+        row = desk.store.transitions.apply(row.id, event) or row
     agents = desk.tasks.create_task.agents
     monkeypatch.setattr(agents, "binary", lambda _, path: find_in(path), raising=False)
     program(desk.caller.cwd / "bin")
     caller = replace(desk.caller, env={"PATH": f"{place}/bin:bin:{tmp_path}/mine"})
     assert desk.tasks.resume(caller, row, "now").result == "resumed"
-    after = desk.store.task(row.id)
+    after = desk.store.tasks.get(row.id)
     assert after is not None
     assert after.agent_binary == mine
 

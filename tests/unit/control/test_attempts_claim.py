@@ -29,18 +29,18 @@ def test_a_task_that_was_cancelled_is_not_claimed(site: Site, when: str) -> None
     """K6: also where a crash came between the claim and its record."""
     site.create()
     assert when == "queued" or site.claim(1)
-    site.store.transition(TASK, Event.CANCEL)
+    site.store.transitions.apply(TASK, Event.CANCEL)
     site.restart()
     assert not site.claim(1)
     assert site.task().status is S.CANCELLED
-    assert not site.store.attempts_in(["queued", "starting", "running"])
+    assert not site.store.attempts.in_states(["queued", "starting", "running"])
     assert site.world.starts == []
 
 
 def test_a_task_that_was_paused_before_its_turn_is_not_claimed(site: Site) -> None:
     """K6."""
     site.create()
-    site.store.transition(TASK, Event.PAUSE, unstarted=True, pause=pause(R.REQUESTED))
+    site.store.transitions.apply(TASK, Event.PAUSE, unstarted=True, pause=pause(R.REQUESTED))
     assert not site.claim(1)
     assert site.task().status is S.PAUSED
 
@@ -49,7 +49,7 @@ def test_a_timer_finds_a_task_that_was_resumed_otherwise(site: Site) -> None:
     """K6: the attempt goes to whoever resumed it; the timer's workflow does nothing."""
     site.paused(pause())
     timer = site.attempt(2).workflow_id
-    assert site.store.resume(TASK, "client-2")
+    assert site.store.transitions.resume(TASK, "client-2")
     assert not site.attempts.claim(TASK, 2, timer)
     assert site.claim(2)
     assert not site.attempts.claim(TASK, 2, timer)
@@ -59,7 +59,7 @@ def test_a_timer_finds_a_task_that_was_resumed_otherwise(site: Site) -> None:
 def test_a_timer_finds_a_schedule_that_was_dropped(site: Site) -> None:
     """K6, K7."""
     site.paused(pause())
-    site.store.drop_schedule(TASK)
+    site.store.attempts.drop_schedule(TASK)
     assert not site.claim(2)
     assert site.task().status is S.PAUSED
 

@@ -42,7 +42,7 @@ def test_what_was_asked_while_the_engine_could_not_be_reached_is_done_when_it_ca
 
     def sleep(_: float) -> None:
         if asked == "cancel":
-            site.store.transition(TASK, Event.CANCEL)
+            site.store.transitions.apply(TASK, Event.CANCEL)
         else:
             site.folders.pause_request.write_text("{}")
         site.attempts.stop(site.task(), NAME)
@@ -60,7 +60,7 @@ def test_what_was_asked_during_the_start_is_done_when_it_is_followed(
     """D8."""
     site.started()
     if asked == "cancel":
-        site.store.transition(TASK, Event.CANCEL)
+        site.store.transitions.apply(TASK, Event.CANCEL)
     else:
         site.folders.pause_request.write_text("{}")
     assert site.attempts.follow(TASK, 1).code == 2

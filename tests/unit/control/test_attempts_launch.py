@@ -57,7 +57,7 @@ def test_a_cancellation_ends_the_preparation_and_nothing_is_started(
     site.claim(1)
 
     def prepare(spec: SandboxSpec, progress: Callable[[str], None], stop: Stop) -> None:
-        cancelled = site.store.transition(TASK, Event.CANCEL)
+        cancelled = site.store.transitions.apply(TASK, Event.CANCEL)
         assert cancelled is not None
         site.attempts.stop(cancelled, NAME)
         stop.check()
@@ -78,7 +78,7 @@ def test_a_cancellation_ends_the_packing_of_the_base(
     site.claim(1)
 
     def cancel() -> None:
-        cancelled = site.store.transition(TASK, Event.CANCEL)
+        cancelled = site.store.transitions.apply(TASK, Event.CANCEL)
         assert cancelled is not None
         site.attempts.stop(cancelled, NAME)
 
@@ -195,7 +195,7 @@ def test_a_task_cancelled_before_its_sandbox_starts_gets_none(site: Site) -> Non
     """K6: the attempt is ended and the door closed."""
     site.create()
     site.claim(1)
-    site.store.transition(TASK, Event.CANCEL)
+    site.store.transitions.apply(TASK, Event.CANCEL)
     assert site.attempts.launch(TASK, 1)
     ended = site.attempts.follow(TASK, 1)
     assert site.attempts.settle(TASK, 1, ended) is None
@@ -226,7 +226,7 @@ def test_a_manual_resume_whose_start_fails_gives_everything_back(
     """I4, K1: status, pause and time; the schedule that the resume took over is kept."""
     before = site.paused(pause())
     assert before.retry_at is not None
-    assert site.store.resume(TASK, "client-2")
+    assert site.store.transitions.resume(TASK, "client-2")
     assert site.claim(2)
     site.refuse(monkeypatch)
     assert not site.attempts.launch(TASK, 2)
@@ -246,7 +246,7 @@ def test_a_schedule_that_ran_out_is_renewed_by_a_manual_resume_that_failed(
     """I4, K1, K2."""
     site.paused(pause())
     site.due()
-    site.store.resume(TASK, "client-2")
+    site.store.transitions.resume(TASK, "client-2")
     site.claim(2)
     site.refuse(monkeypatch)
     site.attempts.launch(TASK, 2)
@@ -262,7 +262,7 @@ def test_a_failed_task_whose_resume_does_not_start_keeps_its_error(
     site.record(*STARTED, Run.fail("the tests fail"))
     site.settle(1)
     before = site.task()
-    site.store.resume(TASK, None)
+    site.store.transitions.resume(TASK, None)
     site.claim(2)
     assert site.task().error is None
     site.refuse(monkeypatch)
@@ -280,7 +280,7 @@ def test_a_task_that_is_not_to_go_on_by_itself_gets_no_schedule_from_a_failed_re
     """K7."""
     site.paused(pause(), auto_resume=switch == "all")
     site.restart(auto_resume=switch == "task")
-    site.store.resume(TASK, None)
+    site.store.transitions.resume(TASK, None)
     site.claim(site.task().attempt)
     site.refuse(monkeypatch)
     site.attempts.launch(TASK, site.task().attempt)
@@ -321,7 +321,7 @@ def test_a_resume_that_fails_ends_the_same_after_a_crash_at_any_write(
     """I4, L8: one more attempt is scheduled, and it is told once."""
     site.paused(pause())
     if not automatic:
-        site.store.resume(TASK, None)
+        site.store.transitions.resume(TASK, None)
     site.due()
     site.claim(2)
     site.refuse(monkeypatch)
@@ -329,7 +329,7 @@ def test_a_resume_that_fails_ends_the_same_after_a_crash_at_any_write(
     assert not site.attempts.launch(TASK, 2)
     assert site.task().status is S.PAUSED
     assert site.attempt(2).state == "ended"
-    assert [a.attempt for a in site.store.attempts_in(["scheduled"])] == [3]
+    assert [a.attempt for a in site.store.attempts.in_states(["scheduled"])] == [3]
     assert site.kinds("task.resume_failed") == ["task.resume_failed"]
 
 

@@ -44,7 +44,7 @@ def killed(site: Site) -> None:
 
 def cancelled(site: Site) -> None:
     site.record(*STARTED)
-    site.store.transition(TASK, Event.CANCEL)
+    site.store.transitions.apply(TASK, Event.CANCEL)
 
 
 SCENES = [
@@ -77,7 +77,7 @@ def test_settling_ends_the_same_after_a_crash_at_any_write(
     task = site.task()
     assert task.status is status
     assert site.kinds(*ENDINGS) == [event]
-    assert len(site.store.attempts_in(["scheduled"])) == scheduled
+    assert len(site.store.attempts.in_states(["scheduled"])) == scheduled
     assert (task.retry_at is not None) == bool(scheduled)
     assert site.attempt(1).state == "ended"
     assert site.state().steps[0].id == "plan"
@@ -113,16 +113,16 @@ def test_the_door_is_closed_before_the_next_attempt_may_open_its_own(
     """I7: somebody resumes at the moment that the pause is recorded."""
     site.started()
     out_of_credits(site)
-    transition = site.store.transition
+    transition = site.store.transitions.apply
 
     def and_resume(*args: Any, **named: Any) -> object:
         made = transition(*args, **named)
-        site.store.resume(TASK, None)
+        site.store.transitions.resume(TASK, None)
         site.claim(2)
         site.attempts.launch(TASK, 2)
         return made
 
-    monkeypatch.setattr(site.store, "transition", and_resume)
+    monkeypatch.setattr(site.store.transitions, "apply", and_resume)
     site.settle(2)
     assert site.door.served == {TASK: 2}
     assert site.running() == [NAME[:-1] + "2"]

@@ -129,7 +129,7 @@ def test_a_manual_resume_starts_the_count_of_retries_anew(site: Site) -> None:
     """K4."""
     site.paused(pause())
     resumed_by_itself(site, 2, Run.start("plan"), Run.pause(pause()))
-    site.store.resume(TASK, None)
+    site.store.transitions.resume(TASK, None)
     assert site.task().auto_retries == 0
 
 

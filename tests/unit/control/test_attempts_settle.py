@@ -222,7 +222,7 @@ def test_a_cancelled_task_stays_cancelled_and_its_state_is_kept(
     """L1: whatever the sandbox did in the meantime; what there is of it is called unfinished."""
     site.started()
     site.record(*records)
-    site.store.transition(TASK, Event.CANCEL)
+    site.store.transitions.apply(TASK, Event.CANCEL)
     assert site.attempts.settle(TASK, 1, SandboxExit(code)) is None
     assert site.task().status is S.CANCELLED
     assert len(site.state().steps) == (2 if records else 0)
@@ -241,7 +241,7 @@ def test_a_task_cancelled_while_it_is_settled_keeps_its_state_too(
     site.record(*STARTED, Run.done("plan", snapshot(1)), Run.COMPLETE)
 
     def cancel(*_: object) -> None:
-        site.store.transition(TASK, Event.CANCEL)
+        site.store.transitions.apply(TASK, Event.CANCEL)
 
     monkeypatch.setattr(site.hub, "import_bundle", cancel)
     assert site.settle(0) is None

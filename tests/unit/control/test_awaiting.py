@@ -83,9 +83,9 @@ def test_a_refused_credential_is_recorded_and_the_task_waits_for_another(site: S
 def test_after_many_refusals_a_task_waits_for_a_person(site: Site) -> None:
     """Q5: a command that prints a new token each time ends nobody's patience."""
     refused(site, *(f"d{n}" for n in range(MOST_REFUSED)))
-    assert site.store.attempts_in(("awaiting",)) == []
+    assert site.store.attempts.in_states(("awaiting",)) == []
     assert site.task().status is S.PAUSED
-    assert site.store.resume(TASK, "client-2")
+    assert site.store.transitions.resume(TASK, "client-2")
     assert site.task().refused_keys is None
 
 
@@ -96,9 +96,9 @@ def test_where_automatic_resumes_are_off_a_task_waits_for_a_person(site: Site, h
     if how == "config":
         site.restart(auto_resume=False)
     elif how == "the task":
-        site.store.switch_task(TASK, enabled=False)
+        site.store.switches.set_for_task(TASK, enabled=False)
     else:
-        site.store.switch("p1", enabled=False)
+        site.store.switches.set_for_project("p1", enabled=False)
     site.door.missing = MISSING
     assert not site.claim(1)
     assert site.task().status is S.PAUSED
@@ -112,10 +112,10 @@ def test_switching_automatic_resumes_off_and_on_ends_and_begins_the_wait(site: S
     site.create()
     site.door.missing = MISSING
     assert not site.claim(1)
-    assert site.store.switch_task(TASK, enabled=False) == 1
+    assert site.store.switches.set_for_task(TASK, enabled=False) == 1
     site.door.label, site.door.missing = "anthropic-1", None
     assert site.attempts.look() == []
-    site.store.switch_task(TASK, enabled=True)
+    site.store.switches.set_for_task(TASK, enabled=True)
     made = site.attempts.schedule(site.task())
     assert made is not None
     assert made.state == "awaiting"
@@ -129,7 +129,7 @@ def test_an_agent_that_needs_no_credential_is_not_started_again(site: Site) -> N
     assert site.attempts.launch(TASK, 1)
     site.record(Run.begin(1), Run.start("plan"), Run.pause(pause(R.AUTH)))
     site.settle(2)
-    assert site.store.attempts_in(("awaiting",)) == []
+    assert site.store.attempts.in_states(("awaiting",)) == []
 
 
 def test_a_task_that_an_earlier_version_paused_is_watched_too(site: Site) -> None:
@@ -137,10 +137,10 @@ def test_a_task_that_an_earlier_version_paused_is_watched_too(site: Site) -> Non
     site.create()
     site.door.missing = MISSING
     assert not site.claim(1)
-    site.store.move_attempt(TASK, 1, ("awaiting",), state="ended")
+    site.store.attempts.move(TASK, 1, ("awaiting",), state="ended")
     for _ in range(2):
         site.attempts.await_credentials()
-    assert [a.attempt for a in site.store.attempts_in(("awaiting",))] == [2]
+    assert [a.attempt for a in site.store.attempts.in_states(("awaiting",))] == [2]
     site.door.label, site.door.missing = "anthropic-1", None
     assert len(site.attempts.look()) == 1
 
@@ -148,7 +148,7 @@ def test_a_task_that_an_earlier_version_paused_is_watched_too(site: Site) -> Non
 def test_a_person_resumes_a_task_that_waits_for_its_credential(site: Site) -> None:
     """J1: one attempt, which is theirs."""
     refused(site, "d1")
-    assert site.store.resume(TASK, "client-2")
+    assert site.store.transitions.resume(TASK, "client-2")
     assert site.attempts.look() == []
     site.door.missing = None
     assert site.claim(2)

@@ -55,7 +55,7 @@ def test_a_result_in_doubt_is_not_delivered_until_it_is_accepted(site: Site) -> 
     assert (task.retry_at, task.account, site.hub.published) == (None, None, [])
     assert site.hub.unfinished == []
     site.folders.accepted.write_text(last.head)
-    assert site.store.resume(TASK, None) is not None
+    assert site.store.transitions.resume(TASK, None) is not None
     assert site.claim(2)
     assert site.attempts.launch(TASK, 2)
     assert site.settle(0, 2) is None

@@ -174,7 +174,7 @@ def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
     """The larger counts; a task without a budget is not asked at all."""
     site.create()
     assert lease(door, gateway).used_up is None
-    site.store.update_task(TASK, budget=Budget(tokens=10))
+    site.store.tasks.update(TASK, budget=Budget(tokens=10))
     used_up = lease(door, gateway).used_up
     assert used_up is not None
     assert used_up() is None
@@ -182,7 +182,7 @@ def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
     assert used_up() is None
     write_entries(site.store, [Entry(TASK, "1", 1, NOW, "openai", "m", Usage(input_tokens=12))])
     assert used_up() == "it has used 12 of 10 tokens"
-    site.store.update_task(TASK, run_state=RunState(usage=Usage(output_tokens=20)))
+    site.store.tasks.update(TASK, run_state=RunState(usage=Usage(output_tokens=20)))
     assert used_up() == "it has used 20 of 10 tokens"
     standing = lease(door, gateway).standing
     assert standing is not None

@@ -43,7 +43,7 @@ def failed(site: Site, harm: Callable[[Site], None]) -> bytes:
 
 def resume(site: Site, client: str | None = "a-person") -> RunSpec:
     """What the next sandbox is told."""
-    won = site.store.resume(TASK, client)
+    won = site.store.transitions.resume(TASK, client)
     assert won is not None
     number = won[1].attempt
     assert site.claim(number)
@@ -105,7 +105,7 @@ def test_no_automatic_resume_gives_a_checkpoint_up(site: Site) -> None:
     site.record(*STARTED)
     site.settle(None)
     flip(site)
-    site.store.update_task(TASK, retry_at=0)
+    site.store.tasks.update(TASK, retry_at=0)
     assert site.claim(2)
     assert site.attempts.launch(TASK, 2)
     assert not list(site.folders.run.glob("journal.damaged-*"))
@@ -223,7 +223,7 @@ def test_where_both_are_lost_the_resume_is_refused_and_says_what_would_be_lost(
     site.settle(None)
     site.world.volumes.clear()
     before = site.task()
-    won = site.store.resume(TASK, "a-person")
+    won = site.store.transitions.resume(TASK, "a-person")
     assert won is not None
     assert site.claim(won[1].attempt)
     assert not site.attempts.launch(TASK, won[1].attempt)
@@ -243,7 +243,7 @@ def test_a_full_disk_is_no_lost_snapshot(site: Site) -> None:
     site.record(*STARTED)
     refuse(site, "disk_full")
     site.settle(None)
-    won = site.store.resume(TASK, "a-person")
+    won = site.store.transitions.resume(TASK, "a-person")
     assert won is not None
     assert site.claim(won[1].attempt)
     assert not site.attempts.launch(TASK, won[1].attempt)

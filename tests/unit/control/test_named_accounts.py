@@ -156,7 +156,7 @@ def test_the_gateway_asks_with_the_account_of_the_attempt(
     site.create()
     assert [*door.accounts(TASK, 1, "claude")] == [Account(WORK), Account(HOME)]
     for account, key in ((HOME, "home"), (WORK, "work"), (f"{HOME}#opus", "home")):
-        site.store.update_task(TASK, account=account)
+        site.store.tasks.update(TASK, account=account)
         door.open(TASK, 1, Path("/gateway.sock"), "token", "claude")
         found = leases[-1].credentials("anthropic")
         assert found is not None

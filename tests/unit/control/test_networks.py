@@ -75,7 +75,7 @@ def test_refusals_are_written_at_once_then_together_and_survive(
     networks = TaskNetworks(site.settings, site.store, credentials, wait)
     networks.refused(task.id, refused("a:443"))
     assert wait.idle.acquire(timeout=10)
-    row = site.store.task(task.id)
+    row = site.store.tasks.get(task.id)
     assert row
     assert row.refused == RefusedHosts({("a:443", "not on the list"): refused("a:443")}).as_json()
     for _ in range(500):
@@ -83,7 +83,7 @@ def test_refusals_are_written_at_once_then_together_and_survive(
         networks.refused("f" * 32, refused("b:443"))
     wait.go.release()
     assert wait.idle.acquire(timeout=10)
-    row = site.store.task(task.id)
+    row = site.store.tasks.get(task.id)
     assert row
     (kept,) = RefusedHosts.of(row.refused).hosts.values()
     assert kept.count == 501
@@ -100,7 +100,7 @@ def test_nothing_is_still_to_be_written_when_the_end_of_a_task_is_told(
     assert wait.idle.acquire(timeout=10)
     networks.refused(task.id, refused("b:443"))
     networks.flush(task.id)
-    row = site.store.task(task.id)
+    row = site.store.tasks.get(task.id)
     assert row
     assert [host["host"] for host in (row.refused or {})["hosts"]] == ["a:443", "b:443"]
     networks.flush(task.id)

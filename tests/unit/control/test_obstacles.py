@@ -121,7 +121,7 @@ def test_nothing_resumes_by_itself_where_that_is_off(
         site.restart(retry=site.settings.retry.model_copy(update={"max_auto_retries": 0}))
     undelivered(site, CHECKED_OUT)
     if where == "task":
-        site.store.switch_task(TASK, enabled=False)
+        site.store.switches.set_for_task(TASK, enabled=False)
     monkeypatch.setattr(obstacles, "blocked", lambda *_: None)
     assert site.attempts.look_for_room() == []
     policy = Policy(config_off=where == "settings", max_auto_retries=0 if where[0] == "n" else 5)
@@ -129,7 +129,7 @@ def test_nothing_resumes_by_itself_where_that_is_off(
     assert view is not None
     assert (view.auto_resume, bool(view.waits_because)) == (False, True)
     site.restart(auto_resume=True, retry=RetrySettings())
-    site.store.switch_task(TASK, enabled=True)
+    site.store.switches.set_for_task(TASK, enabled=True)
     site.attempts.await_credentials()
     assert len(site.attempts.look_for_room()) == 1
 

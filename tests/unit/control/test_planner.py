@@ -60,14 +60,14 @@ def ends(site: Site, how: str) -> None:
 
 def time_passes(site: Site) -> None:
     """The next timer fires: the task's own, or its account's."""
-    with site.store._engine.begin() as connection:
+    with site.store.database.engine.begin() as connection:
         past = time.time() - 1
         connection.exec_driver_sql("UPDATE rover_holds SET until = ?", (past,))
         connection.exec_driver_sql(
             "UPDATE rover_tasks SET retry_at = ? WHERE retry_at > 0", (past,)
         )
     freed = site.attempts.tend()
-    waiting = site.store.attempts_in(["scheduled"])
+    waiting = site.store.attempts.in_states(["scheduled"])
     for row in [*freed, *waiting]:
         begin(site, row.attempt)
 
@@ -78,18 +78,18 @@ def act(site: Site, action: str) -> None:
         case "time passes":
             time_passes(site)
         case "resume":
-            won = site.store.resume(TASK, "person")
+            won = site.store.transitions.resume(TASK, "person")
             if won is not None:
                 begin(site, won[1].attempt)
         case "drop":
-            site.store.drop_schedule(TASK)
+            site.store.attempts.drop_schedule(TASK)
         case "cancel":
-            site.store.transition(TASK, Event.CANCEL)
+            site.store.transitions.apply(TASK, Event.CANCEL)
             settle(site)
         case "off":
-            site.store.switch(None, enabled=False)
+            site.store.switches.set_for_project(None, enabled=False)
         case "on":
-            site.store.switch(None, enabled=True)
+            site.store.switches.set_for_project(None, enabled=True)
             site.attempts.schedule(site.task())
         case "answer":
             site.attempts.answered(TASK, task.attempt, None)
@@ -103,7 +103,7 @@ def act(site: Site, action: str) -> None:
 
 def has_a_way_on(site: Site) -> None:
     task = site.task()
-    waiting = site.store.attempts_in(BY_ITSELF)
+    waiting = site.store.attempts.in_states(BY_ITSELF)
     if task.status in RUNNING:
         assert site.attempt(task.attempt).state in ("starting", "running")
         assert waiting == []
@@ -132,7 +132,7 @@ def assert_paused(site: Site, task: TaskRow, waiting: list[AttemptRow]) -> None:
 def lives(site: Site, row: AttemptRow) -> None:
     """What it waits for will come: its time, or its account's timer."""
     if row.state == "held":
-        hold = site.store.hold(str(site.task().account))
+        hold = site.store.holds.get(str(site.task().account))
         assert hold is not None
         assert hold.until > 0
         assert hold.probe_task is None
@@ -143,7 +143,7 @@ def refuse_other_moves(site: Site) -> None:
     known = ", ".join(
         f"('{before}', '{after}')" for before in MOVES for after in (before, *MOVES[before])
     )
-    with site.store._engine.begin() as connection:
+    with site.store.database.engine.begin() as connection:
         connection.exec_driver_sql(
             "CREATE TRIGGER moves BEFORE UPDATE OF state ON rover_attempts "
             f"WHEN (OLD.state, NEW.state) NOT IN (VALUES {known}) "
@@ -176,7 +176,7 @@ def test_after_whatever_happened_a_task_runs_or_waits_or_can_be_resumed(
             has_a_way_on(site)
         if site.task().status in RESUMABLE:
             site.door.missing = None
-            won = site.store.resume(TASK, "person")
+            won = site.store.transitions.resume(TASK, "person")
             assert won is not None, "a person can always go on"
             begin(site, won[1].attempt)
             assert site.task().status in RUNNING

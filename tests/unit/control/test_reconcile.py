@@ -157,7 +157,7 @@ def test_one_damaged_record_touches_no_other_task(
     site.world.end(NAME, 0)
     other = "f" * 32
     site.create(other)
-    with site.store._engine.begin() as connection:
+    with site.store.database.engine.begin() as connection:
         made = schema.tasks.update().where(schema.tasks.c.id == other)
         connection.execute(made.values(status="NONSENSE"))
     with caplog.at_level(logging.WARNING):
@@ -211,7 +211,7 @@ def test_starts_that_fail_for_ever_end_after_so_many_retries(site: Site) -> None
     site.started()
     for attempt in range(1, 7):
         if attempt > 1:
-            site.store.update_task(TASK, retry_at=time.time() - 1)
+            site.store.tasks.update(TASK, retry_at=time.time() - 1)
             assert site.claim(attempt)
             assert site.attempts.launch(TASK, attempt)
         sweep(site, followed(site, attempt), ahead=301)
@@ -296,7 +296,7 @@ def test_a_running_task_whose_attempt_is_over_is_settled(site: Site) -> None:
     """L8: nobody else would ever look at it again."""
     site.started()
     site.record(*STARTED, Run.done("plan", snapshot(1)))
-    site.store.move_attempt(TASK, 1, ("running",), state="ended")
+    site.store.attempts.move(TASK, 1, ("running",), state="ended")
     sweep(site)
     assert site.task().status is S.PAUSED
     assert site.running() == []
@@ -305,7 +305,7 @@ def test_a_running_task_whose_attempt_is_over_is_settled(site: Site) -> None:
 def test_a_new_task_without_an_attempt_is_given_up_with_a_way_on(site: Site) -> None:
     """L8."""
     site.create()
-    site.store.move_attempt(TASK, 1, ("queued",), state="superseded")
+    site.store.attempts.move(TASK, 1, ("queued",), state="superseded")
     sweep(site)
     assert site.task().status is S.FAILED
     assert "resume_task" in str(site.task().error)
@@ -320,7 +320,7 @@ def test_an_attempt_in_an_unknown_state_settles_no_task(
     site.record(*STARTED, Run.COMPLETE)
     if ended:
         site.world.sandboxes.clear()
-    with site.store._engine.begin() as connection:
+    with site.store.database.engine.begin() as connection:
         connection.execute(sa.update(schema.attempts).values(state="flying"))
     before = site.task()
     sweep(site)
@@ -340,7 +340,7 @@ def test_an_attempt_in_an_unknown_state_settles_no_task(
 
 def wipe(site: Site) -> None:
     site.world.sandboxes.clear()
-    with site.store._engine.begin() as connection:
+    with site.store.database.engine.begin() as connection:
         for table in (schema.events, schema.attempts, schema.tasks):
             connection.execute(sa.delete(table))
 
@@ -363,7 +363,7 @@ def test_whatever_is_found_one_sweep_leaves_a_status_that_is_true(
     wipe(site)
     site.create(task_id)
     name = sandbox_name(task_id, 1)
-    with site.store._engine.begin() as connection:
+    with site.store.database.engine.begin() as connection:
         for table, values in (
             (schema.tasks, {"status": status}),
             (schema.attempts, {"state": state}),
@@ -372,11 +372,11 @@ def test_whatever_is_found_one_sweep_leaves_a_status_that_is_true(
             connection.execute(table.update().where(key == task_id).values(**values))
     if sandbox != "none":
         left_over(site, name, 1, task_id=task_id, ended=sandbox == "ended")
-    row = site.store.attempt(task_id, 1)
+    row = site.store.attempts.get(task_id, 1)
     assert row is not None
     plane = NoPlane({row.workflow_id} if is_followed else set())
     sweep(site, plane)
-    task, attempt = site.task(task_id), site.store.attempt(task_id, 1)
+    task, attempt = site.task(task_id), site.store.attempts.get(task_id, 1)
     assert attempt is not None
     seen_to = (is_followed and state == attempt.state) or (task_id, 1) in plane.adopted
     if task.status in RUNNING:

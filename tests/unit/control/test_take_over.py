@@ -36,7 +36,7 @@ def window(seconds: float, model: str | None = None) -> Pause:
 
 
 def hold(site: Site, key: str) -> HoldRow:
-    found = site.store.hold(key)
+    found = site.store.holds.get(key)
     assert found is not None
     return found
 
@@ -73,7 +73,7 @@ def test_where_all_are_closed_the_one_that_opens_first_is_waited_for(site: Site)
     task = site.task()
     assert site.attempt(3).state == "held"
     assert (task.account, task.retry_at) == (WORK, hold(site, WORK).until)
-    with site.store._engine.begin() as connection:
+    with site.store.database.engine.begin() as connection:
         past = (time.time() - 1, WORK)
         connection.exec_driver_sql("UPDATE rover_holds SET until = ? WHERE account = ?", past)
     [row] = site.attempts.tend()
@@ -86,7 +86,7 @@ def test_where_all_are_closed_the_one_that_opens_first_is_waited_for(site: Site)
 def test_a_models_limit_is_left_to_the_next_account(site: Site) -> None:
     """Q6."""
     site.paused(window(3600, "opus"))
-    assert [h.account for h in site.store.holds()] == [f"{WORK}#opus"]
+    assert [h.account for h in site.store.holds.all()] == [f"{WORK}#opus"]
     goes_on_with(site, 2, HOME)
 
 
@@ -114,7 +114,7 @@ def test_another_model_goes_on_at_once_and_the_first_stays_held(site: Site) -> N
     assert site.attempts.takes_over(task, "claude", "sonnet") == Use(
         "claude", WORK, (WORK, f"{WORK}#sonnet")
     )
-    won = site.store.resume(TASK, "person", model="sonnet", agents=None)
+    won = site.store.transitions.resume(TASK, "person", model="sonnet", agents=None)
     assert won is not None
     assert site.claim(won[1].attempt)
     assert (site.task().model, site.task().account) == ("sonnet", WORK)
@@ -128,7 +128,7 @@ def test_another_model_that_cannot_start_keeps_the_schedule(
     """Q7."""
     site.door.more = ()
     before = site.paused(window(3600, "opus"), model="opus")
-    won = site.store.resume(TASK, "person", model="sonnet", agents=None)
+    won = site.store.transitions.resume(TASK, "person", model="sonnet", agents=None)
     assert won is not None
     site.refuse(monkeypatch)
     assert site.claim(won[1].attempt)
@@ -172,7 +172,9 @@ def test_another_agent_that_cannot_start_is_not_the_tasks_agent(
     site.door.more = ()
     before = site.paused(window(3600), model="sonnet")
     assert site.attempt(2).state == "held"
-    won = site.store.resume(TASK, "person", agent="codex", agents=["codex", "claude"], model=None)
+    won = site.store.transitions.resume(
+        TASK, "person", agent="codex", agents=["codex", "claude"], model=None
+    )
     assert won is not None
     site.door.label = "openai-1"
     site.refuse(monkeypatch)

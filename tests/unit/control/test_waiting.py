@@ -32,14 +32,14 @@ def site(site: Site) -> Site:
 
 
 def hold_of(site: Site) -> HoldRow:
-    hold = site.store.hold(ACCOUNT)
+    hold = site.store.holds.get(ACCOUNT)
     assert hold is not None
     return hold
 
 
 def the_hold_is_over(site: Site) -> None:
     hold = hold_of(site)
-    with site.store._engine.begin() as connection:
+    with site.store.database.engine.begin() as connection:
         connection.exec_driver_sql(
             "UPDATE rover_holds SET until = ? WHERE account = ?", (time.time() - 1, hold.account)
         )
@@ -65,7 +65,7 @@ def refused_again(site: Site, attempt: int, **changes: object) -> TaskRow:
 def waiting(site: Site) -> TaskRow:
     """Another task, which waits for the account."""
     site.create(OTHER)
-    row = site.store.attempt(OTHER, 1)
+    row = site.store.attempts.get(OTHER, 1)
     assert row is not None
     assert not site.attempts.claim(OTHER, 1, row.workflow_id)
     return site.task(OTHER)
@@ -90,7 +90,7 @@ def test_a_refusal_holds_its_account_and_the_pause_names_it(
 def test_any_other_pause_holds_no_account(site: Site, reason: PauseReason) -> None:
     """K5."""
     task = site.paused(pause(reason))
-    assert site.store.holds() == []
+    assert site.store.holds.all() == []
     assert task.pause is not None
     of_an_account = reason in (R.TRANSIENT, R.AUTH)
     assert task.pause.account == (ACCOUNT if of_an_account else None)
@@ -141,7 +141,7 @@ def test_a_probe_that_is_not_refused_opens_the_account(site: Site, how: str) -> 
         said = RecordType.USAGE, {"step": "plan", "usage": used}
         site.record(Run.resume(attempt), Run.start("plan"), said, Run.pause(pause(R.TRANSIENT)))
         site.settle(2, attempt)
-    assert site.store.holds() == []
+    assert site.store.holds.all() == []
     [row] = site.attempts.tend()
     assert row.task_id == OTHER
     assert site.attempts.claim(OTHER, row.attempt, row.workflow_id)
@@ -151,7 +151,7 @@ def test_a_probe_that_is_not_refused_opens_the_account(site: Site, how: str) -> 
 def test_an_answer_to_another_task_opens_nothing(site: Site) -> None:
     """K5: a call that was under way when the account closed says nothing of it now."""
     site.create(OTHER)
-    row = site.store.attempt(OTHER, 1)
+    row = site.store.attempts.get(OTHER, 1)
     assert row is not None
     assert site.attempts.claim(OTHER, 1, row.workflow_id)
     site.paused(pause())
@@ -223,7 +223,7 @@ def test_seconds_that_an_account_tells_again_and_again_in_vain_become_longer(sit
 def asked_last(site: Site, ago: float) -> None:
     """Nobody has asked the account for so many seconds."""
     then = time.time() - ago
-    with site.store._engine.begin() as connection:
+    with site.store.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE rover_holds SET since = ?", (then,))
         connection.exec_driver_sql("UPDATE rover_attempts SET started_at = ?", (then,))
 
@@ -282,14 +282,14 @@ def test_looking_early_can_be_switched_off(site: Site) -> None:
 def gave_up(site: Site, *, ago: float) -> TaskRow:
     """TASK waits for a person since so many seconds; its account's trouble was a passing one."""
     site.paused(pause(R.TRANSIENT))
-    site.store.drop_schedule(TASK)
-    site.store.update_task(TASK, paused_at=time.time() - ago, auto_retries=5)
+    site.store.attempts.drop_schedule(TASK)
+    site.store.tasks.update(TASK, paused_at=time.time() - ago, auto_retries=5)
     return site.task()
 
 
 def another_is_answered(site: Site) -> None:
     site.create(OTHER)
-    row = site.store.attempt(OTHER, 1)
+    row = site.store.attempts.get(OTHER, 1)
     assert row is not None
     assert site.attempts.claim(OTHER, 1, row.workflow_id)
     call = CallRow(OTHER, "c", 1, time.time(), "anthropic", "m", 1, 1, 7, 0, 0, None)
@@ -312,11 +312,11 @@ def test_a_task_that_had_given_up_sleeps_on(site: Site, why: str) -> None:
     """K3, K7, D9: no more often than at the longest wait."""
     gave_up(site, ago=60 if why == "just now" else 3700)
     if why == "off":
-        site.store.switch_task(TASK, enabled=False)
+        site.store.switches.set_for_task(TASK, enabled=False)
     if why == "a person's":
-        site.store.update_task(TASK, pause=pause(R.AUTH))
+        site.store.tasks.update(TASK, pause=pause(R.AUTH))
     if why == "another account":
-        site.store.update_task(TASK, account="anthropic-2")
+        site.store.tasks.update(TASK, account="anthropic-2")
     another_is_answered(site)
     assert site.attempts.tend() == []
 
@@ -336,7 +336,7 @@ def test_a_refused_probe_ends_the_same_after_a_crash_at_any_write(site: Site, wr
     site.door.label = ACCOUNT
     site.attempts.settle(TASK, attempt, ended)
     assert site.attempt(attempt).state == "ended"
-    assert sorted(a.task_id for a in site.store.attempts_in(["held"])) == [TASK, OTHER]
+    assert sorted(a.task_id for a in site.store.attempts.in_states(["held"])) == [TASK, OTHER]
     assert hold_of(site).refusals == 2
     the_hold_is_over(site)
     assert len(site.attempts.tend()) == 1
@@ -348,7 +348,7 @@ def test_a_refused_probe_ends_the_same_after_a_crash_at_any_write(site: Site, wr
 def settled(site: Site, task_id: str, told: Pause) -> TaskRow:
     """Another task, paused by its runner in its first attempt."""
     site.create(task_id)
-    row = site.store.attempt(task_id, 1)
+    row = site.store.attempts.get(task_id, 1)
     assert row is not None
     assert site.attempts.claim(task_id, 1, row.workflow_id)
     assert site.attempts.launch(task_id, 1)
@@ -371,11 +371,11 @@ def test_what_one_task_says_closes_its_account_to_nobody_else(
     far = datetime.now(UTC) + timedelta(days=25)
     told = pause(reason, grounds=grounds, retry_at=far, retry_grounds=grounds)
     task = site.paused(told)
-    assert site.store.holds() == []
+    assert site.store.holds.all() == []
     assert (task.status, site.attempt(2).state) == (S.PAUSED, "scheduled")
     assert task.retry_at == pytest.approx(far.timestamp(), abs=30)
     site.create(OTHER)
-    row = site.store.attempt(OTHER, 1)
+    row = site.store.attempts.get(OTHER, 1)
     assert row is not None
     assert site.attempts.claim(OTHER, 1, row.workflow_id)
 
@@ -391,12 +391,12 @@ def test_a_second_task_whose_answer_says_the_same_closes_the_account(
     site.paused(told)
     task = settled(site, OTHER, told)
     if grounds is Grounds.AGENT:
-        assert site.store.holds() == []
+        assert site.store.holds.all() == []
         return
     hold = hold_of(site)
     assert hold.until == pytest.approx(time.time() + 6 * 3600, abs=30)
     assert task.retry_at == pytest.approx(far.timestamp(), abs=30)
-    row = site.store.attempt(OTHER, 2)
+    row = site.store.attempts.get(OTHER, 2)
     assert row is not None
     assert row.state == "scheduled"
 
@@ -408,7 +408,7 @@ def test_an_account_that_has_answered_since_is_not_closed_by_words(site: Site) -
     call = CallRow(TASK, "c", 2, time.time() + 1, "anthropic", "m", 1, 1, 1, 0, 0, None)
     site.store.books.write([call])
     settled(site, OTHER, told)
-    assert site.store.holds() == []
+    assert site.store.holds.all() == []
 
 
 def test_the_same_task_confirms_nothing_not_even_as_the_probe(site: Site) -> None:
@@ -426,7 +426,7 @@ def test_the_same_task_confirms_nothing_not_even_as_the_probe(site: Site) -> Non
 def test_another_agent_goes_on_for_a_task_whose_account_is_closed_to_it_alone(site: Site) -> None:
     """U6, K5: and does not begin anew with the first."""
     site.paused(pause(grounds=Grounds.AGENT), agents=["claude", "scripted"])
-    assert site.store.holds() == []
+    assert site.store.holds.all() == []
     assert site.claim(2)
     assert site.task().agent == "scripted"
 
@@ -447,15 +447,15 @@ def test_a_task_refused_by_both_of_its_accounts_waits_for_the_first_to_open(site
     site.record(Run.pause(pause(PauseReason.USAGE_WINDOW, retry_at=hours[5], **said)))
     site.settle(2, attempt=2)
     assert site.task().retry_at == pytest.approx(hours[2].timestamp(), abs=60)
-    assert site.store.holds() == []
+    assert site.store.holds.all() == []
 
 
 def test_what_a_task_reported_is_forgotten_with_it(site: Site) -> None:
     site.paused(pause(grounds=Grounds.WORDS))
-    assert [r.task_id for r in site.store.reports(TASK)] == [TASK]
-    assert site.store.transition(TASK, Event.CANCEL)
-    site.store.delete_task(TASK)
-    assert site.store.reports(TASK) == []
+    assert [r.task_id for r in site.store.holds.reports(TASK)] == [TASK]
+    assert site.store.transitions.apply(TASK, Event.CANCEL)
+    site.store.tasks.delete(TASK)
+    assert site.store.holds.reports(TASK) == []
 
 
 # Several agents
@@ -483,7 +483,7 @@ def test_the_first_agent_is_used_again_once_its_account_is_open(site: Site) -> N
     site.paused(pause(), agents=["claude", "scripted"])
     site.claim(2)
     site.attempts.launch(TASK, 2)
-    site.store.open_account(ACCOUNT, (TASK, 2))
+    site.store.holds.open(ACCOUNT, (TASK, 2))
     the_hold_is_over(site)
     site.record(Run.resume(2), Run.start("plan"), Run.pause(pause(R.TRANSIENT)))
     site.settle(2, 2)
@@ -523,16 +523,16 @@ def test_where_automatic_resumes_are_off_a_pause_waits_for_a_person(site: Site, 
     """K7: the hold is there all the same, for those who go on."""
     site.started()
     if scope == "task":
-        site.store.switch_task(TASK, enabled=False)
+        site.store.switches.set_for_task(TASK, enabled=False)
     elif scope == "config":
         site.restart(auto_resume=False)
     else:
-        site.store.switch("p1" if scope == "project" else None, enabled=False)
+        site.store.switches.set_for_project("p1" if scope == "project" else None, enabled=False)
     site.door.label = ACCOUNT
     site.record(Run.begin(1), Run.start("plan"), Run.pause(pause()))
     site.settle(2)
     assert (site.task().status, site.task().retry_at) == (S.PAUSED, None)
-    assert site.store.attempts_in(["held", "scheduled"]) == []
+    assert site.store.attempts.in_states(["held", "scheduled"]) == []
     assert hold_of(site).refusals == 1
     assert site.attempts.schedule(site.task()) is None
 
@@ -546,8 +546,8 @@ def test_switched_on_again_a_task_goes_on_if_its_reason_permits(
 ) -> None:
     """K7, D9."""
     site.paused(pause(reason))
-    site.store.switch(None, enabled=False)
-    site.store.switch(None, enabled=True)
+    site.store.switches.set_for_project(None, enabled=False)
+    site.store.switches.set_for_project(None, enabled=True)
     made = site.attempts.schedule(site.task())
     assert (made.state if made else None) == state
     assert (site.task().retry_at is not None) == (state in ("held", "scheduled"))

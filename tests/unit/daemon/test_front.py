@@ -33,10 +33,10 @@ def desk(tmp_path: Path):
 
 
 def ended(desk: Desk, event: Event = Event.FAIL, task_id: str = "a" * 32) -> str:
-    desk.store.project("p1", "/repo")
-    task, _ = desk.store.create_task(new_task(task_id), frozenset())
+    desk.store.projects.register("p1", "/repo")
+    task, _ = desk.store.tasks.create(new_task(task_id), frozenset())
     error = {"error": "boom"} if event is Event.FAIL else {}
-    desk.store.transition(task.id, event, data=error, **error)
+    desk.store.transitions.apply(task.id, event, data=error, **error)
     return task.id
 
 
@@ -75,9 +75,9 @@ def test_it_is_answered_as_the_whole_daemon_does(desk: Desk) -> None:
 def test_it_is_left_to_the_whole_daemon_where_a_task_runs(desk: Desk) -> None:
     """What it does now is in its sandbox."""
     ended(desk)
-    desk.store.project("p1", "/repo")
-    task, _ = desk.store.create_task(new_task("c" * 32), frozenset())
-    desk.store.transition(task.id, Event.START)
+    desk.store.projects.register("p1", "/repo")
+    task, _ = desk.store.tasks.create(new_task("c" * 32), frozenset())
+    desk.store.transitions.apply(task.id, Event.START)
     with pytest.raises(Later):
         told_first(desk)
 

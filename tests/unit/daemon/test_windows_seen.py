@@ -44,7 +44,7 @@ def test_many_answers_write_little_and_warn_once(site: Site) -> None:
         writes.append(statement)
 
     seen = WindowsSeen(site.store)
-    sa.event.listen(site.store._engine, "before_cursor_execute", count)
+    sa.event.listen(site.store.database.engine, "before_cursor_execute", count)
     for number in range(300):
         warns = "allowed_warning" if number >= 250 else "allowed"
         seen.answered(TASK, answer(0.9 + number / 10_000, minutes=number / 100, status=warns))
@@ -64,5 +64,5 @@ def test_an_answer_of_no_account_or_without_windows_writes_nothing(site: Site) -
     seen.answered(TASK, Answer(NOW, "POST", "/", 200, {"retry-after": "5"}, account="a"))
     seen.answered(TASK, Answer(NOW, "POST", "/", 200, {f"{U}utilization": "1"}))
     seen.written()
-    with site.store._engine.connect() as connection:
+    with site.store.database.engine.connect() as connection:
         assert connection.execute(sa.select(schema.windows)).all() == []

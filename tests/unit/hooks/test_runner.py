@@ -46,7 +46,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.store = Store(self.desk.engine, now=lambda: self.now)
-        self.store.project("p1", "/repo")
+        self.store.projects.register("p1", "/repo")
         self.hooks = self.start()
 
     def start(self) -> Hooks:
@@ -59,8 +59,8 @@ class Scene:
         )  # fmt: skip
 
     def fail(self, number: int) -> str:
-        task, _ = self.store.create_task(new_task(f"{number:032x}"), frozenset())
-        self.store.transition(task.id, Event.FAIL, error="boom", data={"error": "boom"})
+        task, _ = self.store.tasks.create(new_task(f"{number:032x}"), frozenset())
+        self.store.transitions.apply(task.id, Event.FAIL, error="boom", data={"error": "boom"})
         return task.id
 
     async def step(self) -> None:

@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Store:
     """A store in `tmp_path`, with a project whose repository is `tmp_path/repo`."""
     (tmp_path / "repo" / "deep").mkdir(parents=True)
     store = Store(open_database(database_url(tmp_path, None)))
-    store.project("p1", str(tmp_path / "repo"))
+    store.projects.register("p1", str(tmp_path / "repo"))
     return store
 
 
@@ -37,13 +37,13 @@ def add(store: Store, number: int, project: str = "p1", path: str = "", **more: 
     """A task that is NEW."""
     task_id = f"{number:032x}"
     task = new_task(task_id, project_id=project, project_path=path or "/repo", title=EVIL, **more)
-    return store.create_task(task, frozenset())[0].id
+    return store.tasks.create(task, frozenset())[0].id
 
 
 def paused(store: Store, task_id: str, **changes: Any) -> None:
     told = pause(PauseReason.CREDITS, message=EVIL, **changes)
     data = {"reason": "credits"}
-    store.transition(task_id, Event.PAUSE, pause=told, data=data, unstarted=True, attempt=1)
+    store.transitions.apply(task_id, Event.PAUSE, pause=told, data=data, unstarted=True, attempt=1)
 
 
 def run(home: Path, command: str, **given: Any) -> str:
@@ -78,7 +78,7 @@ def test_a_session_begins_with_what_paused_or_ended_and_was_not_told(
     assert told(tmp_path, tmp_path / "repo") == ""
     paused(store, add(store, 1))
     failed = add(store, 2)
-    store.transition(failed, Event.FAIL, error=EVIL, data={"error": EVIL})
+    store.transitions.apply(failed, Event.FAIL, error=EVIL, data={"error": EVIL})
     said = told(tmp_path, tmp_path / "repo" / "deep")
     assert "task 1 is PAUSED (credits; " in said
     assert "task 2 is FAILED on branch rover/2-" in said
@@ -97,7 +97,7 @@ def test_of_a_store_that_is_elsewhere_the_daemons_copy_shows_the_same(
     """14-12: with PostgreSQL nothing was shown."""
     paused(store, add(store, 1))
     add(store, 2)
-    store.project("p2", "/other")
+    store.projects.register("p2", "/other")
     add(store, 3, project="p2", path="/other")
     folders = (tmp_path / "repo" / "deep", tmp_path)
     shown = [run(tmp_path, "status-line"), *(told(tmp_path, folder) for folder in folders)]
@@ -124,7 +124,7 @@ def test_a_session_elsewhere_hears_of_all_and_in_another_project_of_none(
     tmp_path: Path, store: Store
 ) -> None:
     (tmp_path / "other").mkdir()
-    store.project("p2", str(tmp_path / "other"))
+    store.projects.register("p2", str(tmp_path / "other"))
     paused(store, add(store, 1, path=str(tmp_path / "repo")))
     assert told(tmp_path, tmp_path / "other") == ""
     assert f"task 1 of {tmp_path}/repo is PAUSED" in told(tmp_path, tmp_path)
@@ -184,7 +184,7 @@ def test_the_numbers_that_a_shell_completes_are_those_of_the_project_here(
 ) -> None:
     """C.10. No daemon is started for it."""
     numbers = [str(n) for n in (1, 2) if add(store, n)]
-    store.project("p2", "/other")
+    store.projects.register("p2", "/other")
     add(store, 3, "p2", "/other")
     monkeypatch.chdir(tmp_path / "repo" / "deep")
     assert glance.task_numbers(str(tmp_path)) == numbers[::-1]

@@ -55,9 +55,11 @@ def test_resources_are_of_tasks_that_are_alive_or_ended_of_late(desk: Desk) -> N
     rows = [desk.tasks.create(desk.caller, request) for request in made]
     told = pause(PauseReason.BUDGET)
     for row in rows[1:]:
-        desk.store.transition(row.id, Event.FAIL, error="x", data={"error": "x"})
+        desk.store.transitions.apply(row.id, Event.FAIL, error="x", data={"error": "x"})
     data = told.model_dump(mode="json")
-    desk.store.transition(rows[0].id, Event.PAUSE, pause=told, data=data, unstarted=True, attempt=1)
+    desk.store.transitions.apply(
+        rows[0].id, Event.PAUSE, pause=told, data=data, unstarted=True, attempt=1
+    )
 
     def listed() -> list[str]:
         _, _, (_, resources) = asked(desk)

@@ -48,7 +48,7 @@ def test_an_agent_that_cannot_sign_in_is_told_with_the_handle(desk: Desk) -> Non
 def test_a_long_note_is_cut_before_its_client_cuts_it(desk: Desk) -> None:
     """T2. Claude Code shows 2,000 characters."""
     task_id = created(desk)
-    desk.store.update_task(task_id, warnings=["w" * 900] * 30)
+    desk.store.tasks.update(task_id, warnings=["w" * 900] * 30)
     task = got(handles_of(desk, desk.session()), task_id).handle()
     note = task["_meta"]["com.anthropic/agent-task"]["modelImmediateResponse"]
     assert len(note) <= 1800
@@ -74,9 +74,9 @@ def test_an_end_that_was_asked_for_by_the_handle_is_told_once(desk: Desk) -> Non
     """T2."""
     session, task_id = desk.session(), created(desk)
     handles, hub = handles_of(desk, session), EventHub(desk.store)
-    desk.store.start_attempt(task_id, 1, f"attempt-{task_id}-1")
+    desk.store.claims.start(task_id, 1, f"attempt-{task_id}-1")
     working = got(handles, task_id)
-    desk.store.transition(task_id, Event.COMPLETE)
+    desk.store.transitions.apply(task_id, Event.COMPLETE)
     # An answer that was made before the end did not tell it.
     anyio.run(handles.told, NOBODY, working)
     assert [e.task_id for e in anyio.run(hub.attention, session, 5).events] == [task_id]

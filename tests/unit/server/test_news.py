@@ -25,9 +25,9 @@ Told = list[tuple[str, dict[str, Any]]]
 
 def fail(desk: Desk, task_id: str = "a" * 32, **changes: Any) -> str:
     """A task of nobody here that failed."""
-    desk.store.project("p1", "/repo")
-    task, _ = desk.store.create_task(new_task(task_id, **changes), frozenset())
-    desk.store.transition(task.id, Event.FAIL, error="boom", data={"error": "boom"})
+    desk.store.projects.register("p1", "/repo")
+    task, _ = desk.store.tasks.create(new_task(task_id, **changes), frozenset())
+    desk.store.transitions.apply(task.id, Event.FAIL, error="boom", data={"error": "boom"})
     return task.id
 
 
@@ -189,7 +189,7 @@ def test_two_answers_at_once_tell_it_once(desk: Desk) -> None:
 
 def test_many_of_another_project_push_out_none_of_ones_own(desk: Desk) -> None:
     own = desk.tasks.create_task.repositories.project_id(desk.repo)
-    desk.store.project(own, str(desk.repo))
+    desk.store.projects.register(own, str(desk.repo))
     mine = fail(desk, "b" * 32, project_id=own, project_path=str(desk.repo))
     for number in range(120):
         fail(desk, f"{number:032x}")

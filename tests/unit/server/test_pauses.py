@@ -18,7 +18,7 @@ from rover_mcp.gateway.windows import Window
 from rover_mcp.server.argument_errors import EXAMPLES
 from rover_mcp.server.tools import TOOLS
 from rover_mcp.store.records import HoldRow
-from rover_mcp.store.store import Closing
+from rover_mcp.store.transitions import Closing
 from rover_mcp.store.windows import in_words
 from rover_mcp.tasks.pause_view import NEVER_BY_ITSELF
 from rover_mcp.tasks.task_view import event_view
@@ -37,7 +37,7 @@ def paused(
     """A task that ran and is paused; it goes on by itself where its reason permits."""
     arguments = {"description": "Fix the sum"}
     task_id: str = valid("create_task", ask(desk, ("create_task", arguments))[0])["task"]["id"]
-    desk.store.start_attempt(task_id, 1, f"attempt-{task_id}-1")
+    desk.store.claims.start(task_id, 1, f"attempt-{task_id}-1")
     again(desk, task_id, reason, data=data, **more)
     return task_id
 
@@ -48,7 +48,7 @@ def again(
     told = more.pop("pause", pause(reason))
     by_itself = reason not in NEVER_BY_ITSELF and more.get("retry_at", 1) is not None
     columns: Json = {"run_state": run_state(), "retry_at": AT + 900 if by_itself else None, **more}
-    desk.store.transition(
+    desk.store.transitions.apply(
         task_id, Event.PAUSE, schedule=by_itself, pause=told,
         data=told.model_dump(mode="json") | (data or {}), **columns,
     )  # fmt: skip
@@ -103,8 +103,8 @@ def test_an_end_clears_the_pause_and_an_error_that_it_does_not_bring(
     """H2."""
     task_id = paused(desk)
     ask(desk, ("resume_task", {"task": task_id}))
-    desk.store.update_task(task_id, error="of before")
-    desk.store.transition(task_id, event)
+    desk.store.tasks.update(task_id, error="of before")
+    desk.store.transitions.apply(task_id, event)
     shown = inspect(desk, task_id)
     assert {"pause", "error"}.isdisjoint(shown)
 
@@ -289,7 +289,7 @@ def test_a_spent_budget_needs_a_larger_one_and_the_call_for_it_stands_there(desk
     assert f"Next: {json.dumps(next_)}" in text(refused)
     [done] = ask(desk, ("resume_task", next_["arguments"]))
     assert valid("resume_task", done)["result"] == "resumed"
-    task = desk.store.list_tasks()[0]
+    task = desk.store.tasks.page()[0]
     assert task.budget == Budget(usd=10.2)
 
 
@@ -396,11 +396,11 @@ def test_several_agents_are_given_with_commas(desk: Desk) -> None:
 def test_the_status_shows_closed_accounts_and_who_waits(desk: Desk) -> None:
     """K5: what a person sees of a hold."""
     task_id = paused(desk)
-    desk.store.resume(task_id, None)
+    desk.store.transitions.resume(task_id, None)
     hold = HoldRow(
         ACCOUNT, "anthropic", "credits", "too \x1b[31mlow", AT - 60, AT + 900, 1, task_id, 2
     )
-    desk.store.update_task(task_id, account=ACCOUNT)
+    desk.store.tasks.update(task_id, account=ACCOUNT)
     closes = Closing(ACCOUNT, lambda _: hold, waits=True)
     again(desk, task_id, PauseReason.CREDITS, closes=closes)
     [result] = ask(desk, ("get_status", {}))
@@ -462,7 +462,7 @@ def test_the_windows_of_an_account_are_shown(desk: Desk) -> None:
     assert valid("inspect", result)["task"]["pause"]["windows"] == words
     assert f"T{words[1:]}." in text(result)
     [event] = desk.store.events.of_kinds(task_id, [Event.PAUSE])
-    row = desk.store.task(task_id)
+    row = desk.store.tasks.get(task_id)
     assert row is not None
     assert f"T{words[1:]}." in event_view(event, row).summary
     [result] = ask(desk, ("get_status", {}))
@@ -482,8 +482,8 @@ def test_the_windows_of_an_account_are_shown(desk: Desk) -> None:
 def test_whoever_watches_a_task_hears_that_a_window_is_nearly_used_up(desk: Desk) -> None:
     """Q3: as long as it runs on that account, in the same words."""
     made = valid("create_task", ask(desk, ("create_task", {"description": "x"}))[0])["task"]["id"]
-    desk.store.start_attempt(made, 1, f"attempt-{made}-1")
-    desk.store.update_task(made, account=ACCOUNT)
+    desk.store.claims.start(made, 1, f"attempt-{made}-1")
+    desk.store.tasks.update(made, account=ACCOUNT)
     nearly = Window("5-hour window", WindowState.NEARLY, 0.92, NOW + timedelta(hours=2))
     desk.store.windows.record(ACCOUNT, [nearly], AT)
     desk.store.windows.record("another", [nearly], AT)

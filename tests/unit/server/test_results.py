@@ -73,19 +73,21 @@ def task_in(desk: Desk, state: str) -> str:
     task_id: str = valid("create_task", created)["task"]["id"]
     if state == "new":
         return task_id
-    desk.store.start_attempt(task_id, 1, f"attempt-{task_id}-1")
-    desk.store.move_attempt(task_id, 1, ("starting",), state="running")
+    desk.store.claims.start(task_id, 1, f"attempt-{task_id}-1")
+    desk.store.attempts.move(task_id, 1, ("starting",), state="running")
     desk.live[task_id] = run_state()
     if state == "paused":
         told = pause(PauseReason.CREDITS)
-        desk.store.transition(
+        desk.store.transitions.apply(
             task_id, Event.PAUSE, schedule=True, pause=told, retry_at=NOW.timestamp() + 900,
             run_state=run_state(), data=told.model_dump(mode="json"),
         )  # fmt: skip
     elif state == "failed":
-        desk.store.transition(task_id, Event.FAIL, error="tests fail", data={"error": "tests fail"})
+        desk.store.transitions.apply(
+            task_id, Event.FAIL, error="tests fail", data={"error": "tests fail"}
+        )
     elif state == "completed":
-        desk.store.transition(task_id, Event.COMPLETE, run_state=run_state())
+        desk.store.transitions.apply(task_id, Event.COMPLETE, run_state=run_state())
     logs = TaskFolders(desk.home, task_id, 1).run / "logs"
     logs.mkdir(parents=True)
     (logs / "implement.log").write_text("\x1b[31mworking\x1b[0m\n")
@@ -200,7 +202,7 @@ def test_attention_has_a_limit_and_says_how_many_more(desk: Desk) -> None:
     """DESIGN 12.7."""
     for made in ask(desk, *[("create_task", {"description": "Fix"})] * 13):
         task_id = valid("create_task", made)["task"]["id"]
-        desk.store.transition(task_id, Event.FAIL, error="boom", data={"error": "boom"})
+        desk.store.transitions.apply(task_id, Event.FAIL, error="boom", data={"error": "boom"})
     [result] = ask(desk, ("get_status", {}))
     structured = valid("get_status", result)
     assert [e["number"] for e in structured["attention"]] == list(range(4, 14))

@@ -184,7 +184,7 @@ def test_a_wait_that_times_out_costs_under_80_tokens(desk: Desk) -> None:
 def test_a_wait_for_several_returns_at_the_first_that_stops(desk: Desk) -> None:
     task_in(desk, "running")
     second = ask(desk, ("create_task", {"description": "Another"}))[0]
-    desk.store.transition(valid("create_task", second)["task"]["id"], Event.CANCEL)
+    desk.store.transitions.apply(valid("create_task", second)["task"]["id"], Event.CANCEL)
     [result] = ask(desk, ("wait_for_task", {"task": "1, 2", "timeout_s": 3600}))
     told = valid("wait_for_task", result)
     assert (told["returned"], told["task"]["number"]) == ("ended", 2)
@@ -200,8 +200,10 @@ def test_a_wait_without_a_task_is_for_any_that_runs_here(desk: Desk) -> None:
     [result] = ask(desk, ("wait_for_task", {"task": None, "timeout_s": 0}))
     told = valid("wait_for_task", result)
     assert {told["task"]["number"], *(w["number"] for w in told["waiting"])} == {1, 2}
-    for found in desk.store.list_tasks():
-        desk.store.transition(found.id, Event.COMPLETE if found.id == task_id else Event.CANCEL)
+    for found in desk.store.tasks.page():
+        desk.store.transitions.apply(
+            found.id, Event.COMPLETE if found.id == task_id else Event.CANCEL
+        )
     [ended] = ask(desk, ("wait_for_task", {"timeout_s": 3600}))
     assert valid("wait_for_task", ended)["returned"] == "ended"
 

@@ -89,13 +89,13 @@ def poisoned(desk: Desk) -> str:
     """Task 1, paused with words of a provider's; task 2, failed with words of an agent's."""
     task_id = task_in(desk, "running")
     told = pause(PauseReason.CREDITS, message=ORDER * 20)
-    desk.store.transition(
+    desk.store.transitions.apply(
         task_id, Event.PAUSE, schedule=True, pause=told, retry_at=NOW.timestamp() + 900,
         run_state=run_state(), data=told.model_dump(mode="json"),
     )  # fmt: skip
     [made] = ask(desk, ("create_task", {"description": "Another"}))
     other = (made.structured_content or {})["task"]["id"]
-    desk.store.transition(other, Event.FAIL, error=ORDER * 20, data={"error": ORDER * 20})
+    desk.store.transitions.apply(other, Event.FAIL, error=ORDER * 20, data={"error": ORDER * 20})
     logs = TaskFolders(desk.home, task_id, 1).run / "logs"
     (logs / "implement.log").write_text(ORDER)
     return task_id

@@ -36,7 +36,7 @@ def opened(path: Path) -> Store:
 
 
 def close(store: Store) -> None:
-    store._engine.dispose()
+    store.database.engine.dispose()
 
 
 def without_roots_rights(call: Callable[[], T]) -> T:
@@ -110,7 +110,7 @@ def test_newer_data_are_left_untouched_to_the_byte(path: Path) -> None:
 def test_a_commit_survives_a_power_cut(path: Path) -> None:
     """C1: what was said to be written is on the disk."""
     store = opened(path)
-    with store._engine.connect() as connection:
+    with store.database.engine.connect() as connection:
         pragma = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -127,12 +127,12 @@ def test_a_commit_survives_a_power_cut(path: Path) -> None:
 def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
     """DESIGN 5: and see what was committed before."""
     store = opened(path)
-    store.project("p1", "/repo")
-    task, _ = store.create_task(new_task(), frozenset())
+    store.projects.register("p1", "/repo")
+    task, _ = store.tasks.create(new_task(), frozenset())
     held, release = threading.Event(), threading.Event()
 
     def write() -> None:
-        with store._engine.begin() as connection:
+        with store.database.engine.begin() as connection:
             connection.execute(schema.tasks.update().values(title="half done"))
             held.set()
             assert release.wait(30)
@@ -141,13 +141,13 @@ def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
         writing = pool.submit(write)
         try:
             assert held.wait(30)
-            assert store.task(task.id) == task
-            assert store.list_tasks() == [task]
+            assert store.tasks.get(task.id) == task
+            assert store.tasks.page() == [task]
             assert len(store.events.after(0)) == 1
         finally:
             release.set()
         writing.result(30)
-    found = store.task(task.id)
+    found = store.tasks.get(task.id)
     assert found is not None
     assert found.title == "half done"
     close(store)
@@ -155,10 +155,10 @@ def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
 
 def test_two_programs_on_one_file_see_each_other(path: Path) -> None:
     first, second = opened(path), opened(path)
-    first.project("p1", "/repo")
-    task, _ = first.create_task(new_task(), frozenset())
-    assert second.task(task.id) == task
-    assert second.resume(task.id, None) is None
+    first.projects.register("p1", "/repo")
+    task, _ = first.tasks.create(new_task(), frozenset())
+    assert second.tasks.get(task.id) == task
+    assert second.transitions.resume(task.id, None) is None
     close(first)
     close(second)
 
@@ -166,12 +166,12 @@ def test_two_programs_on_one_file_see_each_other(path: Path) -> None:
 def test_after_a_checkpoint_a_copy_of_the_file_is_a_backup(path: Path, tmp_path: Path) -> None:
     """U7. Succeeded at 700cc57: what was written last stood in the -wal alone."""
     store = opened(path)
-    store.project("p1", "/repo")
-    store.create_task(new_task(), frozenset())
+    store.projects.register("p1", "/repo")
+    store.tasks.create(new_task(), frozenset())
     store.checkpoint()
     copy = tmp_path / "copy.db"
     copy.write_bytes(path.read_bytes())
     close(store)
     again = opened(copy)
-    assert [task.id for task in again.list_tasks()] == [new_task().id]
+    assert [task.id for task in again.tasks.page()] == [new_task().id]
     close(again)

@@ -28,16 +28,16 @@ MINE = {"budget": Budget(usd=5, tokens=1000), "network": NetworkPolicy.model_val
 def create(desk: Desk, caller: Caller | None = None, /, **changes: Any) -> TaskRow:
     named: dict[str, Any] = {"description": "Fix the sum", **changes}
     request = create_request(**named)
-    row = desk.store.task(desk.tasks.create(caller or desk.caller, request).id)
+    row = desk.store.tasks.get(desk.tasks.create(caller or desk.caller, request).id)
     assert row is not None
     return row
 
 
 def refused(desk: Desk, caller: Caller | None = None, /, **changes: Any) -> UserFixable:
-    before = desk.store.list_tasks()
+    before = desk.store.tasks.page()
     with pytest.raises(UserFixable) as caught:
         create(desk, caller, **changes)
-    assert desk.store.list_tasks() == before
+    assert desk.store.tasks.page() == before
     return caught.value
 
 

@@ -26,7 +26,7 @@ def create(desk: Desk, description: str = "Fix the sum\n\nin detail", **changes:
 
 def test_a_task_is_recorded_and_its_first_attempt_queued(desk: Desk) -> None:
     view = create(desk)
-    task = desk.store.task(view.id)
+    task = desk.store.tasks.get(view.id)
     assert task is not None
     assert (task.status, task.title, task.description) == (
         TaskStatus.NEW,
@@ -49,7 +49,7 @@ def test_a_task_is_recorded_and_its_first_attempt_queued(desk: Desk) -> None:
 def test_the_gateways_token_is_new_for_each_task_and_never_shown(desk: Desk) -> None:
     """DESIGN 9, 12.4."""
     views = [create(desk), create(desk)]
-    tokens = {t.gateway_token for t in desk.store.list_tasks()}
+    tokens = {t.gateway_token for t in desk.store.tasks.page()}
     assert len(tokens) == 2
     assert not any(token in view.model_dump_json() for token in tokens for view in views)
 
@@ -58,7 +58,7 @@ def test_the_same_request_key_returns_the_same_task(desk: Desk) -> None:
     first = create(desk, request_key="k")
     files = desk.files()
     assert create(desk, "other", request_key="k").id == first.id
-    assert len(desk.control.enqueued) == len(desk.store.list_tasks()) == 1
+    assert len(desk.control.enqueued) == len(desk.store.tasks.page()) == 1
     assert desk.files() == files
 
 
@@ -107,8 +107,8 @@ def test_bad_input_says_what_to_do_and_leaves_nothing_behind(
     with pytest.raises(RoverError, match=says) as caught:
         create(desk, **{"description": "Fix", **changes})
     assert caught.value.code == code
-    assert (desk.files(), desk.store.list_tasks(), desk.control.enqueued) == (before, [], [])
-    assert (desk.repositories.prepared, desk.store.project_at(str(desk.repo))) == ([], None)
+    assert (desk.files(), desk.store.tasks.page(), desk.control.enqueued) == (before, [], [])
+    assert (desk.repositories.prepared, desk.store.projects.at(str(desk.repo))) == ([], None)
 
 
 def test_an_agent_that_the_engine_cannot_start_is_refused(desk: Desk) -> None:
@@ -117,7 +117,7 @@ def test_an_agent_that_the_engine_cannot_start_is_refused(desk: Desk) -> None:
     with pytest.raises(EnvironmentFault) as caught:
         create(desk)
     assert caught.value.code == "agent_missing"
-    assert desk.store.list_tasks() == []
+    assert desk.store.tasks.page() == []
 
 
 def test_a_full_disk_is_refused_before_anything_is_written(desk: Desk) -> None:
@@ -158,14 +158,14 @@ def test_files_that_cannot_be_written_leave_no_task(desk: Desk) -> None:
     (desk.home / "tasks").write_text("in the way")
     with pytest.raises(EnvironmentFault, match="cannot be written") as caught:
         create(desk)
-    assert (caught.value.code, desk.store.list_tasks()) == ("data_folder", [])
+    assert (caught.value.code, desk.store.tasks.page()) == ("data_folder", [])
 
 
 def test_a_store_that_fails_leaves_no_files(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise RuntimeError("database is locked")
 
-    monkeypatch.setattr(desk.store, "create_task", full)
+    monkeypatch.setattr(desk.store.tasks, "create", full)
     with pytest.raises(RuntimeError, match="locked"):
         create(desk)
     assert not list((desk.home / "tasks").iterdir())
@@ -200,7 +200,7 @@ def test_a_title_of_escape_sequences_alone_is_an_empty_one(desk: Desk) -> None:
 def test_several_agents_and_a_budget_are_kept(desk: Desk) -> None:
     budget = Budget(usd=5, tokens=1000)
     view = create(desk, agents=["scripted", "claude"], budget=budget)
-    task = desk.store.task(view.id)
+    task = desk.store.tasks.get(view.id)
     assert task is not None
     assert (task.agent, task.agents, task.budget) == ("scripted", ["scripted", "claude"], budget)
     assert (view.agent, view.agents) == ("scripted", ["scripted", "claude"])
@@ -248,7 +248,7 @@ def test_the_projects_workflow_comes_before_the_users(desk: Desk) -> None:
     source = (desk.home / "workflows" / "swe.yaml").read_text().replace("make test", "ours")
     (folder / "swe.yaml").write_text(source)
     desk.trust()
-    task = desk.store.task(create(desk).id)
+    task = desk.store.tasks.get(create(desk).id)
     assert task is not None
     assert task.inputs["test_command"] == "ours"
     sources = {w["name"]: w["source"] for w in desk.status.workflows(desk.caller, None)}
@@ -256,7 +256,7 @@ def test_the_projects_workflow_comes_before_the_users(desk: Desk) -> None:
 
 
 def test_given_inputs_come_before_defaults(desk: Desk) -> None:
-    task = desk.store.task(create(desk, inputs={"style": "terse"}).id)
+    task = desk.store.tasks.get(create(desk, inputs={"style": "terse"}).id)
     assert task is not None
     assert task.inputs == {"test_command": "make test", "style": "terse"}
 
@@ -273,7 +273,7 @@ def test_a_script_with_an_error_leaves_no_task(desk: Desk) -> None:
         with pytest.raises(UserFixable, match=r"script\.yaml") as caught:
             create(desk, agent="scripted", script=script)
         assert caught.value.code == "invalid_script"
-    assert (desk.files(), desk.store.list_tasks(), desk.control.enqueued) == (before, [], [])
+    assert (desk.files(), desk.store.tasks.page(), desk.control.enqueued) == (before, [], [])
 
 
 def test_a_folder_outside_any_repository_says_so(desk: Desk, tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_the_projects_configuration_is_kept_with_the_task_and_shown(desk: Desk) 
     )
     view = create(desk, workflow="strict", inputs={"style": "x"})
     configure(desk, "agent: claude\n")
-    task = desk.store.task(view.id)
+    task = desk.store.tasks.get(view.id)
     assert task is not None
     assert task.config is not None
     assert (task.agents, task.model, task.budget) == (
@@ -347,7 +347,7 @@ def test_a_configuration_with_an_error_makes_no_task(desk: Desk) -> None:
         create(desk)
     assert caught.value.code == "invalid_config"
     assert "rover config check" in str(caught.value.hint)
-    assert (desk.files(), desk.store.list_tasks()) == (files, [])
+    assert (desk.files(), desk.store.tasks.page()) == (files, [])
 
 
 def linked(desk: Desk) -> None:
@@ -373,7 +373,7 @@ def test_a_file_that_may_not_be_copied_makes_no_task(desk: Desk, make: Any, says
     files = desk.files()
     with pytest.raises(UserFixable, match=says):
         create(desk)
-    assert (desk.files(), desk.store.list_tasks()) == (files, [])
+    assert (desk.files(), desk.store.tasks.page()) == (files, [])
 
 
 def test_a_file_that_is_not_there_is_left_out_and_told(desk: Desk) -> None:
@@ -382,7 +382,7 @@ def test_a_file_that_is_not_there_is_left_out_and_told(desk: Desk) -> None:
     assert view.warnings == [
         ".rover/config.yaml: copy: .env is not in your checkout; the task goes without it"
     ]
-    task = desk.store.task(view.id)
+    task = desk.store.tasks.get(view.id)
     assert task is not None
     assert task.config is not None
     assert task.config.copies == ()

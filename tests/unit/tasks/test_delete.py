@@ -16,10 +16,10 @@ DELIVERED = Leftover(branch=True, delivered=True, snapshots=3, size=5000)
 
 def made(desk: Desk, *events: Event) -> TaskRow:
     """A task that went through these, with its attempt ended."""
-    desk.store.project("p1", "/repo")
-    row, _ = desk.store.create_task(new_task(project_id="p1"), frozenset())
+    desk.store.projects.register("p1", "/repo")
+    row, _ = desk.store.tasks.create(new_task(project_id="p1"), frozenset())
     for event in events:
-        row = desk.store.transition(row.id, event) or row
+        row = desk.store.transitions.apply(row.id, event) or row
     return row
 
 
@@ -46,7 +46,7 @@ def test_telling_changes_nothing(desk: Desk) -> None:
     row = made(desk, Event.CANCEL)
     leftovers = FakeLeftovers()
     DeleteTask(desk.store, leftovers).told(row)
-    assert (leftovers.removed, desk.store.task(row.id)) == ([], row)
+    assert (leftovers.removed, desk.store.tasks.get(row.id)) == ([], row)
 
 
 @pytest.mark.parametrize("events", [(), (Event.START,)])
@@ -54,20 +54,20 @@ def test_what_has_not_ended_is_refused(desk: Desk, events: tuple[Event, ...]) ->
     row = made(desk, *events)
     with pytest.raises(Conflict, match="only one that is paused or ended"):
         DeleteTask(desk.store, FakeLeftovers())(row)
-    assert desk.store.task(row.id) is not None
+    assert desk.store.tasks.get(row.id) is not None
 
 
 def test_what_has_just_ended_is_waited_for_and_what_does_not_end_is_refused(desk: Desk) -> None:
     row = made(desk, Event.CANCEL)
-    attempt = desk.store.attempt(row.id, 1)
+    attempt = desk.store.attempts.get(row.id, 1)
     assert attempt is not None
-    assert desk.store.move_attempt(row.id, 1, (attempt.state,), state="starting")
+    assert desk.store.attempts.move(row.id, 1, (attempt.state,), state="starting")
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         if len(slept) == stops_after:
-            desk.store.move_attempt(row.id, 1, ("starting",), state="ended")
+            desk.store.attempts.move(row.id, 1, ("starting",), state="ended")
 
     stops_after = 0
     delete = DeleteTask(desk.store, FakeLeftovers(), sleep)
@@ -77,16 +77,16 @@ def test_what_has_just_ended_is_waited_for_and_what_does_not_end_is_refused(desk
     slept.clear()
     stops_after = 3
     delete(row)
-    assert (len(slept), desk.store.task(row.id)) == (3, None)
+    assert (len(slept), desk.store.tasks.get(row.id)) == (3, None)
 
 
 def test_a_deleted_task_is_gone_and_its_events_and_number_are_not(desk: Desk) -> None:
     row = made(desk, Event.CANCEL)
     leftovers = FakeLeftovers()
     DeleteTask(desk.store, leftovers)(row)
-    assert (leftovers.removed, desk.store.task(row.id)) == ([row.id], None)
+    assert (leftovers.removed, desk.store.tasks.get(row.id)) == ([row.id], None)
     assert desk.store.events.last(row.id)[-1].kind == "task.deleted"
-    again, _ = desk.store.create_task(new_task("f" * 32, project_id="p1"), frozenset())
+    again, _ = desk.store.tasks.create(new_task("f" * 32, project_id="p1"), frozenset())
     assert again.number == row.number + 1
 
 
@@ -96,7 +96,7 @@ def test_nobody_can_resume_it_while_it_is_deleted(desk: Desk) -> None:
 
     class Slow(FakeLeftovers):
         def remove(self, task: TaskRow) -> None:
-            resumed.append(desk.store.resume(task.id, None))
+            resumed.append(desk.store.transitions.resume(task.id, None))
 
     DeleteTask(desk.store, Slow())(row)
     assert resumed == [None]
@@ -111,8 +111,8 @@ def test_what_cannot_be_removed_stays_and_can_be_deleted_again(desk: Desk) -> No
 
     with pytest.raises(EnvironmentFault):
         DeleteTask(desk.store, Broken())(row)
-    left = desk.store.task(row.id)
+    left = desk.store.tasks.get(row.id)
     assert left is not None
     assert left.status is TaskStatus.CANCELLED
     DeleteTask(desk.store, FakeLeftovers())(left)
-    assert desk.store.task(row.id) is None
+    assert desk.store.tasks.get(row.id) is None

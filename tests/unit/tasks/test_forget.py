@@ -59,12 +59,12 @@ class Keeper:
 
 def task(desk: Desk, *events: Event, project: str = OURS, path: str = "/gone/repo") -> TaskRow:
     """A task that went through these, with its files."""
-    desk.store.project(project, path)
-    number = len(desk.store.tasks_of(project, path)) + (10 if project == OTHERS else 0)
+    desk.store.projects.register(project, path)
+    number = len(desk.store.tasks.of_project(project, path)) + (10 if project == OTHERS else 0)
     new = new_task(f"{number:032x}", project_id=project, project_path=path)
-    row, _ = desk.store.create_task(new, frozenset())
+    row, _ = desk.store.tasks.create(new, frozenset())
     for event in events:
-        row = desk.store.transition(row.id, event) or row
+        row = desk.store.transitions.apply(row.id, event) or row
     spec = TaskFolders(desk.home, row.id, 1).spec(1)
     spec.mkdir(parents=True)
     (spec / IMAGE_FILE).write_text(SETUP.tag if number % 2 == 0 else PLAIN.tag)
@@ -101,13 +101,13 @@ def test_a_plan_changes_nothing_and_says_what_exists_nowhere_else(desk: Desk) ->
     assert all(t.only_here and "3 snapshots" in t.only_here for t in plan.tasks)
     assert {part.what for part in plan.parts} == {"hub", "base"}
     assert plan.bytes == sum(p.bytes or 0 for p in plan.parts) + sum(t.bytes for t in plan.tasks)
-    assert (desk.files(), desk.store.task(rows[0].id)) == (before, rows[0])
+    assert (desk.files(), desk.store.tasks.get(rows[0].id)) == (before, rows[0])
 
 
 def test_all_of_it_goes_though_the_repository_is_gone_and_another_project_stays(desk: Desk) -> None:
     ended(desk)
     other = task(desk, Event.CANCEL, project=OTHERS, path="/other")
-    desk.store.switch(OURS, enabled=False)
+    desk.store.switches.set_for_project(OURS, enabled=False)
     book = desk.tasks.create_task.book
     book.write(Path("/gone/repo"), [Ask("network", "open", "d1")])
     keeper = Keeper()
@@ -117,9 +117,12 @@ def test_all_of_it_goes_though_the_repository_is_gone_and_another_project_stays(
     assert [p.name for p in (desk.home / "tasks").iterdir()] == [other.id]
     assert not book.knows(Path("/gone/repo"))
     assert keeper.kept == [GROUND, PLAIN]
-    assert desk.store.tasks_of(OURS, "/gone/repo") == []
-    assert (desk.store.project_at("/gone/repo"), desk.store.scopes_off()) == (None, frozenset())
-    assert desk.store.task(other.id) == other
+    assert desk.store.tasks.of_project(OURS, "/gone/repo") == []
+    assert (desk.store.projects.at("/gone/repo"), desk.store.switches.scopes_off()) == (
+        None,
+        frozenset(),
+    )
+    assert desk.store.tasks.get(other.id) == other
     assert {e.kind for e in desk.store.events.after(0) if e.task_id != other.id} <= {
         "task.cancelled",
         "task.deleting",
@@ -143,7 +146,7 @@ def test_what_is_at_work_or_will_be_is_named_and_refused(
     row = task(desk, *events)
     task(desk, Event.CANCEL)
     if schedule:
-        assert desk.store.schedule(row.id, 2e9)
+        assert desk.store.attempts.schedule(row.id, 2e9)
     leftovers = FakeLeftovers()
     forget = desk.forget(leftovers)
     for act in (forget.plan, forget):
@@ -195,9 +198,9 @@ def test_a_task_that_nobody_was_shown_is_kept(desk: Desk) -> None:
     second = task(desk, Event.CANCEL)
     with pytest.raises(UserFixable, match="another task"):
         desk.forget()(Path("/gone/repo"), [first.id])
-    assert desk.store.task(second.id) is not None
+    assert desk.store.tasks.get(second.id) is not None
     desk.forget()(Path("/gone/repo"), [first.id, second.id, "f" * 32])
-    assert desk.store.task(second.id) is None
+    assert desk.store.tasks.get(second.id) is None
 
 
 def test_a_task_that_is_made_meanwhile_is_kept_with_its_project(
@@ -213,8 +216,8 @@ def test_a_task_that_is_made_meanwhile_is_kept_with_its_project(
     monkeypatch.setattr(ProjectFolders, "remove", busy)
     with pytest.raises(Conflict, match="made meanwhile"):
         forgetting(desk)(Path("/gone/repo"))
-    assert len(desk.store.tasks_of(OURS, "/gone/repo")) == 1
-    assert desk.store.project_at("/gone/repo") is not None
+    assert len(desk.store.tasks.of_project(OURS, "/gone/repo")) == 1
+    assert desk.store.projects.at("/gone/repo") is not None
 
 
 def test_a_folder_that_is_known_goes_before_a_repository_around_it(desk: Desk) -> None:
@@ -234,12 +237,12 @@ def test_a_task_whose_record_is_damaged_goes_too(desk: Desk) -> None:
         connection.execute(schema.tasks.update().values(created_at=-1))
     plan = desk.forget(Files(desk.home))(Path("/gone/repo"))
     assert [(t.id, t.status) for t in plan.tasks] == [(row.id, "damaged")]
-    assert desk.store.tasks_of(OURS, "/gone/repo") == []
+    assert desk.store.tasks.of_project(OURS, "/gone/repo") == []
 
 
 @pytest.mark.parametrize("name", ["..", "../..", ".", "a/../.."])
 def test_a_damaged_id_leads_to_no_other_folder(desk: Desk, name: str) -> None:
-    desk.store.project(OURS, "/gone/repo")
+    desk.store.projects.register(OURS, "/gone/repo")
     with desk.engine.begin() as connection:
         connection.execute(schema.projects.update().values(id=name))
     with pytest.raises((EnvironmentFault, NotFound)):

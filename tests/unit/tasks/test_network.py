@@ -33,7 +33,7 @@ def view(refused: dict[str, Any] | None, *, full: bool) -> Any:
 def stored(desk: Desk, **changes: Any) -> NetworkPolicy:
     request = create_request("Fix it", agent="scripted", script="steps: {}", **changes)
     made = desk.tasks.create(desk.caller, request)
-    row = desk.tasks.store.task(made.id)
+    row = desk.tasks.store.tasks.get(made.id)
     assert row
     assert made.network == NetworkPolicy.stored(row.network).mode
     return NetworkPolicy.stored(row.network)
@@ -63,7 +63,7 @@ def test_an_agent_that_needs_its_model_is_refused_where_nothing_is_reachable(des
         desk.tasks.create(desk.caller, request)
     assert caught.value.code == "network_none"
     assert "network: providers" in str(caught.value.hint)
-    assert desk.tasks.store.list_tasks() == []
+    assert desk.tasks.store.tasks.page() == []
 
 
 def test_the_concise_view_warns_in_one_line_and_the_full_one_tells_all() -> None:

@@ -37,8 +37,8 @@ def session(caller: Caller) -> ClientSession:
 
 def pause(desk: Desk, task_id: str) -> None:
     told = Pause(reason=PauseReason.CREDITS, message="none left", since=NOW)
-    desk.store.transition(task_id, Event.START, attempt=1)
-    assert desk.store.transition(
+    desk.store.transitions.apply(task_id, Event.START, attempt=1)
+    assert desk.store.transitions.apply(
         task_id, Event.PAUSE, pause=told, data=told.model_dump(mode="json")
     )
 
@@ -155,8 +155,8 @@ def test_attention_is_of_ones_own_tasks_and_is_taken_from_nobody(desk: Desk) -> 
 
 
 def test_what_status_tells_names_no_foreign_project_or_task(desk: Desk) -> None:
-    elsewhere = desk.store.project("elsewhere", "/elsewhere")
-    desk.store.switch(elsewhere.id, enabled=False)
+    elsewhere = desk.store.projects.register("elsewhere", "/elsewhere")
+    desk.store.switches.set_for_project(elsewhere.id, enabled=False)
     assert desk.status.report(desk.caller)["auto_resume"]["off_in_projects"] == ["/elsewhere"]
     assert desk.status.report(user(desk, "ann"))["auto_resume"]["off_in_projects"] == []
 

@@ -41,15 +41,15 @@ def made(desk: Desk) -> TaskRow:
 
 
 def row(desk: Desk, task: TaskRow | TaskView) -> TaskRow:
-    found = desk.store.task(task.id)
+    found = desk.store.tasks.get(task.id)
     assert found is not None
     return found
 
 
 def running(desk: Desk) -> TaskRow:
     task = made(desk)
-    assert desk.store.start_attempt(task.id, 1, f"attempt-{task.id}-1")
-    desk.store.move_attempt(task.id, 1, ("starting",), state="running")
+    assert desk.store.claims.start(task.id, 1, f"attempt-{task.id}-1")
+    desk.store.attempts.move(task.id, 1, ("starting",), state="running")
     return row(desk, task)
 
 
@@ -57,8 +57,8 @@ def paused(
     desk: Desk, reason: PauseReason = PauseReason.CREDITS, *, scheduled: bool = True
 ) -> TaskRow:
     task = running(desk)
-    desk.store.move_attempt(task.id, 1, ("running",), state="ended")
-    after = desk.store.transition(
+    desk.store.attempts.move(task.id, 1, ("running",), state="ended")
+    after = desk.store.transitions.apply(
         task.id, Event.PAUSE, attempt=1, schedule=scheduled, pause=pause(reason),
         retry_at=AT + 900 if scheduled else None, run_state=run_state(),
     )  # fmt: skip
@@ -165,7 +165,7 @@ def test_pages_follow_each_other_to_the_end(desk: Desk) -> None:
         page, cursor, _ = desk.tasks.list(desk.caller, (), None, cursor, 2)
         seen += [view.id for view in page]
     assert cursor is None
-    assert seen == [t.id for t in desk.store.list_tasks()]
+    assert seen == [t.id for t in desk.store.tasks.page()]
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_what_is_paused_or_failed_is_resumed(desk: Desk, status: TaskStatus) -> 
     """I1, I3, I5."""
     task = paused(desk)
     if status is S.FAILED:
-        desk.store.resume(task.id, None)
-        desk.store.transition(task.id, Event.FAIL, error="boom")
+        desk.store.transitions.resume(task.id, None)
+        desk.store.transitions.apply(task.id, Event.FAIL, error="boom")
     request_file(desk, task).parent.mkdir(parents=True)
     request_file(desk, task).write_text("{}")
     desk.control.enqueued.clear()
@@ -230,7 +230,7 @@ def test_what_is_paused_or_failed_is_resumed(desk: Desk, status: TaskStatus) -> 
     assert "starts from the beginning" in done.message
     assert (done.task.status, done.task.pause, done.task.error) == (S.IN_PROGRESS, None, None)
     [attempt] = desk.control.enqueued
-    assert attempt == desk.store.attempt(task.id, done.task.attempt)
+    assert attempt == desk.store.attempts.get(task.id, done.task.attempt)
     assert attempt.client_id == desk.caller.client_id
     assert not request_file(desk, task).exists()
 
@@ -271,7 +271,7 @@ def not_resumable(desk: Desk, task: TaskRow, when: str = "now", **more: Any) -> 
 def test_any_other_status_is_refused_by_name(desk: Desk, event: Event | None) -> None:
     """I1, I3."""
     task = running(desk) if event else made(desk)
-    after = row(desk, desk.store.transition(task.id, event) or task) if event else task
+    after = row(desk, desk.store.transitions.apply(task.id, event) or task) if event else task
     refused = not_resumable(desk, after)
     assert after.status in refused.message
     tool = "get_diff" if event else "wait_for_task"
@@ -364,9 +364,9 @@ def test_pausing_a_task_just_claimed_asks_its_sandbox(
 ) -> None:
     """I7: it was queued when it was looked at, and starts now."""
     task = made(desk)
-    stale = desk.store.attempt(task.id, 1)
-    desk.store.start_attempt(task.id, 1, f"attempt-{task.id}-1")
-    monkeypatch.setattr(desk.store, "attempt", lambda *_: stale)
+    stale = desk.store.attempts.get(task.id, 1)
+    desk.store.claims.start(task.id, 1, f"attempt-{task.id}-1")
+    monkeypatch.setattr(desk.store.attempts, "get", lambda *_: stale)
     view = desk.tasks.pause(task)
     assert (view.status, desk.control.stopped) == (S.IN_PROGRESS, [task.id])
     assert request_file(desk, task).exists()
@@ -378,13 +378,13 @@ def test_pausing_what_waits_for_its_time_stops_that(desk: Desk) -> None:
     view = desk.tasks.pause(task)
     assert view.pause is not None
     assert (view.status, view.pause.auto_resume) == (S.PAUSED, False)
-    assert desk.store.attempts_in(["scheduled"]) == []
+    assert desk.store.attempts.in_states(["scheduled"]) == []
     assert desk.tasks.pause(row(desk, task)) == view
 
 
 @pytest.mark.parametrize("event", [Event.COMPLETE, Event.FAIL, Event.CANCEL])
 def test_what_has_ended_cannot_be_paused(desk: Desk, event: Event) -> None:
-    task = desk.store.transition(running(desk).id, event)
+    task = desk.store.transitions.apply(running(desk).id, event)
     assert task is not None
     with pytest.raises(Conflict, match=f"task 1 is {task.status}"):
         desk.tasks.pause(task)
@@ -409,23 +409,23 @@ def test_a_cancelled_task_can_be_resumed_once_it_has_ended(desk: Desk) -> None:
     early = not_resumable(desk, row(desk, task))
     assert "still being stopped" in early.message
     assert early.next_call == {"tool": "resume_task", "arguments": {"task": task.id}}
-    desk.store.move_attempt(task.id, 1, ("running",), state="ended")
+    desk.store.attempts.move(task.id, 1, ("running",), state="ended")
     done = desk.tasks.resume(desk.caller, row(desk, task), "now")
     assert (done.result, done.task.status) == ("resumed", S.IN_PROGRESS)
 
 
 def test_a_task_whose_deletion_has_begun_is_not_resumed(desk: Desk) -> None:
     task = row(desk, desk.tasks.cancel(paused(desk)))
-    desk.store.add_event(task.id, DELETING, {})
+    desk.store.events.add(task.id, DELETING, {})
     refused = not_resumable(desk, task)
     assert "deletion" in refused.message
     assert refused.next_call == {"tool": "delete_task", "arguments": {"task": task.id}}
-    assert desk.store.resume(task.id, None) is None
+    assert desk.store.transitions.resume(task.id, None) is None
 
 
 def test_what_is_completed_cannot_be_cancelled(desk: Desk) -> None:
     task = running(desk)
-    desk.store.transition(task.id, Event.COMPLETE)
+    desk.store.transitions.apply(task.id, Event.COMPLETE)
     with pytest.raises(Conflict, match="is COMPLETED"):
         desk.tasks.cancel(task)
 
@@ -471,7 +471,7 @@ def spent(desk: Desk, usd: float, budget: Budget | None = None) -> TaskRow:
     task = paused(desk, PauseReason.BUDGET, scheduled=False)
     usage = Usage(output_tokens=100, cost_usd=usd)
     state = run_state().model_copy(update={"usage": usage})
-    desk.store.update_task(task.id, budget=budget or Budget(usd=1.0), run_state=state)
+    desk.store.tasks.update(task.id, budget=budget or Budget(usd=1.0), run_state=state)
     return row(desk, task)
 
 
@@ -506,7 +506,7 @@ def test_a_budget_of_tokens_counts_all_of_them(desk: Desk) -> None:
 def test_another_agent_goes_on_where_it_is_asked_for(desk: Desk) -> None:
     """I5, K4: the same work; a model is an agent's own. The first may take over again."""
     task = paused(desk)
-    desk.store.update_task(task.id, model="opus", agents=["claude", "scripted"])
+    desk.store.tasks.update(task.id, model="opus", agents=["claude", "scripted"])
     done = desk.tasks.resume(desk.caller, row(desk, task), "now", agent="scripted")
     after = row(desk, task)
     assert done.result == "resumed"
@@ -529,7 +529,7 @@ def test_automatic_resumes_are_switched_off_and_on_again(desk: Desk, scope: str)
         )
 
     assert switch(False) == 1
-    assert (row(desk, task).retry_at, desk.store.attempts_in(["scheduled"])) == (None, [])
+    assert (row(desk, task).retry_at, desk.store.attempts.in_states(["scheduled"])) == (None, [])
     shown = desk.tasks.view(row(desk, task)).pause
     assert shown is not None
     assert not shown.auto_resume
@@ -543,7 +543,7 @@ def test_switching_on_concerns_every_paused_task_however_many(desk: Desk) -> Non
     """K7: page after page."""
     task = paused(desk)
     set_auto_resume(desk.tasks, False)
-    with desk.store._engine.begin() as connection:
+    with desk.store.database.engine.begin() as connection:
         found = connection.execute(sa.select(schema.tasks)).one()._mapping
         first = connection.execute(sa.select(schema.attempts).limit(1)).one()._mapping
         for n in range(2, 252):
@@ -574,7 +574,7 @@ def test_only_a_failed_task_is_restarted(desk: Desk) -> None:
         desk.tasks.restart(desk.caller, task)
     assert refused.value.next_call == {"tool": "resume_task", "arguments": {"task": task.id}}
     assert row(desk, task) == task
-    failed = desk.store.transition(running(desk).id, Event.FAIL, error="a step failed")
+    failed = desk.store.transitions.apply(running(desk).id, Event.FAIL, error="a step failed")
     assert failed
     assert desk.tasks.restart(desk.caller, failed).status is S.IN_PROGRESS
     with pytest.raises(Conflict, match="IN_PROGRESS"):
@@ -583,11 +583,11 @@ def test_only_a_failed_task_is_restarted(desk: Desk) -> None:
 
 def test_a_restart_that_fails_gives_back_what_the_task_was(desk: Desk) -> None:
     """H5, I4."""
-    failed = desk.store.transition(running(desk).id, Event.FAIL, error="a step failed")
+    failed = desk.store.transitions.apply(running(desk).id, Event.FAIL, error="a step failed")
     assert failed
-    task = desk.store.resume(failed.id, "client", restart=True)
+    task = desk.store.transitions.resume(failed.id, "client", restart=True)
     assert task
-    assert desk.store.undo_resume(failed.id, task[1].attempt, "no engine", None)
+    assert desk.store.transitions.undo_resume(failed.id, task[1].attempt, "no engine", None)
     after = row(desk, failed)
     assert (after.status, after.error) == (S.FAILED, "a step failed")
     assert after.ended_at == failed.ended_at
@@ -596,10 +596,10 @@ def test_a_restart_that_fails_gives_back_what_the_task_was(desk: Desk) -> None:
 def test_a_result_that_waits_for_a_look_has_to_be_accepted(desk: Desk) -> None:
     """V1: a plain resume changes nothing, and accepting names the very result."""
     state = run_state().model_copy(update={"snapshot": snapshot()})
-    desk.store.update_task(
+    desk.store.tasks.update(
         paused(desk, PauseReason.NEEDS_LOOK, scheduled=False).id, run_state=state
     )
-    [task] = desk.store.page(limit=1)
+    [task] = desk.store.tasks.page(limit=1)
     assert isinstance(task, TaskRow)
     refused = not_resumable(desk, task)
     assert "accept=true" in refused.message
@@ -665,9 +665,9 @@ def test_no_agent_is_proposed_whose_program_or_log_in_nobody_knows_of(
 
 def paused_for_a_model(desk: Desk, model: str | None = "opus") -> TaskRow:
     task = running(desk)
-    desk.store.move_attempt(task.id, 1, ("running",), state="ended")
+    desk.store.attempts.move(task.id, 1, ("running",), state="ended")
     why = pause(PauseReason.USAGE_WINDOW).model_copy(update={"model": model})
-    after = desk.store.transition(
+    after = desk.store.transitions.apply(
         task.id, Event.PAUSE, attempt=1, schedule=True, pause=why, retry_at=AT + 900,
         run_state=run_state(),
     )  # fmt: skip

@@ -42,7 +42,7 @@ given = {"description": "Fix it", **dict(pair.split("=") for pair in sys.argv[2:
 with open_desk(Path(sys.argv[1])) as desk:
     call = Call(desk.session(), SimpleNamespace(tasks=desk.tasks), None)
     result = anyio.run(create_task, call, CreateTaskArguments.model_validate(given))
-    task = desk.store.task(result.task.id)
+    task = desk.store.tasks.get(result.task.id)
     make_folders(TaskFolders(desk.home, task.id, 1), 1)
     print(sandbox_spec(desk.tasks.settings, task, 1, Handover()).run.toy)
 """

@@ -1,0 +1,303 @@
+"""The changes of a task's status, each in one transaction with its event and its attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from rover_mcp.domain.attempt_state import BY_ITSELF, AttemptState
+from rover_mcp.domain.task_status import (
+    DELETING,
+    RUNNING,
+    Event,
+    TaskStatus,
+    advance,
+    sources,
+)
+from rover_mcp.store import schema
+from rover_mcp.store.account_holds import Reported, close_account, record_report
+from rover_mcp.store.database import Database
+from rover_mcp.store.events import has_event, insert_event
+from rover_mcp.store.records import (
+    RESTART,
+    AttemptRow,
+    HoldRow,
+    Limit,
+    ReportRow,
+    TaskRow,
+    attempt_row,
+    task_row,
+)
+from rover_mcp.store.resume_switches import switched_off
+from rover_mcp.store.row_changes import (
+    WHO,
+    add_attempt,
+    attempt_at,
+    before_resume,
+    columns_after,
+    end_waiting_attempts,
+    lock_task,
+    locked_hold,
+    locked_task,
+    next_workflow,
+    resume_task_row,
+    this_attempt,
+    to_json,
+)
+
+T = schema.tasks
+A = schema.attempts
+
+NOTABLE: Final = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Event.CANCEL})
+
+_OF_OTHERS: Final = frozenset({*WHO, "auto_retries"})
+"""Columns that a failed start restores only where another agent or account was to take over."""
+
+
+@dataclass(frozen=True)
+class Closing:
+    """A refusal by an account: what it makes of the hold with the key `limit`.
+
+    With `waits` the task's next attempt waits for the end of `waits_for`, by default the same hold,
+    and has no time of its own. With a `report` the hold is only placed where `confirmed` says so of
+    what else is known; otherwise the account is closed to this task alone.
+    """
+
+    limit: str
+    refused: Callable[[HoldRow | None], HoldRow]
+    waits: bool
+    waits_for: str | None = None
+    report: ReportRow | None = None
+    confirmed: Callable[[Reported], bool] = lambda _: True
+
+    @property
+    def awaited(self) -> str:
+        """The key of the limit that the task's next attempt waits for."""
+        return self.waits_for or self.limit
+
+
+class TaskTransitions:
+    """Every change of a task's status."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def apply(
+        self,
+        task_id: str,
+        event: Event,
+        *,
+        expected: Collection[TaskStatus] | None = None,
+        attempt: int | None = None,
+        unstarted: bool = False,
+        schedule: bool = False,
+        awaits: bool = False,
+        closes: Closing | None = None,
+        data: dict[str, Any] | None = None,
+        **columns: Any,
+    ) -> TaskRow | None:
+        """Apply `event` if the task is in one of `expected` (default: wherever the table allows
+        it), still at `attempt` if that is given, and with `unstarted` only while that attempt is
+        queued. Returns None where it is not: something else has happened to the task meanwhile.
+
+        The event is recorded in the same transaction, and so is, with `schedule`, the attempt that
+        is to resume the task by itself, unless that is switched off; with `awaits` it waits for a
+        credential. `closes` places a hold on an account.
+        """
+        details = dict(data or {})
+        with self._database.write() as connection:
+            holds = _lock_holds(connection, closes)
+            task = connection.execute(locked_task(task_id)).one_or_none()
+            if task is None or task.status not in _allowed(event, expected):
+                return None
+            task_row(task)
+            if not _is_at(connection, task, attempt, unstarted=unstarted):
+                return None
+            if (schedule or awaits) and (
+                switched_off(connection, task.auto_resume, task.project_id) is not None
+            ):
+                schedule, awaits, columns["retry_at"] = False, False, None
+            until = self._close(connection, holds, closes) if closes else None
+            if schedule and until is not None and closes is not None:
+                columns |= {"retry_at": until, "account": closes.awaited}
+                details["retry_at"] = datetime.fromtimestamp(until, UTC).isoformat()
+            self._apply(connection, task, event, columns, details)
+            now = self._database.now()
+            if schedule:
+                state = AttemptState.SCHEDULED if until is None else AttemptState.HELD
+                add_attempt(connection, now, task, state)
+            elif awaits:
+                add_attempt(connection, now, task, AttemptState.AWAITING)
+            after = task_row(connection.execute(locked_task(task_id)).one())
+        self._database.on_event()
+        return after
+
+    def _apply(
+        self,
+        connection: sa.Connection,
+        task: sa.Row[Any],
+        event: Event,
+        columns: dict[str, Any],
+        details: dict[str, Any],
+    ) -> None:
+        """Write the status after `event`, and the event."""
+        target, now = advance(TaskStatus(task.status), event), self._database.now()
+        values = columns_after(now, target, columns)
+        connection.execute(T.update().where(T.c.id == task.id).values(**values))
+        notable = event in NOTABLE
+        insert_event(connection, now, task.id, event, target, details, notable=notable)
+        if target is TaskStatus.PAUSED or event is Event.CANCEL:
+            end_waiting_attempts(connection, now, task.id)
+
+    def _close(
+        self, connection: sa.Connection, holds: Mapping[str, HoldRow | None], closes: Closing
+    ) -> float | None:
+        """Place the hold, if it is confirmed; until when the next attempt waits, if it does."""
+        if closes.report and not closes.confirmed(record_report(connection, closes.report)):
+            return None
+        until = close_account(connection, holds[closes.limit], closes.refused).until
+        if not closes.waits:
+            return None
+        if closes.awaited == closes.limit:
+            return until
+        # One that has ended meanwhile lets the attempt go at once.
+        other = holds[closes.awaited]
+        return other.until if other is not None else self._database.now()
+
+    def resume(
+        self, task_id: str, client_id: str | None, *, restart: bool = False, **columns: Any
+    ) -> tuple[TaskRow, AttemptRow] | None:
+        """Let a PAUSED, FAILED or CANCELLED task run, with a new attempt that is queued; with
+        `restart` only a FAILED one, and the attempt runs its iteration from the start. Of several
+        callers one gets the task and its `columns` are set. None for the others, and where the
+        task's deletion has begun."""
+        values = {k: to_json(v) for k, v in columns.items()}
+        with self._database.write() as connection:
+            task = connection.execute(locked_task(task_id)).one_or_none()
+            event = Event.RESTART if restart else Event.RESUME
+            if task is None or task.status not in sources(event):
+                return None
+            if task.status == TaskStatus.CANCELLED and has_event(connection, task_id, DELETING):
+                return None
+            now = self._database.now()
+            attempt = _queue_now(connection, now, task, client_id)
+            resume_task_row(connection, now, task, attempt, automatic=False, restart=restart)
+            # A person may have replaced a refused credential where Rover cannot see it.
+            values["refused_keys"] = None
+            connection.execute(T.update().where(T.c.id == task_id).values(**values))
+            here = this_attempt(task_id, attempt)
+            if restart:
+                connection.execute(A.update().where(here).values(detail=RESTART))
+            resumed = task_row(connection.execute(locked_task(task_id)).one())
+            queued = attempt_row(connection.execute(sa.select(A).where(here)).one())
+        self._database.on_event()
+        return resumed, queued
+
+    def undo_resume(
+        self,
+        task_id: str,
+        attempt: int,
+        error: str,
+        hint: str | None,
+        retry_at: float | None = None,
+    ) -> bool:
+        """Restore a task to what it was before a resume whose start failed. With `retry_at` another
+        attempt is scheduled. Where another agent or account was to take over, the task waits for
+        its own account as it did, and no retry was used up."""
+        limit = self._limit_before(task_id, attempt)
+        with self._database.write() as connection:
+            hold = locked_hold(connection, limit)
+            task = lock_task(connection, task_id)
+            row = attempt_at(connection, task_id, attempt)
+            if task is None or row is None or row.before is None:
+                return False
+            if task.attempt != attempt or task.status not in RUNNING:
+                return False
+            took_over = _took_over(task, row.before)
+            held = hold is not None and took_over and retry_at is not None
+            # A time at which no attempt is scheduled is not promised.
+            retry_at = hold.until if hold is not None and held else retry_at
+            now = self._database.now()
+            values = _restored(row.before, took_over=took_over)
+            values |= {"retry_at": retry_at, "updated_at": now}
+            connection.execute(T.update().where(T.c.id == task_id).values(**values))
+            if retry_at is not None:
+                state = AttemptState.HELD if held else AttemptState.SCHEDULED
+                add_attempt(connection, now, task, state)
+            data = {"error": error, "hint": hint, "retry_at": retry_at}
+            status = TaskStatus(row.before["status"])
+            insert_event(connection, now, task_id, "task.resume_failed", status, data, notable=True)
+        self._database.on_event()
+        return True
+
+    def _limit_before(self, task_id: str, attempt: int) -> str | None:
+        """The key of what a task used or waited for before an attempt."""
+        # Read before the transaction: its hold has to be locked before the task is.
+        with self._database.read() as connection:
+            row = attempt_at(connection, task_id, attempt)
+        before: dict[str, Any] = (row.before if row else None) or {}
+        pause: dict[str, Any] = before.get("pause") or {}
+        account: str | None = before.get("account")
+        if account is not None and pause.get("account") == account:
+            return str(Limit(account, pause.get("model")))
+        return account
+
+
+def _lock_holds(connection: sa.Connection, closes: Closing | None) -> Mapping[str, HoldRow | None]:
+    """The holds that a refusal concerns, by their keys."""
+    keys = sorted({closes.limit, closes.awaited}) if closes else []
+    return {key: locked_hold(connection, key) for key in keys}
+
+
+def _is_at(
+    connection: sa.Connection, task: sa.Row[Any], attempt: int | None, *, unstarted: bool
+) -> bool:
+    """Whether the task is at `attempt`, if one is given, and with `unstarted` it is queued."""
+    if attempt is not None and task.attempt != attempt:
+        return False
+    if not unstarted:
+        return True
+    row = attempt_at(connection, task.id, task.attempt)
+    return row is not None and row.state == AttemptState.QUEUED
+
+
+def _queue_now(
+    connection: sa.Connection, now: float, task: sa.Row[Any], client_id: str | None
+) -> int:
+    """Queue the attempt that waits for its time, if there is one, else a new one; its number. A
+    workflow id of its own keeps the workflow that waits from taking it too."""
+    waiting = (A.c.task_id == task.id) & A.c.state.in_(BY_ITSELF)
+    row = connection.execute(sa.select(A).where(waiting)).first()
+    values: dict[str, Any] = {"client_id": client_id, "before": before_resume(task)}
+    if row is None:
+        return add_attempt(connection, now, task, AttemptState.QUEUED, **values)
+    values |= {"state": AttemptState.QUEUED, "workflow_id": next_workflow(row.workflow_id)}
+    connection.execute(A.update().where(waiting).values(**values))
+    return row.attempt
+
+
+def _restored(before: Mapping[str, Any], *, took_over: bool) -> dict[str, Any]:
+    """The columns of a task whose resume failed to start."""
+    values = {n: v for n, v in before.items() if took_over or n not in _OF_OTHERS}
+    pause: dict[str, Any] | None = before.get("pause")
+    if pause is not None and not took_over:
+        # What prevented the start does not end when the provider said: the next try counts.
+        values["pause"] = {**pause, "uses_try": True}
+    return values
+
+
+def _took_over(task: sa.Row[Any], before: Mapping[str, Any]) -> bool:
+    """Whether another agent, model or account was to continue a task than before."""
+    account = before.get("account")
+    if before.get("agent") is None or (account is None and before["agent"] == task.agent):
+        return False
+    others = any(before.get(name) != getattr(task, name) for name in WHO if name != "account")
+    return others or Limit.of(account or "").account != task.account
+
+
+def _allowed(event: Event, expected: Collection[TaskStatus] | None) -> frozenset[TaskStatus]:
+    return sources(event) if expected is None else frozenset(expected) & sources(event)
