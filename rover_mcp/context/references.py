@@ -34,6 +34,7 @@ _GITHUB_PATH = re.compile(r"/([^/]+/[^/]+)/(issues|pull)/([1-9][0-9]{0,9})(?:/.*
 _GITLAB_PATH = re.compile(
     r"/(.+?)/-/(issues|work_items|merge_requests)/([1-9][0-9]{0,9})(?:/.*)?", re.ASCII
 )
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _SCP_LIKE = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!/)(.+)")
 
 
@@ -110,14 +111,14 @@ def parse_reference(text: str, remotes: Sequence[str], environment: Mapping[str,
         raise _refused(text, f"a reference has 1 to {MAX_REFERENCE} characters")
     if text.startswith(("github:", "gitlab:")):
         return _short(text, remotes, environment)
-    scheme = urlsplit(text).scheme if "://" in text else ""
-    if scheme.lower() == "file":
-        return FileReference(unquote(urlsplit(text).path))
-    if scheme.lower() in ("https", "http"):
+    scheme = match[1].lower() if (match := _SCHEME.match(text)) else None
+    if scheme is None:
+        return FileReference(text)
+    if scheme == "file":
+        return FileReference(unquote(text.partition("://")[2]))
+    if scheme in ("https", "http"):
         return _web(text, remotes, environment)
-    if scheme:
-        raise _refused(text, f"{scheme[:MAX_SHOWN]}:// addresses are not fetched")
-    return FileReference(text)
+    raise _refused(text, f"{scheme[:MAX_SHOWN]}:// addresses are not fetched")
 
 
 def _short(text: str, remotes: Sequence[str], environment: Mapping[str, str]) -> ForgeReference:

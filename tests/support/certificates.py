@@ -15,9 +15,9 @@ from cryptography.x509.oid import NameOID
 LOOPBACK = "127.0.0.1"
 
 
-def server_context(path: Path) -> ssl.SSLContext:
-    """Of a server on loopback, with a certificate that is its own authority: it is written to
-    `path`, for who is to trust it."""
+def server_context(path: Path, *names: str) -> ssl.SSLContext:
+    """Of a server on loopback, also by further `names`, with a certificate that is its own
+    authority: it is written to `path`, for who is to trust it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, LOOPBACK)])
     now = datetime.now(UTC)
@@ -27,7 +27,10 @@ def server_context(path: Path) -> ssl.SSLContext:
         .not_valid_after(now + timedelta(days=1))
         .add_extension(
             x509.SubjectAlternativeName(
-                [x509.IPAddress(ip_address(LOOPBACK)), x509.DNSName("localhost")]
+                [
+                    x509.IPAddress(ip_address(LOOPBACK)),
+                    *map(x509.DNSName, ("localhost", *names)),
+                ]
             ),
             False,
         )
