@@ -78,9 +78,9 @@ def rank(line: str) -> int:
     """How much a line says of a cause: 0 most, PLAIN nothing in particular."""
     if _NOISE.search(line):
         return PLAIN
-    found = next((n for n, pattern in enumerate(_RANKS) if pattern.search(line)), PLAIN)
+    number = next((n for n, pattern in enumerate(_RANKS) if pattern.search(line)), PLAIN)
     # Of warnings only those count that tell of a registry which was not reached.
-    return PLAIN if _WARNING.match(line) and found > _RANKS.index(_NETWORK) else found
+    return PLAIN if _WARNING.match(line) and number > _RANKS.index(_NETWORK) else number
 
 
 LONGEST = 300
@@ -99,9 +99,9 @@ class Cause:
         line = _PREAMBLE.sub("", line.strip())[:LONGEST]
         if not line:
             return
-        found = rank(line)
-        if found < self._rank:
-            self._rank, self._line = found, line
+        number = rank(line)
+        if number < self._rank:
+            self._rank, self._line = number, line
         if not _NOISE.search(line) or not self._last:
             self._last = line
 
@@ -123,7 +123,7 @@ class Cause:
 
 def cause_of(lines: Iterable[str]) -> Cause:
     """Of output that has ended."""
-    found = Cause()
+    cause = Cause()
     for line in lines:
-        found.hear(line)
-    return found
+        cause.hear(line)
+    return cause

@@ -107,10 +107,10 @@ def calls_in(
     answers: Sequence[Answer], since: datetime, provider: str | None = None
 ) -> Calls | None:
     """What became of the calls of a model."""
-    made = _of_a_model(answers, since, provider)
-    if not made:
+    calls = _of_a_model(answers, since, provider)
+    if not calls:
         return None
-    return Calls(sum(not answer.failed for answer in made), made[-1].failed)
+    return Calls(sum(not answer.failed for answer in calls), calls[-1].failed)
 
 
 def _of_a_model(answers: Sequence[Answer], since: datetime, provider: str | None) -> list[Answer]:
@@ -176,18 +176,18 @@ class GatewayEvidence:
 
     async def failures(self, since: datetime, provider: str | None = None) -> Sequence[Failure]:
         """See `Evidence.failures`."""
-        found = await self._ask("", EVIDENCE_TIMEOUT)
-        return last_failures(found.answers, since, provider) if found else ()
+        evidence = await self._ask("", EVIDENCE_TIMEOUT)
+        return last_failures(evidence.answers, since, provider) if evidence else ()
 
     async def calls(self, since: datetime, provider: str | None = None) -> Calls | None:
         """See `Evidence.calls`."""
-        found = await self._ask("", EVIDENCE_TIMEOUT)
-        return calls_in(found.answers, since, provider) if found else None
+        evidence = await self._ask("", EVIDENCE_TIMEOUT)
+        return calls_in(evidence.answers, since, provider) if evidence else None
 
     async def news(self, after: int, wait: float) -> int | None:
         """See `Evidence.news`."""
-        found = await self._ask(f"?after={after}&wait={wait:g}", wait + EVIDENCE_TIMEOUT)
-        return found.last if found else None
+        evidence = await self._ask(f"?after={after}&wait={wait:g}", wait + EVIDENCE_TIMEOUT)
+        return evidence.last if evidence else None
 
     async def _ask(self, query: str, timeout: float) -> _Answers | None:  # noqa: ASYNC109
         """The evidence; None if it cannot be had. No thread: a long wait that is given up would
@@ -205,13 +205,13 @@ class GatewayEvidence:
                 f"Authorization: Bearer {self.token}\r\nConnection: close\r\n\r\n".encode()
             )
             connection.setblocking(False)
-            whole = bytearray()
-            while len(whole) < MAX_ANSWER_BYTES:
+            received = bytearray()
+            while len(received) < MAX_ANSWER_BYTES:
                 await anyio.wait_readable(connection)
                 if not (data := connection.recv(READ_BYTES)):
                     break
-                whole += data
-            return bytes(whole)
+                received += data
+            return bytes(received)
 
 
 class _Answered:

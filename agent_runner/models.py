@@ -256,8 +256,8 @@ class RunState(_Model):
     @property
     def verdict(self) -> str | None:
         """What the result is delivered in spite of, in one line; None where it is nothing."""
-        said = dict.fromkeys(s.verdict for s in self.steps if s.verdict)
-        return verdict_line("; ".join(said)) or None
+        verdicts = dict.fromkeys(s.verdict for s in self.steps if s.verdict)
+        return verdict_line("; ".join(verdicts)) or None
 
     @property
     def summary(self) -> str | None:

@@ -27,8 +27,8 @@ def is_no_space(error: OSError) -> bool:
 
 def says_no_space(text: str) -> bool:
     """Whether a program said that it failed for want of space."""
-    found = text.lower()
-    return any(words in found for words in _WORDS)
+    lower = text.lower()
+    return any(words in lower for words in _WORDS)
 
 
 def reserve(descriptor: int, offset: int, length: int) -> bool:

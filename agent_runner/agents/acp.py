@@ -165,17 +165,19 @@ class _Turn:
             protocol_version=PROTOCOL,
             client_capabilities=schema.ClientCapabilities(fs=files, terminal=False),
         )
-        said = _parsed(schema.InitializeResponse, await self._call("initialize", hello))
-        if said is not None and said.agent_info is not None:
-            self._version = said.agent_info.version
-        can_load = bool(said and said.agent_capabilities and said.agent_capabilities.load_session)
+        answer = _parsed(schema.InitializeResponse, await self._call("initialize", hello))
+        if answer is not None and answer.agent_info is not None:
+            self._version = answer.agent_info.version
+        can_load = bool(
+            answer and answer.agent_capabilities and answer.agent_capabilities.load_session
+        )
         if self.request.resume is not None:
             await self._load(self.request.resume.session_id, can_load=can_load)
             return self.request.resume.session_id
-        made = await self._new()
-        session_id = string(made.get("sessionId"))
+        created = await self._new()
+        session_id = string(created.get("sessionId"))
         self._know(session_id)
-        await self._set_mode(session_id, made)
+        await self._set_mode(session_id, created)
         return session_id
 
     async def _new(self) -> Mapping[str, Any]:
@@ -217,10 +219,10 @@ class _Turn:
                 message = await self._next()
             if message is None:
                 return
-            await self._asked(message)
+            await self._on_request(message)
 
-    async def _set_mode(self, session_id: str, made: Mapping[str, Any]) -> None:
-        modes = _parsed(schema.SessionModeState, mapping(made.get("modes")))
+    async def _set_mode(self, session_id: str, opened: Mapping[str, Any]) -> None:
+        modes = _parsed(schema.SessionModeState, mapping(opened.get("modes")))
         wanted = self.program.mode
         if wanted and modes and wanted in {m.id for m in modes.available_modes}:
             change = schema.SetSessionModeRequest(session_id=session_id, mode_id=wanted)
@@ -256,7 +258,7 @@ class _Turn:
         while True:
             message = await self._next()
             if "method" in message:
-                await self._asked(message)
+                await self._on_request(message)
             elif message.get("id") == number:
                 if "error" in message:
                     raise RpcError(mapping(message["error"]))
@@ -286,16 +288,16 @@ class _Turn:
 
     async def _ended(self) -> Failure:
         code = await self.running.wait()
-        said = [line for line in self._stderr if line.strip()]
+        stderr = [line for line in self._stderr if line.strip()]
         if killed := self.running.killed():
             provider = self.program.provider
             return Failure("agent", f"{self.name}: {killed}", provider, interrupted=True)
         if code in _NOT_STARTED:
-            told = said[-1][:MAX_MESSAGE] if said else f"exit status {code}"
+            last = stderr[-1][:MAX_MESSAGE] if stderr else f"exit status {code}"
             return Failure(
-                "agent", f"{self.name} could not be started: {told}", code="agent_missing"
+                "agent", f"{self.name} could not be started: {last}", code="agent_missing"
             )
-        return no_result(self.name, self.program.provider or self.name, code, said)
+        return no_result(self.name, self.program.provider or self.name, code, stderr)
 
     async def _send(self, message: Mapping[str, Any]) -> None:
         line = json.dumps({"jsonrpc": "2.0", **message}) + "\n"
@@ -306,12 +308,12 @@ class _Turn:
             # Its end is seen where its output is read.
             return
         except TimeoutError as error:
-            told = Failure(
+            failure = Failure(
                 "agent", f"{self.name} reads nothing", self.program.provider, code="silence"
             )
-            raise self._failed(told) from error
+            raise self._failed(failure) from error
 
-    async def _asked(self, message: Mapping[str, Any]) -> None:
+    async def _on_request(self, message: Mapping[str, Any]) -> None:
         """A notification or a call of the agent's."""
         method, params = string(message.get("method")), mapping(message.get("params"))
         if "id" not in message:
@@ -351,10 +353,10 @@ class _Turn:
         return AgentFailed(failure, self.session, usage)
 
 
-def _allowed(asked: schema.RequestPermissionRequest) -> Mapping[str, Any]:
+def _allowed(request: schema.RequestPermissionRequest) -> Mapping[str, Any]:
     """Yes, this once: the sandbox is what protects, and it holds nothing but the task."""
     for kind in ("allow_once", "allow_always"):
-        for option in asked.options:
+        for option in request.options:
             if option.kind == kind:
                 return {"outcome": {"outcome": "selected", "optionId": option.option_id}}
     return {"outcome": {"outcome": "cancelled"}}

@@ -89,8 +89,8 @@ class AcpReading:
         reason = string(answer.get("stopReason"))
         if self._notice:
             code = string(self._notice.get("notificationType"))
-            said = string(self._notice.get("message")) or code
-            return Failure("agent", said[:MAX_MESSAGE], provider, code=code)
+            notice = string(self._notice.get("message")) or code
+            return Failure("agent", notice[:MAX_MESSAGE], provider, code=code)
         if reason == "cancelled":
             return Failure("agent", "the turn was cancelled", provider, interrupted=True)
         if reason != "end_turn":
@@ -101,13 +101,13 @@ class AcpReading:
         """What its last message says of a turn that ended well: some agents report so what a
         provider refused. A model may begin a message with "Error:" too. By itself that counts only
         if it is an error that we know, and nothing in it tells of work."""
-        said = self.text.lstrip()
-        failure = Failure("agent", said[:MAX_MESSAGE], provider)
-        if said.startswith(_CERTAIN):
+        text = self.text.lstrip()
+        failure = Failure("agent", text[:MAX_MESSAGE], provider)
+        if text.startswith(_CERTAIN):
             return Doubt(failure, begins_so=True, counts=True)
-        if said and not said.startswith(_SUSPECT):
+        if text and not text.startswith(_SUSPECT):
             return Doubt(failure, begins_so=False, counts=False)
-        counts = said != "" and not _PROSE.search(said) and rule_for(read(failure)) is not None
+        counts = text != "" and not _PROSE.search(text) and rule_for(read(failure)) is not None
         return Doubt(failure, begins_so=True, counts=counts)
 
     def _take_chunk(self, update: Mapping[str, Any]) -> list[str]:
@@ -127,8 +127,8 @@ def failure_of(error: RpcError, provider: str | None) -> Failure:
     details = string(data.get("details"))
     # Codex's: a word, or an object with one word for its key.
     name, nested = next(iter(mapping(info).items()), (info, None))
-    told = (mapping(nested).get("http_status_code"), error.code, _leading(details))
-    status = next((s for s in told if isinstance(s, int) and s in _STATUSES), None)
+    candidates = (mapping(nested).get("http_status_code"), error.code, _leading(details))
+    status = next((s for s in candidates if isinstance(s, int) and s in _STATUSES), None)
     code = string(data.get("errorKind")) or string(name) or string(data.get("errorName"))
     if error.code == AUTH_REQUIRED:
         code = "authentication_error"
@@ -143,5 +143,5 @@ def failure_of(error: RpcError, provider: str | None) -> Failure:
 
 
 def _leading(text: str) -> int | None:
-    found = re.match(r"(\d{3})\b", text)
-    return int(found[1]) if found else None
+    match = re.match(r"(\d{3})\b", text)
+    return int(match[1]) if match else None

@@ -15,8 +15,8 @@ from agent_runner.agents.headless import items, mapping, shorten, string
 def tool_line(name: object, given: object, telling: Sequence[str]) -> str:
     """A call of a tool: its name, and the first of the inputs `telling` that it was given."""
     inputs = mapping(given)
-    told = next((string(inputs[k]) for k in telling if inputs.get(k)), "")
-    return shorten(f"{string(name)} {told}")
+    detail = next((string(inputs[k]) for k in telling if inputs.get(k)), "")
+    return shorten(f"{string(name)} {detail}")
 
 
 def message_lines(message: Mapping[str, Any], telling: Sequence[str]) -> list[str]:

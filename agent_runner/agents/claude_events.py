@@ -101,8 +101,8 @@ class Reading:
 
     def session_is_lost(self, stderr: Sequence[str]) -> bool:
         """Whether the session that was to be resumed does not exist."""
-        told = (*_errors(self.result or {}), *stderr)
-        return any(line.startswith(SESSION_LOST) for line in told)
+        lines = (*_errors(self.result or {}), *stderr)
+        return any(line.startswith(SESSION_LOST) for line in lines)
 
     def failure(self, code: int, stderr: Sequence[str]) -> Failure:
         """Why the run did not succeed. `code` is its exit status."""

@@ -49,28 +49,28 @@ class Rollout:
     @property
     def status(self) -> int | None:
         """The answer's status, where it is told."""
-        told = [
+        statuses = [
             mapping(v).get(_STATUS) for v in mapping(self.error.get("codex_error_info")).values()
         ]
-        return next((s for s in told if isinstance(s, int)), None)
+        return next((s for s in statuses if isinstance(s, int)), None)
 
 
 def read_rollout(lines: Iterable[str]) -> Rollout:
     """Read a rollout file, or its end; a line that was cut is passed over."""
-    found = Rollout()
+    rollout = Rollout()
     for line in lines:
         record = parse_line(line) or {}
         payload = mapping(record.get("payload"))
         kind = payload.get("type") if record.get("type") == "event_msg" else record.get("type")
         if kind == "task_started":
-            found = Rollout()
+            rollout = Rollout()
         elif kind == "token_usage_record":
-            found.usage = tokens(mapping(payload.get("turn_token_usage")))
+            rollout.usage = tokens(mapping(payload.get("turn_token_usage")))
         elif kind == "token_count":
-            found.resets_at = _resets_at(mapping(payload.get("rate_limits"))) or found.resets_at
+            rollout.resets_at = _resets_at(mapping(payload.get("rate_limits"))) or rollout.resets_at
         elif kind == "task_complete":
-            found.error = mapping(payload.get("error"))
-    return found
+            rollout.error = mapping(payload.get("error"))
+    return rollout
 
 
 @dataclass
@@ -122,8 +122,8 @@ class Reading:
         rollout knows."""
         if self.rollout.usage is not None:
             return self.rollout.usage
-        told = mapping(self._last.get("usage"))
-        return tokens(told) if told and not self.resumed else Usage()
+        counts = mapping(self._last.get("usage"))
+        return tokens(counts) if counts and not self.resumed else Usage()
 
     def session_is_lost(self, stderr: Sequence[str]) -> bool:
         """Whether the thread that was to be resumed does not exist."""
@@ -131,13 +131,13 @@ class Reading:
 
     def failure(self, code: int, stderr: Sequence[str]) -> Failure:
         """Why the turn did not succeed: the rollout's class, the stream's message."""
-        told = string(mapping(self._last.get("error")).get("message")) or self._error
+        message = string(mapping(self._last.get("error")).get("message")) or self._error
         rollout = self.rollout
-        if not told and not rollout.error:
+        if not message and not rollout.error:
             return no_result("codex", PROVIDER, code, stderr)
         return Failure(
             source="agent",
-            message=(told or string(rollout.error.get("message")))[:MAX_MESSAGE],
+            message=(message or string(rollout.error.get("message")))[:MAX_MESSAGE],
             provider=PROVIDER,
             status=rollout.status,
             code=rollout.code,
@@ -168,18 +168,18 @@ class Reading:
     def _end_line(self) -> str:
         if not self.succeeded:
             return shorten("failed: " + string(mapping(self._last.get("error")).get("message")))
-        told = mapping(self._last.get("usage"))
-        given, out = count(told.get("input_tokens")), count(told.get("output_tokens"))
+        counts = mapping(self._last.get("usage"))
+        given, out = count(counts.get("input_tokens")), count(counts.get("output_tokens"))
         return f"done ({given} tokens in, {out} out, in all of this session)"
 
 
-def tokens(told: Mapping[str, Any]) -> Usage:
+def tokens(counts: Mapping[str, Any]) -> Usage:
     """Tokens as the API counts them: what came from a cache is part of the input."""
-    cached = count(told.get("cached_input_tokens"))
-    written = count(told.get("cache_write_input_tokens"))
+    cached = count(counts.get("cached_input_tokens"))
+    written = count(counts.get("cache_write_input_tokens"))
     return Usage(
-        input_tokens=max(0, count(told.get("input_tokens")) - cached - written),
-        output_tokens=count(told.get("output_tokens")),
+        input_tokens=max(0, count(counts.get("input_tokens")) - cached - written),
+        output_tokens=count(counts.get("output_tokens")),
         cache_read_tokens=cached,
         cache_write_tokens=written,
     )
@@ -191,8 +191,8 @@ def _command_lines(item: Mapping[str, Any], *, done: bool) -> list[str]:
     code = item.get("exit_code")
     if not isinstance(code, int) or code == 0:
         return []
-    said = string(item.get("aggregated_output")).strip().splitlines()
-    return [shorten(f"  exit status {code}: {said[-1] if said else ''}")]
+    output = string(item.get("aggregated_output")).strip().splitlines()
+    return [shorten(f"  exit status {code}: {output[-1] if output else ''}")]
 
 
 def _resets_at(limits: Mapping[str, Any]) -> datetime | None:

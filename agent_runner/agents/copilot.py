@@ -37,8 +37,8 @@ class CopilotAgent:
     async def version(self, commands: Commands) -> str | None:
         """The CLI's version; None where it does not say one."""
         if self._version is None:
-            said = await program_version(commands, self._program)
-            self._version = said.rstrip(".") if said else None
+            version = await program_version(commands, self._program)
+            self._version = version.rstrip(".") if version else None
         return self._version
 
     async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:

@@ -86,8 +86,8 @@ class Reading:
         """Why the run did not succeed. `code` is its exit status."""
         if not self._error and not self._call:
             if self.ended or self.session_is_lost(stderr):
-                said = stderr[0] if stderr else f"copilot ended with status {code}"
-                return Failure("agent", said[:MAX_MESSAGE], self.provider)
+                message = stderr[0] if stderr else f"copilot ended with status {code}"
+                return Failure("agent", message[:MAX_MESSAGE], self.provider)
             return no_result(NAME, self.provider, code, stderr)
         return self._failed(string(self._error.get("message")))
 
@@ -105,14 +105,14 @@ class Reading:
             self.retry_delay = float("inf")
         return shorten(f"API error {data.get('statusCode')}: {string(data.get('errorMessage'))}")
 
-    def _failed(self, said: str) -> Failure:
+    def _failed(self, message: str) -> Failure:
         call = self._call
         status = call.get("statusCode", self._error.get("statusCode"))
         body = string(call.get("errorMessage"))
         quoted = string(_parsed(body).get("message"))
         return Failure(
             source="agent",
-            message=(said or quoted or body or "the model could not be reached")[:MAX_MESSAGE],
+            message=(message or quoted or body or "the model could not be reached")[:MAX_MESSAGE],
             provider=self.provider,
             status=status if isinstance(status, int) else None,
             type=string(call.get("errorType")) or string(self._error.get("errorType")) or None,

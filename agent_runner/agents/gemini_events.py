@@ -95,14 +95,14 @@ class Reading:
     def failure(self, code: int, stderr: Sequence[str]) -> Failure:
         """Why the run did not succeed. `code` is its exit status."""
         error = mapping((self.result or {}).get("error"))
-        told = string(error.get("message")) or "; ".join(self._errors)
-        if not told and not self.ended and code != _NO_KEY and not _lost(stderr):
+        reported = string(error.get("message")) or "; ".join(self._errors)
+        if not reported and not self.ended and code != _NO_KEY and not _lost(stderr):
             return no_result(NAME, PROVIDER, code, stderr)
-        said = told or (stderr[-1] if stderr else f"gemini ended with status {code}")
+        message = reported or (stderr[-1] if stderr else f"gemini ended with status {code}")
         status = code + 256
         return Failure(
             source="agent",
-            message=said[:MAX_MESSAGE],
+            message=message[:MAX_MESSAGE],
             provider=PROVIDER,
             status=status if status in _STATUSES else None,
             type=string(error.get("type")) or None,

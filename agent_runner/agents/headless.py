@@ -181,11 +181,11 @@ class Turn:
         known, used = self.session, reading.usage
         if line.stream == "stderr":
             self.stderr.append(line.text)
-            told = reading.take_stderr(line.text)
+            lines = reading.take_stderr(line.text)
         else:
             event = parse_line(line.text)
-            told = reading.take(event) if event is not None else []
-        for text in told:
+            lines = reading.take(event) if event is not None else []
+        for text in lines:
             request.on_log(text)
         if self.session and self.session != known:
             request.on_session(self.session)
@@ -201,20 +201,20 @@ async def program_version(commands: Commands, program: str) -> str | None:
         result = await commands.run([program, "--version"], timeout=VERSION_TIMEOUT)
     except OSError:
         return None
-    found = _VERSION.search(result.stdout)
-    return found[1].decode() if found and result.code == 0 else None
+    match = _VERSION.search(result.stdout)
+    return match[1].decode() if match and result.code == 0 else None
 
 
 def no_result(name: str, provider: str, code: int, stderr: Sequence[str]) -> Failure:
     """The failure of a run that ended before it gave a result, or that never began."""
-    said = stderr[-1][:MAX_MESSAGE] if stderr else ""
+    last = stderr[-1][:MAX_MESSAGE] if stderr else ""
     if code in _NOT_STARTED:
-        message = f"{name} could not be started: {said or f'exit status {code}'}"
+        message = f"{name} could not be started: {last or f'exit status {code}'}"
         return Failure(source="agent", message=message, code="agent_missing")
     message = f"{name} ended with status {code} before it gave a result"
     return Failure(
         source="agent",
-        message=f"{message}: {said}" if said else message,
+        message=f"{message}: {last}" if last else message,
         provider=provider,
         interrupted=True,
     )

@@ -74,8 +74,8 @@ class Reading:
 
     def take_stderr(self, line: str) -> list[str]:
         """Learn from a line of its log: long before the first event there is an id."""
-        if self.session_id is None and (made := _CREATED.match(line)):
-            self.session_id, self.version = made[1], made[2]
+        if self.session_id is None and (created := _CREATED.match(line)):
+            self.session_id, self.version = created[1], created[2]
             return [f"opencode {self.version}"]
         if failed := _STREAM_ERROR.match(line):
             self._logged = failed[1]
@@ -100,8 +100,8 @@ class Reading:
         """Why the run did not succeed: the error event, else the last that its log told."""
         if self._error is None:
             if self._reason == "length":
-                told = "the model's answer was cut: it reached its longest length"
-                return Failure("agent", told, self.provider, code="max_output_tokens")
+                message = "the model's answer was cut: it reached its longest length"
+                return Failure("agent", message, self.provider, code="max_output_tokens")
             if self._logged:
                 # It ends by itself with an event: somebody ended it while it waited.
                 return Failure("agent", self._logged, self.provider, interrupted=True)
@@ -126,8 +126,8 @@ class Reading:
 
     def _error_message(self) -> str:
         error = self._error or {}
-        told = string(mapping(error.get("data")).get("message")) or string(error.get("message"))
-        return (told or string(error.get("name")))[:MAX_MESSAGE]
+        message = string(mapping(error.get("data")).get("message")) or string(error.get("message"))
+        return (message or string(error.get("name")))[:MAX_MESSAGE]
 
     def _step_line(self, part: Mapping[str, Any]) -> str:
         used = step_usage(part)
@@ -139,11 +139,11 @@ class Reading:
 
 def step_usage(part: Mapping[str, Any]) -> Usage:
     """What one model call used. A cost of 0 is that of a model whose price it does not know."""
-    told = mapping(part.get("tokens"))
-    cache = mapping(told.get("cache"))
+    counts = mapping(part.get("tokens"))
+    cache = mapping(counts.get("cache"))
     return Usage(
-        input_tokens=count(told.get("input")),
-        output_tokens=count(told.get("output")) + count(told.get("reasoning")),
+        input_tokens=count(counts.get("input")),
+        output_tokens=count(counts.get("output")) + count(counts.get("reasoning")),
         cache_read_tokens=count(cache.get("read")),
         cache_write_tokens=count(cache.get("write")),
         cost_usd=money(part.get("cost")) or None,

@@ -97,19 +97,19 @@ class Reading:
 
     def failure(self, code: int, stderr: Sequence[str]) -> Failure:
         """Why the run did not succeed. `code` is its exit status."""
-        told = string(mapping((self.result or {}).get("error")).get("message")) or self.text
+        reported = string(mapping((self.result or {}).get("error")).get("message")) or self.text
         if self.result is None:
             if not self.session_is_lost(stderr):
                 return no_result(NAME, PROVIDER, code, stderr)
-            told = stderr[-1]
-        said = told or f"qwen ended with status {code}"
-        return Failure("agent", said[:MAX_MESSAGE], PROVIDER)
+            reported = stderr[-1]
+        message = reported or f"qwen ended with status {code}"
+        return Failure("agent", message[:MAX_MESSAGE], PROVIDER)
 
     def retry_failure(self) -> Failure:
         """The failure that the agent is waiting to retry, where we do the waiting instead."""
         delay = count(self._retry.get("delayMs")) / 1000
-        said = string(self._retry.get("message")) or self._announced or "API error"
-        return Failure("agent", said[:MAX_MESSAGE], PROVIDER, retry_after=delay)
+        message = string(self._retry.get("message")) or self._announced or "API error"
+        return Failure("agent", message[:MAX_MESSAGE], PROVIDER, retry_after=delay)
 
     def session_is_lost(self, stderr: Sequence[str]) -> bool:
         """Whether the session that was to be resumed does not exist."""

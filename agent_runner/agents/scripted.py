@@ -278,7 +278,7 @@ async def _shell(commands: Commands, script: str, *args: str, stdin: str) -> Com
     result = await commands.run(["sh", "-c", script, "scripted", *args], stdin=stdin.encode())
     check_not_killed(result)
     if result.code != 0:
-        said = result.stderr.decode(errors="replace").strip()[-200:]
-        failure = Failure("agent", f"the scripted agent could not edit: {said}", code="script")
+        output = result.stderr.decode(errors="replace").strip()[-200:]
+        failure = Failure("agent", f"the scripted agent could not edit: {output}", code="script")
         raise AgentFailed(failure)
     return result

@@ -35,8 +35,10 @@ async def write_settings(commands: Commands, path: str, ours: Mapping[str, Any])
     text = json.dumps(wanted, indent=2).encode()
     done = await commands.run(["sh", "-c", _WRITE, "settings", path], stdin=text)
     if done.code != 0:
-        said = done.stderr.decode(errors="replace").strip()[-200:]
-        raise AgentFailed(Failure("agent", f"~/{path} cannot be written: {said}", code="settings"))
+        output = done.stderr.decode(errors="replace").strip()[-200:]
+        raise AgentFailed(
+            Failure("agent", f"~/{path} cannot be written: {output}", code="settings")
+        )
 
 
 def merged(known: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:

@@ -210,8 +210,8 @@ def _next_month(day: date) -> date:
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
-def _time(found: re.Match[str]) -> time | None:
-    g = found.groupdict()
+def _time(clock: re.Match[str]) -> time | None:
+    g = clock.groupdict()
     if word := g["word"] or g["cn_word"]:
         return time(12) if word.lower() in ("noon", "midday", "中午") else time()
     hour = int(g["h"] or g["h2"] or g["h3"])

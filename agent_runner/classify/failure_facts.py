@@ -58,7 +58,7 @@ class Told:
     of them that the provider itself gave, at first hand.
 
     `parts` are the provider's own words, one message each, without the caller's (see own.py) and
-    with plain apostrophes. `names` are reasons and quotas from machine-readable details. `said`
+    with plain apostrophes. `names` are reasons and quotas from machine-readable details. `message`
     is for people. `error` is the provider's error object, or empty.
     """
 
@@ -67,7 +67,7 @@ class Told:
     own_codes: frozenset[str]
     parts: tuple[str, ...]
     names: tuple[str, ...]
-    said: str
+    message: str
     headers: Mapping[str, str]
     error: Mapping[str, Any]
     seen: bool = False
@@ -78,11 +78,11 @@ class Told:
     @cached_property
     def meanings(self) -> frozenset[Meaning]:
         """What the words say, or else what the codes do."""
-        found = meanings(self._telling()) | meanings(_spaced(n) for n in self.names)
-        if found:
-            return found
-        told = (meaning_of_code(code) for code in (self.own_codes if self.seen else self.codes))
-        return frozenset(meaning for meaning in told if meaning is not None)
+        in_words = meanings(self._telling()) | meanings(_spaced(n) for n in self.names)
+        if in_words:
+            return in_words
+        in_codes = (meaning_of_code(code) for code in (self.own_codes if self.seen else self.codes))
+        return frozenset(meaning for meaning in in_codes if meaning is not None)
 
     def _telling(self) -> Iterator[str]:
         for part in self.parts:
@@ -112,8 +112,8 @@ class Told:
 def read(failure: Failure) -> Told:
     """Read a failure. Never raises, whatever stands in it."""
     seen = failure.source == "gateway"
-    levels = [*_levels(failure.body, whole=seen)]
-    quoted = [] if seen else [*_levels(failure.message, whole=False)]
+    levels = [*_levels(failure.body, alone=seen)]
+    quoted = [] if seen else [*_levels(failure.message, alone=False)]
     # Of what the gateway saw the outermost object is the provider's; one that stands in a message
     # may be the caller's.
     error = _merged(levels[:1] if seen else [*quoted, *levels])
@@ -125,7 +125,7 @@ def read(failure: Failure) -> Told:
         own_codes=own if seen else frozenset(),
         parts=tuple(_parts(failure, quoted, levels)),
         names=tuple(_names(error)),
-        said=_said(failure, quoted, error),
+        message=_message(failure, quoted, error),
         headers={k: v for k, v in failure.headers.items() if len(v) <= MAX_HEADER},
         error=error,
         seen=seen,
@@ -157,9 +157,9 @@ def _parts(
         around = []
     seen = failure.source == "gateway"
     for text in dict.fromkeys((*around, *messages, *_raw(levels))):
-        if text.strip() and not any(_levels(text, whole=True)):
+        if text.strip() and not any(_levels(text, alone=True)):
             plain = cut(text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-            yield own_words(plain, whole=len(text) < (MAX_MESSAGE if seen else HEAD + TAIL))
+            yield own_words(plain, complete=len(text) < (MAX_MESSAGE if seen else HEAD + TAIL))
 
 
 def _raw(levels: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -167,7 +167,7 @@ def _raw(levels: list[Mapping[str, Any]]) -> Iterator[str]:
     for level in levels:
         raw = mapping(level.get("metadata")).get("raw")
         if isinstance(raw, str):
-            inner = [*_levels(raw, whole=True)]
+            inner = [*_levels(raw, alone=True)]
             yield inner[-1]["message"] if inner else raw
 
 
@@ -177,16 +177,16 @@ def _names(error: Mapping[str, Any]) -> Iterator[str]:
     for detail in islice(
         cast(list[object], details) if isinstance(details, list) else (), _MAX_DETAILS
     ):
-        found = [mapping(detail)]
-        violations = found[0].get("violations")
+        objects = [mapping(detail)]
+        violations = objects[0].get("violations")
         if isinstance(violations, list):
-            found += [mapping(v) for v in cast(list[object], violations)[:_MAX_DETAILS]]
-        for value in (f.get(key) for f in found for key in ("reason", "quotaId")):
+            objects += [mapping(v) for v in cast(list[object], violations)[:_MAX_DETAILS]]
+        for value in (f.get(key) for f in objects for key in ("reason", "quotaId")):
             if isinstance(value, str) and _NAME.fullmatch(value):
                 yield value
 
 
-def _said(failure: Failure, quoted: list[Mapping[str, Any]], error: Mapping[str, Any]) -> str:
+def _message(failure: Failure, quoted: list[Mapping[str, Any]], error: Mapping[str, Any]) -> str:
     inner = quoted[-1]["message"] if quoted else ""
     return inner or failure.message or _string(error.get("message"))
 
@@ -208,8 +208,13 @@ def _status(failure: Failure, error: Mapping[str, Any], *, seen: bool) -> int | 
     if not seen:
         in_text = _STATUS.search(f"{cut(failure.message)}\n{cut(failure.body)}")
         in_text = in_text or _LEADING_STATUS.match(failure.message.lstrip())
-    told = (failure.status, error.get("code"), error.get("status"), in_text and int(in_text[1]))
-    return next((s for s in told if isinstance(s, int) and 400 <= s <= 599), None)  # RFC 9110
+    candidates = (
+        failure.status,
+        error.get("code"),
+        error.get("status"),
+        in_text and int(in_text[1]),
+    )
+    return next((s for s in candidates if isinstance(s, int) and 400 <= s <= 599), None)  # RFC 9110
 
 
 def _merged(levels: list[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -219,19 +224,19 @@ def _merged(levels: list[Mapping[str, Any]]) -> Mapping[str, Any]:
     return error
 
 
-def _levels(text: str, *, whole: bool) -> Iterator[Mapping[str, Any]]:
+def _levels(text: str, *, alone: bool) -> Iterator[Mapping[str, Any]]:
     """The error object in a text, and those that its message is in turn, outermost first. With
-    `whole` nothing may stand around the object; around one in a message nothing ever may."""
+    `alone` nothing may stand around the object; around one in a message nothing ever may."""
     for level in range(_NESTED):
         value, begin, end = _object_in(text)
         around = text[:begin] + text[end:]
-        if around.strip() if whole or level else quotes(text[:begin]):
+        if around.strip() if alone or level else quotes(text[:begin]):
             return
-        found = mapping(value.get("error")) or value
-        if not isinstance(found.get("message"), str):
+        error = mapping(value.get("error")) or value
+        if not isinstance(error.get("message"), str):
             return
-        yield found
-        text = found["message"]
+        yield error
+        text = error["message"]
 
 
 def _object_in(text: str) -> tuple[Mapping[str, Any], int, int]:

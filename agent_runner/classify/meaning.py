@@ -175,8 +175,8 @@ def clauses(text: str) -> Iterator[str]:
 
 def meanings(texts: Iterable[str]) -> frozenset[Meaning]:
     """What the clauses of texts mean, each by itself."""
-    found = (meaning_of(clause) for text in texts for clause in clauses(text))
-    return frozenset(meaning for meaning in found if meaning is not None)
+    of_clauses = (meaning_of(clause) for text in texts for clause in clauses(text))
+    return frozenset(meaning for meaning in of_clauses if meaning is not None)
 
 
 def meaning_of_code(code: str) -> Meaning | None:

@@ -45,20 +45,20 @@ _METRIC = re.compile(
 )
 
 
-def own_words(text: str, *, whole: bool = True) -> str:
+def own_words(text: str, *, complete: bool = True) -> str:
     """`text` without quotations and without what stands at a place where requests are repeated.
 
     Everything from the first quotation mark to the last is left out: a quoted text may hold marks
-    of its own. `whole` False: its end was cut off, so what follows a quotation mark is unknown.
+    of its own. `complete` False: its end was cut off, so what follows a quotation mark is unknown.
     """
     if metric := _METRIC.match(text):
         named = f"Quota exceeded for {metric[1]}, limit {metric[2]} of {metric[3]}"
         text = named + text[metric.end() :]
-    text = _without_quotations(text, whole=whole)
+    text = _without_quotations(text, complete=complete)
     if place := _PLACE.search(text):
         text = text[: place.end()] + MARK
     text = _BEHIND.sub(rf"\1{MARK}", text)
-    behind = [found.start() for found in _AHEAD.finditer(text)]
+    behind = [match.start() for match in _AHEAD.finditer(text)]
     return MARK + text[behind[-1] :] if behind else text
 
 
@@ -67,12 +67,12 @@ def quotes(text: str) -> bool:
     return _OPENING.search(text) is not None
 
 
-def _without_quotations(text: str, *, whole: bool) -> str:
+def _without_quotations(text: str, *, complete: bool) -> str:
     first = _OPENING.search(text)
     if first is None:
         return text
-    closings = [last.end() for last in _CLOSING.finditer(text, first.end())] if whole else []
+    closings = [last.end() for last in _CLOSING.finditer(text, first.end())] if complete else []
     # One that is never closed may itself be the caller's: what refuses the value still follows it.
-    refusals = [found.start() for found in _AHEAD.finditer(text, first.end())]
-    end = (closings or (refusals if whole else []) or [len(text)])[-1]
+    refusals = [match.start() for match in _AHEAD.finditer(text, first.end())]
+    end = (closings or (refusals if complete else []) or [len(text)])[-1]
     return text[: first.start()] + MARK + text[end:]

@@ -201,10 +201,10 @@ def name_at(host: str | None) -> str | None:
     )
 
 
-def profile_of(told: Told) -> Profile | None:
+def profile_of(facts: Told) -> Profile | None:
     """The profile of who refused, as far as that is known."""
-    if told.host is not None:
-        name = name_at(told.host) or told.host
+    if facts.host is not None:
+        name = name_at(facts.host) or facts.host
         if (known := profile_named(name)) is not None:
             return known
-    return next((p for p in PROFILES if any(mark in told.text for mark in p.marks)), None)
+    return next((p for p in PROFILES if any(mark in facts.text for mark in p.marks)), None)

@@ -58,15 +58,15 @@ class Reset:
     in_words: bool = False
 
 
-def reset_time(failure: Failure, told: Told, now: datetime) -> Reset | None:
+def reset_time(failure: Failure, facts: Told, now: datetime) -> Reset | None:
     """The time that decides, if it is credible: not past by more than TOLERANCE (clocks differ),
     nor beyond MAX_WAIT."""
     for source in _SOURCES:
-        at = _first(source(failure, told, now), now)
+        at = _first(source(failure, facts, now), now)
         if at is None:
             continue
         if source in _MAY_BE_A_MINUTE and at - now <= A_MINUTE:
-            words = _first(_from_text(failure, told, now), now)
+            words = _first(_from_text(failure, facts, now), now)
             if words is not None and words - now >= AN_HOUR:
                 return Reset(words, in_words=True)
         return Reset(at, in_words=source in _IN_WORDS)
@@ -79,10 +79,10 @@ def _first(times: Found, now: datetime) -> datetime | None:
     return next(credible, None)
 
 
-def _from_fields(failure: Failure, told: Told, now: datetime) -> Found:
+def _from_fields(failure: Failure, facts: Told, now: datetime) -> Found:
     if failure.reset_at is not None:
         yield utc(failure.reset_at)
-    for fields in _objects(told):
+    for fields in _objects(facts):
         for name in _MOMENTS:
             value = fields.get(name)
             at = number(value)
@@ -90,12 +90,12 @@ def _from_fields(failure: Failure, told: Told, now: datetime) -> Found:
         yield moment(fields.get("quotaResetDelay"), now)
 
 
-def _objects(told: Told) -> Iterator[Mapping[str, Any]]:
+def _objects(facts: Told) -> Iterator[Mapping[str, Any]]:
     """The provider's error object, and those of its parts that may tell times."""
-    yield told.error
+    yield facts.error
     for name in _INNER:
-        yield mapping(told.error.get(name))
-    details = told.error.get("details")
+        yield mapping(facts.error.get(name))
+    details = facts.error.get("details")
     for detail in islice(
         cast(list[object], details) if isinstance(details, list) else (), _MAX_DETAILS
     ):
@@ -103,25 +103,25 @@ def _objects(told: Told) -> Iterator[Mapping[str, Any]]:
         yield mapping(mapping(detail).get("metadata"))
 
 
-def _from_own_headers(failure: Failure, told: Told, now: datetime) -> Found:
-    return from_headers(told.headers, now)
+def _from_own_headers(failure: Failure, facts: Told, now: datetime) -> Found:
+    return from_headers(facts.headers, now)
 
 
-def _from_inner_headers(failure: Failure, told: Told, now: datetime) -> Found:
-    for fields in _objects(told):
+def _from_inner_headers(failure: Failure, facts: Told, now: datetime) -> Found:
+    for fields in _objects(facts):
         for name in _HEADERS:
             if inner := mapping(fields.get(name)):
                 named = islice(inner.items(), 100)
                 yield from from_headers({str(k).lower(): str(v)[:200] for k, v in named}, now)
 
 
-def _from_quota_name(failure: Failure, told: Told, now: datetime) -> Found:
-    if any("PerDay" in name for name in told.names):
+def _from_quota_name(failure: Failure, facts: Told, now: datetime) -> Found:
+    if any("PerDay" in name for name in facts.names):
         yield _next_day_of_google(now)
 
 
-def _from_daily_words(failure: Failure, told: Told, now: datetime) -> Found:
-    if _DAILY_QUOTA.search(told.text) or _DAILY_LIMIT.match(told.said):
+def _from_daily_words(failure: Failure, facts: Told, now: datetime) -> Found:
+    if _DAILY_QUOTA.search(facts.text) or _DAILY_LIMIT.match(facts.message):
         yield _next_day_of_google(now)
 
 
@@ -131,9 +131,9 @@ def _next_day_of_google(now: datetime) -> datetime | None:
     return next_moment(moments(tomorrow, time(), zone), now)
 
 
-def _from_delays(failure: Failure, told: Told, now: datetime) -> Found:
+def _from_delays(failure: Failure, facts: Told, now: datetime) -> Found:
     yield after(now, failure.retry_after)
-    for fields in _objects(told):
+    for fields in _objects(facts):
         for name in _DELAYS:
             yield moment(fields.get(name), now)
         milliseconds = number(fields.get("retry_after_ms"))
@@ -144,9 +144,9 @@ def _from_delays(failure: Failure, told: Told, now: datetime) -> Found:
             yield moment(delay, now) if isinstance(delay, str) and delay.endswith("s") else None
 
 
-def _from_text(failure: Failure, told: Told, now: datetime) -> Found:
-    home = home_zone(failure.provider, told.codes, told.text)
-    return iter([*from_text(told.text, now, home)])
+def _from_text(failure: Failure, facts: Told, now: datetime) -> Found:
+    home = home_zone(failure.provider, facts.codes, facts.text)
+    return iter([*from_text(facts.text, now, home)])
 
 
 _SOURCES: tuple[Callable[[Failure, Told, datetime], Found], ...] = (

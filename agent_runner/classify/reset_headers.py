@@ -41,8 +41,8 @@ def from_headers(headers: Mapping[str, str], now: datetime) -> Iterator[datetime
 
 
 def latest(times: Iterator[datetime | None] | list[datetime | None]) -> Iterator[datetime]:
-    found = [at for at in times if at is not None]
-    return iter([max(found)] if found else ())
+    known = [at for at in times if at is not None]
+    return iter([max(known)] if known else ())
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> list[datetime | None]:
@@ -50,8 +50,8 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> list[datetime | N
     if milliseconds is not None and (at := after(now, milliseconds / 1000)) is not None:
         return [at]
     names = ("retry-after", "x-retry-after", "retry_after")
-    told = next((headers[name] for name in names if name in headers), None)
-    return [moment(told, now)]
+    value = next((headers[name] for name in names if name in headers), None)
+    return [moment(value, now)]
 
 
 def _windows(headers: Mapping[str, str], now: datetime) -> Iterator[datetime | None]:
@@ -74,8 +74,8 @@ def _windows(headers: Mapping[str, str], now: datetime) -> Iterator[datetime | N
 def _budgets(headers: Mapping[str, str], now: datetime) -> Iterator[datetime | None]:
     """Those of which nothing is left, or of which is not said what is left."""
     for name, value in headers.items():
-        if (found := _ANTHROPIC.fullmatch(name)) and not found[1].startswith("unified"):
-            left = headers.get(f"anthropic-ratelimit-{found[1]}-remaining", "0")
+        if (match := _ANTHROPIC.fullmatch(name)) and not match[1].startswith("unified"):
+            left = headers.get(f"anthropic-ratelimit-{match[1]}-remaining", "0")
             if _is_nothing(left):
                 yield moment(value, now)
         elif _BUDGET.fullmatch(name):
@@ -111,8 +111,8 @@ def _is_nothing(left: str) -> bool:
 def moment(value: object, now: datetime) -> datetime | None:
     """What a header or a field means: seconds from now, an epoch, a length of time such as
     "6m0s", a date in the form of HTTP or of ISO 8601."""
-    if (told := number(value)) is not None:
-        return epoch(told) if told >= _EPOCH else after(now, told)
+    if (count := number(value)) is not None:
+        return epoch(count) if count >= _EPOCH else after(now, count)
     if not isinstance(value, str) or not value.strip():
         return None
     if (span := whole_span(value.replace("PT", "").replace("pt", ""))) is not None:

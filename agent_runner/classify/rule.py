@@ -35,18 +35,18 @@ class Rule:
     header: tuple[str, str] | None = None
     change: str = ""
 
-    def fits(self, told: Told) -> bool:
+    def fits(self, facts: Told) -> bool:
         """Whether it is about this failure."""
-        if told.is_about_a_parameter and (self.text or self.begins or self.means):
+        if facts.is_about_a_parameter and (self.text or self.begins or self.means):
             return False
         return (
-            (not self.statuses or told.status in self.statuses)
-            and (not self.codes or bool(self.codes & told.codes))
-            and (not self.text or matches(self.text, told.text))
-            and (not self.begins or any(p.match(o) for p in self.begins for o in told.openings))
-            and (not self.means or bool(self.means & told.meanings))
-            and not matches(self.unless, told.text)
-            and (self.header is None or told.headers.get(self.header[0]) == self.header[1])
+            (not self.statuses or facts.status in self.statuses)
+            and (not self.codes or bool(self.codes & facts.codes))
+            and (not self.text or matches(self.text, facts.text))
+            and (not self.begins or any(p.match(o) for p in self.begins for o in facts.openings))
+            and (not self.means or bool(self.means & facts.meanings))
+            and not matches(self.unless, facts.text)
+            and (self.header is None or facts.headers.get(self.header[0]) == self.header[1])
         )
 
 

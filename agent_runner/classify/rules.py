@@ -30,17 +30,17 @@ from agent_runner.classify.rule import (
 from agent_runner.models import PauseReason
 
 
-def is_about_the_request(told: Told) -> bool:
+def is_about_the_request(facts: Told) -> bool:
     """Whether a refusal says that a smaller or another request would have been answered."""
-    return Meaning.REQUEST in told.meanings or matches(_ABOUT_THE_REQUEST, told.text)
+    return Meaning.REQUEST in facts.meanings or matches(_ABOUT_THE_REQUEST, facts.text)
 
 
-def rule_for(told: Told) -> Rule | None:
+def rule_for(facts: Told) -> Rule | None:
     """The first rule that fits, the provider's own before the general ones; None: nobody has seen
     this error yet."""
-    profile = profile_of(told)
+    profile = profile_of(facts)
     own = profile.rules if profile else ()
-    return next((rule for rule in (*FIRST, *own, *RULES) if rule.fits(told)), None)
+    return next((rule for rule in (*FIRST, *own, *RULES) if rule.fits(facts)), None)
 
 
 SMALLER = (

@@ -75,35 +75,36 @@ def _kind(name: str) -> str:
     return "claude" if family else re.split(r"[^a-z]", name.lower().rsplit("/", 1)[-1])[0]
 
 
-def limited_model(failures: Sequence[Failure], failure: Failure, told: Told) -> str | None:
+def limited_model(failures: Sequence[Failure], failure: Failure, facts: Told) -> str | None:
     """The model that a limit is for, by its canonical name; None: the account's, or not told."""
     names = (failure.model, *(other.model for other in failures))
-    asked = next((canonical_model(name) for name in names if name), None)
-    claim = told.headers.get(_CLAIM)
+    requested = next((canonical_model(name) for name in names if name), None)
+    claim = facts.headers.get(_CLAIM)
     if claim is not None:
         # The provider names the window that is closed: its word goes before any text.
         window = _OF_A_WINDOW.fullmatch(claim)
-        found = canonical_model(window[1]) if window else None
-        return found if asked in (None, found) else None
-    if asked is not None and _is_of_what_was_asked(told):
-        return asked
+        limited = canonical_model(window[1]) if window else None
+        return limited if requested in (None, limited) else None
+    if requested is not None and _is_of_the_requested_model(facts):
+        return requested
     named = {
-        canonical_model(name) for name in (*_in_details(told), *_in_text(failure, told, asked))
+        canonical_model(name)
+        for name in (*_in_details(facts), *_in_text(failure, facts, requested))
     }
-    if asked is None:
+    if requested is None:
         return named.pop() if len(named) == 1 else None
-    return asked if asked in named else None
+    return requested if requested in named else None
 
 
-def _is_of_what_was_asked(told: Told) -> bool:
-    left = [value for name, value in told.headers.items() if _OF_THE_MODEL.fullmatch(name)]
-    per_model = any("PerModel" in name for name in told.names)
-    return "0" in left or per_model or _THIS_MODEL.search(told.text) is not None
+def _is_of_the_requested_model(facts: Told) -> bool:
+    left = [value for name, value in facts.headers.items() if _OF_THE_MODEL.fullmatch(name)]
+    per_model = any("PerModel" in name for name in facts.names)
+    return "0" in left or per_model or _THIS_MODEL.search(facts.text) is not None
 
 
-def _in_details(told: Told) -> Iterator[str]:
+def _in_details(facts: Told) -> Iterator[str]:
     """`quotaDimensions.model` of Google's details."""
-    details = told.error.get("details")
+    details = facts.error.get("details")
     listed = cast(list[object], details) if isinstance(details, list) else []
     for detail in listed[:_MAX_DETAILS]:
         violations = mapping(detail).get("violations")
@@ -115,15 +116,15 @@ def _in_details(told: Told) -> Iterator[str]:
                 yield model
 
 
-def _in_text(failure: Failure, told: Told, asked: str | None) -> Iterator[str]:
+def _in_text(failure: Failure, facts: Told, requested: str | None) -> Iterator[str]:
     """The models that the words call limited. Quotations count: only the model that was asked for
     is taken from them."""
-    text = _NOT_THE_LIMIT.sub("", "\n".join((cut(failure.message), told.text)))
+    text = _NOT_THE_LIMIT.sub("", "\n".join((cut(failure.message), facts.text)))
     known = _KNOWN
-    if asked is not None:
-        known = r"[ -]".join(map(re.escape, asked.split("-"))) + rf"|{_KNOWN}"
+    if requested is not None:
+        known = r"[ -]".join(map(re.escape, requested.split("-"))) + rf"|{_KNOWN}"
     model = rf"(?<![\w.-])(?P<model>{known})(?![\w-]|\.\w)"
     before, after = rf"{_BEFORE}{model}", rf"{model}(?:{_AFTER})"
     for pattern in (before, after):
-        for found in islice(re.finditer(pattern, text, re.IGNORECASE), _MAX_DETAILS):
-            yield found["model"]
+        for match in islice(re.finditer(pattern, text, re.IGNORECASE), _MAX_DETAILS):
+            yield match["model"]

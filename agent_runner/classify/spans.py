@@ -69,9 +69,9 @@ def _seconds(text: str) -> float:
         parts = (float(n) * _ISO_SIZES[unit.upper()] for n, unit in _ISO_PART.findall(rest))
         return float(iso[1] or 0) * 86_400 + sum(parts)
     total = 0.0
-    for found in _AMOUNT.finditer(text):
-        size = next(size for unit, size in _SIZES if unit.fullmatch(found[0]))
-        total += _count(found[1]) * size
+    for amount in _AMOUNT.finditer(text):
+        size = next(size for unit, size in _SIZES if unit.fullmatch(amount[0]))
+        total += _count(amount[1]) * size
     if clock := _CLOCK.search(text):
         total += int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
     return total

@@ -46,7 +46,7 @@ class Verdict:
 @dataclass(frozen=True)
 class _Judged:
     failure: Failure
-    told: Told
+    facts: Told
     rule: str | None
     reason: PauseReason | None
     grounds: Grounds = Grounds.AGENT
@@ -103,21 +103,21 @@ def classify(failures: Sequence[Failure], now: datetime, *, answered: bool = Fal
         grounds=known.grounds,
         retry_grounds=retry_grounds,
         rule=known.rule,
-        model=limited_model(failures, known.failure, known.told)
+        model=limited_model(failures, known.failure, known.facts)
         if known.reason in LIMITS
         else None,
     )
 
 
 def _judge(failure: Failure) -> _Judged:
-    told = read(failure)
+    facts = read(failure)
     if failure.interrupted:
-        return _Judged(failure, told, "interrupted", PauseReason.INTERRUPTED)
-    rule = rule_for(told)
+        return _Judged(failure, facts, "interrupted", PauseReason.INTERRUPTED)
+    rule = rule_for(facts)
     if rule is None:
-        return _Judged(failure, told, None, None)
-    grounds = _grounds(rule, failure, told)
-    return _Judged(failure, told, rule.name, rule.reason, grounds, rule.change)
+        return _Judged(failure, facts, None, None)
+    grounds = _grounds(rule, failure, facts)
+    return _Judged(failure, facts, rule.name, rule.reason, grounds, rule.change)
 
 
 def _unless_answered(judged: _Judged) -> _Judged:
@@ -131,15 +131,15 @@ def _unless_answered(judged: _Judged) -> _Judged:
     return replace(judged, rule="the provider had answered", reason=PauseReason.TRANSIENT)
 
 
-def _grounds(rule: Rule, failure: Failure, told: Told) -> Grounds:
+def _grounds(rule: Rule, failure: Failure, facts: Told) -> Grounds:
     """What a rule's reason rests on. A status that says nothing but the refusal of an account, a
     code, a header: no words of the caller's make a provider answer so."""
     if failure.source != "gateway":
         return Grounds.AGENT
-    if failure.agent_credential or is_about_the_request(told):
+    if failure.agent_credential or is_about_the_request(facts):
         return Grounds.WORDS
-    by_status = told.status in _ACCOUNT_REFUSED and told.status in rule.statuses
-    if by_status or rule.header is not None or rule.codes & told.own_codes:
+    by_status = facts.status in _ACCOUNT_REFUSED and facts.status in rule.statuses
+    if by_status or rule.header is not None or rule.codes & facts.own_codes:
         return Grounds.PROVIDER
     return Grounds.WORDS
 
@@ -149,12 +149,12 @@ def _retry_at(
 ) -> tuple[datetime | None, Grounds]:
     reasons = _TIMES_FROM.get(reason, frozenset())
     for j in judged:
-        found = reset_time(j.failure, j.told, now) if j.reason in reasons else None
-        if found is not None and reason is PauseReason.CREDITS and found.at - now < MONEY_WAITS:
+        reset = reset_time(j.failure, j.facts, now) if j.reason in reasons else None
+        if reset is not None and reason is PauseReason.CREDITS and reset.at - now < MONEY_WAITS:
             continue
-        if found is not None:
-            own = Grounds.WORDS if found.in_words or j.failure.agent_credential else j.grounds
-            return found.at, own if j.failure.source == "gateway" else Grounds.AGENT
+        if reset is not None:
+            own = Grounds.WORDS if reset.in_words or j.failure.agent_credential else j.grounds
+            return reset.at, own if j.failure.source == "gateway" else Grounds.AGENT
     return None, Grounds.AGENT
 
 
@@ -163,8 +163,8 @@ def _message(judged: _Judged, retry_at: datetime | None, now: datetime) -> str:
     far = f" ({judged.change})" if judged.change else ""
     if retry_at is not None and retry_at - now > FAR:
         far = f" (not before {retry_at:%Y-%m-%d}, in {(retry_at - now).days} days)"
-    said = plain(judged.told.said, MAX_MESSAGE - len(far))
-    if not said:
-        status = judged.told.status
-        said = f"it failed with status {status}" if status else "it failed and said nothing"
-    return said + far
+    text = plain(judged.facts.message, MAX_MESSAGE - len(far))
+    if not text:
+        status = judged.facts.status
+        text = f"it failed with status {status}" if status else "it failed and said nothing"
+    return text + far

@@ -81,13 +81,13 @@ def _sentences(text: str) -> list[str]:
 
 def _times(sentence: str, now: datetime, home: tzinfo) -> Iterator[tuple[datetime, bool]]:
     cues = [*_CUE.finditer(sentence)][:MOST_SENTENCES]
-    found: list[tuple[datetime, bool]] = []
+    times: list[tuple[datetime, bool]] = []
     for number, cue in enumerate(cues):
         end = cues[number + 1].start() if number + 1 < len(cues) else len(sentence)
-        found += _behind(cue, sentence[cue.end() : min(end, cue.end() + NEAR)], now, home)
-    if not found and cues:
-        found += _ahead(sentence[: cues[-1].end()][-2 * NEAR :], cues[-1][0], now, home)
-    yield from found
+        times += _behind(cue, sentence[cue.end() : min(end, cue.end() + NEAR)], now, home)
+    if not times and cues:
+        times += _ahead(sentence[: cues[-1].end()][-2 * NEAR :], cues[-1][0], now, home)
+    yield from times
 
 
 def _behind(

@@ -101,27 +101,27 @@ def home_zone(provider: str | None, codes: frozenset[str], text: str) -> tzinfo:
 def zone_at(text: str, start: int, home: tzinfo) -> tuple[tzinfo | None, int]:
     """The zone that a text names at a place, and where that ends. (home, start) where none is
     named; (None, ...) where it names one that is not known."""
-    found = _ZONE.match(text, start)
-    if found is None:
+    match = _ZONE.match(text, start)
+    if match is None:
         other = _IN_BRACKETS.match(text, start)
         if other is None or other[1].lower() in _LOCAL:
             return home, other.end() if other else start
         return zone_named(other[1]), other.end()
-    return _zone(found, home), found.end()
+    return _zone(match, home), match.end()
 
 
-def _zone(found: re.Match[str], home: tzinfo) -> tzinfo | None:
-    if place := found["place"]:
+def _zone(match: re.Match[str], home: tzinfo) -> tzinfo | None:
+    if place := match["place"]:
         return zone_named(place)
-    if offset := found["from_utc"] or found["offset"]:
+    if offset := match["from_utc"] or match["offset"]:
         return _offset(offset)
-    if short := found["short"]:
+    if short := match["short"]:
         if short.lower() == "cst" and home is CHINA:
             return CHINA
         if short.lower() in _PLACES:
             return zone_named(_PLACES[short.lower()])
         return timezone(timedelta(hours=_HOURS[short.lower()])) if _HOURS[short.lower()] else UTC
-    return zone_named(_PLACES[(found["named"] or found["coast"]).lower()])
+    return zone_named(_PLACES[(match["named"] or match["coast"]).lower()])
 
 
 def _offset(text: str) -> tzinfo | None:

@@ -178,18 +178,18 @@ class JournalTail:
     def _parsed(self, line: bytes, *, last: bool) -> Record | None:
         """The next record, and this place as read; None: it is a torn tail."""
         ended = line.endswith(b"\n")
-        whole = line[:-1] if ended else line
-        if len(line) > LONGEST_TAIL or (ended and len(whole) > 2 * MAX_LINE):
+        content = line[:-1] if ended else line
+        if len(line) > LONGEST_TAIL or (ended and len(content) > 2 * MAX_LINE):
             raise self._damaged(f"a line is longer than {2 * MAX_LINE} bytes")
         if not ended and not last:
             # Another runner cut a torn tail off meanwhile.
             return None
         try:
-            record, after = parse(whole, self._chain)
+            record, after = parse(content, self._chain)
         except NewerLine as newer:
             raise JournalTooNew(self._path, newer.version) from None
         except BadLine as bad:
-            if not (last and bad.torn) or holds_record(whole, self._chain):
+            if not (last and bad.torn) or holds_record(content, self._chain):
                 raise self._damaged(str(bad)) from None
             return None
         if not ended:

@@ -131,12 +131,12 @@ def parse(line: bytes, chain: Chain) -> tuple[Record, Chain]:
         BadLine: it is not.
         NewerLine: a newer version wrote it.
     """
-    found, raw = _LINE.fullmatch(line), _json(line)
+    match, raw = _LINE.fullmatch(line), _json(line)
     version = raw.get("v") if raw is not None else None
-    if found is None or raw is None or not _is_count(version) or version > SCHEMA_VERSION:
+    if match is None or raw is None or not _is_count(version) or version > SCHEMA_VERSION:
         raise _why(raw, chain)
-    check = zlib.crc32(found[1] + b"}", 0 if version == _UNCHAINED else chain.sum)
-    if f"{check:08x}".encode() != found[2]:
+    check = zlib.crc32(match[1] + b"}", 0 if version == _UNCHAINED else chain.sum)
+    if f"{check:08x}".encode() != match[2]:
         raise _why(raw, chain)
     if version < chain.version:
         raise BadLine(f"a record of version {version} after one of version {chain.version}")

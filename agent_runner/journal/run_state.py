@@ -53,10 +53,10 @@ class Fold:
     @classmethod
     def of(cls, records: Iterable[Record]) -> Self:
         """The fold over these records; raises as `add`."""
-        found = cls()
+        state = cls()
         for record in records:
-            found.add(record)
-        return found
+            state.add(record)
+        return state
 
     @property
     def state(self) -> RunState:

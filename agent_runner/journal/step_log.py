@@ -20,7 +20,7 @@ class StepLog:
     def __init__(self, path: Path, limit: int, warn: Callable[[str], None]) -> None:
         self._limit = limit
         self._warn = warn
-        self._told: set[int | None] = set()
+        self._warned_of: set[int | None] = set()
         self._size = 0
         try:
             path.parent.mkdir(exist_ok=True)
@@ -29,7 +29,7 @@ class StepLog:
             self._size = os.fstat(self._fd).st_size
         except OSError as error:
             self._fd = -1
-            self._tell(error)
+            self._warn_once(error)
         self._full = self._size >= limit
 
     def line(self, text: str) -> None:
@@ -48,12 +48,12 @@ class StepLog:
             self._size += os.write(self._fd, data)
         except OSError as error:
             # A line lost to a full disk must not end a run that the next flush may save.
-            self._tell(error)
+            self._warn_once(error)
 
-    def _tell(self, error: OSError) -> None:
+    def _warn_once(self, error: OSError) -> None:
         # The same words for every step, so that a run says it once.
-        if error.errno not in self._told:
-            self._told.add(error.errno)
+        if error.errno not in self._warned_of:
+            self._warned_of.add(error.errno)
             name = errno.errorcode.get(error.errno or 0, "unknown")
             self._warn(f"the steps' logs cannot be written ({name}); the run goes on without")
 

@@ -21,7 +21,7 @@ _SENT = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM}
 
 @dataclass(frozen=True)
 class Ending:
-    """`code` is negative for a signal, as in subprocess. `told`: it is what the first process of
+    """`code` is negative for a signal, as in subprocess. `exact`: it is what the first process of
     its sandbox saw, or where there is no such process, what the runner itself did; else it is the
     wrapper's, in which a signal cannot be told from an exit status.
 
@@ -30,7 +30,7 @@ class Ending:
     """
 
     code: int
-    told: bool = True
+    exact: bool = True
     lost: bool = False
     oom: bool = False
 
@@ -55,7 +55,7 @@ def killed(ending: Ending, *, sandboxed: bool) -> str:
             f"a command ended with status {code}: something in it was killed (SIGKILL). If it "
             "does that itself, let it say so with another status: '... || exit 1'"
         )
-    if not ending.told and code - 128 in _SENT:
+    if not ending.exact and code - 128 in _SENT:
         return f"a command was killed ({signal.Signals(code - 128).name})"
     return ""
 
@@ -77,6 +77,6 @@ def oom_kills(texts: Sequence[str]) -> int:
     return sum(int(c[1]) for c in counts if len(c) == 2 and c[0] == "oom_kill" and c[1].isdecimal())
 
 
-def said(stderr: bytes) -> str:
+def last_words(stderr: bytes) -> str:
     """The last that a wrapper printed, for people."""
     return stderr.decode("utf-8", "replace").strip()[-_MAX_SAID:]

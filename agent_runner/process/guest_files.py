@@ -87,8 +87,8 @@ def _refusal(result: CommandResult) -> NotReadable:
         return error
     if result.code == _NEITHER:
         return NotReadable("it is neither a file nor a folder")
-    said = result.stderr.decode(errors="replace").strip().rpartition(": ")[2][-200:]
-    return NotReadable(f"it cannot be read: {said or f'exit status {result.code}'}")
+    reason = result.stderr.decode(errors="replace").strip().rpartition(": ")[2][-200:]
+    return NotReadable(f"it cannot be read: {reason or f'exit status {result.code}'}")
 
 
 async def read_for_agent(
@@ -108,11 +108,11 @@ async def read_for_agent(
     if inside.is_absolute() or ".." in inside.parts:
         raise NotReadable(f"{path}: it is not in the work tree")
     try:
-        found = await look(commands, str(inside), limit)
+        content = await look(commands, str(inside), limit)
     except NotReadable as error:
         raise NotReadable(f"{path}: {error}") from None
-    text = found.data.decode(errors="replace")
-    if not found.folder:
-        return text + (f"\n[cut after {limit} bytes]\n" if found.cut else "")
-    end = f"[and more: the first {MAX_NAMES} are shown]\n" if found.cut else ""
+    text = content.data.decode(errors="replace")
+    if not content.folder:
+        return text + (f"\n[cut after {limit} bytes]\n" if content.cut else "")
+    end = f"[and more: the first {MAX_NAMES} are shown]\n" if content.cut else ""
     return f"{path} is a folder. It holds:\n{text or '(nothing)'}{end}"

@@ -71,8 +71,8 @@ def main(argv: list[str]) -> int:
         return _run(argv)[1]
     descriptor = int(argv[1])
     _keep(descriptor)
-    told, status = _run(argv[2:])
-    os.write(descriptor, b"%d\n" % told)
+    end, status = _run(argv[2:])
+    os.write(descriptor, b"%d\n" % end)
     return status
 
 

@@ -58,8 +58,8 @@ class Memory:
 
 
 def _texts(files: Iterable[Path]) -> list[str]:
-    found: list[str] = []
+    texts: list[str] = []
     for file in files:
         with suppress(OSError):
-            found.append(file.read_text("ascii"))
-    return found
+            texts.append(file.read_text("ascii"))
+    return texts

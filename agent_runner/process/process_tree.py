@@ -16,7 +16,7 @@ from typing import Literal, cast
 import anyio
 
 from agent_runner.process.commands import OutputLine
-from agent_runner.process.endings import Ending, read_report, said
+from agent_runner.process.endings import Ending, last_words, read_report
 
 MARKER = "ROVER_ATTEMPT"
 MAX_LINE_BYTES = 8 * 1024 * 1024
@@ -180,17 +180,17 @@ class ProcessTree:
     def killed(self, stderr: bytes = b"") -> str:
         """See `RunningCommand.killed`. `stderr` is what it printed: a sandbox that could not be
         made says there why."""
-        why, printed = self._why(self._end()), said(stderr)
+        why, printed = self._why(self._end()), last_words(stderr)
         return f"{why}: {printed}" if why and self._end().lost and printed else why
 
     def _end(self) -> Ending:
         """How it ended, once it has."""
         if self._ending is None:
             code = cast(int, self._popen.returncode)
-            self._ending = Ending(code, told=self._direct)
+            self._ending = Ending(code, exact=self._direct)
             if self._report is not None:
-                told = read_report(_read_now(self._report))
-                self._ending = Ending(code, lost=True) if told is None else Ending(told)
+                reported = read_report(_read_now(self._report))
+                self._ending = Ending(code, lost=True) if reported is None else Ending(reported)
         return self._ending
 
     async def stop(self) -> None:
@@ -246,10 +246,10 @@ class ProcessTree:
 
     async def _sweep(self) -> None:
         for _ in range(SWEEP_ROUNDS):
-            found = [pid for pid in _processes() if self._is_left_over(pid)]
-            if not found:
+            leftovers = [pid for pid in _processes() if self._is_left_over(pid)]
+            if not leftovers:
                 return
-            for pid in found:
+            for pid in leftovers:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             await anyio.sleep(SWEEP_INTERVAL)

@@ -95,19 +95,19 @@ def _family(first: int) -> Mapping[int, list[str]]:
     """The fields of the process and of its descendants."""
     every: dict[int, list[str]] = {}
     for folder in PROC.iterdir():
-        if folder.name.isdecimal() and (said := _read(folder / "stat")):
-            every[int(folder.name)] = said.rpartition(")")[2].split()
+        if folder.name.isdecimal() and (stat_line := _read(folder / "stat")):
+            every[int(folder.name)] = stat_line.rpartition(")")[2].split()
     children: dict[int, list[int]] = {}
     for pid, stat in every.items():
         children.setdefault(int(stat[_PARENT]), []).append(pid)
-    found: dict[int, list[str]] = {}
+    family: dict[int, list[str]] = {}
     left = [first]
     while left:
         pid = left.pop()
-        if pid in every and pid not in found:
-            found[pid] = every[pid]
+        if pid in every and pid not in family:
+            family[pid] = every[pid]
             left += children.get(pid, ())
-    return found
+    return family
 
 
 def _scheduled(pid: int) -> str:

@@ -90,8 +90,8 @@ def _trust(spec: RunSpec) -> dict[str, str]:
         return trust_environment(spec.paths.home)
     # The HOME may be a volume that the daemon does not write.
     places = (spec.paths.home, spec.paths.spec)
-    found = next((place for place in places if (place / FILE_NAME).is_file()), None)
-    return trust_environment(found) if found else {}
+    folder = next((place for place in places if (place / FILE_NAME).is_file()), None)
+    return trust_environment(folder) if folder else {}
 
 
 def proxy_environment(spec: RunSpec) -> dict[str, str]:
@@ -100,8 +100,8 @@ def proxy_environment(spec: RunSpec) -> dict[str, str]:
     if not spec.gateway.proxy:
         return {}
     proxy = f"http://rover:{spec.gateway.token}@127.0.0.1:{spec.gateway.port}"
-    found = {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy, "NO_PROXY": "127.0.0.1,localhost"}
-    return found | {name.lower(): value for name, value in found.items()}
+    variables = {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy, "NO_PROXY": "127.0.0.1,localhost"}
+    return variables | {name.lower(): value for name, value in variables.items()}
 
 
 def drop_privileges_of_children() -> None:

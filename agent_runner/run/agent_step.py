@@ -304,14 +304,14 @@ class AgentStepRun:
         """Run the turn, and ask again for required outputs that its answer lacks."""
         outcome = await self._until_answered(agent, before)
         lines = outcome.text.strip().splitlines()
-        found = await self._found(outcome)
+        given = await self._outputs_of(outcome)
         limit = self._tools.spec.limits.output_bytes
-        chosen, missing, warnings = answers.select(self._step.outputs, found, limit)
+        chosen, missing, warnings = answers.select(self._step.outputs, given, limit)
         for number in range(OUTPUT_REQUESTS):
             if not missing:
                 break
-            found |= await self._asked_again(agent, missing, structured=number == 0)
-            chosen, missing, warnings = answers.select(self._step.outputs, found, limit)
+            given |= await self._asked_again(agent, missing, structured=number == 0)
+            chosen, missing, warnings = answers.select(self._step.outputs, given, limit)
         for warning in warnings:
             self._warn(warning)
         if missing:
@@ -336,20 +336,20 @@ class AgentStepRun:
         schema = answers.schema(missing) if structured else None
         try:
             before = _Before(why, session, earlier, missing, schema)
-            return await self._found(await self._until_answered(agent, before))
+            return await self._outputs_of(await self._until_answered(agent, before))
         except StepFailed as error:
             self._warn(f"it did not answer: {error}")
             return {}
 
-    async def _found(self, outcome: AgentOutcome) -> dict[str, str]:
+    async def _outputs_of(self, outcome: AgentOutcome) -> dict[str, str]:
         """The outputs that a turn gave: the agent's own, those of its text, and its files."""
         # What an answer says of a file is at most its name.
-        found = {k: v for k, v in (outcome.outputs or {}).items() if k not in self._files}
-        found = answers.find(outcome.text, self._step.outputs) | found
+        given = {k: v for k, v in (outcome.outputs or {}).items() if k not in self._files}
+        given = answers.find(outcome.text, self._step.outputs) | given
         files, warnings = await self._files.read(self._tools.spec.limits.output_bytes)
         for warning in warnings:
             self._warn(warning)
-        return {n: v for n, v in found.items() if n not in self._files} | files
+        return {n: v for n, v in given.items() if n not in self._files} | files
 
     def _warn(self, text: str) -> None:
         self._tools.warn(f"step {self._step.id}: {text}")
@@ -372,8 +372,8 @@ def _is_own_timeout(error: Exception) -> bool:
 def _thrown(agent: str, error: Exception) -> Failure:
     """What a driver threw, as if the agent had returned it (D6)."""
     if isinstance(error, _BROKEN):
-        said = str(error) or "the connection to the agent broke"
-        return Failure("agent", f"{agent}: {said}", code="connection_failed")
+        text = str(error) or "the connection to the agent broke"
+        return Failure("agent", f"{agent}: {text}", code="connection_failed")
     return Failure("agent", f"{agent}: {error}", code="spawn_failed")
 
 

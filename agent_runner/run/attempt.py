@@ -115,14 +115,14 @@ class Run:
             workflow = with_hooks(workflow, self.spec.hooks)
             inputs = resolve_inputs(workflow, {**self._task(), **self.spec.inputs})
             workflow = chosen(workflow, inputs)
-            found = Fold.of(self.journal.records)
-            plan = make_plan(found, workflow, self.spec)
+            fold = Fold.of(self.journal.records)
+            plan = make_plan(fold, workflow, self.spec)
         except (OSError, ValueError, WorkflowError, InputError, JournalError) as error:
             return await self._fail(f"the workflow cannot be run: {error}")
         if plan.before.status is RunStatus.COMPLETED and not (plan.restart or self.spec.rebundle):
             self._ended = True
             return ExitCode.COMPLETED
-        self._fold = found
+        self._fold = fold
         self._begin(plan)
         code = ExitCode.FAILED
         with anyio.CancelScope() as scope:
@@ -156,8 +156,8 @@ class Run:
         except (WorktreeInterrupted, CommandKilled) as error:
             return await self._pause(self._interrupted(str(error)))
         except (WorktreeError, SetupFailed, OSError) as error:
-            if said := out_of_space(self._disk(), str(error)):
-                return await self._pause(self._interrupted(said))
+            if message := out_of_space(self._disk(), str(error)):
+                return await self._pause(self._interrupted(message))
             if isinstance(error, OSError):
                 raise
             return await self._fail(str(error))
@@ -233,16 +233,16 @@ class Run:
             if self.spec.restore is not None:
                 await self._worktree.adopt(self.spec.restore.head)
             self._warn("the work tree's repository was damaged and made again; its files were kept")
-        elif not prepared.found and (restore := self.spec.restore) is not None:
+        elif not prepared.existed and (restore := self.spec.restore) is not None:
             target = Target(restore.commit, restore.head)
             await self._worktree.reset(target, keep_as="", restore=True)
             self._warn("the work tree was lost; it was restored from its last snapshot")
-        await set_up_task(self.spec, self.commands, self._warn, anew=not prepared.found)
+        await set_up_task(self.spec, self.commands, self._warn, anew=not prepared.existed)
         if plan.target is None and not plan.untouched:
             self._warn("the last finished step has no snapshot; the work tree was left as it is")
         elif plan.target is not None and not plan.first and not plan.interrupted:
             await self._reset(plan.target, RESTARTED if plan.restart else DIFFERED)
-        elif plan.left is not None and plan.interrupted and prepared.found:
+        elif plan.left is not None and plan.interrupted and prepared.existed:
             await self._reset(plan.left, LOST_FILES)
         await self._copy(anew=plan.restart)
 
@@ -312,8 +312,8 @@ class Run:
     def _stopped(self) -> Pause:
         pause = self._interrupted("the runner was stopped by a signal")
         path = self.spec.paths.run / PAUSE_REQUEST
-        if path.exists() and (asked := _requested(path, self.spec.attempt)):
-            pause.reason, pause.message = asked
+        if path.exists() and (request := _requested(path, self.spec.attempt)):
+            pause.reason, pause.message = request
         return pause
 
     def _interrupted(self, message: str) -> Pause:

@@ -66,13 +66,13 @@ class Checkpoints:
         try:
             async with self._turn:
                 self.last, lacking = await self._worktree.snapshot(self.last, self._first)
-                found = self.last
+                snapshot = self.last
                 crash_point(CrashPoint.SNAPSHOT_TAKEN)
         except (WorktreeError, OSError) as error:
             self._warn(f"no snapshot of the work tree: {error}")
             return None
         self._tell(lacking)
-        return found
+        return snapshot
 
     def _tell(self, lacking: Sequence[str]) -> None:
         if lacking:

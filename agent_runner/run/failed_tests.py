@@ -44,11 +44,11 @@ def comparison(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, s
     if failed is None or known is None:
         return {Comparison.FAILED_TESTS: "", Comparison.COMPARED: "; as the agent says"}
     new = [name for name in failed if name not in known]
-    told = f"; not before: {_listed(new)}" if new else "; all of them failed before"
+    compared = f"; not before: {_listed(new)}" if new else "; all of them failed before"
     return {
         Comparison.FAILED_TESTS: _listed(failed),
         Comparison.ONLY_OLD_FAILURES: "false" if new else "true",
-        Comparison.COMPARED: told,
+        Comparison.COMPARED: compared,
     }
 
 
@@ -56,16 +56,16 @@ def failed_tests(outputs: Mapping[str, str]) -> Names | None:
     """The tests that failed; None where that cannot be read, or a part of it only. A name that
     occurs again has a number."""
     out, err = (_lines(outputs.get(name, "")) for name in ("stdout", "stderr"))
-    found: Sequence[str] = ()
+    names: Sequence[str] = ()
     if all(_QUIET.match(line) for line in err if line):
-        found = _pytest(out) or _go(out)
+        names = _pytest(out) or _go(out)
     if err and _CARGO_LAST.match(err[-1]):
-        found = found or _cargo(out)
+        names = names or _cargo(out)
     if any(line.endswith("[build failed]") for line in out):
-        found = found or _go(out)
+        names = names or _go(out)
     if all(_STARTER.match(line) for line in out if line):
-        found = found or _jest(err)
-    return _numbered(found) if found else None
+        names = names or _jest(err)
+    return _numbered(names) if names else None
 
 
 def _lines(text: str) -> list[str]:
@@ -77,11 +77,11 @@ def _lines(text: str) -> list[str]:
 
 def _numbered(names: Iterable[str]) -> Names:
     seen: dict[str, int] = {}
-    found: list[str] = []
+    numbered: list[str] = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return tuple(found)
+        numbered.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(numbered)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -104,7 +104,7 @@ def _pytest(lines: Sequence[str]) -> Sequence[str]:
         return ()
     begun = [n for n, line in enumerate(lines) if "short test summary info" in line]
     after = [*lines[begun[-1] :]] if begun else list[str]()
-    names = [found[1] for line in after if (found := _PYTEST_NAME.match(line))]
+    names = [match[1] for line in after if (match := _PYTEST_NAME.match(line))]
     return names if len(names) == sum(map(int, _PYTEST_COUNT.findall(end[1]))) else ()
 
 
@@ -118,7 +118,7 @@ _GO_END = re.compile(r"(?:FAIL$|(?:FAIL|ok  |\?   |---)\t)")
 def _go(lines: Sequence[str]) -> Sequence[str]:
     if not lines or not _GO_END.match(lines[-1]):
         return ()
-    found: list[str] = []
+    failed: list[str] = []
     tests: list[str] = []
     for line in lines:
         # After a panic a package's other tests were not run.
@@ -127,9 +127,9 @@ def _go(lines: Sequence[str]) -> Sequence[str]:
         if test := _GO_TEST.match(line):
             tests.append(test[1])
         elif package := _GO_PACKAGE.match(line):
-            found += [f"{package[1]}.{test}" for test in tests] or [package[1]]
+            failed += [f"{package[1]}.{test}" for test in tests] or [package[1]]
             tests = []
-    return () if tests else found
+    return () if tests else failed
 
 
 # --- cargo test ---
@@ -143,8 +143,8 @@ _DOC_LINE = re.compile(r" \(line \d+\)")
 def _cargo(lines: Sequence[str]) -> Sequence[str]:
     if not lines or not _CARGO_END.match(lines[-1]):
         return ()
-    names = [_DOC_LINE.sub("", found[1]) for line in lines if (found := _CARGO_NAME.match(line))]
-    failed = sum(int(found[1]) for line in lines if (found := _CARGO_END.match(line)))
+    names = [_DOC_LINE.sub("", match[1]) for line in lines if (match := _CARGO_NAME.match(line))]
+    failed = sum(int(match[1]) for line in lines if (match := _CARGO_END.match(line)))
     return names if len(names) == failed else ()
 
 
@@ -161,21 +161,21 @@ _NOT_RUN = "Test suite failed to run"
 def _jest(lines: Sequence[str]) -> Sequence[str]:
     if not lines or not _JEST_END.match(lines[-1]):
         return ()
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     file = ""
     for line in lines:
         if named := _JEST_FILE.match(line):
             file = named[1]
         elif (test := _JEST_NAME.match(line)) and test[1] != "Console":
-            found[f"{file} › {test[1]}"] = None
-    tests = [name for name in found if not name.endswith(f"› {_NOT_RUN}")]
-    suites = {name.partition(" › ")[0] for name in found}
-    return list(found) if (len(tests), len(suites)) == _jest_counts(lines) else ()
+            names[f"{file} › {test[1]}"] = None
+    tests = [name for name in names if not name.endswith(f"› {_NOT_RUN}")]
+    suites = {name.partition(" › ")[0] for name in names}
+    return list(names) if (len(tests), len(suites)) == _jest_counts(lines) else ()
 
 
 def _jest_counts(lines: Sequence[str]) -> tuple[int, int]:
     counts = [
-        [int(found[1]) for line in lines if (found := pattern.match(line))]
+        [int(match[1]) for line in lines if (match := pattern.match(line))]
         for pattern in (_JEST_COUNT, _JEST_SUITES)
     ]
     return (sum(counts[0]), sum(counts[1]))

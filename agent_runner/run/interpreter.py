@@ -338,8 +338,8 @@ class Interpreter:
         """What a step that did not succeed adds to its last record."""
         if not isinstance(step, CommandStep | LoopStep) or step.verdict is None:
             return {}
-        said = verdict_line(self.render(step.verdict, self._values(step, outputs)))
-        return {"verdict": said or f"step {step.id} did not succeed"}
+        line = verdict_line(self.render(step.verdict, self._values(step, outputs)))
+        return {"verdict": line or f"step {step.id} did not succeed"}
 
     async def _snapshot(self) -> dict[str, Any] | None:
         snapshot = await self.tree.snapshot()
@@ -385,8 +385,8 @@ def _falls_short(step: Step, outputs: Mapping[str, str]) -> bool:
 
 def _first(errors: ExceptionGroup[Exception]) -> Exception:
     """What ends a parallel step: a pause before anything else."""
-    found = list(_flat(errors))
-    return next((e for e in found if isinstance(e, RunPaused)), found[0])
+    flat = list(_flat(errors))
+    return next((e for e in flat if isinstance(e, RunPaused)), flat[0])
 
 
 def _flat(error: Exception) -> Iterator[Exception]:

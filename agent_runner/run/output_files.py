@@ -69,16 +69,16 @@ class OutputFiles:
         except OSError as error:
             raise FilesRefused(f"its output files cannot be removed: {error}") from error
         check_not_killed(result)
-        said = result.stdout.decode(errors="replace").splitlines()
-        theirs = [line.removeprefix("rover theirs ") for line in said]
+        lines = result.stdout.decode(errors="replace").splitlines()
+        theirs = [line.removeprefix("rover theirs ") for line in lines]
         if theirs:
             names = ", ".join(theirs)
             raise FilesRefused(
                 f"the repository has {names} itself: the workflow must name another file"
             )
         if result.code != 0:
-            told = result.stderr.decode(errors="replace").strip()[-200:]
-            raise FilesRefused(f"its output files cannot be removed: {told}")
+            reason = result.stderr.decode(errors="replace").strip()[-200:]
+            raise FilesRefused(f"its output files cannot be removed: {reason}")
 
     async def read(self, limit: int) -> tuple[dict[str, str], list[str]]:
         """Their texts by output name, up to `limit` bytes each, and what there is to warn of.
@@ -86,7 +86,7 @@ class OutputFiles:
         Raises:
             CommandKilled: the command that did it was killed.
         """
-        found: dict[str, str] = {}
+        texts: dict[str, str] = {}
         warnings: list[str] = []
         for name, filename in self._names.items():
             try:
@@ -98,7 +98,7 @@ class OutputFiles:
             if file.folder:
                 warnings.append(f"output {name!r}: {filename} is a folder")
                 continue
-            found[name] = file.data.decode(errors="replace")
+            texts[name] = file.data.decode(errors="replace")
             if file.cut:
                 warnings.append(f"output {name!r} was cut to {limit} bytes")
-        return found, warnings
+        return texts, warnings

@@ -81,11 +81,11 @@ def commit_message(
     trailers from the last paragraph alone, which is never the agent's."""
     subject = " ".join(spec.title.split())[:72] or f"Task {spec.number}"
     part = f", iteration {spec.iteration}" if spec.iteration > 1 else ""
-    told = f"But: {verdict}\n\n" if verdict else ""
+    caveat = f"But: {verdict}\n\n" if verdict else ""
     trailers = "".join(f"{line}\n" for line in _trailers(spec, used))
-    made = f"Made by Rover, task {spec.number}{part}.\n"
-    said = f"{_paragraphs(summary)}\n\n" if summary else ""
-    return f"{subject}\n\n{told}{said}{made}" + (f"\n{trailers}" if trailers else "")
+    source = f"Made by Rover, task {spec.number}{part}.\n"
+    body = f"{_paragraphs(summary)}\n\n" if summary else ""
+    return f"{subject}\n\n{caveat}{body}{source}" + (f"\n{trailers}" if trailers else "")
 
 
 def _paragraphs(text: str) -> str:

@@ -56,14 +56,14 @@ class Plan:
         return all(step.started_at is None for step in self.before.steps)
 
 
-def make_plan(found: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
-    """What to go on with, after the records that `found` has seen."""
-    before = found.state
+def make_plan(fold: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
+    """What to go on with, after the records that `fold` has seen."""
+    before = fold.state
     restart = spec.restart and RunStatus.NEW is not before.status and before.attempt < spec.attempt
     start = start_data(workflow, spec.attempt) | ({"restart": True} if restart else {})
-    begun = copy.deepcopy(found)
+    begun = copy.deepcopy(fold)
     begun.add(Record(0, datetime.min.replace(tzinfo=UTC), RecordType.RUN_START, start))
-    warnings = [] if restart else [*_warnings(found, begun, workflow)]
+    warnings = [] if restart else [*_warnings(fold, begun, workflow)]
     if before.status is RunStatus.NEW and spec.attempt > 1:
         warnings.append("no checkpoint was found: the iteration runs from its start")
     leaves = (s for s, _ in walk(workflow.steps) if not isinstance(s, LoopStep | ParallelStep))
@@ -77,8 +77,8 @@ def make_plan(found: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
             for step in _not_finished(workflow.steps, begun)
             if isinstance(step, AgentStep) and (session := begun.step(step.id).session)
         },
-        target=_base(spec) if restart else _target(found, spec),
-        left=Target.of(found.left) if found.left else None,
+        target=_base(spec) if restart else _target(fold, spec),
+        left=Target.of(fold.left) if fold.left else None,
         restart=restart,
         warnings=warnings,
     )
@@ -105,13 +105,13 @@ def _not_finished(steps: Sequence[Step], state: Fold) -> Iterator[Step]:
                 yield from _not_finished(step.steps, state)
 
 
-def _warnings(found: Fold, begun: Fold, workflow: Workflow) -> Iterator[str]:
+def _warnings(fold: Fold, begun: Fold, workflow: Workflow) -> Iterator[str]:
     """What the workflow, as it is now, makes of what was done (F2, F6)."""
     current = {step.id for step, _ in walk(workflow.steps)}
-    for old in found.live.steps:
+    for old in fold.live.steps:
         if old.id in current:
             now = begun.step(old.id)
-            yield from _of_step(old, now, changed=_changed(found, begun, old.id))
+            yield from _of_step(old, now, changed=_changed(fold, begun, old.id))
         elif old.finished:
             yield f"step {old.id} was finished but is no longer in the workflow"
 
@@ -138,8 +138,8 @@ def _moved(old: StepState, now: StepState) -> bool:
     return old.parent != now.parent or (old.iteration is None) != (now.iteration is None)
 
 
-def _changed(found: Fold, begun: Fold, step_id: str) -> bool:
-    old = found.digests.get(step_id)
+def _changed(fold: Fold, begun: Fold, step_id: str) -> bool:
+    old = fold.digests.get(step_id)
     return old is not None and old != begun.digests[step_id]
 
 
@@ -149,10 +149,10 @@ def _why(state: RunState) -> str:
     return state.error or "the program that ran you was interrupted"
 
 
-def _target(found: Fold, spec: RunSpec) -> Target | None:
-    if found.boundary is not None:
-        return Target.of(found.boundary)
-    if spec.iteration > 1 or found.worked:
+def _target(fold: Fold, spec: RunSpec) -> Target | None:
+    if fold.boundary is not None:
+        return Target.of(fold.boundary)
+    if spec.iteration > 1 or fold.worked:
         return None
     return _base(spec)
 

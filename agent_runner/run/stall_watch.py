@@ -78,12 +78,12 @@ class Watch:
             Pointless: it was ended; with the gateway's failure.
             Exception: whatever the work raises.
         """
-        found: list[Failure] = []
+        stalled: list[Failure] = []
         try:
             async with anyio.create_task_group() as group:
 
                 async def look() -> None:
-                    found.append(await self._until_pointless())
+                    stalled.append(await self._until_pointless())
                     group.cancel_scope.cancel()
 
                 group.start_soon(look)
@@ -94,7 +94,7 @@ class Watch:
             # Only the work raises; a driver's own errors are handled by who asked for it.
             (error,) = errors.exceptions
             raise error from error.__cause__
-        raise Pointless(found[0])
+        raise Pointless(stalled[0])
 
     async def _until_pointless(self) -> Failure:
         after = 0

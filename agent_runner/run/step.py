@@ -106,23 +106,23 @@ async def run_command(step: CommandStep, tools: Tools, values: Values, log: Step
     code = TIMEOUT_STATUS if result.timed_out else _as_a_shell_says(result.code)
     stdout, stderr = (_decode(data) for data in (result.stdout, result.stderr))
     if result.timed_out:
-        said = f"the command took longer than {timeout:g} s"
+        message = f"the command took longer than {timeout:g} s"
     else:
-        said = f"exit status {code}{_why(stdout, stderr) if code != 0 else ''}"
-    log.line(said if result.timed_out else f"exit status {code}")
-    found = {
+        message = f"exit status {code}{_why(stdout, stderr) if code != 0 else ''}"
+    log.line(message if result.timed_out else f"exit status {code}")
+    outputs = {
         "stdout": stdout,
         "stderr": stderr,
         "exit_code": str(code),
         "success": "true" if code == 0 else "false",
     }
     if step.compare_with and code != 0:
-        found |= comparison(values.steps.get(step.compare_with, {}), found)
+        outputs |= comparison(values.steps.get(step.compare_with, {}), outputs)
     if code != 0 and not step.allow_failure:
-        failed = StepFailed(said)
-        failed.outputs = found
+        failed = StepFailed(message)
+        failed.outputs = outputs
         raise failed
-    return StepResult(found, f"exit status {code}")
+    return StepResult(outputs, f"exit status {code}")
 
 
 async def _run_shell(

@@ -37,16 +37,18 @@ def advise(
 ) -> list[Advice]:
     """What is probably not meant, in the order of the file. `steps_at` is where the steps stand,
     `name_at` where a name stands that is not the file's."""
-    found: list[Advice] = []
+    advice: list[Advice] = []
     if name_at is not None:
-        told = "tasks ask for a workflow by its file's name: name the file so, or leave this out"
-        found.append(Advice(*source.place(name_at), f"name {workflow.name!r}: {told}"))
+        message = "tasks ask for a workflow by its file's name: name the file so, or leave this out"
+        advice.append(Advice(*source.place(name_at), f"name {workflow.name!r}: {message}"))
     if _agents(workflow) and not _tells_the_task(workflow):
-        told = "no step is given {{task.description}}, so the agents do not learn what the task is"
-        found.append(Advice(*source.place(steps_at), told))
-    found += _always_empty(workflow, source, mentions)
-    found += _joined_by_words(workflow, source, mentions)
-    return sorted(found, key=lambda advice: (advice.line, advice.column))
+        message = (
+            "no step is given {{task.description}}, so the agents do not learn what the task is"
+        )
+        advice.append(Advice(*source.place(steps_at), message))
+    advice += _always_empty(workflow, source, mentions)
+    advice += _joined_by_words(workflow, source, mentions)
+    return sorted(advice, key=lambda advice: (advice.line, advice.column))
 
 
 def _agents(workflow: Workflow) -> bool:
@@ -104,8 +106,10 @@ def _joined_by_words(
         for clause in condition.clauses if condition else ():
             if clause.offset == mention.offset and (joined := _WORD.search(clause.value)):
                 word = "&&" if "and" in joined[0].lower() else "||"
-                told = f"this compares with the text {clause.value[:80]!r}: join with {word}"
-                yield Advice(*source.place(mention.node, mention.offset), f"{mention.what}: {told}")
+                message = f"this compares with the text {clause.value[:80]!r}: join with {word}"
+                yield Advice(
+                    *source.place(mention.node, mention.offset), f"{mention.what}: {message}"
+                )
 
 
 @dataclass(frozen=True)

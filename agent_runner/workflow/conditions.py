@@ -51,8 +51,8 @@ class Clause:
     def holds(self, values: Values) -> bool:
         """A missing step, output or input equals nothing (B5)."""
         source = values.inputs if self.step is None else values.steps.get(self.step, {})
-        found = source.get(self.name)
-        same = found is not None and _normal(found) == _normal(self.value)
+        actual = source.get(self.name)
+        same = actual is not None and _normal(actual) == _normal(self.value)
         return same is self.equal
 
 
@@ -91,13 +91,13 @@ def parse(text: str) -> Condition:
         raise ConditionError(f"the condition is longer than {MAX_LENGTH} characters", MAX_LENGTH)
     groups: list[list[Clause]] = [[]]
     start = 0
-    for found in _OPERATOR.finditer(text):
-        if not _CLAUSE.match(text, found.end(1)):
+    for match in _OPERATOR.finditer(text):
+        if not _CLAUSE.match(text, match.end(1)):
             continue
-        groups[-1].append(_clause(text, start, found.start()))
-        if found[1] == "||":
+        groups[-1].append(_clause(text, start, match.start()))
+        if match[1] == "||":
             groups.append([])
-        start = found.end(1)
+        start = match.end(1)
     groups[-1].append(_clause(text, start, len(text)))
     return Condition(tuple(tuple(group) for group in groups))
 
@@ -112,21 +112,21 @@ def evaluate(text: str, values: Values, warn: Callable[[str], None]) -> bool:
 
 
 def _clause(text: str, start: int, end: int) -> Clause:
-    found = _CLAUSE.match(text, start, end)
+    match = _CLAUSE.match(text, start, end)
     offset = end - len(text[start:end].lstrip())
-    if found is None:
+    if match is None:
         meant = _meant(text[start:end])
-        told = f"; did you mean: {meant}" if meant else f"; for example: {EXAMPLE}"
+        hint = f"; did you mean: {meant}" if meant else f"; for example: {EXAMPLE}"
         raise ConditionError(
             "expected steps.<id>.outputs.<name> or inputs.<name>, then == or !=, then a value"
-            + told,
+            + hint,
             offset,
         )
-    value = text[found.end() : end].strip()
+    value = text[match.end() : end].strip()
     if not value:
-        raise ConditionError("a value is missing (write '' for an empty one)", found.end())
-    name = found["output"] or found["input"]
-    return Clause(found["step"], name, found["operator"] == "==", _unquoted(value), offset)
+        raise ConditionError("a value is missing (write '' for an empty one)", match.end())
+    name = match["output"] or match["input"]
+    return Clause(match["step"], name, match["operator"] == "==", _unquoted(value), offset)
 
 
 _HABITS = (
@@ -149,8 +149,8 @@ def _meant(clause: str) -> str | None:
     text = clause.strip()[:_MEANT_LENGTH]
     for habit, here in _HABITS:
         text = habit.sub(here, text).strip()
-    found = _CLAUSE.match(text)
-    return text if found and text[found.end() :].strip() else None
+    match = _CLAUSE.match(text)
+    return text if match and text[match.end() :].strip() else None
 
 
 def _unquoted(value: str) -> str:

@@ -61,8 +61,8 @@ def waited_for(step: str, name: str, workflow: Workflow) -> Iterator[str]:
 def _runs(step: str, name: str, workflow: Workflow) -> bool:
     """Whether a command reads it where a shell takes it for code: `bash -c`, or a variable."""
     return any(
-        (found.step, found.name) == (step, name)
+        (placeholder.step, placeholder.name) == (step, name)
         for other, _ in walk(workflow.steps)
         if isinstance(other, CommandStep) and re.search(r"\b(?:ba)?sh -l?c\b", other.command)
-        for found in placeholders(other.command)
+        for placeholder in placeholders(other.command)
     )

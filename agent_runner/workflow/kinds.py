@@ -213,8 +213,8 @@ class Word(Generic[E]):
             source.fail(node, f"{what} {value!r} is not supported: {self.refused[value]}")
         known = {word.value: word for word in self.words}
         if value not in known:
-            told = f"unknown {what} {short(value)}{meant(value, known)}"
-            source.fail(node, f"{told}; known: {', '.join(known)}")
+            message = f"unknown {what} {short(value)}{meant(value, known)}"
+            source.fail(node, f"{message}; known: {', '.join(known)}")
         return known[value]
 
     def schema(self) -> Json:
@@ -260,11 +260,11 @@ class Many(Generic[T]):
     kind: Kind[T]
 
     def read(self, source: Source, node: Node, what: str) -> tuple[T, ...]:
-        found: list[T] = []
+        values: list[T] = []
         for item in source.items(node, what):
             with source.noting():
-                found.append(self.kind.read(source, item, self.each))
-        return tuple(found)
+                values.append(self.kind.read(source, item, self.each))
+        return tuple(values)
 
     def schema(self) -> Json:
         return {"type": "array", "items": self.kind.schema()}

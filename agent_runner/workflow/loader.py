@@ -107,33 +107,33 @@ def check_workflow(text: str, name: str, agents: Collection[str] | None = None) 
 
 
 def _checked(source: Source, node: Node, file: str, agents: Collection[str] | None) -> Checked:
-    found = lang.WORKFLOW.read(source, node, "the workflow")
-    config = found.get(lang.WORKFLOW_CONFIG)
+    fields = lang.WORKFLOW.read(source, node, "the workflow")
+    config = fields.get(lang.WORKFLOW_CONFIG)
     tools = _Tools(source, agents)
     reader = _Steps(source, config.get(lang.LOOP_LIMIT) if config else None, tools)
     stem = PurePath(file).name.partition(".")[0]
-    workflow = _workflow(source, found, reader, stem)
+    workflow = _workflow(source, fields, reader, stem)
     if sum(map(leaf_runs, workflow.steps)) > MAX_RUNS:
-        source.fail(found.at(lang.STEPS), _too_many_runs("the workflow's loops"))
-    inputs = [name for item in found.get(lang.INPUTS) or () if (name := item.get(lang.NAME))]
+        source.fail(fields.at(lang.STEPS), _too_many_runs("the workflow's loops"))
+    inputs = [name for item in fields.get(lang.INPUTS) or () if (name := item.get(lang.NAME))]
     reader.references.check(workflow, reader.ids, inputs)
     if source.wrong:
         return Checked(workflow, ())
-    named = found.at(lang.WORKFLOW_NAME)
+    named = fields.at(lang.WORKFLOW_NAME)
     other = named if workflow.name != stem and file != STDIN else None
-    advice = advise(workflow, source, reader.references.mentions, found.at(lang.STEPS), other)
+    advice = advise(workflow, source, reader.references.mentions, fields.at(lang.STEPS), other)
     return Checked(workflow, tuple(advice))
 
 
-def _workflow(source: Source, found: Found, reader: _Steps, stem: str) -> Workflow:
-    config, defaults = found.get(lang.WORKFLOW_CONFIG), found.get(lang.WORKFLOW_DEFAULTS)
+def _workflow(source: Source, fields: Found, reader: _Steps, stem: str) -> Workflow:
+    config, defaults = fields.get(lang.WORKFLOW_CONFIG), fields.get(lang.WORKFLOW_DEFAULTS)
     # The steps first: what is wrong in them is noted whatever else is wrong.
-    steps = reader.read(found.need(lang.STEPS), 0)
+    steps = reader.read(fields.need(lang.STEPS), 0)
     return Workflow(
-        name=found.get(lang.WORKFLOW_NAME) or stem,
-        description=found.get(lang.WORKFLOW_DESCRIPTION) or "",
-        inputs=_inputs(source, found.get(lang.INPUTS) or ()),
-        outputs=_outputs(source, found.get(lang.WORKFLOW_OUTPUTS) or ()),
+        name=fields.get(lang.WORKFLOW_NAME) or stem,
+        description=fields.get(lang.WORKFLOW_DESCRIPTION) or "",
+        inputs=_inputs(source, fields.get(lang.INPUTS) or ()),
+        outputs=_outputs(source, fields.get(lang.WORKFLOW_OUTPUTS) or ()),
         defaults=Defaults(
             tool=reader.tools.of(defaults, defaults.get(lang.TOOL)) if defaults else None,
             model=defaults.get(lang.MODEL) if defaults else None,
@@ -198,13 +198,13 @@ class _Tools:
     source: Source
     known: Collection[str] | None
 
-    def of(self, found: Found, tool: str | None) -> str | None:
+    def of(self, fields: Found, tool: str | None) -> str | None:
         """`tool` as it is; what an input names is known when a task is created."""
         if tool is None or self.known is None or tool in self.known or "{{" in tool:
             return tool
         with self.source.noting():
             among = meant(tool, self.known) or f"; there are: {', '.join(self.known)}"
-            self.source.fail(found.at(lang.TOOL), f"there is no agent {short(tool)}{among}")
+            self.source.fail(fields.at(lang.TOOL), f"there is no agent {short(tool)}{among}")
         return tool
 
 
@@ -231,106 +231,108 @@ class _Steps:
     def _step(self, node: Node, depth: int) -> Step:
         # First, so that nothing more is said of a step whose type, say, is wrong.
         self.ids |= dict.fromkeys(scalars(node, lang.ID.name))
-        found = lang.STEP.read(self._source, node, "a step")
-        name = found.need(lang.ID)
-        _unique(self._source, found.at(lang.ID), f"step {name!r}", self._seen)
+        fields = lang.STEP.read(self._source, node, "a step")
+        name = fields.need(lang.ID)
+        _unique(self._source, fields.at(lang.ID), f"step {name!r}", self._seen)
         if len(self._seen) > MAX_STEPS:
             self._source.fail(node, f"a workflow may have at most {MAX_STEPS} steps")
-        match found.need(lang.TYPE):
+        match fields.need(lang.TYPE):
             case lang.StepType.AGENT:
-                return self._agent(found)
+                return self._agent(fields)
             case lang.StepType.COMMAND:
-                return self._command(found)
+                return self._command(fields)
             case lang.StepType.LOOP:
-                return self._loop(found, depth + 1)
+                return self._loop(fields, depth + 1)
             case lang.StepType.PARALLEL:
-                return self._parallel(found, depth + 1)
+                return self._parallel(fields, depth + 1)
 
-    def _agent(self, found: Found) -> AgentStep:
-        config = found.get(lang.STEP_SETTINGS)
-        if not found.whole:
-            self.references.not_whole(found.need(lang.ID))
+    def _agent(self, fields: Found) -> AgentStep:
+        config = fields.get(lang.STEP_SETTINGS)
+        if not fields.valid:
+            self.references.not_valid(fields.need(lang.ID))
         return AgentStep(
-            id=found.need(lang.ID),
-            name=found.get(lang.TITLE) or found.need(lang.ID),
-            condition=self.references.condition(found.need(lang.ID), "if", found.get(lang.IF)),
-            prompt=self.references.template(found.need(lang.ID), "prompt", found.need(lang.PROMPT)),
-            tool=self.tools.of(found, self._named(found, lang.TOOL)),
-            model=self._named(found, lang.MODEL),
-            outputs=_outputs(self._source, found.get(lang.AGENT_OUTPUTS) or ()),
+            id=fields.need(lang.ID),
+            name=fields.get(lang.TITLE) or fields.need(lang.ID),
+            condition=self.references.condition(fields.need(lang.ID), "if", fields.get(lang.IF)),
+            prompt=self.references.template(
+                fields.need(lang.ID), "prompt", fields.need(lang.PROMPT)
+            ),
+            tool=self.tools.of(fields, self._named(fields, lang.TOOL)),
+            model=self._named(fields, lang.MODEL),
+            outputs=_outputs(self._source, fields.get(lang.AGENT_OUTPUTS) or ()),
             timeout=config.get(lang.TIMEOUT) if config else None,
             retries=config.need(lang.RETRIES) if config else AgentStep.retries,
-            allow_failure=found.need(lang.ALLOW_FAILURE),
-            commit=self._commit(found),
-            read_only=self._read_only(found),
+            allow_failure=fields.need(lang.ALLOW_FAILURE),
+            commit=self._commit(fields),
+            read_only=self._read_only(fields),
         )
 
-    def _command(self, found: Found) -> CommandStep:
-        config = found.get(lang.STEP_SETTINGS)
-        timeout = found.get(lang.TIMEOUT) or (config.get(lang.TIMEOUT) if config else None)
-        args, verdict = found.get(lang.ARGS) or (), self._verdict(found)
+    def _command(self, fields: Found) -> CommandStep:
+        config = fields.get(lang.STEP_SETTINGS)
+        timeout = fields.get(lang.TIMEOUT) or (config.get(lang.TIMEOUT) if config else None)
+        args, verdict = fields.get(lang.ARGS) or (), self._verdict(fields)
         return CommandStep(
-            id=found.need(lang.ID),
-            name=found.get(lang.TITLE) or found.need(lang.ID),
-            condition=self.references.condition(found.need(lang.ID), "if", found.get(lang.IF)),
+            id=fields.need(lang.ID),
+            name=fields.get(lang.TITLE) or fields.need(lang.ID),
+            condition=self.references.condition(fields.need(lang.ID), "if", fields.get(lang.IF)),
             command=self.references.template(
-                found.need(lang.ID), "command", found.need(lang.COMMAND_TEXT)
+                fields.need(lang.ID), "command", fields.need(lang.COMMAND_TEXT)
             ),
-            args=tuple(self.references.template(found.need(lang.ID), "args", arg) for arg in args),
-            outputs=_outputs(self._source, found.get(lang.COMMAND_OUTPUTS) or ()),
+            args=tuple(self.references.template(fields.need(lang.ID), "args", arg) for arg in args),
+            outputs=_outputs(self._source, fields.get(lang.COMMAND_OUTPUTS) or ()),
             timeout=timeout,
             retries=config.need(lang.RETRIES) if config else CommandStep.retries,
-            allow_failure=found.need(lang.ALLOW_FAILURE) or verdict is not None,
-            commit=self._commit(found),
-            read_only=self._read_only(found),
+            allow_failure=fields.need(lang.ALLOW_FAILURE) or verdict is not None,
+            commit=self._commit(fields),
+            read_only=self._read_only(fields),
             verdict=verdict,
-            compare_with=self._compared(found),
+            compare_with=self._compared(fields),
         )
 
-    def _compared(self, found: Found) -> str | None:
-        step = found.get(lang.COMPARE_WITH)
+    def _compared(self, fields: Found) -> str | None:
+        step = fields.get(lang.COMPARE_WITH)
         if step is not None:
-            where, node = found.need(lang.ID), found.at(lang.COMPARE_WITH)
+            where, node = fields.need(lang.ID), fields.at(lang.COMPARE_WITH)
             self.references.command(where, lang.COMPARE_WITH.name, node, step)
         return step
 
-    def _loop(self, found: Found, depth: int) -> LoopStep:
-        self._check_depth(found, depth)
-        stated, on_circle = found.need(lang.ITERATIONS), found.need(lang.ON_CIRCLE)
+    def _loop(self, fields: Found, depth: int) -> LoopStep:
+        self._check_depth(fields, depth)
+        stated, on_circle = fields.need(lang.ITERATIONS), fields.need(lang.ON_CIRCLE)
         if on_circle is not OnCircle.IGNORE and stated > lang.MAX_CIRCLE_ITERATIONS:
             self._source.fail(
-                found.at(lang.ITERATIONS),
+                fields.at(lang.ITERATIONS),
                 f"with on_circle: {on_circle} max_iterations must be at most "
                 f"{lang.MAX_CIRCLE_ITERATIONS}",
             )
-        verdict = self._verdict(found)
+        verdict = self._verdict(fields)
         step = LoopStep(
-            id=found.need(lang.ID),
-            name=found.get(lang.TITLE) or found.need(lang.ID),
-            condition=self.references.condition(found.need(lang.ID), "if", found.get(lang.IF)),
-            until=self.references.condition(found.need(lang.ID), "until", found.get(lang.UNTIL)),
+            id=fields.need(lang.ID),
+            name=fields.get(lang.TITLE) or fields.need(lang.ID),
+            condition=self.references.condition(fields.need(lang.ID), "if", fields.get(lang.IF)),
+            until=self.references.condition(fields.need(lang.ID), "until", fields.get(lang.UNTIL)),
             max_iterations=min(stated, self._loop_limit),
             on_circle=on_circle,
-            steps=self.read(found.need(lang.STEPS), depth),
-            allow_failure=found.need(lang.ALLOW_FAILURE) or verdict is not None,
-            commit=self._commit(found),
+            steps=self.read(fields.need(lang.STEPS), depth),
+            allow_failure=fields.need(lang.ALLOW_FAILURE) or verdict is not None,
+            commit=self._commit(fields),
             verdict=verdict,
         )
         if leaf_runs(step) > MAX_RUNS:
-            self._source.fail(found.at(lang.ITERATIONS, lang.ID), _too_many_runs("this loop"))
+            self._source.fail(fields.at(lang.ITERATIONS, lang.ID), _too_many_runs("this loop"))
         return step
 
-    def _parallel(self, found: Found, depth: int) -> ParallelStep:
-        self._check_depth(found, depth)
-        steps = self._beside(found.need(lang.CHILDREN), depth)
+    def _parallel(self, fields: Found, depth: int) -> ParallelStep:
+        self._check_depth(fields, depth)
+        steps = self._beside(fields.need(lang.CHILDREN), depth)
         return ParallelStep(
-            id=found.need(lang.ID),
-            name=found.get(lang.TITLE) or found.need(lang.ID),
-            condition=self.references.condition(found.need(lang.ID), "if", found.get(lang.IF)),
-            limit=found.need(lang.LIMIT),
+            id=fields.need(lang.ID),
+            name=fields.get(lang.TITLE) or fields.need(lang.ID),
+            condition=self.references.condition(fields.need(lang.ID), "if", fields.get(lang.IF)),
+            limit=fields.need(lang.LIMIT),
             steps=steps,
-            allow_failure=found.need(lang.ALLOW_FAILURE),
-            commit=self._commit(found),
+            allow_failure=fields.need(lang.ALLOW_FAILURE),
+            commit=self._commit(fields),
         )
 
     def _beside(self, items: Sequence[Node], depth: int) -> tuple[Step, ...]:
@@ -340,44 +342,44 @@ class _Steps:
         self._parallel_around = before
         return steps
 
-    def _named(self, found: Found, key: Key[str]) -> str | None:
+    def _named(self, fields: Found, key: Key[str]) -> str | None:
         """An agent or a model: itself, or the input that names it."""
-        text = found.get(key)
+        text = fields.get(key)
         if text is not None and "{{" in text:
-            self.references.template(found.need(lang.ID), key.name, Located(text, found.at(key)))
+            self.references.template(fields.need(lang.ID), key.name, Located(text, fields.at(key)))
             if not _ONE_INPUT.fullmatch(text):
-                told = f"{key.name} must be a name, or one input: {{{{inputs.NAME}}}}"
-                self._source.fail(found.at(key), told)
+                message = f"{key.name} must be a name, or one input: {{{{inputs.NAME}}}}"
+                self._source.fail(fields.at(key), message)
         return text
 
-    def _commit(self, found: Found) -> str | None:
-        commit = found.get(lang.COMMIT)
+    def _commit(self, fields: Found) -> str | None:
+        commit = fields.get(lang.COMMIT)
         return (
             None
             if commit is None
-            else self.references.template(found.need(lang.ID), "commit", commit)
+            else self.references.template(fields.need(lang.ID), "commit", commit)
         )
 
-    def _verdict(self, found: Found) -> str | None:
-        verdict = found.get(lang.VERDICT)
+    def _verdict(self, fields: Found) -> str | None:
+        verdict = fields.get(lang.VERDICT)
         return (
             None
             if verdict is None
-            else self.references.template(found.need(lang.ID), "verdict", verdict)
+            else self.references.template(fields.need(lang.ID), "verdict", verdict)
         )
 
-    def _read_only(self, found: Found) -> bool:
-        value = found.need(lang.READ_ONLY)
+    def _read_only(self, fields: Found) -> bool:
+        value = fields.need(lang.READ_ONLY)
         if value and self._parallel_around:
             self._source.fail(
-                found.at(lang.READ_ONLY),
+                fields.at(lang.READ_ONLY),
                 "a step inside a parallel step cannot be read_only: what the others write at the "
                 "same time, in the same work tree, would be put back, too",
             )
         return value
 
-    def _check_depth(self, found: Found, depth: int) -> None:
+    def _check_depth(self, fields: Found, depth: int) -> None:
         if depth > MAX_NESTING:
             self._source.fail(
-                found.at(lang.TYPE), f"steps may be nested at most {MAX_NESTING} deep"
+                fields.at(lang.TYPE), f"steps may be nested at most {MAX_NESTING} deep"
             )

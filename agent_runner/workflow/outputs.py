@@ -86,11 +86,11 @@ def find(text: str, declared: Sequence[OutputDef]) -> dict[str, str]:
     values = [o for o in declared if o.filename is None]
     best: dict[str, str] = {}
     best_score = (0, 1)
-    for found in _objects(text, {o.name for o in values}):
-        given = [o for o in values if o.name in found and conforms(found[o.name], o.type)]
+    for candidate in _objects(text, {o.name for o in values}):
+        given = [o for o in values if o.name in candidate and conforms(candidate[o.name], o.type)]
         score = (sum(o.required for o in given), len(given))
         if score >= best_score:
-            best, best_score = found, score
+            best, best_score = candidate, score
     return best
 
 
@@ -124,7 +124,7 @@ def as_texts(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def select(
-    declared: Sequence[OutputDef], found: Mapping[str, str], limit: int
+    declared: Sequence[OutputDef], given: Mapping[str, str], limit: int
 ) -> tuple[dict[str, str], list[str], list[str]]:
     """The declared outputs of what was found, each cut to `limit` characters; then what is
     required and missing; then what there is to warn of."""
@@ -132,7 +132,7 @@ def select(
     missing: list[str] = []
     warnings: list[str] = []
     for definition in declared:
-        value = found.get(definition.name)
+        value = given.get(definition.name)
         if value is not None and not conforms(value, definition.type):
             warnings.append(f"output {definition.name!r} is not a {definition.type}")
             value = None

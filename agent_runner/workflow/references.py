@@ -47,7 +47,7 @@ class References:
         self._unknown: set[str] = set()
         self.mentions: list[Mention] = []
 
-    def not_whole(self, step: str) -> None:
+    def not_valid(self, step: str) -> None:
         """Something in a step is wrong: what it gives is not known."""
         self._unknown.add(step)
 
@@ -66,8 +66,8 @@ class References:
     def template(self, where: str, what: str, template: Located[str]) -> str:
         """Note a text with placeholders and give it back."""
         self.mentions += [
-            Mention(where, what, template.node, found.offset, found.step, found.name, found.text)
-            for found in placeholders(template.value)
+            Mention(where, what, template.node, item.offset, item.step, item.name, item.text)
+            for item in placeholders(template.value)
         ]
         return template.value
 
@@ -99,8 +99,8 @@ def _placeholder(text: str) -> str:
     """What was probably meant, or which there are."""
     if near := meant(text, _PLACES[2:]):
         return near
-    if (found := re.fullmatch(r"steps\.([\w-]+)\.([\w-]+)", text)) and found[2] != "outputs":
-        return f" (did you mean 'steps.{found[1]}.outputs.{found[2]}'?)"
+    if (match := re.fullmatch(r"steps\.([\w-]+)\.([\w-]+)", text)) and match[2] != "outputs":
+        return f" (did you mean 'steps.{match[1]}.outputs.{match[2]}'?)"
     return f"; there are: {', '.join(_PLACES)}"
 
 

@@ -33,14 +33,14 @@ class Key(Generic[T]):
 @dataclass(frozen=True)
 class Found:
     """A mapping that was read: its shape, its keys' nodes and values. Where something in it is
-    wrong, that is noted, and it is not `whole`."""
+    wrong, that is noted, and it is not `valid`."""
 
     source: Source
     node: Node
     shape: Shape
     nodes: Mapping[str, Node]
     values: Mapping[str, object]
-    whole: bool = True
+    valid: bool = True
 
     def get(self, key: Key[T]) -> T | None:
         """The value, or the key's default."""
@@ -82,7 +82,7 @@ class Shape:
         for name, value in nodes.items():
             with source.noting():
                 values[name] = by_name[name].read(source, value, name)
-        return Found(source, node, self, nodes, values, whole=source.wrong == before)
+        return Found(source, node, self, nodes, values, valid=source.wrong == before)
 
     def _nodes(self, source: Source, node: Node) -> dict[str, Node]:
         """The nodes of the keys that are known; what else is there, or missing, is noted."""
@@ -93,8 +93,8 @@ class Shape:
                 word = source.text(key_node, f"a key of {self.what}")
                 if word not in known:
                     names = ", ".join(key.name for key in self.keys)
-                    told = f"unknown key {short(word)} in {self.what}{meant(word, known)}"
-                    source.fail(key_node, f"{told}; known: {names}")
+                    message = f"unknown key {short(word)} in {self.what}{meant(word, known)}"
+                    source.fail(key_node, f"{message}; known: {names}")
                 if (name := known[word].name) in nodes:
                     source.fail(key_node, f"{word!r} is there twice in {self.what}")
                 nodes[name] = value
@@ -115,12 +115,12 @@ class Shape:
             for key in self.keys
             for first, second in [(key.name, s) for s in key.synonyms]
         ]
-        found: Json = {"type": "object", "title": self.what, "properties": properties}
+        definition: Json = {"type": "object", "title": self.what, "properties": properties}
         if self.required:
-            found["required"] = [key.name for key in self.required]
+            definition["required"] = [key.name for key in self.required]
         if clashes:
-            found["allOf"] = clashes
-        return found | {"additionalProperties": False} | self.extra
+            definition["allOf"] = clashes
+        return definition | {"additionalProperties": False} | self.extra
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ class Variants:
     shapes: Mapping[str, Shape]
 
     def read(self, source: Source, node: Node, what: str) -> Found:
-        found = [value for key, value in source.pairs(node, self.what) if _is(key, self.type.name)]
-        if found:
-            kind = str(self.type.kind.read(source, found[0], self.type.name))
+        types = [value for key, value in source.pairs(node, self.what) if _is(key, self.type.name)]
+        if types:
+            kind = str(self.type.kind.read(source, types[0], self.type.name))
         elif self.type.default is not None:
             kind = str(self.type.default)
         else:

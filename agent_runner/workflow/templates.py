@@ -56,14 +56,14 @@ class Placeholder:
 
 def placeholders(template: str) -> Iterator[Placeholder]:
     """Those that name an input or an output, or that begin so and never have a value."""
-    for found in _PLACEHOLDER.finditer(template):
-        text = found[1].strip()
+    for match in _PLACEHOLDER.finditer(template):
+        text = match[1].strip()
         if output := _OUTPUT.fullmatch(text):
-            yield Placeholder(text, output[1], output[2], found.start())
+            yield Placeholder(text, output[1], output[2], match.start())
         elif given := _INPUT.fullmatch(text):
-            yield Placeholder(text, None, given[1], found.start())
+            yield Placeholder(text, None, given[1], match.start())
         elif _OURS.match(text) and not _TASK.fullmatch(text):
-            yield Placeholder(text, None, None, found.start())
+            yield Placeholder(text, None, None, match.start())
 
 
 class Renderer:
@@ -89,16 +89,16 @@ class Renderer:
         parts: list[str] = []
         end = 0
         quotes = _Quotes()
-        for found in _PLACEHOLDER.finditer(template):
-            between = template[end : found.start()]
+        for match in _PLACEHOLDER.finditer(template):
+            between = template[end : match.start()]
             quotes.read(between)
             parts.append(between)
-            expression = found[1].strip()
+            expression = match[1].strip()
             if expression not in names:
                 names[expression] = f"ROVER_VALUE_{len(names) + 1}"
                 environment[names[expression]] = self._argument(expression, values)
             parts.append(quotes.expansion(names[expression]))
-            end = found.end()
+            end = match.end()
         parts.append(template[end:])
         if sum(len(v.encode()) for v in environment.values()) > TOTAL_BYTES:
             raise ValuesTooLarge(f"the command's values are over {TOTAL_BYTES} bytes together")
@@ -115,15 +115,15 @@ class Renderer:
 
     def _value(self, expression: str, values: Values) -> str:
         value: str | None = None
-        if found := _INPUT.fullmatch(expression):
-            value = values.inputs.get(found[1])
-        elif found := _OUTPUT.fullmatch(expression):
-            outputs = values.steps.get(found[1])
+        if match := _INPUT.fullmatch(expression):
+            value = values.inputs.get(match[1])
+        elif match := _OUTPUT.fullmatch(expression):
+            outputs = values.steps.get(match[1])
             if not outputs:
                 return ""  # skipped, or not run yet: the workflow knows that it may be
-            value = outputs.get(found[2])
-        elif found := _TASK.fullmatch(expression):
-            value = self._task.get(found[1])
+            value = outputs.get(match[2])
+        elif match := _TASK.fullmatch(expression):
+            value = self._task.get(match[1])
         if value is None:
             self._warn_once(f"placeholder {{{{{expression}}}}} has no value; it was left empty")
             return ""

@@ -79,20 +79,20 @@ class Free:
 
 @dataclass(frozen=True)
 class Held:
-    """What the folders hold, as far as it was seen. `whole`: nothing was out of sight."""
+    """What the folders hold, as far as it was seen. `complete`: nothing was out of sight."""
 
     size: int
-    whole: bool = True
+    complete: bool = True
     files: int = 0
 
     def __add__(self, other: Held) -> Held:
-        whole = self.whole and other.whole
-        return Held(self.size + other.size, whole, self.files + other.files)
+        complete = self.complete and other.complete
+        return Held(self.size + other.size, complete, self.files + other.files)
 
     @property
     def counted(self) -> Held:
         """The same with the number of files for a size."""
-        return Held(self.files, self.whole)
+        return Held(self.files, self.complete)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def is_due(last: Measure | None, free: int, limit: int, now: float) -> bool:
 def judge(held: Held, free: Free, first: Measure | None) -> int:
     """Bytes that count as held. Where something was out of sight, what the file system lost since
     the first measure counts, whoever took it."""
-    if held.whole or first is None:
+    if held.complete or first is None:
         return held.size
     return max(held.size, first.held + first.free - free.total)
 
@@ -183,8 +183,8 @@ def nearly_full(disk: Disk) -> str | None:
 def out_of_space(disk: Disk, error: str) -> str | None:
     """What is told of an error whose cause is a full disk; None: it has another one. What was
     too large to be written may have left space behind, so that the words count, too."""
-    if said := nearly_full(disk):
-        return f"{said} ({error})"
+    if message := nearly_full(disk):
+        return f"{message} ({error})"
     if not says_no_space(error):
         return None
     place = "the task's files"
@@ -211,18 +211,18 @@ def free_space(folders: Sequence[os.PathLike[str]]) -> Free:
     Raises:
         OSError: one of the folders is not there.
     """
-    found: dict[int, tuple[int, int, str]] = {}
+    places: dict[int, tuple[int, int, str]] = {}
     for folder in folders:
         facts = os.statvfs(folder)
         files = facts.f_favail if facts.f_files else UNCOUNTED
         size = facts.f_bavail * facts.f_frsize
-        found[Path(folder).stat().st_dev] = size, files, os.fspath(folder)
-    fullest = min(found.values(), key=lambda place: place[0])
-    fewest = min(found.values(), key=lambda place: place[1])
+        places[Path(folder).stat().st_dev] = size, files, os.fspath(folder)
+    fullest = min(places.values(), key=lambda place: place[0])
+    fewest = min(places.values(), key=lambda place: place[1])
     return Free(
-        total=sum(size for size, _, _ in found.values()),
+        total=sum(size for size, _, _ in places.values()),
         lowest=fullest[0],
-        files=min(sum(files for _, files, _ in found.values()), UNCOUNTED),
+        files=min(sum(files for _, files, _ in places.values()), UNCOUNTED),
         lowest_files=fewest[1],
         where=fullest[2],
         where_files=fewest[2],
@@ -240,7 +240,7 @@ class _Walk:
         self._size = 0
         self._entries = 0
         self._files = 0
-        self._whole = True
+        self._complete = True
         self._seen: set[tuple[int, int]] = set()
         self._deep: list[int] = []
         """folders that were too deep for the walk that found them"""
@@ -254,7 +254,7 @@ class _Walk:
         finally:
             for descriptor in self._deep:
                 os.close(descriptor)
-        return Held(self._size, self._whole, self._files)
+        return Held(self._size, self._complete, self._files)
 
     def _tree(self, root: int | None) -> None:
         """Depth first, by descriptors: a path may be longer than the kernel takes."""
@@ -279,7 +279,7 @@ class _Walk:
         except FileNotFoundError:
             return None
         except OSError:
-            self._whole = False
+            self._complete = False
             return None
 
     def _defer(self, descriptor: int | None) -> None:
@@ -289,24 +289,24 @@ class _Walk:
             self._deep.append(descriptor)
         else:
             os.close(descriptor)
-            self._whole = False
+            self._complete = False
 
     def _enter(self, stack: list[tuple[int, list[str]]], descriptor: int | None) -> None:
         if descriptor is None:
             return
         stack.append((descriptor, []))
         if self._entries >= MOST_ENTRIES:
-            self._whole = False
+            self._complete = False
             return
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
                     self._count(entry, stack[-1][1])
                     if self._entries >= MOST_ENTRIES or self._ended.is_set():
-                        self._whole = False
+                        self._complete = False
                         break
         except OSError:
-            self._whole = False
+            self._complete = False
 
     def _count(self, entry: os.DirEntry[str], folders: list[str]) -> None:
         self._entries += 1
@@ -351,12 +351,12 @@ class DiskWatch:
         # one of an attempt does not wait: a large work tree takes a while.
         if not first and (wrong := await self._look_once(beginning=True)) is not None:
             raise wrong
-        found: list[Exception] = []
+        exceeded: list[Exception] = []
         try:
             async with anyio.create_task_group() as group:
 
                 async def look() -> None:
-                    found.append(await self._until_wrong(beginning=first))
+                    exceeded.append(await self._until_wrong(beginning=first))
                     group.cancel_scope.cancel()
 
                 group.start_soon(look)
@@ -367,15 +367,15 @@ class DiskWatch:
             # Only the work raises.
             (error,) = errors.exceptions
             raise error from error.__cause__
-        raise found[0]
+        raise exceeded[0]
 
     def check_free(self) -> None:
         """
         Raises:
             HostFull: the host has no space just now, so that what failed may have failed for it.
         """
-        if said := nearly_full(self.disk):
-            raise HostFull(said)
+        if message := nearly_full(self.disk):
+            raise HostFull(message)
 
     async def _until_wrong(self, *, beginning: bool) -> Exception:
         while True:
@@ -400,17 +400,17 @@ class DiskWatch:
             now = self.clock()
             size = self._sizes.take(held, free.total, now)
             files = self._files.take(held.counted, free.files, now)
-            said = excess(size, disk.limit_bytes) or too_many(files, disk.limit_files)
-            if said:
+            message = excess(size, disk.limit_bytes) or too_many(files, disk.limit_files)
+            if message:
                 # The next step is measured anew.
                 self._sizes.last = self._files.last = None
-                error = DiskExceeded(said)
+                error = DiskExceeded(message)
                 error.by_step = not beginning and bool(
                     excess(own.size, disk.limit_bytes) or too_many(own.files, disk.limit_files)
                 )
                 return error
-        said = shortage(free, disk.floor_bytes) or shortage_of_files(free, disk.floor_files)
-        return HostFull(said) if said else None
+        message = shortage(free, disk.floor_bytes) or shortage_of_files(free, disk.floor_files)
+        return HostFull(message) if message else None
 
     async def _measured(self, folders: Sequence[os.PathLike[str]]) -> Held:
         ended = threading.Event()

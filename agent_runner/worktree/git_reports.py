@@ -64,5 +64,5 @@ def shown(names: Iterable[str]) -> list[str]:
 
 def text(result: CommandResult) -> str:
     lines = result.stderr.decode(errors="replace").splitlines()
-    said = "\n".join(line for line in lines if not line.startswith("rover ")).strip()
-    return said[-500:] or f"exit status {result.code}"
+    words = "\n".join(line for line in lines if not line.startswith("rover ")).strip()
+    return words[-500:] or f"exit status {result.code}"

@@ -80,6 +80,6 @@ async def place(commands: Commands, copies: Sequence[Copy], *, anew: bool) -> li
         if was_killed(result):
             raise WorktreeInterrupted(f"{copy.path} was not copied: {result.killed}")
         if result.code != 0:
-            said = result.stderr.decode(errors="replace").strip()[-200:]
-            wrong.append(f"{copy.path} could not be put into the work tree: {said}")
+            reason = result.stderr.decode(errors="replace").strip()[-200:]
+            wrong.append(f"{copy.path} could not be put into the work tree: {reason}")
     return wrong

@@ -109,7 +109,7 @@ async def _run(text: str, setup: Setup, commands: Commands, ears: Ears) -> None:
     ears.hear(f"the command {failed}")
     brief = f"{name} {failed}{f': {cause.both}' if cause.line else ''}"
     first = f"{name} {failed}: {cause.line}; it printed" if cause.known else f"{name} {failed}"
-    raise SetupFailed(f"{first}{_said(tail)}", brief)
+    raise SetupFailed(f"{first}{_printed(tail)}", brief)
 
 
 async def set_up_task(
@@ -158,12 +158,12 @@ def _warnings_of(path: Path) -> list[str]:
     """What the set-up of an image left behind; nothing where it cannot be read."""
     try:
         with path.open("rb") as file:
-            found: object = json.loads(file.read(_MAX_BYTES))
+            warnings: object = json.loads(file.read(_MAX_BYTES))
     except (OSError, ValueError):
         return []
-    lines = cast("list[object]", found) if isinstance(found, list) else []
+    lines = cast("list[object]", warnings) if isinstance(warnings, list) else []
     return [line for line in lines if isinstance(line, str)][:_MAX_WARNINGS]
 
 
-def _said(tail: deque[str]) -> str:
+def _printed(tail: deque[str]) -> str:
     return ":\n" + "\n".join(tail) if tail else ""

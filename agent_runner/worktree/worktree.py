@@ -77,10 +77,10 @@ class WorktreeInterrupted(WorktreeError):
 
 @dataclass(frozen=True)
 class Prepared:
-    """`found`: the clone was there and usable. `repaired`: its repository had to be made again
+    """`existed`: the clone was there and usable. `repaired`: its repository had to be made again
     around files that were there."""
 
-    found: bool
+    existed: bool
     repaired: bool
 
 
@@ -123,11 +123,11 @@ class Worktree:
         later = restore if seed is None else f"seed {restore}"
         names = (str(spec.paths.base_objects), spec.branch, spec.base_commit, USER_NAME, USER_EMAIL)
         result = await self._script(PREPARE, (*names, later, self._names()), stdin=self._ignored())
-        word = self._said(result, "prepare the clone")[0]
+        word = self._report_of(result, "prepare the clone")[0]
         if word == "new" and seed is not None:
             taken = await self._script(TAKE_SEED, (str(seed), restore))
-            self._said(taken, "take over what the set-up made")
-        return Prepared(found=word == "ready", repaired=word == "repaired")
+            self._report_of(taken, "take over what the set-up made")
+        return Prepared(existed=word == "ready", repaired=word == "repaired")
 
     def _names(self) -> str:
         """The folder of NAMES as commands see it."""
@@ -151,7 +151,7 @@ class Worktree:
         Raises:
             WorktreeError: it cannot be done.
         """
-        self._said(await self._script(PUT_ASIDE, (str(seed),)), "keep what the set-up made")
+        self._report_of(await self._script(PUT_ASIDE, (str(seed),)), "keep what the set-up made")
 
     async def reset(self, target: Target, *, keep_as: str, restore: bool = False) -> bool:
         """Make the work tree and the branch equal to `target`, untracked files too. What was
@@ -162,7 +162,7 @@ class Worktree:
         """
         bundle = str(self._spec.paths.restore) if restore else ""
         result = await self._reset(target, keep_as, bundle)
-        return self._said(result, "restore the work tree")[0] == "reset"
+        return self._report_of(result, "restore the work tree")[0] == "reset"
 
     async def _reset(
         self, target: Target, keep_as: str, bundle: str, exact: str = ""
@@ -177,7 +177,7 @@ class Worktree:
         Raises:
             WorktreeError: git refused.
         """
-        self._said(await self._script(REMEMBER, ()), "note where HEAD is")
+        self._report_of(await self._script(REMEMBER, ()), "note where HEAD is")
 
     async def put_back(self, before: Snapshot, step: str) -> Undone | None:
         """Make the work tree, the branch, HEAD and the index what they were when `remember` was
@@ -188,7 +188,7 @@ class Worktree:
         """
         kept = f"{self._spec.iteration}-{self._spec.attempt}-{step}"
         result = await self._reset(Target.of(before), kept, "", "exact")
-        if self._said(result, "put the work tree back")[0] != "reset":
+        if self._report_of(result, "put the work tree back")[0] != "reset":
             return None
         lines = result.stderr.decode(errors="replace").splitlines()
         return Undone(shown(set(marked(lines, "rover undone "))), kept)
@@ -201,7 +201,7 @@ class Worktree:
             WorktreeError: git refused, or the bundle is not there.
         """
         arguments = (self._spec.branch, head, str(self._spec.paths.restore))
-        self._said(await self._script(ADOPT, arguments), "take the earlier commits")
+        self._report_of(await self._script(ADOPT, arguments), "take the earlier commits")
 
     async def commit(self, message: str, previous: Snapshot | None = None) -> bool:
         """A checkpoint commit of what is not committed, on the task's branch, which is checked
@@ -215,7 +215,7 @@ class Worktree:
         result = await self._script(
             COMMIT, (self._spec.branch,), stdin=text.encode(), delivered=_commit_of(previous)
         )
-        return self._said(result, "make a checkpoint commit")[0] == "committed"
+        return self._report_of(result, "make a checkpoint commit")[0] == "committed"
 
     async def finish(
         self, message: str, previous: Snapshot | None = None, *, always: bool = False
@@ -237,7 +237,7 @@ class Worktree:
         result = await self._script(
             FINISH, arguments, stdin=text.encode(), delivered=_commit_of(previous)
         )
-        self._said(result, "commit the result")
+        self._report_of(result, "commit the result")
         return b"rover checkpoints\n" not in result.stderr
 
     async def snapshot(
@@ -265,7 +265,7 @@ class Worktree:
                     stdout=file.fileno(),
                     delivered=_commit_of(previous),
                 )
-                words = self._said(result, "snapshot the work tree")
+                words = self._report_of(result, "snapshot the work tree")
                 self._noted = noted(result)
                 if words[0] == "same" and previous is not None:
                     return previous, lacking(result)
@@ -294,8 +294,8 @@ class Worktree:
         spec = self._spec
         known = (previous.commit, previous.head, previous.tree) if previous else ("", "", "")
         limit = str(spec.limits.bundle_bytes + 1)
-        whole = "whole" if self._rebundle else ""
-        return (str(sequence), spec.branch, spec.base_commit, *known, limit, whole)
+        rebundle = "whole" if self._rebundle else ""
+        return (str(sequence), spec.branch, spec.base_commit, *known, limit, rebundle)
 
     def _check_bundle(self, result: CommandResult, size: int) -> None:
         limit = self._spec.limits.bundle_bytes
@@ -378,7 +378,7 @@ class Worktree:
         except CommandKilled as error:
             raise WorktreeInterrupted(str(error)) from error
 
-    def _said(self, result: CommandResult, what: str) -> list[str]:
+    def _report_of(self, result: CommandResult, what: str) -> list[str]:
         """The words of the script's last report; ids in them are ids."""
         lines = result.stderr.decode(errors="replace").splitlines()
         self._withheld.update(marked(lines, "rover withheld "))

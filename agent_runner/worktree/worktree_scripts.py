@@ -20,7 +20,7 @@ _PART = re.compile(r"^\. \./(_[a-z_]+)\.sh\n", re.MULTILINE)
 def _script(name: str) -> str:
     """One script with the text of its parts in it, since a single `sh -c` has to hold it all."""
     text = _HEAD.sub("", (_FOLDER / f"{name}.sh").read_text("utf-8"))
-    return _PART.sub(lambda found: _script(found[1]), text)
+    return _PART.sub(lambda part: _script(part[1]), text)
 
 
 END_WHEN_KILLED: Final = _script("_end_when_killed")

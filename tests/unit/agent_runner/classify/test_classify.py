@@ -252,7 +252,7 @@ def test_an_error_that_quotes_another_is_read_to_its_core() -> None:
     inner = json.dumps({"error": {"message": "slow down", "code": 503, "status": "UNAVAILABLE"}})
     outer = json.dumps({"error": {"message": inner, "code": 429, "type": "proxy"}})
     told = read(agent(f"[API Error: {outer}]"))
-    assert (told.status, told.said) == (503, "slow down")
+    assert (told.status, told.message) == (503, "slow down")
     assert told.codes == {"proxy", "503", "unavailable"}
 
 

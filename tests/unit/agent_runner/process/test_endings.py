@@ -40,9 +40,9 @@ OWN = "the command's own"
         (Ending(143), True, OWN),
         (Ending(139), True, OWN),
         # bubblewrap's status, in which a signal looks like that.
-        (Ending(143, told=False), True, "SIGTERM"),
-        (Ending(137, told=False), True, "SIGKILL"),
-        (Ending(139, told=False), True, OWN),
+        (Ending(143, exact=False), True, "SIGTERM"),
+        (Ending(137, exact=False), True, "SIGKILL"),
+        (Ending(139, exact=False), True, OWN),
         (Ending(0, lost=True), True, "ended before the command did"),
         (Ending(137, lost=True), True, "ended before the command did"),
         (Ending(2, oom=True), True, "ran out of memory"),

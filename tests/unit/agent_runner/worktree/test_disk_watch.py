@@ -54,9 +54,9 @@ def test_it_is_measured_when_a_part_of_what_is_left_may_be_gone(
 def test_what_is_out_of_sight_counts_as_what_the_file_system_lost() -> None:
     free = Free(total=700, lowest=700)
     assert judge(Held(50), free, LAST) == 50
-    assert judge(Held(50, whole=False), free, LAST) == 360
-    assert judge(Held(500, whole=False), free, LAST) == 500
-    assert judge(Held(50, whole=False), free, None) == 50
+    assert judge(Held(50, complete=False), free, LAST) == 360
+    assert judge(Held(500, complete=False), free, LAST) == 500
+    assert judge(Held(50, complete=False), free, None) == 50
 
 
 def test_what_is_told_names_the_limit_the_size_and_the_setting() -> None:
@@ -83,7 +83,7 @@ def test_names_of_one_file_count_once_and_links_are_not_followed(tmp_path: Path)
     (work / "sparse").touch()
     os.truncate(work / "sparse", 10**9)
     held = size_of(work)
-    assert held.whole
+    assert held.complete
     assert 100_000 <= held.size < 120_000
 
 
@@ -103,7 +103,7 @@ def test_what_is_deeper_than_a_path_is_long_is_measured(tmp_path: Path) -> None:
     """U7. A task with such folders was blamed for what others wrote to the same file system."""
     make_deep(tmp_path, 3 * MOST_DEPTH + 1)
     held = size_of(tmp_path)
-    assert held.whole
+    assert held.complete
     assert held.size >= 100_000
 
 
@@ -114,9 +114,9 @@ def test_too_many_deep_folders_or_too_many_files_are_not_seen_whole(
     deep.mkdir(parents=True)
     for number in range(MOST_DEEP + 1):
         (deep / str(number)).mkdir()
-    assert not size_of(tmp_path).whole
+    assert not size_of(tmp_path).complete
     monkeypatch.setattr(disk, "MOST_ENTRIES", 1)
-    assert not size_of(tmp_path).whole
+    assert not size_of(tmp_path).complete
 
 
 def run(watch: DiskWatch, work: Callable[[], object] | None = None) -> object:

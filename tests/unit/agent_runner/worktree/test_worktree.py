@@ -23,8 +23,8 @@ def test_a_new_clone_borrows_the_base_and_holds_its_files(tmp_path: Path) -> Non
     assert git(place.work, "status", "--porcelain", "-b") == "## rover/7-mend"
     assert git(place.work, "count-objects") == "0 objects, 0 kilobytes"
     assert git(place.work, "config", "user.email") == "agent@rover.invalid"
-    assert not prepared.found
-    assert do(worktree.prepare).found
+    assert not prepared.existed
+    assert do(worktree.prepare).existed
 
 
 def test_a_snapshot_holds_untracked_files_but_not_ignored_ones_and_touches_nothing(
@@ -188,11 +188,11 @@ def test_a_restore_that_was_cut_off_is_begun_again(tmp_path: Path) -> None:
     spec = place.spec(restore=Restore(commit=taken.commit, head=taken.head))
     worktree = Worktree(spec, make_commands(spec))
     target = Target(taken.commit, taken.head)
-    assert not do(worktree.prepare).found
+    assert not do(worktree.prepare).existed
     (place.work / "README").unlink()
-    assert not do(worktree.prepare).found
+    assert not do(worktree.prepare).existed
     do(lambda: worktree.reset(target, keep_as="", restore=True))
-    assert do(worktree.prepare).found
+    assert do(worktree.prepare).existed
     assert git(place.work, "status", "--porcelain") == "?? a"
 
 
@@ -211,7 +211,7 @@ def test_commits_that_were_not_taken_up_again_are_still_to_be(tmp_path: Path) ->
     assert do(worktree.prepare).repaired
     assert do(worktree.prepare).repaired
     do(lambda: worktree.adopt(taken.head))
-    assert do(worktree.prepare).found
+    assert do(worktree.prepare).existed
     assert git(place.work, "log", "-1", "--format=%s") == "mine"
 
 

@@ -177,7 +177,7 @@ def test_an_agent_that_locks_itself_out_does_not_lock_out_the_checkpoint(
         taken, _ = await worktree.snapshot(None)
         (place.work / what).chmod(0)
         prepared = await worktree.prepare()
-        assert (prepared.found, prepared.repaired) == (True, False)
+        assert (prepared.existed, prepared.repaired) == (True, False)
         (place.work / what).chmod(0)
         assert not await worktree.reset(Target.of(taken), keep_as="")
         (place.work / what).chmod(0)
@@ -274,7 +274,7 @@ def test_a_clone_that_was_cut_while_it_was_made_is_made_again(tmp_path: Path, ti
         with pytest.raises(WorktreeInterrupted):
             do(worktree.prepare)
     prepared = do(worktree.prepare)
-    assert (prepared.found, prepared.repaired) == (False, False)
+    assert (prepared.existed, prepared.repaired) == (False, False)
     assert (place.work / "README").read_text() == "base\n"
     assert git(place.work, "status", "--porcelain") == ""
-    assert do(worktree.prepare).found
+    assert do(worktree.prepare).existed

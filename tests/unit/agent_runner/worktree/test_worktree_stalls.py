@@ -53,7 +53,7 @@ def test_one_that_is_stopped_again_is_an_interruption(tmp_path: Path) -> None:
     place, worktree = stopping(tmp_path, "read-tree", 2)
     with pytest.raises(WorktreeInterrupted, match="it did nothing at all for"):
         do(worktree.prepare)
-    assert not do(worktree.prepare).found
+    assert not do(worktree.prepare).existed
     assert (place.work / "README").read_text() == "base\n"
     assert snap(worktree).tree == git(place.work, "rev-parse", f"{place.base_commit}^{{tree}}")
 
