@@ -1,17 +1,18 @@
-"""The real Claude Code CLI, headless. facts/agents.md, sections 2.1, 3 and 4."""
+"""The driver of Claude Code."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
 
 from agent_runner.agents.claude_events import PROVIDER, Reading
-from agent_runner.agents.headless import Turn, program_version
-from agent_runner.agents.protocol import AgentOutcome, AgentRequest
+from agent_runner.agents.headless import HeadlessAgent, session_arguments
+from agent_runner.agents.protocol import AgentRequest
 from agent_runner.process.commands import Commands
 
 NAME = "claude"
-# The runner does the waiting (D5): one retry of its own absorbs a blip, more hide the error.
+# The runner does the waiting. With its own default of ten retries Claude Code 2.1 hides an error
+# for three minutes, even a refused key; one retry absorbs a blip.
 _ENVIRONMENT = {
     "CLAUDE_CODE_MAX_RETRIES": "1",
     "API_TIMEOUT_MS": "120000",
@@ -22,51 +23,20 @@ _ENVIRONMENT = {
 }
 
 
-class ClaudeAgent:
-    """Drives `claude -p`. A delay beyond `max_retry_delay` seconds, announced by the CLI before
-    it tries again, ends the run at once: the wait is the runner's."""
+class ClaudeAgent(HeadlessAgent[Reading]):
+    """Drives `claude -p`. `on_usage` is given each message's tokens; the cost comes with the
+    outcome."""
 
     name = NAME
     provider = PROVIDER
 
-    def __init__(self, program: str = "claude", max_retry_delay: float = 30.0) -> None:
-        self._program = program
-        self._max_retry_delay = max_retry_delay
-        self._version: str | None = None
+    def _reading(self, request: AgentRequest) -> Reading:
+        return Reading(resumed=request.resume is not None)
 
-    def presets_session(self) -> bool:
-        """It takes a session id from its caller."""
-        return True
-
-    async def version(self, commands: Commands) -> str | None:
-        """The CLI's version; None where it does not say one."""
-        if self._version is None:
-            self._version = await program_version(commands, self._program)
-        return self._version
-
-    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
-        """One turn: see `Agent.run`. `on_usage` is given each message's tokens; the cost comes
-        with the outcome.
-
-        Raises:
-            SessionLost: the session to be resumed does not exist.
-            AgentFailed: the run did not succeed.
-            TimeoutError: `request.timeout` passed.
-        """
-        reading = Reading(resumed=request.resume is not None)
-        turn = Turn(NAME, PROVIDER, request, reading, max_retry_delay=self._max_retry_delay)
-        code = await turn.follow(commands, self._argv(request), _environment(request))
-        return replace(turn.judge(code), outputs=reading.structured_output)
-
-    def _argv(self, request: AgentRequest) -> list[str]:
-        session = (
-            ["--resume", request.resume.session_id]
-            if request.resume
-            else ["--session-id", request.session_id]
-        )
-        model = ["--model", request.model] if request.model else []
-        schema = ["--json-schema", json.dumps(request.schema)] if request.schema else []
-        return [
+    async def _command(
+        self, request: AgentRequest, commands: Commands
+    ) -> tuple[list[str], dict[str, str]]:
+        argv = [
             self._program,
             "-p",
             "--output-format",
@@ -74,15 +44,16 @@ class ClaudeAgent:
             "--verbose",
             # The sandbox is what protects: it holds nothing but the task.
             "--dangerously-skip-permissions",
-            *session,
-            *model,
-            *schema,
+            *session_arguments(request),
+            *(["--model", request.model] if request.model else []),
+            *(["--json-schema", json.dumps(request.schema)] if request.schema else []),
         ]
+        environment = {
+            **_ENVIRONMENT,
+            "ANTHROPIC_BASE_URL": f"{request.base_url}/anthropic",
+            "ANTHROPIC_API_KEY": request.token,
+        }
+        return argv, environment
 
-
-def _environment(request: AgentRequest) -> dict[str, str]:
-    return {
-        **_ENVIRONMENT,
-        "ANTHROPIC_BASE_URL": f"{request.base_url}/anthropic",
-        "ANTHROPIC_API_KEY": request.token,
-    }
+    def _outputs(self, reading: Reading) -> Mapping[str, str] | None:
+        return reading.structured_output

@@ -1,4 +1,4 @@
-"""The real Codex CLI, headless. facts/agents.md, sections 2.2, 3 and 4."""
+"""The driver of Codex."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import re
 
 from agent_runner.agents.codex_events import PROVIDER, Reading, Rollout, read_rollout
-from agent_runner.agents.headless import Turn, program_version
-from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
+from agent_runner.agents.headless import HeadlessAgent
+from agent_runner.agents.protocol import AgentRequest
 from agent_runner.process.commands import Commands
 
 NAME = "codex"
@@ -20,7 +20,7 @@ _READ_ROLLOUT = (
     'for f in "$HOME"/.codex/sessions/*/*/*/rollout-*-"$1".jsonl; do'
     ' [ -f "$f" ] && tail -c "$2" -- "$f"; done'
 )
-# One retry of its own absorbs a blip; the rest of the waiting is the runner's (D5).
+# One retry of its own absorbs a blip; the runner does the rest of the waiting.
 _CONFIG = {
     "model_provider": "rover",
     "model_providers.rover.name": "Rover",
@@ -33,55 +33,27 @@ _CONFIG = {
 }
 
 
-class CodexAgent:
-    """Drives `codex exec`. The id of its session is its own; it tells it in its first line."""
+class CodexAgent(HeadlessAgent[Reading]):
+    """Drives `codex exec`. It chooses the id of its session and prints it in its first line.
+    Tokens come with the outcome; codex prints no cost."""
 
     name = NAME
     provider = PROVIDER
+    takes_session_id = False
 
-    def __init__(self, program: str = NAME) -> None:
-        self._program = program
-        self._version: str | None = None
+    def _reading(self, request: AgentRequest) -> Reading:
+        return Reading(resumed=request.resume is not None)
 
-    def presets_session(self) -> bool:
-        """It makes its own session ids."""
-        return False
-
-    async def version(self, commands: Commands) -> str | None:
-        """The CLI's version; None where it does not say one."""
-        if self._version is None:
-            self._version = await program_version(commands, self._program)
-        return self._version
-
-    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
-        """One turn: see `Agent.run`. Tokens come with the outcome; codex tells no cost.
-
-        Raises:
-            SessionLost: the session to be resumed does not exist.
-            AgentFailed: the run did not succeed.
-            TimeoutError: `request.timeout` passed.
-        """
-        reading = Reading(resumed=request.resume is not None)
-        version = await self.version(commands)
-        turn = Turn(NAME, PROVIDER, request, reading, version=version)
-        env = {TOKEN_VARIABLE: request.token}
+    async def _command(
+        self, request: AgentRequest, commands: Commands
+    ) -> tuple[list[str], dict[str, str]]:
+        # No event has the version, and the checkpoint is to hold it.
+        await self.version(commands)
         schema = await _schema_file(commands, request)
-        try:
-            code = await turn.follow(commands, self._argv(request, schema), env)
-        except AgentFailed as error:
-            reading.rollout = await _rollout(commands, reading.session_id)
-            raise turn.failed(error.failure) from error
-        reading.rollout = await _rollout(commands, reading.session_id)
-        return turn.judge(code)
-
-    def _argv(self, request: AgentRequest, schema: str | None) -> list[str]:
         config = {**_CONFIG, "model_providers.rover.base_url": f"{request.base_url}/openai/v1"}
         # TOML's strings, numbers and booleans are written as JSON's.
         flags = [f for name, value in config.items() for f in ("-c", f"{name}={json.dumps(value)}")]
-        model = ["-m", request.model] if request.model else []
-        resume = ["resume", request.resume.session_id] if request.resume else []
-        answer = ["--output-schema", schema] if schema else []
-        return [
+        argv = [
             self._program,
             "exec",
             "--json",
@@ -89,11 +61,15 @@ class CodexAgent:
             "--dangerously-bypass-approvals-and-sandbox",
             "--skip-git-repo-check",
             *flags,
-            *model,
-            *resume,
-            *answer,
+            *(["-m", request.model] if request.model else []),
+            *(["resume", request.resume.session_id] if request.resume else []),
+            *(["--output-schema", schema] if schema else []),
             "-",
         ]
+        return argv, {TOKEN_VARIABLE: request.token}
+
+    async def _read_files(self, reading: Reading, commands: Commands) -> None:
+        reading.rollout = await _rollout(commands, reading.session_id)
 
 
 async def _schema_file(commands: Commands, request: AgentRequest) -> str | None:

@@ -1,19 +1,21 @@
-"""What every agent CLI that prints JSON lines has in common: start it, follow it, judge it.
+"""Agents whose CLI runs one turn and prints its events as JSON lines: started, followed, judged.
 
-A driver says how its CLI is started and folds its events (a `Reading`); this follows one run of
-it to its end. facts/agents.md, sections 0 and 4: neither the exit status nor an event alone is a
-verdict, and a CLI that says nothing is not waited for.
+Neither the exit status nor the last event alone is a verdict. Measured with the releases of
+November 2026: Claude Code that gets SIGINT ends with status 0 and `is_error: true`; Gemini CLI that
+gets SIGTERM ends with status 0 and prints no result; five of the six end with status 0 and have
+done nothing where a tool was denied. So a turn succeeded only if both say so.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import anyio
 
@@ -88,10 +90,81 @@ class Reading(Protocol):
         ...
 
 
+ReadingT = TypeVar("ReadingT", bound=Reading)
+
+
+class HeadlessAgent(ABC, Generic[ReadingT]):
+    """The driver of one CLI. A subclass says how the CLI is started and how its events are read.
+
+    If the CLI announces a wait of more than `max_retry_delay` seconds before its next try, its run
+    is ended at once: the runner waits better, because a paused task holds no sandbox.
+    """
+
+    name: str
+    provider: str
+    takes_session_id = True
+
+    def __init__(self, program: str | None = None, max_retry_delay: float = 30.0) -> None:
+        self._program = program or self.name
+        self._max_retry_delay = max_retry_delay
+        self._version: str | None = None
+
+    def presets_session(self) -> bool:
+        """See `Agent.presets_session`."""
+        return self.takes_session_id
+
+    async def version(self, commands: Commands) -> str | None:
+        """The CLI's version; None if it does not print one."""
+        if self._version is None:
+            self._version = await program_version(commands, self._program)
+        return self._version
+
+    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+        """Run one turn; see `Agent.run`.
+
+        Raises:
+            SessionLost: the session to be resumed does not exist.
+            AgentFailed: the run did not succeed.
+            TimeoutError: `request.timeout` passed.
+        """
+        reading = self._reading(request)
+        argv, environment = await self._command(request, commands)
+        provider = self._provider(request)
+        turn = Turn(self.name, provider, request, reading, self._version, self._max_retry_delay)
+        try:
+            code = await turn.follow(commands, argv, environment)
+        except AgentFailed as error:
+            await self._read_files(reading, commands)
+            raise turn.failed(error.failure) from error
+        await self._read_files(reading, commands)
+        return replace(turn.judge(code), outputs=self._outputs(reading))
+
+    def _provider(self, request: AgentRequest) -> str:
+        """Whose API this turn calls."""
+        return self.provider
+
+    @abstractmethod
+    def _reading(self, request: AgentRequest) -> ReadingT:
+        """A new fold over the events of a turn."""
+
+    @abstractmethod
+    async def _command(
+        self, request: AgentRequest, commands: Commands
+    ) -> tuple[list[str], dict[str, str]]:
+        """The argument list and the environment. Files that the CLI needs are written first."""
+
+    async def _read_files(self, reading: ReadingT, commands: Commands) -> None:
+        """Add what the session's own files hold and the CLI does not print."""
+
+    def _outputs(self, reading: ReadingT) -> Mapping[str, str] | None:
+        """The step's outputs, if the agent gives them apart from its last message."""
+        return None
+
+
 @dataclass
 class Turn:
     """One run of a CLI. A delay beyond `max_retry_delay` seconds, announced by the CLI before it
-    tries again, ends the run at once: the wait is the runner's."""
+    tries again, ends the run at once."""
 
     name: str
     provider: str
@@ -202,7 +275,15 @@ async def program_version(commands: Commands, program: str) -> str | None:
     except OSError:
         return None
     match = _VERSION.search(result.stdout)
-    return match[1].decode() if match and result.code == 0 else None
+    # Copilot's is the end of a sentence.
+    return match[1].decode().rstrip(".") if match and result.code == 0 else None
+
+
+def session_arguments(request: AgentRequest) -> list[str]:
+    """The session to resume, or the id that a new one is to have."""
+    if request.resume:
+        return ["--resume", request.resume.session_id]
+    return ["--session-id", request.session_id]
 
 
 def no_result(name: str, provider: str, code: int, stderr: Sequence[str]) -> Failure:

@@ -1,13 +1,13 @@
-"""The real opencode CLI, headless. facts/agents.md, sections 2.4, 3 and 4."""
+"""The driver of opencode."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 
-from agent_runner.agents.headless import Turn, program_version
+from agent_runner.agents.headless import HeadlessAgent
 from agent_runner.agents.opencode_events import Reading
-from agent_runner.agents.protocol import AgentOutcome, AgentRequest
+from agent_runner.agents.protocol import AgentRequest
 from agent_runner.process.commands import Commands
 
 NAME = "opencode"
@@ -26,53 +26,40 @@ _ENVIRONMENT = {
 }
 
 
-class OpencodeAgent:
+class OpencodeAgent(HeadlessAgent[Reading]):
     """Drives `opencode run`. Its sessions have ids of its own, which its log tells early.
 
-    It has no knob for its retries, and obeys a `retry-after` of any length in silence: the runner
-    watches the gateway beside it, and ends a wait that is pointless.
+    It has no setting for its retries, and obeys a `retry-after` of any length in silence: the
+    runner watches the gateway meanwhile, and ends a wait that is pointless.
     """
 
     name = NAME
     provider = "anthropic"
+    takes_session_id = False
 
-    def __init__(self, program: str = NAME) -> None:
-        self._program = program
+    def _provider(self, request: AgentRequest) -> str:
+        return split_model(request.model)[0]
 
-    def presets_session(self) -> bool:
-        """It makes its own session ids."""
-        return False
+    def _reading(self, request: AgentRequest) -> Reading:
+        return Reading(self._provider(request))
 
-    async def version(self, commands: Commands) -> str | None:
-        """The CLI's version; None where it does not say one."""
-        return await program_version(commands, self._program)
-
-    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
-        """One turn: see `Agent.run`.
-
-        Raises:
-            SessionLost: the session to be resumed does not exist.
-            AgentFailed: the run did not succeed.
-            TimeoutError: `request.timeout` passed.
-        """
+    async def _command(
+        self, request: AgentRequest, commands: Commands
+    ) -> tuple[list[str], dict[str, str]]:
         provider, model = split_model(request.model)
-        turn = Turn(NAME, provider, request, Reading(provider))
-        env = {**_ENVIRONMENT, "OPENCODE_CONFIG_CONTENT": _config(request, provider, model)}
-        argv = self._argv(request, f"{provider}/{model}")
-        return turn.judge(await turn.follow(commands, argv, env))
-
-    def _argv(self, request: AgentRequest, model: str) -> list[str]:
+        # A title of ours saves a model call for one of its own.
         session = ["-s", request.resume.session_id] if request.resume else ["--title", "rover"]
-        return [
+        argv = [
             self._program,
             "run",
             *("--format", "json"),
             # Shows what it retries, which nothing else does, and the session's id at once.
             *("--print-logs", "--log-level", "INFO"),
-            *("-m", model),
-            # A title of ours saves a model call for one of its own.
+            *("-m", f"{provider}/{model}"),
             *session,
         ]
+        config = _config(request, provider, model)
+        return argv, {**_ENVIRONMENT, "OPENCODE_CONFIG_CONTENT": config}
 
 
 def split_model(model: str | None) -> tuple[str, str]:
