@@ -18,7 +18,7 @@ from agent_runner.agents.protocol import (
     Doubt,
     SessionLost,
 )
-from agent_runner.classify.verdict import classify
+from agent_runner.classify.verdict import Verdict, classify
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.evidence import Calls
 from agent_runner.journal.records import RecordType
@@ -27,7 +27,7 @@ from agent_runner.models import AgentSession, Failure, Pause, Usage
 from agent_runner.process.commands import CommandKilled
 from agent_runner.run.output_files import FilesRefused, OutputFiles
 from agent_runner.run.prompts import READ_ONLY, resume_prompt
-from agent_runner.run.stall_watch import Watch
+from agent_runner.run.stall_watch import Pointless, Watch
 from agent_runner.run.step import (
     Interrupted,
     RunPaused,
@@ -179,11 +179,8 @@ class AgentStepRun:
     ) -> float:
         """Seconds to wait before the next try, or the end of this step."""
         tools = self._tools
-        seen = await tools.evidence.failures(started, self._provider)
+        verdict = await self._verdict(error, started)
         now = tools.clock()
-        calls = await tools.evidence.calls(started, self._provider)
-        answered = calls is not None and not calls.last_failed
-        verdict = classify([*seen, error.failure], now, answered=answered)
         self._log.line(f"failed: {verdict.message}")
         wait = wait_in_place(verdict, delay, tools.spec.limits.wait_in_place, now)
         if wait is not None:
@@ -203,6 +200,16 @@ class AgentStepRun:
             model=verdict.model,
         )
         raise RunPaused(pause) from error
+
+    async def _verdict(self, error: AgentFailed, started: datetime) -> Verdict:
+        """What a failed turn means, by what the gateway saw of it and what the agent said."""
+        if isinstance(error, Pointless):
+            return error.verdict
+        evidence = self._tools.evidence
+        seen = await evidence.failures(started, self._provider)
+        calls = await evidence.calls(started, self._provider)
+        answered = calls is not None and not calls.last_failed
+        return classify([*seen, error.failure], self._tools.clock(), answered=answered)
 
     async def _turn(self, agent: Agent, before: _Before | None, started: datetime) -> AgentOutcome:
         reported = Usage()

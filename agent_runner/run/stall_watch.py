@@ -1,9 +1,9 @@
-"""Waiting that is pointless: an agent is stopped that sleeps on an error which only a pause mends.
+"""Stops an agent that waits for what only a pause can end, by what the gateway saw of its turn.
 
-Some agents obey a `retry-after` of hours, or try again for minutes, and say nothing meanwhile
-(facts/agents.md, 0.3 and 0.4). The gateway sees the provider's answer first hand, so beside each
-turn it is asked, by one request that it answers as soon as there is news. An agent gets a moment
-to end by itself: its own fields may say more.
+Agents retry for minutes, or obey a `retry-after` of any length, and print nothing meanwhile:
+opencode 1.18 slept through 10,800 seconds. The gateway has seen the provider's answer, so it is
+asked while a turn runs, by one request that it answers as soon as there is news. An agent gets a
+moment to end by itself: its own error may say more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NEWS_WAIT = 60.0
 """Seconds that one request for news may take."""
 
 UNREACHABLE_WAIT = 5.0
-"""Seconds until a gateway that cannot be asked is asked again: it may be starting anew."""
+"""Seconds until a gateway that cannot be asked is asked again: it may be restarting."""
 
 MOST_TRIES = 4
 """Failures in a row after which an agent that still tries is stopped: the runner waits better."""
@@ -35,14 +35,19 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class Pointless(AgentFailed):
-    """The agent was stopped: the gateway saw what it waits for, and that takes too long."""
+    """The agent was stopped: the gateway saw what it waits for, and that takes too long. `verdict`
+    is what the gateway's failures mean."""
+
+    def __init__(self, failure: Failure, verdict: Verdict) -> None:
+        super().__init__(failure)
+        self.verdict = verdict
 
 
 def is_pointless(
     failures: Sequence[Failure], verdict: Verdict, wait_in_place: float, now: datetime
 ) -> bool:
-    """Whether an agent that met these failures, the newest first, should not go on trying. What
-    is fatal is left to the agent: it may know another way."""
+    """Whether an agent that met these failures, the newest first, should stop trying. A fatal
+    one is left to the agent: it may know another way."""
     if not failures or verdict.reason is None:
         return False
     if not verdict.transient or len(failures) >= MOST_TRIES:
@@ -72,13 +77,13 @@ class Watch:
         self._sleep = sleep
 
     async def run(self, work: Callable[[], Awaitable[AgentOutcome]]) -> AgentOutcome:
-        """Do the work, and end it where it only waits.
+        """Do the work, and end it if it only waits.
 
         Raises:
-            Pointless: it was ended; with the gateway's failure.
+            Pointless: it was ended.
             Exception: whatever the work raises.
         """
-        stalled: list[Failure] = []
+        stalled: list[Pointless] = []
         try:
             async with anyio.create_task_group() as group:
 
@@ -94,25 +99,27 @@ class Watch:
             # Only the work raises; a driver's own errors are handled by who asked for it.
             (error,) = errors.exceptions
             raise error from error.__cause__
-        raise Pointless(stalled[0])
+        raise stalled[0]
 
-    async def _until_pointless(self) -> Failure:
+    async def _until_pointless(self) -> Pointless:
         after = 0
         while True:
             if await self._judge() is not None:
                 await self._sleep(GRACE)
-                # Something that went well in the meantime clears it.
-                if (failure := await self._judge()) is not None:
-                    return failure
+                # A call that succeeded in the meantime clears it.
+                if (pointless := await self._judge()) is not None:
+                    return pointless
             last = await self._evidence.news(after, NEWS_WAIT)
             if last is None:
                 await self._sleep(UNREACHABLE_WAIT)
             else:
                 after = last
 
-    async def _judge(self) -> Failure | None:
-        """The failure that makes waiting pointless, if there is one."""
+    async def _judge(self) -> Pointless | None:
+        """Why waiting is pointless just now; None if it is not."""
         failures = await self._evidence.failures(self._since, self._provider)
         now = self._clock()
         verdict = classify(failures, now)
-        return failures[0] if is_pointless(failures, verdict, self._wait_in_place, now) else None
+        if not is_pointless(failures, verdict, self._wait_in_place, now):
+            return None
+        return Pointless(failures[0], verdict)

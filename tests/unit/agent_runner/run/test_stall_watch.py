@@ -12,7 +12,7 @@ import pytest
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome
 from agent_runner.classify.verdict import classify
 from agent_runner.evidence import Calls
-from agent_runner.models import Failure, Usage
+from agent_runner.models import Failure, PauseReason, Usage
 from agent_runner.run.stall_watch import GRACE, MOST_TRIES, Pointless, Watch, is_pointless
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -119,6 +119,7 @@ def test_an_agent_that_sleeps_is_stopped_with_what_the_gateway_saw() -> None:
         with pytest.raises(Pointless) as failed:
             await watched(news, clock).run(work)
         assert failed.value.failure is HOURS
+        assert failed.value.verdict.reason is PauseReason.RATE_LIMIT
         assert clock.slept == [GRACE]
 
     anyio.run(run)
