@@ -9,9 +9,8 @@ A journal may be larger than the memory: it is read a record at a time, and a re
 from __future__ import annotations
 
 import errno
-import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +31,7 @@ from agent_runner.journal.records import (
     parse,
     shortened,
 )
+from agent_runner.journal.run_state import RecoveredState
 from agent_runner.models import loop_positions
 from agent_runner.no_space import reserve
 from agent_runner.process.locks import is_held, take_lock
@@ -148,11 +148,13 @@ class JournalTail:
             raise
         return JournalRead(records, self._torn, self._chain)
 
-    def skip(self) -> JournalRead:
-        """The same without the records, which are looked at and not kept. Raises as `read`."""
-        for _ in self.stream():
-            pass
-        return JournalRead((), self._torn, self._chain)
+    def recover(self) -> tuple[RecoveredState, JournalRead]:
+        """The state that the records add up to, and the end of the journal without its records:
+        all of them together may be larger than the memory. Raises as `read`."""
+        state = RecoveredState()
+        for record in self.stream():
+            state.take(record)
+        return state, JournalRead((), self._torn, self._chain)
 
     def stream(self) -> Iterator[Record]:
         """What was added since it was last read, a record at a time. What was given counts as
@@ -205,18 +207,6 @@ class JournalTail:
         return JournalDamaged(self._path, self._chain.seq + 1, self._offset, reason)
 
 
-@dataclass(frozen=True)
-class Stored:
-    """The records that stood in a journal when it was opened, read from it whenever they are
-    asked for."""
-
-    path: Path
-    count: int
-
-    def __iter__(self) -> Iterator[Record]:
-        return itertools.islice(stream_journal(self.path), self.count)
-
-
 def no_bell() -> None:
     """For a journal that nobody waits for."""
 
@@ -235,7 +225,8 @@ class Journal:
     """
 
     path: Path
-    records: Iterable[Record]
+    recovered: RecoveredState
+    """What the records that stood in it add up to."""
     _clock: Clock
     _bell: Callable[[], None]
     _write: Write
@@ -262,8 +253,8 @@ class Journal:
         write: Write = os.pwrite,
         sync: Callable[[int], None] = os.fsync,
     ) -> Self:
-        """Lock, check and recover the journal, creating it where there is none. `records` reads
-        what stood in it. A torn tail goes to `journal.torn-N` beside it, with a warning record.
+        """Lock, check and recover the journal, creating it if there is none. A torn tail goes to
+        `journal.torn-N` beside it, with a warning record.
 
         Raises:
             OSError, JournalDamaged, JournalTooNew: as read_journal.
@@ -271,7 +262,7 @@ class Journal:
         """
         lock = _take_lock(path.with_name(LOCK_NAME))
         try:
-            read = JournalTail(path).skip()
+            state, read = JournalTail(path).recover()
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             sync_folder(path.parent)
             size = os.fstat(fd).st_size
@@ -281,7 +272,7 @@ class Journal:
             raise
         journal = cls(
             path=path,
-            records=Stored(path, read.chain.seq),
+            recovered=state,
             _clock=clock,
             _bell=bell,
             _write=write,

@@ -270,6 +270,34 @@ class Fold:
             _forget(step)
 
 
+class RecoveredState:
+    """The state that is folded from a journal while the journal is read and checked. A record that
+    is sound as a line may still not fit: then the journal is open all the same, so that the run can
+    end with a record that says so."""
+
+    def __init__(self) -> None:
+        self._fold = Fold()
+        self._error: ValueError | None = None
+
+    def take(self, record: Record) -> None:
+        """Add the next record, unless one before it did not fit."""
+        if self._error is None:
+            try:
+                self._fold.add(record)
+            except ValueError as error:
+                self._error = error
+
+    def fold(self) -> Fold:
+        """The fold over all records.
+
+        Raises:
+            ValueError: a record does not hold what its type requires.
+        """
+        if self._error is not None:
+            raise self._error
+        return self._fold
+
+
 def _redefined(old: StepState | None, raw: Mapping[str, Any]) -> StepState:
     """A step of another place or kind than before is another step."""
     parent, limit = raw.get("parent"), raw.get("limit")

@@ -115,7 +115,7 @@ class Run:
             workflow = with_hooks(workflow, self.spec.hooks)
             inputs = resolve_inputs(workflow, {**self._task(), **self.spec.inputs})
             workflow = chosen(workflow, inputs)
-            fold = Fold.of(self.journal.records)
+            fold = self.journal.recovered.fold()
             plan = make_plan(fold, workflow, self.spec)
         except (OSError, ValueError, WorkflowError, InputError, JournalError) as error:
             return await self._fail(f"the workflow cannot be run: {error}")

@@ -17,7 +17,6 @@ from agent_runner.journal.journal import (
     read_journal,
 )
 from agent_runner.journal.records import MAX_LINE, RecordType
-from agent_runner.journal.run_state import Fold
 from rover_mcp.control.handover import has_checkpoint
 from rover_mcp.control.journal_watch import LiveStates, read_state
 from rover_mcp.control.snapshots import journal_snapshots
@@ -74,7 +73,7 @@ def test_no_reader_of_a_journal_keeps_all_of_it(site: Site) -> None:
 
     def recover() -> None:
         journal = Journal.open(path, clock)
-        assert Fold.of(journal.records).step("loop").iteration == ROUNDS
+        assert journal.recovered.fold().step("loop").iteration == ROUNDS
         journal.close()
 
     def follow() -> None:
