@@ -36,7 +36,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def stop_on_signals(stop: Stop) -> Generator[None]:
-    """SIGTERM and SIGINT ask `stop`; the handlers are gone when the context is left (E4)."""
+    """SIGTERM and SIGINT ask `stop`; the handlers are gone when the context is left."""
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, stop.request)

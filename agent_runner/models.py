@@ -20,7 +20,7 @@ SCRIPTED = "scripted"
 
 
 class ExitCode(IntEnum):
-    """Exit status of `agent-runner run` (ACCEPTANCE A2)."""
+    """Exit status of `agent-runner run`."""
 
     COMPLETED = 0
     FAILED = 1
@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
 
 
 class PauseReason(StrEnum):
-    """Why a run stopped and is meant to go on (ACCEPTANCE D8). A closed set."""
+    """Why a run stopped and is meant to go on. A closed set."""
 
     TRANSIENT = "transient"
     RATE_LIMIT = "rate_limit"
@@ -113,7 +113,7 @@ class Budget(_Model):
 
 
 class Pause(_Model):
-    """One pause: which step, why, since when, until when if a provider told it (D1, D10).
+    """One pause: which step, why, since when, until when if a provider told it.
 
     `grounds` and `retry_grounds` say what `reason` and `retry_at` rest on: what only an agent said
     concerns its own task, and no other one of its account. `model`: the one that a limit is for,
@@ -136,7 +136,7 @@ class Pause(_Model):
 
 
 class AgentSession(_Model):
-    """An agent's conversation, part of the checkpoint: enough to resume it (F8)."""
+    """An agent's conversation, part of the checkpoint: enough to resume it."""
 
     agent: str
     session_id: str
@@ -144,7 +144,7 @@ class AgentSession(_Model):
 
 
 class LoopPosition(_Model):
-    """Where a step stands in one loop around it (C7): the loop's id, its iteration, the index of
+    """Where a step stands in one loop around it: the loop's id, its iteration, the index of
     the sub-step in its body."""
 
     step: str
@@ -156,7 +156,7 @@ def loop_positions(data: Mapping[str, Any]) -> list[LoopPosition]:
     """The loops that a record's data place its step in, outermost first.
 
     Raises:
-        ValueError, TypeError: they are not what they should be (C7).
+        ValueError, TypeError: they are not what they should be.
     """
     return [LoopPosition.model_validate(raw) for raw in data.get("loop", ())]
 
@@ -269,7 +269,7 @@ class RunState(_Model):
 
     @property
     def progress(self) -> int:
-        """Share of the work that is done, 0 to 100 (A5). Every step of the workflow counts the
+        """Share of the work that is done, 0 to 100. Every step of the workflow counts the
         same; a loop's iterations share its part, and so do the steps of a body."""
         if self.status is RunStatus.COMPLETED:
             return 100
@@ -302,7 +302,7 @@ def _done_share(steps: Sequence[StepState]) -> float:
 
 @dataclass(frozen=True)
 class Failure:
-    """What is known of an error, from fields that carry errors and nothing else (D3).
+    """What is known of an error, from fields that carry errors and nothing else.
 
     `source` tells who saw it: the gateway (first hand) or the agent's structured fields.
     `headers` are lower case. `retry_after` is in seconds. `body` is the provider's answer as it

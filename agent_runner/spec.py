@@ -105,7 +105,7 @@ class Limits(_Model):
     stop_grace: float = Field(default=5, gt=0)
     """from SIGTERM to SIGKILL of an agent or a command"""
     transient_delays: tuple[float, ...] = (10, 20)
-    """waits before the retries in place of a transient error (D5)"""
+    """waits before the retries in place of a transient error"""
     wait_in_place: float = Field(default=60, ge=0)
     """a provider's retry-after beyond this pauses the task instead of waiting"""
 
@@ -212,7 +212,7 @@ class RunSpec(_Model):
     disk: Disk | None = Field(default=None, description="none: it is not watched")
     restore: Restore | None = None
     restart: bool = Field(
-        default=False, description="start the iteration over, on the task's base (H5)"
+        default=False, description="start the iteration over, on the task's base"
     )
     rebundle: bool = Field(
         default=False,

@@ -1,7 +1,7 @@
 """What Claude Code's stream of events says (`--output-format stream-json`). Pure; no I/O.
 
 Ground truth: facts/agents.md, section 2.1, and lines recorded from version 2.1.330 in
-tests/unit/agent_runner/agents/recorded. Nothing that a model wrote is ever taken for an error (D3).
+tests/unit/agent_runner/agents/recorded. Nothing that a model wrote is ever taken for an error.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Ground truth: facts/agents.md, section 2.2, and lines recorded from version 0.169.0 in
 tests/unit/agent_runner/agents/recorded/codex. The stream loses the class of an error; the rollout,
 the session's own file, has it, with the reset time and what each turn used. Nothing that a model
-wrote is ever taken for an error (D3).
+wrote is ever taken for an error.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Ground truth: facts/agents.md, section 2.4, and lines recorded from version 1.18.33 in
 tests/unit/agent_runner/agents/recorded/opencode. There is no line that ends a run: the last call
 that stopped by itself does. Its log, on standard error, tells the session's id and the errors that
-it waits out in silence. Nothing that a model wrote is ever taken for an error (D3).
+it waits out in silence. Nothing that a model wrote is ever taken for an error.
 """
 
 from __future__ import annotations

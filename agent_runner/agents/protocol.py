@@ -97,6 +97,6 @@ class Agent(Protocol):
 
         Raises:
             AgentFailed: with the failure as the agent's own fields tell it.
-            TimeoutError: the step's own time limit passed (not retryable, D4).
+            TimeoutError: the step's own time limit passed.
         """
         ...

@@ -220,8 +220,8 @@ class Journal:
     """A journal open for writing: recovered, and locked for as long as this process lives.
 
     A write that fails is not an error: the records stay in memory, the next write carries them
-    and a warning says that it happened (C3). `append` tells whether all is on disk. A record
-    that stands in loops says where, in numbers that can be (C7); else it is a ValueError.
+    and a warning says that it happened. `append` tells whether all is on disk. A record
+    that stands in loops says where, in numbers that can be; else it is a ValueError.
     """
 
     path: Path

@@ -23,7 +23,7 @@ MAX_WARNINGS = 100
 
 
 def fold(records: Iterable[Record]) -> RunState:
-    """All that the records say of a run. What is returned belongs to the caller (C5).
+    """All that the records say of a run. What is returned belongs to the caller.
 
     Raises:
         ValueError: a record does not hold what its type asks for; it names the record.
@@ -33,7 +33,7 @@ def fold(records: Iterable[Record]) -> RunState:
 
 class Fold:
     """The state of a run, record by record. What one record costs, and what is kept, depends on
-    the size of the workflow, never on how much of it has run (C8)."""
+    the size of the workflow, never on how much of it has run."""
 
     def __init__(self) -> None:
         self._state = RunState()
@@ -60,7 +60,7 @@ class Fold:
 
     @property
     def state(self) -> RunState:
-        """The caller's own copy (C5)."""
+        """The caller's own copy."""
         return self._state.model_copy(deep=True)
 
     @property
@@ -101,7 +101,7 @@ class Fold:
             raise ValueError(f"record {record.seq} ({record.type}) is malformed: {error}") from None
 
     def _check_place(self, data: Mapping[str, Any]) -> None:
-        """A record of a step in loops names them all, each in its present iteration (C7)."""
+        """A record of a step in loops names them all, each in its present iteration."""
         around = self._loops[self.step(data["step"]).id]
         named = loop_positions(data)
         if [p.step for p in named] != around:
@@ -118,7 +118,7 @@ class Fold:
     def run_start(self, record: Record) -> None:
         data, state = record.data, self._state
         if data.get("restart"):
-            # What it cost stays, and so do the snapshots; nothing counts as done (H5).
+            # What it cost stays, and so do the snapshots; nothing counts as done.
             self._steps, self.boundary, self.worked = {}, None, False
         self.left = None
         state.steps = self._defined(data["steps"])
@@ -146,8 +146,8 @@ class Fold:
         return list(self._steps.values())
 
     def _go_on(self) -> None:
-        """What an earlier run left behind is gone (C6); a session stays, to be resumed (F8), and
-        a loop's place, if it has one in the loop as it is now (F6)."""
+        """What an earlier run left behind is gone; a session stays, to be resumed, and
+        a loop's place, if it has one in the loop as it is now."""
         state = self._state
         state.status = RunStatus.RUNNING
         state.pause = state.error = state.ended_at = None

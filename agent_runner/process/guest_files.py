@@ -95,7 +95,7 @@ async def read_for_agent(
     commands: Commands, path: str, limit: int, workspace: PurePosixPath | None = None
 ) -> str:
     """What an agent that asks for a path gets: a file's text, up to `limit` bytes, or a listing
-    where the path is a folder (G9). `path` is relative to the work tree, or beneath `workspace`,
+    where the path is a folder. `path` is relative to the work tree, or beneath `workspace`,
     which is its place as the agent sees it.
 
     Raises:

@@ -377,7 +377,7 @@ def _is_own_timeout(error: Exception) -> bool:
 
 
 def _thrown(agent: str, error: Exception) -> Failure:
-    """What a driver threw, as if the agent had returned it (D6)."""
+    """What a driver threw, as if the agent had returned it."""
     if isinstance(error, _BROKEN):
         text = str(error) or "the connection to the agent broke"
         return Failure("agent", f"{agent}: {text}", code="connection_failed")

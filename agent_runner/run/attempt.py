@@ -59,7 +59,7 @@ def utc_now() -> datetime:
 
 
 class Stop:
-    """Asks a run to pause, from a signal handler's side. Asking twice changes nothing (E3)."""
+    """Asks a run to pause, from a signal handler's side. Asking twice changes nothing."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -293,7 +293,7 @@ class Run:
     def _end(
         self, kind: RecordType, data: Mapping[str, object], code: ExitCode = ExitCode.FAILED
     ) -> ExitCode:
-        """The last record. An end that is not on disk has not happened (E2)."""
+        """The last record. An end that is not on disk has not happened."""
         self._ended = True
         if self.journal.append(kind, data, flush=True):
             crash_point(CrashPoint.RUN_ENDED)

@@ -2,7 +2,7 @@
 
 It has no memory of its own: what is done, in which iteration, with which outputs, is the fold
 over the records that it writes. So a walk that is cut anywhere and begun again on the fold of
-what was written goes on at that very place (F5). What running a step means, and where the work
+what was written goes on at that very place. What running a step means, and where the work
 tree is kept, is injected.
 """
 

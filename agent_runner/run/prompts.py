@@ -46,7 +46,7 @@ def resume_prompt(
     loops: Sequence[tuple[str, int]] = (),
     earlier: str | None = None,
 ) -> str:
-    """The prompt for an agent that goes on in the middle of a step (F8).
+    """The prompt for an agent that goes on in the middle of a step.
 
     `done` are the finished steps; `loops` the loops around the step with their iterations,
     outermost first. `earlier` says who worked on it, where that was another session.

@@ -29,7 +29,7 @@ from agent_runner.worktree.worktree import Target
 class Plan:
     """`before` is the state that was found, `start` what the attempt's first record says.
 
-    `skipped` counts the finished steps that are not run again (F4). `interrupted` has the agent
+    `skipped` counts the finished steps that are not run again. `interrupted` has the agent
     steps that were under way, by id: they go on, on the work tree as it is. `target` is what the
     work tree is reset to where none does; None: it is not known, and the tree stays as it is.
     `left` is what it has to be where one does, as the run that they were under way in left it.
@@ -106,7 +106,7 @@ def _not_finished(steps: Sequence[Step], state: Fold) -> Iterator[Step]:
 
 
 def _warnings(fold: Fold, begun: Fold, workflow: Workflow) -> Iterator[str]:
-    """What the workflow, as it is now, makes of what was done (F2, F6)."""
+    """What the workflow, as it is now, makes of what was done."""
     current = {step.id for step, _ in walk(workflow.steps)}
     for old in fold.live.steps:
         if old.id in current:

@@ -166,7 +166,7 @@ def _argument(text: str) -> str:
 def wait_in_place(
     verdict: Verdict, delay: float | None, longest: float, now: datetime
 ) -> float | None:
-    """Seconds after which to try again in place; None: do not (D5)."""
+    """Seconds after which to try again in place; None: do not."""
     if not verdict.transient or delay is None:
         return None
     if verdict.retry_at is None:

@@ -49,7 +49,7 @@ class Clause:
     offset: int = field(default=0, compare=False, repr=False)
 
     def holds(self, values: Values) -> bool:
-        """A missing step, output or input equals nothing (B5)."""
+        """A missing step, output or input equals nothing."""
         source = values.inputs if self.step is None else values.steps.get(self.step, {})
         actual = source.get(self.name)
         same = actual is not None and _normal(actual) == _normal(self.value)
@@ -103,7 +103,7 @@ def parse(text: str) -> Condition:
 
 
 def evaluate(text: str, values: Values, warn: Callable[[str], None]) -> bool:
-    """Whether the condition holds; one that cannot be read is false, with a warning (B4)."""
+    """Whether the condition holds; one that cannot be read is false, with a warning."""
     try:
         return parse(text).holds(values)
     except ConditionError as error:

@@ -78,7 +78,7 @@ class Comparison(StrEnum):
 
 
 class LoopOutput(StrEnum):
-    """What every loop gives, whether its condition was met or not (G4)."""
+    """What every loop gives, whether its condition was met or not."""
 
     ITERATIONS = "iterations"
     CONDITION_MET = "condition_met"
@@ -126,7 +126,7 @@ class Defaults:
 
 
 # Every step has: `allow_failure`, a failure does not end the run; `commit`, a template: after the
-# step the work tree is committed on the task's branch (a checkpoint commit, G8). `read_only`: what
+# step the work tree is committed on the task's branch (a checkpoint commit). `read_only`: what
 # the step changes in the work tree is put back. `verdict`, a template, implies `allow_failure`:
 # what is said of the whole run where the step did not succeed.
 
@@ -179,7 +179,7 @@ class CommandStep:
 
 @dataclass(frozen=True)
 class LoopStep:
-    """Its steps again and again, until a condition holds after a whole iteration (G3, G4).
+    """Its steps again and again, until a condition holds after a whole iteration.
 
     `max_iterations` is what counts: the loader has applied the workflow's loop_limit to it. 0
     never runs the body. Without `until` it runs that often. Outputs: `LoopOutput`.

@@ -67,7 +67,7 @@ def placeholders(template: str) -> Iterator[Placeholder]:
 
 
 class Renderer:
-    """Fills in placeholders. Unknown ones become empty text, with one warning each (G2)."""
+    """Fills in placeholders. Unknown ones become empty text, with one warning each."""
 
     def __init__(self, task: Mapping[str, str], warn: Callable[[str], None]) -> None:
         self._task = task
