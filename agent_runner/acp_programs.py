@@ -20,7 +20,7 @@ ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
     "openai": {"OPENAI_BASE_URL": "{base_url}/openai/v1", "OPENAI_API_KEY": "{token}"},
     "google": {"GOOGLE_GEMINI_BASE_URL": "{base_url}/google", "GEMINI_API_KEY": "{token}"},
 }
-"""What most agents are led to the gateway with, by provider."""
+"""The variables that lead most agents to the gateway, by provider."""
 
 
 class AcpProgram(BaseModel):
@@ -36,12 +36,12 @@ class AcpProgram(BaseModel):
     environment: dict[str, str] = Field(default_factory=dict)
     """beside what its provider needs"""
     model: str | None = None
-    """where a task names none"""
+    """the model if a task names none"""
     model_arguments: tuple[str, ...] = ()
-    """how it is told the model"""
+    """the arguments that name the model"""
     files: bool = False
-    """whether it is told that we read and write files for it. It can by itself: it is in the same
-    sandbox. Gemini CLI 0.61 that is told so makes no new file"""
+    """whether it is offered that the runner reads and writes files for it. It can by itself: it is
+    in the same sandbox, and Gemini CLI 0.61 that is offered this creates no new file"""
     mode: str | None = None
     """the session mode in which it asks nothing, if it has modes"""
     auth_method: str | None = None
@@ -54,7 +54,7 @@ class AcpProgram(BaseModel):
         return [*self.acp, *more]
 
     def environ(self, base_url: str, token: str, model: str | None) -> dict[str, str]:
-        """The environment, filled in. What a value says is put in once."""
+        """The environment with its placeholders replaced; text that is put in is not replaced."""
         named = model or self.model
         all_of_it = {**ENVIRONMENTS.get(self.provider or "", {}), **self.environment}
         return {

@@ -1,8 +1,8 @@
-"""Which line of a failed program's output names the cause. Pure.
+"""Finds the line of a failed program's output that names the cause. Pure.
 
-The last line often does not: npm's names a log file, pip's says that there is no such package where
-no registry could be reached, make's that something failed. Output is untrusted; a line is chosen,
-and nothing is concluded from it.
+The last line often does not: npm's names a log file, pip's says that a package does not exist if no
+registry could be reached, make's only that something failed. The output is untrusted: a line is
+chosen for people to read, and nothing is concluded from it.
 """
 
 from __future__ import annotations
@@ -70,16 +70,16 @@ _PREAMBLE = re.compile(r"^WARNING: Retrying \(.*?\) after connection broken by "
 """pip's, in front of what broke it."""
 _WARNING = re.compile(r"(?:npm )?(?:w|warn|warning)\b", re.IGNORECASE)
 _RANKS = (_DISK, _CERTIFICATE, _NETWORK, _REFUSED, _MISSING, _ERROR)
-"""The first counts most: what follows from it looks like what stands after it."""
+"""The best first: a full disk also causes errors that look like those of the later patterns."""
 PLAIN = len(_RANKS)
 
 
 def rank(line: str) -> int:
-    """How much a line says of a cause: 0 most, PLAIN nothing in particular."""
+    """How well a line names a cause: 0 is best, PLAIN means not at all."""
     if _NOISE.search(line):
         return PLAIN
     number = next((n for n, pattern in enumerate(_RANKS) if pattern.search(line)), PLAIN)
-    # Of warnings only those count that tell of a registry which was not reached.
+    # Of the warnings only those about a registry that cannot be reached name a cause.
     return PLAIN if _WARNING.match(line) and number > _RANKS.index(_NETWORK) else number
 
 
@@ -88,14 +88,14 @@ LONGEST = 300
 
 
 class Cause:
-    """Of a program whose output is heard line by line. It keeps two of them."""
+    """The cause in the output of a program, which is read line by line. Two lines are kept."""
 
     def __init__(self) -> None:
         self._rank = PLAIN
         self._line = self._last = ""
 
     def hear(self, line: str) -> None:
-        """Another line that it printed."""
+        """Take the next line of the output."""
         line = _PREAMBLE.sub("", line.strip())[:LONGEST]
         if not line:
             return
@@ -107,22 +107,22 @@ class Cause:
 
     @property
     def line(self) -> str:
-        """The line that names the cause; where none seems to, the last that says something."""
+        """The line that names the cause; if none does, the last one that is not noise."""
         return self._line or self._last
 
     @property
     def known(self) -> bool:
-        """Whether it is a line of a kind that names causes, and no mere error or last words."""
+        """Whether the line is of a kind that names causes, rather than just an error."""
         return self._rank < _RANKS.index(_ERROR)
 
     @property
     def both(self) -> str:
-        """The cause, and the last line where that is another."""
+        """The line that names the cause, and the last line if it is another one."""
         return self.line if self.line == self._last else f"{self.line}; then: {self._last}"
 
 
 def cause_of(lines: Iterable[str]) -> Cause:
-    """Of output that has ended."""
+    """The cause in the complete output of a program."""
     cause = Cause()
     for line in lines:
         cause.hear(line)

@@ -1,4 +1,4 @@
-"""What the gateway saw, asked over its unix socket; and the doorbell that is rung there."""
+"""Asks the gateway over its unix socket what providers answered, and rings its doorbell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agent_runner.process.forward import connect_unix
 
 BELL_TIMEOUT = 0.05
 EVIDENCE_TIMEOUT = 2.0
-"""Seconds. Evidence is worth a short wait; a bell is not worth holding up the run."""
+"""Seconds. Evidence is worth a short wait; a bell is not worth delaying the run."""
 
 MAX_ANSWER_BYTES = 1_000_000
 READ_BYTES = 64 * 1024
@@ -40,7 +40,7 @@ class ErrorBody(_Model):
 
 
 class Answer(_Model):
-    """One answer of a provider, as the gateway passed it on."""
+    """One answer of a provider, as the gateway recorded it."""
 
     at: datetime
     method: str = "POST"
@@ -59,7 +59,8 @@ class Answer(_Model):
 
     @property
     def is_model_call(self) -> bool:
-        """Counting tokens is free and works on an empty account."""
+        """Whether this is a call of a model. Counting tokens is free, and works on an empty
+        account, so it says nothing of the account."""
         counts = self.path.partition("?")[0].endswith(("/count_tokens", ":countTokens"))
         return self.method == "POST" and self.provider is not None and not counts
 
@@ -71,7 +72,7 @@ class _Answers(_Model):
 
 @dataclass(frozen=True)
 class Calls:
-    """The calls of a model in a time: how many were answered well, and whether the last was not."""
+    """The model calls of some time: how many succeeded, and whether the last one failed."""
 
     answered: int
     last_failed: bool
@@ -79,12 +80,12 @@ class Calls:
 
 class Evidence(Protocol):
     async def failures(self, since: datetime, provider: str | None = None) -> Sequence[Failure]:
-        """What the gateway saw fail since then, the newest first; empty if it cannot be asked.
-        Of one provider, if one is named."""
+        """The failures that the gateway has seen since then, the newest first; empty if it cannot
+        be asked. Of one provider, if one is named."""
         ...
 
     async def calls(self, since: datetime, provider: str | None = None) -> Calls | None:
-        """What became of the calls since then; None if none was made, or the gateway cannot be
+        """How the model calls since then ended; None if there were none, or the gateway cannot be
         asked. Of one provider, if one is named."""
         ...
 
@@ -97,8 +98,8 @@ class Evidence(Protocol):
 def last_failures(
     answers: Sequence[Answer], since: datetime, provider: str | None = None
 ) -> list[Failure]:
-    """The failures at the end of the answers, the newest first. A success clears what was before
-    it, and only calls of a model count: an agent's other requests say nothing of its account."""
+    """The failures at the end of the answers, the newest first. A success clears what came before
+    it. Only model calls count: an agent's other requests say nothing of its account."""
     newest_first = reversed(_of_a_model(answers, since, provider))
     return [_failure(answer) for answer in takewhile(lambda a: a.failed, newest_first)]
 
@@ -106,7 +107,7 @@ def last_failures(
 def calls_in(
     answers: Sequence[Answer], since: datetime, provider: str | None = None
 ) -> Calls | None:
-    """What became of the calls of a model."""
+    """How the model calls ended."""
     calls = _of_a_model(answers, since, provider)
     if not calls:
         return None
@@ -144,15 +145,15 @@ def _no_message(status: int | None) -> str:
 
 @dataclass
 class GatewayEvidence:
-    """The gateway as the runner uses it."""
+    """The gateway of this attempt, as `Evidence`."""
 
     path: Path
     token: str
     _last_bell: socket.socket | None = field(default=None, repr=False)
 
     def ring(self) -> None:
-        """Say that the journal grew. Waits for nothing; whether it was heard does not matter,
-        because the host also looks by itself."""
+        """Tell the host that the journal grew. Waits for nothing; a bell that is lost does no harm,
+        because the host also looks at intervals."""
         self.close()
         try:
             bell = connect_unix(str(self.path), BELL_TIMEOUT)
@@ -166,7 +167,7 @@ class GatewayEvidence:
         except OSError:
             bell.close()
         else:
-            # Kept open until the next one, so that the gateway can answer in peace.
+            # Kept open until the next bell: the gateway is still to write its answer to it.
             self._last_bell = bell
 
     def close(self) -> None:
@@ -190,8 +191,8 @@ class GatewayEvidence:
         return evidence.last if evidence else None
 
     async def _ask(self, query: str, timeout: float) -> _Answers | None:  # noqa: ASYNC109
-        """The evidence; None if it cannot be had. No thread: a long wait that is given up would
-        leave it behind, and the runner's end would wait for it."""
+        """The evidence; None if the gateway cannot be asked. Not in a thread: one that waits for
+        news cannot be stopped, and the runner's end would wait for it."""
         try:
             with anyio.fail_after(timeout):
                 return _Answers.model_validate_json(_body(await self._get(query)))
@@ -215,7 +216,7 @@ class GatewayEvidence:
 
 
 class _Answered:
-    """An answer that was read, as http.client takes one: a socket with a file."""
+    """An answer in memory, in the form that http.client reads: a socket with a file."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

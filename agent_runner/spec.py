@@ -211,9 +211,7 @@ class RunSpec(_Model):
     commits: CommitStyle = CommitStyle()
     disk: Disk | None = Field(default=None, description="none: it is not watched")
     restore: Restore | None = None
-    restart: bool = Field(
-        default=False, description="start the iteration over, on the task's base"
-    )
+    restart: bool = Field(default=False, description="start the iteration over, on the task's base")
     rebundle: bool = Field(
         default=False,
         description="the host has lost earlier snapshots: the next one's bundle builds on the base",

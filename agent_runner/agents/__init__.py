@@ -24,35 +24,35 @@ _PROVIDERS = {"claude": "anthropic", "codex": "openai", "gemini": "google", "qwe
 _MODELS = {"claude": ("opus", "sonnet", "haiku")}
 _KNOWN_PROVIDERS = ("anthropic", "openai", "google")
 
-# Those that speak the Agent Client Protocol: the known ones, then what the user's configuration
-# names, which a process is told once, when it starts.
+# Those that speak the Agent Client Protocol: the known ones, then those of the user's
+# configuration, which a process reads once, when it starts.
 _acp: dict[str, AcpProgram] = dict(KNOWN)
 
 
 class UnknownAgent(ValueError):
-    """No driver has that name; the message lists those there are."""
+    """An agent without a driver; the message lists the names that have one."""
 
 
 def define_agents(programs: Mapping[str, AcpProgram]) -> None:
-    """Name the user's own agents. One of a known program's name replaces it; the agents that have
-    a driver of their own keep it."""
+    """Register the user's own agents. One with a known program's name replaces that program; an
+    agent with a driver of its own keeps the driver."""
     _acp.clear()
     _acp.update({**KNOWN, **programs})
 
 
 def acp_program(name: str) -> AcpProgram | None:
-    """How an agent is started that speaks the Agent Client Protocol; None for any other."""
+    """How to start an agent that speaks the Agent Client Protocol; None for any other agent."""
     return None if name in _DRIVERS else _acp.get(name)
 
 
 def agent_names() -> tuple[str, ...]:
-    """Every agent that there is a driver for."""
+    """The names of all agents that have a driver, sorted."""
     return tuple(sorted({*_DRIVERS, *_acp}))
 
 
 def agent_provider(name: str, model: str | None = None) -> str | None:
-    """Whose API an agent calls, by the provider's name; None for one that works offline. For some
-    the model decides."""
+    """The provider whose API an agent calls; None for an agent that works offline. For opencode and
+    Copilot the model decides."""
     if name == "opencode":
         prefix = (model or "").partition("/")[0]
         return prefix if prefix in _KNOWN_PROVIDERS else "anthropic"
@@ -63,16 +63,16 @@ def agent_provider(name: str, model: str | None = None) -> str | None:
 
 
 def agent_models(name: str) -> tuple[str, ...]:
-    """What an agent's own program calls its models, whichever versions these stand for; empty where
-    it has no such names."""
+    """The names that an agent's own program has for its newest models, such as `opus`; empty if it
+    has none."""
     return _MODELS.get(name, ())
 
 
 def make_agent(name: str, spec_folder: Path) -> Agent:
-    """The driver of an agent. `spec_folder` is where the scripted one finds its script.
+    """Make the driver of an agent. `spec_folder` is where the scripted agent finds its script.
 
     Raises:
-        UnknownAgent: there is none of that name.
+        UnknownAgent: no driver has that name.
     """
     if program := acp_program(name):
         acp = import_module("agent_runner.agents.acp")

@@ -1,4 +1,4 @@
-"""What an agent's messages hold, as lines for people. Pure.
+"""Turns the content blocks of an agent's messages into lines for the log. Pure.
 
 Claude Code and Qwen Code print the content blocks of Anthropic's API:
 https://docs.claude.com/en/api/messages.
@@ -13,14 +13,14 @@ from agent_runner.agents.headless import items, mapping, shorten, string
 
 
 def tool_line(name: object, given: object, telling: Sequence[str]) -> str:
-    """A call of a tool: its name, and the first of the inputs `telling` that it was given."""
+    """A call of a tool as a line: its name, and the first input of `telling` that it has."""
     inputs = mapping(given)
     detail = next((string(inputs[k]) for k in telling if inputs.get(k)), "")
     return shorten(f"{string(name)} {detail}")
 
 
 def message_lines(message: Mapping[str, Any], telling: Sequence[str]) -> list[str]:
-    """The text and the tools' calls of an assistant's message."""
+    """The texts and tool calls of an assistant's message, a line each."""
     lines: list[str] = []
     for block in items(message.get("content")):
         if block.get("type") == "text" and (text := shorten(string(block.get("text")))):
@@ -31,7 +31,7 @@ def message_lines(message: Mapping[str, Any], telling: Sequence[str]) -> list[st
 
 
 def tool_errors(message: Mapping[str, Any]) -> list[str]:
-    """The tools' calls that failed, of the message that brings their results."""
+    """The tool calls that failed, by the message that has their results, a line each."""
     return [
         shorten(f"  failed: {string(block.get('content'))}")
         for block in items(message.get("content"))

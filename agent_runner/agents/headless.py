@@ -24,13 +24,14 @@ from agent_runner.models import AgentSession, Failure, Usage
 from agent_runner.process.commands import Commands, OutputLine, RunningCommand
 
 VERSION_TIMEOUT = 30.0
-# After its last event a run is over; what still runs then (a background shell) is not waited for.
+# A run is over after its last event. A CLI may stay for a shell that it left in the background.
 EXIT_SECONDS = 15.0
 STDERR_LINES = 20
 MAX_MESSAGE = 2000
 LOG_WIDTH = 200
 QUIET: Mapping[str, str] = {"NO_COLOR": "1", "TERM": "dumb", "TZ": "UTC"}
-"""For every CLI; in UTC because a message may tell a time without its zone."""
+"""The environment of every CLI. In UTC, because Codex prints the time at which a limit ends without
+its zone."""
 
 # Exit statuses of forward.py and of a shell: the program could not be started.
 _NOT_STARTED = (126, 127)
@@ -38,19 +39,19 @@ _VERSION = re.compile(rb"\b(\d+\.\d+\.\d+\S*)")
 
 
 class Reading(Protocol):
-    """A fold over one run's events. Pure; `take` and `take_stderr` return lines for people."""
+    """Folds the events of one run. Pure; `take` and `take_stderr` return lines for the log."""
 
     @property
     def session_id(self) -> str | None: ...
 
     @property
     def version(self) -> str | None:
-        """The CLI's, where its events tell it."""
+        """The CLI's version, if its events have it."""
         ...
 
     @property
     def usage(self) -> Usage:
-        """This run's, as far as it is known."""
+        """The usage of this run, as far as it is known."""
         ...
 
     @property
@@ -176,7 +177,7 @@ class Turn:
 
     @property
     def session(self) -> AgentSession | None:
-        """What is known of the session: with the version, if anybody told it."""
+        """The session, once its id is known; with the CLI's version if that is known, too."""
         session_id = self.reading.session_id
         if session_id is None:
             return None
@@ -185,10 +186,11 @@ class Turn:
         return AgentSession(agent=self.name, session_id=session_id, version=version)
 
     async def follow(self, commands: Commands, argv: Sequence[str], env: Mapping[str, str]) -> int:
-        """Start it with the prompt on its standard input and follow it to its end; its status.
+        """Start the CLI with the prompt on its standard input and follow it to its end. Returns
+        its exit status.
 
         Raises:
-            AgentFailed: it could not be started, fell silent or means to wait for long.
+            AgentFailed: it could not be started, fell silent or announced a long wait.
             TimeoutError: `request.timeout` passed.
         """
         request = self.request
@@ -221,11 +223,11 @@ class Turn:
         raise self.failed(failure)
 
     def failed(self, failure: Failure) -> AgentFailed:
-        """The failure, with what the run still gave."""
+        """The failure with the run's session and usage."""
         return AgentFailed(failure, self.session, self.reading.usage)
 
     def _check_not_killed(self, running: RunningCommand) -> None:
-        # Whatever it had said by then: its session goes on where it is.
+        # Whatever it had printed by then: an agent that was killed can resume its session.
         if killed := running.killed():
             message = f"{self.name}: {killed}"
             raise self.failed(Failure("agent", message, self.provider, interrupted=True))
@@ -269,7 +271,7 @@ class Turn:
 
 
 async def program_version(commands: Commands, program: str) -> str | None:
-    """What `--version` says; None where it does not say one."""
+    """The version that `--version` prints; None if it prints none."""
     try:
         result = await commands.run([program, "--version"], timeout=VERSION_TIMEOUT)
     except OSError:
@@ -287,7 +289,7 @@ def session_arguments(request: AgentRequest) -> list[str]:
 
 
 def no_result(name: str, provider: str, code: int, stderr: Sequence[str]) -> Failure:
-    """The failure of a run that ended before it gave a result, or that never began."""
+    """The failure of a run that ended without a result, or that could not be started."""
     last = stderr[-1][:MAX_MESSAGE] if stderr else ""
     if code in _NOT_STARTED:
         message = f"{name} could not be started: {last or f'exit status {code}'}"
@@ -317,7 +319,7 @@ def shorten(text: str) -> str:
 
 
 def mapping(value: object) -> Mapping[str, Any]:
-    """It, if it is a JSON object, else an empty one."""
+    """`value` if it is a JSON object, else an empty one."""
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
@@ -327,17 +329,17 @@ def items(value: object) -> list[Mapping[str, Any]]:
 
 
 def string(value: object) -> str:
-    """It, if it is one, else an empty one."""
+    """`value` if it is a string, else an empty one."""
     return value if isinstance(value, str) else ""
 
 
 def count(value: object) -> int:
-    """A number of something; 0 for anything else."""
+    """`value` if it is a positive integer, else 0."""
     return value if isinstance(value, int) and value > 0 else 0
 
 
 def money(value: object) -> float | None:
-    """An amount; None where none is told."""
+    """`value` as an amount of money; None if it is no number."""
     return float(value) if isinstance(value, int | float) else None
 
 

@@ -1,4 +1,4 @@
-"""What every agent driver is: one Protocol, one request, one outcome, one error."""
+"""The interface of every agent driver: a Protocol, its request, its outcome and its error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent_runner.workflow.examples import Example
 
 
 class AgentFailed(Exception):
-    """The agent ended without success. `session` and `usage` are what the attempt still gave."""
+    """The agent ended without success. `session` and `usage` are what is known of the turn."""
 
     def __init__(
         self, failure: Failure, session: AgentSession | None = None, usage: Usage | None = None
@@ -31,12 +31,12 @@ class SessionLost(AgentFailed):
 class AgentRequest:
     """One turn of one step.
 
-    `resume` is the session to go on with, else None; `session_id` is then a fresh UUID that an
-    agent which accepts a caller's id must use. `base_url` and `token` reach the gateway.
-    `on_usage` takes what was used since it was last called, while the turn runs; the outcome (or
-    the error) has the whole turn's usage. `examples` are values for the outputs that the step
-    declares, for an agent that only plays; the prompt asks for them already. `schema` is the JSON
-    Schema of the answer where nothing but outputs is wanted, for agents that can be held to one.
+    `resume` is the session to continue, or None; then `session_id` is a new UUID that an agent
+    which accepts a caller's id must use. `base_url` and `token` reach the gateway. While the turn
+    runs, `on_usage` is called with what was used since its last call; the outcome or the error has
+    the usage of the complete turn. `examples` are values for the step's outputs, for the scripted
+    agent; the prompt asks for the outputs in any case. `schema` is the JSON Schema of an answer of
+    outputs alone, for agents that can be held to one.
     """
 
     step_id: str
@@ -57,9 +57,9 @@ class AgentRequest:
 
 @dataclass(frozen=True)
 class Doubt:
-    """A success that nothing but the end of a turn claims. `failure` is the last message as an
-    error; `begins_so`: it begins like one. `counts`: it is taken for one where nobody else saw
-    what the provider answered."""
+    """A reason to doubt the success of a turn. `failure` is the agent's last message as an error;
+    `begins_so`: it begins like one. `counts`: it decides if nobody else saw what the provider
+    answered."""
 
     failure: Failure
     begins_so: bool
@@ -68,7 +68,7 @@ class Doubt:
 
 @dataclass(frozen=True)
 class AgentOutcome:
-    """A turn that succeeded. `outputs` is set by agents that have outputs of their own."""
+    """A turn that succeeded. `outputs` is set by agents that give outputs apart from their text."""
 
     text: str
     session: AgentSession | None
@@ -96,7 +96,7 @@ class Agent(Protocol):
         """Run one turn.
 
         Raises:
-            AgentFailed: with the failure as the agent's own fields tell it.
+            AgentFailed: the turn failed; with the failure as the agent reports it.
             TimeoutError: the step's own time limit passed.
         """
         ...

@@ -1,8 +1,8 @@
 """An agent that plays a script: for demos, tests and trying a workflow without spending money.
 
-Offline, and as real as can be: its edits happen in the sandbox, with the agent's rights, and its
-errors look like a provider's. docs/workflows.md describes the script for users. The N-th call of
-a step plays its N-th turn, over all attempts; after the last turn, the last again.
+It needs no network. Its edits happen in the sandbox, with the agent's rights, and its errors look
+like a provider's. docs/workflows.md describes the script for users. The N-th call of a step plays
+its N-th turn, counted over all attempts; once the turns are used up, the last one is repeated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Model(BaseModel):
 
 
 class Edit(_Model):
-    """One change of a file. Exactly one of the three ways."""
+    """One change of a file: `content` replaces it, `append` adds to it, `delete` removes it."""
 
     path: str
     content: str | None = None
@@ -58,7 +58,7 @@ class Edit(_Model):
         return "/".join(parts)
 
     def script(self) -> tuple[str, str]:
-        """The shell script that does it, and its input."""
+        """The shell script that makes the change, and its input."""
         if self.delete:
             return _DELETE, ""
         if self.append is not None:
@@ -83,8 +83,8 @@ Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 class Turn(_Model):
-    """What one call does, in this order. `read` is a path whose content, or listing, goes to the
-    log. `delay` is in seconds; an error leaves no outputs."""
+    """What one call does, in the order of the fields. `read` is a path whose content or listing
+    goes to the log. `delay` is in seconds. A turn with an error gives no outputs."""
 
     say: str = ""
     read: str | None = None
@@ -97,13 +97,13 @@ class Turn(_Model):
 
 
 class Script(_Model):
-    """script.yaml."""
+    """The content of script.yaml: the turns of each step."""
 
     steps: dict[str, Annotated[list[Turn], Field(min_length=1)]] = Field(default_factory=dict)
 
 
 class _State(BaseModel):
-    """What the agent remembers, in its HOME: as a real one's sessions are."""
+    """What the agent remembers between calls. It is in HOME, where real agents keep sessions."""
 
     turns: dict[str, int] = Field(default_factory=dict)
     sessions: list[str] = Field(default_factory=list)
@@ -114,7 +114,7 @@ class ScriptError(ValueError):
 
 
 def load_script(path: Path) -> Script | None:
-    """Read a script; None where there is none.
+    """Read a script; None if the file does not exist.
 
     Raises:
         ScriptError: it is not a valid script.
@@ -138,7 +138,7 @@ def load_script(path: Path) -> Script | None:
 
 
 class ScriptedAgent:
-    """The driver."""
+    """The driver of the scripted agent."""
 
     name = "scripted"
     provider = "scripted"
@@ -246,7 +246,7 @@ def _failure(error: ScriptedError) -> Failure:
 
 
 def _default_turn(request: AgentRequest) -> Turn:
-    """Without a script: say what would be done, give each output a value, change nothing."""
+    """The turn of a step without a script: it changes nothing and gives each output a value."""
     task = re.split(r"\s*\n", request.prompt.strip(), maxsplit=1)[0][:200]
     outputs: dict[str, str | bool] = {e.name: e.value for e in request.examples if not e.filename}
     files = [Edit(path=e.filename, content=e.value) for e in request.examples if e.filename]

@@ -1,4 +1,4 @@
-"""Settings of ours in an agent's own settings file, beside what a session stored in it."""
+"""Writes the runner's settings into an agent's own settings file and keeps what else is in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent_runner.models import Failure
 from agent_runner.process.commands import Commands
 
 _READ = 'cat "$HOME/$1" 2>/dev/null || :'
-# Written beside it and renamed: what is there is a whole file at any moment.
+# Written beside it and renamed: an agent that reads it meanwhile never gets half a file.
 _WRITE = """
 set -eu; f="$HOME/$1"; mkdir -p "${f%/*}"; cat >"$f.rover"; mv -f "$f.rover" "$f"
 """
@@ -20,8 +20,8 @@ MAX_BYTES = 1_000_000
 
 
 async def write_settings(commands: Commands, path: str, ours: Mapping[str, Any]) -> None:
-    """Merge `ours` into the JSON file at `path` below HOME, as the agent's user. A file that
-    cannot be read as JSON is replaced.
+    """Merge `ours` into the JSON file at `path` below HOME, with the agent's rights. A file that
+    is not valid JSON is replaced.
 
     Raises:
         AgentFailed: it cannot be written.
@@ -42,7 +42,7 @@ async def write_settings(commands: Commands, path: str, ours: Mapping[str, Any])
 
 
 def merged(known: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
-    """`known` with what is in `ours`, at any depth; ours wins."""
+    """`known` with the values of `ours` in it, at any depth."""
     result = dict(known)
     for key, value in ours.items():
         if isinstance(value, Mapping):
