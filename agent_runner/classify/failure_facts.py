@@ -1,4 +1,4 @@
-"""What one failure tells, read once and bounded: status, codes, text, the provider's own JSON.
+"""Reads what a failure says, once and bounded: status, codes, text, the provider's own JSON.
 
 The JSON is `{"error": {"type", "code", "status", "message", ...}}` of the Anthropic, OpenAI and
 Google APIs; some agents pass it on as a field of its own (`Failure.body`), some as a part of their
@@ -54,8 +54,8 @@ _NAME = re.compile(r"[A-Za-z][\w./-]{0,199}")
 
 @dataclass(frozen=True)
 class Told:
-    """`status` is an error's, 400 to 599, or None. `codes` are lower case; `own_codes` are those
-    of them that the provider itself gave, at first hand.
+    """What one failure says. `status` is an error's, 400 to 599, or None. `codes` are lower case;
+    `own_codes` are those of them that the provider itself gave, at first hand.
 
     `parts` are the provider's own words, one message each, without the caller's (see own.py) and
     with plain apostrophes. `names` are reasons and quotas from machine-readable details. `message`
@@ -77,7 +77,7 @@ class Told:
 
     @cached_property
     def meanings(self) -> frozenset[Meaning]:
-        """What the words say, or else what the codes do."""
+        """What the words mean; if they mean nothing, what the codes mean."""
         in_words = meanings(self._telling()) | meanings(_spaced(n) for n in self.names)
         if in_words:
             return in_words
@@ -93,7 +93,7 @@ class Told:
 
     @property
     def text(self) -> str:
-        """All of it that rules look at."""
+        """The text that the rules search."""
         return "\n".join((*self.parts, *self.names))
 
     @property
@@ -103,14 +103,14 @@ class Told:
 
     @property
     def is_about_a_parameter(self) -> bool:
-        """Whether the provider names a part of the request that it refuses."""
+        """Whether the provider names a parameter of the request that it refuses."""
         param = self.error.get("param")
         refused = isinstance(param, str) and param.lower() not in _NOTHING
         return refused and self.status not in (402, 429)
 
 
 def read(failure: Failure) -> Told:
-    """Read a failure. Never raises, whatever stands in it."""
+    """Read a failure. Never raises, whatever it contains."""
     seen = failure.source == "gateway"
     levels = [*_levels(failure.body, alone=seen)]
     quoted = [] if seen else [*_levels(failure.message, alone=False)]
@@ -139,15 +139,14 @@ def cut(text: str) -> str:
 
 
 def mapping(value: object) -> Mapping[str, Any]:
-    """It, if it is a JSON object, else an empty one."""
+    """`value` if it is a JSON object, else an empty one."""
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def _parts(
     failure: Failure, quoted: list[Mapping[str, Any]], levels: list[Mapping[str, Any]]
 ) -> Iterator[str]:
-    """Each message once. The JSON in a message is read as such, and what stands around it is the
-    agent's."""
+    """Each message once. JSON in a message is the provider's; the text around it is the agent's."""
     messages = [level["message"] for level in (*quoted, *levels)]
     around = [failure.message]
     if quoted:
@@ -163,7 +162,7 @@ def _parts(
 
 
 def _raw(levels: list[Mapping[str, Any]]) -> Iterator[str]:
-    """What an upstream provider said, where a router passes it on."""
+    """What an upstream provider said, if a router passes it on."""
     for level in levels:
         raw = mapping(level.get("metadata")).get("raw")
         if isinstance(raw, str):
@@ -172,7 +171,7 @@ def _raw(levels: list[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _names(error: Mapping[str, Any]) -> Iterator[str]:
-    """`reason` and `quotaId` of Google's details, where they are names and no sentences."""
+    """`reason` and `quotaId` of Google's details, if they are names rather than sentences."""
     details = error.get("details")
     for detail in islice(
         cast(list[object], details) if isinstance(details, list) else (), _MAX_DETAILS
@@ -225,8 +224,8 @@ def _merged(levels: list[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _levels(text: str, *, alone: bool) -> Iterator[Mapping[str, Any]]:
-    """The error object in a text, and those that its message is in turn, outermost first. With
-    `alone` nothing may stand around the object; around one in a message nothing ever may."""
+    """The error object in a text, then those inside its message, outermost first. With `alone` the
+    text may hold nothing beside the object; a message never may."""
     for level in range(_NESTED):
         value, begin, end = _object_in(text)
         around = text[:begin] + text[end:]
@@ -240,7 +239,7 @@ def _levels(text: str, *, alone: bool) -> Iterator[Mapping[str, Any]]:
 
 
 def _object_in(text: str) -> tuple[Mapping[str, Any], int, int]:
-    """The first JSON object in a text, and where it stands."""
+    """The first JSON object in a text, with its begin and its end."""
     text = text[:MAX_JSON]
     start = text.find("{")
     if start < 0:

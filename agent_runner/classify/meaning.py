@@ -1,4 +1,4 @@
-"""What the words of a refusal mean, clause by clause, whatever the sentence. Pure.
+"""Finds what the words of a refusal mean, clause by clause. Pure.
 
 Providers word the same few things in many ways: money or a limit is named, and that it is used up.
 What is named decides: money (balance, credits, budget, spending), a limit of a window (day, week,
@@ -17,7 +17,7 @@ from enum import StrEnum
 
 
 class Meaning(StrEnum):
-    """What a clause says."""
+    """What a clause of a refusal means."""
 
     REQUEST = "request"
     """this very request can never be answered, however long one waits"""
@@ -174,20 +174,20 @@ def clauses(text: str) -> Iterator[str]:
 
 
 def meanings(texts: Iterable[str]) -> frozenset[Meaning]:
-    """What the clauses of texts mean, each by itself."""
+    """The meanings of all clauses of some texts."""
     of_clauses = (meaning_of(clause) for text in texts for clause in clauses(text))
     return frozenset(meaning for meaning in of_clauses if meaning is not None)
 
 
 def meaning_of_code(code: str) -> Meaning | None:
-    """What a code says, read as words: `free_quota_exceeded`, `FreeUsageLimitError`. A code is an
-    error's, so that a limit in it is reached."""
+    """The meaning of a code, read as words: `free_quota_exceeded`, `FreeUsageLimitError`. A limit
+    that an error code names has been reached."""
     words = _CAMEL.sub(" ", code).replace("_", " ").replace(".", " ").replace("-", " ")
     return meaning_of(f"{words} exceeded")
 
 
 def meaning_of(clause: str) -> Meaning | None:
-    """What one clause says."""
+    """The meaning of one clause; None if it has none that matters here."""
     clause = _CAMEL.sub(" ", clause)
     if _is_of_the_request(clause):
         return Meaning.REQUEST

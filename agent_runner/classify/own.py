@@ -1,4 +1,4 @@
-"""The provider's own words in an error's message, without the caller's words that it repeats.
+"""Removes from an error's message the caller's words that the provider repeats.
 
 Providers quote what they refuse: a value, a model's name, a part of the request. Whoever wrote the
 request chose those words, and may have chosen them to look like a limit. What cannot be told apart

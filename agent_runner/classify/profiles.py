@@ -1,4 +1,4 @@
-"""What single providers mean by codes and words that mean something else elsewhere. Data.
+"""The codes and words that mean something else at one provider than at the others. Data.
 
 Several providers speak the API of Anthropic or OpenAI, and a base URL leads there. A profile is
 found by the host that answered, or, where an agent passes the error on, by an address of the
@@ -183,7 +183,7 @@ ALIASES = {
     "github": "copilot",
     "aws": "bedrock",
 }
-"""Other names that people give to them."""
+"""Other names of the providers."""
 
 
 def profile_named(name: str) -> Profile | None:
@@ -202,7 +202,7 @@ def name_at(host: str | None) -> str | None:
 
 
 def profile_of(facts: Told) -> Profile | None:
-    """The profile of who refused, as far as that is known."""
+    """The profile of the provider that refused; None if it is not known."""
     if facts.host is not None:
         name = name_at(facts.host) or facts.host
         if (known := profile_named(name)) is not None:

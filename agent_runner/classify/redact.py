@@ -1,4 +1,4 @@
-"""What a provider or an agent said, as one bounded line without keys. Pure."""
+"""Makes one bounded line without keys of what a provider or an agent said. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMED = re.compile(
 
 
 def plain(text: str, most: int) -> str:
-    """`text` in one line of at most `most` characters, `[key]` where a key stood."""
+    """`text` as one line of at most `most` characters, with `[key]` in place of every key."""
     line = " ".join(text.lstrip()[: 4 * most].split())
     # Before the search: an invisible character inside a key would hide it.
     line = only_printable(line, "")
@@ -34,5 +34,5 @@ def plain(text: str, most: int) -> str:
 
 
 def masked(text: str) -> str:
-    """`text` with `[key]` where a key stood."""
+    """`text` with `[key]` in place of every key."""
     return _NAMED.sub(r"\1[key]", _KEY.sub("[key]", text))

@@ -1,4 +1,4 @@
-"""When a provider will answer again. Pure; all times are aware, in UTC.
+"""Finds when a provider will answer again. Pure; all times are aware, in UTC.
 
 Two times of one error never disagree: one of them decides.
 1. A moment in a field of its own (`resets_at`, `quotaResetTimeStamp`, `quotaResetDelay`).
@@ -52,15 +52,15 @@ _INNER = ("metadata", "provider_specific_fields", "data")
 
 @dataclass(frozen=True)
 class Reset:
-    """`in_words`: the time stands in a message, and in no field of its own."""
+    """A time to try again. `in_words`: it was read from a message, not from a field."""
 
     at: datetime
     in_words: bool = False
 
 
 def reset_time(failure: Failure, facts: Told, now: datetime) -> Reset | None:
-    """The time that decides, if it is credible: not past by more than TOLERANCE (clocks differ),
-    nor beyond MAX_WAIT."""
+    """The time that decides, if it is credible: not past by more than TOLERANCE, nor beyond
+    MAX_WAIT."""
     for source in _SOURCES:
         at = _first(source(failure, facts, now), now)
         if at is None:
@@ -74,7 +74,7 @@ def reset_time(failure: Failure, facts: Told, now: datetime) -> Reset | None:
 
 
 def _first(times: Found, now: datetime) -> datetime | None:
-    """The first that is credible."""
+    """The first credible one of some times."""
     credible = (at for at in times if at and now - TOLERANCE <= at <= now + MAX_WAIT)
     return next(credible, None)
 
@@ -91,7 +91,7 @@ def _from_fields(failure: Failure, facts: Told, now: datetime) -> Found:
 
 
 def _objects(facts: Told) -> Iterator[Mapping[str, Any]]:
-    """The provider's error object, and those of its parts that may tell times."""
+    """The provider's error object, and those of its parts that may hold times."""
     yield facts.error
     for name in _INNER:
         yield mapping(facts.error.get(name))

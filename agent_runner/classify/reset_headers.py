@@ -1,4 +1,4 @@
-"""Reset times in headers, of the answer itself or of one that its body passes on. Pure.
+"""Reads reset times from headers, of the answer or of one that its body passes on. Pure.
 
 `retry-after` and the windows of a subscription (anthropic-ratelimit-unified-*, x-codex-*) say when
 the next request may come. The others (x-ratelimit-*, ratelimit-*, RateLimit) say when a budget is
@@ -32,8 +32,8 @@ _EARLIER = re.compile(r"\b(limit|remaining|reset)=\"?([\d.]{1,20})")
 
 
 def from_headers(headers: Mapping[str, str], now: datetime) -> Iterator[datetime | None]:
-    """The times that an answer's headers tell, in UTC, the first that counts first. Names are
-    lower case."""
+    """The times in an answer's headers, in UTC, the most important first. Header names are lower
+    case."""
     headers = {name.removeprefix(_ROUTED): value for name, value in headers.items()}
     hard = [*_retry_after(headers, now), *_windows(headers, now)]
     yield from latest(hard)
@@ -55,7 +55,7 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> list[datetime | N
 
 
 def _windows(headers: Mapping[str, str], now: datetime) -> Iterator[datetime | None]:
-    """Those of a subscription that are used up."""
+    """The reset times of a subscription's windows that are used up."""
     status = "anthropic-ratelimit-unified-status"
     if headers.get(status, "rejected") == "rejected":
         yield epoch(number(headers.get("anthropic-ratelimit-unified-reset")))
@@ -72,7 +72,7 @@ def _windows(headers: Mapping[str, str], now: datetime) -> Iterator[datetime | N
 
 
 def _budgets(headers: Mapping[str, str], now: datetime) -> Iterator[datetime | None]:
-    """Those of which nothing is left, or of which is not said what is left."""
+    """The reset times of budgets with nothing left, or without a word of what is left."""
     for name, value in headers.items():
         if (match := _ANTHROPIC.fullmatch(name)) and not match[1].startswith("unified"):
             left = headers.get(f"anthropic-ratelimit-{match[1]}-remaining", "0")
@@ -109,8 +109,8 @@ def _is_nothing(left: str) -> bool:
 
 
 def moment(value: object, now: datetime) -> datetime | None:
-    """What a header or a field means: seconds from now, an epoch, a length of time such as
-    "6m0s", a date in the form of HTTP or of ISO 8601."""
+    """The moment that a header or a field means: seconds from now, an epoch, a length of time such
+    as "6m0s", a date in the form of HTTP or of ISO 8601."""
     if (count := number(value)) is not None:
         return epoch(count) if count >= _EPOCH else after(now, count)
     if not isinstance(value, str) or not value.strip():
@@ -121,14 +121,14 @@ def moment(value: object, now: datetime) -> datetime | None:
 
 
 def after(now: datetime, seconds: float | None) -> datetime | None:
-    """So many seconds later; None where that cannot be meant."""
+    """The moment so many seconds after `now`; None if that is not credible."""
     if seconds is None or not 0 <= seconds <= MAX_SECONDS:
         return None
     return now + timedelta(seconds=seconds)
 
 
 def number(value: object) -> float | None:
-    """A number, as JSON or as a header has it; None for anything else."""
+    """A number, from JSON or from a header; None for anything else."""
     if isinstance(value, str):
         return float(value) if _NUMBER.fullmatch(value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -137,14 +137,14 @@ def number(value: object) -> float | None:
 
 
 def epoch(value: float | None) -> datetime | None:
-    """Seconds since 1970, or milliseconds."""
+    """The moment of seconds, or milliseconds, since 1970."""
     if value is None or not 0 < value < 1e14:
         return None
     return datetime.fromtimestamp(value / 1000 if value > _MILLISECONDS else value, UTC)
 
 
 def parsed(text: str, parse: Callable[[str], datetime]) -> datetime | None:
-    """A date, in UTC, which is meant where it names no zone."""
+    """A date in UTC, which is also assumed if it names no zone."""
     try:
         return utc(parse(text.strip()))
     except (ValueError, OverflowError, TypeError):

@@ -1,4 +1,4 @@
-"""One rule of the tables in rules.py and profiles.py."""
+"""The rules that the tables in rules.py and profiles.py consist of."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FIVE_HUNDREDS = frozenset[int | None](range(500, 600))
 
 @dataclass(frozen=True)
 class Rule:
-    """All that is set must hold; of `codes`, of `text`, of `begins` and of `means` one each.
-    `begins` is how a message begins, `text` stands anywhere in the provider's own words, `means`
-    is what those words mean. `statuses` with None in it: no status was reported.
+    """One rule. All conditions that are set must hold; of `codes`, `text`, `begins` and `means` one
+    item each is enough. `begins` is how a message begins, `text` is anywhere in the provider's own
+    words, `means` is what those words mean. None among `statuses`: no status was reported.
 
-    `reason` None: waiting does not help, it is fatal; `change` then says what would, and a rule
-    that has it outweighs what anybody else reports of the same failure.
+    `reason` None: waiting does not help, the failure is fatal. Then `change` says what would help,
+    and a rule that has it outweighs what anybody else reports of the same failure.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Rule:
     change: str = ""
 
     def fits(self, facts: Told) -> bool:
-        """Whether it is about this failure."""
+        """Whether all conditions hold for a failure."""
         if facts.is_about_a_parameter and (self.text or self.begins or self.means):
             return False
         return (
@@ -51,7 +51,7 @@ class Rule:
 
 
 def matches(patterns: Patterns, text: str) -> bool:
-    """Whether one of the patterns stands in a text."""
+    """Whether a text contains one of the patterns."""
     return any(pattern.search(text) for pattern in patterns)
 
 
@@ -69,5 +69,6 @@ def statuses(*numbers: int | None) -> frozenset[int | None]:
 
 
 def word(pattern: str) -> str:
-    """Not a part of a path or of a longer name: `insufficient_quota.py` is no error."""
+    """A pattern that matches no part of a path or of a longer name, as in
+    `insufficient_quota.py`."""
     return rf"(?<![\w/.-])(?:{pattern})(?![\w/-]|\.\w)"

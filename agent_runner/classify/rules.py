@@ -1,4 +1,4 @@
-"""The table of rules: the first that fits a failure decides. Data; facts/agents.md, section 6.
+"""The table of rules for failures: the first rule that fits decides. Data.
 
 The order, and why:
 1. What no waiting changes: the request itself is over a limit.
@@ -7,8 +7,8 @@ The order, and why:
 4. The words (meaning.py), before any other status: providers report an empty account or a closed
    window with 400, 401, 403, 429 and 500 alike.
 5. The status: 429 is a plain rate limit, then 5xx and 408, then 401 and 403.
-6. No status was told (an error inside a stream, an agent that loses it): codes, those of an error
-   that waiting does not help among them, then text.
+6. No status was reported (an error inside a stream, an agent that drops it): codes, including those
+   of errors that waiting does not help, then text.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _NETWORK = texts(
     r"stream disconnected",
     r"error sending request",
     r"cannot connect to api",
-    # D4: a step's own time-out is another matter.
+    # Not "timed out" alone: a step that took too long says that as well, and is not retried.
     r"(?:request|connection|connect) timed out",
     r"\bfetch failed",
     r"\bnetwork error:",

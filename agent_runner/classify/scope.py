@@ -1,4 +1,4 @@
-"""Which model a limit is for, where the provider says that it is not for the whole account. Pure.
+"""Finds the model that a limit is for, if the limit is not for the whole account. Pure.
 
 A limit counts as a model's only if the model that it names is the one that was asked for, as far as
 that is known: what a provider repeats of a request never closes another model. The regular
@@ -16,7 +16,7 @@ from agent_runner.classify.failure_facts import Told, cut, mapping
 from agent_runner.models import Failure, PauseReason
 
 LIMITS = frozenset({PauseReason.RATE_LIMIT, PauseReason.USAGE_WINDOW})
-"""Reasons that may be one model's. Money is the account's."""
+"""Reasons that may concern one model. Money concerns the account."""
 
 MAX_NAME = 100
 _MAX_DETAILS = 20
@@ -56,7 +56,7 @@ _OF_A_WINDOW = re.compile(r"(?:\w+_(?:hour|day|week|month)s?)_(\w+)")
 
 
 def canonical_model(name: str) -> str:
-    """A model's name as its limits go: its family, or itself without vendor, date and spelling."""
+    """A name for all models that share a limit: the family, or the name without vendor and date."""
     name = name.strip().lower()[:MAX_NAME]
     if family := _FAMILY.search(name):
         return family[1]
@@ -65,8 +65,8 @@ def canonical_model(name: str) -> str:
 
 
 def akin(name: str, others: Iterable[str]) -> list[str]:
-    """Of other models those that seem to be of the same vendor's family, by their first words: an
-    agent made for the one can use the other."""
+    """The other models that seem to be of the same vendor, by their first words: an agent that uses
+    the one can use the other."""
     return [other for other in others if _kind(other) == _kind(name)]
 
 
@@ -76,7 +76,7 @@ def _kind(name: str) -> str:
 
 
 def limited_model(failures: Sequence[Failure], failure: Failure, facts: Told) -> str | None:
-    """The model that a limit is for, by its canonical name; None: the account's, or not told."""
+    """The model that a limit is for, by its canonical name; None: the account's, or not known."""
     names = (failure.model, *(other.model for other in failures))
     requested = next((canonical_model(name) for name in names if name), None)
     claim = facts.headers.get(_CLAIM)

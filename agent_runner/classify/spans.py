@@ -1,4 +1,4 @@
-"""Lengths of time in words: "2 days 8 hours", "8h44m7s", "about an hour", "1 day, 2:15:30". Pure.
+"""Reads lengths of time: "2 days 8 hours", "8h44m7s", "about an hour", "1 day, 2:15:30". Pure.
 
 The regular expressions are linear: nothing in them repeats without a bound.
 """
@@ -51,12 +51,12 @@ _WHOLE = re.compile(rf"\s*(?:{SPAN}|{COLONS})\s*", re.IGNORECASE)
 
 
 def whole_span(text: str) -> timedelta | None:
-    """The length of time that a field or a header consists of; None where it is no such."""
+    """The length of time that a field or a header consists of; None if it is something else."""
     return length_of(text) if _WHOLE.fullmatch(text) else None
 
 
 def length_of(text: str) -> timedelta | None:
-    """The length of what SPAN matched. None: it is longer than can be counted."""
+    """The length of time that SPAN matched; None if it is too long to be counted."""
     try:
         return timedelta(seconds=_seconds(text))
     except OverflowError:

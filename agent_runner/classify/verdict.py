@@ -1,4 +1,4 @@
-"""What an error means."""
+"""Decides what an error means: whether to retry, to pause or to fail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["FAR", "MAX_MESSAGE", "MAX_WAIT", "Verdict", "classify"]
 MAX_MESSAGE = 500
 
 FAR = timedelta(days=7)
-"""A message says so where its reset is further away than the longest rolling window."""
+"""A message says so if its reset is further away than the longest rolling window."""
 
 MONEY_WAITS = timedelta(hours=1)
 """Money does not come back sooner by itself: what names a nearer time is about retries."""
@@ -54,7 +54,7 @@ class _Judged:
 
     @property
     def decides(self) -> bool:
-        """Whether nothing else has to be asked."""
+        """Whether no other failure has to be considered."""
         return self.reason is not None or self.change != ""
 
 
@@ -79,9 +79,9 @@ _TIMES_FROM: Mapping[PauseReason, frozenset[PauseReason]] = {
 
 
 def classify(failures: Sequence[Failure], now: datetime, *, answered: bool = False) -> Verdict:
-    """What the failures mean. The gateway's come before the agent's, else they stay in order; the
-    first that a rule knows decides, and if none is known it is fatal. `answered`: the gateway saw
-    that the last call was answered well, so that no words of an agent's close an account."""
+    """What the failures of a turn mean. The gateway's come before the agent's; the first one that a
+    rule knows decides, and if none is known, the error is fatal. `answered`: the gateway saw that
+    the last call succeeded, so that an agent's words alone do not close an account."""
     judged = [_judge(f) for f in sorted(failures, key=lambda f: f.source != "gateway")]
     if answered:
         judged = [_unless_answered(j) for j in judged]
@@ -121,8 +121,8 @@ def _judge(failure: Failure) -> _Judged:
 
 
 def _unless_answered(judged: _Judged) -> _Judged:
-    """What an agent's words mean where the provider did not refuse: a trouble of its own, which
-    may pass."""
+    """What an agent's words mean if the provider did not refuse: a problem of the agent's own,
+    which may pass."""
     failure = judged.failure
     fields = (failure.status, failure.code, failure.reset_at, failure.retry_after, failure.body)
     in_words = failure.source == "agent" and not any(fields)
@@ -159,7 +159,7 @@ def _retry_at(
 
 
 def _message(judged: _Judged, retry_at: datetime | None, now: datetime) -> str:
-    """What was said, in one bounded line without keys."""
+    """What the failure says, in one bounded line without keys."""
     far = f" ({judged.change})" if judged.change else ""
     if retry_at is not None and retry_at - now > FAR:
         far = f" (not before {retry_at:%Y-%m-%d}, in {(retry_at - now).days} days)"

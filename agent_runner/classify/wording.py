@@ -1,4 +1,4 @@
-"""Reset times in the words of providers and agents. Pure.
+"""Reads reset times from the words of providers and agents. Pure.
 
 A text names many numbers. One is a time to come back at only where the sentence says so ("resets",
 "try again", "wait", "until", "重置"). What follows such a word is read, or what stands before it
@@ -61,9 +61,8 @@ _SECONDS = re.compile(
 
 
 def from_text(text: str, now: datetime, home: tzinfo = UTC) -> Iterator[datetime]:
-    """The times that a text tells, in UTC, the latest first: where several budgets are named, a
-    try before the last of them opens is in vain. A clock without a zone counts only where nothing
-    else is told."""
+    """The times in a text, in UTC, the latest first: if several budgets are named, a try before the
+    last one resets is in vain. A clock time without a zone counts only if there is no other."""
     sure: list[datetime] = []
     unsure: list[datetime] = []
     for sentence in _sentences(text):

@@ -1,4 +1,4 @@
-"""Time zones by the names that messages give them, and the provider's own where they give none.
+"""Finds time zones by the names in messages, and the provider's own zone if they name none.
 
 Abbreviations are fixed offsets, also in the season in which they do not apply: who writes "PST" in
 July with a program's help means it. Sources: the time zone database, RFC 9557; for Z.ai the times
@@ -73,8 +73,8 @@ _NOT_ZAI = frozenset({"1300"})  # Mistral's only code of this form
 
 
 def zone_named(name: str | None) -> tzinfo | None:
-    """The zone of the time zone database; UTC where none is named, because agents run there.
-    None: it is not known."""
+    """The zone of that name; UTC without a name, because agents run with TZ=UTC. None: it is not
+    known."""
     if name is None or name.upper() in ("UTC", "GMT", "Z"):
         return UTC  # also where there is no time zone database
     try:
@@ -85,13 +85,14 @@ def zone_named(name: str | None) -> tzinfo | None:
 
 
 def pacific() -> tzinfo:
-    """Where Google counts its days. An hour late in summer without a time zone database."""
+    """The zone in which Google counts days. Without a time zone database it is an hour late in
+    summer."""
     return zone_named("America/Los_Angeles") or _PACIFIC_STANDARD
 
 
 def home_zone(provider: str | None, codes: frozenset[str], text: str) -> tzinfo:
-    """The zone of a provider's times that name none: its own, where that is known; else UTC,
-    because agents run there and write local times."""
+    """The zone of a provider's times that name none: its own if that is known, else UTC, because
+    agents run with TZ=UTC and write local times."""
     zai = any(_ZAI_CODE.fullmatch(code) for code in codes - _NOT_ZAI)
     if zai or (_CHINESE.search(text) and not _KANA.search(text)):
         return CHINA
@@ -99,8 +100,8 @@ def home_zone(provider: str | None, codes: frozenset[str], text: str) -> tzinfo:
 
 
 def zone_at(text: str, start: int, home: tzinfo) -> tuple[tzinfo | None, int]:
-    """The zone that a text names at a place, and where that ends. (home, start) where none is
-    named; (None, ...) where it names one that is not known."""
+    """The zone that a text names at a place, and the end of its name. (home, start) if it names
+    none; (None, ...) if it names an unknown one."""
     match = _ZONE.match(text, start)
     if match is None:
         other = _IN_BRACKETS.match(text, start)

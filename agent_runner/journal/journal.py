@@ -1,9 +1,9 @@
 """The append-only record of an iteration: one record a line (records.py), written by the runner.
 
-A last line that is not whole is a torn tail: a write that a crash cut. It is dropped and told.
-Anything wrong before the tail is damage: it is told with its place, nothing is guessed or deleted.
-
-A journal may be larger than the memory: it is read a record at a time, and a record has a limit.
+A last line that is incomplete is a torn tail: a write that a crash cut. It is dropped, and a
+warning says so. Anything wrong before the tail is damage: it is reported with its place, and
+nothing is guessed or deleted. A journal may be larger than the memory, so it is read one record at
+a time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ FILE_NAME = "journal.jsonl"
 LOCK_NAME = "lock"
 
 UNSYNCED_LIMIT = 1_000_000
-"""Bytes that may wait for a flush: what is kept in memory so that a failed flush can be redone."""
+"""Bytes that may wait for a flush. They are kept in memory, so that a failed flush can be
+redone."""
 
 LONGEST_TAIL = 2 * MAX_LINE + UNSYNCED_LIMIT
 """Bytes that a crash can leave without an end of line: what waited for a flush, as zeros. What is
@@ -53,14 +54,14 @@ RESERVE = 256 * 1024
 the pause that follows, are still recorded."""
 
 LOCK_TRIES = 10
-"""Tries to take the lock, which whoever asks for a runner has for microseconds."""
+"""Tries to take the lock: whoever checks whether a runner lives holds it for microseconds."""
 
 Clock = Callable[[], datetime]
 Write = Callable[[int, bytes, int], int]
 
 
 class Recorder(Protocol):
-    """Takes records: a journal, or what stands for one."""
+    """Takes records: the journal, or a replacement of it."""
 
     def append(self, kind: RecordType, data: Mapping[str, object], *, flush: bool = False) -> bool:
         """Add a record. True if this and all before it are written (and, with `flush`, on disk)."""
@@ -69,7 +70,7 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class JournalRead:
-    """The records, how many bytes of a torn tail follow them, and where the journal stands."""
+    """The records, the number of bytes of a torn tail behind them, and where the journal stands."""
 
     records: tuple[Record, ...] = ()
     torn: int = 0
@@ -92,7 +93,7 @@ class JournalDamaged(JournalError):
 
 
 class JournalTooNew(JournalError):
-    """Written by a newer version; it is left untouched."""
+    """A journal that a newer version wrote; it is left untouched."""
 
     def __init__(self, path: Path, version: int) -> None:
         super().__init__(
@@ -104,7 +105,7 @@ class JournalTooNew(JournalError):
 
 
 class JournalLocked(JournalError):
-    """Another runner holds this run."""
+    """A journal that another runner has locked."""
 
 
 def read_journal(path: Path) -> JournalRead:
@@ -124,8 +125,8 @@ def stream_journal(path: Path) -> Iterator[Record]:
 
 
 class JournalTail:
-    """A journal read as it grows, each record once. What it costs to read on does not depend on
-    what was read before."""
+    """Reads a journal as it grows, each record once. The cost of a read does not depend on what was
+    read before."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -134,8 +135,8 @@ class JournalTail:
         self._torn = 0
 
     def read(self) -> JournalRead:
-        """What was added since it was last read. A torn tail may be a record that is just being
-        written: it is looked at again.
+        """What was added since the last read. A torn tail may be a record that is just being
+        written, so it is read again the next time.
 
         Raises:
             OSError, JournalDamaged, JournalTooNew: as read_journal; nothing counts as read.
@@ -157,7 +158,7 @@ class JournalTail:
         return state, JournalRead((), self._torn, self._chain)
 
     def stream(self) -> Iterator[Record]:
-        """What was added since it was last read, a record at a time. What was given counts as
+        """What was added since the last read, a record at a time. A record that was given counts as
         read, whatever comes after it. Raises as read_journal."""
         self._torn = 0
         try:
@@ -178,7 +179,7 @@ class JournalTail:
                 yield record
 
     def _parsed(self, line: bytes, *, last: bool) -> Record | None:
-        """The next record, and this place as read; None: it is a torn tail."""
+        """The next record, which then counts as read; None if the line is a torn tail."""
         ended = line.endswith(b"\n")
         content = line[:-1] if ended else line
         if len(line) > LONGEST_TAIL or (ended and len(content) > 2 * MAX_LINE):
@@ -208,20 +209,20 @@ class JournalTail:
 
 
 def no_bell() -> None:
-    """For a journal that nobody waits for."""
+    """Does nothing: nobody waits for this journal to grow."""
 
 
 def no_follower(record: Record) -> None:
-    """For a journal whose state nobody needs while it is written."""
+    """Does nothing: nobody needs the state of this journal while it is written."""
 
 
 @dataclass
 class Journal:
     """A journal open for writing: recovered, and locked for as long as this process lives.
 
-    A write that fails is not an error: the records stay in memory, the next write carries them
-    and a warning says that it happened. `append` tells whether all is on disk. A record
-    that stands in loops says where, in numbers that can be; else it is a ValueError.
+    A write that fails is not an error: the records stay in memory, the next write includes them,
+    and a warning records it. `append` returns whether all is on disk. A record of a step in loops
+    names each loop with its iteration; anything else there is a ValueError.
     """
 
     path: Path
@@ -296,11 +297,11 @@ class Journal:
         return done
 
     def close(self) -> None:
-        """Write what is left and let go of the lock. Repeating it is harmless."""
+        """Write what is left and release the lock. Calling it again does nothing."""
         if self._fd >= 0:
             self._store(flush=bool(self._tail))
             with suppress(OSError):
-                # What was reserved beyond the end is given back.
+                # Gives back the space that was reserved beyond the end.
                 os.ftruncate(self._fd, os.fstat(self._fd).st_size)
             os.close(self._fd)
             os.close(self._lock)
@@ -350,7 +351,7 @@ class Journal:
             self._reserve()
 
     def _reserve(self) -> None:
-        """Hold space for the next records, where the file system can do that."""
+        """Reserve space for the next records, if the file system can do that."""
         if reserve(self._fd, self._synced, RESERVE):
             self._reserved = self._synced + RESERVE
 
@@ -365,7 +366,7 @@ class Journal:
 
 
 def is_locked(run: Path) -> bool:
-    """Whether a runner lives for this run folder: the kernel knows, by the lock that it holds."""
+    """Whether a runner lives for this run folder, by the lock that it holds."""
     try:
         return is_held(run / LOCK_NAME)
     except FileNotFoundError:

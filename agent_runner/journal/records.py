@@ -1,4 +1,4 @@
-"""A record of the journal as a line of text, and such a line as a record. Touches no file.
+"""Encodes a record of the journal as a line, and parses such a line. Touches no file.
 
     {"at":"2026-11-23T10:00:00.000+00:00","data":{...},"seq":7,"type":"step_start","v":2,"sum":"1a2b3c4d"}
 
@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeGuard, cast
 SCHEMA_VERSION = 2
 
 MAX_LINE = 8 * 2**20
-"""Bytes of one record as it is written: whoever reads a journal holds one at a time."""
+"""Bytes of one record when it is written: readers hold one record in memory at a time."""
 
 _UNCHAINED = 1
 
@@ -59,7 +59,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Chain:
-    """Where a journal stands: what the next line has to fit to."""
+    """The end of a journal, which the next line has to fit."""
 
     seq: int = 0
     sum: int = 0
@@ -67,7 +67,7 @@ class Chain:
 
 
 class BadLine(ValueError):
-    """A line that is not the next record. `torn`: it may be a write that was cut."""
+    """A line that is not the next record. `torn`: it may be a write that a crash cut."""
 
     def __init__(self, reason: str, *, torn: bool = False) -> None:
         super().__init__(reason)
@@ -75,7 +75,7 @@ class BadLine(ValueError):
 
 
 class NewerLine(Exception):
-    """A line of a version that is not known yet."""
+    """A line that a newer version wrote."""
 
     def __init__(self, version: int) -> None:
         super().__init__(str(version))
@@ -85,8 +85,8 @@ class NewerLine(Exception):
 def encode(
     chain: Chain, at: datetime, kind: RecordType, data: Mapping[str, object]
 ) -> tuple[bytes, Chain]:
-    """The next record's line, and where the journal stands after it. What JSON or UTF-8 cannot
-    say, and an agent can (infinity, half a surrogate pair), is replaced."""
+    """The line of the next record, and the end of the journal after it. Values that an agent can
+    produce and JSON or UTF-8 cannot express (infinity, half a surrogate pair) are replaced."""
     seq = chain.seq + 1
     raw = {"v": SCHEMA_VERSION, "seq": seq, "at": at.isoformat(), "type": kind, "data": data}
     try:
@@ -99,7 +99,7 @@ def encode(
 
 
 def shortened(data: Mapping[str, object], most: int) -> dict[str, object]:
-    """The same with each text cut to its end, so that its record has at most `most` bytes.
+    """`data` with each text cut to its end, so that the record has at most `most` bytes.
 
     Raises:
         ValueError: it has too many values for that.
@@ -125,10 +125,10 @@ def _cut(value: object, longest: int) -> object:
 
 
 def parse(line: bytes, chain: Chain) -> tuple[Record, Chain]:
-    """A line without its end as the next record.
+    """Parse a line, without its line end, as the next record.
 
     Raises:
-        BadLine: it is not.
+        BadLine: it is not the next record.
         NewerLine: a newer version wrote it.
     """
     match, raw = _LINE.fullmatch(line), _json(line)
@@ -146,8 +146,8 @@ def parse(line: bytes, chain: Chain) -> tuple[Record, Chain]:
 
 
 def holds_record(line: bytes, chain: Chain) -> bool:
-    """Whether a last line that is not the next record holds one all the same, or a later one:
-    then something before the tail was lost, and the tail was not just cut."""
+    """Whether a last line that is not the next record contains one nevertheless, or a later one.
+    Then something before it was lost, and the line is damage rather than a torn tail."""
     for end in _END.finditer(line):
         if int(end[1]) != chain.seq + 1:
             return True
@@ -166,9 +166,9 @@ def _fits(line: bytes, chain: Chain) -> bool:
 
 
 def _why(raw: Mapping[str, Any] | None, chain: Chain) -> BadLine | NewerLine:
-    """Why a line whose sum does not fit is not the next record. A newer version may sum in
-    another way: whole JSON that says so is not damage. A whole line of another place is not a
-    write that was cut."""
+    """Why a line with another check sum is not the next record. A newer version may compute the
+    sum in another way, so valid JSON with a newer version is not damage. A complete line of another
+    place is not a write that was cut."""
     if raw is None:
         return BadLine("the check sum does not fit", torn=True)
     version, seq = raw.get("v"), raw.get("seq")
@@ -180,7 +180,7 @@ def _why(raw: Mapping[str, Any] | None, chain: Chain) -> BadLine | NewerLine:
 
 
 def _record(raw: Mapping[str, Any]) -> Record:
-    """What the keys hold; whatever is wrong here was written so."""
+    """The record of a line with a valid check sum: whatever is wrong here was written like that."""
     if set(raw) != _KEYS or not isinstance(raw["data"], dict):
         raise BadLine("a record has other keys")
     try:

@@ -1,4 +1,4 @@
-"""Records to RunState: the one place that knows what the records mean. Touches no file."""
+"""Folds records into the state of a run: the one place that knows what records mean."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_WARNINGS = 100
 
 
 def fold(records: Iterable[Record]) -> RunState:
-    """All that the records say of a run. What is returned belongs to the caller.
+    """The state that records add up to. The result belongs to the caller.
 
     Raises:
         ValueError: a record does not hold what its type asks for; it names the record.
@@ -32,8 +32,8 @@ def fold(records: Iterable[Record]) -> RunState:
 
 
 class Fold:
-    """The state of a run, record by record. What one record costs, and what is kept, depends on
-    the size of the workflow, never on how much of it has run."""
+    """The state of a run, updated record by record. The cost of a record, and the memory, depend on
+    the size of the workflow and not on how much of it has run."""
 
     def __init__(self) -> None:
         self._state = RunState()
@@ -41,12 +41,12 @@ class Fold:
         self._inside: dict[str, list[StepState]] = {}
         self._loops: dict[str, list[str]] = {}
         self.boundary: Snapshot | None = None
-        """The snapshot at the last finished step, or at the start: where a step that cannot go
-        on in the middle begins again. None: no snapshot is known for that place."""
+        """The snapshot at the last finished step, or at the start: a step that cannot be continued
+        starts again from it. None: no snapshot of that place is known."""
         self.left: Snapshot | None = None
-        """The work tree as the last run left it, if it came to an end of its own."""
+        """The work tree as the last attempt left it, if that attempt recorded its end."""
         self.digests: Mapping[str, str] = {}
-        """Each step's definition, as the last attempt found it."""
+        """The digest of each step's definition in the last attempt."""
         self.worked = False
         """Whether a step has ended that may have changed the work tree."""
 
@@ -60,12 +60,12 @@ class Fold:
 
     @property
     def state(self) -> RunState:
-        """The caller's own copy."""
+        """A copy of the state, which belongs to the caller."""
         return self._state.model_copy(deep=True)
 
     @property
     def live(self) -> RunState:
-        """The state itself: the next record changes it. To be read at once, never to be kept."""
+        """The state itself, without a copy. The next record changes it, so do not keep it."""
         return self._state
 
     def step(self, step_id: str) -> StepState:
@@ -91,7 +91,7 @@ class Fold:
         """Take the next record.
 
         Raises:
-            ValueError: it does not hold what its type asks for, or not what can come now.
+            ValueError: it lacks what its type requires, or cannot come at this point.
         """
         try:
             if record.type in _PLACED:
@@ -101,7 +101,8 @@ class Fold:
             raise ValueError(f"record {record.seq} ({record.type}) is malformed: {error}") from None
 
     def _check_place(self, data: Mapping[str, Any]) -> None:
-        """A record of a step in loops names them all, each in its present iteration."""
+        """Check that a record of a step in loops names all of them, with their present
+        iterations."""
         around = self._loops[self.step(data["step"]).id]
         named = loop_positions(data)
         if [p.step for p in named] != around:
@@ -118,7 +119,7 @@ class Fold:
     def run_start(self, record: Record) -> None:
         data, state = record.data, self._state
         if data.get("restart"):
-            # What it cost stays, and so do the snapshots; nothing counts as done.
+            # The costs and the snapshots stay; no step counts as finished.
             self._steps, self.boundary, self.worked = {}, None, False
         self.left = None
         state.steps = self._defined(data["steps"])
@@ -129,7 +130,7 @@ class Fold:
         self._go_on()
 
     def _defined(self, raw: Sequence[Mapping[str, Any]]) -> list[StepState]:
-        """The workflow's steps, each behind the one around it, with what is known of them."""
+        """The workflow's steps, each after the one around it, with what is known of them."""
         old, self._steps = self._steps, {}
         self._inside, self._loops = {}, {}
         for definition in raw:
@@ -146,8 +147,8 @@ class Fold:
         return list(self._steps.values())
 
     def _go_on(self) -> None:
-        """What an earlier run left behind is gone; a session stays, to be resumed, and
-        a loop's place, if it has one in the loop as it is now."""
+        """Reset what an earlier attempt left unfinished. A session stays, to be resumed, and so
+        does a loop's iteration, unless it is beyond the loop's present limit."""
         state = self._state
         state.status = RunStatus.RUNNING
         state.pause = state.error = state.ended_at = None
@@ -245,7 +246,7 @@ class Fold:
             self._reached(record.data)
 
     def _reached(self, data: Mapping[str, Any]) -> None:
-        """A loop's end says nothing of a snapshot: its last sub-step has said it."""
+        """Note the snapshot at a finished step. A loop's end has none: its last sub-step had it."""
         if "snapshot" in data:
             self.worked = True
             self.boundary = self._keep_snapshot(data["snapshot"])
@@ -299,7 +300,7 @@ class RecoveredState:
 
 
 def _redefined(old: StepState | None, raw: Mapping[str, Any]) -> StepState:
-    """A step of another place or kind than before is another step."""
+    """A step by its new definition, with its old state if it has the same place and kind."""
     parent, limit = raw.get("parent"), raw.get("limit")
     now = StepState(id=raw["id"], name=raw["name"], type=raw["type"], parent=parent, limit=limit)
     now.iteration = None if now.type != "loop" else 0
@@ -309,7 +310,7 @@ def _redefined(old: StepState | None, raw: Mapping[str, Any]) -> StepState:
 
 
 def _forget(step: StepState) -> None:
-    """A new iteration begins around it. Its outputs stay to be seen until it ends again."""
+    """Reset a step for a new iteration around it. Its outputs stay until it ends again."""
     step.status = StepStatus.PENDING
     step.started_at = step.ended_at = step.session = None
     step.error = step.detail = step.verdict = None

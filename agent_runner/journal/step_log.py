@@ -14,8 +14,8 @@ CAPPED = "\n[the log is full: lines beyond {limit} bytes were dropped]\n"
 
 
 class StepLog:
-    """Appends lines to a file. A log is worth less than the run: where it cannot be written,
-    lines are dropped, and `warn` is told so, once for each reason."""
+    """Appends lines to a file. A log matters less than the run: if it cannot be written, lines are
+    dropped, with one warning for each reason."""
 
     def __init__(self, path: Path, limit: int, warn: Callable[[str], None]) -> None:
         self._limit = limit
@@ -39,7 +39,7 @@ class StepLog:
             return
         if self._size + len(data) > self._limit:
             self._full = True
-            # Filled to the cap, so that the attempts that follow find it full.
+            # Filled up to the limit, so that later attempts find it full as well.
             data = data[: self._limit - self._size] + CAPPED.format(limit=self._limit).encode()
         self._write(data)
 
@@ -47,11 +47,12 @@ class StepLog:
         try:
             self._size += os.write(self._fd, data)
         except OSError as error:
-            # A line lost to a full disk must not end a run that the next flush may save.
+            # A full disk must not end the run: the journal has space reserved and may still be
+            # written.
             self._warn_once(error)
 
     def _warn_once(self, error: OSError) -> None:
-        # The same words for every step, so that a run says it once.
+        # The same text for every step, because the run drops warnings that it has given before.
         if error.errno not in self._warned_of:
             self._warned_of.add(error.errno)
             name = errno.errorcode.get(error.errno or 0, "unknown")
