@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
 
 
 class PauseReason(StrEnum):
-    """Why a run stopped and is meant to go on. A closed set."""
+    """Why a run stopped that is meant to be resumed. A closed set."""
 
     TRANSIENT = "transient"
     RATE_LIMIT = "rate_limit"
@@ -42,18 +42,18 @@ class PauseReason(StrEnum):
 
 
 class Grounds(StrEnum):
-    """What the reason or the time of a pause rests on. A closed set."""
+    """Who says the reason or the time of a pause. A closed set."""
 
     PROVIDER = "provider"
-    """a status, a code or a header of the provider's, which the gateway saw at first hand"""
+    """a status, a code or a header of the provider, which the gateway saw itself"""
     WORDS = "words"
     """the text of an answer that the gateway saw: it may repeat what the agent wrote"""
     AGENT = "agent"
-    """what the agent said, which nobody else saw"""
+    """the agent, whose words nobody else can confirm"""
 
 
 class RunStatus(StrEnum):
-    """Where one iteration's run stands, by its journal."""
+    """The status of one iteration's run, by its journal."""
 
     NEW = "new"
     RUNNING = "running"
@@ -63,8 +63,8 @@ class RunStatus(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """Where a step stands. INTERRUPTED is how a running one is shown while its task does not
-    run; a journal never says it."""
+    """The status of a step. INTERRUPTED is how a running step is shown while its task does not run;
+    no journal has it."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -79,7 +79,7 @@ class _Model(BaseModel):
 
 
 class Usage(_Model):
-    """Tokens and money that model calls cost. `cost_usd` is None where no price is known."""
+    """The tokens and the money that model calls used. `cost_usd` is None if no price is known."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -88,7 +88,7 @@ class Usage(_Model):
     cost_usd: float | None = None
 
     def plus(self, other: Usage) -> Usage:
-        """The sum; an unknown cost adds nothing and stays unknown only if both are."""
+        """The sum. An unknown cost adds nothing; the sum is unknown only if both costs are."""
         costs = [c for c in (self.cost_usd, other.cost_usd) if c is not None]
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
@@ -113,12 +113,12 @@ class Budget(_Model):
 
 
 class Pause(_Model):
-    """One pause: which step, why, since when, until when if a provider told it.
+    """One pause: which step, why, since when, and until when if a provider said so.
 
-    `grounds` and `retry_grounds` say what `reason` and `retry_at` rest on: what only an agent said
-    concerns its own task, and no other one of its account. `model`: the one that a limit is for,
-    where it is not for the whole account. `uses_try`: the automatic resume that ends it counts as
-    one; set by the control plane, as `windows`: how full those of its account are.
+    `grounds` and `retry_grounds` are who says `reason` and `retry_at`: what only an agent said
+    concerns its own task, and no other task of its account. `model`: the model that a limit is
+    for, if it is not for the account. The control plane sets `uses_try`, whether the automatic
+    resume that ends the pause counts as a try, and `windows`, how full the account's are.
     """
 
     reason: PauseReason
@@ -136,7 +136,7 @@ class Pause(_Model):
 
 
 class AgentSession(_Model):
-    """An agent's conversation, part of the checkpoint: enough to resume it."""
+    """An agent's conversation, as the checkpoint has it: enough to resume it."""
 
     agent: str
     session_id: str
@@ -144,8 +144,8 @@ class AgentSession(_Model):
 
 
 class LoopPosition(_Model):
-    """Where a step stands in one loop around it: the loop's id, its iteration, the index of
-    the sub-step in its body."""
+    """The place of a step in one loop around it: the loop's id, its iteration, the index of the
+    sub-step in its body."""
 
     step: str
     iteration: int = Field(ge=1, strict=True)
@@ -153,10 +153,10 @@ class LoopPosition(_Model):
 
 
 def loop_positions(data: Mapping[str, Any]) -> list[LoopPosition]:
-    """The loops that a record's data place its step in, outermost first.
+    """The loops around the step of a record, by the record's data, outermost first.
 
     Raises:
-        ValueError, TypeError: they are not what they should be.
+        ValueError, TypeError: the data are malformed.
     """
     return [LoopPosition.model_validate(raw) for raw in data.get("loop", ())]
 
@@ -173,17 +173,17 @@ def verdict_line(text: str) -> str:
 
 
 SUMMARIES = ("summary", "report")
-"""Outputs that say what was done, in this order."""
+"""Outputs that sum up what was done, the preferred one first."""
 
 
 class StepState(_Model):
-    """One step as the journal tells it. In a loop, what it says is of the present iteration; its
-    `outputs` are those of the last time that it ended.
+    """The state of one step, by the journal. In a loop the state is that of the present iteration;
+    `outputs` are those of the last time that the step ended.
 
     `parent` is the loop or parallel step around it. A loop has its present `iteration` (0: not
-    begun), its `limit`, and in `trees` the work tree at the end of each finished iteration where
-    it watches for circles. `tolerated`: it failed, and the run goes on all the same.
-    `verdict`: what its end means for the result of the whole run, where it did not succeed.
+    begun), its `limit`, and, if it watches for circles, in `trees` the work tree at the end of each
+    finished iteration. `tolerated`: it failed, and the run continues nevertheless. `verdict`: what
+    its failure means for the result of the run.
     """
 
     id: str
@@ -206,14 +206,14 @@ class StepState(_Model):
 
     @property
     def finished(self) -> bool:
-        """Whether it ended and the run goes on behind it."""
+        """Whether it has ended and the run continues behind it."""
         if self.status is StepStatus.FAILED:
             return self.tolerated
         return self.status in (StepStatus.COMPLETED, StepStatus.SKIPPED)
 
     @property
     def summary_name(self) -> str | None:
-        """The output in which an agent sums up what it did; None where it has none."""
+        """The output in which an agent sums up what it did; None if it has none."""
         if self.type != "agent" or self.status is not StepStatus.COMPLETED:
             return None
         return next((name for name in SUMMARIES if self.outputs.get(name, "").strip()), None)
@@ -230,7 +230,7 @@ class Snapshot(_Model):
 
 
 class RunState(_Model):
-    """The fold over a journal: all that is known of a run. Never stored, always derived."""
+    """All that is known of a run: the fold over its journal. It is derived, and never stored."""
 
     status: RunStatus = RunStatus.NEW
     workflow: str | None = None
@@ -248,20 +248,20 @@ class RunState(_Model):
 
     @property
     def current_step(self) -> StepState | None:
-        """The step that runs now, if one does: the innermost, and of several the first."""
+        """The step that is running, if one is: the innermost, and of several the first."""
         running = [s for s in self.steps if s.status is StepStatus.RUNNING]
         around = {s.parent for s in running}
         return next((s for s in running if s.id not in around), None)
 
     @property
     def verdict(self) -> str | None:
-        """What the result is delivered in spite of, in one line; None where it is nothing."""
+        """What did not succeed although the run completed, in one line; None if all did."""
         verdicts = dict.fromkeys(s.verdict for s in self.steps if s.verdict)
         return verdict_line("; ".join(verdicts)) or None
 
     @property
     def summary(self) -> str | None:
-        """What the last agent that summed up says it did; untrusted text."""
+        """The summary of the last agent that gave one; untrusted text."""
         for step in reversed(self.steps):
             if name := step.summary_name:
                 return step.outputs[name].strip()
@@ -269,15 +269,16 @@ class RunState(_Model):
 
     @property
     def progress(self) -> int:
-        """Share of the work that is done, 0 to 100. Every step of the workflow counts the
-        same; a loop's iterations share its part, and so do the steps of a body."""
+        """The share of the work that is done, 0 to 100. Every step of the workflow counts the same;
+        a loop's iterations share its part, and so do the steps of a body."""
         if self.status is RunStatus.COMPLETED:
             return 100
         return max(0, min(100, int(100 * _done_share(self.steps) + 1e-6)))
 
 
 def _done_share(steps: Sequence[StepState]) -> float:
-    """0 to 1. Each step is looked at once, whatever the stored parents say."""
+    """The share of steps that are done, 0 to 1. Each step is visited once, whatever the stored
+    parents say."""
     inside: dict[str | None, list[StepState]] = {}
     known = {step.id: step for step in steps}
     for step in known.values():
@@ -304,11 +305,11 @@ def _done_share(steps: Sequence[StepState]) -> float:
 class Failure:
     """What is known of an error, from fields that carry errors and nothing else.
 
-    `source` tells who saw it: the gateway (first hand) or the agent's structured fields.
-    `headers` are lower case. `retry_after` is in seconds. `body` is the provider's answer as it
-    came, where the agent passes it on. `model` is the one that was asked for. `agent_credential`:
-    the agent used a log-in of its own, so nobody knows whose account it was. `host` is the address
-    of the API that refused, where it is known: several providers speak the same API.
+    `source` is who saw it: the gateway itself, or the agent's structured fields. `headers` have
+    lower-case names. `retry_after` is in seconds. `body` is the provider's answer, if the agent
+    passes it on. `model` is the requested one. `agent_credential`: the agent used a login of its
+    own, so it is unknown whose account it was. `host` is the host of the API that refused, if it is
+    known: several providers have the same API.
     """
 
     source: Literal["gateway", "agent"]

@@ -1,4 +1,4 @@
-"""What the host tells the runner about one attempt: `spec.json`, read-only inside the sandbox."""
+"""The parameters of one attempt: `spec.json`, which the host writes and the runner reads."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class SwitchUser(_Model):
 
 
 class WrapCommand(_Model):
-    """Isolation from outside: each command is started behind this argument list (bubblewrap).
+    """Isolation from outside: this argument list is put before each command (bubblewrap).
 
-    `prefix` ends where the command begins. `forwarder` is the argument list that, put between
-    the prefix and an agent's command, makes the gateway reachable inside that sandbox. `filtered`:
-    the prefix begins with a bwrap, which is handed the filter of seccomp.py. `init` is the argument
-    list of init.py inside, which tells how a command ended; it comes before the forwarder.
+    `prefix` ends where the command begins. `forwarder`, between the prefix and an agent's command,
+    makes the gateway reachable inside that sandbox. `filtered`: the prefix begins with bwrap, which
+    gets the filter of seccomp.py. `init` starts init.py, which reports how a command ended; it
+    comes before the forwarder.
     """
 
     kind: Literal["wrap"] = "wrap"
@@ -48,14 +48,15 @@ class WrapCommand(_Model):
 
 
 class NoIsolation(_Model):
-    """Commands are the runner's own user's, on the host itself; asked for by name only."""
+    """No isolation: commands run on the host as the runner's own user. Only chosen by name."""
 
     kind: Literal["none"] = "none"
 
 
 class Paths(_Model):
-    """`run` and `spec` are as the runner sees them; `workspace`, `home` and `base_objects` as
-    the agent's commands see them. The same on every attempt (agents key sessions by path)."""
+    """The folders of a task: `run` and `spec` as the runner sees them; `workspace`, `home` and
+    `base_objects` as the agent's commands do. They are the same on every attempt, because agents
+    find their sessions by the path of the work tree."""
 
     spec: Path
     run: Path
@@ -72,9 +73,9 @@ class Paths(_Model):
 
 
 class GatewaySpec(_Model):
-    """The only way out. `socket` is as the runner sees it; `port` is the loopback port that
-    forwards to it inside the sandbox; `token` is worth nothing elsewhere. `proxy`: other hosts
-    than the model APIs can be reached through it, by the usual variables."""
+    """The gateway, the only way out of the sandbox. `socket` is as the runner sees it; `port` is
+    the loopback port that forwards to it; `token` is accepted by this gateway alone. `proxy`: hosts
+    other than the model APIs can be reached through it, by the usual variables."""
 
     socket: Path
     port: int = 8377
@@ -83,7 +84,7 @@ class GatewaySpec(_Model):
 
 
 class Limits(_Model):
-    """Caps and time limits of one run, in seconds and bytes. Defaults are ACCEPTANCE G1 and G6."""
+    """The limits of one run, in seconds and bytes."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -111,10 +112,10 @@ class Limits(_Model):
 
 
 class Disk(_Model):
-    """What a task may hold on disk, and what has to stay free of the host's: see disk_watch.py.
-    `folders` are work tree and HOME as the runner sees them, `records` the run folder.
-    `elsewhere`: what is kept of the task where the runner cannot see it. `shown`: what the host
-    calls a folder that the runner sees under another name."""
+    """What a task may hold on disk, and what has to stay free of the host's disk (disk_watch.py).
+    `folders` are work tree and HOME as the runner sees them, `records` is the run folder.
+    `elsewhere`: what is kept of the task where the runner cannot see it. `shown`: the host's names
+    of folders that the runner sees under others."""
 
     limit_bytes: int = Field(gt=0)
     floor_bytes: int = Field(ge=0)
@@ -128,7 +129,7 @@ class Disk(_Model):
 
 
 class Restore(_Model):
-    """Where the work tree is rebuilt from if it is missing: a bundle in the spec folder."""
+    """What a missing work tree is restored from: the commits in a bundle in the spec folder."""
 
     commit: str = Field(pattern=r"^[0-9a-f]{40}$")
     head: str = Field(pattern=r"^[0-9a-f]{40}$")
@@ -143,7 +144,7 @@ class Hooks(_Model):
 
 
 class Setup(_Model):
-    """The project's set-up (project_setup.py). `key` is another one where it has to run again."""
+    """The project's set-up (project_setup.py). If `key` differs, it has to run again."""
 
     tried: tuple[str, ...] = Field(
         default=(), description="run first; one that fails is only a warning"
@@ -154,7 +155,7 @@ class Setup(_Model):
 
 
 class CommitStyle(_Model):
-    """Of the commit that Rover makes of what an agent has not committed itself."""
+    """The style of the commit that Rover makes of what an agent has not committed itself."""
 
     author: str | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""How one agent step runs, once: its session, its retries in place, its outputs."""
+"""Runs one agent step: its session, its retries in place, its outputs."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ from agent_runner.workflow.examples import examples_of
 from agent_runner.workflow.models import AgentStep, OutputDef, Workflow
 
 OUTPUT_REQUESTS = 2
-"""How often an agent that ended its step without its required outputs is asked for them again."""
+"""How often an agent that ended without the step's required outputs is asked for them again."""
 
 TIMEOUT_MARGIN = 30.0
-"""Seconds after its own limit at which a driver that does not keep to it is cut off."""
+"""Seconds after the time limit at which a driver that does not keep it is cancelled."""
 
 _BROKEN = (
     ConnectionError,
@@ -60,20 +60,20 @@ _BROKEN = (
 
 
 def agent_name(step: AgentStep, spec: RunSpec) -> str:
-    """Whose step it is."""
+    """The agent that does a step."""
     return step_agent(step, spec.agent)
 
 
 def model_name(step: AgentStep, spec: RunSpec, workflow: Workflow) -> str | None:
-    """The model, if one is named for this agent."""
+    """The model that a step's agent is to use, if one is named for it."""
     return step_model(step, spec.agent, spec.model, workflow)
 
 
 @dataclass(frozen=True)
 class _Before:
-    """What was done in this step already: in `session`, which goes on; or, where that cannot be,
-    by `earlier`, which left nothing but the work tree. `missing` are the outputs that a step
-    which is otherwise done did not give; `schema` what its answer is held to."""
+    """What was done in this step already: in `session`, which is continued, or by `earlier`, of
+    which only the work tree is left. `missing` are the outputs that an otherwise finished step did
+    not give; `schema` is what the answer with them is held to."""
 
     why: str
     session: AgentSession | None = None
@@ -83,8 +83,8 @@ class _Before:
 
 
 class AgentStepRun:
-    """One agent step, with its retries in place. `done` are the steps that are finished, `loops`
-    the loops around this one with their iterations, outermost first."""
+    """One agent step, with its retries in place. `done` are the finished steps, `loops` the loops
+    around this one with their iterations, outermost first."""
 
     def __init__(
         self,
@@ -109,11 +109,11 @@ class AgentStepRun:
         self._timeout = step.timeout or tools.workflow.timeout or tools.spec.limits.agent_timeout
 
     async def run(self, interrupted: Interrupted | None) -> StepResult:
-        """Run it. What was interrupted goes on: in its session, or where that is another agent's
-        or lost, in a fresh one on the work tree as it is.
+        """Run the step. An interrupted one is continued in its session; if that is lost or another
+        agent's, a new session continues on the work tree as it is.
 
         Raises:
-            StepFailed: fatal, out of time, or without its required outputs.
+            StepFailed: it failed, took too long, or did not give its required outputs.
             RunPaused: only time, money or a person can help.
         """
         try:
@@ -177,7 +177,7 @@ class AgentStepRun:
     async def _failed(
         self, agent: Agent, error: AgentFailed, started: datetime, delay: float | None
     ) -> float:
-        """Seconds to wait before the next try, or the end of this step."""
+        """The seconds to wait before the next try; raises if there is none."""
         tools = self._tools
         verdict = await self._verdict(error, started)
         now = tools.clock()
@@ -308,7 +308,7 @@ class AgentStepRun:
             )
 
     async def _result(self, agent: Agent, before: _Before | None) -> StepResult:
-        """Run the turn, and ask again for required outputs that its answer lacks."""
+        """Run the turn, and ask again for required outputs that the answer lacks."""
         outcome = await self._until_answered(agent, before)
         lines = outcome.text.strip().splitlines()
         given = await self._outputs_of(outcome)
@@ -332,9 +332,9 @@ class AgentStepRun:
     async def _asked_again(
         self, agent: Agent, names: Sequence[str], *, structured: bool
     ) -> dict[str, str]:
-        """What one more turn in the same session gives; `structured` where the agent is to be
-        held to a schema, which not every model copes with. A failure that no pause can end is
-        an answer without outputs."""
+        """The outputs of one more turn in the same session. `structured`: the agent is held to a
+        schema, which not every model can follow. A failure that no pause can end counts as an
+        answer without outputs."""
         missing = tuple(o for o in self._step.outputs if o.name in names)
         why = f"it ended without its required outputs: {', '.join(names)}"
         self._warn(f"{why}; asking for them again")
@@ -349,8 +349,8 @@ class AgentStepRun:
             return {}
 
     async def _outputs_of(self, outcome: AgentOutcome) -> dict[str, str]:
-        """The outputs that a turn gave: the agent's own, those of its text, and its files."""
-        # What an answer says of a file is at most its name.
+        """The outputs of a turn: those that the agent gave apart, those in its text, its files."""
+        # For an output that is a file, an answer holds at most the file's name.
         given = {k: v for k, v in (outcome.outputs or {}).items() if k not in self._files}
         given = answers.find(outcome.text, self._step.outputs) | given
         files, warnings = await self._files.read(self._tools.spec.limits.output_bytes)
@@ -363,21 +363,21 @@ class AgentStepRun:
 
 
 def is_failure(doubt: Doubt, calls: Calls | None) -> bool:
-    """Whether a turn that claims success failed. What the gateway saw of it outweighs the words of
-    its last message: those decide alone where nothing passed through the gateway. A turn whose
-    every call was refused did nothing, whatever it says."""
+    """Whether a turn that claims success failed. What the gateway saw outweighs the last message,
+    which decides only if nothing passed through the gateway. A turn whose calls were all refused
+    did nothing, whatever it says."""
     if calls is None:
         return doubt.counts
     return calls.last_failed and (doubt.begins_so or calls.answered == 0)
 
 
 def _is_own_timeout(error: Exception) -> bool:
-    """Whether the step's time is over; the system's time-outs, of connections, have a number."""
+    """Whether the step's time is over. Time-outs of connections have an error number."""
     return isinstance(error, TimeoutError) and error.errno is None
 
 
 def _thrown(agent: str, error: Exception) -> Failure:
-    """What a driver threw, as if the agent had returned it."""
+    """The failure for an exception that a driver raised."""
     if isinstance(error, _BROKEN):
         text = str(error) or "the connection to the agent broke"
         return Failure("agent", f"{agent}: {text}", code="connection_failed")
@@ -385,7 +385,7 @@ def _thrown(agent: str, error: Exception) -> Failure:
 
 
 def _rest(total: Usage, reported: Usage) -> Usage:
-    """What of a turn's total has not been reported while it ran."""
+    """The part of a turn's usage that was not reported while it ran."""
     cost = total.cost_usd
     if cost is not None:
         cost = max(0.0, cost - (reported.cost_usd or 0.0)) or None

@@ -1,5 +1,5 @@
-"""One attempt from its first record to its last: ready to run, run, and a true end on every way
-out. What runs in between is the interpreter's."""
+"""Runs one attempt, from its first record to its last: prepares the work tree, has the interpreter
+run the steps, and records a true end on every way out."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ from agent_runner.worktree.project_setup import SetupFailed, set_up_task
 from agent_runner.worktree.worktree import Target, Worktree, WorktreeError, WorktreeInterrupted
 
 PAUSE_REQUEST = "pause-requested"
-"""In the run folder: `{"reason": "requested", "message": "...", "attempt": 1}`, all optional.
-Whoever stops the runner with a signal says here why; without it the run was interrupted."""
+"""A file in the run folder: `{"reason": "requested", "message": "...", "attempt": 1}`, all
+optional. It says why the runner is stopped by a signal; without it the run was interrupted."""
 
 RESTARTED = "the task was restarted: the work tree was reset to its base"
 DIFFERED = "the work tree differed from the last finished step's and was reset to it"
@@ -54,12 +54,12 @@ WORKFLOW_FILE = "workflow.yaml"
 
 
 def utc_now() -> datetime:
-    """The clock, where none is injected."""
+    """The time now, in UTC."""
     return datetime.now(UTC)
 
 
 class Stop:
-    """Asks a run to pause, from a signal handler's side. Asking twice changes nothing."""
+    """A request to pause the run, made by a signal handler. A second request changes nothing."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -78,7 +78,7 @@ class Stop:
 
 @dataclass
 class Run:
-    """One attempt. Everything that touches the world is injected."""
+    """One attempt. Everything with side effects is injected."""
 
     spec: RunSpec
     journal: Journal
@@ -131,7 +131,8 @@ class Run:
         if not scope.cancelled_caught:
             return code
         code = await self._pause(self._stopped())
-        # Only here it was answered: one that came while the run paused by itself is the host's.
+        # Only here was the request obeyed. One that comes while the run pauses by itself is left
+        # for the host.
         (self.spec.paths.run / PAUSE_REQUEST).unlink(missing_ok=True)
         return code
 
@@ -163,7 +164,7 @@ class Run:
             return await self._fail(str(error))
 
     def _disk(self) -> Disk:
-        """The disks that the run needs, if only to go on at all."""
+        """The disks whose free space the run needs, even if its use of disk is not limited."""
         paths = self.spec.paths
         seen = {"folders": (paths.workspace,), "records": (paths.run,)}
         disk = self.spec.disk or Disk(limit_bytes=1, floor_bytes=0)
@@ -227,7 +228,7 @@ class Run:
         return self.agent(name, self.spec.paths.spec)
 
     async def _ready(self, plan: Plan) -> None:
-        """The work tree as the next step needs it."""
+        """Bring the work tree into the state that the next step needs."""
         prepared = await self._worktree.prepare()
         if prepared.repaired:
             if self.spec.restore is not None:
@@ -247,14 +248,14 @@ class Run:
         await self._copy(anew=plan.restart)
 
     async def _copy(self, *, anew: bool) -> None:
-        """The files of the user's checkout that the task's project names."""
+        """Copy the files of the user's checkout that the project's configuration names."""
         if not self.spec.copies:
             return
         try:
             copies = load_copies(self.spec.paths.spec)
             wrong = await place(self.commands, copies, anew=anew)
         except (OSError, ValueError) as error:
-            # What a file holds is in no message.
+            # The error's own text could hold a part of a file, which may be a secret.
             wrong = [f"the files to copy cannot be read ({type(error).__name__})"]
         for message in wrong:
             self._warn(message)
@@ -293,7 +294,7 @@ class Run:
     def _end(
         self, kind: RecordType, data: Mapping[str, object], code: ExitCode = ExitCode.FAILED
     ) -> ExitCode:
-        """The last record. An end that is not on disk has not happened."""
+        """Write the last record. The run has ended only if that record is on disk."""
         self._ended = True
         if self.journal.append(kind, data, flush=True):
             crash_point(CrashPoint.RUN_ENDED)
@@ -302,7 +303,7 @@ class Run:
         return ExitCode.FAILED
 
     async def _last_snapshot(self) -> dict[str, object] | None:
-        """A snapshot of the tree as the run leaves it, if it came as far as its steps."""
+        """A snapshot of the work tree as the run leaves it, if the run got to its steps."""
         snapshot: Snapshot | None = None
         if self._checkpoints is not None:
             with anyio.CancelScope(shield=True):
@@ -331,7 +332,7 @@ class Run:
 
 
 def _requested(path: Path, attempt: int) -> tuple[PauseReason, str] | None:
-    """What a pause request says; None if it was meant for another attempt."""
+    """Reason and message of a pause request; None if it was meant for another attempt."""
     reason, message = PauseReason.REQUESTED, "paused on request"
     try:
         raw: object = json.loads(path.read_bytes())

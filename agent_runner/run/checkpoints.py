@@ -1,4 +1,4 @@
-"""The snapshots of one attempt: one at a time, each on top of the one before."""
+"""Takes the snapshots and makes the commits of one attempt, one at a time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOTES = {
 }
 
 NOT_ELSEWHERE = (INCOMPLETE.partition(":")[0], NOTES["unpublished"].partition(": ")[2])
-"""What warnings hold where the work tree has something of the work that no snapshot has."""
+"""Parts of the warnings that mean that the work tree holds work which no snapshot has."""
 
 PUT_BACK = (
     "step {step} was only to look, so what it changed was put back: {names}. It is kept as "
@@ -49,8 +49,8 @@ NOT_ONE_LINE = "the branch is not one line since its base: its checkpoint commit
 
 
 class Checkpoints:
-    """The work tree as the interpreter sees it. Steps that run at the same time share it, so
-    what touches it takes its turn. `last` is the newest snapshot."""
+    """The interpreter's view of the work tree. Steps that run at the same time share one work tree,
+    so its operations wait for each other. `last` is the newest snapshot."""
 
     def __init__(
         self, worktree: Worktree, last: Snapshot | None, first: int, warn: Callable[[str], None]
@@ -62,7 +62,7 @@ class Checkpoints:
         self._turn = anyio.Lock()
 
     async def snapshot(self) -> Snapshot | None:
-        """The tree as it is now; None, with a warning, where that cannot be recorded."""
+        """Record the tree as it is now; None, with a warning, if that fails."""
         try:
             async with self._turn:
                 self.last, lacking = await self._worktree.snapshot(self.last, self._first)
@@ -84,8 +84,8 @@ class Checkpoints:
             self._warn(WITHHELD.format(names=", ".join(names)))
 
     async def commit(self, message: str) -> None:
-        """A checkpoint commit of what is not committed; a failure is a warning: the files are in
-        the next snapshot all the same."""
+        """Make a checkpoint commit of what is not committed. A failure is only a warning, because
+        the files are in the next snapshot in any case."""
         try:
             async with self._turn:
                 await self._worktree.commit(message, self.last)
@@ -124,8 +124,8 @@ class Checkpoints:
             self._warn(PUT_BACK.format(step=step, names=names, kept=kept))
 
     async def finish(self, message: str, *, always: bool = False) -> Snapshot:
-        """The result on the task's branch. `always`: its last commit has this message, even where
-        all is committed already.
+        """Commit the result on the task's branch. `always`: the branch's last commit gets this
+        message, even if everything was committed already.
 
         Raises:
             WorktreeError: it could not be committed, or not be saved.
