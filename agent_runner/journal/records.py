@@ -4,8 +4,8 @@
 
 `sum` is the CRC-32 of the line up to it, closed with a brace, begun with the sum of the record
 before: a line of another journal, or of another place in this one, does not fit. In version 1 it
-began with nothing; such journals are read, and go on in version 2. `seq` counts from 1 without a
-gap. Times have a time zone.
+began with nothing; such journals are read, and continued in version 2. `seq` counts from 1 without
+a gap. Times have a time zone.
 """
 
 from __future__ import annotations

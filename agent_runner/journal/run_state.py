@@ -136,7 +136,7 @@ class Fold:
         for definition in raw:
             step = _redefined(old.get(definition["id"]), definition)
             if step.id in self._steps:
-                raise ValueError(f"step {step.id!r} is there twice")
+                raise ValueError(f"step {step.id!r} is defined twice")
             self._loops[step.id] = []
             if step.parent is not None:
                 parent = self.step(step.parent)

@@ -56,7 +56,9 @@ class StepLog:
         if error.errno not in self._warned_of:
             self._warned_of.add(error.errno)
             name = errno.errorcode.get(error.errno or 0, "unknown")
-            self._warn(f"the steps' logs cannot be written ({name}); the run goes on without")
+            self._warn(
+                f"the steps' logs cannot be written ({name}); the run continues without them"
+            )
 
     def __enter__(self) -> Self:
         return self

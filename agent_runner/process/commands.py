@@ -1,7 +1,7 @@
-"""How the runner starts anything that is not itself: one narrow Protocol.
+"""The interface through which the runner starts other programs.
 
-`spawn.py` implements it for the isolations of spec.py. Whatever is started runs with the
-agent's rights, in the workspace, with a private HOME, never with the runner's environment.
+`spawn.py` implements it for the isolations of spec.py. Whatever is started runs with the agent's
+rights, in the workspace, with a private HOME, and never with the runner's environment.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from agent_runner.process.progress import Patience
 
 @dataclass(frozen=True)
 class CommandResult:
-    """A command that ended. Output beyond the cap was dropped from the front (tail kept).
+    """The result of a command. Of output beyond the limit, the end is kept.
 
-    `killed` says how somebody else than the command ended it (endings.py), `out_of_memory` that
-    the kernel killed something of it, whatever its end. `stalled`: it was ended for want of
-    progress, in words (progress.py).
+    `killed` says in words how somebody else ended it (endings.py); `out_of_memory`: the kernel
+    killed one of its processes. `stalled` says why it was stopped for lack of progress
+    (progress.py).
     """
 
     code: int
@@ -33,22 +33,23 @@ class CommandResult:
 
 
 class CommandKilled(Exception):
-    """A command of ours was killed by someone else; see `was_killed`."""
+    """A command was killed by somebody else than the runner; see `was_killed`."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
 
 
 def was_killed(result: CommandResult) -> bool:
-    """Whether it was ended by somebody, and not by us: by a person, by the system, or for want of
-    memory. That says nothing of what it was doing."""
+    """Whether a command was ended by a person, by the system or for lack of memory, and not by the
+    runner. Such an end says nothing of what the command was doing."""
     return bool(result.killed) and not result.timed_out and not result.stalled
 
 
 def check_not_killed(result: CommandResult) -> None:
-    """
+    """Raise an error if the command was killed.
+
     Raises:
-        CommandKilled: somebody ended it.
+        CommandKilled: somebody else ended it.
     """
     if was_killed(result):
         raise CommandKilled(result.killed)
@@ -64,30 +65,29 @@ class RunningCommand(Protocol):
     """A command whose output is read line by line."""
 
     def lines(self) -> AsyncIterator[OutputLine]:
-        """Output lines as they come, both streams; ends when both are closed. A line longer
-        than the cap is cut."""
+        """The lines of both output streams as they come. Ends when both are closed. A line that is
+        too long is cut."""
         ...
 
     async def send(self, data: bytes) -> None:
-        """Write all of it to the standard input of an interactive command, however slowly it
-        reads.
+        """Write `data` to the standard input of an interactive command, however slowly it reads.
 
         Raises:
-            BrokenPipeError: it reads no more, or is not interactive.
+            BrokenPipeError: the command no longer reads, or is not interactive.
         """
         ...
 
     async def wait(self) -> int:
-        """The exit status; negative for a signal, as in subprocess."""
+        """Wait for the end. Returns the exit status, negative for a signal, as in subprocess."""
         ...
 
     def killed(self) -> str:
-        """Once it has ended: how somebody else ended it, as in `CommandResult`."""
+        """How somebody else ended it, as in `CommandResult`. To be called after its end."""
         ...
 
     async def stop(self) -> None:
-        """SIGTERM to the group, SIGKILL after the grace time, then sweep what is left of the
-        tree. Afterwards nothing of it lives. Repeating it is harmless."""
+        """Send SIGTERM to the group, SIGKILL after the grace time, then kill what is left of the
+        tree. Afterwards none of its processes lives. Calling it again does nothing."""
         ...
 
 
@@ -98,7 +98,7 @@ class Commands(Protocol):
         *,
         env: Mapping[str, str] | None = None,
         stdin: bytes = b"",
-        timeout: float | None = None,  # noqa: ASYNC109 - told by timed_out, not raised
+        timeout: float | None = None,  # noqa: ASYNC109 - reported as timed_out, not raised
         output_limit: int = 100_000,
         on_output: Callable[[OutputLine], None] | None = None,
         stdout_file: int | None = None,
@@ -106,16 +106,17 @@ class Commands(Protocol):
         network: bool = False,
         patience: Patience | None = None,
     ) -> CommandResult:
-        """Run to the end. A time-out stops the tree and is told by `timed_out`; with `patience`
-        a want of progress does, which is told by `stalled`.
+        """Run a command to its end. A time-out stops the tree and is reported as `timed_out`; with
+        `patience` a lack of progress stops it, which is reported as `stalled`.
 
-        `stdout_file` is a descriptor that takes standard output instead of memory. `anywhere`:
-        not in the workspace, which may not let anybody in. `network`: it is the workflow's, the
-        project's or an agent's: with the gateway's proxy, where the task's policy offers one.
+        `stdout_file` is a descriptor that takes standard output instead of memory. `anywhere`: not
+        in the workspace, whose permissions the agent may have removed. `network`: the command is
+        the workflow's, the project's or an agent's, and gets the gateway's proxy if the task's
+        policy offers one.
 
         Raises:
             OSError: it cannot be started.
-            CommandKilled: nothing can be started now.
+            CommandKilled: the system can start nothing just now.
         """
         ...
 
@@ -128,6 +129,6 @@ class Commands(Protocol):
         interactive: bool = False,
     ) -> AbstractAsyncContextManager[RunningCommand]:
         """Start an agent, with the gateway reachable on its loopback port. Leaving the context
-        stops it. Prompts go through `stdin`: an argument list is visible to every process. With
-        `interactive` its standard input stays open, for `RunningCommand.send`."""
+        stops it. Prompts go through `stdin`, because every process can read argument lists. With
+        `interactive` the standard input stays open for `RunningCommand.send`."""
         ...

@@ -1,7 +1,7 @@
-"""How a command ended: by itself, or because somebody ended it. Pure.
+"""Decides whether a command ended by itself or was killed. Pure.
 
-An end that somebody else made says nothing of what the command was doing. It is never a result: a
-loop would take it for one and go on with half of the work.
+That a command was killed says nothing of what it was doing, so it is never a result: a loop would
+take it for one and continue with half of the work.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LIMIT = "limits.memory in .rover/config.yaml, or sandbox_memory_bytes in the user's config.yaml"
-"""What raises the memory that a sandbox may use."""
+"""The settings that raise the memory which a sandbox may use."""
 
 _MAX_SAID = 300
-# What people, service managers and the kernel's memory killer send. Others (SEGV, ABRT, BUS, ...)
-# are what a program brings upon itself.
+# Sent by people, service managers and the kernel's memory killer. Others (SEGV, ABRT, BUS, ...) are
+# a program's own fault.
 _SENT = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM})
 
 
 @dataclass(frozen=True)
 class Ending:
-    """`code` is negative for a signal, as in subprocess. `exact`: it is what the first process of
-    its sandbox saw, or where there is no such process, what the runner itself did; else it is the
-    wrapper's, in which a signal cannot be told from an exit status.
+    """How a command ended. `code` is negative for a signal, as in subprocess. `exact`: it was seen
+    by the first process in the sandbox, or without such a process by the runner; else it is the
+    wrapper's status, in which a signal looks like an exit status.
 
-    `lost`: that process said nothing, so that the command's own end is not known. `oom`: the
-    kernel killed something of the sandbox, or of the machine, for want of memory meanwhile.
+    `lost`: that process reported nothing, so the command's own end is unknown. `oom`: meanwhile the
+    kernel killed a process of the sandbox or of the machine for lack of memory.
     """
 
     code: int
@@ -36,7 +36,7 @@ class Ending:
 
 
 def killed(ending: Ending, *, sandboxed: bool) -> str:
-    """In words, how somebody ended it; empty where the end is the command's own."""
+    """How somebody else ended the command, in words; empty if it ended by itself."""
     if ending.lost:
         return "the sandbox of a command ended before the command did"
     code = ending.code
@@ -49,7 +49,8 @@ def killed(ending: Ending, *, sandboxed: bool) -> str:
         )
     if not sandboxed or code <= 128:
         return ""
-    # A shell's word for what its last command died of, or the wrapper's for its only one.
+    # A shell reports so which signal ended its last command, and a wrapper which ended its only
+    # one.
     if code - 128 == signal.SIGKILL:
         return (
             f"a command ended with status {code}: something in it was killed (SIGKILL). If it "
@@ -61,8 +62,8 @@ def killed(ending: Ending, *, sandboxed: bool) -> str:
 
 
 def read_report(data: bytes) -> int | None:
-    """What init.py told of its child: its exit status, or a signal's number as a negative one.
-    None: nothing, or not all of it."""
+    """The end of a command by the report of init.py: its exit status, or a signal as a negative
+    number. None: there is no report, or only a part of it."""
     line, end, _ = data.partition(b"\n")
     try:
         return int(line) if end else None
@@ -71,12 +72,12 @@ def read_report(data: bytes) -> int | None:
 
 
 def oom_kills(texts: Sequence[str]) -> int:
-    """Processes that were killed for want of memory, by the counts of control groups (either
-    version) or of the kernel (/proc/vmstat)."""
+    """The number of processes that were killed for lack of memory, by the counters of control
+    groups (either version) or of the kernel (/proc/vmstat)."""
     counts = [line.split() for text in texts for line in text.splitlines()]
     return sum(int(c[1]) for c in counts if len(c) == 2 and c[0] == "oom_kill" and c[1].isdecimal())
 
 
 def last_words(stderr: bytes) -> str:
-    """The last that a wrapper printed, for people."""
+    """The end of what a wrapper printed."""
     return stderr.decode("utf-8", "replace").strip()[-_MAX_SAID:]

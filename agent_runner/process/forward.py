@@ -1,4 +1,4 @@
-"""A loopback port that leads to the gateway's unix socket. Standard library only.
+"""Forwards a loopback port to the gateway's unix socket. Standard library only.
 
 Run inside a bubblewrap sandbox, around an agent's command:
 
@@ -80,7 +80,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 class Forwarder:
-    """Listens on 127.0.0.1:`port` (0: any free one, told by `port`) until closed.
+    """Listens on 127.0.0.1:`port` until closed. Port 0 takes a free one; see the attribute `port`.
 
     Two threads per connection: an agent has a handful of them, and threads start faster than
     asyncio is imported.
@@ -110,7 +110,7 @@ class Forwarder:
             except OSError as error:
                 if error.errno in _CLOSED or self._listener.fileno() < 0:
                     return
-                # Too many open files, say, or a client that has gone: neither is for ever.
+                # Too many open files, or a client that has closed its end: both are temporary.
                 time.sleep(PAUSE_SECONDS)
                 continue
             if not self._slots.acquire(blocking=False):
@@ -137,7 +137,8 @@ class Forwarder:
 
 
 class _Child:
-    """The command, and the signals that are passed on to it, also those that come before it."""
+    """The command. Signals are passed on to it, including those that arrive before it is
+    started."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -188,7 +189,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # Pump threads are daemons; nothing is left to clean up, so the interpreter's own is skipped.
+    # os._exit below: the pump threads are daemons and nothing is left to clean up, and the
+    # interpreter's own shutdown takes longer than many a command.
     status = main(sys.argv[1:])
     sys.stderr.flush()
     if status < 0:

@@ -1,7 +1,7 @@
-"""Look at a path with the agent's rights: the text of a file, or what a folder holds.
+"""Reads a file or lists a folder of the work tree with the agent's rights.
 
-What lies there is the agent's, so anything may: it is read through a command, up to a limit and
-for a limited time, and nothing but a file is opened.
+The agent made what is there, so it may be anything: a pipe, a link, a file without end. It is read
+by a command, up to a limit and for a limited time, and only regular files are opened.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ fi
 
 
 class NotReadable(Exception):
-    """Nothing can be read there; the message says why. `missing`: there is nothing."""
+    """A path that cannot be read; the message says why. `missing`: it does not exist."""
 
     missing = False
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is there: a file's content, or a folder's names in lines (those of folders end with
-    a slash). `cut`: there is more of it."""
+    """The content of a file, or the names in a folder, a line each (those of folders end with a
+    slash). `cut`: this is only a part."""
 
     data: bytes
     folder: bool = False
@@ -55,7 +55,7 @@ async def look(commands: Commands, path: str, limit: int) -> Found:
     root of the work tree.
 
     Raises:
-        NotReadable: there is nothing, or something else, or it cannot be read.
+        NotReadable: it does not exist, is neither file nor folder, or cannot be read.
         CommandKilled: the command that looked was killed.
     """
     if "\0" in path or not 0 < len(path) <= MAX_PATH:
@@ -94,9 +94,9 @@ def _refusal(result: CommandResult) -> NotReadable:
 async def read_for_agent(
     commands: Commands, path: str, limit: int, workspace: PurePosixPath | None = None
 ) -> str:
-    """What an agent that asks for a path gets: a file's text, up to `limit` bytes, or a listing
-    where the path is a folder. `path` is relative to the work tree, or beneath `workspace`,
-    which is its place as the agent sees it.
+    """The answer to an agent that asks for a path: a file's text, up to `limit` bytes, or the
+    listing of a folder. `path` is relative to the work tree, or beneath `workspace`, which is the
+    work tree's path as the agent sees it.
 
     Raises:
         NotReadable: it is elsewhere, or it cannot be read.

@@ -1,15 +1,15 @@
-"""The first process of ours in a sandbox. Standard library only.
+"""Runs as the first process in a sandbox. Standard library only.
 
     python3 -I -S init.py [--report FD] argv...
 
 It starts argv, passes SIGTERM, SIGINT and SIGHUP on to it, reaps every process whose parent has
 ended, and ends as argv does (128 + n where signal n ended it); the kernel then ends the rest.
-Where argv was killed, and the kernel killed something here for want of memory, it ends with
-EXIT_OUT_OF_MEMORY: Podman 4.3 tells nothing of it on control groups version 1.
+If argv was killed, and the kernel killed a process here for lack of memory, it ends with
+EXIT_OUT_OF_MEMORY: Podman 4.3 does not report that on control groups version 1.
 
 With --report it writes a line to the descriptor FD, which argv does not get: the exit status of
-argv, or -n where signal n ended it. Whoever started the sandbox learns by it that this end was
-argv's own, and not that of the sandbox around it, which would look the same from outside.
+argv, or -n if signal n ended it. So whoever started the sandbox knows that argv itself ended, and
+not the sandbox around it, which looks the same from outside.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 def _reap(child: int) -> int | None:
-    """Reap all that has ended; the exit status of `child` if it was among them."""
+    """Reap all processes that have ended. Returns the exit status of `child` if it was among
+    them."""
     code = None
     with suppress(ChildProcessError):
         while True:
@@ -43,7 +44,7 @@ def _reap(child: int) -> int | None:
 
 
 def tells_of_a_kill(text: str) -> bool:
-    """Whether a control group's counts say that the kernel killed for want of memory."""
+    """Whether a control group's counters say that the kernel killed for lack of memory."""
     counts = [line.split() for line in text.splitlines()]
     return any(c[0] == "oom_kill" and c[1] != "0" for c in counts if len(c) == 2)
 
@@ -57,7 +58,8 @@ def _ran_out_of_memory() -> bool:
 
 
 def _keep(descriptor: int) -> None:
-    """Keep a descriptor to this process: argv neither inherits it nor opens it in /proc."""
+    """Make a descriptor unreachable for argv, which must neither inherit it nor open it in
+    /proc."""
     os.set_inheritable(descriptor, False)
     with suppress(ImportError, OSError):  # a Python without ctypes
         import ctypes
@@ -78,7 +80,8 @@ def main(argv: list[str]) -> int:
 
 def _run(argv: list[str]) -> tuple[int, int]:
     """How argv ended, and the exit status to end with."""
-    # Blocked and waited for, not handled: one that comes before the child is there is kept.
+    # Blocked and waited for instead of handled: a signal that arrives before the child exists stays
+    # pending and is not lost.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_PASSED_ON, signal.SIGCHLD))
     try:
         child = os.posix_spawnp(argv[0], argv, dict(os.environ), setsigmask=before)

@@ -1,8 +1,8 @@
-"""A runner that was started ahead of its task waits here, with everything imported.
+"""Waits for spec.json in a runner that was started before its task, with everything imported.
 
 The host makes a FIFO, `orders`, in the spec folder before it starts the sandbox. Later it writes
-spec.json, then into the FIFO. The runner opens the FIFO first and looks for spec.json then, so
-that orders which came while it was starting are not missed.
+spec.json, and then into the FIFO. The runner opens the FIFO first and looks for spec.json next, so
+that it does not miss a spec that came while it was starting.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SPEC = "spec.json"
 
 
 def await_orders(folder: Path, seconds: float) -> bool:
-    """Block until there is a spec.json in `folder`; False: there was none in `seconds`.
+    """Block until `folder` has a spec.json. False: there was none after `seconds`.
 
     Raises:
         OSError: the FIFO cannot be opened, and there is no spec.json either.
@@ -25,7 +25,7 @@ def await_orders(folder: Path, seconds: float) -> bool:
         fifo = os.open(folder / FIFO, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         if (folder / SPEC).exists():
-            return True  # they came before it looked, and were tidied up
+            return True  # the spec came before this look, and the FIFO was removed
         raise
     try:
         if not (folder / SPEC).exists():

@@ -1,6 +1,7 @@
-"""Locks on files that the kernel frees when their holder dies, and so the proof of who lives. No
-process id is ever believed. All of Rover takes its locks here, except for the supervisor and the
-launcher, which import the standard library only.
+"""File locks, which the kernel frees when their holder dies, so that a held lock proves a life.
+
+A process id proves nothing: it may belong to another process by now. All of Rover takes its locks
+here, except for the supervisor and the launcher, which import only the standard library.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _Path = str | os.PathLike[str]
 
 
 def open_lock(path: _Path, mode: int = 0o600) -> int:
-    """Open a lock's file, which is made with `mode` if it is missing; nothing is locked yet.
+    """Open a lock's file without locking it. A missing file is created with `mode`.
 
     Raises:
         OSError: it cannot be opened; a symbolic link is not followed.
@@ -51,9 +52,9 @@ def holding(handle: int) -> Generator[None]:
 
 
 def take_lock(path: _Path, mode: int = 0o600, tries: int = 1) -> int:
-    """Lock a file, which is made with `mode` if it is missing. Closing the descriptor that is
-    returned frees it. More than one try is for a lock that `is_held` may be asked about: whoever
-    asks has it for microseconds.
+    """Lock a file, which is created with `mode` if it is missing. Closing the returned descriptor
+    frees the lock. Use several tries for a lock that others check with `is_held`: the check holds
+    the lock for microseconds.
 
     Raises:
         BlockingIOError: another process holds it.
@@ -73,8 +74,8 @@ def is_held(path: _Path) -> bool:
     """Whether a process of this host holds the lock.
 
     Raises:
-        OSError: the file cannot be opened, so that this cannot be told; FileNotFoundError if it is
-            missing, so that nobody holds it.
+        OSError: the file cannot be opened, so the answer is unknown; FileNotFoundError: it is
+            missing, so nobody holds it.
     """
     handle = _existing(path)
     try:

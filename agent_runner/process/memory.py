@@ -1,4 +1,4 @@
-"""What the kernel says of memory: how often it killed for want of it, and what the limit is."""
+"""Reads from the kernel how often it killed for lack of memory, and what the limit is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNLIMITED = 2**60  # version 1 has no word for it, but a number near 2**63
 
 @dataclass(frozen=True)
 class Kills:
-    """Processes that the kernel has killed for want of memory so far."""
+    """The number of processes that the kernel has killed for lack of memory so far."""
 
     sandbox: int
     machine: int
@@ -32,12 +32,13 @@ class Memory:
         self._groups = groups
 
     def kills(self) -> Kills:
-        """The counts as they are now."""
+        """The present counts."""
         files = (folder / name for folder in self._groups for name in _COUNTS)
         return Kills(oom_kills(_texts(files)), oom_kills(_texts([_MACHINE])))
 
     def why(self, ending: Ending, before: Kills, *, sandboxed: bool) -> str:
-        """`endings.killed` of a command that began at `before`, with what is known of memory."""
+        """Why a command was killed (see endings.py), with what is known of memory. `before`: the
+        counts when it began."""
         now = self.kills()
         oom = now.sandbox > before.sandbox
         words = killed(replace(ending, oom=oom), sandboxed=sandboxed)
@@ -50,7 +51,7 @@ class Memory:
         return words
 
     def limit(self) -> int | None:
-        """Bytes that the sandbox may use; None: that is not limited, or not known."""
+        """The bytes that the sandbox may use; None: there is no limit, or it is not known."""
         for text in _texts(folder / name for folder in self._groups for name in _LIMITS):
             if text.strip().isdecimal() and int(text) < _UNLIMITED:
                 return int(text)

@@ -1,4 +1,4 @@
-"""One process tree: read its output, wait for it, end it so that nothing of it lives."""
+"""Reads the output of a process tree, waits for it, and ends it with all its processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARKER = "ROVER_ATTEMPT"
 MAX_LINE_BYTES = 8 * 1024 * 1024
 READ_BYTES = 64 * 1024
 REPORT_BYTES = 64
-# How long after its end a tree's pipes may stay open: only what escaped could hold them.
+# How long after its end a tree's pipes may stay open: only a process that escaped could hold them.
 DRAIN_SECONDS = 2.0
 SWEEP_ROUNDS = 200
 SWEEP_INTERVAL = 0.01
@@ -31,7 +31,7 @@ Stream = Literal["stdout", "stderr"]
 
 
 class LineSplitter:
-    """Bytes in, lines out. A line beyond `limit` bytes is cut; the rest of it is dropped."""
+    """Splits bytes into lines. Of a line the first `limit` bytes are kept."""
 
     def __init__(self, limit: int = MAX_LINE_BYTES) -> None:
         self._limit = limit
@@ -46,7 +46,7 @@ class LineSplitter:
         self._hold(rest)
 
     def end(self) -> Iterator[str]:
-        """What is left: a last line without its end."""
+        """The last line, if it has no line end."""
         if self._held:
             yield self._take()
 
@@ -77,13 +77,13 @@ class Tail:
 
 
 class ProcessTree:
-    """A started command and all that came of it: `RunningCommand` of commands.py.
+    """A started command and all its descendants; implements `RunningCommand` of commands.py.
 
-    `contained`: the kernel ends the whole tree with its first process. `sweep_uid` tells the
-    user whose every process belongs to commands that have ended, if there is one now. `report` is
-    where init.py reports how the command ended, and is this object's to close; without it that is
-    the end of the first process. `direct`: this is the command itself and no wrapper. `why` is
-    `endings.killed`.
+    `contained`: the kernel ends the tree with its first process. `sweep_uid` returns a user whose
+    every process belongs to commands that have ended, or None. `report` is the descriptor where
+    init.py reports how the command ended, and is closed here; without it the end of the first
+    process counts. `direct`: the first process is the command and not a wrapper. `why` says in
+    words how somebody else ended it.
     """
 
     def __init__(
@@ -120,11 +120,12 @@ class ProcessTree:
 
     @property
     def pid(self) -> int:
-        """Of its first process."""
+        """The process id of its first process."""
         return self._popen.pid
 
     async def chunks(self) -> AsyncGenerator[tuple[Stream, bytes]]:
-        """Output as it comes; ends when both streams have. Use it once, or `lines`."""
+        """The output as it comes, until both streams have ended. Use either this or `lines`,
+        once."""
         with select.epoll() as poll:
             for descriptor in (*self._pipes, self._pidfd):
                 poll.register(descriptor, select.EPOLLIN)
@@ -178,13 +179,13 @@ class ProcessTree:
         return self._end().code
 
     def killed(self, stderr: bytes = b"") -> str:
-        """See `RunningCommand.killed`. `stderr` is what it printed: a sandbox that could not be
-        made says there why."""
+        """See `RunningCommand.killed`. `stderr` is its output, in which a wrapper says why it could
+        not create the sandbox."""
         why, printed = self._why(self._end()), last_words(stderr)
         return f"{why}: {printed}" if why and self._end().lost and printed else why
 
     def _end(self) -> Ending:
-        """How it ended, once it has."""
+        """How it ended. To be called after its end."""
         if self._ending is None:
             code = cast(int, self._popen.returncode)
             self._ending = Ending(code, exact=self._direct)
@@ -205,7 +206,7 @@ class ProcessTree:
                 await self._finish(killed=True)
 
     async def close(self) -> None:
-        """Stop it and give its descriptors back; it cannot be read any more."""
+        """Stop it and close its descriptors; it cannot be read any more."""
         await self.stop()
         if self._pidfd >= 0:
             os.close(self._pidfd)
@@ -229,7 +230,7 @@ class ProcessTree:
             os.close(descriptor)
 
     async def _finish(self, *, killed: bool) -> None:
-        """The first process has ended: end the rest, reap."""
+        """After the end of the first process: kill the rest, and reap."""
         if self._popen.returncode is None:
             # Before reaping: until then the number of the group cannot be used again.
             self._signal_group(signal.SIGKILL)
@@ -260,7 +261,7 @@ class ProcessTree:
 
 
 def _read_now(descriptor: int) -> bytes:
-    """What has been written to it."""
+    """What has been written to a pipe so far."""
     os.set_blocking(descriptor, False)
     try:
         return os.read(descriptor, REPORT_BYTES)
@@ -273,8 +274,8 @@ def _processes() -> Iterator[int]:
 
 
 def has_environment(pid: int, entry: bytes) -> bool:
-    """Whether a process was started with `entry` (NAME=value) in its environment. False where
-    that cannot be read; a zombie has none."""
+    """Whether a process was started with `entry` (NAME=value) in its environment. False if that
+    cannot be read; a zombie has none."""
     try:
         content = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -283,7 +284,7 @@ def has_environment(pid: int, entry: bytes) -> bool:
 
 
 def is_alive_as(pid: int, uid: int) -> bool:
-    """Whether a process runs as user `uid` and is no zombie (proc_pid_status(5))."""
+    """Whether a process runs as user `uid` and is not a zombie (proc_pid_status(5))."""
     try:
         content = Path(f"/proc/{pid}/status").read_bytes()
     except OSError:

@@ -1,7 +1,7 @@
-"""Whether a process, and all that came of it, makes progress: by what the kernel says of them.
+"""Judges by the kernel's counters whether a process and its descendants make progress.
 
-A limit on time would end what is only slow: a large repository, a busy disk, a machine with more
-to do. So what has no natural end is given up only where nothing of it moves any more.
+A time limit would end what is only slow: a large repository, a busy disk, a loaded machine. So
+a command without a natural limit is given up only if none of its processes moves any more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 PROC = Path("/proc")
 
 LOOKS = 16
-"""Looks that have to be alike. A power of 2, so that their intervals add up exactly."""
+"""Looks that have to be alike. A power of two, so that their intervals add up exactly."""
 
 # proc_pid_stat(5), counted from the field behind the name: parent, faults, times, start.
 _PARENT, _MINOR, _MAJOR, _USER, _SYSTEM, _START = 1, 7, 9, 11, 12, 19
@@ -23,12 +23,12 @@ _PARENT, _MINOR, _MAJOR, _USER, _SYSTEM, _START = 1, 7, 9, 11, 12, 19
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds after which something is given up.
+    """The seconds after which a command is given up.
 
-    `still`: none of it used the processor, so it is stopped, or waits for what does not come (a
-    pipe in a file's place, a disk that is gone). A slow disk lets a process run between two waits.
-    `spinning`: it only computes, and touches no memory, waits for nothing, starts nothing and
-    prints nothing, as a pattern does that takes for ever to match.
+    `still`: it used no processor time. It is stopped, or waits for something that does not come (a
+    pipe in place of a file, a disk that is gone); with a slow disk a process runs between two
+    waits. `spinning`: it only computes: it touches no new memory, waits for nothing, starts nothing
+    and prints nothing, as a regular expression does that takes for ever to match.
     """
 
     still: float = 120.0
@@ -42,8 +42,8 @@ class Patience:
 
 @dataclass(frozen=True)
 class Look:
-    """What is seen at one moment. `ran` differs where anything ran since the last look, `moved`
-    where it also did something."""
+    """The counters at one moment. `ran` differs if a process ran since the last look, `moved` if it
+    also did something."""
 
     ran: object
     moved: object
@@ -51,9 +51,9 @@ class Look:
 
 @dataclass
 class Watch:
-    """Judges one look after another, made `patience.interval` apart. Pure.
+    """Judges a series of looks that are `patience.interval` apart. Pure.
 
-    It counts looks, not time: whoever looks may have been stopped meanwhile, and the machine too.
+    It counts looks instead of time: this process, or the machine, may have been stopped meanwhile.
     """
 
     patience: Patience
@@ -62,7 +62,7 @@ class Watch:
     computing: int = 0
 
     def add(self, look: Look) -> str:
-        """In words, why it is to be given up; empty where it is not."""
+        """Take the next look. Returns in words why to give up, or an empty text."""
         last, self.last = self.last or look, look
         moved = look.moved != last.moved
         self.computing = 0 if moved else self.computing + 1
@@ -76,10 +76,10 @@ class Watch:
 
 
 def look(first: int, printed: int = 0) -> Look:
-    """At the process `first` and all that came of it. `printed` is how much it has said so far.
+    """Look at the process `first` and its descendants. `printed` is the size of its output so far.
 
-    Where the kernel shows no processes (macOS), what it prints is all that counts as progress, and
-    silence is not taken for standing still.
+    Where the kernel shows no processes (macOS) only output counts as progress, and silence does
+    not count as standing still.
     """
     if not sys.platform.startswith("linux"):
         return Look(time.monotonic(), printed)
@@ -92,7 +92,7 @@ def look(first: int, printed: int = 0) -> Look:
 
 
 def _family(first: int) -> Mapping[int, list[str]]:
-    """The fields of the process and of its descendants."""
+    """The fields of proc_pid_stat(5) of the process and of its descendants."""
     every: dict[int, list[str]] = {}
     for folder in PROC.iterdir():
         if folder.name.isdecimal() and (stat_line := _read(folder / "stat")):
@@ -111,12 +111,13 @@ def _family(first: int) -> Mapping[int, list[str]]:
 
 
 def _scheduled(pid: int) -> str:
-    """Nanoseconds on a processor, of its main thread: the times in stat are in hundredths."""
+    """The nanoseconds that its main thread ran: the times in stat are only in hundredths of a
+    second."""
     return _read(PROC / f"{pid}/schedstat").partition(" ")[0]
 
 
 def _waits(pid: int) -> str:
-    """How often it gave the processor up by itself."""
+    """How often it gave up the processor by itself."""
     lines = _read(PROC / f"{pid}/status").splitlines()
     return next((line for line in lines if line.startswith("voluntary_ctxt_switches")), "")
 

@@ -1,11 +1,12 @@
-"""The filter of system calls for all that an agent starts: seccomp(2).
+"""Builds the system call filter for everything that an agent starts: seccomp(2).
 
-What namespaces do not close. A socket of family AF_VSOCK reaches the hypervisor whatever the
-network namespace; the kernel's keyrings hold the user's keys and know no sandbox; io_uring makes
-sockets past a filter; the others have been the way out of many a sandbox and no build needs them.
+It closes what namespaces leave open. An AF_VSOCK socket reaches the hypervisor from any network
+namespace; the kernel's keyrings hold the user's keys and ignore sandboxes; io_uring creates sockets
+without the system calls that a filter sees; the others have been ways out of sandboxes, and builds
+do not need them.
 
-bubblewrap reads it as --seccomp; in a container the runner puts it on itself, which what it starts
-inherits: what an engine's own filter refuses depends on how old the engine is.
+bubblewrap reads it as --seccomp. In a container the runner applies it to itself, and what it starts
+inherits it, because what an engine's own filter refuses depends on the engine's age.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ _REFUSED: Final[dict[str, tuple[int, int]]] = {
     "umount2": (166, 39),
     "userfaultfd": (323, 282),
 }
-# Programs that use it where they can do without it where it does not exist.
+# Answered with ENOSYS: programs that use io_uring fall back if the kernel does not have it.
 _UNKNOWN: Final = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427}
 _SOCKET: Final = (41, 198)
 _IOCTL: Final = (16, 29)
@@ -75,7 +76,7 @@ _STEP_BYTES: Final = 8
 
 
 class UnknownMachine(Exception):
-    """There is no filter for this kind of machine; the message names it."""
+    """A kind of machine without a filter; the message names it."""
 
 
 class _Filter(ctypes.Structure):
@@ -111,7 +112,7 @@ def program(machine: str | None = None) -> bytes:
     """
     name = machine or platform.machine()
     if name not in _MACHINES:
-        raise UnknownMachine(f"there is no filter of system calls for {name}")
+        raise UnknownMachine(f"there is no system call filter for {name}")
     known = _MACHINES[name]
     refused = sorted(numbers[known.column] for numbers in _REFUSED.values())
     code = [_load(_ARCH), *_unless(known.arch, errno.ENOSYS), _load(_NUMBER)]
@@ -128,7 +129,7 @@ def program(machine: str | None = None) -> bytes:
 
 
 def confine() -> None:
-    """Put the filter on this thread and on all that it starts from now on, for ever.
+    """Apply the filter to this thread and to all that it starts, irrevocably.
 
     Raises:
         OSError: the kernel refused.
@@ -146,7 +147,7 @@ def confine() -> None:
 
 @contextmanager
 def filter_descriptor() -> Generator[int]:
-    """A descriptor to read the filter from, for one bwrap: each reads it to its end."""
+    """A descriptor with the filter for one bwrap, which reads it to its end."""
     descriptor = os.memfd_create("seccomp", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, program())
@@ -157,7 +158,7 @@ def filter_descriptor() -> Generator[int]:
 
 
 def with_filter(argv: list[str], descriptor: int) -> list[str]:
-    """A bwrap's argument list with the filter."""
+    """The argument list of a bwrap, with the filter added."""
     return [argv[0], "--seccomp", str(descriptor), *argv[1:]]
 
 

@@ -129,7 +129,7 @@ def _of_step(old: StepState, now: StepState, *, changed: bool) -> Iterator[str]:
             f"and its limit is {now.limit} now: it starts over"
         )
     elif now.iteration and under_way and changed:
-        yield f"loop {old.id} goes on in its iteration {under_way}, and its definition changed"
+        yield f"loop {old.id} continues in its iteration {under_way}, and its definition changed"
     elif old.finished and now.finished and changed:
         yield f"step {old.id} was finished before its definition changed"
 

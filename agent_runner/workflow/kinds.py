@@ -91,7 +91,7 @@ class Name:
                 "digits, - and _ (at most 64)",
             )
         if source.is_tagged(node, "bool"):
-            source.fail(node, f"{what} {value!r} is true or false to YAML; put it into quotes")
+            source.fail(node, f"{what} {value!r} is true or false to YAML; put it in quotes")
         return value
 
     def schema(self) -> Json:
@@ -111,7 +111,7 @@ class Filename:
                 f"each part beginning with a letter, a digit or _ (at most {_FILENAME_LENGTH})",
             )
         if not source.is_tagged(node, "str"):
-            source.fail(node, f"{what} {value!r} is no text to YAML; put it into quotes")
+            source.fail(node, f"{what} {value!r} is not a text to YAML; put it in quotes")
         return value
 
     def schema(self) -> Json:

@@ -187,7 +187,7 @@ def _output(source: Source, item: Found, seen: set[str]) -> OutputDef:
 
 def _unique(source: Source, node: Node, what: str, seen: set[str]) -> None:
     if what in seen:
-        source.fail(node, f"{what} is there twice")
+        source.fail(node, f"{what} is defined twice")
     seen.add(what)
 
 

@@ -96,7 +96,7 @@ class Shape:
                     message = f"unknown key {short(word)} in {self.what}{meant(word, known)}"
                     source.fail(key_node, f"{message}; known: {names}")
                 if (name := known[word].name) in nodes:
-                    source.fail(key_node, f"{word!r} is there twice in {self.what}")
+                    source.fail(key_node, f"{word!r} is given twice in {self.what}")
                 nodes[name] = value
         for key in self.required:
             if key.name not in nodes:

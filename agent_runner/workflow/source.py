@@ -150,7 +150,7 @@ class Source:
         """A scalar as it is written: `5` and `yes` are texts too."""
         if not isinstance(node, ScalarNode) or node.tag not in _TEXTS:
             begins = self._text.startswith("{{", node.start_mark.index)
-            hint = "; put one that begins with {{ into quotes" if begins else ""
+            hint = "; put a text that begins with {{ in quotes" if begins else ""
             self.fail(node, f"{what} must be a text{hint}")
         return str(node.value)
 

@@ -39,7 +39,7 @@ _MAX_BYTES = 100_000
 _HELP = (
     f"The log of step {LOG} has all that it printed. A task keeps the set-up that it was created "
     "with: correct it (.rover/setup.sh, or `setup` in .rover/config.yaml) or install what it lacks "
-    "on this machine, and create the task anew"
+    "on this machine, and create the task again"
 )
 _TRIED_HELP = (
     "the task continues without it, for it is the devcontainer's, and this sandbox does not have "

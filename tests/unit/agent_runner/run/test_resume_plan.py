@@ -146,7 +146,7 @@ def test_a_loop_beyond_its_present_limit_starts_over_and_that_is_told() -> None:
     lower = nested(agent("a"), inner=2)
     plan = plan_of(w, *lower)
     assert plan.warnings == [
-        "loop outer goes on in its iteration 2, and its definition changed",
+        "loop outer continues in its iteration 2, and its definition changed",
         "loop inner was in its iteration 3, and its limit is 2 now: it starts over",
     ]
     assert plan.interrupted == {}
@@ -174,8 +174,8 @@ def test_finished_steps_that_changed_moved_or_vanished_are_told() -> None:
     w.start()
     changed = nested(command("a", args=("new",)), command("b"))
     assert plan_of(w, *changed).warnings == [
-        "loop outer goes on in its iteration 2, and its definition changed",
-        "loop inner goes on in its iteration 3, and its definition changed",
+        "loop outer continues in its iteration 2, and its definition changed",
+        "loop inner continues in its iteration 3, and its definition changed",
         "step a was finished before its definition changed",
     ]
     first, outer = nested(command("b"))

@@ -193,7 +193,7 @@ def test_a_file_is_never_outside_hidden_or_an_option(name: str) -> None:
         ("max_iterations: «10001", "max_iterations must be from 0 to 10000"),
         ("max_iterations: «1.5", "max_iterations must be a whole number"),
         ("maxIterations: «x", "max_iterations must be a number"),
-        ("maxIterations: 1, «max_iterations: 1", "'max_iterations' is there twice"),
+        ("maxIterations: 1, «max_iterations: 1", "'max_iterations' is given twice"),
         ("on_circle: «stop", "unknown on_circle 'stop'; known: ignore, end, fail"),
         ("max_iterations: «101, on_circle: end", "max_iterations must be at most 100"),
         ("on_circle: fail, maxIterations: «101", "max_iterations must be at most 100"),
@@ -223,12 +223,12 @@ def test_what_a_loop_may_not_say_is_told_with_its_place(rest: str, message: str)
         (
             "steps:\n  - id: a\n    type: loop\n    steps:\n"
             "      - {id: «a, type: command, command: c}",
-            "step 'a' is there twice",
+            "step 'a' is defined twice",
         ),
         (
             "steps: [{id: b, type: parallel, steps: [{id: c, type: command, command: c}]},\n"
             "  {id: «c, type: command, command: c}]",
-            "step 'c' is there twice",
+            "step 'c' is defined twice",
         ),
         (
             "steps: [{id: b, type: parallel, steps: [«{id: c, type: agent}]}]",
@@ -273,7 +273,7 @@ def test_what_a_loop_may_not_say_is_told_with_its_place(rest: str, message: str)
             "outputs: [{name: a, type: file, filename: x},\n"
             "  {name: b, type: file, filename: «x}]\n"
             "steps: [{id: a, type: agent, prompt: p}]",
-            "filename 'x' is there twice",
+            "filename 'x' is defined twice",
         ),
     ],
 )

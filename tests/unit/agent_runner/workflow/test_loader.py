@@ -146,7 +146,7 @@ def test_a_whole_workflow_is_read() -> None:
         (HEAD + "inputs: [{name: a}, {name: a}]\n" + STEP, 3, 28, "there twice"),
         (HEAD + "defaults: {tool: ~}\n" + STEP, 3, 18, "must be a text"),
         (HEAD + "description: !secret x\n" + STEP, 3, 14, "must be a text"),
-        (HEAD + "inputs: [{name: yes}]\n" + STEP, 3, 17, "put it into quotes"),
+        (HEAD + "inputs: [{name: yes}]\n" + STEP, 3, 17, "put it in quotes"),
         (HEAD + "config: {timeout: '5'}\n" + STEP, 3, 19, "must be a number"),
         (HEAD + "config: {timeout: 1_0}\n" + STEP, 3, 19, "must be a number"),
         (HEAD + "config: {timeout: .nan}\n" + STEP, 3, 19, "must be a number"),
@@ -175,7 +175,7 @@ def test_aliases_cannot_multiply_a_file() -> None:
     text = f"{HEAD}steps:\n  - {{id: a, type: command, command: c, args: &x {long}}}\n{steps}"
     with pytest.raises(WorkflowError, match="more than 100000 values"):
         parse_workflow(text, "f")
-    with pytest.raises(WorkflowError, match="step 'a' is there twice"):
+    with pytest.raises(WorkflowError, match="step 'a' is defined twice"):
         parse_workflow(HEAD + "steps: &s\n  - {id: a, type: loop, steps: *s}\n", "f")
 
 

@@ -126,7 +126,7 @@ def test_what_looks_like_a_placeholder_of_ours_must_be_one(text: str) -> None:
 
 def test_a_placeholder_that_yaml_takes_for_a_mapping_is_told_to_be_quoted() -> None:
     assert refused(file("commit: «{{task.title}}")).endswith(
-        "must be a text; put one that begins with {{ into quotes"
+        "must be a text; put a text that begins with {{ in quotes"
     )
 
 

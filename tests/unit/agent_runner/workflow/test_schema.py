@@ -296,7 +296,7 @@ VALUES = (
     | st.dictionaries(st.sampled_from(WORDS), SCALARS, max_size=2)
 )
 BEYOND_A_SCHEMA = re.compile(
-    "there is no |has no output|has no outputs|is there twice|may come to|is not a |put it into quotes"
+    "there is no |has no output|has no outputs|is (?:defined|given) twice|may come to|is not a |put it in quotes"
     "|is not a placeholder|: expected steps|a value is missing"
 )
 

@@ -46,7 +46,7 @@ def test_a_failed_set_up_says_where_its_output_is_and_it_is_there(bare: RunSpec)
     with pytest.raises(SetupFailed, match="status 1") as caught:
         anyio.run(run)
     assert "log of step setup" in str(caught.value)
-    assert "create the task anew" in str(caught.value)
+    assert "create the task again" in str(caught.value)
     log = (spec.paths.run / "logs" / "setup.log").read_text().splitlines()
     assert (log[0], log[1], log[100]) == ("$ seq 100; false", "1", "100")
 
