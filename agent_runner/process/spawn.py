@@ -1,8 +1,9 @@
-"""Start and stop what is not the runner itself: the `Commands` of commands.py.
+"""Starts and stops programs: the implementation of `Commands` of commands.py.
 
-A command gets an environment built from nothing, a session of its own and a marker in its
-environment, by which whatever is left of its tree is found (facts/agents.md, section 4). Linux
-only: pidfd, epoll and /proc are what make stopping exact.
+A command gets an environment built from nothing, a session of its own, and a marker in its
+environment. By the marker what is left of its tree is found: the CLIs of opencode, Gemini, Qwen and
+Copilot leave the shells of their tools running when they get SIGTERM. Linux only, because pidfd,
+epoll and /proc are what makes stopping exact.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _LAST_CAPABILITY = 63
 
-# Not the command's fault, but that of what runs beside it.
+# Errors that other processes cause by what they use, and not the command.
 _STRAINED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 _CHDIR = "--chdir"  # bwrap(1); before where the command begins, so it cannot be the command's
@@ -52,8 +53,8 @@ def make_commands(spec: RunSpec) -> Commands:
 
 @asynccontextmanager
 async def gateway_forwarder(spec: RunSpec) -> AsyncGenerator[None]:
-    """Make the gateway reachable on 127.0.0.1:`spec.gateway.port` where the agent shares the
-    runner's network; where each command is wrapped, the wrapper does it and this does nothing.
+    """Make the gateway reachable on 127.0.0.1:`spec.gateway.port` if the agent shares the runner's
+    network. If each command is wrapped, the wrapper does that, and this does nothing.
 
     Raises:
         OSError: the port is taken.
@@ -69,7 +70,7 @@ async def gateway_forwarder(spec: RunSpec) -> AsyncGenerator[None]:
 
 
 def base_environment(spec: RunSpec) -> dict[str, str]:
-    """What every command gets, and nothing of the runner's own."""
+    """The environment of every command, with nothing of the runner's own environment."""
     return {
         "PATH": PATH,
         "HOME": str(spec.paths.home),
@@ -95,8 +96,8 @@ def _trust(spec: RunSpec) -> dict[str, str]:
 
 
 def proxy_environment(spec: RunSpec) -> dict[str, str]:
-    """The variables by which curl, git, pip, npm and others find the proxy, where the task's
-    policy offers one. Both spellings: curl reads only http_proxy, others only the other."""
+    """The variables by which curl, git, pip, npm and others find the proxy, if the task's policy
+    offers one. In both spellings: curl reads only http_proxy, others only HTTP_PROXY."""
     if not spec.gateway.proxy:
         return {}
     proxy = f"http://rover:{spec.gateway.token}@127.0.0.1:{spec.gateway.port}"
@@ -105,12 +106,12 @@ def proxy_environment(spec: RunSpec) -> dict[str, str]:
 
 
 def drop_privileges_of_children() -> None:
-    """Bar this thread, and all that it starts, from ever gaining privileges.
+    """Keep this thread, and all that it starts, from ever gaining privileges.
 
-    Done in the thread that forks rather than between fork and exec: no Python runs in the child
-    (preexec_fn may deadlock when threads exist) and no interpreter is started per command. The
-    runner keeps the capabilities that it has; a child loses them as it becomes another user,
-    and neither a set-user-id file nor file capabilities give any back.
+    This is done in the thread that forks instead of between fork and exec, because preexec_fn can
+    deadlock if there are threads, and a helper program would cost an interpreter's start per
+    command. The runner keeps its capabilities; a child loses them as it becomes another user, and
+    neither a set-user-id file nor file capabilities give any back.
 
     Raises:
         OSError: the kernel refused.
@@ -126,7 +127,8 @@ def drop_privileges_of_children() -> None:
 
 
 def _input(content: bytes) -> int:
-    """A descriptor to read `content` from. A file in memory, not a pipe: nobody has to feed it."""
+    """A descriptor to read `content` from: a file in memory, because somebody has to feed a
+    pipe."""
     if not content:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
@@ -138,8 +140,8 @@ def _input(content: bytes) -> int:
 
 @dataclass(frozen=True)
 class _Start:
-    """How a command is started: see `Commands`. `stdin` None: a pipe. `reports`: its end is a
-    result that the workflow goes by, so that it has to be the command's own."""
+    """How a command is started; see `Commands`. `stdin` None: a pipe. `reports`: the workflow goes
+    by how it ends, so init.py has to report the command's own end."""
 
     stdin: bytes | None
     stdout_file: int | None = None
@@ -149,7 +151,7 @@ class _Start:
 
 
 class _Commands:
-    """`Commands` for every isolation."""
+    """Implements `Commands` for every isolation."""
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
@@ -164,7 +166,7 @@ class _Commands:
         *,
         env: Mapping[str, str] | None = None,
         stdin: bytes = b"",
-        timeout: float | None = None,  # noqa: ASYNC109 - the contract's, told by timed_out
+        timeout: float | None = None,  # noqa: ASYNC109 - reported as timed_out, not raised
         output_limit: int = 100_000,
         on_output: Callable[[OutputLine], None] | None = None,
         stdout_file: int | None = None,
@@ -212,7 +214,7 @@ class _Commands:
             yield process
 
     def _variables(self, ours: Mapping[str, str]) -> dict[str, str]:
-        """The project's, without those that are ours: these are never overridden."""
+        """The project's variables, without those that Rover sets, which nothing overrides."""
         spec = self._spec
         kept = (name for name in spec.variables if name not in spec.environment)
         return {name: spec.variables[name] for name in kept if name not in ours}
@@ -231,7 +233,8 @@ class _Commands:
         if start.anywhere and _CHDIR in prefix:
             at = prefix.index(_CHDIR) + 1
             prefix = [*prefix[:at], "/", *prefix[at + 1 :]]
-        # Set inside: what a repository says is no environment of the wrapper, which runs outside.
+        # Set inside by env: the wrapper runs outside, and a repository's LD_PRELOAD must not reach
+        # it.
         variables = [f"{name}={value}" for name, value in self._variables(env or {}).items()]
         inside = ["env", *variables, *argv] if variables else argv
         forwarder = isolation.forwarder if start.gateway else []
@@ -280,7 +283,7 @@ class _Commands:
         environment: Mapping[str, str],
         start: _Start,
     ) -> tuple[subprocess.Popen[bytes], int | None]:
-        """The process, and where its init.py reports, if it has one."""
+        """The process, and the descriptor where its init.py reports, if it has one."""
         isolation = self._spec.isolation
         with ExitStack() as stack:
             try:
@@ -351,8 +354,8 @@ class _Commands:
         # In a container the agent's user runs nothing but our commands, and the marker of its
         # processes is unreadable to a root without CAP_SYS_PTRACE, and can be taken off.
         isolation = self._spec.isolation
-        # Asked only once the command's first process has ended. From then on it does not run,
-        # however long its caller still looks at it.
+        # Called only after the command's first process has ended. From then on the command counts
+        # as ended, however long its caller still reads its output.
         self._live.discard(marker)
         alone = not self._live
         return isolation.uid if isinstance(isolation, SwitchUser) and alone else None
@@ -371,7 +374,7 @@ async def _run_out(
     on_output: Callable[[OutputLine], None] | None,
     patience: Patience | None,
 ) -> str:
-    """Wait for its end; or why it was given up before."""
+    """Wait for the end of a process. Returns why it was given up before that, or an empty text."""
     if patience is None:
         await _collect(process, tails, on_output)
         await process.wait()

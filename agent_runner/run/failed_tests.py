@@ -1,9 +1,9 @@
-"""The names of the tests that failed, read from what common test runners print; and whether they
-failed before a change, too. Pure.
+"""Reads the names of failed tests from what test runners print, and compares them with those that
+failed before a change. Pure.
 
-Names are only believed where they are complete: as many as the runner says that failed, and its
-count is the last thing that was printed, so that nothing else can have set the exit status. What a
-test prints is untrusted: it can hide nothing that counts, as a name more or less is not believed.
+Names are believed only if they are complete: as many as the runner's count says, and the count is
+the last thing that was printed, so that nothing else can have set the exit status. What a test
+prints is untrusted, but with a name added or hidden the count no longer fits.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ _WRAPPER = re.compile(
     r"make(?:\[\d+\])?: |error: Recipe |npm (?:error|ERR!)|error Command failed"
     r"|info Visit|\s*ELIFECYCLE"
 )
-"""What a program that started the test runner adds at the end."""
+"""Lines that a program which started the test runner adds at the end."""
 _STARTER = re.compile(r"> |\$ |yarn run|Done in ")
-"""What it prints elsewhere: jest's own words are all on standard error."""
+"""Lines that such a program prints elsewhere: jest itself prints to standard error."""
 _QUIET = re.compile(
     r"warning|go: downloading|(?:Using|Creating|Resolved|Building|Built|Prepared|Installed) "
     r"|Audited |Downloading| [+~-] ",
     re.IGNORECASE,
 )
-"""What installs and warns beside pytest and go. Other words may be a later program's, which set the
-exit status."""
+"""Lines of installers, and warnings, beside pytest and go. Other lines may come from a later
+program that set the exit status."""
 _SHOWN = 5
 _NAME_SHOWN = 120
 
 
 def comparison(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """The outputs of a command that failed now, by its outputs when it was run before; empty where
-    it was not, or where the names of the tests cannot be read. A verdict may name them."""
+    """The outputs that compare a failed command with its earlier run. They are empty if there was
+    no such run, or if the names of the tests cannot be read. A verdict may contain them."""
     if not before:
         return {Comparison.FAILED_TESTS: "", Comparison.COMPARED: ""}
     failed = failed_tests(now)
@@ -53,8 +53,8 @@ def comparison(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, s
 
 
 def failed_tests(outputs: Mapping[str, str]) -> Names | None:
-    """The tests that failed; None where that cannot be read, or a part of it only. A name that
-    occurs again has a number."""
+    """The tests that failed; None if the names cannot all be read. A name that occurs again gets a
+    number."""
     out, err = (_lines(outputs.get(name, "")) for name in ("stdout", "stderr"))
     names: Sequence[str] = ()
     if all(_QUIET.match(line) for line in err if line):

@@ -1,9 +1,9 @@
-"""The walk over a workflow's steps: what runs next, again, at the same time, or not at all.
+"""Walks over a workflow's steps: decides what runs next, again, at the same time, or not at all.
 
-It has no memory of its own: what is done, in which iteration, with which outputs, is the fold
-over the records that it writes. So a walk that is cut anywhere and begun again on the fold of
-what was written goes on at that very place. What running a step means, and where the work
-tree is kept, is injected.
+It has no memory of its own: which steps are done, in which iteration, with which outputs, is in the
+fold over the records that it writes. So a walk that was cut at any point continues at that point
+when it starts again on the fold of what was written. How a step runs, and where the work tree is,
+is injected.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Leaf = AgentStep | CommandStep
 
 
 class WorkflowFailed(Exception):
-    """A step of the workflow's own list failed, and may not."""
+    """A step at the top level failed that may not fail."""
 
     def __init__(self, step: str, error: str) -> None:
         super().__init__(error)
@@ -53,10 +53,10 @@ class WorkflowFailed(Exception):
 
 
 class Tree(Protocol):
-    """The work tree, as far as the walk needs it. One call at a time, in the order of calling."""
+    """The work tree, as far as the walk needs it. Calls are done one at a time, in their order."""
 
     async def snapshot(self) -> Snapshot | None:
-        """The tree as it is now; None, with a warning, where that cannot be recorded."""
+        """Record the tree as it is now; None, with a warning, if that fails."""
         ...
 
     async def commit(self, message: str) -> None:
@@ -74,7 +74,7 @@ class Tree(Protocol):
 
 @dataclass(frozen=True)
 class Around:
-    """What a step stands in. `tolerant`: its failure does not end the run."""
+    """What is around a step: its loops. `tolerant`: its failure does not end the run."""
 
     loops: tuple[Mapping[str, Any], ...] = ()
     tolerant: bool = False
@@ -87,7 +87,7 @@ class Around:
 
 @dataclass
 class Placed:
-    """Adds to each record where its step stands."""
+    """A recorder that adds to each record the loops around its step."""
 
     recorder: Recorder
     around: Around
@@ -100,8 +100,8 @@ class Placed:
 
 @dataclass(frozen=True)
 class Turn:
-    """One run of one leaf step. `recorder` places its records; `done` names the steps that are
-    finished at this place; `interrupted` is set where the step goes on in the middle."""
+    """One run of one leaf step. `recorder` adds the loops around it to its records; `done` are the
+    steps that are finished; `interrupted` is set if the step is continued in the middle."""
 
     step: Leaf
     values: Values
@@ -115,10 +115,10 @@ RunLeaf = Callable[[Turn], Awaitable[StepResult]]
 
 @dataclass
 class Interpreter:
-    """One walk. `fold` has seen every record so far, and sees those that the walk writes.
+    """One walk. `fold` has every record so far, and gets those that the walk writes.
 
-    `interrupted` are the steps that go on in the middle, by id. `start` is the work tree before
-    the first step, where that is not the task's base. `spent` is what the task cost before.
+    `interrupted` are the steps to continue in the middle, by id. `start` is the work tree before
+    the first step, if that is not the task's base. `spent` is what the task has cost before.
     """
 
     fold: Fold
@@ -134,10 +134,10 @@ class Interpreter:
     spent: Usage = field(default_factory=Usage)
 
     async def run(self, steps: Sequence[Step]) -> None:
-        """Run what is not finished of a workflow's steps.
+        """Run the steps of a workflow that are not finished.
 
         Raises:
-            WorkflowFailed: a step failed, and may not.
+            WorkflowFailed: a step failed that may not fail.
             RunPaused: only time, money or a person can help.
         """
         for step in steps:
@@ -145,7 +145,7 @@ class Interpreter:
                 raise WorkflowFailed(step.id, error)
 
     async def _step(self, step: Step, around: Around) -> str | None:
-        """The error of a step that failed now, and may not."""
+        """Run a step. Returns its error if it failed and may not fail."""
         state = self.fold.step(step.id)
         if state.finished:
             return None
@@ -186,7 +186,7 @@ class Interpreter:
         if not loop.iteration and step.max_iterations:
             self._iterate(step, around, 1)
         while iteration := loop.iteration:
-            # An iteration whose steps are all skipped waits for nothing else.
+            # If all steps of an iteration are skipped, nothing else here lets a cancellation in.
             await anyio.lowlevel.checkpoint()
             for index, inner in enumerate(step.steps):
                 await self._step(inner, around.inside(step, iteration, index))
@@ -240,7 +240,7 @@ class Interpreter:
         return await self._failed(step, around, error, outputs)
 
     def _last_error(self, step: LoopStep) -> str | None:
-        """What went wrong last in the last iteration, however deep."""
+        """The last error in the last iteration, at any depth."""
         wrong = [
             (s.ended_at, f"step {s.id}: {s.error or s.detail or 'it did not succeed'}")
             for s in self.fold.within(step.id)
@@ -260,7 +260,7 @@ class Interpreter:
                     await self._step(inner, inside)
                     crash_point(CrashPoint.PARALLEL_CHILD_DONE)
                 except Exception:
-                    # Before the place is free: else the next one would still begin.
+                    # Before the semaphore is released: otherwise the next step would still start.
                     group.cancel_scope.cancel()
                     raise
 
@@ -282,9 +282,9 @@ class Interpreter:
     # --- beginning and end of a step ---
 
     async def _save_start(self, step: Leaf) -> None:
-        """Record what the steps before left, where that failed when the last of them ended: else
-        this one could only be repeated on top of what it did the first time. What a step that
-        only reads changes is put back to what is recorded."""
+        """Record what the steps before left, if that failed when the last of them ended: otherwise
+        this step could be repeated only on top of what it did the first time. A read-only step also
+        needs the record, because the work tree is put back to it."""
         needed = self.fold.worked or step.read_only
         with anyio.CancelScope(shield=True):
             if needed and self.fold.boundary is None and self.start is None:
@@ -335,7 +335,7 @@ class Interpreter:
         return None if step.allow_failure else error
 
     def _verdict(self, step: Step, outputs: Mapping[str, str]) -> dict[str, str]:
-        """What a step that did not succeed adds to its last record."""
+        """The part of a step's last record that says what its failure means for the result."""
         if not isinstance(step, CommandStep | LoopStep) or step.verdict is None:
             return {}
         line = verdict_line(self.render(step.verdict, self._values(step, outputs)))
@@ -351,7 +351,7 @@ class Interpreter:
         Placed(self.recorder, around).append(kind, data, flush=flush)
 
     def _values(self, step: Step | None = None, outputs: Mapping[str, str] | None = None) -> Values:
-        """What conditions and placeholders see: of each step what it gave when it last ended."""
+        """What conditions and placeholders see: the outputs of each step's last end."""
         steps: dict[str, Mapping[str, str]] = {s.id: s.outputs for s in self.fold.live.steps}
         if step is not None and outputs is not None:
             steps[step.id] = outputs
@@ -367,7 +367,7 @@ class Interpreter:
 
 
 def over_budget(budget: Budget, spent: Usage) -> str | None:
-    """What is used up, in words; None: nothing is. A cost that is not known counts nothing."""
+    """Which budget is used up, in words; None: none is. An unknown cost counts as 0."""
     usd, tokens = spent.cost_usd or 0.0, spent.tokens
     if budget.usd is not None and usd >= budget.usd:
         return f"the task has cost ${usd:.2f}, and its budget is ${budget.usd:.2f}"
@@ -377,14 +377,14 @@ def over_budget(budget: Budget, spent: Usage) -> str | None:
 
 
 def _falls_short(step: Step, outputs: Mapping[str, str]) -> bool:
-    """Whether a step that completed did not do what it is for."""
+    """Whether a step that completed nevertheless did not reach its goal."""
     if isinstance(step, LoopStep):
         return step.until is not None and outputs.get(LoopOutput.CONDITION_MET) == "false"
     return isinstance(step, CommandStep) and outputs.get(CommandOutput.SUCCESS) == "false"
 
 
 def _first(errors: ExceptionGroup[Exception]) -> Exception:
-    """What ends a parallel step: a pause before anything else."""
+    """The error that ends a parallel step: a pause before any other."""
     flat = list(_flat(errors))
     return next((e for e in flat if isinstance(e, RunPaused)), flat[0])
 

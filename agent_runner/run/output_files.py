@@ -1,7 +1,7 @@
-"""Outputs that an agent writes as files: cleared before the step, read and taken away after it.
+"""Reads the outputs that an agent writes as files, and removes the files.
 
-They are the workflow's, not the task's: none of them may be in the diff. All of it happens with
-the agent's rights.
+They belong to the workflow and not to the task's result, so none of them may be in the diff. They
+are removed before the step and after it, with the agent's rights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent_runner.worktree.worktree_scripts import END_WHEN_KILLED
 
 REMOVE_TIMEOUT = 60.0
 
-# An agent may have staged or even committed them; one that the task began with is the user's.
+# An agent may have staged or even committed them. A file that is in the base is the user's own.
 _REMOVE = (
     END_WHEN_KILLED
     + r"""
@@ -37,11 +37,11 @@ exit "$status"
 
 
 class FilesRefused(Exception):
-    """They cannot be used; the message says why."""
+    """Output files that cannot be used; the message says why."""
 
 
 class OutputFiles:
-    """The file outputs of one agent step. Nothing is done where it has none."""
+    """The file outputs of one agent step. Without any, nothing is done."""
 
     def __init__(self, outputs: Sequence[OutputDef], commands: Commands, base_commit: str) -> None:
         self._names = {o.name: o.filename for o in outputs if o.filename is not None}
@@ -52,7 +52,7 @@ class OutputFiles:
         return name in self._names
 
     async def remove(self) -> None:
-        """Take them away, from the index too.
+        """Remove the files, also from the index.
 
         Raises:
             FilesRefused: one of them is a file of the repository, or cannot be removed.
@@ -81,7 +81,7 @@ class OutputFiles:
             raise FilesRefused(f"its output files cannot be removed: {reason}")
 
     async def read(self, limit: int) -> tuple[dict[str, str], list[str]]:
-        """Their texts by output name, up to `limit` bytes each, and what there is to warn of.
+        """Read the files: their texts by output name, up to `limit` bytes each, and the warnings.
 
         Raises:
             CommandKilled: the command that did it was killed.

@@ -1,4 +1,4 @@
-"""What an agent is told beside the step's own prompt."""
+"""Writes what is added to a step's prompt, and the messages of commits."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def resume_prompt(
     loops: Sequence[tuple[str, int]] = (),
     earlier: str | None = None,
 ) -> str:
-    """The prompt for an agent that goes on in the middle of a step.
+    """The prompt for an agent that continues in the middle of a step.
 
     `done` are the finished steps; `loops` the loops around the step with their iterations,
-    outermost first. `earlier` says who worked on it, where that was another session.
+    outermost first. `earlier` says who worked on it, if that was another session.
     """
     facts: list[str] = []
     if loops:
@@ -76,9 +76,9 @@ READ_ONLY = (
 def commit_message(
     spec: RunSpec, used: Usage, verdict: str | None = None, summary: str | None = None
 ) -> str:
-    """The message of the commit that holds what nobody has committed. `used`: by the whole task.
-    `verdict`: what the work is delivered in spite of. `summary`: the agent's, untrusted; git reads
-    trailers from the last paragraph alone, which is never the agent's."""
+    """The message of the commit with everything that was not committed. `used`: by the task so far.
+    `verdict`: what did not succeed. `summary`: the agent's, untrusted; git reads trailers only from
+    the last paragraph, which is never the agent's."""
     subject = " ".join(spec.title.split())[:72] or f"Task {spec.number}"
     part = f", iteration {spec.iteration}" if spec.iteration > 1 else ""
     caveat = f"But: {verdict}\n\n" if verdict else ""

@@ -1,4 +1,4 @@
-"""A workflow walked through with nothing behind it: no agent, no command, no work tree."""
+"""Walks through a workflow without any agent, command or work tree, to show what would run."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Kind = Literal["begins", "runs", "iteration", "skipped"]
 
 @dataclass(frozen=True)
 class Scene:
-    """One thing that would happen. `text` is the prompt or the command with its values, `outputs`
-    are made up. `depth` counts the steps around it; `iteration` is that of a loop."""
+    """One thing that would happen. `text` is the prompt or the command with its values; `outputs`
+    are invented. `depth` counts the steps around it; `iteration` is that of a loop."""
 
     kind: Kind
     step: Step
@@ -38,11 +38,11 @@ class Scene:
 
 
 class _Enough(Exception):
-    """The walk is longer than anybody reads."""
+    """The walk has more scenes than anybody reads."""
 
 
 class _NoTree:
-    """Where nothing is written."""
+    """A work tree that does not exist."""
 
     async def snapshot(self) -> Snapshot | None:
         return None
@@ -105,7 +105,7 @@ class _Rehearsal:
 
 
 def _ended(step: str, workflow: Workflow) -> dict[str, str]:
-    """A command that succeeds, unless a loop waits for its failure."""
+    """The outputs of a command that succeeds, or fails if a loop waits for that."""
     waited = next(waited_for(step, CommandOutput.SUCCESS, workflow), "true")
     fails = waited in ("false", "no", "off")
     return {
@@ -120,7 +120,7 @@ def rehearse(
     workflow: Workflow, inputs: Mapping[str, str], task: Mapping[str, str]
 ) -> tuple[list[Scene], bool]:
     """What would happen if every command succeeded and every agent gave its outputs, and whether
-    that is all of it. `task` is what placeholders say of the task."""
+    that is complete. `task` are the task's values for placeholders."""
     rehearsal = _Rehearsal(workflow, Renderer(task, warn=lambda message: None))
     rehearsal.append(RecordType.RUN_START, start_data(workflow, 1))
     walk_through = Interpreter(
@@ -138,6 +138,6 @@ def rehearse(
     except _Enough:
         return rehearsal.scenes, False
     except WorkflowFailed:
-        # A loop that waits for what was not made up: it is shown as far as it goes.
+        # A loop waits for a value that was not invented: the walk is shown up to there.
         return rehearsal.scenes, True
     return rehearsal.scenes, True

@@ -1,4 +1,4 @@
-"""What an earlier attempt left to build on. Pure: from its records to a plan."""
+"""Plans from the records of earlier attempts how an attempt continues. Pure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ from agent_runner.worktree.worktree import Target
 
 @dataclass(frozen=True)
 class Plan:
-    """`before` is the state that was found, `start` what the attempt's first record says.
+    """How an attempt continues. `before` is the state that earlier attempts left, `start` is what
+    the attempt's first record says.
 
-    `skipped` counts the finished steps that are not run again. `interrupted` has the agent
-    steps that were under way, by id: they go on, on the work tree as it is. `target` is what the
-    work tree is reset to where none does; None: it is not known, and the tree stays as it is.
-    `left` is what it has to be where one does, as the run that they were under way in left it.
-    `restart`: nothing counts as done, and the work tree becomes the task's base again.
+    `skipped` is the number of finished steps that are not run again. `interrupted` are the agent
+    steps that were running, by id: they continue on the work tree as it is, which has to be `left`,
+    the state in which their attempt ended. If there are none, the work tree is reset to `target`;
+    None: that state is not known, and the tree stays as it is. `restart`: no step counts as done,
+    and the work tree becomes the task's base again.
     """
 
     before: RunState
@@ -57,7 +58,7 @@ class Plan:
 
 
 def make_plan(fold: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
-    """What to go on with, after the records that `fold` has seen."""
+    """The plan for the next attempt, after the records that `fold` has seen."""
     before = fold.state
     restart = spec.restart and RunStatus.NEW is not before.status and before.attempt < spec.attempt
     start = start_data(workflow, spec.attempt) | ({"restart": True} if restart else {})
@@ -85,7 +86,7 @@ def make_plan(fold: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
 
 
 def start_data(workflow: Workflow, attempt: int) -> dict[str, Any]:
-    """What an attempt's first record says: the steps as this attempt knows them."""
+    """The data of an attempt's first record: the steps as this attempt knows them."""
     steps: list[dict[str, Any]] = []
     for step, parent in walk(workflow.steps):
         data = {"id": step.id, "name": step.name, "type": step.type}
@@ -106,7 +107,7 @@ def _not_finished(steps: Sequence[Step], state: Fold) -> Iterator[Step]:
 
 
 def _warnings(fold: Fold, begun: Fold, workflow: Workflow) -> Iterator[str]:
-    """What the workflow, as it is now, makes of what was done."""
+    """What changes in the workflow mean for what was done already."""
     current = {step.id for step, _ in walk(workflow.steps)}
     for old in fold.live.steps:
         if old.id in current:

@@ -1,4 +1,4 @@
-"""What every step works with and ends in; and how a command step runs, once."""
+"""The tools and the results of all steps, and how a command step runs."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from agent_runner.workflow.models import CommandStep, Workflow
 from agent_runner.workflow.templates import VALUE_BYTES, Renderer, ValuesTooLarge
 
 TIMEOUT_STATUS = 124
-"""What coreutils' timeout exits with: the exit_code of a command that took too long."""
+"""The exit_code of a command that took too long, as coreutils' timeout has it."""
 
 ERROR_TAIL = 500
 KILLED_WITHIN = "the kernel killed a process of its command, for want of memory"
 
 
 class StepFailed(Exception):
-    """The step did not do what it should; nothing will change that by waiting. `session` is the
-    agent's conversation, in which another try may go on; `outputs` are what a command gave."""
+    """The step failed, and waiting does not help. `session` is the agent's conversation, in which
+    another try can continue; `outputs` are those of a command."""
 
     session: AgentSession | None = None
     outputs: Mapping[str, str] = MappingProxyType({})
 
 
 class RunPaused(Exception):
-    """The run stops here and is meant to go on."""
+    """The run stops here and is meant to be resumed."""
 
     def __init__(self, pause: Pause) -> None:
         super().__init__(pause.message)
@@ -47,7 +47,7 @@ class RunPaused(Exception):
 
 @dataclass(frozen=True)
 class StepResult:
-    """`detail` is a line for people."""
+    """The result of a step that succeeded. `detail` is a line for people."""
 
     outputs: Mapping[str, str]
     detail: str | None = None
@@ -55,7 +55,7 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Tools:
-    """What steps work with; everything that touches the world is injected."""
+    """What steps work with. Everything with side effects is injected."""
 
     spec: RunSpec
     workflow: Workflow
@@ -72,15 +72,15 @@ class Tools:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """A session to go on with, and why it had stopped."""
+    """A session to continue, and why it had stopped."""
 
     session: AgentSession
     why: str
 
 
 def killed_pause(step_id: str, error: CommandKilled, tools: Tools) -> RunPaused:
-    """The pause where a command of the step was killed by someone else: its result is not
-    known, so it is no failure."""
+    """The pause after a command of the step was killed by somebody else. Its result is unknown, so
+    it is not a failure."""
     reason, message = PauseReason.INTERRUPTED, f"step {step_id}: {error}"
     return RunPaused(Pause(reason=reason, message=message, since=tools.clock(), step=step_id))
 
@@ -89,8 +89,8 @@ async def run_command(step: CommandStep, tools: Tools, values: Values, log: Step
     """Run a command step.
 
     Raises:
-        StepFailed: it failed, and may not; or it took too long.
-        RunPaused: it was killed, and not by us.
+        StepFailed: it failed and may not fail, or it took too long.
+        RunPaused: somebody else killed it.
     """
     timeout = step.timeout or tools.spec.limits.command_timeout
     try:
@@ -142,7 +142,7 @@ async def _run_shell(
 
 
 def _why(stdout: str, stderr: str) -> str:
-    """The end of what a command printed, after the line that names the cause where that is not in
+    """The end of what a command printed, after the line that names the cause if that is not part of
     it."""
     tail = (stderr or stdout)[-ERROR_TAIL:].strip()
     cause = cause_of([*stdout.splitlines(), *stderr.splitlines()])
@@ -166,7 +166,7 @@ def _argument(text: str) -> str:
 def wait_in_place(
     verdict: Verdict, delay: float | None, longest: float, now: datetime
 ) -> float | None:
-    """Seconds after which to try again in place; None: do not."""
+    """The seconds after which to try again in place; None: the run has to pause."""
     if not verdict.transient or delay is None:
         return None
     if verdict.retry_at is None:

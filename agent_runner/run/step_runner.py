@@ -1,4 +1,4 @@
-"""How a leaf of the workflow runs: with its log, its records in their place, and its retries."""
+"""Runs a leaf step of the workflow: with its log, its records, its disk limit and its retries."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Leaves:
         self._disk = DiskWatch(disk) if disk and disk.folders else None
 
     async def run(self, turn: Turn) -> StepResult:
-        """Run one step, as often as the workflow allows it to fail.
+        """Run one step, and again as often as the workflow allows it to fail.
 
         Raises:
-            StepFailed: it failed the last time, too.
+            StepFailed: the last try failed, too.
             RunPaused: only time, money or a person can help.
         """
         spec = self._tools.spec
@@ -68,8 +68,8 @@ class Leaves:
         log: StepLog,
         interrupted: Interrupted | None,
     ) -> StepResult:
-        """A failure on a full disk says nothing of the step: it is not a result that a loop or the
-        workflow could act on."""
+        """Run the step and watch the disk. A failure on a full disk says nothing of the step, so it
+        is not a result that a loop could act on."""
         try:
             result = await disk.run(lambda: _once(turn, tools, log, interrupted))
         except StepFailed:
@@ -96,5 +96,5 @@ async def _once(
 
 
 def _iterations(turn: Turn) -> str:
-    """Where the step stands in the loops around it, for people."""
+    """The iterations of the loops around the step, for the log."""
     return "".join(f", {p['step']} {p['iteration']}" for p in turn.recorder.around.loops)
