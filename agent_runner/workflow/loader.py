@@ -1,4 +1,4 @@
-"""YAML to Workflow. Every error names file, line and column; nothing that is not known passes."""
+"""Reads a workflow file. Every error names file, line and column; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import BinaryIO, TypedDict
 
 from yaml.nodes import Node
 
 from agent_runner.workflow import language as lang
 from agent_runner.workflow.advice import advise
+from agent_runner.workflow.conditions import Condition
 from agent_runner.workflow.kinds import Located
 from agent_runner.workflow.models import (
     Advice,
@@ -43,13 +44,13 @@ __all__ = [
 ]
 
 STDIN = "<stdin>"
-"""What errors call a workflow that is in no file."""
+"""The name of a workflow that is not in a file, in errors."""
 _ONE_INPUT = re.compile(r"\{\{\s*inputs\.[A-Za-z_][A-Za-z0-9_-]*\s*\}\}")
 MAX_STEPS = 200
 MAX_NESTING = 5
 """Loops and parallel steps inside each other."""
 MAX_RUNS = 1_000_000
-"""What the loops of a workflow may come to at the most, in runs of agents and commands."""
+"""The most runs of agents and commands that the loops of a workflow may amount to."""
 
 
 def load_workflow(path: Path) -> Workflow:
@@ -84,18 +85,18 @@ def parse_workflow(text: str, name: str) -> Workflow:
 
 @dataclass(frozen=True)
 class Checked:
-    """A workflow, and what is probably not meant in its file."""
+    """A workflow, and advice about what is probably not meant in its file."""
 
     workflow: Workflow
     advice: tuple[Advice, ...]
 
 
 def check_workflow(text: str, name: str, agents: Collection[str] | None = None) -> Checked:
-    """Read a workflow from text, as `parse_workflow`, and look for what is probably not meant.
-    `agents`: those that there are, where they are known.
+    """Read a workflow from text, as `parse_workflow` does, and look for what is probably not meant.
+    `agents`: the existing ones, if they are known.
 
     Raises:
-        WorkflowError: it is not a valid workflow. Its `all` are the errors of the whole file.
+        WorkflowError: it is not a valid workflow. Its `all` are all errors of the file.
     """
     source = Source(text, name)
     node = source.compose()
@@ -127,7 +128,7 @@ def _checked(source: Source, node: Node, file: str, agents: Collection[str] | No
 
 def _workflow(source: Source, fields: Found, reader: _Steps, stem: str) -> Workflow:
     config, defaults = fields.get(lang.WORKFLOW_CONFIG), fields.get(lang.WORKFLOW_DEFAULTS)
-    # The steps first: what is wrong in them is noted whatever else is wrong.
+    # The steps first, so that their errors are noted whatever else is wrong.
     steps = reader.read(fields.need(lang.STEPS), 0)
     return Workflow(
         name=fields.get(lang.WORKFLOW_NAME) or stem,
@@ -176,7 +177,7 @@ def _outputs(source: Source, items: Sequence[Found]) -> tuple[OutputDef, ...]:
 
 
 def _output(source: Source, item: Found, seen: set[str]) -> OutputDef:
-    # A plain text, too, where only some words are allowed.
+    # The name of a command's output is one of an enum, which is a str.
     name, filename = str(item.need(lang.NAME)), item.get(lang.FILENAME)
     _unique(source, item.at(lang.NAME), f"output {name!r}", seen)
     if filename is not None:
@@ -193,13 +194,13 @@ def _unique(source: Source, node: Node, what: str, seen: set[str]) -> None:
 
 @dataclass(frozen=True)
 class _Tools:
-    """Reads the agents that are named for steps; `known` None: all may be there."""
+    """Checks the agents that steps name. `known` None: any agent may exist."""
 
     source: Source
     known: Collection[str] | None
 
     def of(self, fields: Found, tool: str | None) -> str | None:
-        """`tool` as it is; what an input names is known when a task is created."""
+        """Check an agent's name. One that an input gives is known only when a task is created."""
         if tool is None or self.known is None or tool in self.known or "{{" in tool:
             return tool
         with self.source.noting():
@@ -208,8 +209,15 @@ class _Tools:
         return tool
 
 
+class _Common(TypedDict):
+    id: str
+    name: str
+    condition: Condition | None
+    commit: str | None
+
+
 class _Steps:
-    """Reads the steps of one workflow, however deep, and counts them."""
+    """Reads the steps of one workflow, at any depth, and counts them."""
 
     def __init__(self, source: Source, loop_limit: int | None, tools: _Tools) -> None:
         self.tools = tools
@@ -221,7 +229,7 @@ class _Steps:
         self.ids: dict[str, None] = {}
 
     def read(self, items: Sequence[Node], depth: int) -> tuple[Step, ...]:
-        """The steps that can be read; what is wrong in the others is noted."""
+        """The steps that can be read. The errors of the others are noted."""
         steps: list[Step] = []
         for item in items:
             with self._source.noting():
@@ -229,7 +237,8 @@ class _Steps:
         return tuple(steps)
 
     def _step(self, node: Node, depth: int) -> Step:
-        # First, so that nothing more is said of a step whose type, say, is wrong.
+        # First, so that no reference to a step counts as unknown because the step has another
+        # error.
         self.ids |= dict.fromkeys(scalars(node, lang.ID.name))
         fields = lang.STEP.read(self._source, node, "a step")
         name = fields.need(lang.ID)
@@ -251,39 +260,30 @@ class _Steps:
         if not fields.valid:
             self.references.not_valid(fields.need(lang.ID))
         return AgentStep(
-            id=fields.need(lang.ID),
-            name=fields.get(lang.TITLE) or fields.need(lang.ID),
-            condition=self.references.condition(fields.need(lang.ID), "if", fields.get(lang.IF)),
-            prompt=self.references.template(
-                fields.need(lang.ID), "prompt", fields.need(lang.PROMPT)
-            ),
+            **self._common(fields),
+            prompt=self._template(fields, lang.PROMPT),
             tool=self.tools.of(fields, self._named(fields, lang.TOOL)),
             model=self._named(fields, lang.MODEL),
             outputs=_outputs(self._source, fields.get(lang.AGENT_OUTPUTS) or ()),
             timeout=config.get(lang.TIMEOUT) if config else None,
             retries=config.need(lang.RETRIES) if config else AgentStep.retries,
             allow_failure=fields.need(lang.ALLOW_FAILURE),
-            commit=self._commit(fields),
             read_only=self._read_only(fields),
         )
 
     def _command(self, fields: Found) -> CommandStep:
         config = fields.get(lang.STEP_SETTINGS)
         timeout = fields.get(lang.TIMEOUT) or (config.get(lang.TIMEOUT) if config else None)
-        args, verdict = fields.get(lang.ARGS) or (), self._verdict(fields)
+        step, args = fields.need(lang.ID), fields.get(lang.ARGS) or ()
+        verdict = self._optional(fields, lang.VERDICT)
         return CommandStep(
-            id=fields.need(lang.ID),
-            name=fields.get(lang.TITLE) or fields.need(lang.ID),
-            condition=self.references.condition(fields.need(lang.ID), "if", fields.get(lang.IF)),
-            command=self.references.template(
-                fields.need(lang.ID), "command", fields.need(lang.COMMAND_TEXT)
-            ),
-            args=tuple(self.references.template(fields.need(lang.ID), "args", arg) for arg in args),
+            **self._common(fields),
+            command=self._template(fields, lang.COMMAND_TEXT),
+            args=tuple(self.references.template(step, lang.ARGS.name, arg) for arg in args),
             outputs=_outputs(self._source, fields.get(lang.COMMAND_OUTPUTS) or ()),
             timeout=timeout,
             retries=config.need(lang.RETRIES) if config else CommandStep.retries,
             allow_failure=fields.need(lang.ALLOW_FAILURE) or verdict is not None,
-            commit=self._commit(fields),
             read_only=self._read_only(fields),
             verdict=verdict,
             compare_with=self._compared(fields),
@@ -305,17 +305,14 @@ class _Steps:
                 f"with on_circle: {on_circle} max_iterations must be at most "
                 f"{lang.MAX_CIRCLE_ITERATIONS}",
             )
-        verdict = self._verdict(fields)
+        verdict = self._optional(fields, lang.VERDICT)
         step = LoopStep(
-            id=fields.need(lang.ID),
-            name=fields.get(lang.TITLE) or fields.need(lang.ID),
-            condition=self.references.condition(fields.need(lang.ID), "if", fields.get(lang.IF)),
-            until=self.references.condition(fields.need(lang.ID), "until", fields.get(lang.UNTIL)),
+            **self._common(fields),
+            until=self._condition(fields, lang.UNTIL),
             max_iterations=min(stated, self._loop_limit),
             on_circle=on_circle,
             steps=self.read(fields.need(lang.STEPS), depth),
             allow_failure=fields.need(lang.ALLOW_FAILURE) or verdict is not None,
-            commit=self._commit(fields),
             verdict=verdict,
         )
         if leaf_runs(step) > MAX_RUNS:
@@ -326,13 +323,10 @@ class _Steps:
         self._check_depth(fields, depth)
         steps = self._beside(fields.need(lang.CHILDREN), depth)
         return ParallelStep(
-            id=fields.need(lang.ID),
-            name=fields.get(lang.TITLE) or fields.need(lang.ID),
-            condition=self.references.condition(fields.need(lang.ID), "if", fields.get(lang.IF)),
+            **self._common(fields),
             limit=fields.need(lang.LIMIT),
             steps=steps,
             allow_failure=fields.need(lang.ALLOW_FAILURE),
-            commit=self._commit(fields),
         )
 
     def _beside(self, items: Sequence[Node], depth: int) -> tuple[Step, ...]:
@@ -343,7 +337,7 @@ class _Steps:
         return steps
 
     def _named(self, fields: Found, key: Key[str]) -> str | None:
-        """An agent or a model: itself, or the input that names it."""
+        """The name of an agent or a model, or the placeholder of the input that names it."""
         text = fields.get(key)
         if text is not None and "{{" in text:
             self.references.template(fields.need(lang.ID), key.name, Located(text, fields.at(key)))
@@ -352,21 +346,23 @@ class _Steps:
                 self._source.fail(fields.at(key), message)
         return text
 
-    def _commit(self, fields: Found) -> str | None:
-        commit = fields.get(lang.COMMIT)
-        return (
-            None
-            if commit is None
-            else self.references.template(fields.need(lang.ID), "commit", commit)
-        )
+    def _common(self, fields: Found) -> _Common:
+        """The values that every type of step has."""
+        return {
+            "id": fields.need(lang.ID),
+            "name": fields.get(lang.TITLE) or fields.need(lang.ID),
+            "condition": self._condition(fields, lang.IF),
+            "commit": self._optional(fields, lang.COMMIT),
+        }
 
-    def _verdict(self, fields: Found) -> str | None:
-        verdict = fields.get(lang.VERDICT)
-        return (
-            None
-            if verdict is None
-            else self.references.template(fields.need(lang.ID), "verdict", verdict)
-        )
+    def _condition(self, fields: Found, key: Key[Located[Condition]]) -> Condition | None:
+        return self.references.condition(fields.need(lang.ID), key.name, fields.get(key))
+
+    def _template(self, fields: Found, key: Key[Located[str]]) -> str:
+        return self.references.template(fields.need(lang.ID), key.name, fields.need(key))
+
+    def _optional(self, fields: Found, key: Key[Located[str]]) -> str | None:
+        return None if fields.get(key) is None else self._template(fields, key)
 
     def _read_only(self, fields: Found) -> bool:
         value = fields.need(lang.READ_ONLY)
