@@ -1,4 +1,4 @@
-"""What is valid in a workflow file, and probably not what its author means. Pure."""
+"""Finds what is valid in a workflow file and probably not what its author means. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agent_runner.workflow.references import Mention
 from agent_runner.workflow.source import Source
 
 _AFTER = ("commit", "verdict")
-"""Keys whose texts are filled in when the step has ended."""
+"""Keys whose placeholders are replaced after the end of the step."""
 
 _DESCRIPTION = re.compile(r"\{\{\s*(?:task|inputs)\.description\s*\}\}")
 _WORD = re.compile(r"\s(?:and|or)\s+(?:steps|inputs)\.", re.IGNORECASE)
@@ -35,8 +35,8 @@ def advise(
     steps_at: Node,
     name_at: Node | None,
 ) -> list[Advice]:
-    """What is probably not meant, in the order of the file. `steps_at` is where the steps stand,
-    `name_at` where a name stands that is not the file's."""
+    """What is probably not meant, in the order of the file. `steps_at` is the node of the steps,
+    `name_at` the node of a name that differs from the file's."""
     advice: list[Advice] = []
     if name_at is not None:
         message = "tasks ask for a workflow by its file's name: name the file so, or leave this out"
@@ -68,8 +68,8 @@ def _tells_the_task(workflow: Workflow) -> bool:
 def _always_empty(
     workflow: Workflow, source: Source, mentions: Iterable[Mention]
 ) -> Iterator[Advice]:
-    """Names of outputs that are not there yet wherever they are asked for. A text that several
-    steps share through an alias of YAML is right where it is right in one of them."""
+    """Advice for names of outputs that never have a value where they are used. A text that several
+    steps share through a YAML alias is right if it is right in one of them."""
     order = _Order(workflow)
     places: dict[tuple[int, int], list[Mention]] = {}
     for mention in mentions:

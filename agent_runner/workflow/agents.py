@@ -1,4 +1,4 @@
-"""Which agent does a step, with which model. Pure."""
+"""Decides which agent does a step, with which model. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from agent_runner.workflow.templates import Renderer
 
 
 def chosen(workflow: Workflow, given: Mapping[str, str]) -> Workflow:
-    """The workflow with the agents and models that the task's inputs name. Where an input is
-    empty, the step says nothing."""
+    """The workflow with the agents and models that the task's inputs name. If the input is empty,
+    the step names none."""
     inputs = {i.name: i.default for i in workflow.inputs if i.default is not None} | {**given}
     values, renderer = Values(inputs, {}), Renderer({}, warn=lambda message: None)
 
@@ -31,13 +31,14 @@ def chosen(workflow: Workflow, given: Mapping[str, str]) -> Workflow:
 
 
 def step_agent(step: AgentStep, agent: str) -> str:
-    """Whose step it is, in a run of `agent`. The scripted agent plays every part: it is there to
-    cost nothing."""
+    """The agent that does a step in a run of `agent`. The scripted agent does every step, because
+    a run with it must cost nothing."""
     return agent if agent == SCRIPTED else (step.tool or agent)
 
 
 def step_model(step: AgentStep, agent: str, model: str | None, workflow: Workflow) -> str | None:
-    """The model, if one is named for this agent: the step's, the task's, the workflow's."""
+    """The model of a step, if one is named for its agent: the step's, the task's, the
+    workflow's."""
     if step.model:
         return step.model
     name = step_agent(step, agent)

@@ -1,5 +1,4 @@
-"""The one evaluator of `if` and `until`: when a workflow is loaded, when it runs,
-and for the host.
+"""Parses and evaluates the conditions of `if` and `until`.
 
     condition := clause (("&&" | "||") clause)*        && binds tighter
     clause    := subject ("==" | "!=") value
@@ -29,7 +28,7 @@ _FALSE = frozenset({"false", "no", "off"})
 
 
 class ConditionError(ValueError):
-    """A condition that cannot be read. `offset` is the place in its text, from 0."""
+    """A condition that cannot be parsed. `offset` is the place in its text, from 0."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
@@ -39,8 +38,8 @@ class ConditionError(ValueError):
 
 @dataclass(frozen=True)
 class Clause:
-    """One comparison. `step` is None where an input is compared; `offset` is the clause's place
-    in the text, which is no part of what it says."""
+    """One comparison. `step` is None if an input is compared. `offset` is the clause's place in the
+    text; two clauses that differ only in it are equal."""
 
     step: str | None
     name: str
@@ -49,7 +48,7 @@ class Clause:
     offset: int = field(default=0, compare=False, repr=False)
 
     def holds(self, values: Values) -> bool:
-        """A missing step, output or input equals nothing."""
+        """Whether the comparison is true. A missing step, output or input equals nothing."""
         source = values.inputs if self.step is None else values.steps.get(self.step, {})
         actual = source.get(self.name)
         same = actual is not None and _normal(actual) == _normal(self.value)
@@ -58,7 +57,7 @@ class Clause:
 
 @dataclass(frozen=True)
 class Values:
-    """What conditions and placeholders can see."""
+    """The values that conditions and placeholders can use."""
 
     inputs: Mapping[str, str]
     steps: Mapping[str, Mapping[str, str]]
@@ -66,13 +65,13 @@ class Values:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition that was read: true if every clause of any group holds."""
+    """A parsed condition. It is true if every clause of any group holds."""
 
     groups: tuple[tuple[Clause, ...], ...]
 
     @property
     def clauses(self) -> tuple[Clause, ...]:
-        """All of them, in the order of the text."""
+        """All clauses, in the order of the text."""
         return tuple(clause for group in self.groups for clause in group)
 
     def holds(self, values: Values) -> bool:
@@ -103,7 +102,7 @@ def parse(text: str) -> Condition:
 
 
 def evaluate(text: str, values: Values, warn: Callable[[str], None]) -> bool:
-    """Whether the condition holds; one that cannot be read is false, with a warning."""
+    """Whether the condition holds. One that cannot be parsed is false, with a warning."""
     try:
         return parse(text).holds(values)
     except ConditionError as error:
@@ -141,11 +140,11 @@ _HABITS = (
     (re.compile(rf"^{_SUBJECT}$"), r"\g<0> == true"),
     (re.compile(r"\s+"), " "),
 )
-"""How other languages say it, and how it is said here."""
+"""Habits from other languages, each with its translation."""
 
 
 def _meant(clause: str) -> str | None:
-    """The comparison that was probably meant; None where that cannot be known."""
+    """The comparison that was probably meant; None if that is unclear."""
     text = clause.strip()[:_MEANT_LENGTH]
     for habit, here in _HABITS:
         text = habit.sub(here, text).strip()

@@ -1,4 +1,4 @@
-"""Values for the outputs of a step that nobody really does: a workflow that is only tried. Pure."""
+"""Invents values for the outputs of steps, for a workflow that is only tried. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COMMAND = "true"
 
 @dataclass(frozen=True)
 class Example:
-    """A value that an output could have. `filename`: where it is to be written, of type file."""
+    """A value that an output could have. `filename`: the file to write, if the output is one."""
 
     name: str
     value: str
@@ -33,8 +33,8 @@ class Example:
 
 
 def examples_of(step: AgentStep, workflow: Workflow) -> tuple[Example, ...]:
-    """A value of its type for each output: where a loop waits for one, that one, so that the
-    workflow comes to its end; where a command runs it, a command that succeeds."""
+    """A value of the right type for each output: the one that a loop waits for, so that the
+    workflow reaches its end, or a command that succeeds if the value is run."""
     return tuple(Example(o.name, _example(step.id, o, workflow), o.filename) for o in step.outputs)
 
 
@@ -50,7 +50,7 @@ def _example(step: str, output: OutputDef, workflow: Workflow) -> str:
 
 
 def waited_for(step: str, name: str, workflow: Workflow) -> Iterator[str]:
-    """The values of a step's output for which loops wait."""
+    """The values of a step's output that loops wait for."""
     for loop, _ in walk(workflow.steps):
         if isinstance(loop, LoopStep) and loop.until is not None:
             for clause in loop.until.clauses:
@@ -59,7 +59,7 @@ def waited_for(step: str, name: str, workflow: Workflow) -> Iterator[str]:
 
 
 def _runs(step: str, name: str, workflow: Workflow) -> bool:
-    """Whether a command reads it where a shell takes it for code: `bash -c`, or a variable."""
+    """Whether a command passes the output to a shell as code, as in `bash -c`."""
     return any(
         (placeholder.step, placeholder.name) == (step, name)
         for other, _ in walk(workflow.steps)

@@ -1,4 +1,4 @@
-"""A project's hooks as steps of the workflow: they are recorded, shown and resumed as any other."""
+"""Adds a project's hooks to a workflow as steps, which are recorded and resumed as any other."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from agent_runner.workflow.models import (
 
 
 def with_hooks(workflow: Workflow, hooks: Hooks) -> Workflow:
-    """The workflow with a command step at each place that has a hook. In a parallel step there
-    is no order to stand in, so they stand before and after the whole of it."""
+    """The workflow with a command step at each place that has a hook. Steps in a parallel step have
+    no order, so their hooks are before and after the parallel step."""
     if hooks == Hooks():
         return workflow
     woven = _Weaving(hooks, {step.id for step, _ in walk(workflow.steps)})
@@ -52,8 +52,8 @@ class _Weaving:
         step: str = "",
         condition: Condition | None = None,
     ) -> Iterator[CommandStep]:
-        """One step for all commands of a place; the first that fails is its end. It is skipped
-        where the step is."""
+        """One step with all commands of a place, which ends at the first that fails. It is skipped
+        if the step that it belongs to is skipped."""
         if commands:
             yield CommandStep(
                 id=self._name(f"{place}-{step}" if step else place),

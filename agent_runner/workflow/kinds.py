@@ -1,5 +1,5 @@
-"""What a value of a workflow file may be. Each kind says it twice, in one place: as the reading
-of a node, and as JSON Schema (draft 2020-12)."""
+"""The kinds of values in a workflow file. Each kind reads a node, and describes the same values
+as JSON Schema (draft 2020-12)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T_co = TypeVar("T_co", covariant=True)
 E = TypeVar("E", bound=StrEnum)
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
-# No part begins with a dot or a dash: nothing hidden, no `..`, no option of a command.
+# No part begins with a dot or a dash, which excludes hidden files, `..` and options of commands.
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _FILENAME = rf"{_PART}(?:/{_PART})*"
 _FILENAME_LENGTH = 200
@@ -35,10 +35,10 @@ _FALSE = ("false", "no", "off")
 
 
 class Kind(Protocol[T_co]):
-    """How a value is read, and the same as JSON Schema."""
+    """A kind of value: how it is read, and its JSON Schema."""
 
     def read(self, source: Source, node: Node, what: str) -> T_co:
-        """The value of a node; raises WorkflowError where it is none. `what` names it there."""
+        """The value of a node. `what` names it in the WorkflowError for a wrong one."""
         ...
 
     def schema(self) -> Json: ...
@@ -46,7 +46,7 @@ class Kind(Protocol[T_co]):
 
 @dataclass(frozen=True)
 class Located(Generic[T]):
-    """A value with its node, for what can be checked only later."""
+    """A value with its node, for checks that are only possible later."""
 
     value: T
     node: Node
@@ -54,7 +54,7 @@ class Located(Generic[T]):
 
 @dataclass(frozen=True)
 class Text:
-    """Any scalar, as it is written."""
+    """Any scalar, as it is written in the file."""
 
     def read(self, source: Source, node: Node, what: str) -> str:
         return source.text(node, what)
@@ -65,7 +65,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Template:
-    """A text with placeholders, not empty unless that is allowed."""
+    """A text with placeholders. It must not be empty unless `may_be_empty`."""
 
     may_be_empty: bool = False
 
@@ -100,7 +100,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Filename:
-    """A path below a folder that somebody else chooses."""
+    """A relative path of a file."""
 
     def read(self, source: Source, node: Node, what: str) -> str:
         value = source.text(node, what)
@@ -202,7 +202,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Word(Generic[E]):
-    """One of a closed set of words. `refused` tells of others why they are not among them."""
+    """One of a closed set of words. `refused` says why certain others are not supported."""
 
     words: tuple[E, ...]
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -240,7 +240,7 @@ class Version:
 
 @dataclass(frozen=True)
 class ConditionText:
-    """B4: what cannot be read is refused here, at its place."""
+    """A condition. One that cannot be parsed is an error at its place in the file."""
 
     def read(self, source: Source, node: Node, what: str) -> Located[conditions.Condition]:
         try:
@@ -254,7 +254,7 @@ class ConditionText:
 
 @dataclass(frozen=True)
 class Many(Generic[T]):
-    """A list, each of its items of one kind and called `each`."""
+    """A list of items of one kind. Errors call an item `each`."""
 
     each: str
     kind: Kind[T]

@@ -1,7 +1,8 @@
-"""The workflow language, described once: the loader reads by it, and the JSON Schema is made of it.
+"""Describes the workflow language: the loader reads by this table, and the JSON Schema is made of
+it.
 
-What one key alone cannot tell (names that must exist or be unique, nesting, what loops multiply
-to) is the loader's to check.
+Rules that concern more than one key (names that must exist or be unique, nesting, what loops
+multiply to) are checked by the loader.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ MAX_RETRIES = 10
 MAX_TIMEOUT = 86_400
 MAX_ITERATIONS = 10_000
 MAX_CIRCLE_ITERATIONS = 100
-"""Where a loop compares its work trees, all of them are kept."""
+"""A loop that compares its work trees keeps all of them."""
 MAX_PARALLEL = 16
 
 
@@ -54,7 +55,7 @@ class StepType(StrEnum):
 
 @dataclass(frozen=True)
 class Steps:
-    """A list of steps, unread: how deep it is, and how many there are, is the loader's to know."""
+    """A list of steps, not yet read: the loader knows how deep it is and counts the steps."""
 
     def read(self, source: Source, node: Node, what: str) -> list[Node]:
         items = source.items(node, what)

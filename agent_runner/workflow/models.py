@@ -1,4 +1,4 @@
-"""What a workflow is once it is read: plain frozen data, and the one error of reading it."""
+"""A workflow as plain, immutable data, and the error of reading one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from agent_runner.workflow.conditions import Condition
 
 
 class WorkflowError(Exception):
-    """A workflow file that cannot be used. Lines and columns count from 1. `others` are what else
-    is wrong in the file; the text has a line for each."""
+    """A workflow file that cannot be used. Lines and columns count from 1. `others` are the other
+    errors in the file; the message has a line for each."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class WorkflowError(Exception):
 
 @dataclass(frozen=True)
 class Advice:
-    """What is valid in a workflow file, and probably not meant."""
+    """Something in a workflow file that is valid and probably not meant."""
 
     line: int
     column: int
@@ -46,11 +46,11 @@ class Advice:
 
 
 class InputError(Exception):
-    """The inputs given do not fit the workflow. The message names every one that does not."""
+    """Inputs that do not fit the workflow. The message names every one of them."""
 
 
 class ValueType(StrEnum):
-    """FILE: the agent writes it as a file, whose text is the value."""
+    """The type of an input or an output. FILE: the agent writes the value into a file."""
 
     STRING = "string"
     NUMBER = "number"
@@ -59,7 +59,7 @@ class ValueType(StrEnum):
 
 
 class CommandOutput(StrEnum):
-    """What every command step gives."""
+    """The outputs of every command step."""
 
     STDOUT = "stdout"
     STDERR = "stderr"
@@ -68,9 +68,9 @@ class CommandOutput(StrEnum):
 
 
 class Comparison(StrEnum):
-    """What a command step gives besides, where it is compared with an earlier one: the names of the
-    tests that failed, whether all of them failed then, too, and that in words. Empty where it
-    succeeded; `only_old_failures` also where the names cannot be read."""
+    """Further outputs of a command step that is compared with an earlier one: the names of the
+    tests that failed, whether all of them failed earlier, too, and that in words. They are empty if
+    the command succeeded; `only_old_failures` also if the names cannot be read."""
 
     FAILED_TESTS = "failed_tests"
     ONLY_OLD_FAILURES = "only_old_failures"
@@ -78,7 +78,7 @@ class Comparison(StrEnum):
 
 
 class LoopOutput(StrEnum):
-    """What every loop gives, whether its condition was met or not."""
+    """The outputs of every loop, whether its condition was met or not."""
 
     ITERATIONS = "iterations"
     CONDITION_MET = "condition_met"
@@ -99,7 +99,7 @@ TASK_INPUTS = ("title", "description")
 
 @dataclass(frozen=True)
 class InputDef:
-    """What a workflow asks for. `default` counts only where nothing is given."""
+    """An input that a workflow asks for. `default` is its value if none is given."""
 
     name: str
     description: str = ""
@@ -110,7 +110,7 @@ class InputDef:
 
 @dataclass(frozen=True)
 class OutputDef:
-    """What a step or a workflow gives. `filename` is where an output of type FILE is written."""
+    """An output of a step or a workflow. `filename` is the file of an output of type FILE."""
 
     name: str
     description: str = ""
@@ -125,10 +125,10 @@ class Defaults:
     model: str | None = None
 
 
-# Every step has: `allow_failure`, a failure does not end the run; `commit`, a template: after the
-# step the work tree is committed on the task's branch (a checkpoint commit). `read_only`: what
-# the step changes in the work tree is put back. `verdict`, a template, implies `allow_failure`:
-# what is said of the whole run where the step did not succeed.
+# The fields of the steps. `allow_failure`: a failure does not end the run. `commit`: a template;
+# after the step the work tree is committed on the task's branch (a checkpoint commit).
+# `read_only`: what the step changes in the work tree is put back. `verdict`: a template that says
+# what the step's failure means for the result; it implies `allow_failure`.
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class CommandStep:
     read_only: bool = False
     verdict: str | None = None
     compare_with: str | None = field(default=None, repr=False)
-    """the step that ran the same tests before; not in the digest, which older journals have"""
+    """the step that ran the same tests before; not in the digest, which older journals hold"""
 
     @property
     def type(self) -> str:
@@ -179,7 +179,7 @@ class CommandStep:
 
 @dataclass(frozen=True)
 class LoopStep:
-    """Its steps again and again, until a condition holds after a whole iteration.
+    """A step that repeats its steps until a condition holds at the end of an iteration.
 
     `max_iterations` is what counts: the loader has applied the workflow's loop_limit to it. 0
     never runs the body. Without `until` it runs that often. Outputs: `LoopOutput`.
@@ -203,8 +203,8 @@ class LoopStep:
 
 @dataclass(frozen=True)
 class ParallelStep:
-    """Its steps at the same time, at most `limit` of them, in one work tree. One that fails lets
-    the others finish; then the whole has failed. No outputs of its own."""
+    """A step that runs its steps at the same time, at most `limit` of them, in one work tree. If
+    one fails, the others finish, and then the parallel step has failed. It has no outputs."""
 
     id: str
     name: str
@@ -224,7 +224,7 @@ Step = AgentStep | CommandStep | LoopStep | ParallelStep
 
 
 def walk(steps: Iterable[Step], parent: str | None = None) -> Iterator[tuple[Step, str | None]]:
-    """Every step with the id of the one around it, in the order of the file."""
+    """All steps with the id of the step around each, in the order of the file."""
     for step in steps:
         yield step, parent
         if isinstance(step, LoopStep | ParallelStep):
@@ -245,7 +245,7 @@ def output_names(step: Step) -> tuple[str, ...]:
 
 
 def leaf_runs(step: Step) -> int:
-    """How often agents and commands run in it at the most."""
+    """The most runs of agents and commands that a step can amount to."""
     match step:
         case LoopStep():
             return step.max_iterations * sum(map(leaf_runs, step.steps))
@@ -269,7 +269,7 @@ class Workflow:
 
 
 def definition_digest(step: Step) -> str:
-    """A short digest of what a step says, to notice a step that changed under a checkpoint."""
+    """A short digest of a step's definition, to notice that a step changed since a checkpoint."""
     return hashlib.sha256(repr(step).encode()).hexdigest()[:16]
 
 

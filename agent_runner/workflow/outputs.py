@@ -1,6 +1,6 @@
-"""Outputs of agent steps: requested at the end of the prompt, found wherever the answer has them.
+"""Requests the outputs of agent steps in the prompt, and finds them in the answer.
 
-Those that are files are read by output_files.py.
+Outputs that are files are read by output_files.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, cast
 from agent_runner.workflow.models import OutputDef, ValueType, conforms
 
 MAX_BRACES = 2_000
-"""Opening braces that are tried, the last ones of an answer: each try costs time."""
+"""The opening braces that are tried, from the end of an answer: each try costs time."""
 
 MAX_SCAN = 200_000
 
@@ -27,8 +27,8 @@ _SCHEMA_TYPES = {
 
 
 def ask(outputs: Sequence[OutputDef]) -> str:
-    """What is put after a prompt so that the step gives its outputs: its files, and the rest at
-    the end of the answer. "" for none."""
+    """The end of a prompt that asks for the step's outputs: its files, and the other outputs as an
+    object at the end of the answer. Empty if there are none."""
     files = [_line(f"`{o.filename}`", o) for o in outputs if o.filename is not None]
     values = [_line(f'"{o.name}"', o) for o in outputs if o.filename is None]
     text = ""
@@ -54,7 +54,7 @@ def _line(name: str, output: OutputDef) -> str:
 
 
 def ask_again(missing: Sequence[OutputDef]) -> str:
-    """The message to an agent which ended its step without these required outputs."""
+    """The message to an agent that ended its step without these required outputs."""
     names = ", ".join(o.filename or o.name for o in missing)
     return (
         f"Your last message ended the step, but these outputs are missing or of the wrong type: "
@@ -64,8 +64,8 @@ def ask_again(missing: Sequence[OutputDef]) -> str:
 
 
 def schema(missing: Sequence[OutputDef]) -> dict[str, Any] | None:
-    """The JSON Schema of the object with these outputs; None where all of them are files. Each
-    is required and no other is allowed, which is what OpenAI's strict mode takes."""
+    """The JSON Schema of the object with these outputs; None if all of them are files. Each output
+    is required and no other is allowed, because OpenAI's strict mode accepts nothing else."""
     values = [o for o in missing if o.filename is None]
     if not values:
         return None
@@ -80,9 +80,9 @@ def schema(missing: Sequence[OutputDef]) -> dict[str, Any] | None:
 
 
 def find(text: str, declared: Sequence[OutputDef]) -> dict[str, str]:
-    """The JSON object in an answer that gives most of the required outputs, then most of the
-    declared ones, the last of equals, with its values as text. It may stand anywhere, in prose or
-    in a fence, or inside another object; {} where no object gives any of them."""
+    """The outputs in an answer, as texts: the JSON object with most of the required outputs, then
+    most of the declared ones, then the last. It may be anywhere, in prose or in a fence, or inside
+    another object. Empty if no object has any of the outputs."""
     values = [o for o in declared if o.filename is None]
     best: dict[str, str] = {}
     best_score = (0, 1)
@@ -115,7 +115,7 @@ def _objects(text: str, names: Set[str]) -> Iterator[dict[str, str]]:
 
 
 def as_texts(values: Mapping[str, object]) -> dict[str, str]:
-    """Texts stay; true and false, numbers and structures become JSON; null is no value."""
+    """The values as texts: all but strings become JSON, and null is left out."""
     return {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in values.items()
@@ -126,8 +126,8 @@ def as_texts(values: Mapping[str, object]) -> dict[str, str]:
 def select(
     declared: Sequence[OutputDef], given: Mapping[str, str], limit: int
 ) -> tuple[dict[str, str], list[str], list[str]]:
-    """The declared outputs of what was found, each cut to `limit` characters; then what is
-    required and missing; then what there is to warn of."""
+    """The declared outputs among those given, each cut to `limit` characters; then the names of the
+    required ones that are missing; then the warnings."""
     outputs: dict[str, str] = {}
     missing: list[str] = []
     warnings: list[str] = []

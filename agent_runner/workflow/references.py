@@ -1,4 +1,4 @@
-"""Names in conditions and placeholders must be of something that exists, however late it runs."""
+"""Checks that the names in conditions and placeholders exist, however late their steps run."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class Mention:
-    """A name in a condition or a placeholder. `where` is the step that says it, in its key `what`;
-    `step` is the one that is named, None where it is an input; `name` is None where what was
-    written can be no name at all."""
+    """A name in a condition or a placeholder. `where` is the step that has it, in its key `what`;
+    `step` is the named step, or None for an input; `name` is None if the text cannot be a name."""
 
     where: str
     what: str
@@ -40,7 +39,8 @@ class Mention:
 
 
 class References:
-    """What a workflow's steps refer to: noted while they are read, checked when all are known."""
+    """The names that a workflow's steps refer to, collected as they are read, and checked at the
+    end."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -48,13 +48,13 @@ class References:
         self.mentions: list[Mention] = []
 
     def not_valid(self, step: str) -> None:
-        """Something in a step is wrong: what it gives is not known."""
+        """Note a step that has an error, so its outputs are unknown."""
         self._unknown.add(step)
 
     def condition(
         self, where: str, what: str, condition: Located[Condition] | None
     ) -> Condition | None:
-        """Note a condition and give it back."""
+        """Note the names in a condition, and return the condition."""
         if condition is None:
             return None
         self.mentions += [
@@ -64,7 +64,7 @@ class References:
         return condition.value
 
     def template(self, where: str, what: str, template: Located[str]) -> str:
-        """Note a text with placeholders and give it back."""
+        """Note the names in a text with placeholders, and return the text."""
         self.mentions += [
             Mention(where, what, template.node, item.offset, item.step, item.name, item.text)
             for item in placeholders(template.value)
@@ -96,7 +96,7 @@ _PLACES = ("inputs.NAME", "steps.ID.outputs.NAME", *(f"task.{name}" for name in 
 
 
 def _placeholder(text: str) -> str:
-    """What was probably meant, or which there are."""
+    """The placeholder that was probably meant, or those that exist."""
     if near := meant(text, _PLACES[2:]):
         return near
     if (match := re.fullmatch(r"steps\.([\w-]+)\.([\w-]+)", text)) and match[2] != "outputs":

@@ -1,4 +1,4 @@
-"""The language as JSON Schema (draft 2020-12), for completion and checks in editors.
+"""Writes the workflow language as JSON Schema (draft 2020-12), for completion in editors.
 
 `python -m agent_runner.workflow.schema > workflows/workflow.schema.json`
 """
@@ -15,7 +15,7 @@ ID = "https://raw.githubusercontent.com/rover-mcp/rover-mcp/main/workflows/workf
 
 
 def workflow_schema() -> Json:
-    """What a workflow file may say. The loader checks more: see docs/workflows.md."""
+    """The JSON Schema of a workflow file. The loader checks more: see docs/workflows.md."""
     return {
         "$schema": DIALECT,
         "$id": ID,
@@ -27,7 +27,7 @@ def workflow_schema() -> Json:
 
 
 def as_text() -> str:
-    """workflows/workflow.schema.json."""
+    """The content of workflows/workflow.schema.json."""
     return json.dumps(workflow_schema(), indent=2) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Mappings of a workflow file: which keys they may have, read from nodes and as JSON Schema."""
+"""The mappings in a workflow file: reads them from nodes and describes them as JSON Schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Key(Generic[T]):
-    """A key of a mapping. `about` is for people who write the file."""
+    """A key of a mapping. `about` describes it for authors."""
 
     name: str
     kind: Kind[T]
@@ -32,8 +32,8 @@ class Key(Generic[T]):
 
 @dataclass(frozen=True)
 class Found:
-    """A mapping that was read: its shape, its keys' nodes and values. Where something in it is
-    wrong, that is noted, and it is not `valid`."""
+    """A mapping that was read: its shape, the nodes and the values of its keys. Its errors are
+    noted; with any it is not `valid`."""
 
     source: Source
     node: Node
@@ -58,7 +58,7 @@ class Found:
         return value
 
     def at(self, key: Key[Any], otherwise: Key[Any] | None = None) -> Node:
-        """Where the value stands; without one, where the other's does, or the mapping."""
+        """The node of a value; without one, the node of another key's value, or of the mapping."""
         fallback = self.nodes.get(otherwise.name, self.node) if otherwise else self.node
         return self.nodes.get(key.name, fallback)
 
@@ -85,7 +85,7 @@ class Shape:
         return Found(source, node, self, nodes, values, valid=source.wrong == before)
 
     def _nodes(self, source: Source, node: Node) -> dict[str, Node]:
-        """The nodes of the keys that are known; what else is there, or missing, is noted."""
+        """The nodes of the known keys. Unknown and missing keys are noted as errors."""
         known = {word: key for key in self.keys for word in (key.name, *key.synonyms)}
         nodes: dict[str, Node] = {}
         for key_node, value in source.pairs(node, self.what):
@@ -108,7 +108,7 @@ class Shape:
         return {"$ref": f"#/$defs/{self.name}"}
 
     def definition(self) -> Json:
-        """The JSON Schema itself."""
+        """The JSON Schema of the mapping."""
         properties = {word: key.schema() for key in self.keys for word in (key.name, *key.synonyms)}
         clashes = [
             {"not": {"required": [first, second]}}
@@ -125,7 +125,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Variants:
-    """A mapping whose shape depends on its `type`. Where it has none, `default` counts."""
+    """A mapping whose shape depends on its `type`, or on the default of that key."""
 
     name: str
     what: str
@@ -146,7 +146,8 @@ class Variants:
         return {"$ref": f"#/$defs/{self.name}"}
 
     def definition(self) -> Json:
-        """The JSON Schema itself: the type decides, so that an error speaks of one shape only."""
+        """The JSON Schema of the mapping. The type selects a shape, so that errors are about
+        one."""
         word, default = self.type.name, self.type.default
         needed: Json = {} if default is not None else {"required": [word]}
         cases = [
@@ -169,6 +170,6 @@ def _is(node: Node, word: str) -> bool:
 
 
 def scalars(node: Node, key: str) -> list[str]:
-    """What a mapping has under a key, as it is written, whatever else is wrong in it."""
+    """The values of a key as they are written, whatever errors the mapping has."""
     pairs = cast("list[tuple[Node, Node]]", node.value) if isinstance(node, MappingNode) else []
     return [str(v.value) for k, v in pairs if _is(k, key) and isinstance(v, ScalarNode)]

@@ -1,6 +1,6 @@
-"""YAML text as nodes, and the place of everything that is wrong in it.
+"""Reads YAML text as nodes, and collects errors with their places in it.
 
-Nothing is ever built from a tag; size, depth, aliases and what aliases multiply are limited.
+No object is built from a tag. Size, depth, aliases and what aliases multiply to are limited.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 class Noted(Exception):
-    """What is needed here is wrong or missing in the file, and its error is noted."""
+    """A needed value is wrong or missing, and its error has been noted."""
 
 
 def meant(word: str, known: Iterable[str]) -> str:
-    """ " (did you mean 'prompt'?)" where one of the known words is nearly this one, else ""."""
-    # Only what is wrong needs it, and it is slow to import.
+    """A hint such as " (did you mean 'prompt'?)", if a known word is similar; else an empty
+    text."""
+    # Imported here because it is slow to import, and only errors need it.
     import difflib
 
     by_lower = {name.lower(): name for name in known}
@@ -45,12 +46,12 @@ def meant(word: str, known: Iterable[str]) -> str:
 
 
 def short(text: str) -> str:
-    """A text of the file, as a message may hold it."""
+    """A text of the file, quoted and cut for a message."""
     return repr(text[:_SHOWN])
 
 
 def decode(data: bytes, file: str, what: str) -> str:
-    """The text of a file, of which one byte more than MAX_BYTES was read at the most.
+    """Decode a file, of which at most MAX_BYTES + 1 bytes were read.
 
     Raises:
         WorkflowError: it is too large, or not UTF-8.
@@ -66,7 +67,7 @@ def decode(data: bytes, file: str, what: str) -> str:
 
 
 class Source:
-    """One file: its nodes, and errors that name its lines. `what` is what they call it."""
+    """One file: its nodes, and errors with their lines. `what` names the file in errors."""
 
     MAX_NOTED = 50
     """Errors of one file that are kept."""
@@ -81,7 +82,7 @@ class Source:
 
     @contextmanager
     def noting(self) -> Generator[None]:
-        """An error inside is noted, and reading continues after it. `wrong` counts them."""
+        """Note an error that is raised inside, and continue after it. `wrong` counts the errors."""
         try:
             yield
         except Noted:
@@ -92,7 +93,7 @@ class Source:
                 self._noted.append(error)
 
     def finish(self) -> None:
-        """Raise what was noted, in the order of the file."""
+        """Raise the errors that were noted, in the order of the file."""
         if self._noted:
             first, *others = sorted(self._noted, key=lambda error: (error.line, error.column))
             raise WorkflowError(first.file, first.line, first.column, first.message, others)
@@ -101,7 +102,7 @@ class Source:
         """The node of the whole document.
 
         Raises:
-            WorkflowError: it is no YAML, or beyond a limit.
+            WorkflowError: it is not valid YAML, or beyond a limit.
         """
         if len(self._text.encode(errors="replace")) > MAX_BYTES:
             self._wrong(1, 1, TOO_LARGE.format(self._what))
@@ -139,7 +140,7 @@ class Source:
         return pairs
 
     def items(self, node: Node, what: str) -> list[Node]:
-        """What is in a list."""
+        """The nodes of a list."""
         if not isinstance(node, SequenceNode):
             self.fail(node, f"{what} must be a list")
         items = cast("list[Node]", node.value)
@@ -147,7 +148,7 @@ class Source:
         return items
 
     def text(self, node: Node, what: str) -> str:
-        """A scalar as it is written: `5` and `yes` are texts too."""
+        """A scalar as it is written: `5` and `yes` are texts, too."""
         if not isinstance(node, ScalarNode) or node.tag not in _TEXTS:
             begins = self._text.startswith("{{", node.start_mark.index)
             hint = "; put a text that begins with {{ in quotes" if begins else ""
@@ -168,7 +169,7 @@ class Source:
 
     def _inside(self, node: ScalarNode, offset: int) -> tuple[int, int]:
         """The place of a character of a text. Folding and indenting change only blanks, so the
-        other characters are counted; where they differ (escapes), it is the text's beginning."""
+        other characters are counted. If they differ (escapes), it is the beginning of the text."""
         begin, mark = node.start_mark.index, node.start_mark
         raw = self._text[begin : node.end_mark.index]
         skipped = 1 if node.style else 0

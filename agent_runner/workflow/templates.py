@@ -1,11 +1,11 @@
-"""Placeholders: replaced once, in one pass, so that no inserted text is read as a placeholder.
+"""Replaces placeholders, in one pass, so that no inserted text is read as a placeholder.
 
     {{inputs.x}}   {{steps.a.outputs.y}}   {{task.title}}   {{task.description}}
     {{task.base_commit}}
 
-In a prompt the value itself is inserted. In a command no value ever becomes part of the script:
-the placeholder turns into the expansion of an environment variable that holds the value, quoted
-as its place needs. Whatever the value holds, this shell reads it as text.
+In a prompt the value itself is inserted. In a command no value becomes part of the script: the
+placeholder is replaced by the expansion of an environment variable that holds the value, quoted
+as its place requires. Whatever the value holds, the shell reads it as text.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from agent_runner.workflow.conditions import Values
 
 VALUE_BYTES = 100_000
-"""What one value in a command may hold: Linux allows 128 KiB for one string of an environment."""
+"""The most bytes of one value in a command. Linux limits one environment string to 128 KiB."""
 
 TOTAL_BYTES = 1_000_000
-"""What all values of a command may hold together: half of what Linux allows for an exec."""
+"""The most bytes of all values of a command: half of what Linux allows for an exec."""
 
 _PLACEHOLDER = re.compile(r"\{\{([^{}\n]{1,300})\}\}")
 _NAME = r"([A-Za-z_][A-Za-z0-9_-]*)"
@@ -32,12 +32,12 @@ _OURS = re.compile(r"(?:inputs|steps|task)\b")
 
 
 class ValuesTooLarge(ValueError):
-    """The values of one command are more than the system can hand to it."""
+    """The values of a command are more than the system can pass to it."""
 
 
 @dataclass(frozen=True)
 class ShellCommand:
-    """A bash script, and the values that it names."""
+    """A bash script, and the environment variables with the values that it uses."""
 
     script: str
     environment: Mapping[str, str]
@@ -45,8 +45,8 @@ class ShellCommand:
 
 @dataclass(frozen=True)
 class Placeholder:
-    """One placeholder of a template. `text` is what stands in the braces; `step` is None where it
-    names an input, and `name` where it is neither; `offset` is its place in the template."""
+    """One placeholder of a template. `text` is what is in the braces; `step` is None if it names an
+    input, and `name` is None if it names neither; `offset` is its place in the template."""
 
     text: str
     step: str | None
@@ -55,7 +55,8 @@ class Placeholder:
 
 
 def placeholders(template: str) -> Iterator[Placeholder]:
-    """Those that name an input or an output, or that begin so and never have a value."""
+    """The placeholders that name an input or an output, or begin like that and never have a
+    value."""
     for match in _PLACEHOLDER.finditer(template):
         text = match[1].strip()
         if output := _OUTPUT.fullmatch(text):
@@ -67,7 +68,7 @@ def placeholders(template: str) -> Iterator[Placeholder]:
 
 
 class Renderer:
-    """Fills in placeholders. Unknown ones become empty text, with one warning each."""
+    """Replaces placeholders by values. Unknown ones become empty text, with one warning each."""
 
     def __init__(self, task: Mapping[str, str], warn: Callable[[str], None]) -> None:
         self._task = task
@@ -105,7 +106,7 @@ class Renderer:
         return ShellCommand("".join(parts), environment)
 
     def _argument(self, expression: str, values: Values) -> str:
-        """A value as an environment can hold it: without NUL, and not too long."""
+        """A value as an environment variable can hold it: without NUL, and not too long."""
         value = self._value(expression, values).replace("\0", "")
         data = value.encode(errors="replace")
         if len(data) <= VALUE_BYTES:
@@ -136,8 +137,8 @@ class Renderer:
 
 
 class _Quotes:
-    """Which quotes of a shell script are open. Wrong guesses cost beauty, never safety: what is
-    inserted is always an expansion, never the value."""
+    """Tracks which quotes of a shell script are open. A wrong guess is never unsafe, because what
+    is inserted is an expansion and not the value."""
 
     def __init__(self) -> None:
         self._open = ""
