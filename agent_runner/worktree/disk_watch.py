@@ -1,13 +1,12 @@
-"""A limit on what a task holds on disk, in bytes and in files, watched beside each step: it is no
-quota.
+"""Watches what a task holds on disk, in bytes and in files, while its steps run.
 
-Free space is asked for often, for that costs nothing; the folders are measured only where enough
-of it has gone, or after a while, as another's deletions may hide what was written. Whoever
-writes fast exceeds the limit by what is written until the next look. What the agent made is data:
-no link is followed, and the walk has an end.
+This is a limit and not a quota: a step that writes fast exceeds it by what it writes until the next
+look. The free space is read often, because that is cheap. The folders are measured only if enough
+of it has gone, or after a while, because deletions by others can hide what was written. The agent
+made the files, so no link is followed, and the walk has a limit.
 
-Beside the work tree and HOME, all counts that is kept of the task: journal, logs, snapshots as
-bundles, and each bundle a second time, for the hub takes over what it holds.
+Beside work tree and HOME everything counts that is kept of the task: journal, logs, snapshots as
+bundles, and each bundle twice, because the hub takes over its objects.
 """
 
 from __future__ import annotations
@@ -34,52 +33,52 @@ INTERVAL = 2.0
 """Seconds between two looks at the free space."""
 
 PART = 0.25
-"""What may go of that which is left of the limit before it is measured again."""
+"""The part of the remaining limit that may be used up before the folders are measured again."""
 
 LONGEST = 60.0
-"""Seconds after which it is measured in any case."""
+"""Seconds after which the folders are measured in any case."""
 
 MOST_ENTRIES = 5_000_000
 MOST_DEPTH = 200
-"""Levels that one walk goes down: each holds a descriptor. What is deeper is walked afterwards."""
+"""The levels of one walk: each holds a descriptor. Deeper folders get a walk of their own."""
 
 MOST_DEEP = 64
-"""Folders beyond that depth that can wait for their walk: each holds a descriptor, too."""
+"""The folders beyond that depth that can wait for their walk: each holds a descriptor, too."""
 
 BUNDLES = "bundles"
-"""Snapshots, in a run folder."""
+"""The folder of the snapshots in a run folder."""
 
 FULL = 2**20
-"""Bytes below which a disk is full for us, whatever the user set as a floor: git and the journal
-need a little of their own."""
+"""The free bytes below which a disk counts as full, whatever floor the user set: git and the
+journal need some space of their own."""
 
 UNCOUNTED = 2**62
-"""Files that may still be made where the file system sets no number."""
+"""The number of free files on a file system without a limit on them, such as btrfs."""
 
 WHAT_TO_SET = "sandbox_disk_bytes in config.yaml, or limits.disk of the project"
 
 RAISE_FIRST = "raise the limit, or delete what the task does not need, then resume"
-"""Ends a pause's message: nothing but a person can help."""
+"""The end of a pause's message: only a person can help."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
 class Free:
-    """Of the file systems that hold the folders: all together, and the fullest."""
+    """The free space of the file systems that hold the folders: their sum, and the lowest."""
 
     total: int
     lowest: int
     files: int = UNCOUNTED
     lowest_files: int = UNCOUNTED
     where: str = "the task's files"
-    """a folder on the fullest"""
+    """a folder on the fullest file system"""
     where_files: str = "the task's files"
 
 
 @dataclass(frozen=True)
 class Held:
-    """What the folders hold, as far as it was seen. `complete`: nothing was out of sight."""
+    """The size of folders, as far as they could be read. `complete`: all of them could."""
 
     size: int
     complete: bool = True
@@ -91,13 +90,13 @@ class Held:
 
     @property
     def counted(self) -> Held:
-        """The same with the number of files for a size."""
+        """The number of files in place of the size."""
         return Held(self.files, self.complete)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What was held, how much was free then, and when: in bytes or in files."""
+    """One measurement: what was held and what was free, in bytes or in files, and when."""
 
     held: int
     free: int
@@ -105,33 +104,33 @@ class Measure:
 
 
 class DiskExceeded(Exception):
-    """The task holds more than it may. `by_step`: the step's own files do, which were fewer when it
-    began; else the step is not to blame."""
+    """The task holds more than it may. `by_step`: the present step's files exceed the limit, which
+    they did not when it began; otherwise the step is not to blame."""
 
     by_step = False
 
 
 class HostFull(Exception):
-    """The host itself has hardly any space left, whoever took it."""
+    """The host has hardly any space left, whoever uses it."""
 
 
 def is_due(last: Measure | None, free: int, limit: int, now: float) -> bool:
-    """Whether it has to be measured again."""
+    """Whether the folders have to be measured again."""
     if last is None or now - last.at >= LONGEST:
         return True
     return last.free - free > max(0, limit - last.held) * PART
 
 
 def judge(held: Held, free: Free, first: Measure | None) -> int:
-    """Bytes that count as held. Where something was out of sight, what the file system lost since
-    the first measure counts, whoever took it."""
+    """The bytes that count as held. If a part could not be read, the loss of free space since the
+    first measurement counts, whoever uses it."""
     if held.complete or first is None:
         return held.size
     return max(held.size, first.held + first.free - free.total)
 
 
 def excess(size: int, limit: int) -> str | None:
-    """What is told of a sandbox that holds too much."""
+    """The message for a sandbox that holds too much; None if it does not."""
     if size <= limit:
         return None
     return (
@@ -141,7 +140,7 @@ def excess(size: int, limit: int) -> str | None:
 
 
 def too_many(files: int, limit: int | None) -> str | None:
-    """What is told of a sandbox that holds too many files, however small."""
+    """The message for a sandbox that holds too many files, however small; None if it does not."""
     if limit is None or files <= limit:
         return None
     return (
@@ -151,7 +150,7 @@ def too_many(files: int, limit: int | None) -> str | None:
 
 
 def shortage_of_files(free: Free, floor: int) -> str | None:
-    """What is told where the host's file system can hold hardly any more files."""
+    """The message if the host's file system can hold hardly any more files; None if it can."""
     if free.lowest_files >= floor:
         return None
     return (
@@ -161,7 +160,7 @@ def shortage_of_files(free: Free, floor: int) -> str | None:
 
 
 def shortage(free: Free, floor: int) -> str | None:
-    """What is told where the host has too little space for anybody."""
+    """The message if the host has too little space; None if it has enough."""
     if free.lowest >= floor:
         return None
     return (
@@ -171,8 +170,8 @@ def shortage(free: Free, floor: int) -> str | None:
 
 
 def nearly_full(disk: Disk) -> str | None:
-    """What is told where the host has too little space just now; None: it has enough, or cannot
-    be asked."""
+    """The message if the host has too little space just now; None if it has enough, or if that
+    cannot be read."""
     with suppress(OSError):
         free = _named(free_space([*disk.folders, *disk.records]), disk)
         floor = max(disk.floor_bytes, FULL)
@@ -181,8 +180,8 @@ def nearly_full(disk: Disk) -> str | None:
 
 
 def out_of_space(disk: Disk, error: str) -> str | None:
-    """What is told of an error whose cause is a full disk; None: it has another one. What was
-    too large to be written may have left space behind, so that the words count, too."""
+    """The message for an error whose cause is a full disk; None if it has another cause. A write
+    that was too large may leave space free, so the error's own words count, too."""
     if message := nearly_full(disk):
         return f"{message} ({error})"
     if not says_no_space(error):
@@ -195,7 +194,7 @@ def out_of_space(disk: Disk, error: str) -> str | None:
 
 
 def _named(free: Free, disk: Disk) -> Free:
-    """The same with the folders as the host calls them."""
+    """The same with the host's names of the folders."""
     names = {str(name): shown for name, shown in disk.shown.items()}
     where, files = free.where, free.where_files
     return replace(free, where=names.get(where, where), where_files=names.get(files, files))
@@ -206,10 +205,10 @@ def _shown(size: int) -> str:
 
 
 def free_space(folders: Sequence[os.PathLike[str]]) -> Free:
-    """Ask the file systems.
+    """Read the free space from the file systems.
 
     Raises:
-        OSError: one of the folders is not there.
+        OSError: one of the folders does not exist.
     """
     places: dict[int, tuple[int, int, str]] = {}
     for folder in folders:
@@ -230,7 +229,7 @@ def free_space(folders: Sequence[os.PathLike[str]]) -> Free:
 
 
 def measure(folders: Sequence[os.PathLike[str]], ended: threading.Event) -> Held:
-    """What the folders hold; a file with several names counts once. `ended` ends it early."""
+    """Measure folders. A file with several names counts once. `ended` ends the walk early."""
     return _Walk(ended).over(folders)
 
 
@@ -257,7 +256,7 @@ class _Walk:
         return Held(self._size, self._complete, self._files)
 
     def _tree(self, root: int | None) -> None:
-        """Depth first, by descriptors: a path may be longer than the kernel takes."""
+        """Walk a tree depth first, by descriptors: a path may be longer than the kernel accepts."""
         stack: list[tuple[int, list[str]]] = []
         try:
             self._enter(stack, root)
@@ -310,7 +309,7 @@ class _Walk:
 
     def _count(self, entry: os.DirEntry[str], folders: list[str]) -> None:
         self._entries += 1
-        # It may be gone by now.
+        # The file may have been deleted meanwhile.
         with suppress(FileNotFoundError):
             facts = entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(facts.st_mode):
@@ -325,7 +324,7 @@ class _Walk:
 
 @dataclass
 class DiskWatch:
-    """The limit of one attempt, which knows what was measured in earlier steps."""
+    """The disk limit of one attempt. It remembers the measurements of earlier steps."""
 
     disk: Disk
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
@@ -339,16 +338,17 @@ class DiskWatch:
         self._began = False
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do the work, and end it where it takes too much.
+        """Do the work, and end it if the task holds too much.
 
         Raises:
-            DiskExceeded: it holds more than it may; it was ended.
-            HostFull: the host has no space; it was ended.
+            DiskExceeded: the task holds more than it may; the work was ended.
+            HostFull: the host has no space; the work was ended.
             Exception: whatever the work raises.
         """
         first, self._began = not self._began, True
-        # A step may be over before it is measured, and so may each one after it. Only the first
-        # one of an attempt does not wait: a large work tree takes a while.
+        # A short step may be over before it is measured, and so may each one after it, so each is
+        # measured before it starts. The first one of an attempt is not: a large work tree takes
+        # long.
         if not first and (wrong := await self._look_once(beginning=True)) is not None:
             raise wrong
         exceeded: list[Exception] = []
@@ -370,9 +370,10 @@ class DiskWatch:
         raise exceeded[0]
 
     def check_free(self) -> None:
-        """
+        """Raise an error if a failure may be due to a full disk.
+
         Raises:
-            HostFull: the host has no space just now, so that what failed may have failed for it.
+            HostFull: the host has no space just now.
         """
         if message := nearly_full(self.disk):
             raise HostFull(message)
@@ -385,7 +386,7 @@ class DiskWatch:
             await self.sleep(INTERVAL)
 
     async def _look_once(self, *, beginning: bool) -> Exception | None:
-        # A folder that is not there holds nothing.
+        # A folder that does not exist holds nothing.
         with suppress(OSError):
             return await self._look(beginning=beginning)
         return None
@@ -402,7 +403,7 @@ class DiskWatch:
             files = self._files.take(held.counted, free.files, now)
             message = excess(size, disk.limit_bytes) or too_many(files, disk.limit_files)
             if message:
-                # The next step is measured anew.
+                # The next step is measured again.
                 self._sizes.last = self._files.last = None
                 error = DiskExceeded(message)
                 error.by_step = not beginning and bool(
@@ -422,7 +423,7 @@ class DiskWatch:
 
 @dataclass
 class _Course:
-    """What was measured of one quantity, first and last; None as limit: it has none."""
+    """The first and the last measurement of one quantity. `limit` None: it has no limit."""
 
     limit: int | None
     first: Measure | None = None
@@ -432,7 +433,7 @@ class _Course:
         return self.limit is not None and is_due(self.last, free, self.limit, now)
 
     def take(self, held: Held, free: int, now: float) -> int:
-        """What counts as held."""
+        """Note a measurement. Returns what counts as held."""
         size = judge(held, Free(free, free), self.first)
         self.last = Measure(size, free, now)
         self.first = self.first or self.last
@@ -440,11 +441,12 @@ class _Course:
 
 
 def _twice(records: Sequence[Path]) -> list[Path]:
-    """The folders of the task's records, and what is in the hub as well."""
+    """The folders of the task's records, and again those whose content is in the hub as well."""
     return [*records, *(folder / BUNDLES for folder in records)]
 
 
 def kept_elsewhere(task: Path, run: Path) -> Held:
-    """What is kept of a task's iterations, but for the present one's own records in `run`."""
+    """Measure what is kept of a task's iterations, without the records of the present one in
+    `run`."""
     parts = [part for part in (task / "iterations").glob("*/*") if part != run]
     return measure([*parts, *(part / BUNDLES for part in parts)], threading.Event())

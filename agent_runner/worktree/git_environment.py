@@ -1,18 +1,18 @@
-"""The environment of the scripts of worktree_scripts.py, and of every git that they run."""
+"""The environment of the scripts of worktree_scripts.py and of the git commands in them."""
 
 from __future__ import annotations
 
 WITHHELD = "ROVER_WITHHELD"
-"""The variable that names to the scripts what never leaves the work tree."""
+"""The variable with the files that never leave the work tree."""
 
 BASE = "ROVER_BASE"
-"""The variable that holds the task's base commit."""
+"""The variable with the task's base commit."""
 
 DELIVERED = "ROVER_DELIVERED"
-"""The variable that holds the last snapshot, in which what it has of the work tree stays."""
+"""The variable with the last snapshot: files that are in it stay in the next one."""
 
 FILTERS = "ROVER_FILTERS"
-"""The variable that names filters which the user's git applies and the scripts do not."""
+"""The variable with filters that the user's git applies and the scripts do not."""
 
 ENCRYPTING = ("git-crypt", "transcrypt", "crypt", "git-secret", "sops", "age", "git-agecrypt")
 """Filters that encrypt, whether the user has set them up or not."""
@@ -21,7 +21,8 @@ USER_NAME = "Rover agent"
 USER_EMAIL = "agent@rover.invalid"
 
 GIT_ENVIRONMENT = {
-    # Named, not discovered: a repository above or an owner that git distrusts cannot matter.
+    # Named instead of discovered: git then ignores repositories in parent folders, and does not
+    # refuse the repository for its owner (safe.directory).
     "GIT_DIR": ".git",
     "GIT_WORK_TREE": ".",
     "GIT_TERMINAL_PROMPT": "0",
@@ -33,19 +34,20 @@ GIT_ENVIRONMENT = {
     "GIT_COMMITTER_NAME": USER_NAME,
     "GIT_COMMITTER_EMAIL": USER_EMAIL,
     "LC_ALL": "C",
-    # What the agent left in its clone's configuration shall not get in the way of its snapshots.
+    # The environment outweighs the configuration files, which the agent can write: its hooks and
+    # its file system monitor must not run here.
     "GIT_CONFIG_COUNT": "5",
     "GIT_CONFIG_KEY_0": "core.hooksPath",
     "GIT_CONFIG_VALUE_0": "/dev/null",
     "GIT_CONFIG_KEY_1": "core.fsmonitor",
     "GIT_CONFIG_VALUE_1": "false",
-    # Names that other systems take for .git: the host would refuse the whole bundle.
+    # Names that macOS or Windows take for .git: the host's fetch would refuse the complete bundle.
     "GIT_CONFIG_KEY_2": "core.protectHFS",
     "GIT_CONFIG_VALUE_2": "true",
     "GIT_CONFIG_KEY_3": "core.protectNTFS",
     "GIT_CONFIG_VALUE_3": "true",
-    # It would end git at the first file whose line ends it would convert.
+    # Otherwise git stops at the first file whose line ends it would have to convert.
     "GIT_CONFIG_KEY_4": "core.safecrlf",
     "GIT_CONFIG_VALUE_4": "false",
 }
-"""Of every git that is run in the clone."""
+"""The variables of every git command in the clone."""

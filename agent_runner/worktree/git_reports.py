@@ -1,4 +1,4 @@
-"""What the scripts of worktree_scripts.py report on standard error. Names are untrusted text."""
+"""Reads what the scripts of worktree_scripts.py report on standard error. Names are untrusted."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from agent_runner.printable import only_printable
 from agent_runner.process.commands import CommandResult
 
 MAX_LACKING = 5
-"""Names of what a snapshot lacks that are told; and so many characters of each as MAX_NAME."""
+"""The names in a warning about files that a snapshot lacks; each has up to MAX_NAME characters."""
 
 MAX_NAME = 200
 
 NOTED = ("left-out", "stray", "unpublished", "raw-lfs", "filtered")
-"""Reports of what a snapshot leaves out, or holds and better did not."""
+"""The reports of files that a snapshot leaves out, or holds and should not."""
 
 
 REPORTS = {
@@ -32,12 +32,12 @@ REPORTS = {
     "snapshot": 4,
     "finished": 2,
 }
-"""How many words each report of a script's end has; all but the first are ids."""
+"""The number of words in each report of a script's end. All but the first are ids."""
 
 
 @dataclass(frozen=True)
 class Undone:
-    """What was put back: the files, and the ref that keeps what they were changed to."""
+    """What was put back: the files, and the reference that keeps their changed content."""
 
     names: Sequence[str]
     kept: str

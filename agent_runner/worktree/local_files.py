@@ -1,7 +1,8 @@
-"""Files of the user's checkout that git does not track, such as .env, put into the work tree.
+"""Puts files of the user's checkout that git does not track, such as .env, into the work tree.
 
-They come in the spec folder, are written with the agent's rights, and are excluded from what git
-records there; that no snapshot and no commit holds them all the same is worktree_scripts.py's.
+They come in the spec folder, are written with the agent's rights, and are excluded in the clone's
+git configuration. An agent can still add them to git, so the scripts of worktree_scripts.py take
+them out of snapshots and commits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from agent_runner.process.commands import Commands, was_killed
 from agent_runner.worktree.worktree import WorktreeInterrupted
 
 FILE_NAME = "copies.json"
-"""In the spec folder."""
+"""The file with them, in the spec folder."""
 
 TIMEOUT = 60.0
 
@@ -34,7 +35,7 @@ if [ -e "$path" ] || [ -L "$path" ]; then
   rm -f -- "$path"
 fi
 [ "$folder" = "$path" ] || mkdir -p -- "${path%/*}"
-# Beside it a half of it could be taken for the whole, or get into a snapshot.
+# Not written in place: half of the file could be read, or get into a snapshot.
 cat > .git/rover-copy
 chmod "$mode" .git/rover-copy
 mv -f .git/rover-copy "$path"
@@ -52,21 +53,22 @@ class Copy(BaseModel):
 
 
 class Copies(RootModel[tuple[Copy, ...]]):
-    """All of a task's."""
+    """All files of a task."""
 
 
 def load_copies(spec: Path) -> Sequence[Copy]:
-    """The files that come with an attempt.
+    """Read the files that come with an attempt.
 
     Raises:
         OSError: they cannot be read.
-        pydantic.ValidationError: what lies there is something else.
+        pydantic.ValidationError: the content is invalid.
     """
     return Copies.model_validate_json((spec / FILE_NAME).read_bytes()).root
 
 
 async def place(commands: Commands, copies: Sequence[Copy], *, anew: bool) -> list[str]:
-    """Put the files where they are missing; with `anew` everywhere. What went wrong, for people.
+    """Write the files that are missing, or with `anew` all of them. Returns the errors, as
+    messages.
 
     Raises:
         WorktreeInterrupted: a command was killed.

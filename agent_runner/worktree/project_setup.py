@@ -1,12 +1,13 @@
-"""The project's set-up: commands that prepare the sandbox, with the agent's rights and network.
+"""Runs the project's set-up: commands that prepare the sandbox, with the agent's rights and
+network.
 
-Where a sandbox is made from an image they run once, in a container that becomes an image: `agent-
-runner setup` runs them in a clone of the base, and puts what they made of ignored files (installed
-packages, say) aside for later clones. What they put into HOME stays where it is. Elsewhere they
-run in each new task's sandbox before its first step, and what they print is in a log there.
+If sandboxes are made from an image, the commands run once, in a container that becomes an image:
+`agent-runner setup` runs them in a clone of the base, and moves the ignored files that they create
+(installed packages, for example) aside for later clones. What they put into HOME stays there.
+Otherwise they run in each new task's sandbox before its first step, with a log of their own.
 
-Commands that were written for another image than the sandbox's are tried: what they do is kept, and
-that one of them fails is a warning.
+Commands that were written for another image than the sandbox's are only tried: if one of them
+fails, that is a warning.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ TAIL_LINES = 20
 _LINE = 300
 _SHOWN = 120
 MARKER = "setup-done"
-"""In the run folder: the key of the set-up that this work tree has had."""
+"""A file in the run folder: the key of the set-up that this work tree has had."""
 LOG = "setup"
-"""Of which step the log of a task's own set-up is."""
+"""The name of the step whose log has a task's own set-up."""
 WARNINGS = "setup-warnings.json"
-"""In an image, beside the seed: what those who are made from it should know of their set-up."""
+"""A file in an image, beside the seed: the warnings of the set-up, for every task of the image."""
 _MAX_WARNINGS = 50
 _MAX_BYTES = 100_000
 _HELP = (
@@ -49,8 +50,8 @@ _TRIED_HELP = (
 
 
 class SetupFailed(Exception):
-    """A command failed; the message names it and holds the line with the cause and the last lines
-    that it printed, which are untrusted. `brief`: the same without the last lines."""
+    """A command of the set-up failed. The message names it, and has the line with the cause and the
+    last lines of its output, which are untrusted. `brief`: the same without the last lines."""
 
     def __init__(self, message: str, brief: str | None = None) -> None:
         super().__init__(message)
@@ -59,18 +60,18 @@ class SetupFailed(Exception):
 
 @dataclass(frozen=True)
 class Ears:
-    """Who hears what the commands print, a line each, and what a person should know."""
+    """Where the lines that the commands print go, and the warnings for people."""
 
     hear: Callable[[str], None]
     warn: Callable[[str], None]
 
 
 async def run_commands(setup: Setup, commands: Commands, ears: Ears) -> None:
-    """Run them one after the other, those that are only tried first.
+    """Run the commands one after the other, those that are only tried first.
 
     Raises:
-        SetupFailed: one of those that have to succeed failed, or took too long.
-        CommandKilled: somebody ended one.
+        SetupFailed: a command that has to succeed failed, or took too long.
+        CommandKilled: somebody killed a command.
     """
     for text in setup.tried:
         try:
@@ -115,7 +116,7 @@ async def _run(text: str, setup: Setup, commands: Commands, ears: Ears) -> None:
 async def set_up_task(
     spec: RunSpec, commands: Commands, warn: Callable[[str], None], *, anew: bool
 ) -> None:
-    """Run the set-up in a task's own sandbox, unless it has had it; `anew`: its work tree is new.
+    """Run the set-up in a task's own sandbox, unless that was done. `anew`: the work tree is new.
 
     Raises:
         SetupFailed, CommandKilled, OSError
@@ -155,7 +156,7 @@ async def set_up_image(spec: RunSpec, commands: Commands, hear: Callable[[str], 
 
 
 def _warnings_of(path: Path) -> list[str]:
-    """What the set-up of an image left behind; nothing where it cannot be read."""
+    """The warnings of an image's set-up; none if they cannot be read."""
     try:
         with path.open("rb") as file:
             warnings: object = json.loads(file.read(_MAX_BYTES))

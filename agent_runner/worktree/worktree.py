@@ -1,9 +1,9 @@
-"""The task's clone: made ready, snapshotted and restored, always with the agent's rights.
+"""Prepares, records and restores the task's clone, always with the agent's rights.
 
-Every git command runs through `Commands`, in the workspace, as one shell script a time (starting
-a sandboxed command costs more than git does). The scripts are constants; values are arguments.
-The agent can write the repository and its configuration, so nothing that git says is trusted:
-ids are checked, and a bundle is checked again by the host that fetches it.
+Each operation is one shell script, run through `Commands` in the workspace, because starting a
+sandboxed command takes longer than git does. The scripts are constants; values are arguments. The
+agent can write the repository and its configuration, so nothing that git prints is trusted: ids
+are checked here, and the host checks a bundle again when it fetches it.
 """
 
 from __future__ import annotations
@@ -49,36 +49,36 @@ from agent_runner.worktree.worktree_scripts import (
 )
 
 IGNORED = "ignored"
-"""In the spec folder: what the user's git ignores beside the tracked .gitignore files."""
+"""A file in the spec folder: what the user's git ignores beside the tracked .gitignore files."""
 
 NAMES = "names"
-"""In the spec folder: what commits of the base are called in the user's repository."""
+"""A folder in the spec folder: the names of the base's commits in the user's repository."""
 
 CHECKPOINT_TRAILER = "Rover-Checkpoint: true"
 
 MAX_MESSAGE = 10_000
-"""Characters of a commit's message: a template may hold a whole output."""
+"""The most characters of a commit's message: a template may hold the output of a step."""
 
 _ID = re.compile(r"[0-9a-f]{40}")
 
 
 class WorktreeError(Exception):
-    """Git could not do it; the message holds what it said, which is untrusted text."""
+    """Git failed; the message has its output, which is untrusted."""
 
 
 class WorktreeFull(WorktreeError):
-    """Git found no space: the run can go on once there is some."""
+    """Git found no space on the disk: the run can be resumed once there is some."""
 
 
 class WorktreeInterrupted(WorktreeError):
-    """Git was killed or stood still, twice, what the clone borrows is gone, or the clone has no
-    usable repository: the run can continue later."""
+    """Git was killed or stalled twice, or the objects that the clone borrows are gone, or the clone
+    has no usable repository: the run can continue later."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """`existed`: the clone was there and usable. `repaired`: its repository had to be made again
-    around files that were there."""
+    """The result of `prepare`. `existed`: there was a usable clone. `repaired`: the repository was
+    made again around existing files."""
 
     existed: bool
     repaired: bool
@@ -86,7 +86,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Target:
-    """A state of the work tree to go back to. An unknown tree is that of the commit."""
+    """A state of the work tree to return to. Without a tree, the commit's tree counts."""
 
     commit: str
     head: str
@@ -112,8 +112,8 @@ class Worktree:
         self._patience = Patience(still=spec.limits.git_stall)
 
     async def prepare(self) -> Prepared:
-        """Make the clone where there is no usable one; files that are there stay. Where the spec
-        names a bundle, a clone that was made counts as whole only after `reset` or `adopt`.
+        """Make the clone if there is no usable one; existing files stay. If the spec names a
+        bundle, a new clone is complete only after `reset` or `adopt`.
 
         Raises:
             WorktreeError: git refused.
@@ -130,7 +130,7 @@ class Worktree:
         return Prepared(existed=word == "ready", repaired=word == "repaired")
 
     def _names(self) -> str:
-        """The folder of NAMES as commands see it."""
+        """The path of the folder NAMES as commands see it."""
         return str(self._spec.paths.restore.with_name(NAMES))
 
     def _filters(self) -> list[str]:
@@ -149,7 +149,7 @@ class Worktree:
         """Move what git ignores into the folder `seed`, and empty the workspace.
 
         Raises:
-            WorktreeError: it cannot be done.
+            WorktreeError: they cannot be moved.
         """
         self._report_of(await self._script(PUT_ASIDE, (str(seed),)), "keep what the set-up made")
 
@@ -172,7 +172,7 @@ class Worktree:
         return await self._script(RESET, arguments, delivered=target.commit)
 
     async def remember(self) -> None:
-        """Note HEAD and the index in the clone, for `put_back`.
+        """Save HEAD and the index in the clone, for `put_back`.
 
         Raises:
             WorktreeError: git refused.
@@ -181,7 +181,7 @@ class Worktree:
 
     async def put_back(self, before: Snapshot, step: str) -> Undone | None:
         """Make the work tree, the branch, HEAD and the index what they were when `remember` was
-        called and the snapshot was taken. None where files, branch and HEAD were that already.
+        called and the snapshot was taken. None if nothing had changed.
 
         Raises:
             WorktreeError: git refused.
@@ -194,8 +194,8 @@ class Worktree:
         return Undone(shown(set(marked(lines, "rover undone "))), kept)
 
     async def adopt(self, head: str) -> None:
-        """Give a repository that was made again its earlier commits back, out of the restore
-        bundle. The files stay as they are: they are younger than the bundle.
+        """Restore the earlier commits of a repository that was made again, from the restore bundle.
+        The files stay as they are, because they are newer than the bundle.
 
         Raises:
             WorktreeError: git refused, or the bundle is not there.
@@ -204,8 +204,8 @@ class Worktree:
         self._report_of(await self._script(ADOPT, arguments), "take the earlier commits")
 
     async def commit(self, message: str, previous: Snapshot | None = None) -> bool:
-        """A checkpoint commit of what is not committed, on the task's branch, which is checked
-        out. False where there was nothing to commit. Others may work in the tree meanwhile.
+        """Make a checkpoint commit of what is not committed, on the task's branch, which is checked
+        out. False if there was nothing to commit. Other steps may change the tree meanwhile.
         `previous` is the last snapshot.
 
         Raises:
@@ -220,11 +220,11 @@ class Worktree:
     async def finish(
         self, message: str, previous: Snapshot | None = None, *, always: bool = False
     ) -> bool:
-        """Commit whatever is not committed onto the task's branch, and check that out. Checkpoint
-        commits are dropped: what they hold is in the commits that follow. False where they had
-        to stay, because the history since the task's base is not one line. `previous` is the last
-        snapshot. `always`: where the branch has changes, its last commit has this message, even
-        where all was committed already.
+        """Commit everything that is not committed onto the task's branch, and check that out.
+        Checkpoint commits are dropped: their changes are in the commits that follow. False if they
+        had to stay, because the history since the task's base is not linear. `previous` is the
+        last snapshot. `always`: if the branch has changes, its last commit gets this message, even
+        if everything was committed already.
 
         Raises:
             WorktreeError: git refused.
@@ -243,10 +243,10 @@ class Worktree:
     async def snapshot(
         self, previous: Snapshot | None, first: int = 1
     ) -> tuple[Snapshot, Sequence[str]]:
-        """Record the work tree as a commit of its own and as a bundle in the run folder. The
-        previous snapshot is returned where nothing has changed since. Its number is at least
-        `first`. The second value names what could not be recorded: unreadable files, and folders
-        with a repository of their own.
+        """Record the work tree as a commit of its own and as a bundle in the run folder. If nothing
+        has changed, that is the previous snapshot. The number is at least `first`. The second value
+        names what could not be recorded: unreadable files, and folders with a repository of their
+        own.
 
         Raises:
             WorktreeError: git refused, or the bundle is over the limit.
@@ -283,11 +283,11 @@ class Worktree:
         return taken, lacking(result)
 
     def withheld(self) -> list[str]:
-        """Files of `copies` that were found in the index or in commits, and were taken out."""
+        """The files of `copies` that were in the index or in commits, and were taken out."""
         return shown(self._withheld)
 
     def noted(self, what: str) -> list[str]:
-        """What the last snapshot reported of the kind `what`, one of NOTED."""
+        """The files that the last snapshot reported as `what`, one of NOTED."""
         return self._noted.get(what, [])
 
     def _snapshot_arguments(self, sequence: int, previous: Snapshot | None) -> tuple[str, ...]:
@@ -317,8 +317,8 @@ class Worktree:
         result = await self._run(script, arguments, stdin, stdout)
         if result.code == 0:
             return result
-        # Once more, as all of them can be: it was killed, it waited for what the agent had put in
-        # a file's place, or the agent had locked itself out.
+        # All scripts can be repeated. The first try may have been killed, or have waited for a pipe
+        # in place of a file, or the agent may have removed its own permissions.
         await self._repair()
         if stdout is not None:
             os.ftruncate(stdout, 0)
@@ -335,14 +335,14 @@ class Worktree:
         return result
 
     async def _check_base(self) -> None:
-        """Raise WorktreeInterrupted where git fails because of what was lent to the clone."""
+        """Raise WorktreeInterrupted if git fails because the borrowed objects are missing."""
         lent = (str(self._spec.paths.base_objects), self._spec.base_commit, self._names())
         if b"rover lost\n" in (await self._run(CHECK_BASE, lent)).stderr:
             raise WorktreeInterrupted(BASE_LOST)
 
     async def _check_repository(self, failed: CommandResult) -> None:
-        """Raise WorktreeInterrupted where the agent left nothing that git could use: `prepare`
-        makes it again."""
+        """Raise WorktreeInterrupted if the agent left no usable repository. `prepare` makes it
+        again."""
         names = (self._spec.branch, self._spec.base_commit)
         if b"rover unusable\n" in (await self._run(CHECK_REPOSITORY, names)).stderr:
             raise WorktreeInterrupted(f"{UNUSABLE} (git said: {text(failed)})")
@@ -379,7 +379,7 @@ class Worktree:
             raise WorktreeInterrupted(str(error)) from error
 
     def _report_of(self, result: CommandResult, what: str) -> list[str]:
-        """The words of the script's last report; ids in them are ids."""
+        """The words of the script's last report. Its ids are checked to be ids."""
         lines = result.stderr.decode(errors="replace").splitlines()
         self._withheld.update(marked(lines, "rover withheld "))
         reports = [line.split()[1:] for line in lines if line.startswith("rover ")]
@@ -404,5 +404,5 @@ def _commit_of(snapshot: Snapshot | None) -> str:
 
 
 def _message(text: str) -> str:
-    """A commit's message; git refuses NUL."""
+    """The text as a commit's message. Git refuses NUL."""
     return text.replace("\0", "")[:MAX_MESSAGE].strip()

@@ -1,4 +1,4 @@
-"""The shell scripts of worktree.py: constants, whose values come as arguments.
+"""Loads the shell scripts of worktree.py. They are constants; values are passed as arguments.
 
 Each is a file in the folder scripts, and reports what it did in lines that begin with "rover" on
 standard error.
