@@ -96,7 +96,7 @@ def test_a_whole_workflow_is_read() -> None:
         ),
         (HEAD + "steps:\n  - {id: a/b, type: agent, prompt: p}\n", 4, 10, "must begin with"),
         (HEAD + "steps:\n  - {id: a, type: agent, prompt: ' '}\n", 4, 34, "prompt is empty"),
-        (HEAD + STEP + "  - {id: a, type: agent, prompt: p}\n", 5, 10, "given twice"),
+        (HEAD + STEP + "  - {id: a, type: agent, prompt: p}\n", 5, 10, "defined twice"),
         (HEAD + "steps:\n  - {id: a, type: agent, prompt: p, if: }\n", 4, 40, "must be a text"),
         (
             HEAD + "steps:\n  - {id: a, type: agent, prompt: p, if: ''}\n",
@@ -143,7 +143,7 @@ def test_a_whole_workflow_is_read() -> None:
             "unknown type 'file'; known: string,",
         ),
         (HEAD + "inputs: [{name: a, type: number, default: x}]\n" + STEP, 3, 43, "not a number"),
-        (HEAD + "inputs: [{name: a}, {name: a}]\n" + STEP, 3, 28, "given twice"),
+        (HEAD + "inputs: [{name: a}, {name: a}]\n" + STEP, 3, 28, "defined twice"),
         (HEAD + "defaults: {tool: ~}\n" + STEP, 3, 18, "must be a text"),
         (HEAD + "description: !secret x\n" + STEP, 3, 14, "must be a text"),
         (HEAD + "inputs: [{name: yes}]\n" + STEP, 3, 17, "put it in quotes"),
