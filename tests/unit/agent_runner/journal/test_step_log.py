@@ -60,7 +60,9 @@ def test_a_full_disk_is_told_once_and_lines_go_on_when_there_is_room(tmp_path: P
         log.line("kept")
     assert (tmp_path / "logs/s.log").read_text() == "dropkept\n"
     name = errno.errorcode[errno.EFBIG]
-    assert warnings == [f"the steps' logs cannot be written ({name}); the run continues without them"]
+    assert warnings == [
+        f"the steps' logs cannot be written ({name}); the run continues without them"
+    ]
 
 
 @pytest.mark.parametrize("how", ["no folder", "no file"])
