@@ -26,7 +26,7 @@ from tests.e2e.conftest import (
     repository,
 )
 from tests.e2e.processes import wait_until
-from tests.support.frames import LauncherClient
+from tests.support.frames import LauncherClient, StartingClient
 from tests.support.scripts import script
 
 __all__ = ["client", "docker_host", "engine_for_daemons", "home", "repository"]
@@ -100,7 +100,7 @@ def few(home: Path, repository: Path) -> Iterator[LauncherClient]:
     path = socket_path(home)
     wait_until(path.exists, "the daemon listens")
     try:
-        with LauncherClient(home, repository) as opened:
+        with StartingClient(home, repository) as opened:
             opened.open()
             yield opened
     finally:
@@ -137,7 +137,7 @@ def test_a_thousand_connections_of_an_agent_leave_the_others_served(
     inside = [home / "tasks" / flood["id"] / "home" for flood in floods]
     flooded = lambda: [file for folder in inside for file in folder.glob("flooded-*")]  # noqa: E731
     wait_until(lambda: len(flooded()) == 10, "all of them were opened", 60)
-    with LauncherClient(home, repository) as other:
+    with StartingClient(home, repository) as other:
         other.open()
         assert other.tool("list_tasks")["tasks"]
         asks = other.wait_until(create(other, script(a=[{"run": python(ASK)}]))["id"], "COMPLETED")
@@ -194,6 +194,6 @@ def test_a_daemon_whose_loop_ends_gives_its_place_to_another(
     )  # fmt: skip
     assert done.returncode == 70, done.stderr
     assert "the loop is broken" in (home / "daemon.log").read_text()
-    with LauncherClient(home, repository) as opened:
+    with StartingClient(home, repository) as opened:
         opened.open()
         assert opened.tool("list_tasks")["tasks"] == []

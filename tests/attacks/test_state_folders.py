@@ -18,7 +18,7 @@ from rover_mcp.control.sandbox_spec import make_folders
 from rover_mcp.daemon import lock
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.paths import TaskFolders
-from tests.support.frames import LauncherClient
+from tests.support.frames import StartingClient
 from tests.support.repos import make_repository
 
 pytestmark = pytest.mark.known_escape(7)
@@ -141,7 +141,7 @@ def test_a_client_is_told_and_nothing_is_written(place: Path) -> None:
     """Succeeded at 700cc57: the launcher opened its log and its lock in such a folder first."""
     data = place / "data"
     prepare(data, "another-users", 0)
-    with LauncherClient(data, make_repository(place / "repo")) as client:
+    with StartingClient(data, make_repository(place / "repo")) as client:
         said = client.request("initialize", {"protocolVersion": "2025-11-25"})["error"]["message"]
     assert f"belongs to another user (uid {OTHER}" in said
     assert "ROVER_HOME" in said

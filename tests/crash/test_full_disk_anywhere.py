@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
 from tests.e2e.processes import wait_until
-from tests.support.frames import Frame, LauncherClient
+from tests.support.frames import Frame, StartingClient
 from tests.support.repos import git, make_repository
 from tests.support.scripts import CREDITS, script
 
@@ -58,7 +58,7 @@ class Disk:
         (self.home / "workflows").mkdir()
         (self.home / "workflows/fill.yaml").write_text(WORKFLOW)
         self.repository = make_repository(folder / "repository")
-        self.client = LauncherClient(self.home, self.repository)
+        self.client = StartingClient(self.home, self.repository)
 
     def resize(self, size: str) -> None:
         argv = ["mount", "-o", f"remount,size={size}", str(self.root)]

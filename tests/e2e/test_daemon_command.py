@@ -12,7 +12,7 @@ from typing import Any
 from rover_mcp import __version__
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import is_alive
-from tests.support.frames import LauncherClient
+from tests.support.frames import StartingClient
 from tests.support.scripts import script
 
 Json = dict[str, Any]
@@ -59,7 +59,7 @@ def test_a_running_daemon_is_shown_replaced_and_ended(home: Path) -> None:
 
 def test_to_end_it_says_what_becomes_of_running_tasks(home: Path, repository: Path) -> None:
     """The task's step takes an hour: the daemon is ended while it works."""
-    with LauncherClient(home, repository) as client:
+    with StartingClient(home, repository) as client:
         client.open()
         made = client.tool(
             "create_task", description="Wait", workflow="quick", agent="scripted",

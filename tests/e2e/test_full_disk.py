@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import daemon_pid, end_daemon
 from tests.e2e.processes import wait_until
 from tests.e2e.test_survival import SLOWLY
-from tests.support.frames import LauncherClient, ToolError
+from tests.support.frames import LauncherClient, StartingClient, ToolError
 from tests.support.repos import FIXED, git
 from tests.support.scripts import script
 
@@ -67,7 +67,7 @@ def test_a_disk_that_fills_up_costs_no_work_and_all_goes_on_when_it_has_space(
     home = disk / "data"
     home.mkdir()
     (home / "config.yaml").write_text(CONFIG)
-    with LauncherClient(home, repository) as client:
+    with StartingClient(home, repository) as client:
         client.open()
         new = {"description": "Fix add", "workflow": "demo", "agent": "scripted",
                "engine": "bubblewrap", "script": script(plan=PLAN, implement=SLOWLY)}  # fmt: skip
@@ -111,7 +111,7 @@ def test_a_daemon_that_cannot_write_its_data_folder_says_so_and_is_not_started_f
     home.mkdir()
     fill(disk)
     begun = time.monotonic()
-    with LauncherClient(home, repository) as client:
+    with StartingClient(home, repository) as client:
         answer = client.request("tools/call", {"name": "list_tasks"})
         assert "data folder" in answer["error"]["message"], answer
     assert time.monotonic() - begun < 90

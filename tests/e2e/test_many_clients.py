@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.frames import LauncherClient, ToolError
+from tests.support.frames import LauncherClient, StartingClient, ToolError
 from tests.support.scripts import script
 
 ARGUMENTS = {"workflow": "quick", "agent": "scripted", "engine": "bubblewrap", "script": script()}
@@ -16,7 +16,7 @@ def test_fifty_parallel_creations_from_five_clients_make_fifty_tasks(
     home: Path, repository: Path
 ) -> None:
     """50 tasks, 50 numbers, none lost."""
-    clients = [LauncherClient(home, repository) for _ in range(5)]
+    clients = [StartingClient(home, repository) for _ in range(5)]
     made: list[int] = []
     lock = threading.Lock()
 
@@ -51,7 +51,7 @@ def test_fifty_parallel_creations_from_five_clients_make_fifty_tasks(
 
 
 def test_the_same_request_key_from_two_clients_makes_one_task(home: Path, repository: Path) -> None:
-    with LauncherClient(home, repository) as one, LauncherClient(home, repository) as two:
+    with StartingClient(home, repository) as one, StartingClient(home, repository) as two:
         one.open()
         two.open()
         call = {

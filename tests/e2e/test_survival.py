@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import is_alive, kill, processes_with, runners, wait_until
-from tests.support.frames import Frame, LauncherClient
+from tests.support.frames import Frame, LauncherClient, StartingClient
 from tests.support.repos import FIXED, git
 from tests.support.scripts import script
 
@@ -83,14 +83,14 @@ def test_a_task_goes_on_after_the_daemon_died_with_no_client_connected(
     home: Path, repository: Path
 ) -> None:
     """L8: any later client's start attaches to it."""
-    with LauncherClient(home, repository) as first:
+    with StartingClient(home, repository) as first:
         first.open()
         task = start(first)
         # The launcher first: it would start another daemon at once.
         kill(first.process.pid)
         first.process.wait()
         kill(daemon_pid(home))
-    with LauncherClient(home, repository) as second:
+    with StartingClient(home, repository) as second:
         second.open()
         done = second.wait_until(task["id"], "COMPLETED")
         assert done["attempt"] == 1

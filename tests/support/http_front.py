@@ -31,6 +31,7 @@ from urllib.parse import urlsplit
 
 from rover_mcp.config.http_tokens import new_token
 from tests.support.frames import LEGACY, MODERN, WAIT_SECONDS, Frame, ToolError, envelope
+from tests.support.preloaded_daemons import start_preloaded
 
 JSON_TYPES = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
@@ -40,11 +41,13 @@ class HttpFront:
 
     def __init__(self, home: Path, where: str = "127.0.0.1:0", **env: str) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
+        environ = {**clean, "ROVER_HOME": str(home), **env}
+        start_preloaded(home, environ)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rover_mcp.launcher.main", "--http", where],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**clean, "ROVER_HOME": str(home), **env},
+            env=environ,
         )
         self.lines: list[str] = []
         self._said: queue.Queue[str | None] = queue.Queue()
