@@ -20,7 +20,7 @@ import docker
 from tests.crash.outcome import Outcome, outcome
 from tests.crash.victims import VICTIMS, alive_processes, kill_some
 from tests.e2e.conftest import end_daemon
-from tests.e2e.processes import runners, wait_until
+from tests.e2e.processes import pause_after_look, runners, wait_until
 from tests.support.docker_env import remove_sandboxes
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
 from tests.support.repos import git, make_repository
@@ -226,7 +226,7 @@ class Scene:
                 watch.told.append(f"{view['status']}: {why}")
                 assert watch.resumes <= MOST_RESUMES, watch
                 self.patient("resume_task", task=task["id"])
-            time.sleep(0.03)
+            pause_after_look(asked)
 
     def size(self, task: Frame) -> int:
         try:

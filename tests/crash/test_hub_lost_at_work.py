@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import docker
 import pytest
 
 from tests.e2e.conftest import end_daemon
+from tests.e2e.processes import wait_until
 from tests.support.docker_env import docker_host, remove_sandboxes
 from tests.support.frames import Frame, LauncherClient
 from tests.support.repos import FIXED, git, make_repository
@@ -105,10 +105,7 @@ def running(client: LauncherClient, name: str, engine: str = "bubblewrap") -> Ru
 
 def wait_for(happened: Callable[[], bool], what: str) -> None:
     """Eight tasks at once, or the first image of an engine, take their time."""
-    end = time.monotonic() + 120
-    while not happened():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
+    wait_until(happened, what, 120)
 
 
 def gone(*names: str) -> Callable[[Running], None]:

@@ -24,6 +24,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -36,13 +37,13 @@ _ROOT = Path(__file__).parents[2]
 _ROOM = "." * 60_000
 """In the environment of the process that is forked: a daemon's own takes its place."""
 _LARGEST = 200_000
-_PAUSE = 0.01
+_PAUSE, _BOUND = 0.01, 60.0
 
 
 def start_preloaded(home: Path, environ: Mapping[str, str]) -> None:
     """Start a daemon for this data folder and wait until it listens. Without effect if one runs or
     cannot run there, or if it is to die at a crash point: the launcher sees to that."""
-    if VARIABLE in environ or _listens(home):
+    if VARIABLE in environ or not _is_free(home / "daemon.lock"):
         return
     try:
         home.mkdir(mode=0o700, exist_ok=True)
@@ -74,13 +75,14 @@ def _is_free(lock: Path) -> bool:
 
 
 def _wait_until_it_listens(home: Path, pid: int) -> None:
-    """Or until it has ended: the launcher then finds out why it does."""
-    ended = select.poll()
+    """Or until it has ended, or is slow: the launcher then finds out what is wrong."""
+    ended, end = select.poll(), time.monotonic() + _BOUND
     with contextlib.suppress(ProcessLookupError):
         handle = os.pidfd_open(pid)
         ended.register(handle, select.POLLIN)
-        while not _listens(home) and not ended.poll(_PAUSE * 1000):
-            pass
+        while not _listens(home) and time.monotonic() < end:
+            if ended.poll(_PAUSE * 1000):
+                break
         os.close(handle)
 
 
@@ -154,6 +156,7 @@ def _become(command: Sequence[str], environ: Mapping[str, str], streams: Sequenc
     os.chdir("/")
     os.environ.clear()
     os.environ.update(environ)
+    time.tzset()
     facts = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()
     arguments, arguments_end, variables, variables_end = (int(fact) for fact in facts[45:49])
     _write_at(arguments, arguments_end, command)
