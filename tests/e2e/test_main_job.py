@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.frames import LEGACY, MODERN, LauncherClient
+from tests.e2e.processes import wait_until
+from tests.support.frames import LEGACY, MODERN, LauncherClient, StartingClient
 from tests.support.repos import FIXED, git
-from tests.support.scripts import fix_after_credits
+from tests.support.scripts import fix_after_credits, script
 
 ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
 
@@ -66,6 +67,26 @@ def test_a_task_pauses_on_credits_resumes_and_is_delivered(
     )
     starts = [r for r in journal(client, done) if r["type"] == "step_start"]
     assert [r["data"]["step"] for r in starts] == ["plan", "implement", "implement", "test"]
+
+
+def test_a_later_task_of_a_project_takes_the_sandbox_that_was_made_ready(
+    home: Path, repository: Path
+) -> None:
+    waiting, ready = home / "spares", set[str]()
+    with StartingClient(home, repository) as client:
+        client.open()
+        tasks: list[str] = []
+        for _ in range(3):
+            task = client.tool(
+                "create_task", description="Fix add", workflow="quick", agent="scripted",
+                engine="bubblewrap", script=script(),
+            )["task"]  # fmt: skip
+            tasks.append(task["id"])
+            client.wait_until(task["id"], "COMPLETED")
+            wait_until(lambda: any(waiting.glob("*")), "one is made ready")
+            ready |= {marker.name for marker in waiting.glob("*")}
+    # The second may have come before one was ready.
+    assert ready & set(tasks)
 
 
 def journal(client: LauncherClient, task: dict[str, object]) -> list[dict[str, object]]:

@@ -5,7 +5,8 @@
 Imports are most of what a daemon's start costs: more than a second of processor time, for each test
 that needs one of its own. The forked daemon is a process of its own, with the command line, the
 environment, the session and the streams that the launcher would give it, and runs the same `main`.
-Whatever tests a start, or needs a start of another kind, has the launcher start it.
+It makes no sandbox ready for a next task, which most tests do not have, unless its configuration says
+`spare_sandboxes`. Whatever tests a start, or needs a start of another kind, has the launcher start it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -37,6 +39,7 @@ _ROOT = Path(__file__).parents[2]
 _ROOM = "." * 60_000
 """In the environment of the process that is forked: a daemon's own takes its place."""
 _LARGEST = 200_000
+_FORKING = threading.Lock()
 _PAUSE, _BOUND = 0.01, 60.0
 
 
@@ -53,7 +56,9 @@ def start_preloaded(home: Path, environ: Mapping[str, str]) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_free(home / "daemon.lock"):
-            _wait_until_it_listens(home, _preloaded().fork(home, environ))
+            with _FORKING:
+                pid = _preloaded().fork(home, environ)
+            _wait_until_it_listens(home, pid)
     finally:
         os.close(lock)
 
@@ -128,6 +133,10 @@ def main() -> None:
     """Import what a daemon imports; fork one for each request."""
     for name in ("rover_mcp.daemon.daemon", "rover_mcp.daemon.front"):
         importlib.import_module(name)
+    from rover_mcp.config.settings import Settings
+
+    Settings.model_fields["spare_sandboxes"].default = 0
+    Settings.model_rebuild(force=True)
     gc.collect()
     gc.freeze()
     # Whoever asked for a daemon sees its end; nobody waits for it.
@@ -138,6 +147,7 @@ def main() -> None:
             if not asked:
                 return
             if (pid := os.fork()) == 0:
+                asking.detach()
                 command, environ = json.loads(asked)
                 _become(command, environ, streams)
                 return
@@ -161,7 +171,7 @@ def _become(command: Sequence[str], environ: Mapping[str, str], streams: Sequenc
     arguments, arguments_end, variables, variables_end = (int(fact) for fact in facts[45:49])
     _write_at(arguments, arguments_end, command)
     _write_at(variables, variables_end, [f"{k}={v}" for k, v in environ.items()])
-    sys.argv = [*command[2:]]
+    sys.argv = [*command[3:]]
     sys.orig_argv = [*command]
     runpy.run_module(command[3], run_name="__main__", alter_sys=True)
 
