@@ -24,10 +24,17 @@ __all__ = ["docker_host"]
 
 
 def daemon_pid(home: Path) -> int:
-    """The process that holds the data folder's lock. One that has just taken it writes who it is."""
+    """The process that holds the data folder's lock. One that has just taken it empties the file and
+    writes its id."""
     lock = home / "daemon.lock"
-    wait_until(lambda: lock.read_text().strip(), "the daemon has said who it is")
-    return int(lock.read_text())
+    found: list[str] = []
+
+    def is_written() -> bool:
+        found[:] = lock.read_text().split() if lock.exists() else []
+        return bool(found)
+
+    wait_until(is_written, "the daemon has written its process id")
+    return int(found[0])
 
 
 def end_daemon(home: Path) -> None:

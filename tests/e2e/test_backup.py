@@ -29,7 +29,7 @@ def test_a_task_that_ran_when_it_was_backed_up_goes_on_where_it_is_restored(
     client: LauncherClient, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """U7. A copy of the files alone lacked what stood in the database's -wal."""
-    task, home = start(client, [{**DONE, "delay": 20}]), client.home
+    task, home = start(client, [{**DONE, "delay": 600}, DONE]), client.home
     work = home / "tasks" / task["id"] / "work"
     (work / "notes.txt").write_text("not committed yet")
     code, made = rover(home, "backup", str(home.parent))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -102,8 +102,7 @@ def test_killing_the_runner_goes_on_from_the_checkpoint_once(
 ) -> None:
     """L1, L2: interrupted, then on by itself; finished steps are not run again."""
     task = asleep(client)
-    (runner,) = [p for p in runners(client.home, task["id"]) if is_runner(p)]
-    kill(runner)
+    kill(runner_of(client, task))
     wait_until(
         lambda: client.tool("inspect", task=task["id"])["task"]["attempt"] == 2, "a second attempt"
     )
@@ -116,9 +115,24 @@ def test_killing_the_runner_goes_on_from_the_checkpoint_once(
     assert git(repository, "show", f"{done['branch']}:calc.py") == FIXED.strip()
 
 
+def runner_of(client: LauncherClient, task: Frame) -> int:
+    """The runner itself: neither what supervises it nor a child that it has forked and that has not
+    yet become another program."""
+    found = {pid: parent_of(pid) for pid in runners(client.home, task["id"]) if is_runner(pid)}
+    (runner,) = [pid for pid, parent in found.items() if parent not in found]
+    return runner
+
+
 def is_runner(pid: int) -> bool:
-    """The runner itself, not what supervises it."""
-    return "agent_runner\0run" in Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return "agent_runner\0run" in Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    return False
+
+
+def parent_of(pid: int) -> int:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return 0
 
 
 @pytest.mark.docker

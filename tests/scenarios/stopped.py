@@ -123,7 +123,8 @@ def budget_raised(stage: Stage) -> None:
 
 @scenario("Stop task 1 for now; I need the machine. ... Go on with it.")
 def pause_a_running_one_now(stage: Stage) -> None:
-    slow = script(plan=[PLAN], implement=[{**DONE, "delay": 20}, DONE])
+    # It is stopped long before, however slow the machine is.
+    slow = script(plan=[PLAN], implement=[{**DONE, "delay": 600}, DONE])
     stage.earlier("Implement", workflow="demo", script=slow)
     with stage.assistant() as assistant:
         assistant.call("pause_task", task="1")
@@ -137,7 +138,7 @@ def pause_a_running_one_now(stage: Stage) -> None:
 
 @scenario("Stop task 1 for good, but keep what it did.")
 def cancel_and_keep_the_work(stage: Stage) -> None:
-    slow = script(plan=[PLAN], implement=[{"delay": 60}])
+    slow = script(plan=[PLAN], implement=[{"delay": 600}])
     task = stage.earlier("Implement", workflow="demo", script=slow)
     with stage.assistant() as assistant:
         cancelled = assistant.call("cancel_task", task="1")["task"]

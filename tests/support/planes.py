@@ -6,7 +6,6 @@ DBOS is one per process: one plane is open at a time.
 from __future__ import annotations
 
 import gc
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +31,7 @@ from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from tests.e2e.processes import pause_after_look
 from tests.support.attempts_site import FakeDoor, FakeHub, Run
 from tests.support.samples import new_task, pause
 
@@ -91,11 +91,14 @@ class Plane:
 
 
 def eventually(holds: Callable[[], bool], bound: float = BOUND) -> None:
-    """Wait, with a bound, for what other threads bring about."""
-    pace, end = threading.Event(), time.monotonic() + bound
-    while not holds():
-        assert time.monotonic() < end, "it did not come about"
-        pace.wait(0.02)
+    """Wait, with a bound, for what other threads bring about, and leave them most of the time."""
+    end = time.monotonic() + bound
+    while True:
+        began = time.monotonic()
+        if holds():
+            return
+        assert began < end, "it did not come about"
+        pause_after_look(began)
 
 
 def write(spec: SandboxSpec, *records: tuple[RecordType, Mapping[str, object]]) -> None:

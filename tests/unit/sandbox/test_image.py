@@ -248,7 +248,7 @@ def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Monkey
         def build(self, build: docker_images.Build, _progress: Any) -> None:
             built.append(build.tag)
             first_builds.set()
-            assert go_on.wait(5)
+            assert go_on.wait(60)
             known.add(build.tag)
 
     monkeypatch.setattr(image, "DockerImages", Images)
@@ -263,7 +263,7 @@ def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Monkey
     ]
     for thread in threads:
         thread.start()
-    assert first_builds.wait(5)
+    assert first_builds.wait(60)
     go_on.set()
     for thread in threads:
         thread.join(5)
