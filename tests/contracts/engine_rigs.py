@@ -10,10 +10,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, SwitchUser
 from rover_mcp.domain.resource_limits import ResourceLimits
@@ -250,8 +250,16 @@ class DockerRig(RealRig):
 
 
 class PodmanRig(DockerRig):
+    kind = PodmanEngine
+    facts: ClassVar[dict[str, Mapping[str, Any]]] = {}
+
     def engine(self) -> PodmanEngine:
-        return PodmanEngine(self.root, address=self.address, runner_argv=["python3", *RUNNER])
+        made = self.kind(self.root, address=self.address, runner_argv=["python3", *RUNNER])
+        # A daemon asks once; podman starts half a dozen programs to answer.
+        if self.address not in self.facts:
+            self.facts[self.address] = made._host()
+        made._facts = self.facts[self.address]
+        return made
 
     def kill_runner(self, spec: SandboxSpec) -> None:
         """The runner alone; the first process is our init."""
@@ -276,8 +284,7 @@ def _give_to_user(root: Path) -> None:
 class RootlessPodmanRig(PodmanRig):
     """The daemon would be that user's, as the folders are. The tests' root only looks on."""
 
-    def engine(self) -> PodmanEngine:
-        return _OfThatUser(self.root, address=self.address, runner_argv=["python3", *RUNNER])
+    kind = _OfThatUser
 
     def spec(self, task_id: str, attempt: int = 1) -> SandboxSpec:
         spec = super().spec(task_id, attempt)
