@@ -24,7 +24,9 @@ ALIASES = {
 }
 """What gh, docker and git call the same."""
 
-_UNKNOWN = r"argument [\w-]+: invalid choice: '(?P<word>[^']*)' \(choose from (?P<known>.*)\)"
+_UNKNOWN = (
+    r"argument (?P<name>[\w-]+): invalid choice: '(?P<word>[^']*)' \(choose from (?P<known>.*)\)"
+)
 
 
 class Help(argparse.HelpFormatter):
@@ -69,7 +71,8 @@ def _with_suggestion(message: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(word.lower(), known, n=1)
-    return f"there is no {word!r}; " + (
+    what = unknown["name"] if unknown["name"].startswith("-") else unknown["name"].lower()
+    return f"unknown {what} {word!r}; " + (
         f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(known)}"
     )
 
@@ -129,6 +132,6 @@ def shared_options() -> Parser:
     """The options that stand before or behind a command; unset, each leaves the other alone."""
     shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--json", action="store_true", help="print the result as JSON")
-    about = "the data folder (default: $ROVER_HOME, else ~/.local/share/rover)"
+    about = "the data folder (default: $ROVER_HOME, or ~/.local/share/rover)"
     shared.add_argument("--home", metavar="DIR", help=about)
     return shared

@@ -17,60 +17,85 @@ _TASK_OPTIONS: dict[str, dict[str, Any]] = {
     "--workflow": {"metavar": "NAME", "help": "see `rover workflows` (default: swe)"},
     "--agent": {
         "metavar": "NAME[,NAME]",
-        "help": "who works: claude (default) or another of `rover doctor`; the next one continues "
-        "while an account is closed",
+        "help": "the agent (default: claude; see `rover doctor`); of several, the next one takes over "
+        "while the account of the one before is closed",
     },
-    "--model": {"metavar": "NAME", "help": "the agent's model (default: its own)"},
-    "--base-branch": {"metavar": "REF", "help": "where to start from (default: HEAD)"},
+    "--model": {"metavar": "NAME", "help": "the agent's model (default: the agent's own)"},
+    "--base-branch": {
+        "metavar": "REF",
+        "help": "the branch, tag or commit to start from (default: HEAD)",
+    },
     "--engine": {
         "choices": ("auto", "docker", "podman", "bubblewrap", "process"),
-        "help": "what the sandbox is made with (default: auto, the first that works)",
+        "help": "the sandbox engine (default: auto, the first that works)",
     },
     "--network": {
         "choices": ("none", "providers", "allowlist", "open"),
-        "help": "what the sandbox may reach",
+        "help": "what the sandbox may reach over the network",
     },
     "--project-config": {
         "choices": ("apply", "ignore"),
-        "help": "with ignore it runs without what the repository asks for and nobody trusted "
+        "help": "ignore: run without what the repository asks for and you have not approved "
         "(see `rover trust`)",
     },
     "--devcontainer": {
         "choices": ("off", "image", "all"),
-        "help": "what of its devcontainer.json counts: nothing, all but its commands, all",
+        "help": "what to use of devcontainer.json: nothing, everything but its commands, everything",
     },
 }
 """Flags of `rover create` that are passed to create_task under their own names."""
 
 
 def add_create(sub: Parser) -> None:
-    sub.add_argument("description", metavar="DESCRIPTION", help="what to do; - reads it from stdin")
-    sub.add_argument("--repo", metavar="PATH", help="the repository (default: here)")
+    sub.add_argument(
+        "description", metavar="DESCRIPTION", help="what to do; - reads it from standard input"
+    )
+    sub.add_argument("--repo", metavar="PATH", help="the repository (default: the current folder)")
     options = [sub.add_argument(flag, **named).dest for flag, named in _TASK_OPTIONS.items()]
-    about = "an input of the workflow; may be repeated"
+    about = "an input of the workflow (repeatable)"
     sub.add_argument("--input", metavar="NAME=VALUE", action="append", default=[], help=about)
-    sub.add_argument("--script", metavar="FILE", help="what the agent `scripted` plays")
-    sub.add_argument("--request-key", metavar="KEY", help="the same key makes no second task")
+    sub.add_argument("--script", metavar="FILE", help="the script for the agent `scripted`")
+    sub.add_argument(
+        "--request-key",
+        metavar="KEY",
+        help="a key of your choice: repeating it returns the same task",
+    )
     sub.set_defaults(options=[*options, *add_budget(sub)])
-    sub.add_argument("--no-auto-resume", action="store_true", help="after a pause wait for you")
-    sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
-    about = "only show which steps would run, with outputs made up; --workflow may be a file"
+    sub.add_argument(
+        "--no-auto-resume", action="store_true", help="after a pause, wait for `rover resume`"
+    )
+    sub.add_argument(
+        "--watch", "--wait", action="store_true", help="follow the task until it pauses or ends"
+    )
+    about = "only show which steps would run, with invented outputs; --workflow may be a file"
     sub.add_argument("--dry-run", action="store_true", help=about)
 
 
 def add_budget(sub: Parser) -> list[str]:
-    about = "what it may cost before it pauses and asks"
+    about = "pause before the next step once the task has cost this much"
     usd = sub.add_argument("--budget-usd", type=float, metavar="USD", help=about)
-    tokens = sub.add_argument("--budget-tokens", type=int, metavar="N", help="the same in tokens")
+    tokens = sub.add_argument(
+        "--budget-tokens", type=int, metavar="N", help="pause once it has used this many tokens"
+    )
     return [usd.dest, tokens.dest]
 
 
 def add_list(sub: Parser) -> None:
-    sub.add_argument("--status", metavar="WORD", action="append", default=[], help=STATUSES)
-    sub.add_argument("--all", action="store_true", help="of all repositories")
-    sub.add_argument("--repo", metavar="PATH", help="of this repository")
-    sub.add_argument("--limit", type=int, default=20, metavar="N", help="at most (default: 20)")
-    sub.add_argument("--cursor", metavar="TEXT", help="continue where a page ended")
+    sub.add_argument(
+        "--status",
+        metavar="WORD",
+        action="append",
+        default=[],
+        help=f"only tasks with this status (repeatable): {STATUSES}",
+    )
+    sub.add_argument("--all", action="store_true", help="tasks of all repositories")
+    sub.add_argument(
+        "--repo", metavar="PATH", help="tasks of this repository (default: the current folder)"
+    )
+    sub.add_argument(
+        "--limit", type=int, default=20, metavar="N", help="how many tasks at most (default: 20)"
+    )
+    sub.add_argument("--cursor", metavar="TEXT", help="continue where the previous page ended")
     add_format(sub, "list", "{number} {status} {title}")
 
 
@@ -84,7 +109,7 @@ def add_format(sub: Parser, kind: str, example: str) -> None:
         except BadTemplate as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 
-    about = f"print only fields, as '{example}'; a wrong one lists all"
+    about = f"print only these fields, for example '{example}'; an unknown field lists all"
     sub.add_argument("--format", metavar="TEMPLATE", type=read, help=about)
 
 
@@ -93,70 +118,117 @@ def add_status(sub: Parser) -> None:
 
 
 def add_task(sub: Parser) -> None:
-    sub.add_argument("task", metavar="TASK", help="its id, or its number in this project")
-    sub.add_argument("--repo", metavar="PATH", help="whose number (default: here)")
+    sub.add_argument("task", metavar="TASK", help="the task's id, or its number in this project")
+    sub.add_argument(
+        "--repo",
+        metavar="PATH",
+        help="the repository that the number is from (default: the current folder)",
+    )
 
 
 def add_tasks(sub: Parser) -> None:
-    about = "their ids, or their numbers in this project"
+    about = "task ids, or their numbers in this project"
     sub.add_argument("tasks", metavar="TASK", nargs="+", help=about)
-    sub.add_argument("--repo", metavar="PATH", help="whose numbers (default: here)")
+    sub.add_argument(
+        "--repo",
+        metavar="PATH",
+        help="the repository that the numbers are from (default: the current folder)",
+    )
 
 
 def add_prune(sub: Parser) -> None:
-    sub.add_argument("--yes", action="store_true", help="do it")
-    about = "of these statuses (default: COMPLETED, MERGED, PUSHED); may be repeated"
+    sub.add_argument("--yes", action="store_true", help="delete them")
+    about = "tasks with this status (repeatable; default: COMPLETED, MERGED, PUSHED)"
     sub.add_argument("--status", metavar="WORD", action="append", default=[], help=about)
-    sub.add_argument("--all", action="store_true", help="of all repositories")
-    sub.add_argument("--repo", metavar="PATH", help="of this repository (default: here)")
+    sub.add_argument("--all", action="store_true", help="tasks of all repositories")
+    sub.add_argument(
+        "--repo", metavar="PATH", help="tasks of this repository (default: the current folder)"
+    )
 
 
 def add_inspect(sub: Parser) -> None:
     add_task(sub)
-    sub.add_argument("--full", action="store_true", help="outputs, changes and events too")
+    sub.add_argument("--full", action="store_true", help="include outputs, changes and events")
     add_format(sub, "inspect", "{status} {branch}")
 
 
 def add_wait(sub: Parser) -> None:
-    sub.add_argument("tasks", metavar="TASK", nargs="*", help="the first of these that stops")
-    sub.add_argument("--any", action="store_true", help="any that runs here")
-    sub.add_argument("--repo", metavar="PATH", help="whose numbers (default: here)")
+    sub.add_argument(
+        "tasks",
+        metavar="TASK",
+        nargs="*",
+        help="tasks to wait for; the first to pause or end counts",
+    )
+    sub.add_argument(
+        "--any", action="store_true", help="wait for any running task of this repository"
+    )
+    sub.add_argument(
+        "--repo",
+        metavar="PATH",
+        help="the repository that the numbers are from (default: the current folder)",
+    )
 
 
 def add_resume(sub: Parser) -> None:
     add_tasks(sub)
-    sub.add_argument("--at-reset", action="store_true", help="when the provider allows it, not now")
-    sub.add_argument("--agent", metavar="NAME", help="another one continues (default: the same)")
-    sub.add_argument("--model", metavar="NAME", help="another model (default: the same)")
-    sub.add_argument("--accept", action="store_true", help="deliver what waits for a look")
+    sub.add_argument(
+        "--at-reset",
+        action="store_true",
+        help="resume when the provider's limit resets, instead of now",
+    )
+    sub.add_argument(
+        "--agent", metavar="NAME", help="continue with another agent (default: the same)"
+    )
+    sub.add_argument(
+        "--model", metavar="NAME", help="continue with another model (default: the same)"
+    )
+    sub.add_argument(
+        "--accept",
+        action="store_true",
+        help="deliver the result of a task that waits for your review",
+    )
     add_budget(sub)
-    sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
+    sub.add_argument(
+        "--watch", "--wait", action="store_true", help="follow the task until it pauses or ends"
+    )
 
 
 def add_delete(sub: Parser) -> None:
     add_tasks(sub)
-    sub.add_argument("--yes", action="store_true", help="do it")
+    sub.add_argument("--yes", action="store_true", help="delete them")
 
 
 def add_logs(sub: Parser) -> None:
     add_task(sub)
-    sub.add_argument("--step", metavar="ID", help="default: the one that wrote last")
-    sub.add_argument("--tail", type=int, metavar="N", help="lines from the end (default: 100)")
-    sub.add_argument("-f", "--follow", action="store_true", help="as it grows, until it stops")
+    sub.add_argument("--step", metavar="ID", help="the step (default: the one that wrote last)")
+    sub.add_argument("--tail", type=int, metavar="N", help="show the last N lines (default: 100)")
+    sub.add_argument(
+        "-f", "--follow", action="store_true", help="follow the log until the task pauses or ends"
+    )
 
 
 def add_diff(sub: Parser) -> None:
     add_task(sub)
-    sub.add_argument("paths", metavar="PATH", nargs="*", default=[], help="only these")
-    sub.add_argument("--no-pager", action="store_true", help="all at once, also at a terminal")
+    sub.add_argument(
+        "paths", metavar="PATH", nargs="*", default=[], help="show only these files or folders"
+    )
+    sub.add_argument("--no-pager", action="store_true", help="do not use a pager")
     form = sub.add_mutually_exclusive_group()
-    form.add_argument("--stat", action="store_true", help="totals and files only")
-    form.add_argument("--patch", action="store_true", help="all of it, byte for byte: | git apply")
+    form.add_argument("--stat", action="store_true", help="show only totals and files")
+    form.add_argument(
+        "--patch",
+        action="store_true",
+        help="print the complete patch, byte for byte, as for `git apply`",
+    )
 
 
 def add_switch(sub: Parser) -> None:
-    sub.add_argument("switch", choices=("on", "off"), help="off drops what is scheduled, at once")
-    sub.add_argument("task", metavar="TASK", nargs="?", help="one task; or one of:")
-    sub.add_argument("--project", action="store_true", help="every task of this project")
-    sub.add_argument("--all", action="store_true", help="every task of every project")
-    sub.add_argument("--repo", metavar="PATH", help="whose project or number (default: here)")
+    sub.add_argument("switch", choices=("on", "off"), help="off also cancels scheduled resumes")
+    sub.add_argument("task", metavar="TASK", nargs="?", help="one task; or use --project or --all")
+    sub.add_argument("--project", action="store_true", help="all tasks of this project")
+    sub.add_argument("--all", action="store_true", help="all tasks of all projects")
+    sub.add_argument(
+        "--repo",
+        metavar="PATH",
+        help="the repository of the project or number (default: the current folder)",
+    )

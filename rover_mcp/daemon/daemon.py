@@ -59,8 +59,7 @@ from rover_mcp.launcher.handshake import (
     allowed_environment,
     socket_path,
 )
-from rover_mcp.server.backlog import Backlog
-from rover_mcp.server.session import ClientSession
+from rover_mcp.server.session import Backlog, ClientSession
 from rover_mcp.store.records import NONSENSE
 from rover_mcp.store.reserve import Reserve
 from rover_mcp.store.store import Store

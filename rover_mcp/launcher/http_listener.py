@@ -16,6 +16,7 @@ import time
 from collections import deque
 
 from rover_mcp.launcher.daemon_client import Connection, DaemonUnavailable, dial, new_client_id
+from rover_mcp.launcher.frame_pump import complain
 from rover_mcp.launcher.handshake import HTTP
 
 HOST, PORT = "127.0.0.1", 8765
@@ -178,14 +179,6 @@ def _more(sock: socket.socket) -> bool:
         return bool(sock.recv(65536))
     except OSError:
         return False
-
-
-def complain(text: str) -> None:
-    """Say something on stderr, for a person; nobody may be listening."""
-    try:
-        os.write(2, f"{text}\n".encode(errors="replace"))
-    except OSError:
-        return
 
 
 def serve_http(home: str, where: str) -> int:

@@ -21,8 +21,8 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from rover_mcp.domain.errors import NeedsConsent, UserFixable
-from rover_mcp.server.confirm import can_ask
-from rover_mcp.server.tasks_extension.source import Context
+from rover_mcp.server.elicitation import can_ask
+from rover_mcp.server.tasks_extension.protocol import Context
 from rover_mcp.tasks.caller import Caller
 
 log = logging.getLogger("rover.server")

@@ -1,6 +1,9 @@
-"""The one question that a paused task asks of a person, and what an answer to it means. Pure.
+"""The forms that a person is shown: what to do about a paused task, and whether to delete one.
 
-Form elicitation of MCP 2026-07-28: a flat object schema, a choice as `oneOf` of constants.
+Forms are those of MCP 2026-07-28: a flat object schema, a choice as `oneOf` of constants. Whether
+a task is deleted is asked in both eras: in 2026-07-28 by a result that requires input and a
+repeated call, before that by a request to the client. Where the client cannot ask, `confirm` in
+the call counts.
 """
 
 from __future__ import annotations
@@ -9,10 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CallToolRequestParams,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent_runner.models import PauseReason
 from rover_mcp.domain.errors import UserFixable
+from rover_mcp.server.tasks_extension.protocol import Context
 from rover_mcp.tasks.pause_view import CLOSED
 from rover_mcp.tasks.quoting import quoted
 from rover_mcp.tasks.view_models import NextAction, TaskView
@@ -23,6 +36,20 @@ CANCEL = "cancel"
 _WITH = "with_"
 _ON = "on_"
 _BUDGETS = {"budget_usd": "number", "budget_tokens": "integer"}
+CHOICE = "choice"
+DELETE, KEEP = "delete", "keep"
+# No yes or no: VS Code 1.139 offers `true` first, whatever the default.
+_CHOICE: dict[str, Any] = {
+    "type": "string",
+    "title": "What should happen?",
+    "oneOf": [{"const": KEEP, "title": "Keep it"}, {"const": DELETE, "title": "Delete it"}],
+    "default": KEEP,
+}
+_DELETION: dict[str, Any] = {
+    "type": "object",
+    "properties": {CHOICE: _CHOICE},
+    "required": [CHOICE],
+}
 
 
 @dataclass(frozen=True)
@@ -180,3 +207,34 @@ def _accepts(view: TaskView) -> bool:
 def _resumes(view: TaskView) -> list[NextAction]:
     """The ways to let it go on: as it was, then with other models and agents."""
     return [a for a in view.next_actions if a.tool == "resume_task"]
+
+
+def can_ask(ctx: Context) -> bool:
+    """Whether the client shows forms to a person."""
+    capabilities = ctx.session.client_capabilities
+    return capabilities is not None and capabilities.elicitation is not None
+
+
+async def confirmed(
+    ctx: Context, params: CallToolRequestParams, message: str
+) -> InputRequiredResult | None:
+    """None: go ahead. A result: the client has to ask first, and repeats the call.
+
+    Raises:
+        UserFixable: the person said no, or could not be asked.
+    """
+    if not can_ask(ctx):
+        return None
+    form = ElicitRequestFormParams(message=message, requested_schema=_DELETION)
+    if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        said = (params.input_responses or {}).get(CHOICE)
+        if not isinstance(said, ElicitResult):
+            return InputRequiredResult(input_requests={CHOICE: ElicitRequest(params=form)})
+    else:
+        try:
+            said = await ctx.session.elicit_form(message, _DELETION, ctx.request_id)
+        except MCPError as error:
+            raise UserFixable(f"nobody could be asked: {error}", code="not_confirmed") from error
+    if said.action != "accept" or (said.content or {}).get(CHOICE) != DELETE:
+        raise UserFixable("not confirmed: nothing was deleted", code="not_confirmed")
+    return None

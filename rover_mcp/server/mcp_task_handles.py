@@ -23,7 +23,7 @@ from rover_mcp.server.render import text_of
 from rover_mcp.server.results import TaskResult
 from rover_mcp.server.session import ClientSession, task_uri
 from rover_mcp.server.tasks_extension import Task, TaskState
-from rover_mcp.server.tasks_extension.source import Context
+from rover_mcp.server.tasks_extension.protocol import Context
 from rover_mcp.server.tools import offered
 from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.tasks.lives import (

@@ -1,17 +1,28 @@
-"""`rover/hooks`, a method of our own: for the command line, and no tool, so that no model can
-make Rover send anything."""
+"""`rover/hooks` and `rover/images`: methods outside of MCP, for the command line alone. They are
+not tools, so that no model can make Rover send anything, or pays for them with its context."""
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
+import anyio
 import anyio.to_thread
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, RequestParams
 
+from rover_mcp.domain.cancellation import Stop
 from rover_mcp.domain.errors import RoverError
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.images import BuildImage, BuildRequest, Images
 
-METHOD = "rover/hooks"
+HOOKS = "rover/hooks"
+IMAGES = "rover/images"
+LINES_KEPT = 1000
+"""Lines of a build that wait to be sent; a build that prints faster loses some."""
+TELL_SECONDS = 0.2
 
 
 class HooksDesk(Protocol):
@@ -56,3 +67,71 @@ async def hooks(desk: HooksDesk, params: HooksParams) -> dict[str, Any]:
     except RoverError as error:
         hint = f"; {error.hint}" if error.hint else ""
         raise MCPError(INVALID_PARAMS, error.message + hint) from error
+
+
+class ImagesParams(RequestParams):
+    """`prune` tells what it would remove, and removes it where `confirm` is set. `build` is of
+    the caller's project, or of `repo_path`, and tells its lines as progress."""
+
+    action: Literal["list", "prune", "build"] = "list"
+    confirm: bool = False
+    repo_path: str | None = None
+    engine: str | None = None
+    image: str | None = None
+
+
+async def images(service: Images, params: ImagesParams) -> dict[str, Any]:
+    """The images listed, or pruned."""
+
+    def work() -> list[dict[str, Any]]:
+        if params.action == "list":
+            return service.list()
+        return service.prune(time.time(), dry_run=not params.confirm)
+
+    try:
+        return {"images": await anyio.to_thread.run_sync(work)}
+    except RoverError as error:
+        raise MCPError(INVALID_PARAMS, error.message) from error
+
+
+async def build_image(
+    service: BuildImage,
+    caller: Caller,
+    params: ImagesParams,
+    progress: Callable[[int, str], Awaitable[None]],
+) -> dict[str, Any]:
+    """The image built. Where the caller goes away, or takes its request back, the build ends."""
+    request = BuildRequest(params.repo_path, params.engine, params.image)
+    lines: deque[str] = deque(maxlen=LINES_KEPT)
+    stop, told = Stop(), 0
+
+    async def tell() -> None:
+        nonlocal told
+        while lines:
+            told += 1
+            await progress(told, lines.popleft())
+
+    async def keep_telling() -> None:
+        while True:
+            await anyio.sleep(TELL_SECONDS)
+            await tell()
+
+    def work() -> dict[str, Any] | RoverError:
+        try:
+            return service(caller, request, lines.append, stop)
+        except RoverError as error:
+            return error
+
+    built: dict[str, Any] | RoverError = {}
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(keep_telling)
+            built = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+            group.cancel_scope.cancel()
+    finally:
+        stop.ask()
+    await tell()
+    if isinstance(built, RoverError):
+        data = {"code": built.code, "hint": built.hint}
+        raise MCPError(INVALID_PARAMS, built.message, data) from built
+    return {"built": built}

@@ -1,16 +1,31 @@
-"""Prompts: what a person starts from a client's menu. They name tools and tell no secrets."""
+"""Prompts, which a person starts from a client's menu, and the completion of what prompts and
+resource templates take. Prompts name tools and contain no secrets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mcp_types import GetPromptResult, Prompt, PromptArgument, PromptMessage, TextContent
+from mcp_types import (
+    Completion,
+    GetPromptResult,
+    Prompt,
+    PromptArgument,
+    PromptMessage,
+    PromptReference,
+    ResourceTemplateReference,
+    TextContent,
+)
 
 from rover_mcp.domain.errors import UserFixable
+from rover_mcp.server.session import ClientSession
+from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.status_report import StatusReport
 
 LONGEST = 50_000
 """Characters of an argument."""
+COMPLETIONS_SHOWN = 100
+"""Values in an answer: the protocol's limit."""
 
 
 @dataclass(frozen=True)
@@ -124,3 +139,39 @@ def prompt(name: str, given: Mapping[str, str] | None) -> GetPromptResult:
         raise UserFixable(f"{name}: an argument has at most {LONGEST} characters")
     message = PromptMessage(role="user", content=TextContent(type="text", text=entry.text(given)))
     return GetPromptResult(description=entry.prompt.description, messages=[message])
+
+
+def complete(
+    tasks: TaskService,
+    status: StatusReport,
+    session: ClientSession,
+    ref: PromptReference | ResourceTemplateReference,
+    argument: str,
+    typed: str,
+    task_id: str | None = None,
+) -> Completion:
+    """What `argument` of a prompt or a template could be, beginning with what was typed. A prompt
+    names a task by its number, an address by its id. `task_id`: what the address names already.
+    Nothing where nothing is known."""
+    match ref, argument:
+        case PromptReference(), "task":
+            views = tasks.list(session.caller, (), None, None, COMPLETIONS_SHOWN)[0]
+            return _beginning([str(view.number) for view in views], typed)
+        case ResourceTemplateReference(), "id":
+            views = tasks.list(session.caller, (), None, None, COMPLETIONS_SHOWN)[0]
+            return _beginning([view.id for view in views], typed)
+        case ResourceTemplateReference(), "step" if task_id:
+            view = tasks.view(tasks.finder.find(session.caller, task_id), full=True)
+            return _beginning([step.id for step in view.steps or ()], typed)
+        case (PromptReference(), "workflow") | (ResourceTemplateReference(), "name"):
+            known = [w["name"] for w in status.workflows(session.caller, None)]
+            return _beginning(known, typed)
+        case _:
+            return Completion(values=[])
+
+
+def _beginning(values: Sequence[str], typed: str) -> Completion:
+    found = [v for v in dict.fromkeys(values) if v.startswith(typed)]
+    return Completion(
+        values=found[:COMPLETIONS_SHOWN], total=len(found), has_more=len(found) > COMPLETIONS_SHOWN
+    )

@@ -21,7 +21,7 @@ from rover_mcp.domain.errors import RoverError, UserFixable
 from rover_mcp.server.arguments import Arguments
 from rover_mcp.server.results import Result
 from rover_mcp.server.session import ClientSession
-from rover_mcp.server.tasks_extension.source import Context
+from rover_mcp.server.tasks_extension.protocol import Context
 from rover_mcp.tasks.paths import folder_of
 from rover_mcp.tasks.ports import Repositories
 

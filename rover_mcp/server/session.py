@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
@@ -13,6 +14,12 @@ from rover_mcp.tasks.caller import Caller
 
 Push = Callable[[str, dict[str, Any]], None]
 """Takes a notification (method, params) for the connection, which sends it in its own time."""
+
+Send = Callable[[str, dict[str, Any]], Awaitable[object]]
+"""Sends a notification (method, params); it may take as long as the client does not read."""
+
+WAITING: Final = 256
+"""Notifications that wait for a slow client; beyond, the oldest go."""
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
@@ -142,3 +149,25 @@ TASKS_URI = "rover://tasks"
 def task_uri(task_id: str) -> str:
     """The resource of a task."""
     return f"{TASKS_URI}/{task_id}"
+
+
+class Backlog:
+    """Notifications that wait for one client, so that nothing else waits for it. Those that are
+    dropped here still reach the client: `attention` carries their events."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[str, dict[str, Any]]] = deque(maxlen=WAITING)
+        self._wake = anyio.Event()
+
+    def push(self, method: str, params: dict[str, Any]) -> None:
+        """Queue a notification."""
+        self._waiting.append((method, params))
+        self._wake.set()
+
+    async def run(self, send: Send) -> None:
+        """Send the queued notifications as they come, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            while self._waiting:
+                await send(*self._waiting.popleft())

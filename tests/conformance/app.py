@@ -41,7 +41,7 @@ from rover_mcp.server.tasks_extension import (
     install,
 )
 from rover_mcp.server.tasks_extension.extension import declared, require_declared
-from rover_mcp.server.tasks_extension.source import Context
+from rover_mcp.server.tasks_extension.protocol import Context
 
 PATIENT = {"type": "object"}
 

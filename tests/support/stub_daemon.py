@@ -105,10 +105,10 @@ def launcher_of_stub(home: Path) -> list[str]:
     """The real launcher, which starts the stub where it starts a daemon; STUB_PATIENCE in its
     environment is how long it waits for that, in seconds, before it answers by itself."""
     program = (
-        "import os, rover_mcp.launcher.main as l, rover_mcp.launcher.daemon_start as s\n"
+        "import os, rover_mcp.launcher.frame_pump as p, rover_mcp.launcher.daemon_start as s\n"
         f"s.DAEMON_COMMAND = {PROGRAM!r}\n"
-        "l.PATIENCE = float(os.environ.get('STUB_PATIENCE', l.PATIENCE))\n"
-        "l.main()"
+        "p.BUSY_SECONDS = float(os.environ.get('STUB_PATIENCE', p.BUSY_SECONDS))\n"
+        "from rover_mcp.launcher.main import main; main()"
     )
     return [sys.executable, "-c", program, "--home", str(home)]
 

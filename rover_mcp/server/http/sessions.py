@@ -33,12 +33,10 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from rover_mcp.launcher import handshake
 from rover_mcp.server.app import App
-from rover_mcp.server.backlog import Backlog
 from rover_mcp.server.forget import METHOD as FORGET
-from rover_mcp.server.images import METHOD as IMAGES
 from rover_mcp.server.patch import METHOD as PATCH
-from rover_mcp.server.private_methods import METHOD as HOOKS
-from rover_mcp.server.session import ClientSession
+from rover_mcp.server.private_methods import HOOKS, IMAGES
+from rover_mcp.server.session import Backlog, ClientSession
 from rover_mcp.server.tasks_extension import TasksListenHandler
 from rover_mcp.server.tool_call import Services
 from rover_mcp.server.tools import TOOLS

@@ -8,8 +8,13 @@ under `RECEIPT` in `_meta`; a client that declared the extension gets a handle i
 
 from rover_mcp.server.tasks_extension.extension import TasksExtension, install
 from rover_mcp.server.tasks_extension.listen import TasksListenHandler
-from rover_mcp.server.tasks_extension.protocol import EXTENSION, RECEIPT, Task, TaskState
-from rover_mcp.server.tasks_extension.source import TaskSource
+from rover_mcp.server.tasks_extension.protocol import (
+    EXTENSION,
+    RECEIPT,
+    Task,
+    TaskSource,
+    TaskState,
+)
 
 __all__ = [
     "EXTENSION",

@@ -25,10 +25,11 @@ from rover_mcp.server.tasks_extension.protocol import (
     FINAL,
     RECEIPT,
     VERSIONS,
+    Context,
     Task,
+    TaskSource,
     TaskState,
 )
-from rover_mcp.server.tasks_extension.source import Context, TaskSource
 
 
 class TaskParams(RequestParams):

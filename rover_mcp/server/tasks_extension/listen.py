@@ -28,8 +28,7 @@ from mcp_types import (
 )
 
 from rover_mcp.server.tasks_extension.extension import require_declared
-from rover_mcp.server.tasks_extension.protocol import FINAL
-from rover_mcp.server.tasks_extension.source import Context, TaskSource
+from rover_mcp.server.tasks_extension.protocol import FINAL, Context, TaskSource
 
 TASK_IDS = "taskIds"
 MAX_STREAMS = 1024

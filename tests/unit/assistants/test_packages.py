@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from agent_runner.models import PauseReason
 from rover_mcp import __version__
 from rover_mcp.launcher import handshake
-from rover_mcp.server.icon import ICON
+from rover_mcp.server.app import ICON
 from rover_mcp.server.results import WaitResult
 from rover_mcp.server.tools import TOOLS
 from rover_mcp.tasks.view_models import PauseView, TaskView

@@ -410,9 +410,9 @@ def test_what_may_be_left_out_is_not_called_for(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (["lst"], "there is no 'lst'; did you mean 'list'?"),
-        (["zzz"], "there is no 'zzz'; choose from: demo,"),
-        (["create", "x", "--engine", "dcker"], "did you mean 'docker'?"),
+        (["lst"], "unknown command 'lst'; did you mean 'list'?"),
+        (["zzz"], "unknown command 'zzz'; choose from: demo,"),
+        (["create", "x", "--engine", "dcker"], "unknown --engine 'dcker'; did you mean 'docker'?"),
         (["rm", "1", "--y"], "unrecognized arguments: --y"),
     ],
 )

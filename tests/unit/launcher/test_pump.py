@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp import __version__
-from rover_mcp.launcher.main import Frames
+from rover_mcp.launcher.session_replay import Frames
 from tests.support.stub_daemon import StubDaemon
 from tests.unit.launcher.conftest import Launch
 

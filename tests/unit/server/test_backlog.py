@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from rover_mcp.server.backlog import WAITING, Backlog
+from rover_mcp.server.session import WAITING, Backlog
 
 
 def test_the_newest_wait_and_are_sent_in_order_once_the_client_reads() -> None:

@@ -1,0 +1,168 @@
+"""One `tools/call`, from the arguments as they came to the answer: what may be asked of a person
+first, which errors are answered as a tool's own, and what news an answer carries."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import anyio.lowlevel
+import anyio.to_thread
+from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult, TextContent
+from pydantic import ValidationError
+
+from rover_mcp.domain.errors import NeedsConsent, RoverError
+from rover_mcp.domain.text import visible
+from rover_mcp.server.allowed_calls import Works, keep_working, offered_call
+from rover_mcp.server.argument_errors import bad_arguments, corrected, unknown_tool
+from rover_mcp.server.arguments import Arguments, DeleteArguments
+from rover_mcp.server.brief import besides_shown, brief
+from rover_mcp.server.consent import answer
+from rover_mcp.server.elicitation import confirmed
+from rover_mcp.server.mcp_task_handles import TaskHandles
+from rover_mcp.server.progress import Rising
+from rover_mcp.server.render import text_of
+from rover_mcp.server.results import Result, TaskResult
+from rover_mcp.server.roots import run_where_a_repository_is
+from rover_mcp.server.session import ClientSession
+from rover_mcp.server.tasks_extension import RECEIPT
+from rover_mcp.server.tasks_extension.extension import declared
+from rover_mcp.server.tasks_extension.protocol import Context
+from rover_mcp.server.tool_call import Call, Services, ToolEntry
+from rover_mcp.server.tool_handlers import deletion_asked
+from rover_mcp.server.tools import offered
+from rover_mcp.store.records import DamagedRecord
+from rover_mcp.tasks.view_models import NextAction
+
+log = logging.getLogger("rover.server")
+
+
+class ToolCaller:
+    """Answers `tools/call` for one session."""
+
+    def __init__(
+        self, services: Services, session: ClientSession, handles: TaskHandles, works: Works
+    ) -> None:
+        self._services = services
+        self._session = session
+        self._handles = handles
+        self._works = works
+        self._tools = offered(session.caller)
+
+    async def __call__(
+        self, ctx: Context, params: CallToolRequestParams
+    ) -> CallToolResult | InputRequiredResult:
+        entry = self._tools.get(params.name)
+        if entry is None:
+            raise unknown_tool(params.name, params.arguments or {}, self._tools)
+
+        rising = Rising()
+
+        async def progress(value: float, message: str) -> None:
+            await ctx.session.report_progress(rising(value), 100, message)
+
+        self._services.touch()
+        await self._services.hub.confirm(self._session)
+        call = Call(self._session, self._services, progress)
+        try:
+            arguments = entry.arguments.model_validate(params.arguments or {})
+            if isinstance(arguments, DeleteArguments) and arguments.confirm:
+                message = await deletion_asked(call, arguments)
+                if (ask := await confirmed(ctx, params, message)) is not None:
+                    return ask
+            result = await run_where_a_repository_is(
+                ctx,
+                params,
+                self._session,
+                arguments,
+                lambda given: self._run(ctx, params, entry, call, given),
+                self._services.tasks.repositories,
+            )
+            if isinstance(result, InputRequiredResult):
+                return result
+        except ValidationError as error:
+            return self._error(bad_arguments(error, entry, params.arguments or {}))
+        except RoverError as error:
+            return self._error(error, self._corrected(error, entry, params.arguments or {}))
+        task_id = _started(entry, result) if declared(ctx) else None
+        if task_id is not None and (handle := await self._handles.new(task_id)) is not None:
+            # What follows is told through the handle. `attention` would be lost with the result.
+            return self._told(result, {RECEIPT: handle})
+        return await self._finish(result)
+
+    async def _run(
+        self,
+        ctx: Context,
+        params: CallToolRequestParams,
+        entry: ToolEntry,
+        call: Call,
+        arguments: Arguments,
+    ) -> Result | InputRequiredResult:
+        """Do it; what only the user may allow, once they have."""
+        try:
+            return await entry.handler(call, arguments)
+        except NeedsConsent as need:
+            said = await answer(ctx, params, self._session.caller, need)
+            if isinstance(said, InputRequiredResult):
+                return said
+            told = replace(call, consent=said, unasked=said is None)
+            return await entry.handler(told, arguments)
+
+    async def _finish(self, result: Result) -> CallToolResult:
+        hub, limit = self._services.hub, self._services.tasks.settings.attention_limit
+        async with self._session.telling:
+            try:
+                news = await hub.attention(self._session, limit)
+            except DamagedRecord as damaged:
+                # What was asked for is answered all the same.
+                log.warning("news cannot be told: %s", damaged)
+                return self._told(result)
+            views = self._services.status.event_views
+            told = besides_shown(result, news.events)
+            events = await anyio.to_thread.run_sync(views, told, self._session.caller)
+            result.attention, result.attention_more = [*events], news.more or None
+            answer = self._told(result)
+            # A call that its client withdraws until here has told nothing.
+            await anyio.lowlevel.checkpoint()
+            self._session.offer(news, hub.clock())
+        return answer
+
+    def _told(self, result: Result, meta: dict[str, Any] | None = None) -> CallToolResult:
+        keep_working(result, self._works)
+        brief(result)
+        data = result.model_dump(mode="json", exclude_none=True)
+        text = TextContent(type="text", text=text_of(result))
+        return CallToolResult(content=[text], structured_content=data, _meta=meta)
+
+    def _corrected(
+        self, error: RoverError, entry: ToolEntry, given: Mapping[str, Any]
+    ) -> Mapping[str, object] | None:
+        call = corrected(error, entry, given)
+        if call is None or error.next_call is not None:
+            return call
+        works = self._works(NextAction.model_validate({**call, "why": ""}))
+        return call if works else {"tool": "get_status", "arguments": {}}
+
+    def _error(
+        self, error: RoverError, named: Mapping[str, object] | None = None
+    ) -> CallToolResult:
+        """What the caller can mend, as a tool error with what to do."""
+        call = offered_call(named or error.next_call, self._tools)
+        message = visible(error.message)
+        said = {"code": error.code, "message": message, "hint": error.hint, "next_call": call}
+        text = message + (f". {error.hint}" if error.hint else "")
+        if call:
+            text += f". Next: {json.dumps(call)}"
+        return CallToolResult(
+            content=[TextContent(type="text", text=text)],
+            structured_content={"error": {k: v for k, v in said.items() if v is not None}},
+            is_error=True,
+        )
+
+
+def _started(entry: ToolEntry, result: Result) -> str | None:
+    """The id of the task that a call made or lets go on."""
+    return result.task.id if entry.starts and isinstance(result, TaskResult) else None
