@@ -32,13 +32,13 @@ def put(text: str, path: Sequence[str], value: object) -> str:
     """
     at, depth = _start(text), 0
     for depth, key in enumerate(path):
-        found = _find(text, at, key)
-        if found is None:
+        member = _find(text, at, key)
+        if member is None:
             break
         if depth == len(path) - 1:
             new = _dump(value, text, depth + 1)
-            return text[: found.value] + new + text[found.end :]
-        at = found.value
+            return text[: member.value] + new + text[member.end :]
+        at = member.value
     inner: object = value
     for key in reversed(path[depth + 1 :]):
         inner = {key: inner}
@@ -49,10 +49,10 @@ def take_out(text: str, path: Sequence[str]) -> str:
     """`text` without the member at `path`; as it is if there is none. Preconditions as `put`."""
     at = _start(text)
     for key in path[:-1]:
-        found = _find(text, at, key)
-        if found is None:
+        target = _find(text, at, key)
+        if target is None:
             return text
-        at = found.value
+        at = target.value
     members = list(_members(text, at))
     wanted = [i for i, member in enumerate(members) if member.key == path[-1]]
     if not wanted:
@@ -91,11 +91,11 @@ def _dump(value: object, text: str, depth: int) -> str:
 def _layout(text: str) -> tuple[str, str]:
     """How `text` breaks its lines and indents; no line breaks for a filled one-line text."""
     newline = "\r\n" if "\r\n" in text else "\n"
-    found = _INDENT.search(text)
-    if found is None:
+    match = _INDENT.search(text)
+    if match is None:
         filled = "\n" not in text.strip() and text.strip() != "{}"
         return ("" if filled else newline), DEFAULT_INDENT
-    return newline, found[1]
+    return newline, match[1]
 
 
 def _members(text: str, at: int) -> Iterator[_Member]:
@@ -113,8 +113,8 @@ def _members(text: str, at: int) -> Iterator[_Member]:
 
 def _find(text: str, at: int, key: str) -> _Member | None:
     """The last of that name, which is the one that counts."""
-    found = [member for member in _members(text, at) if member.key == key]
-    return found[-1] if found else None
+    matching = [member for member in _members(text, at) if member.key == key]
+    return matching[-1] if matching else None
 
 
 def _decode(text: str, at: int) -> tuple[Any, int]:
@@ -126,5 +126,5 @@ def _start(text: str) -> int:
 
 
 def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+    match = _SPACE.match(text, at)
+    return match.end() if match else at

@@ -35,13 +35,13 @@ def entered(client: Client, text: str, argv: Sequence[str]) -> Change:
         Refused: it cannot be done without touching what is not ours.
     """
     before = _parse(client, text)
-    found = _entry(client, before)
-    wanted = entry(client, argv, found or {})
-    if found is not None and {k: v for k, v in wanted.items() if v is not None} == found:
+    current = _entry(client, before)
+    wanted = entry(client, argv, current or {})
+    if current is not None and {k: v for k, v in wanted.items() if v is not None} == current:
         return Change(text, text, was_there=True)
-    new = _put(client, text, found, wanted)
+    new = _put(client, text, current, wanted)
     _check(client, new, before, {k: v for k, v in wanted.items() if v is not None})
-    return Change(text, new, was_there=found is not None)
+    return Change(text, new, was_there=current is not None)
 
 
 def removed(client: Client, text: str) -> Change:
@@ -61,10 +61,10 @@ def removed(client: Client, text: str) -> Change:
     return Change(text, new, was_there=True)
 
 
-def entry(client: Client, argv: Sequence[str], found: Mapping[str, Any]) -> Json:
+def entry(client: Client, argv: Sequence[str], current: Mapping[str, Any]) -> Json:
     """An entry that starts `argv`, over one that was found. None: the key is taken out."""
-    said_or_default = {key: found.get(key, value) for key, value in client.defaults.items()}
-    return {**found, **client.command(argv), **said_or_default}
+    said_or_default = {key: current.get(key, value) for key, value in client.defaults.items()}
+    return {**current, **client.command(argv), **said_or_default}
 
 
 def block(client: Client, argv: Sequence[str]) -> str:
@@ -81,12 +81,12 @@ def diff(change: Change, name: str) -> list[str]:
     return list(lines)
 
 
-def _put(client: Client, text: str, found: Json | None, wanted: Json) -> str:
+def _put(client: Client, text: str, current: Json | None, wanted: Json) -> str:
     if client.toml:
-        changed = {k: v for k, v in wanted.items() if (found or {}).get(k) != v}
+        changed = {k: v for k, v in wanted.items() if (current or {}).get(k) != v}
         return toml_text.put(text, ".".join(client.path), changed)
-    whole = {k: v for k, v in wanted.items() if v is not None}
-    return json_text.put(text if text.strip() else "{}\n", client.path, whole)
+    complete = {k: v for k, v in wanted.items() if v is not None}
+    return json_text.put(text if text.strip() else "{}\n", client.path, complete)
 
 
 def _parse(client: Client, text: str) -> Json:

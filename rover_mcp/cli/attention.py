@@ -12,8 +12,8 @@ def attention(result: Json, paint: Paint) -> list[str]:
     """What happened to other tasks."""
     lines: list[str] = []
     for event in result.get("attention") or ():
-        told = wrap(clean(spoken(_news(event))), paint.width)
-        lines += [paint("!", "yellow", "bold") + told[0][1:], *told[1:]]
+        wrapped = wrap(clean(spoken(_news(event))), paint.width)
+        lines += [paint("!", "yellow", "bold") + wrapped[0][1:], *wrapped[1:]]
     if more := result.get("attention_more"):
         lines.append(paint(f"  and {more} more: rover list --all", "dim"))
     return ["", *lines] if lines else []

@@ -41,29 +41,33 @@ def restore(args: argparse.Namespace) -> int:
 
 def _made(result: Json, paint: Paint) -> list[str]:
     running = f" ({result['running']} of them running)" if result["running"] else ""
-    told = [
+    lines = [
         f"{paint(clean(result['file']), 'bold')}: {_tasks(result)}{running}, "
         f"{size(result['bytes'])}",
         IN_IT,
         NOT_IN_IT,
     ]
     if result["database"] == "postgresql":
-        told.append(paint(SHARED, "yellow"))
+        lines.append(paint(SHARED, "yellow"))
     if result["left_out"]:
-        told.append(f"Left out: {', '.join(map(clean, result['left_out']))}")
-    return [*told, *_some("Could not be read, and is missing", result["skipped"], paint)]
+        lines.append(f"Left out: {', '.join(map(clean, result['left_out']))}")
+    return [*lines, *_some("Could not be read, and is missing", result["skipped"], paint)]
 
 
 def _restored(result: Json, paint: Paint) -> list[str]:
-    told = [f"{_tasks(result)} of {dated(result['made_at'])} restored into {clean(result['home'])}"]
+    lines = [
+        f"{_tasks(result)} of {dated(result['made_at'])} restored into {clean(result['home'])}"
+    ]
     if result["kept"]:
-        told.append(f"The data folder that was there is kept: {clean(result['kept'])}")
+        lines.append(f"The data folder that was there is kept: {clean(result['kept'])}")
     for task in result["paused"]:
         name = f"Task {task['number']} {clean(task['title'])[:60]!r}"
-        told.append(f"{name} ran when the backup was made and is paused: rover resume {task['id']}")
+        lines.append(
+            f"{name} ran when the backup was made and is paused: rover resume {task['id']}"
+        )
     if result["database"] == "postgresql":
-        told.append(paint(SHARED, "yellow"))
-    return [*told, *_some("Repositories that are not here", result["missing_repositories"], paint)]
+        lines.append(paint(SHARED, "yellow"))
+    return [*lines, *_some("Repositories that are not here", result["missing_repositories"], paint)]
 
 
 def _tasks(result: Json) -> str:

@@ -110,13 +110,13 @@ def name_of(task: Json) -> str:
 
 def commands_of(task: Json) -> list[tuple[str, str]]:
     """What can be done with a task, each as a command and why."""
-    found: list[tuple[str, str]] = []
+    commands: list[tuple[str, str]] = []
     for action in task.get("next_actions") or ():
         arguments = {**action.get("arguments", {})}
         if "task" in arguments:
             arguments["task"] = name_of(task)
-        found.append((command_for(action["tool"], arguments), clean(spoken(action["why"]))))
-    return found
+        commands.append((command_for(action["tool"], arguments), clean(spoken(action["why"]))))
+    return commands
 
 
 def next_step(task: Json, paint: Paint) -> list[str]:
@@ -136,8 +136,8 @@ def _choices(every: Iterable[tuple[str, str]], paint: Paint) -> list[str]:
         return [f"  {paint(pad(c, width), 'cyan')}  {paint(why, 'dim')}" for c, why in rows]
     lines: list[str] = []
     for command, why in rows:
-        told = wrap(why, paint.width, "      ")
-        lines += [f"  {paint(command, 'cyan')}", *(paint(line, "dim") for line in told)]
+        wrapped = wrap(why, paint.width, "      ")
+        lines += [f"  {paint(command, 'cyan')}", *(paint(line, "dim") for line in wrapped)]
     return lines
 
 

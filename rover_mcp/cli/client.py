@@ -221,10 +221,10 @@ class Client:
     def request_for_long(self, method: str, params: Json) -> Json:
         """A request's result, however long it takes; what it tells meanwhile is progress. Raises
         as `call` does."""
-        asked = self.start(method, {**params, "_meta": {"progressToken": self._next_id + 1}})
-        while not self.answered(asked):
+        request_id = self.start(method, {**params, "_meta": {"progressToken": self._next_id + 1}})
+        while not self.answered(request_id):
             self.pump(ANSWER_TIMEOUT)
-        return self._wait(asked)
+        return self._wait(request_id)
 
     def start(self, method: str, params: Json) -> int:
         self._next_id += 1
@@ -302,11 +302,11 @@ class Client:
         params: Json = message.get("params") or {}
         question = str(params.get("message"))
         begun = time.monotonic()
-        said: Json = {"action": "decline"}
+        answer: Json = {"action": "decline"}
         if ask(question):
-            said = {"action": "accept", "content": {"choice": "allow"}}
+            answer = {"action": "accept", "content": {"choice": "allow"}}
         self._asked += time.monotonic() - begun
-        self.send({"jsonrpc": "2.0", "id": message["id"], "result": said})
+        self.send({"jsonrpc": "2.0", "id": message["id"], "result": answer})
 
 
 def _lost() -> ConnectionLost:

@@ -42,8 +42,8 @@ class Help(argparse.HelpFormatter):
 
 
 def _columns() -> int:
-    if (told := os.environ.get("COLUMNS", "")).isdigit() and int(told) > 0:
-        return int(told)
+    if (columns := os.environ.get("COLUMNS", "")).isdigit() and int(columns) > 0:
+        return int(columns)
     try:
         return os.get_terminal_size(1).columns or 80
     except OSError:

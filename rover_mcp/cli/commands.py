@@ -217,11 +217,11 @@ def follow(args: Arguments, task: Json) -> int:
         show(args, result, render.task)
     else:
         paint, view = Paint(sys.stdout), result["task"]
-        told = [*pause_lines(view, paint), *render.error_lines(view, paint)]
+        lines = [*pause_lines(view, paint), *render.error_lines(view, paint)]
         # What is no terminal has been told each of them as it came.
-        told = [*(render.warnings(view, paint) if sys.stdout.isatty() else ()), *told]
-        told += render.attention(result, paint)
-        print("\n".join(["", *told, "", *next_step(view, paint)]).rstrip())
+        lines = [*(render.warnings(view, paint) if sys.stdout.isatty() else ()), *lines]
+        lines += render.attention(result, paint)
+        print("\n".join(["", *lines, "", *next_step(view, paint)]).rstrip())
     return exit_code(result["task"])
 
 

@@ -74,16 +74,16 @@ def _checked_settings(own: Path) -> Json:
 def show(args: argparse.Namespace) -> int:
     """Print what a configuration says, as JSON."""
     try:
-        said = _said(_read(args.file))
+        settings = _said(_read(args.file))
     except ConfigError as error:
         raise ClientError(error.message, code=error.code, hint=error.hint) from error
-    print(json.dumps(said, indent=2, ensure_ascii=not args.json))
+    print(json.dumps(settings, indent=2, ensure_ascii=not args.json))
     return 0
 
 
 def _said(config: ProjectConfig) -> Json:
-    said: Json = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return said
+    settings: Json = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return settings
 
 
 def _read(file: str | None) -> ProjectConfig:
@@ -100,12 +100,12 @@ def _read(file: str | None) -> ProjectConfig:
             return parse_config(read_regular(Path(file), 1_000_000), file)
         except NotTaken as error:
             raise ClientError(f"{file}: {error}", code="io") from None
-    found = load_config(root_here())
-    if found is None:
+    config = load_config(root_here())
+    if config is None:
         raise ClientError(
             f"there is no {FILE} here", code="no_config", hint="rover init writes one"
         )
-    return found.config
+    return config.config
 
 
 def root_here(start: Path | None = None) -> Path:

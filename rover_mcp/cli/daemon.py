@@ -30,9 +30,9 @@ KILL_SECONDS = 10.0
 
 def status(args: argparse.Namespace) -> int:
     """Whether one is at work, since when, and whether it is of this version."""
-    found = look(home_of(args))
-    show(args, found, _status)
-    return 0 if found["running"] else NOT_RUNNING
+    state = look(home_of(args))
+    show(args, state, _status)
+    return 0 if state["running"] else NOT_RUNNING
 
 
 def stop(args: argparse.Namespace) -> int:
@@ -53,7 +53,7 @@ def restart(args: argparse.Namespace) -> int:
 def look(home: str) -> Json:
     """What is known of a data folder's daemon without being one of its clients: one that is idle
     and of another version would give way to a client."""
-    found: Json = {
+    state: Json = {
         "running": False, "pid": None, "version": None, "since": None, "home": home,
         "tasks": _tasks(home), "client_version": __version__,
     }  # fmt: skip
@@ -62,9 +62,9 @@ def look(home: str) -> Json:
         try:
             sock.connect(socket_name(home))
         except OSError:
-            return found
+            return state
         pid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-        return {**found, "running": True, "pid": pid, **_since(home), **_version(sock)}
+        return {**state, "running": True, "pid": pid, **_since(home), **_version(sock)}
 
 
 def _version(sock: socket.socket) -> Json:
@@ -96,14 +96,14 @@ def _stopped(home: str, *, force: bool) -> Json:
     Raises:
         ClientError: it does not end.
     """
-    found = look(home)
-    if not found["running"]:
-        return {**found, "stopped": None}
-    pid: int = found["pid"]
+    state = look(home)
+    if not state["running"]:
+        return {**state, "stopped": None}
+    pid: int = state["pid"]
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
-        return {**found, "running": False, "stopped": pid}
+        return {**state, "running": False, "stopped": pid}
     try:
         ended = _ends(process, signal.SIGTERM, END_SECONDS)
         if not ended and force:
@@ -116,7 +116,7 @@ def _stopped(home: str, *, force: bool) -> Json:
             code="daemon_runs",
             hint="rover daemon stop --force ends it at once; what it has recorded is kept",
         )
-    return {**found, "running": False, "stopped": pid}
+    return {**state, "running": False, "stopped": pid}
 
 
 def _ends(process: int, number: signal.Signals, seconds: float) -> bool:
@@ -126,29 +126,29 @@ def _ends(process: int, number: signal.Signals, seconds: float) -> bool:
     return bool(select.select([process], [], [], seconds)[0])
 
 
-def _status(found: Json, paint: Paint) -> list[str]:
-    if not found["running"]:
-        told = f"No daemon runs for {clean(found['home'])}."
-        return [told, "The next command that needs one starts it."]
+def _status(state: Json, paint: Paint) -> list[str]:
+    if not state["running"]:
+        text = f"No daemon runs for {clean(state['home'])}."
+        return [text, "The next command that needs one starts it."]
     now = paint.now()
-    since = f", since {clock(found['since'], now)} {zone(now)}" if found["since"] else ""
-    version = found["version"] or "unknown: it does not answer"
-    lines = [f"A daemon runs: process {found['pid']}, version {clean(version)}{since}."]
-    if found["version"] not in (None, __version__):
+    since = f", since {clock(state['since'], now)} {zone(now)}" if state["since"] else ""
+    version = state["version"] or "unknown: it does not answer"
+    lines = [f"A daemon runs: process {state['pid']}, version {clean(version)}{since}."]
+    if state["version"] not in (None, __version__):
         other = f"This command is of version {__version__}: the daemon is replaced as soon as it "
         lines.append(paint(f"{other}has nothing to do, or now by: rover daemon restart", "yellow"))
-    lines += [f"Data folder: {clean(found['home'])} (what it says is in daemon.log there)"]
-    if tasks := found["tasks"]:
+    lines += [f"Data folder: {clean(state['home'])} (what it says is in daemon.log there)"]
+    if tasks := state["tasks"]:
         lines.append(f"Tasks: {tasks['running']} running, {tasks['paused']} paused")
     return lines
 
 
-def _told_of_stop(found: Json, paint: Paint) -> list[str]:
-    if found["stopped"] is None:
-        return [f"No daemon runs for {clean(found['home'])}: there is nothing to stop."]
-    lines = [f"The daemon (process {found['stopped']}) has ended."]
-    if running := found["tasks"] and found["tasks"]["running"]:
+def _told_of_stop(state: Json, paint: Paint) -> list[str]:
+    if state["stopped"] is None:
+        return [f"No daemon runs for {clean(state['home'])}: there is nothing to stop."]
+    lines = [f"The daemon (process {state['stopped']}) has ended."]
+    if running := state["tasks"] and state["tasks"]["running"]:
         tasks = "1 task is" if running == 1 else f"{running} tasks are"
-        told = f"{tasks} not over. What was done is checkpointed, and work continues when a daemon "
-        lines.append(paint(f"{told}runs again: rover daemon restart", "yellow"))
+        text = f"{tasks} not over. What was done is checkpointed, and work continues when a daemon "
+        lines.append(paint(f"{text}runs again: rover daemon restart", "yellow"))
     return [*lines, "Any command that needs a daemon, and any assistant with Rover, starts it."]

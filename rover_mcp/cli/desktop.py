@@ -21,24 +21,24 @@ def offer(home: Path, environ: Mapping[str, str], now: datetime, *, write: bool)
     """What is to be done, and done if that is asked for. `action` is add, nothing, refused, or
     unavailable where no notification can be shown."""
     path = home / "config.yaml"
-    told: Json = {"file": str(path)}
+    result: Json = {"file": str(path)}
     # Late: it brings an HTTP client.
     from rover_mcp.config.hooks import DesktopHook
     from rover_mcp.hooks.senders import DesktopSender
 
     if why := DesktopSender(DesktopHook(kind="desktop"), environ).problem():
-        return {**told, "action": "unavailable", "why": why}
+        return {**result, "action": "unavailable", "why": why}
     try:
         old = files.read(path)
         new = with_key(old or "", HOOKS, WANTED, LINES)
         if new is None:
-            return {**told, "action": "nothing"}
+            return {**result, "action": "nothing"}
         if write:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             backup = files.write(path, old, new, now)
-            told["backup"] = str(backup) if backup else None
+            result["backup"] = str(backup) if backup else None
     except Refused as refused:
-        return {**told, "action": "refused", "error": str(refused), "block": LINES}
+        return {**result, "action": "refused", "error": str(refused), "block": LINES}
     except OSError as error:
-        return {**told, "action": "refused", "error": f"cannot be used: {error}", "block": LINES}
-    return {**told, "action": "add"}
+        return {**result, "action": "refused", "error": f"cannot be used: {error}", "block": LINES}
+    return {**result, "action": "add"}

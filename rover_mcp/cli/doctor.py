@@ -142,11 +142,11 @@ def as_json(checks: list[Check], status: Json | None) -> Json:
     }
 
 
-def judge_programs(found: Sequence[floors.Found]) -> list[Check]:
+def judge_programs(programs: Sequence[floors.Found]) -> list[Check]:
     """What is to be said of the programs that sandboxes are made with; a task runs all the same."""
     return [
         Check(concern.program, False, concern.detail, concern.todo, needed=False)
-        for concern in floors.concerns(found)
+        for concern in floors.concerns(programs)
     ]
 
 
@@ -196,12 +196,12 @@ def _records(home: str) -> list[Check]:
     """What tasks' records and their files do not agree on. Looked at before the daemon is asked,
     which would make a database that is gone."""
     try:
-        found: list[tuple[str, str]] = run_offline("survey", home)
+        problems: list[tuple[str, str]] = run_offline("survey", home)
     except ClientError as error:
         return [Check("records", False, error.message, error.hint or "", needed=False)]
-    if not found:
+    if not problems:
         return []
-    lines, helps = zip(*found, strict=True)
+    lines, helps = zip(*problems, strict=True)
     todo = "; ".join(dict.fromkeys(helps))
     return [Check("records", False, "; ".join(lines), todo, needed=False)]
 
@@ -209,10 +209,10 @@ def _records(home: str) -> list[Check]:
 def _project(home: str) -> list[Check]:
     """Programs that the files of the repository here ask for, and bubblewrap's sandboxes lack."""
     try:
-        found: list[str] = run_offline("missing", home, str(Path.cwd()))
+        missing: list[str] = run_offline("missing", home, str(Path.cwd()))
     except ClientError as error:
         return [Check("this project", False, error.message, error.hint or "", needed=False)]
-    return [Check("this project", False, f"on bubblewrap {line}", needed=False) for line in found]
+    return [Check("this project", False, f"on bubblewrap {line}", needed=False) for line in missing]
 
 
 def _engine(entry: Json) -> Check:
@@ -238,11 +238,11 @@ def _agents(agents: list[Json]) -> Check:
     if can:
         return Check(AGENT, True, ", ".join(map(clean, can)))
     plays = any(_plays(a) for a in agents)
-    told = "none can be used" + (", but `scripted`, which only plays scripts" if plays else "")
+    detail = "none can be used" + (", but `scripted`, which only plays scripts" if plays else "")
     todo = (
         "rover login anthropic (or openai, google) keeps a key; rover setup --write asks whether "
     )
-    return Check(AGENT, False, told, f"{todo}tasks use the log-in of your claude or codex")
+    return Check(AGENT, False, detail, f"{todo}tasks use the log-in of your claude or codex")
 
 
 def _plays(agent: Json) -> bool:

@@ -33,5 +33,5 @@ EXAMPLES = {
 
 def epilog(prog: str) -> str | None:
     """The examples of `rover COMMAND`, below its options."""
-    found = EXAMPLES.get(prog.removeprefix("rover "))
-    return "\n".join(["Examples:", *(f"  {line}" for line in found)]) if found else None
+    examples = EXAMPLES.get(prog.removeprefix("rover "))
+    return "\n".join(["Examples:", *(f"  {line}" for line in examples)]) if examples else None

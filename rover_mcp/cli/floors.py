@@ -53,7 +53,7 @@ class Found:
 
     program: str
     version: Version
-    told: str
+    text: str
     set_user_id: bool = False
 
 
@@ -66,10 +66,10 @@ class Concern:
     todo: str
 
 
-def concerns(found: Sequence[Found]) -> list[Concern]:
+def concerns(programs: Sequence[Found]) -> list[Concern]:
     """One for each program that is older than a fix, or runs as root for no reason. Pure."""
-    dated = [concern for f in found if (concern := _dated(f)) is not None]
-    return [*dated, *(_privileged(f) for f in found if f.set_user_id)]
+    dated = [concern for f in programs if (concern := _dated(f)) is not None]
+    return [*dated, *(_privileged(f) for f in programs if f.set_user_id)]
 
 
 def find(programs: Sequence[str] = ("bwrap", "runc", "podman")) -> list[Found]:
@@ -87,44 +87,45 @@ def is_below(version: Version, floor: Floor) -> bool:
     return version < (own[0] if own else min(floor.fixed))
 
 
-def _dated(found: Found) -> Concern | None:
+def _dated(program: Found) -> Concern | None:
     floors = [
         floor
         for floor in FLOORS
-        if floor.program == found.program
-        and (found.set_user_id or not floor.set_user_id)
-        and is_below(found.version, floor)
+        if floor.program == program.program
+        and (program.set_user_id or not floor.set_user_id)
+        and is_below(program.version, floor)
     ]
     if not floors:
         return None
     flaws = ", ".join(floor.flaw for floor in floors)
     newest = " or ".join(".".join(map(str, fixed)) for fixed in floors[-1].fixed)
     return Concern(
-        found.program,
-        f"{found.told} is older than {newest}, which corrects {flaws}; your distribution may have "
-        "corrected it in this version",
-        f"see what your distribution says of {flaws}, or install {found.program} {newest} or later",
+        program.program,
+        f"{program.text} is older than {newest}, which fixes {flaws}; your distribution may have "
+        "fixed it in this version",
+        f"see what your distribution says about {flaws}, or install "
+        f"{program.program} {newest} or later",
     )
 
 
-def _privileged(found: Found) -> Concern:
+def _privileged(program: Found) -> Concern:
     return Concern(
-        found.program,
-        f"{found.told} is set-user-id: every program of yours starts it as root",
+        program.program,
+        f"{program.text} is set-user-id: every program of yours starts it as root",
         "it does not need that where user namespaces are allowed: sudo chmod u-s "
-        f"{shutil.which(found.program) or found.program}",
+        f"{shutil.which(program.program) or program.program}",
     )
 
 
 def _ask(program: str, path: Path) -> Found | None:
     try:
-        said = subprocess.run(
+        ended = subprocess.run(
             [path, "--version"], capture_output=True, text=True, timeout=_SECONDS, check=False
         ).stdout
         mode = path.stat().st_mode
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if (numbers := _NUMBERS.search(said)) is None:
+    if (numbers := _NUMBERS.search(ended)) is None:
         return None
     version = tuple(int(part) for part in numbers[1].split("."))
     return Found(program, version, numbers[1], bool(mode & stat.S_ISUID))

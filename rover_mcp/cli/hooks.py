@@ -53,11 +53,11 @@ def _table(result: Json, paint: Paint) -> list[str]:
 
 def _tested(result: Json, paint: Paint) -> list[str]:
     lines: list[str] = []
-    for told in result["tested"]:
-        mark = paint("✘", "red") if told["error"] else paint("✔", "green")
-        lines.append(f"{mark} {clean(told['name']):<20} {clean(told['error'] or 'delivered')}")
-        if told["output"]:
-            lines.append(f"    {paint(clean(told['output']), 'dim')}")
+    for test in result["tested"]:
+        mark = paint("✘", "red") if test["error"] else paint("✔", "green")
+        lines.append(f"{mark} {clean(test['name']):<20} {clean(test['error'] or 'delivered')}")
+        if test["output"]:
+            lines.append(f"    {paint(clean(test['output']), 'dim')}")
     return lines or ["No hooks."]
 
 

@@ -41,14 +41,14 @@ def init(args: argparse.Namespace, connect: Callable[[], Client]) -> int:
         raise ClientError(
             f"{root} is not in a git repository", code="no_repository", hint="run: git init"
         )
-    found = detect(set(_names(root)), lambda name: _read(root, name))
-    text = draft(found, _ready_agents(connect))
+    detected = detect(set(_names(root)), lambda name: _read(root, name))
+    text = draft(detected, _ready_agents(connect))
     parse_config(text.encode())
     toolchains = toolchains_to_name(Path(home_of(args)), Path.home())
     result: Json = {
         "path": str(root / FILE),
         "written": not args.dry_run,
-        "found": asdict(found),
+        "found": asdict(detected),
         "toolchains": toolchains,
     }
     if not args.dry_run:

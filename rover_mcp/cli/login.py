@@ -30,8 +30,8 @@ def login(args: argparse.Namespace) -> int:
         raise UserFixable("name a provider", hint=f"one of {', '.join(PROVIDERS)}; or --list")
     account = stored_keys.account_of(args.provider, args.name, PROVIDERS)
     key = _key(account, from_stdin=args.stdin)
-    made = stored_keys.keep(home, account, key, args.base_url)
-    show(args, _shown(home, made), _kept)
+    stored = stored_keys.keep(home, account, key, args.base_url)
+    show(args, _shown(home, stored), _kept)
     return 0
 
 
@@ -39,7 +39,7 @@ def logout(args: argparse.Namespace) -> int:
     """Remove a key that `login` kept."""
     account = stored_keys.account_of(args.provider, args.name, PROVIDERS)
     stored_keys.forget(Path(home_of(args)), account)
-    show(args, {"account": account}, lambda told, _: [f"The key of {told['account']} is gone."])
+    show(args, {"account": account}, lambda result, _: [f"The key of {result['account']} is gone."])
     return 0
 
 
@@ -64,9 +64,9 @@ def _shown(home: Path, kept: KeptKey) -> Json:
     }  # fmt: skip
 
 
-def _kept(told: Json, paint: Paint) -> list[str]:
-    lines = [f"The key of {told['account']} is in {_place(told)}."]
-    if told["place"] != KEYRING:
+def _kept(result: Json, paint: Paint) -> list[str]:
+    lines = [f"The key of {result['account']} is in {_place(result)}."]
+    if result["place"] != KEYRING:
         lines.append(paint(NO_KEYRING, "yellow"))
     return [*lines, "Tasks use it from now on; a task that waited for it continues by itself."]
 
@@ -79,5 +79,5 @@ def _table(result: Json, paint: Paint) -> list[str]:
     return rows or ["No keys. To keep one: rover login PROVIDER"]
 
 
-def _place(told: Json) -> str:
-    return "the system's keyring" if told["place"] == KEYRING else str(told["file"])
+def _place(result: Json) -> str:
+    return "the system's keyring" if result["place"] == KEYRING else str(result["file"])

@@ -32,8 +32,8 @@ def _follow(args: argparse.Namespace, sleep: Callable[[float], None] = time.slee
         while True:
             alive = _status(client, args) in LIVE
             tail = args.tail if seen[0] is None else LINES
-            found = client.call("get_logs", **of_task(args), step=args.step, tail=tail)
-            step, text = found.get("step"), clean(found["text"], one_line=False)
+            log = client.call("get_logs", **of_task(args), step=args.step, tail=tail)
+            step, text = log.get("step"), clean(log["text"], one_line=False)
             if step is not None and step != seen[0]:
                 print(paint(f"step {clean(step)} (what an agent or a command wrote)", "dim"))
                 seen = (step, "")

@@ -61,8 +61,10 @@ def function(name: str) -> Run:
     """What runs a command, by its "module:function"; without a dot, of this package."""
     from importlib import import_module
 
-    module, _, found = name.partition(":")
-    run: Run = getattr(import_module(module if "." in module else f"rover_mcp.cli.{module}"), found)
+    module, _, attribute = name.partition(":")
+    run: Run = getattr(
+        import_module(module if "." in module else f"rover_mcp.cli.{module}"), attribute
+    )
     return run
 
 
@@ -82,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ClientError, DaemonUnavailable) as error:
         return _complain(error, as_json=args.json)
     except RoverError as error:
-        told = ClientError(error.message, code=error.code, hint=error.hint)
-        return _complain(told, as_json=args.json)
+        failure = ClientError(error.message, code=error.code, hint=error.hint)
+        return _complain(failure, as_json=args.json)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

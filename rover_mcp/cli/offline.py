@@ -22,9 +22,9 @@ def run_offline(name: str, *argv: str) -> Any:
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if ended.returncode == 0:
         return json.loads(ended.stdout)
-    said = json.loads(ended.stdout or "{}")
+    answer = json.loads(ended.stdout or "{}")
     raise ClientError(
-        said.get("message", f"{name} failed"),
-        code=said.get("code", f"{name}_failed"),
-        hint=said.get("hint"),
+        answer.get("message", f"{name} failed"),
+        code=answer.get("code", f"{name}_failed"),
+        hint=answer.get("hint"),
     )

@@ -32,11 +32,11 @@ def parsed(text: str) -> Json:
         Refused: it cannot be read.
     """
     try:
-        found = yaml.safe_load(text)
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise Refused(f"cannot be read ({error})") from error
-    if found is None:
+    if content is None:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise Refused("is not a mapping")
-    return cast(Json, found)
+    return cast(Json, content)

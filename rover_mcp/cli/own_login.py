@@ -51,11 +51,11 @@ def offers(
 ) -> list[Json]:
     """What is to be said of each log-in that is here and that config.yaml says nothing of. `ask`
     puts a question to the user, and what they allow is written; None: nobody is asked."""
-    told: list[Json] = []
+    results: list[Json] = []
     for known in KNOWN:
         if _is_there(known.path(environ, Path.home())):
-            told += _offer(known, home / "config.yaml", now, ask)
-    return told
+            results += _offer(known, home / "config.yaml", now, ask)
+    return results
 
 
 def _is_there(path: Path) -> bool:
@@ -70,7 +70,7 @@ def _is_there(path: Path) -> bool:
 def _offer(
     known: OwnLogin, path: Path, now: datetime, ask: Callable[[str], bool] | None
 ) -> Iterator[Json]:
-    told: Json = {"agent": known.agent, "provider": known.provider, "file": str(path)}
+    result: Json = {"agent": known.agent, "provider": known.provider, "file": str(path)}
     lines = f"{CREDENTIALS}:\n  {known.provider}: {{login: {known.agent}}}\n"
     try:
         old = files.read(path)
@@ -80,20 +80,20 @@ def _offer(
         new = with_key(old or "", CREDENTIALS, entry, lines)
         if new is None:
             why = "has credentials of other providers"
-            yield {**told, "action": "refused", "error": why, "block": lines}
+            yield {**result, "action": "refused", "error": why, "block": lines}
         elif ask is None:
-            yield {**told, "action": "offered", "block": lines}
+            yield {**result, "action": "offered", "block": lines}
         elif ask(_question(known)):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             files.write(path, old, new, now)
-            yield {**told, "action": "added"}
+            yield {**result, "action": "added"}
         else:
-            yield {**told, "action": "declined", "block": lines}
+            yield {**result, "action": "declined", "block": lines}
     except Refused as refused:
-        yield {**told, "action": "refused", "error": str(refused), "block": lines}
+        yield {**result, "action": "refused", "error": str(refused), "block": lines}
     except OSError as error:
         why = f"cannot be used: {error.strerror}"
-        yield {**told, "action": "refused", "error": why, "block": lines}
+        yield {**result, "action": "refused", "error": why, "block": lines}
 
 
 def _question(known: OwnLogin) -> str:
@@ -104,9 +104,9 @@ def _question(known: OwnLogin) -> str:
     )
 
 
-def lines_of(told: Sequence[Json]) -> Iterator[str]:
+def lines_of(results: Sequence[Json]) -> Iterator[str]:
     """What a person is told of them."""
-    for one in told:
+    for one in results:
         title = f"{'Log-in':14}  "
         agent = one["agent"]
         if one["action"] == "added":

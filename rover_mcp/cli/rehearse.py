@@ -49,15 +49,15 @@ def dry_run(args: argparse.Namespace, description: str, given: Mapping[str, str]
     except InputError as error:
         raise ClientError(str(error), code="invalid_inputs", hint="see: rover workflows") from None
     workflow = chosen(workflow, inputs)
-    scenes, whole = rehearse(workflow, inputs, task)
+    scenes, complete = rehearse(workflow, inputs, task)
     if args.json:
-        print(json_text({"workflow": name, "whole": whole, "steps": [*map(_as_json, scenes)]}))
+        print(json_text({"workflow": name, "whole": complete, "steps": [*map(_as_json, scenes)]}))
         return 0
     paint = Paint(sys.stdout)
     print(paint(clean(name), "bold"), *wrap(INTRODUCTION, paint.width, ""), "", sep="\n")
     for scene in scenes:
         print("\n".join(_lines(scene, workflow, args.agent, paint)))
-    if not whole:
+    if not complete:
         print("… and more")
     return 0
 
@@ -69,8 +69,8 @@ def _workflow(args: argparse.Namespace) -> tuple[str, Workflow]:
         try:
             return name, load_workflow(Path(name))
         except (OSError, WorkflowError) as error:
-            told = error.strerror if isinstance(error, OSError) else str(error)
-            raise ClientError(f"{name} cannot be used: {told}", code="invalid_workflow") from None
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise ClientError(f"{name} cannot be used: {reason}", code="invalid_workflow") from None
     entry = found(args, name)
     if entry.workflow is None:
         raise ClientError(f"{name} cannot be used", code="invalid_workflow")
@@ -78,13 +78,13 @@ def _workflow(args: argparse.Namespace) -> tuple[str, Workflow]:
 
 
 def _as_json(scene: Scene) -> Json:
-    said: Json = {"step": scene.step.id, "type": scene.step.type, "what": scene.kind}
+    fields: Json = {"step": scene.step.id, "type": scene.step.type, "what": scene.kind}
     if scene.iteration:
-        said["iteration"] = scene.iteration
+        fields["iteration"] = scene.iteration
     if scene.kind == "runs":
-        said["prompt" if isinstance(scene.step, AgentStep) else "command"] = scene.text
-        said["outputs"] = dict(scene.outputs)
-    return said
+        fields["prompt" if isinstance(scene.step, AgentStep) else "command"] = scene.text
+        fields["outputs"] = dict(scene.outputs)
+    return fields
 
 
 def _lines(scene: Scene, workflow: Workflow, agent: str | None, paint: Paint) -> Iterator[str]:

@@ -65,12 +65,12 @@ def _base(task: Json) -> str:
 
 
 def _budget(budget: Json) -> str:
-    told: list[str] = []
+    parts: list[str] = []
     if usd := budget.get("usd"):
-        told.append(f"${budget.get('spent_usd') or 0:.4f} of ${usd:.2f}")
+        parts.append(f"${budget.get('spent_usd') or 0:.4f} of ${usd:.2f}")
     if most := budget.get("tokens"):
-        told.append(f"{budget['spent_tokens']:,} of {most:,} tokens")
-    return ", ".join(told)
+        parts.append(f"{budget['spent_tokens']:,} of {most:,} tokens")
+    return ", ".join(parts)
 
 
 def _runs(task: Json) -> str:
@@ -90,9 +90,9 @@ def task(result: Json, paint: Paint) -> list[str]:
     """One task in full: inspect, create, resume, pause, cancel."""
     view: Json = result["task"]
     lines = [headline(view, paint)]
-    if said := result.get("result"):
-        told = f": {clean(spoken(result['message']))}" if result.get("message") else ""
-        lines.insert(0, f"{paint(str(said).replace('_', ' '), 'bold')}{told}")
+    if outcome := result.get("result"):
+        message = f": {clean(spoken(result['message']))}" if result.get("message") else ""
+        lines.insert(0, f"{paint(str(outcome).replace('_', ' '), 'bold')}{message}")
     lines += [_fact(name, value, paint) for name, value in task_facts(view, paint.now())]
     if view.get("steps"):
         lines += ["", *step_lines(view, paint)]
@@ -125,8 +125,8 @@ def error_lines(task: Json, paint: Paint) -> list[str]:
 
 def warnings(result: Json, paint: Paint) -> list[str]:
     """All that a task or a list warns of."""
-    found = result.get("warnings") or ()
-    return [line for w in found for line in _labelled("Warning:", w, paint, "yellow")]
+    texts = result.get("warnings") or ()
+    return [line for w in texts for line in _labelled("Warning:", w, paint, "yellow")]
 
 
 def _labelled(label: str, text: object, paint: Paint, *styles: str) -> list[str]:
@@ -157,11 +157,11 @@ def _sent(view: Json, paint: Paint) -> list[str]:
 def _events(result: Json, paint: Paint) -> list[str]:
     events: list[Json] = result.get("events") or []
     now = paint.now()
-    told = [
+    rows = [
         (clock(e["at"], now), e["event"].removeprefix("task."), clean(spoken(e["summary"])))
         for e in events
     ]
-    return ["", *table(told, paint, (zone(now), "event", "what"))] if told else []
+    return ["", *table(rows, paint, (zone(now), "event", "what"))] if rows else []
 
 
 def rows(tasks: list[Json], paint: Paint) -> list[str]:

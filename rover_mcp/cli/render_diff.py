@@ -12,8 +12,8 @@ def diff_lines(result: Json, paint: Paint) -> list[str]:
     changes: Json = result["changes"]
     lines = [file_line(f, paint) for f in changes.get("paths") or ()]
     others = result.get("elsewhere")
-    told = totals(changes) if others is None else f"none of these changed; {others} others did"
-    lines.append(paint(told, "bold"))
+    summary = totals(changes) if others is None else f"none of these changed; {others} others did"
+    lines.append(paint(summary, "bold"))
     lines += files_run_here(changes, paint)
     if patch := result.get("patch"):
         lines += ["", *patch_lines(patch, paint)]
@@ -52,8 +52,10 @@ def files_run_here(changes: Json, paint: Paint) -> list[str]:
     if not (count := sum(run_by.values())):
         return []
     files = "1 file is" if count == 1 else f"{count} files are"
-    told = f"! {files} run or obeyed by programs on this machine: look at them before you check out"
-    return [paint(line, "yellow", "bold") for line in wrap(told, paint.width, "")]
+    warning = (
+        f"! {files} run or obeyed by programs on this machine: look at them before you check out"
+    )
+    return [paint(line, "yellow", "bold") for line in wrap(warning, paint.width, "")]
 
 
 def totals(changes: Json) -> str:

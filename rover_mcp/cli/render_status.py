@@ -54,8 +54,8 @@ def status_lines(result: Json, paint: Paint) -> list[str]:
         mark, *rest = wrap(f"{clean(trouble['message'])}: {clean(trouble['hint'])}", paint.width)
         lines += [paint("✘", "red", "bold") + mark[1:], *rest]
     holds = [_hold(hold, paint.now()) for hold in result.get("holds") or ()]
-    for told in (*holds, *_switches(result)):
-        mark, *rest = wrap(told, paint.width)
+    for text in (*holds, *_switches(result)):
+        mark, *rest = wrap(text, paint.width)
         lines += [paint("!", "yellow", "bold") + mark[1:], *rest]
     lines += [line for w in result.get("windows") or () for line in _window(w, paint)]
     for e in result["engines"]:
@@ -67,8 +67,8 @@ def status_lines(result: Json, paint: Paint) -> list[str]:
         mark = "✔" if a["installed"] and a["signed_in"] else "✘"
         lines += _check(mark, f"agent {clean(a['name'])}", agent_told(a), a, paint)
     if models := result.get("unpriced"):
-        told = f"no price is known for {', '.join(map(clean, models))}: a budget in USD needs one"
-        lines += _check("!", "budgets", told, {}, paint)
+        text = f"no price is known for {', '.join(map(clean, models))}: a budget in USD needs one"
+        lines += _check("!", "budgets", text, {}, paint)
     if result.get("notice"):
         lines.append(f"{paint('!', 'yellow')} {clean(result['notice'])}")
     following = told_next("rover doctor", "what is missing", paint)
@@ -88,19 +88,19 @@ def _hold(hold: Json, now: datetime) -> str:
 def _window(window: Json, paint: Paint) -> list[str]:
     used = f", {window['used_percent']:.0f} % used" if "used_percent" in window else ""
     opens = f", opens anew {when(window['opens_at'], paint.now())}" if "opens_at" in window else ""
-    told = f"{clean(window['window'])}: {clean(window['state'])}{used}{opens}"
+    detail = f"{clean(window['window'])}: {clean(window['state'])}{used}{opens}"
     mark = "✔" if window["state"] == "open" else "!"
-    return _check(mark, f"account {clean(window['account'])}", told, {}, paint)
+    return _check(mark, f"account {clean(window['account'])}", detail, {}, paint)
 
 
 def _switches(result: Json) -> list[str]:
     switches: Json = result.get("auto_resume") or {}
-    told: list[str] = []
+    lines: list[str] = []
     if switches.get("off_in_config"):
-        told.append("Automatic resume is off in config.yaml (auto_resume: false)")
+        lines.append("Automatic resume is off in config.yaml (auto_resume: false)")
     if switches.get("off_for_all"):
-        told.append("Automatic resume is off for all tasks. On: rover auto-resume on --all")
+        lines.append("Automatic resume is off for all tasks. On: rover auto-resume on --all")
     for path in map(clean, switches.get("off_in_projects") or ()):
         on = f"rover auto-resume on --project --repo {shlex.quote(path)}"
-        told.append(f"Automatic resume is off in {path}. On: {on}")
-    return told
+        lines.append(f"Automatic resume is off in {path}. On: {on}")
+    return lines

@@ -56,7 +56,7 @@ def uninstall(args: argparse.Namespace) -> int:
         raise ClientError(f"{service.file} cannot be removed: {error.strerror}") from error
     if service.manager == "systemd":
         _try("systemctl", "--user", "daemon-reload")
-    show(args, {"file": str(service.file)}, lambda told, _: [f"{told['file']} is removed."])
+    show(args, {"file": str(service.file)}, lambda result, _: [f"{result['file']} is removed."])
     return 0
 
 
@@ -106,23 +106,23 @@ def _state(service: Service) -> Json:
     return state
 
 
-def _installed(told: Json, paint: Paint) -> list[str]:
-    lines = [f"{told['file']} is written: Rover is started whenever you log in."]
-    return [*lines, *_linger(told, paint)]
+def _installed(result: Json, paint: Paint) -> list[str]:
+    lines = [f"{result['file']} is written: Rover is started whenever you log in."]
+    return [*lines, *_linger(result, paint)]
 
 
-def _status(told: Json, paint: Paint) -> list[str]:
-    if not told["installed"]:
+def _status(result: Json, paint: Paint) -> list[str]:
+    if not result["installed"]:
         return ["No service is installed. To have Rover started by itself: rover service install"]
     words = [
-        "enabled" if told["enabled"] else "not enabled: rover service install",
-        "at work" if told["running"] else "not at work (it ends where nothing is left to do)",
+        "enabled" if result["enabled"] else "not enabled: rover service install",
+        "at work" if result["running"] else "not at work (it ends where nothing is left to do)",
     ]
-    return [f"{told['file']}: {', '.join(words)}", *_linger(told, paint)]
+    return [f"{result['file']}: {', '.join(words)}", *_linger(result, paint)]
 
 
-def _linger(told: Json, paint: Paint) -> list[str]:
-    if told["linger"] is not False:
+def _linger(result: Json, paint: Paint) -> list[str]:
+    if result["linger"] is not False:
         return []
     hint = "To have it started at the machine's start, before you log in: loginctl enable-linger"
     return [paint(hint, "yellow")]

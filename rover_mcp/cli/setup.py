@@ -50,8 +50,8 @@ def setup(args: argparse.Namespace) -> int:
     ]
     notifications, log_ins = _notifications(args), _log_ins(args)
     if args.json:
-        told = {"command": argv, "written": args.write, "clients": results}
-        print(json_text({**told, "notifications": notifications, "log_ins": log_ins}))
+        report = {"command": argv, "written": args.write, "clients": results}
+        print(json_text({**report, "notifications": notifications, "log_ins": log_ins}))
     else:
         print("\n".join(_lines(results, notifications, log_ins, args)))
     refused = any("error" in result for result in (*results, notifications))
@@ -67,26 +67,26 @@ def _session_hook(
     if hook is None:
         return None
     path = hook.file(machine)
-    told: Json = {"file": str(path)}
+    result: Json = {"file": str(path)}
     try:
         old = files.read(path)
         change = (
             unhooked(hook, old or "") if args.remove else hooked(hook, old or "", command_of(argv))
         )
         if change.old == change.new:
-            return {**told, "action": "nothing"}
+            return {**result, "action": "nothing"}
         if not (args.remove or args.session_hooks or change.was_there):
-            return {**told, "action": "offered"}
+            return {**result, "action": "offered"}
         action = "remove" if args.remove else "change" if change.was_there else "add"
-        told |= {"action": action, "diff": diff(change, path.name), "next": hook.after}
+        result |= {"action": action, "diff": diff(change, path.name), "next": hook.after}
         if args.write:
             backup = files.write(path, old, change.new, datetime.now(UTC))
-            told["backup"] = str(backup) if backup else None
+            result["backup"] = str(backup) if backup else None
     except Refused as refused:
-        return {**told, "action": "refused", "error": str(refused)}
+        return {**result, "action": "refused", "error": str(refused)}
     except OSError as error:
-        return {**told, "action": "refused", "error": f"cannot be used: {error}"}
-    return told
+        return {**result, "action": "refused", "error": f"cannot be used: {error}"}
+    return result
 
 
 def _notifications(args: argparse.Namespace) -> Json:
@@ -124,36 +124,36 @@ def _named(name: str) -> Client:
 
 def _both(client: Client, machine: Machine, argv: Sequence[str], args: argparse.Namespace) -> Json:
     """The server's entry, then the session hook, which may stand in the same file."""
-    told = _one(client, machine, argv, args)
+    result = _one(client, machine, argv, args)
     hook = _session_hook(client, machine, argv, args)
-    return {**told, "session_hook": hook} if hook else told
+    return {**result, "session_hook": hook} if hook else result
 
 
 def _one(client: Client, machine: Machine, argv: Sequence[str], args: argparse.Namespace) -> Json:
     """What is to be done for one client, and done if that is asked for."""
     places = client.files(machine)
     path = next((p for p in places if os.path.lexists(p)), places[0])
-    told: Json = {
+    result: Json = {
         "client": client.name, "title": client.title, "found": True, "file": str(path),
     }  # fmt: skip
     if path.is_symlink():
-        told["leads_to"] = str(path.resolve())
+        result["leads_to"] = str(path.resolve())
     try:
         old = files.read(path)
         change = removed(client, old or "") if args.remove else entered(client, old or "", argv)
         if change.old == change.new:
-            return {**told, "action": "nothing"}
+            return {**result, "action": "nothing"}
         action = "remove" if args.remove else "change" if change.was_there else "add"
-        told |= {"action": action, "diff": diff(change, path.name), "next": client.after}
+        result |= {"action": action, "diff": diff(change, path.name), "next": client.after}
         if args.write:
             backup = files.write(path, old, change.new, datetime.now(UTC))
-            told["backup"] = str(backup) if backup else None
+            result["backup"] = str(backup) if backup else None
     except Refused as refused:
         paste = None if args.remove else block(client, argv)
-        return {**told, "action": "refused", "error": str(refused), "block": paste}
+        return {**result, "action": "refused", "error": str(refused), "block": paste}
     except OSError as error:
-        return {**told, "action": "refused", "error": f"cannot be used: {error}", "block": None}
-    return told
+        return {**result, "action": "refused", "error": f"cannot be used: {error}", "block": None}
+    return result
 
 
 def _lines(
@@ -171,8 +171,8 @@ def _lines(
 
         yield from lines_of(log_ins)
     if offered := [r["title"] for r in results if _hook_is(r, ("offered",))]:
-        told = " and ".join(offered)
-        yield f"{told}: with --session-hooks the model hears of tasks when a session starts"
+        titles = " and ".join(offered)
+        yield f"{titles}: with --session-hooks the model hears of tasks when a session starts"
     if not args.remove and not is_installed(Path(home_of(args))):
         yield "Paused tasks continue after a reboot too, with: rover service install"
     if not any(result["found"] for result in results):
@@ -189,18 +189,18 @@ def _hook_is(result: Json, actions: Container[str]) -> bool:
     return result.get("session_hook", {}).get("action") in actions
 
 
-def _notification_lines(told: Json, paint: Paint, *, written: bool) -> Iterator[str]:
-    title, place = f"{'Notifications':14}  ", clean(told.get("file", ""))
+def _notification_lines(result: Json, paint: Paint, *, written: bool) -> Iterator[str]:
+    title, place = f"{'Notifications':14}  ", clean(result.get("file", ""))
     what = "on the desktop, when a task pauses or ends"
-    if told["action"] == "refused":
-        yield f"{title}{paint('left alone', 'red')}: {place} {clean(told['error'])}"
+    if result["action"] == "refused":
+        yield f"{title}{paint('left alone', 'red')}: {place} {clean(result['error'])}"
         yield "  Put this into it by hand:"
-        yield from (f"    {line}" for line in told["block"].splitlines())
-    elif told["action"] == "add" and written:
-        kept = f"; the old one is {clean(told['backup'])}" if told["backup"] else ""
+        yield from (f"    {line}" for line in result["block"].splitlines())
+    elif result["action"] == "add" and written:
+        kept = f"; the old one is {clean(result['backup'])}" if result["backup"] else ""
         yield f"{title}{paint('added', 'green')} {what}: {place}{kept}"
         yield "  To try it: rover hooks test. Without: hooks: [] in that file."
-    elif told["action"] == "add":
+    elif result["action"] == "add":
         yield f"{title}would be shown {what}: {place} (without them: --no-notifications)"
 
 

@@ -51,7 +51,7 @@ def spoken(text: str) -> str:
     text = local_times(_REFUSED.sub("", text))
     for pattern, words in _PHRASES:
         text = pattern.sub(words, text)
-    return _CALLS.sub(lambda found: {**COMMANDS, **OPTIONS}[found["word"]], text)
+    return _CALLS.sub(lambda match: {**COMMANDS, **OPTIONS}[match["word"]], text)
 
 
 def spoken_hint(hint: str) -> str:

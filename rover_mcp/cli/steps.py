@@ -84,8 +84,8 @@ def state_of(step: Json) -> str:
         return f"iteration {iteration}" + (f" of {limit}" if limit and limit >= iteration else "")
     if iteration and status in ("completed", "failed"):
         plural = "" if iteration == 1 else "s"
-        told = f"{iteration} iteration{plural}"
-        return (f"failed, {told}" if status == "failed" else told) + inside
+        count = f"{iteration} iteration{plural}"
+        return (f"failed, {count}" if status == "failed" else count) + inside
     if step.get("tolerated"):
         return f"{status}, tolerated"
     return f"{status}{inside}"
@@ -116,11 +116,11 @@ class StepTable:
         if self._typed:
             cells.append(line.type.ljust(self._type))
         cells += [line.state.ljust(self._state), line.took]
-        told = f"  {line.indent}{paint(line.mark, line.colour)} {'  '.join(cells)}".rstrip()
+        row = f"  {line.indent}{paint(line.mark, line.colour)} {'  '.join(cells)}".rstrip()
         if line.error:
             room = ERROR_SHOWN if paint.width is None else paint.width - 6
-            told += "\n" + paint(f"      {shorten(line.error, room)}", "red")
-        return told
+            row += "\n" + paint(f"      {shorten(line.error, room)}", "red")
+        return row
 
 
 def step_lines(task: Json, paint: Paint) -> list[str]:

@@ -26,7 +26,7 @@ def _names(place: str) -> list[str]:
             names = [entry.name for entry in islice(entries, _MOST)]
     except OSError:
         return []
-    return [found[1] for name in names if (found := _NAME.fullmatch(name))]
+    return [match[1] for name in names if (match := _NAME.fullmatch(name))]
 
 
 def _repository(folder: str) -> str | None:

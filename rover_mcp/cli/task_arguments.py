@@ -17,8 +17,8 @@ _TASK_OPTIONS: dict[str, dict[str, Any]] = {
     "--workflow": {"metavar": "NAME", "help": "see `rover workflows` (default: swe)"},
     "--agent": {
         "metavar": "NAME[,NAME]",
-        "help": "the agent (default: claude; see `rover doctor`); of several, the next one takes over "
-        "while the account of the one before is closed",
+        "help": "the agent (default: claude; see `rover doctor`); of several, the next one takes "
+        "over while the account of the one before is closed",
     },
     "--model": {"metavar": "NAME", "help": "the agent's model (default: the agent's own)"},
     "--base-branch": {
@@ -40,7 +40,7 @@ _TASK_OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--devcontainer": {
         "choices": ("off", "image", "all"),
-        "help": "what to use of devcontainer.json: nothing, everything but its commands, everything",
+        "help": "what to use of devcontainer.json: nothing, all but its commands, or all",
     },
 }
 """Flags of `rover create` that are passed to create_task under their own names."""

@@ -51,7 +51,7 @@ def _utc_now() -> datetime:
 def json_text(value: object) -> str:
     """JSON for people and programs: what a terminal would obey is escaped, nothing is left out."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class Paint:
@@ -152,10 +152,10 @@ def duration(seconds: float | None) -> str:
 
 def about(seconds: float) -> str:
     """A duration without what does not matter: 40 s, 12 min, 2 h 10 min, 3 d 4 h."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    return duration(60 * round(whole / 60))
+    rounded = max(0, round(seconds))
+    if rounded < 60:
+        return f"{rounded} s"
+    return duration(60 * round(rounded / 60))
 
 
 def ago(moment: str, now: datetime) -> str:
@@ -190,10 +190,10 @@ def local_times(text: str) -> str:
     return _UTC.sub(_on_local_clock, text) if "Z" in text else text
 
 
-def _on_local_clock(found: re.Match[str]) -> str:
-    day = found["day"] or f"{datetime.now(UTC):%Y-%m-%d}"
-    at = _time(f"{day}T{found['time']}+00:00").astimezone()
-    return f"{at:%Y-%m-%d %H:%M %Z}" if found["day"] else f"{at:%H:%M %Z}"
+def _on_local_clock(match: re.Match[str]) -> str:
+    day = match["day"] or f"{datetime.now(UTC):%Y-%m-%d}"
+    at = _time(f"{day}T{match['time']}+00:00").astimezone()
+    return f"{at:%Y-%m-%d %H:%M %Z}" if match["day"] else f"{at:%H:%M %Z}"
 
 
 def when(moment: str, now: datetime) -> str:

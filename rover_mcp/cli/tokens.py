@@ -15,8 +15,8 @@ from rover_mcp.domain.json_object import Json
 def new(args: argparse.Namespace) -> int:
     scopes = ("read",) if args.scope == "read" else ("read", "write")
     token = http_tokens.new_token(_home(args), args.name, scopes)
-    told = {"name": args.name, "scopes": list(scopes), "token": token}
-    show(args, told, lambda result, _paint: [result["token"]])
+    created = {"name": args.name, "scopes": list(scopes), "token": token}
+    show(args, created, lambda result, _paint: [result["token"]])
     return 0
 
 

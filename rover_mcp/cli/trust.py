@@ -29,29 +29,29 @@ def trust(args: argparse.Namespace) -> int:
         if args.revoke:
             show(args, _ask(client, place, "revoke"), _revoked)
             return 0
-        found = _ask(client, place, "show")
-        if args.show or not _missing(found):
-            show(args, found, lines)
+        asked_for = _ask(client, place, "show")
+        if args.show or not _missing(asked_for):
+            show(args, asked_for, lines)
             return 0
         if not args.json:
-            print("\n".join(lines(found, Paint(sys.stdout))), flush=True)
-        return _decide(args, client, place, found)
+            print("\n".join(lines(asked_for, Paint(sys.stdout))), flush=True)
+        return _decide(args, client, place, asked_for)
     finally:
         client.close()
 
 
-def _decide(args: argparse.Namespace, client: Client, place: Json, found: Json) -> int:
+def _decide(args: argparse.Namespace, client: Client, place: Json, asked_for: Json) -> int:
     if not has_person():
         raise ClientError(
             "only a person at a terminal can trust a project",
             code="no_terminal",
             hint=f"run it at a terminal; or write into {home_of(args)}/config.yaml: "
-            f"trusted_projects: [{{path: {found['path']}, digest: {found['digest']}}}]",
+            f"trusted_projects: [{{path: {asked_for['path']}, digest: {asked_for['digest']}}}]",
         )
     if not ask_person("Each change of it asks again.", "Trust it?"):
         print("Not trusted: no task of this repository gets it.", file=sys.stderr)
         return 1
-    result = _ask(client, {**place, "digest": found["digest"]}, "grant")
+    result = _ask(client, {**place, "digest": asked_for["digest"]}, "grant")
     if args.json:
         print(json_text(result))
     else:
@@ -63,20 +63,20 @@ def _ask(client: Client, place: Json, action: str) -> Json:
     return client.request("rover/trust", {**place, "action": action})
 
 
-def _missing(found: Json) -> bool:
-    return any(ask["state"] != "trusted" for ask in found["asks"])
+def _missing(asked_for: Json) -> bool:
+    return any(ask["state"] != "trusted" for ask in asked_for["asks"])
 
 
-def lines(found: Json, paint: Paint) -> list[str]:
+def lines(asked_for: Json, paint: Paint) -> list[str]:
     """What the repository asks for, a line each, and the digest of all of it."""
-    if not found["asks"]:
-        return [f"{clean(found['path'])} asks for nothing beyond your defaults."]
-    told = [f"{paint(clean(found['path']), 'bold')} asks for its tasks, in their sandboxes:"]
-    for ask in found["asks"]:
+    if not asked_for["asks"]:
+        return [f"{clean(asked_for['path'])} asks for nothing beyond your defaults."]
+    text = [f"{paint(clean(asked_for['path']), 'bold')} asks for its tasks, in their sandboxes:"]
+    for ask in asked_for["asks"]:
         mark, colour = _MARKS[ask["state"]]
-        told.append(f"  {paint(mark, colour)} {clean(ask['line'])}")
-    told.append(paint(f"  digest {found['digest']}", "dim"))
-    return told if _missing(found) else [*told, "You trust all of it."]
+        text.append(f"  {paint(mark, colour)} {clean(ask['line'])}")
+    text.append(paint(f"  digest {asked_for['digest']}", "dim"))
+    return text if _missing(asked_for) else [*text, "You trust all of it."]
 
 
 def _revoked(result: Json, _paint: Paint) -> list[str]:

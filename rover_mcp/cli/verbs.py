@@ -76,8 +76,8 @@ def each(args: Arguments, tool: str, render_it: Render, **more: object) -> int:
             result = call(args, tool, **of_task(_of(args, task)), **more)
         except ClientError as error:
             results.append({"task": task, **error.as_json()})
-            told = with_hint(error, Paint(sys.stderr))
-            print("\n".join([f"rover: {task}", *told]), file=sys.stderr)
+            lines = with_hint(error, Paint(sys.stderr))
+            print("\n".join([f"rover: {task}", *lines]), file=sys.stderr)
             continue
         results.append(result)
         if not args.json:
@@ -94,12 +94,12 @@ def _of(args: Arguments, task: str) -> Arguments:
 
 def prune(args: Arguments) -> int:
     """Delete tasks that are over, here or everywhere; without --yes only say which."""
-    found = _over(args)
-    if args.yes and found:
-        ids: Sequence[str] = [task["id"] for task in found]
+    ended = _over(args)
+    if args.yes and ended:
+        ids: Sequence[str] = [task["id"] for task in ended]
         args.tasks, args.repo = ids, None
         return each(args, "delete_task", render.deleted, confirm=True)
-    show(args, {"tasks": found, "deleted": False}, _would_go)
+    show(args, {"tasks": ended, "deleted": False}, _would_go)
     return 0
 
 
@@ -108,17 +108,17 @@ def _over(args: Arguments) -> list[Json]:
     from rover_mcp.cli.commands import repository_here
 
     where = None if args.all else args.repo or repository_here()
-    found: list[Json] = []
+    tasks: list[Json] = []
     cursor: str | None = None
     while True:
         page = call(
             args, "list_tasks", status=[word.upper() for word in args.status] or list(OVER),
             repo_path=where, all_projects=args.all or None, cursor=cursor,
         )  # fmt: skip
-        found += page["tasks"]
+        tasks += page["tasks"]
         cursor = page.get("next_cursor")
         if cursor is None:
-            return found
+            return tasks
 
 
 OVER = ("COMPLETED", "MERGED", "PUSHED")

@@ -26,18 +26,18 @@ def wait(args: argparse.Namespace) -> int:
             "wait for what? Give tasks, or --any", code="invalid_arguments",
             hint="for example: rover wait 1 2; rover wait --any",
         )  # fmt: skip
-    asked: Json = {
+    arguments: Json = {
         "task": ", ".join(args.tasks) or None, "repo_path": args.repo or repository_here(),
     }  # fmt: skip
-    if args.any and not _any_runs(args, asked["repo_path"]):
+    if args.any and not _any_runs(args, arguments["repo_path"]):
         print("rover: no task runs")
         return NOTHING_RUNS
-    result = stopped(lambda: connect(args), asked)
-    show(args, result, lambda told, _: [line(told["task"])])
+    result = stopped(lambda: connect(args), arguments)
+    show(args, result, lambda shown, _: [line(shown["task"])])
     return exit_code(result["task"])
 
 
-def stopped(dial: Callable[[], Client], asked: Json) -> Json:
+def stopped(dial: Callable[[], Client], arguments: Json) -> Json:
     """The result of the wait_for_task that returned with a task that stopped, over as many daemons
     as it takes.
 
@@ -48,7 +48,7 @@ def stopped(dial: Callable[[], Client], asked: Json) -> Json:
         client = dial()
         try:
             while True:
-                result = client.call("wait_for_task", **asked, timeout_s=WAIT_SECONDS)
+                result = client.call("wait_for_task", **arguments, timeout_s=WAIT_SECONDS)
                 if result["returned"] in ("paused", "ended"):
                     return result
         except ConnectionLost:
@@ -69,10 +69,10 @@ def _any_runs(args: argparse.Namespace, where: str | None) -> bool:
 
 def line(task: Json) -> str:
     """How a task stopped, in one line and without a word that an agent or a provider wrote."""
-    said = f"rover: task {task['number']} is {task['status']}"
+    text = f"rover: task {task['number']} is {task['status']}"
     pause = task.get("pause")
     if not pause:
-        return f"{said}; branch {task['branch']}"
+        return f"{text}; branch {task['branch']}"
     if pause.get("auto_resume") and pause.get("retry_at"):
-        return f"{said} ({pause['reason']}); it continues by itself at {dated(pause['retry_at'])}"
-    return f"{said} ({pause['reason']}); see rover inspect {task['number']}"
+        return f"{text} ({pause['reason']}); it continues by itself at {dated(pause['retry_at'])}"
+    return f"{text} ({pause['reason']}); see rover inspect {task['number']}"

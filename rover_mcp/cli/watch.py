@@ -242,8 +242,8 @@ def task_table(task: Json, paint: Paint) -> RenderableType:
     steps = Text.from_ansi("\n".join(step_lines(task, paint)), no_wrap=True, overflow="ellipsis")
     # Whoever shows its end says them there, all of them.
     warned = render.warnings(task, paint) if task["status"] in RUNNING else []
-    told = Text.from_ansi("\n".join(warned))
+    warnings = Text.from_ansi("\n".join(warned))
     line = Text.from_ansi(paint(f"  ⎿ {task['last_line']}", "dim") if task.get("last_line") else "")
     line.no_wrap, line.overflow = True, "ellipsis"
-    shown = [text for text in (told, line, steps) if text.plain]
+    shown = [text for text in (warnings, line, steps) if text.plain]
     return Group(head, bar, where, *shown)

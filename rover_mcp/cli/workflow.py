@@ -31,7 +31,7 @@ def check(args: argparse.Namespace) -> int:
     agents = _agents(args)
     for name in args.files:
         try:
-            found = _load(name, agents)
+            outcome = _load(name, agents)
         except WorkflowError as error:
             errors = [_place(e.line, e.column, e.message) for e in error.all]
             checked.append(_invalid(name, [str(e) for e in _each(error)], errors, args))
@@ -39,7 +39,7 @@ def check(args: argparse.Namespace) -> int:
             reason = str(error)
             checked.append(_invalid(name, [f"{name}: {reason}"], [{"message": reason}], args))
         else:
-            checked.append(_valid(name, found, args))
+            checked.append(_valid(name, outcome, args))
     if args.json:
         print(json_text({"files": checked}))
     return 0 if all(file["valid"] for file in checked) else 1
@@ -79,15 +79,15 @@ def _invalid(name: str, lines: list[str], errors: list[Json], args: argparse.Nam
     return {"file": name, "valid": False, "error": errors[0], "errors": errors}
 
 
-def _valid(name: str, found: Checked, args: argparse.Namespace) -> Json:
-    workflow, advice = found.workflow, found.advice
+def _valid(name: str, checked: Checked, args: argparse.Namespace) -> Json:
+    workflow, advice = checked.workflow, checked.advice
     count = sum(1 for _ in walk(workflow.steps))
     if not args.json:
         file = STDIN if name == "-" else name
         inputs = ", ".join(i.name + (" (required)" if i.required else "") for i in workflow.inputs)
         steps = "1 step" if count == 1 else f"{count} steps"
-        told = f"inputs: {inputs}" if inputs else "no inputs"
-        print(clean(f"{file}: ok: {workflow.name}, {steps}, {told}"))
+        text = f"inputs: {inputs}" if inputs else "no inputs"
+        print(clean(f"{file}: ok: {workflow.name}, {steps}, {text}"))
         for a in advice:
             print(clean(f"{file}:{a.line}:{a.column}: warning: {a.message}"), file=sys.stderr)
     return {
@@ -102,10 +102,10 @@ def _valid(name: str, found: Checked, args: argparse.Namespace) -> Json:
 
 
 def _input(definition: InputDef) -> Json:
-    found: Json = {
+    fields: Json = {
         "name": definition.name,
         "type": definition.type,
         "required": definition.required,
         "description": definition.description,
     }
-    return found if definition.default is None else {**found, "default": definition.default}
+    return fields if definition.default is None else {**fields, "default": definition.default}

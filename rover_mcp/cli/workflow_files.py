@@ -130,7 +130,7 @@ def _new_name(name: str) -> str:
     return stem
 
 
-def _write(args: argparse.Namespace, name: str, text: str, said: str) -> int:
+def _write(args: argparse.Namespace, name: str, text: str, message: str) -> int:
     """Never over another file; the schema beside it, where there is none, for editors."""
     root = root_here(Path(args.repo) if args.repo else None)
     if not args.user and not (root / ".git").exists():
@@ -153,7 +153,7 @@ def _write(args: argparse.Namespace, name: str, text: str, said: str) -> int:
     if args.json:
         print(json_text({"name": name, "path": str(path), "schema": str(folder / SCHEMA)}))
     else:
-        print(clean(said.format(path=path)))
+        print(clean(message.format(path=path)))
         print(f"  Change it, then: rover workflow check {clean(os.path.relpath(path))}")
         print(f"  See which steps would run: rover create DESCRIPTION --workflow {name} --dry-run")
     return 0

@@ -45,7 +45,7 @@ class Checks:
     def diff(self, result: Json, stage: Stage, view: Json) -> None:
         """get_diff says what git says of the branch."""
         changes: Json = result["changes"]
-        told = {f["path"]: (f["added"], f["removed"]) for f in changes["paths"]}
+        reported = {f["path"]: (f["added"], f["removed"]) for f in changes["paths"]}
         numstat = stage.git("diff", "--numstat", f"{view['base_commit']}..{view['branch']}")
         git = {
             path: (int(added), int(removed))
@@ -53,7 +53,7 @@ class Checks:
         }
         self.note(
             "get_diff and git agree: bill.py, and nothing else",
-            told == git and [*git] == ["bill.py"],
+            reported == git and [*git] == ["bill.py"],
         )
 
     def branch(self, stage: Stage, view: Json) -> None:

@@ -184,17 +184,17 @@ class Demo:
     def _show_pause(self, client: Client, view: Json) -> None:
         """The two notifications, byte for byte. They may come just after the tool's answer."""
         until = time.monotonic() + PUSH_BOUND
-        told: list[bytes] = []
-        while not told and time.monotonic() < until:
-            told = [f for f in self._frames if _is_pause(json.loads(f), view["id"])]
-            if not told:
+        pauses: list[bytes] = []
+        while not pauses and time.monotonic() < until:
+            pauses = [f for f in self._frames if _is_pause(json.loads(f), view["id"])]
+            if not pauses:
                 client.pump(0.1)
         updated = [f for f in self._frames if _is_update(json.loads(f), view["id"])]
         self._say(self._paint("on the wire, as it arrived:", "dim"))
-        for frame in (*updated[-1:], *told[-1:]):
+        for frame in (*updated[-1:], *pauses[-1:]):
             text = clean(frame.decode(errors="replace"), one_line=False)
             self._say(f"{self._paint('←', 'yellow')} {text}")
-        self._checks.note("the pause arrived as notifications/message", bool(told))
+        self._checks.note("the pause arrived as notifications/message", bool(pauses))
         self._checks.note("… and as notifications/resources/updated", bool(updated))
 
     def _resume(self, client: Client, view: Json) -> None:

@@ -47,11 +47,11 @@ class Stage:
         # Nothing of the user's configuration, nor of a template's, is in it.
         self.git("init", "-q", "--template=", "--initial-branch=main")
         (self.repo / ".git" / "hooks").mkdir()
-        with Repo(self.repo) as made:
-            made.git.update_environment(**_ALONE)
-            made.git.add("-A")
+        with Repo(self.repo) as repository:
+            repository.git.update_environment(**_ALONE)
+            repository.git.add("-A")
             ada = Actor("Ada", "ada@example.org")
-            made.index.commit("Share a bill", author=ada, committer=ada, skip_hooks=True)
+            repository.index.commit("Share a bill", author=ada, committer=ada, skip_hooks=True)
 
     def git(self, *arguments: str) -> str:
         """What a git command prints, without the user's own configuration."""

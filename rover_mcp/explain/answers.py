@@ -61,7 +61,7 @@ class Explained:
 
     def as_json(self) -> dict[str, Any]:
         """One line of `rover explain --json`."""
-        verdict, told = self.verdict, self.plan
+        verdict, plan = self.verdict, self.plan
         return {
             "line": self.line,
             "id": self.case.id,
@@ -69,10 +69,10 @@ class Explained:
             "rule": verdict.rule if verdict else None,
             "retry_at": _iso(verdict.retry_at) if verdict and verdict.retry_at else None,
             "plan": " ".join(plan_sentences(self)),
-            "tries_in_place": list(told.in_place) if told else [],
-            "resumes": [_iso(at) for at in told.resumes[:SHOWN]] if told else [],
-            "ends_at": _iso(told.resumes[-1]) if told and told.resumes and told.ends else None,
-            "endless": bool(told and not told.ends),
+            "tries_in_place": list(plan.in_place) if plan else [],
+            "resumes": [_iso(at) for at in plan.resumes[:SHOWN]] if plan else [],
+            "ends_at": _iso(plan.resumes[-1]) if plan and plan.resumes and plan.ends else None,
+            "endless": bool(plan and not plan.ends),
             "account": self.account,
             "message": verdict.message if verdict else "",
             "ignored": list(self.ignored),
@@ -80,17 +80,17 @@ class Explained:
 
     def shown_pause(self) -> dict[str, Any] | None:
         """The pause as a task's view has it; None where the task does not pause."""
-        verdict, told = self.verdict, self.plan
-        if verdict is None or verdict.reason is None or told is None:
+        verdict, plan = self.verdict, self.plan
+        if verdict is None or verdict.reason is None or plan is None:
             return None
-        at = told.resumes[0] if told.resumes else verdict.retry_at
+        at = plan.resumes[0] if plan.resumes else verdict.retry_at
         return {
             "reason": str(verdict.reason),
             "message": verdict.message,
-            "since": _iso(told.paused_at),
+            "since": _iso(plan.paused_at),
             "provider": verdict.provider,
             "retry_at": _iso(at) if at else None,
-            "auto_resume": bool(told.resumes),
+            "auto_resume": bool(plan.resumes),
             "waits_because": NEVER_BY_ITSELF.get(verdict.reason),
             "retries": 0,
             "max_retries": RetrySettings().max_auto_retries,
@@ -114,29 +114,29 @@ def explain(parsed: Parsed) -> Explained | Rejected:
 
 def plan_sentences(explained: Explained) -> Iterator[str]:
     """The plan up to where it ends, in words."""
-    verdict, told = explained.verdict, explained.plan
-    if verdict is None or told is None:
+    verdict, plan = explained.verdict, explained.plan
+    if verdict is None or plan is None:
         yield "The step succeeded: nothing is retried."
         return
-    if told.in_place:
-        waits = " and ".join(f"{wait:g} s" for wait in told.in_place)
+    if plan.in_place:
+        waits = " and ".join(f"{wait:g} s" for wait in plan.in_place)
         yield f"Tried again in place after {waits}."
     if verdict.reason is None:
         yield "The task fails at once: waiting does not help."
         return
-    if not told.resumes:
+    if not plan.resumes:
         why = NEVER_BY_ITSELF.get(verdict.reason, "automatic resumes are used up")
         yield f"Paused until a person acts: {why}. Then: {WHAT_TO_DO[verdict.reason]}."
         return
-    yield f"Paused; resumes at {', '.join(_clock(at) for at in told.resumes[:SHOWN])}" + (
-        f" and {len(told.resumes) - SHOWN} times more."
-        if told.ends and len(told.resumes) > SHOWN
+    yield f"Paused; resumes at {', '.join(_clock(at) for at in plan.resumes[:SHOWN])}" + (
+        f" and {len(plan.resumes) - SHOWN} times more."
+        if plan.ends and len(plan.resumes) > SHOWN
         else "."
-        if told.ends
+        if plan.ends
         else " and so on, without an end."
     )
-    if told.ends:
-        after = (told.resumes[-1] - told.paused_at).total_seconds() / 3600
+    if plan.ends:
+        after = (plan.resumes[-1] - plan.paused_at).total_seconds() / 3600
         yield f"Ends {after:.1f} h after the pause; then it waits for resume_task."
 
 

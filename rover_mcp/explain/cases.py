@@ -78,9 +78,9 @@ def parse(text: str) -> list[Parsed]:
     """The errors in a text; none where it is empty. What is not JSON is one error's bare text."""
     if not text.strip():
         return []
-    whole = _json_object(text)
-    if whole is not None and len(text.strip().splitlines()) > 1:
-        return [(1, *_case(whole))] if TELLING & whole.keys() else [(1, bare(text), ())]
+    parsed = _json_object(text)
+    if parsed is not None and len(text.strip().splitlines()) > 1:
+        return [(1, *_case(parsed))] if TELLING & parsed.keys() else [(1, bare(text), ())]
     if not text.lstrip().startswith("{"):
         return [(1, bare(text), ())]
     lines = enumerate(text.splitlines(), start=1)
@@ -102,8 +102,8 @@ def _line(line: str) -> tuple[Case | BadCase, tuple[str, ...]]:
         return BadCase(f"it is not valid JSON: {error}"), ()
     if not isinstance(value, dict):
         return BadCase("it is not a JSON object"), ()
-    found = cast(dict[str, Any], value)
-    return _case(found) if TELLING & found.keys() else (bare(line), ())
+    fields = cast(dict[str, Any], value)
+    return _case(fields) if TELLING & fields.keys() else (bare(line), ())
 
 
 def _case(value: dict[str, Any]) -> tuple[Case | BadCase, tuple[str, ...]]:

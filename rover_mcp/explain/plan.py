@@ -69,11 +69,11 @@ def _in_place(verdict: Verdict, now: datetime) -> tuple[float, ...]:
 def _resumes(verdict: Verdict, paused_at: datetime) -> list[datetime]:
     """The moments at which it resumes, if the provider refuses each time and tells no new time."""
     pause, at = pause_of(verdict, paused_at), paused_at
-    found: list[datetime] = []
-    while len(found) < MOST:
-        following = retry_time(pause, len(found), RetrySettings(), at, 0.0)
+    times: list[datetime] = []
+    while len(times) < MOST:
+        following = retry_time(pause, len(times), RetrySettings(), at, 0.0)
         if following is None:
             break
-        found.append(following)
+        times.append(following)
         at, pause = following, pause.model_copy(update={"since": following, "retry_at": None})
-    return found
+    return times

@@ -142,12 +142,12 @@ def _claude(case: Case) -> Heard:
     if code := fields.get("assistant_error"):
         reading.take({"type": "assistant", "error": code, "is_api_error_message": True})
     result = {"type": "result", "is_error": True, "result": case.text}
-    told = {
+    rate_info = {
         "api_error_status": case.status,
         "api_error_type": fields.get("etype", fields.get("api_error_type")),
         **_part(fields, "api_error", "terminal_reason", "errors"),
     }
-    reading.take({**result, **told})
+    reading.take({**result, **rate_info})
     return [reading.failure(_exit_code(case, 1), ())]
 
 
@@ -166,10 +166,10 @@ def _codex(case: Case) -> Heard:
     resets = fields.get("resets_at", fields.get("resetsAt"))
     if info is not None or resets is not None:
         window = {"used_percent": 100.0, "resets_at": _epoch(resets)}
-        told = {"type": "token_count", "rate_limits": {"primary": window}}
+        counted = {"type": "token_count", "rate_limits": {"primary": window}}
         error = {"message": case.text, "codex_error_info": info}
         end = {"type": "task_complete", "error": error}
-        events = [{"type": "event_msg", "payload": p} for p in (told, end)]
+        events = [{"type": "event_msg", "payload": p} for p in (counted, end)]
         reading.rollout = read_rollout(json.dumps(e) for e in events)
     reading.take({"type": "turn.failed", "error": {"message": case.text}})
     return [reading.failure(_exit_code(case, 1), ())]

@@ -87,15 +87,15 @@ def headers(
     message: HookMessage, body: bytes, delivery: str, now: float, key: bytes | None
 ) -> dict[str, str]:
     """The headers of a webhook's request. A repeat has the same `webhook-id`."""
-    told = {
+    fields = {
         "content-type": "application/json",
         "webhook-id": delivery,
         "webhook-timestamp": str(int(now)),
         "rover-event": message.type,
     }
     if key is not None:
-        told["webhook-signature"] = signature(key, delivery, int(now), body)
-    return told
+        fields["webhook-signature"] = signature(key, delivery, int(now), body)
+    return fields
 
 
 def wait_after(tries: int, retry: HookRetry, chance: float) -> float | None:

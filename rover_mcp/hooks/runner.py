@@ -127,13 +127,13 @@ class Hooks:
 
     async def due(self) -> dict[str, list[DeliveryRow]]:
         """What is to be sent now, by hook. A hook that is busy rings when it is done."""
-        found: dict[str, list[DeliveryRow]] = {}
+        by_hook: dict[str, list[DeliveryRow]] = {}
         for hook in self._hooks.keys() - self._busy:
             if due := await anyio.to_thread.run_sync(self._deliveries.due, hook):
-                found[hook] = due
-        idle = self._hooks.keys() - self._busy - found.keys()
+                by_hook[hook] = due
+        idle = self._hooks.keys() - self._busy - by_hook.keys()
         self._next = await anyio.to_thread.run_sync(self._deliveries.next_at, idle)
-        return found
+        return by_hook
 
     def nap(self) -> float:
         """Seconds to the next retry."""
@@ -213,13 +213,13 @@ class Hooks:
         """
         if name is not None and name not in self._senders:
             raise NotFound(f"there is no hook {name!r}", hint="see rover hooks list")
-        told: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
         for one in [name] if name is not None else list(self._hooks):
             delivery = f"msg_{secrets.token_hex(16)}"
             done = await self._senders[one].send(test_message(self._now()), delivery)
             output = printable(done.output, 1000)
-            told.append({"name": one, "error": done.error, "output": output})
-        return told
+            results.append({"name": one, "error": done.error, "output": output})
+        return results
 
     def dead(self) -> list[dict[str, Any]]:
         """Deliveries that are tried no more, the newest first."""

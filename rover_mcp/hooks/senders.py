@@ -78,10 +78,10 @@ class WebhookSender:
         except m.BadSecret as error:
             return Outcome(str(error))
         body = m.as_body(message)
-        told = m.headers(message, body, delivery, self._now(), key)
+        headers = m.headers(message, body, delivery, self._now(), key)
         try:
             with anyio.fail_after(self._seconds):
-                status = await self._post(body, told)
+                status = await self._post(body, headers)
         except TimeoutError:
             return Outcome(f"no answer within {self._seconds:g} s")
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
@@ -92,7 +92,7 @@ class WebhookSender:
             return Outcome()
         return Outcome(f"the answer was {status}", final=status == GONE)
 
-    async def _post(self, body: bytes, told: Mapping[str, str]) -> int:
+    async def _post(self, body: bytes, headers: Mapping[str, str]) -> int:
         here = is_loopback(urlsplit(self._hook.url).hostname or "")
         client = httpx2.AsyncClient(
             follow_redirects=False,
@@ -105,7 +105,7 @@ class WebhookSender:
         )
         async with (
             client,
-            client.stream("POST", self._hook.url, content=body, headers=dict(told)) as answer,
+            client.stream("POST", self._hook.url, content=body, headers=dict(headers)) as answer,
         ):
             return answer.status_code
 
@@ -156,8 +156,8 @@ class CommandSender:
         )
 
     def problem(self) -> str | None:
-        found = shutil.which(self._program, path=self._environment.get("PATH", os.defpath))
-        return None if found else f"there is no program {self._program}"
+        program = shutil.which(self._program, path=self._environment.get("PATH", os.defpath))
+        return None if program else f"there is no program {self._program}"
 
 
 class DesktopSender:
@@ -176,8 +176,8 @@ class DesktopSender:
 
     def _bus(self) -> str | None:
         """The address of the user's session bus."""
-        if told := self._environment.get("DBUS_SESSION_BUS_ADDRESS"):
-            return told
+        if address := self._environment.get("DBUS_SESSION_BUS_ADDRESS"):
+            return address
         folder = self._environment.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
         return f"unix:path={folder}/bus" if Path(folder, "bus").exists() else None
 
@@ -243,10 +243,10 @@ def run_program(
     os.killpg(process.pid, signal.SIGKILL)
     code = process.wait()
     reader.join(1.0)
-    told = bytes(output).decode("utf-8", "replace")
+    text = bytes(output).decode("utf-8", "replace")
     if late.is_set():
-        return Outcome(f"it did not end within {seconds:g} s", output=told)
-    return Outcome(None if code == 0 else f"it ended with status {code}", output=told)
+        return Outcome(f"it did not end within {seconds:g} s", output=text)
+    return Outcome(None if code == 0 else f"it ended with status {code}", output=text)
 
 
 def _collect(stream: IO[bytes], into: bytearray) -> None:

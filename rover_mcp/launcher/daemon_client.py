@@ -199,7 +199,7 @@ class Dialer:
             # Imported here: where a daemon runs, which is nearly always, it is not needed.
             from rover_mcp.launcher.daemon_start import Starter
 
-            self._starter = Starter(self.home, self._clock, asked=self._asks)
+            self._starter = Starter(self.home, self._clock, requested=self._asks)
         self._starter.start()
 
     def _shake_hands(self, sock: socket.socket) -> Connection | None:

@@ -32,9 +32,9 @@ _CANNOT_RUN = 127  # as in shells
 class Starter:
     """Starts the daemon, one contender at a time; `start` may be called as often as one likes."""
 
-    def __init__(self, home: str, clock: Callable[[], float], *, asked: bool = False) -> None:
+    def __init__(self, home: str, clock: Callable[[], float], *, requested: bool = False) -> None:
         self._home = home
-        self._command = [*DAEMON_COMMAND, *([ASKED] if asked else [])]
+        self._command = [*DAEMON_COMMAND, *([ASKED] if requested else [])]
         self._clock = clock
         self._lock: int | None = None
         self._report: int | None = None  # of the daemon that is being started; see _launch
@@ -103,14 +103,14 @@ class Starter:
         path = os.path.join(self._home, "daemon.log")  # noqa: PTH118
         _rotate(path)
         log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._report, told = os.pipe()
+        self._report, write_end = os.pipe()
         os.set_blocking(self._report, False)
         try:
             self._log_offset = os.fstat(log).st_size
-            _launch(self._command, daemon_environment(os.environ, self._home), log, told)
+            _launch(self._command, daemon_environment(os.environ, self._home), log, write_end)
         finally:
             os.close(log)
-            os.close(told)
+            os.close(write_end)
         self._not_before = self._clock() + self._interval
         self._interval = min(2 * self._interval, LONGEST_RESTART)
 
@@ -126,14 +126,16 @@ class Starter:
 
     def _failed(self, code: int) -> DaemonUnavailable:
         log = self.log()
-        said = [line[7:] for line in log.splitlines() if line.startswith("rover: ")]
+        messages = [line[7:] for line in log.splitlines() if line.startswith("rover: ")]
         if code == _REFUSES_DATA_FOLDER:
-            message = said[-1] if said else f"the daemon cannot use the data folder {self._home}"
+            message = (
+                messages[-1] if messages else f"the daemon cannot use the data folder {self._home}"
+            )
             hint = "mend that, or name another data folder (ROVER_HOME, --home)"
             return DaemonUnavailable(message, hint)
         return DaemonUnavailable(
             f"the daemon ended while it started ({_exit_status(code)})"
-            + (f": {said[-1]}" if said else ""),
+            + (f": {messages[-1]}" if messages else ""),
             f"its last lines are in {self._home}/daemon.log",
             log,
         )

@@ -110,8 +110,8 @@ class Launcher:
         return watched
 
     def _client_gone(self, events: dict[int, int]) -> bool:
-        told = events.get(self._stdin, 0)
-        if told & select.POLLIN:
+        event = events.get(self._stdin, 0)
+        if event & select.POLLIN:
             try:
                 data = os.read(self._stdin, READ_SIZE)
             except OSError:
@@ -119,12 +119,12 @@ class Launcher:
             if not data:
                 return True
             self._take(data)
-        elif told:
+        elif event:
             return True
-        told = events.get(self._stdout, 0)
-        if told & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
+        event = events.get(self._stdout, 0)
+        if event & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
             return True
-        return bool(told & select.POLLOUT) and not self._write_to_client()
+        return bool(event & select.POLLOUT) and not self._write_to_client()
 
     def _take(self, data: bytes) -> None:
         for frame in self._from_client.feed(data):
@@ -203,10 +203,10 @@ class Launcher:
         self._to_daemon.clear()
         self._to_daemon_size = 0
 
-    def _serve_daemon(self, sock: socket.socket, told: int) -> None:
-        if told & select.POLLOUT and not self._send(sock):
+    def _serve_daemon(self, sock: socket.socket, event: int) -> None:
+        if event & select.POLLOUT and not self._send(sock):
             self._lose()
-        elif told & ~select.POLLOUT:
+        elif event & ~select.POLLOUT:
             try:
                 data = sock.recv(READ_SIZE)
             except BlockingIOError:

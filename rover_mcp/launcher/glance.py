@@ -60,12 +60,12 @@ def news(tasks: Sequence[Sequence[Any]], *, everywhere: bool) -> str:
     """What a model is told before its first word; nothing where there is none. It has no word
     that an agent or a provider wrote. `everywhere`: numbers need their repository."""
     running = sum(task[1] in RUNNING for task in tasks)
-    told = [_said(task, everywhere=everywhere) for task in tasks if task[1] not in RUNNING]
-    if not told and not running:
+    lines = [_said(task, everywhere=everywhere) for task in tasks if task[1] not in RUNNING]
+    if not lines and not running:
         return ""
-    parts = [f"{running} running in the background"] * bool(running) + told[:MOST_NEWS]
-    more = [f"and {len(told) - MOST_NEWS} more"] if len(told) > MOST_NEWS else []
-    tell = " Tell the user first of what paused or ended." if told else ""
+    parts = [f"{running} running in the background"] * bool(running) + lines[:MOST_NEWS]
+    more = [f"and {len(lines) - MOST_NEWS} more"] if len(lines) > MOST_NEWS else []
+    tell = " Tell the user first of what paused or ended." if lines else ""
     return (
         f"Rover tasks: {'; '.join([*parts, *more])}.{tell} "
         "The tools of the MCP server rover say more: list_tasks, inspect, get_diff, resume_task."
@@ -75,14 +75,14 @@ def news(tasks: Sequence[Sequence[Any]], *, everywhere: bool) -> str:
 def _said(task: Sequence[Any], *, everywhere: bool) -> str:
     number, status, branch, path, pause, retry_at, _ = task
     where = f" of {path}" if everywhere else ""
-    said = f"task {number}{where} is {status}"
+    text = f"task {number}{where} is {status}"
     if status != "PAUSED":
-        return f"{said} on branch {branch}"
-    told = json.loads(pause or "{}") if isinstance(pause, str | None) else pause
-    reason = told.get("reason", "")
+        return f"{text} on branch {branch}"
+    details = json.loads(pause or "{}") if isinstance(pause, str | None) else pause
+    reason = details.get("reason", "")
     when = time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(retry_at)) if retry_at else None
     after = f"it goes on by itself at {when}" if when else "it does not go on at a set time"
-    return f"{said} ({reason}; {after})"
+    return f"{text} ({reason}; {after})"
 
 
 def main(argv: list[str], given: dict[str, Any], say: Callable[[str], object] = print) -> int:
@@ -94,11 +94,11 @@ def main(argv: list[str], given: dict[str, Any], say: Callable[[str], object] = 
     named = argv[argv.index("--home") + 1] if "--home" in argv[:-1] else None
     home = os.path.abspath(named) if named else data_folder_name(os.environ)  # noqa: PTH100
     try:
-        said = _look(argv[0], home, given)
+        output = _look(argv[0], home, given)
     except (sqlite3.Error, OSError, ValueError, TypeError, LookupError, AttributeError):
         return 0
-    if said:
-        say(said)
+    if output:
+        say(output)
     return 0
 
 
@@ -154,14 +154,14 @@ def _look(command: str, home: str, given: dict[str, Any]) -> str:
         return status_line(counts(home) or {})
     folder = given.get("cwd")
     parents = _parents(folder if isinstance(folder, str) else os.getcwd())  # noqa: PTH109
-    found = _copied(home, parents) or _stored(home, parents)
-    if found is None:
+    rows = _copied(home, parents) or _stored(home, parents)
+    if rows is None:
         return ""
-    project, tasks = found
-    told = news(tasks, everywhere=project is None)
-    if not told:
+    project, tasks = rows
+    text = news(tasks, everywhere=project is None)
+    if not text:
         return ""
-    context = {"additionalContext": told}
+    context = {"additionalContext": text}
     if "sessionId" in given:  # Copilot's form; Codex takes the other one alone
         return json.dumps(context)
     event = str(given.get("hook_event_name", "SessionStart"))

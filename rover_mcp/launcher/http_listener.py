@@ -55,8 +55,8 @@ def bind(host: str, port: int) -> socket.socket:
     """
     where = f"{host}:{port}"
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, place = found[0]
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = addresses[0]
         sock = socket.socket(family, kind, protocol)
     except OSError as error:
         raise CannotServe(f"{where} is no address here: {error}", "give another one") from error
@@ -105,9 +105,9 @@ class Front:
                 complain(connection.notice)
             with connection.sock as daemon:
                 daemon.setblocking(True)
-                told = self._hand_over(connection)
-                if told is not None:
-                    self._announce(told)
+                answer = self._hand_over(connection)
+                if answer is not None:
+                    self._announce(answer)
                     self._served = True
                     if self._wait(daemon):
                         return
@@ -127,16 +127,18 @@ class Front:
                 line += data
         except OSError:
             return None
-        told: dict[str, object] = json.loads(line)
-        if told.get("status") != "serving":
-            raise CannotServe(str(told.get("reason")), str(told.get("hint") or "see docs/http.md"))
-        return told
+        answer: dict[str, object] = json.loads(line)
+        if answer.get("status") != "serving":
+            raise CannotServe(
+                str(answer.get("reason")), str(answer.get("hint") or "see docs/http.md")
+            )
+        return answer
 
-    def _announce(self, told: dict[str, object]) -> None:
-        users = told.get("users")
+    def _announce(self, answer: dict[str, object]) -> None:
+        users = answer.get("users")
         names = ", ".join(map(str, users)) if isinstance(users, list) else ""  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         again = " again" if self._served else ""
-        complain(f"rover-mcp: serving MCP on {told.get('url')}{again}, for {names}")
+        complain(f"rover-mcp: serving MCP on {answer.get('url')}{again}, for {names}")
 
     def _wait(self, daemon: socket.socket) -> bool:
         """Until the daemon is gone (False), or a signal came and streams have ended (True)."""

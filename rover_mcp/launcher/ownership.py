@@ -26,15 +26,15 @@ def objection(folder: str, *, link: bool = True) -> tuple[str, str] | None:
         if stat.S_ISLNK(named.st_mode) and (not link or named.st_uid not in (own, 0)):
             whose = "" if named.st_uid == own else f" of another user's (uid {named.st_uid})"
             return f"{folder} is a symbolic link{whose}", "remove it"
-        found = os.stat(folder)  # noqa: PTH116
+        status = os.stat(folder)  # noqa: PTH116
     except FileNotFoundError:
         return None
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         return f"{folder} is not a folder", "move it away"
-    if found.st_uid != own:
-        whose = f"{folder} belongs to another user (uid {found.st_uid}, you are {own})"
+    if status.st_uid != own:
+        whose = f"{folder} belongs to another user (uid {status.st_uid}, you are {own})"
         return whose, "run Rover as that user, or name a folder of your own"
-    if found.st_mode & OTHERS_WRITE:
-        open_ = f"{folder} can be written by others (mode {stat.S_IMODE(found.st_mode):o})"
+    if status.st_mode & OTHERS_WRITE:
+        open_ = f"{folder} can be written by others (mode {stat.S_IMODE(status.st_mode):o})"
         return open_, f"see that all in it is yours, then run: chmod 700 {folder}"
     return None

@@ -165,21 +165,21 @@ class Conversation:
 
     def lost(self) -> list[bytes]:
         """The daemon is gone. Returns what the client is told; the opening is kept."""
-        told = [
+        frames = [
             encode(
                 {
                     "jsonrpc": "2.0",
                     "method": "notifications/cancelled",
-                    "params": {"requestId": asked, "reason": "the daemon was restarted"},
+                    "params": {"requestId": pending, "reason": "the daemon was restarted"},
                 }
             )
-            for asked in self._asked.values()
+            for pending in self._asked.values()
         ]
         self._asked.clear()
         for key, request in list(self._unanswered.items()):
             if not request.frame:
                 del self._unanswered[key]
-                told.append(
+                frames.append(
                     error_answer(
                         request.id,
                         LOST_REQUEST,
@@ -191,7 +191,7 @@ class Conversation:
         self.first.clear()
         self._swallowed.clear()
         self._gate = None
-        return told
+        return frames
 
     def reopen(self) -> None:
         """A new daemon is there: fill `first`."""
@@ -291,8 +291,8 @@ def _response_head(frame: bytes) -> tuple[str, bool] | None:
 
 def part(message: Message, name: str) -> Message:
     """An object in a message, `params` or `_meta`; empty where it has none."""
-    found = message.get(name)
-    return cast("Message", found) if isinstance(found, dict) else {}
+    value = message.get(name)
+    return cast("Message", value) if isinstance(value, dict) else {}
 
 
 def _uri(message: Message) -> str:

@@ -26,20 +26,20 @@ def working(status: StatusReport, caller: Caller, tools: Container[str]) -> Work
     return works
 
 
-def keep_working(told: BaseModel, works: Works) -> None:
+def keep_working(model: BaseModel, works: Works) -> None:
     """Take out of a result, wherever they stand in it, the calls that do not work."""
-    for name in type(told).model_fields:
-        value: object = getattr(told, name)
+    for name in type(model).model_fields:
+        value: object = getattr(model, name)
         if isinstance(value, NextAction):
             if not works(value):
-                setattr(told, name, None)
+                setattr(model, name, None)
         elif isinstance(value, BaseModel):
             keep_working(value, works)
         elif isinstance(value, list):
             parts = cast("list[object]", value)
             kept = [part for part in parts if not isinstance(part, NextAction) or works(part)]
             if len(kept) < len(parts):
-                setattr(told, name, kept)
+                setattr(model, name, kept)
             for part in kept:
                 if isinstance(part, BaseModel):
                     keep_working(part, works)

@@ -65,8 +65,8 @@ def meant_tool(name: str, offered: Collection[str]) -> str | None:
     plain = plain.removeprefix("rover_")
     if plain in offered:
         return plain
-    found = TOOL_NAMES.get(plain) or next(iter(get_close_matches(plain, offered, 1, 0.75)), None)
-    return found if found in offered else None
+    meant = TOOL_NAMES.get(plain) or next(iter(get_close_matches(plain, offered, 1, 0.75)), None)
+    return meant if meant in offered else None
 
 
 def unknown_tool(name: str, given: Mapping[str, Any], offered: Mapping[str, ToolEntry]) -> MCPError:
@@ -76,18 +76,18 @@ def unknown_tool(name: str, given: Mapping[str, Any], offered: Mapping[str, Tool
         return MCPError(
             INVALID_PARAMS, f"the tool {name} is not offered here; tell the user what to do"
         )
-    said = f"there is no tool {name[:80]!r}; the tools are: {', '.join(offered)}"
+    message = f"there is no tool {name[:80]!r}; the tools are: {', '.join(offered)}"
     if (meant := meant_tool(name, offered)) is None:
-        return MCPError(INVALID_PARAMS, said)
+        return MCPError(INVALID_PARAMS, message)
     try:
         offered[meant].arguments.model_validate(given)
     except ValidationError:
-        return MCPError(INVALID_PARAMS, f"{said}. {meant} may be the one that is meant")
+        return MCPError(INVALID_PARAMS, f"{message}. {meant} may be the one that is meant")
     call = {"tool": meant, "arguments": dict(given)}
     shown = json.dumps(call, ensure_ascii=False)
     if len(shown) > REPEATED:
-        return MCPError(INVALID_PARAMS, f"{said}. {meant} may be the one that is meant")
-    return MCPError(INVALID_PARAMS, f"{said}. Next: {shown}", {"next_call": call})
+        return MCPError(INVALID_PARAMS, f"{message}. {meant} may be the one that is meant")
+    return MCPError(INVALID_PARAMS, f"{message}. Next: {shown}", {"next_call": call})
 
 
 def corrected(
@@ -111,7 +111,7 @@ def bad_arguments(
     changes something is not to be called without a limit that was mistyped."""
     wrong = error.errors(include_url=False, include_input=False)
     fields = entry.arguments.model_fields
-    said = "; ".join(_said(e, fields) for e in wrong[:3])
+    message = "; ".join(_said(e, fields) for e in wrong[:3])
     bad = {str(e["loc"][0]) for e in wrong if e["loc"]}
     meant = understood(fields, given)
     good = {k: v for k, v in meant.items() if k in fields and k not in bad}
@@ -129,7 +129,7 @@ def bad_arguments(
             hint += f"; for example {json.dumps(example, ensure_ascii=False, default=str)}"
         if "task" in lacking and "task" not in meant:
             call = {"tool": "list_tasks", "arguments": {}}
-    return UserFixable(f"{name}: {said}", code="invalid_arguments", hint=hint, next_call=call)
+    return UserFixable(f"{name}: {message}", code="invalid_arguments", hint=hint, next_call=call)
 
 
 def _example(name: str, given: object) -> object:

@@ -18,19 +18,19 @@ _NOT_SHOWN = frozenset({"task.resume_failed", "task.agent_changed"})
 """Events that say what a view of the task does not."""
 
 
-def brief(told: BaseModel) -> None:
+def brief(model: BaseModel) -> None:
     """Shorten the ids by which a result names tasks, in calls, in lists and elsewhere. The id of
     the one task that it shows, which is part of its address, stays whole."""
-    if isinstance(told, ListedTask):
-        told.id = short_id(told.id)
-    if isinstance(told, NextAction):
-        if isinstance(named := told.arguments.get(TASK), str):
-            told.arguments = {**told.arguments, TASK: short_id(named)}
+    if isinstance(model, ListedTask):
+        model.id = short_id(model.id)
+    if isinstance(model, NextAction):
+        if isinstance(named := model.arguments.get(TASK), str):
+            model.arguments = {**model.arguments, TASK: short_id(named)}
         return
-    for name in type(told).model_fields:
-        value: object = getattr(told, name)
+    for name in type(model).model_fields:
+        value: object = getattr(model, name)
         if name == TASK and isinstance(value, str):
-            setattr(told, name, short_id(value))
+            setattr(model, name, short_id(value))
         for part in cast("list[object]", value) if isinstance(value, list) else [value]:
             if isinstance(part, BaseModel):
                 brief(part)

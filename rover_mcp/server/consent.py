@@ -55,16 +55,16 @@ async def answer(
     key = f"consent-{need.digest}"
     form = ElicitRequestFormParams(message=need.question, requested_schema=_SCHEMA)
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
-        said = (params.input_responses or {}).get(key)
-        if not isinstance(said, ElicitResult):
+        response = (params.input_responses or {}).get(key)
+        if not isinstance(response, ElicitResult):
             return InputRequiredResult(input_requests={key: ElicitRequest(params=form)})
     else:
         try:
-            said = await ctx.session.elicit_form(need.question, _SCHEMA, ctx.request_id)
+            response = await ctx.session.elicit_form(need.question, _SCHEMA, ctx.request_id)
         except MCPError as error:
             log.info("the client cannot ask its user: %s", error)
             return _undecided(need)
-    if said.action != "accept" or (said.content or {}).get(KEY) != ALLOW:
+    if response.action != "accept" or (response.content or {}).get(KEY) != ALLOW:
         raise UserFixable(
             f"the user did not agree; nothing was started. {need.message}",
             code="not_allowed",

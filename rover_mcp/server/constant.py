@@ -59,14 +59,14 @@ def show_icon(server: Server[Any]) -> None:
     entry = server.get_request_handler("server/discover")
     if entry is None:
         return
-    whole = server.server_info.model_dump(by_alias=True, mode="json", exclude_none=True)
+    info = server.server_info.model_dump(by_alias=True, mode="json", exclude_none=True)
 
     async def discover(
         ctx: ServerRequestContext[Any, Any], params: RequestParams
     ) -> DiscoverResult:
         result = cast("DiscoverResult", await entry.handler(ctx, params))
         return result.model_copy(
-            update={"meta": {**(result.meta or {}), SERVER_INFO_META_KEY: whole}}
+            update={"meta": {**(result.meta or {}), SERVER_INFO_META_KEY: info}}
         )
 
     server.add_request_handler("server/discover", RequestParams, discover)

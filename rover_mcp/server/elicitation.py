@@ -77,10 +77,10 @@ def pause_message(view: TaskView) -> str:
     pause = view.pause
     if pause is None:
         return view.phase
-    told = f"paused ({pause.reason}): {pause.message}."
+    text = f"paused ({pause.reason}): {pause.message}."
     if pause.auto_resume and pause.retry_at:
-        return f"{told} It goes on by itself at {pause.retry_at:%Y-%m-%d %H:%M}Z."
-    return f"{told} It waits: {pause.waits_because}." if pause.waits_because else told
+        return f"{text} It goes on by itself at {pause.retry_at:%Y-%m-%d %H:%M}Z."
+    return f"{text} It waits: {pause.waits_because}." if pause.waits_because else text
 
 
 def needs_person(view: TaskView) -> bool:
@@ -132,10 +132,10 @@ def decision(view: TaskView, response: object) -> Decision:
     Raises:
         UserFixable: it is none, or not one of the choices.
     """
-    told = cast("Mapping[str, object]", response if isinstance(response, Mapping) else {})
-    match told.get("action"):
+    answer = cast("Mapping[str, object]", response if isinstance(response, Mapping) else {})
+    match answer.get("action"):
         case "accept":
-            return _accepted(view, told.get("content"))
+            return _accepted(view, answer.get("content"))
         case "decline" | "cancel":
             return Decision("leave")
         case _:
@@ -145,24 +145,24 @@ def decision(view: TaskView, response: object) -> Decision:
 def _accepted(view: TaskView, content: object) -> Decision:
     choices = _choices(view)
     try:
-        said = _Content.model_validate(content)
+        chosen = _Content.model_validate(content)
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, e["loc"])) or "content" for e in error.errors())
         raise UserFixable(f"the answer does not fit the form: {wrong}") from error
-    if said.choice not in choices:
+    if chosen.choice not in choices:
         raise UserFixable(f"choice is one of {', '.join(choices)}")
-    if said.choice == WAIT:
+    if chosen.choice == WAIT:
         return Decision("leave")
-    if said.choice == CANCEL:
+    if chosen.choice == CANCEL:
         return Decision("cancel")
     defaults = {k: v for k, v in _resumes(view)[0].arguments.items() if k in _BUDGETS}
     return Decision(
         "resume",
-        agent=_after(_WITH, said.choice),
-        model=_after(_ON, said.choice),
-        accept=said.choice == NOW and _accepts(view),
-        budget_usd=said.budget_usd or defaults.get("budget_usd"),
-        budget_tokens=said.budget_tokens or defaults.get("budget_tokens"),
+        agent=_after(_WITH, chosen.choice),
+        model=_after(_ON, chosen.choice),
+        accept=chosen.choice == NOW and _accepts(view),
+        budget_usd=chosen.budget_usd or defaults.get("budget_usd"),
+        budget_tokens=chosen.budget_tokens or defaults.get("budget_tokens"),
     )
 
 
@@ -227,14 +227,14 @@ async def confirmed(
         return None
     form = ElicitRequestFormParams(message=message, requested_schema=_DELETION)
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
-        said = (params.input_responses or {}).get(CHOICE)
-        if not isinstance(said, ElicitResult):
+        response = (params.input_responses or {}).get(CHOICE)
+        if not isinstance(response, ElicitResult):
             return InputRequiredResult(input_requests={CHOICE: ElicitRequest(params=form)})
     else:
         try:
-            said = await ctx.session.elicit_form(message, _DELETION, ctx.request_id)
+            response = await ctx.session.elicit_form(message, _DELETION, ctx.request_id)
         except MCPError as error:
             raise UserFixable(f"nobody could be asked: {error}", code="not_confirmed") from error
-    if said.action != "accept" or (said.content or {}).get(CHOICE) != DELETE:
+    if response.action != "accept" or (response.content or {}).get(CHOICE) != DELETE:
         raise UserFixable("not confirmed: nothing was deleted", code="not_confirmed")
     return None

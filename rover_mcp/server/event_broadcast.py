@@ -92,9 +92,9 @@ class EventHub:
     async def _drain(self) -> None:
         while True:
             before = self._seq or 0
-            found = await anyio.to_thread.run_sync(self._store.events.tail, before)
-            self._seq = found[1]
-            for event in found[0]:
+            rows = await anyio.to_thread.run_sync(self._store.events.tail, before)
+            self._seq = rows[1]
+            for event in rows[0]:
                 try:
                     await self._deliver(event)
                 except (RoverError, *NONSENSE) as error:
@@ -146,10 +146,10 @@ class EventHub:
                 session.push(CHANNEL, channel)
                 self.note(CHANNEL)
 
-    async def _record(self, told: Sequence[tuple[int, str]]) -> None:
+    async def _record(self, deliveries: Sequence[tuple[int, str]]) -> None:
         """Remember over which channels; that it was told matters more than that it is known."""
         try:
-            await anyio.to_thread.run_sync(self._store.events.record, told, self._now())
+            await anyio.to_thread.run_sync(self._store.events.record, deliveries, self._now())
         except RoverError as error:
             log.warning("it is not recorded who was told: %s", error)
 

@@ -30,12 +30,12 @@ def first_note(view: TaskView) -> dict[str, Any]:
     """The `_meta` of a handle: what the model is shown in place of the result of its call."""
     # Its client waits for it.
     others = [action for action in view.next_actions if action.tool != "wait_for_task"]
-    told = task_text(view.model_copy(update={"next_actions": others}))
-    return {AGENT_TASK: {"modelImmediateResponse": told[:NOTE_SHOWN]}}
+    text = task_text(view.model_copy(update={"next_actions": others}))
+    return {AGENT_TASK: {"modelImmediateResponse": text[:NOTE_SHOWN]}}
 
 
 def _warnings(view: TaskView) -> list[str]:
-    found = view.warnings or []
-    shown = [f"Warning: {shortened(w, WARNING_SHOWN)}." for w in found[:WARNINGS_SHOWN]]
-    more = len(found) - len(shown)
+    warnings = view.warnings or []
+    shown = [f"Warning: {shortened(w, WARNING_SHOWN)}." for w in warnings[:WARNINGS_SHOWN]]
+    more = len(warnings) - len(shown)
     return [*shown, f"{more} more warnings: inspect."] if more > 0 else shown

@@ -104,7 +104,7 @@ class TaskHandles:
         shown = last_shown(row, life, marks)
         return _Named(row, life, as_of(view, life), question(marks) if asks else None, shown)
 
-    async def told(self, ctx: Context, task: Task) -> None:
+    async def acknowledge(self, ctx: Context, task: Task) -> None:
         named = await anyio.to_thread.run_sync(self._read, task.id)
         if named is None or named.shown is None:
             return

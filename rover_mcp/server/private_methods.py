@@ -103,13 +103,13 @@ async def build_image(
     """The image built. Where the caller goes away, or takes its request back, the build ends."""
     request = BuildRequest(params.repo_path, params.engine, params.image)
     lines: deque[str] = deque(maxlen=LINES_KEPT)
-    stop, told = Stop(), 0
+    stop, sent = Stop(), 0
 
     async def tell() -> None:
-        nonlocal told
+        nonlocal sent
         while lines:
-            told += 1
-            await progress(told, lines.popleft())
+            sent += 1
+            await progress(sent, lines.popleft())
 
     async def keep_telling() -> None:
         while True:

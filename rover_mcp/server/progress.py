@@ -16,7 +16,7 @@ class Rising:
 
     def __call__(self, value: float) -> float:
         if not self._last < value < WHOLE:
-            said = max(self._last, 0.0)
-            value = said + (WHOLE - said) / NEARER
+            reported = max(self._last, 0.0)
+            value = reported + (WHOLE - reported) / NEARER
         self._last = value
         return value

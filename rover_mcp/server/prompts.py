@@ -133,8 +133,10 @@ def prompt(name: str, given: Mapping[str, str] | None) -> GetPromptResult:
     lacking = [n for n, a in known.items() if a.required and not given.get(n, "").strip()]
     unknown = [n[:80] for n in given if n not in known]
     if lacking or unknown:
-        told = [*(f"{n} is missing" for n in lacking), *(f"{n} is unknown" for n in unknown)]
-        raise UserFixable(f"{name}: {', '.join(told)}; it takes: {', '.join(known) or 'nothing'}")
+        problems = [*(f"{n} is missing" for n in lacking), *(f"{n} is unknown" for n in unknown)]
+        raise UserFixable(
+            f"{name}: {', '.join(problems)}; it takes: {', '.join(known) or 'nothing'}"
+        )
     if any(len(value) > LONGEST for value in given.values()):
         raise UserFixable(f"{name}: an argument has at most {LONGEST} characters")
     message = PromptMessage(role="user", content=TextContent(type="text", text=entry.text(given)))
@@ -171,7 +173,9 @@ def complete(
 
 
 def _beginning(values: Sequence[str], typed: str) -> Completion:
-    found = [v for v in dict.fromkeys(values) if v.startswith(typed)]
+    matching = [v for v in dict.fromkeys(values) if v.startswith(typed)]
     return Completion(
-        values=found[:COMPLETIONS_SHOWN], total=len(found), has_more=len(found) > COMPLETIONS_SHOWN
+        values=matching[:COMPLETIONS_SHOWN],
+        total=len(matching),
+        has_more=len(matching) > COMPLETIONS_SHOWN,
     )

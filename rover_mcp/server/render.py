@@ -94,8 +94,8 @@ def _diff(result: r.DiffToolResult) -> str:
 def _workflow(w: r.WorkflowView) -> Iterator[str]:
     """A workflow, what it takes and what it does; what a repository wrote is quoted."""
     shown = quoted if w.source == "project" else printable
-    told = shown(w.description, 300) if w.description else ""
-    yield f"{named(w.name)}{_source(w)}: {quoted(w.error) if w.error else told}"
+    summary = shown(w.description, 300) if w.description else ""
+    yield f"{named(w.name)}{_source(w)}: {quoted(w.error) if w.error else summary}"
     if w.steps:
         yield f"  steps: {shown('; '.join(w.steps), 500)}"
     for given in w.inputs:
@@ -187,7 +187,7 @@ def _agents(result: r.StatusResult) -> list[str]:
     can = [f"{a.name} ({a.credential})" if a.credential else a.name for a in ready]
     lines = [f"Agents that can be used: {', '.join(can) or 'none'}"]
     missing = [f"{a.name}: {a.hint}" for a in result.agents if a not in ready and a.hint]
-    lines += [f"Not yet: {told}" for told in missing]
+    lines += [f"Not yet: {line}" for line in missing]
     if result.unpriced:
         models = ", ".join(result.unpriced)
         lines.append(f"No price is known for {models}: a budget in USD alone is refused there.")

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import anyio.lowlevel
 import anyio.to_thread
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
@@ -95,10 +94,10 @@ class RequestHandlers:
         self, ctx: Context, params: PaginatedRequestParams | None
     ) -> ListResourcesResult:
         self._note_era(ctx)
-        found, following = await _asked(
+        resources, following = await _asked(
             lambda: self._resources.list(params.cursor if params else None)
         )
-        return ListResourcesResult(resources=found, next_cursor=following)
+        return ListResourcesResult(resources=resources, next_cursor=following)
 
     async def list_templates(
         self, ctx: Context, _: PaginatedRequestParams | None
@@ -143,7 +142,7 @@ class RequestHandlers:
         self._note_era(ctx)
         services, about = self._services, params.argument
         named = (params.context.arguments if params.context else None) or {}
-        found = await _asked(
+        completion = await _asked(
             lambda: complete(
                 services.tasks,
                 services.status,
@@ -154,7 +153,7 @@ class RequestHandlers:
                 named.get("id"),
             )
         )
-        return CompleteResult(completion=found)
+        return CompleteResult(completion=completion)
 
     async def images(self, ctx: Context, params: ImagesParams) -> dict[str, Any]:
         self._note_era(ctx)

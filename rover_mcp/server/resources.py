@@ -75,14 +75,16 @@ class Resources:
         """
         caller = self.session.caller
         views, following, _damaged = self.tasks.list(caller, LIVE, None, cursor, PAGE)
-        found = [] if cursor else self._fixed()
+        resources = [] if cursor else self._fixed()
         for view in [*([] if cursor else self._recent()), *views]:
             name, title = (
                 f"task-{view.number}-{view.id[:8]}",
                 f"{view.number}: {quoted(view.title)}",
             )
-            found.append(Resource(name=name, title=title, uri=task_uri(view.id), mime_type=JSON))
-        return found, following
+            resources.append(
+                Resource(name=name, title=title, uri=task_uri(view.id), mime_type=JSON)
+            )
+        return resources, following
 
     def _recent(self) -> list[ListedTask]:
         ended, _, _ = self.tasks.list(self.session.caller, ENDED, None, None, ENDED_SHOWN)
@@ -120,8 +122,8 @@ class Resources:
         if uri == TASKS_URI:
             return TextResourceContents(uri=uri, mime_type=JSON, text=self._newest())
         for kind in KINDS:
-            if found := kind.pattern.fullmatch(uri):
-                text = kind.read(self, found)
+            if match := kind.pattern.fullmatch(uri):
+                text = kind.read(self, match)
                 return TextResourceContents(uri=uri, mime_type=kind.mime, text=text)
         raise NotFound("there is no such resource", code="unknown_resource")
 
@@ -131,18 +133,18 @@ class Resources:
         Raises:
             NotFound: there is nothing to follow there.
         """
-        found = KINDS[0].pattern.fullmatch(uri)
-        if uri != TASKS_URI and found is None:
+        match = KINDS[0].pattern.fullmatch(uri)
+        if uri != TASKS_URI and match is None:
             raise NotFound(f"only {TASKS_URI} and a task's own address can be followed")
-        if found:
-            self._task(found, kinds=("id",))
+        if match:
+            self._task(match, kinds=("id",))
         return uri
 
     def _newest(self) -> str:
         return self._told(task_list(*self.tasks.list(self.session.caller, (), None, None, None)))
 
-    def _task(self, found: re.Match[str], kinds: Container[str] = ("id", "prefix")) -> TaskRow:
-        named = found["id"]
+    def _task(self, match: re.Match[str], kinds: Container[str] = ("id", "prefix")) -> TaskRow:
+        named = match["id"]
         # A number would name another task in another project; what is followed has one address.
         if parse_task(named).kind not in kinds:
             raise NotFound("a resource names a task by its id", code="unknown_resource")
@@ -150,27 +152,27 @@ class Resources:
         self.session.watch(task.id)
         return task
 
-    def view(self, found: re.Match[str]) -> str:
-        return self._told(self.tasks.inspect(self._task(found), full=False))
+    def view(self, match: re.Match[str]) -> str:
+        return self._told(self.tasks.inspect(self._task(match), full=False))
 
     def _told(self, view: BaseModel) -> str:
         """As the tools tell it."""
         keep_working(view, self.works)
         return view.model_dump_json(exclude_none=True)
 
-    def journal(self, found: re.Match[str]) -> str:
-        return self.tasks.journal(self._task(found))
+    def journal(self, match: re.Match[str]) -> str:
+        return self.tasks.journal(self._task(match))
 
-    def diff(self, found: re.Match[str]) -> str:
-        diff = self.tasks.diff(self._task(found), (), stat_only=False)
+    def diff(self, match: re.Match[str]) -> str:
+        diff = self.tasks.diff(self._task(match), (), stat_only=False)
         cut = diff.truncated or len(diff.patch) > PATCH_BYTES
         return diff.patch[:PATCH_BYTES] + ("\n# cut here: get_diff with paths\n" if cut else "")
 
-    def log(self, found: re.Match[str]) -> str:
-        return self.tasks.logs(self._task(found), unquote(found["step"]), LOG_LINES).text
+    def log(self, match: re.Match[str]) -> str:
+        return self.tasks.logs(self._task(match), unquote(match["step"]), LOG_LINES).text
 
-    def workflow(self, found: re.Match[str]) -> str:
-        return self.status.workflow_text(self.session.caller, unquote(found["name"]))
+    def workflow(self, match: re.Match[str]) -> str:
+        return self.status.workflow_text(self.session.caller, unquote(match["name"]))
 
 
 KINDS = (

@@ -56,14 +56,14 @@ async def run_where_a_repository_is(
             raise
         none_here = error
     # A repeated call answers the last question only.
-    found, session.root = session.root, None
-    if found is None:
-        found = await repository_of_client(ctx, params, none_here, repositories)
-    if isinstance(found, InputRequiredResult):
-        return found
-    result = await run(arguments.model_copy(update={"repo_path": found}))
+    root, session.root = session.root, None
+    if root is None:
+        root = await repository_of_client(ctx, params, none_here, repositories)
+    if isinstance(root, InputRequiredResult):
+        return root
+    result = await run(arguments.model_copy(update={"repo_path": root}))
     if isinstance(result, InputRequiredResult):
-        session.root = found
+        session.root = root
     return result
 
 
@@ -84,21 +84,23 @@ async def repository_of_client(
     if capabilities is None or capabilities.roots is None:
         raise none_here
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
-        said = (params.input_responses or {}).get(KEY)
-        if not isinstance(said, ListRootsResult):
+        response = (params.input_responses or {}).get(KEY)
+        if not isinstance(response, ListRootsResult):
             return InputRequiredResult(input_requests={KEY: ListRootsRequest()})
     else:
-        said = await _asked(ctx, none_here)
-    folders = [folder for root in said.roots[:MOST_ROOTS] if (folder := folder_of(str(root.uri)))]
-    found = await anyio.to_thread.run_sync(_repositories, folders, repositories)
-    if len(found) == 1:
-        return found[0]
-    if not found:
+        response = await _asked(ctx, none_here)
+    folders = [
+        folder for root in response.roots[:MOST_ROOTS] if (folder := folder_of(str(root.uri)))
+    ]
+    roots = await anyio.to_thread.run_sync(_repositories, folders, repositories)
+    if len(roots) == 1:
+        return roots[0]
+    if not roots:
         raise none_here
     raise UserFixable(
         f"{none_here.message}, and several of your client's roots are",
         code=none_here.code,
-        hint=f"give one of these as repo_path: {', '.join(found)}",
+        hint=f"give one of these as repo_path: {', '.join(roots)}",
     )
 
 
@@ -113,10 +115,10 @@ async def _asked(ctx: Context, none_here: UserFixable) -> ListRootsResult:
 
 def _repositories(folders: Sequence[Path], repositories: Repositories) -> list[str]:
     """The repositories that the folders are in, each once, in the client's order."""
-    found: dict[str, None] = {}
+    roots: dict[str, None] = {}
     for folder in folders:
         try:
-            found[str(repositories.inspect(folder).root)] = None
+            roots[str(repositories.inspect(folder).root)] = None
         except RoverError:
             continue
-    return list(found)
+    return list(roots)

@@ -68,7 +68,7 @@ class ClientSession:
     """the repository among the client's roots, until a question about it was answered"""
     shared: bool = False
     """several programs of one user may stand behind it"""
-    told: dict[str, int] = field(default_factory=dict[str, int])
+    seen_by_get: dict[str, int] = field(default_factory=dict[str, int])
     """by task: the number of the last event that an answer to tasks/get told"""
     _held: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
     _offered: list[tuple[EventRow, str]] = field(default_factory=list[tuple[EventRow, str]])
@@ -104,12 +104,12 @@ class ClientSession:
     def offer_one(self, event: EventRow, now: float, *, owned: bool) -> None:
         """An answer to tasks/get tells this event: `attention` does not repeat it here. `owned`:
         the task is the session's own user's."""
-        if event.seq <= self.told.get(event.task_id, 0):
+        if event.seq <= self.seen_by_get.get(event.task_id, 0):
             return
-        self.told.pop(event.task_id, None)
-        self.told[event.task_id] = event.seq
-        if len(self.told) > MAX_WATCHED:
-            del self.told[next(iter(self.told))]
+        self.seen_by_get.pop(event.task_id, None)
+        self.seen_by_get[event.task_id] = event.seq
+        if len(self.seen_by_get) > MAX_WATCHED:
+            del self.seen_by_get[next(iter(self.seen_by_get))]
         if owned:
             self._offered.append((event, GET))
             self._offered_at = now
@@ -128,8 +128,8 @@ class ClientSession:
     def takes(self, task: TaskRow) -> bool:
         """Whether it is pushed a message about a task that it sees: it made it, perhaps before it
         lost a daemon, or dealt with it, or subscribed to it."""
-        made = task.client_id == self.caller.client_id
-        return made or task.id in self.watched or task_uri(task.id) in self.subscribed
+        is_creator = task.client_id == self.caller.client_id
+        return is_creator or task.id in self.watched or task_uri(task.id) in self.subscribed
 
     def wants_level(self, level: str) -> bool:
         return LEVELS.index(level) >= LEVELS.index(self.level)

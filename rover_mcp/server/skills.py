@@ -87,8 +87,8 @@ def skills() -> Mapping[str, Skill]:
     package = Path(__file__).parents[1]
     installed = package / "builtin_skills"
     folder = installed if installed.is_dir() else package.parent / "plugins" / "rover" / "skills"
-    found = [skill_in(path.parent) for path in sorted(folder.glob(f"*/{MAIN}"))]
-    return {skill.uri: skill for skill in found}
+    listed = [skill_in(path.parent) for path in sorted(folder.glob(f"*/{MAIN}"))]
+    return {skill.uri: skill for skill in listed}
 
 
 def skill_file(uri: str) -> TextResourceContents | None:
@@ -123,8 +123,8 @@ def serve_skills(server: Server[Any]) -> None:
     server.extensions[EXTENSION] = {}
 
 
-def _answer(ctx: Context, **said: Any) -> dict[str, Any]:
+def _answer(ctx: Context, **fields: Any) -> dict[str, Any]:
     if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        return said
+        return fields
     # Whom a server serves is no matter: every user of this version is given the same.
-    return {"resultType": "complete", **said, "ttlMs": KEPT_MS, "cacheScope": "public"}
+    return {"resultType": "complete", **fields, "ttlMs": KEPT_MS, "cacheScope": "public"}

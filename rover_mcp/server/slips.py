@@ -123,8 +123,8 @@ def text_of_number(value: object) -> object:
     """A number as the text that it stands for: 3 and 3.0 for "3"."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if whole else value)
+    is_integer = isinstance(value, float) and value.is_integer()
+    return str(int(value) if is_integer else value)
 
 
 def task_text(value: object) -> object:
@@ -136,8 +136,8 @@ def task_text(value: object) -> object:
 def items(value: object) -> object:
     """A list that may be JSON in a text, or a single text."""
     if isinstance(value, str):
-        found = _list(_json(value)) if value.lstrip().startswith("[") else None
-        value = [value] if found is None else found
+        parsed = _list(_json(value)) if value.lstrip().startswith("[") else None
+        value = [value] if parsed is None else parsed
     several = _list(value)
     return value if several is None else [item for item in several if item is not None]
 
@@ -152,10 +152,10 @@ def task_list(value: object) -> object:
 
 def names_in_order(value: object) -> object:
     """Names in one text, also given as a list."""
-    found = None if value is None else _list(items(value))
-    if found is None or not all(isinstance(name, str) for name in found):
+    names = None if value is None else _list(items(value))
+    if names is None or not all(isinstance(name, str) for name in names):
         return value
-    return ", ".join(map(str, found))
+    return ", ".join(map(str, names))
 
 
 def statuses(known: Iterable[str]) -> Callable[[object], object]:
@@ -166,14 +166,14 @@ def statuses(known: Iterable[str]) -> Callable[[object], object]:
         several = _list(items(value))
         if several is None:
             return value
-        found: list[object] = []
+        wanted: list[object] = []
         for item in several:
             for part in item.split(",") if isinstance(item, str) else [item]:
                 word = _word(part) if isinstance(part, str) else ""
                 if word in EVERY:
                     return []
-                found += by_word.get(word) or STATUSES.get(word) or (part,)
-        return found
+                wanted += by_word.get(word) or STATUSES.get(word) or (part,)
+        return wanted
 
     return read
 
@@ -202,9 +202,9 @@ def seconds(most: float) -> Callable[[object], object]:
     """A time, also "30 s" or "5 min", at most `most`."""
 
     def read(value: object) -> object:
-        found = _SECONDS.fullmatch(value.strip().lower()) if isinstance(value, str) else None
-        if found:
-            value = float(found[1]) * (60 if found[3] else 3600 if found[4] else 1)
+        match = _SECONDS.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+        if match:
+            value = float(match[1]) * (60 if match[3] else 3600 if match[4] else 1)
         return within(0, most)(value)
 
     return read

@@ -105,11 +105,11 @@ class ToolCaller:
         try:
             return await entry.handler(call, arguments)
         except NeedsConsent as need:
-            said = await answer(ctx, params, self._session.caller, need)
-            if isinstance(said, InputRequiredResult):
-                return said
-            told = replace(call, consent=said, unasked=said is None)
-            return await entry.handler(told, arguments)
+            consent = await answer(ctx, params, self._session.caller, need)
+            if isinstance(consent, InputRequiredResult):
+                return consent
+            answered = replace(call, consent=consent, unasked=consent is None)
+            return await entry.handler(answered, arguments)
 
     async def _finish(self, result: Result) -> CallToolResult:
         hub, limit = self._services.hub, self._services.tasks.settings.attention_limit
@@ -121,8 +121,8 @@ class ToolCaller:
                 log.warning("news cannot be told: %s", damaged)
                 return self._told(result)
             views = self._services.status.event_views
-            told = besides_shown(result, news.events)
-            events = await anyio.to_thread.run_sync(views, told, self._session.caller)
+            shown = besides_shown(result, news.events)
+            events = await anyio.to_thread.run_sync(views, shown, self._session.caller)
             result.attention, result.attention_more = [*events], news.more or None
             answer = self._told(result)
             # A call that its client withdraws until here has told nothing.
@@ -152,13 +152,13 @@ class ToolCaller:
         """What the caller can mend, as a tool error with what to do."""
         call = offered_call(named or error.next_call, self._tools)
         message = visible(error.message)
-        said = {"code": error.code, "message": message, "hint": error.hint, "next_call": call}
+        content = {"code": error.code, "message": message, "hint": error.hint, "next_call": call}
         text = message + (f". {error.hint}" if error.hint else "")
         if call:
             text += f". Next: {json.dumps(call)}"
         return CallToolResult(
             content=[TextContent(type="text", text=text)],
-            structured_content={"error": {k: v for k, v in said.items() if v is not None}},
+            structured_content={"error": {k: v for k, v in content.items() if v is not None}},
             is_error=True,
         )
 

@@ -79,9 +79,9 @@ async def get_diff(call: Call, args: a.DiffArguments) -> r.DiffToolResult:
     )
     patch = None if args.stat_only else diff.patch[:PATCH_BYTES]
     cut = (diff.truncated or len(diff.patch) > PATCH_BYTES) and not args.stat_only
-    told = r.DiffToolResult(task=task.id, changes=diff.changes, patch=patch, truncated=cut)
-    told.elsewhere = diff.elsewhere
-    return told
+    result = r.DiffToolResult(task=task.id, changes=diff.changes, patch=patch, truncated=cut)
+    result.elsewhere = diff.elsewhere
+    return result
 
 
 async def resume_task(call: Call, args: a.ResumeArguments) -> r.ResumeTaskResult:
@@ -133,7 +133,7 @@ async def cancel_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
 async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
     task = await call.find_or_damage(args)
     delete = call.services.delete
-    told = await anyio.to_thread.run_sync(delete if args.confirm else delete.told, task)
+    items = await anyio.to_thread.run_sync(delete if args.confirm else delete.told, task)
     named = {"task": args.task, "repo_path": args.repo_path}
     if isinstance(task, TaskRow):
         named = {"task": task.id}
@@ -145,7 +145,7 @@ async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
     return r.DeleteResult(
         task=task.id if isinstance(task, TaskRow) else args.task,
         deleted=args.confirm,
-        items=[r.DeleteItem(**vars(item)) for item in told],
+        items=[r.DeleteItem(**vars(item)) for item in items],
         next_actions=[] if args.confirm else [again],
     )
 
@@ -153,9 +153,9 @@ async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
 async def deletion_asked(call: Call, args: a.DeleteArguments) -> str:
     """The question for a person before a task is deleted: what is lost, what stays."""
     task = await call.find_or_damage(args)
-    told = await anyio.to_thread.run_sync(call.services.delete.told, task)
-    lost = "; ".join(f"{item.what}: {item.detail}" for item in told if not item.kept)
-    kept = "; ".join(f"{item.what}: {item.detail}" for item in told if item.kept)
+    items = await anyio.to_thread.run_sync(call.services.delete.told, task)
+    lost = "; ".join(f"{item.what}: {item.detail}" for item in items if not item.kept)
+    kept = "; ".join(f"{item.what}: {item.detail}" for item in items if item.kept)
     if isinstance(task, DamagedRecord):
         return f"Delete task {args.task}, whose record is damaged? Lost: {lost}. Kept: {kept}."
     return f"Delete task {task.number} {quoted(task.title, 80)}? Lost: {lost}. Kept: {kept}."

@@ -172,8 +172,8 @@ def as_listed(entry: ToolEntry, settings: Settings) -> Tool:
 def offered(caller: Caller) -> dict[str, ToolEntry]:
     """The tools of the sets that the caller's server was started with; a set that there is not
     has none."""
-    asked = caller.env.get(handshake.TOOLS)
-    if not asked:
+    chosen = caller.env.get(handshake.TOOLS)
+    if not chosen:
         return TOOLS
-    sets = asked.split(",")
+    sets = chosen.split(",")
     return {name: entry for name, entry in TOOLS.items() if entry.tool_set in sets}

@@ -25,7 +25,7 @@ def untold(store: Store, session: ClientSession, limit: int) -> News:
             task = store.tasks.get(event.task_id)
         except DamagedRecord:
             continue  # list_tasks names it
-        known = event.seq <= session.told.get(event.task_id, 0)
+        known = event.seq <= session.seen_by_get.get(event.task_id, 0)
         if task is not None and not known and session.concerned_by(task, own):
             mine.append((event, task))
     mine.sort(key=lambda pair: pair[0].seq)

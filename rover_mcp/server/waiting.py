@@ -63,22 +63,22 @@ def _awaited(call: Call, args: a.WaitArguments) -> Iterator[TaskRow]:
         yield from {row.id: row for row in named}.values()
         return
     place, store = finder.place(caller, args.repo_path), call.services.tasks.store
-    found: Sequence[TaskRow | DamagedRecord] = ()
+    rows: Sequence[TaskRow | DamagedRecord] = ()
     if place.project or place.root is None:
         for statuses, limit in ((LIVE, MOST), ((), 1)):
-            found = found or store.tasks.page(
+            rows = rows or store.tasks.page(
                 statuses=statuses, project_id=place.project, limit=limit, owner=caller.user
             )
-    if not found:
+    if not rows:
         raise NotFound(
             f"there is no task in {place.root}" if place.root else "there is no task",
             code="unknown_task",
             hint="create_task makes one; a task of another repository is named by its id",
             next_call={"tool": "list_tasks", "arguments": {}},
         )
-    for row in found:
+    for row in rows:
         if isinstance(row, DamagedRecord):
-            if len(found) == 1:
+            if len(rows) == 1:
                 raise row
             continue
         yield row

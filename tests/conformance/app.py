@@ -97,7 +97,7 @@ class Tasks:
         found = self._tasks.get(task_id)
         return found.task if found else None
 
-    async def told(self, ctx: Context, task: Task) -> None:
+    async def acknowledge(self, ctx: Context, task: Task) -> None:
         """Its tasks have no other news."""
 
     async def answer(self, ctx: Context, task: Task, responses: Mapping[str, Any]) -> None:

@@ -175,12 +175,12 @@ class Scopes:
 
 def _allowed(body: bytes, scopes: list[str]) -> bool:
     try:
-        told: object = json.loads(body)
+        parsed: object = json.loads(body)
     except (ValueError, RecursionError):
         return True
-    if not isinstance(told, dict):
+    if not isinstance(parsed, dict):
         return True
-    message = cast("dict[str, object]", told)
+    message = cast("dict[str, object]", parsed)
     params = message.get("params")
     name = cast("dict[str, object]", params).get("name") if isinstance(params, dict) else None
     return may_call(message.get("method"), name, frozenset(scopes))

@@ -158,8 +158,8 @@ class Users:
     def _peer(self, ctx: Context, who: AuthenticatedUser) -> Peer:
         user, writes = who.display_name, "write" in who.scopes
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
-            told = ctx.session.client_params
-            name = told.client_info.name[:80] if told else ""
+            client = ctx.session.client_params
+            name = client.client_info.name[:80] if client else ""
             return self._modern_peer(user, (name, writes))
         session_id = str(ctx.request.headers.get(MCP_SESSION_ID_HEADER, "")) if ctx.request else ""
         if (known := self._legacy.get(session_id)) is not None:

@@ -74,15 +74,15 @@ class TasksExtension(Extension):
     async def _get(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
         task = await self._named(ctx, params)
         if task.state in FINAL or task.state is TaskState.INPUT_REQUIRED:
-            await self._source.told(ctx, task)
+            await self._source.acknowledge(ctx, task)
         return {"resultType": "complete", **task.detailed()}
 
     async def _update(self, ctx: Context, params: UpdateParams) -> dict[str, Any]:
         task = await self._named(ctx, params)
         # Answers to what is not, or no longer, asked are ignored.
-        asked = {k: v for k, v in params.input_responses.items() if k in task.input_requests}
-        if asked:
-            await self._source.answer(ctx, task, asked)
+        expected = {k: v for k, v in params.input_responses.items() if k in task.input_requests}
+        if expected:
+            await self._source.answer(ctx, task, expected)
         return {"resultType": "complete"}
 
     async def _cancel(self, ctx: Context, params: TaskParams) -> dict[str, Any]:

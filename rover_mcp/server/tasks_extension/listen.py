@@ -93,11 +93,11 @@ class TasksListenHandler(ListenHandler):
             return await self._serve(ctx, params, wanted)
 
     @contextmanager
-    def _noting(self, asked: SubscriptionFilter) -> Generator[None]:
-        uris = frozenset(asked.resource_subscriptions or ())
+    def _noting(self, wanted: SubscriptionFilter) -> Generator[None]:
+        uris = frozenset(wanted.resource_subscriptions or ())
 
         def note(event: ServerEvent) -> None:
-            if event_matches(asked, uris, event):
+            if event_matches(wanted, uris, event):
                 self._noted()
 
         stop = self._task_bus.subscribe(note)
@@ -131,12 +131,12 @@ class TasksListenHandler(ListenHandler):
 
 
 class _Stream:
-    def __init__(self, ctx: Context, source: TaskSource, asked: SubscriptionFilter) -> None:
+    def __init__(self, ctx: Context, source: TaskSource, wanted: SubscriptionFilter) -> None:
         self.news = _News()
         self._ctx = ctx
         self._source = source
-        self._asked = asked
-        self._uris = frozenset(asked.resource_subscriptions or ())
+        self._asked = wanted
+        self._uris = frozenset(wanted.resource_subscriptions or ())
         self._meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
         self._going: set[str] = set()
 
@@ -167,8 +167,8 @@ class _Stream:
 
     async def _acknowledge(self, seen: Sequence[str]) -> bool:
         """Whether anything but tasks was asked for."""
-        asked = self._asked.model_dump(by_alias=True, exclude_none=True)
-        others = {k: v for k, v in asked.items() if k != TASK_IDS and v}
+        granted = self._asked.model_dump(by_alias=True, exclude_none=True)
+        others = {k: v for k, v in granted.items() if k != TASK_IDS and v}
         honored = SubscriptionFilter.model_validate({**others, TASK_IDS: list(seen)})
         params = SubscriptionsAcknowledgedNotificationParams(
             notifications=honored, _meta=self._meta
@@ -194,15 +194,15 @@ class _Stream:
         )
 
 
-def _task_ids(asked: SubscriptionFilter) -> list[str]:
+def _task_ids(wanted: SubscriptionFilter) -> list[str]:
     """
     Raises:
         MCPError: they are no list of texts, or too many.
     """
-    told: object = (asked.model_extra or {}).get(TASK_IDS)
-    if told is None:
+    given: object = (wanted.model_extra or {}).get(TASK_IDS)
+    if given is None:
         return []
-    ids = cast("list[object]", told) if isinstance(told, list) else [None]
+    ids = cast("list[object]", given) if isinstance(given, list) else [None]
     if len(ids) > MAX_TASKS or not all(isinstance(one, str) for one in ids):
         raise MCPError(INVALID_PARAMS, f"{TASK_IDS} is a list of at most {MAX_TASKS} texts")
     return list(dict.fromkeys(cast("list[str]", ids)))

@@ -59,28 +59,28 @@ class Task:
 
     def handle(self) -> dict[str, Any]:
         """What a `tools/call` that became this task answers: a CreateTaskResult."""
-        said = {"resultType": "task", **self._shared()}
+        fields = {"resultType": "task", **self._shared()}
         if self.handle_meta:
-            said["_meta"] = {**(self.meta or {}), **self.handle_meta}
-        return said
+            fields["_meta"] = {**(self.meta or {}), **self.handle_meta}
+        return fields
 
     def detailed(self) -> dict[str, Any]:
         """A DetailedTask: what `tasks/get` and `notifications/tasks` say."""
-        said = self._shared()
+        fields = self._shared()
         match self.state:
             case TaskState.INPUT_REQUIRED:
-                said["inputRequests"] = {k: dict(v) for k, v in self.input_requests.items()}
+                fields["inputRequests"] = {k: dict(v) for k, v in self.input_requests.items()}
             case TaskState.COMPLETED:
-                said["result"] = dict(self.result or {})
+                fields["result"] = dict(self.result or {})
             case TaskState.FAILED:
-                said["error"] = dict(self.error or {})
+                fields["error"] = dict(self.error or {})
             case _:
                 pass
-        return said
+        return fields
 
     def _shared(self) -> dict[str, Any]:
         # Null is what an unlimited ttl has to be; the others are left out.
-        said: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "taskId": self.id,
             "status": str(self.state),
             "createdAt": _iso(self.created_at),
@@ -88,12 +88,12 @@ class Task:
             "ttlMs": self.ttl_ms,
         }
         if self.poll_interval_ms is not None:
-            said["pollIntervalMs"] = self.poll_interval_ms
+            fields["pollIntervalMs"] = self.poll_interval_ms
         if self.message:
-            said["statusMessage"] = self.message
+            fields["statusMessage"] = self.message
         if self.meta:
-            said["_meta"] = dict(self.meta)
-        return said
+            fields["_meta"] = dict(self.meta)
+        return fields
 
 
 class TaskSource(Protocol):
@@ -104,8 +104,8 @@ class TaskSource(Protocol):
         """The task now; None: it is unknown, expired, or somebody else's."""
         ...
 
-    async def told(self, ctx: Context, task: Task) -> None:
-        """tasks/get answers with `task`, which is final or asks: its client knows that now."""
+    async def acknowledge(self, ctx: Context, task: Task) -> None:
+        """The client has been sent `task`, which is final or asks for input, by tasks/get."""
         ...
 
     async def answer(self, ctx: Context, task: Task, responses: Mapping[str, Any]) -> None:

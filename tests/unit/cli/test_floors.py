@@ -56,13 +56,13 @@ def test_what_is_older_than_the_fix_is_named_and_is_only_a_warning(
         words = part.split(".*")
         assert all(word in check.detail for word in words), check.detail
         assert check.todo
-        assert found.told in check.detail
+        assert found.text in check.detail
     assert is_ready(checks)
 
 
 def test_a_version_alone_is_called_no_proof() -> None:
     (concern,) = concerns([Found("runc", (1, 1, 5), "1.1.5")])
-    assert "your distribution may have corrected it" in concern.detail
+    assert "your distribution may have fixed it" in concern.detail
 
 
 def test_a_program_is_asked_for_its_version_and_its_rights(

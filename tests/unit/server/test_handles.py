@@ -78,9 +78,9 @@ def test_an_end_that_was_asked_for_by_the_handle_is_told_once(desk: Desk) -> Non
     working = got(handles, task_id)
     desk.store.transitions.apply(task_id, Event.COMPLETE)
     # An answer that was made before the end did not tell it.
-    anyio.run(handles.told, NOBODY, working)
+    anyio.run(handles.acknowledge, NOBODY, working)
     assert [e.task_id for e in anyio.run(hub.attention, session, 5).events] == [task_id]
-    anyio.run(handles.told, NOBODY, got(handles, task_id))
+    anyio.run(handles.acknowledge, NOBODY, got(handles, task_id))
     assert not anyio.run(hub.attention, session, 5).events
     # It goes to others until there is a sign that the answer arrived.
     assert anyio.run(hub.attention, desk.session(), 5).events
