@@ -6,7 +6,7 @@ import logging
 import threading
 from functools import partial
 
-from rover_mcp.daemon.repositories import GitRepositories
+from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.hub import Hub
 from rover_mcp.store.store import Store

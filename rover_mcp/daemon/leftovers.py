@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rover_mcp.daemon.repositories import GitRepositories
+from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.sizes import Counter
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable

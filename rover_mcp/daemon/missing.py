@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from rover_mcp.config.settings import load_settings
-from rover_mcp.daemon.repositories import CommitFiles
+from rover_mcp.daemon.git_adapters import CommitFiles
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.repository import inspect_repository
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine

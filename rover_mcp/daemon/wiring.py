@@ -20,22 +20,18 @@ from rover_mcp.control.journal_watch import LiveStates
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.control.reconciler import Sweeper
 from rover_mcp.control.warm_pool import Spares
-from rover_mcp.daemon.adapters import (
-    Door,
-    EngineChoice,
-    HostAgents,
-    PlaneControl,
-)
 from rover_mcp.daemon.booking import write_entries
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.forgetting import ProjectFolders
 from rover_mcp.daemon.garbage import Garbage
-from rover_mcp.daemon.hub_work import HubWork
+from rover_mcp.daemon.gateway_adapter import Door
+from rover_mcp.daemon.git_adapters import GitRepositories, HubWork
+from rover_mcp.daemon.host_adapters import EngineChoice, HostAgents
 from rover_mcp.daemon.leftovers import TaskLeftovers
 from rover_mcp.daemon.meter import DiskMeter
 from rover_mcp.daemon.places import Places
+from rover_mcp.daemon.plane_adapter import PlaneControl
 from rover_mcp.daemon.renewals import Renewals
-from rover_mcp.daemon.repositories import GitRepositories
 from rover_mcp.daemon.task_networks import TaskNetworks
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.daemon.work_trees import WorkTrees

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent_runner.run.checkpoints import NOT_ELSEWHERE
 from agent_runner.worktree.disk_watch import free_space
 from rover_mcp.config.settings import Settings
-from rover_mcp.daemon.repositories import GitRepositories
+from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import Engine

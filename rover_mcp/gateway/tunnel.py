@@ -1,16 +1,28 @@
-"""Bytes between two connections, both ways, until both sides have ended."""
+"""Copies the bytes of a CONNECT tunnel both ways, and checks which host its TLS greeting names.
+
+A tunnel is allowed by name, and many names share the machines of one content network: a TLS
+greeting for another name than the CONNECT's would reach whoever owns that name there. So the server
+name in the greeting must be the tunnel's, and readable: Encrypted Client Hello hides it. Formats:
+RFC 8446 (sections 4.1.2, 5.1), RFC 6066 (section 3), draft-ietf-tls-esni (the extension's number).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from rover_mcp.gateway.greeting import Greeting
 from rover_mcp.gateway.internet import Streams
 
 CHUNK = 256 * 1024
+MAX_GREETING_BYTES = 64 * 1024
+_HANDSHAKE = 22
+_RECORDS = range(20, 25)
+"""Content types of TLS: change_cipher_spec, alert, handshake, application_data, heartbeat."""
+_CLIENT_HELLO = 1
+_SERVER_NAME, _ENCRYPTED_HELLO = 0, 0xFE0D
+_RECORD_HEAD, _MESSAGE_HEAD = 5, 4
 Sends = Callable[[int], Awaitable[None]]
 """Asked before so many bytes go to a host."""
 
@@ -85,3 +97,119 @@ async def _copy(
         raise ConnectionResetError("TLS to a proxy cannot be ended on one side")
     with contextlib.suppress(OSError):
         sink.write_eof()
+
+
+class GreetsAnother(Exception):
+    """The greeting is for another host, or does not say for which."""
+
+
+class Greeting:
+    """What an agent sends first in the tunnel to `name`; None: to an address, where any name
+    may be greeted.
+
+    However finely it is cut, each byte is looked at once: nothing is done until a record is whole.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+        self._held = bytearray()
+        self._message = bytearray()
+        self._at = 0
+        """where the record begins that is not yet whole"""
+        self._decided = name is None
+        self.looks = 0
+        """how often what is held was looked at"""
+
+    def pass_on(self, data: bytes) -> bytes:
+        """What may be sent now: nothing until the greeting is whole.
+
+        Raises:
+            GreetsAnother: nothing may.
+        """
+        if self._decided:
+            return data
+        self._held += data
+        if not self._held or not self._is_settled():
+            return b""
+        self._decided = True
+        data, self._held = bytes(self._held), bytearray()
+        self._message = bytearray()
+        return data
+
+    def _is_settled(self) -> bool:
+        if self._held[0] not in _RECORDS:
+            return True  # no TLS
+        while len(self._held) >= self._needed():
+            self.looks += 1
+            if self._take_record():
+                self._judge(bytes(self._message[_MESSAGE_HEAD:]))
+                return True
+        if len(self._held) > MAX_GREETING_BYTES:
+            raise GreetsAnother("its TLS greeting is too long")
+        return False
+
+    def _needed(self) -> int:
+        """How many bytes there have to be until there is something new to look at."""
+        held, at = self._held, self._at
+        if len(held) > at and held[at] != _HANDSHAKE:
+            raise GreetsAnother("it does not begin with a TLS greeting")
+        head = at + _RECORD_HEAD
+        return head if len(held) < head else head + int.from_bytes(held[at + 3 : head])
+
+    def _take_record(self) -> bool:
+        """Add a record that is whole to the message; whether that is whole now, too."""
+        begin, end = self._at + _RECORD_HEAD, self._needed()
+        self._message += memoryview(self._held)[begin:end]
+        self._at = end
+        if self._at > MAX_GREETING_BYTES:
+            raise GreetsAnother("its TLS greeting is too long")
+        if self._message and self._message[0] != _CLIENT_HELLO:
+            raise GreetsAnother("it does not begin with a TLS greeting")
+        if len(self._message) < _MESSAGE_HEAD:
+            return False
+        length = _MESSAGE_HEAD + int.from_bytes(self._message[1:_MESSAGE_HEAD])
+        if len(self._message) < length:
+            return False
+        del self._message[length:]
+        return True
+
+    def _judge(self, hello: bytes) -> None:
+        for kind, body in _extensions(hello):
+            if kind == _ENCRYPTED_HELLO:
+                raise GreetsAnother(
+                    "its TLS greeting is encrypted (ECH), so that it may be for any other host"
+                )
+            if kind == _SERVER_NAME:
+                greeted = _server_name(body)
+                if greeted != self._name:
+                    raise GreetsAnother(f"its TLS greeting is for another host, {greeted[:253]}")
+
+
+def _server_name(body: bytes) -> str:
+    """The only name in the extension, in the one form that every server reads alike: a list's
+    length, the kind of its entry, the name's length."""
+    name = body[5:]
+    if body[:5] != (len(name) + 3).to_bytes(2) + b"\0" + len(name).to_bytes(2):
+        raise GreetsAnother("its TLS greeting names another host than one, or is broken")
+    return name.decode("ascii", "backslashreplace").lower().removesuffix(".")
+
+
+def _extensions(hello: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and content of each: they come after version, random, session, ciphers, methods."""
+    at = 2 + 32
+    for size in (1, 2, 1):
+        at += size + int.from_bytes(_exactly(hello, at, size))
+    if at == len(hello):
+        return
+    at += 2
+    while at < len(hello):
+        kind = int.from_bytes(_exactly(hello, at, 2))
+        length = int.from_bytes(_exactly(hello, at + 2, 2))
+        yield kind, _exactly(hello, at + 4, length)
+        at += 4 + length
+
+
+def _exactly(data: bytes, at: int, size: int) -> bytes:
+    if at + size > len(data):
+        raise GreetsAnother("its TLS greeting is broken")
+    return data[at : at + size]

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rover_mcp.domain.network_policy import BadHost, NetworkPolicy, parse_host
-from rover_mcp.gateway.greeting import Greeting, GreetsAnother
 from rover_mcp.gateway.policy import destination, judge
+from rover_mcp.gateway.tunnel import Greeting, GreetsAnother
 from tests.unit.gateway.test_egress import BASIC, gate, run
 from tests.unit.gateway.test_greeting import hello, with_extension
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from rover_mcp.config.settings import Settings
-from rover_mcp.daemon.repositories import GitRepositories
+from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.work_trees import WorkTrees
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.store.migrations import database_url, open_database

@@ -19,7 +19,7 @@ from rover_mcp.config.settings import Settings
 from rover_mcp.control.image_build import ImageBuilds
 from rover_mcp.control.ports import ProjectHub
 from rover_mcp.daemon.forgetting import ProjectFolders
-from rover_mcp.daemon.repositories import GitRepositories
+from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.source_tree import SourceFile

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.daemon.repositories import GitRepositories
+from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.git import contents
 from rover_mcp.git.contents import contents_of

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.daemon.repositories import GitRepositories
+from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.cancellation import Stop, Stopped
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.git import bases

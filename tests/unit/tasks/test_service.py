@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from agent_runner.agents import agent_provider
 from agent_runner.classify.scope import akin
 from agent_runner.models import Budget, PauseReason, Usage
-from rover_mcp.daemon.adapters import HostAgents
+from rover_mcp.daemon.host_adapters import HostAgents
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, NotFound, UserFixable
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.rates import Rates

@@ -1,29 +1,20 @@
-"""Real things behind the use cases' ports."""
+"""The gateway, as the control plane sees it: one way out per attempt, with its credentials."""
 
 from __future__ import annotations
 
-import logging
-import re
-import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from anyio.from_thread import BlockingPortal
 
-from agent_runner.agents import agent_models, agent_names, agent_provider
+from agent_runner.agents import agent_provider
 from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import WorkflowError
-from rover_mcp.config import client_programs
-from rover_mcp.control.accounts import NoCredential, Use
-from rover_mcp.control.attempts import Attempts
-from rover_mcp.control.handover import has_checkpoint
-from rover_mcp.control.needs import uses_model
-from rover_mcp.control.plane import ControlPlane
 from rover_mcp.control.ports import Account, Expiry
 from rover_mcp.control.sandbox_spec import own_model
 from rover_mcp.daemon.booking import over_budget, settle_left, standing_of
@@ -32,7 +23,6 @@ from rover_mcp.daemon.keys_seen import KeysSeen
 from rover_mcp.daemon.served import ServedModels
 from rover_mcp.daemon.task_networks import NOTHING, TaskNetworks
 from rover_mcp.daemon.windows_seen import WindowsSeen
-from rover_mcp.domain.attempt_state import STARTED
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.network_policy import NetworkMode
 from rover_mcp.domain.paths import TaskFolders
@@ -42,82 +32,13 @@ from rover_mcp.gateway.lease import Answer, GatewayLease, ProviderAccess
 from rover_mcp.gateway.prices import PriceList, price_list
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
-from rover_mcp.sandbox import agent_programs
-from rover_mcp.sandbox.engines import select_engine
-from rover_mcp.sandbox.pinned_agents import default_models
-from rover_mcp.sandbox.protocol import Engine
-from rover_mcp.store.records import AttemptRow, Limit, NewTask, TaskRow
+from rover_mcp.store.records import Limit, NewTask, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.network import refused_lines
-from rover_mcp.tasks.ports import AgentProgram
 
 MOST_USED = 1000
 """attempts and providers of which it is remembered which account they used last"""
 
-log = logging.getLogger("rover.daemon")
-
-
-class EngineChoice:
-    """The engines of this machine."""
-
-    def __init__(self, engines: Mapping[str, Engine]) -> None:
-        self._engines = engines
-
-    def select(self, wanted: str) -> Engine:
-        return select_engine(self._engines, wanted)
-
-
-_PRICED_AGENTS = {"claude": "anthropic", "codex": "openai", "gemini": "google"}
-"""Agents that call a model as its provider does, and whose provider no model decides."""
-
-
-class HostAgents:
-    """Agents that the runner can drive, where their programs are on this host, and what the models
-    cost that they ask for."""
-
-    def __init__(self, prices: PriceList | None = None) -> None:
-        self._prices = prices or price_list()
-
-    def known(self) -> Collection[str]:
-        return agent_names()
-
-    def binary(self, agent: str, path: str | None) -> Path | None:
-        if agent_provider(agent) is None:
-            return None
-        found = shutil.which(agent_programs.program_of(agent) or agent, path=path)
-        return Path(found) if found else None
-
-    def program(self, agent: str, path: str | None) -> AgentProgram:
-        if agent in agent_programs.BUILT_IN_AGENTS:
-            return AgentProgram("built-in")
-        name = agent_programs.program_of(agent) or agent
-        pinned = agent_programs.pinned_version(name)
-        found = shutil.which(name, path=path)
-        if own := agent_programs.own_program(name, Path(found) if found else None):
-            return AgentProgram("own", agent_programs.version_of(own, own.stat().st_mtime_ns), own)
-        if agent_programs.cached_bundle(name):
-            return AgentProgram("fetched", pinned)
-        if pinned is None:
-            return AgentProgram("image")
-        # The daemon fetches it, with the npm that it finds.
-        source = "npm" if client_programs.find("npm") else None
-        install, size = agent_programs.install_command(name), agent_programs.size_of(name)
-        return AgentProgram(source, pinned, install=install, size=size)
-
-    def unpriced(self, agent: str, model: str | None) -> Sequence[tuple[str, str]]:
-        provider = agent_provider(agent, model)
-        if provider is None:
-            return ()
-        # Without a digit it is an alias, of which the program alone knows what it stands for.
-        names = ([model] if re.search(r"\d", model) else []) if model else default_models(agent)
-        return [(provider, name) for name in names if self._prices.find(provider, name) is None]
-
-    def models(self, agent: str, *, own_api: bool) -> Sequence[str]:
-        if not own_api:
-            # What another service calls its models, only its user's configuration says.
-            return (*self._prices.own.get(agent_provider(agent) or "", {}),)
-        provider = _PRICED_AGENTS.get(agent)
-        return (*agent_models(agent), *(self._prices.models(provider) if provider else ()))
 
 
 class Door:
@@ -335,67 +256,3 @@ class Door:
 def _provider(task: TaskRow | None, agent: str) -> str | None:
     """Whose models an agent calls for a task."""
     return agent_provider(agent, own_model(task) if task and task.agent == agent else None)
-
-
-class PlaneControl:
-    """Enqueue and stop, for the use cases."""
-
-    def __init__(
-        self,
-        home: Path,
-        plane: ControlPlane,
-        store: Store,
-        attempts: Attempts,
-        credentials: Credentials,
-        door: Door,
-    ) -> None:
-        self._credentials = credentials
-        self._door = door
-        self._home = home
-        self._plane = plane
-        self._store = store
-        self._attempts = attempts
-
-    def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
-        self._plane.enqueue(attempt, delay)
-
-    def schedule(self, task: TaskRow) -> bool:
-        made = self._attempts.schedule(task)
-        if made is None:
-            return False
-        self._plane.schedule(made)
-        return True
-
-    def has_checkpoint(self, task: TaskRow) -> bool:
-        return has_checkpoint(TaskFolders(self._home, task.id, task.iteration).journal)
-
-    def cannot_sign_in(self, task: TaskRow, agent: str) -> str | None:
-        found = self._attempts.takes_over(task, agent)
-        return found.missing if isinstance(found, NoCredential) else None
-
-    def log_in_ends(self, task: TaskRow) -> str | None:
-        account = Limit.of(task.account).account if task.account else None
-        found = self._credentials.expiry(account)
-        is_before = found is not None and task.retry_at is not None and found.at <= task.retry_at
-        return found.told() if found is not None and is_before else None
-
-    def asks_provider(self, task: TaskRow) -> bool:
-        return self._door.asks_provider(task)
-
-    def served_models(self, task: TaskRow) -> Sequence[str]:
-        return self._door.served_models(task)
-
-    def can_take_over(self, task: TaskRow, agent: str, model: str | None = None) -> bool:
-        return isinstance(self._attempts.takes_over(task, agent, model), Use)
-
-    def uses_model(self, task: TaskRow, agent: str, model: str) -> bool:
-        return uses_model(self._home, task, agent, model)
-
-    def stop(self, task: TaskRow) -> None:
-        attempt = self._store.attempts.get(task.id, task.attempt)
-        if attempt is None or attempt.state not in STARTED:
-            return
-        stop = threading.Thread(
-            target=self._attempts.stop, args=(task, attempt.sandbox), daemon=True
-        )
-        stop.start()

@@ -1,4 +1,4 @@
-"""Whom an agent greets through a tunnel: only the host that the tunnel is for (DESIGN 9)."""
+"""A TLS greeting passes through a tunnel only if it is for the tunnel's own host."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rover_mcp.gateway import greeting as module
-from rover_mcp.gateway.greeting import MAX_BYTES, Greeting, GreetsAnother
+from rover_mcp.gateway import tunnel as module
+from rover_mcp.gateway.tunnel import MAX_GREETING_BYTES, Greeting, GreetsAnother
 from tests.support.certificates import server_context
 
 from .test_egress import Gate, gate, run, server
@@ -107,7 +107,7 @@ def test_a_greeting_whose_host_cannot_be_read_does_not_pass() -> None:
         b"\x15\x03\x01\0\x02\x01\0" + hello(OURS),  # an alert first
         b"\x16\x03\x01\0\x04\x02\0\0\0",  # no client's greeting
         b"\x16\x03\x01\0\x08\x01\0\0\x04\x03\x03\0\0",  # ends within its random number
-        b"\x16\x03\x01\0\0" * (MAX_BYTES // 5 + 1),  # never ends
+        b"\x16\x03\x01\0\0" * (MAX_GREETING_BYTES // 5 + 1),  # never ends
         with_extension(hello(OURS), 1, b"x")[:-1],
     ],
 )

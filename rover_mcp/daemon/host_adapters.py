@@ -1,0 +1,80 @@
+"""This machine's engines and agents, as the use cases see them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from agent_runner.agents import agent_models, agent_names, agent_provider
+from rover_mcp.config import client_programs
+from rover_mcp.gateway.prices import PriceList, price_list
+from rover_mcp.sandbox import agent_programs
+from rover_mcp.sandbox.engines import select_engine
+from rover_mcp.sandbox.pinned_agents import default_models
+from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.tasks.ports import AgentProgram
+
+
+class EngineChoice:
+    """The engines of this machine."""
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._engines = engines
+
+    def select(self, wanted: str) -> Engine:
+        return select_engine(self._engines, wanted)
+
+
+_PRICED_AGENTS = {"claude": "anthropic", "codex": "openai", "gemini": "google"}
+"""Agents that call a model as its provider does, and whose provider no model decides."""
+
+
+class HostAgents:
+    """Agents that the runner can drive, where their programs are on this host, and what the models
+    cost that they ask for."""
+
+    def __init__(self, prices: PriceList | None = None) -> None:
+        self._prices = prices or price_list()
+
+    def known(self) -> Collection[str]:
+        return agent_names()
+
+    def binary(self, agent: str, path: str | None) -> Path | None:
+        if agent_provider(agent) is None:
+            return None
+        found = shutil.which(agent_programs.program_of(agent) or agent, path=path)
+        return Path(found) if found else None
+
+    def program(self, agent: str, path: str | None) -> AgentProgram:
+        if agent in agent_programs.BUILT_IN_AGENTS:
+            return AgentProgram("built-in")
+        name = agent_programs.program_of(agent) or agent
+        pinned = agent_programs.pinned_version(name)
+        found = shutil.which(name, path=path)
+        if own := agent_programs.own_program(name, Path(found) if found else None):
+            return AgentProgram("own", agent_programs.version_of(own, own.stat().st_mtime_ns), own)
+        if agent_programs.cached_bundle(name):
+            return AgentProgram("fetched", pinned)
+        if pinned is None:
+            return AgentProgram("image")
+        # The daemon fetches it, with the npm that it finds.
+        source = "npm" if client_programs.find("npm") else None
+        install, size = agent_programs.install_command(name), agent_programs.size_of(name)
+        return AgentProgram(source, pinned, install=install, size=size)
+
+    def unpriced(self, agent: str, model: str | None) -> Sequence[tuple[str, str]]:
+        provider = agent_provider(agent, model)
+        if provider is None:
+            return ()
+        # Without a digit it is an alias, of which the program alone knows what it stands for.
+        names = ([model] if re.search(r"\d", model) else []) if model else default_models(agent)
+        return [(provider, name) for name in names if self._prices.find(provider, name) is None]
+
+    def models(self, agent: str, *, own_api: bool) -> Sequence[str]:
+        if not own_api:
+            # What another service calls its models, only its user's configuration says.
+            return (*self._prices.own.get(agent_provider(agent) or "", {}),)
+        provider = _PRICED_AGENTS.get(agent)
+        return (*agent_models(agent), *(self._prices.models(provider) if provider else ()))

@@ -1,0 +1,83 @@
+"""The control plane, as the use cases see it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from rover_mcp.control.accounts import NoCredential, Use
+from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.handover import has_checkpoint
+from rover_mcp.control.needs import uses_model
+from rover_mcp.control.plane import ControlPlane
+from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.gateway_adapter import Door
+from rover_mcp.domain.attempt_state import STARTED
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.store.records import AttemptRow, Limit, TaskRow
+from rover_mcp.store.store import Store
+
+
+class PlaneControl:
+    """Enqueue and stop, for the use cases."""
+
+    def __init__(
+        self,
+        home: Path,
+        plane: ControlPlane,
+        store: Store,
+        attempts: Attempts,
+        credentials: Credentials,
+        door: Door,
+    ) -> None:
+        self._credentials = credentials
+        self._door = door
+        self._home = home
+        self._plane = plane
+        self._store = store
+        self._attempts = attempts
+
+    def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
+        self._plane.enqueue(attempt, delay)
+
+    def schedule(self, task: TaskRow) -> bool:
+        made = self._attempts.schedule(task)
+        if made is None:
+            return False
+        self._plane.schedule(made)
+        return True
+
+    def has_checkpoint(self, task: TaskRow) -> bool:
+        return has_checkpoint(TaskFolders(self._home, task.id, task.iteration).journal)
+
+    def cannot_sign_in(self, task: TaskRow, agent: str) -> str | None:
+        found = self._attempts.takes_over(task, agent)
+        return found.missing if isinstance(found, NoCredential) else None
+
+    def log_in_ends(self, task: TaskRow) -> str | None:
+        account = Limit.of(task.account).account if task.account else None
+        found = self._credentials.expiry(account)
+        is_before = found is not None and task.retry_at is not None and found.at <= task.retry_at
+        return found.told() if found is not None and is_before else None
+
+    def asks_provider(self, task: TaskRow) -> bool:
+        return self._door.asks_provider(task)
+
+    def served_models(self, task: TaskRow) -> Sequence[str]:
+        return self._door.served_models(task)
+
+    def can_take_over(self, task: TaskRow, agent: str, model: str | None = None) -> bool:
+        return isinstance(self._attempts.takes_over(task, agent, model), Use)
+
+    def uses_model(self, task: TaskRow, agent: str, model: str) -> bool:
+        return uses_model(self._home, task, agent, model)
+
+    def stop(self, task: TaskRow) -> None:
+        attempt = self._store.attempts.get(task.id, task.attempt)
+        if attempt is None or attempt.state not in STARTED:
+            return
+        stop = threading.Thread(
+            target=self._attempts.stop, args=(task, attempt.sandbox), daemon=True
+        )
+        stop.start()
