@@ -61,7 +61,7 @@ def _checked(file: str | None) -> Json:
 
 def _checked_settings(own: Path) -> Json:
     """The same of the data folder's config.yaml."""
-    from rover_mcp.config.settings import load_settings
+    from rover_mcp.config.load_settings import load_settings
 
     try:
         load_settings(own.parent)

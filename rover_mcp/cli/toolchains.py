@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from rover_mcp.config.settings import load_settings
+from rover_mcp.config.load_settings import load_settings
 from rover_mcp.domain.errors import RoverError
 
 # The narrowest folder that works: ~/.cargo and ~/go hold more than programs, log-ins among it.

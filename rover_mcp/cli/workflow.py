@@ -48,7 +48,7 @@ def check(args: argparse.Namespace) -> int:
 def _agents(args: argparse.Namespace) -> list[str] | None:
     """The agents that a step can name here. None where config.yaml cannot be read, which may define
     others: `rover config check` says why."""
-    from rover_mcp.config.settings import load_settings
+    from rover_mcp.config.load_settings import load_settings
 
     try:
         own = load_settings(Path(home_of(args))).agent_programs

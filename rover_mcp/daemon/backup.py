@@ -25,7 +25,7 @@ from typing import Any
 
 from agent_runner.process.locks import take_lock
 from rover_mcp import __version__
-from rover_mcp.config.settings import load_settings
+from rover_mcp.config.load_settings import load_settings
 from rover_mcp.daemon.archive import (
     DATABASE,
     FORMAT,

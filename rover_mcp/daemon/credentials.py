@@ -7,26 +7,35 @@ whose daemon was restarted finds the key again that only clients have.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeGuard
 
 from rover_mcp.config.settings import CredentialSource, Settings
 from rover_mcp.control.ports import Expiry
 from rover_mcp.daemon import host_logins
 from rover_mcp.daemon.environments import Environment, Environments
 from rover_mcp.daemon.key_commands import KeyCommands
+from rover_mcp.daemon.provider_access import (
+    access_with,
+    account_label,
+    environ_of,
+    first_set,
+    for_one_only,
+    from_environment,
+    is_named_account,
+    is_path,
+    origin_of,
+)
 from rover_mcp.daemon.redaction import SECRETS
 from rover_mcp.daemon.sources import KeptSource, Sources
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.gateway.lease import ProviderAccess
-from rover_mcp.gateway.providers import PROVIDERS, Provider, Variable
+from rover_mcp.gateway.providers import PROVIDERS, Provider
 from rover_mcp.store.records import AttemptRow, TaskRow
 from rover_mcp.tasks.accounts import account_name
 from rover_mcp.tasks.caller import Caller
@@ -59,7 +68,7 @@ class Credentials:
         """A client connected. Whether it brought what no client of its user had brought before."""
         for provider in PROVIDERS.values():
             SECRETS.add(*(caller.env.get(variable.name) for variable in provider.variables))
-            for access in _from_environment(provider, caller.env):
+            for access in from_environment(provider, caller.env):
                 self._know(access)
         is_new = self._clients.remember(caller)
         if is_new:
@@ -69,21 +78,21 @@ class Credentials:
     def files(self) -> list[Path]:
         """The files that credentials come from; a change of one may bring one that was missing."""
         sources = self._configured.sources()
-        kept = [Path(s.file).expanduser() for s in sources.values() if _is_found(s.file)]
+        kept = [Path(s.file).expanduser() for s in sources.values() if is_path(s.file)]
         places = (host_logins.LOG_INS[kind].place(environ) for kind, environ in self.log_ins())
         return [*self._configured.files, *kept, *(place for place in places if place)]
 
     def log_ins(self) -> list[tuple[str, Mapping[str, str]]]:
         """Each log-in that config.yaml names: whose, and the environment of its program."""
         sources = self._configured.sources().values()
-        return [(s.login, _environ_of(s)) for s in sources if s.login]
+        return [(s.login, environ_of(s)) for s in sources if s.login]
 
     def expiry(self, account: str | None) -> Expiry | None:
         """When the log-in that is this account expires, if the account is one and tells it."""
         for key, source in self._configured.sources().items():
             if source.login is None or account is None:
                 continue
-            environ = _environ_of(source)
+            environ = environ_of(source)
             found = host_logins.kept(source.login, environ)
             if found is None or found.expires is None:
                 continue
@@ -139,13 +148,13 @@ class Credentials:
 
     def _name(self, provider: Provider, caller: Caller) -> str | None:
         own = self._clients.of(caller.client_id)
-        if variable := _first_set(provider, own):
+        if variable := first_set(provider, own):
             return variable
         sources = self._sources_of(provider.name).items()
         names = [name for key, source in sources if (name := self._name_of_source(key, source))]
         if names:
             return ", ".join(names)
-        variable = _first_set(provider, self._clients.of_user(caller.user))
+        variable = first_set(provider, self._clients.of_user(caller.user))
         return f"{variable} of another client" if variable else None
 
     def _sources_of(self, provider: str) -> dict[str, CredentialSource]:
@@ -156,7 +165,7 @@ class Credentials:
     def _name_of_source(self, key: str, source: CredentialSource) -> str | None:
         if source.login:
             whose = f" ({key})" if is_named_account(key) else ""
-            environ = _environ_of(source)
+            environ = environ_of(source)
             until = host_logins.until(source.login, environ, self._now())
             if until is None:
                 return None
@@ -180,14 +189,14 @@ class Credentials:
         known, sources = PROVIDERS[provider], [*self._sources_of(provider).values()]
         fit = [source for source in sources if source.login in (None, agent)]
         source = next(iter([*fit, *sources]), None)
-        own = _first_set(known, self._clients.of(caller.client_id))
+        own = first_set(known, self._clients.of(caller.client_id))
         kind = source.login if source and not own else None
         if kind and kind != agent:
-            return None, _for_one_only(kind, agent, known)
+            return None, for_one_only(kind, agent, known)
         if found:
             return found, None
         if kind:
-            environ = _environ_of(source) if source else os.environ
+            environ = environ_of(source) if source else os.environ
             return None, host_logins.why_not(kind, environ, self._now())
         if source:
             return None, f"credentials.{provider} in config.yaml gives no key now"
@@ -206,9 +215,7 @@ class Credentials:
         """Why an agent cannot use what `access` gave, where it cannot: a program's log-in is for
         that program."""
         kind = access.log_in
-        return (
-            _for_one_only(kind, agent, PROVIDERS[provider]) if kind not in (None, agent) else None
-        )
+        return for_one_only(kind, agent, PROVIDERS[provider]) if kind not in (None, agent) else None
 
     def access(
         self,
@@ -272,19 +279,6 @@ class Credentials:
         if fault is not None:
             raise fault
 
-    def missing(self, provider: str, task: TaskRow) -> str:
-        """What to say where a task has no credential for a provider that there is."""
-        lacks = f"no credential for {provider}"
-        if task.refused_keys:
-            lacks = f"{provider} refused the credential, and there is no other one"
-        unused = host_logins.unused(task.agent, os.environ)
-        lacks = f"{lacks} ({unused})" if unused else lacks
-        return (
-            f"{lacks}: run `rover login {provider}`, connect a client that has "
-            f"{PROVIDERS[provider].variables[0].name} in its environment, or name a source under "
-            f"credentials.{provider} in config.yaml"
-        )
-
     def environment(self, task: TaskRow, attempt: AttemptRow | None) -> Environment | None:
         """What the client that started the attempt, or made the task, handed over; else what the
         last client of the same user did."""
@@ -303,7 +297,7 @@ class Credentials:
         """What there is for a task by its own client and by config.yaml."""
         refused = frozenset(task.refused_keys or ())
         own = self._clients.of(attempt.client_id if attempt else None, task.client_id)
-        brought = (access for env in own for access in _from_environment(provider, env))
+        brought = (access for env in own for access in from_environment(provider, env))
         fit = (self._by_its_name(provider, a) for a in brought if a.digest not in refused)
         if (access := next(fit, None)) is not None and only in (None, access.account):
             yield access
@@ -324,7 +318,7 @@ class Credentials:
         """What another client of the same user brought: of the account that the task has used so
         far, before any other one."""
         others = self._clients.of_user(task.owner)
-        found = [access for env in others for access in _from_environment(provider, env)]
+        found = [access for env in others for access in from_environment(provider, env)]
         fit = [access for access in found if access.digest not in refused]
         yield from sorted(fit, key=lambda access: access.account != task.account)[:1]
 
@@ -348,7 +342,9 @@ class Credentials:
             found = self._held(provider, source, source.login)
         elif (credential := self._read(source, of_call=of_call)) is not None:
             variable = provider.variable(credential)
-            found = _made(provider, url, variable, credential, _origin(provider, key, source))
+            found = access_with(
+                provider, url, variable, credential, origin_of(provider, key, source)
+            )
         else:
             return None
         return replace(found, account=key) if is_named_account(key) else self._know(found)
@@ -365,7 +361,7 @@ class Credentials:
         def fits(value: str) -> bool:
             if named is not None and named.command:
                 return value == self._commands.last(named.command)
-            return _label(served, served.variable(value).header_value(value)) == account
+            return account_label(served, served.variable(value).header_value(value)) == account
 
         self._commands.refused(fits)
 
@@ -383,7 +379,7 @@ class Credentials:
         return text.strip() or None
 
     def _held(self, provider: Provider, source: CredentialSource, kind: str) -> ProviderAccess:
-        found = host_logins.held(kind, _environ_of(source), self._now())
+        found = host_logins.held(kind, environ_of(source), self._now())
         SECRETS.add(found.token)
         return ProviderAccess(
             base_url=source.base_url or host_logins.LOG_INS[kind].base_url or provider.base_url,
@@ -395,80 +391,3 @@ class Credentials:
             expires=found.expires,
             origin=f"{provider.name}, log-in of {kind}",
         )
-
-
-def is_the_providers(access: ProviderAccess | None, provider: Provider | None) -> bool:
-    """Whether what is asked with this is the provider's own API."""
-    if access is None or provider is None:
-        return False
-    own = (
-        host_logins.LOG_INS[access.log_in].base_url if access.log_in else None
-    ) or provider.base_url
-    return access.base_url.rstrip("/") == own
-
-
-def is_named_account(label: str) -> bool:
-    """Whether an account has the name that its user gave it: PROVIDER:NAME."""
-    return ":" in label
-
-
-def _environ_of(source: CredentialSource) -> Mapping[str, str]:
-    """The environment in which a source's program finds its log-in."""
-    if source.login is None or source.folder is None:
-        return os.environ
-    return {**os.environ, host_logins.LOG_INS[source.login].variable: source.folder}
-
-
-def _first_set(provider: Provider, environments: Iterable[Environment]) -> str | None:
-    """The name of the first variable that holds a credential."""
-    names = [variable.name for variable in provider.variables]
-    return next((name for env in environments for name in names if env.get(name)), None)
-
-
-def _from_environment(provider: Provider, env: Environment) -> Iterator[ProviderAccess]:
-    url = env.get(provider.url_variable) or provider.base_url
-    for variable in provider.variables:
-        if credential := env.get(variable.name):
-            origin = f"{provider.name}, key from {variable.name}"
-            yield _made(provider, url, variable, credential, origin)
-
-
-def _is_found(file: str | None) -> TypeGuard[str]:
-    """Whether a path can be made absolute: there may be no such user's home."""
-    try:
-        return file is not None and bool(Path(file).expanduser())
-    except RuntimeError:
-        return False
-
-
-def _for_one_only(kind: str | None, agent: str, provider: Provider) -> str:
-    return (
-        f"the log-in of {kind}, which config.yaml names for {provider.name}, serves {kind} alone: "
-        f"set {provider.variables[0].name} for {agent}"
-    )
-
-
-def _origin(provider: Provider, key: str, source: CredentialSource) -> str:
-    """The account of a source that has no name, as people know it."""
-    if isinstance(source, KeptSource):
-        return f"{provider.name}, key of rover login"
-    kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
-    return f"{provider.name}, key from credentials.{key}.{kind} in config.yaml"
-
-
-def _made(
-    provider: Provider, url: str, variable: Variable, credential: str, origin: str
-) -> ProviderAccess:
-    value = variable.header_value(credential)
-    SECRETS.add(credential)
-    return ProviderAccess(
-        base_url=url,
-        header_name=variable.header,
-        header_value=value,
-        account=_label(provider, value),
-        origin=origin,
-    )
-
-
-def _label(provider: Provider, header_value: str) -> str:
-    return f"{provider.name}-{hashlib.sha256(header_value.encode()).hexdigest()[:8]}"

@@ -36,7 +36,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from rover_mcp import __version__
 from rover_mcp.config import client_programs
 from rover_mcp.config.descriptors import Strain
-from rover_mcp.config.settings import Settings, have_changed
+from rover_mcp.config.load_settings import have_changed
+from rover_mcp.config.settings import Settings
 from rover_mcp.daemon import peers
 from rover_mcp.daemon.archive import DATABASE
 from rover_mcp.daemon.callers import caller_of

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from agent_runner.agents import define_agents
 from rover_mcp.config.hooks import WebhookHook
-from rover_mcp.config.settings import Settings, settings_to_serve
+from rover_mcp.config.load_settings import settings_to_serve
+from rover_mcp.config.settings import Settings
 from rover_mcp.store.migrations import database_url, open_database
 from rover_mcp.store.reserve import Reserve
 from rover_mcp.store.store import Store

@@ -18,8 +18,9 @@ from agent_runner.workflow.models import WorkflowError
 from rover_mcp.control.ports import Account, Expiry
 from rover_mcp.control.sandbox_spec import own_model
 from rover_mcp.daemon.booking import over_budget, settle_left, standing_of
-from rover_mcp.daemon.credentials import Credentials, is_the_providers
+from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.keys_seen import KeysSeen
+from rover_mcp.daemon.provider_access import is_the_providers, lacks_credential
 from rover_mcp.daemon.served import ServedModels
 from rover_mcp.daemon.task_networks import NOTHING, TaskNetworks
 from rover_mcp.daemon.windows_seen import WindowsSeen
@@ -38,7 +39,6 @@ from rover_mcp.tasks.network import refused_lines
 
 MOST_USED = 1000
 """attempts and providers of which it is remembered which account they used last"""
-
 
 
 class Door:
@@ -250,7 +250,7 @@ class Door:
             yield Account(missing=f"{fault.message}; {fault.hint}")
             return
         if not found:
-            yield Account(missing=self._credentials.missing(provider, task))
+            yield Account(missing=lacks_credential(provider, task))
 
 
 def _provider(task: TaskRow | None, agent: str) -> str | None:

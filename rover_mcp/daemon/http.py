@@ -33,7 +33,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rover_mcp.config.http import HttpSettings
 from rover_mcp.config.http_tokens import Grant, Tokens, configured_grants
-from rover_mcp.config.settings import load_settings
+from rover_mcp.config.load_settings import load_settings
 from rover_mcp.daemon.wiring import Parts
 from rover_mcp.domain.errors import EnvironmentFault, RoverError, UserFixable
 from rover_mcp.server.http.app import PATH, Endpoint, serving

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from rover_mcp.config.settings import load_settings
+from rover_mcp.config.load_settings import load_settings
 from rover_mcp.daemon.git_adapters import CommitFiles
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.repository import inspect_repository

@@ -26,7 +26,8 @@ from sqlalchemy.exc import DatabaseError
 from agent_runner.journal.journal import is_locked
 from agent_runner.models import Pause, PauseReason, RunState, RunStatus
 from agent_runner.spec import RunSpec
-from rover_mcp.config.settings import Settings, load_settings
+from rover_mcp.config.load_settings import load_settings
+from rover_mcp.config.settings import Settings
 from rover_mcp.control.journal_watch import UNREADABLE, read_state
 from rover_mcp.control.queue_tables import renew
 from rover_mcp.daemon.lock import hold_alone

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from rover_mcp.config.settings import CredentialSource, Settings, have_changed, load_settings
+from rover_mcp.config.load_settings import have_changed, load_settings
+from rover_mcp.config.settings import CredentialSource, Settings
 from rover_mcp.config.stored_keys import INDEX, KEYRING, KeptKey, command_of, kept_keys, key_file
 from rover_mcp.domain.errors import RoverError
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from rover_mcp.config.settings import load_settings
+from rover_mcp.config.load_settings import load_settings
 from rover_mcp.control.queue_tables import unusable
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.paths import TaskFolders, project_folder

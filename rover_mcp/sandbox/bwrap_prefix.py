@@ -10,9 +10,9 @@ from pathlib import Path
 
 from agent_runner.process import forward, init
 from rover_mcp.domain.resource_limits import ResourceLimits
-from rover_mcp.sandbox import agent_programs, layout, mount_policy
+from rover_mcp.sandbox import agent_bundle, layout, mount_policy
 from rover_mcp.sandbox import toolchains as toolchain_folders
-from rover_mcp.sandbox.agent_programs import AgentBundle
+from rover_mcp.sandbox.agent_bundle import AgentBundle
 from rover_mcp.sandbox.host_python import HostPython, host_python
 from rover_mcp.sandbox.protocol import SandboxFolders
 
@@ -190,7 +190,7 @@ def mounts(
         ("--ro-bind", Path(forward.__file__), FORWARDER),
         ("--ro-bind", Path(init.__file__), INIT),
     ]
-    return [*own, *(("--ro-bind", b.folder, agent_programs.INSIDE / b.agent) for b in agents)]
+    return [*own, *(("--ro-bind", b.folder, agent_bundle.INSIDE / b.agent) for b in agents)]
 
 
 def forwarder(host: HostLayout, socket: Path, port: int) -> list[str]:
@@ -208,7 +208,7 @@ def search_path(
     host: HostLayout, agents: Sequence[AgentBundle], toolchains: Sequence[Path] = ()
 ) -> str:
     """PATH inside."""
-    folders = agent_programs.search_path([bundle.agent for bundle in agents])
+    folders = agent_bundle.search_path([bundle.agent for bundle in agents])
     folders += toolchain_folders.search_path(toolchains)
     folders += ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
     if host.python.folder is not None:

@@ -69,6 +69,17 @@ def shape(options: Mapping[str, Any], tag: str) -> str:
     return hashlib.sha256(json.dumps([tag, options], sort_keys=True).encode()).hexdigest()[:16]
 
 
+def labels(home: str, spec: SandboxSpec, container_shape: str) -> dict[str, str]:
+    """What tells whose a container or a volume is; `home` stands for the data folder."""
+    return {
+        f"{LABELS}home": home,
+        f"{LABELS}task": spec.task_id,
+        f"{LABELS}project": spec.project_id,
+        f"{LABELS}attempt": str(spec.attempt),
+        f"{LABELS}shape": container_shape,
+    }
+
+
 def mounts(spec: SandboxSpec) -> list[Any]:
     """The task's volumes and folders, at the places of layout.py."""
     folders = spec.folders
@@ -144,12 +155,12 @@ def judge(name: str, facts: Mapping[str, Any]) -> EngineStatus:
 
 def info(facts: Mapping[str, Any]) -> SandboxInfo:
     """One line of the engine's list."""
-    labels = cast("dict[str, str]", facts["Labels"])
+    found = cast("dict[str, str]", facts["Labels"])
     alive = facts["State"] in ALIVE
     return SandboxInfo(
         name=str(facts["Names"][0]).removeprefix("/"),
-        task_id=labels.get(f"{LABELS}task", ""),
-        attempt=int(labels.get(f"{LABELS}attempt", "0")),
+        task_id=found.get(f"{LABELS}task", ""),
+        attempt=int(found.get(f"{LABELS}attempt", "0")),
         state=SandboxState.RUNNING if alive else SandboxState.EXITED,
         started_at=datetime.fromtimestamp(int(facts["Created"]), UTC),
     )

@@ -8,29 +8,29 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from agent_runner.spec import Paths, Setup, SwitchUser
+from agent_runner.spec import Setup
 from rover_mcp.domain.cancellation import Stop
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import (
     agent_programs,
     containers,
     docker_api,
+    docker_calls,
     docker_home,
     docker_setup,
+    docker_spec,
     layout,
     mount_policy,
-    node_bundle,
     runner_library,
 )
 from rover_mcp.sandbox.docker_api import NoSuchObject
-from rover_mcp.sandbox.docker_images import DockerImages, ImageUnavailable
-from rover_mcp.sandbox.image import DEFAULT_IMAGE, DEFAULT_PATH, ImageBuilder, Wanted
+from rover_mcp.sandbox.docker_calls import Volumes
+from rover_mcp.sandbox.docker_images import DockerImages, ImageUnavailable, cannot_build_offline
+from rover_mcp.sandbox.image import DEFAULT_IMAGE, ImageBuilder, Wanted
 from rover_mcp.sandbox.protocol import (
-    IMAGE_FILE,
     EngineStatus,
     ExecResult,
     ImageInfo,
@@ -41,8 +41,6 @@ from rover_mcp.sandbox.protocol import (
 )
 
 log = logging.getLogger("rover.sandbox")
-
-_OUR_VARIABLES = frozenset({"HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "PATH"})
 
 
 class DockerEngine:
@@ -160,7 +158,7 @@ class DockerEngine:
             self.remove(spec.name)
             layout.drop_orders(spec.folders.spec)
             return False
-        if not self._fill(container, spec):
+        if not docker_home.begin(container, spec, self._address):
             self._empty(spec)
             layout.drop_orders(spec.folders.spec)
             return False
@@ -173,16 +171,7 @@ class DockerEngine:
         try:
             with self._errors(f"wait for {name}"):
                 self._reach()
-                # None: for ever. The connection is the engine's to close.
-                waiting = docker_api.connect(self._address)
-                try:
-                    state: dict[str, Any] = {"Running": True}
-                    # Somebody may have restarted it (L4): then it has not ended.
-                    while state["Running"] or state.get("Restarting"):
-                        waiting.api.wait(name, timeout=None)
-                        state = cast("dict[str, Any]", waiting.api.inspect_container(name)["State"])
-                finally:
-                    waiting.close()
+            state = docker_calls.wait_until_ended(self._address, name)
         except NoSuchObject:
             return SandboxExit(None, detail="the container is gone")
         return SandboxExit(
@@ -200,13 +189,14 @@ class DockerEngine:
         """See protocol.Engine."""
         with suppress(NoSuchObject), self._errors(f"remove {name}"):
             container = self._connection().containers.get(name)
-            self._return_run_folder(container)
+            if os.geteuid() != 0 and not self._rootless():
+                docker_calls.take_run_folder(self._connection(), container)
             try:
                 container.remove(force=True, v=True)
             except docker_api.APIError as error:
                 if "already in progress" not in str(error):
                     raise
-            self._remove_volumes(containers.names_of_image_volumes(name, container.attrs))
+            self._volumes().remove(containers.names_of_image_volumes(name, container.attrs))
 
     def remove_task(self, task_id: str) -> None:
         """See protocol.Engine."""
@@ -215,24 +205,16 @@ class DockerEngine:
                 self.remove(info.name)
         with suppress(NoSuchObject), self._errors("remove the task's set-up"):
             self._connection().containers.get(self._set_up_name(task_id)).remove(force=True, v=True)
-        with self._errors("list the task's volumes"):
-            found = self._connection().volumes.list(
-                filters={"label": f"{containers.LABELS}task={task_id}"}
-            )
-        self._remove_volumes([str(volume.name) for volume in found])
+        volumes = self._volumes()
+        volumes.remove(volumes.of_task(task_id))
 
     def drop_work(self, task_id: str) -> None:
         """See protocol.Engine."""
-        self._remove_volumes([containers.volume(task_id, "work")])
+        self._volumes().remove([containers.volume(task_id, "work")])
 
     def holds_work(self, task_id: str) -> bool:
         """See protocol.Engine."""
-        try:
-            with self._errors("look for the task's work volume"):
-                self._connection().volumes.get(containers.volume(task_id, "work"))
-        except NoSuchObject:
-            return False
-        return True
+        return self._volumes().exists(containers.volume(task_id, "work"))
 
     def logs(self, name: str, tail: int) -> str:
         """See protocol.Engine."""
@@ -257,21 +239,8 @@ class DockerEngine:
         self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
     ) -> ExecResult:
         """See protocol.Engine."""
-        command = [runner_library.PYTHON, "-I", "-S", "-c", layout.AS_AGENT, *argv]
-        try:
-            with self._errors(f"run a command in {name}"):
-                api = self._connection().api
-                made = api.exec_create(
-                    name, command, user="0:0", workdir=str(layout.WORKSPACE),
-                    environment={"HOME": str(layout.HOME), **(env or {})},
-                )  # fmt: skip
-                out, err = api.exec_start(made["Id"], demux=True)
-                code = api.exec_inspect(made["Id"])["ExitCode"]
-        except NoSuchObject as error:
-            raise EnvironmentFault(f"the sandbox {name} is gone", code="not_running") from error
-        if code is None:
-            raise EnvironmentFault(f"the sandbox {name} ended meanwhile", code="not_running")
-        return ExecResult(int(code), out or b"", err or b"")
+        connect, address = self._connection, self._address
+        return docker_calls.run_as_agent(connect, address, name, argv, env or {})
 
     def home_archive(
         self, name: str, folder: str
@@ -330,6 +299,9 @@ class DockerEngine:
                 self._client = docker_api.connect(self._address)
             return self._client
 
+    def _volumes(self) -> Volumes:
+        return Volumes(self._connection, self._address)
+
     def _images(self) -> DockerImages:
         return DockerImages(self._connection(), self._address)
 
@@ -352,13 +324,7 @@ class DockerEngine:
             client = self._connection()
         setup, dockerfile = spec.run.setup, spec.project.build
         if dockerfile and dockerfile.offline and not self._builds_offline:
-            raise EnvironmentFault(
-                f"{self.name} gives the RUN lines of {dockerfile.dockerfile} this machine's "
-                "network, and the network policy of the task allows none",
-                hint="base_image in config.yaml; or engine: docker, or network: allowlist, which "
-                "the user's config.yaml has to allow",
-                code="image_unavailable",
-            )
+            raise cannot_build_offline(self.name, dockerfile.dockerfile)
 
         def set_up(image: str, tag: str) -> None:
             folder = self._cache / f"setup-{spec.task_id[:12]}"
@@ -383,36 +349,15 @@ class DockerEngine:
         return f"rover-setup-{self._home}-{task_id[:12]}"
 
     def _write(self, spec: SandboxSpec, tag: str, setup: Setup | None = None) -> None:
-        # In the image of a task it has been run.
-        seed = docker_setup.SEED if spec.run.setup else None
-        spec = replace(spec, run=spec.run.model_copy(update={"setup": setup}))
-        own = self._images().environment(tag)
-        programs = agent_programs.search_path(agent_programs.programs(spec.agents))
-        path = ":".join((*programs, own.get("PATH", DEFAULT_PATH), node_bundle.BIN))
-        socket = layout.GATEWAY / spec.folders.gateway_socket.name
-        layout.write_spec(
-            spec,
-            paths=Paths(spec=layout.SPEC, run=layout.RUN, seed=seed),
-            gateway=socket,
-            isolation=SwitchUser(uid=layout.AGENT_UID, gid=layout.AGENT_GID),
-            environment={**kept_environment(own), "PATH": path, "ROVER_PATH": path},
-        )
-        (spec.folders.spec / IMAGE_FILE).write_text(tag, "utf-8")
-        # Read by the agent's user, and the journal's folder not: whatever the umask here.
-        spec.folders.run.chmod(0o700)
-        spec.folders.spec.chmod(0o755)
-        for path in spec.folders.spec.rglob("*"):
-            path.chmod(0o755 if path.is_dir() else 0o644)
+        docker_spec.write(spec, self._images().environment(tag), tag, setup)
 
     def _create(self, spec: SandboxSpec, tag: str, wait: float | None = None) -> Any:
         self._refuse_exposure(spec.folders)
-        labels = self._labels(spec, tag)
+        labels = containers.labels(self._home, spec, containers.shape(self._options(spec), tag))
         image = containers.image_volumes(spec.name, self._images().config(tag))
         names = [containers.volume(spec.task_id, kind) for kind in ("work", "home")]
-        for volume in [*names, *(str(mount["Source"]) for mount in image)]:
-            with self._errors(f"make the volume {volume}"):
-                kept = {k: v for k, v in labels.items() if not k.endswith(("attempt", "shape"))}
-                self._connection().volumes.create(volume, labels=kept)
+        kept = {k: v for k, v in labels.items() if not k.endswith(("attempt", "shape"))}
+        self._volumes().create([*names, *(str(mount["Source"]) for mount in image)], kept)
         runner = layout.runner_command(self._runner_argv, layout.SPEC, wait)
         try:
             with self._errors(f"create {spec.name}"):
@@ -429,33 +374,17 @@ class DockerEngine:
 
     def _filled(self, container: Any, spec: SandboxSpec) -> Any:
         """The container, or another in its place whose HOME is empty."""
-        if self._fill(container, spec):
+        if docker_home.begin(container, spec, self._address):
             return container
         self._empty(spec)
         return self._create(spec, self._image(spec, lambda _: None))
 
-    def _fill(self, container: Any, spec: SandboxSpec) -> bool:
-        """Put into the HOME what it begins with. False: it holds a part of it."""
-        if spec.home_seed is None:
-            return True
-        try:
-            docker_home.fill(container, spec.home_seed, self._address)
-        except (EnvironmentFault, NoSuchObject) as error:
-            log.warning("%s begins with an empty HOME: %s", spec.name, error)
-            return False
-        return True
-
     def _empty(self, spec: SandboxSpec) -> None:
         self.remove(spec.name)
-        self._remove_volumes([containers.volume(spec.task_id, "home")])
+        self._volumes().remove([containers.volume(spec.task_id, "home")])
 
     def _refuse_exposure(self, folders: SandboxFolders) -> None:
         mount_policy.refuse_exposure(self._data, folders.mounted(), folders.mounted())
-
-    def _remove_volumes(self, names: Sequence[str]) -> None:
-        for name in names:
-            with suppress(NoSuchObject), self._errors(f"remove the volume {name}"):
-                self._connection().volumes.get(name).remove(force=True)
 
     def _start(self, container: Any, name: str) -> None:
         try:
@@ -467,32 +396,3 @@ class DockerEngine:
             if isinstance(error, NoSuchObject):
                 raise EnvironmentFault(f"{name} was removed while it started") from error
             raise
-
-    def _labels(self, spec: SandboxSpec, tag: str) -> dict[str, str]:
-        return {
-            f"{containers.LABELS}home": self._home,
-            f"{containers.LABELS}task": spec.task_id,
-            f"{containers.LABELS}project": spec.project_id,
-            f"{containers.LABELS}attempt": str(spec.attempt),
-            f"{containers.LABELS}shape": containers.shape(self._options(spec), tag),
-        }
-
-    def _return_run_folder(self, container: Any) -> None:
-        """Give what the runner wrote as root to the user that this daemon runs as, who could
-        not remove it otherwise."""
-        if os.geteuid() == 0 or self._rootless():
-            return
-        source = next(
-            m["Source"] for m in container.attrs["Mounts"] if m["Destination"] == "/rover/run"
-        )
-        owner = f"{os.geteuid()}:{os.getegid()}"
-        self._connection().containers.run(
-            container.attrs["Image"], ["chown", "-R", owner, "/rover/run"], remove=True,
-            network_mode="none", user="0:0",
-            mounts=[containers.bind(Path(source), layout.RUN, False)],
-        )  # fmt: skip
-
-
-def kept_environment(image: Mapping[str, str]) -> dict[str, str]:
-    """What an image sets, for the agent and the commands, without what a sandbox sets itself."""
-    return {k: v for k, v in image.items() if k not in _OUR_VARIABLES}

@@ -3,6 +3,7 @@ once the agent has ended."""
 
 from __future__ import annotations
 
+import logging
 import os
 import tarfile
 from collections.abc import Generator, Iterator
@@ -10,10 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import docker_api, layout
 from rover_mcp.sandbox.docker_api import NoSuchObject
+from rover_mcp.sandbox.protocol import SandboxSpec
 
 _CHUNK = 256 * 1024
+
+log = logging.getLogger("rover.sandbox")
 
 
 def fill(container: Any, folder: Path, address: str) -> None:
@@ -25,6 +30,18 @@ def fill(container: Any, folder: Path, address: str) -> None:
     """
     with docker_api.errors("fill the HOME", address):
         container.put_archive(str(layout.HOME), archive_of(folder))
+
+
+def begin(container: Any, spec: SandboxSpec, address: str) -> bool:
+    """Copy what a HOME begins with into a new container. False: it holds only a part of that."""
+    if spec.home_seed is None:
+        return True
+    try:
+        fill(container, spec.home_seed, address)
+    except (EnvironmentFault, NoSuchObject) as error:
+        log.warning("%s begins with an empty HOME: %s", spec.name, error)
+        return False
+    return True
 
 
 @contextmanager

@@ -234,6 +234,17 @@ class ImageUnavailable(EnvironmentFault):
         self.why = why
 
 
+def cannot_build_offline(engine: str, dockerfile: str) -> EnvironmentFault:
+    """The error for an engine that cannot keep a Dockerfile's commands from the network."""
+    return EnvironmentFault(
+        f"{engine} gives the RUN lines of {dockerfile} this machine's network, and the network "
+        "policy of the task allows none",
+        hint="base_image in config.yaml; or engine: docker, or network: allowlist, which the "
+        "user's config.yaml has to allow",
+        code="image_unavailable",
+    )
+
+
 class BuildFailed(ImageUnavailable):
     """A Dockerfile of the project's that does not build."""
 

@@ -31,14 +31,14 @@ from rover_mcp.domain.cancellation import Stop
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.source_tree import DockerfileBuild, ProjectSetup, SourceTree
 from rover_mcp.sandbox import (
-    agent_programs,
+    agent_bundle,
     build_tools,
     mount_policy,
     node_bundle,
     python_bundle,
     runner_library,
 )
-from rover_mcp.sandbox.agent_programs import AgentBundle
+from rover_mcp.sandbox.agent_bundle import AgentBundle
 from rover_mcp.sandbox.build_tools import Extra
 from rover_mcp.sandbox.docker_images import (
     BASE_LABEL,
@@ -229,7 +229,7 @@ class ImageBuilder:
         with tempfile.TemporaryDirectory(prefix="rover-image-") as scratch:
             layers = [
                 *(() if has_runner else self._runner(images, ground, Path(scratch), progress)),
-                *(Layer(b.folder, str(agent_programs.INSIDE / b.agent)) for b in agents),
+                *(Layer(b.folder, str(agent_bundle.INSIDE / b.agent)) for b in agents),
             ]
             self._judge(layer.source for layer in layers)
             text = _FROM.format(base=ground)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rover_mcp.config import client_programs
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.sandbox import agent_programs, npm
+from rover_mcp.sandbox import agent_bundle, agent_programs, npm
 from rover_mcp.sandbox.docker_images import Progress
 from rover_mcp.sandbox.pinned_agents import NODE, NPM, npm_arch
 
@@ -31,7 +31,7 @@ exec "$here/bin/node" "$here/lib/node_modules/npm/bin/{program}-cli.js" "$@"
 def node_folder() -> Path:
     """Where it is on this host, or will be: the name tells the content."""
     versions = "-".join(package.rpartition("@")[2] for package in (NODE, NPM))
-    return agent_programs.agent_cache() / f"node-{versions}-{npm_arch()}"
+    return agent_bundle.agent_cache() / f"node-{versions}-{npm_arch()}"
 
 
 def obtain_node(progress: Progress) -> Path:

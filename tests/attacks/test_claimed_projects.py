@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.daemon.places import Places
 from rover_mcp.daemon.git_adapters import GitRepositories
+from rover_mcp.daemon.places import Places
 from rover_mcp.domain.errors import UserFixable
 from tests.support.desk import Desk, open_desk
 from tests.support.repos import git, make_repository

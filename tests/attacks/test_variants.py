@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.config.settings import load_settings
+from rover_mcp.config.load_settings import load_settings
 from rover_mcp.sandbox.engines import engines
 from tests.attacks.attack import PWNED, fill
 from tests.attacks.conftest import ENGINES

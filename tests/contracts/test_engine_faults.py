@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.sandbox import bubblewrap, supervise
+from rover_mcp.sandbox import bwrap_program, supervise
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.protocol import Engine, SandboxState
@@ -192,8 +192,8 @@ def test_a_missing_bubblewrap_is_named_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """M1."""
-    monkeypatch.setattr(bubblewrap.shutil, "which", lambda *_, **__: None)
-    monkeypatch.setattr(bubblewrap, "_packaged", lambda: None)
+    monkeypatch.setattr(bwrap_program.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(bwrap_program, "_packaged", lambda: None)
     status = BubblewrapEngine(tmp_path).check()
     assert not status.available
     assert "bubblewrap" in status.reason

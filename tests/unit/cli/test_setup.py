@@ -18,7 +18,7 @@ from rover_mcp.assistants.plan import Refused
 from rover_mcp.assistants.session_hooks import command_of
 from rover_mcp.cli import setup
 from rover_mcp.cli.main import main
-from rover_mcp.config.settings import load_settings
+from rover_mcp.config.load_settings import load_settings
 
 Json = dict[str, Any]
 LAUNCHER = str(Path(sys.prefix) / "bin" / "rover-mcp")

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from rover_mcp.config.hooks import wrong_url
-from rover_mcp.config.settings import Settings, load_settings
+from rover_mcp.config.load_settings import load_settings
+from rover_mcp.config.settings import Settings
 from rover_mcp.domain.errors import EnvironmentFault
 
 WEBHOOK = {"kind": "webhook", "url": "https://example.org/hook", "secret_file": "~/.secret"}

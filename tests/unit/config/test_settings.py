@@ -7,16 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from rover_mcp.config.settings import (
-    LAST_GOOD,
-    CredentialSource,
-    Settings,
-    as_markdown,
-    have_changed,
-    load_settings,
-    settings_to_serve,
-)
+from rover_mcp.config.load_settings import LAST_GOOD, have_changed, load_settings, settings_to_serve
+from rover_mcp.config.settings import CredentialSource, Settings
 from rover_mcp.domain.errors import EnvironmentFault
+from tools.docs.settings_page import as_markdown
 
 
 def load(home: Path, text: str | bytes) -> Settings:
@@ -127,7 +121,7 @@ def test_settings_do_not_change_once_read(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_documented_and_the_page_is_the_code() -> None:
-    """A4. Write it anew with: python -m rover_mcp.config.settings > docs/settings.md"""
+    """A4. Write it anew with: python -m tools.docs.settings_page > docs/settings.md"""
     page = Path(__file__).parents[3] / "docs" / "settings.md"
     assert page.read_text("utf-8") == as_markdown()
     assert "|  |\n" not in as_markdown(), "a setting without a meaning"

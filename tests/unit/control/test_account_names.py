@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.config.settings import Settings, load_settings
+from rover_mcp.config.load_settings import load_settings
+from rover_mcp.config.settings import Settings
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.tasks.accounts import account_name
 from rover_mcp.tasks.caller import Caller

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.config.settings import CredentialSource, Settings, load_settings
+from rover_mcp.config.load_settings import load_settings
+from rover_mcp.config.settings import CredentialSource, Settings
 from rover_mcp.daemon import key_commands as module
 from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.provider_access import lacks_credential
 from rover_mcp.gateway.lease import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.tasks.caller import Caller
@@ -287,9 +289,7 @@ def test_a_credential_that_was_refused_is_left_for_any_other_one() -> None:
         refused = [*refused, *([found.digest] if found else [])]
         if wanted == "configured":
             connect(credentials, "late", ANTHROPIC_API_KEY="lates")
-    assert "refused the credential" in credentials.missing(
-        "anthropic", task_row(refused_keys=["a"])
-    )
+    assert "refused the credential" in lacks_credential("anthropic", task_row(refused_keys=["a"]))
     elsewhere = {"ANTHROPIC_API_KEY": "makers", "ANTHROPIC_BASE_URL": "http://localhost:1"}
     connect(credentials, "maker", **elsewhere)
     found = credentials.access("anthropic", task_row(client_id="maker", refused_keys=refused), None)

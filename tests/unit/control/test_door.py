@@ -14,9 +14,9 @@ import pytest
 from agent_runner.models import Budget, RunState, Usage
 from rover_mcp.config.settings import CredentialSource
 from rover_mcp.control.ports import Account
-from rover_mcp.daemon.gateway_adapter import Door
 from rover_mcp.daemon.booking import write_entries
 from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.gateway_adapter import Door
 from rover_mcp.daemon.task_networks import TaskNetworks
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.gateway.lease import (

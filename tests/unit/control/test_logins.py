@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from rover_mcp.config.settings import CredentialSource, Settings
-from rover_mcp.daemon.credentials import Credentials, is_the_providers
+from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.host_logins import LOG_INS, held, label, why_not
+from rover_mcp.daemon.provider_access import is_the_providers
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.tasks.caller import Caller

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.config.settings import Settings, load_settings
+from rover_mcp.config.load_settings import load_settings
+from rover_mcp.config.settings import Settings
 from rover_mcp.control.ports import Account
-from rover_mcp.daemon.gateway_adapter import Door
 from rover_mcp.daemon.credentials import Credentials
+from rover_mcp.daemon.gateway_adapter import Door
 from rover_mcp.daemon.task_networks import TaskNetworks
 from rover_mcp.gateway.lease import ProviderAccess
 from rover_mcp.tasks.caller import Caller

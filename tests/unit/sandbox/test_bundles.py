@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.sandbox import agent_programs
+from rover_mcp.sandbox import agent_bundle
+from rover_mcp.sandbox.agent_bundle import agent_cache
 from rover_mcp.sandbox.agent_programs import (
-    agent_cache,
     can_be_had,
     check_agent,
     is_native,
@@ -202,4 +202,4 @@ def test_the_cache_is_where_it_is_said_to_be(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/h")
     assert agent_cache() == Path("/h/.cache/rover/agents")
-    assert json.dumps(agent_programs.search_path(["a"])) == '["/opt/rover/agents/a/bin"]'
+    assert json.dumps(agent_bundle.search_path(["a"])) == '["/opt/rover/agents/a/bin"]'

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.sandbox import bwrap_prefix, layout
-from rover_mcp.sandbox.agent_programs import AgentBundle
+from rover_mcp.sandbox.agent_bundle import AgentBundle
 from rover_mcp.sandbox.bwrap_prefix import HostLayout, host_layout
 from rover_mcp.sandbox.host_python import HostPython
 from rover_mcp.sandbox.protocol import SandboxFolders

@@ -12,7 +12,7 @@ import pytest
 
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import build_tools, docker_images, image, node_bundle, runner_library
-from rover_mcp.sandbox.agent_programs import AgentBundle
+from rover_mcp.sandbox.agent_bundle import AgentBundle
 from rover_mcp.sandbox.docker_images import clean_line, split_reference
 from rover_mcp.sandbox.pinned_agents import npm_arch
 from rover_mcp.sandbox.protocol import Shortcoming
