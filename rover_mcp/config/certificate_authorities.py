@@ -32,7 +32,11 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[\s\w+/=]+?-----END CERTI
 
 def authorities(environ: Mapping[str, str]) -> list[str]:
     """The certificates in the files that are named, each once, in PEM; nothing else of them."""
-    return list(dict.fromkeys(found for path in _files(environ) for found in _certificates(path)))
+    return list(
+        dict.fromkeys(
+            certificate for path in _files(environ) for certificate in _certificates(path)
+        )
+    )
 
 
 def trusting(context: ssl.SSLContext, environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
@@ -58,8 +62,8 @@ def bundle(environ: Mapping[str, str] = os.environ) -> str:
 def for_node(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for a program of Node's, which reads one of these variables only."""
     files = [str(path) for path in _files(environ)]
-    found = {VARIABLES[0]: files[0]} if files and not environ.get(VARIABLES[0]) else {}
-    return {**environ, **found}
+    variables = {VARIABLES[0]: files[0]} if files and not environ.get(VARIABLES[0]) else {}
+    return {**environ, **variables}
 
 
 def _files(environ: Mapping[str, str]) -> list[Path]:
@@ -80,8 +84,8 @@ def _certificates(path: Path) -> Iterator[str]:
 def _everybodys() -> str:
     """The file of the authorities that this machine trusts, whatever the environment says."""
     places = (ssl.get_default_verify_paths().openssl_cafile, *_PLACES)
-    if found := next((place for place in places if Path(place).is_file()), None):
-        return found
+    if bundle := next((place for place in places if Path(place).is_file()), None):
+        return bundle
     import certifi  # not needed where the system has its own
 
     return certifi.where()

@@ -101,10 +101,10 @@ def _plain_json(text: str) -> str:
     at = 0
     while at < len(text):
         if text[at] == '"':
-            found = _STRING.match(text, at)
-            if found is None:
+            string = _STRING.match(text, at)
+            if string is None:
                 raise ValueError("a text has no end")
-            part, at = found[0], found.end()
+            part, at = string[0], string.end()
         elif text.startswith("//", at):
             end = text.find("\n", at)
             part, at = "", end if end >= 0 else len(text)
@@ -126,8 +126,8 @@ def _plain_json(text: str) -> str:
 def _build(
     content: Mapping[str, Any], place: str, folder: str, ignored: list[str]
 ) -> DockerfileBuild | None:
-    found: object = content.get("build")
-    build = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    section: object = content.get("build")
+    build = cast("dict[str, Any]", section) if isinstance(section, dict) else {}
     file = build.get("dockerfile", content.get("dockerFile"))
     if file is None:
         return None
@@ -149,10 +149,10 @@ def _inside(path: object, place: str, folder: str) -> str:
     """A path from the root of the repository, which it does not leave."""
     if not isinstance(path, str) or path.startswith("/") or "\0" in path or "\\" in path:
         raise _invalid(place, f"{path!r} is no relative path")
-    found = posixpath.normpath(posixpath.join(folder, path))
-    if found == ".." or found.startswith("../"):
+    normal = posixpath.normpath(posixpath.join(folder, path))
+    if normal == ".." or normal.startswith("../"):
         raise _invalid(place, f"{path!r} leaves the repository")
-    return "" if found == "." else found
+    return "" if normal == "." else normal
 
 
 def _commands(value: object, place: str, name: str) -> list[str]:
@@ -172,7 +172,7 @@ def _commands(value: object, place: str, name: str) -> list[str]:
 
 
 def _environment(content: Mapping[str, Any], ignored: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for section in _ENVIRONMENTS:
         given: object = content.get(section)
         pairs = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
@@ -181,8 +181,8 @@ def _environment(content: Mapping[str, Any], ignored: list[str]) -> dict[str, st
             if not literal or variable_fault(name, value):
                 ignored.append(f"{section}.{name}")
             else:
-                found[name] = value
-    return found
+                variables[name] = value
+    return variables
 
 
 def _invalid(place: str, why: str) -> UserFixable:

@@ -105,11 +105,11 @@ def named(hooks: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     if len(hooks) > MAX_HOOKS:
         raise ValueError(f"at most {MAX_HOOKS} hooks")
-    whole = tuple(h if h.name else h.model_copy(update={"name": h.kind}) for h in hooks)
-    names = [hook.name for hook in whole]
+    complete = tuple(h if h.name else h.model_copy(update={"name": h.kind}) for h in hooks)
+    names = [hook.name for hook in complete]
     if twice := next((n for n in names if names.count(n) > 1), None):
         raise ValueError(f"two hooks are named {twice}: give each a `name`")
-    return whole
+    return complete
 
 
 def wrong_url(url: str, *, allow_http: bool) -> str | None:

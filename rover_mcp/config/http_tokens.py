@@ -55,8 +55,8 @@ def new_token(home: Path, name: str, scopes: Sequence[str]) -> str:
     token = PREFIX + secrets.token_urlsafe(32)
     with locked(home, FILE, "tokens"):
         grants = stored_grants(home)
-        made = Grant(name, tuple(scopes), digest_of(token), round(time.time(), 3))
-        _write(home, [*grants, made])
+        grant = Grant(name, tuple(scopes), digest_of(token), round(time.time(), 3))
+        _write(home, [*grants, grant])
     return token
 
 
@@ -86,10 +86,10 @@ def stored_grants(home: Path) -> list[Grant]:
     """
     path = home / FILE
     try:
-        told: Any = json.loads(path.read_text("utf-8"))
+        stored: Any = json.loads(path.read_text("utf-8"))
         return [
             Grant(str(t["name"]), tuple(map(str, t["scopes"])), str(t["digest"]), t["created_at"])
-            for t in told["tokens"]
+            for t in stored["tokens"]
         ]
     except FileNotFoundError:
         return []
@@ -145,8 +145,8 @@ class Tokens:
     def grants(self) -> tuple[Grant, ...]:
         """All of them. A file that is damaged holds none."""
         try:
-            found = self._path.stat()
-            state: object = (found.st_ino, found.st_mtime_ns, found.st_size)
+            facts = self._path.stat()
+            state: object = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
         except OSError:
             state = ()
         if state != self._state:
@@ -160,11 +160,11 @@ class Tokens:
 
     def find(self, token: str) -> Grant | None:
         """Whose token it is. The time that it takes tells nothing of the others."""
-        digest, found = digest_of(token), None
+        digest, match = digest_of(token), None
         for grant in self.grants():
             if hmac.compare_digest(grant.digest, digest):
-                found = found or grant
-        return found
+                match = match or grant
+        return match
 
     def hold(self, digest: str) -> bool:
         """Whether the token of this digest still counts."""

@@ -52,9 +52,9 @@ def run_limits(settings: Settings, decided: Decided | None) -> Limits:
 
 
 def _least(settings: Settings, decided: Decided | None) -> dict[str, Any]:
-    asked = decided.limits if decided else LimitsConfig()
-    found: dict[str, Any] = {}
+    own_limits = decided.limits if decided else LimitsConfig()
+    values: dict[str, Any] = {}
     for name, most in user_maxima(settings).items():
-        wanted = getattr(asked, name)
-        found[name] = most if wanted is None else min(wanted, most)
-    return found
+        wanted = getattr(own_limits, name)
+        values[name] = most if wanted is None else min(wanted, most)
+    return values

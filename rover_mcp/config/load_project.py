@@ -114,15 +114,15 @@ class _Reader:
         return self._scalar(cast("ScalarNode", node), place)
 
     def _mapping(self, node: MappingNode, place: Place) -> dict[str, object]:
-        found: dict[str, object] = {}
+        values: dict[str, object] = {}
         for key_node, value in self._source.pairs(node, WHAT):
             key = self._source.text(key_node, "a key")
-            if key in found:
+            if key in values:
                 self._source.fail(key_node, f"{key[:80]!r} is there twice")
             self._keys[*place, key] = key_node
-            found[key] = self.value(value, (*place, key))
+            values[key] = self.value(value, (*place, key))
         # A key whose lines are all comments says nothing.
-        return {key: value for key, value in found.items() if value is not None}
+        return {key: value for key, value in values.items() if value is not None}
 
     def _scalar(self, node: ScalarNode, place: Place) -> object:
         if self._source.is_tagged(node, "null"):

@@ -70,8 +70,8 @@ def _parsed(last: Path) -> Settings | None:
     """The settings that were kept; None: there are none that this version can use."""
     try:
         raw: object = yaml.safe_load(last.read_text("utf-8")) or {}
-        found = {**cast("dict[str, Any]", raw), "home": last.parent, "text": "", "wrong": ""}
-        return Settings.model_validate(found)
+        values = {**cast("dict[str, Any]", raw), "home": last.parent, "text": "", "wrong": ""}
+        return Settings.model_validate(values)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValidationError):
         return None
 
@@ -93,14 +93,14 @@ def _line(text: str, place: Sequence[str | int]) -> int:
     node = cast("yaml.Node | None", yaml.compose(text, yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType]  # untyped
     line = 1
     for part in place:
-        found = None
+        entry = None
         if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            entry = next(((k, v) for k, v in node.value if k.value == str(part)), None)
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            found = (node.value[part], node.value[part])
-        if found is None:
+            entry = (node.value[part], node.value[part])
+        if entry is None:
             break
-        line, node = found[0].start_mark.line + 1, found[1]
+        line, node = entry[0].start_mark.line + 1, entry[1]
     return line
 
 

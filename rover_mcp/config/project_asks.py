@@ -78,8 +78,8 @@ def _of_config(config: ProjectConfig, settings: Settings) -> Iterator[tuple[str,
     if config.copy_files:
         yield "copy", f"copy into the sandbox: {', '.join(config.copy_files)}", config.copy_files
     if config.environment:
-        told = ", ".join(f"{name}={value}" for name, value in config.environment.items())
-        yield "environment", f"environment: {told}", config.environment
+        variables = ", ".join(f"{name}={value}" for name, value in config.environment.items())
+        yield "environment", f"environment: {variables}", config.environment
     if config.image:
         yield "image", f"image: {config.image}", config.image
     if config.setup and config.setup.commands:
@@ -140,9 +140,11 @@ def setup_asks(
     """
     script = setup.script if setup else None
     named = [SCRIPT, *([script] if script else [])]
-    found = files.at([*PLACES, *named])
-    asks = [_script_ask(path, found) for path in named if path == script or _is_file(path, found)]
-    place = next((place for place in PLACES if place in found), None)
+    present = files.at([*PLACES, *named])
+    asks = [
+        _script_ask(path, present) for path in named if path == script or _is_file(path, present)
+    ]
+    place = next((place for place in PLACES if place in present), None)
     data = files.read(place, MAX_BYTES) if place else None
     if place and data is not None and use != "off":
         read = parse_devcontainer(data, place).within(use, own_setup=setup is not None)
@@ -151,20 +153,20 @@ def setup_asks(
     return asks
 
 
-def _is_file(path: str, found: Mapping[str, SourceFile]) -> bool:
-    return path in found and found[path].mode != LINK
+def _is_file(path: str, files: Mapping[str, SourceFile]) -> bool:
+    return path in files and files[path].mode != LINK
 
 
-def _script_ask(path: str, found: Mapping[str, SourceFile]) -> Ask:
-    if path in found and found[path].mode == LINK:
+def _script_ask(path: str, files: Mapping[str, SourceFile]) -> Ask:
+    if path in files and files[path].mode == LINK:
         raise UserFixable(
             f"{FILE}: setup.script: {path} is a symbolic link",
             hint="name the script itself, as it is committed",
             code="invalid_config",
         )
-    told = _version(found.get(path))
-    digest = digest_of("setup", path, told)
-    return Ask(f"setup {path}", f"set-up script: {path}{told}", digest, preparing=True)
+    version = _version(files.get(path))
+    digest = digest_of("setup", path, version)
+    return Ask(f"setup {path}", f"set-up script: {path}{version}", digest, preparing=True)
 
 
 def _version(file: SourceFile | None) -> str:

@@ -18,9 +18,9 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def config_schema() -> Json:
     """What a configuration may say. The loader checks more: see docs/configuration.md."""
-    made = _plain(ProjectConfig.model_json_schema(by_alias=True))
-    made |= {"title": "Rover configuration", "description": f"{FILE}: docs/configuration.md"}
-    return {"$schema": DIALECT, **made}
+    schema = _plain(ProjectConfig.model_json_schema(by_alias=True))
+    schema |= {"title": "Rover configuration", "description": f"{FILE}: docs/configuration.md"}
+    return {"$schema": DIALECT, **schema}
 
 
 def _plain(node: Any) -> Any:
@@ -29,16 +29,16 @@ def _plain(node: Any) -> Any:
         return [_plain(item) for item in cast("list[Any]", node)]
     if not isinstance(node, dict):
         return node
-    made: Json = {}
+    schema: Json = {}
     for key, value in cast("Json", node).items():
         if key == "properties":
-            made[key] = {name: _plain(inner) for name, inner in value.items()}
+            schema[key] = {name: _plain(inner) for name, inner in value.items()}
         elif key == "anyOf":
             some = [_plain(option) for option in value if option != {"type": "null"}]
-            made |= some[0] if len(some) == 1 else {key: some}
+            schema |= some[0] if len(some) == 1 else {key: some}
         elif (key, value) != ("default", None) and not (key == "title" and isinstance(value, str)):
-            made[key] = _plain(value)
-    return made
+            schema[key] = _plain(value)
+    return schema
 
 
 def as_text() -> str:

@@ -245,11 +245,11 @@ class Settings(_Model):
     @field_validator("toolchains")
     @classmethod
     def _absolute(cls, folders: tuple[Path, ...] | None) -> tuple[Path, ...] | None:
-        found = None if folders is None else tuple(folder.expanduser() for folder in folders)
-        for folder in found or ():
+        expanded = None if folders is None else tuple(folder.expanduser() for folder in folders)
+        for folder in expanded or ():
             if not folder.is_absolute():
                 raise ValueError(f"{folder} must begin with / or ~")
-        return found
+        return expanded
 
     @field_validator("hooks")
     @classmethod

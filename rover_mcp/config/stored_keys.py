@@ -67,10 +67,10 @@ def kept_keys(home: Path) -> list[KeptKey]:
     """All that are kept, in the order in which their accounts were added. None where nothing can be
     read."""
     try:
-        told: Any = json.loads((home / INDEX).read_text("utf-8"))
+        index: Any = json.loads((home / INDEX).read_text("utf-8"))
         return [
             KeptKey(str(k["account"]), str(k["place"]), float(k["since"]), k["base_url"])
-            for k in told["keys"]
+            for k in index["keys"]
         ]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
@@ -92,7 +92,7 @@ def keep(home: Path, account: str, key: str, base_url: str | None = None) -> Kep
     with locked(home, INDEX, WHAT):
         in_keyring = _ask("set", _entry(home, account), key) is not None
         place = KEYRING if in_keyring else FILE
-        made = KeptKey(account, place, round(time.time(), 3), base_url)
+        new_key = KeptKey(account, place, round(time.time(), 3), base_url)
         path = key_file(home, account)
         try:
             if in_keyring:
@@ -101,11 +101,11 @@ def keep(home: Path, account: str, key: str, base_url: str | None = None) -> Kep
                 path.parent.mkdir(mode=0o700, exist_ok=True)
                 write_private(path, key)
             # A key that is renewed keeps its place: accounts take over in this order.
-            kept = {k.account: k for k in kept_keys(home)} | {account: made}
+            kept = {k.account: k for k in kept_keys(home)} | {account: new_key}
             _write_index(home, list(kept.values()))
         except OSError as error:
             raise unwritable(WHAT, home, error) from error
-    return made
+    return new_key
 
 
 def forget(home: Path, account: str) -> None:
@@ -116,10 +116,10 @@ def forget(home: Path, account: str) -> None:
         EnvironmentFault: it cannot be removed.
     """
     with locked(home, INDEX, WHAT):
-        found = next((k for k in kept_keys(home) if k.account == account), None)
-        if found is None:
+        key = next((k for k in kept_keys(home) if k.account == account), None)
+        if key is None:
             raise NotFound(f"no key is kept for {account}", hint="see `rover login --list`")
-        if found.place == KEYRING and _ask("delete", _entry(home, account)) is None:
+        if key.place == KEYRING and _ask("delete", _entry(home, account)) is None:
             raise EnvironmentFault(
                 f"the keyring did not remove the key of {account}",
                 hint="unlock it, and call this again",

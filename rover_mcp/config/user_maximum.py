@@ -41,16 +41,16 @@ def allows_process(settings: Settings, *, remote: bool) -> bool:
     return settings.engine == PROCESS or (settings.allow_process and not remote)
 
 
-def wider_engine(asked: str | None, settings: Settings, *, remote: bool) -> Iterator[Wider]:
-    if asked in (None, "auto"):
+def wider_engine(engine: str | None, settings: Settings, *, remote: bool) -> Iterator[Wider]:
+    if engine in (None, "auto"):
         return
-    if asked == PROCESS:
+    if engine == PROCESS:
         if not allows_process(settings, remote=remote):
             line = f"engine: {PROCESS}" if remote else ALLOW_PROCESS
             what = "engine: process isolates nothing: the agent runs as you, on this machine"
             yield Wider(what, line, "terminal")
-    elif settings.engine not in ("auto", PROCESS, asked):
-        yield Wider(f"engine: {asked}; config.yaml says {settings.engine}", f"engine: {asked}")
+    elif settings.engine not in ("auto", PROCESS, engine):
+        yield Wider(f"engine: {engine}; config.yaml says {settings.engine}", f"engine: {engine}")
 
 
 def wider_script(agents: set[str], engine: str, settings: Settings) -> Iterator[Wider]:
@@ -60,23 +60,23 @@ def wider_script(agents: set[str], engine: str, settings: Settings) -> Iterator[
         yield Wider(what, ALLOW_PROCESS, None)
 
 
-def wider_network(asked: NetworkMode | None, settings: Settings) -> Iterator[Wider]:
+def wider_network(mode: NetworkMode | None, settings: Settings) -> Iterator[Wider]:
     mine = settings.network.mode
-    if asked is not None and openness(asked) > openness(mine):
+    if mode is not None and openness(mode) > openness(mine):
         hosts = f", allow: [{', '.join(settings.network.allow)}]" if settings.network.allow else ""
-        line = f"network: {{mode: {asked}{hosts}}}"
-        yield Wider(f"network: {asked}; yours is {mine}", line)
+        line = f"network: {{mode: {mode}{hosts}}}"
+        yield Wider(f"network: {mode}; yours is {mine}", line)
 
 
-def wider_budget(asked: Budget | None, settings: Settings, old: Budget | None) -> Iterator[Wider]:
+def wider_budget(budget: Budget | None, settings: Settings, old: Budget | None) -> Iterator[Wider]:
     """`old`: what the task has already."""
     mine, had = settings.budget, old or Budget()
-    if asked is None or mine is None:
+    if budget is None or mine is None:
         return
     values = {name: getattr(mine, name) for name in ("usd", "tokens")}
     beyond: list[str] = []
     for name, most in values.items():
-        given, kept = getattr(asked, name), getattr(had, name)
+        given, kept = getattr(budget, name), getattr(had, name)
         if given is not None and most is not None and given > max(most, kept or 0):
             beyond.append(f"budget.{name}: {given:,}; yours is {most:,}")
             values[name] = given
@@ -86,6 +86,6 @@ def wider_budget(asked: Budget | None, settings: Settings, old: Budget | None) -
 
 def budget_line(usd: float | None, tokens: int | None) -> str:
     """The line of config.yaml that allows as much."""
-    said = [f"usd: {usd:g}"] if usd else []
-    said += [f"tokens: {tokens}"] if tokens else []
-    return f"budget: {{{', '.join(said)}}}"
+    parts = [f"usd: {usd:g}"] if usd else []
+    parts += [f"tokens: {tokens}"] if tokens else []
+    return f"budget: {{{', '.join(parts)}}}"

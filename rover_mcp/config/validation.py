@@ -51,22 +51,22 @@ def reason(error: ErrorDetails, model: type[BaseModel]) -> str:
         return _unknown(names, known_keys(model, names[:-1]))
     message = _PLAIN.get(error["type"], error["msg"].removeprefix("Value error, "))
     context: Mapping[str, Any] = error.get("ctx", {})
-    said = message.format(**context) if error["type"] in _PLAIN else message
-    return f"{'.'.join(names)}: {said}" if names else said
+    text = message.format(**context) if error["type"] in _PLAIN else message
+    return f"{'.'.join(names)}: {text}" if names else text
 
 
 def known_keys(model: type[BaseModel], names: Sequence[str]) -> list[str]:
     """The keys that a model, or the one that `names` lead to in it, takes; none where what they
     lead to takes any."""
-    found: Any = model
+    kind: Any = model
     for name in names:
-        field = found.model_fields.get(name)
+        field = kind.model_fields.get(name)
         annotation = field.annotation if field else None
         options = [annotation, *getattr(annotation, "__args__", ())]
-        found = next((o for o in options if hasattr(o, "model_fields")), None)
-        if found is None:
+        kind = next((o for o in options if hasattr(o, "model_fields")), None)
+        if kind is None:
             return []
-    fields = cast("Mapping[str, Any]", found.model_fields)
+    fields = cast("Mapping[str, Any]", kind.model_fields)
     return [field.alias or name for name, field in fields.items() if not field.exclude]
 
 

@@ -58,19 +58,19 @@ _RESERVED = re.compile(
 def _size(value: object) -> object:
     if not isinstance(value, str):
         return value
-    found = re.fullmatch(_SIZE, value)
-    if found is None:
+    match = re.fullmatch(_SIZE, value)
+    if match is None:
         raise ValueError("a size is a number of bytes, or a number with a unit such as 4GiB")
-    return round(float(found[1]) * _UNITS[found[2]])
+    return round(float(match[1]) * _UNITS[match[2]])
 
 
 def _seconds(value: object) -> object:
     if not isinstance(value, str):
         return value
-    found = re.fullmatch(_TIME, value)
-    if found is None:
+    match = re.fullmatch(_TIME, value)
+    if match is None:
         raise ValueError("a time is a number of seconds, or a number with s, m or h such as 45m")
-    return float(found[1]) * _SECONDS[found[2]]
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 def _path(value: str) -> str:

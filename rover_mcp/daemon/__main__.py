@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 
@@ -21,6 +21,10 @@ from rover_mcp.config import descriptors
 from rover_mcp.daemon.lock import AlreadyHeld, hold_lock, make_socket_folder
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.launcher.handshake import ASKED, data_folder, unusable
+
+if TYPE_CHECKING:
+    from rover_mcp.config.settings import Settings
+    from rover_mcp.store.store import Store
 
 EXIT_DATA_FOLDER = 3
 
@@ -60,6 +64,10 @@ def main() -> int:
         log_to_stream(sys.stderr, settings.log)
     else:
         log_to_file(home, settings.log)
+    return _serve(settings, store, lock, foreground=foreground)
+
+
+def _serve(settings: Settings, store: Store, lock: int, *, foreground: bool) -> NoReturn:
     listener = None
     if ASKED in sys.argv[1:]:
         from rover_mcp.daemon.front import answer_first
@@ -67,6 +75,7 @@ def main() -> int:
         listener = answer_first(settings, store)
     from rover_mcp.daemon.daemon import Daemon
 
+    # Everything imported so far lives as long as the process: frozen, no collection scans it.
     gc.freeze()
     gc.enable()
     daemon = Daemon(settings, store, lock, listener)

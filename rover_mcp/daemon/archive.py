@@ -239,9 +239,9 @@ class _Unpacking:
         Raises:
             _Refused: they do not agree.
         """
-        told = {path: (e.kind, e.size, e.digest) for path, e in listed.items()}
-        for path in sorted(told.keys() | self._found.keys()):
-            if told.get(path) != self._found.get(path):
+        expected = {path: (e.kind, e.size, e.digest) for path, e in listed.items()}
+        for path in sorted(expected.keys() | self._found.keys()):
+            if expected.get(path) != self._found.get(path):
                 raise _Refused(f"{path!r} is not what its manifest says")
         # The deepest first: what is made in a folder changes its time.
         for path in sorted(listed, reverse=True):

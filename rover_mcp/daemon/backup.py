@@ -201,8 +201,8 @@ def _made(target: Path) -> Generator[tuple[Path, Path]]:
 
 
 def _write(home: Path, folder: Path, part: Path, now: float, *, shared: bool) -> dict[str, Any]:
-    made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(made, "wb") as file:
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
             copying = _Copying(home, Writer(archive))
             tasks = _tasks(home)

@@ -46,17 +46,17 @@ def settle_left(store: Store, task_id: str, prices: PriceList, now: float) -> No
 
 def _estimated(call: CallRow, prices: PriceList, now: float) -> CallRow:
     reserved = Reserved(**(call.reserved or {"input_tokens": 0, "output_tokens": 0}))
-    asked = Asked(call.model, reserved.input_tokens, reserved.output_tokens)
-    told = Usage(
+    demand = Asked(call.model, reserved.input_tokens, reserved.output_tokens)
+    reported = Usage(
         input_tokens=call.input_tokens,
         output_tokens=call.output_tokens,
         cache_read_tokens=call.cache_read_tokens,
         cache_write_tokens=call.cache_write_tokens,
         cost_usd=call.cost_usd,
     )
-    written = asked.written_by(max(0.0, now - call.at), 0)
-    known = told if told.tokens else None
-    usage = estimate(known, asked, written, call.provider, call.model, prices)
+    written = demand.written_by(max(0.0, now - call.at), 0)
+    known = reported if reported.tokens else None
+    usage = estimate(known, demand, written, call.provider, call.model, prices)
     return replace(
         call,
         input_tokens=usage.input_tokens,

@@ -93,15 +93,15 @@ class Credentials:
             if source.login is None or account is None:
                 continue
             environ = environ_of(source)
-            found = host_logins.kept(source.login, environ)
-            if found is None or found.expires is None:
+            login = host_logins.kept(source.login, environ)
+            if login is None or login.expires is None:
                 continue
             if account == (
-                key if is_named_account(key) else host_logins.label(source.login, found)
+                key if is_named_account(key) else host_logins.label(source.login, login)
             ):
                 advice = host_logins.lasting(source.login)
                 obstacle = self.obstacle(source.login, environ)
-                return Expiry(source.login, found.expires, advice, obstacle)
+                return Expiry(source.login, login.expires, advice, obstacle)
         return None
 
     def account_name(self, label: str) -> str:
@@ -159,8 +159,8 @@ class Credentials:
 
     def _sources_of(self, provider: str) -> dict[str, CredentialSource]:
         """Those of a provider by their keys, PROVIDER or PROVIDER:NAME, in their order."""
-        found = self._configured.sources().items()
-        return {key: source for key, source in found if key.partition(":")[0] == provider}
+        sources = self._configured.sources().items()
+        return {key: source for key, source in sources if key.partition(":")[0] == provider}
 
     def _name_of_source(self, key: str, source: CredentialSource) -> str | None:
         if source.login:
@@ -169,9 +169,9 @@ class Credentials:
             until = host_logins.until(source.login, environ, self._now())
             if until is None:
                 return None
-            told = f"log-in of {source.login}{whose}, held by the gateway{until}"
+            name = f"log-in of {source.login}{whose}, held by the gateway{until}"
             why = self.obstacle(source.login, environ) if until else None
-            return f"{told} and is not renewed by itself ({why})" if why else told
+            return f"{name} and is not renewed by itself ({why})" if why else name
         if source.passthrough:
             return f"config.yaml: credentials.{key}.passthrough"
         if self._read(source) is None:
@@ -182,7 +182,7 @@ class Credentials:
         return f"config.yaml: credentials.{key}.{kind}"
 
     def sign_in(
-        self, agent: str, provider: str, found: str | None, caller: Caller
+        self, agent: str, provider: str, credential: str | None, caller: Caller
     ) -> tuple[str | None, str | None]:
         """How an agent signs in at its provider, given what `found` names for it; or None, and
         the one thing that mends it."""
@@ -193,8 +193,8 @@ class Credentials:
         kind = source.login if source and not own else None
         if kind and kind != agent:
             return None, for_one_only(kind, agent, known)
-        if found:
-            return found, None
+        if credential:
+            return credential, None
         if kind:
             environ = environ_of(source) if source else os.environ
             return None, host_logins.why_not(kind, environ, self._now())
@@ -305,12 +305,12 @@ class Credentials:
             if only not in (None, key):
                 continue
             try:
-                found = self._of_source(provider, key, source, of_call=of_call)
+                access_of_source = self._of_source(provider, key, source, of_call=of_call)
             except EnvironmentFault as raised:
                 yield raised
                 continue
-            if found is not None:
-                yield found
+            if access_of_source is not None:
+                yield access_of_source
 
     def _of_others(
         self, provider: Provider, task: TaskRow, refused: Collection[str]
@@ -318,8 +318,8 @@ class Credentials:
         """What another client of the same user brought: of the account that the task has used so
         far, before any other one."""
         others = self._clients.of_user(task.owner)
-        found = [access for env in others for access in from_environment(provider, env)]
-        fit = [access for access in found if access.digest not in refused]
+        offers = [access for env in others for access in from_environment(provider, env)]
+        fit = [access for access in offers if access.digest not in refused]
         yield from sorted(fit, key=lambda access: access.account != task.account)[:1]
 
     def _by_its_name(self, provider: Provider, access: ProviderAccess) -> ProviderAccess:
@@ -337,17 +337,17 @@ class Credentials:
         """The account is called what config.yaml calls it, if it has a name there."""
         url = source.base_url or provider.base_url
         if source.passthrough:
-            found = ProviderAccess(url, "", "", f"{provider.name}-own", passthrough=True)
+            access = ProviderAccess(url, "", "", f"{provider.name}-own", passthrough=True)
         elif source.login:
-            found = self._held(provider, source, source.login)
+            access = self._held(provider, source, source.login)
         elif (credential := self._read(source, of_call=of_call)) is not None:
             variable = provider.variable(credential)
-            found = access_with(
+            access = access_with(
                 provider, url, variable, credential, origin_of(provider, key, source)
             )
         else:
             return None
-        return replace(found, account=key) if is_named_account(key) else self._know(found)
+        return replace(access, account=key) if is_named_account(key) else self._know(access)
 
     def refused(self, provider: str, account: str | None) -> None:
         """A provider refused the credential of an account: what a command printed is asked for
@@ -379,15 +379,15 @@ class Credentials:
         return text.strip() or None
 
     def _held(self, provider: Provider, source: CredentialSource, kind: str) -> ProviderAccess:
-        found = host_logins.held(kind, environ_of(source), self._now())
-        SECRETS.add(found.token)
+        login = host_logins.held(kind, environ_of(source), self._now())
+        SECRETS.add(login.token)
         return ProviderAccess(
             base_url=source.base_url or host_logins.LOG_INS[kind].base_url or provider.base_url,
             header_name="authorization",
-            header_value=f"Bearer {found.token}",
-            account=host_logins.label(kind, found),
-            beside=found.headers,
+            header_value=f"Bearer {login.token}",
+            account=host_logins.label(kind, login),
+            beside=login.headers,
             log_in=kind,
-            expires=found.expires,
+            expires=login.expires,
             origin=f"{provider.name}, log-in of {kind}",
         )

@@ -7,7 +7,6 @@ or scheduled. Killing it at any moment loses nothing.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import secrets
@@ -24,8 +23,6 @@ import anyio
 import anyio.to_thread
 from anyio.abc import (
     ByteStream,
-    SocketAttribute,
-    SocketListener,
     SocketStream,
     TaskGroup,
 )
@@ -35,14 +32,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp import __version__
 from rover_mcp.config import client_programs
-from rover_mcp.config.descriptors import Strain
 from rover_mcp.config.load_settings import have_changed
 from rover_mcp.config.settings import Settings
-from rover_mcp.daemon import peers
 from rover_mcp.daemon.archive import DATABASE
-from rover_mcp.daemon.callers import caller_of
+from rover_mcp.daemon.connections import ClientConnections, busy_notice
 from rover_mcp.daemon.glances import Glances
-from rover_mcp.daemon.jsonrpc_stream import message_streams, push, read_line
+from rover_mcp.daemon.jsonrpc_stream import message_streams, push
 from rover_mcp.daemon.life import Heartbeat, beat, end_process
 from rover_mcp.daemon.lock import is_lost
 from rover_mcp.daemon.logs import end_log
@@ -55,10 +50,7 @@ from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.launcher.glance import COPY
 from rover_mcp.launcher.handshake import (
     HTTP,
-    MAX_PREAMBLE_BYTES,
-    PROTOCOL,
     allowed_environment,
-    socket_path,
 )
 from rover_mcp.server.session import Backlog, ClientSession
 from rover_mcp.store.records import NONSENSE
@@ -73,10 +65,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rover.daemon")
 
-PREAMBLE_TIMEOUT_SECONDS = 10
-MAX_CONNECTIONS = 256
-MAX_HANDSHAKES = 64
-"""Connections beside these that are being refused, or have not yet said who they are."""
 TRY_AGAIN_SECONDS = 1.0
 TIDY_SECONDS = 2.0
 """For the gateway's books and what waits for a next task, when a signal asks to end. The latter
@@ -96,16 +84,15 @@ class Daemon:
         self, settings: Settings, store: Store, lock: int, listener: socket.socket | None = None
     ) -> None:
         """`listener`: listens already."""
-        self._listener = listener
         self._settings = settings
         self._lock = lock
         self._store = store
         self._parts: Parts
         self._group: TaskGroup
-        self._connections = 0
-        self._open = 0
+        self._clients = ClientConnections(
+            settings.home, listener, self._serve_client, self._outdated, self._give_way
+        )
         self._alive = Heartbeat()
-        self._busy_at = 0.0
         self._services: set[HttpService] = set()
         self._rung: set[str] = set()
         self._eager_until = 0.0
@@ -272,78 +259,15 @@ class Daemon:
     # Connections
 
     async def _accept(self) -> None:
-        strain = Strain()
-        async with await self._listening() as listener:
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as error:
-                    await strain.wait(error)
-                    continue
-                strain.over()
-                if self._open < MAX_CONNECTIONS + MAX_HANDSHAKES:
-                    self._group.start_soon(self._connection, stream)
-                else:
-                    await stream.aclose()
+        await self._clients.accept(self._group)
 
-    async def _listening(self) -> SocketListener:
-        if self._listener is not None:
-            return await SocketListener.from_socket(self._listener)
-        path = socket_path(self._settings.home)
-        path.unlink(missing_ok=True)
-        old = os.umask(0o177)
-        try:
-            return await anyio.create_unix_listener(path, mode=0o600)
-        finally:
-            os.umask(old)
-
-    async def _connection(self, stream: SocketStream) -> None:
-        self._open += 1
-        try:
-            await self._greet(stream)
-        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return  # it left before it was greeted
-        finally:
-            self._open -= 1
-
-    async def _greet(self, stream: SocketStream) -> None:
-        async with stream:
-            peer = peers.peer_of(stream.extra(SocketAttribute.raw_socket))  # noqa: S610  # no database
-            if not peer.ours:
-                return
-            if self._connections >= MAX_CONNECTIONS:
-                reason = f"{MAX_CONNECTIONS} clients are connected already"
-                await _answer(stream, status="refused", reason=reason, hint="close some of them")
-                return
-            buffered = BufferedByteReceiveStream(stream)
-            try:
-                with anyio.fail_after(PREAMBLE_TIMEOUT_SECONDS):
-                    caller = caller_of(await read_line(buffered, MAX_PREAMBLE_BYTES))
-            except (TimeoutError, anyio.EndOfStream, anyio.IncompleteRead, OSError):
-                return
-            if peer.reason:
-                # Only now: a client that is still sending would not read why.
-                log.warning("a connection is refused: %s", peer.reason)
-                await _answer(stream, status="refused", reason=peer.reason, hint=peers.HINT)
-                return
-            if isinstance(caller, str):
-                await _answer(stream, status="refused", reason=caller, hint="update rover-mcp")
-                return
-            if (why := self._outdated(caller)) and await self._may_retire():
-                await _answer(stream, status="retiring")
-                self._end(f"another takes over: {why}")
-            await _answer(stream, status="ok", notice=_busy(why))
-            self._connections += 1
-            try:
-                if caller.name == HTTP:
-                    await self._serve_http(stream, caller)
-                else:
-                    await self._serve(stream, buffered, caller)
-            except Exception:  # a bug in one connection must not end the others
-                log.exception("the connection of %s failed", caller.name)
-            finally:
-                self._connections -= 1
-                self._busy_at = anyio.current_time()
+    async def _serve_client(
+        self, stream: SocketStream, buffered: BufferedByteReceiveStream, caller: Caller
+    ) -> None:
+        if caller.name == HTTP:
+            await self._serve_http(stream, caller)
+        else:
+            await self._serve(stream, buffered, caller)
 
     async def _serve(
         self, stream: ByteStream, buffered: BufferedByteReceiveStream, caller: Caller
@@ -398,10 +322,14 @@ class Daemon:
                 f"{wrong}. The tasks that there are continue with the settings as they were; no "
                 "new one is made until it is corrected"
             )
-        return _busy(self._outdated(caller))
+        return busy_notice(self._outdated(caller))
 
-    async def _may_retire(self) -> bool:
-        return self._connections == 0 and not await anyio.to_thread.run_sync(self._has_work)
+    async def _give_way(self, why: str, farewell: Callable[[], Awaitable[None]]) -> None:
+        """End for a new daemon, unless something is connected or at work."""
+        if self._clients.served or await anyio.to_thread.run_sync(self._has_work):
+            return
+        await farewell()
+        self._end(f"another takes over: {why}")
 
     def _has_work(self) -> bool:
         try:
@@ -419,14 +347,16 @@ class Daemon:
 
     async def _end_when_idle(self) -> None:
         pause = min(LOOK_SECONDS, self._settings.idle_exit / 4)
-        self._busy_at = anyio.current_time()
+        busy_at = anyio.current_time()
         while True:
             await anyio.sleep(pause)
             await self._harmlessly(self._tidy)
-            # One that is still being greeted counts: it would be told that its daemon was lost.
-            if await anyio.to_thread.run_sync(self._has_work) or self._open:
-                self._busy_at = anyio.current_time()
-            elif anyio.current_time() - self._busy_at >= self._settings.idle_exit:
+            busy_at = max(busy_at, self._clients.last_left_at)
+            # A connection that is still being greeted counts: its client would otherwise see the
+            # daemon that it has just reached disappear.
+            if await anyio.to_thread.run_sync(self._has_work) or self._clients.open:
+                busy_at = anyio.current_time()
+            elif anyio.current_time() - busy_at >= self._settings.idle_exit:
                 await self._harmlessly(self._parts.spares.clear)
                 self._end("nothing is connected, running or scheduled")
 
@@ -447,12 +377,3 @@ class Daemon:
                     await self._parts.gateway.written()
                     await anyio.to_thread.run_sync(self._parts.spares.clear, abandon_on_cancel=True)
                 self._end(f"signal {number.name}")
-
-
-def _busy(why: str | None) -> str | None:
-    return f"{why}; the daemon is busy, and is replaced once it is idle" if why else None
-
-
-async def _answer(stream: SocketStream, **fields: object) -> None:
-    line = {"rover": PROTOCOL, "version": __version__, **fields}
-    await stream.send(json.dumps(line).encode() + b"\n")

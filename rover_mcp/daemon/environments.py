@@ -33,8 +33,8 @@ class Environments:
     def of(self, *clients: str | None) -> list[Environment]:
         """What these clients brought, in their order; those that are not known are left out."""
         with self._lock:
-            found = [self._clients.get(client) for client in clients if client]
-        return [env for env in found if env is not None]
+            environments = [self._clients.get(client) for client in clients if client]
+        return [env for env in environments if env is not None]
 
     def of_user(self, user: str | None) -> list[Environment]:
         """What clients of a user brought, of the one that came last first. None: the user of this

@@ -20,9 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp import __version__
 from rover_mcp.config.settings import Settings
-from rover_mcp.daemon.callers import caller_of
 from rover_mcp.daemon.git_adapters import GitRepositories
-from rover_mcp.daemon.peers import peer_of
+from rover_mcp.daemon.peers import caller_of, peer_of
 from rover_mcp.daemon.places import Places
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.launcher.handshake import MAX_PREAMBLE_BYTES, PROTOCOL, TOOLS, socket_path

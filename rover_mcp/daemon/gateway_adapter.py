@@ -84,10 +84,10 @@ class Door:
 
         def credentials(provider: str) -> ProviderAccess | None:
             task = self._store.tasks.get(task_id)
-            found = self._chosen(provider, task, attempt, of_call=True) if task else None
-            if found is None:
+            access = self._chosen(provider, task, attempt, of_call=True) if task else None
+            if access is None:
                 self._keys.lacked(task_id, attempt)
-            return found
+            return access
 
         lease = GatewayLease(
             task_id=task_id,
@@ -146,8 +146,8 @@ class Door:
             used = agents_of(chosen(load_workflow(workflow), task.inputs), agent, model)
         except (OSError, WorkflowError):
             used = frozenset({(agent, model)})  # the runner will say what is wrong with it
-        found = (agent_provider(name, model) for name, model in used)
-        return frozenset(name for name in found if name)
+        providers = (agent_provider(name, model) for name, model in used)
+        return frozenset(name for name in providers if name)
 
     def _answered(self, task_id: str, attempt: int, answer: Answer) -> None:
         """The first call of each model in an attempt that went well is told, in a thread: the
@@ -240,16 +240,16 @@ class Door:
         if task is None or provider is None:
             yield Account()
             return
-        row, found = self._store.attempts.get(task_id, attempt), False
+        row, has_any = self._store.attempts.get(task_id, attempt), False
         try:
             for access in self._credentials.accesses(provider, task, row):
-                found = True
+                has_any = True
                 unfit = self._credentials.unfit(provider, agent, access)
                 yield Account(missing=unfit) if unfit else Account(access.account)
         except EnvironmentFault as fault:
             yield Account(missing=f"{fault.message}; {fault.hint}")
             return
-        if not found:
+        if not has_any:
             yield Account(missing=lacks_credential(provider, task))
 
 

@@ -103,8 +103,8 @@ class GitRepositories:
 
     def size(self, repository: Repository, commit: str) -> TreeSize | None:
         with opened(repository.root) as view:
-            found = contents_of(view, commit)
-        return None if found.truncated else TreeSize(found.size, found.entries)
+            contents = contents_of(view, commit)
+        return None if contents.truncated else TreeSize(contents.size, contents.entries)
 
     def files(self, repository: Repository, commit: str) -> CommitFiles:
         return CommitFiles(repository.root, commit)
@@ -114,8 +114,8 @@ class GitRepositories:
         repository was moved keeps its id, which is a hash of where it was."""
         path = str(root)
         taken = {note.parent.name: _noted(note) for note in self._notes()}
-        if found := next((name for name, noted in taken.items() if noted == path), None):
-            return found
+        if known := next((name for name, noted in taken.items() if noted == path), None):
+            return known
         for again in itertools.count():
             named = path if not again else f"{path}\0{again}"
             project_id = hashlib.sha256(os.fsencode(named)).hexdigest()[:16]
@@ -176,10 +176,10 @@ class HubWork:
         commit = self._made(task)
         if commit is None:
             return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
-        found = self._diff(task, commit, list(paths) or None)
-        runs = {f.path: who for f in found.files if (who := _handed(f))}
+        diff = self._diff(task, commit, list(paths) or None)
+        runs = {f.path: who for f in diff.files if (who := _handed(f))}
         order = {path: place for place, path in enumerate(first_of_each(runs))}
-        shown = sorted(found.files, key=lambda f: order.get(f.path, len(order)))
+        shown = sorted(diff.files, key=lambda f: order.get(f.path, len(order)))
         files = [
             FileChange(
                 path=f.path,
@@ -191,14 +191,14 @@ class HubWork:
             for f in shown[offset : offset + PATHS_SHOWN]
         ]
         changes = ChangesView(
-            files=found.totals.files,
-            added=found.totals.added,
-            removed=found.totals.removed,
+            files=diff.totals.files,
+            added=diff.totals.added,
+            removed=diff.totals.removed,
             run_by=dict(Counter(runs.values())) or None,
             paths=files,
-            truncated=found.totals.files > offset + len(files),
+            truncated=diff.totals.files > offset + len(files),
         )
-        return DiffResult(changes, "" if stat_only else found.patch, found.truncated)
+        return DiffResult(changes, "" if stat_only else diff.patch, diff.truncated)
 
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
         commit = self._made(task)

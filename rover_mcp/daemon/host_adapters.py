@@ -44,16 +44,16 @@ class HostAgents:
     def binary(self, agent: str, path: str | None) -> Path | None:
         if agent_provider(agent) is None:
             return None
-        found = shutil.which(agent_programs.program_of(agent) or agent, path=path)
-        return Path(found) if found else None
+        program = shutil.which(agent_programs.program_of(agent) or agent, path=path)
+        return Path(program) if program else None
 
     def program(self, agent: str, path: str | None) -> AgentProgram:
         if agent in agent_programs.BUILT_IN_AGENTS:
             return AgentProgram("built-in")
         name = agent_programs.program_of(agent) or agent
         pinned = agent_programs.pinned_version(name)
-        found = shutil.which(name, path=path)
-        if own := agent_programs.own_program(name, Path(found) if found else None):
+        installed = shutil.which(name, path=path)
+        if own := agent_programs.own_program(name, Path(installed) if installed else None):
             return AgentProgram("own", agent_programs.version_of(own, own.stat().st_mtime_ns), own)
         if agent_programs.cached_bundle(name):
             return AgentProgram("fetched", pinned)

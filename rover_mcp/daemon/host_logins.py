@@ -83,11 +83,11 @@ def _codex(content: Mapping[str, Any]) -> LogIn | None:
 
 def _claude(content: Mapping[str, Any]) -> LogIn | None:
     """~/.claude/.credentials.json: times are in milliseconds. It names no account."""
-    found = _object(content.get("claudeAiOauth"))
-    token = _text(found.get("accessToken"))
-    expires = _milliseconds(found.get("expiresAt"))
-    ends = _milliseconds(found.get("refreshTokenExpiresAt"))
-    renewable = _renewable(found.get("refreshToken"), ends)
+    fields = _object(content.get("claudeAiOauth"))
+    token = _text(fields.get("accessToken"))
+    expires = _milliseconds(fields.get("expiresAt"))
+    ends = _milliseconds(fields.get("refreshTokenExpiresAt"))
+    renewable = _renewable(fields.get("refreshToken"), ends)
     return LogIn(token, "", expires, renewable_until=renewable) if token else None
 
 
@@ -130,21 +130,21 @@ def held(kind: str, environ: Mapping[str, str], now: float) -> LogIn:
         EnvironmentFault: "no_log_in": there is none, or it has expired.
     """
     known = LOG_INS[kind]
-    found, why = _read(known, environ)
-    if found is None:
+    login, why = _read(known, environ)
+    if login is None:
         message = f"Rover has no log-in of {kind}: {_place(known, environ)}: {why}"
         raise _fault(message, f"run `{known.sign_in}` on this machine, then resume the task")
-    if found.expires is not None and found.expires <= now:
+    if login.expires is not None and login.expires <= now:
         message = f"the log-in of {kind} in {_place(known, environ)} has expired"
         raise _fault(message, f"run `{kind}` once on this machine, which renews it, then resume")
-    return found
+    return login
 
 
 def expiry(kind: str, environ: Mapping[str, str]) -> float | None:
     """When a log-in expires or has expired, in seconds since 1970; None: there is none, or nothing
     tells it."""
-    found = kept(kind, environ)
-    return found.expires if found else None
+    login = kept(kind, environ)
+    return login.expires if login else None
 
 
 def kept(kind: str, environ: Mapping[str, str]) -> LogIn | None:
@@ -155,11 +155,11 @@ def kept(kind: str, environ: Mapping[str, str]) -> LogIn | None:
 def _read(known: HostLogIn, environ: Mapping[str, str]) -> tuple[LogIn | None, str]:
     """The log-in, or why there is none."""
     try:
-        found = known.read(_object(json.loads(_content(known.file(environ)))))
+        login = known.read(_object(json.loads(_content(known.file(environ)))))
     except (OSError, RuntimeError, ValueError, RecursionError) as error:
         # RuntimeError: no such user's home.
         return None, getattr(error, "strerror", None) or "it cannot be read"
-    return found, "it holds no log-in of a subscription"
+    return login, "it holds no log-in of a subscription"
 
 
 def why_not(kind: str, environ: Mapping[str, str], now: float) -> str | None:
@@ -213,12 +213,12 @@ def is_there(kind: str, environ: Mapping[str, str], now: float) -> bool:
     return why_not(kind, environ, now) is None
 
 
-def label(kind: str, found: LogIn) -> str:
+def label(kind: str, login: LogIn) -> str:
     """The account's name for people and for holds: the same after each renewal."""
     provider = LOG_INS[kind].provider
-    if not found.account:
+    if not login.account:
         return f"{provider}-{kind}-log-in"
-    return f"{provider}-{hashlib.sha256(found.account.encode()).hexdigest()[:8]}"
+    return f"{provider}-{hashlib.sha256(login.account.encode()).hexdigest()[:8]}"
 
 
 def _fault(message: str, hint: str) -> EnvironmentFault:
@@ -259,8 +259,8 @@ def _seconds(value: object) -> float | None:
 
 
 def _milliseconds(value: object) -> float | None:
-    found = _seconds(value)
-    return found / 1000 if found else None
+    seconds = _seconds(value)
+    return seconds / 1000 if seconds else None
 
 
 def _renewable(token: object, ends: float | None = None) -> float | None:

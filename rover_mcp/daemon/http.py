@@ -271,8 +271,8 @@ def _protocol(most: int) -> type[H11Protocol]:
             self._expect_request()
 
         def _expect_request(self) -> None:
-            whole = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
-            if whole or self.transport.is_closing():
+            is_received = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
+            if is_received or self.transport.is_closing():
                 self._reading = _off(self._reading)
             elif self._reading is None:
                 self._reading = self.loop.call_later(READ_SECONDS, self.transport.abort)

@@ -148,10 +148,10 @@ class _Desk:
 def _why_not(line: bytes) -> tuple[int, str, int | str | None]:
     """Code, message and request id for a line that is no message."""
     try:
-        told: object = json.loads(line)
+        message: object = json.loads(line)
     except (ValueError, RecursionError):
         return PARSE_ERROR, "this is not JSON, or longer than a message may be", None
-    number = cast("dict[str, object]", told).get("id") if isinstance(told, dict) else None
+    number = cast("dict[str, object]", message).get("id") if isinstance(message, dict) else None
     known = number if isinstance(number, (int, str)) and not isinstance(number, bool) else None
     return INVALID_REQUEST, "this is no JSON-RPC message of valid Unicode text", known
 

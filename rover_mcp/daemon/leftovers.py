@@ -55,13 +55,13 @@ class TaskLeftovers:
     def find(self, task: TaskRow) -> Leftover:
         hub = self._repositories.hub(task.project_id)
         tip, root = self._tip(task), self._root(task)
-        size, whole = _size(root)
+        size, is_complete = _size(root)
         return Leftover(
             branch=tip is not None,
             delivered=tip is not None and self._has_all(task, hub, tip),
             snapshots=self._snapshots(hub, task.id, root),
             size=size,
-            whole=whole,
+            whole=is_complete,
         )
 
     def _has_all(self, task: TaskRow, hub: Hub, tip: str) -> bool:
@@ -129,8 +129,8 @@ class TaskLeftovers:
         root = TaskFolders(self._home, task_id, 1).root
         hubs = self._repositories.hubs()
         snapshots = max((self._snapshots(hub, task_id, root) for hub in hubs), default=0)
-        size, whole = _size(root)
-        return Leftover(False, False, snapshots, size, whole)
+        size, is_complete = _size(root)
+        return Leftover(False, False, snapshots, size, is_complete)
 
     def remove_by_id(self, task_id: str) -> None:
         for name, engine in self._engines.items():
@@ -143,9 +143,9 @@ class TaskLeftovers:
                 # An engine that does not answer may never have had it.
                 log.warning("%s is not asked for task %s: %s", name, task_id, fault.message)
         # Which project's it is may not be known.
-        found = [hub for hub in self._repositories.hubs() if self._drop(hub, task_id)]
+        hubs = [hub for hub in self._repositories.hubs() if self._drop(hub, task_id)]
         self._remove_files(task_id)
-        for hub in found:
+        for hub in hubs:
             self._collect(hub, task_id)
 
     def _remove_files(self, task_id: str, engine: str = "") -> None:

@@ -152,8 +152,8 @@ class BoundedHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler."""
         try:
-            said = record.getMessage()
-            left_out = self._pace.let(record.name, said)
+            message = record.getMessage()
+            left_out = self._pace.let(record.name, message)
             if left_out is None and record.levelno < logging.CRITICAL:
                 return
             self._write(
@@ -251,8 +251,8 @@ def write_threads() -> None:
     with tempfile.TemporaryFile() as file:
         faulthandler.dump_traceback(file)
         file.seek(0)
-        said = file.read().decode("utf-8", "backslashreplace")
-    for thread in said.split("\n\n"):
+        dump = file.read().decode("utf-8", "backslashreplace")
+    for thread in dump.split("\n\n"):
         logging.getLogger("rover.daemon").critical("%s", thread.strip())
 
 

@@ -72,11 +72,11 @@ def measure(home: Path, paths: Mapping[str, str], tasks: Mapping[str, str], at: 
         OSError: the data folder cannot be read.
     """
     counter = Counter()
-    found: defaultdict[str, dict[str, int]] = defaultdict(dict[str, int])
+    sizes: defaultdict[str, dict[str, int]] = defaultdict(dict[str, int])
 
     def add(project: str, kind: str, *places: Path) -> None:
         if taken := counter.size(*places):
-            found[project][kind] = found[project].get(kind, 0) + taken
+            sizes[project][kind] = sizes[project].get(kind, 0) + taken
 
     # First, so that what tasks are lent of a base counts as the base.
     for folder in _inside(home / "projects"):
@@ -97,7 +97,7 @@ def measure(home: Path, paths: Mapping[str, str], tasks: Mapping[str, str], at: 
     apart = ("projects", "tasks", "cache", TRASH)
     rest = (p for p in _inside(home) if p.name not in apart)
     shared["other"] = counter.size(*rest)
-    return DiskUse(at, [ProjectUse(path, kinds) for path, kinds in found.items()], shared)
+    return DiskUse(at, [ProjectUse(path, kinds) for path, kinds in sizes.items()], shared)
 
 
 _APART = frozenset({"work", "home", "base"})

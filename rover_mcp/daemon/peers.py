@@ -8,13 +8,17 @@ and a socket that was mounted there by mistake is no way out.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import socket
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from rover_mcp.launcher.handshake import CLI, PROTOCOL
+from rover_mcp.tasks.caller import Caller
 
 NAMESPACES: Final = ("user", "pid", "mnt")
 _SO_PEERPIDFD: Final = 77  # linux/asm-generic/socket.h, from 6.5 on
@@ -38,8 +42,8 @@ class Peer:
 
 def peer_of(sock: socket.socket) -> Peer:
     """Look at the peer of a connection, at once: it may end and its id go to another process."""
-    told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, _gid = struct.unpack("3i", told)
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _gid = struct.unpack("3i", credentials)
     if uid not in (os.getuid(), 0):
         return Peer(ours=False)
     if pid == 0:
@@ -68,12 +72,12 @@ def foreign(kinds: list[str]) -> str:
 def _handle(sock: socket.socket, pid: int) -> int:
     """A descriptor of the process itself, as it was when it connected where the kernel can tell."""
     try:
-        told = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, struct.calcsize("i"))
+        descriptor = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, struct.calcsize("i"))
     except OSError as error:
         if error.errno not in _UNKNOWN_OPTION:
             raise
         return os.pidfd_open(pid)
-    return int(struct.unpack("i", told)[0])
+    return int(struct.unpack("i", descriptor)[0])
 
 
 def _reason(pid: int, handle: int) -> str | None:
@@ -97,3 +101,22 @@ def _namespace(process: str, kind: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return facts.st_dev, facts.st_ino
+
+
+def caller_of(line: bytes) -> Caller | str:
+    """The caller that a preamble tells, or what is wrong with it."""
+    try:
+        preamble: dict[str, Any] = json.loads(line)
+        if preamble["rover"] != PROTOCOL:
+            return f"protocol {preamble['rover']} is not {PROTOCOL}"
+        return Caller(
+            client_id=str(preamble["client_id"]),
+            cwd=Path(preamble["cwd"]),
+            name=str(preamble.get("name", "client")),
+            version=str(preamble["version"]),
+            env={str(k): str(v) for k, v in preamble.get("env", {}).items()},
+            # What an assistant starts has no say in it: its launcher writes another name here.
+            terminal=preamble.get("name") == CLI and preamble.get("terminal") is True,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "the preamble cannot be read"

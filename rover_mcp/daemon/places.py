@@ -38,10 +38,10 @@ class Places:
         main = _main(root, place)
         if self._store.projects.at(str(main)) is not None:
             return main
-        found = self._known(place.common)
-        if found is None:
+        project = self._known(place.common)
+        if project is None:
             return main
-        project_id, known = found
+        project_id, known = project
         if _common(known) == place.common:
             # It is where it was: a work tree of it is met that says nothing of the main one.
             return known if place.linked and main != root else main
@@ -81,9 +81,9 @@ def record_place(folder: Path, root: Path) -> None:
     identity = identity_of(common) if common else None
     if identity is None:
         return
-    said, file = json.dumps(asdict(identity)), folder / PLACE
-    if (read_small(file) or b"").decode() != said:
-        file.write_text(said, "utf-8")
+    record, file = json.dumps(asdict(identity)), folder / PLACE
+    if (read_small(file) or b"").decode() != record:
+        file.write_text(record, "utf-8")
 
 
 def _main(root: Path, place: Place) -> Path:

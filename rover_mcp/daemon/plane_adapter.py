@@ -42,24 +42,24 @@ class PlaneControl:
         self._plane.enqueue(attempt, delay)
 
     def schedule(self, task: TaskRow) -> bool:
-        made = self._attempts.schedule(task)
-        if made is None:
+        attempt = self._attempts.schedule(task)
+        if attempt is None:
             return False
-        self._plane.schedule(made)
+        self._plane.schedule(attempt)
         return True
 
     def has_checkpoint(self, task: TaskRow) -> bool:
         return has_checkpoint(TaskFolders(self._home, task.id, task.iteration).journal)
 
     def cannot_sign_in(self, task: TaskRow, agent: str) -> str | None:
-        found = self._attempts.takes_over(task, agent)
-        return found.missing if isinstance(found, NoCredential) else None
+        account = self._attempts.takes_over(task, agent)
+        return account.missing if isinstance(account, NoCredential) else None
 
     def log_in_ends(self, task: TaskRow) -> str | None:
         account = Limit.of(task.account).account if task.account else None
-        found = self._credentials.expiry(account)
-        is_before = found is not None and task.retry_at is not None and found.at <= task.retry_at
-        return found.told() if found is not None and is_before else None
+        expiry = self._credentials.expiry(account)
+        is_before = expiry is not None and task.retry_at is not None and expiry.at <= task.retry_at
+        return expiry.told() if expiry is not None and is_before else None
 
     def asks_provider(self, task: TaskRow) -> bool:
         return self._door.asks_provider(task)

@@ -87,17 +87,17 @@ def looks_clean(text: str) -> str:
     return masked(_OURS.sub(HIDDEN, text))
 
 
-def _address(found: re.Match[str]) -> str:
-    scheme, rest = found[1], found[2]
+def _address(match: re.Match[str]) -> str:
+    scheme, rest = match[1], match[2]
     if user := _USER.match(rest):
         rest = f"{HIDDEN}@{rest[user.end() :]}"
-    place, asked, _ = rest.partition("?")
+    place, query, _ = rest.partition("?")
     host, slash, path = place.partition("/")
     name = host.rpartition("@")[2].partition(":")[0].lower()
     if path and _WEBHOOKS.search(name):
         path = HIDDEN
     parts = [HIDDEN if _RANDOM.fullmatch(part) else part for part in path.split("/")]
-    return f"{scheme}://{host}{slash}{'/'.join(parts)}{'?' + HIDDEN if asked else ''}"
+    return f"{scheme}://{host}{slash}{'/'.join(parts)}{'?' + HIDDEN if query else ''}"
 
 
 SECRETS: Final = KnownSecrets()

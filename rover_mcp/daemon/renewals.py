@@ -100,24 +100,24 @@ class Renewals:
     def obstacle(self, kind: str, environ: Mapping[str, str]) -> str | None:
         """Why a person has to see to a log-in's end, as far as that can be known before; None: its
         program will renew it."""
-        place, found = host_logins.LOG_INS[kind].place(environ), host_logins.kept(kind, environ)
-        if place is None or found is None or found.expires is None:
+        place, login = host_logins.LOG_INS[kind].place(environ), host_logins.kept(kind, environ)
+        if place is None or login is None or login.expires is None:
             return None
-        if found.renewable_until == 0:
+        if login.renewable_until == 0:
             return f"{place} holds no token to renew it with"
-        if found.renewable_until is not None and found.renewable_until <= found.expires:
-            return f"it can be renewed until {host_logins.clock(found.renewable_until)} only"
+        if login.renewable_until is not None and login.renewable_until <= login.expires:
+            return f"it can be renewed until {host_logins.clock(login.renewable_until)} only"
         if program_of(kind, environ) is None:
             return f"there is no {kind} on the PATH of Rover's daemon"
-        tries = self._tried(place, found.expires)
+        tries = self._tried(place, login.expires)
         return f"{kind} was run for it and did not renew it: {tries.why}" if tries.count else None
 
     def _is_due(self, kind: str, environ: Mapping[str, str]) -> bool:
-        place, found = host_logins.LOG_INS[kind].place(environ), host_logins.kept(kind, environ)
-        if place is None or found is None or found.expires is None or found.renewable_until == 0:
+        place, login = host_logins.LOG_INS[kind].place(environ), host_logins.kept(kind, environ)
+        if place is None or login is None or login.expires is None or login.renewable_until == 0:
             return False
-        soon = found.expires - self._now() <= AHEAD[kind]
-        return soon and self._tried(place, found.expires).next_at <= self._now()
+        soon = login.expires - self._now() <= AHEAD[kind]
+        return soon and self._tried(place, login.expires).next_at <= self._now()
 
     def _tried(self, place: Path, expires: float | None) -> _Tries:
         """What was tried with the log-in that is there now."""
@@ -184,14 +184,14 @@ def have_renewed(kind: str, program: str, environ: Mapping[str, str]) -> None:
 def _ask_codex(running: subprocess.Popen[bytes]) -> None:
     """Over its JSON-RPC: whose log-in it is, with a renewed token."""
     about = {"clientInfo": {"name": "rover", "title": "Rover", "version": "1"}}
-    asked: tuple[dict[str, Any], ...] = (
+    requests: tuple[dict[str, Any], ...] = (
         {"id": 0, "method": "initialize", "params": about},
         {"method": "initialized", "params": {}},
         {"id": 1, "method": "account/read", "params": {"refreshToken": True}},
     )
     assert running.stdin is not None  # noqa: S101  # PIPE
     assert running.stdout is not None  # noqa: S101  # PIPE
-    for message in asked:
+    for message in requests:
         running.stdin.write(json.dumps(message).encode() + b"\n")
     running.stdin.flush()
     for _ in range(MAX_LINES):

@@ -59,21 +59,21 @@ def repair(home: Path) -> list[str]:
 
 
 def _repair(home: Path, settings: Settings) -> list[str]:
-    told = [] if settings.database else _set_aside(home)
+    lines = [] if settings.database else _set_aside(home)
     url = database_url(home, settings.database)
     if settings.database or (home / "rover.db").exists():
         _complete(url)
     engine = open_database(url)
-    told += renew(url)
+    lines += renew(url)
     try:
         store = Rebuilds(Store(engine))
         for task_id in sorted(_folders(home)):
-            told += _one(home, settings, store, task_id)
-        told += store.remove_lost()
-        told += _without_files(home, store)
+            lines += _one(home, settings, store, task_id)
+        lines += store.remove_lost()
+        lines += _without_files(home, store)
     finally:
         engine.dispose()
-    return told
+    return lines
 
 
 def _folders(home: Path) -> Iterator[str]:
@@ -134,11 +134,11 @@ class _Found:
 def _newest(home: Path, task_id: str) -> RunSpec | None:
     """The specification of its last attempt."""
     specs = TaskFolders(home, task_id, 1).root.glob("iterations/*/spec-*/spec.json")
-    found: list[RunSpec] = []
+    newest_specs: list[RunSpec] = []
     for path in specs:
         with suppress(OSError, ValidationError):
-            found.append(RunSpec.load(path.parent))
-    return max(found, key=lambda spec: (spec.iteration, spec.attempt), default=None)
+            newest_specs.append(RunSpec.load(path.parent))
+    return max(newest_specs, key=lambda spec: (spec.iteration, spec.attempt), default=None)
 
 
 def _one(home: Path, settings: Settings, store: Rebuilds, task_id: str) -> list[str]:
@@ -155,13 +155,13 @@ def _one(home: Path, settings: Settings, store: Rebuilds, task_id: str) -> list[
     begun = folders.root.stat().st_mtime
     if state.started_at is not None:
         begun = state.started_at.timestamp()
-    found = _Found(spec, folders, state, begun, is_locked(folders.run))
+    remains = _Found(spec, folders, state, begun, is_locked(folders.run))
     project_id, path, unknown = _project(home, store, task_id)
     if project_id is None:
         return [f"task {spec.number} ({task_id}): it is not known of which repository it is"]
-    values = _values(settings, found, unknown)
+    values = _values(settings, remains, unknown)
     values |= {"project_id": project_id, "project_path": path}
-    return [store.put(values, lives=found.lives)]
+    return [store.put(values, lives=remains.lives)]
 
 
 def _project(home: Path, store: Rebuilds, task_id: str) -> tuple[str | None, str, list[str]]:
@@ -181,22 +181,22 @@ def _project(home: Path, store: Rebuilds, task_id: str) -> tuple[str | None, str
     return names[0], str(base / "base.git"), ["its repository (its branch goes to base.git here)"]
 
 
-def _values(settings: Settings, found: _Found, unknown: list[str]) -> dict[str, Any]:
+def _values(settings: Settings, remains: _Found, unknown: list[str]) -> dict[str, Any]:
     """A task's columns, as far as its files tell them."""
-    spec, state = found.spec, found.state
+    spec, state = remains.spec, remains.state
     now = time.time()
-    status, pause = _status(found)
+    status, pause = _status(remains)
     lost = [*unknown, "automatic resumes, network and project settings: the defaults hold"]
     return {
         "id": spec.task_id, "number": spec.number, "title": spec.title,
         "description": spec.description, "status": status, "branch": spec.branch,
         "base_branch": None, "base_commit": spec.base_commit,
-        "workflow": _workflow(found), "agent": spec.agent, "agent_binary": None,
+        "workflow": _workflow(remains), "agent": spec.agent, "agent_binary": None,
         "model": spec.model, "engine": _engine(settings, spec), "inputs": spec.inputs,
         "auto_resume": True, "request_key": None, "client_id": None,
         "gateway_token": spec.gateway.token or f"rover-{secrets.token_hex(24)}",
         "iteration": spec.iteration, "attempt": spec.attempt, "auto_retries": 0,
-        "created_at": found.begun, "updated_at": now, "started_at": found.begun,
+        "created_at": remains.begun, "updated_at": now, "started_at": remains.begun,
         "paused_at": now if pause else None,
         "ended_at": state.ended_at.timestamp() if state.ended_at else None,
         "pause": pause.model_dump(mode="json") if pause else None, "retry_at": None,
@@ -207,28 +207,30 @@ def _values(settings: Settings, found: _Found, unknown: list[str]) -> dict[str, 
     }  # fmt: skip
 
 
-def _status(found: _Found) -> tuple[TaskStatus, Pause | None]:
+def _status(remains: _Found) -> tuple[TaskStatus, Pause | None]:
     """A journal that has no end is of a task that runs, if its runner lives; else it waits for a
     person: whether it was cancelled is not in it."""
-    state = found.state
-    if found.lives:
-        return (TaskStatus.ITERATING if found.spec.iteration > 1 else TaskStatus.IN_PROGRESS), None
+    state = remains.state
+    if remains.lives:
+        return (
+            TaskStatus.ITERATING if remains.spec.iteration > 1 else TaskStatus.IN_PROGRESS
+        ), None
     if (after := _AFTER.get(state.status)) is not None:
         return after, None
     if state.status is RunStatus.PAUSED and state.pause is not None:
         return TaskStatus.PAUSED, state.pause.model_copy(update={"retry_at": None})
     message = "its record was lost; resume_task goes on from its last checkpoint"
-    since = state.started_at or datetime.fromtimestamp(found.begun, UTC)
+    since = state.started_at or datetime.fromtimestamp(remains.begun, UTC)
     return TaskStatus.PAUSED, Pause(reason=PauseReason.INTERRUPTED, message=message, since=since)
 
 
-def _workflow(found: _Found) -> str:
+def _workflow(remains: _Found) -> str:
     with suppress(OSError, ValueError, yaml.YAMLError, AttributeError):
-        text = (found.folders.input / "workflow.yaml").read_text("utf-8")
+        text = (remains.folders.input / "workflow.yaml").read_text("utf-8")
         name = yaml.safe_load(text).get("name")
         if isinstance(name, str):
             return name
-    return found.state.workflow or "unknown"
+    return remains.state.workflow or "unknown"
 
 
 def _engine(settings: Settings, spec: RunSpec) -> str:

@@ -66,12 +66,12 @@ def restore(home: Path, source: Path) -> dict[str, Any]:
 def _archive(source: Path) -> Path:
     """The backup that is named; of a folder, the newest that `rover backup` made there."""
     if source.is_dir():
-        made = sorted(source.glob(f"{PREFIX}*.tar"))
-        if not made:
+        archives = sorted(source.glob(f"{PREFIX}*.tar"))
+        if not archives:
             raise NotFound(
                 f"{source} holds no file {PREFIX}TIME.tar", hint="name the backup's file"
             )
-        source = made[-1]
+        source = archives[-1]
     if not source.is_file():
         raise NotFound(f"there is no file {source}", hint="name a file that `rover backup` made")
     return source.resolve()
@@ -123,8 +123,8 @@ def _settle(source: Path, staging: Path) -> dict[str, Any]:
         engine.dispose()
     _forget_workflows(staging / DATABASE, ended)
     missing = sorted({t.project_path for t in tasks if not Path(t.project_path).exists()})
-    told = [{"id": t.id, "number": t.number, "title": t.title} for t in ran]
-    return {"tasks": len(tasks), "paused": told, "missing_repositories": missing}
+    interrupted = [{"id": t.id, "number": t.number, "title": t.title} for t in ran]
+    return {"tasks": len(tasks), "paused": interrupted, "missing_repositories": missing}
 
 
 def _pause(store: Store, task: TaskRow) -> Iterator[str]:

@@ -26,10 +26,10 @@ Stamp = tuple[int, int, int] | None
 def stamp_of(path: Path) -> Stamp:
     """What changes when a file is written or replaced; None where it cannot be looked at."""
     try:
-        found = path.stat()
+        facts = path.stat()
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino)
+    return (facts.st_mtime_ns, facts.st_size, facts.st_ino)
 
 
 class KeptSource(CredentialSource):
@@ -67,10 +67,10 @@ class Sources:
             self._configured = now.credentials
         except RoverError as error:
             log.warning("credentials stay as they were read before: %s", error.message)
-        found = dict(self._configured)
+        sources = dict(self._configured)
         for key in kept_keys(home):
-            found.setdefault(key.account, _source_of(home, key))
-        self._found = found
+            sources.setdefault(key.account, _source_of(home, key))
+        self._found = sources
 
 
 def _source_of(home: Path, kept: KeptKey) -> KeptSource:

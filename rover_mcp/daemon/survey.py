@@ -70,12 +70,12 @@ def attempts_on_disk(home: Path) -> Attempts:
     """The newest attempt of each task that has a specification; a sandbox that waits for its task
     is none yet."""
     waiting = {path.name for path in (home / "spares").glob("*")}
-    found: dict[str, int] = {}
+    attempts: dict[str, int] = {}
     for spec in (home / "tasks").glob("*/iterations/*/spec-*/spec.json"):
         name, attempt = spec.parents[3].name, spec.parent.name.removeprefix("spec-")
         if name not in waiting and attempt.isdecimal():
-            found[name] = max(found.get(name, 0), int(attempt))
-    return found
+            attempts[name] = max(attempts.get(name, 0), int(attempt))
+    return attempts
 
 
 def unreadable(path: Path, wait: float = 30) -> str | None:
@@ -156,11 +156,11 @@ def main() -> int:
     """`python -m rover_mcp.daemon.survey HOME`: prints what does not agree and what helps, or why
     that cannot be told, as JSON."""
     try:
-        found = survey(Path(sys.argv[1]))
+        report = survey(Path(sys.argv[1]))
     except RoverError as error:
         print(json.dumps({"message": error.message, "hint": error.hint, "code": error.code}))
         return 1
-    print(json.dumps([[line, what_helps(line)] for line in found]))
+    print(json.dumps([[line, what_helps(line)] for line in report]))
     return 0
 
 

@@ -76,8 +76,8 @@ class TaskNetworks:
         task = self._store.tasks.get(task_id)
         if task is None:
             return None
-        found = self._credentials.environment(task, self._store.attempts.get(task_id, attempt))
-        return UpstreamProxy.of(os.environ if found is None else found, host)
+        environment = self._credentials.environment(task, self._store.attempts.get(task_id, attempt))
+        return UpstreamProxy.of(os.environ if environment is None else environment, host)
 
     def refused(self, task_id: str, refused: RefusedHost) -> None:
         """Record a refusal, in a thread: the gateway's loop waits for nobody."""

@@ -69,8 +69,8 @@ class WindowsSeen:
         try:
             for row in self._store.windows.record(account, windows, at):
                 view = {k: str(v) for k, v in window_view(row, self._name).items() if v is not None}
-                told = {"message": warning(row, self._name), **view}
-                self._store.events.add(task_id, WINDOW_WARNING, told)
+                payload = {"message": warning(row, self._name), **view}
+                self._store.events.add(task_id, WINDOW_WARNING, payload)
         except RoverError as error:
             log.warning("the windows of %s cannot be recorded: %s", account, error)
 

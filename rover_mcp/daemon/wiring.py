@@ -126,15 +126,12 @@ def build(
     garbage = Garbage(repositories, store)
     work_trees = WorkTrees(settings, store, repositories, all_engines)
     trash = Trash(home, all_engines)
-    leftovers = partial(TaskLeftovers, home, repositories, all_engines, trash)
-    delete = DeleteTask(store, leftovers(garbage.collect))
     keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
     images = Images(home, store, keepers)
-    forget = ForgetProject(
-        store, DeleteTask(store, leftovers(hub_goes=True)),
-        ProjectFolders(home, repositories, spares.forget, trash), create.book, images,
-        [line.path.resolve() for line in settings.trusted_projects],
-    )  # fmt: skip
+    leftovers = partial(TaskLeftovers, home, repositories, all_engines, trash)
+    delete = DeleteTask(store, leftovers(garbage.collect))
+    folders = ProjectFolders(home, repositories, spares.forget, trash)
+    forget = _forget(create, DeleteTask(store, leftovers(hub_goes=True)), folders, images)
     tasks = _tasks(create, HubWork(repositories, attempts), live)
     tasks.stalled = plane.patience.pause
     tasks.account_name = credentials.account_name
@@ -148,6 +145,13 @@ def build(
         Sweeper(attempts, plane), attempts, spares, garbage, work_trees, trash, hub, hooks,
         services, App(services),
     )  # fmt: skip
+
+
+def _forget(
+    create: CreateTask, delete: DeleteTask, folders: ProjectFolders, images: Images
+) -> ForgetProject:
+    trusted = [line.path.resolve() for line in create.settings.trusted_projects]
+    return ForgetProject(create.store, delete, folders, create.book, images, trusted)
 
 
 def _tasks(create: CreateTask, work: HubWork, live: LiveStates) -> TaskService:

@@ -56,10 +56,10 @@ def parse_task(text: str) -> TaskName:
         UserFixable: it is none of these.
     """
     text = text.removeprefix(RESOURCE)
-    if found := _ID.fullmatch(text) or _HANDLE.fullmatch(text):
-        return TaskName("id", found[0][:32])
-    if found := _NUMBER.fullmatch(text):
-        return TaskName("number", found[1])
+    if match := _ID.fullmatch(text) or _HANDLE.fullmatch(text):
+        return TaskName("id", match[0][:32])
+    if match := _NUMBER.fullmatch(text):
+        return TaskName("number", match[1])
     if _PREFIX.fullmatch(text):
         return TaskName("prefix", text)
     if _BRANCH.fullmatch(text):
@@ -96,8 +96,8 @@ def named(name: str, names: Iterable[str], *suffixes: str) -> str | None:
         return name
     plain = _plain(name)
     forms = {plain, *(plain.removesuffix(suffix) for suffix in suffixes)}
-    found = [one for one in known if _plain(one) in forms]
-    return found[0] if len(found) == 1 else None
+    matches = [one for one in known if _plain(one) in forms]
+    return matches[0] if len(matches) == 1 else None
 
 
 def _plain(name: str) -> str:

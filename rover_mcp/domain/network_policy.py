@@ -107,10 +107,10 @@ def parse_authority(text: str) -> tuple[Host, int]:
     Raises:
         BadHost: it is not that.
     """
-    found = _AUTHORITY.fullmatch(text)
-    if found is None or int(found[2]) > 65535:
+    match = _AUTHORITY.fullmatch(text)
+    if match is None or int(match[2]) > 65535:
         raise BadHost("a destination is written host:port")
-    return parse_host(found[1]), int(found[2])
+    return parse_host(match[1]), int(match[2])
 
 
 @dataclass(frozen=True)

@@ -49,12 +49,12 @@ class SecretForms:
 
     def spans(self, data: Bytes, begin: int, end: int) -> list[Span]:
         """Where a form stands in `data[begin:end]`. Some may overlap."""
-        found = list(self._find(data, begin, end))
+        spans = list(self._find(data, begin, end))
         if escapes := _escapes(data, begin, end):
             plain = _unescape(data, begin, end, escapes)
             text = plain.text
-            found += [(plain.place(b), plain.place(e)) for b, e in self._find(text, 0, len(text))]
-        return found
+            spans += [(plain.place(b), plain.place(e)) for b, e in self._find(text, 0, len(text))]
+        return spans
 
     def masked(self, data: bytes) -> bytes:
         """`data` with an asterisk for each byte of a form."""
@@ -77,9 +77,9 @@ class SecretForms:
             return Begun(0, most=False)
         raw = bytes(data[max(begin, end - self._tail) : end])
         escape = _BEGUN_ESCAPE.search(raw)
-        whole = escape.start() if escape else len(raw)
-        plain = _unescape(raw, 0, whole, _escapes(raw, 0, whole))
-        count, most = len(raw) - whole, False
+        complete = escape.start() if escape else len(raw)
+        plain = _unescape(raw, 0, complete, _escapes(raw, 0, complete))
+        count, most = len(raw) - complete, False
         for form in self._forms:
             if of_raw := _beginning(raw, form):
                 count, most = max(count, of_raw), most or of_raw > len(form) // 2
@@ -112,13 +112,13 @@ class _Plain:
 
 
 def _escapes(data: Bytes, begin: int, end: int) -> list[re.Match[bytes]]:
-    found = [
+    escapes = [
         escape
         for first, kind in _ESCAPES
         if (at := data.find(first, begin, end)) >= 0
         for escape in kind.finditer(data, at, end)
     ]
-    return sorted(found, key=lambda escape: escape.start())
+    return sorted(escapes, key=lambda escape: escape.start())
 
 
 def _unescape(data: Bytes, begin: int, end: int, escapes: Sequence[re.Match[bytes]]) -> _Plain:

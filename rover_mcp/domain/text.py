@@ -59,8 +59,8 @@ def visible_patch(patch: str) -> str:
     return visible(_CARRIAGE.sub(r"\1", patch))
 
 
-def _escape(found: re.Match[str]) -> str:
-    number = ord(found[0])
+def _escape(match: re.Match[str]) -> str:
+    number = ord(match[0])
     if number < 0x100:
         return {9: r"\t", 10: r"\n", 13: r"\r"}.get(number, f"\\x{number:02x}")
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

@@ -123,8 +123,8 @@ def _lowered(
     body: Mapping[str, Any], names: Sequence[str], most: int, *, add: bool
 ) -> dict[str, Any]:
     """With limits of at most this."""
-    told = {name: _count(body.get(name)) for name in names}
-    new = {name: min(limit or most, max(1, most)) for name, limit in told.items() if limit or add}
+    named = {name: _count(body.get(name)) for name in names}
+    new = {name: min(limit or most, max(1, most)) for name, limit in named.items() if limit or add}
     return {**body, **new}
 
 

@@ -32,7 +32,7 @@ class Call:
     asked. `dropped` names what was taken out of it."""
 
     content: bytes | None = None
-    asked: Asked | None = None
+    demand: Asked | None = None
     dropped: tuple[str, ...] = ()
 
 
@@ -74,8 +74,8 @@ class Room:
 
 def model_in_path(target: str) -> str | None:
     """The model that Google's paths name."""
-    found = _MODEL_IN_PATH.search(target)
-    return found[1] if found else None
+    match = _MODEL_IN_PATH.search(target)
+    return match[1] if match else None
 
 
 async def read_call(

@@ -89,7 +89,7 @@ class Desk:
             else:
                 await forwarding.run(record.changed, self._ledger.written)
         finally:
-            record.complete(forwarding.call.asked)
+            record.complete(forwarding.call.demand)
             if cut := forwarding.cut_short():
                 self._records.add(replace(cut, at=self._now()))
             if worst:
@@ -99,16 +99,16 @@ class Desk:
         self, forwarding: Forwarding, record: Recording, provider: str
     ) -> tuple[NoBudget | None, Worst | None]:
         """Why a call may not go, or what is reserved for it. It is in the books before it goes."""
-        lease, asked = self._lease, forwarding.call.asked
+        lease, demand = self._lease, forwarding.call.demand
         if not forwarding.bills:
             return None, None
-        if asked is None or lease.standing is None:
+        if demand is None or lease.standing is None:
             over = await self._ledger.after(lease.used_up) if lease.used_up else None
             return (NoBudget(over) if over else None), None
-        if asked.unaccountable:
-            return NoBudget(asked.unaccountable, used_up=False), None
-        worst = worst_of(asked, provider, self._prices)
-        granted = await self._reservations.hold(asked, worst, provider, self._prices)
+        if demand.unaccountable:
+            return NoBudget(demand.unaccountable, used_up=False), None
+        worst = worst_of(demand, provider, self._prices)
+        granted = await self._reservations.hold(demand, worst, provider, self._prices)
         if isinstance(granted, NoBudget):
             return granted, None
         record.begin(forwarding.limit_output(granted.most_output))
@@ -170,9 +170,9 @@ class Recording:
         self._key: int | None = None
         self._answer = forwarding.answer
 
-    def begin(self, asked: Asked) -> None:
+    def begin(self, demand: Asked) -> None:
         """The call goes out now: what it can come to stands in the books until it has ended."""
-        self._reserved = Reserved(asked.input_tokens, asked.most_output)
+        self._reserved = Reserved(demand.input_tokens, demand.most_output)
         self._book(Usage(), reserved=self._reserved)
 
     def changed(self, latest: Answer) -> None:
@@ -185,26 +185,26 @@ class Recording:
             self._answer = replace(latest, at=self._answer.at)
             self._records.update(self._key, self._answer)
         if self._answer.usage:
-            whole = self._forwarding.progress.whole
-            self._book(self._answer.usage, reserved=None if whole else self._reserved)
+            complete = self._forwarding.progress.complete
+            self._book(self._answer.usage, reserved=None if complete else self._reserved)
 
-    def complete(self, asked: Asked | None) -> None:
+    def complete(self, demand: Asked | None) -> None:
         """Nothing more comes."""
         if self._forwarding.bills:
-            self._settle(asked)
+            self._settle(demand)
         if self._key is None:
             return
         self._records.complete(self._key, self._answer)
         self._lease.on_answer(self._lease.task_id, self._answer)
 
-    def _settle(self, asked: Asked | None) -> None:
+    def _settle(self, demand: Asked | None) -> None:
         forwarding, answer = self._forwarding, self._answer
-        if asked is None:
-            asked = guessed(forwarding.asked_model(), forwarding.progress.asked)
+        if demand is None:
+            demand = guessed(forwarding.asked_model(), forwarding.progress.request_bytes)
         seconds = math.ceil((self._now() - self._begun).total_seconds() * 1000) / 1000
-        end = settled(answer, asked, forwarding.progress, seconds, self._prices)
+        end = settled(answer, demand, forwarding.progress, seconds, self._prices)
         if end.usage is not None:
-            self._book(end.usage, model=answer.model or asked.model, estimated=end.estimated)
+            self._book(end.usage, model=answer.model or demand.model, estimated=end.estimated)
         elif self._reserved:
             self._book(Usage(), calls=0)
 

@@ -249,8 +249,8 @@ class _LeaseServer:
         self._lease.on_refused(self._lease.task_id, refused)
 
     async def _tell(self, exchange: Exchange) -> None:
-        if asked := watch(exchange.target):
-            await self._records.wait(asked)
+        if wanted := watch(exchange.target):
+            await self._records.wait(wanted)
         await exchange.answer(200, self._records.as_json())
 
     async def _refuse(self, exchange: Exchange, decision: Route) -> None:

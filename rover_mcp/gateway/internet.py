@@ -87,9 +87,9 @@ def _can_bind(address: str) -> bool:
 
 def _look_up(name: str, port: int) -> list[str]:
     # The dot keeps the host's search domains away; but no line of the hosts file has one.
-    asked = name if _in_hosts_file(name) else f"{name}."
-    found = socket.getaddrinfo(asked, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    query = name if _in_hosts_file(name) else f"{name}."
+    records = socket.getaddrinfo(query, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in records))
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ class UpstreamProxy:
     def of(cls, environment: Mapping[str, str], name: str) -> UpstreamProxy | None:
         """The way to the host `name`: HTTPS_PROXY or ALL_PROXY, if NO_PROXY does not except it.
         None: there is no proxy, or none that can be used (only http:// and https:// ones)."""
-        found = {key.upper(): value for key, value in environment.items() if value}
-        url = found.get("HTTPS_PROXY") or found.get("ALL_PROXY")
-        if url is None or _excepted(name, found.get("NO_PROXY", "")):
+        variables = {key.upper(): value for key, value in environment.items() if value}
+        url = variables.get("HTTPS_PROXY") or variables.get("ALL_PROXY")
+        if url is None or _excepted(name, variables.get("NO_PROXY", "")):
             return None
         return _parse_proxy(url)
 
@@ -142,8 +142,8 @@ class UpstreamProxy:
             raise ConnectionResetError("your proxy did not answer as a proxy does") from error
         status = answer.split(b"\r\n", 1)[0].split(b" ")[1:2]
         if len(answer) > MAX_PROXY_HEAD or not status or not status[0].startswith(b"2"):
-            told = status[0].decode("latin-1")[:10] if status else "nothing"
-            raise ConnectionRefusedError(f"your proxy answered {told}")
+            code = status[0].decode("latin-1")[:10] if status else "nothing"
+            raise ConnectionRefusedError(f"your proxy answered {code}")
 
 
 def _excepted(name: str, no_proxy: str) -> bool:

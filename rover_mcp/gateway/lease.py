@@ -41,8 +41,8 @@ class ProviderAccess:
     @property
     def digest(self) -> str:
         """What tells this credential, at this address, from every other one."""
-        told = f"{self.base_url}\n{self.header_name}\n{self.header_value}"
-        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+        identity = f"{self.base_url}\n{self.header_name}\n{self.header_value}"
+        return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
 
 
 @dataclass(frozen=True)

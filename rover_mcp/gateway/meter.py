@@ -83,22 +83,22 @@ class Meter:
             return b""
 
     def _feed_stream(self, data: bytes) -> bool:
-        found, begin, end = False, 0, len(data)
+        has_read, begin, end = False, 0, len(data)
         if self._held or self._overflow:
             stop = data.find(b"\n", begin, end)
             self._hold(data, begin, end if stop < 0 else stop)
             if stop < 0:
                 return False
-            whole = b"" if self._overflow else bytes(self._held)
+            line = b"" if self._overflow else bytes(self._held)
             self._held, self._overflow = bytearray(), False
-            found = self._line(whole)
+            has_read = self._line(line)
             begin = stop + 1
         begin = self._without_silent(data, begin, end)
         while (stop := data.find(b"\n", begin, end)) >= 0:
-            found = self._line(data, begin, stop) or found
+            has_read = self._line(data, begin, stop) or has_read
             begin = stop + 1
         self._hold(data, begin, end)
-        return found
+        return has_read
 
     def _without_silent(self, data: bytes, begin: int, end: int) -> int:
         """Where the last event begins, if those before it tell nothing: many short ones are
@@ -135,10 +135,10 @@ class Meter:
             self._read(one)
 
     def _read(self, value: object) -> None:
-        told = self._dialect.read(mapping(value))
-        self.error = told.error or self.error
-        self.model = told.model or self.model
-        self._tokens |= {k: n for k, n in told.tokens.items() if n <= MAX_TOKENS}
+        report = self._dialect.read(mapping(value))
+        self.error = report.error or self.error
+        self.model = report.model or self.model
+        self._tokens |= {k: n for k, n in report.tokens.items() if n <= MAX_TOKENS}
 
 
 def _parsed(content: bytes) -> object:

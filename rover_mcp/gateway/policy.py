@@ -105,10 +105,10 @@ def destination(method: str, target: str) -> Destination:
     """
     if method == "CONNECT":
         return Destination(*parse_authority(target))
-    found = _URL.fullmatch(target)
-    if found is None:
+    match = _URL.fullmatch(target)
+    if match is None:
         raise BadHost("only http:// URLs are asked for like this; https goes through CONNECT")
-    authority, path = found[1], found[2]
+    authority, path = match[1], match[2]
     if "@" in authority:
         raise BadHost("a URL with a user in it is not passed on")
     if ":" not in authority.rpartition("]")[2]:

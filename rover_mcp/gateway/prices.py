@@ -110,12 +110,12 @@ class PriceList:
         model: str | None,
         usage: Usage,
         cache_write_1h: int = 0,
-        asked: str | None = None,
+        requested: str | None = None,
     ) -> float | None:
         """One call's cost in US dollars, by the model that answered, or where that one has no price
         by the one that was asked; None where neither has one."""
-        found = (self.find(provider, name) for name in (model, asked) if name)
-        rates = next((rates for rates in found if rates is not None), None)
+        candidates = (self.find(provider, name) for name in (model, requested) if name)
+        rates = next((rates for rates in candidates if rates is not None), None)
         if rates is None:
             return None
         read = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens

@@ -6,6 +6,7 @@ Names are judged before they are looked up (policy.py), and addresses before the
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -218,9 +219,9 @@ async def fetch(
         (b"connection", b"close"),
     ]
     request = h11.Request(method=exchange.method, target=to.path, headers=headers)
-    asked = (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
-    await sends(len(asked))
-    writer.write(asked)
+    sent = (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
+    await sends(len(sent))
+    writer.write(sent)
     try:
         while True:
             event = http.next_event()

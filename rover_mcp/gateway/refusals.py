@@ -56,8 +56,8 @@ class RefusedHosts:
     @classmethod
     def of(cls, stored: Mapping[str, Any] | None) -> RefusedHosts:
         """As `as_json` gave it."""
-        found = cls()
+        hosts = cls()
         for entry in (stored or {}).get("hosts", ()):
-            found.add(RefusedHost(**entry))
-        found.more = (stored or {}).get("more", 0)
-        return found
+            hosts.add(RefusedHost(**entry))
+        hosts.more = (stored or {}).get("more", 0)
+        return hosts

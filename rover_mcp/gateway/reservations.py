@@ -47,18 +47,18 @@ class NoBudget:
     used_up: bool = True
 
 
-def worst_of(asked: Asked, provider: str, prices: PriceList) -> Worst:
+def worst_of(demand: Asked, provider: str, prices: PriceList) -> Worst:
     """What a call has to be reserved."""
-    return Worst(asked.input_tokens + asked.most_output, asked.worst_cost(prices, provider))
+    return Worst(demand.input_tokens + demand.most_output, demand.worst_cost(prices, provider))
 
 
-def cannot_be_kept(budget: Budget, asked: Asked, worst: Worst, provider: str) -> str | None:
+def cannot_be_kept(budget: Budget, demand: Asked, worst: Worst, provider: str) -> str | None:
     """Why a budget in US dollars cannot be kept for a call. One in tokens beside it can be, for a
     model without a price."""
     if budget.usd is None:
         return None
     if worst.usd is None and budget.tokens is None:
-        name = asked.model[:100]
+        name = demand.model[:100]
         model = f"{provider}'s {name}" if name else f"a model of {provider}"
         return (
             f"no price is known for {model}; give the task a budget in tokens (resume_task with "
@@ -68,20 +68,20 @@ def cannot_be_kept(budget: Budget, asked: Asked, worst: Worst, provider: str) ->
     return None
 
 
-def affordable(standing: Standing, asked: Asked, provider: str, prices: PriceList) -> int:
+def affordable(standing: Standing, demand: Asked, provider: str, prices: PriceList) -> int:
     """How many tokens of output what is left pays for, if the input comes from the cache: more
     than that would exceed the budget for certain. At least what an answer needs to be of use."""
     budget, spent = standing.budget, standing.spent
-    found = [asked.most_output]
+    limits = [demand.most_output]
     if budget.tokens is not None:
-        found.append(budget.tokens - spent.tokens - asked.input_tokens)
-    read = Usage(cache_read_tokens=asked.input_tokens)
-    least = prices.cost(provider, asked.model, read)
-    most = prices.cost(provider, asked.model, read.model_copy(update={"output_tokens": MILLION}))
+        limits.append(budget.tokens - spent.tokens - demand.input_tokens)
+    read = Usage(cache_read_tokens=demand.input_tokens)
+    least = prices.cost(provider, demand.model, read)
+    most = prices.cost(provider, demand.model, read.model_copy(update={"output_tokens": MILLION}))
     if budget.usd is not None and least is not None and most is not None and most > least:
         left = budget.usd - (spent.cost_usd or 0.0) - least
-        found.append(int(left * MILLION / (most - least)))
-    return min(asked.most_output, max(LEAST_OUTPUT, min(found)))
+        limits.append(int(left * MILLION / (most - least)))
+    return min(demand.most_output, max(LEAST_OUTPUT, min(limits)))
 
 
 def fits(standing: Standing, others: list[Worst], wanted: Worst) -> bool:
@@ -105,7 +105,7 @@ class Reservations:
         self._turn = asyncio.Lock()
 
     async def hold(
-        self, asked: Asked, worst: Worst, provider: str, prices: PriceList
+        self, demand: Asked, worst: Worst, provider: str, prices: PriceList
     ) -> NoBudget | Granted:
         """Reserve a call, in its turn. Where it may go, `release` it then."""
         async with self._turn:
@@ -114,16 +114,16 @@ class Reservations:
                 standing = await self._read()
                 if standing and standing.over:
                     return NoBudget(standing.over)
-                if standing and (why := cannot_be_kept(standing.budget, asked, worst, provider)):
+                if standing and (why := cannot_be_kept(standing.budget, demand, worst, provider)):
                     return NoBudget(why, used_up=False)
                 if releases != self._releases:
                     continue  # what was read is older than what is still held
                 if standing is None or fits(standing, self._held, worst):
                     self._held.append(worst)
-                    return Granted(asked.most_output)
+                    return Granted(demand.most_output)
                 if not self._held:
                     self._held.append(worst)
-                    return Granted(affordable(standing, asked, provider, prices))
+                    return Granted(affordable(standing, demand, provider, prices))
                 self._released.clear()
                 await self._released.wait()
 

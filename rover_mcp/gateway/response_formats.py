@@ -94,7 +94,7 @@ def _chat(value: Mapping[str, Any]) -> Told:
 
 def _gemini(value: Mapping[str, Any]) -> Told:
     usage = mapping(value.get("usageMetadata"))
-    found = _counts(
+    counts = _counts(
         usage,
         promptTokenCount="prompt",
         toolUsePromptTokenCount="tools",
@@ -103,14 +103,14 @@ def _gemini(value: Mapping[str, Any]) -> Told:
         thoughtsTokenCount="thoughts",
     )
     tokens: dict[str, int] = {}
-    if found:
-        prompt = found.get("prompt", 0) + found.get("tools", 0)
+    if counts:
+        prompt = counts.get("prompt", 0) + counts.get("tools", 0)
         tokens = _without_cached(
             {
                 "input_tokens": prompt,
-                "output_tokens": found.get("candidates", 0) + found.get("thoughts", 0),
+                "output_tokens": counts.get("candidates", 0) + counts.get("thoughts", 0),
             },
-            found.get("cached"),
+            counts.get("cached"),
         )
     return Told(tokens, _text(value.get("modelVersion"), MAX_MODEL), _error(value))
 
@@ -179,10 +179,12 @@ def failed_body(body: object) -> ProviderError | None:
     if isinstance(body, str) and body.strip():
         return ProviderError(None, None, body[:MAX_MESSAGE])
     fields = mapping(body)
-    said = next((fields[k] for k in _SAYING if isinstance(fields.get(k), str) and fields[k]), None)
-    if said is None:
+    message = next(
+        (fields[k] for k in _SAYING if isinstance(fields.get(k), str) and fields[k]), None
+    )
+    if message is None:
         return None
-    return provider_error({"error": {**_beside(fields), "message": said}})
+    return provider_error({"error": {**_beside(fields), "message": message}})
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -192,8 +194,8 @@ def mapping(value: object) -> dict[str, Any]:
 
 def _beside(fields: Mapping[str, Any]) -> dict[str, Any]:
     """What an error is, where its fields stand at the top of a body."""
-    found = {name: fields.get(theirs) for theirs, name in _NAMED if fields.get(theirs)}
-    return {name: value for name, value in found.items() if isinstance(value, str | int)}
+    named = {name: fields.get(theirs) for theirs, name in _NAMED if fields.get(theirs)}
+    return {name: value for name, value in named.items() if isinstance(value, str | int)}
 
 
 def _error(value: Mapping[str, Any], kind: object = None) -> ProviderError | None:
@@ -216,9 +218,9 @@ def _without_cached(tokens: dict[str, int], cached: object) -> dict[str, int]:
 def _openai_cached(tokens: dict[str, int], details: Mapping[str, Any]) -> dict[str, int]:
     """Its newer models charge for what they put into the cache, and count that as input too."""
     tokens = _without_cached(tokens, details.get("cached_tokens"))
-    told = _counts(details, cache_write_tokens="cache_write_tokens")
+    counts = _counts(details, cache_write_tokens="cache_write_tokens")
     fresh = tokens.get("input_tokens", 0)
-    written = min(told.get("cache_write_tokens", 0), fresh)
+    written = min(counts.get("cache_write_tokens", 0), fresh)
     if not written:
         return tokens
     kept = mapping(details.get("cache_write_tokens_details"))
@@ -227,12 +229,12 @@ def _openai_cached(tokens: dict[str, int], details: Mapping[str, Any]) -> dict[s
 
 
 def _counts(usage: Mapping[str, Any], **names: str) -> dict[str, int]:
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for theirs, ours in names.items():
         count = usage.get(theirs)
         if isinstance(count, int) and not isinstance(count, bool) and count >= 0:
-            found[ours] = count
-    return found
+            counts[ours] = count
+    return counts
 
 
 def _model(value: Mapping[str, Any]) -> str | None:

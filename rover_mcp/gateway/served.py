@@ -57,8 +57,8 @@ def names_in(content: bytes) -> tuple[str, ...]:
     except bodies.BadBody:
         return ()
     entries = cast("list[Any]", listed)[:MOST_NAMES] if isinstance(listed, list) else []
-    found = (cast("dict[str, Any]", e).get("id") for e in entries if isinstance(e, dict))
-    names = (name for name in found if isinstance(name, str) and _NAME.fullmatch(name))
+    ids = (cast("dict[str, Any]", e).get("id") for e in entries if isinstance(e, dict))
+    names = (name for name in ids if isinstance(name, str) and _NAME.fullmatch(name))
     return tuple(dict.fromkeys(names))
 
 

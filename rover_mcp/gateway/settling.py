@@ -26,33 +26,38 @@ class End:
 
 
 def settled(
-    answer: Answer, asked: Asked, progress: Progress, seconds: float, prices: PriceList
+    answer: Answer, demand: Asked, progress: Progress, seconds: float, prices: PriceList
 ) -> End:
     """What a call came to that has ended after so many seconds."""
     if not progress.sent:
         return End(None)
     if answer.status is not None and answer.status >= HTTPStatus.BAD_REQUEST:
         return End(None)
-    if progress.whole and (answer.usage is not None or answer.error is not None):
+    if progress.complete and (answer.usage is not None or answer.error is not None):
         return End(answer.usage)
-    written = asked.written_by(seconds, progress.received)
-    model = answer.model or asked.model
-    usage = estimate(answer.usage, asked, written, answer.provider, model, prices)
+    written = demand.written_by(seconds, progress.received)
+    model = answer.model or demand.model
+    usage = estimate(answer.usage, demand, written, answer.provider, model, prices)
     return End(usage, estimated=True)
 
 
 def estimate(
-    told: Usage | None, asked: Asked, written: int, provider: str, model: str, prices: PriceList
+    reported: Usage | None,
+    demand: Asked,
+    written: int,
+    provider: str,
+    model: str,
+    prices: PriceList,
 ) -> Usage:
     """What a call comes to of which no more than this was told."""
-    known = told or Usage()
+    known = reported or Usage()
     usage = known.model_copy(
         update={
-            "input_tokens": known.input_tokens if told else asked.input_tokens,
+            "input_tokens": known.input_tokens if reported else demand.input_tokens,
             "output_tokens": max(known.output_tokens, written),
         }
     )
-    costs = (known.cost_usd, prices.cost(provider, model, usage, asked=asked.model))
+    costs = (known.cost_usd, prices.cost(provider, model, usage, requested=demand.model))
     return usage.model_copy(
         update={"cost_usd": max((cost for cost in costs if cost is not None), default=None)}
     )

@@ -74,8 +74,8 @@ class Uploads:
         if self._sent is None:
             async with self._turn:
                 if self._sent is None:
-                    found = dict(await asyncio.to_thread(self._read))
-                    self._granted, self._sent = dict(found), found
+                    stored = dict(await asyncio.to_thread(self._read))
+                    self._granted, self._sent = dict(stored), stored
         return self._sent
 
     def _key(self, sent: Mapping[str, int], host: str) -> str:

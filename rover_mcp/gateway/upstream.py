@@ -38,12 +38,12 @@ _MODEL_IN_BODY = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 
 @dataclass
 class Progress:
-    """How far an exchange has come, in bytes. `sent`: the provider may have worked on it; `whole`:
-    its answer ended as it should."""
+    """How far an exchange has come, in bytes. `sent`: the provider may have worked on the request;
+    `complete`: its answer ended as it should."""
 
     sent: bool = False
-    whole: bool = False
-    asked: int = 0
+    complete: bool = False
+    request_bytes: int = 0
     received: int = 0
 
 
@@ -135,7 +135,7 @@ class Forwarding:
         if content is not None:
             headers = [(n, v) for n, v in headers if n not in _OF_THE_BODY]
             headers.append((b"content-type", b"application/json"))
-            self.progress.asked = len(content)
+            self.progress.request_bytes = len(content)
         return self._client.build_request(
             exchange.method,
             access.base_url.rstrip("/") + self._target,
@@ -146,16 +146,16 @@ class Forwarding:
     def limit_output(self, most: int) -> Asked:
         """Let the answer have so many tokens at most; what can be asked for then. A limit that the
         agent did not name may be one that the service does not take."""
-        asked, content = self.call.asked, self.call.content
-        assert asked is not None  # noqa: S101  # it is read where there is a budget
+        demand, content = self.call.demand, self.call.content
+        assert demand is not None  # noqa: S101  # it is read where there is a budget
         assert content is not None  # noqa: S101
-        if most >= asked.most_output:
-            return asked
+        if most >= demand.most_output:
+            return demand
         self._most = most
         if takes_limit(self._path, bodies.parse(content)):
-            asked = replace(asked, most_output=most)
-            self.call = replace(self.call, asked=asked)
-        return asked
+            demand = replace(demand, most_output=most)
+            self.call = replace(self.call, demand=demand)
+        return demand
 
     def _content(self, access: ProviderAccess) -> bytes | None:
         """The body as it goes on, if it was read."""
@@ -187,15 +187,15 @@ class Forwarding:
     async def _body(self) -> AsyncGenerator[bytes]:
         """The request's body; its beginning may name the model."""
         async for data in self._exchange.body():
-            self.progress.asked += len(data)
+            self.progress.request_bytes += len(data)
             if len(self._head) < PEEKED_BYTES:
                 self._head += data[: PEEKED_BYTES - len(self._head)]
             yield data
 
     def asked_model(self) -> str:
         """The model that is asked, as far as it is known; else ""."""
-        if self.call.asked:
-            return self.call.asked.model
+        if self.call.demand:
+            return self.call.demand.model
         if in_path := model_in_path(self._target):
             return in_path
         in_body = _MODEL_IN_BODY.search(self._head)
@@ -239,7 +239,7 @@ class Forwarding:
                 await self._release(response.status_code, raw, held)
                 held = None
         meter.end()
-        self.progress.whole = True
+        self.progress.complete = True
         self._learn(meter, changed)
         await complete()
         if held is not None:

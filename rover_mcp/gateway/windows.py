@@ -55,10 +55,10 @@ class Window:
 def windows_of(headers: Mapping[str, str], now: datetime) -> list[Window]:
     """The windows that an answer's headers tell; their names are lower case."""
     headers = {name.removeprefix("llm_provider-"): value for name, value in headers.items()}
-    found: dict[str, Window] = {}
+    windows: dict[str, Window] = {}
     for window in (*_unified(headers, now), *_codex(headers, now), *_budgets(headers, now)):
-        found.setdefault(window.name, window)
-    return list(found.values())[:MOST]
+        windows.setdefault(window.name, window)
+    return list(windows.values())[:MOST]
 
 
 def _unified(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
@@ -85,17 +85,17 @@ def _unified(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
 
 def _codex(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
     for name, value in headers.items():
-        found = _CODEX.fullmatch(name)
-        minutes = number(headers.get(f"{found[1]}-window-minutes")) if found else None
-        used = _share(value, of=100) if found else None
-        if found is None or used is None or minutes == 0:
+        match = _CODEX.fullmatch(name)
+        minutes = number(headers.get(f"{match[1]}-window-minutes")) if match else None
+        used = _share(value, of=100) if match else None
+        if match is None or used is None or minutes == 0:
             continue
-        opens = epoch(number(headers.get(f"{found[1]}-reset-at")))
-        opens = opens or after(now, number(headers.get(f"{found[1]}-reset-after-seconds")))
-        called = headers.get(f"x-codex-{found[2]}-limit-name", found[2]) if found[2] else ""
+        opens = epoch(number(headers.get(f"{match[1]}-reset-at")))
+        opens = opens or after(now, number(headers.get(f"{match[1]}-reset-after-seconds")))
+        called = headers.get(f"x-codex-{match[2]}-limit-name", match[2]) if match[2] else ""
         of_one = f" of {called}" if _NAME.fullmatch(called) else ""
         yield Window(
-            f"{_length(minutes) or found[3]} window{of_one}",
+            f"{_length(minutes) or match[3]} window{of_one}",
             _by_share(used),
             used,
             _soon(opens, now),
@@ -105,15 +105,15 @@ def _codex(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
 def _budgets(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
     """Those of a day or so, as x-ratelimit-limit, -remaining and -reset tell them."""
     for name, value in headers.items():
-        if not (found := _BUDGET.fullmatch(name)):
+        if not (match := _BUDGET.fullmatch(name)):
             continue
-        left, limit = number(value), number(headers.get(f"x-ratelimit-limit-{found[1]}"))
-        opens = _soon(moment(headers.get(f"x-ratelimit-reset-{found[1]}"), now), now)
+        left, limit = number(value), number(headers.get(f"x-ratelimit-limit-{match[1]}"))
+        opens = _soon(moment(headers.get(f"x-ratelimit-reset-{match[1]}"), now), now)
         if left is None or not limit or opens is None or opens - now < LEAST:
             continue
         used = 1 - min(left, limit) / limit
         state = WindowState.CLOSED if left == 0 else WindowState.OPEN
-        yield Window(f"window of {found[1]}", state, used, opens)
+        yield Window(f"window of {match[1]}", state, used, opens)
 
 
 def _spelt(key: str) -> str:

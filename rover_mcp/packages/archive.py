@@ -64,5 +64,5 @@ class _Stream(io.RawIOBase):
             if piece is None:
                 return b""
             self._left = piece
-        found, self._left = self._left[:size], self._left[size:]
-        return found
+        chunk, self._left = self._left[:size], self._left[size:]
+        return chunk

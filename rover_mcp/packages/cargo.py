@@ -39,7 +39,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def demanded(*locks: bytes) -> dict[str, str]:
     """The digests of crates by their files' names, in all of these lock files. A name that stands
     for two is left out."""
-    found: dict[str, set[str]] = {}
+    checksums: dict[str, set[str]] = {}
     texts = (lock.decode("utf-8", "replace") for lock in locks)
     for block in (block for text in texts for block in text.split("[[package]]")[1:]):
         facts: dict[str, str] = dict(_FIELD.findall(block))
@@ -47,8 +47,8 @@ def demanded(*locks: bytes) -> dict[str, str]:
         digest = facts.get("checksum", "")
         registry = facts.get("source", "").startswith(("registry+", "sparse+"))
         if registry and _FILE.fullmatch(name) and _DIGEST.fullmatch(digest):
-            found.setdefault(name, set()).add(digest)
-    return {name: digests.pop() for name, digests in found.items() if len(digests) == 1}
+            checksums.setdefault(name, set()).add(digest)
+    return {name: digests.pop() for name, digests in checksums.items() if len(digests) == 1}
 
 
 def keep(home: Path, store: Path, lock: Mapping[str, str], patience: Patience) -> Iterator[Path]:

@@ -148,16 +148,16 @@ def take(content: Content, target: Path, patience: Patience, around: Wrapped = _
     if content.size > patience.size:
         return False
     patience.size -= content.size
-    with appearing(target) as made:
-        made.file.write(around.before)
+    with appearing(target) as copy:
+        copy.file.write(around.before)
         got = 0
         for data in chunks(content.descriptor, content.size):
             content.hashed.update(data)
-            made.file.write(data)
+            copy.file.write(data)
             got += len(data)
-        made.file.write(around.after)
-        made.proven = got == content.size and content.hashed.hexdigest() == content.digest
-    return made.proven
+        copy.file.write(around.after)
+        copy.proven = got == content.size and content.hashed.hexdigest() == content.digest
+    return copy.proven
 
 
 @dataclass
@@ -175,9 +175,9 @@ def appearing(target: Path) -> Generator[Appearing]:
     path = target.with_name(f".{target.name[:64]}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
         with path.open("xb") as file:
-            made = Appearing(file)
-            yield made
-        if made.proven:
+            new_file = Appearing(file)
+            yield new_file
+        if new_file.proven:
             path.replace(target)
     finally:
         path.unlink(missing_ok=True)

@@ -72,7 +72,7 @@ class Wanted:
 
 def demanded(*locks: bytes) -> tuple[Wanted, ...]:
     """The files that these lock files name. A file of which two digests are named is left out."""
-    found: dict[tuple[str, ...], set[Wanted]] = {}
+    sums: dict[tuple[str, ...], set[Wanted]] = {}
     for path, version, mod, digest in _LINE.findall(b"\n".join(locks).decode("utf-8", "replace")):
         if not (_PATH.fullmatch(path) and _VERSION.fullmatch(version)):
             continue
@@ -80,8 +80,8 @@ def demanded(*locks: bytes) -> tuple[Wanted, ...]:
         name = f"{_escaped(version)}{_MOD if mod else _ZIP}"
         prefix = "" if mod else f"{path}@{version}/"
         if summed := _hexadecimal(digest):
-            found.setdefault((*folders, name), set()).add(Wanted(folders, name, prefix, summed))
-    return tuple(wanted.pop() for wanted in found.values() if len(wanted) == 1)
+            sums.setdefault((*folders, name), set()).add(Wanted(folders, name, prefix, summed))
+    return tuple(wanted.pop() for wanted in sums.values() if len(wanted) == 1)
 
 
 def keep(
@@ -130,12 +130,12 @@ def _take(file: int, wanted: Wanted, target: Path, patience: Patience) -> bool:
     size = os.fstat(file).st_size
     if size > (min(_MOST_MOD_BYTES, patience.size) if wanted.is_mod else patience.size):
         return False
-    with os.fdopen(os.dup(file), "rb") as source, appearing(target) as made:
+    with os.fdopen(os.dup(file), "rb") as source, appearing(target) as copy:
         try:
             if wanted.is_mod:
-                contents = _copy_mod(source, made.file, size, patience)
+                contents = _copy_mod(source, copy.file, size, patience)
             else:
-                contents = _rewrite(source, made.file, wanted.prefix, patience)
+                contents = _rewrite(source, copy.file, wanted.prefix, patience)
         except _BROKEN:
             return False
         except OSError as error:
@@ -143,33 +143,33 @@ def _take(file: int, wanted: Wanted, target: Path, patience: Patience) -> bool:
             if error.errno != errno.EINVAL:
                 raise
             return False
-        made.proven = _sum(contents) == wanted.digest
-    return made.proven
+        copy.proven = _sum(contents) == wanted.digest
+    return copy.proven
 
 
-def _copy_mod(source: BinaryIO, made: BinaryIO, size: int, patience: Patience) -> Mapping[str, str]:
+def _copy_mod(source: BinaryIO, copy: BinaryIO, size: int, patience: Patience) -> Mapping[str, str]:
     content = source.read(size)
     patience.size -= len(content)
-    made.write(content)
+    copy.write(content)
     return {"go.mod": hashlib.sha256(content).hexdigest()}
 
 
 def _rewrite(
-    source: BinaryIO, made: BinaryIO, prefix: str, patience: Patience
+    source: BinaryIO, target: BinaryIO, prefix: str, patience: Patience
 ) -> Mapping[str, str]:
     """Write a zip file with the same contents; the SHA-256 of each by its name.
 
     Raises:
         ValueError: it holds what no zip file of a module does, or too much.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     _check_directory(source)
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(made, "w") as new:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         if len(old.infolist()) > _MOST_FILES:
             raise ValueError("too many files")
         for entry in old.infolist():
             name = entry.filename
-            if not name.startswith(prefix) or name.endswith("/") or "\n" in name or name in found:
+            if not name.startswith(prefix) or name.endswith("/") or "\n" in name or name in digests:
                 raise ValueError(name)
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError(name)
@@ -185,8 +185,8 @@ def _rewrite(
                 while data := content.read(_CHUNK):
                     hashed.update(data)
                     copy.write(data)
-            found[name] = hashed.hexdigest()
-    return found
+            digests[name] = hashed.hexdigest()
+    return digests
 
 
 def _check_directory(source: BinaryIO) -> None:

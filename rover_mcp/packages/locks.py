@@ -52,9 +52,9 @@ def demanded_by(base: Files) -> Demanded:
 
 def chosen(files: Sequence[_File], wanted: Callable[[str], bool]) -> list[str]:
     """The paths that are read, nearest to the root first."""
-    found = sorted((f.path.count("/"), f.path, f.size) for f in files if wanted(f.path))
+    candidates = sorted((f.path.count("/"), f.path, f.size) for f in files if wanted(f.path))
     total, paths = 0, list[str]()
-    for _, path, size in found[:MOST_LOCKS]:
+    for _, path, size in candidates[:MOST_LOCKS]:
         total += size
         if total > MOST_BYTES:
             break

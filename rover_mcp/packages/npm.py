@@ -21,14 +21,14 @@ def keep(home: Path, store: Path, patience: Patience) -> Iterator[Path]:
         if folder is None:
             return
         for place in files_at(folder, 2, patience):
-            found = _PATH.fullmatch(place.path)
+            match = _PATH.fullmatch(place.path)
             target = store.joinpath(*FOLDERS, place.path)
-            if found is None or target.exists():
+            if match is None or target.exists():
                 continue
             with regular(place) as file:
                 if file is None:
                     continue
-                digest = "".join(found.groups())
+                digest = "".join(match.groups())
                 content = Content(file, os.fstat(file).st_size, hashlib.sha512(), digest)
                 if take(content, target, patience):
                     yield target

@@ -160,12 +160,12 @@ class PackageStore:
         yield from go.lent(self.folder, demanded.modules)
 
     def _files(self) -> list[Path]:
-        found: list[Path] = []
+        paths: list[Path] = []
         for at, folders, names in os.walk(self.folder):
             if Path(at) == self.folder and uv.KEPT in folders:
                 folders.remove(uv.KEPT)  # see uv.units
-            found += (Path(at, name) for name in names)
-        return found
+            paths += (Path(at, name) for name in names)
+        return paths
 
     def _trim(self) -> None:
         known = list(uv.units(self.folder))

@@ -61,14 +61,14 @@ class Wheel:
 
 def demanded(*locks: bytes) -> tuple[Wheel, ...]:
     """The wheels of PyPI that these lock files name."""
-    found: dict[str, Wheel] = {}
+    wheels: dict[str, Wheel] = {}
     texts = (lock.decode("utf-8", "replace") for lock in locks)
     for block in (block for text in texts for block in text.split("[[package]]")[1:]):
         name = _NAME.search(block)
         if name and _SOURCE.search(block):
             for url, digest, size in _WHEEL.findall(block):
-                found.setdefault(digest, Wheel(name[1], url, digest, int(size or 0)))
-    return tuple(found.values())
+                wheels.setdefault(digest, Wheel(name[1], url, digest, int(size or 0)))
+    return tuple(wheels.values())
 
 
 def keep(home: Path, store: Path, wheels: tuple[Wheel, ...], patience: Patience) -> Iterator[Path]:
@@ -191,14 +191,14 @@ def _pointer_folder(store: Path, bucket: str, wheel: Wheel) -> Path:
 
 def _pointer(store: Path, wheel: Wheel) -> Path | None:
     """The one of the version of uv that used the wheel last: each costs an unpacked copy."""
-    found: list[tuple[float, Path]] = []
+    pointers: list[tuple[float, Path]] = []
     for bucket in BUCKETS:
         with suppress(FileNotFoundError):
             for path in _pointer_folder(store, bucket, wheel).iterdir():
                 # What begins with a dot is not whole yet.
                 if not path.name.startswith("."):
-                    found.append((path.stat().st_mtime, path))
-    return max(found)[1] if found else None
+                    pointers.append((path.stat().st_mtime, path))
+    return max(pointers)[1] if pointers else None
 
 
 def _read(place: Place, patience: Patience) -> bytes:
@@ -218,9 +218,9 @@ def _take(target: Path, content: bytes) -> bool:
     with suppress(FileNotFoundError):
         if target.read_bytes() == content:
             return False
-    with appearing(target) as made:
-        made.file.write(content)
-        made.proven = True
+    with appearing(target) as copy:
+        copy.file.write(content)
+        copy.proven = True
     for other in target.parent.iterdir():
         if other != target:
             other.unlink(missing_ok=True)

@@ -62,18 +62,18 @@ def fetch(url: str, digest: str, into: Path, patience: Patience, get: Open = ope
 def _download(url: str, digest: str, target: Path, patience: Patience, get: Open) -> bool:
     until, hashed = time.monotonic() + SECONDS, hashlib.sha256()
     try:
-        with get(url) as answer, appearing(target) as made:
+        with get(url) as answer, appearing(target) as copy:
             while data := answer.read(_CHUNK):
                 patience.size -= len(data)
                 if patience.size < 0 or time.monotonic() > until:
                     return False
                 hashed.update(data)
-                made.file.write(data)
-            made.proven = hashed.hexdigest() == digest
+                copy.file.write(data)
+            copy.proven = hashed.hexdigest() == digest
     except (OSError, HTTPException) as error:
         log.info("%s is not kept: %s", url, error)
         return False
-    return made.proven
+    return copy.proven
 
 
 def unpack(wheel: Path, into: Path, patience: Patience) -> bool:

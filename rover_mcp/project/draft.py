@@ -9,23 +9,23 @@ from agent_runner.printable import only_printable
 from rover_mcp.project.detect import Found
 
 
-def draft(found: Found, agents: Sequence[str]) -> str:
+def draft(facts: Found, agents: Sequence[str]) -> str:
     """The text of the file. `agents` are those that are ready on this machine."""
-    return "\n".join(line.rstrip() for line in _lines(found, agents)) + "\n"
+    return "\n".join(line.rstrip() for line in _lines(facts, agents)) + "\n"
 
 
-def _lines(found: Found, agents: Sequence[str]) -> Iterator[str]:
+def _lines(facts: Found, agents: Sequence[str]) -> Iterator[str]:
     yield "# How Rover's tasks of this repository run: docs/configuration.md."
     yield "# Checked by: rover config check. What begins with # does not count."
-    for line in _about(found):
+    for line in _about(facts):
         yield f"# {line}"
     yield "version: 1"
     yield from _agents(agents)
     yield ""
     yield "# The steps of a task: swe (plan, change, review), swe-tdd (tests first), quick."
     yield "# workflow: swe-tdd"
-    if found.tests:
-        yield f"# Its tests: rover create ... --input test_command={_text(found.tests[0])}"
+    if facts.tests:
+        yield f"# Its tests: rover create ... --input test_command={_text(facts.tests[0])}"
     yield ""
     yield "# What a task may use; your own config.yaml is the maximum."
     yield "# limits: {memory: 2GiB, cpus: 2, agent_timeout: 45m}"
@@ -33,28 +33,28 @@ def _lines(found: Found, agents: Sequence[str]) -> Iterator[str]:
     yield ""
     yield "# Beside the model's API, package registries and git hosts are open. Further hosts:"
     yield "# network: {allow: [example.org]}"
-    yield from _setup(found)
+    yield from _setup(facts)
     yield ""
     yield "# Literal values, no secrets: this file is committed."
     yield "# environment: {NODE_ENV: development}"
-    yield from _copies(found)
+    yield from _copies(facts)
     yield ""
     yield "# Commands that run in the sandbox, as steps of the task."
     yield "# hooks:"
-    yield f"#   after_task: [{_text(found.tests[0] if found.tests else 'make lint')}]"
+    yield f"#   after_task: [{_text(facts.tests[0] if facts.tests else 'make lint')}]"
 
 
-def _about(found: Found) -> Iterator[str]:
+def _about(project: Found) -> Iterator[str]:
     facts = {
-        "languages": found.languages,
-        "package managers": found.managers,
-        "lock files": found.lock_files,
-        "tests": found.tests[:1],
-        "CI": found.ci,
+        "languages": project.languages,
+        "package managers": project.managers,
+        "lock files": project.lock_files,
+        "tests": project.tests[:1],
+        "CI": project.ci,
     }
-    told = [f"{name} {', '.join(values)}" for name, values in facts.items() if values]
-    if told:
-        yield f"Found here: {'; '.join(map(_comment, told))}."
+    words = [f"{name} {', '.join(values)}" for name, values in facts.items() if values]
+    if words:
+        yield f"Found here: {'; '.join(map(_comment, words))}."
 
 
 def _agents(agents: Sequence[str]) -> Iterator[str]:
@@ -70,21 +70,21 @@ def _agents(agents: Sequence[str]) -> Iterator[str]:
         yield f"# agents: [{', '.join(map(_text, agents))}]"
 
 
-def _setup(found: Found) -> Iterator[str]:
+def _setup(facts: Found) -> Iterator[str]:
     yield ""
-    if found.devcontainer:
-        yield f"# There is a {found.devcontainer}. To name an image yourself:"
+    if facts.devcontainer:
+        yield f"# There is a {facts.devcontainer}. To name an image yourself:"
     yield "# image: debian:bookworm-slim"
-    if found.installs:
+    if facts.installs:
         yield "# What is installed once, before the first task, and kept:"
         yield "# setup:"
-        yield f"#   commands: [{', '.join(map(_text, found.installs))}]"
+        yield f"#   commands: [{', '.join(map(_text, facts.installs))}]"
 
 
-def _copies(found: Found) -> Iterator[str]:
+def _copies(facts: Found) -> Iterator[str]:
     yield ""
     yield "# Files that git ignores and the agent shall see. They never get into a branch."
-    yield f"# copy: [{', '.join(map(_text, found.secrets or ('.env',)))}]"
+    yield f"# copy: [{', '.join(map(_text, facts.secrets or ('.env',)))}]"
 
 
 def _text(value: str) -> str:

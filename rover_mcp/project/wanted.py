@@ -68,12 +68,12 @@ _CONDITION = re.compile(
 def wants(texts: Mapping[str, str]) -> list[Want]:
     """What the files ask for, by their names and contents; a program once, with its version where
     one is said."""
-    found: dict[str, Want] = {}
+    wants_by_name: dict[str, Want] = {}
     for want in _wants(texts):
-        known = found.get(want.program)
+        known = wants_by_name.get(want.program)
         if known is None or (want.version and not known.version):
-            found[want.program] = want
-    return list(found.values())
+            wants_by_name[want.program] = want
+    return list(wants_by_name.values())
 
 
 def _wants(texts: Mapping[str, str]) -> Iterator[Want]:
@@ -114,30 +114,32 @@ def _requires_python(text: str) -> str:
         project: object = tomllib.loads(text).get("project")
     except (ValueError, RecursionError):
         return ""
-    found = (
+    requirement = (
         cast("dict[str, Any]", project).get("requires-python") if isinstance(project, dict) else ""
     )
-    return found if isinstance(found, str) else ""
+    return requirement if isinstance(requirement, str) else ""
 
 
 def lacking(
-    asked: list[Want], find: Callable[[str], str | None], version_of: Callable[[str], str | None]
+    wants: list[Want], find: Callable[[str], str | None], version_of: Callable[[str], str | None]
 ) -> list[str]:
     """A line for each program that is not there, or not in a version that is asked for. `find`
     gives a program's path, `version_of` what the program at a path says of itself. A version that
     cannot be understood is not judged."""
-    told: list[str] = []
-    for want in asked:
+    lines: list[str] = []
+    for want in wants:
         path = find(want.program)
         version = f" {want.version[:40]}" if want.version else ""
         if path is None:
-            told.append(f"{want.file} asks for {want.program}{version}")
+            lines.append(f"{want.file} asks for {want.program}{version}")
             continue
         judged = want.version and want.program in ASKED
-        said = _NUMBERS.search(version_of(path) or "") if judged else None
-        if said and _fits(want.version, _parts(said[1])) is False:
-            told.append(f"{want.file} asks for {want.program}{version}, and {path} is {said[1]}")
-    return told[:MOST]
+        reported = _NUMBERS.search(version_of(path) or "") if judged else None
+        if reported and _fits(want.version, _parts(reported[1])) is False:
+            lines.append(
+                f"{want.file} asks for {want.program}{version}, and {path} is {reported[1]}"
+            )
+    return lines[:MOST]
 
 
 def _fits(wanted: str, version: tuple[int, ...]) -> bool | None:
@@ -154,11 +156,11 @@ def _fits_all(wanted: str, version: tuple[int, ...]) -> bool | None:
     if " - " in text or not text:
         return None
     while at < len(text):
-        found = _CONDITION.match(text, at)
-        if found is None or found.end() == at:
+        condition = _CONDITION.match(text, at)
+        if condition is None or condition.end() == at:
             return None
-        fits = fits and _holds(found[1] or "", found[2], version)
-        at = found.end()
+        fits = fits and _holds(condition[1] or "", condition[2], version)
+        at = condition.end()
     return fits
 
 

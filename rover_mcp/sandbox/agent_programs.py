@@ -55,8 +55,8 @@ def program_of(agent: str) -> str | None:
 
 def programs(agents: Sequence[str]) -> list[str]:
     """The programs of several agents, each once."""
-    found = (program_of(agent) for agent in agents)
-    return list(dict.fromkeys(program for program in found if program))
+    names = (program_of(agent) for agent in agents)
+    return list(dict.fromkeys(program for program in names if program))
 
 
 def pinned_version(agent: str) -> str | None:
@@ -113,12 +113,12 @@ def obtain_bundles(
         EnvironmentFault: "agent_missing".
     """
     first = program_of(agents[0]) if agents else None
-    made: list[AgentBundle] = []
+    bundles: list[AgentBundle] = []
     for program in programs(agents):
         own = binary if program == first else None
         if program in PINNED or own_program(program, own):
-            made.append(obtain(program, own, progress))
-    return tuple(made)
+            bundles.append(obtain(program, own, progress))
+    return tuple(bundles)
 
 
 def obtain(agent: str, binary: Path | None, progress: Progress) -> AgentBundle:
@@ -132,23 +132,23 @@ def obtain(agent: str, binary: Path | None, progress: Progress) -> AgentBundle:
     pinned = PINNED.get(agent)
     if pinned is None:
         raise _unknown(agent)
-    if found := cached_bundle(agent):
-        return found
+    if cached := cached_bundle(agent):
+        return cached
     if not client_programs.find("npm"):
         raise _missing(agent)
     try:
         with making(agent):
-            if found := cached_bundle(agent):
-                return found
+            if cached := cached_bundle(agent):
+                return cached
             progress(f"fetching {agent} {pinned.version} with npm ({pinned.size}, once)")
             _fetch(agent, pinned)
             progress(f"{agent} {pinned.version} is here")
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _missing(agent, f"; npm: {error}") from error
-    made = cached_bundle(agent)
-    if made is None:
+    fetched = cached_bundle(agent)
+    if fetched is None:
         raise _missing(agent, "; it was removed just now")
-    return made
+    return fetched
 
 
 # -- a user's own program ----------------------------------------------------------------------
@@ -173,14 +173,14 @@ def own_program(agent: str, binary: Path | None) -> Path | None:
 def version_of(program: Path, _changed: int) -> str | None:
     """What a user's own program says of its version; asked once for each content."""
     try:
-        said = subprocess.run(
+        done = subprocess.run(
             [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True,
             timeout=_VERSION_TIMEOUT, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(rb"\b\d+\.\d+\.\d+", said.stdout)
-    return found[0].decode() if found else None
+    version = re.search(rb"\b\d+\.\d+\.\d+", done.stdout)
+    return version[0].decode() if version else None
 
 
 def is_native(path: Path) -> bool:
@@ -200,8 +200,8 @@ def _wrap(agent: str, program: Path) -> AgentBundle:
     """A bundle of one program: a hard link to it, or a copy where there can be none."""
     try:
         facts = program.stat()
-        told = f"{program} {facts.st_size} {facts.st_mtime_ns}"
-        version = f"own-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        identity = f"{program} {facts.st_size} {facts.st_mtime_ns}"
+        version = f"own-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
         folder = agent_cache() / f"{agent}-{version}-{npm_arch()}"
         if not folder.is_dir():
             with making(agent), new_folder(agent) as new:
@@ -233,9 +233,9 @@ def new_folder(agent: str) -> Generator[Path]:
     for left in agent_cache().glob(f".new-{agent}-*"):
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=agent_cache(), prefix=f".new-{agent}-") as folder:
-        made = Path(folder, "bundle")
-        made.mkdir()
-        yield made
+        bundle = Path(folder, "bundle")
+        bundle.mkdir()
+        yield bundle
 
 
 def place(new: Path, folder: Path) -> None:
@@ -268,9 +268,9 @@ def _check_version(agent: str, pinned: Pinned, modules: Path) -> None:
     name = pinned.named(pinned.packages[0])
     # "name@npm:other@1.0" and "@scope/name@1.0"
     package = name[0] + name[1:].partition("@")[0]
-    found = cast(dict[str, Any], json.loads((modules / package / "package.json").read_bytes()))
-    if str(found.get("version", "")).partition("-")[0] != pinned.version:
-        raise _missing(agent, f"; npm gave version {found.get('version')}")
+    manifest = cast(dict[str, Any], json.loads((modules / package / "package.json").read_bytes()))
+    if str(manifest.get("version", "")).partition("-")[0] != pinned.version:
+        raise _missing(agent, f"; npm gave version {manifest.get('version')}")
 
 
 def _arrange(new: Path, agent: str, pinned: Pinned) -> None:

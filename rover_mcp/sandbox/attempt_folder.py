@@ -135,8 +135,8 @@ def remove_tree(path: Path) -> None:
             [*argv, "--", str(path)], stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
     if path.exists():
-        said = done.stderr.decode("utf-8", "replace").splitlines()
-        raise OSError(errno.EIO, said[-1][-200:] if said else "rm failed", str(path))
+        lines = done.stderr.decode("utf-8", "replace").splitlines()
+        raise OSError(errno.EIO, lines[-1][-200:] if lines else "rm failed", str(path))
 
 
 def _open_process(state: Mapping[str, Any], who: str) -> int | None:

@@ -68,8 +68,8 @@ class BubblewrapEngine(HostEngine):
         except (OSError, subprocess.TimeoutExpired) as error:
             return EngineStatus(self.name, False, reason=f"bubblewrap cannot be run: {error}")
         if tried.returncode != 0:
-            said = tried.stderr.decode("utf-8", "replace").strip()[-300:]
-            return EngineStatus(self.name, False, reason=said, hint=user_namespace_hint())
+            message = tried.stderr.decode("utf-8", "replace").strip()[-300:]
+            return EngineStatus(self.name, False, reason=message, hint=user_namespace_hint())
         return EngineStatus(
             self.name,
             True,

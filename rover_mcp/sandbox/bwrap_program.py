@@ -40,12 +40,12 @@ def _packaged() -> str | None:
 
 def _closes_user_namespaces(bwrap: str) -> bool:
     try:
-        said = subprocess.run(
+        done = subprocess.run(
             [bwrap, "--help"], capture_output=True, timeout=CHECK_TIMEOUT, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return b"--disable-userns" in said.stdout + said.stderr
+    return b"--disable-userns" in done.stdout + done.stderr
 
 
 def user_namespace_hint() -> str:

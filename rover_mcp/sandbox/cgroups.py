@@ -54,7 +54,7 @@ class Group:
 def places(mounts: str, own: str) -> dict[str, Place]:
     """Controller -> where groups may be made, from /proc/self/mountinfo and /proc/self/cgroup."""
     paths = dict(_own_paths(own))
-    found: dict[str, Place] = {}
+    places_by_name: dict[str, Place] = {}
     for line in mounts.splitlines():
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), right.split()
@@ -63,13 +63,13 @@ def places(mounts: str, own: str) -> dict[str, Place]:
         root, mount = fields[3], Path(fields[4])
         if kind[0] == "cgroup":
             for controller in {*kind[2].split(",")} & {*LIMITS.values()} & paths.keys():
-                found[controller] = Place(1, [_beneath(mount, root, paths[controller])])
+                places_by_name[controller] = Place(1, [_beneath(mount, root, paths[controller])])
         elif kind[0] == "cgroup2" and "" in paths:
             mine = _beneath(mount, root, paths[""])
             inside = [f for f in (mine, *mine.parents) if f.is_relative_to(mount)]
             for controller in LIMITS.values():
-                found.setdefault(controller, Place(2, inside))
-    return found
+                places_by_name.setdefault(controller, Place(2, inside))
+    return places_by_name
 
 
 def settings(controller: str, version: int, limits: ResourceLimits) -> dict[str, str]:

@@ -117,8 +117,8 @@ def image_volumes(name: str, image: Mapping[str, Any]) -> list[Any]:
 
 def names_of_image_volumes(name: str, facts: Mapping[str, Any]) -> list[str]:
     """Those of a sandbox's volumes that `image_volumes` named."""
-    found = cast("list[dict[str, Any]]", facts.get("Mounts") or [])
-    volumes = [str(mount.get("Name") or "") for mount in found]
+    mounted = cast("list[dict[str, Any]]", facts.get("Mounts") or [])
+    volumes = [str(mount.get("Name") or "") for mount in mounted]
     return [volume for volume in volumes if volume.startswith(f"{name}-")]
 
 
@@ -155,12 +155,12 @@ def judge(name: str, facts: Mapping[str, Any]) -> EngineStatus:
 
 def info(facts: Mapping[str, Any]) -> SandboxInfo:
     """One line of the engine's list."""
-    found = cast("dict[str, str]", facts["Labels"])
+    own_labels = cast("dict[str, str]", facts["Labels"])
     alive = facts["State"] in ALIVE
     return SandboxInfo(
         name=str(facts["Names"][0]).removeprefix("/"),
-        task_id=found.get(f"{LABELS}task", ""),
-        attempt=int(found.get(f"{LABELS}attempt", "0")),
+        task_id=own_labels.get(f"{LABELS}task", ""),
+        attempt=int(own_labels.get(f"{LABELS}attempt", "0")),
         state=SandboxState.RUNNING if alive else SandboxState.EXITED,
         started_at=datetime.fromtimestamp(int(facts["Created"]), UTC),
     )

@@ -230,10 +230,10 @@ class DockerEngine:
     def list(self) -> Sequence[SandboxInfo]:
         """See protocol.Engine."""
         with self._errors("list the sandboxes"):
-            found = self._connection().api.containers(
+            containers_facts = self._connection().api.containers(
                 all=True, filters={"label": f"{containers.LABELS}home={self._home}"}
             )
-        return [containers.info(facts) for facts in cast("list[dict[str, Any]]", found)]
+        return [containers.info(facts) for facts in cast("list[dict[str, Any]]", containers_facts)]
 
     def exec(
         self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
@@ -333,8 +333,8 @@ class DockerEngine:
                 self._write(inner, image, setup)
                 name = self._set_up_name(spec.task_id)
                 how = docker_setup.Container(name, self._options(inner), self._command)
-                made = docker_setup.Images(image, tag)
-                docker_setup.run(self._address, inner, made, how, progress, stop)
+                images = docker_setup.Images(image, tag)
+                docker_setup.run(self._address, inner, images, how, progress, stop)
 
         wanted = Wanted(
             base=spec.image or self.base_image,

@@ -39,9 +39,9 @@ class Endpoint(str):
     __slots__ = ("product",)
 
     def __new__(cls, address: str, product: str) -> Endpoint:
-        made = super().__new__(cls, address)
-        made.product = product
-        return made
+        endpoint = super().__new__(cls, address)
+        endpoint.product = product
+        return endpoint
 
     product: str
 
@@ -141,13 +141,13 @@ def unreachable(address: str, error: BaseException) -> EnvironmentFault:
 
 
 def _refused(what: str, whose: str, error: Any) -> EnvironmentFault:
-    said = str(error.explanation or error)[:300]
-    if says_no_space(said):
+    explanation = str(error.explanation or error)[:300]
+    if says_no_space(explanation):
         return EnvironmentFault(
             f"{whose}'s disk is full: {what}",
             hint=f"run: {whose.lower()} system prune",
             code="disk_full",
         )
-    if error.status_code == 409 and "is not running" in said:
+    if error.status_code == 409 and "is not running" in explanation:
         return EnvironmentFault(f"{what}: the sandbox does not run", code="not_running")
-    return EnvironmentFault(f"{whose} refused: {what}: {said}", code="engine_refused")
+    return EnvironmentFault(f"{whose} refused: {what}: {explanation}", code="engine_refused")

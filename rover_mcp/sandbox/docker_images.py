@@ -94,8 +94,8 @@ class DockerImages:
 
     def environment(self, reference: str) -> dict[str, str]:
         """The variables that an image sets. Raises as `config` does."""
-        found = cast("list[str]", self.config(reference).get("Env") or [])
-        return {name: value for name, _, value in (text.partition("=") for text in found)}
+        variables = cast("list[str]", self.config(reference).get("Env") or [])
+        return {name: value for name, _, value in (text.partition("=") for text in variables)}
 
     def need(self, reference: str, progress: Progress) -> str:
         """The content address of an image, which is pulled where the engine does not have it.
@@ -103,9 +103,9 @@ class DockerImages:
         Raises:
             EnvironmentFault: "image_unavailable".
         """
-        found = self.id_of(reference)
-        if found is not None:
-            return found
+        image_id = self.id_of(reference)
+        if image_id is not None:
+            return image_id
         self._pull(reference, progress)
         return self.id_of(reference) or ""
 
@@ -167,20 +167,20 @@ class DockerImages:
             try:
                 container.start()
                 code = int(container.wait(timeout=docker_api.CALL_TIMEOUT)["StatusCode"])
-                said = container.logs(stdout=True, stderr=code != 0)
+                output = container.logs(stdout=True, stderr=code != 0)
             finally:
                 container.remove(force=True, v=True)
-        return code, cast("bytes", said).decode("utf-8", "replace")
+        return code, cast("bytes", output).decode("utf-8", "replace")
 
     def made(self) -> list[ImageInfo]:
         """Those that carry our label."""
         with docker_api.errors("list the images", self._address):
-            found = self._client.images.list(filters={"label": LABEL})
+            images = self._client.images.list(filters={"label": LABEL})
             running = self._client.api.containers(all=True)
         used = {str(facts["ImageID"]) for facts in cast("list[dict[str, Any]]", running)}
         return [
             _info(tag.removeprefix(_PODMAN), image.attrs, used=str(image.id) in used)
-            for image in found
+            for image in images
             for tag in image.tags
         ]
 
@@ -267,8 +267,8 @@ def watch(lines: Any, names: str, progress: Progress) -> None:
     rest, cause = "", Cause()
     for line in cast("list[dict[str, Any]]", lines):
         # What a program prints comes in pieces: some of a line, or several at once.
-        *whole, rest = (rest[-_PIECE:] + str(line.get("stream", ""))).split("\n")
-        for piece in [*whole, rest] if "error" in line else whole:
+        *complete, rest = (rest[-_PIECE:] + str(line.get("stream", ""))).split("\n")
+        for piece in [*complete, rest] if "error" in line else complete:
             text = clean_line(piece)
             cause.hear(text)
             if text and not _NOISE.match(text):
@@ -291,13 +291,13 @@ def _watch_pull(lines: Any, reference: str, progress: Progress) -> None:
 
 def _info(tag: str, facts: Mapping[str, Any], *, used: bool) -> ImageInfo:
     labels = cast("dict[str, str]", facts["Config"]["Labels"])
-    made = datetime.fromisoformat(str(facts["Created"])[:19] + "+00:00")
+    created = datetime.fromisoformat(str(facts["Created"])[:19] + "+00:00")
     return ImageInfo(
         tag=tag,
         kind=labels.get(KIND_LABEL, ""),
         base=labels.get(BASE_LABEL, ""),
         bytes=int(facts["Size"]),
-        created_at=made.timestamp(),
+        created_at=created.timestamp(),
         used=used,
         layers=tuple(facts["RootFS"]["Layers"]),
     )

@@ -100,17 +100,21 @@ def run(
         try:
             # Asked for before there was a container, nothing has been removed.
             stop.check()
-            container.start()
-            # Standard error has why it failed, which becomes the error (_failed). The two streams
-            # arrive in either order.
-            _tell(container.logs(stream=True, follow=True, stderr=False), progress)
-            if int(container.wait(timeout=docker_api.CALL_TIMEOUT)["StatusCode"]) != 0:
-                raise _failed(container)
+            _run_to_its_end(container, progress)
             progress("keeping what the set-up made")
             repository, _, tag = images.after.partition(":")
             container.client.api.commit(container.id, repository=repository, tag=tag)
         finally:
             _remove(client, how.name)
+
+
+def _run_to_its_end(container: Any, progress: Progress) -> None:
+    container.start()
+    # Standard output alone: Docker delivers the two streams in either order, and standard error,
+    # which says why a set-up failed, becomes the error.
+    _tell(container.logs(stream=True, follow=True, stderr=False), progress)
+    if int(container.wait(timeout=docker_api.CALL_TIMEOUT)["StatusCode"]) != 0:
+        raise _failed(container)
 
 
 @contextmanager
@@ -158,11 +162,11 @@ def _tell(chunks: Any, progress: Progress) -> None:
 
 
 def _failed(container: Any) -> EnvironmentFault:
-    said = cast("bytes", container.logs(stdout=False, stderr=True, tail=FAILURE_LINES))
-    lines = [clean_line(line) for line in said.decode("utf-8", "replace").splitlines()]
-    told = "\n".join(line for line in lines if line) or "it was killed"
+    errors = cast("bytes", container.logs(stdout=False, stderr=True, tail=FAILURE_LINES))
+    lines = [clean_line(line) for line in errors.decode("utf-8", "replace").splitlines()]
+    reason = "\n".join(line for line in lines if line) or "it was killed"
     return EnvironmentFault(
-        f"the project's set-up failed: {told}",
+        f"the project's set-up failed: {reason}",
         hint="the log of step setup has all that it printed. A task keeps the set-up that it was "
         "created with: correct it, commit that, and create the task anew; or `devcontainer: image` "
         "(rover create --devcontainer image) leaves out a devcontainer's commands",

@@ -150,10 +150,10 @@ class HostEngine:
             return {}
 
     def _write(self, spec: SandboxSpec, folder: Path) -> None:
-        told = self._isolate(spec, folder)
+        isolation = self._isolate(spec, folder)
         folders = {"work": str(spec.folders.work), "home": str(spec.folders.home)}
         supervise.write_json(self._task_record(spec.task_id), folders)
-        supervise.write_json(folder / "launch.json", self._plan(spec) | told)
+        supervise.write_json(folder / "launch.json", self._plan(spec) | isolation)
 
     def _plan(self, spec: SandboxSpec, wait: float | None = None) -> dict[str, Any]:
         """How the runner is started; all that cannot be changed once it runs."""
@@ -178,11 +178,11 @@ class HostEngine:
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EnvironmentFault(f"the runner cannot be started: {error}") from error
-        said = done.stderr.decode("utf-8", "replace").strip()[-300:]
-        if done.returncode != 0 and says_no_space(said):
+        reason = done.stderr.decode("utf-8", "replace").strip()[-300:]
+        if done.returncode != 0 and says_no_space(reason):
             raise disk_full("the runner cannot be started", folder)
-        if done.returncode != 0 and said and said != supervise.DIED:
-            raise EnvironmentFault(said, code="start_failed")
+        if done.returncode != 0 and reason and reason != supervise.DIED:
+            raise EnvironmentFault(reason, code="start_failed")
         if done.returncode != 0 and not (folder / "state.json").exists():
             # It was killed before it could say anything: a sandbox that was started and is gone.
             supervise.write_json(folder / "state.json", {"started_at": time.time()})

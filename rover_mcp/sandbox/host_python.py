@@ -65,9 +65,9 @@ def arrange(parts: PythonParts) -> HostPython:
     # Where those look that are found beside the program.
     libraries = parts.libraries or {}
     mounts += [(file, TARGET / "lib" / name) for name, file in sorted(libraries.items())]
-    told = (str(parts.loader), "--library-path", str(TARGET / "lib")) if libraries else ()
+    loader_options = (str(parts.loader), "--library-path", str(TARGET / "lib")) if libraries else ()
     return HostPython(
-        (*told, str(program)),
+        (*loader_options, str(program)),
         mounts,
         [library / name for name in parts.packages],
         program.parent if parts.stands_alone else None,
@@ -99,13 +99,13 @@ def _look(system: tuple[str, ...], program: Path) -> PythonParts:
 
 def _of_modules(folder: Path, loader: Path) -> dict[str, Path]:
     """What extension modules need. One that cannot be loaded here is not missed inside."""
-    found: dict[str, Path] = {}
+    libraries: dict[str, Path] = {}
     for module in sorted(folder.glob("*.so")):
         try:
-            found |= python_bundle.shared_libraries([module], loader)
+            libraries |= python_bundle.shared_libraries([module], loader)
         except EnvironmentFault:
             continue
-    return found
+    return libraries
 
 
 def _in_system(path: Path, system: Sequence[str]) -> bool:

@@ -182,16 +182,16 @@ class ImageBuilder:
         tag = _tag(TOOLS, base_id, text)
 
         def make() -> str:
-            found = images.id_of(tag)
-            if found is None:
+            image_id = images.id_of(tag)
+            if image_id is None:
                 progress(f"adding build tools to {DEFAULT_IMAGE}")
                 labels = _labels("tools", DEFAULT_IMAGE, tag)
                 build_tools.add(images, Build(tag, text, (), labels, DEFAULT_IMAGE), progress)
-                found = images.id_of(tag)
-            return found or ""
+                image_id = images.id_of(tag)
+            return image_id or ""
 
-        made = self._tools.obtain(make, ImageUnavailable, progress)
-        return (tag, made) if made else (DEFAULT_IMAGE, base_id)
+        tools = self._tools.obtain(make, ImageUnavailable, progress)
+        return (tag, tools) if tools else (DEFAULT_IMAGE, base_id)
 
     def _ground(
         self,
@@ -233,28 +233,28 @@ class ImageBuilder:
             ]
             self._judge(layer.source for layer in layers)
             text = _FROM.format(base=ground)
-            told = _labels("sandbox", base, tag)
-            told[RUNNER_LABEL] = runner_library.runner_identity()
-            images.build(Build(tag, text, layers, told, base), progress)
+            image_labels = _labels("sandbox", base, tag)
+            image_labels[RUNNER_LABEL] = runner_library.runner_identity()
+            images.build(Build(tag, text, layers, image_labels, base), progress)
 
     def _judge(self, sources: Iterable[Path]) -> None:
         """What is copied into an image is seen in every sandbox that is made from it."""
-        found = list(sources)
-        ours = [path for path in found if path.parent == self._pythons]
-        mount_policy.refuse_exposure(self._home, found, ours)
+        paths = list(sources)
+        ours = [path for path in paths if path.parent == self._pythons]
+        mount_policy.refuse_exposure(self._home, paths, ours)
 
     def _runner(
         self, images: DockerImages, ground: str, scratch: Path, progress: Progress
     ) -> list[Layer]:
         # What changes least first: the engine's own cache then keeps it.
         layers: list[Layer] = []
-        code, said = images.output_of(ground, ["/bin/sh", "-c", _ASK_PYTHON, "sh", _PROBE])
-        own = runner_library.own_interpreter(said) if code == 0 else None
+        code, output = images.output_of(ground, ["/bin/sh", "-c", _ASK_PYTHON, "sh", _PROBE])
+        own = runner_library.own_interpreter(output) if code == 0 else None
         argv = [own] if own else python_bundle.bundle_argv()
         if own is None:
             self._judge(filter(None, python_bundle.standard_library()))
-            found = python_bundle.make_bundle(self._pythons, runner_library.extensions(), progress)
-            layers.append(Layer(found, str(python_bundle.TARGET)))
+            bundle = python_bundle.make_bundle(self._pythons, runner_library.extensions(), progress)
+            layers.append(Layer(bundle, str(python_bundle.TARGET)))
         runner_library.fill_dependencies(scratch / "dependencies", argv)
         runner_library.fill_runner(scratch / "runner")
         return [
@@ -303,12 +303,12 @@ def bases_of(dockerfile: str) -> list[str]:
     """The images that a Dockerfile names, without its own stages and those that come out of an
     argument: these are the engine's to find."""
     stages: set[str] = set()
-    found: list[str] = []
+    bases: list[str] = []
     for name, stage in _FROM_LINE.findall(dockerfile):
         if name not in stages and name != "scratch" and "$" not in name:
-            found.append(name)
+            bases.append(name)
         stages.add(stage)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(bases))
 
 
 def _labels(kind: str, base: str, tag: str) -> dict[str, str]:

@@ -92,8 +92,8 @@ def find_exposure(sources: Iterable[Source], private: Sequence[PrivateFolder]) -
 
 def hidden_folders(shown: Sequence[str], private: Sequence[PrivateFolder]) -> list[Path]:
     """Those private folders that lie beneath a folder that a sandbox is shown at its own path."""
-    found = [folder.path for folder in private]
-    return [path for path in found if any(_within(path, Path(top)) for top in shown)]
+    paths = [folder.path for folder in private]
+    return [path for path in paths if any(_within(path, Path(top)) for top in shown)]
 
 
 def parse_mounts(text: str) -> list[MountPoint]:
@@ -136,14 +136,14 @@ def private_folders(home: Path, environ: Mapping[str, str]) -> list[PrivateFolde
     """The folders that no sandbox may see; `home` is the data folder."""
     mounts = _read_mounts()
     data = "name another data folder (ROVER_HOME, --home) that lies in no folder of the system's"
-    found = [("the data folder", home, True, data)]
+    candidates = [("the data folder", home, True, data)]
     if (folder := socket_path(home).parent) != home:
-        found.append(("the folder of the daemon's socket", folder, True, data))
+        candidates.append(("the folder of the daemon's socket", folder, True, data))
     for path in _home_folders(environ):
-        found.append(("the home folder", path, False, "set HOME to a folder of your own"))
+        candidates.append(("the home folder", path, False, "set HOME to a folder of your own"))
     runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    found.append(("the runtime folder", Path(runtime), False, "name another XDG_RUNTIME_DIR"))
-    resolved = [(name, path.resolve(), closed, how) for name, path, closed, how in found]
+    candidates.append(("the runtime folder", Path(runtime), False, "name another XDG_RUNTIME_DIR"))
+    resolved = [(name, path.resolve(), closed, how) for name, path, closed, how in candidates]
     return [
         PrivateFolder(name, path, place_of(path, mounts), closed, remedy)
         for name, path, closed, remedy in resolved
@@ -158,32 +158,33 @@ def refuse_exposure(home: Path, sources: Iterable[Path], ours: Iterable[Path] = 
         EnvironmentFault: "mount_refused": one of them would show a private folder.
     """
     mounts, known = _read_mounts(), frozenset(ours)
-    found = find_exposure(
+    exposure = find_exposure(
         [_source(path, mounts, home, path in known) for path in sources],
         private_folders(home, os.environ),
     )
-    if found is None:
+    if exposure is None:
         return
-    folder = found.folder
-    how = "lies in" if found.beneath else "is or contains"
+    folder = exposure.folder
+    how = "lies in" if exposure.beneath else "is or contains"
     raise EnvironmentFault(
-        f"a sandbox would see {folder.name}: {found.source}, which it needs, {how} {folder.path}",
-        hint=f"move {found.source} out of it" if found.beneath else folder.remedy,
+        f"a sandbox would see {folder.name}: {exposure.source}, which it needs, {how} "
+        f"{folder.path}",
+        hint=f"move {exposure.source} out of it" if exposure.beneath else folder.remedy,
         code="mount_refused",
     )
 
 
 def _home_folders(environ: Mapping[str, str]) -> list[Path]:
     named = environ.get("HOME")
-    found = [Path(named)] if named and named.startswith("/") else []
+    homes = [Path(named)] if named and named.startswith("/") else []
     try:
         own = Path(pwd.getpwuid(os.getuid()).pw_dir)
         # A service's entry may name a folder of the system's.
         if own.stat().st_uid == os.getuid():
-            found.append(own)
+            homes.append(own)
     except (KeyError, OSError):
-        return found
-    return list(dict.fromkeys(found))
+        return homes
+    return list(dict.fromkeys(homes))
 
 
 def _source(path: Path, mounts: Sequence[MountPoint], home: Path, ours: bool) -> Source:
@@ -205,4 +206,4 @@ def _read_mounts() -> list[MountPoint]:
 
 
 def _unescaped(field: str) -> str:
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), field)
+    return _ESCAPED.sub(lambda escape: chr(int(escape[1], 8)), field)

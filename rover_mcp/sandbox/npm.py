@@ -85,13 +85,13 @@ def install(folder: Path, packages: Sequence[str], timeout: float, *options: str
 
 def explained(stderr: str) -> Failure:
     """What npm's standard error says. Its last line names a log file and nothing else."""
-    lines = [found[1].strip() for line in stderr.splitlines() if (found := _ERROR.match(line))]
-    code = next((found[1] for line in lines if (found := _CODE.fullmatch(line))), "")
-    told = [line for line in lines if line and not line.startswith(_NOISE)]
+    lines = [match[1].strip() for line in stderr.splitlines() if (match := _ERROR.match(line))]
+    code = next((match[1] for line in lines if (match := _CODE.fullmatch(line))), "")
+    telling = [line for line in lines if line and not line.startswith(_NOISE)]
     anything = [line.strip() for line in stderr.splitlines() if line.strip()]
-    said = next(iter(told or anything), "it failed")[:300]
+    cause = next(iter(telling or anything), "it failed")[:300]
     unreachable = code.startswith(("ENOTFOUND", "ECONN", "ETIMEDOUT", "EAI_AGAIN"))
     return Failure(
-        said if not code or said.startswith(code) else f"{code}: {said}",
+        cause if not code or cause.startswith(code) else f"{code}: {cause}",
         _REGISTRY if unreachable else _HINTS.get(code, ""),
     )

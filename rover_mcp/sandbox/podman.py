@@ -59,10 +59,10 @@ class PodmanEngine(DockerEngine):
         runner_argv: Sequence[str] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        found = address or find_socket()
+        socket = address or find_socket()
         self._folder = home
-        self._service = None if found else PodmanService(home)
-        where = found or f"unix://{home / 'podman.sock'}"
+        self._service = None if socket else PodmanService(home)
+        where = socket or f"unix://{home / 'podman.sock'}"
         super().__init__(
             home, base_image=base_image, address=Endpoint(where, "Podman"), runner_argv=runner_argv
         )
@@ -126,8 +126,8 @@ class PodmanEngine(DockerEngine):
 
     def _read_log(self, container: Any, tail: int) -> bytes:
         # Its tail loses a line that was written in pieces (4.3); the whole log is capped.
-        whole = cast("bytes", container.logs())
-        return b"".join(whole.splitlines(keepends=True)[-tail:])
+        log = cast("bytes", container.logs())
+        return b"".join(log.splitlines(keepends=True)[-tail:])
 
     def _rootless(self) -> bool:
         return bool(self._host()["security"]["rootless"])
@@ -166,19 +166,19 @@ def judge(facts: Mapping[str, Any]) -> EngineStatus:
 
 def options(spec: SandboxSpec, host: Mapping[str, Any], profile: Path) -> dict[str, Any]:
     """containers.container_options, as this podman takes them."""
-    made = containers.container_options(spec)
-    made["security_opt"] += [f"seccomp={profile}"]
+    arguments = containers.container_options(spec)
+    arguments["security_opt"] += [f"seccomp={profile}"]
     # Its own log driver has no count of files; it keeps one, cut at max-size.
-    made["log_config"] = docker_api.types.LogConfig(type="k8s-file", config={"max-size": "5m"})
-    made["init"] = False
+    arguments["log_config"] = docker_api.types.LogConfig(type="k8s-file", config={"max-size": "5m"})
+    arguments["init"] = False
     # Beside a read-only root it makes this one as large as half of the memory, for all to write.
-    made["tmpfs"]["/var/tmp"] = "ro,nosuid,nodev,noexec,size=4096"  # noqa: S108
+    arguments["tmpfs"]["/var/tmp"] = "ro,nosuid,nodev,noexec,size=4096"  # noqa: S108
     missing = lacking(host)
     for name in missing:
         for option in _LIMITS[name][1]:
-            del made[option]
-    made["ulimits"] += _inherited(spec.limits.pids if "processes" in missing else None)
-    return made
+            del arguments[option]
+    arguments["ulimits"] += _inherited(spec.limits.pids if "processes" in missing else None)
+    return arguments
 
 
 def _inherited(pids: int | None) -> list[Any]:
@@ -188,9 +188,9 @@ def _inherited(pids: int | None) -> list[Any]:
         "nofile": (resource.RLIMIT_NOFILE, _OPEN_FILES),
         "nproc": (resource.RLIMIT_NPROC, pids or _PROCESSES),
     }
-    made: list[Any] = []
+    ulimits: list[Any] = []
     for name, (number, most) in wanted.items():
         hard = resource.getrlimit(number)[1]
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        made.append(docker_api.types.Ulimit(name=name, soft=value, hard=value))
-    return made
+        ulimits.append(docker_api.types.Ulimit(name=name, soft=value, hard=value))
+    return ulimits

@@ -117,8 +117,8 @@ class PodmanService:
         while not docker_api.answers(f"unix://{self._socket}"):
             if self._process.poll() is not None or time.monotonic() > end:
                 self.stop()
-                said = self._log.read_text("utf-8", "replace").strip()[-300:]
-                raise _unreachable(f"podman's service does not start: {said}", "see: podman info")
+                reason = self._log.read_text("utf-8", "replace").strip()[-300:]
+                raise _unreachable(f"podman's service does not start: {reason}", "see: podman info")
             time.sleep(_POLL)
 
 

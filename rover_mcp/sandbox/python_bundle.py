@@ -115,7 +115,7 @@ def shared_libraries(objects: Iterable[Path], loader: Path) -> dict[str, Path]:
     Raises:
         EnvironmentFault: something is missing here too.
     """
-    found: dict[str, Path] = {}
+    libraries: dict[str, Path] = {}
     for path in objects:
         listed = subprocess.run(
             [loader, "--list", path], stdin=subprocess.DEVNULL, capture_output=True,
@@ -124,9 +124,9 @@ def shared_libraries(objects: Iterable[Path], loader: Path) -> dict[str, Path]:
         if listed.returncode != 0:
             raise _fault(listed.stderr.decode("utf-8", "replace").strip()[-200:])
         for name, file in _RESOLVED.findall(listed.stdout):
-            found.setdefault(os.fsdecode(name), Path(os.fsdecode(file)))
-    found.pop(loader.name, None)
-    return found
+            libraries.setdefault(os.fsdecode(name), Path(os.fsdecode(file)))
+    libraries.pop(loader.name, None)
+    return libraries
 
 
 def compile_tree(folder: Path, target: str) -> None:
@@ -193,10 +193,10 @@ def loader() -> Path:
     Raises:
         EnvironmentFault: it is not dynamically linked.
     """
-    found = interpreter_of(interpreter())
-    if found is None:
+    program = interpreter_of(interpreter())
+    if program is None:
         raise _fault(f"{interpreter()} is no dynamically linked program")
-    return found
+    return program
 
 
 def standard_library() -> tuple[Path, Path | None]:
@@ -208,8 +208,8 @@ def standard_library() -> tuple[Path, Path | None]:
     library = Path(os.__file__).resolve().parent
     beside = Path(sys.base_exec_prefix, version_folder(), "lib-dynload").resolve()
     built = Path(str(sysconfig.get_config_var("DESTSHARED"))).resolve()
-    found = next((folder for folder in (beside, built) if folder.is_dir()), None)
-    return library, None if found is None or found.is_relative_to(library) else found
+    stdlib = next((folder for folder in (beside, built) if folder.is_dir()), None)
+    return library, None if stdlib is None or stdlib.is_relative_to(library) else stdlib
 
 
 def version_folder() -> Path:

@@ -58,18 +58,18 @@ def runner_identity() -> str:
 
 def extensions() -> list[Path]:
     """The dependencies' shared objects."""
-    found: list[Path] = []
+    modules: list[Path] = []
     for name in DEPENDENCIES:
         files = importlib.metadata.distribution(name).files or []
-        found += [Path(str(f.locate())) for f in files if f.suffix == ".so"]
-    return sorted(found)
+        modules += [Path(str(f.locate())) for f in files if f.suffix == ".so"]
+    return sorted(modules)
 
 
-def own_interpreter(said: str) -> str | None:
+def own_interpreter(output: str) -> str | None:
     """The interpreter of an image that answered PROBE with `said`, if what is compiled for this
     daemon's own Python runs on it."""
     try:
-        answer = json.loads(said.strip().splitlines()[-1])
+        answer = json.loads(output.strip().splitlines()[-1])
         *facts, program = answer
     except (ValueError, IndexError, TypeError):
         return None

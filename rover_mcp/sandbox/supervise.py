@@ -176,10 +176,10 @@ def main(arguments: list[str]) -> int:
         return 0
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
-    if said == b"ok":
+        order = pipe.read()
+    if order == b"ok":
         return 0
-    sys.stderr.write(said.decode() or DIED)
+    sys.stderr.write(order.decode() or DIED)
     return 1
 
 
