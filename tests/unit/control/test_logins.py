@@ -12,7 +12,7 @@ import pytest
 from rover_mcp.config.settings import CredentialSource, Settings
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.host_logins import LOG_INS, held, label, why_not
-from rover_mcp.daemon.provider_access import is_the_providers
+from rover_mcp.daemon.provider_access import is_the_providers, lacks_credential
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.tasks.caller import Caller
@@ -220,7 +220,7 @@ def test_a_log_in_that_the_gateway_does_not_serve_is_said_to_be_of_no_use(
 
     def told() -> list[str]:
         hint = nothing.sign_in(agent, provider, None, CLIENT)[1]
-        return [str(hint), nothing.missing(provider, task)]
+        return [str(hint), lacks_credential(provider, task)]
 
     assert not any("cannot be used" in text for text in told())
     (tmp_path / f".{agent}").mkdir()
