@@ -76,7 +76,9 @@ class TaskNetworks:
         task = self._store.tasks.get(task_id)
         if task is None:
             return None
-        environment = self._credentials.environment(task, self._store.attempts.get(task_id, attempt))
+        environment = self._credentials.environment(
+            task, self._store.attempts.get(task_id, attempt)
+        )
         return UpstreamProxy.of(os.environ if environment is None else environment, host)
 
     def refused(self, task_id: str, refused: RefusedHost) -> None:
