@@ -12,7 +12,7 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks import task_page
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.reading import TaskReader
+from rover_mcp.tasks.live_reader import LiveTaskReader
 
 Scope = Literal["task", "project", "all"]
 
@@ -29,7 +29,7 @@ class SwitchResult:
 
 
 def switch_auto_resume(
-    tasks: TaskReader,
+    tasks: LiveTaskReader,
     caller: Caller,
     enabled: bool,
     scope: Scope,
@@ -67,14 +67,14 @@ def _unclear(enabled: bool, scope: Scope, task: str | None) -> UserFixable:
     return UserFixable(message, code="invalid_arguments", hint=hint, next_call=call)
 
 
-def _project(tasks: TaskReader, caller: Caller, repo_path: str | None) -> str:
+def _project(tasks: LiveTaskReader, caller: Caller, repo_path: str | None) -> str:
     root = tasks.repositories.inspect(caller.folder(repo_path)).project
     known = tasks.store.projects.at(str(root))
     return known.id if known else tasks.repositories.project_id(root)
 
 
 def set_auto_resume(
-    tasks: TaskReader,
+    tasks: LiveTaskReader,
     enabled: bool,
     *,
     task: TaskRow | None = None,

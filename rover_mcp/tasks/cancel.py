@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rover_mcp.domain.errors import Conflict
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.store.records import TaskRow
-from rover_mcp.tasks.reading import TaskReader
+from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.view_models import TaskView
 
 
@@ -15,7 +15,7 @@ from rover_mcp.tasks.view_models import TaskView
 class CancelTask:
     """Ends a task. Its work is kept, and resume_task can continue it."""
 
-    reader: TaskReader
+    reader: LiveTaskReader
 
     def __call__(self, task: TaskRow) -> TaskView:
         """Cancel it.

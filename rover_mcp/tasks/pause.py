@@ -12,9 +12,9 @@ from rover_mcp.domain.no_space import write_fault
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import ENDED, Event, TaskStatus
 from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.lives import LEFT
 from rover_mcp.tasks.pause_view import NEVER_BY_ITSELF
-from rover_mcp.tasks.reading import TaskReader
 from rover_mcp.tasks.view_models import TaskView
 
 
@@ -22,7 +22,7 @@ from rover_mcp.tasks.view_models import TaskView
 class PauseTask:
     """Stops a task at a checkpoint. A running step is interrupted."""
 
-    reader: TaskReader
+    reader: LiveTaskReader
 
     def __call__(self, task: TaskRow) -> TaskView:
         """Pause it.

@@ -9,15 +9,14 @@ from functools import cached_property
 from agent_runner.models import Pause, RunState
 from rover_mcp.config.settings import Settings
 from rover_mcp.domain.attempt_state import AttemptState
-from rover_mcp.domain.task_status import ENDED, RUNNING, TaskStatus
+from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.store.records import NONSENSE, DamagedRecord, EventRow, TaskRow, not_shown
 from rover_mcp.store.store import Store
 from rover_mcp.tasks import task_page
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.finding import TaskFinder
-from rover_mcp.tasks.pause_view import CLOSED, Policy
-from rover_mcp.tasks.ports import AgentInventory, Control, Repositories
-from rover_mcp.tasks.proposals import Proposals
+from rover_mcp.tasks.pause_view import Policy
+from rover_mcp.tasks.ports import Repositories
 from rover_mcp.tasks.quoting import quoted
 from rover_mcp.tasks.task_view import event_view, task_view
 from rover_mcp.tasks.view_models import AttentionView, ListedTask, TaskView
@@ -34,12 +33,6 @@ class TaskReader:
     stalled: Callable[[str], Pause | None]
     """The pause of a task that the disk had no room to record."""
     account_name: Callable[[str], str]
-    control: Control
-
-    @property
-    def inventory(self) -> AgentInventory:
-        """The agents that are known here."""
-        raise NotImplementedError
 
     @cached_property
     def finder(self) -> TaskFinder:
@@ -86,28 +79,16 @@ class TaskReader:
             windows=tuple(self.store.windows.all(self.now())),
             account_name=self.account_name,
             most=self.settings.budget,
-            log_in=self.control.log_in_ends,
+            log_in=self.log_in_ends,
         )
 
-    def policy_of(self, task: TaskRow) -> Policy:
-        """The same, with the agents and models that could take over from a paused task now."""
-        proposals = Proposals(self.settings, self.inventory, self.control)
-        policy = replace(self.policy(), agents=proposals.known())
-        if task.pause is None or task.pause.reason not in CLOSED:
-            return policy
-        return replace(policy, agents=proposals.agents(task), models=proposals.models(task))
+    def log_in_ends(self, task: TaskRow) -> str | None:
+        """See `Control`."""
+        raise NotImplementedError
 
-    def with_cautions(self, task: TaskRow) -> TaskView:
-        """A task that was created or resumed, with a warning where none of its agents can sign in:
-        it would pause at once. The warning is true now, so it is not kept."""
-        view = self.view(task)
-        if task.status in ENDED or task.status is TaskStatus.PAUSED:
-            return view
-        lacking = [self.control.cannot_sign_in(task, a) for a in task.agents or [task.agent]]
-        if all(lacking):
-            what = f"{task.agent} cannot sign in, so the task pauses until it can: {lacking[0]}"
-            view.warnings = [what, *(view.warnings or [])]
-        return view
+    def policy_of(self, task: TaskRow) -> Policy:
+        """The same, with what is proposed for this task."""
+        return self.policy()
 
     def list(
         self,

@@ -9,7 +9,7 @@ from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import RESUMABLE, TaskStatus
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.reading import TaskReader
+from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.view_models import TaskView
 
 
@@ -17,7 +17,7 @@ from rover_mcp.tasks.view_models import TaskView
 class RestartTask:
     """Starts a FAILED task over. What it cost still counts, and its snapshots are kept."""
 
-    reader: TaskReader
+    reader: LiveTaskReader
 
     def __call__(self, caller: Caller, task: TaskRow) -> TaskView:
         """Start it over.

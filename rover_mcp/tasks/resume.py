@@ -19,6 +19,7 @@ from rover_mcp.tasks.agent_checks import AgentChecks
 from rover_mcp.tasks.asked import check_needs_no_provider
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.consent import check_consent
+from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.looks import ACCEPTED, accept_result, refused
 from rover_mcp.tasks.pause_view import (
     NOT_RESUMABLE,
@@ -27,7 +28,6 @@ from rover_mcp.tasks.pause_view import (
     spent,
     used_up,
 )
-from rover_mcp.tasks.reading import TaskReader
 from rover_mcp.tasks.view_models import NextAction, TaskView
 
 
@@ -45,7 +45,7 @@ class ResumeResult:
 class ResumeTask:
     """Resumes a task that is PAUSED, FAILED or CANCELLED."""
 
-    reader: TaskReader
+    reader: LiveTaskReader
     agents: AgentChecks
 
     def __call__(

@@ -21,9 +21,9 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.cancel import CancelTask
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.diff import changed, write_patch
+from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause import PauseTask
 from rover_mcp.tasks.ports import AgentInventory, Control, DiffResult, Repositories, Work
-from rover_mcp.tasks.reading import TaskReader
 from rover_mcp.tasks.restart import RestartTask
 from rover_mcp.tasks.resume import ResumeTask
 from rover_mcp.tasks.step_logs import LogText, read_journal, read_log
@@ -32,7 +32,7 @@ from rover_mcp.tasks.view_models import EventView, TaskView
 
 
 @dataclass
-class TaskService(TaskReader):
+class TaskService(LiveTaskReader):
     """The use cases, built from the same parts. Calls may block."""
 
     settings: Settings

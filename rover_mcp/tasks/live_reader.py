@@ -1,0 +1,47 @@
+"""How tasks are shown where the control plane and the agents can be asked, too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rover_mcp.domain.task_status import ENDED, TaskStatus
+from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.pause_view import CLOSED, Policy
+from rover_mcp.tasks.ports import AgentInventory, Control
+from rover_mcp.tasks.proposals import Proposals
+from rover_mcp.tasks.reading import TaskReader
+from rover_mcp.tasks.view_models import TaskView
+
+
+class LiveTaskReader(TaskReader):
+    """Reads only, for the use cases of a whole daemon. Calls may block."""
+
+    control: Control
+
+    @property
+    def inventory(self) -> AgentInventory:
+        """The agents that are known here."""
+        raise NotImplementedError
+
+    def log_in_ends(self, task: TaskRow) -> str | None:
+        return self.control.log_in_ends(task)
+
+    def policy_of(self, task: TaskRow) -> Policy:
+        """With the agents and models that could take over from a paused task now."""
+        proposals = Proposals(self.settings, self.inventory, self.control)
+        policy = replace(self.policy(), agents=proposals.known())
+        if task.pause is None or task.pause.reason not in CLOSED:
+            return policy
+        return replace(policy, agents=proposals.agents(task), models=proposals.models(task))
+
+    def with_cautions(self, task: TaskRow) -> TaskView:
+        """A task that was created or resumed, with a warning where none of its agents can sign in:
+        it would pause at once. The warning is true now, so it is not kept."""
+        view = self.view(task)
+        if task.status in ENDED or task.status is TaskStatus.PAUSED:
+            return view
+        lacking = [self.control.cannot_sign_in(task, a) for a in task.agents or [task.agent]]
+        if all(lacking):
+            what = f"{task.agent} cannot sign in, so the task pauses until it can: {lacking[0]}"
+            view.warnings = [what, *(view.warnings or [])]
+        return view
