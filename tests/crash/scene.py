@@ -82,6 +82,7 @@ SCRIPT = script(
 CONFIG = """
 idle_exit: 60
 sweep_interval: 2
+spare_sandboxes: 1
 retry: {interrupted_first: 0.1, transient_first: 0.1, jitter: 0}
 """
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,10 +17,11 @@ from rover_mcp.control.crashpoints import ControlPoint
 from rover_mcp.domain.ids import sandbox_name
 from tests.crash.outcome import Outcome, outcome
 from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
-from tests.e2e.processes import pause_after_look, wait_until
+from tests.e2e.processes import is_alive, pause_after_look, wait_until
 from tests.support.fake_anthropic import FakeAnthropic, text, write
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
 from tests.support.models.turns import usage_window
+from tests.support.preloaded_daemons import exit_status, start_preloaded
 from tests.support.real_claude import claude_binary
 from tests.support.repos import git, make_repository
 from tests.support.scripts import CREDITS, script
@@ -30,9 +29,8 @@ from tests.support.scripts import CREDITS, script
 __all__ = ["docker_host", "engine_for_daemons"]
 
 P = ControlPoint
-ROOT = Path(__file__).parents[2]
 ENDINGS = ("task.paused", "task.resumed", "task.completed", "task.failed")
-COMPLETED_WITHIN = 60.0
+COMPLETED_WITHIN = 180.0
 OF_HOLDS = (P.HOLD_PLACED, P.HOLD_UNTIMED, P.PROBE_CHOSEN, P.ACCOUNT_OPENED)
 OF_TASKS = [point for point in P if point not in OF_HOLDS]
 # Passages beside the first: those of the second attempt, which was enqueued by itself.
@@ -42,6 +40,7 @@ PASSAGES = [(p, 1) for p in OF_TASKS] + list(LATER.items())
 CONFIG = """
 idle_exit: 60
 sweep_interval: 2
+spare_sandboxes: 1
 retry: {credits_first: 0.5, interrupted_first: 0.1, transient_first: 0.1, jitter: 0}
 """
 WORKFLOW = """
@@ -77,27 +76,17 @@ def data_folder(folder: Path, environ: Mapping[str, str], crash: str | None) -> 
     (workflows / "points.yaml").write_text(WORKFLOW)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
     clean |= {"PATH": environ.get("PATH", clean["PATH"]), "ROVER_HOME": str(home)}
-    daemon = subprocess.Popen(
-        [sys.executable, "-m", "rover_mcp.daemon"],
-        env={**clean, **({VARIABLE: crash} if crash else {})},
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-    )
+    first = start_preloaded(home, {**clean, **({VARIABLE: crash} if crash else {})})
+    assert first is not None
     try:
-        wait_until(lambda: _holds(home, daemon.pid), "the daemon is up")
         yield home
-        assert daemon.poll() == (-signal.SIGKILL if crash else None), f"{crash} is never reached"
+        if crash:
+            assert not is_alive(first), f"{crash} is never reached"
+            assert exit_status(first) == -signal.SIGKILL
+        else:
+            assert daemon_pid(home) == first
     finally:
         end_daemon(home)
-        daemon.kill()
-        daemon.wait()
-
-
-def _holds(home: Path, pid: int) -> bool:
-    try:
-        return daemon_pid(home) == pid
-    except (FileNotFoundError, ValueError):
-        return False
 
 
 def run(folder: Path, agent: str, environ: Mapping[str, str], crash: str | None = None) -> Ended:

@@ -21,7 +21,6 @@ import json
 import os
 import runpy
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -31,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from agent_runner.crashpoints import VARIABLE
+from agent_runner import crashpoints
 from rover_mcp.launcher.daemon_start import DAEMON_COMMAND, daemon_environment
 from rover_mcp.launcher.handshake import socket_path
 
@@ -39,28 +38,36 @@ _ROOT = Path(__file__).parents[2]
 _ROOM = "." * 60_000
 """In the environment of the process that is forked: a daemon's own takes its place."""
 _LARGEST = 200_000
-_FORKING = threading.Lock()
+_ASKING = threading.Lock()
 _PAUSE, _BOUND = 0.01, 60.0
 
 
-def start_preloaded(home: Path, environ: Mapping[str, str]) -> None:
-    """Start a daemon for this data folder and wait until it listens. Without effect if one runs or
-    cannot run there, or if it is to die at a crash point: the launcher sees to that."""
-    if VARIABLE in environ or not _is_free(home / "daemon.lock"):
-        return
+def start_preloaded(home: Path, environ: Mapping[str, str]) -> int | None:
+    """Start a daemon for this data folder and wait until it listens; its process id. Without effect
+    if one runs or cannot run there: the launcher sees to that."""
+    if not _is_free(home / "daemon.lock"):
+        return None
     try:
         home.mkdir(mode=0o700, exist_ok=True)
         lock = os.open(home / "daemon.start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
-        return
+        return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_free(home / "daemon.lock"):
-            with _FORKING:
-                pid = _preloaded().fork(home, environ)
-            _wait_until_it_listens(home, pid)
+        if not _is_free(home / "daemon.lock"):
+            return None
+        with _ASKING:
+            pid = _preloaded().fork(home, environ)
+        _wait_until_it_listens(home, pid)
+        return pid
     finally:
         os.close(lock)
+
+
+def exit_status(pid: int) -> int:
+    """How such a daemon ended, as Popen.wait has it; waits for that. Once for each."""
+    with _ASKING:
+        return _preloaded().exit_status(pid)
 
 
 def _listens(home: Path) -> bool:
@@ -117,6 +124,10 @@ class _Preloaded:
             socket.send_fds(self._socket, [asked.encode()], [nothing, log, log])
             return int(self._socket.recv(64))
 
+    def exit_status(self, pid: int) -> int:
+        self._socket.send(json.dumps(pid).encode())
+        return int(self._socket.recv(64))
+
     def close(self) -> None:
         self._socket.close()
         self._process.wait()
@@ -139,26 +150,26 @@ def main() -> None:
     Settings.model_rebuild(force=True)
     gc.collect()
     gc.freeze()
-    # Whoever asked for a daemon sees its end; nobody waits for it.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as asking:
         while True:
-            asked, streams, _, _ = socket.recv_fds(asking, _LARGEST, 3)
-            if not asked:
+            received, streams, _, _ = socket.recv_fds(asking, _LARGEST, 3)
+            if not received:
                 return
-            if (pid := os.fork()) == 0:
+            asked = json.loads(received)
+            if isinstance(asked, int):
+                asking.send(str(os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1])).encode())
+            elif (pid := os.fork()) == 0:
                 asking.detach()
-                command, environ = json.loads(asked)
-                _become(command, environ, streams)
+                _become(*asked, streams)
                 return
-            asking.send(str(pid).encode())
-            for descriptor in streams:
-                os.close(descriptor)
+            else:
+                asking.send(str(pid).encode())
+                for descriptor in streams:
+                    os.close(descriptor)
 
 
 def _become(command: Sequence[str], environ: Mapping[str, str], streams: Sequence[int]) -> None:
     """Be what `command` would be in a new session, and run it."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -167,6 +178,7 @@ def _become(command: Sequence[str], environ: Mapping[str, str], streams: Sequenc
     os.environ.clear()
     os.environ.update(environ)
     time.tzset()
+    crashpoints._armed = crashpoints._arm(os.environ.pop(crashpoints.VARIABLE, None))
     facts = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()
     arguments, arguments_end, variables, variables_end = (int(fact) for fact in facts[45:49])
     _write_at(arguments, arguments_end, command)
