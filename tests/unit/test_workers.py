@@ -145,10 +145,10 @@ def test_what_is_set_up_for_a_session_stays_from_file_to_file(tmp_path: Path) ->
 def test_files_that_share_the_attacked_host_are_one_group_and_the_longest_come_first() -> None:
     attacks = ["tests/attacks/test_inside.py", "tests/attacks/test_terminal.py"]
     files = [*attacks, "tests/attacks/test_names.py", "tests/unit/test_workers.py"]
-    groups = grouped(files, {"tests/unit/test_workers.py": 7.0})
-    assert groups[0] == Group(7.0, ["tests/unit/test_workers.py"])
-    assert Group(2.0, attacks) in groups
-    assert Group(1.0, ["tests/attacks/test_names.py"]) in groups
+    groups = grouped(files, {"tests/unit/test_workers.py": 40.0})
+    assert groups[0] == Group(40.0, ["tests/unit/test_workers.py"])
+    assert Group(30.0, attacks) in groups
+    assert Group(15.0, ["tests/attacks/test_names.py"]) in groups
 
 
 def programs(folder: Path, **scripts: str) -> Path:
