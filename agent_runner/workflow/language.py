@@ -282,7 +282,7 @@ WORKFLOW_DESCRIPTION = Key("description", Text(), "what it is good for, in a lin
 INPUTS = Key("inputs", Many("an input", INPUT), "what a task may or must give")
 WORKFLOW_OUTPUTS = Key("outputs", Many("an output", OUTPUT), "what it gives, for readers")
 WORKFLOW_DEFAULTS = Key("defaults", DEFAULTS, "for agent steps that say nothing else")
-WORKFLOW_CONFIG = Key("config", CONFIG, "limits of the whole")
+WORKFLOW_CONFIG = Key("config", CONFIG, "limits for the workflow")
 WORKFLOW = Shape(
     "workflow",
     "the workflow",

@@ -1,4 +1,5 @@
-"""A client's configuration on disk: read whole, replaced at once, the old one kept beside it."""
+"""A client's configuration on disk: read completely, replaced atomically, with the old file kept
+beside it."""
 
 from __future__ import annotations
 
@@ -18,13 +19,13 @@ def read(path: Path) -> str | None:
     """Its text; None if there is none.
 
     Raises:
-        Refused: it is no ordinary file of this user's, or no UTF-8.
+        Refused: it is not a regular file of this user's, or no UTF-8.
         OSError: it cannot be read.
     """
     try:
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     except IsADirectoryError:
-        raise Refused("is no ordinary file") from None
+        raise Refused("is not a regular file") from None
     except FileNotFoundError:
         if path.is_symlink():
             raise Refused(f"is a symbolic link to nothing ({path.readlink()})") from None
@@ -32,7 +33,7 @@ def read(path: Path) -> str | None:
     with file:
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):
-            raise Refused("is no ordinary file")
+            raise Refused("is not a regular file")
         if facts.st_uid != os.geteuid():
             raise Refused("belongs to another user")
         data = file.read(MAX_BYTES + 1)

@@ -20,10 +20,10 @@ NAME = "rover"
 """How the server is named in every client."""
 PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY")
 START_SECONDS = 60
-"""How long a client shall wait for the first answer: twice what the launcher gives the daemon to
-start. Codex and opencode give up after 10 s and 5 s by themselves."""
+"""How long a client waits for the first answer: twice what the launcher gives the daemon to start.
+By default Codex gives up after 10 s and opencode after 5 s."""
 CALL_SECONDS = 600
-"""How long a client shall wait for a tool: wait_for_task takes 45 s by itself."""
+"""How long a client waits for a tool: wait_for_task takes 45 s by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Client:
     command: Callable[[Sequence[str]], Mapping[str, Any]]
     defaults: Mapping[str, Any]
     toml: bool = False
-    after: str = "start it anew"
-    """What the user does for it to count."""
+    after: str = "restart it"
+    """What the user has to do for the change to take effect."""
 
     @property
     def path(self) -> tuple[str, str]:
@@ -164,7 +164,7 @@ CLIENTS: Mapping[str, Client] = {
         ),
         Client(
             "claude-desktop", "Claude Desktop", (), _desktop, _folder_of(_desktop), "mcpServers",
-            _split, {}, after="quit it, and start it anew",
+            _split, {}, after="quit and restart it",
         ),
     )
 }  # fmt: skip
@@ -181,8 +181,8 @@ def launcher_command(
 ) -> list[str]:
     """How a client starts the launcher that belongs to this installation.
 
-    `prefix` is sys.prefix; `home` a data folder that is not the default. An environment of uvx is
-    thrown away one day, so there it is uvx that makes it anew.
+    `prefix` is sys.prefix; `home` a data folder that is not the default. uvx may delete its
+    environments, so there the entry calls uvx, which creates one again.
     """
     if {"archive-v0", "environments-v2"} & set(prefix.resolve().parts):
         command = [which("uvx") or "uvx", "rover-mcp"]

@@ -25,7 +25,7 @@ class Change:
     old: str
     new: str
     was_there: bool
-    """Whether it had an entry of ours."""
+    """Whether it already had an entry for Rover."""
 
 
 def entered(client: Client, text: str, argv: Sequence[str]) -> Change:
@@ -99,7 +99,7 @@ def _parse(client: Client, text: str) -> Json:
         why = "has comments, or is not JSON" if commented else "cannot be read"
         raise Refused(f"{why} ({error})") from error
     if not isinstance(parsed, dict):
-        raise Refused("is no object")
+        raise Refused("is not an object")
     return cast(Json, parsed)
 
 

@@ -1,5 +1,5 @@
-"""The hook by which an assistant's model is told of tasks before its first word: where each keeps
-it, and what becomes of that file. Pure.
+"""The hook that shows an assistant's model its tasks before the first turn: where each assistant
+keeps it, and how its file changes. Pure.
 
 Claude Code has it from the plugin. Codex, Gemini CLI and Qwen Code take its form; Copilot CLI has
 one of its own. tests/clients has each real program run what is written here.
@@ -30,7 +30,7 @@ class SessionHook:
     event: str
     entry: Callable[[str], Json]
     around: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    after: str = "start it anew"
+    after: str = "restart it"
 
 
 def _nested(command: str) -> Json:
@@ -49,7 +49,7 @@ def _beside(client: str, *parts: str) -> Callable[[Machine], Path]:
 HOOKS: Mapping[str, SessionHook] = {
     "codex": SessionHook(
         _beside("codex", "hooks.json"), "SessionStart", _nested,
-        after="start it anew, and trust the hook there",
+        after="restart it, and trust the hook there",
     ),
     "gemini": SessionHook(_beside("gemini", "settings.json"), "SessionStart", _nested),
     "qwen": SessionHook(_beside("qwen", "settings.json"), "SessionStart", _nested),
@@ -110,7 +110,7 @@ def _parse(text: str) -> Json:
     except (ValueError, RecursionError) as error:
         raise Refused(f"has comments, or is not JSON ({error})") from error
     if not isinstance(parsed, dict):
-        raise Refused("is no object")
+        raise Refused("is not an object")
     return cast(Json, parsed)
 
 
@@ -123,7 +123,7 @@ def _entries(hook: SessionHook, parsed: Json) -> list[Any]:
 
 
 def _is_ours(entry: object) -> bool:
-    """Whether a command in it is `rover session-start`, from wherever."""
+    """Whether one of its commands is `rover session-start`, of any installation."""
     if isinstance(entry, str):
         words = entry.split()
         return COMMAND in words and "rover" in {Path(w.strip("'\"")).name for w in words}
@@ -133,7 +133,7 @@ def _is_ours(entry: object) -> bool:
 
 
 def _checked(hook: SessionHook, old: str, new: str, wanted: list[Any]) -> Change:
-    """That the new text says what it should, and all else as before."""
+    """Check that the new text has the change and otherwise equals the old one."""
     before, after = _parse(old), _parse(new)
     there = bool([entry for entry in _entries(hook, before) if _is_ours(entry)])
     if _entries(hook, after) != wanted or _rest(hook, after) != {

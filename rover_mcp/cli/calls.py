@@ -123,7 +123,7 @@ def next_step(task: Json, paint: Paint) -> list[str]:
     """The first thing to do next with a task; of a paused one, everything that can be done."""
     every = commands_of(task)
     if task.get("pause") and len(every) > 1:
-        # How to switch it off stands where it says that it goes on by itself.
+        # How to switch it off stands where it says that it resumes automatically.
         every = [c for c in every if not c[0].startswith("rover auto-resume off")]
         return [paint("What you can do:", "bold"), *_choices(every, paint)]
     return [line for command, why in every[:1] for line in told_next(command, why, paint)]

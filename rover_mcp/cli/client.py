@@ -24,7 +24,7 @@ ELICIT = "elicitation/create"
 
 
 class ClientError(Exception):
-    """Something that a person or a script is told: as text, or as `as_json`."""
+    """An error for a person or a script: as text, or as `as_json`."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Client:
         self.on_notification: Callable[[Json], None] = lambda _message: None
         self.on_frame: Callable[[str, bytes], None] = lambda _direction, _line: None
         self.ask: Callable[[str], bool] | None = None
-        """asks the person at the terminal; None: nobody is there"""
+        """asks the person at the terminal; None where there is no person"""
         self.server: Json = {}
         self.answer: Json | None = None
         """what was asked with the preamble, where that was answered at once"""

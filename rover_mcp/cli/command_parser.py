@@ -56,6 +56,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **named: Any) -> None:
         named.setdefault("formatter_class", Help)
         super().__init__(**named)
+        # `--y` would otherwise count as --yes, and delete.
         self.allow_abbrev = False
 
     def error(self, message: str) -> NoReturn:
@@ -68,6 +69,7 @@ def _with_suggestion(message: str) -> str:
     if not (unknown := re.fullmatch(_UNKNOWN, message)):
         return message
     word, known = unknown["word"], re.findall(r"[\w-]+", unknown["known"])
+    # Imported here, because only a mistake needs it.
     import difflib
 
     near = difflib.get_close_matches(word.lower(), known, n=1)

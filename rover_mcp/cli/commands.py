@@ -49,7 +49,7 @@ def connect(args: Arguments, *, asks: bool = False, only: Json | None = None) ->
 
 
 def ask_person(question: str, prompt: str = "Allow it?") -> bool:
-    """Put a question to whoever sits at the terminal; anything but yes is no."""
+    """Ask the person at the terminal; anything but yes means no."""
     print("\n".join(map(clean, question.split("\n"))), file=sys.stderr)
     print(f"{prompt} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -57,6 +57,7 @@ def ask_person(question: str, prompt: str = "Allow it?") -> bool:
 
 def call(args: Arguments, tool: str, **arguments: object) -> Json:
     given = {name: value for name, value in arguments.items() if value is not None}
+    # Sent with the first line, so that a daemon that is still starting can answer it at once.
     only = {"tool": tool, "arguments": given} if tool == "list_tasks" else None
     client = connect(args, asks=tool in ("create_task", "resume_task"), only=only)
     try:
@@ -106,7 +107,7 @@ def show_fields(args: Arguments, result: Json, things: Sequence[Json], render_it
 
 
 def of_task(args: Arguments) -> Json:
-    """How a tool is told which task: numbers count within a project."""
+    """The arguments that name a task to a tool: numbers count within a project."""
     where = args.repo or (_absolute("") if args.task.isdigit() and len(args.task) < 32 else None)
     return {"task": args.task, "repo_path": where}
 
@@ -210,6 +211,7 @@ def follow(args: Arguments, task: Json) -> int:
 
     try:
         result = watch(lambda: connect(args), task, sys.stderr if args.json else sys.stdout)
+    # Ctrl-C ends the watching only, as with `docker logs -f`.
     except KeyboardInterrupt:
         print(f"\nThe task keeps running. To watch it again: rover watch {name_of(task)}")
         return 130
@@ -256,6 +258,7 @@ def diff(args: Arguments) -> int:
     wanted = {**of_task(args), "paths": args.paths or None}
     if not args.stat:
         result = call(args, "get_diff", **wanted)
+        # As git: a pager is for people, never for a pipe.
         if args.json or args.no_pager or not sys.stdout.isatty():
             show(args, result, diff_lines)
             return 0
@@ -336,7 +339,7 @@ def doctor_(args: Arguments) -> int:
 
 
 def repair(args: Arguments) -> int:
-    """Build tasks' records anew from their files."""
+    """Rebuild tasks' records from their files."""
     from rover_mcp.cli.offline import run_offline
 
     done: list[str] = run_offline("repair", home_of(args))

@@ -102,9 +102,7 @@ def _read(file: str | None) -> ProjectConfig:
             raise ClientError(f"{file}: {error}", code="io") from None
     config = load_config(root_here())
     if config is None:
-        raise ClientError(
-            f"there is no {FILE} here", code="no_config", hint="rover init writes one"
-        )
+        raise ClientError(f"{FILE} not found here", code="no_config", hint="rover init creates one")
     return config.config
 
 

@@ -36,7 +36,8 @@ def status(args: argparse.Namespace) -> int:
 
 
 def stop(args: argparse.Namespace) -> int:
-    """End it. As with `systemctl stop docker`, nobody is asked: nothing is lost by it."""
+    """Stop the daemon. As with `systemctl stop docker` there is no question, because nothing is
+    lost."""
     show(args, _stopped(home_of(args), force=args.force), _told_of_stop)
     return 0
 

@@ -19,7 +19,7 @@ _KINDS = {
 
 
 def disk_lines(disk: Json, paint: Paint) -> list[str]:
-    """The whole by kind, then a line for each project, the largest first."""
+    """The total by kind, then a line for each project, the largest first."""
     used: Json | None = disk.get("used")
     if used is None:
         return ["what the data folder takes is being measured; ask again"]

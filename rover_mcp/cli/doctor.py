@@ -184,6 +184,7 @@ def _folder(home: str) -> Check:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = path / ".doctor"
+        # A full disk still takes an empty file.
         probe.write_bytes(b"x" * 4096)
         probe.unlink()
     except OSError as error:
@@ -233,7 +234,7 @@ def _agent(entry: Json) -> Check:
 
 
 def _agents(agents: list[Json]) -> Check:
-    """One that can work is enough. The one that plays scripts does nobody's work."""
+    """One agent that can work is enough. The one that only plays scripts does not count."""
     can = [a["name"] for a in agents if a["installed"] and a["signed_in"] and not _plays(a)]
     if can:
         return Check(AGENT, True, ", ".join(map(clean, can)))

@@ -132,7 +132,7 @@ def _parts(text: str, known: Mapping[str, Read]) -> Iterable[str | _Field]:
         if name is None:
             continue
         if name not in known:
-            raise BadTemplate(f"there is no field {name!r}; fields are {', '.join(known)}")
+            raise BadTemplate(f"unknown field {name!r}; the fields are {', '.join(known)}")
         if conversion or "{" in (spec or ""):
             raise BadTemplate(f"{{{name}}} takes a format like :>8, and nothing else")
         yield _Field(name, known[name], spec or "")

@@ -1,7 +1,5 @@
-"""Programs below sandboxes whose upstream has corrected what others broke out with.
-
-A version is no proof: distributions correct older ones too. So it is said, and decides nothing.
-"""
+"""Checks the programs that sandboxes are built on for versions with known escapes. A version is not
+proof, because distributions fix older versions too; so it is a warning and decides nothing."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def list_(args: argparse.Namespace) -> int:
 
 
 def test(args: argparse.Namespace) -> int:
-    """1 where a hook could not be told."""
+    """Send test messages; 1 where one could not be delivered."""
     result = _ask(args, action="test", name=args.name)
     show(args, result, _tested)
     return 1 if any(t["error"] for t in result["tested"]) else 0

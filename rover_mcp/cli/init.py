@@ -33,7 +33,7 @@ def init(args: argparse.Namespace, connect: Callable[[], Client]) -> int:
     """Write the file, or with --dry-run print it.
 
     Raises:
-        ClientError: this is no repository, or there is a file already.
+        ClientError: this is not a repository, or there is a file already.
         OSError: it cannot be written.
     """
     root = root_here(Path(args.repo) if args.repo else None)

@@ -14,7 +14,7 @@ TITLE_LEAST = 24
 
 
 def task_rows(tasks: list[Json], paint: Paint) -> list[str]:
-    """The tasks in columns; where and until when for the paused ones (H6)."""
+    """The tasks in columns; a paused one says where, and until when."""
     several = len({t["repo_path"] for t in tasks}) > 1
     paid = any(t.get("cost_usd") for t in tasks)
     rows = [_row(t, several, paid, paint.now()) for t in tasks]

@@ -1,5 +1,5 @@
-"""`rover login` and `rover logout`: keys of providers, kept for tasks that go on without a client.
-Needs no daemon: one that waits for the key sees that it is there."""
+"""`rover login` and `rover logout`: API keys of providers, stored for tasks that continue without a
+client. They need no daemon: one that waits for a key notices that it is there."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _key(account: str, *, from_stdin: bool) -> str:
         return sys.stdin.read(stored_keys.MAX_KEY + 2).strip()
     if not sys.stdin.isatty():
         raise UserFixable(
-            "there is no terminal to ask for the key",
+            "the key cannot be asked for without a terminal",
             hint="give it on standard input, with --stdin",
             code="no_terminal",
         )
@@ -68,7 +68,7 @@ def _kept(result: Json, paint: Paint) -> list[str]:
     lines = [f"The key of {result['account']} is in {_place(result)}."]
     if result["place"] != KEYRING:
         lines.append(paint(NO_KEYRING, "yellow"))
-    return [*lines, "Tasks use it from now on; a task that waited for it continues by itself."]
+    return [*lines, "Tasks use it from now on; a task that waited for it resumes automatically."]
 
 
 def _table(result: Json, paint: Paint) -> list[str]:

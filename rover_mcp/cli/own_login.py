@@ -49,8 +49,8 @@ def offers(
     now: datetime,
     ask: Callable[[str], bool] | None,
 ) -> list[Json]:
-    """What is to be said of each log-in that is here and that config.yaml says nothing of. `ask`
-    puts a question to the user, and what they allow is written; None: nobody is asked."""
+    """What to report of each log-in on this machine that config.yaml does not mention. `ask` asks
+    the user, and writes what they allow; None where nothing is asked."""
     results: list[Json] = []
     for known in KNOWN:
         if _is_there(known.path(environ, Path.home())):
@@ -105,7 +105,7 @@ def _question(known: OwnLogin) -> str:
 
 
 def lines_of(results: Sequence[Json]) -> Iterator[str]:
-    """What a person is told of them."""
+    """The same as lines for people."""
     for one in results:
         title = f"{'Log-in':14}  "
         agent = one["agent"]

@@ -1,5 +1,5 @@
-"""Long text at a terminal, as git shows it: by $ROVER_PAGER, $PAGER or less, which ends by itself
-where all fits on the screen."""
+"""Long text at a terminal, as git shows it: by $ROVER_PAGER, $PAGER or less, which ends at once
+where everything fits on the screen."""
 
 from __future__ import annotations
 

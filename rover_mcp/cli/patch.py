@@ -1,4 +1,4 @@
-"""`rover diff --patch`: the whole patch, as `git apply` takes it; readable at a terminal."""
+"""`rover diff --patch`: the complete patch, as `git apply` takes it; readable at a terminal."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ COPY_BYTES = 1 << 20
 
 
 def patch(args: argparse.Namespace) -> int:
-    """Write it to standard output, once all of it is here: `git apply` takes no half of one.
+    """Write the patch to standard output, once it is complete: `git apply` rejects a part of one.
 
     Raises:
-        ClientError: it cannot be had, did not come whole, or shall be JSON.
+        ClientError: it is not available, arrived incomplete, or JSON was asked for.
     """
     if args.json:
         raise ClientError(
@@ -68,7 +68,7 @@ def _fetch(args: argparse.Namespace, file: IO[bytes]) -> None:
         client.close()
     if result["sha256"] != digest.hexdigest():
         raise ClientError(
-            f"the patch of {result['bytes']} bytes did not come whole",
+            f"the patch of {result['bytes']} bytes arrived incomplete",
             code="protocol",
             hint="run the command again",
         )

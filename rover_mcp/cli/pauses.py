@@ -1,4 +1,4 @@
-"""What a person sees of a pause: since when, why, which account, when it ends (D10, H6, K7)."""
+"""What a person sees of a pause: since when, why, which account, and when it ends."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def account_of(pause: Json) -> str:
 
 
 def goes_on(pause: Json, now: datetime) -> str:
-    """Whether it continues by itself, and when."""
+    """Whether it resumes automatically, and when."""
     waits = clean(spoken(pause.get("waits_because") or "nothing is lost"))
     if pause.get("auto_resume") and pause.get("retry_at"):
         endless = pause["reason"] in ENDLESS
         count = f"{pause['retries'] + 1}" + ("" if endless else f" of {pause['max_retries']}")
         at = when(pause["retry_at"], now)
-        return f"It continues by itself at {at}, automatic resume {count}."
+        return f"It resumes automatically at {at}, automatic resume {count}."
     if pause.get("auto_resume"):
         return f"It waits: {waits}."
     later = f" Worth a try from {when(pause['retry_at'], now)}." if pause.get("retry_at") else ""
@@ -76,7 +76,7 @@ def _waits_for(pause: Json) -> str:
 
 
 def in_short(pause: Json, now: datetime) -> str:
-    """For one line of a listing: why, whose, and until when (H6)."""
+    """For one line of a listing: why, which account, and until when."""
     who = clean(pause.get("account") or pause.get("provider") or "")
     on = pause.get("auto_resume") and pause.get("retry_at")
     until = f"continues {when(pause['retry_at'], now)}" if on else "waits for you"

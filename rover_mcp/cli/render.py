@@ -170,7 +170,7 @@ def rows(tasks: list[Json], paint: Paint) -> list[str]:
 
 
 def listing(result: Json, paint: Paint) -> list[str]:
-    """list_tasks: one line a task; where and until when for the paused ones (H6)."""
+    """list_tasks: a line for each task; a paused one says where, and until when."""
     tasks: list[Json] = result["tasks"]
     damaged = warnings(result, paint)
     if not tasks:
@@ -234,7 +234,7 @@ def switched(result: Json, paint: Paint) -> list[str]:
     if result.get("still_off"):
         lines.append(f"No effect yet: it is off {clean(result['still_off'])}.")
     elif result["enabled"]:
-        lines.append(f"Paused tasks that continue by themselves again: {result['changed']}.")
+        lines.append(f"Paused tasks that resume automatically again: {result['changed']}.")
     else:
         lines.append(f"Paused tasks that wait for `rover resume` from now on: {result['changed']}.")
     return [*lines, *attention(result, paint)]

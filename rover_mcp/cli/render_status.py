@@ -87,7 +87,7 @@ def _hold(hold: Json, now: datetime) -> str:
 
 def _window(window: Json, paint: Paint) -> list[str]:
     used = f", {window['used_percent']:.0f} % used" if "used_percent" in window else ""
-    opens = f", opens anew {when(window['opens_at'], paint.now())}" if "opens_at" in window else ""
+    opens = f", reopens {when(window['opens_at'], paint.now())}" if "opens_at" in window else ""
     detail = f"{clean(window['window'])}: {clean(window['state'])}{used}{opens}"
     mark = "✔" if window["state"] == "open" else "!"
     return _check(mark, f"account {clean(window['account'])}", detail, {}, paint)

@@ -42,7 +42,7 @@ def install(args: argparse.Namespace) -> int:
 
 
 def uninstall(args: argparse.Namespace) -> int:
-    """Remove the service. A daemon that is at work goes on until it has nothing to do."""
+    """Remove the service. A running daemon continues until it has nothing left to do."""
     _, service = _service(args)
     if not service.file.exists():
         raise ClientError("no service is installed", code="not_installed", hint="nothing to do")
@@ -113,7 +113,7 @@ def _installed(result: Json, paint: Paint) -> list[str]:
 
 def _status(result: Json, paint: Paint) -> list[str]:
     if not result["installed"]:
-        return ["No service is installed. To have Rover started by itself: rover service install"]
+        return ["No service is installed. To start Rover automatically: rover service install"]
     words = [
         "enabled" if result["enabled"] else "not enabled: rover service install",
         "at work" if result["running"] else "not at work (it ends where nothing is left to do)",

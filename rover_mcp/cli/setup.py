@@ -38,7 +38,7 @@ def setup(args: argparse.Namespace) -> int:
     argv = launcher_command(Path(sys.prefix), shutil.which, home)
     if not args.remove and not shutil.which(argv[0]):
         raise ClientError(
-            f"there is no program {argv[0]}", code="not_installed",
+            f"program not found: {argv[0]}", code="not_installed",
             hint="run the rover of an installation: pip install rover-mcp, then rover setup",
         )  # fmt: skip
     named = [_named(name) for name in args.clients]
@@ -54,6 +54,7 @@ def setup(args: argparse.Namespace) -> int:
         print(json_text({**report, "notifications": notifications, "log_ins": log_ins}))
     else:
         print("\n".join(_lines(results, notifications, log_ins, args)))
+    # One assistant that cannot be changed does not keep the others from being changed.
     refused = any("error" in result for result in (*results, notifications))
     return 1 if refused or any(_hook_is(result, ("refused",)) for result in results) else 0
 
@@ -116,7 +117,7 @@ def _log_ins(args: argparse.Namespace) -> list[Json]:
 def _named(name: str) -> Client:
     if name not in CLIENTS:
         raise ClientError(
-            f"there is no client {name!r}", code="invalid_arguments",
+            f"unknown client {name!r}", code="invalid_arguments",
             hint=f"clients: {', '.join(CLIENTS)}; for others see docs/clients.md",
         )  # fmt: skip
     return CLIENTS[name]

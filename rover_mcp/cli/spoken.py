@@ -33,9 +33,6 @@ _PHRASES = (
     (re.compile(r"\bValue error, "), ""),
     (re.compile(r"\b(?:String|List|Dictionary) should\b"), "it should"),
     (re.compile(r"\bthe tools? "), "the command "),
-    (re.compile(r"\bgoes on by itself\b"), "continues by itself"),
-    (re.compile(r"\bgo on by themselves\b"), "continue by themselves"),
-    (re.compile(r"\bwent on by itself\b"), "continued by itself"),
     (re.compile(r"\bnext_actions\b"), "what can be done next"),
     (re.compile(r"\bnext_call\b"), "the next command"),
 )

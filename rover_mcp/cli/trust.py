@@ -16,10 +16,11 @@ _MARKS = {"trusted": ("✔", "green"), "new": ("+", "yellow"), "changed": ("~", 
 
 
 def trust(args: argparse.Namespace) -> int:
-    """Show it, and ask whoever sits at the terminal. 1 where it is not trusted afterwards.
+    """Show what a repository asks for, and ask the person at the terminal. 1 where it is not
+    trusted afterwards.
 
     Raises:
-        ClientError: nobody can be asked, or there is no repository.
+        ClientError: no person can be asked, or there is no repository.
     """
     place: Json = {"repoPath": str(Path(args.path or ".").absolute())}
     if args.base_branch:

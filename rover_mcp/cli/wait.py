@@ -74,5 +74,5 @@ def line(task: Json) -> str:
     if not pause:
         return f"{text}; branch {task['branch']}"
     if pause.get("auto_resume") and pause.get("retry_at"):
-        return f"{text} ({pause['reason']}); it continues by itself at {dated(pause['retry_at'])}"
+        return f"{text} ({pause['reason']}); it resumes automatically at {dated(pause['retry_at'])}"
     return f"{text} ({pause['reason']}); see rover inspect {task['number']}"

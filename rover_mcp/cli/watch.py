@@ -28,7 +28,7 @@ EXIT_CODES = {"COMPLETED": 0, "MERGED": 0, "PUSHED": 0, "PAUSED": 2}
 
 
 def exit_code(task: Json) -> int:
-    """0 completed, 1 failed or cancelled, 2 paused, as the runner's (ACCEPTANCE A2)."""
+    """0 completed, 1 failed or cancelled, 2 paused: the same as the runner's."""
     return EXIT_CODES.get(task["status"], 1)
 
 
@@ -201,6 +201,7 @@ class Screen:
     """For terminals: one table that is drawn again in place."""
 
     def __init__(self, out: TextIO) -> None:
+        # Imported here, because rich is slow to import and only a terminal needs it.
         from rich.console import Console
         from rich.live import Live
 

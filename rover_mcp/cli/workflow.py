@@ -65,7 +65,7 @@ def _load(name: str, agents: list[str] | None) -> Checked:
 
 
 def _each(error: WorkflowError) -> list[WorkflowError]:
-    """The errors of a file, each by itself."""
+    """The errors of a file, one at a time."""
     return [WorkflowError(e.file, e.line, e.column, e.message) for e in error.all]
 
 

@@ -72,7 +72,7 @@ def parse_devcontainer(data: bytes, place: str) -> Devcontainer:
     folder = posixpath.dirname(place)
     image = content.get("image")
     if image is not None and not (isinstance(image, str) and _REFERENCE.fullmatch(image)):
-        raise _invalid(place, "image is no image's name")
+        raise _invalid(place, "invalid image name")
     build = None if image is not None else _build(content, place, folder, ignored)
     return Devcontainer(
         image=image,
@@ -148,7 +148,7 @@ def _build(
 def _inside(path: object, place: str, folder: str) -> str:
     """A path from the root of the repository, which it does not leave."""
     if not isinstance(path, str) or path.startswith("/") or "\0" in path or "\\" in path:
-        raise _invalid(place, f"{path!r} is no relative path")
+        raise _invalid(place, f"{path!r} is not a relative path")
     normal = posixpath.normpath(posixpath.join(folder, path))
     if normal == ".." or normal.startswith("../"):
         raise _invalid(place, f"{path!r} leaves the repository")
@@ -168,7 +168,7 @@ def _commands(value: object, place: str, name: str) -> list[str]:
         # Side by side in an editor; one after the other here, which each of them permits.
         each = cast("dict[str, object]", value).values()
         return [command for inner in each for command in _commands(inner, place, name)]
-    raise _invalid(place, f"{name} is no command")
+    raise _invalid(place, f"{name} is not a command")
 
 
 def _environment(content: Mapping[str, Any], ignored: list[str]) -> dict[str, str]:

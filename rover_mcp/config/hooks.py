@@ -118,7 +118,7 @@ def wrong_url(url: str, *, allow_http: bool) -> str | None:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        return "this is no address"
+        return "invalid address"
     if parts.scheme not in ("http", "https") or not host:
         return "give one that begins with https://"
     if parts.username is not None or parts.fragment or not url.isprintable() or " " in url:

@@ -75,5 +75,5 @@ class HttpSettings(_Model):
         expanded = tuple(path.expanduser() for path in projects)
         for path in expanded:
             if not path.is_absolute():
-                raise ValueError(f"{path} is no absolute path")
+                raise ValueError(f"{path} is not an absolute path")
         return expanded

@@ -48,7 +48,7 @@ def new_token(home: Path, name: str, scopes: Sequence[str]) -> str:
     """
     if not NAME.fullmatch(name):
         raise UserFixable(
-            f"{name[:80]!r} is no name for a user",
+            f"{name[:80]!r} is not a valid user name",
             hint="up to 32 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit",
             code="invalid_name",
         )

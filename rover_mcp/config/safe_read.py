@@ -136,7 +136,7 @@ def _open(name: str, flags: int, folder: int) -> int:
 def _read(file: int, limit: int) -> FoundFile:
     facts = os.fstat(file)
     if not stat.S_ISREG(facts.st_mode):
-        raise NotTaken("it is no regular file")
+        raise NotTaken("not a regular file")
     data = bytearray()
     try:
         while len(data) <= limit and (more := os.read(file, min(limit + 1 - len(data), 1 << 20))):

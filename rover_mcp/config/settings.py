@@ -42,9 +42,9 @@ class RetrySettings(_Model):
     max_auto_retries: int = Field(default=5, ge=0)
     """in a row that brought nothing; then a task waits for resume_task. Work starts the count anew,
     and a resume at a time that the provider told is none of them. After a rate limit, a usage
-    window or credits it does not end. 0: no task resumes by itself"""
+    window or credits it does not end. 0: no task resumes automatically"""
     transient_first: float = Field(default=60, gt=0)
-    """after a transient error or a rate limit whose end no provider told"""
+    """after a transient error or a rate limit without a known end"""
     transient_most: float = Field(default=3600, gt=0)
     """the longest of these"""
     credits_first: float = Field(default=900, gt=0)
@@ -155,7 +155,7 @@ class Settings(_Model):
     """`usd`, `tokens`: what a task may cost before it pauses; projects and calls can only
     lower it"""
     auto_resume: bool = True
-    """false: no paused task goes on by itself"""
+    """false: no paused task resumes automatically"""
     retry: RetrySettings = RetrySettings()
     """see below"""
     limits: Limits = Limits()

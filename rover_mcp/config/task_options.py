@@ -39,6 +39,6 @@ class TaskOptions(BaseModel):
     devcontainer: DevcontainerUse | None = None
     """what of the repository's devcontainer.json counts"""
     auto_resume: bool = True
-    """whether the task resumes by itself after a pause that time ends"""
+    """whether the task resumes automatically after a pause that time ends"""
     project_config: Literal["apply", "ignore"] = "apply"
     """ignore: what the project asks for beyond the user's defaults is left out"""

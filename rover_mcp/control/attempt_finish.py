@@ -76,8 +76,8 @@ class Settles(Parts):
     """Every method is idempotent."""
 
     def settle(self, task_id: str, attempt: int, ended: SandboxExit) -> int | None:
-        """Bring the work home and decide what follows. The number of the attempt that is to go
-        on by itself, at the task's `retry_at`; None where none is.
+        """Bring the work home and decide what follows. The number of the attempt that is to resume
+        automatically, at the task's `retry_at`; None where none is.
 
         Raises:
             DamagedRecord: the attempt is in a state that this version does not know.
@@ -174,7 +174,7 @@ class Settles(Parts):
         return in_words(self.store.windows.of(account, when), when)
 
     def _awaits(self, task: TaskRow, attempt: int, decision: PauseFor, retries: int) -> bool:
-        """Whether the task continues by itself with another credential, or once something is out
+        """Whether the task resumes automatically with another credential, or once something is out
         of its way. A credential that was refused is recorded first, or the task would be refused
         again and again."""
         if self._is_watched(decision.pause, retries):
@@ -231,7 +231,7 @@ class Settles(Parts):
             self.store.holds.open(task.account, probe, models)
 
     def scheduled(self, task_id: str) -> int | None:
-        """The attempt that is to go on by itself, if there is one."""
+        """The attempt that is to resume automatically, if there is one."""
         waiting = self.store.attempts.in_states((AttemptState.SCHEDULED,))
         return next((a.attempt for a in waiting if a.task_id == task_id), None)
 

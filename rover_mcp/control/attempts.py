@@ -45,7 +45,7 @@ class Attempts(Starts, Follows, Settles):
             self.gateway.close(task_id)
         if self._fail(task_id, attempt, error) is None and task.status is TaskStatus.PAUSED:
             self.store.attempts.drop_schedule(task_id)
-            self._warn(task, f"it does not go on by itself: {told(error)}")
+            self._warn(task, f"it does not resume automatically: {told(error)}")
         self.store.attempts.move(
             task_id, attempt, OPEN, state=AttemptState.ENDED, ended_at=time.time(),
             detail=error.message,
@@ -143,7 +143,7 @@ class Attempts(Starts, Follows, Settles):
                 before = (
                     "" if row.state == AttemptState.RUNNING else ", before this task is to continue"
                 )
-                why = f"and is not renewed by itself ({found.obstacle}): {found.advice}"
+                why = f"and is not renewed automatically ({found.obstacle}): {found.advice}"
                 self._warn(task, f"{begins} at {utc(found.at)}{before}, {why}", notable=True)
 
     def await_credentials(self) -> None:
@@ -163,7 +163,7 @@ class Attempts(Starts, Follows, Settles):
         return self.store.holds.open(task.account, (task_id, attempt), models)
 
     def schedule(self, task: TaskRow) -> AttemptRow | None:
-        """Let a paused task go on by itself again, if its reason permits that; None: not."""
+        """Let a paused task resume automatically again, if its reason permits that; None: not."""
         if task.pause is None or not self.settings.auto_resume:
             return None
         if self._is_awaited(task):

@@ -29,7 +29,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Fail:
-    """It cannot go on by itself; a FAILED task can be resumed too."""
+    """It cannot resume automatically; a FAILED task can be resumed too."""
 
     error: str
 
@@ -63,7 +63,7 @@ def decide(
     runner's own FAILED means that it could not write one, so nothing is scheduled (E2); any
     other end means that the sandbox was killed, and the run goes on from its checkpoint.
     `pause_requested`: a person asked for a pause that the runner had no time to record; it never
-    goes on by itself.
+    resumes automatically.
     `random` is in [0, 1) and spreads retries.
     """
     if state.status is RunStatus.COMPLETED:
@@ -125,7 +125,7 @@ def _interrupted(ended: SandboxExit, state: RunState, now: datetime) -> Pause:
 def retry_time(
     pause: Pause, auto_retries: int, retry: RetrySettings, now: datetime, random: float
 ) -> datetime | None:
-    """When a paused task goes on by itself (K2, K3), or None where a person has to act.
+    """When a paused task resumes automatically (K2, K3), or None where a person has to act.
 
     The provider's own reset time decides where it is known. Where it is not, or has been in vain,
     the wait doubles with each try. Tries end only where nobody knows that waiting helps.

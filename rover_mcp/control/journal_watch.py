@@ -160,7 +160,7 @@ class LiveStates:
     def _tell_cap(self, task: TaskRow) -> None:
         event = self._store.events.last_of(task.id, UNTOLD)
         if event is None or event.data.get("attempt") != task.attempt:
-            message = f"{self._most} steps were told; what comes after is in inspect and get_logs"
+            message = f"{self._most} steps were reported; later ones are in inspect and get_logs"
             self._store.events.add(task.id, UNTOLD, {"attempt": task.attempt, "message": message})
 
 

@@ -53,7 +53,7 @@ TRIED_SECONDS = 5.0
 """For the first launch, before somebody is answered who asks whether tasks can be started."""
 
 FAILED_TWICE = "the control plane failed twice on this attempt (see daemon.log)"
-WORK_IS_KEPT = "the work is kept: resume_task goes on from the checkpoint"
+WORK_IS_KEPT = "the work is kept: resume_task continues from the checkpoint"
 
 HARMLESS = (RoverError, SQLAlchemyError, *NONSENSE)
 """What one task's damaged record raises, in a table of ours or of the library's."""

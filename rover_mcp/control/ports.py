@@ -127,8 +127,8 @@ class Expiry:
         """The end, and who sees to it."""
         begins = f"the log-in of {self.log_in} expires before that, at {utc(self.at)}"
         if self.obstacle is None:
-            return f"{begins}, and is then renewed by itself"
-        return f"{begins}, and is not renewed by itself ({self.obstacle}): {self.advice}"
+            return f"{begins}, and is then renewed automatically"
+        return f"{begins}, and is not renewed automatically ({self.obstacle}): {self.advice}"
 
 
 def utc(seconds: float) -> str:

@@ -180,7 +180,7 @@ def _hash(parts: Sequence[str]) -> str:
 
 def _warnings(place: str | None, read: Devcontainer, *, unreadable: bool) -> tuple[str, ...]:
     if unreadable:
-        return (f"{place} is no regular file, or larger than {MAX_BYTES} bytes: it is ignored",)
+        return (f"{place} is not a regular file, or larger than {MAX_BYTES} bytes: it is ignored",)
     if read.ignored:
         names = ", ".join(name[:80] for name in read.ignored[:20])
         return (f"{place}: not supported, and not applied: {names}",)

@@ -23,7 +23,7 @@ from rover_mcp.domain.errors import EnvironmentFault
 SCHEMA: Final = "dbos"
 """Where they are on PostgreSQL. SQLite has no schemas."""
 VERSIONS: Final = "dbos_migrations"
-REPAIR: Final = "run `rover doctor --repair`, which makes them anew; no task is lost"
+REPAIR: Final = "run `rover doctor --repair`, which rebuilds them; no task is lost"
 
 _OF_SQLITE: Final = frozenset(
     {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}
@@ -86,7 +86,7 @@ def renew(url: str) -> list[str]:
     except EnvironmentFault as fault:
         kept = _set_aside(url)
         prepare(url)
-        return [f"{fault.message}: they are made anew{kept}, and open attempts start again"]
+        return [f"{fault.message}: they are rebuilt{kept}, and open attempts start again"]
     return []
 
 

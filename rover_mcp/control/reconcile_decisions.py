@@ -134,7 +134,7 @@ def _awaited(seen: Seen) -> bool:
     """Whether the task waits for this attempt's turn."""
     if seen.state == AttemptState.QUEUED:
         return seen.present and seen.status in (TaskStatus.NEW, *RUNNING)
-    # One that goes on by itself becomes the present one when it is claimed.
+    # One that resumes automatically becomes the present one when it is claimed.
     return seen.status is TaskStatus.PAUSED
 
 

@@ -153,7 +153,7 @@ class Sweeper:
             case Discard():
                 self.attempts.discard(task, number)
             case GiveUp():
-                hint = "the work is kept: resume_task goes on"
+                hint = "the work is kept: resume_task continues"
                 self.attempts.give_up(task.id, number, RoverError(LOST, hint=hint))
             case StopStart() if attempt is not None:
                 self._stop_start(task, attempt)

@@ -86,7 +86,7 @@ def objection(member: tarfile.TarInfo) -> str | None:
         return "a data folder has no such thing"
     plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and member.sparse is None
     if not (plain or member.isdir() or member.issym()):
-        return "it is no file, folder or symbolic link"
+        return "it is not a file, folder or symbolic link"
     if member.issym() and not is_agents(member.name) and leads_out(member.name, member.linkname):
         return "it is a link that leads out of the data folder"
     return None
@@ -171,7 +171,7 @@ def unpack(source: Path, into: Path) -> tuple[About, Entries]:
             unpacked = _Unpacking(into)
             manifest = unpacked.all_of(archive)
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise bad(source, f"it is no whole archive: {error}") from error
+        raise bad(source, f"it is not a complete archive: {error}") from error
     except _Refused as refused:
         raise bad(source, str(refused)) from None
     except OSError as error:
@@ -217,7 +217,7 @@ class _Unpacking:
             if why := objection(member):
                 raise _Refused(f"{member.name!r}: {why}")
             self._take(archive, member)
-        raise _Refused("its manifest is missing, so it is not whole")
+        raise _Refused("its manifest is missing, so it is incomplete")
 
     def _take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         name, parent = member.name, member.name.rpartition("/")[0]

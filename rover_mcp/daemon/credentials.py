@@ -171,7 +171,7 @@ class Credentials:
                 return None
             name = f"log-in of {source.login}{whose}, held by the gateway{until}"
             why = self.obstacle(source.login, environ) if until else None
-            return f"{name} and is not renewed by itself ({why})" if why else name
+            return f"{name} and is not renewed automatically ({why})" if why else name
         if source.passthrough:
             return f"config.yaml: credentials.{key}.passthrough"
         if self._read(source) is None:

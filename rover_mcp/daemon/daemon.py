@@ -212,7 +212,7 @@ class Daemon:
             try:
                 await self._parts.hooks.run()
             except* TROUBLE as errors:
-                log.warning("hooks cannot be told; trying again: %s", errors.exceptions[0])
+                log.warning("hooks cannot be run; trying again: %s", errors.exceptions[0])
             await anyio.sleep(TRY_AGAIN_SECONDS)
 
     async def _harmlessly(self, work: Callable[..., object], *args: object) -> bool:

@@ -101,7 +101,7 @@ class ProjectFolders:
         folder = project_folder(self._home, project_id)
         if folder.parent != self._home / "projects" or project_id in ("", ".", ".."):
             raise EnvironmentFault(
-                f"the record of the project says {project_id[:80]!r}, which is no project's id",
+                f"the record of the project says {project_id[:80]!r}, which is not a project id",
                 hint="rover doctor --repair",
                 code="damaged_record",
             )

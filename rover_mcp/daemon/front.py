@@ -66,7 +66,7 @@ def answer_first(settings: Settings, store: Store) -> socket.socket | None:
         with connection:
             _meet(connection, settings, store)
     except (Later, RoverError, SQLAlchemyError, OSError, *NONSENSE) as error:
-        log.info("the first question is left to the whole daemon: %s", error)
+        log.info("the first question is left to the complete daemon: %s", error)
     return listener
 
 
@@ -103,7 +103,7 @@ def _line(connection: socket.socket) -> bytes:
     while b"\n" not in received:
         data = connection.recv(1 << 16)
         if not data or len(received) > MAX_PREAMBLE_BYTES:
-            raise Later("its preamble is not whole")
+            raise Later("its preamble is incomplete")
         received += data
     return received.partition(b"\n")[0]
 

@@ -172,7 +172,7 @@ def _ready(home: Path, listener: socket.socket) -> tuple[HttpSettings, Tokens]:
     tokens = Tokens(home, configured_grants(settings, os.environ))
     if not tokens.grants():
         raise UserFixable(
-            "nobody has a token, and without one nobody may come",
+            "no tokens exist, and every client needs one",
             hint="make one: rover token new NAME; it is shown once",
         )
     return settings, tokens

@@ -153,7 +153,7 @@ def _why_not(line: bytes) -> tuple[int, str, int | str | None]:
         return PARSE_ERROR, "this is not JSON, or longer than a message may be", None
     number = cast("dict[str, object]", message).get("id") if isinstance(message, dict) else None
     known = number if isinstance(number, (int, str)) and not isinstance(number, bool) else None
-    return INVALID_REQUEST, "this is no JSON-RPC message of valid Unicode text", known
+    return INVALID_REQUEST, "this is not a JSON-RPC message in valid Unicode", known
 
 
 async def push(write: Sink, method: str, params: dict[str, Any]) -> None:

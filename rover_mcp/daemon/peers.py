@@ -53,7 +53,7 @@ def peer_of(sock: socket.socket) -> Peer:
         handle = _handle(sock, pid)
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            return Peer(True, f"nobody can be looked at: {error.strerror}")
+            return Peer(True, f"peers cannot be inspected: {error.strerror}")
         return Peer(True, "the program that connected has ended")
     try:
         return Peer(True, _reason(pid, handle))

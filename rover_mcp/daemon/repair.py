@@ -42,7 +42,7 @@ from rover_mcp.store.migrations import database_url, forget_version, open_databa
 from rover_mcp.store.rebuild import Rebuilds
 from rover_mcp.store.store import Store
 
-UNKNOWN = "its record was lost and is built anew from its files; not known any more"
+UNKNOWN = "its record was lost and is rebuilt from its files; not known any more"
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _DATABASE = ("rover.db", "rover.db-wal", "rover.db-shm")
 _AFTER = {RunStatus.COMPLETED: TaskStatus.COMPLETED, RunStatus.FAILED: TaskStatus.FAILED}
@@ -219,7 +219,7 @@ def _status(remains: _Found) -> tuple[TaskStatus, Pause | None]:
         return after, None
     if state.status is RunStatus.PAUSED and state.pause is not None:
         return TaskStatus.PAUSED, state.pause.model_copy(update={"retry_at": None})
-    message = "its record was lost; resume_task goes on from its last checkpoint"
+    message = "its record was lost; resume_task continues from its last checkpoint"
     since = state.started_at or datetime.fromtimestamp(remains.begun, UTC)
     return TaskStatus.PAUSED, Pause(reason=PauseReason.INTERRUPTED, message=message, since=since)
 

@@ -24,7 +24,7 @@ from rover_mcp.store.migrations import read_only
 from rover_mcp.store.records import DamagedRecord, TaskRow, task_row
 
 DATABASE = "rover.db"
-REPAIR = "no task is lost: rover doctor --repair builds anew what is missing or damaged"
+REPAIR = "no task is lost: rover doctor --repair rebuilds what is missing or damaged"
 _HELPS = {
     "and no hub": "a hub that is gone is made again when a task needs it",
     "and no files": "a record without files is removed by rover delete N (rover doctor --repair "

@@ -1,7 +1,7 @@
-"""`rover demo`: the main job by itself, over the real launcher, with everything checked.
+"""`rover demo`: the main job from start to finish, over the real launcher, with everything checked.
 
-A scripted agent plays the model's part, so it costs nothing; all else is what a user has: the
-launcher on stdio, the daemon, a sandbox, the journal, git.
+A scripted agent plays the model's part, so it costs nothing. Everything else is what a user has:
+the launcher on stdio, the daemon, a sandbox, the journal, git.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class CannotRun(Exception):
 
 
 class Demo:
-    """The story, told as it happens."""
+    """Prints the story as it happens."""
 
     def __init__(self, stage: Stage, engine: str, out: TextIO) -> None:
         self._stage = stage

@@ -78,6 +78,7 @@ class Stage:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
+            # -P, because the demo's folder is the working directory and must not be imported from.
             [sys.executable, "-P", "-m", "rover_mcp.launcher.main"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -16,7 +16,7 @@ class AttemptState(StrEnum):
     QUEUED = "queued"
     """Waits in the queue for a free place; somebody asked for it."""
     SCHEDULED = "scheduled"
-    """Waits for the time at which its paused task resumes by itself."""
+    """Waits for the time at which its paused task resumes automatically."""
     HELD = "held"
     """Waits until its account, or a model of it, is open again."""
     AWAITING = "awaiting"
@@ -47,7 +47,7 @@ OVER: Final = (_S.ENDED, _S.SUPERSEDED)
 """Nothing more will happen to it."""
 
 BY_ITSELF: Final = (_S.SCHEDULED, _S.HELD, _S.AWAITING, _S.RELEASED)
-"""With it a paused task resumes by itself."""
+"""With it a paused task resumes automatically."""
 
 WAITING: Final = (_S.QUEUED, *BY_ITSELF)
 """It has not begun."""

@@ -14,10 +14,10 @@ Level = Literal["debug", "info", "warning", "error"]
 @dataclass(frozen=True)
 class Kind:
     """`level` is that of `notifications/message`. `attention`: always, never, or where the task
-    goes on by itself."""
+    resumes automatically."""
 
     level: Level
-    attention: Literal["yes", "no", "by itself"]
+    attention: Literal["yes", "no", "if automatic"]
     meaning: str
 
 
@@ -29,8 +29,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "task.preparing": Kind("debug", "no", "its base, image or set-up is being made; what of it"),
     "task.sandbox": Kind("debug", "no", "its sandbox has started"),
     "task.step": Kind("info", "no", "a step began, ended, failed or was skipped"),
-    "task.steps_untold": Kind("info", "no", "it has so many steps that no more are told"),
-    "task.warning": Kind("warning", "no", "something went wrong, and the task goes on"),
+    "task.steps_untold": Kind("info", "no", "it has so many steps that no more are reported"),
+    "task.warning": Kind("warning", "no", "something went wrong, and the task continues"),
     WINDOW_WARNING: Kind(
         "warning", "no", "a usage window of its account is nearly used up; once for each window"
     ),
@@ -38,15 +38,17 @@ KINDS: Final[Mapping[str, Kind]] = {
     Event.PAUSE: Kind("warning", "yes", "it stopped at a checkpoint; `reason` says why"),
     "task.held": Kind("info", "no", "it is paused and waits for its account, which is closed"),
     "task.deleted": Kind("info", "no", "all that was kept of it was removed"),
-    "task.rebuilt": Kind("info", "no", "its record was lost or damaged; its files made it anew"),
+    "task.rebuilt": Kind(
+        "info", "no", "its record was lost or damaged, and was rebuilt from its files"
+    ),
     "task.deleting": Kind("info", "no", "its deletion has begun"),
     "task.left": Kind("info", "no", "its client ended its handle; the task is paused"),
     "task.answered": Kind("info", "no", "somebody was asked what should happen, and chose"),
-    Event.RESUME: Kind("info", "by itself", "it goes on from its checkpoint"),
-    Event.RESUME_ITERATION: Kind("info", "by itself", "the same, in a later iteration"),
+    Event.RESUME: Kind("info", "if automatic", "it continues from its checkpoint"),
+    Event.RESUME_ITERATION: Kind("info", "if automatic", "the same, in a later iteration"),
     Event.RESTART: Kind("info", "no", "it starts over from its base"),
-    "task.resume_failed": Kind("error", "yes", "it could not go on; it is what it was before"),
-    "task.agent_changed": Kind("info", "yes", "another agent goes on"),
+    "task.resume_failed": Kind("error", "yes", "it could not be resumed; its status is unchanged"),
+    "task.agent_changed": Kind("info", "yes", "another agent continues"),
     Event.COMPLETE: Kind("info", "yes", "it is done; its branch is there"),
     Event.FAIL: Kind("error", "yes", "a step failed, or nothing could be started"),
     Event.CANCEL: Kind("info", "yes", "somebody ended it"),

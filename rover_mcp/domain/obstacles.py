@@ -22,8 +22,8 @@ class Obstacle(StrEnum):
 
 
 CLEARED_FIRST: Final = {
-    Obstacle.DISK: "there has to be space on that disk first; it then continues by itself",
-    Obstacle.BRANCH: "the branch has to be free first; it then continues by itself",
+    Obstacle.DISK: "there has to be space on that disk first; it then resumes automatically",
+    Obstacle.BRANCH: "the branch has to be free first; it then resumes automatically",
 }
 
 IN_SHORT: Final = {
@@ -45,6 +45,6 @@ def obstacle_in(message: str) -> Obstacle | None:
 
 
 def is_watched(pause: Pause | None, retries: int, most: int) -> bool:
-    """Whether a task that has resumed by itself `retries` times does so again once what is in its
-    way is gone. One that fills the disk itself would do so for ever."""
+    """Whether a task that has resumed automatically `retries` times does so again once its obstacle
+    is gone. One that fills the disk itself would do so for ever."""
     return obstacle_of(pause) is not None and retries < most

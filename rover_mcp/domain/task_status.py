@@ -99,7 +99,7 @@ def advance(status: S, event: Event) -> S:
     try:
         return TRANSITIONS[status, event]
     except KeyError:
-        hint = "resume_task lets it go on, cancel_task ends it" if status is S.PAUSED else None
+        hint = "resume_task continues it, cancel_task ends it" if status is S.PAUSED else None
         raise IllegalTransition(f"a task that is {status} cannot take {event}", hint=hint) from None
 
 

@@ -135,7 +135,7 @@ def _count(value: object) -> int:
 
 def _unaccountable(body: Mapping[str, Any]) -> str:
     if body.get("background") not in (None, False):
-        return "background: a call that goes on by itself tells no count"
+        return "background: a call that outlives its request reports no token count"
     if body.get("service_tier") == "priority" or body.get("serviceTier") == "priority":
         return "service_tier: priority has another price than the one that is known"
     if body.get("speed") not in (None, "standard"):

@@ -234,7 +234,7 @@ def judge_addresses(
         try:
             address = ip_address(text)
         except ValueError:
-            return Verdict(f"{name} leads to {text[:MAX_SHOWN]!r}, which is no address")
+            return Verdict(f"{name} leads to {text[:MAX_SHOWN]!r}, which is not an address")
         if is_public(address) or (own and is_private(address)):
             continue
         why = f"{name} leads to {text}, which is not a public address; the gateway never connects"

@@ -176,7 +176,7 @@ class Forwarding:
         usage = self._answer.usage
         if self._most is None or usage is None or usage.output_tokens < self._most:
             return None
-        return self._refused(NoBudget("what was left of it did not pay for a whole answer"))
+        return self._refused(NoBudget("what was left of it did not pay for a complete answer"))
 
     def _refused(self, no: NoBudget) -> Answer:
         cannot = "is used up" if no.used_up else "cannot be kept"

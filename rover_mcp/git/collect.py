@@ -123,7 +123,7 @@ def _pack(hub: Path, tips: str, bases: Collection[str], packs: Path, timeout: fl
             memory_limit=_MEMORY,
             settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
         )
-        checked(made, "the hub cannot be packed anew", hub)
+        checked(made, "the hub cannot be repacked", hub)
         for file in sorted(Path(new).iterdir(), key=lambda path: path.suffix == ".idx"):
             file.replace(packs / file.name)
     _sync(packs)

@@ -488,10 +488,10 @@ class Hub:
 
     def _task(self, task_id: str) -> str:
         if not _TASK_ID.fullmatch(task_id):
-            raise UserFixable(f"{task_id[:80]!r} is no task id", code="malformed_id")
+            raise UserFixable(f"{task_id[:80]!r} is not a task id", code="malformed_id")
         return f"refs/rover/{task_id}"
 
 
 def _check_commit(commit: str) -> None:
     if not _COMMIT.fullmatch(commit):
-        raise UserFixable(f"{commit[:80]!r} is no full commit id", code="malformed_commit")
+        raise UserFixable(f"{commit[:80]!r} is not a full commit id", code="malformed_commit")

@@ -236,7 +236,7 @@ def _without_commits(path: Path, view: View) -> UserFixable:
     symbolic = view.run(["symbolic-ref", "-q", "HEAD"])
     if symbolic.code == 0 and view.run(["show-ref", "-q", "--verify", symbolic.text]).code == 0:
         return UserFixable(
-            f"{path} is a broken repository: HEAD names {symbolic.text}, which is no commit",
+            f"{path} is a broken repository: HEAD names {symbolic.text}, which is not a commit",
             hint=f"see what git says: git -C {path} fsck",
             code="broken_repository",
         )

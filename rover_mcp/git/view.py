@@ -198,7 +198,7 @@ def _read_config(path: Path, place: Place, folder: Path) -> Config:
     for file in files:
         content = read_small(file, _CONFIG_LIMIT)
         if content is None and file.exists():
-            raise broken(path, f"{file.name} is no regular file, or too large")
+            raise broken(path, f"{file.name} is not a regular file, or too large")
         # Fed, so that git opens nothing; without the option it would open what is included.
         argv = ["config", "--file", "-", "--no-includes", "-z", "--list"]
         listed = run_git(argv, folder, stdin=content or b"")

@@ -1,4 +1,5 @@
-"""What hooks are told, how it is signed, and when a failed try is repeated. Pure."""
+"""The messages that hooks receive, how they are signed, and when a failed delivery is retried.
+Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ class BadSecret(ValueError):
 
 
 def message_of(event: EventRow, task: TaskRow, most: Budget | None = None) -> HookMessage:
-    """The event as its receivers are told of it. `most`: the user's own budget."""
+    """The event as its receivers see it. `most`: the user's own budget."""
     view = event_view(event, task, most).model_dump()
     news = NewsView(
         **view, title=printable(task.title), branch=task.branch, repo_path=task.project_path
@@ -71,7 +72,7 @@ def key_of(secret: str) -> bytes:
         coded = text.removeprefix(SECRET_PREFIX)
         key = base64.b64decode(coded, validate=True) if coded != text else text.encode()
     except binascii.Error as error:
-        raise BadSecret("the secret begins with whsec_ and what follows is no base64") from error
+        raise BadSecret("the secret begins with whsec_, but the rest is not base64") from error
     if len(key) < LEAST_SECRET_BYTES:
         raise BadSecret(f"the secret is shorter than {LEAST_SECRET_BYTES} bytes")
     return key

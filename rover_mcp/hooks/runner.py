@@ -184,7 +184,7 @@ class Hooks:
             message = await anyio.to_thread.run_sync(read)
         except (RoverError, *NONSENSE) as error:
             # A damaged record: it is so at the next try too.
-            return Outcome(f"the event cannot be told: {error}", final=True)
+            return Outcome(f"the event cannot be shown: {error}", final=True)
         if message is None:
             return Outcome("the event or its task is no longer there", final=True)
         return await sender.send(message, delivery.id)
@@ -212,7 +212,7 @@ class Hooks:
             NotFound: there is no such hook.
         """
         if name is not None and name not in self._senders:
-            raise NotFound(f"there is no hook {name!r}", hint="see rover hooks list")
+            raise NotFound(f"unknown hook {name!r}", hint="see rover hooks list")
         results: list[dict[str, Any]] = []
         for one in [name] if name is not None else list(self._hooks):
             delivery = f"msg_{secrets.token_hex(16)}"

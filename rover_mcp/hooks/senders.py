@@ -105,6 +105,7 @@ class WebhookSender:
         )
         async with (
             client,
+            # Streamed, because the receiver's answer may be of any size and only its status counts.
             client.stream("POST", self._hook.url, content=body, headers=dict(headers)) as answer,
         ):
             return answer.status_code
@@ -157,7 +158,7 @@ class CommandSender:
 
     def problem(self) -> str | None:
         program = shutil.which(self._program, path=self._environment.get("PATH", os.defpath))
-        return None if program else f"there is no program {self._program}"
+        return None if program else f"program not found: {self._program}"
 
 
 class DesktopSender:
@@ -184,9 +185,9 @@ class DesktopSender:
     def problem(self) -> str | None:
         if self._program() is None:
             name = "osascript" if self._mac else "notify-send"
-            return f"there is no {name} (Debian: apt install libnotify-bin)"
+            return f"{name} not found (Debian: apt install libnotify-bin)"
         if not self._mac and self._bus() is None:
-            return "there is no session bus: nobody is logged in to a desktop here"
+            return "there is no session bus: no user is logged in to a desktop here"
         return None
 
     async def send(self, message: HookMessage, delivery: str) -> Outcome:

@@ -24,8 +24,10 @@ RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cold_start.
 _VERSION = "io.modelcontextprotocol/protocolVersion"
 
 
+# Some clients give a server 5 s for its first answer, and a daemon that starts on a cold disk may
+# need longer. What depends on no task is answered from a file meanwhile.
 class Opening:
-    """The first answers of one session, for `conversation`, that goes on with the daemon."""
+    """The first answers of one session, before `conversation` continues with the daemon."""
 
     def __init__(self, home: str, conversation: Conversation) -> None:
         self._conversation = conversation

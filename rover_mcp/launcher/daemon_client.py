@@ -137,7 +137,8 @@ class Dialer:
         self._starter: Starter | None = None
 
     def fileno(self) -> int | None:
-        """What becomes readable when `step` can go on, or None where only time helps."""
+        """The descriptor that becomes readable when `step` can continue, or None where only time
+        helps."""
         return None if self._sock is None else self._sock.fileno()
 
     def waits(self) -> float:
@@ -146,7 +147,7 @@ class Dialer:
 
     @property
     def cold(self) -> bool:
-        """Whether nobody listened, so that a daemon has to start first."""
+        """Whether no daemon listened, so that one has to start first."""
         return self._starter is not None
 
     def step(self) -> Connection | None:
@@ -210,6 +211,7 @@ class Dialer:
             if not data:
                 raise EOFError
             self._received += data
+            # Whatever listens there may send without end.
             if len(self._received) > MAX_PREAMBLE_BYTES:
                 raise self._not_rover()
         line, _, rest = self._received.partition(b"\n")
@@ -226,6 +228,8 @@ class Dialer:
             version, notice = str(answer.get("version")), answer.get("notice")
             answered = answer.get("answered") is True
             return Connection(sock, version, notice, rest, answered=answered)
+        # The daemon is of another version and idle; it ends now, and the next step starts a new
+        # one.
         if status == "retiring":
             self._hang_up()
             return None
@@ -243,7 +247,7 @@ class Dialer:
 
     def _not_rover(self) -> DaemonUnavailable:
         return DaemonUnavailable(
-            f"what listens on {socket_name(self.home)} is no daemon of a version known here",
+            f"what listens on {socket_name(self.home)} is not a daemon of a known version",
             "end it, or use another data folder (ROVER_HOME, --home)",
         )
 
@@ -281,12 +285,15 @@ def dial(
 
 
 def _open_socket(home: str) -> socket.socket | None:
-    """A connected socket, or None where nobody listens. BlockingIOError: they are busy."""
+    """A connected socket, or None where no daemon listens. BlockingIOError: its queue is full."""
     path = socket_name(home)
     _check_folder(home, path)
+    # Not blocking: a daemon that is busy must not keep the launcher from noticing that its client
+    # is gone.
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         sock.connect(path)
+    # Refused: a daemon that was killed leaves its socket's file behind.
     except (FileNotFoundError, ConnectionRefusedError):
         sock.close()
         return None

@@ -93,6 +93,7 @@ class Starter:
         path = os.path.join(self._home, "daemon.start.lock")  # noqa: PTH118
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            # Held by the kernel: a contender that is killed frees it.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
@@ -111,11 +112,13 @@ class Starter:
         finally:
             os.close(log)
             os.close(write_end)
+        # A daemon that ends at once would otherwise be started again and again.
         self._not_before = self._clock() + self._interval
         self._interval = min(2 * self._interval, LONGEST_RESTART)
 
     def _told(self, report: int) -> int | None:
-        """How the daemon ended, None while it runs; 0 too where nobody saw it: try again."""
+        """The exit status of the daemon; None while it runs, and 0 where it is unknown: try
+        again."""
         try:
             code = int(os.read(report, 16) or 0)
         except BlockingIOError:
@@ -131,7 +134,7 @@ class Starter:
             message = (
                 messages[-1] if messages else f"the daemon cannot use the data folder {self._home}"
             )
-            hint = "mend that, or name another data folder (ROVER_HOME, --home)"
+            hint = "fix that, or use another data folder (ROVER_HOME, --home)"
             return DaemonUnavailable(message, hint)
         return DaemonUnavailable(
             f"the daemon ended while it started ({_exit_status(code)})"
@@ -142,13 +145,15 @@ class Starter:
 
 
 def _launch(command: list[str], env: Mapping[str, str], log: int, report: int) -> None:
-    """Start a program as nobody's descendant: some clients end a server with all that descends
-    from it. Its exit status is written to `report` if it ends while that is listened to."""
+    """Start a program detached from this process: some clients kill a server together with all its
+    descendants. Its exit status is written to `report` if it ends while that is listened to."""
     first = os.fork()
     if first:
         os.waitpid(first, 0)
         return
     try:
+        # A session of its own, so that neither a terminal's hang-up nor a client that kills the
+        # process group of its server reaches the daemon.
         os.setsid()
         if os.fork() == 0:
             _watch(command, env, log, report)

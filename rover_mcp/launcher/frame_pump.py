@@ -176,7 +176,7 @@ class Launcher:
         self._hand_over(connection.rest)
 
     def _answer_meanwhile(self) -> None:
-        """The daemon takes its time: what is known without it is told now."""
+        """Answer what can be answered without the daemon, which is still starting."""
         if self._opening is None:
             # Imported here: where a daemon runs, which is nearly always, it is not needed.
             from rover_mcp.launcher.cold_start import Opening
@@ -274,7 +274,7 @@ class Launcher:
 
 
 def complain(text: str) -> None:
-    """Say something on stderr, for a person; nobody may be listening."""
+    """Write to stderr for a person, who may not be there."""
     try:
         os.write(2, f"{text}\n".encode(errors="replace"))
     except OSError:

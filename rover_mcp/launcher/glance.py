@@ -1,8 +1,8 @@
-"""What a data folder shows at a glance: for a status line, and for an assistant that starts.
+"""Reads a data folder at a glance: for a status line, and for an assistant that starts.
 
-Standard library only, no daemon, nothing written: a status line is asked for every few seconds.
-What was told here does not count as told. Of tasks that are in PostgreSQL the daemon keeps a copy
-of what is shown (daemon/glances.py).
+Standard library only, no daemon, nothing written: a status line is printed every few seconds. What
+is shown here does not count as reported. Of tasks that are in PostgreSQL the daemon keeps a copy of
+what is shown (daemon/glances.py).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ORDER BY t.updated_at DESC LIMIT 200
 
 
 def status_line(counts: dict[str, int]) -> str:
-    """How many tasks run and stand still; nothing where none does."""
+    """How many tasks are running and paused; empty where there are none."""
     running = sum(counts.get(status, 0) for status in RUNNING)
     paused = counts.get("PAUSED", 0)
     parts = [f"{running} running"] * bool(running) + [f"{paused} PAUSED"] * bool(paused)
@@ -57,8 +57,8 @@ def status_line(counts: dict[str, int]) -> str:
 
 
 def news(tasks: Sequence[Sequence[Any]], *, everywhere: bool) -> str:
-    """What a model is told before its first word; nothing where there is none. It has no word
-    that an agent or a provider wrote. `everywhere`: numbers need their repository."""
+    """The note that a model gets before its first turn; empty where there is none. It contains no
+    text of an agent or a provider. `everywhere`: numbers need their repository."""
     running = sum(task[1] in RUNNING for task in tasks)
     lines = [_said(task, everywhere=everywhere) for task in tasks if task[1] not in RUNNING]
     if not lines and not running:
@@ -81,7 +81,7 @@ def _said(task: Sequence[Any], *, everywhere: bool) -> str:
     details = json.loads(pause or "{}") if isinstance(pause, str | None) else pause
     reason = details.get("reason", "")
     when = time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(retry_at)) if retry_at else None
-    after = f"it goes on by itself at {when}" if when else "it does not go on at a set time"
+    after = f"it resumes automatically at {when}" if when else "it does not resume at a set time"
     return f"{text} ({reason}; {after})"
 
 

@@ -1,7 +1,7 @@
 """The first line on the daemon's socket, in each direction. Standard library only.
 
 The client sends one JSON line, the daemon answers with one, then MCP frames follow (JSON-RPC,
-one message a line). DESIGN.md section 1.
+one message a line).
 
     -> {"rover": 1, "client_id": "<32 hex digits>", "version": "0.1.0", "cwd": "/repo",
         "name": "launcher" | "cli" | "http", "env": {...}, "terminal": true}

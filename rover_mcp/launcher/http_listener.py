@@ -22,6 +22,7 @@ from rover_mcp.launcher.handshake import HTTP
 HOST, PORT = "127.0.0.1", 8765
 MAX_LOSSES, LOSS_WINDOW = 5, 60.0
 ANSWER_SECONDS = 15.0
+# Less than the 10 s after which `docker stop` kills a process.
 END_SECONDS = 8.0
 
 
@@ -43,7 +44,7 @@ def parse_address(text: str) -> tuple[str, int]:
         return HOST, PORT
     host, colon, port = text.rpartition(":")
     if not port.isascii() or not port.isdigit() or int(port) > 65535 or (colon and not host):
-        raise CannotServe(f"{text!r} is no address", "give HOST:PORT, or a port alone")
+        raise CannotServe(f"invalid address {text!r}", "use HOST:PORT or a port")
     return host.removeprefix("[").removesuffix("]") or HOST, int(port)
 
 
@@ -59,7 +60,7 @@ def bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, place = addresses[0]
         sock = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise CannotServe(f"{where} is no address here: {error}", "give another one") from error
+        raise CannotServe(f"cannot use the address {where}: {error}", "use another one") from error
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind(place)

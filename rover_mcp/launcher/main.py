@@ -24,18 +24,18 @@ USAGE = f"""\
 usage: rover-mcp [--home DIR] [--read-only | --tools SETS] [--foreground | --http [HOST:PORT]]
                  [--version] [--help]
 
-Rover's MCP server on stdin and stdout. An assistant starts it; for a terminal there is `rover`.
+Rover's MCP server on stdin and stdout, for assistants to start. At a terminal, use `rover`.
 
-  --home DIR     the data folder (default: $ROVER_HOME, else ~/.local/share/rover)
-  --tools SETS   offer only these sets of tools, with commas between: read (look at tasks), run
-                 (create, resume, pause, cancel, restart), admin (switches, delete)
+  --home DIR     the data folder (default: $ROVER_HOME, or ~/.local/share/rover)
+  --tools SETS   offer only these sets of tools, separated by commas: read (look at tasks),
+                 run (create, resume, pause, cancel, restart), admin (switches, delete)
   --read-only    the same as --tools read
-  --foreground   serve in this one process, without a daemon (containers, CI)
+  --foreground   serve in this process, without a daemon (for containers and CI)
   --http [HOST:PORT]
-                 serve Streamable HTTP (default: 127.0.0.1:8765), for those who have a token:
-                 `rover token new NAME`; see docs/http.md
-  --version      print {__version__}
-  --help         print this
+                 serve Streamable HTTP (default: 127.0.0.1:8765) to users with a token
+                 (`rover token new NAME`); see docs/http.md
+  --version      print the version ({__version__})
+  --help         print this help
 """
 
 
@@ -61,17 +61,17 @@ def parse_arguments(arguments: list[str]) -> tuple[str, bool, str | None]:
             os.write(1, (USAGE if option != "--version" else f"{__version__}\n").encode())
             raise SystemExit(0)
         else:
-            complain(f"rover-mcp: {option!r} is no option, or its value is missing\n\n{USAGE}")
+            complain(f"rover-mcp: unknown option {option!r}, or its value is missing\n\n{USAGE}")
             raise SystemExit(2)
     if os.environ.get(TOOLS):
         os.environ[TOOLS] = _sets(os.environ[TOOLS])
     if http is not None and os.environ.get(TOOLS):
         complain(
-            "rover-mcp: over HTTP a token's scope says what it may do: rover token new --scope"
+            "rover-mcp: with --http, a token's scope limits its tools: rover token new --scope"
         )
         raise SystemExit(2)
     if foreground and http is not None:
-        complain("rover-mcp: --http and --foreground do not go together")
+        complain("rover-mcp: --http and --foreground cannot be combined")
         raise SystemExit(2)
     return home, foreground, http
 
@@ -80,7 +80,9 @@ def _sets(value: str) -> str:
     """The sets of an option or of $ROVER_TOOLS; ends the process where one is none (status 2)."""
     names = [name.strip() for name in value.split(",")]
     if wrong := [name for name in names if name not in TOOL_SETS]:
-        complain(f"rover-mcp: {wrong[0]!r} is no set of tools; there are {', '.join(TOOL_SETS)}")
+        complain(
+            f"rover-mcp: {wrong[0]!r} is not a set of tools; choose from {', '.join(TOOL_SETS)}"
+        )
         raise SystemExit(2)
     return ",".join(names)
 
@@ -101,6 +103,8 @@ def _end(_number: int, _frame: object) -> None:
 
 def main() -> NoReturn:
     """The command `rover-mcp`."""
+    # Claude Code sends SIGINT and kills the process 0.1 s later, so nothing is cleaned up here:
+    # whatever has to survive is in the daemon.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     home, foreground, http = parse_arguments(sys.argv[1:])
@@ -112,7 +116,7 @@ def main() -> NoReturn:
         serve_in_foreground(home)
     try:
         if os.isatty(0):
-            complain("rover-mcp speaks MCP, one JSON message a line. For people there is `rover`.")
+            complain("rover-mcp speaks MCP, one JSON message per line. At a terminal, use `rover`.")
         launcher = Launcher(home)
     except (OSError, DaemonUnavailable) as error:
         complain(f"rover-mcp: cannot serve: {error}")

@@ -1,8 +1,9 @@
-"""Whether a folder that Rover keeps its state in is this user's alone. Standard library only.
+"""Checks that a folder in which Rover keeps its state belongs to this user alone. Standard library
+only.
 
-Whoever owns or can write the data folder sets the engine, the commands that print keys, and what a
-task is told; whoever owns the folder of the daemon's socket can listen there in its place. Another
-user may have made a folder of that name first, or a link of that name that leads elsewhere.
+Whoever owns or can write the data folder controls the engine, the commands that print keys, and a
+task's instructions; whoever owns the folder of the daemon's socket can listen there in its place.
+Another user may have made a folder of that name first, or a link of that name that leads elsewhere.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ OTHERS_WRITE = 0o022
 
 
 def objection(folder: str, *, link: bool = True) -> tuple[str, str] | None:
-    """Why `folder` must not be used, and what to do about it. `link`: a symbolic link of one's
-    own may lead to it. A folder that does not exist is nobody's.
+    """Why `folder` must not be used, and what to do about it. `link`: a symbolic link of one's own
+    may lead to it. A folder that does not exist has no owner.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: it cannot be examined.
     """
     own = os.getuid()
     try:

@@ -77,7 +77,8 @@ class Request:
 
 
 class Frames:
-    """Cuts a stream into lines. A line longer than `limit` is dropped and told by `overflowed`."""
+    """Cuts a stream into lines. A line longer than `limit` is dropped, and `overflowed` reports
+    it."""
 
     def __init__(self, limit: int = FRAME_LIMIT) -> None:
         self._limit = limit
@@ -164,7 +165,7 @@ class Conversation:
         return frame
 
     def lost(self) -> list[bytes]:
-        """The daemon is gone. Returns what the client is told; the opening is kept."""
+        """The daemon is gone. Returns the frames for the client; the opening is kept."""
         frames = [
             encode(
                 {
@@ -268,7 +269,8 @@ class Conversation:
         )
 
     def _replay(self, frame: bytes) -> str:
-        """Send a request once more under an id of ours; its answer is not for the client."""
+        """Send a request again under an id of the launcher's own; its answer is not for the
+        client."""
         self._replays += 1
         message = {**(parse(frame) or {}), "id": f"{_REPLAY}{self._replays}"}
         key = json.dumps(message["id"])

@@ -81,7 +81,7 @@ def offers(home: Path) -> bool:
 
 
 def unit(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """A unit for `systemd --user`. Only the daemon is ended with it: sandboxes go on."""
+    """A unit for `systemd --user`. Stopping it stops only the daemon: sandboxes continue."""
     # The name of the program itself may hold no quotes, and no variable is expanded in it.
     words = [ENV, *(_quoted(word.replace("$", "$$")) for word in command)]
     lines = [

@@ -53,7 +53,7 @@ class AttemptFolder:
         code = self._read("exit.json").get("code")
         if isinstance(code, int):
             return SandboxExit(code)
-        return SandboxExit(None, detail="the runner was killed and nobody saw its exit status")
+        return SandboxExit(None, detail="the runner was killed, and its exit status is unknown")
 
     def stop(self, grace: float) -> None:
         """SIGTERM to the runner, SIGKILL after `grace` seconds; back when it is recorded."""

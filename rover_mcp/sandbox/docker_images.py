@@ -254,7 +254,7 @@ class BuildFailed(ImageUnavailable):
         self.args = (self.message,)
         self.hint = (
             "the log of step setup has all that the build printed. Correct the file, commit that, "
-            "and create the task anew; or `image` in .rover/config.yaml names one that is built"
+            "and create the task again; or `image` in .rover/config.yaml names one that is built"
         )
 
 

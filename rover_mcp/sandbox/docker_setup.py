@@ -168,8 +168,9 @@ def _failed(container: Any) -> EnvironmentFault:
     return EnvironmentFault(
         f"the project's set-up failed: {reason}",
         hint="the log of step setup has all that it printed. A task keeps the set-up that it was "
-        "created with: correct it, commit that, and create the task anew; or `devcontainer: image` "
-        "(rover create --devcontainer image) leaves out a devcontainer's commands",
+        "created with: correct it, commit that, and create the task again; or "
+        "`devcontainer: image` (rover create --devcontainer image) leaves out the commands of a "
+        "devcontainer",
         code="setup_failed",
     )
 

@@ -195,7 +195,7 @@ def loader() -> Path:
     """
     program = interpreter_of(interpreter())
     if program is None:
-        raise _fault(f"{interpreter()} is no dynamically linked program")
+        raise _fault(f"{interpreter()} is not a dynamically linked program")
     return program
 
 

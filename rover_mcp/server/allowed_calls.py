@@ -1,4 +1,4 @@
-"""What a client is told to call: what its server offers, and with agents that can sign in."""
+"""The calls that a client is offered: those of its server's tools, with agents that can sign in."""
 
 from __future__ import annotations
 

@@ -41,13 +41,13 @@ from rover_mcp.server.trust import TrustParams
 
 INSTRUCTIONS = """\
 Rover hands coding tasks to background agents and gives back reviewable git branches.
-- create_task returns at once, and the task goes on without you. If your client then says that the \
+- create_task returns at once, and the task runs without you. If your client then says that the \
 call runs in the background and that it will notify you, end your turn; else call wait_for_task \
 (timeout_s: at most 3600) until it returns paused or ended, with other work between calls if you \
 have any.
 - Every result may carry `attention`: tasks that paused or ended. Tell the user about them.
 - A paused task lost nothing. Say why (credits, usage_window, rate_limit, auth, budget, ...) and \
-until when; it goes on by itself at retry_at if auto_resume is true (set_auto_resume switches \
+until when; it resumes automatically at retry_at if auto_resume is true (set_auto_resume switches \
 that off), else waits_because says why not. When the cause is gone, resume_task continues from \
 the checkpoint, without repeating finished steps; next_actions are calls that work.
 - When it is COMPLETED: get_diff (stat_only first if large), review it, and name the branch.
@@ -108,6 +108,8 @@ class App:
             on_subscriptions_listen=TasksListenHandler(bus, handles, partial(hub.note, UPDATED)),
         )
         if self._services.tasks.settings.claude_channel:
+            # Claude Code drops the notifications of a channel silently unless this is in the
+            # answer.
             server.experimental = {CHANNEL_CAPABILITY: {}}
         # As a constructor argument it warns; the legacy era needs it, and still has most clients.
         server.add_request_handler("logging/setLevel", SetLevelRequestParams, handlers.set_level)

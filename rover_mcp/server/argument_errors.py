@@ -1,4 +1,4 @@
-"""What a caller is told whose arguments do not fit: what failed, why, and a call that works."""
+"""Errors for calls whose arguments do not fit: what failed, why, and a call that works."""
 
 from __future__ import annotations
 
@@ -76,17 +76,17 @@ def unknown_tool(name: str, given: Mapping[str, Any], offered: Mapping[str, Tool
         return MCPError(
             INVALID_PARAMS, f"the tool {name} is not offered here; tell the user what to do"
         )
-    message = f"there is no tool {name[:80]!r}; the tools are: {', '.join(offered)}"
+    message = f"unknown tool {name[:80]!r}; the tools are: {', '.join(offered)}"
     if (meant := meant_tool(name, offered)) is None:
         return MCPError(INVALID_PARAMS, message)
     try:
         offered[meant].arguments.model_validate(given)
     except ValidationError:
-        return MCPError(INVALID_PARAMS, f"{message}. {meant} may be the one that is meant")
+        return MCPError(INVALID_PARAMS, f"{message}. Did you mean {meant}?")
     call = {"tool": meant, "arguments": dict(given)}
     shown = json.dumps(call, ensure_ascii=False)
     if len(shown) > REPEATED:
-        return MCPError(INVALID_PARAMS, f"{message}. {meant} may be the one that is meant")
+        return MCPError(INVALID_PARAMS, f"{message}. Did you mean {meant}?")
     return MCPError(INVALID_PARAMS, f"{message}. Next: {shown}", {"next_call": call})
 
 
@@ -152,7 +152,9 @@ def _said(error: ErrorDetails, fields: Collection[str]) -> str:
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']}"
     meant = _near(where, fields)
-    return f"there is no {where[:80]!r}" + (f" (is it {' or '.join(meant)}?)" if meant else "")
+    return f"unknown argument {where[:80]!r}" + (
+        f" (did you mean {' or '.join(meant)}?)" if meant else ""
+    )
 
 
 def _near(name: str, fields: Collection[str]) -> Sequence[str]:

@@ -43,11 +43,11 @@ BudgetUsd = Annotated[
         gt=0,
         le=1_000_000,
         allow_inf_nan=False,
-        description="pause and ask before the next step once the task has cost this much",
+        description="pause before the next step once the task has cost this much",
     ),
 ]
 BudgetTokens = Annotated[
-    int | None, Field(gt=0, le=10**12, description="the same in tokens, of all kinds together")
+    int | None, Field(gt=0, le=10**12, description="the same in tokens, all kinds together")
 ]
 
 
@@ -87,27 +87,29 @@ class CreateTaskArguments(Arguments):
         BeforeValidator(
             slips.choice("auto", "docker", "podman", "bubblewrap", "process", bwrap="bubblewrap")
         ),
-    ] = Field(None, description="what runs the sandbox; default the first that works")
+    ] = Field(None, description="the sandbox engine; default the first that works")
     network: Annotated[
         Literal["none", "providers", "allowlist", "open"] | None,
         BeforeValidator(slips.choice("none", "providers", "allowlist", "open")),
     ] = Field(None, description="what the sandbox may reach; default the user's, allowlist")
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
-    auto_resume: bool = Field(True, description="go on by itself after a pause that time ends")
+    auto_resume: bool = Field(True, description="resume automatically where time ends the pause")
     request_key: str | None = Field(
         None, max_length=200, description="the same key again returns the same task"
     )
     project_config: Annotated[
         Literal["apply", "ignore"], BeforeValidator(slips.choice("apply", "ignore"))
     ] = Field(
-        "apply", description="ignore leaves out what the repository asks for and nobody trusted"
+        "apply",
+        description="ignore: leave out what the repository asks for and the user has not approved",
     )
     devcontainer: Annotated[
         Literal["off", "image", "all"] | None,
         BeforeValidator(slips.choice("off", "image", "all", none="off")),
     ] = Field(
-        None, description="of devcontainer.json: nothing, no commands, all; default the project's"
+        None,
+        description="use of devcontainer.json: nothing, all but commands, all; default: project's",
     )
     script: str | None = Field(
         None, max_length=200_000, description="YAML for the agent scripted (docs/workflows.md)"
@@ -200,12 +202,12 @@ class ResumeArguments(TaskArguments):
     when: Annotated[
         Literal["now", "at_reset"],
         BeforeValidator(slips.choice("now", "at_reset", immediately="now", reset="at_reset")),
-    ] = Field("now", description="at_reset: by itself, at retry_at")
+    ] = Field("now", description="at_reset: automatically, at retry_at")
     agent: str | None = Field(
-        None, max_length=100, description="another agent goes on; default the same"
+        None, max_length=100, description="continue with another agent; default the same"
     )
-    model: str | None = Field(None, max_length=100, description="another one")
-    accept: bool = Field(False, description="paused for needs_look: deliver it")
+    model: str | None = Field(None, max_length=100, description="another model; default the same")
+    accept: bool = Field(False, description="deliver a task paused for needs_look")
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
 

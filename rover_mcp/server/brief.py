@@ -1,5 +1,5 @@
-"""What a result leaves out because its reader has it already: most of an id, and the news of the
-task that it shows."""
+"""Leaves out of a result what its reader has already: most of an id, and the events of the task
+that it shows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_SHOWN = frozenset({"task.resume_failed", "task.agent_changed"})
 
 def brief(model: BaseModel) -> None:
     """Shorten the ids by which a result names tasks, in calls, in lists and elsewhere. The id of
-    the one task that it shows, which is part of its address, stays whole."""
+    the one task that it shows is part of its address and is kept in full."""
     if isinstance(model, ListedTask):
         model.id = short_id(model.id)
     if isinstance(model, NextAction):

@@ -1,7 +1,7 @@
-"""Asking the user of this machine for what no call may take by itself, in both eras.
+"""Asks the user of this machine for what no call may decide alone, in both eras.
 
 The client is asked, never the model: in 2026-07-28 by a result that requires input and a repeated
-call, before that by a request to the client. The answer counts for exactly the question that was
+call, before that by a request to the client. The answer counts only for the question that was
 asked.
 """
 
@@ -44,8 +44,9 @@ _SCHEMA: dict[str, Any] = {"type": "object", "properties": {KEY: _CHOICE}, "requ
 async def answer(
     ctx: Context, params: CallToolRequestParams, caller: Caller, need: NeedsConsent
 ) -> InputRequiredResult | str | None:
-    """The question's digest: the user agrees. A result: the client has to ask first, and repeats
-    the call. None: nobody can be asked, and the call can be done without.
+    """Ask for the consent that a call needs. Returns the question's digest where the user agrees; a
+    result where the client has to ask first and repeats the call; None where no user can be asked
+    and the call works without.
 
     Raises:
         UserFixable: the user does not agree, or cannot be asked for what has to be allowed.
@@ -54,6 +55,7 @@ async def answer(
         return _undecided(need)
     key = f"consent-{need.digest}"
     form = ElicitRequestFormParams(message=need.question, requested_schema=_SCHEMA)
+    # As for a deletion: the era of 2026-07-28 has no requests from the server.
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
         response = (params.input_responses or {}).get(key)
         if not isinstance(response, ElicitResult):
@@ -79,7 +81,8 @@ def _undecided(need: NeedsConsent) -> None:
 
 
 def _may_ask(ctx: Context, caller: Caller, need: NeedsConsent) -> bool:
-    """What has no sandbox is asked at a terminal only: a form is answered by habit."""
+    """Whether the client may ask. Consent to a task without a sandbox is asked for at a terminal
+    only: people answer forms out of habit."""
     return can_ask(ctx) and (
         need.askable == "form" or (need.askable is not None and caller.terminal)
     )

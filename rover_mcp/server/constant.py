@@ -50,6 +50,7 @@ class NamedServer(Server[Any]):
     @property
     def server_info_stamp(self) -> dict[str, Any]:
         stamp = super().server_info_stamp
+        # The stamp is in every result, and the icon is larger than most of them.
         stamp.pop("icons", None)
         return stamp
 

@@ -73,19 +73,19 @@ class _Content(BaseModel):
 
 
 def pause_message(view: TaskView) -> str:
-    """Why a task is paused, and whether it goes on by itself, in one line."""
+    """Why a task is paused, and whether it resumes automatically, in one line."""
     pause = view.pause
     if pause is None:
         return view.phase
     text = f"paused ({pause.reason}): {pause.message}."
     if pause.auto_resume and pause.retry_at:
-        return f"{text} It goes on by itself at {pause.retry_at:%Y-%m-%d %H:%M}Z."
+        return f"{text} It resumes automatically at {pause.retry_at:%Y-%m-%d %H:%M}Z."
     return f"{text} It waits: {pause.waits_because}." if pause.waits_because else text
 
 
 def needs_person(view: TaskView) -> bool:
-    """Whether nothing but a person helps: the task does not resume by itself, or only once somebody
-    has supplied a credential; and it is not a person who paused it."""
+    """Whether only a person can help: the task does not resume automatically, or only once somebody
+    has supplied a credential; and it was not paused by a person."""
     pause = view.pause
     if pause is None or pause.reason is PauseReason.REQUESTED:
         return False
@@ -182,30 +182,30 @@ def _choices(view: TaskView) -> dict[str, str]:
     """What can be chosen, each with its words for people, the first thing first. They are short:
     Claude Code's dialog shows 47 characters of a choice."""
     _, *others = _resumes(view)
-    choices = {NOW: "Accept: deliver the work as it is" if _accepts(view) else "Go on now"}
+    choices = {NOW: "Accept: deliver the work as it is" if _accepts(view) else "Resume now"}
     for other in others:
         given = other.arguments
         if "model" in given:
-            choices[f"{_ON}{given['model']}"] = f"Go on now with {given['model']}"
+            choices[f"{_ON}{given['model']}"] = f"Resume now with {given['model']}"
         else:
             choices[f"{_WITH}{given['agent']}"] = other.why.capitalize()
-    choices[WAIT] = "Leave it paused; it can go on later"
+    choices[WAIT] = "Leave it paused; it can be resumed later"
     choices[CANCEL] = "Cancel it; what it did so far is kept"
     return choices
 
 
 def _would_pause_again(view: TaskView) -> bool:
-    """Whether going on helps only once something outside has changed."""
+    """Whether resuming helps only once something outside has changed."""
     return view.pause is not None and view.pause.reason in (*CLOSED, PauseReason.AUTH)
 
 
 def _accepts(view: TaskView) -> bool:
-    """Whether going on means to deliver what a person has looked at."""
+    """Whether resuming delivers work that a person has looked at."""
     return view.pause is not None and view.pause.reason is PauseReason.NEEDS_LOOK
 
 
 def _resumes(view: TaskView) -> list[NextAction]:
-    """The ways to let it go on: as it was, then with other models and agents."""
+    """The ways to resume it: as it was, then with other models and agents."""
     return [a for a in view.next_actions if a.tool == "resume_task"]
 
 
@@ -226,6 +226,8 @@ async def confirmed(
     if not can_ask(ctx):
         return None
     form = ElicitRequestFormParams(message=message, requested_schema=_DELETION)
+    # On a connection of 2026-07-28 a server cannot send requests: it returns what it needs, and the
+    # client repeats the call with the answer.
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
         response = (params.input_responses or {}).get(CHOICE)
         if not isinstance(response, ElicitResult):
@@ -234,7 +236,9 @@ async def confirmed(
         try:
             response = await ctx.session.elicit_form(message, _DELETION, ctx.request_id)
         except MCPError as error:
-            raise UserFixable(f"nobody could be asked: {error}", code="not_confirmed") from error
+            raise UserFixable(
+                f"the user could not be asked: {error}", code="not_confirmed"
+            ) from error
     if response.action != "accept" or (response.content or {}).get(CHOICE) != DELETE:
         raise UserFixable("not confirmed: nothing was deleted", code="not_confirmed")
     return None

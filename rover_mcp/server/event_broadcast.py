@@ -1,7 +1,8 @@
-"""From the outbox to the clients: one tailer reads new events and tells every session.
+"""Carries events from the store to the clients: one tailer reads new events and notifies every
+session.
 
-Delivery is fire-and-forget and bounded; the truth stays in the store, and `attention` and
-`wait_for_task` carry what a push lost. DESIGN.md section 10.
+Delivery is fire-and-forget and bounded. The truth stays in the store, and `attention` and
+`wait_for_task` report whatever a push lost.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ CHANNEL_CAPABILITY = "claude/channel"
 
 
 class EventHub:
-    """Sessions register here; `poke` (from any thread, through `wake`) tells it of new rows."""
+    """Sessions register here; `poke` (from any thread, through `wake`) announces new rows."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class EventHub:
     ) -> None:
         self._store = store
         self._bus = InMemorySubscriptionBus()
+        # A bus for each user: on a common one, a client could listen to the tasks of another user.
         self._buses: dict[str, InMemorySubscriptionBus] = {}
         self._claude_channel = claude_channel
         self._most = most
@@ -70,7 +72,7 @@ class EventHub:
         self.also: Callable[[], object] = lambda: None
 
     def bus_of(self, caller: Caller) -> InMemorySubscriptionBus:
-        """Where this caller's streams hear of tasks: of all, or of the user's own alone."""
+        """The bus of this caller's streams: of all tasks, or of the user's own alone."""
         if caller.user is None:
             return self._bus
         return self._buses.setdefault(caller.user, InMemorySubscriptionBus())
@@ -81,7 +83,7 @@ class EventHub:
         self.also()
 
     async def run(self) -> None:
-        """Tail the outbox for ever."""
+        """Tail the outbox until cancelled."""
         if self._seq is None:
             self._seq = await anyio.to_thread.run_sync(self._store.events.last_seq)
         while True:
@@ -99,12 +101,12 @@ class EventHub:
                     await self._deliver(event)
                 except (RoverError, *NONSENSE) as error:
                     # One damaged record must not keep the others from being told.
-                    log.warning("event %s cannot be told: %s", event.seq, error)
+                    log.warning("event %s cannot be reported: %s", event.seq, error)
             if self._seq == before:
                 return
 
     def note(self, channel: str) -> None:
-        """A listener of the bus took the event that is being told, for this channel."""
+        """Note that a listener of the bus took the current event, for this channel."""
         self._over.add(channel)
 
     async def _deliver(self, event: EventRow) -> None:
@@ -139,6 +141,7 @@ class EventHub:
                 for followed in session.subscribed & {uri, TASKS_URI}:
                     session.push(UPDATED, {"uri": followed})
                     self.note(UPDATED)
+                # Best effort: most clients drop it, and what a model sees is `attention`.
                 if takes and session.wants_level(level):
                     session.push(MESSAGE, message)
                     self.note(MESSAGE)
@@ -147,11 +150,12 @@ class EventHub:
                 self.note(CHANNEL)
 
     async def _record(self, deliveries: Sequence[tuple[int, str]]) -> None:
-        """Remember over which channels; that it was told matters more than that it is known."""
+        """Record over which channels events were delivered. A failure is only logged: the delivery
+        matters more than its record."""
         try:
             await anyio.to_thread.run_sync(self._store.events.record, deliveries, self._now())
         except RoverError as error:
-            log.warning("it is not recorded who was told: %s", error)
+            log.warning("deliveries could not be recorded: %s", error)
 
     @contextmanager
     def watching(self, task_ids: Sequence[str]) -> Generator[Callable[[], anyio.Event]]:
@@ -181,11 +185,12 @@ class EventHub:
                     del self._waiters[task_id]
 
     async def attention(self, session: ClientSession, limit: int) -> News:
-        """What this session has not been told. Changes nothing: see `ClientSession.offer`."""
+        """The events that this session has not seen yet. Changes nothing: see
+        `ClientSession.offer`."""
         return await anyio.to_thread.run_sync(untold, self._store, session, limit)
 
     async def confirm(self, session: ClientSession) -> None:
-        """What the session's earlier answers told has arrived: acknowledge it."""
+        """Acknowledge the events of the session's earlier answers, which have arrived."""
         arrived = session.arrived()
         if not arrived:
             return
@@ -193,7 +198,7 @@ class EventHub:
         try:
             await anyio.to_thread.run_sync(self._store.events.acknowledge, events)
         except RoverError as error:
-            log.warning("it is not known that news arrived, so they are told again: %s", error)
+            log.warning("events could not be acknowledged, so they are reported again: %s", error)
             return
         await self._record([(event.seq, channel) for event, channel in arrived])
         self.also()
@@ -206,8 +211,8 @@ class EventHub:
 
 
 def channel_message(event: EventView) -> dict[str, Any]:
-    """A notable event for Claude Code's channel, which reads it as a prompt: so it is of our own
-    words alone, with nothing that an agent, a provider or a repository wrote."""
+    """A notable event for Claude Code's channel, which reads it as a prompt. So it is in Rover's
+    own words alone, without anything that an agent, a provider or a repository wrote."""
     what = event.event.removeprefix("task.").replace("_", " ")
     why = f" ({event.reason})" if event.reason else ""
     content = (

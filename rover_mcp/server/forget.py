@@ -1,5 +1,5 @@
-"""`rover/forget`, a method of our own: for the command line, and no tool, so that no model removes
-a whole project."""
+"""`rover/forget`, a method outside of MCP: for the command line and not a tool, so that no model
+deletes a project."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a client of the Tasks extension is told with a handle. Its model may be shown nothing else,
-so each message says by itself which task it is, where its work will be, and what is amiss. Pure."""
+"""The texts of a handle for a client of the Tasks extension. Its model may be shown nothing else,
+so each message says which task it is, where its work will be, and what is wrong. Pure."""
 
 from __future__ import annotations
 

@@ -41,8 +41,9 @@ from rover_mcp.tasks.quoting import quoted
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.view_models import TaskView
 
+# Each poll reads the task from the database, and a model waits for none of them.
 POLL_INTERVAL_MS = 3000
-LEFT_MESSAGE = "no longer followed; the task was paused and resume_task lets it go on"
+LEFT_MESSAGE = "no longer followed; the task was paused; resume_task continues it"
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,10 @@ class TaskHandles:
             self._session.offer_one(named.shown, self._hub.clock(), owned=owned)
 
     async def answer(self, ctx: Context, task: Task, responses: Mapping[str, Any]) -> None:
-        """
+        """Act on a person's answer.
+
         Raises:
-            MCPError: the answer is none that the form allows, or cannot be carried out.
+            MCPError: the form does not allow the answer, or it cannot be carried out.
         """
 
         self._check_may_run()
@@ -164,6 +166,8 @@ class TaskHandles:
 
         try:
             await anyio.to_thread.run_sync(act)
+        # A cancellation is cooperative, and repeating it is harmless: the answer is an
+        # acknowledgement.
         except Conflict:
             # It ended meanwhile, which its client learns from the next look at it.
             return
@@ -196,7 +200,7 @@ def as_of(view: TaskView, life: Life) -> TaskView:
         update={
             **left_out,
             "status": TaskStatus(end.status),
-            "phase": f"{end.status.lower()}, and went on later",
+            "phase": f"{end.status.lower()}, and continued later",
             "error": quoted(str(error)) if error else None,
             "updated_at": time_of(end.at),
             "next_actions": [],
@@ -214,6 +218,8 @@ def as_task(named: _Named, *, asks: bool) -> Task:
     elif view.status is TaskStatus.PAUSED:
         message = pause_message(view)
         if asks and named.key is not None and needs_person(view):
+            # Claude Code opens a dialog for this and stops polling, so it is used only if nothing
+            # else helps.
             state, requests = TaskState.INPUT_REQUIRED, {named.key: pause_form(view)}
     return Task(
         id=handle(view.id, named.life.number),

@@ -1,6 +1,7 @@
-"""`rover/patch`, a method of our own: a task's whole patch, byte for byte, for the command line.
+"""`rover/patch`, a method outside of MCP: a task's complete patch, byte for byte, for the command
+line.
 
-It goes in pieces, as progress, so that no message grows with the patch.
+It is sent in pieces, as progress, so that no message grows with the patch.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ async def patch(
 ) -> dict[str, Any]:
     """Its size and digest, after all of it."""
     if caller.user is not None:
-        raise MCPError(METHOD_NOT_FOUND, "whole patches are for the command line")
+        raise MCPError(METHOD_NOT_FOUND, "complete patches are for the command line")
     with tempfile.TemporaryFile() as file:
 
         def write() -> None:

@@ -8,8 +8,8 @@ NEARER = 1000
 
 
 class Rising:
-    """Turns the progress of a task, which stands still and falls back, into values of one request
-    that always rise and do not reach the whole."""
+    """Turns the progress of a task, which may stand still or fall back, into the values of one
+    request, which must always rise and stay below the total."""
 
     def __init__(self) -> None:
         self._last = -1.0

@@ -24,14 +24,14 @@ HEAD = """\
 # Tools, prompts and resources
 
 Generated from the code (`python -m rover_mcp.server.reference docs/tools.md`); a test fails when it
-differs. What a client is told of a task's news: [notifications](notifications.md). From a terminal:
+differs. How a client learns of a task's events: [notifications](notifications.md). At a terminal:
 [the command line](cli.md).
 
 A task is named by its id (32 hexadecimal digits; the first 8 are enough) or, within its
 repository, by its number or branch. A number never means a task of another repository. Every
-result may carry `attention`: what happened to your tasks that you have not been told yet, and
-`attention_more`, how much more there is. An error that you can mend is a tool error with `code`,
-`message`, `hint` and, where there is one, `next_call`: a call that works.
+result may carry `attention`: what happened to your tasks that has not been reported to you yet,
+and `attention_more`, how many more events there are. An error that you can fix is a tool error
+with `code`, `message`, `hint` and, where there is one, `next_call`: a call that works.
 """
 VIEWS = (
     ("TaskView", TaskView, "one task, the same in results, resources and the CLI's JSON"),
@@ -42,8 +42,8 @@ VIEWS = (
 
 
 def page() -> str:
-    """The whole page."""
-    parts = [HEAD, "## What a model is told first\n", f"```\n{INSTRUCTIONS}```\n", "## Tools\n"]
+    """The complete page."""
+    parts = [HEAD, "## Instructions for the model\n", f"```\n{INSTRUCTIONS}```\n", "## Tools\n"]
     parts += [_tool(entry) for entry in TOOLS.values()]
     parts += ["## What results hold\n", *_views()]
     parts += ["## Resources\n", _table(("address", "what", "type"), _resources())]

@@ -1,4 +1,4 @@
-"""The text of a result, which by itself says all that is needed to act on it: some clients show
+"""The text of a result. It says everything that is needed to act on it, because some clients show
 their model nothing else."""
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _waited(result: r.WaitResult) -> str:
 
 
 def _source(workflow: r.WorkflowView) -> str:
-    """Told of those that a repository brought along."""
+    """Where a workflow is from, if a repository brought it along."""
     if workflow.source != "project":
         return ""
     instead = f", in place of the {workflow.shadowed} one" if workflow.shadowed else ""
@@ -139,7 +139,7 @@ def _switched(result: r.AutoResumeResult) -> str:
     if result.still_off:
         return f"{text} It has no effect yet: it is off {result.still_off}."
     if result.enabled:
-        return f"{text} Paused tasks that go on by themselves again: {result.changed}."
+        return f"{text} Paused tasks that resume automatically again: {result.changed}."
     return f"{text} Paused tasks that wait for resume_task from now on: {result.changed}."
 
 
@@ -177,7 +177,7 @@ def _status(result: r.StatusResult) -> str:
 
 def _window(w: r.WindowView) -> str:
     used = "" if w.used_percent is None else f" ({w.used_percent:.0f} % used)"
-    opens = f"; it opens anew at {w.opens_at:%Y-%m-%d %H:%M}Z" if w.opens_at else ""
+    opens = f"; it reopens at {w.opens_at:%Y-%m-%d %H:%M}Z" if w.opens_at else ""
     return f"Account {w.account}: the {w.window} is {w.state}{used}{opens}."
 
 

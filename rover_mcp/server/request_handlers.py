@@ -72,6 +72,8 @@ class RequestHandlers:
         self._resources = Resources(services.tasks, services.status, session, works)
 
     def _note_era(self, ctx: Context) -> None:
+        # Messages may be pushed unasked to the older era only: in 2026-07-28 a client gets what it
+        # listens to.
         self._session.legacy = ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS
 
     async def initialized(self, ctx: Context, _: NotificationParams) -> None:

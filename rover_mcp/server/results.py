@@ -20,7 +20,7 @@ from rover_mcp.tasks.view_models import (
 
 
 class Result(BaseModel):
-    """`attention` is what happened to your tasks that you have not been told yet."""
+    """`attention` is what happened to the caller's tasks that it has not seen yet."""
 
     attention: list[AttentionView] = []
     attention_more: int | None = None
@@ -72,8 +72,8 @@ class WaitResult(Result):
 
 
 class ResumeTaskResult(TaskResult):
-    """All of it says what the call did; the task's own end, told through a handle, has only the
-    task."""
+    """The other fields say what the call did. The result of a handle, which reports the end of the
+    task, has only the task."""
 
     result: Literal["resumed", "scheduled", "already_resuming"] | None = None
     has_checkpoint: bool | None = None
@@ -96,7 +96,7 @@ class DeleteItem(BaseModel):
 
 
 class DeleteResult(Result):
-    """`deleted` is false where it was only told what would be lost."""
+    """`deleted` is false where the call only said what would be lost."""
 
     task: str
     deleted: bool
@@ -185,7 +185,7 @@ class HoldView(BaseModel):
 
 
 class WindowView(BaseModel):
-    """A usage window of an account, as its provider told it last."""
+    """A usage window of an account, as its provider last reported it."""
 
     account: str
     window: str
@@ -248,6 +248,7 @@ class StatusResult(Result):
     disk: DiskView
 
 
+# Schemas are part of every conversation: the task's view in seven of them cost 1,050 tokens.
 PROMISED = frozenset((
     "id", "number", "title", "status", "phase", "progress", "branch", "pause", "error", "steps",
     "changes", "usage", "warnings", "next_actions",

@@ -106,6 +106,7 @@ async def repository_of_client(
 
 async def _asked(ctx: Context, none_here: UserFixable) -> ListRootsResult:
     try:
+        # Some clients declare roots and never answer the request for them.
         with anyio.fail_after(ANSWER_SECONDS):
             # Deprecated with 2026-07-28, and what clients of the older era have.
             return await ctx.session.list_roots()  # pyright: ignore[reportDeprecated]

@@ -26,18 +26,18 @@ LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "e
 
 MAX_WATCHED = 1000
 HELD_SECONDS = 60.0
-"""A handle that nobody has asked by for so long is not held any more, where programs share a
-session: clients are asked to look every few seconds."""
+"""A handle that has not been used for this long is no longer held, where programs share a session:
+clients are asked to poll every few seconds."""
 ATTENTION, GET = "attention", "tasks/get"
 """The channels of answers, as they are recorded."""
 SETTLED_SECONDS = 5.0
-"""A connection that lives on for so long after an answer has taken it."""
+"""A connection that stays open for this long after an answer has received it."""
 
 
 @dataclass(frozen=True)
 class News:
-    """What a result tells a session: the newest, and how many more there are. `last` is the number
-    up to which the sequence was looked at; `owned` are those of the session's own user."""
+    """What a result reports to a session: the newest events, and how many more there are. `last` is
+    the number up to which the sequence was read; `owned` are those of the session's own user."""
 
     events: tuple[EventRow, ...]
     more: int
@@ -47,12 +47,13 @@ class News:
 
 @dataclass(eq=False)
 class ClientSession:
-    """State of one connection. `cursor` is how far in the event sequence it has been told;
-    None until its first tool result, which begins with what nobody has been told.
+    """State of one connection. `cursor` is the position in the event sequence up to which events
+    were reported to it; None until its first tool result, which begins with what no client has
+    seen.
 
-    An answer that was given may still be lost: its connection breaks, its reader is killed. So
-    what it told is acknowledged in the store only when there is a sign that it arrived, which is
-    the session's next request. Until then another session is told it too: at least once.
+    An answer may still be lost: its connection breaks, or its reader is killed. So the events in it
+    are acknowledged in the store only when there is a sign that it arrived, which is the session's
+    next request. Until then they are reported to other sessions too: at least once.
     """
 
     caller: Caller
@@ -63,13 +64,14 @@ class ClientSession:
     watched: dict[str, None] = field(default_factory=dict[str, None])
     subscribed: set[str] = field(default_factory=set[str])
     telling: anyio.Lock = field(default_factory=anyio.Lock)
-    """held while an answer's news are gathered, so that two answers do not tell the same"""
+    """held while an answer's events are gathered, so that two answers do not report the same
+    ones"""
     root: str | None = None
     """the repository among the client's roots, until a question about it was answered"""
     shared: bool = False
     """several programs of one user may stand behind it"""
     seen_by_get: dict[str, int] = field(default_factory=dict[str, int])
-    """by task: the number of the last event that an answer to tasks/get told"""
+    """by task: the number of the last event that an answer to tasks/get has shown"""
     _held: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
     _offered: list[tuple[EventRow, str]] = field(default_factory=list[tuple[EventRow, str]])
     _offered_at: float = 0.0
@@ -135,8 +137,8 @@ class ClientSession:
         return LEVELS.index(level) >= LEVELS.index(self.level)
 
     def concerned_by(self, task: TaskRow, own_project: str | None) -> bool:
-        """Whether `attention` shows it here: a task it dealt with, or one of its user's and its
-        project. A session outside any project is told of all that are its user's."""
+        """Whether `attention` shows it here: a task that the session dealt with, or one of its
+        user's and its project. A session outside any project is shown all tasks of its user."""
         if task.id in self.watched:
             return self.caller.sees(task.owner)
         return task.owner == self.caller.user and own_project in (None, task.project_id)

@@ -116,7 +116,7 @@ async def get_skill(ctx: Context, params: GetSkillParams) -> dict[str, Any]:
 
 
 def serve_skills(server: Server[Any]) -> None:
-    """Both methods, in both protocol eras: a client of an older one cannot be told of extensions
+    """Both methods, in both protocol eras: a client of an older one does not learn of extensions
     when it connects, but it may ask."""
     server.add_request_handler("skills/list", ListSkillsParams, list_skills)
     server.add_request_handler("skills/get", GetSkillParams, get_skill)

@@ -15,6 +15,7 @@ from typing import Any, Union, cast, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+# Clients in strict mode send null for every argument that the model left out.
 NOTHING = ("", "null", "undefined")
 """What models write where they leave an argument out. Not "none", which network may be."""
 

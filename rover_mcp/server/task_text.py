@@ -1,5 +1,5 @@
-"""A task as text. Some clients show their model nothing else, so it says all that is needed to act:
-what and where it is, why it stands still, and each call that can be made next."""
+"""A task as text. Some clients show their model nothing else, so it says everything that is needed
+to act: what and where it is, why it is paused, and each call that can be made next."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def call_text(action: NextAction) -> str:
 
 
 def event_text(event: EventView) -> str:
-    """A piece of news: it names the task by its id too, for a reader in another repository."""
+    """An event. It names the task by its id too, for a reader in another repository."""
     call = f" Next: {call_text(event.resume)}" if event.resume else ""
     what = f"{event.event} {event.seq}"
     return f"{event.summary} [{short_id(event.task)}, {what}, {event.status}]{call}"
@@ -149,7 +149,7 @@ def _spent(task: TaskView) -> str:
 
 
 def _pause(p: PauseView) -> list[str]:
-    """Why, where, since when, until when, and how to stop that (D10, K7)."""
+    """Why a task is paused, where, since when, until when, and how to stop that."""
     place = p.where or (f"step {p.step}" if p.step else "")
     where = f" in {place}" if place else ""
     model = f", {p.model} only" if p.model else ""
@@ -161,9 +161,9 @@ def _pause(p: PauseView) -> list[str]:
         lines.append(f"{p.windows[:1].upper()}{p.windows[1:]}.")
     if p.auto_resume and p.retry_at:
         lines.append(
-            f"It goes on by itself at {p.retry_at:%Y-%m-%d %H:%M:%S}Z, in {_seconds(p.retry_in_s)} "
-            f"({_resume(p)}; set_auto_resume switches that "
-            "off: for this task, its project, or all)."
+            f"It resumes automatically at {p.retry_at:%Y-%m-%d %H:%M:%S}Z, in "
+            f"{_seconds(p.retry_in_s)} ({_resume(p)}; set_auto_resume switches that off: for this "
+            "task, its project, or all)."
         )
         if p.log_in:
             lines.append(f"{p.log_in[:1].upper()}{p.log_in[1:]}.")
@@ -176,7 +176,7 @@ def _pause(p: PauseView) -> list[str]:
 
 def _until(pause: PauseView) -> str:
     if pause.auto_resume and pause.retry_at:
-        return f"goes on at {pause.retry_at:%Y-%m-%d %H:%M}Z"
+        return f"resumes at {pause.retry_at:%Y-%m-%d %H:%M}Z"
     if pause.auto_resume:
         obstacle = obstacle_in(pause.message)
         return IN_SHORT[obstacle] if obstacle else "waits for a credential"

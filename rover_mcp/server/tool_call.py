@@ -26,7 +26,8 @@ Progress = Callable[[float, str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Services:
-    """What tools use. `touch` is called at each call: somebody waits for what it starts."""
+    """What tools use. `touch` is called at each call: a client waits for what it starts, so the
+    daemon looks for new work more often."""
 
     tasks: TaskService
     status: StatusReport
@@ -49,7 +50,7 @@ class Call:
     consent: str | None = None
     """the digest of the question that a person has just said yes to"""
     unasked: bool = False
-    """there was a question, and nobody who could be asked"""
+    """there was a question, and no user who could be asked"""
 
     async def find(self, arguments: a.TaskArguments, *, changes: bool = False) -> TaskRow:
         """The named task, which the session watches from now on. `changes`: see TaskFinder."""
@@ -57,6 +58,7 @@ class Call:
         task = await anyio.to_thread.run_sync(
             lambda: find(caller, arguments.task, arguments.repo_path, changes=changes)
         )
+        # From the first call on, the events of the task are the session's business.
         self.session.watch(task.id)
         return task
 

@@ -69,6 +69,7 @@ class ToolCaller:
         call = Call(self._session, self._services, progress)
         try:
             arguments = entry.arguments.model_validate(params.arguments or {})
+            # Only here, because a form is a request to the client, and a use case knows no client.
             if isinstance(arguments, DeleteArguments) and arguments.confirm:
                 message = await deletion_asked(call, arguments)
                 if (ask := await confirmed(ctx, params, message)) is not None:
@@ -83,6 +84,8 @@ class ToolCaller:
             )
             if isinstance(result, InputRequiredResult):
                 return result
+        # As a tool's error: models correct a call after one, and most clients hide protocol errors
+        # from them.
         except ValidationError as error:
             return self._error(bad_arguments(error, entry, params.arguments or {}))
         except RoverError as error:
@@ -113,12 +116,13 @@ class ToolCaller:
 
     async def _finish(self, result: Result) -> CallToolResult:
         hub, limit = self._services.hub, self._services.tasks.settings.attention_limit
+        # Calls run side by side; under the lock no two answers of a session carry the same events.
         async with self._session.telling:
             try:
                 news = await hub.attention(self._session, limit)
             except DamagedRecord as damaged:
                 # What was asked for is answered all the same.
-                log.warning("news cannot be told: %s", damaged)
+                log.warning("events cannot be reported: %s", damaged)
                 return self._told(result)
             views = self._services.status.event_views
             shown = besides_shown(result, news.events)
@@ -134,6 +138,8 @@ class ToolCaller:
         keep_working(result, self._works)
         brief(result)
         data = result.model_dump(mode="json", exclude_none=True)
+        # Gemini CLI and opencode show their model the text alone, Codex and Claude Code the
+        # structure.
         text = TextContent(type="text", text=text_of(result))
         return CallToolResult(content=[text], structured_content=data, _meta=meta)
 
@@ -149,7 +155,7 @@ class ToolCaller:
     def _error(
         self, error: RoverError, named: Mapping[str, object] | None = None
     ) -> CallToolResult:
-        """What the caller can mend, as a tool error with what to do."""
+        """An error that the caller can fix, as a tool error with what to do."""
         call = offered_call(named or error.next_call, self._tools)
         message = visible(error.message)
         content = {"code": error.code, "message": message, "hint": error.hint, "next_call": call}
@@ -164,5 +170,5 @@ class ToolCaller:
 
 
 def _started(entry: ToolEntry, result: Result) -> str | None:
-    """The id of the task that a call made or lets go on."""
+    """The id of the task that a call created or resumed."""
     return result.task.id if entry.starts and isinstance(result, TaskResult) else None

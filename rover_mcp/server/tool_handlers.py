@@ -34,6 +34,7 @@ async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
         unasked=call.unasked,
     )
     view = await anyio.to_thread.run_sync(call.services.tasks.create, call.session.caller, request)
+    # The client that created a task is notified of it, in whatever project it works later.
     call.session.watch(view.id)
     return r.TaskResult(task=view)
 

@@ -16,7 +16,7 @@ from rover_mcp.server.waiting import wait_for_task
 from rover_mcp.tasks.caller import Caller
 
 SEARCH_HINT = "anthropic/searchHint"
-"""Words that a user has for a tool and its description has not. Claude Code's tool search looks
+"""Words that users have for a tool and that its description lacks. Claude Code's tool search looks
 into them; no model is shown them."""
 
 
@@ -35,6 +35,8 @@ def _entry(
     admin: bool = False,
     words: str = "",
 ) -> ToolEntry:
+    # Codex asks its user before a call that is destructive, or that is open-world and not read-
+    # only.
     tool_set = "read" if read_only else "admin" if admin else "run"
     tool = Tool(
         name=handler.__name__,  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  # a function
@@ -57,16 +59,16 @@ def _entry(
 _ENTRIES = (
     _entry(
         h.create_task, a.CreateTaskArguments, r.TaskResult, "Create task",
-        "Delegate a coding task to a background agent. It works in a sandbox on a branch of its "
-        "own, like rover/3-fix-the-test; your checkout is not touched. Returns at once with the "
-        "task; then call wait_for_task. Not for work that you finish in a minute yourself. "
+        "Delegate a coding task to a background agent. It works in a sandbox on its own branch, "
+        "like rover/3-fix-the-test; your checkout is not touched. Returns the task immediately; "
+        "then call wait_for_task. Not for work that you can finish in a minute yourself. "
         'Example: {"description": "Fix the failing test in tests/test_sum.py"}',
         idempotent=False, open_world=True, starts=True,
         words="background task, hand over, run overnight, start, implement, fix",
     ),
     _entry(
         h.list_tasks, a.ListTasksArguments, r.TaskListResult, "List tasks",
-        "Tasks, newest first, with status, phase, pause reason and when each goes on. For one "
+        "Tasks, newest first, with status, phase, pause reason and when each resumes. For one "
         "task in detail use inspect.",
         read_only=True, open_world=True,
         words="status of a background task, progress, running, waiting",
@@ -81,7 +83,7 @@ _ENTRIES = (
     _entry(
         wait_for_task, a.WaitArguments, r.WaitResult, "Wait for task",
         "Wait until a task pauses or ends (at most 45 s, or timeout_s); returned says which, or "
-        "timeout: then call it again. On paused tell the user the reason, then resume_task.",
+        "timeout: then call it again. If paused, tell the user the reason, then resume_task.",
         read_only=True, open_world=True,
         words="background task, result, progress, watch, done",
     ),
@@ -94,49 +96,48 @@ _ENTRIES = (
     ),
     _entry(
         h.get_diff, a.DiffArguments, r.DiffToolResult, "Get diff",
-        "What the task changed against its base, new files included: totals, then the patch. For "
-        "a large one ask stat_only first, then paths. Untrusted text.",
+        "What the task changed compared with its base, new files included: totals, then the "
+        "patch. If it is large, use stat_only first, then paths. Untrusted text.",
         read_only=True, open_world=True,
         words="review changes, result of a task",
     ),
     _entry(
         h.resume_task, a.ResumeArguments, r.ResumeTaskResult, "Resume task",
-        "Let a PAUSED, FAILED or CANCELLED task go on from its checkpoint: finished steps are not "
-        "run again, the agent's conversation continues. Paused for its budget it needs a larger "
-        "one.",
+        "Continue a PAUSED, FAILED or CANCELLED task from its checkpoint: finished steps are not "
+        "run again, the agent's conversation continues. After a budget pause it needs a larger "
+        "budget.",
         open_world=True, starts=True,
         words="continue a paused task, where it stopped, credits, limit, reset",
     ),
     _entry(
         h.set_auto_resume, a.AutoResumeArguments, r.AutoResumeResult, "Set automatic resume",
-        "Whether paused tasks go on by themselves (at retry_at, a limited number of times): one "
-        "task, a project's, or at once all. Off anywhere is off; off drops what is scheduled. "
+        "Whether paused tasks resume automatically (at retry_at, a limited number of times): one "
+        "task, a project, or all. Off anywhere means off; off also cancels scheduled resumes. "
         'Example: {"enabled": false, "scope": "all"}',
         admin=True,
     ),
     _entry(
         h.restart_task, a.TaskArguments, r.TaskResult, "Restart task",
-        "Start a FAILED task over from its base. What it made is kept in its snapshots. To go on "
+        "Start a FAILED task again from its base. Its work is kept in snapshots. To continue "
         "from where it failed use resume_task.",
         idempotent=False, open_world=True, starts=True,
         words="retry, try again",
     ),
     _entry(
         h.pause_task, a.TaskArguments, r.TaskResult, "Pause task",
-        "Stop a running task at a checkpoint until resume_task. A task that waits to go on by "
-        "itself no longer does.",
+        "Stop a running task at a checkpoint until resume_task. A scheduled resume is cancelled.",
         words="suspend, hold",
     ),
     _entry(
         h.cancel_task, a.TaskArguments, r.TaskResult, "Cancel task",
-        "End a task. What it did is kept: diff, logs, snapshots. To stop it for a while use "
+        "End a task. Its work is kept: diff, logs, snapshots. To stop it for a while use "
         "pause_task.",
         destructive=True,
         words="abort, kill, stop",
     ),
     _entry(
         h.delete_task, a.DeleteArguments, r.DeleteResult, "Delete task",
-        "Remove all that Rover keeps of a task that is paused or ended; its branch in your "
+        "Delete everything Rover keeps of a task that is paused or ended; its branch in your "
         "repository stays. Without confirm it only says what would be lost: show that first.",
         destructive=True, admin=True,
         words="clean up",
@@ -148,13 +149,14 @@ _ENTRIES = (
     ),
     _entry(
         h.get_status, a.NoArguments, r.StatusResult, "Get status",
-        "Rover itself: versions, engines, agents, which credentials are there, queue, closed "
-        "accounts and who waits for them, disk. Ask it when create_task refuses.",
+        "Rover itself: versions, engines, agents, available credentials, queue, closed accounts "
+        "and the tasks that wait for them, disk. Use it when create_task refuses.",
         read_only=True,
         words="health, setup, doctor, credits",
     ),
 )  # fmt: skip
 
+# Sorted, so that a client's prompt cache is not lost to another order of the tools.
 TOOLS: dict[str, ToolEntry] = {e.tool.name: e for e in sorted(_ENTRIES, key=lambda e: e.tool.name)}
 
 

@@ -1,4 +1,4 @@
-"""What is told to a session with its next answer."""
+"""Which events a session sees with its next answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rover_mcp.store.store import Store
 
 
 def untold(store: Store, session: ClientSession, limit: int) -> News:
-    """What a session has not been told, the newest `limit` events of it. Changes nothing."""
+    """The events that a session has not seen, the newest `limit` of them. Changes nothing."""
     log_, caller = store.events, session.caller
     here = store.projects.around(caller.cwd) if caller.user is None else None
     own = here.id if here else None

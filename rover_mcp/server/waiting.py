@@ -33,12 +33,14 @@ async def wait_for_task(call: Call, args: a.WaitArguments) -> r.WaitResult:
     ids = [row.id for row in rows]
     with call.services.hub.watching(ids) as arm, anyio.move_on_after(args.timeout_s):
         while True:
+            # Armed before the tasks are read: an event in between would be missed otherwise.
             news = arm()
             views = await anyio.to_thread.run_sync(_fresh, tasks, rows)
             if any(view.status in STOPPED for view in views):
                 break
             if args.after_seq is not None and await _news_after(call, ids, args.after_seq):
                 return _result(views, "news")
+            # Some clients extend a call's time limit whenever progress arrives.
             await call.progress(sum(v.progress for v in views) / len(views), _phase(views))
             await news.wait()
     views = await anyio.to_thread.run_sync(_fresh, tasks, rows)

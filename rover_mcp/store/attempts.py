@@ -58,7 +58,7 @@ class AttemptStore:
             return sound(connection.execute(query), attempt_row)
 
     def resuming_by_themselves(self, ids: Collection[str]) -> set[str]:
-        """Those of these paused tasks that resume by themselves."""
+        """Those of these paused tasks that resume automatically."""
         query = sa.select(A.c.task_id).join(T, T.c.id == A.c.task_id)
         waits = query.where(A.c.state.in_(BY_ITSELF), T.c.status == str(TaskStatus.PAUSED))
         with self._database.read() as connection:
@@ -106,7 +106,7 @@ class AttemptStore:
 
     def await_again(self, task_id: str) -> AttemptRow | None:
         """Let a paused task wait again for a credential, or until what is in its way is gone. None
-        where it waits already, is paused for something else, or may not resume by itself."""
+        where it waits already, is paused for something else, or may not resume automatically."""
         with self._database.write() as connection:
             task = _may_be_scheduled(connection, task_id)
             if task is None or not _lacks_something(task_row(task)):
@@ -115,8 +115,8 @@ class AttemptStore:
             return _read(connection, task_id, number)
 
     def schedule(self, task_id: str, retry_at: float) -> AttemptRow | None:
-        """Let a paused task resume by itself again: at `retry_at`, or when its account is open.
-        None where it does already, is not paused, or may not resume by itself."""
+        """Let a paused task resume automatically again: at `retry_at`, or when its account is open.
+        None where it does already, is not paused, or may not resume automatically."""
         # Read before the transaction: its holds have to be locked before the task is.
         limits, now = self._limits_of(task_id), self._database.now()
         with self._database.write() as connection:
@@ -139,7 +139,7 @@ class AttemptStore:
         return _limits_of(task_row(row)) if row is not None else []
 
     def drop_schedule(self, task_id: str, **columns: Any) -> None:
-        """Let a paused task no longer resume by itself. `columns` are set with that."""
+        """Let a paused task no longer resume automatically. `columns` are set with that."""
         values, now = {k: to_json(v) for k, v in columns.items()}, self._database.now()
         with self._database.write() as connection:
             dropped = connection.execute(
@@ -152,7 +152,7 @@ class AttemptStore:
 
 
 def _may_be_scheduled(connection: sa.Connection, task_id: str) -> sa.Row[Any] | None:
-    """The task, locked, if it is paused, may resume by itself, and no attempt of it waits."""
+    """The task, locked, if it is paused, may resume automatically, and no attempt of it waits."""
     task = lock_task(connection, task_id)
     if task is None or task.status != TaskStatus.PAUSED:
         return None

@@ -201,7 +201,7 @@ def _configure_sqlite(engine: sa.Engine) -> None:
                 raise disk_full(what, file) from context.original_exception
             raise EnvironmentFault(
                 f"the data folder's database cannot be used: {context.original_exception}",
-                hint="free some space, and see that the data folder is writable; what runs goes on",
+                hint="free some space, and make the data folder writable; running tasks continue",
                 code="data_folder",
             ) from context.original_exception
 

@@ -73,7 +73,7 @@ class Rebuilds:
             connection.execute(T.insert().values(**values))
             connection.execute(A.insert().values(**_attempt(values, lives=lives)))
             status = TaskStatus(values["status"])
-            data = {"message": "its record was built anew from its files"}
+            data = {"message": "its record was rebuilt from its files"}
             insert_event(
                 connection,
                 self._database.now(),

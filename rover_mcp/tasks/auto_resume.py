@@ -19,7 +19,7 @@ Scope = Literal["task", "project", "all"]
 
 @dataclass(frozen=True)
 class SwitchResult:
-    """`changed` paused tasks go on by themselves from now on, or no longer do. `still_off` says
+    """`changed` paused tasks resume automatically from now on, or no longer do. `still_off` says
     where else it is off, so that switching it on has no effect yet."""
 
     enabled: bool
@@ -81,7 +81,7 @@ def set_auto_resume(
     project_id: str | None = None,
 ) -> int:
     """Switch automatic resumes for a task, a project, or, with neither, all tasks. Gives how many
-    paused tasks no longer resume by themselves; or, of those whose reason permits it, how many do
+    paused tasks no longer resume automatically; or, of those whose reason permits it, how many do
     now."""
     if task is not None:
         dropped = tasks.store.switches.set_for_task(task.id, enabled=enabled)

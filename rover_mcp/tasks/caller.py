@@ -71,6 +71,6 @@ def _expanded(repo_path: str) -> Path:
     except RuntimeError as error:
         raise UserFixable(
             f"{repo_path} is in the home folder of a user that does not exist here",
-            hint="give the whole path of the repository",
+            hint="give the absolute path of the repository",
             code="not_a_directory",
         ) from error

@@ -60,7 +60,7 @@ def setup_left_out(root: Path, asks: Sequence[Ask]) -> str:
     """What is said of a set-up that nobody has trusted, and that the task goes without."""
     told = "; ".join(quoted(ask.shown, 200) for ask in asks)
     return (
-        f"the repository's set-up was left out, for nobody has trusted it: {told}. To allow it for "
+        f"the repository's setup was left out because it is not trusted: {told}. To allow it for "
         f"the tasks to come, the user runs: rover trust {root}; or names the repository under "
         "trusted_projects in config.yaml"
     )

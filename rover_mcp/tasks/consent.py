@@ -69,7 +69,7 @@ def _told(wider: Sequence[Wider]) -> list[str]:
 
 def _told_of(untrusted: Sequence[AskView]) -> list[str]:
     told = ". ".join(printable(ask.line, LINE) for ask in untrusted)
-    about = "nobody has trusted what this repository asks for beyond the user's defaults"
+    about = "this repository asks for more than the user's defaults, which has not been approved"
     return [f"{about}. {told}"] if told else []
 
 

@@ -53,7 +53,7 @@ def _of_project(config: Decided) -> Iterator[tuple[str, str]]:
     if config.copies:
         yield "copy", ", ".join(config.copies)
     if config.without_setup:
-        yield "setup", "left out, for nobody has trusted it"
+        yield "setup", "left out, because it is not trusted"
     elif config.setup:
         yield "setup", config.setup.script or "; ".join(config.setup.commands)[:500]
     for name, commands in config.hooks.model_dump().items():

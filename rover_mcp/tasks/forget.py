@@ -120,7 +120,7 @@ class ForgetProject:
         """
         Raises:
             NotFound: nothing is kept of such a project.
-            Conflict: a task of it is at work, or waits to go on by itself.
+            Conflict: a task of it is at work, or waits to resume automatically.
         """
         return self._plan(self._ready(folder))
 
@@ -259,4 +259,4 @@ def _busy(path: str, busy: Sequence[TaskRow]) -> Conflict:
 
 
 def _state(row: TaskRow) -> str:
-    return "waits to go on by itself" if row.status is TaskStatus.PAUSED else str(row.status)
+    return "waits to resume automatically" if row.status is TaskStatus.PAUSED else str(row.status)

@@ -32,8 +32,8 @@ WHAT_TO_DO = {
     PauseReason.TRANSIENT: "resume to try again now",
     PauseReason.AUTH: "supply or correct the credential that the message names",
     PauseReason.BUDGET: "resume with a larger budget",
-    PauseReason.REQUESTED: "resume when you want it to go on",
-    PauseReason.INTERRUPTED: "resume to go on from the checkpoint now",
+    PauseReason.REQUESTED: "resume when you want it to continue",
+    PauseReason.INTERRUPTED: "resume to continue from the checkpoint now",
     PauseReason.NEEDS_LOOK: "deliver the work as it is, once you have looked at the diff",
 }
 NEVER_BY_ITSELF = {
@@ -55,7 +55,7 @@ CLOSED = frozenset({PauseReason.CREDITS, PauseReason.USAGE_WINDOW, PauseReason.R
 
 @dataclass(frozen=True)
 class Policy:
-    """What decides whether a paused task goes on by itself, and who could take over.
+    """What decides whether a paused task resumes automatically, and who could take over.
 
     `off`: where a person switched automatic resumption off, projects' ids and EVERYWHERE;
     `config_off`: config.yaml did.
@@ -120,7 +120,7 @@ def pause_view(
 
 
 def _awaited(task: TaskRow, pause: Pause, policy: Policy) -> str | None:
-    """What has to be there before the task continues by itself, where that is watched for."""
+    """What has to be there before the task resumes automatically, where that is watched for."""
     if awaits_credential(task, pause):
         return _for_credential(task, pause)
     obstacle = obstacle_of(pause)
@@ -136,7 +136,7 @@ def _where(task: TaskRow, state: RunState | None) -> str | None:
 
 def awaits_credential(task: TaskRow, pause: Pause) -> bool:
     """Whether a credential for the task is watched for: with one that its provider has not refused
-    it continues by itself. After too many refusals it waits for a person."""
+    it resumes automatically. After too many refusals it waits for a person."""
     return (
         pause.reason is PauseReason.AUTH
         and agent_provider(task.agent, task.model) is not None
@@ -147,7 +147,7 @@ def awaits_credential(task: TaskRow, pause: Pause) -> bool:
 def _for_credential(task: TaskRow, pause: Pause) -> str:
     another = "another credential" if task.refused_keys else "a credential"
     whose = f" for {pause.provider}" if pause.provider else ""
-    return f"{another}{whose} has to be there first; it then continues by itself"
+    return f"{another}{whose} has to be there first; it then resumes automatically"
 
 
 def switched_off(task: TaskRow, policy: Policy) -> list[str]:
@@ -175,20 +175,20 @@ def left_to_itself(pause: PauseView | None, *, changes: bool) -> str:
     larger budget.
 
     Raises:
-        Conflict: the task would not go on by itself, or not so.
+        Conflict: the task would not resume automatically, or not so.
     """
     if pause is None:
-        raise _not_later("at_reset is for a paused task; without it, it goes on now")
+        raise _not_later("at_reset is for a paused task; without it, the task resumes now")
     if pause.auto_resume and pause.retry_at is None:
         return str(pause.waits_because)
     if not pause.auto_resume:
         off = "automatic resume is switched off" in (pause.waits_because or "")
         or_else = "set_auto_resume with enabled true lets it, and " if off else ""
-        why = f"it does not go on by itself: {pause.waits_because}"
+        why = f"it does not resume automatically: {pause.waits_because}"
         raise _not_later(f"{why}; {or_else}resume_task without at_reset starts it now")
     if changes:
         raise _not_later("at_reset changes no agent, model or budget; nothing was changed")
-    return "it goes on by itself at retry_at"
+    return "it resumes automatically at retry_at"
 
 
 def _not_later(why: str) -> Conflict:
@@ -196,8 +196,8 @@ def _not_later(why: str) -> Conflict:
 
 
 def exhausted(retries: int) -> str:
-    """What is said when a task has gone on by itself as often as it may (K3)."""
-    return f"went on by itself {times(retries)}; resume_task is needed"
+    """What is said when a task has resumed automatically as often as it may (K3)."""
+    return f"resumed automatically {times(retries)}; resume_task is needed"
 
 
 def times(count: int) -> str:
@@ -212,7 +212,7 @@ def resume_action(
     to change first."""
     arguments: dict[str, object] = {"task": task.id}
     reason = task.pause.reason if task.pause else None
-    why = WHAT_TO_DO[reason] if reason else "go on from the checkpoint"
+    why = WHAT_TO_DO[reason] if reason else "continue from the checkpoint"
     if _is_of_disk(task):
         full = task.pause is not None and FREE_FIRST in task.pause.message
         why = FREE_FIRST if full else RAISE_FIRST
@@ -271,7 +271,7 @@ def _other_models(task: TaskRow, policy: Policy, enough: dict[str, object]) -> I
         yield NextAction(
             tool="resume_task",
             arguments={"task": task.id, "model": model, **enough},
-            why=f"go on at once with {model}, to which the account is open",
+            why=f"continue at once with {model}, to which the account is open",
         )
 
 
@@ -281,7 +281,7 @@ def _other_agents(task: TaskRow, policy: Policy, enough: dict[str, object]) -> I
             yield NextAction(
                 tool="resume_task",
                 arguments={"task": task.id, "agent": agent, **enough},
-                why=f"let {agent} go on with the same work",
+                why=f"let {agent} continue with the same work",
             )
 
 
@@ -290,17 +290,17 @@ def _switches(task: TaskRow, policy: Policy) -> Iterator[NextAction]:
         yield NextAction(
             tool="set_auto_resume",
             arguments={"enabled": False, "task": task.id},
-            why="do not let it go on by itself; scope project or all instead of task: none of them",
+            why="do not resume it automatically; with scope project or all, none of those tasks",
         )
         return
     scopes = (
-        (not task.auto_resume, {"task": task.id}, "this task go on by itself"),
+        (not task.auto_resume, {"task": task.id}, "this task resume automatically"),
         (
             task.project_id in policy.off,
             {"scope": "project", "repo_path": task.project_path},
-            "this project's tasks go on by themselves",
+            "this project's tasks resume automatically",
         ),
-        (EVERYWHERE in policy.off, {"scope": "all"}, "all tasks go on by themselves"),
+        (EVERYWHERE in policy.off, {"scope": "all"}, "all tasks resume automatically"),
     )
     for off, scope, whose in scopes:
         if off:

@@ -156,7 +156,7 @@ class Control(Protocol):
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None: ...
 
     def schedule(self, task: TaskRow) -> bool:
-        """Let a paused task go on by itself again, if its reason and its retries permit that."""
+        """Let a paused task resume automatically again, if its reason and retries permit that."""
         ...
 
     def has_checkpoint(self, task: TaskRow) -> bool:
@@ -168,7 +168,7 @@ class Control(Protocol):
         ...
 
     def log_in_ends(self, task: TaskRow) -> str | None:
-        """What to say of a log-in that expires before the task is to go on by itself; None: none
+        """What to say of a log-in that expires before the task resumes automatically; None: none
         does."""
         ...
 

@@ -37,7 +37,7 @@ class RestartTask:
         raise Conflict(
             f"task {task.number} is {task.status}; only one that FAILED can be restarted",
             code="not_restartable",
-            hint="resume_task lets it go on from its checkpoint" if resumable else None,
+            hint="resume_task continues it from its checkpoint" if resumable else None,
             next_call={"tool": "resume_task", "arguments": {"task": task.id}}
             if resumable
             else None,

@@ -94,7 +94,9 @@ class ResumeTask:
             return self._result("already_resuming", fresh, checkpoint, "another call won")
         row, attempt = won
         control.enqueue(attempt)
-        message = "it goes on from its checkpoint" if checkpoint else "it starts from the beginning"
+        message = (
+            "it continues from its checkpoint" if checkpoint else "it starts from the beginning"
+        )
         message = ACCEPTED if accept else message
         return ResumeResult("resumed", self.reader.with_cautions(row), checkpoint, message)
 
@@ -178,7 +180,7 @@ class ResumeTask:
             raise UserFixable(
                 f"{agent} cannot sign in, so nothing was changed: {missing}",
                 code="cannot_sign_in",
-                hint=f"rover login keeps a key; or go on with {task.agent}",
+                hint=f"rover login stores a key; or continue with {task.agent}",
                 next_call={"tool": "get_status", "arguments": {}},
             )
         others = [a for a in task.agents or () if a != agent]

@@ -150,14 +150,14 @@ def _summary(event: EventRow, task: TaskRow) -> str:
         case "task.restarted":
             return f"{name} starts over"
         case "task.resumed" | "task.resumed_iteration":
-            how = "by itself" if data.get("automatic") else "on request"
-            return f"{name} goes on {how}"
+            how = "automatically" if data.get("automatic") else "on request"
+            return f"{name} resumes {how}"
         case "task.resume_failed":
             needed = "" if data.get("retry_at") else "; resume_task is needed"
             error = quoted(str(data.get("error")), ERROR_SHOWN)
             return f"{name} could not be resumed: {error}{needed}"
         case "task.agent_changed":
-            return f"{name} goes on with {data['to']} in place of {data['from']}"
+            return f"{name} continues with {data['to']} in place of {data['from']}"
         case _:
             text = data.get("message")
             told = f": {quoted(str(text))}" if text else ""
@@ -177,7 +177,7 @@ def _paused(event: EventRow, task: TaskRow) -> str:
         # Only here, so it is said once (K3).
         told += f"It {exhausted(int(data['auto_retries']))}. "
     elif task.status is TaskStatus.PAUSED and task.retry_at is not None:
-        told += f"It goes on by itself at {time_of(task.retry_at):%Y-%m-%d %H:%M}Z. "
+        told += f"It resumes automatically at {time_of(task.retry_at):%Y-%m-%d %H:%M}Z. "
     offer = f"; {OFFER}" if data.get("offers_service") else ""
     return f"{told}What you can do: {WHAT_TO_DO[reason]}{offer}"
 

@@ -55,8 +55,8 @@ def unknowns(uses: Sequence[ModelUse], *, by_agent: bool = False) -> list[str]:
         name = f"{use.provider}'s {use.model}" if use.model else f"a model of {use.provider}"
         if use.estimated:
             warnings.append(
-                f"{use.estimated} answers of {name} were cut or told no count: what they came to "
-                "is estimated"
+                f"{use.estimated} answers of {name} were cut off or reported no count: "
+                "their usage is estimated"
             )
         if use.usage.cost_usd is not None:
             continue
@@ -66,5 +66,5 @@ def unknowns(uses: Sequence[ModelUse], *, by_agent: bool = False) -> list[str]:
                 f"there is no price for {name}: {counted} its {use.usage.tokens:,} tokens"
             )
         elif use.calls > use.estimated:
-            warnings.append(f"{use.calls} answers of {name} told no count of tokens")
+            warnings.append(f"{use.calls} answers of {name} reported no token count")
     return warnings

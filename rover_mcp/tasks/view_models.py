@@ -28,13 +28,13 @@ class PauseView(_View):
     model: str | None = Field(default=None, description="the one that the limit is for")
     windows: str | None = Field(default=None, description="how full those of the account are")
     log_in: str | None = Field(default=None, description="of one that expires before retry_at")
-    retry_at: datetime | None = Field(default=None, description="when it goes on by itself")
+    retry_at: datetime | None = Field(default=None, description="when it resumes automatically")
     retry_in_s: int | None = None
     auto_resume: bool = Field(
-        description="whether it goes on by itself: at retry_at, else once its credential is there"
+        description="whether it resumes automatically: at retry_at, or once its credential is there"
     )
     waits_because: str | None = Field(default=None, description="what has to happen first")
-    retries: int = Field(default=0, description="how often in a row it went on by itself")
+    retries: int = Field(default=0, description="how often in a row it resumed automatically")
     max_retries: int
 
 
@@ -50,7 +50,7 @@ class StepView(_View):
     iteration: int | None = None
     limit: int | None = None
     inside: int | None = Field(default=None, description="steps inside that are not listed")
-    tolerated: bool | None = Field(default=None, description="it failed, and the task goes on")
+    tolerated: bool | None = Field(default=None, description="it failed, and the task continues")
     duration_s: float | None = None
     error: str | None = None
     outputs: dict[str, str] | None = Field(default=None, description="untrusted text of an agent")

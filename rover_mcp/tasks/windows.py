@@ -17,7 +17,7 @@ def warning(window: WindowRow, name: Callable[[str], str] = account_name) -> str
     """That a window is nearly used up. It says the same for as long as the window lasts. `name`:
     what an account is called for people."""
     at = window.opens_at
-    opens = f"; it opens anew at {time_of(at):%Y-%m-%d %H:%M}Z" if at else ""
+    opens = f"; it reopens at {time_of(at):%Y-%m-%d %H:%M}Z" if at else ""
     return f"the {window.name} of {name(window.account)} is nearly used up{opens}"
 
 

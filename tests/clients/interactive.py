@@ -254,23 +254,26 @@ def play(folder: Path) -> tuple[Session, str]:
 
 
 def first_task(session: Session, terminal: Terminal, page: Page) -> None:
-    """Delegate; a pause that ends by itself; one that asks; the end."""
+    """Delegate; a pause that ends automatically; one that asks; the end."""
     wire = session.wire
     wire.wait_for("its tools", lambda frame: "tools" in (frame.get("result") or {}))
     said(terminal, page, DELEGATE)
     terminal.wait_for("1 MCP task still running")
     page.wire("On the wire the call became a task", wire.task("working"))
-    page.wire("A pause that ends by itself asks nothing", wire.task("working", "goes on by itself"))
+    page.wire(
+        "A pause that ends automatically asks nothing",
+        wire.task("working", "resumes automatically"),
+    )
     assert "requests your input" not in terminal.screen()
 
     asking = wire.task("input_required")
     dialog = terminal.wait_for("requests your input")
     assert "Leave it paused" in dialog, "going on would only pause again"
     page.wire("A pause that only a person can end", asking)
-    page.screen("Claude Code asks by itself", dialog, "MCP server", "navigate")
+    page.screen("Claude Code asks on its own", dialog, "MCP server", "navigate")
     assert "requestedSchema" in json.dumps(asking)
     terminal.press_until("Right", lambda: "Space to select" in terminal.screen())
-    terminal.press_until("Up", lambda: "❯ ◯ Go on now" in terminal.screen())
+    terminal.press_until("Up", lambda: "❯ ◯ Resume now" in terminal.screen())
     terminal.press_until("Enter", lambda: "❯ Accept" in terminal.screen())
     terminal.press_until("Enter", lambda: "tasks/update" in wire.methods())
     page.wire("You choose to go on", wire.request("tasks/update")["params"])

@@ -221,7 +221,7 @@ SESSIONS = (
     Session(
         "03-usage-window",
         "A pause for a usage window",
-        "The plan's window closes in the middle. Nobody has to do anything.",
+        "The plan's window closes in the middle. No one has to do anything.",
         (
             Step("git reset -q --hard HEAD~1"),
             Step(

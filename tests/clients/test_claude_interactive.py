@@ -1,4 +1,4 @@
-"""Claude Code in its interactive form, which is a client of the Tasks extension by itself."""
+"""Claude Code in its interactive form, which is a client of the Tasks extension on its own."""
 
 from __future__ import annotations
 

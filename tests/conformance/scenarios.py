@@ -134,7 +134,7 @@ def as_markdown() -> Iterator[str]:
     """docs/conformance.md, line by line."""
     yield "# What the official conformance suite says"
     yield ""
-    yield f"`{SUITE}`, by name of scenario. This is no share of a whole: most scenarios are about"
+    yield f"`{SUITE}`, by name of scenario. These numbers are not a score: most scenarios are about"
     yield "tools, resources and prompts that only an example server has. Generated from"
     yield "`tests/conformance/scenarios.py`; `tests/conformance` runs it, and a test fails when this"
     yield "page differs. The suite speaks HTTP and sends no token, so a relay of the test adds one."

@@ -171,7 +171,7 @@ def test_a_sandbox_that_was_not_started_before_a_crash_is_started(
 def test_a_start_that_is_killed_in_its_first_moment_is_a_sandbox_that_is_gone(
     bubblewrap_rig: BubblewrapRig, monkeypatch: pytest.MonkeyPatch, victim: str
 ) -> None:
-    """L2, L5: not a start that failed: its task is paused, and goes on by itself."""
+    """L2, L5: not a start that failed: its task is paused, and resumes automatically."""
     engine, spec = bubblewrap_rig.engine(), bubblewrap_rig.spec(new_task())
     killed = "os.kill(os.getpid(), 9)"
     program = killed if victim == "the starter" else f"os.fork() or {killed}; os.wait()"

@@ -95,7 +95,7 @@ def test_a_run_goes_on_over_a_failure_of_any_write_or_flush(
 def test_a_disk_that_stays_broken_schedules_nothing_and_loses_no_finished_step(
     tmp_path: Path, calm: tuple[Place, int]
 ) -> None:
-    """E2, C9: exit 1; nothing goes on by itself; on a good disk the run then ends as any."""
+    """E2, C9: exit 1; nothing resumes automatically; on a good disk the run then ends as any."""
     for number, code in spread(calm[1], CODES):
         place = Place(tmp_path / str(number), SHORT, SCRIPT)
         disk = FaultyDisk(code, range(number, 10_000))

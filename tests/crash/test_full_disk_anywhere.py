@@ -187,6 +187,6 @@ def test_tasks_that_paused_for_a_full_disk_resume_once_it_has_space(tmp_path: Pa
         filler.unlink()
         for task in tasks:
             done = partial(disk.has_ended, task)
-            wait_until(done, f"{task} resumes by itself", timeout=300)
+            wait_until(done, f"{task} resumes automatically", timeout=300)
     finally:
         disk.close()

@@ -175,7 +175,7 @@ def _decided(ended: SandboxExit, state: RunState, attempt: int) -> PauseFor:
 @pytest.mark.timeout(300)
 def test_a_kill_of_any_process_of_a_sandbox_is_an_interruption(looped: Looped) -> None:
     """U9, L1, L2, D7: every process in turn by SIGKILL, and the command's shell by SIGTERM; the
-    task pauses, goes on by itself, and in the end its contents are right."""
+    task pauses, resumes automatically, and in the end its contents are right."""
     spec = looped.start()
     roles = list(looped.tree(spec).values())
     assert len(roles) >= 4

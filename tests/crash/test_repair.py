@@ -242,7 +242,7 @@ def test_doctor_says_which_files_are_gone_and_what_helps(
     assert survey(home) == [says]
     (check,) = _records(str(home))
     assert (check.detail, helps in check.todo) == (says, True)
-    assert ("--repair builds" in check.todo) == (harm is another_attempt)
+    assert ("--repair rebuilds" in check.todo) == (harm is another_attempt)
 
 
 def test_a_database_that_is_in_use_is_not_taken_for_damaged(tmp_path: Path) -> None:

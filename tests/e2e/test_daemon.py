@@ -1,4 +1,4 @@
-"""The daemon's life: versions, idle end, many at once, credentials, going on by itself."""
+"""The daemon's life: versions, idle end, many at once, credentials, resuming automatically."""
 
 from __future__ import annotations
 

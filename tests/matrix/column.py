@@ -136,7 +136,7 @@ class _Task:
         pause = view["pause"]
         told = [r["data"]["pause"] for r in self._journal(task) if r["type"] == "workflow_pause"]
         if told:
-            # As the runner judged it; the view's time is when it goes on by itself.
+            # As the runner judged it; the view's time is when it resumes automatically.
             pause = told[-1]
             since = datetime.fromisoformat(pause["since"])
             self.after = (since - refused_at).total_seconds()

@@ -99,7 +99,10 @@ def test_a_task_that_waits_to_go_on_is_named(shared: Path) -> None:
         client.wait_until(task, "PAUSED")
         for words in ((), ("--yes",)):
             refused = rover(home, "forget", str(repo), *words)
-            assert (refused.returncode, "waits to go on by itself" in refused.stderr) == (1, True)
+            assert (refused.returncode, "waits to resume automatically" in refused.stderr) == (
+                1,
+                True,
+            )
             assert task in refused.stderr
         client.tool("cancel_task", task=task)
     assert rover(home, "forget", str(repo), "--yes").returncode == 0

@@ -614,7 +614,7 @@ def test_an_address_that_is_taken_is_a_clear_error(site: Site, home: Path) -> No
     front.wait_for_line("Address already in use")
     assert front.ended() == 1
     wrong = HttpFront(home, "127.0.0.1:nonsense")
-    wrong.wait_for_line("is no address")
+    wrong.wait_for_line("invalid address")
     assert wrong.ended() == 1
 
 

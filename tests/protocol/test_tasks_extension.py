@@ -71,7 +71,7 @@ def client(shared: Path) -> Iterator[LauncherClient]:
     with LauncherClient(shared / "data", shared / "repo") as opened:
         opened.capabilities = ASKABLE
         opened.open(MODERN)
-        # A pause that ends by itself asks nothing.
+        # A pause that ends automatically asks nothing.
         opened.tool("set_auto_resume", enabled=False, scope="all")
         yield opened
 
@@ -423,7 +423,7 @@ def test_a_pause_that_ends_by_itself_asks_nothing(home: Path, repository: Path) 
         client.wait_until(task, "PAUSED")
         waits = got(client, task)
         assert (waits["status"], "inputRequests" in waits) == ("working", False)
-        assert "It goes on by itself at 20" in waits["statusMessage"]
+        assert "It resumes automatically at 20" in waits["statusMessage"]
 
 
 def test_the_news_that_came_with_a_handle_are_not_lost(client: LauncherClient) -> None:

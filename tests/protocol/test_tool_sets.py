@@ -100,7 +100,7 @@ def test_a_set_in_the_variable_that_is_none_is_refused_at_once(tmp_path: Path) -
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "rover-mcp: 'reed' is no set of tools; there are read, run, admin" in done.stderr
+    assert "rover-mcp: 'reed' is not a set of tools; choose from read, run, admin" in done.stderr
 
 
 @pytest.mark.parametrize(

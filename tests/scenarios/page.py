@@ -71,7 +71,7 @@ def _introduction() -> Iterator[str]:
         "What a user says, and what an assistant needs for it. Each is played over the real launcher",
         "and daemon with real sandboxes (bubblewrap; the scripted agent, and Claude Code against a",
         f"provider on loopback), and is a test: none above {MAX_CALLS} calls or {MAX_TOKENS:,} tokens, and",
-        "the task, its branch and what the user is told are checked. Tokens are all that comes back,",
+        "the task, its branch and what the user is shown are checked. Tokens are all that comes back,",
         "text and structured content together, at four characters a token: an upper bound, where a",
         "client gives its model one of the two. The list of tools itself (under 4,500, once a",
         "session) and what an assistant sends are not counted.",

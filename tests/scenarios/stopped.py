@@ -82,7 +82,7 @@ def bad_key(stage: Stage) -> None:
         assert "ANTHROPIC_API_KEY" in pause["message"]
         assert "a credential for anthropic has to be there first" in pause["waits_because"]
     with stage.assistant(ANTHROPIC_API_KEY="sk-ant-api03-good") as assistant:
-        # It may have continued by itself already.
+        # It may have resumed automatically already.
         assert assistant.call("resume_task", task="1")["result"] in ("resumed", "already_resuming")
         assert assistant.call("wait_for_task", task="1")["task"]["status"] == COMPLETED
 

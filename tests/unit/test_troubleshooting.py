@@ -95,7 +95,7 @@ ELSEWHERE = {
     "is left as it is: ", "runs on, and is left alone", "names no snapshot after ",
     "is kept in the hub as", "look at what is there, remove it", ", key from credentials.",
     ", key of rover login", ", held by the gateway", "rover login \n (", "credentials: {",
-    ", or sign in: ", "and is not renewed by itself", "only the delivery is left to do",
+    ", or sign in: ", "and is not renewed automatically", "only the delivery is left to do",
     "waits for space on the disk", "waits for its branch to be free", "is not a branch name",
     "is in the way of branches named", "is not writable, so", "rename it (git branch -m ",
     "rename the branch that is in the way", "run: git -C ", "make it writable for the user",

@@ -59,7 +59,7 @@ class Endpoint:
 
 
 class _Verifier:
-    """The SDK's TokenVerifier. What goes on is the token's digest, never the token."""
+    """The SDK's TokenVerifier. It passes the token's digest on, never the token."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -95,6 +95,7 @@ async def serving(
             max_request_body_size=settings.max_body_bytes,
             session_idle_timeout=settings.session_idle,
             # Each user has a limit of their own; this one is for many users at once.
+            # The SDK's limit is for all users together and is there to protect memory.
             max_sessions=settings.max_sessions * 16,
         )
         metadata_url = str(build_resource_metadata_url(AnyHttpUrl(url)))
@@ -128,6 +129,8 @@ def _starlette(limits: Limits, settings: HttpSettings, tokens: Tokens, url: str)
             *_metadata(address, settings.issuer),
         ],
         middleware=[
+            # First, so that a page in a browser cannot even learn whether a token would be accepted
+            # (DNS rebinding).
             Middleware(SameSite, settings=security(settings, url)),
             Middleware(AuthenticationMiddleware, backend=backend),
         ],

@@ -1,4 +1,4 @@
-"""What stands before the SDK's handling of a request: how many at a time, and for whom."""
+"""Checks before the SDK handles a request: host and origin, how many at a time, and for whom."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RETRY_SECONDS: Final = {429: 2, 503: 5}
 
 
 def refusal(status: int, error: str, **headers: str) -> JSONResponse:
-    """A refusal that is no JSON-RPC message; where waiting helps it says how long."""
+    """A refusal that is not a JSON-RPC message; it says how long to wait where waiting helps."""
     if status in RETRY_SECONDS:
         headers["Retry-After"] = str(RETRY_SECONDS[status])
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -33,7 +33,7 @@ def refusal(status: int, error: str, **headers: str) -> JSONResponse:
 
 
 class SameSite:
-    """Host and Origin are checked before anything else, who asks included."""
+    """Checks Host and Origin before anything else, even before who asks."""
 
     def __init__(self, app: ASGIApp, settings: TransportSecuritySettings) -> None:
         self._app = app
@@ -47,7 +47,7 @@ class SameSite:
 
 
 class Crowd:
-    """Connections beyond the limit are told to come back."""
+    """Connections beyond the limit are asked to come back later."""
 
     def __init__(self, app: ASGIApp, connections: Callable[[], int], most: int) -> None:
         self._app = app
@@ -143,9 +143,9 @@ def _with_retry(message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
 
 
 class Scopes:
-    """A call for which the token lacks a scope is refused with HTTP's own 403, as OAuth wants it.
-    The rule itself is kept where the call is dispatched; here it only gets its status. The body
-    is whole and limited already."""
+    """Refuses a call for which the token lacks a scope with HTTP's own 403, as OAuth requires. The
+    rule itself is enforced where the call is dispatched; here it only gets its status. The body is
+    complete and within its limit already."""
 
     def __init__(self, app: ASGIApp, metadata_url: str) -> None:
         self._app = app

@@ -1,11 +1,11 @@
-"""Whose request it is. The SDK serves all clients over HTTP with one server; ours has one for each
-client, whose handlers know its session. Here is what lies between.
+"""Finds the session of a request. The SDK serves all clients over HTTP with one server; Rover has
+one for each client, whose handlers know its session. This module is what lies between.
 
 A client of a protocol version before 2026-07-28 has a session of its own, from its opening until it
-ends it or is idle. A request of 2026-07-28 stands alone, so for these a user's requests under the
-same client name share a session while the daemon lives: each piece of news is told once to that
-name, and what was told to nobody comes with the first request after a daemon's start. Requests of a
-token that only reads have a session of their own, which is told of no call that it may not make.
+ends it or is idle. A request of 2026-07-28 stands alone, so a user's requests under the same client
+name share a session while the daemon lives: each event is reported once to that name, and events
+that no client has seen come with the first request after a daemon's start. Requests of a token that
+only reads have a session of their own, which is offered no call that it may not make.
 """
 
 from __future__ import annotations
@@ -51,13 +51,14 @@ METHODS: Final = (
     "completion/complete", "logging/setLevel", "subscriptions/listen", "tasks/get",
     "tasks/update", "tasks/cancel", "skills/list", "skills/get",
 )  # fmt: skip
-"""What a client's own server answers. Any other handler of ours would see nothing: see NOBODY."""
+"""The methods that a client's own server answers. Any other handler would see no tasks: see
+NOBODY."""
 INITIALIZED: Final = "notifications/initialized"
 REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, PATCH)
 """Methods about this machine, for its user alone."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
 NOBODY: Final = ""
-"""No user's name: owns no task, and is served no project."""
+"""Not the name of any user: it owns no task, and is served no project."""
 MAX_NAMES: Final = 16
 """Client names of a user that have a session; the one that was used last longest ago makes room."""
 PUSH_SECONDS: Final = 20.0
@@ -89,8 +90,8 @@ class Peer:
 
 
 class Users:
-    """Everybody who came over HTTP. `caller_of` makes a user's Caller; `group` is where what
-    pushes to clients runs."""
+    """The clients over HTTP. `caller_of` makes a user's Caller; `group` runs what pushes to
+    clients."""
 
     def __init__(
         self, app: App, services: Services, caller_of: Callable[[str], Caller], group: TaskGroup
@@ -123,7 +124,7 @@ class Users:
                 handler.close()
 
     def close(self) -> None:
-        """Nobody is told of anything any more."""
+        """Ends all pushes."""
         for peer in self._peers():
             self._services.hub.sessions.discard(peer.session)
 

@@ -64,11 +64,13 @@ class TasksExtension(Extension):
         self, params: CallToolRequestParams, ctx: Context, call_next: CallNext
     ) -> HandlerResult:
         """A handle in place of a receipt, for a client that declared the extension."""
+        # A call that needs input first returns InputRequiredResult, and is repeated through here.
         result = await call_next(ctx)
         if not isinstance(result, CallToolResult) or result.is_error or not declared(ctx):
             return result
         task_id = (result.meta or {}).get(self._receipt)
         task = await self._source.get(ctx, task_id) if isinstance(task_id, str) else None
+        # A dict, because the SDK drops the nulls of models: `ttlMs: null` means kept without limit.
         return task.handle() if task is not None else result
 
     async def _get(self, ctx: Context, params: TaskParams) -> dict[str, Any]:
@@ -118,6 +120,7 @@ def install(server: Server[Any], extension: TasksExtension) -> None:
 
 def _gated(binding: MethodBinding) -> Any:
     async def handler(ctx: Context, params: Any) -> HandlerResult:
+        # `MCPServer` checks this for its extensions; the low-level server does not.
         if ctx.protocol_version not in (binding.protocol_versions or ()):
             raise MCPError(METHOD_NOT_FOUND, "Method not found", binding.method)
         return await binding.handler(ctx, params)

@@ -30,6 +30,7 @@ from mcp_types import (
 from rover_mcp.server.tasks_extension.extension import require_declared
 from rover_mcp.server.tasks_extension.protocol import FINAL, Context, TaskSource
 
+# The SDK parses `taskIds` as an extra field of the filter, but its own handler drops it.
 TASK_IDS = "taskIds"
 MAX_STREAMS = 1024
 MAX_TASKS = 1000
@@ -153,9 +154,13 @@ class _Stream:
     async def run(self, wanted: Sequence[str]) -> SubscriptionsListenResult:
         seen = [t for t in wanted if await self._source.get(self._ctx, t) is not None]
         self._going.update(seen)
+        # Before the acknowledgement, because the protocol has no replay: what changes in between is
+        # in the set and is sent after it.
         stop = self._source.subscribe(seen, self._changed)
         try:
             others = await self._acknowledge(seen)
+            # A task may have paused between its creation and this request, so its present state
+            # comes first.
             self.news.tasks.update(dict.fromkeys(seen))
             while True:
                 await self._tell()
@@ -189,15 +194,18 @@ class _Stream:
                 await self._send(TaskNotification(params={**task.detailed(), "_meta": meta}))
 
     async def _send(self, notification: Any) -> None:
+        # The id of the request makes the SDK put the frame on this stream and not on the
+        # connection.
         await self._ctx.session.send_notification(
             notification, related_request_id=self._ctx.request_id
         )
 
 
 def _task_ids(wanted: SubscriptionFilter) -> list[str]:
-    """
+    """The ids in a filter.
+
     Raises:
-        MCPError: they are no list of texts, or too many.
+        MCPError: it is not a list of texts, or it is too long.
     """
     given: object = (wanted.model_extra or {}).get(TASK_IDS)
     if given is None:

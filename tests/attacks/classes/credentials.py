@@ -149,7 +149,7 @@ CLASS = AttackClass(
             + "Authorization=value)\n"
             + "        if status(said) not in (0, 400, 401, 403, 404, 407):\n"
             + "            print('PWNED', bad, path, said)\n",
-            "a token per task, compared whole, good at its own socket only",
+            "a token per task, compared completely, good at its own socket only",
             language="python",
             opened=False,
             closed=NO_GATEWAY,
@@ -166,7 +166,7 @@ CLASS = AttackClass(
             + "\\r\\nContent-Length: {len(inner) + 5}\\r\\n{extra}\\r\\n\\r\\n0\\r\\n\\r\\n{inner}')\n"
             + "        if said.count('HTTP/1.1 200') > 1:\n"
             + "            print('PWNED', extra, said)\n",
-            "every request on a connection is judged by itself, with h11's strict framing",
+            "every request on a connection is judged separately, with h11's strict framing",
             language="python",
             opened=False,
             closed=NO_GATEWAY,

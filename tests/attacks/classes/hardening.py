@@ -184,7 +184,7 @@ CLASS = AttackClass(
         ),
         Attack(
             "orphans",
-            "fill the table of processes with dead ones that nobody reaps",
+            "fill the table of processes with dead ones that are never reaped",
             _ORPHANS,
             "the first process reaps",
             language="python",

@@ -149,7 +149,7 @@ def test_a_toml_table_comes_and_goes(text: str) -> None:
     [
         ("vscode", '{\n  // mine\n  "servers": {}\n}', "has comments"),
         ("vscode", '{"servers": {},}', "cannot be read"),
-        ("cursor", "[]", "no object"),
+        ("cursor", "[]", "not an object"),
         ("cursor", '{"mcpServers": []}', "something else at mcpServers"),
         ("cursor", '{"mcpServers": {"rover": null}}', "something else at mcpServers.rover"),
         ("codex", "[broken", "cannot be read"),

@@ -55,7 +55,7 @@ def test_an_error_has_its_place(here: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_without_a_file_it_says_how_to_get_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check"]) == 1
-    assert "rover init writes one" in capsys.readouterr().err
+    assert "rover init creates one" in capsys.readouterr().err
 
 
 def test_ones_own_settings_are_checked_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,7 +64,7 @@ def test_people_see_what_a_paused_task_shows(
     assert status == 0
     assert "Reason: usage_window" in out
     assert "this task alone: only the agent says so" in out
-    assert "It continues by itself at" in out
+    assert "It resumes automatically at" in out
 
 
 def test_bare_text_is_taken_as_the_words_of_an_agent(capsys: pytest.CaptureFixture[str]) -> None:

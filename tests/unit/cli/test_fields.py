@@ -62,9 +62,9 @@ def test_one_task_and_the_status_have_fields_of_their_own(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("{nmber}", "there is no field 'nmber'; fields are number, id, title"),
-        ("{}", "there is no field ''"),
-        ("{title.__class__}", "there is no field"),
+        ("{nmber}", "unknown field 'nmber'; the fields are number, id, title"),
+        ("{}", "unknown field ''"),
+        ("{title.__class__}", "unknown field"),
         ("{title!r}", "takes a format like :>8"),
         ("{title:{number}}", "takes a format like :>8"),
         ("{title", "write {{ and }} for braces"),

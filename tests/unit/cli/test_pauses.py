@@ -49,7 +49,7 @@ def paused(**changes: Any) -> Json:
         {
             "tool": "set_auto_resume",
             "arguments": {"enabled": False, "task": ID},
-            "why": "do not let it go on by itself",
+            "why": "do not resume it automatically",
         },
     ]
     return task_json(pause=pause, next_actions=actions)
@@ -71,7 +71,7 @@ def test_a_pause_shows_since_when_why_whose_account_and_until_when(width: int | 
     assert "account anthropic-1a2b3c4d" in text
     assert "in step 2 of 3: fix, iteration 2 of 5: test" in text
     until = clock(task["pause"]["retry_at"])
-    assert f"by itself at {until} (in 12 min), automatic resume 2." in text
+    assert f"automatically at {until} (in 12 min), automatic resume 2." in text
     assert "off: rover auto-resume off" in text
     assert "--project, --all" in text
     assert all(width is None or width_of(line) <= width for line in lines)
@@ -93,7 +93,7 @@ def test_a_pauses_own_text_names_commands_and_no_tools(message: str) -> None:
     "why",
     [
         "automatic resume is switched off for all tasks",
-        "it went on by itself 5 times; resume_task is needed",
+        "it resumed automatically 5 times; resume_task is needed",
         "the budget has to be raised first",
     ],
 )
@@ -226,7 +226,7 @@ def test_colour_changes_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
     ("result", "says"),
     [
         ({"enabled": False, "scope": "task"}, "wait for `rover resume` from now on: 2."),
-        ({"enabled": True, "scope": "project"}, "continue by themselves again: 2."),
+        ({"enabled": True, "scope": "project"}, "resume automatically again: 2."),
         (
             {"enabled": True, "scope": "task", "still_off": "for all tasks"},
             "No effect yet: it is off for all tasks.",

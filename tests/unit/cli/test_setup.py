@@ -93,7 +93,7 @@ def test_a_client_that_is_named_is_written_though_it_is_not_found(
     assert main(["setup", "--write", "codex", "--home", str(home / "data")]) == 0
     said = capsys.readouterr().out
     assert "added" in said
-    assert "To make it take effect: start it anew." in said
+    assert "To make it take effect: restart it." in said
     path = home / ".codex" / "config.toml"
     assert f'args = ["--home", "{home}/data"]' in path.read_text("utf-8")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -229,10 +229,10 @@ def test_what_is_no_file_is_left_alone(home: Path, capsys: pytest.CaptureFixture
     (home / ".codex" / "config.toml").mkdir(parents=True)
     results = told(capsys, "--write", status=1)
     assert {k: r["error"] for k, r in results.items() if "error" in r} == {
-        "cursor": "is no ordinary file",
+        "cursor": "is not a regular file",
         "gemini": "is a symbolic link to nothing (/nowhere/at/all)",
         "claude": "is not UTF-8",
-        "codex": "is no ordinary file",
+        "codex": "is not a regular file",
     }
 
 

@@ -22,7 +22,7 @@ Json = dict[str, Any]
         ("CANCELLED", 1, "rover: task 7 is CANCELLED; branch rover/7-make-it-so\n"),
         (
             "PAUSED", 2,
-            "rover: task 7 is PAUSED (credits); it continues by itself at 2026-11-23 12:00 UTC\n",
+            "rover: task 7 is PAUSED (credits); it resumes automatically at 2026-11-23 12:00 UTC\n",
         ),
     ],
 )  # fmt: skip

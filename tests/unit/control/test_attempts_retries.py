@@ -155,5 +155,5 @@ def test_a_scheduled_attempt_that_is_given_up_leaves_the_pause_without_a_date(si
     task = site.task()
     assert task.status is S.PAUSED
     assert task.retry_at is None
-    assert "does not go on by itself" in task.warnings[0]
+    assert "does not resume automatically" in task.warnings[0]
     assert site.attempts.scheduled(TASK) is None

@@ -180,7 +180,7 @@ def test_a_journal_that_cannot_be_believed_fails_the_task_and_is_left_alone(
 
 
 def test_a_pause_that_the_runner_did_not_see_is_a_pause_on_request(site: Site) -> None:
-    """D8, D9: it does not go on by itself."""
+    """D8, D9: it does not resume automatically."""
     site.started()
     site.record(*STARTED)
     site.folders.pause_request.write_text("{}")

@@ -181,13 +181,13 @@ def test_the_end_of_an_accounts_log_in_is_known_and_whether_it_is_renewed(
         found = lent.expiry(account)
         assert found is not None
         assert (found.at, found.obstacle) == (NOW + 3600, None)
-        assert found.told().endswith("and is then renewed by itself")
+        assert found.told().endswith("and is then renewed automatically")
     lent.obstacle = lambda _kind, _environ: "no program"
     found = lent.expiry("anthropic:work")
     assert found is not None
-    assert "is not renewed by itself (no program): run `claude` once" in found.told()
+    assert "is not renewed automatically (no program): run `claude` once" in found.told()
     told = lent.found(CLIENT)["anthropic"]
-    assert "expires at 2026-09-21 15:13Z and is not renewed by itself (no program)" in str(told)
+    assert "expires at 2026-09-21 15:13Z and is not renewed automatically (no program)" in str(told)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_a_task_whose_follower_died_is_settled_by_its_journal(
     assert site.task().status is status
     assert site.attempt(1).state == "ended"
     assert site.world.sandboxes == {}
-    assert plane.reconciled == (status is S.PAUSED), "what goes on by itself gets its timer"
+    assert plane.reconciled == (status is S.PAUSED), "what resumes automatically gets its timer"
 
 
 def test_a_sandbox_that_somebody_removed_pauses_its_task_where_it_has_a_checkpoint(

@@ -509,7 +509,7 @@ def test_an_agent_of_ones_own_choice_only_waits(site: Site) -> None:
 
 
 def test_a_sandbox_is_told_its_budget(site: Site) -> None:
-    """D8, K7: the runner pauses before the next step; nobody goes on by itself then."""
+    """D8, K7: the runner pauses before the next step; nobody resumes automatically then."""
     site.started(budget=Budget(usd=2.5))
     run = site.world.sandboxes[sandbox_name(TASK, 1)].spec.run
     assert run.budget == Budget(usd=2.5)

@@ -52,7 +52,7 @@ def test_many_answers_write_little_and_warn_once(site: Site) -> None:
     assert 3 <= sum("INSERT INTO rover_windows" in w for w in writes) <= 6
     [told] = [e for e in site.store.events.after(0) if e.kind == WINDOW_WARNING]
     assert told.data["message"] == (
-        "the 5-hour window of anthropic:work is nearly used up; it opens anew at 2026-11-23 16:00Z"
+        "the 5-hour window of anthropic:work is nearly used up; it reopens at 2026-11-23 16:00Z"
     )
     assert not told.notable
     [kept] = site.store.windows.of("anthropic:work", NOW.timestamp())

@@ -149,7 +149,7 @@ def test_a_command_may_leave_its_input_unread() -> None:
 def test_a_program_that_is_not_there_is_a_failure() -> None:
     assert "cannot be started" in (call("no-such-program").error or "")
     sender = CommandSender(CommandHook(kind="command", run=("no-such-program",)), os.environ)
-    assert sender.problem() == "there is no program no-such-program"
+    assert sender.problem() == "program not found: no-such-program"
     assert CommandSender(CommandHook(kind="command", run=("sh",)), os.environ).problem() is None
 
 
@@ -185,7 +185,7 @@ def test_a_commands_output_is_cut() -> None:
 def test_a_desktop_that_is_not_there_is_told_and_not_tried_again(tmp_path: Path) -> None:
     hook = DesktopHook(kind="desktop")
     bare = DesktopSender(hook, {"PATH": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}, "linux")
-    assert "no notify-send" in (bare.problem() or "")
+    assert "notify-send not found" in (bare.problem() or "")
     program = tmp_path / "notify-send"
     program.write_text("#!/bin/sh\nexit 9\n")
     program.chmod(0o755)

@@ -138,7 +138,7 @@ def test_of_another_users_tasks_nothing_is_shown(tmp_path: Path, store: Store) -
 
 def test_it_goes_on_at_a_time_or_does_not(tmp_path: Path) -> None:
     row = (3, "PAUSED", "b", "/r", '{"reason": "usage_window"}', NOW.timestamp(), "p1")
-    assert f"goes on by itself at {NOW:%Y-%m-%d %H:%MZ}" in glance.news([row], everywhere=False)
+    assert f"resumes automatically at {NOW:%Y-%m-%d %H:%MZ}" in glance.news([row], everywhere=False)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no database at all", b"SQLite format 3\0" * 9])

@@ -235,4 +235,4 @@ def test_what_is_no_rover_daemon_is_said_so(launch: Launch, stub: StubDaemon) ->
     stub.greet_all({"rover": 99, "status": "ok"})
     launcher = launch()
     launcher.request(1, "initialize", **LEGACY)
-    assert "no daemon of a version known here" in launcher.read()["error"]["message"]
+    assert "not a daemon of a known version" in launcher.read()["error"]["message"]

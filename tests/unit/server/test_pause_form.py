@@ -64,7 +64,7 @@ def test_another_model_is_a_choice_where_only_one_is_closed() -> None:
     view = task_view(row, None, None, AT, policy)
     assert choices(view) == ["now", "on_Sonnet", "with_codex", "wait", "cancel"]
     schema = pause_form(view)["params"]["requestedSchema"]["properties"]["choice"]
-    assert schema["oneOf"][1]["title"] == "Go on now with Sonnet"
+    assert schema["oneOf"][1]["title"] == "Resume now with Sonnet"
     assert decision(view, accept(choice="on_Sonnet")) == Decision("resume", model="Sonnet")
 
 
@@ -98,8 +98,8 @@ def test_to_wait_is_preselected_where_going_on_would_only_pause_again(
 def test_a_person_is_asked_only_where_nothing_else_helps(
     reason: PauseReason, changes: dict[str, Any], *, needed: bool
 ) -> None:
-    """T2. A client that shows a question stops to look at the task, and never hears that it went
-    on by itself."""
+    """T2. A client that shows a question stops to look at the task, and never hears that it resumed
+    automatically."""
     assert needs_person(paused(reason, **changes)) is needed
 
 
@@ -141,7 +141,7 @@ def test_an_answer_that_does_not_fit_is_refused(response: object) -> None:
 
 
 def test_the_message_says_why_and_what_comes_next() -> None:
-    assert "It goes on by itself at 20" in pause_message(paused(retry_at=AT + 900))
+    assert "It resumes automatically at 20" in pause_message(paused(retry_at=AT + 900))
     assert "It waits: " in pause_message(paused(retry_at=None))
 
 

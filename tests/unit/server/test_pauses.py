@@ -34,7 +34,7 @@ ACCOUNT, SHOWN = "anthropic-1a2b3c4d", "anthropic, account …3c4d"
 def paused(
     desk: Desk, reason: PauseReason = PauseReason.CREDITS, *, data: Json | None = None, **more: Any
 ) -> str:
-    """A task that ran and is paused; it goes on by itself where its reason permits."""
+    """A task that ran and is paused; it resumes automatically where its reason permits."""
     arguments = {"description": "Fix the sum"}
     task_id: str = valid("create_task", ask(desk, ("create_task", arguments))[0])["task"]["id"]
     desk.store.claims.start(task_id, 1, f"attempt-{task_id}-1")
@@ -121,7 +121,7 @@ def test_a_listing_shows_the_provider_and_the_next_retry_of_each_paused_task(des
     )
     assert (pauses["auth"]["provider"], pauses["auth"]["auto_resume"]) == ("anthropic", True)
     assert "paused: auth, anthropic, waits for a credential" in text(result)
-    assert "paused: credits, anthropic, goes on at 2026-11-23 12:15Z" in text(result)
+    assert "paused: credits, anthropic, resumes at 2026-11-23 12:15Z" in text(result)
 
 
 def test_a_page_of_tasks_costs_little(desk: Desk) -> None:
@@ -150,7 +150,7 @@ def test_every_pause_says_whether_it_ends_by_itself_and_how_to_switch_that(
         assert f"It waits for resume_task: {shown['waits_because']}." in said
     else:
         assert (shown["auto_resume"], shown["retry_in_s"]) == (True, 900)
-        assert "by itself at 2026-11-23 12:15:00Z, in 15 min (automatic resume 1" in said
+        assert "automatically at 2026-11-23 12:15:00Z, in 15 min (automatic resume 1" in said
         assert "set_auto_resume switches that off: for this task, its project, or all" in said
     assert said.rstrip().splitlines()[-1].startswith("Next: resume_task")
 
@@ -184,7 +184,7 @@ def test_the_switch_drops_what_is_scheduled_and_brings_it_back(desk: Desk, scope
     assert (waits["auto_resume"], waits.get("retry_at")) == (False, None)
     assert waits["waits_because"] == f"automatic resume is switched off {where}"
     assert valid("set_auto_resume", on)["changed"] == 1
-    assert "go on by themselves again: 1." in text(on)
+    assert "resume automatically again: 1." in text(on)
     assert valid("inspect", after)["task"]["pause"]["auto_resume"] is True
 
 
@@ -238,11 +238,11 @@ def test_that_resume_task_is_needed_is_said_once(desk: Desk) -> None:
         desk, retry_at=None, auto_retries=5, data={"auto_retries": 5, "exhausted": True}
     )
     results = ask(desk, ("get_status", {}), ("get_status", {}), ("list_tasks", {}))
-    said = ["went on by itself 5 times; resume_task is needed" in text(r) for r in results]
+    said = ["resumed automatically 5 times; resume_task is needed" in text(r) for r in results]
     assert said == [True, False, False]
     shown = inspect(desk, task_id)["pause"]
     assert (shown["retries"], shown["max_retries"]) == (5, 5)
-    assert shown["waits_because"] == "it went on by itself 5 times; resume_task is needed"
+    assert shown["waits_because"] == "it resumed automatically 5 times; resume_task is needed"
 
 
 # Calls that work
@@ -346,11 +346,14 @@ def test_no_call_is_named_that_leaves_out_a_limit_that_was_mistyped(
 @pytest.mark.parametrize(
     ("name", "arguments", "told"),
     [
-        ("create_task", {"description": "x", "budget": 5}, "no 'budget' (is it budget_usd or budget_tokens?)"),
-        ("wait_for_task", {"task": "1", "time": 5}, "there is no 'time' (is it timeout_s?)"),
-        ("inspect", {"tsk": "1"}, "inspect: task is missing; there is no 'tsk' (is it task?)"),
-        ("create_task", {"description": "x", "brnach": "main"}, "there is no 'brnach'"),
-        ("get_status", {"x": "y" * 9}, "get_status: there is no 'x'"),
+        ("create_task", {"description": "x", "budget": 5},
+         "unknown argument 'budget' (did you mean budget_usd or budget_tokens?)"),
+        ("wait_for_task", {"task": "1", "time": 5},
+         "unknown argument 'time' (did you mean timeout_s?)"),
+        ("inspect", {"tsk": "1"},
+         "inspect: task is missing; unknown argument 'tsk' (did you mean task?)"),
+        ("create_task", {"description": "x", "brnach": "main"}, "unknown argument 'brnach'"),
+        ("get_status", {"x": "y" * 9}, "get_status: unknown argument 'x'"),
     ],
 )  # fmt: skip
 def test_a_name_that_there_is_not_is_answered_with_the_one_that_is_meant(
@@ -474,7 +477,7 @@ def test_the_windows_of_an_account_are_shown(desk: Desk) -> None:
          "opens_at": "2026-11-26T12:00:00Z", "told_at": "2026-11-23T12:00:00Z"},
     ]  # fmt: skip
     assert (
-        f"Account {SHOWN}: the 5-hour window is used up (100 % used); it opens anew at "
+        f"Account {SHOWN}: the 5-hour window is used up (100 % used); it reopens at "
         "2026-11-23 14:00Z."
     ) in text(result)
 
@@ -487,7 +490,7 @@ def test_whoever_watches_a_task_hears_that_a_window_is_nearly_used_up(desk: Desk
     nearly = Window("5-hour window", WindowState.NEARLY, 0.92, NOW + timedelta(hours=2))
     desk.store.windows.record(ACCOUNT, [nearly], AT)
     desk.store.windows.record("another", [nearly], AT)
-    warning = f"the 5-hour window of {SHOWN} is nearly used up; it opens anew at 2026-11-23 14:00Z"
+    warning = f"the 5-hour window of {SHOWN} is nearly used up; it reopens at 2026-11-23 14:00Z"
     assert inspect(desk, made)["warnings"] == [warning]
     nearly = replace(nearly, used=0.95)
     desk.store.windows.record(ACCOUNT, [nearly], AT + 60)

@@ -222,13 +222,13 @@ TEXTS: dict[str, dict[str, str]] = {
         "wait_for_task": "(returned: timeout)",
     },
     "paused": {
-        "inspect": 'credits (account anthropic): "credit balance is too low".\nIt goes on by itself at '
+        "inspect": 'credits (account anthropic): "credit balance is too low".\nIt resumes automatically at '
         "2026-11-23 12:15:00Z, in 15 min (automatic resume 1; set_auto_resume switches that "
         "off: for this task, its project, or all).\n",
-        "list_tasks": "1  PAUSED  paused: credits, anthropic, goes on at "
+        "list_tasks": "1  PAUSED  paused: credits, anthropic, resumes at "
         '2026-11-23 12:15Z  "Fix the sum"',
         "wait_for_task": "(returned: paused)",
-        "resume_task": "scheduled, it goes on by itself at retry_at. Task 1 PAUSED",
+        "resume_task": "scheduled, it resumes automatically at retry_at. Task 1 PAUSED",
         "set_auto_resume": "Automatic resume is off for this task. Paused tasks that wait for "
         "resume_task from now on: 1.",
         "pause_task": "It waits for resume_task: it was paused on request.\nPossible: get_diff",

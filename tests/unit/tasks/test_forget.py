@@ -137,7 +137,7 @@ def test_all_of_it_goes_though_the_repository_is_gone_and_another_project_stays(
     [
         ((), False, "1 (NEW)"),
         ((Event.START,), False, "1 (IN_PROGRESS)"),
-        ((Event.START, Event.PAUSE), True, "1 (waits to go on by itself)"),
+        ((Event.START, Event.PAUSE), True, "1 (waits to resume automatically)"),
     ],
 )
 def test_what_is_at_work_or_will_be_is_named_and_refused(

@@ -70,7 +70,7 @@ def test_a_pause_says_why_since_when_and_until_when() -> None:
 
 
 def test_a_long_wait_says_whether_its_log_in_is_renewed_by_itself() -> None:
-    """Q5: where it goes on by itself; a person who resumes sees to the log-in then."""
+    """Q5: where it resumes automatically; a person who resumes sees to the log-in then."""
     policy = Policy(log_in=lambda _task: "the log-in expires before that")
     view = task_view(paused_row(), None, None, AT, policy)
     assert "The log-in expires before that." in task_text(view)
@@ -91,7 +91,7 @@ def test_a_row_of_a_list_shows_the_provider_and_the_next_retry() -> None:
     )
 
 
-# Whether it goes on by itself (K7)
+# Whether it resumes automatically (K7)
 
 OFF_TASK: dict[str, Any] = {"auto_resume": False, "retry_at": None}
 OFF: dict[str, Any] = {"retry_at": None}
@@ -155,7 +155,7 @@ def test_the_reasons_that_only_a_person_ends_are_those_of_the_control_plane() ->
 def test_after_the_last_retry_resume_task_is_needed(retries: int, times: str) -> None:
     """K3: a person reads it as long as it is so; the count and its limit stand beside it."""
     told = shown(paused_row(retry_at=None, auto_retries=retries), Policy(max_auto_retries=retries))
-    assert told.waits_because == f"it went on by itself {times}; resume_task is needed"
+    assert told.waits_because == f"it resumed automatically {times}; resume_task is needed"
     assert (told.retries, told.max_retries, told.auto_resume) == (retries, retries, False)
 
 
@@ -163,8 +163,8 @@ def test_the_last_retry_is_told_in_one_event_of_the_pause_and_in_no_other() -> N
     """K3: once."""
     row = paused_row(retry_at=None, auto_retries=5)
     last = event(row, auto_retries=5, exhausted=True)
-    assert "It went on by itself 5 times; resume_task is needed." in last.summary
-    assert "went on by itself" not in event(row, auto_retries=4).summary
+    assert "It resumed automatically 5 times; resume_task is needed." in last.summary
+    assert "resumed automatically" not in event(row, auto_retries=4).summary
 
 
 def test_the_providers_time_is_shown_where_nothing_is_scheduled() -> None:
@@ -312,7 +312,7 @@ def test_the_event_of_a_pause_tells_it_whole_in_one_line(reason: PauseReason) ->
     assert told.summary.startswith(
         f'task 7 is paused ({reason}, in step implement) since 2026-11-23 12:00Z: "mmm'
     )
-    assert ("It goes on by itself at 2026-11-23 13:00Z" in told.summary) is by_itself
+    assert ("It resumes automatically at 2026-11-23 13:00Z" in told.summary) is by_itself
     assert told.summary.endswith(WHAT_TO_DO[reason])
     assert len(told.summary) < 450
     assert (told.reason, told.retry_at) == (reason, at)
@@ -324,7 +324,7 @@ def test_the_event_of_an_earlier_pause_promises_nothing() -> None:
     """What it says of what comes next is what is true now."""
     row = task_row()
     told = event_view(event_row("task.paused", "PAUSED", **pause().model_dump(mode="json")), row)
-    assert "by itself" not in told.summary
+    assert "if automatic" not in told.summary
 
 
 def test_no_pause_steers_a_terminal() -> None:

@@ -240,7 +240,7 @@ def test_a_checkpoint_is_told(desk: Desk) -> None:
     task = paused(desk)
     desk.control.checkpoint = True
     done = desk.tasks.resume(desk.caller, task, "now")
-    assert (done.has_checkpoint, done.message) == (True, "it goes on from its checkpoint")
+    assert (done.has_checkpoint, done.message) == (True, "it continues from its checkpoint")
 
 
 def test_a_task_that_runs_is_already_resuming(desk: Desk) -> None:
@@ -706,7 +706,7 @@ def test_other_models_are_proposed_where_one_models_window_is_closed(desk: Desk)
     assert models_proposed(desk, task) == ["sonnet", "x", "y"]
     action = next(a for a in desk.tasks.view(task).next_actions if "model" in a.arguments)
     assert action.arguments == {"task": task.id, "model": "sonnet"}
-    assert action.why == "go on at once with sonnet, to which the account is open"
+    assert action.why == "continue at once with sonnet, to which the account is open"
     assert models_proposed(desk, paused_for_a_model(desk, None)) == [], "the account is closed"
 
 

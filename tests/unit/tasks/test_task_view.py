@@ -309,8 +309,8 @@ def test_a_warning_that_is_cut_stays_quoted() -> None:
     [
         ("task.created", {}, "task 7: created"),
         ("task.started", {"attempt": 1}, "task 7: started"),
-        ("task.resumed", {"automatic": True}, "task 7 goes on by itself"),
-        ("task.resumed_iteration", {"automatic": False}, "task 7 goes on on request"),
+        ("task.resumed", {"automatic": True}, "task 7 resumes automatically"),
+        ("task.resumed_iteration", {"automatic": False}, "task 7 resumes on request"),
         ("task.completed", {}, "task 7 is completed on branch rover/7-fix-the-sum"),
         (
             "task.completed",
@@ -331,7 +331,7 @@ def test_a_warning_that_is_cut_stays_quoted() -> None:
         (
             "task.agent_changed",
             {"from": "claude", "to": "codex"},
-            "task 7 goes on with codex in place of claude",
+            "task 7 continues with codex in place of claude",
         ),
         (
             "task.held",

@@ -44,7 +44,7 @@ def test_what_has_no_price_is_said_to_have_none() -> None:
     assert told.warnings == [
         "earlier",
         "there is no price for openai's gpt-99: the cost is without its 1,200 tokens",
-        "3 answers of openai's qwen told no count of tokens",
+        "3 answers of openai's qwen reported no token count",
         "there is no price for a model of openai: the cost is without its 5 tokens",
     ]
     assert state.warnings == ["earlier"]

@@ -257,7 +257,7 @@ def test_a_git_that_is_killed_again_and_again_is_an_interruption(tmp_path: Path)
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_clone_that_was_cut_while_it_was_made_is_made_again(tmp_path: Path, times: int) -> None:
     """V1, F7. Succeeded at 700cc57: the branch was there before the files, so a clone whose files
-    a kill had cut short was taken for whole, and those that were missing for deleted."""
+    a kill had cut short was taken for complete, and those that were missing for deleted."""
     place = Place(tmp_path / "task", "", attempt=1)
     bin_folder = place.root / "bin"
     bin_folder.mkdir()
