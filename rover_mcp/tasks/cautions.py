@@ -19,6 +19,7 @@ SIGN_IN = (
     "rover login keeps a key, rover setup --write asks whether tasks use the log-in of your claude "
     "or codex, and the key's variable in the environment of an assistant or a terminal counts too"
 )
+PAUSES = "the task will pause at its first call of a model, and continue once there is one"
 DIRTY = "the repository has uncommitted changes; they are not part of this task"
 
 
@@ -41,12 +42,12 @@ def agent_cautions(agents: Mapping[str, AgentProgram], keyless: Sequence[str]) -
         for agent, program in agents.items()
         if program.source == "npm" and program.size
     ]
-    for agent in keyless:
-        found.append(
-            f"there is no key or log-in for {agent}: the task will pause at its first call of a "
-            f"model, and continue once there is one: {SIGN_IN}"
-        )
-    return found
+    return [*found, *(f"{no_key(agent)}: {PAUSES}: {SIGN_IN}" for agent in keyless)]
+
+
+def no_key(agent: str) -> str:
+    """The beginning of the warning about an agent that has nothing to sign in with."""
+    return f"there is no key or log-in for {agent}"
 
 
 def config_left_out(config: ProjectConfig, settings: Settings) -> list[str]:

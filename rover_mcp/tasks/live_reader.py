@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from rover_mcp.domain.task_status import ENDED, TaskStatus
 from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.cautions import no_key
 from rover_mcp.tasks.pause_view import CLOSED, Policy
 from rover_mcp.tasks.ports import AgentInventory, Control
 from rover_mcp.tasks.proposals import Proposals
@@ -40,8 +41,11 @@ class LiveTaskReader(TaskReader):
         view = self.view(task)
         if task.status in ENDED or task.status is TaskStatus.PAUSED:
             return view
+        warnings = view.warnings or []
+        if any(warning.startswith(no_key(task.agent)) for warning in warnings):
+            return view  # its creation has warned of the same
         lacking = [self.control.cannot_sign_in(task, a) for a in task.agents or [task.agent]]
         if all(lacking):
             what = f"{task.agent} cannot sign in, so the task pauses until it can: {lacking[0]}"
-            view.warnings = [what, *(view.warnings or [])]
+            view.warnings = [what, *warnings]
         return view

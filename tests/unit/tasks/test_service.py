@@ -647,6 +647,15 @@ def test_who_creates_or_resumes_is_warned_that_the_agent_cannot_sign_in(desk: De
     assert not able.warnings
 
 
+def test_a_missing_key_is_warned_of_once(desk: Desk) -> None:
+    desk.tasks.create_task.signed_in = lambda agent, _caller: agent != "claude"
+    desk.control.lacking["claude"] = "no credential for anthropic"
+    created = desk.tasks.create(desk.caller, create_request("x", agents=("claude",)))
+    warnings = [w for w in created.warnings or () if "no key" in w or "cannot sign in" in w]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("there is no key or log-in for claude: ")
+
+
 def test_no_agent_is_proposed_whose_program_or_log_in_nobody_knows_of(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
