@@ -1,1 +1,1 @@
-"""The gateway: the only way from a sandbox to the outside. docs/gateway.md."""
+"""The gateway is the only way from a sandbox to the outside: docs/gateway.md."""

@@ -1,4 +1,4 @@
-"""What a call asks for, as far as a budget has to know it. Pure; no I/O."""
+"""Reads from a request what it can cost at most. Pure; no I/O."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LEAST_THINKING = 1024
 
 TOKENS_PER_SECOND = 100
 STREAMED_BYTES_PER_TOKEN = 16
-"""What a model writes, if its answer was cut before it told: the larger of both counts. In a stream
-each few tokens have an envelope around them."""
+"""The output of an answer that was cut before it reported its tokens is estimated by time and by
+bytes, and the larger of both counts. In a stream each few tokens come in an envelope of JSON."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +122,14 @@ def limited(path: str, body: dict[str, Any], most: int, *, add: bool) -> dict[st
 def _lowered(
     body: Mapping[str, Any], names: Sequence[str], most: int, *, add: bool
 ) -> dict[str, Any]:
-    """With limits of at most this."""
+    """Return the body with its limits lowered to `most`."""
     named = {name: _count(body.get(name)) for name in names}
     new = {name: min(limit or most, max(1, most)) for name, limit in named.items() if limit or add}
     return {**body, **new}
 
 
 def _count(value: object) -> int:
-    """It, if it is a number of something; else 0."""
+    """Return a positive integer as it is, anything else as 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
@@ -144,8 +144,10 @@ def _unaccountable(body: Mapping[str, Any]) -> str:
 
 
 def with_counts(path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The body of a call to OpenAI's Chat API that streams, asking for the counts at its end.
-    The other APIs tell theirs unasked."""
+    """Make a streamed call of OpenAI's Chat API ask for the token counts at the stream's end.
+
+    The other APIs report theirs unasked.
+    """
     if not path.endswith("/chat/completions") or not body.get("stream"):
         return body
     options = {**mapping(body.get("stream_options")), "include_usage": True}

@@ -1,7 +1,8 @@
-"""The body of a request to a model: read whole, and written anew as it was understood. Pure.
+"""Parses the body of a request to a model, and serialises it again as it was understood. Pure.
 
-A body that is judged is never passed on as it came: two readers may take the same bytes for two
-things (a field that stands there twice, another encoding). What goes on is what was judged.
+A body that is judged is never forwarded as it came. Two parsers may understand the same bytes
+differently (a field that occurs twice, another encoding), and the provider's must see exactly what
+was judged here.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ Body = dict[str, Any]
 
 
 class BadBody(Exception):
-    """It cannot be read in one way only; the message says why."""
+    """A body that can be understood in more than one way; the message says why."""
 
 
 def parse(data: bytes) -> Body:
-    """A JSON object in UTF-8. Of a field that stands there twice the last one counts.
+    """Parse a JSON object in UTF-8. If a field occurs twice, the last one counts.
 
     Raises:
         BadBody
@@ -39,7 +40,7 @@ def parse(data: bytes) -> Body:
 
 
 def serialize(body: Body) -> bytes:
-    """What goes to the provider.
+    """Serialise a body for the provider.
 
     Raises:
         BadBody
@@ -48,7 +49,7 @@ def serialize(body: Body) -> bytes:
         text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        # Half of a surrogate pair: as JSON can say it.
+        # Half of a surrogate pair has no UTF-8, but JSON can write it as \uXXXX.
         return json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
     except RecursionError as error:
         raise BadBody("it is nested too deep") from error

@@ -1,7 +1,7 @@
-"""A request to a model API as it goes on: unread, or read, judged and written anew.
+"""Prepares a request to a model API for forwarding: unread, or parsed, judged and serialised again.
 
-It is read where something depends on what it says: a task that may reach nothing but the API, or
-one that has a budget.
+A request is parsed only where something depends on its content: a task that may reach nothing but
+the API, or one that has a budget. Otherwise it streams through without being held in memory.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ MAX_HELD_BYTES = 4 * bodies.MAX_BYTES
 """Of all bodies of one attempt that are being read at a time."""
 
 LARGE = 256 * 1024
-"""Bytes. What is larger is parsed in a thread: the loop is everybody's."""
+"""Bytes. A larger body is parsed in a thread: one event loop serves every sandbox."""
 
 _MODEL_IN_PATH = re.compile(r"/models/([^/:?]{1,200}):")
 
 
 @dataclass(frozen=True)
 class Call:
-    """`content` is None where the body goes on as it comes; then nothing is known of what is
-    asked. `dropped` names what was taken out of it."""
+    """A request to forward. `content` is None where the body streams through unread; then nothing
+    is known of what it demands. `dropped` names what was removed from it."""
 
     content: bytes | None = None
     demand: Asked | None = None
@@ -38,7 +38,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is asked of a request: that it keeps to the API, that its cost can be known."""
+    """What a request must satisfy: stay within the API, have a cost that can be known."""
 
     kept_in: bool = False
     counted: bool = False
@@ -49,16 +49,17 @@ class Rules:
 
 
 class Room:
-    """How much of requests is held in memory, of one attempt."""
+    """Limits how many bytes of request bodies one attempt holds in memory."""
 
     def __init__(self, most: int = MAX_HELD_BYTES) -> None:
         self._left = most
 
     async def read(self, exchange: Exchange) -> bytes:
-        """A whole body. Its room is free again when this returns: it is short-lived from then on.
+        """Read a complete body. Its room is free again when this returns, since a body is
+        short-lived from then on.
 
         Raises:
-            BodyTooLarge: it is, or all together are.
+            BodyTooLarge: the body is too large, or all bodies together are.
         """
         held = bytearray()
         try:
@@ -81,10 +82,10 @@ def model_in_path(target: str) -> str | None:
 async def read_call(
     exchange: Exchange, provider: str, target: str, rules: Rules, room: Room
 ) -> Call:
-    """A request as it goes on.
+    """Return the request as it is forwarded.
 
     Raises:
-        BodyTooLarge, BadBody, LeavesTheApi: it does not.
+        BodyTooLarge, BadBody, LeavesTheApi: it is refused.
     """
     path = target.partition("?")[0]
     if not rules.read:
@@ -120,8 +121,8 @@ def judged(provider: str, path: str, data: bytes, rules: Rules) -> Call:
     return Call(content, asked(path, model, body, len(content)), dropped)
 
 
-def told(error: BadBody | LeavesTheApi) -> str:
-    """Why a request does not go on, for the agent."""
+def refusal_reason(error: BadBody | LeavesTheApi) -> str:
+    """Say to the agent why a request is not forwarded."""
     if isinstance(error, LeavesTheApi):
         return (
             f"{error.what} is not known to stay within the model API, and the network policy of "

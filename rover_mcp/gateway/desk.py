@@ -1,4 +1,4 @@
-"""Calls of a model API: judged, reserved, passed on, and written down as what they came to."""
+"""Judges a call of a model API, reserves its cost, forwards it, and records what it cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent_runner.models import Usage
 from rover_mcp.domain.network_policy import NetworkMode
 from rover_mcp.gateway.asked import Asked, guessed
 from rover_mcp.gateway.bodies import BadBody
-from rover_mcp.gateway.calls import Call, Room, Rules, read_call, told
+from rover_mcp.gateway.calls import Call, Room, Rules, read_call, refusal_reason
 from rover_mcp.gateway.evidence import Records
 from rover_mcp.gateway.http_server import BodyTooLarge, Exchange
 from rover_mcp.gateway.kept_in import REMEDY, LeavesTheApi
@@ -53,7 +53,7 @@ class Desk:
         self._rules = Rules(lease.network.mode is NetworkMode.PROVIDERS, counted)
 
     async def forward(self, exchange: Exchange, provider: Provider, target: str) -> None:
-        """Pass a request on to its provider, or refuse it."""
+        """Forward a request to its provider, or refuse it."""
         try:
             call = await read_call(exchange, provider.name, target, self._rules, self._room)
         except BodyTooLarge:
@@ -98,7 +98,11 @@ class Desk:
     async def _reserve(
         self, forwarding: Forwarding, record: Recording, provider: str
     ) -> tuple[NoBudget | None, Worst | None]:
-        """Why a call may not go, or what is reserved for it. It is in the books before it goes."""
+        """Return why a call may not be forwarded, or what is reserved for it.
+
+        The reservation is in the store before the call goes out: a daemon that is killed meanwhile
+        leaves a record from which the call's cost can be estimated.
+        """
         lease, demand = self._lease, forwarding.call.demand
         if not forwarding.bills:
             return None, None
@@ -131,7 +135,7 @@ class Desk:
     async def _refuse(
         self, exchange: Exchange, provider: Provider, error: BadBody | LeavesTheApi
     ) -> None:
-        reason = told(error)
+        reason = refusal_reason(error)
         path = exchange.target.partition("?")[0]
         self._records.refusals.append(Refusal(self._now(), exchange.method, path, reason))
         message = f"Rover refused this: {reason}"
@@ -147,7 +151,7 @@ class Desk:
 
 
 class Recording:
-    """One answer on its way into the evidence and the books."""
+    """Records one answer in the evidence for the runner, and its usage in the store."""
 
     def __init__(
         self,
@@ -171,13 +175,13 @@ class Recording:
         self._answer = forwarding.answer
 
     def begin(self, demand: Asked) -> None:
-        """The call goes out now: what it can come to stands in the books until it has ended."""
+        """Book the most that a call can cost, now that it goes out, until it has ended."""
         self._reserved = Reserved(demand.input_tokens, demand.most_output)
         self._book(Usage(), reserved=self._reserved)
 
     def changed(self, latest: Answer) -> None:
-        """More is known. Told before the agent sees it: an agent that ends at once finds the
-        evidence complete."""
+        """Record what is newly known of the answer, before the agent sees it: the evidence must be
+        complete even if the agent ends at once."""
         if self._key is None:
             self._answer = replace(latest, at=self._now())
             self._key = self._records.add(self._answer)
@@ -189,7 +193,7 @@ class Recording:
             self._book(self._answer.usage, reserved=None if complete else self._reserved)
 
     def complete(self, demand: Asked | None) -> None:
-        """Nothing more comes."""
+        """Record that nothing more of the answer comes."""
         if self._forwarding.bills:
             self._settle(demand)
         if self._key is None:

@@ -1,4 +1,4 @@
-"""What is kept of one task's answers, bounded, and how the runner waits for more of it."""
+"""Keeps a bounded number of one task's answers, and lets the runner wait for more."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ KEPT_REFUSALS = 50
 
 
 class Records:
-    """One task's. On one event loop.
+    """The answers and refusals of one task, on one event loop.
 
-    `last` counts the answers that have ended or told an error: what is still to come of one that
-    streams says nothing yet.
+    `last` counts the answers that have ended or reported an error; one that still streams without
+    an error is not counted yet.
     """
 
     def __init__(self) -> None:

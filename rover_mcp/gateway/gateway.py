@@ -1,7 +1,7 @@
-"""The only way from a sandbox to the outside: one unix socket per attempt.
+"""Serves one unix socket per attempt, the only way from its sandbox to the outside.
 
-It forwards the model API with the real credential in place of the agent's token, records what
-each answer told about limits, errors and tokens, and refuses the rest. DESIGN.md section 9.
+The gateway forwards calls of the model API with the real credential in place of the agent's token,
+records the limits, errors and tokens in each answer, and refuses everything else.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Gateway:
         await self.written()
 
     async def written(self) -> None:
-        """What answers told so far is in the books, those that still go on too."""
+        """Wait until the usage of all answers so far is in the store, unfinished ones included."""
         if self._ledger:
             await self._ledger.written()
 
@@ -168,6 +168,7 @@ class _LeaseServer:
         self._recorded_at = float("-inf")
 
     def serves(self, lease: GatewayLease) -> bool:
+        """Whether this server already does all that a lease asks for."""
         ours = self._lease
         return (ours.attempt, ours.socket_path, ours.token, ours.providers, ours.network) == (
             lease.attempt,

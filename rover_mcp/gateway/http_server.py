@@ -13,7 +13,8 @@ import h11
 MAX_HEADER_BYTES = 64 * 1024
 MAX_REQUEST_BYTES = 100 * 1024 * 1024
 READ_BYTES = 64 * 1024
-# What a request that is answered at once may still send, so that its client reads the answer.
+# Many clients read an answer only after they have sent their request, and see a reset if the
+# connection closes before. So a refused request may still send this much.
 MAX_DRAINED_BYTES = 8 * 1024 * 1024
 # What a client may send ahead, before the answer to its last request is complete.
 MAX_EARLY_BYTES = 1024 * 1024
@@ -25,7 +26,7 @@ class BodyTooLarge(Exception):
 
 
 class Exchange:
-    """One request and its answer."""
+    """One request and its answer. The body of either is streamed, and may be endless."""
 
     def __init__(self, connection: Connection, request: h11.Request) -> None:
         self._connection = connection
@@ -136,8 +137,8 @@ class Connection:
         except h11.RemoteProtocolError as error:
             await self._protest(error)
         except (OSError, TimeoutError, h11.LocalProtocolError):
-            # Gone or idle, or the provider's answer was not as long as it said it would be: all
-            # that can be done is to end the connection.
+            # The client is gone or idle, or the provider's answer was shorter than its
+            # content-length. The status line has been sent, so all that is left is to close.
             return
         finally:
             self._writer.close()
@@ -161,7 +162,7 @@ class Connection:
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     async def _while_connected(self, exchange: Exchange) -> None:
-        """Run the handler; give it up as soon as the client is gone: the answer costs money."""
+        """Run the handler, and cancel it as soon as the client is gone: its answer costs money."""
         work = asyncio.ensure_future(self._handler(exchange))
         gone = asyncio.ensure_future(self._gone(exchange))
         try:

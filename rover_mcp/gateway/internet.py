@@ -23,7 +23,8 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 RESOLVE_SECONDS = 10.0
 CONNECT_SECONDS = 15.0
-# A name server that does not answer blocks a thread of these, and none that others wait for.
+# getaddrinfo(3) blocks and cannot be cancelled. A name server that does not answer blocks one of
+# these threads, and none of those that others wait for.
 RESOLVERS = 8
 STREAM_BYTES = 256 * 1024
 NOBODYS = ("192.0.2.1", "2001:db8::1")  # RFC 5737, RFC 3849
@@ -57,7 +58,8 @@ class Internet:
             return await work
 
     def is_own(self, address: str) -> bool:
-        # Where any address may be bound (net.ipv4.ip_nonlocal_bind) this tells nothing.
+        # bind(2) succeeds for this machine's own addresses only, unless net.ipv4.ip_nonlocal_bind
+        # lets any address be bound: then an address of nobody's can be bound too.
         return _can_bind(address) and not _can_bind(NOBODYS[":" in address])
 
     async def connect(self, address: str, port: int) -> Streams:
@@ -86,7 +88,8 @@ def _can_bind(address: str) -> bool:
 
 
 def _look_up(name: str, port: int) -> list[str]:
-    # The dot keeps the host's search domains away; but no line of the hosts file has one.
+    # The trailing dot keeps the resolver from appending the host's search domains, which would
+    # reach another host than the one that was judged. Names in the hosts file have no such dot.
     query = name if _in_hosts_file(name) else f"{name}."
     records = socket.getaddrinfo(query, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in records))
@@ -104,7 +107,7 @@ class UpstreamProxy:
     @classmethod
     def of(cls, environment: Mapping[str, str], name: str) -> UpstreamProxy | None:
         """The way to the host `name`: HTTPS_PROXY or ALL_PROXY, if NO_PROXY does not except it.
-        None: there is no proxy, or none that can be used (only http:// and https:// ones)."""
+        None: no proxy is named, or one that cannot be used (only http:// and https:// ones can)."""
         variables = {key.upper(): value for key, value in environment.items() if value}
         url = variables.get("HTTPS_PROXY") or variables.get("ALL_PROXY")
         if url is None or _excepted(name, variables.get("NO_PROXY", "")):

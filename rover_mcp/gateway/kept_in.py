@@ -36,7 +36,7 @@ _BETAS = re.compile(
     r"|auto-mode-classifier|server-side-fallback|fallback-credit|program-use-case-ids|resumption"
     r"|message-threads|dangerous-tool-use|oauth)-\d{4}-?\d{2}-?\d{2}"
 )
-"""Features of Anthropic's API that keep to the request itself. It is told them in a header."""
+"""Features of Anthropic's API that keep to the request itself, as a header names them."""
 
 
 class LeavesTheApi(Exception):
@@ -56,7 +56,7 @@ class Kept:
 
 
 def kept_in(provider: str, path: str, model: str, body: dict[str, Any]) -> Kept:
-    """A request as it may go on. `path` is below the provider's base address.
+    """Return the request as it may be forwarded. `path` is below the provider's base address.
 
     Raises:
         LeavesTheApi
@@ -81,8 +81,11 @@ def _shape(provider: str, path: str) -> Shape:
 
 
 def _without_offers(body: dict[str, Any]) -> Kept:
-    """Without the search that codex offers the model, unasked, beside its own tools: refused, it
-    could not be used at all. Where nothing else is offered it is what the call is for."""
+    """Remove the web search that codex offers the model beside its own tools.
+
+    codex offers it unasked in every call, so that refusing it would make codex unusable. Where a
+    call offers nothing else, searching is its purpose, and it is refused.
+    """
     tools = cast(object, body.get("tools"))
     if not isinstance(tools, list):
         return Kept(body)
@@ -94,7 +97,7 @@ def _without_offers(body: dict[str, Any]) -> Kept:
 
 
 def kept_betas(values: Sequence[bytes]) -> tuple[bytes, tuple[str, ...]]:
-    """Of the values of `anthropic-beta` those that may go on, as one; and the others."""
+    """Split the values of `anthropic-beta` into one value to forward, and the features dropped."""
     named = [b.strip() for value in values for b in value.decode("latin-1").split(",")]
     kept = [beta for beta in named if _BETAS.fullmatch(beta)]
     dropped = [f"anthropic-beta: {shown(beta)}" for beta in named if beta and beta not in kept]

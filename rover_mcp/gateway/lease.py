@@ -1,4 +1,4 @@
-"""What the gateway is told, and what it tells of the answers that passed through it."""
+"""Defines what the gateway is given for an attempt, and what it reports of the answers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rover_mcp.gateway.internet import UpstreamProxy
 from rover_mcp.gateway.refusals import RefusedHost
 
 DIGEST: Final = 16
-"""Hexadecimal digits of a credential's digest: enough to tell two apart."""
+"""Hexadecimal digits of a credential's digest: enough to distinguish two of them."""
 
 
 @dataclass(frozen=True)
 class ProviderAccess:
     """How one provider is reached: its base URL, the header that carries the credential, and a
     label of the account for people (never the credential itself). `beside` are headers that it
-    needs with it. `passthrough`: the agent's own log-in goes on as it is, where the user's
+    needs with it. `passthrough`: the agent's own log-in is forwarded as it is, where the user's
     config.yaml asks for that."""
 
     base_url: str
@@ -34,20 +34,20 @@ class ProviderAccess:
     log_in: str | None = None
     """the agent whose log-in it is, where it is one"""
     expires: float | None = None
-    """when that log-in expires, in seconds since 1970, as far as it tells"""
+    """when that log-in expires, in seconds since 1970, where that is known"""
     origin: str | None = field(default=None, compare=False)
     """the account for people, by where its key or log-in comes from"""
 
     @property
     def digest(self) -> str:
-        """What tells this credential, at this address, from every other one."""
+        """A digest that identifies this credential at this address."""
         identity = f"{self.base_url}\n{self.header_name}\n{self.header_value}"
         return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
 
 
 @dataclass(frozen=True)
 class ProviderError:
-    """A provider's error, as its body or an event in its stream told it. `body` is the error
+    """A provider's error, from its body or an event in its stream. `body` is the error
     object as JSON, if it is not too long: resets and quotas stand there."""
 
     type: str | None
@@ -59,7 +59,7 @@ class ProviderError:
 @dataclass(frozen=True)
 class Answer:
     """One answer of a provider. `status` is None where none came; `headers` are lower case and
-    only those that tell about limits. `at` is when its headers arrived."""
+    only those about limits. `at` is when its headers arrived."""
 
     at: datetime
     method: str
@@ -186,7 +186,7 @@ class GatewayLease:
     on_sent: Callable[[str, Mapping[str, int]], None] = field(
         default=lambda _task, _sent: None, repr=False
     )
-    """told what it has sent by now, with the task's id; both are called in a worker thread"""
+    """called with the task's id and what it has sent by now; both run in a worker thread"""
     used_up: Callable[[], str | None] | None = field(default=None, repr=False)
     """asked before each call that costs: what is used up of the budget, if anything is"""
     standing: Callable[[], Standing | None] | None = field(default=None, repr=False)

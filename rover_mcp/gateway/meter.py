@@ -1,4 +1,4 @@
-"""Tokens, models and errors read out of an answer while it passes. Pure; no I/O."""
+"""Reads tokens, models and errors from an answer while it passes. Pure; no I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rover_mcp.gateway.response_formats import MAX_MESSAGE, Dialect, failed_body
 
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_BODY_BYTES = 4 * 1024 * 1024
-# Beyond what is the sum of all that a task can use; a provider that tells more is not believed.
+# No task can use as many tokens. A provider is untrusted, and a number that overflows the
+# database's integers would stop the bookkeeping of everybody.
 MAX_TOKENS = 10**12
 PROBED_BYTES, SHORT_LINES = 4096, 16
 """A stream with so many lines in so many bytes is of short events."""
@@ -22,7 +23,7 @@ _OURS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_toke
 
 
 class Meter:
-    """Fed with an answer's bytes; `usage`, `model` and `error` say what they told so far."""
+    """Parses an answer as it comes; `usage`, `model` and `error` are what it reports so far."""
 
     def __init__(self, dialect: Dialect, status: int, content_type: str, encoding: str) -> None:
         self.error: ProviderError | None = None
@@ -40,7 +41,7 @@ class Meter:
 
     @property
     def usage(self) -> Usage | None:
-        """None where no count was told."""
+        """The tokens that the answer reports, None while it reports none."""
         if not self._tokens:
             return None
         return Usage(**{name: self._tokens.get(name, 0) for name in _OURS})
@@ -51,7 +52,7 @@ class Meter:
         return self._tokens.get("cache_write_1h", 0)
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes of the body. True where something was read in them."""
+        """Take the next bytes of the body; True if they held something of interest."""
         if not self._readable:
             return False
         if self._inflate:
@@ -64,7 +65,7 @@ class Meter:
         return False
 
     def end(self) -> None:
-        """The body is complete."""
+        """Note that the body is complete."""
         if self.streams:
             self._feed_stream(b"\n")
         elif not self._overflow:
@@ -101,8 +102,11 @@ class Meter:
         return has_read
 
     def _without_silent(self, data: bytes, begin: int, end: int) -> int:
-        """Where the last event begins, if those before it tell nothing: many short ones are
-        searched faster than read. Of long ones the names say enough."""
+        """Skip to the last event if those before it hold nothing of interest.
+
+        Searching many short events for a mark is faster than parsing each. Long events are skipped
+        by their names anyway.
+        """
         if data.count(b"\n", begin, min(end, begin + PROBED_BYTES)) < SHORT_LINES:
             return begin
         last = data.rfind(b"\n\n", begin, end)

@@ -1,6 +1,6 @@
 """Which hosts a sandbox may reach, and which addresses nobody may. Pure; no I/O.
 
-DESIGN.md section 9: it decides by name, and says what would allow what it refuses.
+A policy decides by name, and says what would allow the request that it refuses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rover_mcp.gateway.default_allowlist import PROVIDER_HOSTS, default_entry
 
 PLAIN_METHODS: Final = ("GET", "HEAD")
 MAX_SHOWN: Final = 120
-"""Characters of a destination that could not be read, in what is said of it."""
+"""Characters of an unreadable destination that a message shows."""
 
 _URL = re.compile(r"http://([^/?#]*)(/[^#]*|\?[^#]*|)", re.IGNORECASE | re.ASCII)
 

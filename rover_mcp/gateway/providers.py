@@ -52,7 +52,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Provider:
-    """One provider. Sandboxes reach it under `prefix`; what follows goes on after the base URL.
+    """One provider. Sandboxes reach it under `prefix`; what follows is appended to the base URL.
 
     `variables` are asked in this order. `source` says how a credential of config.yaml goes;
     `sign_in` does so where it begins with `sign_in_mark`. `words` are the provider's own for a
@@ -115,8 +115,8 @@ RECORDED_HEADERS = re.compile(
     r"(x-)?retry-after(-ms)?|x-should-retry|(x-)?request-id|(x-)?rate-?limit(bysize)?(-.*)?"
     r"|llm_provider-(x-)?(retry|rate-?limit|anthropic-ratelimit).*|anthropic-ratelimit-.*|x-codex-.*"
 )
-"""What is kept of an answer's headers: what tells about limits and retries. The same for all
-providers: a base URL may name a proxy, or another provider that speaks the same API."""
+"""The headers of an answer that are recorded: those about limits and retries. They are the same for
+all providers, because a base URL may name a proxy, or another provider that speaks the same API."""
 
 # Lists of what passes, not of what does not: the agent's token is in none of these.
 _COMMON = r"x-stainless-.*|user-agent|accept|content-type|content-length"

@@ -43,8 +43,8 @@ from rover_mcp.gateway.uploads import Uploads, UploadsSpent
 
 USER = "rover"
 MAX_TUNNELS = 96
-"""At a time, and no more than three of four of the sandbox's connections: the rest of them stays
-for the model API."""
+"""Tunnels at a time, and at most three quarters of the sandbox's connections: an agent whose
+downloads used them all could not call its model any more."""
 MAX_BYTES = 50 * 1024**3
 """In both directions together, in one attempt."""
 IDLE_SECONDS = 300.0
@@ -60,7 +60,7 @@ _NOT_BACK = re.compile(rb"connection|keep-alive|te|trailer|upgrade|proxy-.*|tran
 
 
 class Egress:
-    """The proxy of one lease. `refused` is told of each request that did not pass."""
+    """The proxy of one lease. `refused` is called for each request that did not pass."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Egress:
                 there[1].close()
 
     async def aclose(self) -> None:
-        """What was sent is recorded, exactly."""
+        """Record exactly how much was sent."""
         await self._uploads.flush()
 
     def _all_sent(self, to: Destination) -> Verdict:

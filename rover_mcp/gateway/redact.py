@@ -1,7 +1,8 @@
-"""The real credential, taken out of what goes back into a sandbox: as it is, and in the forms in
-which a server may repeat it. Pure but for the waiting.
+"""Masks the real credential in what goes back into a sandbox, in every form in which a server may
+repeat it. Pure but for the waiting.
 
-Each of its bytes becomes an asterisk, so that all lengths stay as they were.
+Each byte of it becomes an asterisk, so that every length stays the same: headers and the framing of
+a stream may state lengths.
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ class Redactor:
         self._most = False
 
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Without it in their values."""
+        """Mask the credential in the headers' values, and drop a header that is named by it."""
         forms = self._forms
         if forms is None:
             return list(headers)
         return [(name, forms.masked(value)) for name, value in headers if not forms.names(name)]
 
     def take(self, data: bytes) -> bytes:
-        """The body's next part without it. A beginning of it at the part's end is held back until
-        the next part tells."""
+        """Mask the credential in the body's next part.
+
+        A beginning of the credential at the part's end is held back until the next part shows
+        whether it is one: servers and the network cut a stream anywhere.
+        """
         if self._forms is None:
             return data
         masked = self._forms.masked(self._held + data)
@@ -46,10 +50,10 @@ class Redactor:
         return masked[:passed]
 
     async def cleaned(self, parts: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-        """A whole body without it."""
+        """Mask the credential in a complete body."""
         async for part in parts:
             if data := self.take(part):
                 yield data
         if self._held:
-            # Most of it, where a body ends in its middle, is as good as all of it.
+            # A body that ends in the middle of the credential may still have given most of it away.
             yield b"*" * len(self._held) if self._most else self._held

@@ -1,9 +1,9 @@
-"""What the calls of one task that are on their way may still cost, against its budget.
+"""Reserves what the concurrent calls of one task may still cost, against its budget.
 
-A call is let go if all that it can cost fits beside what was spent and what the others can cost.
-One that does not fit waits until they have ended and told what they did cost; then it goes alone,
-and may write what is left pays for. So a budget is exceeded by one call's input and a short answer
-at most, however many are made at a time.
+A call is forwarded if its highest possible cost fits beside what was spent and what the others
+can cost. One that does not fit waits until the others have ended and their cost is known; then it
+is forwarded alone, and may write as much as the rest of the budget pays for. So a budget is
+exceeded by one call's input and a short answer at most, however many calls run at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from rover_mcp.gateway.prices import PriceList
 
 MILLION = 1_000_000
 LEAST_OUTPUT = 2048
-"""Tokens of output that a call is let go with, however little is left."""
+"""Tokens of output that a forwarded call may write, however little is left: an agent can do nothing
+with an answer of a few words, and pays its input again at the next call."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Worst:
 
 @dataclass(frozen=True)
 class Granted:
-    """A call is let go: with so many tokens of output at most."""
+    """A call that may be forwarded, with so many tokens of output at most."""
 
     most_output: int
 
@@ -95,7 +96,7 @@ def fits(standing: Standing, others: list[Worst], wanted: Worst) -> bool:
 
 
 class Reservations:
-    """Of one attempt, on one event loop. `read` tells what is in the books at that moment."""
+    """The reservations of one attempt, on one event loop. `read` returns what is spent by now."""
 
     def __init__(self, read: Callable[[], Awaitable[Standing | None]]) -> None:
         self._read = read
@@ -107,7 +108,7 @@ class Reservations:
     async def hold(
         self, demand: Asked, worst: Worst, provider: str, prices: PriceList
     ) -> NoBudget | Granted:
-        """Reserve a call, in its turn. Where it may go, `release` it then."""
+        """Reserve a call in its turn; `release` it once a granted call has ended."""
         async with self._turn:
             while True:
                 releases = self._releases
@@ -117,7 +118,7 @@ class Reservations:
                 if standing and (why := cannot_be_kept(standing.budget, demand, worst, provider)):
                     return NoBudget(why, used_up=False)
                 if releases != self._releases:
-                    continue  # what was read is older than what is still held
+                    continue  # a call was released since: its cost is in neither number
                 if standing is None or fits(standing, self._held, worst):
                     self._held.append(worst)
                     return Granted(demand.most_output)

@@ -1,4 +1,4 @@
-"""What each API tells in its answers: tokens, the model's name, errors. Pure; no I/O.
+"""Reads tokens, the model's name and errors from each API's answers. Pure; no I/O.
 
 Anthropic Messages: https://docs.claude.com/en/api/messages-streaming. OpenAI Responses and Chat:
 https://platform.openai.com/docs/api-reference. Gemini:
@@ -25,7 +25,7 @@ MAX_MODEL = 200
 
 @dataclass(frozen=True)
 class Told:
-    """What one JSON value told. Of the `tokens`, `cache_write_1h` is a part of the cache writes."""
+    """What one JSON value reports. Its `cache_write_1h` tokens are a part of the cache writes."""
 
     tokens: Mapping[str, int]
     model: str | None = None
@@ -36,9 +36,9 @@ class Told:
 class Dialect:
     """How answers of one API are read.
 
-    Of a stream, only events named in `events` are read (None: they have no names), and of those
-    only data in which one of `marks` stands: the rest is what the model wrote. Its text cannot hold
-    a mark: its quotation marks are escaped. `bills`: its answers are what a model said, and cost.
+    Only events of a stream that `events` names are read (None: its events have no names), and of
+    those only data that contains one of `marks`: everything else is the model's text. That text
+    cannot contain a mark, since JSON escapes its quotation marks. `bills`: its answers cost money.
     """
 
     read: Callable[[Mapping[str, Any]], Told]
@@ -70,7 +70,7 @@ def _anthropic(value: Mapping[str, Any]) -> Told:
 
 
 def _responses(value: Mapping[str, Any]) -> Told:
-    """An event of a stream, or a whole response."""
+    """Read an event of a stream, or a complete response."""
     response = mapping(value.get("response")) or value
     usage = mapping(response.get("usage"))
     tokens = _openai_cached(
@@ -119,7 +119,7 @@ def _errors_only(value: Mapping[str, Any]) -> Told:
     return Told({}, None, _error(value))
 
 
-# Where there is a model's name that counts, there is its usage.
+# An event that names the model without its usage is of no use: the name is needed for the price.
 _USAGE = (b'"usage"', b'"error"')
 _ANTHROPIC = Dialect(
     _anthropic, _USAGE, frozenset((b"", b"message_start", b"message_delta", b"error"))
@@ -188,7 +188,7 @@ def failed_body(body: object) -> ProviderError | None:
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """It, if it is a JSON object, else an empty one."""
+    """Return a JSON object as it is, and anything else as an empty one."""
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
@@ -247,6 +247,6 @@ def _text(value: object, most: int = MAX_MESSAGE) -> str | None:
 
 
 def _shown(value: object) -> str:
-    """As JSON; nothing where it is too long to be kept whole."""
+    """Return a value as JSON, or nothing where that is too long: cut JSON could not be parsed."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= MAX_ERROR_BODY else ""

@@ -30,7 +30,7 @@ _WHOSE = re.compile(
     re.IGNORECASE,
 )
 BETA = b"anthropic-beta"
-# With which a subscription's log-in is told; codex names its account beside it.
+# A subscription's log-in is a bearer token; codex names the account in a header of its own.
 _LOG_IN_HEADERS = frozenset({b"authorization", b"chatgpt-account-id"})
 
 
@@ -134,7 +134,7 @@ def request_headers(
     passed = [(n, v) for n, v in headers if allowed.fullmatch(n.decode("latin-1"))]
     if kept_in:
         passed = _kept_headers(passed)
-    # Identity: usage is read out of the answer as it passes.
+    # Identity, because usage is read from the answer as it passes.
     passed.append((b"accept-encoding", b"identity"))
     if access.passthrough:
         return [*passed, *_own_log_in(headers, token)]
@@ -152,7 +152,7 @@ def _kept_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes
 
 
 def dropped_betas(headers: Headers) -> tuple[str, ...]:
-    """What a task that may reach nothing but the API has no use of, for people."""
+    """Return, for people, the beta features that a task limited to the API may not use."""
     return kept_betas([v for n, v in headers if n == BETA])[1]
 
 
@@ -173,7 +173,7 @@ def _with_value(
 
 
 def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """What goes back to the agent: all but what belongs to the connection, and cookies."""
+    """Return the headers for the agent: all but those of the connection, and cookies."""
     return [
         (n, v)
         for n, v in headers
@@ -182,7 +182,7 @@ def answer_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, 
 
 
 def recorded_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """What is kept of an answer's headers: what tells about limits and retries."""
+    """Return the headers of an answer that are recorded: those about limits and retries."""
     return {
         n.decode("latin-1").lower(): v.decode("latin-1")[:MAX_RECORDED_HEADER]
         for n, v in headers

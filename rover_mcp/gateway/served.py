@@ -1,5 +1,7 @@
-"""The models that a service says it serves, where it speaks a provider's API and is not that
-provider. What it answers is untrusted: names only, and few of them."""
+"""Asks a service that speaks a provider's API, and is not that provider, which models it serves.
+
+Its answer is untrusted: only well-formed names are taken, and a limited number of them.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,7 @@ def names_in(content: bytes) -> tuple[str, ...]:
 
 
 async def _content(response: httpx2.Response) -> bytes:
-    """All of the answer; nothing of one that is no list, or too long."""
+    """Read the answer; empty where it is not a list, or too long."""
     content = bytearray()
     if response.status_code != 200:
         return b""

@@ -1,8 +1,8 @@
-"""What a call came to, once it has ended in whatever way. Pure; no I/O.
+"""Computes what a call cost once it has ended in whatever way. Pure; no I/O.
 
-A call whose answer was whole came to what the answer told. One that was left early, or told
-nothing, is estimated, and never counted as nothing: what was told, or what the request comes to,
-and what the model can have written in the time.
+A complete answer reports its own usage. A call that was cut, or whose answer reports none, is
+estimated and never counted as free: the input from the request's size, the output from what a model
+can have written in that time. Providers bill for an answer that its reader hung up on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rover_mcp.gateway.upstream import Progress
 
 @dataclass(frozen=True)
 class End:
-    """`usage` is None where it came to nothing."""
+    """The end of a call. `usage` is None where the call cost nothing."""
 
     usage: Usage | None
     estimated: bool = False
@@ -28,7 +28,7 @@ class End:
 def settled(
     answer: Answer, demand: Asked, progress: Progress, seconds: float, prices: PriceList
 ) -> End:
-    """What a call came to that has ended after so many seconds."""
+    """Compute the usage of a call that has ended after so many seconds."""
     if not progress.sent:
         return End(None)
     if answer.status is not None and answer.status >= HTTPStatus.BAD_REQUEST:
@@ -49,7 +49,7 @@ def estimate(
     model: str,
     prices: PriceList,
 ) -> Usage:
-    """What a call comes to of which no more than this was told."""
+    """Complete the usage that a cut answer reported, so that it is at least what was consumed."""
     known = reported or Usage()
     usage = known.model_copy(
         update={

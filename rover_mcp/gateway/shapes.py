@@ -1,7 +1,7 @@
-"""Shapes of JSON values, for lists of what passes. Pure.
+"""Shapes of JSON values, for allow-lists of what may be forwarded. Pure.
 
-A `Shape` looks at a value and raises `NotListed` at the first thing in it that is not on its list.
-It gives back the value as it may go on.
+A `Shape` checks a value, raises `NotListed` at the first thing in it that is not on its list, and
+returns the value as it may be forwarded.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 MAX_NAMED = 80
-"""Characters of a request's own that are named in what is said of it."""
+"""Characters of a request's own text that a message shows."""
 
 Shape = Callable[[object, str], object]
 
 
 class NotListed(Exception):
-    """Something that is not on the list. `where` has no positions in it, so that the same thing
-    has the same name wherever it stands."""
+    """Something that is not on the list. `where` holds no positions, so that the same refusal has
+    the same name wherever it occurs."""
 
     def __init__(self, where: str) -> None:
         super().__init__(where)
@@ -64,7 +64,7 @@ def only(*allowed: object) -> Shape:
 
 
 def text(pattern: str) -> Shape:
-    """A string that the whole pattern fits."""
+    """Accept a string that the pattern matches from its beginning to its end."""
     compiled = re.compile(pattern, re.ASCII | re.IGNORECASE | re.DOTALL)
 
     def shape(value: object, where: str) -> object:

@@ -24,7 +24,7 @@ _CLIENT_HELLO = 1
 _SERVER_NAME, _ENCRYPTED_HELLO = 0, 0xFE0D
 _RECORD_HEAD, _MESSAGE_HEAD = 5, 4
 Sends = Callable[[int], Awaitable[None]]
-"""Asked before so many bytes go to a host."""
+"""Called before so many bytes go to a host; raises UploadsSpent where they may not."""
 
 
 class AllowanceSpent(Exception):
@@ -45,7 +45,7 @@ class Allowance:
 
 
 async def _free(_count: int) -> None:
-    """What comes back is not counted."""
+    """Count nothing: only uploads are limited for each host."""
 
 
 async def relay(
@@ -57,9 +57,11 @@ async def relay(
     sends: Sends,
     idle: float,
 ) -> None:
-    """Copy until both sides have ended, or neither has sent anything for `idle` seconds. A side
-    that ends is ended for the other only in that direction: the answer may still be coming.
-    `early` is what the agent had sent before; `sends` is asked before anything goes out.
+    """Copy until both sides have ended, or neither has sent anything for `idle` seconds.
+
+    A side that ends its sending is ended only in that direction (a half-closed TCP connection): the
+    answer may still be coming. `early` is what the agent sent before; `sends` is called before
+    anything goes out.
 
     Raises:
         AllowanceSpent, UploadsSpent, GreetsAnother, OSError, TimeoutError: it was cut.
@@ -107,7 +109,8 @@ class Greeting:
     """What an agent sends first in the tunnel to `name`; None: to an address, where any name
     may be greeted.
 
-    However finely it is cut, each byte is looked at once: nothing is done until a record is whole.
+    However finely the agent cuts its greeting, each byte is looked at once: parsing waits for a
+    complete record, so that a byte at a time costs no more than all at once.
     """
 
     def __init__(self, name: str | None) -> None:
@@ -115,13 +118,13 @@ class Greeting:
         self._held = bytearray()
         self._message = bytearray()
         self._at = 0
-        """where the record begins that is not yet whole"""
+        """where the incomplete record begins"""
         self._decided = name is None
         self.looks = 0
         """how often what is held was looked at"""
 
     def pass_on(self, data: bytes) -> bytes:
-        """What may be sent now: nothing until the greeting is whole.
+        """Return what may be sent now: nothing until the greeting is complete.
 
         Raises:
             GreetsAnother: nothing may.
@@ -149,7 +152,7 @@ class Greeting:
         return False
 
     def _needed(self) -> int:
-        """How many bytes there have to be until there is something new to look at."""
+        """Return how many bytes have to be there before there is something new to parse."""
         held, at = self._held, self._at
         if len(held) > at and held[at] != _HANDSHAKE:
             raise GreetsAnother("it does not begin with a TLS greeting")
@@ -157,7 +160,7 @@ class Greeting:
         return head if len(held) < head else head + int.from_bytes(held[at + 3 : head])
 
     def _take_record(self) -> bool:
-        """Add a record that is whole to the message; whether that is whole now, too."""
+        """Add a complete record to the message, and return whether the message is complete now."""
         begin, end = self._at + _RECORD_HEAD, self._needed()
         self._message += memoryview(self._held)[begin:end]
         self._at = end
@@ -186,8 +189,11 @@ class Greeting:
 
 
 def _server_name(body: bytes) -> str:
-    """The only name in the extension, in the one form that every server reads alike: a list's
-    length, the kind of its entry, the name's length."""
+    """Return the only name in the extension: a list's length, the kind of its entry, the name's
+    length.
+
+    A list of two names is refused: which of them counts differs between TLS libraries.
+    """
     name = body[5:]
     if body[:5] != (len(name) + 3).to_bytes(2) + b"\0" + len(name).to_bytes(2):
         raise GreetsAnother("its TLS greeting names another host than one, or is broken")
@@ -195,7 +201,10 @@ def _server_name(body: bytes) -> str:
 
 
 def _extensions(hello: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and content of each: they come after version, random, session, ciphers, methods."""
+    """Yield the number and content of each extension of a ClientHello.
+
+    They come after version, random, session id, cipher suites and compression methods.
+    """
     at = 2 + 32
     for size in (1, 2, 1):
         at += size + int.from_bytes(_exactly(hello, at, size))

@@ -1,8 +1,9 @@
-"""How much a task has sent to each host, and how much it may.
+"""Limits how much a task may send to each host.
 
-What comes back is not counted: packages and repositories that are fetched cost what asking for them
-takes. A grant is written down before its bytes go out, so that a daemon that is killed forgets
-nothing: what the record says is what was sent, or somewhat more until the lease ends.
+An allowed host is still a place to which data can be sent: a limit of bytes bounds what can leave
+that way. Only uploads count; fetching packages and repositories costs no more than the requests for
+them. A grant is recorded before its bytes go out, so that a daemon that is killed forgets nothing:
+the record is what was sent, or somewhat more until the lease ends.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class UploadsSpent(Exception):
 
 
 class Uploads:
-    """Of one lease, on one event loop. `read` tells what the task sent before, `write` records what
-    it has sent by now; both are called in a worker thread."""
+    """The uploads of one lease, on one event loop. `read` returns what the task sent before,
+    `write` records what it has sent by now; both are called in a worker thread."""
 
     def __init__(
         self,
@@ -46,10 +47,10 @@ class Uploads:
         return 0 if key in self._spent else self._most - sent.get(key, 0)
 
     async def take(self, host: str, count: int) -> None:
-        """So many bytes are about to be sent.
+        """Count bytes that are about to be sent.
 
         Raises:
-            UploadsSpent: they may not be.
+            UploadsSpent: they may not be sent.
         """
         if not count:
             return
@@ -64,7 +65,7 @@ class Uploads:
             await self._grant(key, total)
 
     async def flush(self) -> None:
-        """Record what was sent, exactly."""
+        """Record exactly what was sent."""
         async with self._turn:
             if self._sent and self._sent != self._granted:
                 self._granted = dict(self._sent)

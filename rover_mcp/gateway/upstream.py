@@ -81,7 +81,7 @@ class Forwarding:
 
     @property
     def answer(self) -> Answer:
-        """As far as it is known."""
+        """The answer as far as it is known."""
         return self._answer
 
     @property
@@ -115,7 +115,8 @@ class Forwarding:
             await self._answer_fault(Fault.TOO_LARGE, "the request has over 100 MB")
             return
         except (*FAILURES, httpx2.InvalidURL) as failure:
-            # Who breaks off before a word takes no money; who was silent for long may.
+            # A provider that breaks off before the first byte bills nothing; one that was silent
+            # until our time-out may have worked all the while.
             self.progress.sent = isinstance(failure, httpx2.ReadTimeout)
             await self._failed(changed, failure)
             return
@@ -158,7 +159,7 @@ class Forwarding:
         return demand
 
     def _content(self, access: ProviderAccess) -> bytes | None:
-        """The body as it goes on, if it was read."""
+        """Return the body to forward, if it was read."""
         content = self.call.content
         if content is None or self._most is None:
             return content
@@ -223,7 +224,8 @@ class Forwarding:
             headers=recorded_headers(raw),
         )
         changed(self._answer)
-        # A body that does not stream is held back, so that what it says is recorded first.
+        # A body that does not stream is held back until its usage and errors are recorded: an agent
+        # that ends at once must not leave the runner without the evidence.
         held: bytearray | None = None if meter.streams else bytearray()
         if held is None:
             await self._exchange.start(response.status_code, answer_headers(raw))
@@ -247,7 +249,7 @@ class Forwarding:
         await self._exchange.finish()
 
     async def _release(self, status: int, raw: list[tuple[bytes, bytes]], held: bytearray) -> None:
-        """Begin the answer with what was held back of it."""
+        """Begin the answer with the part of it that was held back."""
         await self._exchange.start(status, answer_headers(raw))
         await self._exchange.send(bytes(held))
 
@@ -294,6 +296,7 @@ class Forwarding:
         answered = self._exchange.answered
         changed(replace(self._answer, status=self._answer.status, error=error))
         if answered:
-            # Too late for a status: the connection ends in the middle, as the provider's did.
+            # The status line has been sent, so that the only way left to report a failure is to end
+            # the connection in the middle, as the provider's ended.
             raise ConnectionResetError(message) from failure
         await self._answer_fault(Fault.UNREACHABLE, message)

@@ -1,4 +1,4 @@
-"""What answers told, on its way into the books: written in one thread, many at a time."""
+"""Writes the usage that answers report into the store: in one thread, many entries at a time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from rover_mcp.gateway.lease import Entry
 log = logging.getLogger("rover.gateway")
 
 INTERVAL = 0.2
-"""Seconds between two writes while answers tell more and more. The first is written at once, and so
-is the last."""
+"""Seconds between two writes while answers stream. The first and the last are written at once."""
 
 RETRY = 2.0
 PATIENCE = 2.0
@@ -26,7 +25,8 @@ Write = Callable[[Sequence[Entry]], None]
 
 
 class Ledger:
-    """On one event loop. An entry replaces what its id said before, so that none counts twice."""
+    """Collects entries on one event loop. An entry replaces an earlier one with its id, because
+    providers report totals so far: adding them up would count tokens twice."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
@@ -37,7 +37,7 @@ class Ledger:
         self._wrote_at = float("-inf")
 
     def book(self, entry: Entry) -> None:
-        """More is known of an answer. Written soon."""
+        """Note what is known of an answer by now; it is written soon."""
         self._pending[entry.task_id, entry.id] = entry
         if self._timer is None:
             loop = asyncio.get_running_loop()
@@ -45,7 +45,7 @@ class Ledger:
             self._timer = loop.call_at(due, self._flush)
 
     async def written(self) -> None:
-        """All that was booked so far is on the disk, or PATIENCE is at its end."""
+        """Wait until all that was booked so far is on the disk, for PATIENCE at most."""
         self._flush()
         if self._writing:
             with contextlib.suppress(TimeoutError):
@@ -53,7 +53,7 @@ class Ledger:
                     await asyncio.wait((self._writing,))
 
     async def after(self, read: Callable[[], T]) -> T:
-        """Call it in the books' thread, once all that was booked so far is written."""
+        """Call `read` in the writing thread, once all that was booked so far is written."""
         self._flush()
         return await asyncio.get_running_loop().run_in_executor(self._thread, read)
 
@@ -85,7 +85,7 @@ class Ledger:
         if done.cancelled() or done.exception() is None:
             return
         log.error("the gateway's books cannot be written: %s", done.exception())
-        # What was told later of the same answers stands.
+        # Entries that came meanwhile are newer than those that could not be written.
         self._pending = entries | self._pending
         if self._timer is None:
             loop = asyncio.get_running_loop()

@@ -1,9 +1,9 @@
-"""What an answer's headers say of the windows of its account: how full each is, when it opens anew.
+"""Reads an account's usage windows from an answer's headers: how full each is, when it reopens.
 
-A subscription has windows of hours and days: Anthropic tells them as anthropic-ratelimit-unified-*,
-with a share that is used and a status; Codex as x-codex-*, with a percentage and a length. Others
-tell budgets as x-ratelimit-*; those of seconds and minutes are no windows, and are left out. What
-a provider tells is untrusted: of anything that is not what it should be nothing is taken. Pure.
+A subscription has windows of hours and days. Anthropic reports them as
+anthropic-ratelimit-unified-*, with the share used and a status; Codex as x-codex-*, with a
+percentage and a length. Others report budgets as x-ratelimit-*; budgets of seconds and minutes are
+not windows and are ignored. Headers are untrusted: a malformed one is ignored as well. Pure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST: Final = 8
 NEARLY: Final = 0.9
 """The share from which a window counts as nearly used up, where its provider does not say."""
 LEAST: Final = timedelta(hours=1)
-"""What opens anew sooner is a budget of seconds or minutes, and no window."""
+"""A budget that reopens sooner is one of seconds or minutes, and not a window."""
 
 _UNIFIED = "anthropic-ratelimit-unified-"
 _OF_ONE = re.compile(_UNIFIED + r"(\d{1,3}[hd](?:_[a-z0-9_]{1,30})?)-(?:status|utilization|reset)")
@@ -43,7 +43,7 @@ _STATUSES: Final = {
 
 @dataclass(frozen=True)
 class Window:
-    """One window of an account, as an answer told it. `used` is a share from 0 to 1; `opens`, in
+    """One window of an account, as an answer reports it. `used` is a share from 0 to 1; `opens`, in
     UTC, is when nothing of it is used any more."""
 
     name: str
@@ -53,7 +53,7 @@ class Window:
 
 
 def windows_of(headers: Mapping[str, str], now: datetime) -> list[Window]:
-    """The windows that an answer's headers tell; their names are lower case."""
+    """Return the windows in an answer's headers, whose names are lower case."""
     headers = {name.removeprefix("llm_provider-"): value for name, value in headers.items()}
     windows: dict[str, Window] = {}
     for window in (*_unified(headers, now), *_codex(headers, now), *_budgets(headers, now)):
@@ -62,8 +62,8 @@ def windows_of(headers: Mapping[str, str], now: datetime) -> list[Window]:
 
 
 def _unified(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
-    """Each window's own headers; and the one that the answer's status is about, where it has none
-    or they do not tell it."""
+    """Read Anthropic's windows: each by its own headers, and the one that the answer's overall
+    status is about, where it has no headers of its own or they lack the status."""
     claim = _CLAIM.fullmatch(headers.get(f"{_UNIFIED}representative-claim", ""))
     status = _STATUSES.get(headers.get(f"{_UNIFIED}status", ""))
     claimed = ""
@@ -103,7 +103,7 @@ def _codex(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
 
 
 def _budgets(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
-    """Those of a day or so, as x-ratelimit-limit, -remaining and -reset tell them."""
+    """Read budgets of a day or so from x-ratelimit-limit, -remaining and -reset."""
     for name, value in headers.items():
         if not (match := _BUDGET.fullmatch(name)):
             continue

@@ -106,8 +106,8 @@ def check_agent(agent: str, binary: Path | None) -> None:
 def obtain_bundles(
     agents: Sequence[str], binary: Path | None, progress: Progress
 ) -> tuple[AgentBundle, ...]:
-    """The bundles of `agents`, each fetched where it is not here yet; what needs none, or is no
-    agent, has none. `binary` is the first one's program on this host.
+    """Return the bundles of `agents`, each fetched where it is not here yet; a name that needs
+    none, or is not an agent, has none. `binary` is the first one's program on this host.
 
     Raises:
         EnvironmentFault: "agent_missing".
@@ -229,7 +229,10 @@ def making(agent: str) -> Generator[None]:
 
 @contextmanager
 def new_folder(agent: str) -> Generator[Path]:
-    """Under the agent's lock: what others of its name left was left by a crash."""
+    """Make an empty folder for a bundle; the agent's lock is held.
+
+    Whatever lies under such a name was therefore left by a crash, and is removed.
+    """
     for left in agent_cache().glob(f".new-{agent}-*"):
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=agent_cache(), prefix=f".new-{agent}-") as folder:
@@ -239,7 +242,7 @@ def new_folder(agent: str) -> Generator[Path]:
 
 
 def place(new: Path, folder: Path) -> None:
-    """Give a whole bundle its name; one that is there already is as good."""
+    """Give a finished bundle its name; one that is there already has the same content."""
     try:
         new.rename(folder)
     except OSError:
@@ -264,7 +267,7 @@ def _fetch(agent: str, pinned: Pinned) -> None:
 
 
 def _check_version(agent: str, pinned: Pinned, modules: Path) -> None:
-    """That npm fetched what is pinned: the agent's own package says so."""
+    """Check that npm fetched the pinned version: a registry or a mirror may answer with another."""
     name = pinned.named(pinned.packages[0])
     # "name@npm:other@1.0" and "@scope/name@1.0"
     package = name[0] + name[1:].partition("@")[0]
@@ -274,7 +277,7 @@ def _check_version(agent: str, pinned: Pinned, modules: Path) -> None:
 
 
 def _arrange(new: Path, agent: str, pinned: Pinned) -> None:
-    """npm's folder becomes lib/, with one program in bin/."""
+    """Turn npm's folder into lib/, with one program in bin/."""
     lib = new / "lib"
     lib.mkdir()
     (new / "node_modules").rename(lib / "node_modules")
@@ -282,7 +285,7 @@ def _arrange(new: Path, agent: str, pinned: Pinned) -> None:
         (new / leftover).unlink(missing_ok=True)
     shutil.rmtree(lib / "node_modules" / ".bin", ignore_errors=True)
     for program in lib.rglob("rg"):
-        # Not executable as npm unpacks it (facts/agents.md, section 2.5).
+        # npm unpacks Claude Code's ripgrep without its executable bit, and its Grep tool fails.
         program.chmod(0o755)
     start = f'"$here/lib/node_modules/{pinned.named(pinned.program)}"'
     if pinned.node:
@@ -301,8 +304,11 @@ def _arrange(new: Path, agent: str, pinned: Pinned) -> None:
 
 
 def _extract(new: Path, agent: str, pinned: Pinned) -> None:
-    """Let the program unpack itself into the bundle, shut into a sandbox of its own. It works
-    without that too, only slower: so where there is no bubblewrap nothing is done."""
+    """Let the program unpack itself into the bundle, in a sandbox of its own.
+
+    It is a downloaded program that nobody has checked, so it runs on the host nowhere else. The
+    agent works without this, only slower: nothing is done where bubblewrap is missing.
+    """
     if not pinned.extract:
         return
     try:

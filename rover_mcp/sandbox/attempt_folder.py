@@ -1,4 +1,4 @@
-"""One attempt's folder on the host: who lives, how it ended. Read here, written by supervise.py."""
+"""Reads one attempt's folder on the host, which supervise.py writes: what lives, how it ended."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class AttemptFolder:
                 if grace > 0:
                     _signal(runner, signal.SIGTERM)
                 if not _ended(runner, grace):
-                    # What runs in bubblewrap goes with it: --die-with-parent.
+                    # What runs in bubblewrap ends with the runner: --die-with-parent.
                     _signal(runner, signal.SIGKILL)
                     _ended(runner, _RECORD_SECONDS)
             if supervisor is not None and not _ended(supervisor, _RECORD_SECONDS):
@@ -77,9 +77,9 @@ class AttemptFolder:
                     os.close(handle)
 
     def reset(self) -> None:
-        """As before the runner was started, which is killed if it lives."""
+        """Kill the runner if it lives, and forget that it was started."""
         self.stop(0)
-        # The kernel gives the lock back some microseconds after it tells that its holder ended.
+        # The kernel reports a process's end some microseconds before it releases its locks.
         self.wait()
         for name in ("state.json", "exit.json", "launch.json"):
             (self.path / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The embedded engine: bubblewrap around every command, the runner outside, no service."""
+"""Runs every command of a task in bubblewrap, with the runner outside and without a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bubblewrap argument list: what a command inside sees, and nothing else (bwrap(1) 0.8)."""
+"""Builds the argument list of bubblewrap, which names all that a command sees (bwrap(1) 0.8)."""
 
 from __future__ import annotations
 
@@ -101,14 +101,20 @@ def base_arguments(
     bwrap: Path, host: HostLayout, tmp_bytes: int, shm_bytes: int = SHM_BYTES
 ) -> list[str]:
     """Namespaces, privileges and the read-only system, without any folder of a task."""
+    # Root needs no user namespace to make the others, so that --unshare-all only tries one.
+    # --disable-userns keeps the agent from making its own, in which it would have capabilities and
+    # reach kernel code that is closed to it otherwise.
     arguments = [str(bwrap), "--unshare-all", "--unshare-user", "--disable-userns"]
+    # A shared terminal could be written to with TIOCSTI, as if its user had typed: hence the new
+    # session. --die-with-parent ends all of it with the runner.
     arguments += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     arguments += ["--uid", str(UID), "--gid", str(UID), "--hostname", "rover"]
     for folder in host.folders:
         arguments += ["--ro-bind", folder, folder]
     for target, link in host.links:
         arguments += ["--symlink", target, link]
-    # Such a sandbox is refused before it starts; this holds even where that was not seen.
+    # A sandbox that would see a private folder is refused before it starts. The folder is covered
+    # all the same, in case a mount appears between that check and the start.
     arguments += _empty(host.hidden)
     for source, target in host.python.mounts:
         arguments += ["--ro-bind", str(source), str(target)]
@@ -147,8 +153,11 @@ def _empty(folders: Sequence[Path]) -> list[str]:
 
 
 def sealing_arguments() -> list[str]:
-    """What comes last. Without it a sandbox of host root could write /proc/sys, and with that
-    run programs on the host (kernel.core_pattern): its files belong to host root's id."""
+    """The last arguments, which make /proc and / read-only.
+
+    Without them a sandbox that host root started could write /proc/sys, whose files belong to host
+    root's id, and with kernel.core_pattern run programs on the host.
+    """
     return ["--remount-ro", "/proc", "--remount-ro", "/"]
 
 
@@ -163,7 +172,7 @@ def prefix(
     agents: Sequence[AgentBundle],
     toolchains: Sequence[Path] = (),
 ) -> list[str]:
-    """The whole argument list, up to where the command begins.
+    """Return the complete argument list, up to where the command begins.
 
     `etc` is the folder with the SYNTHETIC_ETC files, `agents` are the programs it may need,
     `toolchains` further folders of programs.

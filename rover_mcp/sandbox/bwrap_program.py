@@ -39,6 +39,7 @@ def _packaged() -> str | None:
 
 
 def _closes_user_namespaces(bwrap: str) -> bool:
+    # Asked for by its option and not by its version: distributions back-port.
     try:
         done = subprocess.run(
             [bwrap, "--help"], capture_output=True, timeout=CHECK_TIMEOUT, check=False
@@ -49,6 +50,8 @@ def _closes_user_namespaces(bwrap: str) -> bool:
 
 
 def user_namespace_hint() -> str:
+    """Say which setting of the kernel forbids user namespaces, as far as that can be seen."""
+    # The first is Debian's, the second Ubuntu's since 23.10, the third every kernel's.
     switches = {
         "/proc/sys/kernel/unprivileged_userns_clone": ("0", "kernel.unprivileged_userns_clone=1"),
         "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": (

@@ -1,8 +1,9 @@
-"""Memory, process and cpu limits of a sandbox on the host, through control groups.
+"""Limits memory, processes and CPU of a sandbox on the host, through control groups.
 
 A group is made beside or beneath this process's own, where the kernel lets this user: version 1
 as root, version 2 as root or in a delegated subtree (a systemd user session). The commands enter
-it, the runner stays outside: what fills the group's memory or processes is never the runner.
+it, and the runner stays outside: the kernel's out-of-memory killer then never picks the runner,
+which has to record that an agent ran out of memory.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def settings(controller: str, version: int, limits: ResourceLimits) -> dict[str,
 
 
 def make(name: str, limits: ResourceLimits, known: Mapping[str, Place] | None = None) -> Group:
-    """The groups of a sandbox, as far as this user may make and enter them. Idempotent."""
+    """Make the groups of a sandbox, as far as this user may make and enter them. Idempotent."""
     if known is None:
         known = _here()
     folders: list[str] = []

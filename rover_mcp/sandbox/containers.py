@@ -18,24 +18,33 @@ LABELS = "dev.rover."
 # user with nothing, and to end it. The agent gets none of them.
 RUNNER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID")
 ALIVE = frozenset({"created", "running", "restarting", "paused"})
-"""The engine's states in which a sandbox has not ended; a paused one goes on when told to."""
+"""The engine's states in which a sandbox has not ended; `docker unpause` resumes a paused one."""
 _ENTRY = (
     f'chown {layout.AGENT_UID}:{layout.AGENT_GID} {layout.WORKSPACE} {layout.HOME} && exec "$@"'
 )
 
 
 def container_options(spec: SandboxSpec) -> dict[str, Any]:
-    """How a container is closed and bounded: DESIGN.md 9, as arguments of the SDK."""
+    """How a container is closed and bounded, as arguments of the SDK."""
     limits = spec.limits
     return {
+        # No interface but loopback: the gateway's socket, a mounted file, is the only way out.
         "network_mode": "none",
+        # Nothing of the agent's outlives the container outside of its volumes, and nobody can
+        # replace a program that root inside starts later.
         "read_only": True,
         "cap_drop": ["ALL"],
         "cap_add": list(RUNNER_CAPABILITIES),
+        # Set-user-ID programs of the image give no rights then.
         "security_opt": ["no-new-privileges"],
+        # The runner is root inside and gives the agent a user of its own: an image's USER would
+        # put both under one, where the agent could read the journal.
         "user": "0:0",
+        # The kernel ignores signals of a process 1 that has no handler for them, and leaves
+        # orphans for it to reap: an init does both.
         "init": True,
         "hostname": "rover",
+        # A shared IPC namespace would share /dev/shm with other containers.
         "ipc_mode": "private",
         # The image's own entry point and health check are not for a sandbox.
         "entrypoint": ["/bin/sh", "-c", _ENTRY, "sh"],
@@ -51,13 +60,18 @@ def container_options(spec: SandboxSpec) -> dict[str, Any]:
         "shm_size": limits.shm_bytes,
         "pids_limit": limits.pids,
         "mem_limit": limits.memory_bytes,
+        # The sum of memory and swap. Docker's default is twice the memory: a sandbox at its limit
+        # would swap for hours instead of ending.
         "memswap_limit": limits.memory_bytes,
         "nano_cpus": int(limits.cpus * 1e9),
         "ulimits": [
+            # A core dump would fill the work tree, and holds whatever the program held.
             docker_api.types.Ulimit(name="core", soft=0, hard=0),
             docker_api.types.Ulimit(name="fsize", soft=limits.file_bytes, hard=limits.file_bytes),
         ],
+        # Attempts are repeated in one place, the control plane: the engine must not as well.
         "restart_policy": {"Name": "no"},
+        # Docker's default log grows without a limit, on the disk of the engine.
         "log_config": docker_api.types.LogConfig(
             type="json-file", config={"max-size": "5m", "max-file": "2"}
         ),
@@ -65,12 +79,15 @@ def container_options(spec: SandboxSpec) -> dict[str, Any]:
 
 
 def shape(options: Mapping[str, Any], tag: str) -> str:
-    """All that a container is made of and that cannot be changed any more; no name of a task."""
+    """Hash all that a container is made of and that cannot be changed once it exists.
+
+    It holds no name of a task, so that a sandbox that was started ahead fits any task of a project.
+    """
     return hashlib.sha256(json.dumps([tag, options], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def labels(home: str, spec: SandboxSpec, container_shape: str) -> dict[str, str]:
-    """What tells whose a container or a volume is; `home` stands for the data folder."""
+    """The labels that say whose a container or a volume is; `home` stands for the data folder."""
     return {
         f"{LABELS}home": home,
         f"{LABELS}task": spec.task_id,

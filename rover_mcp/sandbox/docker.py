@@ -1,4 +1,4 @@
-"""The docker engine: one container per attempt, without a network, on a local Docker engine."""
+"""Runs each attempt in a container of its own, without a network, on a local Docker engine."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ log = logging.getLogger("rover.sandbox")
 
 
 class DockerEngine:
-    """See protocol.Engine. `address` defaults to DOCKER_HOST or the local socket.
+    """Runs sandboxes on a Docker engine: see protocol.Engine.
+
+    `address` defaults to DOCKER_HOST or the local socket.
 
     `runner_argv` replaces the runner, for tests; `{spec}` in it stands for the spec folder.
     """
@@ -91,7 +93,7 @@ class DockerEngine:
                     client.close()
         except NoSuchObject:
             return EngineStatus(
-                self.name, False, reason=f"{self._address} is no {self.name} engine"
+                self.name, False, reason=f"{self._address} is not a {self.name} engine"
             )
         except EnvironmentFault as error:
             return EngineStatus(self.name, False, reason=error.message, hint=error.hint or "")
@@ -194,6 +196,7 @@ class DockerEngine:
             try:
                 container.remove(force=True, v=True)
             except docker_api.APIError as error:
+                # Docker answers 409 while another caller's removal runs; the result is the same.
                 if "already in progress" not in str(error):
                     raise
             self._volumes().remove(containers.names_of_image_volumes(name, container.attrs))
@@ -267,12 +270,12 @@ class DockerEngine:
 
     # -- parts -------------------------------------------------------------------------------
 
-    # What an engine with the same API does otherwise:
+    # What another engine with the same API overrides:
     def _reach(self) -> None:
-        """Have the engine answer, where that is ours to do."""
+        """Start the engine's service, for an engine where that is our job."""
 
     def _ask(self, client: Any) -> Mapping[str, Any]:
-        """What the engine says of itself."""
+        """Return what the engine says of itself."""
         return cast("Mapping[str, Any]", client.info())
 
     def _judge(self, facts: Mapping[str, Any]) -> EngineStatus:
@@ -288,7 +291,7 @@ class DockerEngine:
         return cast("bytes", container.logs(tail=tail))
 
     def _rootless(self) -> bool:
-        """Whether root inside is this user outside."""
+        """Whether the engine runs as this user, so that root inside is this user outside."""
         with self._errors("ask how it runs"):
             return "name=rootless" in (self._connection().info().get("SecurityOptions") or ())
 
@@ -373,7 +376,11 @@ class DockerEngine:
             raise ImageUnavailable(tag, "it was removed just now") from error
 
     def _filled(self, container: Any, spec: SandboxSpec) -> Any:
-        """The container, or another in its place whose HOME is empty."""
+        """Fill the HOME of a new container; return it, or another in its place with an empty HOME.
+
+        A HOME that holds only a part of an agent's session would make the agent resume a broken
+        conversation, so that an empty one is better.
+        """
         if docker_home.begin(container, spec, self._address):
             return container
         self._empty(spec)

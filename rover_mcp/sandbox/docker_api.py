@@ -1,4 +1,4 @@
-"""The docker SDK, which ships no types, behind a few typed lines: connecting and its errors."""
+"""Connects to an engine through the docker SDK, which ships no types, and maps its errors."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ def engine_address() -> str:
 
 
 def connect(address: str, timeout: float = CALL_TIMEOUT) -> Any:
-    """A client of the engine, which has told its API version. To be called within `errors`."""
-    # The SDK leaves a socket open that could not be connected.
+    """Connect a client that has agreed on the API version. To be called within `errors`."""
+    # The SDK leaks the descriptor of a socket that could not be connected; `check` runs every few
+    # seconds, and would use up the daemon's descriptors.
     _try(address, timeout)
     return _sdk.DockerClient(base_url=address, timeout=timeout, version="auto")
 

@@ -1,5 +1,8 @@
-"""The HOME of a task, which is a volume of the engine's: filled before the agent has it, and read
-once the agent has ended."""
+"""Fills the HOME of a task, which is a volume of the engine, and reads it once the agent has ended.
+
+Everything goes through the engine's archive calls: a volume's folder on the host belongs to root,
+and where the engine runs rootless this user cannot see it at all.
+"""
 
 from __future__ import annotations
 

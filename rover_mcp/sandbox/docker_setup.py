@@ -1,4 +1,4 @@
-"""The project's set-up in a container that becomes an image layer.
+"""Runs the project's set-up in a container that becomes an image layer.
 
 The container is closed as a task's is: no network but the task's gateway, the agent's user, the
 same limits. It differs in that its file system is kept, and in what is mounted: no journal, no
@@ -94,11 +94,11 @@ def run(
         # An installation may say nothing for long.
         closing(docker_api.connect(address, _SILENCE)) as client,
     ):
-        # Of a daemon that was killed while it did this.
+        # A daemon that was killed during a set-up leaves a container of this name.
         _remove(client, how.name)
         container = _create(client, spec, images, how)
         try:
-            # Asked for before there was a container, nothing has been removed.
+            # A stop that came before the container existed has removed nothing.
             stop.check()
             _run_to_its_end(container, progress)
             progress("keeping what the set-up made")
@@ -131,7 +131,7 @@ def _create(client: Any, spec: SandboxSpec, images: Images, how: Container) -> A
     ours: dict[str, Any] = {
         "read_only": False,
         "entrypoint": ["/bin/sh", "-c", _ENTRY, "sh"],
-        # A variable of the container's would become one of the image's.
+        # `docker commit` writes the container's variables into the image.
         "environment": {},
     }
     folders = spec.folders

@@ -1,4 +1,4 @@
-"""What the engines share whose runner is a process of the host: folders, locks, a supervisor."""
+"""Implements what engines share whose runner is a process of the host: folders, a supervisor."""
 
 from __future__ import annotations
 
@@ -184,7 +184,8 @@ class HostEngine:
         if done.returncode != 0 and reason and reason != supervise.DIED:
             raise EnvironmentFault(reason, code="start_failed")
         if done.returncode != 0 and not (folder / "state.json").exists():
-            # It was killed before it could say anything: a sandbox that was started and is gone.
+            # The supervisor was killed before it could report: the sandbox counts as started and
+            # gone, since nobody can know that its runner did nothing.
             supervise.write_json(folder / "state.json", {"started_at": time.time()})
 
     def _remove_tree(self, path: Path) -> None:
@@ -202,7 +203,7 @@ def _fits(launched: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
 
 
 def _runner_environment() -> dict[str, str]:
-    """What the runner gets: enough to find its code, and no secret of the daemon's."""
+    """Return the runner's environment: enough to find its code, and no secret of the daemon."""
     code = Path(agent_runner.__file__).parent.parent
     return {
         "PATH": os.defpath,

@@ -1,4 +1,4 @@
-"""The sandbox image, in layers that change for different reasons, each built once per content.
+"""Builds the sandbox image in layers that change for different reasons, each once per content.
 
     base          the user's, or the default
     project       the repository's own Dockerfile on it, where it has one
@@ -8,8 +8,9 @@
     setup         what the project's set-up made: a container in which it ran, committed
     sandbox       the runner with its Python, then the agents' programs
 
-A tag is a hash of all that decides the content, the base's image id first (N6). A build that is
-killed leaves no tag; two that run at once make the same image twice, and within one daemon once.
+A tag is a hash of all that decides the content, the base's image id first: a base that was pulled
+again under the same name gives another image. A build that is killed leaves no tag; two daemons
+that build at once make the same image twice, one daemon makes it once.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def sandbox_tag(ground: str, agents: Sequence[AgentBundle]) -> str:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a sandbox image is to be made of. `set_up` makes the image of the second name by
-    running the project's set-up in the first; `setup_key` tells one set-up from another."""
+    """What a sandbox image is made of. `set_up` makes the image of the second name by running the
+    project's set-up in the first; `setup_key` is the same for the same set-up."""
 
     base: str
     agents: Sequence[AgentBundle] = ()
@@ -169,7 +170,7 @@ class ImageBuilder:
         return tag
 
     def _one(self, tag: str) -> threading.Lock:
-        # The second finds the first one's image.
+        # A second build of the same tag waits, and then finds the first one's image.
         with self._guard:
             return self._building[tag]
 
@@ -238,7 +239,7 @@ class ImageBuilder:
             images.build(Build(tag, text, layers, image_labels, base), progress)
 
     def _judge(self, sources: Iterable[Path]) -> None:
-        """What is copied into an image is seen in every sandbox that is made from it."""
+        """Refuse private folders: what an image holds is seen in every sandbox made from it."""
         paths = list(sources)
         ours = [path for path in paths if path.parent == self._pythons]
         mount_policy.refuse_exposure(self._home, paths, ours)

@@ -1,4 +1,4 @@
-"""Where things are inside a sandbox (DESIGN.md 9), and how spec.json is written for it."""
+"""Where things are inside a sandbox, and how spec.json is written for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from rover_mcp.sandbox.protocol import SandboxSpec
 
 SPEC = Path("/rover/spec")
 RUN = Path("/rover/run")
-# The folder is mounted, not the socket: a daemon that starts anew makes a new socket in it.
+# The folder is mounted, not the socket: a bind mount of a file keeps its inode, and a daemon that
+# is started again makes a new socket.
 GATEWAY = Path("/rover/gateway")
 BASE_OBJECTS = Path("/rover/base/objects")
 WORKSPACE = Path("/workspace")
@@ -27,7 +28,9 @@ HOME = Path("/home/agent")
 AGENT_UID = 10001
 AGENT_GID = 10001
 
-# For `exec`: what the runner does for its commands, so that a look inside sees an agent's rights.
+# For `exec`: the steps by which the runner gives up its rights before it starts a command, so that
+# a look inside has an agent's rights. PR_SET_NO_NEW_PRIVS (38) first; PR_CAPBSET_DROP (24) needs
+# CAP_SETPCAP, which setresuid takes away.
 AS_AGENT = f"""
 import ctypes, os, sys
 libc = ctypes.CDLL(None)
@@ -84,7 +87,7 @@ def write_spec(
 
 
 def _shown(spec: SandboxSpec, inside: bool) -> dict[str, object]:
-    """What folders are called that have other names inside."""
+    """Name, for messages, the folders that have other names inside."""
     if not inside:
         return {}
     volumes = "what the container engine keeps of the task (its volumes)"
@@ -117,7 +120,8 @@ def give_orders(spec_folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        # Nobody reads yet: it is still starting, and looks for the file by itself.
+        # open(2) of a FIFO with O_NONBLOCK fails with ENXIO while nobody reads: the runner is still
+        # starting, and looks for spec.json by itself before it waits.
         if error.errno != errno.ENXIO:
             raise
     else:
@@ -127,13 +131,13 @@ def give_orders(spec_folder: Path) -> None:
 
 
 def drop_orders(spec_folder: Path) -> None:
-    """The sandbox that waited here is gone; the next one has its orders from the start."""
+    """Remove the pipe of a sandbox that waited here and is gone."""
     (spec_folder / FIFO).unlink(missing_ok=True)
 
 
 @contextmanager
 def making(folder: Path) -> Generator[None]:
-    """Held by the one call, of any thread or process, that starts an attempt's sandbox.
+    """Hold the lock with which one call, of any thread or process, starts an attempt's sandbox.
 
     Raises:
         OSError: the folder cannot be made or written.
@@ -151,10 +155,10 @@ def runner_command(argv: tuple[str, ...], spec: Path, wait: float | None = None)
 
 
 def home_label(home: Path) -> str:
-    """What marks a sandbox as one of this data folder's."""
+    """Return the label that marks a sandbox as one of this data folder."""
     return hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
 
 
 def disk_fault(path: Path, error: OSError) -> EnvironmentFault:
-    """The error for a file of ours that cannot be written or read."""
+    """Return the error for one of our files that cannot be written or read."""
     return write_fault(f"{path} cannot be written", path, error)

@@ -1,4 +1,4 @@
-"""Which of the host's folders no sandbox may be shown, and the judgement of a list of mounts.
+"""Decides which of the host's folders no sandbox may see, and judges a list of mounts.
 
 Every engine asks `refuse_exposure` before it mounts anything or copies a folder into an image. The
 data folder holds every task, the database and the daemon's socket; HOME holds the user's keys; the
@@ -179,7 +179,7 @@ def _home_folders(environ: Mapping[str, str]) -> list[Path]:
     homes = [Path(named)] if named and named.startswith("/") else []
     try:
         own = Path(pwd.getpwuid(os.getuid()).pw_dir)
-        # A service's entry may name a folder of the system's.
+        # A service account's entry often names a folder of the system, such as /usr/sbin.
         if own.stat().st_uid == os.getuid():
             homes.append(own)
     except (KeyError, OSError):

@@ -29,7 +29,7 @@ exec "$here/bin/node" "$here/lib/node_modules/npm/bin/{program}-cli.js" "$@"
 
 
 def node_folder() -> Path:
-    """Where it is on this host, or will be: the name tells the content."""
+    """Return where Node is on this host, or will be; its name holds the versions."""
     versions = "-".join(package.rpartition("@")[2] for package in (NODE, NPM))
     return agent_bundle.agent_cache() / f"node-{versions}-{npm_arch()}"
 

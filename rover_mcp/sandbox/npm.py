@@ -1,5 +1,4 @@
-"""npm on this host: packages into a folder of their own, without install scripts; and what a
-failure of it means to a person."""
+"""Runs npm on this host, without install scripts, and explains its failures to a person."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The agents whose programs Rover fetches: npm packages, exact versions, how each is started.
 
-The versions are those that were tested (facts/agents.md, section 1).
+The versions are those that the tests run against: agents change their flags and their output
+without notice, so that a newer one may not be understood.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Pinned:
 
     @property
     def size(self) -> str:
-        """What a person who waits for it is told."""
+        """How large the download is, for a person who waits for it."""
         exact = platform.machine() == "x86_64"
         download = f"{self.download:,} bytes" if exact else f"about {self.download // 10**6} MB"
         return f"{download} to download, about {self.megabytes} MB unpacked"

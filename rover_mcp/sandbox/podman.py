@@ -1,6 +1,6 @@
-"""The podman engine, root's and rootless, through the Docker API that its service speaks.
+"""Runs sandboxes with podman, root's or rootless, through the Docker API that its service speaks.
 
-Everything is DockerEngine's but what podman does otherwise:
+It inherits everything from DockerEngine but what podman does differently:
 
 - Its service is often not running. Where no socket answers and the program is there, one is
   started on a socket in the data folder (podman_service.py).
@@ -47,7 +47,7 @@ class PodmanEngine(DockerEngine):
 
     name = "podman"
     _variable = "CONTAINER_HOST"
-    # Its service builds in the machine's network namespace, whatever is asked for (4.3).
+    # podman 4.3's service builds in the machine's network namespace, whatever is asked for.
     _builds_offline = False
 
     def __init__(
@@ -72,7 +72,7 @@ class PodmanEngine(DockerEngine):
 
     def check(self) -> EngineStatus:
         """See protocol.Engine. What works is believed for a minute while its socket answers:
-        podman takes up to a second to tell its version and facts."""
+        podman takes up to a second to report its version and facts."""
         if self._works is not None:
             at, status = self._works
             if self._now() < at + _CHECK_SECONDS and docker_api.answers(self._address):
@@ -82,8 +82,8 @@ class PodmanEngine(DockerEngine):
         return status
 
     def list(self) -> Sequence[SandboxInfo]:
-        """See protocol.Engine. No service is started to be told of nothing, every few seconds,
-        where podman is installed and never used."""
+        """See protocol.Engine. Where podman is installed and never used, no service is started
+        every few seconds only to list nothing."""
         if self._service is not None and not self._service.was_needed:
             return ()
         return super().list()
@@ -118,14 +118,16 @@ class PodmanEngine(DockerEngine):
         return [runner_library.PYTHON, "-I", "-S", _INIT, *runner]
 
     def follow(self, name: str) -> SandboxExit:
-        """See protocol.Engine. What its own state lacks is told by our init's exit status."""
+        """See protocol.Engine. podman's state does not say that the kernel killed a process for
+        want of memory; our init's exit status does."""
         ended = super().follow(name)
         if ended.code != init.EXIT_OUT_OF_MEMORY:
             return ended
         return replace(ended, code=init.KILLED, out_of_memory=True)
 
     def _read_log(self, container: Any, tail: int) -> bytes:
-        # Its tail loses a line that was written in pieces (4.3); the whole log is capped.
+        # podman 4.3 loses a line that was written in pieces when it cuts the tail itself. The log
+        # is capped at 5 MB, so that all of it can be read.
         log = cast("bytes", container.logs())
         return b"".join(log.splitlines(keepends=True)[-tail:])
 

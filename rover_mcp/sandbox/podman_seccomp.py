@@ -1,5 +1,9 @@
-"""Podman's seccomp profile, tightened to what Docker's forbids: its own lets a container make
-user namespaces and mount in them (containers/common, seccomp.json), which an agent must not."""
+"""Tightens podman's seccomp profile to what Docker's forbids.
+
+podman's own (containers/common, seccomp.json) lets a container make user namespaces and mount in
+them. An agent in a namespace of its own has every capability there, and reaches file systems and
+network code of the kernel in which most of its escapes were found.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,7 @@ def write_tightened(source: Path, folder: Path) -> Path:
     """Write the tightened profile of `source` into `folder`; the file's path.
 
     Raises:
-        EnvironmentFault: there is no such profile: a sandbox must not start without one.
+        EnvironmentFault: the profile cannot be read; a sandbox must not start without one.
     """
     target = folder / "podman-seccomp.json"
     try:

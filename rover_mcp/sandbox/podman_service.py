@@ -1,4 +1,4 @@
-"""Podman's API service: where it listens, and one of our own where none does.
+"""Finds Podman's API service, and starts one of our own where none listens.
 
 Podman has no daemon; its API is a process that systemd starts on demand where the distribution
 has set that up for the user, and often it has not. So one is started, as systemd would: on a
@@ -26,7 +26,7 @@ _START_TIMEOUT = 20.0
 _POLL = 0.02
 MAX_LOG_BYTES = 1_000_000
 _STOP_SECONDS = 5.0
-_LONGEST_PATH = 107
+_LONGEST_PATH = 107  # unix(7): sun_path holds 108 bytes with the final zero
 # What podman needs to find its store, its user's session and a registry; no provider's key.
 _PASSED = ("HOME", "PATH", "USER", "LOGNAME", "LANG", "TMPDIR", "DBUS_SESSION_BUS_ADDRESS")
 _PASSED_PREFIXES = ("XDG_", "CONTAINERS_", "REGISTRY_AUTH_FILE")
@@ -58,7 +58,7 @@ class PodmanService:
         return self._log.exists()
 
     def ensure(self) -> None:
-        """Have it answer.
+        """Start the service unless it answers.
 
         Raises:
             EnvironmentFault: "engine_unreachable": podman is not installed, or does not start.
@@ -90,8 +90,8 @@ class PodmanService:
             process.wait()
 
     def _keep_log_small(self) -> None:
-        """What podman says is of use while it starts; it appends, so that it goes on at the
-        beginning of a file that was cut."""
+        """Empty a log that has grown: it helps only while podman starts. podman opened it with
+        O_APPEND, so that it continues at the beginning."""
         with contextlib.suppress(OSError):
             if self._log.stat().st_size > MAX_LOG_BYTES:
                 os.truncate(self._log, 0)

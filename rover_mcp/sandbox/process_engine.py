@@ -1,4 +1,4 @@
-"""The engine `process`: no isolation at all, for where no other works and the user asks for it."""
+"""Runs a task without any isolation, where no other engine works and the user asks for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine contract: what runs a sandbox, whatever runs it.
+"""The contract of an engine, which runs sandboxes.
 
 All calls are synchronous and may block; callers run them in threads. `ensure` is idempotent by
 `SandboxSpec.name`, so that it may be repeated after any crash. tests/contracts/ holds the suite
@@ -128,7 +128,7 @@ class Engine(Protocol):
 
     name: str
     shares_disk: bool
-    warning: str  # what every task on it must be told; "auto" takes no such engine
+    warning: str  # every task on it carries this; "auto" never takes an engine that has one
 
     @property
     def programs(self) -> str | None:
@@ -161,7 +161,7 @@ class Engine(Protocol):
 
     def ensure(self, spec: SandboxSpec) -> None:
         """Start the sandbox; do nothing if one of that name runs or has ended already. One that
-        was made ready goes on; where what it is made of differs, it is made anew."""
+        was made ready continues, or is replaced where its make-up differs."""
         ...
 
     def follow(self, name: str) -> SandboxExit:
@@ -169,7 +169,8 @@ class Engine(Protocol):
         ...
 
     def stop(self, name: str, grace: float) -> None:
-        """SIGTERM to the runner; after `grace` seconds SIGKILL to all. Gone already: nothing."""
+        """Send SIGTERM to the runner, and after `grace` seconds SIGKILL to all. A sandbox that is
+        gone already is no error."""
         ...
 
     def remove(self, name: str) -> None:
@@ -181,8 +182,8 @@ class Engine(Protocol):
         ...
 
     def drop_work(self, task_id: str) -> None:
-        """Remove a task's work tree and nothing else of it; the next attempt has it made again. No
-        sandbox of the task is there. Repeating it is harmless.
+        """Remove a task's work tree and nothing else; the next attempt makes it again. No sandbox
+        of the task exists then. Repeating it is harmless.
 
         Raises:
             EnvironmentFault: it cannot be removed.

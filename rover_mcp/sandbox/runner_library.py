@@ -1,4 +1,4 @@
-"""The runner as it is put into an image: its code, what it imports, and what starts it."""
+"""Collects the runner for an image: its code, what it imports, and what starts it."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def extensions() -> list[Path]:
 
 
 def own_interpreter(output: str) -> str | None:
-    """The interpreter of an image that answered PROBE with `said`, if what is compiled for this
-    daemon's own Python runs on it."""
+    """Return the interpreter of an image that answered PROBE with `output`, if what is compiled for
+    this daemon's own Python runs on it."""
     try:
         answer = json.loads(output.strip().splitlines()[-1])
         *facts, program = answer

@@ -37,13 +37,15 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def start_time(pid: int) -> str:
-    """A process's start time in clock ticks since boot (proc(5), stat field 22): with it a
-    process id that was used again is told from the one that was meant.
+    """Return a process's start time in clock ticks since boot (proc(5), stat field 22).
+
+    The kernel reuses process ids: an id with its start time names one process for ever.
 
     Raises:
-        OSError: there is no such process.
+        OSError: the process does not exist.
     """
     text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    # The second field, the program's name in brackets, may itself hold spaces and brackets.
     return text.rpartition(")")[2].split()[19]
 
 
@@ -58,7 +60,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def hold_room(path: Path) -> None:
-    """Have the disk hold what `write_held` is going to write, should it be full by then."""
+    """Reserve the room that `write_held` needs, in case the disk is full by then."""
     with path.with_name(f".{path.name}.held").open("wb") as file:
         file.write(b" " * HELD_BYTES)
         file.flush()
@@ -66,10 +68,11 @@ def hold_room(path: Path) -> None:
 
 
 def write_held(path: Path, value: object) -> None:
-    """The same as write_json, into the room that was held."""
+    """Replace a small file as write_json does, in the room that was reserved."""
     held = path.with_name(f".{path.name}.held")
     with held.open("r+b") as file:
-        # Blanks behind a value are part of no value: its length does not change.
+        # JSON allows blanks behind a value, so that the file keeps its length and needs no new
+        # block.
         file.write(json.dumps(value).encode().ljust(HELD_BYTES))
         file.flush()
         os.fsync(file.fileno())
@@ -94,7 +97,8 @@ def take_lock(folder: Path) -> int | None:
 
 
 def _prepare_runner(limits: dict[str, int]) -> None:
-    # The supervisor killed: the runner is told to checkpoint and end, so that it is not orphaned.
+    # If the supervisor is killed, the kernel sends the runner a SIGTERM, at which it writes a
+    # checkpoint and ends, so that no orphan is left.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     for name, most in limits.items():
         number = getattr(resource, name)
@@ -148,7 +152,8 @@ def _supervise(folder: Path, report: int) -> None:
 
 
 def _keep_log_small(log: Path, pid: int) -> None:
-    """Until the runner ends. It appends, so that it goes on behind what is kept."""
+    """Cut the log until the runner ends. The runner opened it with O_APPEND, so that its next line
+    follows what is kept."""
     ended = select.poll()
     ended.register(os.pidfd_open(pid), select.POLLIN)
     while not ended.poll(LOG_LOOK_SECONDS * 1000):
