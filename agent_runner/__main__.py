@@ -19,14 +19,14 @@ import anyio
 from pydantic import ValidationError
 
 from agent_runner.crashpoints import CrashPoint, crash_point
-from agent_runner.evidence import GatewayEvidence
+from agent_runner.gateway_evidence import GatewayEvidence
 from agent_runner.journal.journal import FILE_NAME, Journal, JournalError, RecordType
 from agent_runner.models import ExitCode
 from agent_runner.process import seccomp
 from agent_runner.process.commands import CommandKilled
 from agent_runner.process.late_spec import await_orders
 from agent_runner.process.spawn import gateway_forwarder, make_commands
-from agent_runner.run.attempt import Run, Stop, utc_now
+from agent_runner.run.attempt import PauseRequest, Run, utc_now
 from agent_runner.spec import RunSpec, SwitchUser
 from agent_runner.worktree.project_setup import SetupFailed, set_up_image
 from agent_runner.worktree.worktree import WorktreeError
@@ -35,7 +35,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def stop_on_signals(stop: Stop) -> Generator[None]:
+def stop_on_signals(stop: PauseRequest) -> Generator[None]:
     """SIGTERM and SIGINT ask `stop`; the handlers are gone when the context is left."""
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
@@ -59,7 +59,7 @@ async def run(spec: RunSpec) -> ExitCode:
     gateway = GatewayEvidence(spec.gateway.socket, spec.gateway.token)
     journal = Journal.open(spec.paths.run / FILE_NAME, utc_now, bell=gateway.ring)
     crash_point(CrashPoint.JOURNAL_OPENED)
-    stop = Stop()
+    stop = PauseRequest()
     try:
         with stop_on_signals(stop):
             async with AsyncExitStack() as stack:

@@ -74,11 +74,11 @@ class StepStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-class _Model(BaseModel):
+class _SharedModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Usage(_Model):
+class Usage(_SharedModel):
     """The tokens and the money that model calls used. `cost_usd` is None if no price is known."""
 
     input_tokens: int = 0
@@ -105,14 +105,14 @@ class Usage(_Model):
         return self.input_tokens + self.output_tokens + cached
 
 
-class Budget(_Model):
+class Budget(_SharedModel):
     """What a task may cost before it pauses and asks: money, tokens of all kinds, or both."""
 
     usd: float | None = Field(default=None, gt=0)
     tokens: int | None = Field(default=None, gt=0)
 
 
-class Pause(_Model):
+class Pause(_SharedModel):
     """One pause: which step, why, since when, and until when if a provider said so.
 
     `grounds` and `retry_grounds` are who says `reason` and `retry_at`: what only an agent said
@@ -135,7 +135,7 @@ class Pause(_Model):
     windows: str | None = None
 
 
-class AgentSession(_Model):
+class AgentSession(_SharedModel):
     """An agent's conversation, as the checkpoint has it: enough to resume it."""
 
     agent: str
@@ -143,7 +143,7 @@ class AgentSession(_Model):
     version: str | None = None
 
 
-class LoopPosition(_Model):
+class LoopPosition(_SharedModel):
     """The place of a step in one loop around it: the loop's id, its iteration, the index of the
     sub-step in its body."""
 
@@ -176,7 +176,7 @@ SUMMARIES = ("summary", "report")
 """Outputs that sum up what was done, the preferred one first."""
 
 
-class StepState(_Model):
+class StepState(_SharedModel):
     """The state of one step, by the journal. In a loop the state is that of the present iteration;
     `outputs` are those of the last time that the step ended.
 
@@ -219,7 +219,7 @@ class StepState(_Model):
         return next((name for name in SUMMARIES if self.outputs.get(name, "").strip()), None)
 
 
-class Snapshot(_Model):
+class Snapshot(_SharedModel):
     """A commit that holds the work tree at a step boundary, and the bundle that carries it."""
 
     sequence: int = Field(ge=1)
@@ -229,7 +229,7 @@ class Snapshot(_Model):
     head: str = Field(pattern=r"^[0-9a-f]{40}$", description="what the task's branch pointed at")
 
 
-class RunState(_Model):
+class RunState(_SharedModel):
     """All that is known of a run: the fold over its journal. It is derived, and never stored."""
 
     status: RunStatus = RunStatus.NEW

@@ -13,11 +13,11 @@ from agent_runner.models import Budget, Usage
 SPEC_SCHEMA_VERSION = 1
 
 
-class _Model(BaseModel):
+class _SpecModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SwitchUser(_Model):
+class SwitchUser(_SpecModel):
     """Isolation inside a container: the runner is root there, the agent another user."""
 
     kind: Literal["switch_user"] = "switch_user"
@@ -25,7 +25,7 @@ class SwitchUser(_Model):
     gid: int = Field(gt=0)
 
 
-class WrapCommand(_Model):
+class WrapCommand(_SpecModel):
     """Isolation from outside: this argument list is put before each command (bubblewrap).
 
     `prefix` ends where the command begins. `forwarder`, between the prefix and an agent's command,
@@ -47,13 +47,13 @@ class WrapCommand(_Model):
     )
 
 
-class NoIsolation(_Model):
+class NoIsolation(_SpecModel):
     """No isolation: commands run on the host as the runner's own user. Only chosen by name."""
 
     kind: Literal["none"] = "none"
 
 
-class Paths(_Model):
+class Paths(_SpecModel):
     """The folders of a task: `run` and `spec` as the runner sees them; `workspace`, `home` and
     `base_objects` as the agent's commands do. They are the same on every attempt, because agents
     find their sessions by the path of the work tree."""
@@ -72,7 +72,7 @@ class Paths(_Model):
     )
 
 
-class GatewaySpec(_Model):
+class GatewaySpec(_SpecModel):
     """The gateway, the only way out of the sandbox. `socket` is as the runner sees it; `port` is
     the loopback port that forwards to it; `token` is accepted by this gateway alone. `proxy`: hosts
     other than the model APIs can be reached through it, by the usual variables."""
@@ -83,7 +83,7 @@ class GatewaySpec(_Model):
     proxy: bool = False
 
 
-class Limits(_Model):
+class RunLimits(_SpecModel):
     """The limits of one run, in seconds and bytes."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -111,7 +111,7 @@ class Limits(_Model):
     """a provider's retry-after beyond this pauses the task instead of waiting"""
 
 
-class Disk(_Model):
+class Disk(_SpecModel):
     """What a task may hold on disk, and what has to stay free of the host's disk (disk_watch.py).
     `folders` are work tree and HOME as the runner sees them, `records` is the run folder.
     `elsewhere`: what is kept of the task where the runner cannot see it. `shown`: the host's names
@@ -128,22 +128,22 @@ class Disk(_Model):
     shown: dict[str, str] = Field(default_factory=dict[str, str])
 
 
-class Restore(_Model):
+class Restore(_SpecModel):
     """What a missing work tree is restored from: the commits in a bundle in the spec folder."""
 
     commit: str = Field(pattern=r"^[0-9a-f]{40}$")
     head: str = Field(pattern=r"^[0-9a-f]{40}$")
 
 
-class Hooks(_Model):
-    """Commands that become steps of the run: see workflow/hooks.py."""
+class StepHooks(_SpecModel):
+    """Commands that become steps of the run: see workflow/step_hooks.py."""
 
     before_agent: tuple[str, ...] = ()
     after_step: tuple[str, ...] = ()
     after_task: tuple[str, ...] = ()
 
 
-class Setup(_Model):
+class Setup(_SpecModel):
     """The project's set-up (project_setup.py). If `key` differs, it has to run again."""
 
     tried: tuple[str, ...] = Field(
@@ -154,7 +154,7 @@ class Setup(_Model):
     timeout: float = Field(default=1800, gt=0, description="of each command, in seconds")
 
 
-class CommitStyle(_Model):
+class CommitStyle(_SpecModel):
     """The style of the commit that Rover makes of what an agent has not committed itself."""
 
     author: str | None = Field(
@@ -171,7 +171,7 @@ class CommitStyle(_Model):
     )
 
 
-class RunSpec(_Model):
+class RunSpec(_SpecModel):
     """One attempt of one iteration of one task."""
 
     schema_version: Literal[1] = SPEC_SCHEMA_VERSION
@@ -198,7 +198,7 @@ class RunSpec(_Model):
     copies: tuple[str, ...] = Field(
         default=(), description="files of the user's checkout (local_files.py): never in a snapshot"
     )
-    hooks: Hooks = Hooks()
+    hooks: StepHooks = StepHooks()
     setup: Setup | None = Field(
         default=None, description="to be run before the first step, or by `agent-runner setup`"
     )
@@ -208,7 +208,7 @@ class RunSpec(_Model):
     paths: Paths
     gateway: GatewaySpec
     isolation: Annotated[SwitchUser | WrapCommand | NoIsolation, Field(discriminator="kind")]
-    limits: Limits = Limits()
+    limits: RunLimits = RunLimits()
     commits: CommitStyle = CommitStyle()
     disk: Disk | None = Field(default=None, description="none: it is not watched")
     restore: Restore | None = None

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from agent_runner.process.forward import CHUNK_BYTES, Forwarder
-from rover_mcp.daemon.booking import write_entries
+from rover_mcp.daemon.usage_booking import write_entries
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.lease import GatewayLease, ProviderAccess
 from rover_mcp.store.migrations import open_database

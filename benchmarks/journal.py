@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent_runner.journal.journal import FILE_NAME, Journal
-from agent_runner.journal.records import Chain, RecordType, encode
+from agent_runner.journal.record_lines import Chain, RecordType, encode
 from benchmarks.tables import Row, interleaved, median_ms, show
 
 RECORDS = 200

@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent_runner.journal.journal import FILE_NAME, Journal
-from agent_runner.journal.records import RecordType
-from agent_runner.journal.run_state import Fold
+from agent_runner.journal.record_lines import RecordType
+from agent_runner.journal.run_state import RunStateFold
 from agent_runner.models import Snapshot
-from agent_runner.run.attempt import Stop
+from agent_runner.run.attempt import PauseRequest
 from agent_runner.run.resume_plan import make_plan
 from agent_runner.workflow.loader import parse_workflow
 from benchmarks.tables import Row, interleaved, median_ms, show
@@ -52,7 +52,7 @@ def now() -> datetime:
 def run_steps(place: Place, count: int) -> float:
     """Run so many steps and one more; the median of seconds from end to end."""
     ends: list[float] = []
-    stop = Stop()
+    stop = PauseRequest()
 
     def write(fd: int, data: bytes, offset: int) -> int:
         if b'"type":"step_complete"' in data:
@@ -95,7 +95,9 @@ def snapshots(place: Place, last: int) -> Iterator[Snapshot]:
         yield Snapshot(sequence=number, commit=commit, tree=tree, bundle=bundle, head=head)
 
 
-def add_steps(journal: Journal, found: Fold, last: int, taken: Iterator[Snapshot] | None) -> None:
+def add_steps(
+    journal: Journal, found: RunStateFold, last: int, taken: Iterator[Snapshot] | None
+) -> None:
     """The records of the iterations that follow, up to `last`."""
     snapshot = found.live.snapshot
     for n in range((found.step("loop").iteration or 0) + 1, last + 1):
@@ -114,7 +116,7 @@ def add_steps(journal: Journal, found: Fold, last: int, taken: Iterator[Snapshot
 def place_at(folder: Path, command: str, steps: int) -> Place:
     """A task whose loop has run one step, and stands behind so many."""
     place = Place(folder, WORKFLOW.format(loop=LOOP, command=command))
-    stop = Stop()
+    stop = PauseRequest()
 
     def write(fd: int, data: bytes, offset: int) -> int:
         if b'"type":"step_complete"' in data:
@@ -130,7 +132,7 @@ def place_at(folder: Path, command: str, steps: int) -> Place:
 
 def with_steps(place: Place, steps: int, taken: Iterator[Snapshot] | None) -> None:
     journal = Journal.open(place.run_folder / FILE_NAME, now)
-    found = Fold.of(journal.records)
+    found = RunStateFold.of(journal.records)
     add_steps(journal, found, steps, taken)
     journal.close()
 
@@ -164,7 +166,7 @@ def resume_row(folder: Path) -> Row:
     def plan() -> float:
         begin = time.process_time()
         journal = Journal.open(path, now)
-        make_plan(Fold.of(journal.records), workflow, place.spec(attempt=2))
+        make_plan(RunStateFold.of(journal.records), workflow, place.spec(attempt=2))
         journal.close()
         return time.process_time() - begin
 

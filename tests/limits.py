@@ -18,7 +18,7 @@ from typing import Any
 from agent_runner.classify.failure_facts import read
 from agent_runner.classify.verdict import Verdict, classify
 from agent_runner.models import Failure, Pause, PauseReason
-from agent_runner.spec import Limits
+from agent_runner.spec import RunLimits
 from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control.decide import retry_time
 from tests.reported import reported
@@ -114,7 +114,7 @@ def _otherwise(reason: PauseReason) -> str:
     if reason is PauseReason.INTERRUPTED:
         return f"after {_time(retry.interrupted_first)}, then {transient}"
     if reason in (PauseReason.TRANSIENT, PauseReason.RATE_LIMIT):
-        delays = " and ".join(_time(d) for d in Limits().transient_delays)
+        delays = " and ".join(_time(d) for d in RunLimits().transient_delays)
         return f"in place after {delays}; then {transient}"
     return f"after {_time(retry.credits_first)}, doubling to {_time(retry.credits_most)}"
 

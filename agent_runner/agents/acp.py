@@ -20,7 +20,7 @@ from acp import schema
 from pydantic import BaseModel, ValidationError
 
 from agent_runner.acp_programs import AcpProgram
-from agent_runner.agents.acp_events import AUTH_REQUIRED, AcpReading, RpcError, failure_of
+from agent_runner.agents.acp_events import AUTH_REQUIRED, AcpStream, RpcError, failure_of
 from agent_runner.agents.headless import (
     MAX_MESSAGE,
     QUIET,
@@ -35,7 +35,7 @@ from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
 from agent_runner.models import AgentSession, Failure, Usage
 from agent_runner.process.commands import (
     CommandKilled,
-    Commands,
+    CommandStarter,
     OutputLine,
     RunningCommand,
     check_not_killed,
@@ -66,13 +66,13 @@ class AcpAgent:
         """The protocol has the agent choose the id."""
         return False
 
-    async def version(self, commands: Commands) -> str | None:
+    async def version(self, commands: CommandStarter) -> str | None:
         """The program's version; None where it does not say one."""
         if self._version is None:
             self._version = await program_version(commands, self._program.acp[0])
         return self._version
 
-    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+    async def run(self, request: AgentRequest, commands: CommandStarter) -> AgentOutcome:
         """One turn: see `Agent.run`.
 
         Raises:
@@ -104,7 +104,7 @@ class _Turn:
     name: str
     program: AcpProgram
     request: AgentRequest
-    commands: Commands
+    commands: CommandStarter
     running: RunningCommand
     session: AgentSession | None = None
     _version: str | None = None
@@ -116,7 +116,7 @@ class _Turn:
         # Read by a task of its own: a wait for a line may be given up without losing it.
         self._heard, self._lines = anyio.create_memory_object_stream[OutputLine](LINES_AHEAD)
         self._listening = anyio.CancelScope(shield=True)
-        self._reading = AcpReading(resumed=self.request.resume is not None)
+        self._reading = AcpStream(resumed=self.request.resume is not None)
 
     async def run(self) -> AgentOutcome:
         outcome: AgentOutcome | Exception | None = None

@@ -39,7 +39,7 @@ class RpcError(Exception):
 
 
 @dataclass
-class AcpReading:
+class AcpStream:
     """A fold over one turn's updates. `replaying`: the session's history is being told again."""
 
     resumed: bool = False

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from agent_runner.agents.claude_events import PROVIDER, Reading
+from agent_runner.agents.claude_events import PROVIDER, ClaudeStream
 from agent_runner.agents.headless import HeadlessAgent, session_arguments
 from agent_runner.agents.protocol import AgentRequest
-from agent_runner.process.commands import Commands
+from agent_runner.process.commands import CommandStarter
 
 NAME = "claude"
 # The runner does the waiting. With its own default of ten retries Claude Code 2.1 hides an error
@@ -23,18 +23,18 @@ _ENVIRONMENT = {
 }
 
 
-class ClaudeAgent(HeadlessAgent[Reading]):
+class ClaudeAgent(HeadlessAgent[ClaudeStream]):
     """Drives `claude -p`. `on_usage` is given each message's tokens; the cost comes with the
     outcome."""
 
     name = NAME
     provider = PROVIDER
 
-    def _reading(self, request: AgentRequest) -> Reading:
-        return Reading(resumed=request.resume is not None)
+    def _reading(self, request: AgentRequest) -> ClaudeStream:
+        return ClaudeStream(resumed=request.resume is not None)
 
     async def _command(
-        self, request: AgentRequest, commands: Commands
+        self, request: AgentRequest, commands: CommandStarter
     ) -> tuple[list[str], dict[str, str]]:
         argv = [
             self._program,
@@ -55,5 +55,5 @@ class ClaudeAgent(HeadlessAgent[Reading]):
         }
         return argv, environment
 
-    def _outputs(self, reading: Reading) -> Mapping[str, str] | None:
+    def _outputs(self, reading: ClaudeStream) -> Mapping[str, str] | None:
         return reading.structured_output

@@ -31,8 +31,8 @@ _TELLING_INPUTS = ("file_path", "command", "pattern", "path", "url", "query", "d
 
 
 @dataclass
-class Reading:
-    """`headless.Reading` of Claude Code."""
+class ClaudeStream:
+    """`headless.EventStream` of Claude Code."""
 
     resumed: bool = False
     session_id: str | None = None

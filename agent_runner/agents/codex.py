@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-from agent_runner.agents.codex_events import PROVIDER, Reading, Rollout, read_rollout
+from agent_runner.agents.codex_events import PROVIDER, CodexStream, Rollout, read_rollout
 from agent_runner.agents.headless import HeadlessAgent
 from agent_runner.agents.protocol import AgentRequest
-from agent_runner.process.commands import Commands
+from agent_runner.process.commands import CommandStarter
 
 NAME = "codex"
 TOKEN_VARIABLE = "ROVER_AGENT_TOKEN"  # noqa: S105 - the name of a variable
@@ -33,7 +33,7 @@ _CONFIG = {
 }
 
 
-class CodexAgent(HeadlessAgent[Reading]):
+class CodexAgent(HeadlessAgent[CodexStream]):
     """Drives `codex exec`. It chooses the id of its session and prints it in its first line.
     Tokens come with the outcome; codex prints no cost."""
 
@@ -41,11 +41,11 @@ class CodexAgent(HeadlessAgent[Reading]):
     provider = PROVIDER
     takes_session_id = False
 
-    def _reading(self, request: AgentRequest) -> Reading:
-        return Reading(resumed=request.resume is not None)
+    def _reading(self, request: AgentRequest) -> CodexStream:
+        return CodexStream(resumed=request.resume is not None)
 
     async def _command(
-        self, request: AgentRequest, commands: Commands
+        self, request: AgentRequest, commands: CommandStarter
     ) -> tuple[list[str], dict[str, str]]:
         # No event has the version, and the checkpoint is to hold it.
         await self.version(commands)
@@ -68,11 +68,11 @@ class CodexAgent(HeadlessAgent[Reading]):
         ]
         return argv, {TOKEN_VARIABLE: request.token}
 
-    async def _read_files(self, reading: Reading, commands: Commands) -> None:
+    async def _read_files(self, reading: CodexStream, commands: CommandStarter) -> None:
         reading.rollout = await _rollout(commands, reading.session_id)
 
 
-async def _schema_file(commands: Commands, request: AgentRequest) -> str | None:
+async def _schema_file(commands: CommandStarter, request: AgentRequest) -> str | None:
     """The file with the request's schema; None without one, or where it cannot be written: the
     prompt asks for the same."""
     if request.schema is None:
@@ -87,7 +87,7 @@ async def _schema_file(commands: Commands, request: AgentRequest) -> str | None:
     return written.stdout.decode() if written.code == 0 else None
 
 
-async def _rollout(commands: Commands, session_id: str | None) -> Rollout:
+async def _rollout(commands: CommandStarter, session_id: str | None) -> Rollout:
     """What the session's file says of its last turn; nothing where it cannot be read."""
     if session_id is None or not _THREAD.fullmatch(session_id):
         return Rollout()

@@ -74,8 +74,8 @@ def read_rollout(lines: Iterable[str]) -> Rollout:
 
 
 @dataclass
-class Reading:
-    """`headless.Reading` of Codex. `rollout` is set at the end, where it could be read."""
+class CodexStream:
+    """`headless.EventStream` of Codex. `rollout` is set at the end, where it could be read."""
 
     resumed: bool = False
     session_id: str | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agent_runner.agents.copilot_events import NAME, Reading, stored_usage
+from agent_runner.agents.copilot_events import NAME, CopilotStream, stored_usage
 from agent_runner.agents.headless import HeadlessAgent, session_arguments
 from agent_runner.agents.protocol import AgentRequest
-from agent_runner.process.commands import Commands
+from agent_runner.process.commands import CommandStarter
 
 MODELS = {"openai": "gpt-5", "anthropic": "claude-sonnet-4.5"}
 """The model if the task names none: with a provider's key Copilot has no default."""
@@ -18,7 +18,7 @@ _READ_EVENTS = (
 _MAX_EVENTS = 4_000_000
 
 
-class CopilotAgent(HeadlessAgent[Reading]):
+class CopilotAgent(HeadlessAgent[CopilotStream]):
     """Drives `copilot --output-format json`. Its usage comes with the outcome."""
 
     name = NAME
@@ -27,13 +27,13 @@ class CopilotAgent(HeadlessAgent[Reading]):
     def _provider(self, request: AgentRequest) -> str:
         return provider_of(request.model)
 
-    def _reading(self, request: AgentRequest) -> Reading:
+    def _reading(self, request: AgentRequest) -> CopilotStream:
         # Its result has the id, but that is the last event, and a killed run prints none.
         session = request.resume.session_id if request.resume else request.session_id
-        return Reading(provider_of(request.model), session_id=session)
+        return CopilotStream(provider_of(request.model), session_id=session)
 
     async def _command(
-        self, request: AgentRequest, commands: Commands
+        self, request: AgentRequest, commands: CommandStarter
     ) -> tuple[list[str], dict[str, str]]:
         session = "=".join(session_arguments(request))
         # The sandbox is what protects: it holds nothing but the task.
@@ -41,7 +41,7 @@ class CopilotAgent(HeadlessAgent[Reading]):
         argv = [self._program, "--output-format", "json", *allow, session]
         return argv, _environment(request, provider_of(request.model))
 
-    async def _read_files(self, reading: Reading, commands: Commands) -> None:
+    async def _read_files(self, reading: CopilotStream, commands: CommandStarter) -> None:
         argv = ["sh", "-c", _READ_EVENTS, "usage", reading.session_id or ""]
         done = await commands.run(argv, output_limit=_MAX_EVENTS)
         reading.usage = stored_usage(done.stdout.decode(errors="replace").splitlines())

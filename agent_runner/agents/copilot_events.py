@@ -33,8 +33,8 @@ RETRIES = 1
 
 
 @dataclass
-class Reading:
-    """`headless.Reading` of Copilot CLI. `provider` is whose API it calls."""
+class CopilotStream:
+    """`headless.EventStream` of Copilot CLI. `provider` is whose API it calls."""
 
     provider: str
     session_id: str | None = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agent_runner.agents.gemini_events import NAME, PROVIDER, Reading
+from agent_runner.agents.gemini_events import NAME, PROVIDER, GeminiStream
 from agent_runner.agents.headless import HeadlessAgent, session_arguments
 from agent_runner.agents.protocol import AgentRequest
 from agent_runner.agents.settings_file import write_settings
-from agent_runner.process.commands import Commands
+from agent_runner.process.commands import CommandStarter
 
 SETTINGS_FILE = ".gemini/settings.json"
 # The runner does the waiting: a second attempt absorbs a blip, and the default of ten hides an
@@ -29,17 +29,17 @@ _ENVIRONMENT = {
 }
 
 
-class GeminiAgent(HeadlessAgent[Reading]):
+class GeminiAgent(HeadlessAgent[GeminiStream]):
     """Drives `gemini -o stream-json`. Its usage comes with the outcome."""
 
     name = NAME
     provider = PROVIDER
 
-    def _reading(self, request: AgentRequest) -> Reading:
-        return Reading()
+    def _reading(self, request: AgentRequest) -> GeminiStream:
+        return GeminiStream()
 
     async def _command(
-        self, request: AgentRequest, commands: Commands
+        self, request: AgentRequest, commands: CommandStarter
     ) -> tuple[list[str], dict[str, str]]:
         await write_settings(commands, SETTINGS_FILE, SETTINGS)
         model = ["-m", request.model] if request.model else []

@@ -31,8 +31,8 @@ _NO_KEY = 41
 
 
 @dataclass
-class Reading:
-    """`headless.Reading` of Gemini CLI."""
+class GeminiStream:
+    """`headless.EventStream` of Gemini CLI."""
 
     session_id: str | None = None
     version: str | None = None

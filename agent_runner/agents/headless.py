@@ -21,7 +21,7 @@ import anyio
 
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, SessionLost
 from agent_runner.models import AgentSession, Failure, Usage
-from agent_runner.process.commands import Commands, OutputLine, RunningCommand
+from agent_runner.process.commands import CommandStarter, OutputLine, RunningCommand
 
 VERSION_TIMEOUT = 30.0
 # A run is over after its last event. A CLI may stay for a shell that it left in the background.
@@ -38,7 +38,7 @@ _NOT_STARTED = (126, 127)
 _VERSION = re.compile(rb"\b(\d+\.\d+\.\d+\S*)")
 
 
-class Reading(Protocol):
+class EventStream(Protocol):
     """Folds the events of one run. Pure; `take` and `take_stderr` return lines for the log."""
 
     @property
@@ -91,7 +91,7 @@ class Reading(Protocol):
         ...
 
 
-ReadingT = TypeVar("ReadingT", bound=Reading)
+ReadingT = TypeVar("ReadingT", bound=EventStream)
 
 
 class HeadlessAgent(ABC, Generic[ReadingT]):
@@ -114,13 +114,13 @@ class HeadlessAgent(ABC, Generic[ReadingT]):
         """See `Agent.presets_session`."""
         return self.takes_session_id
 
-    async def version(self, commands: Commands) -> str | None:
+    async def version(self, commands: CommandStarter) -> str | None:
         """The CLI's version; None if it does not print one."""
         if self._version is None:
             self._version = await program_version(commands, self._program)
         return self._version
 
-    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+    async def run(self, request: AgentRequest, commands: CommandStarter) -> AgentOutcome:
         """Run one turn; see `Agent.run`.
 
         Raises:
@@ -131,7 +131,7 @@ class HeadlessAgent(ABC, Generic[ReadingT]):
         reading = self._reading(request)
         argv, environment = await self._command(request, commands)
         provider = self._provider(request)
-        turn = Turn(self.name, provider, request, reading, self._version, self._max_retry_delay)
+        turn = CliRun(self.name, provider, request, reading, self._version, self._max_retry_delay)
         try:
             code = await turn.follow(commands, argv, environment)
         except AgentFailed as error:
@@ -150,11 +150,11 @@ class HeadlessAgent(ABC, Generic[ReadingT]):
 
     @abstractmethod
     async def _command(
-        self, request: AgentRequest, commands: Commands
+        self, request: AgentRequest, commands: CommandStarter
     ) -> tuple[list[str], dict[str, str]]:
         """The argument list and the environment. Files that the CLI needs are written first."""
 
-    async def _read_files(self, reading: ReadingT, commands: Commands) -> None:
+    async def _read_files(self, reading: ReadingT, commands: CommandStarter) -> None:
         """Add what the session's own files hold and the CLI does not print."""
 
     def _outputs(self, reading: ReadingT) -> Mapping[str, str] | None:
@@ -163,14 +163,14 @@ class HeadlessAgent(ABC, Generic[ReadingT]):
 
 
 @dataclass
-class Turn:
+class CliRun:
     """One run of a CLI. A delay beyond `max_retry_delay` seconds, announced by the CLI before it
     tries again, ends the run at once."""
 
     name: str
     provider: str
     request: AgentRequest
-    reading: Reading
+    reading: EventStream
     version: str | None = None
     max_retry_delay: float = 30.0
     stderr: deque[str] = field(default_factory=lambda: deque[str](maxlen=STDERR_LINES))
@@ -185,7 +185,9 @@ class Turn:
         version = self.reading.version or self.version or (resumed.version if resumed else None)
         return AgentSession(agent=self.name, session_id=session_id, version=version)
 
-    async def follow(self, commands: Commands, argv: Sequence[str], env: Mapping[str, str]) -> int:
+    async def follow(
+        self, commands: CommandStarter, argv: Sequence[str], env: Mapping[str, str]
+    ) -> int:
         """Start the CLI with the prompt on its standard input and follow it to its end. Returns
         its exit status.
 
@@ -270,7 +272,7 @@ class Turn:
             raise self.failed(reading.retry_failure())
 
 
-async def program_version(commands: Commands, program: str) -> str | None:
+async def program_version(commands: CommandStarter, program: str) -> str | None:
     """The version that `--version` prints; None if it prints none."""
     try:
         result = await commands.run([program, "--version"], timeout=VERSION_TIMEOUT)

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 
 from agent_runner.agents.headless import HeadlessAgent
-from agent_runner.agents.opencode_events import Reading
+from agent_runner.agents.opencode_events import OpencodeStream
 from agent_runner.agents.protocol import AgentRequest
-from agent_runner.process.commands import Commands
+from agent_runner.process.commands import CommandStarter
 
 NAME = "opencode"
 DEFAULT_MODEL = "anthropic/claude-sonnet-4-5"
@@ -26,7 +26,7 @@ _ENVIRONMENT = {
 }
 
 
-class OpencodeAgent(HeadlessAgent[Reading]):
+class OpencodeAgent(HeadlessAgent[OpencodeStream]):
     """Drives `opencode run`. Its sessions have ids of its own, which its log tells early.
 
     It has no setting for its retries, and obeys a `retry-after` of any length in silence: the
@@ -40,11 +40,11 @@ class OpencodeAgent(HeadlessAgent[Reading]):
     def _provider(self, request: AgentRequest) -> str:
         return split_model(request.model)[0]
 
-    def _reading(self, request: AgentRequest) -> Reading:
-        return Reading(self._provider(request))
+    def _reading(self, request: AgentRequest) -> OpencodeStream:
+        return OpencodeStream(self._provider(request))
 
     async def _command(
-        self, request: AgentRequest, commands: Commands
+        self, request: AgentRequest, commands: CommandStarter
     ) -> tuple[list[str], dict[str, str]]:
         provider, model = split_model(request.model)
         # A title of ours saves a model call for one of its own.

@@ -39,8 +39,8 @@ _STREAM_ERROR = re.compile(
 
 
 @dataclass
-class Reading:
-    """`headless.Reading` of opencode."""
+class OpencodeStream:
+    """`headless.EventStream` of opencode."""
 
     provider: str
     session_id: str | None = None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent_runner.models import AgentSession, Failure, Usage
-from agent_runner.process.commands import Commands
-from agent_runner.workflow.examples import Example
+from agent_runner.process.commands import CommandStarter
+from agent_runner.workflow.output_examples import Example
 
 
 class AgentFailed(Exception):
@@ -88,11 +88,11 @@ class Agent(Protocol):
         before the agent is spawned."""
         ...
 
-    async def version(self, commands: Commands) -> str | None:
+    async def version(self, commands: CommandStarter) -> str | None:
         """The CLI's version, or None where it has none."""
         ...
 
-    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+    async def run(self, request: AgentRequest, commands: CommandStarter) -> AgentOutcome:
         """Run one turn.
 
         Raises:

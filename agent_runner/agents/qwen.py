@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from agent_runner.agents.headless import HeadlessAgent, session_arguments
 from agent_runner.agents.protocol import AgentRequest
-from agent_runner.agents.qwen_events import NAME, PROVIDER, Reading
+from agent_runner.agents.qwen_events import NAME, PROVIDER, QwenStream
 from agent_runner.agents.settings_file import write_settings
-from agent_runner.process.commands import Commands
+from agent_runner.process.commands import CommandStarter
 
 MODEL = "qwen3-coder-plus"
 """The model if the task names none: an endpoint that speaks OpenAI's protocol has no default."""
@@ -28,17 +28,17 @@ SETTINGS = {
 }
 
 
-class QwenAgent(HeadlessAgent[Reading]):
+class QwenAgent(HeadlessAgent[QwenStream]):
     """Drives `qwen -o stream-json`."""
 
     name = NAME
     provider = PROVIDER
 
-    def _reading(self, request: AgentRequest) -> Reading:
-        return Reading(resumed=request.resume is not None)
+    def _reading(self, request: AgentRequest) -> QwenStream:
+        return QwenStream(resumed=request.resume is not None)
 
     async def _command(
-        self, request: AgentRequest, commands: Commands
+        self, request: AgentRequest, commands: CommandStarter
     ) -> tuple[list[str], dict[str, str]]:
         await write_settings(commands, SETTINGS_FILE, SETTINGS)
         # The sandbox is what protects: it holds nothing but the task.

@@ -28,8 +28,8 @@ _TELLING_INPUTS = ("file_path", "absolute_path", "command", "pattern", "path", "
 
 
 @dataclass
-class Reading:
-    """`headless.Reading` of Qwen Code."""
+class QwenStream:
+    """`headless.EventStream` of Qwen Code."""
 
     resumed: bool = False
     session_id: str | None = None

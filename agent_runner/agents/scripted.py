@@ -19,7 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, SessionLost
 from agent_runner.models import AgentSession, Failure, Usage
-from agent_runner.process.commands import CommandKilled, CommandResult, Commands, check_not_killed
+from agent_runner.process.commands import (
+    CommandKilled,
+    CommandResult,
+    CommandStarter,
+    check_not_killed,
+)
 from agent_runner.process.guest_files import NotReadable, read_for_agent
 
 MAX_SCRIPT_BYTES = 1_000_000
@@ -37,11 +42,11 @@ _APPEND = f'{_FOLDER} && cat >> "$1"'
 _DELETE = 'rm -rf -- "$1"'
 
 
-class _Model(BaseModel):
+class _ScriptModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Edit(_Model):
+class Edit(_ScriptModel):
     """One change of a file: `content` replaces it, `append` adds to it, `delete` removes it."""
 
     path: str
@@ -66,7 +71,7 @@ class Edit(_Model):
         return _WRITE, self.content or ""
 
 
-class ScriptedError(_Model):
+class ScriptedError(_ScriptModel):
     """A provider's error, as its API would give it. `retry_after` is in seconds."""
 
     message: str
@@ -82,7 +87,7 @@ class ScriptedError(_Model):
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
-class Turn(_Model):
+class ScriptedTurn(_ScriptModel):
     """What one call does, in the order of the fields. `read` is a path whose content or listing
     goes to the log. `delay` is in seconds. A turn with an error gives no outputs."""
 
@@ -96,10 +101,12 @@ class Turn(_Model):
     error: ScriptedError | None = None
 
 
-class Script(_Model):
+class Script(_ScriptModel):
     """The content of script.yaml: the turns of each step."""
 
-    steps: dict[str, Annotated[list[Turn], Field(min_length=1)]] = Field(default_factory=dict)
+    steps: dict[str, Annotated[list[ScriptedTurn], Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
 
 
 class _State(BaseModel):
@@ -154,10 +161,10 @@ class ScriptedAgent:
     def presets_session(self) -> bool:
         return True
 
-    async def version(self, commands: Commands) -> str | None:
+    async def version(self, commands: CommandStarter) -> str | None:
         return None
 
-    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+    async def run(self, request: AgentRequest, commands: CommandStarter) -> AgentOutcome:
         """Play the next turn; see `Agent.run`."""
         try:
             with anyio.fail_after(request.timeout):
@@ -166,7 +173,7 @@ class ScriptedAgent:
             failure = Failure("agent", str(error), provider=self.provider, interrupted=True)
             raise AgentFailed(failure) from error
 
-    async def _turn(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+    async def _turn(self, request: AgentRequest, commands: CommandStarter) -> AgentOutcome:
         try:
             script = load_script(self._path)
         except ScriptError as error:
@@ -192,7 +199,11 @@ class ScriptedAgent:
         return AgentSession(agent=self.name, session_id=request.session_id)
 
     async def _play(
-        self, turn: Turn, session: AgentSession, request: AgentRequest, commands: Commands
+        self,
+        turn: ScriptedTurn,
+        session: AgentSession,
+        request: AgentRequest,
+        commands: CommandStarter,
     ) -> AgentOutcome:
         if turn.say:
             request.on_log(turn.say)
@@ -213,7 +224,9 @@ class ScriptedAgent:
         outputs = {k: _word(v) for k, v in turn.outputs.items()}
         return AgentOutcome(turn.say, session, turn.usage, outputs)
 
-    async def _run_shell(self, script: str, request: AgentRequest, commands: Commands) -> None:
+    async def _run_shell(
+        self, script: str, request: AgentRequest, commands: CommandStarter
+    ) -> None:
         result = await commands.run(
             ["sh", "-c", script],
             timeout=request.timeout,
@@ -245,16 +258,16 @@ def _failure(error: ScriptedError) -> Failure:
     )
 
 
-def _default_turn(request: AgentRequest) -> Turn:
+def _default_turn(request: AgentRequest) -> ScriptedTurn:
     """The turn of a step without a script: it changes nothing and gives each output a value."""
     task = re.split(r"\s*\n", request.prompt.strip(), maxsplit=1)[0][:200]
     outputs: dict[str, str | bool] = {e.name: e.value for e in request.examples if not e.filename}
     files = [Edit(path=e.filename, content=e.value) for e in request.examples if e.filename]
     say = f"Scripted agent, no script for this step. It would do: {task}"
-    return Turn(say=say, outputs=outputs, edits=files)
+    return ScriptedTurn(say=say, outputs=outputs, edits=files)
 
 
-async def _read(path: str, request: AgentRequest, commands: Commands) -> None:
+async def _read(path: str, request: AgentRequest, commands: CommandStarter) -> None:
     try:
         text = await read_for_agent(commands, path, MAX_READ_BYTES)
     except NotReadable as error:
@@ -265,7 +278,7 @@ async def _read(path: str, request: AgentRequest, commands: Commands) -> None:
         request.on_log(line)
 
 
-async def _read_state(commands: Commands) -> _State:
+async def _read_state(commands: CommandStarter) -> _State:
     result = await commands.run(["sh", "-c", _READ_STATE], output_limit=MAX_STATE_BYTES)
     check_not_killed(result)
     try:
@@ -274,7 +287,7 @@ async def _read_state(commands: Commands) -> _State:
         return _State()
 
 
-async def _shell(commands: Commands, script: str, *args: str, stdin: str) -> CommandResult:
+async def _shell(commands: CommandStarter, script: str, *args: str, stdin: str) -> CommandResult:
     result = await commands.run(["sh", "-c", script, "scripted", *args], stdin=stdin.encode())
     check_not_killed(result)
     if result.code != 0:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from agent_runner.agents.headless import mapping
 from agent_runner.agents.protocol import AgentFailed
 from agent_runner.models import Failure
-from agent_runner.process.commands import Commands
+from agent_runner.process.commands import CommandStarter
 
 _READ = 'cat "$HOME/$1" 2>/dev/null || :'
 # Written beside it and renamed: an agent that reads it meanwhile never gets half a file.
@@ -19,7 +19,7 @@ set -eu; f="$HOME/$1"; mkdir -p "${f%/*}"; cat >"$f.rover"; mv -f "$f.rover" "$f
 MAX_BYTES = 1_000_000
 
 
-async def write_settings(commands: Commands, path: str, ours: Mapping[str, Any]) -> None:
+async def write_settings(commands: CommandStarter, path: str, ours: Mapping[str, Any]) -> None:
     """Merge `ours` into the JSON file at `path` below HOME, with the agent's rights. A file that
     is not valid JSON is replaced.
 

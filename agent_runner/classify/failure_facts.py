@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any, cast
 
 from agent_runner.classify.meaning import Meaning, clauses, meaning_of_code, meanings
-from agent_runner.classify.own import MARK, own_words, quotes
+from agent_runner.classify.provider_words import MARK, own_words, quotes
 from agent_runner.models import Failure
 
 HEAD, TAIL = 6000, 2000
@@ -53,13 +53,14 @@ _NAME = re.compile(r"[A-Za-z][\w./-]{0,199}")
 
 
 @dataclass(frozen=True)
-class Told:
+class FailureFacts:
     """What one failure says. `status` is an error's, 400 to 599, or None. `codes` are lower case;
     `own_codes` are those of them that the provider itself gave, at first hand.
 
-    `parts` are the provider's own words, one message each, without the caller's (see own.py) and
-    with plain apostrophes. `names` are reasons and quotas from machine-readable details. `message`
-    is for people. `error` is the provider's error object, or empty.
+    `parts` are the provider's own words, one message each, without the caller's (see
+    provider_words.py) and with plain apostrophes. `names` are reasons and quotas from
+    machine-readable details. `message` is for people. `error` is the provider's error object, or
+    empty.
     """
 
     status: int | None
@@ -109,7 +110,7 @@ class Told:
         return refused and self.status not in (402, 429)
 
 
-def read(failure: Failure) -> Told:
+def read(failure: Failure) -> FailureFacts:
     """Read a failure. Never raises, whatever it contains."""
     seen = failure.source == "gateway"
     levels = [*_levels(failure.body, alone=seen)]
@@ -119,7 +120,7 @@ def read(failure: Failure) -> Told:
     error = _merged(levels[:1] if seen else [*quoted, *levels])
     inner = levels[1:] if seen and not error.get("param") else []
     own = _codes(failure.type, failure.code, *_coded(error))
-    return Told(
+    return FailureFacts(
         status=_status(failure, error, seen=seen),
         codes=own.union(*(_codes(*_coded(level)) for level in inner)),
         own_codes=own if seen else frozenset(),

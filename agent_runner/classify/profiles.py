@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent_runner.classify.failure_facts import Told
+from agent_runner.classify.failure_facts import FailureFacts
 from agent_runner.classify.rule import Rule, codes, statuses, texts
 from agent_runner.models import PauseReason
 
@@ -201,7 +201,7 @@ def name_at(host: str | None) -> str | None:
     )
 
 
-def profile_of(facts: Told) -> Profile | None:
+def profile_of(facts: FailureFacts) -> Profile | None:
     """The profile of the provider that refused; None if it is not known."""
     if facts.host is not None:
         name = name_at(facts.host) or facts.host

@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any, cast
 
 from agent_runner.classify.clock import TOLERANCE, moments, next_moment
-from agent_runner.classify.failure_facts import Told, mapping
+from agent_runner.classify.failure_facts import FailureFacts, mapping
 from agent_runner.classify.reset_headers import after, epoch, from_headers, moment, number, utc
 from agent_runner.classify.wording import from_text
 from agent_runner.classify.zones import home_zone, pacific
@@ -58,7 +58,7 @@ class Reset:
     in_words: bool = False
 
 
-def reset_time(failure: Failure, facts: Told, now: datetime) -> Reset | None:
+def reset_time(failure: Failure, facts: FailureFacts, now: datetime) -> Reset | None:
     """The time that decides, if it is credible: not past by more than TOLERANCE, nor beyond
     MAX_WAIT."""
     for source in _SOURCES:
@@ -79,7 +79,7 @@ def _first(times: Found, now: datetime) -> datetime | None:
     return next(credible, None)
 
 
-def _from_fields(failure: Failure, facts: Told, now: datetime) -> Found:
+def _from_fields(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
     if failure.reset_at is not None:
         yield utc(failure.reset_at)
     for fields in _objects(facts):
@@ -90,7 +90,7 @@ def _from_fields(failure: Failure, facts: Told, now: datetime) -> Found:
         yield moment(fields.get("quotaResetDelay"), now)
 
 
-def _objects(facts: Told) -> Iterator[Mapping[str, Any]]:
+def _objects(facts: FailureFacts) -> Iterator[Mapping[str, Any]]:
     """The provider's error object, and those of its parts that may hold times."""
     yield facts.error
     for name in _INNER:
@@ -103,11 +103,11 @@ def _objects(facts: Told) -> Iterator[Mapping[str, Any]]:
         yield mapping(mapping(detail).get("metadata"))
 
 
-def _from_own_headers(failure: Failure, facts: Told, now: datetime) -> Found:
+def _from_own_headers(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
     return from_headers(facts.headers, now)
 
 
-def _from_inner_headers(failure: Failure, facts: Told, now: datetime) -> Found:
+def _from_inner_headers(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
     for fields in _objects(facts):
         for name in _HEADERS:
             if inner := mapping(fields.get(name)):
@@ -115,12 +115,12 @@ def _from_inner_headers(failure: Failure, facts: Told, now: datetime) -> Found:
                 yield from from_headers({str(k).lower(): str(v)[:200] for k, v in named}, now)
 
 
-def _from_quota_name(failure: Failure, facts: Told, now: datetime) -> Found:
+def _from_quota_name(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
     if any("PerDay" in name for name in facts.names):
         yield _next_day_of_google(now)
 
 
-def _from_daily_words(failure: Failure, facts: Told, now: datetime) -> Found:
+def _from_daily_words(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
     if _DAILY_QUOTA.search(facts.text) or _DAILY_LIMIT.match(facts.message):
         yield _next_day_of_google(now)
 
@@ -131,7 +131,7 @@ def _next_day_of_google(now: datetime) -> datetime | None:
     return next_moment(moments(tomorrow, time(), zone), now)
 
 
-def _from_delays(failure: Failure, facts: Told, now: datetime) -> Found:
+def _from_delays(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
     yield after(now, failure.retry_after)
     for fields in _objects(facts):
         for name in _DELAYS:
@@ -144,12 +144,12 @@ def _from_delays(failure: Failure, facts: Told, now: datetime) -> Found:
             yield moment(delay, now) if isinstance(delay, str) and delay.endswith("s") else None
 
 
-def _from_text(failure: Failure, facts: Told, now: datetime) -> Found:
+def _from_text(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
     home = home_zone(failure.provider, facts.codes, facts.text)
     return iter([*from_text(facts.text, now, home)])
 
 
-_SOURCES: tuple[Callable[[Failure, Told, datetime], Found], ...] = (
+_SOURCES: tuple[Callable[[Failure, FailureFacts, datetime], Found], ...] = (
     _from_fields,
     _from_quota_name,
     _from_daily_words,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from agent_runner.classify.spans import whole_span
+from agent_runner.classify.duration_words import whole_span
 
 MAX_SECONDS = 40 * 86_400.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from agent_runner.classify.failure_facts import Told
+from agent_runner.classify.failure_facts import FailureFacts
 from agent_runner.classify.meaning import Meaning
 from agent_runner.models import PauseReason
 
@@ -35,7 +35,7 @@ class Rule:
     header: tuple[str, str] | None = None
     change: str = ""
 
-    def fits(self, facts: Told) -> bool:
+    def fits(self, facts: FailureFacts) -> bool:
         """Whether all conditions hold for a failure."""
         if facts.is_about_a_parameter and (self.text or self.begins or self.means):
             return False

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent_runner.classify.failure_facts import Told
+from agent_runner.classify.failure_facts import FailureFacts
 from agent_runner.classify.meaning import Meaning
 from agent_runner.classify.profiles import profile_of
 from agent_runner.classify.rule import (
@@ -30,12 +30,12 @@ from agent_runner.classify.rule import (
 from agent_runner.models import PauseReason
 
 
-def is_about_the_request(facts: Told) -> bool:
+def is_about_the_request(facts: FailureFacts) -> bool:
     """Whether a refusal says that a smaller or another request would have been answered."""
     return Meaning.REQUEST in facts.meanings or matches(_ABOUT_THE_REQUEST, facts.text)
 
 
-def rule_for(facts: Told) -> Rule | None:
+def rule_for(facts: FailureFacts) -> Rule | None:
     """The first rule that fits, the provider's own before the general ones; None: nobody has seen
     this error yet."""
     profile = profile_of(facts)

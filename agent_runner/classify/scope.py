@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, cast
 
-from agent_runner.classify.failure_facts import Told, cut, mapping
+from agent_runner.classify.failure_facts import FailureFacts, cut, mapping
 from agent_runner.models import Failure, PauseReason
 
 LIMITS = frozenset({PauseReason.RATE_LIMIT, PauseReason.USAGE_WINDOW})
@@ -75,7 +75,7 @@ def _kind(name: str) -> str:
     return "claude" if family else re.split(r"[^a-z]", name.lower().rsplit("/", 1)[-1])[0]
 
 
-def limited_model(failures: Sequence[Failure], failure: Failure, facts: Told) -> str | None:
+def limited_model(failures: Sequence[Failure], failure: Failure, facts: FailureFacts) -> str | None:
     """The model that a limit is for, by its canonical name; None: the account's, or not known."""
     names = (failure.model, *(other.model for other in failures))
     requested = next((canonical_model(name) for name in names if name), None)
@@ -96,13 +96,13 @@ def limited_model(failures: Sequence[Failure], failure: Failure, facts: Told) ->
     return requested if requested in named else None
 
 
-def _is_of_the_requested_model(facts: Told) -> bool:
+def _is_of_the_requested_model(facts: FailureFacts) -> bool:
     left = [value for name, value in facts.headers.items() if _OF_THE_MODEL.fullmatch(name)]
     per_model = any("PerModel" in name for name in facts.names)
     return "0" in left or per_model or _THIS_MODEL.search(facts.text) is not None
 
 
-def _in_details(facts: Told) -> Iterator[str]:
+def _in_details(facts: FailureFacts) -> Iterator[str]:
     """`quotaDimensions.model` of Google's details."""
     details = facts.error.get("details")
     listed = cast(list[object], details) if isinstance(details, list) else []
@@ -116,7 +116,7 @@ def _in_details(facts: Told) -> Iterator[str]:
                 yield model
 
 
-def _in_text(failure: Failure, facts: Told, requested: str | None) -> Iterator[str]:
+def _in_text(failure: Failure, facts: FailureFacts, requested: str | None) -> Iterator[str]:
     """The models that the words call limited. Quotations count: only the model that was asked for
     is taken from them."""
     text = _NOT_THE_LIMIT.sub("", "\n".join((cut(failure.message), facts.text)))

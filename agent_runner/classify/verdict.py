@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from agent_runner.classify.failure_facts import Told, read
+from agent_runner.classify.failure_facts import FailureFacts, read
 from agent_runner.classify.redact import plain
 from agent_runner.classify.reset import MAX_WAIT, reset_time
 from agent_runner.classify.rule import Rule
@@ -46,7 +46,7 @@ class Verdict:
 @dataclass(frozen=True)
 class _Judged:
     failure: Failure
-    facts: Told
+    facts: FailureFacts
     rule: str | None
     reason: PauseReason | None
     grounds: Grounds = Grounds.AGENT
@@ -131,7 +131,7 @@ def _unless_answered(judged: _Judged) -> _Judged:
     return replace(judged, rule="the provider had answered", reason=PauseReason.TRANSIENT)
 
 
-def _grounds(rule: Rule, failure: Failure, facts: Told) -> Grounds:
+def _grounds(rule: Rule, failure: Failure, facts: FailureFacts) -> Grounds:
     """What a rule's reason rests on. A status that says nothing but the refusal of an account, a
     code, a header: no words of the caller's make a provider answer so."""
     if failure.source != "gateway":

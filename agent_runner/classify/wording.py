@@ -2,8 +2,8 @@
 
 A text names many numbers. One is a time to come back at only where the sentence says so ("resets",
 "try again", "wait", "until", "重置"). What follows such a word is read, or what stands before it
-where nothing follows; calendar_words.py and spans.py know the forms. The regular expressions are
-linear.
+where nothing follows; calendar_words.py and duration_words.py know the forms. The regular
+expressions are linear.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from agent_runner.classify.calendar_words import moment_in
-from agent_runner.classify.spans import COLONS, SPAN, length_of
+from agent_runner.classify.duration_words import COLONS, SPAN, length_of
 
 MOST_SENTENCES = 60
 NEAR = 90

@@ -1,4 +1,5 @@
-"""The append-only record of an iteration: one record a line (records.py), written by the runner.
+"""The append-only record of an iteration, which the runner writes: one record a line
+(record_lines.py).
 
 A last line that is incomplete is a torn tail: a write that a crash cut. It is dropped, and a
 warning says so. Anything wrong before the tail is damage: it is reported with its place, and
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from agent_runner.crashpoints import CrashPoint, crash_point
-from agent_runner.journal.records import (
+from agent_runner.journal.record_lines import (
     MAX_LINE,
     SCHEMA_VERSION,
     BadLine,

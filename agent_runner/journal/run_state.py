@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from agent_runner.journal.records import Record, RecordType
+from agent_runner.journal.record_lines import Record, RecordType
 from agent_runner.models import (
     AgentSession,
     Pause,
@@ -28,10 +28,10 @@ def fold(records: Iterable[Record]) -> RunState:
     Raises:
         ValueError: a record does not hold what its type asks for; it names the record.
     """
-    return Fold.of(records).live
+    return RunStateFold.of(records).live
 
 
-class Fold:
+class RunStateFold:
     """The state of a run, updated record by record. The cost of a record, and the memory, depend on
     the size of the workflow and not on how much of it has run."""
 
@@ -277,7 +277,7 @@ class RecoveredState:
     end with a record that says so."""
 
     def __init__(self) -> None:
-        self._fold = Fold()
+        self._fold = RunStateFold()
         self._error: ValueError | None = None
 
     def take(self, record: Record) -> None:
@@ -288,7 +288,7 @@ class RecoveredState:
             except ValueError as error:
                 self._error = error
 
-    def fold(self) -> Fold:
+    def fold(self) -> RunStateFold:
         """The fold over all records.
 
         Raises:
@@ -331,18 +331,18 @@ _PLACED = frozenset(
     }
 )
 
-_APPLY: Mapping[RecordType, Callable[[Fold, Record], None]] = {
-    RecordType.RUN_START: Fold.run_start,
-    RecordType.STEP_START: Fold.step_start,
-    RecordType.AGENT_SESSION: Fold.agent_session,
-    RecordType.USAGE: Fold.usage,
-    RecordType.STEP_COMPLETE: Fold.step_complete,
-    RecordType.STEP_SKIP: Fold.step_skip,
-    RecordType.STEP_FAIL: Fold.step_fail,
-    RecordType.LOOP_ITERATION: Fold.loop_iteration,
-    RecordType.WARNING: Fold.warning,
-    RecordType.WORKFLOW_PAUSE: Fold.pause,
-    RecordType.WORKFLOW_RESUME: Fold.resume,
-    RecordType.WORKFLOW_COMPLETE: Fold.complete,
-    RecordType.WORKFLOW_FAIL: Fold.fail,
+_APPLY: Mapping[RecordType, Callable[[RunStateFold, Record], None]] = {
+    RecordType.RUN_START: RunStateFold.run_start,
+    RecordType.STEP_START: RunStateFold.step_start,
+    RecordType.AGENT_SESSION: RunStateFold.agent_session,
+    RecordType.USAGE: RunStateFold.usage,
+    RecordType.STEP_COMPLETE: RunStateFold.step_complete,
+    RecordType.STEP_SKIP: RunStateFold.step_skip,
+    RecordType.STEP_FAIL: RunStateFold.step_fail,
+    RecordType.LOOP_ITERATION: RunStateFold.loop_iteration,
+    RecordType.WARNING: RunStateFold.warning,
+    RecordType.WORKFLOW_PAUSE: RunStateFold.pause,
+    RecordType.WORKFLOW_RESUME: RunStateFold.resume,
+    RecordType.WORKFLOW_COMPLETE: RunStateFold.complete,
+    RecordType.WORKFLOW_FAIL: RunStateFold.fail,
 }

@@ -11,15 +11,15 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from agent_runner.process.progress import Patience
+from agent_runner.process.progress import ProgressLimits
 
 
 @dataclass(frozen=True)
 class CommandResult:
     """The result of a command. Of output beyond the limit, the end is kept.
 
-    `killed` says in words how somebody else ended it (endings.py); `out_of_memory`: the kernel
-    killed one of its processes. `stalled` says why it was stopped for lack of progress
+    `killed` says in words how somebody else ended it (command_ending.py); `out_of_memory`: the
+    kernel killed one of its processes. `stalled` says why it was stopped for lack of progress
     (progress.py).
     """
 
@@ -91,7 +91,7 @@ class RunningCommand(Protocol):
         ...
 
 
-class Commands(Protocol):
+class CommandStarter(Protocol):
     async def run(
         self,
         argv: Sequence[str],
@@ -104,7 +104,7 @@ class Commands(Protocol):
         stdout_file: int | None = None,
         anywhere: bool = False,
         network: bool = False,
-        patience: Patience | None = None,
+        patience: ProgressLimits | None = None,
     ) -> CommandResult:
         """Run a command to its end. A time-out stops the tree and is reported as `timed_out`; with
         `patience` a lack of progress stops it, which is reported as `stalled`.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from agent_runner.process.commands import CommandResult, Commands, check_not_killed
+from agent_runner.process.commands import CommandResult, CommandStarter, check_not_killed
 
 READ_TIMEOUT = 30.0
 """Seconds for one look."""
@@ -41,7 +41,7 @@ class NotReadable(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
+class GuestPath:
     """The content of a file, or the names in a folder, a line each (those of folders end with a
     slash). `cut`: this is only a part."""
 
@@ -50,7 +50,7 @@ class Found:
     cut: bool = False
 
 
-async def look(commands: Commands, path: str, limit: int) -> Found:
+async def look(commands: CommandStarter, path: str, limit: int) -> GuestPath:
     """Read up to `limit` bytes of a file, or the names in a folder. `path` is taken from the
     root of the work tree.
 
@@ -72,9 +72,9 @@ async def look(commands: Commands, path: str, limit: int) -> Found:
     check_not_killed(result)
     if result.code == _FOLDER:
         names = result.stdout.splitlines(keepends=True)
-        return Found(b"".join(names[:MAX_NAMES]), folder=True, cut=len(names) > MAX_NAMES)
+        return GuestPath(b"".join(names[:MAX_NAMES]), folder=True, cut=len(names) > MAX_NAMES)
     if result.code == 0:
-        return Found(result.stdout[:limit], cut=len(result.stdout) > limit)
+        return GuestPath(result.stdout[:limit], cut=len(result.stdout) > limit)
     raise _refusal(result)
 
 
@@ -92,7 +92,7 @@ def _refusal(result: CommandResult) -> NotReadable:
 
 
 async def read_for_agent(
-    commands: Commands, path: str, limit: int, workspace: PurePosixPath | None = None
+    commands: CommandStarter, path: str, limit: int, workspace: PurePosixPath | None = None
 ) -> str:
     """The answer to an agent that asks for a path: a file's text, up to `limit` bytes, or the
     listing of a folder. `path` is relative to the work tree, or beneath `workspace`, which is the

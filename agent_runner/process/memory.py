@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent_runner.process.endings import LIMIT, Ending, killed, oom_kills
+from agent_runner.process.command_ending import LIMIT, Ending, killed, oom_kills
 
 # Of a container's own group, of version 2 and of version 1.
 OWN_GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))
@@ -37,8 +37,8 @@ class Memory:
         return Kills(oom_kills(_texts(files)), oom_kills(_texts([_MACHINE])))
 
     def why(self, ending: Ending, before: Kills, *, sandboxed: bool) -> str:
-        """Why a command was killed (see endings.py), with what is known of memory. `before`: the
-        counts when it began."""
+        """Why a command was killed (see command_ending.py), with what is known of memory. `before`:
+        the counts when it began."""
         now = self.kills()
         oom = now.sandbox > before.sandbox
         words = killed(replace(ending, oom=oom), sandboxed=sandboxed)

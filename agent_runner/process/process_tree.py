@@ -15,8 +15,8 @@ from typing import Literal, cast
 
 import anyio
 
+from agent_runner.process.command_ending import Ending, last_words, read_report
 from agent_runner.process.commands import OutputLine
-from agent_runner.process.endings import Ending, last_words, read_report
 
 MARKER = "ROVER_ATTEMPT"
 MAX_LINE_BYTES = 8 * 1024 * 1024

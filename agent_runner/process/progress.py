@@ -22,7 +22,7 @@ _PARENT, _MINOR, _MAJOR, _USER, _SYSTEM, _START = 1, 7, 9, 11, 12, 19
 
 
 @dataclass(frozen=True)
-class Patience:
+class ProgressLimits:
     """The seconds after which a command is given up.
 
     `still`: it used no processor time. It is stopped, or waits for something that does not come (a
@@ -50,13 +50,13 @@ class Look:
 
 
 @dataclass
-class Watch:
+class ProgressWatch:
     """Judges a series of looks that are `patience.interval` apart. Pure.
 
     It counts looks instead of time: this process, or the machine, may have been stopped meanwhile.
     """
 
-    patience: Patience
+    patience: ProgressLimits
     last: Look | None = None
     same: int = 0
     computing: int = 0

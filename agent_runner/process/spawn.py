@@ -1,4 +1,4 @@
-"""Starts and stops programs: the implementation of `Commands` of commands.py.
+"""Starts and stops programs: the implementation of `CommandStarter` of commands.py.
 
 A command gets an environment built from nothing, a session of its own, and a marker in its
 environment. By the marker what is left of its tree is found: the CLIs of opencode, Gemini, Qwen and
@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import anyio
 
 from agent_runner.authorities import FILE_NAME, trust_environment
-from agent_runner.process.commands import CommandKilled, CommandResult, Commands, OutputLine
+from agent_runner.process.commands import CommandKilled, CommandResult, CommandStarter, OutputLine
 from agent_runner.process.forward import SAME_END, Forwarder
 from agent_runner.process.memory import OWN_GROUPS, Memory
 from agent_runner.process.process_tree import MARKER, LineSplitter, ProcessTree, Stream, Tail
-from agent_runner.process.progress import Patience, Watch, look
+from agent_runner.process.progress import ProgressLimits, ProgressWatch, look
 from agent_runner.process.seccomp import filter_descriptor, with_filter
 from agent_runner.spec import RunSpec, SwitchUser, WrapCommand
 
@@ -43,7 +43,7 @@ _STRAINED = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _CHDIR = "--chdir"  # bwrap(1); before where the command begins, so it cannot be the command's
 
 
-def make_commands(spec: RunSpec) -> Commands:
+def make_commands(spec: RunSpec) -> CommandStarter:
     """The commands of one attempt, isolated as `spec.isolation` says.
 
     Starting one raises OSError where the program is missing or the kernel refuses.
@@ -140,8 +140,8 @@ def _input(content: bytes) -> int:
 
 @dataclass(frozen=True)
 class _Start:
-    """How a command is started; see `Commands`. `stdin` None: a pipe. `reports`: the workflow goes
-    by how it ends, so init.py has to report the command's own end."""
+    """How a command is started; see `CommandStarter`. `stdin` None: a pipe. `reports`: the workflow
+    goes by how it ends, so init.py has to report the command's own end."""
 
     stdin: bytes | None
     stdout_file: int | None = None
@@ -151,7 +151,7 @@ class _Start:
 
 
 class _Commands:
-    """Implements `Commands` for every isolation."""
+    """Implements `CommandStarter` for every isolation."""
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
@@ -172,9 +172,9 @@ class _Commands:
         stdout_file: int | None = None,
         anywhere: bool = False,
         network: bool = False,
-        patience: Patience | None = None,
+        patience: ProgressLimits | None = None,
     ) -> CommandResult:
-        """See `Commands.run`."""
+        """See `CommandStarter.run`."""
         tails: dict[Stream, Tail] = {"stdout": Tail(output_limit), "stderr": Tail(output_limit)}
         gateway = network and self._spec.gateway.proxy
         env = {**(proxy_environment(self._spec) if gateway else {}), **(env or {})}
@@ -207,7 +207,7 @@ class _Commands:
         stdin: bytes = b"",
         interactive: bool = False,
     ) -> AsyncGenerator[ProcessTree]:
-        """See `Commands.open`."""
+        """See `CommandStarter.open`."""
         env = {**proxy_environment(self._spec), **(env or {})}
         start = _Start(None if interactive else stdin, gateway=True, reports=True)
         async with self._started(argv, env, start) as process:
@@ -372,14 +372,14 @@ async def _run_out(
     process: ProcessTree,
     tails: Mapping[Stream, Tail],
     on_output: Callable[[OutputLine], None] | None,
-    patience: Patience | None,
+    patience: ProgressLimits | None,
 ) -> str:
     """Wait for the end of a process. Returns why it was given up before that, or an empty text."""
     if patience is None:
         await _collect(process, tails, on_output)
         await process.wait()
         return ""
-    seen, why = Watch(patience), ""
+    seen, why = ProgressWatch(patience), ""
 
     async def watch() -> None:
         nonlocal why

@@ -20,14 +20,14 @@ from agent_runner.agents.protocol import (
 )
 from agent_runner.classify.verdict import Verdict, classify
 from agent_runner.crashpoints import CrashPoint, crash_point
-from agent_runner.evidence import Calls
-from agent_runner.journal.records import RecordType
+from agent_runner.gateway_evidence import Calls
+from agent_runner.journal.record_lines import RecordType
 from agent_runner.journal.step_log import StepLog
 from agent_runner.models import AgentSession, Failure, Pause, Usage
 from agent_runner.process.commands import CommandKilled
+from agent_runner.run.agent_prompts import READ_ONLY, resume_prompt
 from agent_runner.run.output_files import FilesRefused, OutputFiles
-from agent_runner.run.prompts import READ_ONLY, resume_prompt
-from agent_runner.run.stall_watch import Pointless, Watch
+from agent_runner.run.stall_watch import Pointless, StallWatch
 from agent_runner.run.step import (
     Interrupted,
     RunPaused,
@@ -41,8 +41,8 @@ from agent_runner.spec import RunSpec
 from agent_runner.workflow import outputs as answers
 from agent_runner.workflow.agents import step_agent, step_model
 from agent_runner.workflow.conditions import Values
-from agent_runner.workflow.examples import examples_of
 from agent_runner.workflow.models import AgentStep, OutputDef, Workflow
+from agent_runner.workflow.output_examples import examples_of
 
 OUTPUT_REQUESTS = 2
 """How often an agent that ended without the step's required outputs is asked for them again."""
@@ -70,7 +70,7 @@ def model_name(step: AgentStep, spec: RunSpec, workflow: Workflow) -> str | None
 
 
 @dataclass(frozen=True)
-class _Before:
+class _EarlierWork:
     """What was done in this step already: in `session`, which is continued, or by `earlier`, of
     which only the work tree is left. `missing` are the outputs that an otherwise finished step did
     not give; `schema` is what the answer with them is held to."""
@@ -133,17 +133,17 @@ class AgentStepRun:
         except CommandKilled as error:
             raise killed_pause(self._step.id, error, self._tools) from error
 
-    def _before(self, interrupted: Interrupted | None) -> _Before | None:
+    def _before(self, interrupted: Interrupted | None) -> _EarlierWork | None:
         if interrupted is None:
             return None
         other = interrupted.session.agent
         if other == self._name:
-            return _Before(interrupted.why, interrupted.session)
+            return _EarlierWork(interrupted.why, interrupted.session)
         self._tools.warn(
             f"step {self._step.id}: {other} had worked on it; {self._name} takes over on the work "
             "tree as it is"
         )
-        return _Before(interrupted.why, earlier=f"Another agent ({other})")
+        return _EarlierWork(interrupted.why, earlier=f"Another agent ({other})")
 
     async def _leave_no_files(self) -> None:
         try:
@@ -151,7 +151,7 @@ class AgentStepRun:
         except (FilesRefused, CommandKilled) as error:
             self._tools.warn(f"step {self._step.id}: its output files may be left: {error}")
 
-    async def _until_answered(self, agent: Agent, before: _Before | None) -> AgentOutcome:
+    async def _until_answered(self, agent: Agent, before: _EarlierWork | None) -> AgentOutcome:
         tools = self._tools
         delays = iter(tools.spec.limits.transient_delays)
         while True:
@@ -167,12 +167,12 @@ class AgentStepRun:
                     f"step {self._step.id}: the agent's session is gone; "
                     "it starts a new one on the work tree as it is"
                 )
-                before = _Before(before.why, earlier="An earlier session of yours")
+                before = _EarlierWork(before.why, earlier="An earlier session of yours")
             except AgentFailed as error:
                 wait = await self._failed(agent, error, started, next(delays, None))
                 await tools.sleep(wait)
                 session = error.session or self._session
-                before = _Before(str(error), session) if session else before
+                before = _EarlierWork(str(error), session) if session else before
 
     async def _failed(
         self, agent: Agent, error: AgentFailed, started: datetime, delay: float | None
@@ -211,7 +211,9 @@ class AgentStepRun:
         answered = calls is not None and not calls.last_failed
         return classify([*seen, error.failure], self._tools.clock(), answered=answered)
 
-    async def _turn(self, agent: Agent, before: _Before | None, started: datetime) -> AgentOutcome:
+    async def _turn(
+        self, agent: Agent, before: _EarlierWork | None, started: datetime
+    ) -> AgentOutcome:
         reported = Usage()
 
         def on_usage(usage: Usage) -> None:
@@ -241,15 +243,15 @@ class AgentStepRun:
                 raise AgentFailed(outcome.doubt.failure, outcome.session)
         return outcome
 
-    def _watch(self, started: datetime) -> Watch:
+    def _watch(self, started: datetime) -> StallWatch:
         tools = self._tools
         wait_in_place = tools.spec.limits.wait_in_place
-        return Watch(
+        return StallWatch(
             tools.evidence, started, self._provider, wait_in_place, tools.clock, anyio.sleep
         )
 
     async def _request(
-        self, agent: Agent, before: _Before | None, on_usage: Callable[[Usage], None]
+        self, agent: Agent, before: _EarlierWork | None, on_usage: Callable[[Usage], None]
     ) -> AgentRequest:
         tools = self._tools
         new_id = tools.new_id()
@@ -277,7 +279,7 @@ class AgentStepRun:
             schema=before.schema if before else None,
         )
 
-    def _prompt_after(self, before: _Before | None) -> str:
+    def _prompt_after(self, before: _EarlierWork | None) -> str:
         if before is None:
             return self._prompt
         if before.missing and before.session:
@@ -307,7 +309,7 @@ class AgentStepRun:
                 {"step": self._step.id, "usage": usage.model_dump(mode="json")},
             )
 
-    async def _result(self, agent: Agent, before: _Before | None) -> StepResult:
+    async def _result(self, agent: Agent, before: _EarlierWork | None) -> StepResult:
         """Run the turn, and ask again for required outputs that the answer lacks."""
         outcome = await self._until_answered(agent, before)
         lines = outcome.text.strip().splitlines()
@@ -342,7 +344,7 @@ class AgentStepRun:
         earlier = None if session else "An earlier session of yours"
         schema = answers.schema(missing) if structured else None
         try:
-            before = _Before(why, session, earlier, missing, schema)
+            before = _EarlierWork(why, session, earlier, missing, schema)
             return await self._outputs_of(await self._until_answered(agent, before))
         except StepFailed as error:
             self._warn(f"it did not answer: {error}")

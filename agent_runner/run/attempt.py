@@ -19,23 +19,23 @@ import anyio
 from agent_runner.agents import define_agents, make_agent
 from agent_runner.agents.protocol import Agent
 from agent_runner.crashpoints import CrashPoint, crash_point
-from agent_runner.evidence import Evidence
+from agent_runner.gateway_evidence import Evidence
 from agent_runner.journal.journal import Clock, Journal, JournalError
-from agent_runner.journal.records import RecordType
-from agent_runner.journal.run_state import MAX_WARNINGS, Fold
+from agent_runner.journal.record_lines import RecordType
+from agent_runner.journal.run_state import MAX_WARNINGS, RunStateFold
 from agent_runner.models import ExitCode, Pause, PauseReason, RunStatus, Snapshot
-from agent_runner.process.commands import CommandKilled, Commands
+from agent_runner.process.commands import CommandKilled, CommandStarter
+from agent_runner.run.agent_prompts import commit_message
 from agent_runner.run.checkpoints import Checkpoints
 from agent_runner.run.interpreter import Interpreter, WorkflowFailed
-from agent_runner.run.prompts import commit_message
-from agent_runner.run.resume_plan import Plan, make_plan
+from agent_runner.run.resume_plan import ResumePlan, make_plan
 from agent_runner.run.step import RunPaused, Tools
-from agent_runner.run.step_runner import Leaves
+from agent_runner.run.step_runner import StepRunner
 from agent_runner.spec import Disk, RunSpec
 from agent_runner.workflow.agents import chosen
-from agent_runner.workflow.hooks import with_hooks
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import InputError, Workflow, WorkflowError, resolve_inputs
+from agent_runner.workflow.step_hooks import with_hooks
 from agent_runner.workflow.templates import Renderer
 from agent_runner.worktree.disk_watch import out_of_space
 from agent_runner.worktree.local_files import load_copies, place
@@ -58,7 +58,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Stop:
+class PauseRequest:
     """A request to pause the run, made by a signal handler. A second request changes nothing."""
 
     def __init__(self) -> None:
@@ -82,9 +82,9 @@ class Run:
 
     spec: RunSpec
     journal: Journal
-    commands: Commands
+    commands: CommandStarter
     evidence: Evidence
-    stop: Stop = field(default_factory=Stop)
+    stop: PauseRequest = field(default_factory=PauseRequest)
     clock: Clock = utc_now
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
@@ -93,7 +93,7 @@ class Run:
     def __post_init__(self) -> None:
         define_agents(self.spec.agents)
         self._worktree = Worktree(self.spec, self.commands)
-        self._fold = Fold()
+        self._fold = RunStateFold()
         self._checkpoints: Checkpoints | None = None
         self._warned: deque[str] = deque(maxlen=MAX_WARNINGS)
         self._ended = False
@@ -137,7 +137,7 @@ class Run:
         return code
 
     async def _until_end(
-        self, workflow: Workflow, inputs: Mapping[str, str], plan: Plan
+        self, workflow: Workflow, inputs: Mapping[str, str], plan: ResumePlan
     ) -> ExitCode:
         try:
             await self._ready(plan)
@@ -175,7 +175,7 @@ class Run:
     def _task(self) -> dict[str, str]:
         return {"title": self.spec.title, "description": self.spec.description}
 
-    def _begin(self, plan: Plan) -> None:
+    def _begin(self, plan: ResumePlan) -> None:
         self.journal.follower = self._fold.add
         self.journal.append(RecordType.RUN_START, plan.start)
         crash_point(CrashPoint.RUN_BEGUN)
@@ -189,7 +189,7 @@ class Run:
         self,
         workflow: Workflow,
         inputs: Mapping[str, str],
-        plan: Plan,
+        plan: ResumePlan,
         checkpoints: Checkpoints,
         start: Snapshot | None,
     ) -> Interpreter:
@@ -199,7 +199,7 @@ class Run:
             fold=self._fold,
             recorder=self.journal,
             tree=checkpoints,
-            run_leaf=Leaves(self._tools(workflow, renderer)).run,
+            run_leaf=StepRunner(self._tools(workflow, renderer)).run,
             render=renderer.text,
             clock=self.clock,
             inputs=inputs,
@@ -227,7 +227,7 @@ class Run:
     def _agent(self, name: str) -> Agent:
         return self.agent(name, self.spec.paths.spec)
 
-    async def _ready(self, plan: Plan) -> None:
+    async def _ready(self, plan: ResumePlan) -> None:
         """Bring the work tree into the state that the next step needs."""
         prepared = await self._worktree.prepare()
         if prepared.repaired:

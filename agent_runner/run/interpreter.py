@@ -17,8 +17,8 @@ import anyio.lowlevel
 
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.journal.journal import Clock, Recorder
-from agent_runner.journal.records import RecordType
-from agent_runner.journal.run_state import Fold
+from agent_runner.journal.record_lines import RecordType
+from agent_runner.journal.run_state import RunStateFold
 from agent_runner.models import (
     Budget,
     Pause,
@@ -99,7 +99,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Turn:
+class LeafRun:
     """One run of one leaf step. `recorder` adds the loops around it to its records; `done` are the
     steps that are finished; `interrupted` is set if the step is continued in the middle."""
 
@@ -110,7 +110,7 @@ class Turn:
     interrupted: Interrupted | None = None
 
 
-RunLeaf = Callable[[Turn], Awaitable[StepResult]]
+RunLeaf = Callable[[LeafRun], Awaitable[StepResult]]
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Interpreter:
     the first step, if that is not the task's base. `spent` is what the task has cost before.
     """
 
-    fold: Fold
+    fold: RunStateFold
     recorder: Recorder
     tree: Tree
     run_leaf: RunLeaf
@@ -172,7 +172,7 @@ class Interpreter:
         interrupted = self.interrupted.pop(step.id, None)
         placed = Placed(self.recorder, around)
         try:
-            result = await self.run_leaf(Turn(step, self._values(), placed, done, interrupted))
+            result = await self.run_leaf(LeafRun(step, self._values(), placed, done, interrupted))
         except StepFailed as error:
             await self._put_back(step)
             return await self._failed(step, around, str(error), error.outputs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent_runner.process.commands import Commands, check_not_killed
+from agent_runner.process.commands import CommandStarter, check_not_killed
 from agent_runner.process.guest_files import NotReadable, look
 from agent_runner.workflow.models import OutputDef
 from agent_runner.worktree.git_environment import GIT_ENVIRONMENT
@@ -43,7 +43,9 @@ class FilesRefused(Exception):
 class OutputFiles:
     """The file outputs of one agent step. Without any, nothing is done."""
 
-    def __init__(self, outputs: Sequence[OutputDef], commands: Commands, base_commit: str) -> None:
+    def __init__(
+        self, outputs: Sequence[OutputDef], commands: CommandStarter, base_commit: str
+    ) -> None:
         self._names = {o.name: o.filename for o in outputs if o.filename is not None}
         self._commands = commands
         self._base = base_commit

@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import anyio
 
-from agent_runner.journal.records import Record, RecordType
-from agent_runner.journal.run_state import Fold
+from agent_runner.journal.record_lines import Record, RecordType
+from agent_runner.journal.run_state import RunStateFold
 from agent_runner.models import Snapshot, loop_positions
-from agent_runner.run.interpreter import Interpreter, Turn, WorkflowFailed
+from agent_runner.run.interpreter import Interpreter, LeafRun, WorkflowFailed
 from agent_runner.run.resume_plan import start_data
 from agent_runner.run.step import StepResult
-from agent_runner.workflow.examples import examples_of, waited_for
 from agent_runner.workflow.models import AgentStep, CommandOutput, Step, Workflow, walk
+from agent_runner.workflow.output_examples import examples_of, waited_for
 from agent_runner.workflow.templates import Renderer
 
 MAX_SCENES = 500
@@ -62,7 +62,7 @@ class _Rehearsal:
     workflow: Workflow
     renderer: Renderer
     scenes: list[Scene] = field(default_factory=list[Scene])
-    fold: Fold = field(default_factory=Fold)
+    fold: RunStateFold = field(default_factory=RunStateFold)
     _depths: dict[str, int] = field(default_factory=dict[str, int])
     _steps: dict[str, Step] = field(default_factory=dict[str, Step])
     _records: int = 0
@@ -87,7 +87,7 @@ class _Rehearsal:
             self._add("begins", data["step"])
         return True
 
-    async def leaf(self, turn: Turn) -> StepResult:
+    async def leaf(self, turn: LeafRun) -> StepResult:
         step, values = turn.step, turn.values
         if isinstance(step, AgentStep):
             text = self.renderer.text(step.prompt, values)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from agent_runner.journal.records import Record, RecordType
-from agent_runner.journal.run_state import Fold
+from agent_runner.journal.record_lines import Record, RecordType
+from agent_runner.journal.run_state import RunStateFold
 from agent_runner.models import RunState, RunStatus, StepState, StepStatus
 from agent_runner.run.step import Interrupted
 from agent_runner.spec import RunSpec
@@ -26,7 +26,7 @@ from agent_runner.worktree.worktree import Target
 
 
 @dataclass(frozen=True)
-class Plan:
+class ResumePlan:
     """How an attempt continues. `before` is the state that earlier attempts left, `start` is what
     the attempt's first record says.
 
@@ -57,7 +57,7 @@ class Plan:
         return all(step.started_at is None for step in self.before.steps)
 
 
-def make_plan(fold: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
+def make_plan(fold: RunStateFold, workflow: Workflow, spec: RunSpec) -> ResumePlan:
     """The plan for the next attempt, after the records that `fold` has seen."""
     before = fold.state
     restart = spec.restart and RunStatus.NEW is not before.status and before.attempt < spec.attempt
@@ -69,7 +69,7 @@ def make_plan(fold: Fold, workflow: Workflow, spec: RunSpec) -> Plan:
         warnings.append("no checkpoint was found: the iteration runs from its start")
     leaves = (s for s, _ in walk(workflow.steps) if not isinstance(s, LoopStep | ParallelStep))
     why = _why(before)
-    return Plan(
+    return ResumePlan(
         before=before,
         start=start,
         skipped=sum(begun.step(step.id).finished for step in leaves),
@@ -98,7 +98,7 @@ def start_data(workflow: Workflow, attempt: int) -> dict[str, Any]:
     return {"attempt": attempt, "workflow": workflow.name, "steps": steps}
 
 
-def _not_finished(steps: Sequence[Step], state: Fold) -> Iterator[Step]:
+def _not_finished(steps: Sequence[Step], state: RunStateFold) -> Iterator[Step]:
     for step in steps:
         if not state.step(step.id).finished:
             yield step
@@ -106,7 +106,7 @@ def _not_finished(steps: Sequence[Step], state: Fold) -> Iterator[Step]:
                 yield from _not_finished(step.steps, state)
 
 
-def _warnings(fold: Fold, begun: Fold, workflow: Workflow) -> Iterator[str]:
+def _warnings(fold: RunStateFold, begun: RunStateFold, workflow: Workflow) -> Iterator[str]:
     """What changes in the workflow mean for what was done already."""
     current = {step.id for step, _ in walk(workflow.steps)}
     for old in fold.live.steps:
@@ -139,7 +139,7 @@ def _moved(old: StepState, now: StepState) -> bool:
     return old.parent != now.parent or (old.iteration is None) != (now.iteration is None)
 
 
-def _changed(fold: Fold, begun: Fold, step_id: str) -> bool:
+def _changed(fold: RunStateFold, begun: RunStateFold, step_id: str) -> bool:
     old = fold.digests.get(step_id)
     return old is not None and old != begun.digests[step_id]
 
@@ -150,7 +150,7 @@ def _why(state: RunState) -> str:
     return state.error or "the program that ran you was interrupted"
 
 
-def _target(fold: Fold, spec: RunSpec) -> Target | None:
+def _target(fold: RunStateFold, spec: RunSpec) -> Target | None:
     if fold.boundary is not None:
         return Target.of(fold.boundary)
     if spec.iteration > 1 or fold.worked:

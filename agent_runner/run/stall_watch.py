@@ -15,7 +15,7 @@ import anyio
 
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome
 from agent_runner.classify.verdict import Verdict, classify
-from agent_runner.evidence import Evidence
+from agent_runner.gateway_evidence import Evidence
 from agent_runner.journal.journal import Clock
 from agent_runner.models import Failure
 
@@ -57,7 +57,7 @@ def is_pointless(
     )
 
 
-class Watch:
+class StallWatch:
     """The gateway's view of one turn that began at `since`. `provider` is whose answers count."""
 
     def __init__(

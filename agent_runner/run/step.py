@@ -8,14 +8,19 @@ from datetime import datetime
 from types import MappingProxyType
 
 from agent_runner.agents.protocol import Agent
-from agent_runner.causes import cause_of
 from agent_runner.classify.verdict import Verdict
-from agent_runner.evidence import Evidence
+from agent_runner.failure_cause import cause_of
+from agent_runner.gateway_evidence import Evidence
 from agent_runner.journal.journal import Clock, Recorder
 from agent_runner.journal.step_log import StepLog
 from agent_runner.models import AgentSession, Pause, PauseReason
-from agent_runner.process.commands import CommandKilled, CommandResult, Commands, check_not_killed
-from agent_runner.process.endings import LIMIT
+from agent_runner.process.command_ending import LIMIT
+from agent_runner.process.commands import (
+    CommandKilled,
+    CommandResult,
+    CommandStarter,
+    check_not_killed,
+)
 from agent_runner.run.failed_tests import comparison
 from agent_runner.spec import RunSpec
 from agent_runner.workflow.conditions import Values
@@ -60,7 +65,7 @@ class Tools:
     spec: RunSpec
     workflow: Workflow
     journal: Recorder
-    commands: Commands
+    commands: CommandStarter
     evidence: Evidence
     renderer: Renderer
     make_agent: Callable[[str], Agent]

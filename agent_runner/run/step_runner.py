@@ -7,13 +7,13 @@ from dataclasses import replace
 from agent_runner.journal.step_log import StepLog
 from agent_runner.models import Pause, PauseReason
 from agent_runner.run.agent_step import AgentStepRun
-from agent_runner.run.interpreter import Turn
+from agent_runner.run.interpreter import LeafRun
 from agent_runner.run.step import Interrupted, RunPaused, StepFailed, StepResult, Tools, run_command
 from agent_runner.workflow.models import CommandStep
 from agent_runner.worktree.disk_watch import RAISE_FIRST, DiskExceeded, DiskWatch, HostFull
 
 
-class Leaves:
+class StepRunner:
     """Runs the agent and command steps of one attempt."""
 
     def __init__(self, tools: Tools) -> None:
@@ -21,7 +21,7 @@ class Leaves:
         disk = tools.spec.disk
         self._disk = DiskWatch(disk) if disk and disk.folders else None
 
-    async def run(self, turn: Turn) -> StepResult:
+    async def run(self, turn: LeafRun) -> StepResult:
         """Run one step, and again as often as the workflow allows it to fail.
 
         Raises:
@@ -46,7 +46,7 @@ class Leaves:
                     left -= 1
 
     async def _watched(
-        self, turn: Turn, tools: Tools, log: StepLog, interrupted: Interrupted | None
+        self, turn: LeafRun, tools: Tools, log: StepLog, interrupted: Interrupted | None
     ) -> StepResult:
         if self._disk is None:
             return await _once(turn, tools, log, interrupted)
@@ -63,7 +63,7 @@ class Leaves:
     async def _on_disk(
         self,
         disk: DiskWatch,
-        turn: Turn,
+        turn: LeafRun,
         tools: Tools,
         log: StepLog,
         interrupted: Interrupted | None,
@@ -80,13 +80,15 @@ class Leaves:
         return result
 
 
-def _paused(reason: PauseReason, message: str, turn: Turn, tools: Tools, log: StepLog) -> RunPaused:
+def _paused(
+    reason: PauseReason, message: str, turn: LeafRun, tools: Tools, log: StepLog
+) -> RunPaused:
     log.line(f"stopped: {message}")
     return RunPaused(Pause(reason=reason, message=message, since=tools.clock(), step=turn.step.id))
 
 
 async def _once(
-    turn: Turn, tools: Tools, log: StepLog, interrupted: Interrupted | None
+    turn: LeafRun, tools: Tools, log: StepLog, interrupted: Interrupted | None
 ) -> StepResult:
     if isinstance(turn.step, CommandStep):
         return await run_command(turn.step, tools, turn.values, log)
@@ -95,6 +97,6 @@ async def _once(
     return await run.run(interrupted)
 
 
-def _iterations(turn: Turn) -> str:
+def _iterations(turn: LeafRun) -> str:
     """The iterations of the loops around the step, for the log."""
     return "".join(f", {p['step']} {p['iteration']}" for p in turn.recorder.around.loops)

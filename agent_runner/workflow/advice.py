@@ -19,7 +19,7 @@ from agent_runner.workflow.models import (
     walk,
 )
 from agent_runner.workflow.references import Mention
-from agent_runner.workflow.source import Source
+from agent_runner.workflow.yaml_source import YamlSource
 
 _AFTER = ("commit", "verdict")
 """Keys whose placeholders are replaced after the end of the step."""
@@ -30,7 +30,7 @@ _WORD = re.compile(r"\s(?:and|or)\s+(?:steps|inputs)\.", re.IGNORECASE)
 
 def advise(
     workflow: Workflow,
-    source: Source,
+    source: YamlSource,
     mentions: Sequence[Mention],
     steps_at: Node,
     name_at: Node | None,
@@ -66,7 +66,7 @@ def _tells_the_task(workflow: Workflow) -> bool:
 
 
 def _always_empty(
-    workflow: Workflow, source: Source, mentions: Iterable[Mention]
+    workflow: Workflow, source: YamlSource, mentions: Iterable[Mention]
 ) -> Iterator[Advice]:
     """Advice for names of outputs that never have a value where they are used. A text that several
     steps share through a YAML alias is right if it is right in one of them."""
@@ -93,7 +93,7 @@ def _empty(mention: Mention) -> str:
 
 
 def _joined_by_words(
-    workflow: Workflow, source: Source, mentions: Iterable[Mention]
+    workflow: Workflow, source: YamlSource, mentions: Iterable[Mention]
 ) -> Iterator[Advice]:
     """`a == true and b == true` compares with the text `true and b == true`."""
     steps = {step.id: step for step, _ in walk(workflow.steps)}

@@ -13,19 +13,7 @@ from enum import StrEnum
 from yaml.nodes import Node
 
 from agent_runner.json_object import Json
-from agent_runner.workflow.kinds import (
-    ConditionText,
-    Duration,
-    Filename,
-    Flag,
-    Many,
-    Name,
-    Template,
-    Text,
-    Version,
-    Whole,
-    Word,
-)
+from agent_runner.workflow.mapping_shapes import Key, Shape, Variants
 from agent_runner.workflow.models import (
     AgentStep,
     CommandOutput,
@@ -34,8 +22,20 @@ from agent_runner.workflow.models import (
     ParallelStep,
     ValueType,
 )
-from agent_runner.workflow.shapes import Key, Shape, Variants
-from agent_runner.workflow.source import Source
+from agent_runner.workflow.value_kinds import (
+    ConditionText,
+    Duration,
+    Filename,
+    Many,
+    Name,
+    Text,
+    TextTemplate,
+    TrueOrFalse,
+    Version,
+    Whole,
+    Word,
+)
+from agent_runner.workflow.yaml_source import YamlSource
 
 VERSION = "1.0"
 MAX_RETRIES = 10
@@ -57,7 +57,7 @@ class StepType(StrEnum):
 class Steps:
     """A list of steps, not yet read: the loader knows how deep it is and counts the steps."""
 
-    def read(self, source: Source, node: Node, what: str) -> list[Node]:
+    def read(self, source: YamlSource, node: Node, what: str) -> list[Node]:
         items = source.items(node, what)
         if not items:
             source.fail(node, f"{what} must hold at least one step")
@@ -79,7 +79,7 @@ _PLAIN_TYPES = (ValueType.STRING, ValueType.NUMBER, ValueType.BOOLEAN)
 
 NAME = Key("name", Name(), "the name by which it is meant")
 DESCRIPTION = Key("description", Text(), "what it is, for people and agents")
-REQUIRED = Key("required", Flag(), "whether it must be there", default=False)
+REQUIRED = Key("required", TrueOrFalse(), "whether it must be there", default=False)
 
 INPUT_LABEL = Key("label", Text(), "how a form calls it")
 INPUT_TYPE = Key("type", Word(_PLAIN_TYPES), "what its text must be", default=ValueType.STRING)
@@ -139,20 +139,25 @@ TYPE = Key(
 )
 TITLE = Key("name", Text(), "what people see (default: the id)")
 IF = Key("if", ConditionText(), f"the step is skipped where this is false: {_CONDITION}")
-ALLOW_FAILURE = Key("allow_failure", Flag(), "its failure does not end the run", default=False)
+ALLOW_FAILURE = Key(
+    "allow_failure", TrueOrFalse(), "its failure does not end the run", default=False
+)
 COMMIT = Key(
     "commit",
-    Template(),
+    TextTemplate(),
     f"a message: after the step the work tree is committed with it. {_PLACEHOLDERS}",
 )
 _COMMON = (ID, TYPE, TITLE, IF, ALLOW_FAILURE, COMMIT)
 
 READ_ONLY = Key(
-    "read_only", Flag(), "what it changes in the work tree is put back after it", default=False
+    "read_only",
+    TrueOrFalse(),
+    "what it changes in the work tree is put back after it",
+    default=False,
 )
 VERDICT = Key(
     "verdict",
-    Template(),
+    TextTemplate(),
     "where it does not succeed, the run continues, and its result carries this text, in one line. "
     + _PLACEHOLDERS,
 )
@@ -167,7 +172,7 @@ RETRIES = Key(
 _STEP_CONFIG = Shape("stepConfig", "config", (TIMEOUT, RETRIES))
 STEP_SETTINGS = Key("config", _STEP_CONFIG, "time limit and retries")
 
-PROMPT = Key("prompt", Template(), f"what the agent is to do. {_PLACEHOLDERS}")
+PROMPT = Key("prompt", TextTemplate(), f"what the agent is to do. {_PLACEHOLDERS}")
 TOOL = Key("tool", Text(), "the agent's name, where it is not the task's; or {{inputs.NAME}}")
 MODEL = Key("model", Text(), "the model, as that agent calls it; or {{inputs.NAME}}")
 AGENT_OUTPUTS = Key("outputs", Many("an output", OUTPUT), "what the agent is asked to answer with")
@@ -178,10 +183,12 @@ AGENT = Shape(
     (ID, TYPE, PROMPT),
 )
 
-COMMAND_TEXT = Key("command", Template(), f"what bash runs; values arrive quoted. {_PLACEHOLDERS}")
+COMMAND_TEXT = Key(
+    "command", TextTemplate(), f"what bash runs; values arrive quoted. {_PLACEHOLDERS}"
+)
 ARGS = Key(
     "args",
-    Many("an argument", Template(may_be_empty=True)),
+    Many("an argument", TextTemplate(may_be_empty=True)),
     "arguments after the command, each a text of its own",
 )
 COMMAND_OUTPUTS = Key(
@@ -264,7 +271,7 @@ LOOP_LIMIT = Key(
 )
 CONTINUE_ON_ERROR = Key(
     "continueOnError",
-    Flag(only=False, why="write allow_failure: true at the steps that may fail"),
+    TrueOrFalse(only=False, why="write allow_failure: true at the steps that may fail"),
     "false: a failed step ends the run, unless it has allow_failure",
     synonyms=("continue_on_error",),
 )

@@ -13,7 +13,7 @@ from yaml.nodes import Node
 from agent_runner.workflow import language as lang
 from agent_runner.workflow.advice import advise
 from agent_runner.workflow.conditions import Condition
-from agent_runner.workflow.kinds import Located
+from agent_runner.workflow.mapping_shapes import Key, ReadMapping, scalars
 from agent_runner.workflow.models import (
     Advice,
     AgentStep,
@@ -31,8 +31,8 @@ from agent_runner.workflow.models import (
     leaf_runs,
 )
 from agent_runner.workflow.references import References
-from agent_runner.workflow.shapes import Found, Key, scalars
-from agent_runner.workflow.source import MAX_BYTES, Source, decode, meant, short
+from agent_runner.workflow.value_kinds import Located
+from agent_runner.workflow.yaml_source import MAX_BYTES, YamlSource, decode, meant, short
 
 __all__ = [
     "Checked",
@@ -98,7 +98,7 @@ def check_workflow(text: str, name: str, agents: Collection[str] | None = None) 
     Raises:
         WorkflowError: it is not a valid workflow. Its `all` are all errors of the file.
     """
-    source = Source(text, name)
+    source = YamlSource(text, name)
     node = source.compose()
     checked: list[Checked] = []
     with source.noting():
@@ -107,7 +107,7 @@ def check_workflow(text: str, name: str, agents: Collection[str] | None = None) 
     return checked[0]
 
 
-def _checked(source: Source, node: Node, file: str, agents: Collection[str] | None) -> Checked:
+def _checked(source: YamlSource, node: Node, file: str, agents: Collection[str] | None) -> Checked:
     fields = lang.WORKFLOW.read(source, node, "the workflow")
     config = fields.get(lang.WORKFLOW_CONFIG)
     tools = _Tools(source, agents)
@@ -126,7 +126,7 @@ def _checked(source: Source, node: Node, file: str, agents: Collection[str] | No
     return Checked(workflow, tuple(advice))
 
 
-def _workflow(source: Source, fields: Found, reader: _Steps, stem: str) -> Workflow:
+def _workflow(source: YamlSource, fields: ReadMapping, reader: _Steps, stem: str) -> Workflow:
     config, defaults = fields.get(lang.WORKFLOW_CONFIG), fields.get(lang.WORKFLOW_DEFAULTS)
     # The steps first, so that their errors are noted whatever else is wrong.
     steps = reader.read(fields.need(lang.STEPS), 0)
@@ -148,7 +148,7 @@ def _too_many_runs(what: str) -> str:
     return f"{what} may come to more than {MAX_RUNS} runs of agents and commands"
 
 
-def _inputs(source: Source, items: Sequence[Found]) -> tuple[InputDef, ...]:
+def _inputs(source: YamlSource, items: Sequence[ReadMapping]) -> tuple[InputDef, ...]:
     seen: set[str] = set()
     inputs: list[InputDef] = []
     for item in items:
@@ -157,7 +157,7 @@ def _inputs(source: Source, items: Sequence[Found]) -> tuple[InputDef, ...]:
     return tuple(inputs)
 
 
-def _input(source: Source, item: Found, seen: set[str]) -> InputDef:
+def _input(source: YamlSource, item: ReadMapping, seen: set[str]) -> InputDef:
     name = item.need(lang.NAME)
     _unique(source, item.at(lang.NAME), f"input {name!r}", seen)
     kind, default = item.need(lang.INPUT_TYPE), item.get(lang.INPUT_DEFAULT)
@@ -167,7 +167,7 @@ def _input(source: Source, item: Found, seen: set[str]) -> InputDef:
     return InputDef(name, about, kind, item.need(lang.REQUIRED), default)
 
 
-def _outputs(source: Source, items: Sequence[Found]) -> tuple[OutputDef, ...]:
+def _outputs(source: YamlSource, items: Sequence[ReadMapping]) -> tuple[OutputDef, ...]:
     seen: set[str] = set()
     outputs: list[OutputDef] = []
     for item in items:
@@ -176,7 +176,7 @@ def _outputs(source: Source, items: Sequence[Found]) -> tuple[OutputDef, ...]:
     return tuple(outputs)
 
 
-def _output(source: Source, item: Found, seen: set[str]) -> OutputDef:
+def _output(source: YamlSource, item: ReadMapping, seen: set[str]) -> OutputDef:
     # The name of a command's output is one of an enum, which is a str.
     name, filename = str(item.need(lang.NAME)), item.get(lang.FILENAME)
     _unique(source, item.at(lang.NAME), f"output {name!r}", seen)
@@ -186,7 +186,7 @@ def _output(source: Source, item: Found, seen: set[str]) -> OutputDef:
     return OutputDef(name, about, kind, item.need(lang.REQUIRED), filename)
 
 
-def _unique(source: Source, node: Node, what: str, seen: set[str]) -> None:
+def _unique(source: YamlSource, node: Node, what: str, seen: set[str]) -> None:
     if what in seen:
         source.fail(node, f"{what} is defined twice")
     seen.add(what)
@@ -196,10 +196,10 @@ def _unique(source: Source, node: Node, what: str, seen: set[str]) -> None:
 class _Tools:
     """Checks the agents that steps name. `known` None: any agent may exist."""
 
-    source: Source
+    source: YamlSource
     known: Collection[str] | None
 
-    def of(self, fields: Found, tool: str | None) -> str | None:
+    def of(self, fields: ReadMapping, tool: str | None) -> str | None:
         """Check an agent's name. One that an input gives is known only when a task is created."""
         if tool is None or self.known is None or tool in self.known or "{{" in tool:
             return tool
@@ -219,7 +219,7 @@ class _Common(TypedDict):
 class _Steps:
     """Reads the steps of one workflow, at any depth, and counts them."""
 
-    def __init__(self, source: Source, loop_limit: int | None, tools: _Tools) -> None:
+    def __init__(self, source: YamlSource, loop_limit: int | None, tools: _Tools) -> None:
         self.tools = tools
         self.references = References(source)
         self._source = source
@@ -255,7 +255,7 @@ class _Steps:
             case lang.StepType.PARALLEL:
                 return self._parallel(fields, depth + 1)
 
-    def _agent(self, fields: Found) -> AgentStep:
+    def _agent(self, fields: ReadMapping) -> AgentStep:
         config = fields.get(lang.STEP_SETTINGS)
         if not fields.valid:
             self.references.not_valid(fields.need(lang.ID))
@@ -271,7 +271,7 @@ class _Steps:
             read_only=self._read_only(fields),
         )
 
-    def _command(self, fields: Found) -> CommandStep:
+    def _command(self, fields: ReadMapping) -> CommandStep:
         config = fields.get(lang.STEP_SETTINGS)
         timeout = fields.get(lang.TIMEOUT) or (config.get(lang.TIMEOUT) if config else None)
         step, args = fields.need(lang.ID), fields.get(lang.ARGS) or ()
@@ -289,14 +289,14 @@ class _Steps:
             compare_with=self._compared(fields),
         )
 
-    def _compared(self, fields: Found) -> str | None:
+    def _compared(self, fields: ReadMapping) -> str | None:
         step = fields.get(lang.COMPARE_WITH)
         if step is not None:
             where, node = fields.need(lang.ID), fields.at(lang.COMPARE_WITH)
             self.references.command(where, lang.COMPARE_WITH.name, node, step)
         return step
 
-    def _loop(self, fields: Found, depth: int) -> LoopStep:
+    def _loop(self, fields: ReadMapping, depth: int) -> LoopStep:
         self._check_depth(fields, depth)
         stated, on_circle = fields.need(lang.ITERATIONS), fields.need(lang.ON_CIRCLE)
         if on_circle is not OnCircle.IGNORE and stated > lang.MAX_CIRCLE_ITERATIONS:
@@ -319,7 +319,7 @@ class _Steps:
             self._source.fail(fields.at(lang.ITERATIONS, lang.ID), _too_many_runs("this loop"))
         return step
 
-    def _parallel(self, fields: Found, depth: int) -> ParallelStep:
+    def _parallel(self, fields: ReadMapping, depth: int) -> ParallelStep:
         self._check_depth(fields, depth)
         steps = self._beside(fields.need(lang.CHILDREN), depth)
         return ParallelStep(
@@ -336,7 +336,7 @@ class _Steps:
         self._parallel_around = before
         return steps
 
-    def _named(self, fields: Found, key: Key[str]) -> str | None:
+    def _named(self, fields: ReadMapping, key: Key[str]) -> str | None:
         """The name of an agent or a model, or the placeholder of the input that names it."""
         text = fields.get(key)
         if text is not None and "{{" in text:
@@ -346,7 +346,7 @@ class _Steps:
                 self._source.fail(fields.at(key), message)
         return text
 
-    def _common(self, fields: Found) -> _Common:
+    def _common(self, fields: ReadMapping) -> _Common:
         """The values that every type of step has."""
         return {
             "id": fields.need(lang.ID),
@@ -355,16 +355,16 @@ class _Steps:
             "commit": self._optional(fields, lang.COMMIT),
         }
 
-    def _condition(self, fields: Found, key: Key[Located[Condition]]) -> Condition | None:
+    def _condition(self, fields: ReadMapping, key: Key[Located[Condition]]) -> Condition | None:
         return self.references.condition(fields.need(lang.ID), key.name, fields.get(key))
 
-    def _template(self, fields: Found, key: Key[Located[str]]) -> str:
+    def _template(self, fields: ReadMapping, key: Key[Located[str]]) -> str:
         return self.references.template(fields.need(lang.ID), key.name, fields.need(key))
 
-    def _optional(self, fields: Found, key: Key[Located[str]]) -> str | None:
+    def _optional(self, fields: ReadMapping, key: Key[Located[str]]) -> str | None:
         return None if fields.get(key) is None else self._template(fields, key)
 
-    def _read_only(self, fields: Found) -> bool:
+    def _read_only(self, fields: ReadMapping) -> bool:
         value = fields.need(lang.READ_ONLY)
         if value and self._parallel_around:
             self._source.fail(
@@ -374,7 +374,7 @@ class _Steps:
             )
         return value
 
-    def _check_depth(self, fields: Found, depth: int) -> None:
+    def _check_depth(self, fields: ReadMapping, depth: int) -> None:
         if depth > MAX_NESTING:
             self._source.fail(
                 fields.at(lang.TYPE), f"steps may be nested at most {MAX_NESTING} deep"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from yaml.nodes import Node
 
 from agent_runner.workflow.conditions import Condition
-from agent_runner.workflow.kinds import Located
 from agent_runner.workflow.models import (
     TASK_INPUTS,
     CommandOutput,
@@ -18,8 +17,9 @@ from agent_runner.workflow.models import (
     output_names,
     walk,
 )
-from agent_runner.workflow.source import Source, meant
 from agent_runner.workflow.templates import TASK, placeholders
+from agent_runner.workflow.value_kinds import Located
+from agent_runner.workflow.yaml_source import YamlSource, meant
 
 _SHOWN = 12
 
@@ -42,7 +42,7 @@ class References:
     """The names that a workflow's steps refer to, collected as they are read, and checked at the
     end."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: YamlSource) -> None:
         self._source = source
         self._unknown: set[str] = set()
         self.mentions: list[Mention] = []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, RootModel
 
-from agent_runner.process.commands import Commands, was_killed
+from agent_runner.process.commands import CommandStarter, was_killed
 from agent_runner.worktree.worktree import WorktreeInterrupted
 
 FILE_NAME = "copies.json"
@@ -42,7 +42,7 @@ mv -f .git/rover-copy "$path"
 """
 
 
-class Copy(BaseModel):
+class LocalFile(BaseModel):
     """One file. Its content is never shown."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,21 +52,21 @@ class Copy(BaseModel):
     executable: bool = False
 
 
-class Copies(RootModel[tuple[Copy, ...]]):
+class LocalFiles(RootModel[tuple[LocalFile, ...]]):
     """All files of a task."""
 
 
-def load_copies(spec: Path) -> Sequence[Copy]:
+def load_copies(spec: Path) -> Sequence[LocalFile]:
     """Read the files that come with an attempt.
 
     Raises:
         OSError: they cannot be read.
         pydantic.ValidationError: the content is invalid.
     """
-    return Copies.model_validate_json((spec / FILE_NAME).read_bytes()).root
+    return LocalFiles.model_validate_json((spec / FILE_NAME).read_bytes()).root
 
 
-async def place(commands: Commands, copies: Sequence[Copy], *, anew: bool) -> list[str]:
+async def place(commands: CommandStarter, copies: Sequence[LocalFile], *, anew: bool) -> list[str]:
     """Write the files that are missing, or with `anew` all of them. Returns the errors, as
     messages.
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from agent_runner.causes import Cause
+from agent_runner.failure_cause import Cause
 from agent_runner.journal.step_log import StepLog
-from agent_runner.process.commands import CommandKilled, Commands, OutputLine, was_killed
+from agent_runner.process.commands import CommandKilled, CommandStarter, OutputLine, was_killed
 from agent_runner.process.spawn import gateway_forwarder
 from agent_runner.spec import RunSpec, Setup
 from agent_runner.worktree.worktree import Worktree
@@ -59,14 +59,14 @@ class SetupFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Ears:
+class SetupOutput:
     """Where the lines that the commands print go, and the warnings for people."""
 
     hear: Callable[[str], None]
     warn: Callable[[str], None]
 
 
-async def run_commands(setup: Setup, commands: Commands, ears: Ears) -> None:
+async def run_commands(setup: Setup, commands: CommandStarter, ears: SetupOutput) -> None:
     """Run the commands one after the other, those that are only tried first.
 
     Raises:
@@ -82,7 +82,7 @@ async def run_commands(setup: Setup, commands: Commands, ears: Ears) -> None:
         await _run(text, setup, commands, ears)
 
 
-async def _run(text: str, setup: Setup, commands: Commands, ears: Ears) -> None:
+async def _run(text: str, setup: Setup, commands: CommandStarter, ears: SetupOutput) -> None:
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     cause = Cause()
 
@@ -114,7 +114,7 @@ async def _run(text: str, setup: Setup, commands: Commands, ears: Ears) -> None:
 
 
 async def set_up_task(
-    spec: RunSpec, commands: Commands, warn: Callable[[str], None], *, anew: bool
+    spec: RunSpec, commands: CommandStarter, warn: Callable[[str], None], *, anew: bool
 ) -> None:
     """Run the set-up in a task's own sandbox, unless that was done. `anew`: the work tree is new.
 
@@ -131,13 +131,15 @@ async def set_up_task(
         return
     with StepLog(spec.paths.run / "logs" / f"{LOG}.log", spec.limits.log_bytes, warn) as log:
         try:
-            await run_commands(spec.setup, commands, Ears(log.line, warn))
+            await run_commands(spec.setup, commands, SetupOutput(log.line, warn))
         except SetupFailed as error:
             raise SetupFailed(f"{error}\n{_HELP}") from error
     marker.write_text(spec.setup.key, "utf-8")
 
 
-async def set_up_image(spec: RunSpec, commands: Commands, hear: Callable[[str], None]) -> None:
+async def set_up_image(
+    spec: RunSpec, commands: CommandStarter, hear: Callable[[str], None]
+) -> None:
     """Run the set-up in a container that is to become an image, and leave no clone in it.
 
     Raises:
@@ -150,7 +152,7 @@ async def set_up_image(spec: RunSpec, commands: Commands, hear: Callable[[str], 
     async with gateway_forwarder(spec):
         worktree = Worktree(spec, commands)
         await worktree.prepare()
-        await run_commands(setup, commands, Ears(hear, warnings.append))
+        await run_commands(setup, commands, SetupOutput(hear, warnings.append))
         await worktree.put_aside(seed)
     (seed.parent / WARNINGS).write_text(json.dumps(warnings[:_MAX_WARNINGS]), "utf-8")
 

@@ -1,9 +1,9 @@
 """Prepares, records and restores the task's clone, always with the agent's rights.
 
-Each operation is one shell script, run through `Commands` in the workspace, because starting a
-sandboxed command takes longer than git does. The scripts are constants; values are arguments. The
-agent can write the repository and its configuration, so nothing that git prints is trusted: ids
-are checked here, and the host checks a bundle again when it fetches it.
+Each operation is one shell script, run through `CommandStarter` in the workspace, because starting
+a sandboxed command takes longer than git does. The scripts are constants; values are arguments. The
+agent can write the repository and its configuration, so nothing that git prints is trusted: ids are
+checked here, and the host checks a bundle again when it fetches it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from agent_runner.journal.journal import sync_folder
 from agent_runner.models import Snapshot
 from agent_runner.no_space import says_no_space
-from agent_runner.process.commands import CommandKilled, CommandResult, Commands, was_killed
-from agent_runner.process.progress import Patience
+from agent_runner.process.commands import CommandKilled, CommandResult, CommandStarter, was_killed
+from agent_runner.process.progress import ProgressLimits
 from agent_runner.spec import RunSpec
 from agent_runner.worktree.git_environment import (
     BASE,
@@ -100,7 +100,7 @@ class Target:
 class Worktree:
     """The work tree of one attempt."""
 
-    def __init__(self, spec: RunSpec, commands: Commands) -> None:
+    def __init__(self, spec: RunSpec, commands: CommandStarter) -> None:
         self._spec = spec
         self._commands = commands
         self._environment = {**GIT_ENVIRONMENT, WITHHELD: " ".join(spec.copies)}
@@ -109,7 +109,7 @@ class Worktree:
         self._withheld: set[str] = set()
         self._noted: dict[str, list[str]] = {}
         self._rebundle = spec.rebundle
-        self._patience = Patience(still=spec.limits.git_stall)
+        self._patience = ProgressLimits(still=spec.limits.git_stall)
 
     async def prepare(self) -> Prepared:
         """Make the clone if there is no usable one; existing files stay. If the spec names a

@@ -1,3 +1,3 @@
 """The assistants that can start Rover: where each keeps its list of MCP servers, and how an entry
-is put into it without touching anything else. known.py is the table, plan.py decides, files.py
-reads and writes."""
+is put into it without touching anything else. known.py is the table, config_change.py decides,
+config_file.py reads and writes."""

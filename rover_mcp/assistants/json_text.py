@@ -15,7 +15,7 @@ DEFAULT_INDENT = "  "
 
 
 @dataclass(frozen=True, slots=True)
-class _Member:
+class _JsonMember:
     """Where a member stands: `start` is its key's, `value` and `end` are its value's."""
 
     key: str
@@ -98,20 +98,20 @@ def _layout(text: str) -> tuple[str, str]:
     return newline, match[1]
 
 
-def _members(text: str, at: int) -> Iterator[_Member]:
+def _members(text: str, at: int) -> Iterator[_JsonMember]:
     """The members of the object that begins at `at`."""
     at = _skip(text, at + 1)
     while text[at] != "}":
         key, colon = _decode(text, at)
         value = _skip(text, _skip(text, colon) + 1)
         _, end = _decode(text, value)
-        yield _Member(key, at, value, end)
+        yield _JsonMember(key, at, value, end)
         at = _skip(text, end)
         if text[at] == ",":
             at = _skip(text, at + 1)
 
 
-def _find(text: str, at: int, key: str) -> _Member | None:
+def _find(text: str, at: int, key: str) -> _JsonMember | None:
     """The last of that name, which is the one that counts."""
     matching = [member for member in _members(text, at) if member.key == key]
     return matching[-1] if matching else None

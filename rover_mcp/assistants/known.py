@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rover_mcp.domain.json_object import Json
+from agent_runner.json_object import Json
 
 NAME = "rover"
 """How the server is named in every client."""
@@ -47,7 +47,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class Assistant:
     """One assistant. It is here if one of its `programs` is on the path, or `signs` exist.
 
     An entry is what `command` makes of the launcher's command line, always, and `defaults`, where
@@ -124,45 +124,45 @@ def _folder_of(
     return lambda machine: (files(machine)[0].parent,)
 
 
-CLIENTS: Mapping[str, Client] = {
+CLIENTS: Mapping[str, Assistant] = {
     client.name: client
     for client in (
-        Client("claude", "Claude Code", ("claude",), _claude, _claude, "mcpServers", _stdio, {}),
-        Client(
+        Assistant("claude", "Claude Code", ("claude",), _claude, _claude, "mcpServers", _stdio, {}),
+        Assistant(
             "codex", "Codex", ("codex",), _codex, _folder_of(_codex), "mcp_servers",
             lambda argv: {"command": argv[0], "args": list(argv[1:]) or None},
             # It hands a server no variable that is not named.
             {"env_vars": list(PROVIDER_KEYS), "startup_timeout_sec": START_SECONDS},
             toml=True,
         ),
-        Client(
+        Assistant(
             "gemini", "Gemini CLI", ("gemini",), _gemini, _folder_of(_gemini), "mcpServers",
             _split,
             # It keeps what looks like a secret from servers; a key that there is not arrives empty.
             {"env": {key: f"${key}" for key in PROVIDER_KEYS}, "timeout": CALL_SECONDS * 1000},
         ),
-        Client(
+        Assistant(
             "opencode", "opencode", ("opencode",), _opencode, _folder_of(_opencode), "mcp",
             lambda argv: {"type": "local", "command": list(argv)},
             {"enabled": True, "timeout": START_SECONDS * 1000},
         ),
-        Client(
+        Assistant(
             "qwen", "Qwen Code", ("qwen",), _qwen, _folder_of(_qwen), "mcpServers",
             _split, {"timeout": CALL_SECONDS * 1000},
         ),
-        Client(
+        Assistant(
             "copilot", "Copilot CLI", ("copilot",), _copilot, _folder_of(_copilot), "mcpServers",
             lambda argv: {"type": "local", **_split(argv)}, {"tools": ["*"]},
         ),
-        Client(
+        Assistant(
             "vscode", "VS Code", ("code",), _code, _folder_of(_code), "servers", _stdio, {},
             after="run `MCP: List Servers` in it and start rover",
         ),
-        Client(
+        Assistant(
             "cursor", "Cursor", ("cursor", "cursor-agent"), _cursor, _folder_of(_cursor),
             "mcpServers", _split, {},
         ),
-        Client(
+        Assistant(
             "claude-desktop", "Claude Desktop", (), _desktop, _folder_of(_desktop), "mcpServers",
             _split, {}, after="quit and restart it",
         ),
@@ -170,7 +170,7 @@ CLIENTS: Mapping[str, Client] = {
 }  # fmt: skip
 
 
-def is_here(client: Client, machine: Machine, which: Callable[[str], object]) -> bool:
+def is_here(client: Assistant, machine: Machine, which: Callable[[str], object]) -> bool:
     """Whether the client is on this machine; `which` finds a program on the path."""
     signs = (*client.signs(machine), *client.files(machine))
     return any(which(p) for p in client.programs) or any(sign.exists() for sign in signs)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from agent_runner.json_object import Json
 from rover_mcp.assistants import json_text
+from rover_mcp.assistants.config_change import ConfigChange, ConfigLeftAlone
 from rover_mcp.assistants.known import CLIENTS, Machine
-from rover_mcp.assistants.plan import Change, Refused
-from rover_mcp.domain.json_object import Json
 
 COMMAND = "session-start"
 
@@ -68,18 +68,18 @@ def command_of(launcher: Sequence[str]) -> str:
     return shlex.join([*rover, COMMAND, *rest])
 
 
-def hooked(hook: SessionHook, text: str, command: str) -> Change:
+def hooked(hook: SessionHook, text: str, command: str) -> ConfigChange:
     """`text` with the hook, once.
 
     Raises:
-        Refused: it cannot be done without touching what is not ours.
+        ConfigLeftAlone: it cannot be done without touching what is not ours.
     """
     before = _parse(text)
     there = _entries(hook, before)
     others = [entry for entry in there if not _is_ours(entry)]
     wanted = [*others, hook.entry(command)]
     if there == wanted:
-        return Change(text, text, was_there=True)
+        return ConfigChange(text, text, was_there=True)
     new = text if text.strip() else "{}\n"
     for name, value in hook.around.items():
         if name not in before:
@@ -87,16 +87,16 @@ def hooked(hook: SessionHook, text: str, command: str) -> Change:
     return _checked(hook, text, json_text.put(new, ("hooks", hook.event), wanted), wanted)
 
 
-def unhooked(hook: SessionHook, text: str) -> Change:
+def unhooked(hook: SessionHook, text: str) -> ConfigChange:
     """`text` without the hook.
 
     Raises:
-        Refused: as `hooked`.
+        ConfigLeftAlone: as `hooked`.
     """
     there = _entries(hook, _parse(text))
     others = [entry for entry in there if not _is_ours(entry)]
     if there == others:
-        return Change(text, text, was_there=False)
+        return ConfigChange(text, text, was_there=False)
     path = ("hooks", hook.event)
     new = json_text.put(text, path, others) if others else json_text.take_out(text, path)
     return _checked(hook, text, new, others)
@@ -108,9 +108,9 @@ def _parse(text: str) -> Json:
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"has comments, or is not JSON ({error})") from error
+        raise ConfigLeftAlone(f"has comments, or is not JSON ({error})") from error
     if not isinstance(parsed, dict):
-        raise Refused("is not an object")
+        raise ConfigLeftAlone("is not an object")
     return cast(Json, parsed)
 
 
@@ -118,7 +118,7 @@ def _entries(hook: SessionHook, parsed: Json) -> list[Any]:
     hooks = parsed.get("hooks", {})
     there = cast(Json, hooks).get(hook.event, []) if isinstance(hooks, dict) else None
     if not isinstance(there, list):
-        raise Refused(f"has something else at hooks.{hook.event}")
+        raise ConfigLeftAlone(f"has something else at hooks.{hook.event}")
     return cast("list[Any]", there)
 
 
@@ -132,15 +132,15 @@ def _is_ours(entry: object) -> bool:
     return isinstance(entry, list) and any(_is_ours(one) for one in cast("list[object]", entry))
 
 
-def _checked(hook: SessionHook, old: str, new: str, wanted: list[Any]) -> Change:
+def _checked(hook: SessionHook, old: str, new: str, wanted: list[Any]) -> ConfigChange:
     """Check that the new text has the change and otherwise equals the old one."""
     before, after = _parse(old), _parse(new)
     there = bool([entry for entry in _entries(hook, before) if _is_ours(entry)])
     if _entries(hook, after) != wanted or _rest(hook, after) != {
         **_rest(hook, before), **{k: v for k, v in hook.around.items() if k in after}
     }:  # fmt: skip
-        raise Refused("is written in a way that cannot be changed safely")
-    return Change(old, new, was_there=there)
+        raise ConfigLeftAlone("is written in a way that cannot be changed safely")
+    return ConfigChange(old, new, was_there=there)
 
 
 def _rest(hook: SessionHook, parsed: Json) -> Json:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rover_mcp.cli.calls import is_here
-from rover_mcp.cli.spoken import spoken
-from rover_mcp.cli.text import Paint, clean, wrap
-from rover_mcp.domain.json_object import Json
+from agent_runner.json_object import Json
+from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.copyable_command import is_here
+from rover_mcp.cli.terminal_text import Paint, clean, wrap
 
 
 def attention(result: Json, paint: Paint) -> list[str]:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from agent_runner.json_object import Json
 from rover_mcp import __version__
-from rover_mcp.domain.json_object import Json
 from rover_mcp.launcher.daemon_client import dial
 from rover_mcp.launcher.handshake import CLI
 
@@ -113,7 +113,7 @@ class PipeChannel:
         os.close(self._stdin)
 
 
-class Client:
+class McpClient:
     """One session. `on_notification` gets each notification, `on_frame` each line as it came."""
 
     def __init__(self, channel: Channel, name: str = "rover") -> None:
@@ -138,7 +138,7 @@ class Client:
         home: str | None = None,
         ask: Callable[[str], bool] | None = None,
         asks: Mapping[str, object] | None = None,
-    ) -> Client:
+    ) -> McpClient:
         """A session with the daemon, which is started where none runs. `ask`: see there. `asks`:
         a tool call that the daemon may answer before it serves; then that is `answer`, and all.
 

@@ -94,7 +94,7 @@ class Later:
         """The parser itself."""
         if self._parser is None:
             # Late: only help shows them.
-            from rover_mcp.cli.examples import epilog
+            from rover_mcp.cli.help_examples import epilog
 
             shown = epilog(self._named["prog"])
             self._parser = Parser(parents=[shared_options()], epilog=shown, **self._named)

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from rover_mcp.assistants.names import CLIENT_NAMES
+from rover_mcp.assistants.assistant_names import CLIENT_NAMES
 from rover_mcp.cli.setup_arguments import WORKFLOW_NAMES
 from rover_mcp.cli.task_arguments import STATUSES
 
@@ -29,7 +29,7 @@ _PREAMBLE = {
     "zsh": '_rover_{0}() {{ compadd - ${{(f)"$(rover complete-{0} 2>/dev/null)"}}; }}\n',
     "fish": "",
 }
-"""Looked up when TAB is pressed: see glance.py and tab.py, which start no daemon."""
+"""Looked up when TAB is pressed: see glance.py and shell_completion.py, which start no daemon."""
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:

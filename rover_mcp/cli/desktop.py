@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from rover_mcp.assistants import files
-from rover_mcp.assistants.plan import Refused
+from agent_runner.json_object import Json
+from rover_mcp.assistants import config_file
+from rover_mcp.assistants.config_change import ConfigLeftAlone
 from rover_mcp.cli.own_config import with_key
-from rover_mcp.domain.json_object import Json
 
 HOOKS = "hooks"
 WANTED = [{"kind": "desktop"}]
@@ -29,15 +29,15 @@ def offer(home: Path, environ: Mapping[str, str], now: datetime, *, write: bool)
     if why := DesktopSender(DesktopHook(kind="desktop"), environ).problem():
         return {**result, "action": "unavailable", "why": why}
     try:
-        old = files.read(path)
+        old = config_file.read(path)
         new = with_key(old or "", HOOKS, WANTED, LINES)
         if new is None:
             return {**result, "action": "nothing"}
         if write:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            backup = files.write(path, old, new, now)
+            backup = config_file.write(path, old, new, now)
             result["backup"] = str(backup) if backup else None
-    except Refused as refused:
+    except ConfigLeftAlone as refused:
         return {**result, "action": "refused", "error": str(refused), "block": LINES}
     except OSError as error:
         return {**result, "action": "refused", "error": f"cannot be used: {error}", "block": LINES}

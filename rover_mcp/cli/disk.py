@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rover_mcp.cli.text import Paint, about, clean, size
-from rover_mcp.domain.json_object import Json
+from agent_runner.json_object import Json
+from rover_mcp.cli.terminal_text import Paint, about, clean, size
 
 _KINDS = {
     "hub": "hub and base",

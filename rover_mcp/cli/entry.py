@@ -8,7 +8,7 @@ _GLANCES = ("status-line", "session-start")
 
 
 def main() -> int:
-    """See `rover_mcp.cli.main`."""
+    """See `rover_mcp.cli.command_line`."""
     argv = sys.argv[1:]
     if argv in (["--version"], ["version"]):
         from rover_mcp import __version__
@@ -25,7 +25,7 @@ def main() -> int:
     if argv == ["complete-workflows"]:
         import os
 
-        from rover_mcp.cli.tab import workflow_names
+        from rover_mcp.cli.shell_completion import workflow_names
         from rover_mcp.launcher import handshake
 
         home = handshake.data_folder_name(os.environ)
@@ -35,7 +35,7 @@ def main() -> int:
         from rover_mcp.launcher import glance
 
         return glance.main(argv, glance.from_input())
-    from rover_mcp.cli.main import main as whole
+    from rover_mcp.cli.command_line import main as whole
 
     return whole()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from rover_mcp.cli.text import clean
+from rover_mcp.cli.terminal_text import clean
 
 Json = dict[str, Any]
 Read = Callable[[Json], object]
@@ -96,7 +96,7 @@ def _words(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Template:
+class FormatTemplate:
     """Texts and fields, in their order."""
 
     parts: Sequence[str | _Field]
@@ -110,7 +110,7 @@ class Template:
         return "".join(p if isinstance(p, str) else p.text(thing) for p in self.parts)
 
 
-def template(text: str, known: Mapping[str, Read]) -> Template:
+def template(text: str, known: Mapping[str, Read]) -> FormatTemplate:
     """
     Raises:
         BadTemplate: it has a field that there is not, or is none.
@@ -118,7 +118,7 @@ def template(text: str, known: Mapping[str, Read]) -> Template:
     for written, meant in _ESCAPES.items():
         text = text.replace(written, meant)
     try:
-        return Template(list(_parts(text, known)))
+        return FormatTemplate(list(_parts(text, known)))
     except BadTemplate:
         raise
     except ValueError as error:  # braces that do not match

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from agent_runner.json_object import Json
 from rover_mcp.cli.pauses import in_short
-from rover_mcp.cli.text import STATUS_COLOURS, Paint, ago, clean, shorten, table, width_of
-from rover_mcp.domain.json_object import Json
+from rover_mcp.cli.terminal_text import STATUS_COLOURS, Paint, ago, clean, shorten, table, width_of
 
 TITLE_SHOWN = 60
 TITLE_LEAST = 24

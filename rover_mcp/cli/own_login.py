@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import cast
 
-from rover_mcp.assistants import files
-from rover_mcp.assistants.plan import Refused
+from agent_runner.json_object import Json
+from rover_mcp.assistants import config_file
+from rover_mcp.assistants.config_change import ConfigLeftAlone
 from rover_mcp.cli.own_config import parsed, with_key
-from rover_mcp.domain.json_object import Json
 
 CREDENTIALS = "credentials"
 
@@ -73,7 +73,7 @@ def _offer(
     result: Json = {"agent": known.agent, "provider": known.provider, "file": str(path)}
     lines = f"{CREDENTIALS}:\n  {known.provider}: {{login: {known.agent}}}\n"
     try:
-        old = files.read(path)
+        old = config_file.read(path)
         if known.provider in (parsed(old or "").get(CREDENTIALS) or {}):
             return
         entry = {known.provider: {"login": known.agent}}
@@ -85,11 +85,11 @@ def _offer(
             yield {**result, "action": "offered", "block": lines}
         elif ask(_question(known)):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write(path, old, new, now)
+            config_file.write(path, old, new, now)
             yield {**result, "action": "added"}
         else:
             yield {**result, "action": "declined", "block": lines}
-    except Refused as refused:
+    except ConfigLeftAlone as refused:
         yield {**result, "action": "refused", "error": str(refused), "block": lines}
     except OSError as error:
         why = f"cannot be used: {error.strerror}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from rover_mcp.cli.calls import name_of
-from rover_mcp.cli.spoken import spoken
-from rover_mcp.cli.text import Paint, ago, clean, local_times, when, wrap, zoned
-from rover_mcp.domain.json_object import Json
+from agent_runner.json_object import Json
+from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.copyable_command import name_of
+from rover_mcp.cli.terminal_text import Paint, ago, clean, local_times, when, wrap, zoned
 
 ENDLESS = ("rate_limit", "usage_window", "credits")
 """Reasons after which tries do not end: time or money ends them."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from agent_runner.json_object import Json
 from agent_runner.run.rehearsal import Scene, rehearse
 from agent_runner.workflow.agents import chosen
 from agent_runner.workflow.loader import load_workflow
@@ -19,11 +20,10 @@ from agent_runner.workflow.models import (
     resolve_inputs,
 )
 from rover_mcp.cli.client import ClientError
-from rover_mcp.cli.config import root_here
-from rover_mcp.cli.text import Paint, clean, json_text, shorten, wrap
+from rover_mcp.cli.config_command import root_here
+from rover_mcp.cli.terminal_text import Paint, clean, json_text, shorten, wrap
 from rover_mcp.cli.workflow_files import found
 from rover_mcp.config.load_project import load_config
-from rover_mcp.domain.json_object import Json
 
 DEFAULT = "swe"
 LINES = 3

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from agent_runner.json_object import Json
 from rover_mcp.cli.attention import attention
-from rover_mcp.cli.calls import command_for, next_step, told_next
+from rover_mcp.cli.cli_wording import spoken, spoken_hint
+from rover_mcp.cli.copyable_command import command_for, next_step, told_next
 from rover_mcp.cli.listing import task_rows
-from rover_mcp.cli.outputs import output_lines
 from rover_mcp.cli.pauses import pause_lines
 from rover_mcp.cli.render_diff import file_line, files_run_here, totals
-from rover_mcp.cli.spoken import spoken, spoken_hint
+from rover_mcp.cli.step_outputs import output_lines
 from rover_mcp.cli.steps import step_lines
-from rover_mcp.cli.text import (
+from rover_mcp.cli.terminal_text import (
     STATUS_COLOURS,
     Paint,
     ago,
@@ -25,7 +26,6 @@ from rover_mcp.cli.text import (
     wrap,
     zone,
 )
-from rover_mcp.domain.json_object import Json
 
 
 def status_word(task: Json, paint: Paint) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from agent_runner.json_object import Json
 from rover_mcp.cli.attention import attention
-from rover_mcp.cli.text import Paint, clean, wrap
-from rover_mcp.domain.json_object import Json
+from rover_mcp.cli.terminal_text import Paint, clean, wrap
 from rover_mcp.domain.text import visible_line, visible_patch
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from datetime import datetime
 
+from agent_runner.json_object import Json
 from rover_mcp.cli.attention import attention
-from rover_mcp.cli.calls import told_next
+from rover_mcp.cli.copyable_command import told_next
 from rover_mcp.cli.disk import disk_lines
-from rover_mcp.cli.text import Paint, clean, size, when, wrap, zoned
-from rover_mcp.domain.json_object import Json
+from rover_mcp.cli.terminal_text import Paint, clean, size, when, wrap, zoned
 
 _COLOURS = {"✔": "green", "!": "yellow", "✘": "red"}
 # Where an agent's program comes from, by the word in get_status.

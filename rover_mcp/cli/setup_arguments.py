@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rover_mcp.assistants.names import CLIENT_NAMES
+from rover_mcp.assistants.assistant_names import CLIENT_NAMES
 from rover_mcp.cli.command_parser import Commands, Parser
 
 SHELLS = ("bash", "zsh", "fish")
@@ -58,23 +58,25 @@ def add_service(sub: Parser) -> None:
     about = (
         "install it with systemd (--user) or launchd: starts at login, or at boot with lingering"
     )
-    action("install", "service:install", about)
-    action("uninstall", "service:uninstall", "remove it; running tasks continue")
-    action("status", "service:status", "show whether it is installed, enabled and running")
+    action("install", "service_command:install", about)
+    action("uninstall", "service_command:uninstall", "remove it; running tasks continue")
+    action("status", "service_command:status", "show whether it is installed, enabled and running")
 
 
 def add_daemon(sub: Parser) -> None:
     action = Commands(sub, "ACTION")
     action(
         "status",
-        "daemon:status",
+        "daemon_command:status",
         "show whether the daemon is running, and its version; does not start it",
     )
     about = "stop the daemon; running tasks are checkpointed, and resume when it starts again"
     force = "kill it if it does not stop"
-    action("stop", "daemon:stop", about).add_argument("--force", action="store_true", help=force)
+    action("stop", "daemon_command:stop", about).add_argument(
+        "--force", action="store_true", help=force
+    )
     about = "stop the daemon, and start it in this version"
-    again = action("restart", "daemon:restart", about)
+    again = action("restart", "daemon_command:restart", about)
     again.add_argument("--force", action="store_true", help=force)
 
 
@@ -108,12 +110,14 @@ def add_demo(sub: Parser) -> None:
 def add_workflow(sub: Parser) -> None:
     action = Commands(sub, "ACTION")
     about = "check workflow files; errors are shown as file:line:column: message"
-    check = action("check", "commands:workflow_check", about)
+    check = action("check", "tool_commands:workflow_check", about)
     check.add_argument(
         "files", metavar="FILE", nargs="+", help="a workflow file; - for standard input"
     )
     action(
-        "schema", "commands:workflow_schema", "print the JSON Schema of workflow files, for editors"
+        "schema",
+        "tool_commands:workflow_schema",
+        "print the JSON Schema of workflow files, for editors",
     )
     about = "print a workflow as a task of this repository would use it"
     show = action("show", "workflow_files:show", about)
@@ -188,7 +192,7 @@ def add_config(sub: Parser) -> None:
         ("show", "print its settings as JSON"),
         ("schema", "print its JSON Schema, for editors"),
     ):
-        action = add(name, "commands:config", about)
+        action = add(name, "tool_commands:config", about)
         if name != "schema":
             action.add_argument("file", metavar="FILE", nargs="?", help="default: this project's")
 
@@ -196,7 +200,7 @@ def add_config(sub: Parser) -> None:
 def add_image(sub: Parser) -> None:
     action = Commands(sub, "ACTION")
     about = "build the image that a task of the project would use, with the project's setup"
-    build = action("build", "images:build", about)
+    build = action("build", "image_command:build", about)
     build.add_argument(
         "--project", dest="repo", metavar="PATH", help="the project (default: the current folder)"
     )
@@ -204,25 +208,27 @@ def add_image(sub: Parser) -> None:
     build.add_argument(
         "--image", metavar="IMAGE", help="a base image to use instead of the project's"
     )
-    action("list", "images:list_", "list the images that Rover built, on every engine")
+    action("list", "image_command:list_", "list the images that Rover built, on every engine")
     about = "remove images that no task needs; without --yes, only list them"
-    prune = action("prune", "images:prune", about)
+    prune = action("prune", "image_command:prune", about)
     prune.add_argument("--yes", action="store_true", help="remove them")
 
 
 def add_hooks(sub: Parser) -> None:
     action = Commands(sub, "ACTION")
-    action("list", "hooks:list_", "list the hooks of config.yaml and their latest deliveries")
-    test = action("test", "hooks:test", "send a test message to one hook, or to all")
+    action(
+        "list", "hooks_command:list_", "list the hooks of config.yaml and their latest deliveries"
+    )
+    test = action("test", "hooks_command:test", "send a test message to one hook, or to all")
     test.add_argument("name", metavar="NAME", nargs="?", help="the hook (default: all)")
-    action("dead", "hooks:dead", "list deliveries that were given up")
-    retry = action("retry", "hooks:retry", "retry one of them")
+    action("dead", "hooks_command:dead", "list deliveries that were given up")
+    retry = action("retry", "hooks_command:retry", "retry one of them")
     retry.add_argument("id", metavar="ID", help="see `rover hooks dead`")
 
 
 def add_token(sub: Parser) -> None:
     action = Commands(sub, "ACTION")
-    new = action("new", "tokens:new", "create a token and print it; it is not shown again")
+    new = action("new", "token_command:new", "create a token and print it; it is not shown again")
     new.add_argument("name", metavar="NAME", help="the user, who sees only their own tasks")
     scopes = ("read", "write")
     new.add_argument(
@@ -231,6 +237,8 @@ def add_token(sub: Parser) -> None:
         default="write",
         help="what the token allows; read: no changes (default: write)",
     )
-    action("list", "tokens:list_", "list the users that have tokens; the tokens are not shown")
-    gone = action("revoke", "tokens:revoke", "revoke all tokens of a user")
+    action(
+        "list", "token_command:list_", "list the users that have tokens; the tokens are not shown"
+    )
+    gone = action("revoke", "token_command:revoke", "revoke all tokens of a user")
     gone.add_argument("name", metavar="NAME", help="see `rover token list`")

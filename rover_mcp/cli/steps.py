@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rover_mcp.cli.spoken import spoken
-from rover_mcp.cli.text import STEP_MARKS, Paint, clean, duration, pad, shorten, width_of
-from rover_mcp.domain.json_object import Json
+from agent_runner.json_object import Json
+from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.terminal_text import STEP_MARKS, Paint, clean, duration, pad, shorten, width_of
 
 INDENT = "  "
 NARROW = 80

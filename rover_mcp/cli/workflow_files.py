@@ -10,9 +10,9 @@ from pathlib import Path
 from agent_runner.workflow.language import VERSION
 from agent_runner.workflow.schema import as_text
 from rover_mcp.cli.client import ClientError
-from rover_mcp.cli.commands import home_of
-from rover_mcp.cli.config import root_here
-from rover_mcp.cli.text import clean, json_text
+from rover_mcp.cli.config_command import root_here
+from rover_mcp.cli.terminal_text import clean, json_text
+from rover_mcp.cli.tool_commands import home_of
 from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry, file_stem
 
 SCHEMA = "workflow.schema.json"

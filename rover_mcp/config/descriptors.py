@@ -73,7 +73,7 @@ async def accept_from(listener: socket.socket, take: Callable[[socket.socket], N
     A lack of descriptors or memory is waited out: the clients wait in the socket's backlog.
     """
     loop = asyncio.get_running_loop()
-    pace, strain = Pace(loop.time), Strain()
+    pace, strain = AcceptPace(loop.time), Strain()
     while True:
         try:
             connection, _ = await loop.sock_accept(listener)
@@ -112,7 +112,7 @@ class Strain:
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-class Pace:
+class AcceptPace:
     """How long one listener waits before its next connection."""
 
     def __init__(self, now: Callable[[], float]) -> None:

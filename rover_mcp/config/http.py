@@ -13,11 +13,11 @@ Scope = Literal["read", "write"]
 ALL_SCOPES: tuple[Scope, ...] = ("read", "write")
 
 
-class _Model(BaseModel):
+class _HttpModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class HttpToken(_Model):
+class HttpToken(_HttpModel):
     """A bearer token and whose it is. Exactly one of token_file, token_env and sha256."""
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
@@ -40,7 +40,7 @@ class HttpToken(_Model):
         return self
 
 
-class HttpSettings(_Model):
+class HttpSettings(_HttpModel):
     """All of it is read when `rover-mcp --http` starts. Times in seconds, sizes in bytes."""
 
     tokens: tuple[HttpToken, ...] = ()

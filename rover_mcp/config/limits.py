@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent_runner.spec import Disk, Limits
+from agent_runner.spec import Disk, RunLimits
 from rover_mcp.config.project import LimitsConfig
 from rover_mcp.config.settings import Settings
-from rover_mcp.config.task_config import Decided
+from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.domain.resource_limits import ResourceLimits
 
 
@@ -32,26 +32,26 @@ def user_maxima(settings: Settings) -> Mapping[str, float]:
     }
 
 
-def resource_limits(settings: Settings, decided: Decided | None) -> ResourceLimits:
+def resource_limits(settings: Settings, decided: TaskConfig | None) -> ResourceLimits:
     """A sandbox's limits: the project's where they are less than the user's."""
     of = _least(settings, decided)
     return ResourceLimits(memory_bytes=of["memory"], cpus=of["cpus"], pids=of["pids"])
 
 
-def disk_limit(settings: Settings, decided: Decided | None) -> Disk:
+def disk_limit(settings: Settings, decided: TaskConfig | None) -> Disk:
     """What a task may hold on disk: the project's where that is less than the user's."""
     limit = _least(settings, decided)["disk"]
     return Disk(limit_bytes=limit, floor_bytes=settings.min_free_bytes)
 
 
-def run_limits(settings: Settings, decided: Decided | None) -> Limits:
+def run_limits(settings: Settings, decided: TaskConfig | None) -> RunLimits:
     """A run's limits: the project's where they are less than the user's."""
     names = ("agent_timeout", "command_timeout", "agent_silence")
     of = _least(settings, decided)
     return settings.limits.model_copy(update={name: of[name] for name in names})
 
 
-def _least(settings: Settings, decided: Decided | None) -> dict[str, Any]:
+def _least(settings: Settings, decided: TaskConfig | None) -> dict[str, Any]:
     own_limits = decided.limits if decided else LimitsConfig()
     values: dict[str, Any] = {}
     for name, most in user_maxima(settings).items():

@@ -13,7 +13,7 @@ from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from agent_runner.workflow.models import WorkflowError
-from agent_runner.workflow.source import MAX_BYTES, Source, decode
+from agent_runner.workflow.yaml_source import MAX_BYTES, YamlSource, decode
 from rover_mcp.config.project import FILE, ProjectConfig
 from rover_mcp.config.safe_read import NotTaken, read_beneath
 from rover_mcp.config.validation import reason
@@ -73,13 +73,13 @@ def parse_config(data: bytes, name: str = FILE) -> ProjectConfig:
         ConfigError: it is not valid.
     """
     try:
-        source = Source(decode(data, name, WHAT), name, WHAT)
+        source = YamlSource(decode(data, name, WHAT), name, WHAT)
         return _read(source, source.compose())
     except WorkflowError as error:
         raise ConfigError(error.file, error.line, error.column, error.message) from None
 
 
-def _read(source: Source, node: Node) -> ProjectConfig:
+def _read(source: YamlSource, node: Node) -> ProjectConfig:
     reader = _Reader(source)
     plain = reader.value(node, ())
     if not isinstance(plain, dict):
@@ -94,7 +94,7 @@ def _read(source: Source, node: Node) -> ProjectConfig:
 class _Reader:
     """Nodes to plain values, and where each of them stands."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: YamlSource) -> None:
         self._source = source
         self._nodes: dict[Place, Node] = {}
         self._keys: dict[Place, Node] = {}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from agent_runner.spec import Hooks
+from agent_runner.spec import StepHooks
 from rover_mcp.config.values import (
     MAX_TEXT,
     Command,
@@ -35,13 +35,13 @@ _Name = Annotated[
 ]
 
 
-class _Model(BaseModel):
+class _ProjectModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
     )
 
 
-class LimitsConfig(_Model):
+class LimitsConfig(_ProjectModel):
     """What one run may use. Your own config.yaml is the maximum: more is cut down to it."""
 
     memory: Size | None = None
@@ -60,7 +60,7 @@ class LimitsConfig(_Model):
     """an agent that says nothing for so long is stopped"""
 
 
-class NetworkConfig(_Model):
+class NetworkConfig(_ProjectModel):
     """What a task may reach, through the gateway only."""
 
     mode: Literal["none", "providers", "allowlist", "open"] | None = None
@@ -82,7 +82,7 @@ class NetworkConfig(_Model):
         return allow
 
 
-class SetupConfig(_Model):
+class SetupConfig(_ProjectModel):
     """Prepares the sandboxes of this project's tasks, in place of the devcontainer's commands: once
     for each change where the engine keeps images, else in each task. One of the two."""
 
@@ -98,7 +98,7 @@ class SetupConfig(_Model):
         return self
 
 
-class HooksConfig(_Model):
+class HooksConfig(_ProjectModel):
     """Commands that run in the sandbox, as steps of the task: never on your machine itself. One
     that fails is a step that fails."""
 
@@ -109,16 +109,16 @@ class HooksConfig(_Model):
     after_task: Commands = Field(default_factory=list[str])
     """once, after the workflow's last step"""
 
-    def as_spec(self) -> Hooks:
+    def as_spec(self) -> StepHooks:
         """As the runner is told of them."""
-        return Hooks(
+        return StepHooks(
             before_agent=tuple(self.before_agent),
             after_step=tuple(self.after_step),
             after_task=tuple(self.after_task),
         )
 
 
-class BudgetConfig(_Model):
+class BudgetConfig(_ProjectModel):
     """What a task may cost before it pauses and asks."""
 
     usd: float | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
@@ -127,7 +127,7 @@ class BudgetConfig(_Model):
     """tokens of all kinds together"""
 
 
-class ProjectConfig(_Model):
+class ProjectConfig(_ProjectModel):
     """How the tasks of this repository run. A call's own arguments go before it."""
 
     version: Literal[1] = 1

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from pydantic.fields import FieldInfo
 
+from agent_runner.json_object import Json
 from rover_mcp.config.project import FILE, SECTIONS, ProjectConfig
-from rover_mcp.domain.json_object import Json
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

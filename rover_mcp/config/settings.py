@@ -20,23 +20,23 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from agent_runner.acp_programs import AcpProgram
 from agent_runner.agents import acp_program, agent_names, agent_provider
 from agent_runner.models import Budget
-from agent_runner.spec import CommitStyle, Limits
+from agent_runner.spec import CommitStyle, RunLimits
 from rover_mcp.config.hooks import Hook, HookRetry, named
 from rover_mcp.config.http import HttpSettings
 from rover_mcp.config.trusted_projects import TrustedProject
 from rover_mcp.config.values import DevcontainerUse
+from rover_mcp.domain.model_rates import Rates
 from rover_mcp.domain.network_policy import NetworkPolicy
-from rover_mcp.domain.rates import Rates
 
 _ACCOUNT_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
 _BRANCH_PREFIX = r"^[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*)*$"
 
 
-class _Model(BaseModel):
+class _SettingsModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class RetrySettings(_Model):
+class RetrySettings(_SettingsModel):
     """Automatic resumption (ACCEPTANCE K2, K3). Times in seconds, doubling from first to most."""
 
     max_auto_retries: int = Field(default=5, ge=0)
@@ -60,7 +60,7 @@ class RetrySettings(_Model):
     """share of a delay that is added at random"""
 
 
-class CredentialSource(_Model):
+class CredentialSource(_SettingsModel):
     """Where a provider's key comes from when no client supplies it. Exactly one of env, file,
     command, login and passthrough. Further accounts of a provider have names of their own, as in
     `anthropic:work`; where one refuses, the next in the file takes over."""
@@ -95,7 +95,7 @@ class CredentialSource(_Model):
         return self
 
 
-class LogSettings(_Model):
+class LogSettings(_SettingsModel):
     """Of `daemon.log` in the data folder. Sizes in bytes."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -108,7 +108,7 @@ class LogSettings(_Model):
     """in the long run; of more, and of lines that repeat themselves, only the number is written"""
 
 
-class Settings(_Model):
+class Settings(_SettingsModel):
     """One data folder's settings. Times in seconds, sizes in bytes."""
 
     home: Path = Field(exclude=True)
@@ -158,7 +158,7 @@ class Settings(_Model):
     """false: no paused task resumes automatically"""
     retry: RetrySettings = RetrySettings()
     """see below"""
-    limits: Limits = Limits()
+    limits: RunLimits = RunLimits()
     """of a run, see below"""
     network: NetworkPolicy = NetworkPolicy()
     """what sandboxes may reach, see below; calls can only narrow it. A task keeps the mode that it

@@ -20,7 +20,7 @@ class Origin(StrEnum):
     DEFAULT = "default"
 
 
-class Decided(BaseModel):
+class TaskConfig(BaseModel):
     """What the project's configuration adds to a task, as its record holds it. Limits that it
     does not name are the user's of the day; those that it names are never more than these."""
 

@@ -15,9 +15,9 @@ from rover_mcp import __version__
 from rover_mcp.config.certificate_authorities import trusting
 from rover_mcp.domain.network_policy import HTTPS, BadHost, parse_host
 from rover_mcp.domain.text import visible_line
-from rover_mcp.gateway.dialer import Dialer
+from rover_mcp.gateway.dialer import InternetDialer
 from rover_mcp.gateway.internet import Streams
-from rover_mcp.gateway.policy import Destination, Verdict
+from rover_mcp.gateway.policy import Destination, HostVerdict
 
 MAX_REDIRECTS: Final = 5
 SECONDS: Final = 30.0
@@ -44,7 +44,7 @@ class Fetched:
 class Fetcher:
     """Fetches for one call. Not kept: it has no connections of its own between two fetches."""
 
-    def __init__(self, dialer: Dialer, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, dialer: InternetDialer, tls: ssl.SSLContext | None = None) -> None:
         self._dialer = dialer
         self._tls = tls or trusting(ssl.create_default_context())
 
@@ -139,7 +139,7 @@ def _reason(error: Exception) -> str:
 class _Backend(httpcore2.AsyncNetworkBackend):
     """Connects to one destination, by way of the judgement of its addresses."""
 
-    def __init__(self, dialer: Dialer, to: Destination) -> None:
+    def __init__(self, dialer: InternetDialer, to: Destination) -> None:
         self._dialer = dialer
         self._to = to
 
@@ -152,7 +152,7 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         opened = await self._dialer.connect(self._to)
-        if isinstance(opened, Verdict):
+        if isinstance(opened, HostVerdict):
             remedy = f"; to allow it: {opened.remedy}" if opened.remedy else ""
             raise FetchFailed(f"{opened.reason}{remedy}")
         return _Stream(opened)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ValidationError
 
 from rover_mcp.context.fetch import Fetched, Fetcher, FetchFailed
-from rover_mcp.context.references import Forge, ForgeReference
+from rover_mcp.context.written_references import Forge, ForgeReference
 from rover_mcp.domain.text import visible_line
 
 MAX_ANSWER: Final = 10_000_000

@@ -12,14 +12,14 @@ from pydantic import BaseModel, Field
 from rover_mcp.context.fetch import Fetcher
 from rover_mcp.context.forge_api import MAX_PAGES, PER_PAGE, ForgeApi
 from rover_mcp.context.pieces import Comment, Discussion, Piece, Trust, discussion_piece, text_piece
-from rover_mcp.context.references import Forge, ForgeReference
+from rover_mcp.context.written_references import Forge, ForgeReference
 
 _ROLES: Final = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 """Values of author_association that mean a right to write. CONTRIBUTOR only means that a commit was
 once merged."""
 
 
-class _User(BaseModel):
+class _GithubUser(BaseModel):
     login: str
 
 
@@ -30,18 +30,18 @@ class _Label(BaseModel):
 class _Issue(BaseModel):
     title: str
     body: str | None = None
-    user: _User | None = None
+    user: _GithubUser | None = None
     author_association: str = "NONE"
     state: str
     labels: list[_Label | str] = Field(default_factory=list[_Label | str])
     pull_request: dict[str, object] | None = None
 
 
-class _Note(BaseModel):
+class _GithubNote(BaseModel):
     """A comment, a review (`state`), or a comment on a line (`path`)."""
 
     body: str | None = None
-    user: _User | None = None
+    user: _GithubUser | None = None
     author_association: str = "NONE"
     created_at: str = ""
     submitted_at: str | None = None
@@ -82,13 +82,15 @@ async def read_github(api: ForgeApi, trust: Trust) -> list[Piece]:
     reference = api.reference
     at = f"/repos/{reference.repository}"
     issue = await api.one(f"{at}/issues/{reference.number}", _Issue)
-    comments, more = await api.every(f"{at}/issues/{reference.number}/comments", _Note)
+    comments, more = await api.every(f"{at}/issues/{reference.number}/comments", _GithubNote)
     # GitHub numbers both alike, and redirects a reader from /issues/N to /pull/N.
     pull = None
     if issue.pull_request is not None:
         pull = await api.one(f"{at}/pulls/{reference.number}", _Pull)
-        reviews, more_reviews = await api.every(f"{at}/pulls/{reference.number}/reviews", _Note)
-        lines, more_lines = await api.every(f"{at}/pulls/{reference.number}/comments", _Note)
+        reviews, more_reviews = await api.every(
+            f"{at}/pulls/{reference.number}/reviews", _GithubNote
+        )
+        lines, more_lines = await api.every(f"{at}/pulls/{reference.number}/comments", _GithubNote)
         comments += [*(r for r in reviews if r.body or r.state != "COMMENTED"), *lines]
         more = more or more_reviews or more_lines
     discussion = _discussion(reference, issue, pull, comments, more=more)
@@ -105,7 +107,7 @@ def _discussion(
     reference: ForgeReference,
     issue: _Issue,
     pull: _Pull | None,
-    notes: list[_Note],
+    notes: list[_GithubNote],
     *,
     more: bool,
 ) -> Discussion:
@@ -130,7 +132,7 @@ def _discussion(
     )
 
 
-def _comment(note: _Note) -> Comment:
+def _comment(note: _GithubNote) -> Comment:
     line = note.line or note.original_line
     return Comment(
         author=_login(note.user),
@@ -143,7 +145,7 @@ def _comment(note: _Note) -> Comment:
     )
 
 
-def _login(user: _User | None) -> str:
+def _login(user: _GithubUser | None) -> str:
     # The account of a comment that stayed after it was deleted.
     return user.login if user else "ghost"
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from rover_mcp.context.fetch import Fetcher, FetchFailed
 from rover_mcp.context.forge_api import MAX_PAGES, PER_PAGE, ForgeApi
 from rover_mcp.context.pieces import Comment, Discussion, Piece, Trust, discussion_piece, text_piece
-from rover_mcp.context.references import ForgeReference
+from rover_mcp.context.written_references import ForgeReference
 
 _DEVELOPER: Final = 30
 """The lowest access level that may write to the repository."""
@@ -23,7 +23,7 @@ _LEVELS: Final[Mapping[int, str]] = {
 }  # fmt: skip
 
 
-class _User(BaseModel):
+class _GitlabUser(BaseModel):
     id: int
     username: str
 
@@ -38,7 +38,7 @@ class _Item(BaseModel):
 
     title: str
     description: str | None = None
-    author: _User
+    author: _GitlabUser
     state: str
     labels: list[str] = Field(default_factory=list)
     draft: bool = False
@@ -54,9 +54,9 @@ class _Position(BaseModel):
     old_line: int | None = None
 
 
-class _Note(BaseModel):
+class _GitlabNote(BaseModel):
     body: str
-    author: _User
+    author: _GitlabUser
     created_at: str
     system: bool = False
     resolved: bool | None = None
@@ -64,11 +64,11 @@ class _Note(BaseModel):
 
 
 class _Discussion(BaseModel):
-    notes: list[_Note]
+    notes: list[_GitlabNote]
 
 
 class _Approver(BaseModel):
-    user: _User
+    user: _GitlabUser
 
 
 class _Approvals(BaseModel):
@@ -148,7 +148,7 @@ async def _access_levels(api: ForgeApi, project: str) -> dict[int, int] | None:
     return {member.id: member.access_level for member in members}
 
 
-def _comment(note: _Note, levels: Mapping[int, int]) -> Comment:
+def _comment(note: _GitlabNote, levels: Mapping[int, int]) -> Comment:
     position = note.position or _Position()
     path = position.new_path or position.old_path or ""
     line = position.new_line or position.old_line
@@ -163,7 +163,7 @@ def _comment(note: _Note, levels: Mapping[int, int]) -> Comment:
     )
 
 
-def _role(levels: Mapping[int, int], user: _User) -> str:
+def _role(levels: Mapping[int, int], user: _GitlabUser) -> str:
     level = levels.get(user.id)
     return "" if level is None else _LEVELS.get(level, f"access level {level}")
 

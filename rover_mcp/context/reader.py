@@ -13,7 +13,8 @@ from rover_mcp.context.github import github_api, read_github
 from rover_mcp.context.gitlab import gitlab_api, read_gitlab
 from rover_mcp.context.page import MAX_PAGE, file_piece, page_piece
 from rover_mcp.context.pieces import MAX_IMAGE, Piece, Trust, within_limits
-from rover_mcp.context.references import (
+from rover_mcp.context.tokens import forge_token
+from rover_mcp.context.written_references import (
     FileReference,
     Forge,
     ForgeReference,
@@ -21,10 +22,9 @@ from rover_mcp.context.references import (
     Reference,
     parse_reference,
 )
-from rover_mcp.context.tokens import forge_token
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.text import visible_line
-from rover_mcp.gateway.dialer import Dialer
+from rover_mcp.gateway.dialer import InternetDialer
 from rover_mcp.gateway.internet import Internet, Network, UpstreamProxy
 
 MAX_REFERENCES: Final = 20
@@ -51,7 +51,7 @@ class ContextReader:
         own_hosts: Sequence[str] = (),
         network: Network | None = None,
         token: Callable[[ForgeReference, Mapping[str, str]], str | None] = forge_token,
-        make_fetcher: Callable[[Dialer], Fetcher] = Fetcher,
+        make_fetcher: Callable[[InternetDialer], Fetcher] = Fetcher,
     ) -> None:
         self._own_hosts = own_hosts
         self._network = network
@@ -83,7 +83,7 @@ class ContextReader:
         return pieces
 
     async def _read_every(self, references: Sequence[Reference], call: ContextCall) -> list[Piece]:
-        dialer = Dialer(
+        dialer = InternetDialer(
             self._network or Internet(),
             lambda host: UpstreamProxy.of(call.environment, host),
             self._own_hosts,

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Final
 
-from rover_mcp.context.references import Forge, ForgeReference
+from rover_mcp.context.written_references import Forge, ForgeReference
 
 _SECONDS: Final = 10
 _MAX_TOKEN: Final = 1000

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from agent_runner.models import Grounds, Pause
 from rover_mcp.config.settings import RetrySettings
+from rover_mcp.control.control_ports import Account
 from rover_mcp.control.decide import backoff, is_worth_the_wait
-from rover_mcp.control.ports import Account
 from rover_mcp.store.records import HoldRow, Limit, ReportRow
 from rover_mcp.tasks.pause_view import CLOSED
 

@@ -13,14 +13,14 @@ from typing import Any
 from agent_runner.models import Pause, PauseReason, RunState
 from rover_mcp.config.settings import Settings
 from rover_mcp.control.accounts import Option
+from rover_mcp.control.control_ports import AttemptGateway, HubOf
 from rover_mcp.control.decide import NEVER_BY_ITSELF, PauseFor, retry_time
-from rover_mcp.control.journal_watch import LiveStates
-from rover_mcp.control.needs import need_of
-from rover_mcp.control.ports import GatewayDoor, HubOf
-from rover_mcp.control.tries import Tries
-from rover_mcp.control.warm_pool import Spares
+from rover_mcp.control.journal_watch import JournalWatch
+from rover_mcp.control.needed_models import need_of
+from rover_mcp.control.resume_tries import Tries
+from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.domain.attempt_state import STARTED, AttemptState
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.obstacles import is_watched
@@ -42,21 +42,21 @@ UNSETTLED = frozenset({*RUNNING, TaskStatus.CANCELLED})
 
 
 @dataclass
-class Parts:
+class AttemptContext:
     """All real objects come from the daemon's wiring."""
 
     settings: Settings
     store: Store
     engines: Mapping[str, Engine]
     hub_of: HubOf
-    gateway: GatewayDoor
-    live: LiveStates
-    spares: Spares
+    gateway: AttemptGateway
+    live: JournalWatch
+    spares: WarmPool
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[], float] = random.random
     offers_service: Callable[[], bool] = lambda: False
     """Whether a service that outlives a reboot is to be offered now: once."""
-    starting: dict[str, Stop] = field(default_factory=dict[str, Stop])
+    starting: dict[str, CancelToken] = field(default_factory=dict[str, CancelToken])
     """By task: what ends the preparation that goes on now."""
     tries: Tries = field(default_factory=Tries)
 

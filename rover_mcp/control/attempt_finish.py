@@ -24,8 +24,8 @@ from rover_mcp.control.accounts import (
     refuses,
     report_of,
 )
-from rover_mcp.control.attempt_context import GIT_STOOD_STILL, UNSETTLED, Parts, now, told
-from rover_mcp.control.crashpoints import ControlPoint
+from rover_mcp.control.attempt_context import GIT_STOOD_STILL, UNSETTLED, AttemptContext, now, told
+from rover_mcp.control.control_points import ControlPoint
 from rover_mcp.control.decide import (
     ENDS_SOMETIME,
     Decision,
@@ -38,22 +38,22 @@ from rover_mcp.control.decide import (
 )
 from rover_mcp.control.delivery import in_doubt
 from rover_mcp.control.journal_watch import UNREADABLE, read_state
-from rover_mcp.control.needs import chose_itself
-from rover_mcp.control.packages import keep_packages
+from rover_mcp.control.needed_models import chose_itself
 from rover_mcp.control.snapshots import last_at_home, with_hub
-from rover_mcp.control.unfinished import described, publish_unfinished
+from rover_mcp.control.task_packages import keep_packages
+from rover_mcp.control.unfinished_branch import described, publish_unfinished
 from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.disk_full_error import DISK_FULL, write_fault
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.ids import sandbox_name
-from rover_mcp.domain.no_space import DISK_FULL, write_fault
 from rover_mcp.domain.obstacles import DELIVERY_LEFT
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus
 from rover_mcp.domain.text import plain
 from rover_mcp.sandbox.protocol import SandboxExit
+from rover_mcp.store.account_windows import in_words
 from rover_mcp.store.records import HoldRow, TaskRow
 from rover_mcp.store.transitions import Closing
-from rover_mcp.store.windows import in_words
 from rover_mcp.tasks.pause_view import CLOSED, awaits_credential
 from rover_mcp.tasks.usage import with_books
 
@@ -72,7 +72,7 @@ OF_AN_ACCOUNT = frozenset(PauseReason) - {
 """Reasons that a provider gave: the account is part of the news (D1)."""
 
 
-class Settles(Parts):
+class Settles(AttemptContext):
     """Every method is idempotent."""
 
     def settle(self, task_id: str, attempt: int, ended: SandboxExit) -> int | None:

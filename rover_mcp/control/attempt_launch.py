@@ -19,19 +19,19 @@ from agent_runner.worktree.worktree import NAMES
 from rover_mcp.config import client_programs
 from rover_mcp.config.limits import disk_limit
 from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent, choose_for
-from rover_mcp.control.attempt_context import GIT_STOOD_STILL, Parts, is_on, now
-from rover_mcp.control.crashpoints import ControlPoint
+from rover_mcp.control.attempt_context import GIT_STOOD_STILL, AttemptContext, is_on, now
+from rover_mcp.control.control_points import ControlPoint
+from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.decide import for_disk, retry_time
 from rover_mcp.control.handover import Handover, hand_over
-from rover_mcp.control.packages import lend_packages
-from rover_mcp.control.ports import ProjectHub
 from rover_mcp.control.preparation import PreparationLog
-from rover_mcp.control.project_setup import project_setup
+from rover_mcp.control.repository_setup import project_setup
 from rover_mcp.control.sandbox_spec import make_folders, own_model, sandbox_spec
+from rover_mcp.control.task_packages import lend_packages
 from rover_mcp.domain.attempt_state import WAITING, AttemptState
-from rover_mcp.domain.cancellation import Stop, Stopped
+from rover_mcp.domain.cancellation import CancelToken, Stopped
+from rover_mcp.domain.disk_full_error import DISK_FULL, write_fault
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
-from rover_mcp.domain.no_space import DISK_FULL, write_fault
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.source_tree import SourceTree
 from rover_mcp.domain.task_status import TaskStatus
@@ -41,7 +41,7 @@ from rover_mcp.store.records import HoldRow, TaskRow
 from rover_mcp.tasks.pause_view import awaits_credential
 
 
-class Starts(Parts):
+class Starts(AttemptContext):
     """Every method is idempotent."""
 
     def claim(self, task_id: str, attempt: int, workflow_id: str) -> bool:
@@ -135,13 +135,13 @@ class Starts(Parts):
     def launch(self, task_id: str, attempt: int) -> bool:
         """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
         # Before the task is read: a cancellation that comes later finds it.
-        stop = self.starting[task_id] = Stop()
+        stop = self.starting[task_id] = CancelToken()
         try:
             return self._launch(task_id, attempt, stop)
         finally:
             self.starting.pop(task_id, None)
 
-    def _launch(self, task_id: str, attempt: int, stop: Stop) -> bool:
+    def _launch(self, task_id: str, attempt: int, stop: CancelToken) -> bool:
         task = self._task(task_id)
         if not is_on(task, attempt):
             if task.status is TaskStatus.CANCELLED and task.attempt == attempt:
@@ -191,7 +191,7 @@ class Starts(Parts):
         if said := nearly_full(disk):
             raise EnvironmentFault(said, code=DISK_FULL)
 
-    def _specify(self, task: TaskRow, attempt: int, stop: Stop) -> SandboxSpec:
+    def _specify(self, task: TaskRow, attempt: int, stop: CancelToken) -> SandboxSpec:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         make_folders(folders, attempt)
         hub = self.hub_of(task.project_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rover_mcp.control.attempt_context import Parts
+from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.sandbox.protocol import SandboxExit
@@ -12,7 +12,7 @@ ENGINE_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
 """How long an unreachable engine is left alone before it is asked again; the last repeats."""
 
 
-class Follows(Parts):
+class Follows(AttemptContext):
     """Every method is idempotent."""
 
     def follow(self, task_id: str, attempt: int) -> SandboxExit:

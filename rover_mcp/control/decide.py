@@ -1,4 +1,4 @@
-"""What follows from how an attempt ended. Pure functions; attempts.py carries them out."""
+"""What follows from how an attempt ended. Pure functions; attempt_runner.py carries them out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from agent_runner.models import ExitCode, Pause, PauseReason, RunState, RunStatus
 from agent_runner.no_space import FREE_FIRST
-from agent_runner.process.endings import LIMIT
+from agent_runner.process.command_ending import LIMIT
 from rover_mcp.config.settings import RetrySettings
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit

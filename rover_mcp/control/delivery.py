@@ -1,4 +1,4 @@
-"""What is known of a task's work before it is delivered: see doubts.py for what is made of it."""
+"""What is known of a task's work before it is delivered. delivery_doubts.py judges it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agent_runner.journal.journal import stream_journal
-from agent_runner.journal.records import RecordType
+from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import RunState, Snapshot
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import CommandStep, WorkflowError, walk
-from rover_mcp.control.doubts import Delivery, doubt
-from rover_mcp.control.ports import ProjectHub
+from rover_mcp.control.control_ports import ProjectHub
+from rover_mcp.control.delivery_doubts import Delivery, doubt
 from rover_mcp.control.snapshots import journal_snapshots
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.store.records import TaskRow

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_runner.journal.journal import JournalDamaged, JournalTooNew, is_locked, stream_journal
-from agent_runner.journal.run_state import Fold, fold
+from agent_runner.journal.run_state import RunStateFold, fold
 from agent_runner.models import Snapshot
 from agent_runner.spec import Restore
+from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.journal_watch import UNREADABLE
-from rover_mcp.control.ports import ProjectHub
 from rover_mcp.control.snapshots import (
     journal_snapshots,
     known_snapshots,
@@ -112,7 +112,7 @@ def damage(journal: Path) -> str | None:
 
 def has_checkpoint(journal: Path) -> bool:
     """Whether a run can go on from this journal (I5)."""
-    found, any_records = Fold(), False
+    found, any_records = RunStateFold(), False
     try:
         for record in stream_journal(journal):
             found.add(record)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rover_mcp.config.settings import Settings
-from rover_mcp.config.task_config import Decided
+from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.config.task_options import TaskOptions
+from rover_mcp.control.control_ports import HubOf
 from rover_mcp.control.handover import Handover
-from rover_mcp.control.ports import HubOf
-from rover_mcp.control.project_setup import project_setup
+from rover_mcp.control.repository_setup import project_setup
 from rover_mcp.control.sandbox_spec import make_folders, sandbox_spec
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import TaskStatus
@@ -26,7 +26,7 @@ from rover_mcp.tasks.create import CreateRequest, CreateTask
 from rover_mcp.tasks.images import BuildRequest
 
 
-class SetupDoor(Protocol):
+class SetupGateway(Protocol):
     """The gateway, for a set-up that belongs to no task."""
 
     def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
@@ -39,7 +39,7 @@ class SetupDoor(Protocol):
 
 
 class Markers(Protocol):
-    """spares.Spares, as far as it keeps what belongs to no task from staying for ever."""
+    """warm_pool.WarmPool, as far as it keeps what belongs to no task from staying for ever."""
 
     def mark(self, task_id: str, engine: str) -> None: ...
 
@@ -54,11 +54,15 @@ class ImageBuilds:
     create: CreateTask
     keepers: Mapping[str, ImageKeeper]
     hub_of: HubOf
-    door: SetupDoor
+    door: SetupGateway
     markers: Markers
 
     def __call__(
-        self, caller: Caller, request: BuildRequest, progress: Callable[[str], None], stop: Stop
+        self,
+        caller: Caller,
+        request: BuildRequest,
+        progress: Callable[[str], None],
+        stop: CancelToken,
     ) -> dict[str, Any]:
         """Build it, with the project's set-up; what came out.
 
@@ -123,9 +127,9 @@ class ImageBuilds:
         folders: TaskFolders,
         workflow: bytes,
         tell: Callable[[str], None],
-        stop: Stop,
+        stop: CancelToken,
     ) -> tuple[SandboxSpec, list[str]]:
-        config = new.config or Decided()
+        config = new.config or TaskConfig()
         if request.image is not None:
             config = config.model_copy(update={"image": request.image})
         task = _as_row(new, config)
@@ -140,7 +144,7 @@ class ImageBuilds:
         return project_setup(self.settings, task, spec, tree)
 
 
-def _as_row(new: NewTask, config: Decided) -> TaskRow:
+def _as_row(new: NewTask, config: TaskConfig) -> TaskRow:
     """The first task's record, which no store ever sees."""
     facts: dict[str, Any] = {**vars(new), "config": config}
     return TaskRow(

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from agent_runner.journal.journal import JournalError, JournalTail, stream_journal
-from agent_runner.journal.records import Record, RecordType
-from agent_runner.journal.run_state import Fold, fold
+from agent_runner.journal.record_lines import Record, RecordType
+from agent_runner.journal.run_state import RunStateFold, fold
 from agent_runner.models import RunState, StepStatus
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.store.records import TaskRow
@@ -71,10 +71,10 @@ class _Watched:
 
     iteration: int
     tail: JournalTail
-    fold: Fold = field(default_factory=Fold)
+    fold: RunStateFold = field(default_factory=RunStateFold)
 
 
-class LiveStates:
+class JournalWatch:
     """The present state of tasks that run, and the step events that follow from it. What a ring
     costs depends on what is new."""
 

@@ -10,8 +10,8 @@ from typing import Final, TypeVar
 
 from agent_runner.models import Pause
 from rover_mcp.control.decide import for_disk
+from rover_mcp.domain.disk_full_error import DISK_FULL
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.domain.no_space import DISK_FULL
 
 log = logging.getLogger("rover.control")
 
@@ -23,7 +23,7 @@ PAUSE_SECONDS: Final = 2.0
 T = TypeVar("T")
 
 
-class Patience:
+class DiskFullWait:
     """What is repeated until the disk takes what it writes. Of a task that waits for that, the
     database says what was true before: `pause` says what is. Safe to use from many threads."""
 

@@ -20,21 +20,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent_runner.crashpoints import crash_point
 from agent_runner.no_space import says_no_space
 from rover_mcp.config.settings import Settings
-from rover_mcp.control.attempts import Attempts
-from rover_mcp.control.crashpoints import ControlPoint
+from rover_mcp.control.attempt_runner import Attempts
+from rover_mcp.control.control_points import ControlPoint
 from rover_mcp.control.daemon_lease import Leases
-from rover_mcp.control.following import Following
-from rover_mcp.control.patience import Patience
+from rover_mcp.control.followed_attempts import Following
+from rover_mcp.control.patience import DiskFullWait
 from rover_mcp.control.queue_rows import discard_unreadable
 from rover_mcp.control.queue_tables import examine, prepare
 from rover_mcp.domain.attempt_state import OPEN, AttemptState
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.store.damage import tell_once
+from rover_mcp.store.damaged_records import tell_once
 from rover_mcp.store.records import NONSENSE, AttemptRow
 from rover_mcp.store.row_changes import next_workflow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.ports import Trouble
+from rover_mcp.tasks.task_ports import Trouble
 
 QUEUE = "attempts"
 WORKFLOW = "attempt"
@@ -78,7 +78,7 @@ class ControlPlane:
         self._trouble: Trouble | None = None
         self._tried = threading.Event()
         self.following = Following()
-        self.patience = Patience()
+        self.patience = DiskFullWait()
 
     def start(self, attempts: Attempts) -> None:
         """Launch DBOS. Blocks for some tenths of a second. What it raises is `trouble` until it

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from rover_mcp.control.attempts import Attempts
-from rover_mcp.control.following import Following
+from rover_mcp.control.attempt_runner import Attempts
+from rover_mcp.control.followed_attempts import Following
 from rover_mcp.control.journal_watch import UNREADABLE, read_state
 from rover_mcp.control.reconcile_decisions import (
     Adopt,
@@ -31,7 +31,7 @@ from rover_mcp.domain.attempt_state import HELD_BACK, OPEN, STARTED, AttemptStat
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxState
-from rover_mcp.store.damage import tell_once
+from rover_mcp.store.damaged_records import tell_once
 from rover_mcp.store.records import NONSENSE, AttemptRow, TaskRow
 
 log = logging.getLogger("rover.sweep")
@@ -63,7 +63,7 @@ def in_a_thread(work: Callable[[], None]) -> None:
 
 
 @dataclass
-class Sweeper:
+class Reconciler:
     """Looks once over everything, whenever it is asked to."""
 
     attempts: Attempts

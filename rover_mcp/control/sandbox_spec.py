@@ -18,7 +18,7 @@ from agent_runner.worktree.worktree import IGNORED
 from rover_mcp.config import certificate_authorities
 from rover_mcp.config.limits import disk_limit, resource_limits, run_limits
 from rover_mcp.config.settings import Settings
-from rover_mcp.config.task_config import Decided
+from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.control.handover import Handover
 from rover_mcp.domain.errors import EnvironmentFault
@@ -31,7 +31,7 @@ from rover_mcp.sandbox.protocol import SandboxFolders, SandboxSpec
 from rover_mcp.store.records import TaskRow
 
 _FOR_THE_RUNNER = tuple(
-    TaskOptions.model_fields.keys() & Decided.model_fields.keys() & RunSpec.model_fields.keys()
+    TaskOptions.model_fields.keys() & TaskConfig.model_fields.keys() & RunSpec.model_fields.keys()
 )
 """Options that the task's configuration holds and the runner obeys."""
 
@@ -136,7 +136,7 @@ def _run_spec(
     handover: Handover,
     used: Collection[str],
 ) -> RunSpec:
-    config = task.config or Decided()
+    config = task.config or TaskConfig()
     return RunSpec(
         task_id=task.id,
         number=task.number,

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from agent_runner.journal.journal import stream_journal
 from agent_runner.models import Snapshot
+from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.journal_watch import UNREADABLE
-from rover_mcp.control.ports import ProjectHub
 from rover_mcp.domain.errors import EnvironmentFault, NotFound, RoverError
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.store.records import TaskRow

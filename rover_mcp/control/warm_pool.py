@@ -33,7 +33,7 @@ log = logging.getLogger("rover.spares")
 
 
 @dataclass(frozen=True)
-class _Spare:
+class _WarmSandbox:
     task_id: str
     project_id: str
     engine: str
@@ -41,7 +41,7 @@ class _Spare:
 
 
 @dataclass
-class Spares:
+class WarmPool:
     """Those of one daemon. Each has a marker, `spares/<task id>` with its engine's name, until
     its task is in the store: by it the next daemon finds what this one left."""
 
@@ -50,7 +50,7 @@ class Spares:
     engines: Mapping[str, Engine]
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    _spares: list[_Spare] = field(default_factory=list[_Spare])
+    _spares: list[_WarmSandbox] = field(default_factory=list[_WarmSandbox])
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _left: tuple[str, ...] = field(init=False)
 
@@ -91,7 +91,7 @@ class Spares:
         with self._lock:
             if any((s.project_id, s.engine) == (after.project_id, engine) for s in self._spares):
                 return
-        spare = _Spare(
+        spare = _WarmSandbox(
             new_task_id(), after.project_id, engine, self.now() + self.settings.spare_seconds
         )
         try:

@@ -1,7 +1,7 @@
 """`python -m rover_mcp.daemon [--foreground]`: started by the launcher, never by hand.
 
 Exit 0: it ended, or another daemon serves the data folder. Exit 3: the data folder cannot be
-used; one line on stderr says why and what to do. Exit 70: its event loop broke; see life.py.
+used; one line on stderr says why and what to do. Exit 70: its event loop broke; see heartbeat.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 
 from rover_mcp.config import descriptors
-from rover_mcp.daemon.lock import AlreadyHeld, hold_lock, make_socket_folder
+from rover_mcp.daemon.daemon_lock import AlreadyHeld, hold_lock, make_socket_folder
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.launcher.handshake import ASKED, data_folder, unusable
 
@@ -48,8 +48,8 @@ def main() -> int:
         return _refuse(f"{error.message}; {error.hint}")
     # What is imported stays: to look through it again and again for garbage costs a tenth.
     gc.disable()
+    from rover_mcp.daemon.daemon_log import log_to_file, log_to_stream
     from rover_mcp.daemon.data_folder import open_store, secrets_of
-    from rover_mcp.daemon.logs import log_to_file, log_to_stream
     from rover_mcp.daemon.redaction import SECRETS
 
     try:
@@ -70,7 +70,7 @@ def main() -> int:
 def _serve(settings: Settings, store: Store, lock: int, *, foreground: bool) -> NoReturn:
     listener = None
     if ASKED in sys.argv[1:]:
-        from rover_mcp.daemon.front import answer_first
+        from rover_mcp.daemon.early_answers import answer_first
 
         listener = answer_first(settings, store)
     from rover_mcp.daemon.daemon import Daemon
@@ -84,7 +84,7 @@ def _serve(settings: Settings, store: Store, lock: int, *, foreground: bool) -> 
 
 def _run(serve: Callable[[], Awaitable[None]]) -> NoReturn:
     """A daemon ends itself when it is done. Whatever else ends its loop ends the process."""
-    from rover_mcp.daemon.life import end_process, end_soon
+    from rover_mcp.daemon.heartbeat import end_process, end_soon
 
     async def bounded() -> None:
         try:

@@ -26,20 +26,20 @@ from typing import Any
 from agent_runner.process.locks import take_lock
 from rover_mcp import __version__
 from rover_mcp.config.load_settings import load_settings
-from rover_mcp.daemon.archive import (
+from rover_mcp.daemon.backup_archive import (
     DATABASE,
     FORMAT,
     TOP,
-    About,
-    Writer,
+    ArchiveWriter,
+    BackupManifest,
     is_agents,
     leads_out,
 )
-from rover_mcp.daemon.program import print_outcome
+from rover_mcp.daemon.offline_program import print_outcome
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
 from rover_mcp.domain.task_status import RUNNING
-from rover_mcp.packages.store import FOLDER as PACKAGES
-from rover_mcp.store import schema
+from rover_mcp.packages.package_store import FOLDER as PACKAGES
+from rover_mcp.store import store_tables
 
 PREFIX = "rover-backup-"
 _OF_THE_USER = ("config.yaml", "trust.json", "http-tokens.json", "workflows")
@@ -66,7 +66,7 @@ class _Copying:
     """One backup under way. `skipped` names what could not be taken, each with the reason."""
 
     home: Path
-    writer: Writer
+    writer: ArchiveWriter
     skipped: list[str] = field(default_factory=list[str])
 
     def top(self, name: str) -> None:
@@ -204,15 +204,15 @@ def _write(home: Path, folder: Path, part: Path, now: float, *, shared: bool) ->
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            copying = _Copying(home, Writer(archive))
+            copying = _Copying(home, ArchiveWriter(archive))
             tasks = _tasks(home)
             statuses = None if shared else _database(home, folder, copying.writer)
             _files(copying, tasks)
             at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
-            about = About(
+            about = BackupManifest(
                 format=FORMAT, version=__version__, made_at=at,
                 database="postgresql" if shared else "sqlite",
-                schema_version=schema.SCHEMA_VERSION,
+                schema_version=store_tables.SCHEMA_VERSION,
             )  # fmt: skip
             copying.writer.manifest(about)
         file.flush()
@@ -271,7 +271,7 @@ def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("*") if path.is_dir()]
 
 
-def _database(home: Path, folder: Path, writer: Writer) -> list[str]:
+def _database(home: Path, folder: Path, writer: ArchiveWriter) -> list[str]:
     """Copy it as of one moment, with what only its -wal holds; the status of every task."""
     copy = folder / DATABASE
     try:

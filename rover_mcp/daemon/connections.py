@@ -15,9 +15,9 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from rover_mcp import __version__
 from rover_mcp.config.descriptors import Strain
-from rover_mcp.daemon import peers
+from rover_mcp.daemon import socket_peer
 from rover_mcp.daemon.jsonrpc_stream import read_line
-from rover_mcp.daemon.peers import caller_of
+from rover_mcp.daemon.socket_peer import caller_of
 from rover_mcp.launcher.handshake import MAX_PREAMBLE_BYTES, PROTOCOL, socket_path
 from rover_mcp.tasks.caller import Caller
 
@@ -97,7 +97,7 @@ class ClientConnections:
 
     async def _greet(self, stream: SocketStream) -> None:
         async with stream:
-            peer = peers.peer_of(stream.extra(SocketAttribute.raw_socket))  # noqa: S610  # no database
+            peer = socket_peer.peer_of(stream.extra(SocketAttribute.raw_socket))  # noqa: S610  # no database
             if not peer.ours:
                 return
             if self.served >= MAX_CONNECTIONS:
@@ -113,7 +113,7 @@ class ClientConnections:
             if peer.reason:
                 # Only now: a client that is still sending would not read why.
                 log.warning("a connection is refused: %s", peer.reason)
-                await _answer(stream, status="refused", reason=peer.reason, hint=peers.HINT)
+                await _answer(stream, status="refused", reason=peer.reason, hint=socket_peer.HINT)
             elif isinstance(caller, str):
                 await _answer(stream, status="refused", reason=caller, hint="update rover-mcp")
             else:

@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from rover_mcp.config.settings import CredentialSource, Settings
-from rover_mcp.control.ports import Expiry
+from rover_mcp.control.control_ports import Expiry
 from rover_mcp.daemon import host_logins
+from rover_mcp.daemon.credential_sources import KeptSource, Sources
 from rover_mcp.daemon.environments import Environment, Environments
 from rover_mcp.daemon.key_commands import KeyCommands
 from rover_mcp.daemon.provider_access import (
@@ -32,12 +33,11 @@ from rover_mcp.daemon.provider_access import (
     origin_of,
 )
 from rover_mcp.daemon.redaction import SECRETS
-from rover_mcp.daemon.sources import KeptSource, Sources
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.gateway.lease import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS, Provider
 from rover_mcp.store.records import AttemptRow, TaskRow
-from rover_mcp.tasks.accounts import account_name
+from rover_mcp.tasks.account_names import account_name
 from rover_mcp.tasks.caller import Caller
 
 _MOST_ORIGINS = 1000

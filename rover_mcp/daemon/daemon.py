@@ -34,16 +34,16 @@ from rover_mcp import __version__
 from rover_mcp.config import client_programs
 from rover_mcp.config.load_settings import have_changed
 from rover_mcp.config.settings import Settings
-from rover_mcp.daemon.archive import DATABASE
+from rover_mcp.daemon.backup_archive import DATABASE
 from rover_mcp.daemon.connections import ClientConnections, busy_notice
-from rover_mcp.daemon.glances import Glances
+from rover_mcp.daemon.credential_watch import CredentialWatchLoop
+from rover_mcp.daemon.daemon_lock import is_lost
+from rover_mcp.daemon.daemon_log import end_log
+from rover_mcp.daemon.glance_copy import Glances
+from rover_mcp.daemon.heartbeat import Heartbeat, beat, end_process
 from rover_mcp.daemon.jsonrpc_stream import message_streams, push
-from rover_mcp.daemon.life import Heartbeat, beat, end_process
-from rover_mcp.daemon.lock import is_lost
-from rover_mcp.daemon.logs import end_log
 from rover_mcp.daemon.stdio import StandardStreams
-from rover_mcp.daemon.watch import Lookout
-from rover_mcp.daemon.wiring import Parts, build
+from rover_mcp.daemon.wiring import DaemonParts, build
 from rover_mcp.domain.attempt_state import BY_ITSELF
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
@@ -61,7 +61,7 @@ from rover_mcp.tasks.caller import Caller
 if TYPE_CHECKING:
     from anyio.abc import UNIXSocketStream
 
-    from rover_mcp.daemon.http import HttpService
+    from rover_mcp.daemon.http_service import HttpService
 
 log = logging.getLogger("rover.daemon")
 
@@ -87,7 +87,7 @@ class Daemon:
         self._settings = settings
         self._lock = lock
         self._store = store
-        self._parts: Parts
+        self._parts: DaemonParts
         self._group: TaskGroup
         self._clients = ClientConnections(
             settings.home, listener, self._serve_client, self._outdated, self._give_way
@@ -128,7 +128,7 @@ class Daemon:
             loop = asyncio.get_running_loop()
             parts = self._parts
             files, renew = parts.credentials.files, parts.renewals.tend_in_a_thread
-            lookout = Lookout(self._store, parts.plane, files, renew)
+            lookout = CredentialWatchLoop(self._store, parts.plane, files, renew)
             self._parts.credentials.on_news = partial(loop.call_soon_threadsafe, lookout.poke)
             hub.also = self._parts.hooks.poke
             glances = self._glances()
@@ -278,7 +278,7 @@ class Daemon:
 
     async def _serve_http(self, stream: SocketStream, caller: Caller) -> None:
         """Serve HTTP for a foreground process, until it leaves."""
-        from rover_mcp.daemon.http import HttpService
+        from rover_mcp.daemon.http_service import HttpService
 
         service = HttpService(self._parts, caller)
         self._services.add(service)

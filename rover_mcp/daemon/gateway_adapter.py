@@ -15,21 +15,21 @@ from agent_runner.agents import agent_provider
 from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import WorkflowError
-from rover_mcp.control.ports import Account, Expiry
+from rover_mcp.control.control_ports import Account, Expiry
 from rover_mcp.control.sandbox_spec import own_model
-from rover_mcp.daemon.booking import over_budget, settle_left, standing_of
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.keys_seen import KeysSeen
 from rover_mcp.daemon.provider_access import is_the_providers, lacks_credential
-from rover_mcp.daemon.served import ServedModels
+from rover_mcp.daemon.served_models import ServedModels
 from rover_mcp.daemon.task_networks import NOTHING, TaskNetworks
+from rover_mcp.daemon.usage_booking import over_budget, settle_left, standing_of
 from rover_mcp.daemon.windows_seen import WindowsSeen
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.network_policy import NetworkMode
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.internet import UpstreamProxy
-from rover_mcp.gateway.lease import Answer, GatewayLease, ProviderAccess
+from rover_mcp.gateway.lease import GatewayLease, ProviderAccess, ProviderAnswer
 from rover_mcp.gateway.prices import PriceList, price_list
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
@@ -149,7 +149,7 @@ class Door:
         providers = (agent_provider(name, model) for name, model in used)
         return frozenset(name for name in providers if name)
 
-    def _answered(self, task_id: str, attempt: int, answer: Answer) -> None:
+    def _answered(self, task_id: str, attempt: int, answer: ProviderAnswer) -> None:
         """The first call of each model in an attempt that went well is told, in a thread: the
         gateway's loop waits for nobody."""
         if answer.account is not None:

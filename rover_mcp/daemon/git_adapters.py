@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from rover_mcp.control.attempt_context import UNSETTLED
-from rover_mcp.control.attempts import Attempts
-from rover_mcp.daemon.places import NOTE, record_place
+from rover_mcp.control.attempt_runner import Attempts
+from rover_mcp.daemon.project_registry import NOTE, record_place
+from rover_mcp.domain.disk_full_error import write_fault
 from rover_mcp.domain.errors import EnvironmentFault, NotFound
-from rover_mcp.domain.no_space import write_fault
 from rover_mcp.domain.paths import project_folder
 from rover_mcp.domain.source_tree import SourceFile
-from rover_mcp.git.absent import absent
-from rover_mcp.git.bases import Bases
+from rover_mcp.git.base_packs import Bases
+from rover_mcp.git.commit_diff import Diff, FileDiff
+from rover_mcp.git.commit_tree import CommitTree
 from rover_mcp.git.contents import contents_of
-from rover_mcp.git.diff import Diff, FileDiff
 from rover_mcp.git.hub import Hub
-from rover_mcp.git.locate import Place
+from rover_mcp.git.locate import RepositoryPaths
+from rover_mcp.git.missing_objects import absent
 from rover_mcp.git.publish import check_delivery
 from rover_mcp.git.repository import (
     ignored_patterns,
@@ -34,12 +35,11 @@ from rover_mcp.git.repository import (
     resolve_branch,
     tracked_paths,
 )
-from rover_mcp.git.tree import CommitTree
-from rover_mcp.git.view import opened
+from rover_mcp.git.repository_view import opened
 from rover_mcp.store.records import TaskRow
-from rover_mcp.tasks.handoff import first_of_each, run_by
-from rover_mcp.tasks.ports import DiffResult, Repository
-from rover_mcp.tasks.space import TreeSize
+from rover_mcp.tasks.disk_space import TreeSize
+from rover_mcp.tasks.handoff_files import first_of_each, run_by
+from rover_mcp.tasks.task_ports import DiffResult, Repository
 from rover_mcp.tasks.view_models import ChangesView, FileChange
 
 
@@ -63,7 +63,9 @@ class GitRepositories:
     """Users' repositories, and the hubs made of them."""
 
     def __init__(
-        self, home: Path, project_path: Callable[[Path, Place], Path] = lambda root, _: root
+        self,
+        home: Path,
+        project_path: Callable[[Path, RepositoryPaths], Path] = lambda root, _: root,
     ) -> None:
         self._home = home
         self._project_path = project_path

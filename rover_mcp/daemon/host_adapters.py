@@ -14,7 +14,7 @@ from rover_mcp.sandbox import agent_programs
 from rover_mcp.sandbox.engines import select_engine
 from rover_mcp.sandbox.pinned_agents import default_models
 from rover_mcp.sandbox.protocol import Engine
-from rover_mcp.tasks.ports import AgentProgram
+from rover_mcp.tasks.task_ports import AgentProgram
 
 
 class EngineChoice:

@@ -53,7 +53,7 @@ async def message_streams(
     write_in, write_out = anyio.create_memory_object_stream[SessionMessage](0)
 
     refuse = write_in.clone()
-    desk = _Desk(read_in, refuse)
+    desk = _RequestQueue(read_in, refuse)
 
     async def reader() -> None:
         async with read_in, refuse:
@@ -101,7 +101,7 @@ async def read_line(buffered: BufferedByteReceiveStream, max_bytes: int) -> byte
                 return b"{too long"
 
 
-class _Desk:
+class _RequestQueue:
     """Where a client's messages are taken: each goes to the server, or is answered here so that
     its sender does not wait."""
 

@@ -19,7 +19,7 @@ REFUSED_SECONDS: Final = 60.0
 
 
 @dataclass
-class _Entry:
+class _CommandValue:
     """One command's. `running` is held while it runs, so that it runs once for all who wait."""
 
     running: threading.Lock = field(default_factory=threading.Lock)
@@ -40,13 +40,13 @@ class KeyCommands:
         self._clock = clock
         self._run = run or run_command
         self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _CommandValue] = {}
 
     def value(self, command: str, lifetime: float, *, of_call: bool = False) -> str | None:
         """What the command printed, not longer ago than `lifetime` seconds; None: nothing, which
         only an agent's call (`of_call`) takes for an answer for a while."""
         with self._lock:
-            entry = self._entries.setdefault(command, _Entry())
+            entry = self._entries.setdefault(command, _CommandValue())
         with entry.running:
             with self._lock:
                 if self._clock() < entry.until and (entry.value or of_call):
@@ -62,7 +62,7 @@ class KeyCommands:
         entry = self._entries.get(command)
         return entry.value if entry else None
 
-    def _lasts(self, entry: _Entry, lifetime: float) -> float:
+    def _lasts(self, entry: _CommandValue, lifetime: float) -> float:
         if entry.value is None:
             return FAILED_SECONDS
         # Somebody may be correcting what it prints.

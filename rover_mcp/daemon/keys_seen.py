@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from rover_mcp.gateway.lease import Answer
+from rover_mcp.gateway.lease import ProviderAnswer
 
 MAY_REFUSE: Final = frozenset({400, 401, 403})
 """Statuses of answers that may say that a credential is refused."""
@@ -27,7 +27,7 @@ class KeysSeen:
         """There was no credential for a call."""
         self._of(task_id, attempt).lacked = True
 
-    def answered(self, task_id: str, attempt: int, answer: Answer) -> None:
+    def answered(self, task_id: str, attempt: int, answer: ProviderAnswer) -> None:
         """A provider answered: it may have refused the credential."""
         if answer.status in MAY_REFUSE and answer.digest is not None:
             self._of(task_id, attempt).refused.add(answer.digest)

@@ -12,7 +12,7 @@ from rover_mcp.daemon.git_adapters import CommitFiles
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.repository import inspect_repository
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
-from rover_mcp.tasks.wanted import lacking_programs
+from rover_mcp.tasks.missing_programs import lacking_programs
 
 
 def missing_programs(home: Path, folder: Path) -> list[str]:

@@ -10,9 +10,9 @@ from typing import TypeGuard
 
 from rover_mcp.config.settings import CredentialSource
 from rover_mcp.daemon import host_logins
+from rover_mcp.daemon.credential_sources import KeptSource
 from rover_mcp.daemon.environments import Environment
 from rover_mcp.daemon.redaction import SECRETS
-from rover_mcp.daemon.sources import KeptSource
 from rover_mcp.gateway.lease import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS, Provider, Variable
 from rover_mcp.store.records import TaskRow

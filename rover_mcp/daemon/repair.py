@@ -30,14 +30,14 @@ from rover_mcp.config.load_settings import load_settings
 from rover_mcp.config.settings import Settings
 from rover_mcp.control.journal_watch import UNREADABLE, read_state
 from rover_mcp.control.queue_tables import renew
-from rover_mcp.daemon.lock import hold_alone
-from rover_mcp.daemon.program import print_outcome
+from rover_mcp.daemon.daemon_lock import hold_alone
+from rover_mcp.daemon.offline_program import print_outcome
 from rover_mcp.daemon.survey import lacks_files, unreadable
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.paths import TaskFolders, project_folder
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.git.hub import Hub
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import database_url, forget_version, open_database
 from rover_mcp.store.rebuild import Rebuilds
 from rover_mcp.store.store import Store
@@ -108,12 +108,14 @@ def _set_aside(home: Path) -> list[str]:
 def _complete(url: str) -> None:
     """Let tables that are missing, and a version that nobody knows, be made again when it is
     opened; that of a newer program stays, and is refused there."""
-    is_version = sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema_version")
+    is_version = sa.select(store_tables.meta.c.value).where(
+        store_tables.meta.c.key == "schema_version"
+    )
     engine, known = sa.create_engine(url), ""
     try:
         with suppress(DatabaseError), engine.connect() as connection:
             known = str(connection.execute(is_version).scalar())
-        if not known.isdecimal() or int(known) <= schema.SCHEMA_VERSION:
+        if not known.isdecimal() or int(known) <= store_tables.SCHEMA_VERSION:
             with suppress(DatabaseError), engine.begin() as connection:
                 forget_version(connection)
     finally:

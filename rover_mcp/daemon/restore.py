@@ -20,15 +20,15 @@ from typing import Any
 
 from agent_runner.journal.journal import is_locked
 from agent_runner.models import Pause, PauseReason
-from rover_mcp.daemon.archive import DATABASE, bad, count_tasks, unpack
 from rover_mcp.daemon.backup import PREFIX
-from rover_mcp.daemon.lock import hold_alone, hold_lock
-from rover_mcp.daemon.program import print_outcome
+from rover_mcp.daemon.backup_archive import DATABASE, bad, count_tasks, unpack
+from rover_mcp.daemon.daemon_lock import hold_alone, hold_lock
+from rover_mcp.daemon.offline_program import print_outcome
 from rover_mcp.daemon.survey import unreadable
 from rover_mcp.domain.attempt_state import OPEN, AttemptState
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, NotFound
 from rover_mcp.domain.task_status import RUNNING, Event
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import database_url, open_database
 from rover_mcp.store.rebuild import Rebuilds
 from rover_mcp.store.records import TaskRow
@@ -100,7 +100,7 @@ def _prepare(source: Path, staging: Path) -> dict[str, Any]:
         "paused": [],
         "missing_repositories": [],
     }
-    if about.schema_version > schema.SCHEMA_VERSION:
+    if about.schema_version > store_tables.SCHEMA_VERSION:
         raise bad(source, f"a newer version made it ({about.version}): update rover-mcp")
     if about.database == "sqlite":
         done |= _settle(source, staging)

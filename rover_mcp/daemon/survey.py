@@ -19,7 +19,7 @@ from rover_mcp.control.queue_tables import unusable
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.paths import TaskFolders, project_folder
 from rover_mcp.domain.task_status import TaskStatus
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import read_only
 from rover_mcp.store.records import DamagedRecord, TaskRow, task_row
 
@@ -100,8 +100,8 @@ def is_passing(error: sqlite3.Error) -> bool:
 
 
 def _compare(home: Path, begun: Attempts, engine: sa.Engine) -> Iterator[str]:
-    missing = set(schema.metadata.tables) - set(sa.inspect(engine).get_table_names())
-    if schema.tasks.name in missing:
+    missing = set(store_tables.metadata.tables) - set(sa.inspect(engine).get_table_names())
+    if store_tables.tasks.name in missing:
         if begun:
             yield f"the database has no tasks, and {_tasks(begun)} files"
         return
@@ -111,7 +111,7 @@ def _compare(home: Path, begun: Attempts, engine: sa.Engine) -> Iterator[str]:
     damaged: set[str] = set()
     unknown = 0
     with engine.connect() as connection:
-        for row in connection.execute(sa.select(schema.tasks)):
+        for row in connection.execute(sa.select(store_tables.tasks)):
             try:
                 rows[row.id] = task_row(row)
             except DamagedRecord as error:

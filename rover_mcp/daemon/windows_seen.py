@@ -10,11 +10,11 @@ from typing import Final
 
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.event_kinds import WINDOW_WARNING
-from rover_mcp.gateway.lease import Answer
-from rover_mcp.gateway.windows import Window, windows_of
+from rover_mcp.gateway.lease import ProviderAnswer
+from rover_mcp.gateway.window_headers import Window, windows_of
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.accounts import account_name
-from rover_mcp.tasks.windows import warning, window_view
+from rover_mcp.tasks.account_names import account_name
+from rover_mcp.tasks.window_text import warning, window_view
 
 log = logging.getLogger("rover.gateway")
 
@@ -38,7 +38,7 @@ class WindowsSeen:
         self._lock = threading.Lock()
         self._writing: Future[None] | None = None
 
-    def answered(self, task_id: str, answer: Answer) -> None:
+    def answered(self, task_id: str, answer: ProviderAnswer) -> None:
         """An answer of a task has ended."""
         if answer.account is None or not answer.headers:
             return

@@ -13,38 +13,38 @@ from agent_runner.agents import agent_provider
 from agent_runner.models import RunState
 from rover_mcp.config.descriptors import share
 from rover_mcp.config.settings import Settings
-from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.daemon_lease import Leases
 from rover_mcp.control.image_build import ImageBuilds
-from rover_mcp.control.journal_watch import LiveStates
+from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.plane import ControlPlane
-from rover_mcp.control.reconciler import Sweeper
-from rover_mcp.control.warm_pool import Spares
-from rover_mcp.daemon.booking import write_entries
+from rover_mcp.control.reconciler import Reconciler
+from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.forgetting import ProjectFolders
-from rover_mcp.daemon.garbage import Garbage
+from rover_mcp.daemon.disk_meter import DiskMeter
 from rover_mcp.daemon.gateway_adapter import Door
 from rover_mcp.daemon.git_adapters import GitRepositories, HubWork
 from rover_mcp.daemon.host_adapters import EngineChoice, HostAgents
-from rover_mcp.daemon.leftovers import TaskLeftovers
-from rover_mcp.daemon.meter import DiskMeter
-from rover_mcp.daemon.places import Places
+from rover_mcp.daemon.hub_garbage import Garbage
+from rover_mcp.daemon.login_renewals import Renewals
 from rover_mcp.daemon.plane_adapter import PlaneControl
-from rover_mcp.daemon.renewals import Renewals
+from rover_mcp.daemon.project_folders import ProjectFolders
+from rover_mcp.daemon.project_registry import ProjectRegistry
+from rover_mcp.daemon.task_leftovers import TaskLeftovers
 from rover_mcp.daemon.task_networks import TaskNetworks
 from rover_mcp.daemon.trash import Trash
+from rover_mcp.daemon.usage_booking import write_entries
 from rover_mcp.daemon.work_trees import WorkTrees
 from rover_mcp.domain.attempt_state import HELD_BACK, OPEN
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.prices import price_list
-from rover_mcp.hooks.runner import Hooks, sender_of
+from rover_mcp.hooks.runner import HookRunner, sender_of
 from rover_mcp.launcher.user_service import offers
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.engines import engines
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.server.app import App
-from rover_mcp.server.event_broadcast import EventHub
+from rover_mcp.server.event_broadcast import EventBroadcaster
 from rover_mcp.server.tool_call import Services
 from rover_mcp.store.migrations import database_url
 from rover_mcp.store.store import Store
@@ -53,10 +53,10 @@ from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
-from rover_mcp.tasks.images import Images
-from rover_mcp.tasks.ports import Trouble
+from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
+from rover_mcp.tasks.task_ports import Trouble
 from rover_mcp.tasks.usage import state_with_usage
 
 WANTING = (*OPEN, *HELD_BACK)
@@ -64,7 +64,7 @@ WANTING = (*OPEN, *HELD_BACK)
 
 
 @dataclass
-class Parts:
+class DaemonParts:
     """What the daemon runs."""
 
     settings: Settings
@@ -72,17 +72,17 @@ class Parts:
     credentials: Credentials
     renewals: Renewals
     gateway: Gateway
-    live: LiveStates
+    live: JournalWatch
     plane: ControlPlane
     leases: Leases
-    sweeper: Sweeper
+    sweeper: Reconciler
     attempts: Attempts
-    spares: Spares
+    spares: WarmPool
     garbage: Garbage
     work_trees: WorkTrees
     trash: Trash
-    hub: EventHub
-    hooks: Hooks
+    hub: EventBroadcaster
+    hooks: HookRunner
     services: Services
     app: App
 
@@ -94,7 +94,7 @@ def build(
     ring: Callable[[str], None],
     notice: Callable[[Caller], str | None],
     touch: Callable[[], None],
-) -> Parts:
+) -> DaemonParts:
     """Build everything. `ring` is called when a task's runner rings its bell, `touch` when a
     client calls."""
     home = settings.home
@@ -105,12 +105,12 @@ def build(
     credentials = Credentials(settings)
     renewals = Renewals(credentials.log_ins, lambda: bool(store.attempts.in_states(WANTING)))
     leases = Leases(home, store.executors if settings.database else None, lease=settings.lease)
-    live = LiveStates(home, store)
+    live = JournalWatch(home, store)
     plane = ControlPlane(settings, store, database_url(home, settings.database), leases)
-    places = Places(home, store)
+    places = ProjectRegistry(home, store)
     repositories = GitRepositories(home, places.project_path)
     all_engines = engines(home, settings)
-    spares = Spares(settings, store, all_engines)
+    spares = WarmPool(settings, store, all_engines)
     networks = TaskNetworks(settings, store, credentials)
     door = Door(home, gateway, portal, store, credentials, networks, ring, plane.answered, prices)
     credentials.obstacle = renewals.obstacle
@@ -127,7 +127,7 @@ def build(
     work_trees = WorkTrees(settings, store, repositories, all_engines)
     trash = Trash(home, all_engines)
     keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
-    images = Images(home, store, keepers)
+    images = RoverImages(home, store, keepers)
     leftovers = partial(TaskLeftovers, home, repositories, all_engines, trash)
     delete = DeleteTask(store, leftovers(garbage.collect))
     folders = ProjectFolders(home, repositories, spares.forget, trash)
@@ -136,25 +136,25 @@ def build(
     tasks.stalled = plane.patience.pause
     tasks.account_name = credentials.account_name
     status = _status(create, tasks, all_engines, credentials, notice, plane.trouble)
-    hub = EventHub(store, claude_channel=settings.claude_channel, most=settings.budget)
+    hub = EventBroadcaster(store, claude_channel=settings.claude_channel, most=settings.budget)
     hooks = _hooks(settings, store, leases)
     builds = ImageBuilds(settings, create, keepers, repositories.hub, door, spares)
     services = Services(tasks, status, hub, touch, images, hooks, delete, builds, forget)
-    return Parts(
+    return DaemonParts(
         settings, store, credentials, renewals, gateway, live, plane, leases,
-        Sweeper(attempts, plane), attempts, spares, garbage, work_trees, trash, hub, hooks,
+        Reconciler(attempts, plane), attempts, spares, garbage, work_trees, trash, hub, hooks,
         services, App(services),
     )  # fmt: skip
 
 
 def _forget(
-    create: CreateTask, delete: DeleteTask, folders: ProjectFolders, images: Images
+    create: CreateTask, delete: DeleteTask, folders: ProjectFolders, images: RoverImages
 ) -> ForgetProject:
     trusted = [line.path.resolve() for line in create.settings.trusted_projects]
     return ForgetProject(create.store, delete, folders, create.book, images, trusted)
 
 
-def _tasks(create: CreateTask, work: HubWork, live: LiveStates) -> TaskService:
+def _tasks(create: CreateTask, work: HubWork, live: JournalWatch) -> TaskService:
     store = create.store
 
     def state_of(task_id: str) -> RunState | None:
@@ -194,6 +194,6 @@ def _may_sign_in(credentials: Credentials, agent: str, caller: Caller) -> bool:
     return provider is None or credentials.is_named(provider, caller)
 
 
-def _hooks(settings: Settings, store: Store, leases: Leases) -> Hooks:
+def _hooks(settings: Settings, store: Store, leases: Leases) -> HookRunner:
     senders = {hook.name: sender_of(hook, os.environ) for hook in settings.hooks}
-    return Hooks(settings, store, store.deliveries(leases.executor), senders)
+    return HookRunner(settings, store, store.deliveries(leases.executor), senders)

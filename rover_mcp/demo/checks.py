@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rover_mcp.demo.stage import Stage
-from rover_mcp.domain.json_object import Json
+from agent_runner.json_object import Json
+from rover_mcp.demo.demo_stage import Stage
 
 
 class Checks:

@@ -15,7 +15,7 @@ class Stopped(RoverError):
     code = "stopped"
 
 
-class Stop:
+class CancelToken:
     """One request to stop, which may come at any time and from any thread."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class EventKind:
     """`level` is that of `notifications/message`. `attention`: always, never, or where the task
     resumes automatically."""
 
@@ -23,38 +23,44 @@ class Kind:
 
 WINDOW_WARNING: Final = "task.window_warning"
 
-KINDS: Final[Mapping[str, Kind]] = {
-    "task.created": Kind("info", "no", "it is in the queue"),
-    Event.START: Kind("info", "no", "its first attempt has begun"),
-    "task.preparing": Kind("debug", "no", "its base, image or set-up is being made; what of it"),
-    "task.sandbox": Kind("debug", "no", "its sandbox has started"),
-    "task.step": Kind("info", "no", "a step began, ended, failed or was skipped"),
-    "task.steps_untold": Kind("info", "no", "it has so many steps that no more are reported"),
-    "task.warning": Kind("warning", "no", "something went wrong, and the task continues"),
-    WINDOW_WARNING: Kind(
+KINDS: Final[Mapping[str, EventKind]] = {
+    "task.created": EventKind("info", "no", "it is in the queue"),
+    Event.START: EventKind("info", "no", "its first attempt has begun"),
+    "task.preparing": EventKind(
+        "debug", "no", "its base, image or set-up is being made; what of it"
+    ),
+    "task.sandbox": EventKind("debug", "no", "its sandbox has started"),
+    "task.step": EventKind("info", "no", "a step began, ended, failed or was skipped"),
+    "task.steps_untold": EventKind("info", "no", "it has so many steps that no more are reported"),
+    "task.warning": EventKind("warning", "no", "something went wrong, and the task continues"),
+    WINDOW_WARNING: EventKind(
         "warning", "no", "a usage window of its account is nearly used up; once for each window"
     ),
-    "task.engine_unreachable": Kind("info", "no", "the engine does not answer; it is asked again"),
-    Event.PAUSE: Kind("warning", "yes", "it stopped at a checkpoint; `reason` says why"),
-    "task.held": Kind("info", "no", "it is paused and waits for its account, which is closed"),
-    "task.deleted": Kind("info", "no", "all that was kept of it was removed"),
-    "task.rebuilt": Kind(
+    "task.engine_unreachable": EventKind(
+        "info", "no", "the engine does not answer; it is asked again"
+    ),
+    Event.PAUSE: EventKind("warning", "yes", "it stopped at a checkpoint; `reason` says why"),
+    "task.held": EventKind("info", "no", "it is paused and waits for its account, which is closed"),
+    "task.deleted": EventKind("info", "no", "all that was kept of it was removed"),
+    "task.rebuilt": EventKind(
         "info", "no", "its record was lost or damaged, and was rebuilt from its files"
     ),
-    "task.deleting": Kind("info", "no", "its deletion has begun"),
-    "task.left": Kind("info", "no", "its client ended its handle; the task is paused"),
-    "task.answered": Kind("info", "no", "somebody was asked what should happen, and chose"),
-    Event.RESUME: Kind("info", "if automatic", "it continues from its checkpoint"),
-    Event.RESUME_ITERATION: Kind("info", "if automatic", "the same, in a later iteration"),
-    Event.RESTART: Kind("info", "no", "it starts over from its base"),
-    "task.resume_failed": Kind("error", "yes", "it could not be resumed; its status is unchanged"),
-    "task.agent_changed": Kind("info", "yes", "another agent continues"),
-    Event.COMPLETE: Kind("info", "yes", "it is done; its branch is there"),
-    Event.FAIL: Kind("error", "yes", "a step failed, or nothing could be started"),
-    Event.CANCEL: Kind("info", "yes", "somebody ended it"),
-    Event.ITERATE: Kind("info", "no", "it has new instructions"),
-    Event.MERGE: Kind("info", "no", "its branch was merged"),
-    Event.PUSH: Kind("info", "no", "its branch was pushed"),
+    "task.deleting": EventKind("info", "no", "its deletion has begun"),
+    "task.left": EventKind("info", "no", "its client ended its handle; the task is paused"),
+    "task.answered": EventKind("info", "no", "somebody was asked what should happen, and chose"),
+    Event.RESUME: EventKind("info", "if automatic", "it continues from its checkpoint"),
+    Event.RESUME_ITERATION: EventKind("info", "if automatic", "the same, in a later iteration"),
+    Event.RESTART: EventKind("info", "no", "it starts over from its base"),
+    "task.resume_failed": EventKind(
+        "error", "yes", "it could not be resumed; its status is unchanged"
+    ),
+    "task.agent_changed": EventKind("info", "yes", "another agent continues"),
+    Event.COMPLETE: EventKind("info", "yes", "it is done; its branch is there"),
+    Event.FAIL: EventKind("error", "yes", "a step failed, or nothing could be started"),
+    Event.CANCEL: EventKind("info", "yes", "somebody ended it"),
+    Event.ITERATE: EventKind("info", "no", "it has new instructions"),
+    Event.MERGE: EventKind("info", "no", "its branch was merged"),
+    Event.PUSH: EventKind("info", "no", "its branch was pushed"),
 }
 
 

@@ -25,7 +25,7 @@ class TaskFolders:
 
     @property
     def names(self) -> Path:
-        """What commits of the base are called in the user's repository (git/names.py)."""
+        """What commits of the base are called in the user's repository (git/clone_refs.py)."""
         return self.root / "input" / "names"
 
     @property

@@ -12,8 +12,8 @@ from agent_runner.classify.verdict import Verdict, classify
 from agent_runner.models import Grounds
 from rover_mcp.config.settings import RetrySettings
 from rover_mcp.explain.cases import BadCase, Case, Parsed
-from rover_mcp.explain.plan import SHOWN, Plan, plan
 from rover_mcp.explain.readers import hear
+from rover_mcp.explain.retry_schedule import SHOWN, RetrySchedule, plan
 from rover_mcp.tasks.pause_view import CLOSED, NEVER_BY_ITSELF, WHAT_TO_DO
 
 SUCCESS, FAILURE = "success", "failure"
@@ -43,7 +43,7 @@ class Explained:
     line: int
     case: Case
     verdict: Verdict | None
-    plan: Plan | None
+    plan: RetrySchedule | None
     ignored: tuple[str, ...] = field(default=())
 
     @property

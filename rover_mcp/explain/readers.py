@@ -14,24 +14,22 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from agent_runner.agents import agent_provider
-from agent_runner.agents.acp_events import AcpReading, RpcError, failure_of
-from agent_runner.agents.claude_events import Reading as ClaudeReading
-from agent_runner.agents.codex_events import Reading as CodexReading
-from agent_runner.agents.codex_events import read_rollout
-from agent_runner.agents.copilot_events import Reading as CopilotReading
-from agent_runner.agents.gemini_events import Reading as GeminiReading
-from agent_runner.agents.opencode_events import Reading as OpencodeReading
-from agent_runner.agents.qwen_events import Reading as QwenReading
+from agent_runner.agents.acp_events import AcpStream, RpcError, failure_of
+from agent_runner.agents.claude_events import ClaudeStream
+from agent_runner.agents.codex_events import CodexStream, read_rollout
+from agent_runner.agents.copilot_events import CopilotStream
+from agent_runner.agents.gemini_events import GeminiStream
+from agent_runner.agents.opencode_events import OpencodeStream
+from agent_runner.agents.qwen_events import QwenStream
 from agent_runner.classify.profiles import profile_named
-from agent_runner.evidence import Answer, last_failures
+from agent_runner.gateway_evidence import RecordedAnswer, last_failures
 from agent_runner.models import Failure
 from rover_mcp.explain.cases import BadCase, Case
-from rover_mcp.gateway.lease import Answer as Seen
-from rover_mcp.gateway.lease import ProviderError
-from rover_mcp.gateway.meter import Meter
+from rover_mcp.gateway.lease import ProviderAnswer, ProviderError
 from rover_mcp.gateway.response_formats import dialect_of
 from rover_mcp.gateway.routes import recorded_headers
 from rover_mcp.gateway.upstream import CONNECTION_FAILED
+from rover_mcp.gateway.usage_meter import Meter
 
 Heard = Sequence[Failure]
 """The failures of a run, as `classify` takes them; none: it succeeded."""
@@ -99,7 +97,7 @@ def _http(case: Case) -> Heard:
         raise BadCase(f"fields.provider: unknown API {named!r}; known: {', '.join(_CALLS)}")
     provider, path = _CALLS[named]
     raw = [(k.encode(), v.encode("latin-1", "replace")) for k, v in case.headers.items()]
-    seen = Seen(
+    seen = ProviderAnswer(
         at=case.now,
         method="POST",
         path=path,
@@ -108,7 +106,7 @@ def _http(case: Case) -> Heard:
         error=_error(case, provider, path),
         provider=provider,
     )
-    answer = Answer.model_validate(seen.as_json())
+    answer = RecordedAnswer.model_validate(seen.as_json())
     return last_failures([answer], case.now - timedelta(seconds=1))
 
 
@@ -132,7 +130,7 @@ def _error(case: Case, provider: str, path: str) -> ProviderError | None:
 
 
 def _claude(case: Case) -> Heard:
-    fields, reading = case.fields, ClaudeReading()
+    fields, reading = case.fields, ClaudeStream()
     resets = fields.get("resetsAt", fields.get("resets_at"))
     if resets is not None:
         limit = {"status": "rejected", "resetsAt": _epoch(resets), **_part(fields, "rateLimitType")}
@@ -155,13 +153,13 @@ def _succeeded(case: Case, agent: str) -> Heard:
     """A run that says that it went well, whatever its last message is."""
     if agent not in ("claude", "qwen"):
         raise BadCase(f"reader {case.reader!r}: only claude and qwen end with such an event")
-    reading = ClaudeReading() if agent == "claude" else QwenReading()
+    reading = ClaudeStream() if agent == "claude" else QwenStream()
     reading.take({"type": "result", "is_error": False, "result": case.text})
     return [] if reading.succeeded else [reading.failure(0, ())]
 
 
 def _codex(case: Case) -> Heard:
-    fields, reading = case.fields, CodexReading()
+    fields, reading = case.fields, CodexStream()
     info = fields.get("rollout", fields.get("codex_error_info"))
     resets = fields.get("resets_at", fields.get("resetsAt"))
     if info is not None or resets is not None:
@@ -176,7 +174,7 @@ def _codex(case: Case) -> Heard:
 
 
 def _gemini(case: Case) -> Heard:
-    reading = GeminiReading()
+    reading = GeminiStream()
     error = {"type": case.fields.get("etype", "unknown"), "message": case.text}
     reading.take({"type": "result", "status": "error", "error": error})
     code = (case.status & 0xFF) if case.status else 1
@@ -184,7 +182,7 @@ def _gemini(case: Case) -> Heard:
 
 
 def _qwen(case: Case) -> Heard:
-    reading = QwenReading()
+    reading = QwenStream()
     reading.take({"type": "result", "is_error": True, "error": {"message": case.text}})
     return [reading.failure(_exit_code(case, 1), ())]
 
@@ -198,14 +196,14 @@ def _opencode(case: Case) -> Heard:
         "responseBody": fields.get("responseBody", fields.get("body", "")),
     }
     name = fields.get("name") or ("APIError" if case.status else "UnknownError")
-    reading = OpencodeReading(agent_provider("opencode") or "anthropic")
+    reading = OpencodeStream(agent_provider("opencode") or "anthropic")
     reading.take({"type": "error", "error": {"name": name, "data": data}})
     return [reading.failure(_exit_code(case, 1), ())]
 
 
 def _copilot(case: Case) -> Heard:
     fields = case.fields
-    reading = CopilotReading(agent_provider("copilot") or "openai")
+    reading = CopilotStream(agent_provider("copilot") or "openai")
     kind = fields.get("error_type", fields.get("errorType"))
     call = {
         "statusCode": case.status,
@@ -231,7 +229,7 @@ def _acp_error(case: Case) -> Heard:
 
 
 def _acp_end(case: Case) -> Heard:
-    reading = AcpReading()
+    reading = AcpStream()
     content = {"type": "text", "text": case.text}
     reading.take({"sessionUpdate": "agent_message_chunk", "content": content})
     failure = reading.verdict({"stopReason": case.fields.get("stopReason", "end_turn")}, None)

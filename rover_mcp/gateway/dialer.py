@@ -13,7 +13,7 @@ from typing import Final
 from rover_mcp.gateway.internet import Network, Streams, UpstreamProxy
 from rover_mcp.gateway.policy import (
     Destination,
-    Verdict,
+    HostVerdict,
     entry_for,
     is_own,
     judge_addresses,
@@ -27,7 +27,7 @@ MAX_ADDRESSES: Final = 16
 """Addresses of one name that are judged and tried; the name server's further ones are ignored."""
 
 
-class Dialer:
+class InternetDialer:
     """Opens connections for one lease, or for one fetch.
 
     `proxy_for` returns the user's own proxy on the way to a host; it may block. `own_hosts` are the
@@ -45,7 +45,7 @@ class Dialer:
         self._own_hosts = own_hosts
         self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
 
-    async def connect(self, to: Destination) -> Streams | Verdict:
+    async def connect(self, to: Destination) -> Streams | HostVerdict:
         """Connect to a destination whose name was judged before, or say why that is refused.
 
         Raises:
@@ -67,12 +67,12 @@ class Dialer:
             raise OSError(f"{to.host.name} has no address")
         return list(dict.fromkeys(addresses))[:MAX_ADDRESSES]
 
-    def _judge(self, to: Destination, addresses: list[str]) -> Verdict:
+    def _judge(self, to: Destination, addresses: list[str]) -> HostVerdict:
         verdict = judge_addresses(
             to.host, addresses, own=is_own(self._own_hosts, to), entry=entry_for(to)
         )
         if verdict.allowed and any(map(self._network.is_own, reached(addresses))):
-            return Verdict(f"{to.host.name} leads to the machine that Rover runs on")
+            return HostVerdict(f"{to.host.name} leads to the machine that Rover runs on")
         return verdict
 
     async def _first(self, addresses: list[str], to: Destination) -> Streams:

@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 
 from agent_runner.models import Usage
-from rover_mcp.gateway.lease import Answer, Refusal
-from rover_mcp.gateway.routes import Watch
+from rover_mcp.gateway.lease import ProviderAnswer, Refusal
+from rover_mcp.gateway.routes import EvidenceWait
 
 KEPT_ANSWERS = 50
 KEPT_REFUSALS = 50
@@ -21,7 +21,7 @@ class Records:
     """
 
     def __init__(self) -> None:
-        self.answers: dict[int, Answer] = {}
+        self.answers: dict[int, ProviderAnswer] = {}
         self.refusals: deque[Refusal] = deque(maxlen=KEPT_REFUSALS)
         self.usage = Usage()
         self.last = 0
@@ -29,7 +29,7 @@ class Records:
         self._settled: set[int] = set()
         self._news = asyncio.Event()
 
-    def add(self, answer: Answer) -> int:
+    def add(self, answer: ProviderAnswer) -> int:
         """An answer begins; its key."""
         self._begun += 1
         self.answers[self._begun] = answer
@@ -41,14 +41,14 @@ class Records:
             self._settle(self._begun)
         return self._begun
 
-    def update(self, key: int, answer: Answer) -> None:
+    def update(self, key: int, answer: ProviderAnswer) -> None:
         """More is known of it."""
         if key in self.answers:
             self.answers[key] = answer
         if answer.error:
             self._settle(key)
 
-    def complete(self, key: int, answer: Answer) -> None:
+    def complete(self, key: int, answer: ProviderAnswer) -> None:
         """Nothing more comes of it."""
         if answer.usage:
             self.usage = self.usage.plus(answer.usage)
@@ -63,7 +63,7 @@ class Records:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def wait(self, watch: Watch) -> None:
+    async def wait(self, watch: EvidenceWait) -> None:
         """Until `last` goes beyond `after`, for as long as the watch says. At once where `after`
         is of an earlier gateway, whose count this one does not know."""
         if watch.after > self.last:

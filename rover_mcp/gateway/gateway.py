@@ -17,18 +17,18 @@ import httpx2
 from agent_runner.models import Usage
 from rover_mcp.config.descriptors import accept_from
 from rover_mcp.domain.network_policy import NetworkMode
-from rover_mcp.gateway.desk import Desk
 from rover_mcp.gateway.evidence import Records
-from rover_mcp.gateway.http_server import Connection, Exchange
+from rover_mcp.gateway.http_server import Exchange, HttpConnection
 from rover_mcp.gateway.internet import STREAM_BYTES, Internet, Network
-from rover_mcp.gateway.lease import Answer, GatewayLease, ProviderAccess, Refusal
+from rover_mcp.gateway.lease import GatewayLease, ProviderAccess, ProviderAnswer, Refusal
+from rover_mcp.gateway.model_calls import ModelCalls
+from rover_mcp.gateway.model_list import served_models
 from rover_mcp.gateway.policy import is_proxied
 from rover_mcp.gateway.prices import PriceList, price_list
 from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Fault, Provider
-from rover_mcp.gateway.proxy import Egress
+from rover_mcp.gateway.proxy import EgressProxy
 from rover_mcp.gateway.refusals import RefusedHost
-from rover_mcp.gateway.routes import Kind, Route, route, watch
-from rover_mcp.gateway.served import served_models
+from rover_mcp.gateway.routes import Route, RouteKind, route, watch
 from rover_mcp.gateway.transport import provider_client
 from rover_mcp.gateway.unix_socket import listen_unix, refuse
 from rover_mcp.gateway.usage_ledger import Ledger, Write
@@ -81,7 +81,7 @@ class Gateway:
         server = _LeaseServer(
             lease,
             records,
-            Desk(lease, records, self._upstream(), self._books(), self._now, self._prices),
+            ModelCalls(lease, records, self._upstream(), self._books(), self._now, self._prices),
             self._now,
             self._network,
             self._connections,
@@ -116,7 +116,7 @@ class Gateway:
         """The models that the service behind a credential says it serves."""
         return await served_models(self._upstream(), provider, access)
 
-    def answers(self, task_id: str) -> list[Answer]:
+    def answers(self, task_id: str) -> list[ProviderAnswer]:
         """The last answers that providers gave to the task, oldest first."""
         records = self._tasks.get(task_id)
         return list(records.answers.values()) if records else []
@@ -150,14 +150,14 @@ class _LeaseServer:
         self,
         lease: GatewayLease,
         records: Records,
-        desk: Desk,
+        desk: ModelCalls,
         now: Callable[[], datetime],
         network: Network,
         most: int,
     ) -> None:
         self._lease = lease
         self._most = most
-        self._egress = Egress(lease, network, self._refused_host, most)
+        self._egress = EgressProxy(lease, network, self._refused_host, most)
         self._desk = desk
         self._records = records
         self._now = now
@@ -220,7 +220,7 @@ class _LeaseServer:
         except OSError:
             connection.close()
             return
-        await Connection(reader, writer, self._handle).serve()
+        await HttpConnection(reader, writer, self._handle).serve()
 
     async def _handle(self, exchange: Exchange) -> None:
         lease = self._lease
@@ -230,15 +230,15 @@ class _LeaseServer:
         decision = route(
             exchange.method, exchange.target, exchange.headers, lease.token, lease.providers
         )
-        if decision.kind is Kind.FORWARD and lease.network.mode is NetworkMode.NONE:
+        if decision.kind is RouteKind.FORWARD and lease.network.mode is NetworkMode.NONE:
             reason = "the network policy of this task is none"
-            decision = Route(Kind.REFUSE, decision.provider, reason=reason)
-        if decision.kind is Kind.BELL:
+            decision = Route(RouteKind.REFUSE, decision.provider, reason=reason)
+        if decision.kind is RouteKind.BELL:
             lease.on_bell(lease.task_id)
             await exchange.answer(204)
-        elif decision.kind is Kind.EVIDENCE:
+        elif decision.kind is RouteKind.EVIDENCE:
             await self._tell(exchange)
-        elif decision.kind is Kind.FORWARD and decision.provider:
+        elif decision.kind is RouteKind.FORWARD and decision.provider:
             await self._desk.forward(exchange, decision.provider, decision.target)
         else:
             await self._refuse(exchange, decision)

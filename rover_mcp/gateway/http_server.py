@@ -28,7 +28,7 @@ class BodyTooLarge(Exception):
 class Exchange:
     """One request and its answer. The body of either is streamed, and may be endless."""
 
-    def __init__(self, connection: Connection, request: h11.Request) -> None:
+    def __init__(self, connection: HttpConnection, request: h11.Request) -> None:
         self._connection = connection
         self.method = request.method.decode("ascii")
         self.target = request.target.decode("latin-1")
@@ -118,7 +118,7 @@ class Exchange:
 Handler = Callable[[Exchange], Awaitable[None]]
 
 
-class Connection:
+class HttpConnection:
     """One client's connection, served until either side ends it."""
 
     def __init__(

@@ -57,7 +57,7 @@ class ProviderError:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProviderAnswer:
     """One answer of a provider. `status` is None where none came; `headers` are lower case and
     only those about limits. `at` is when its headers arrived."""
 
@@ -107,7 +107,7 @@ class Reserved:
 
 
 @dataclass(frozen=True)
-class Entry:
+class UsageEntry:
     """An answer in the books, as far as it was told. `model` is "" where none was named; a cost
     of None in `usage`: it has no price, or told no count. `reserved` stands until the call has
     ended; `estimated`: it was cut, or told no count, and this is what it will have come to.
@@ -171,7 +171,7 @@ class GatewayLease:
     providers: frozenset[str]
     credentials: Callable[[str], ProviderAccess | None] = field(repr=False)
     on_bell: Callable[[str], None] = field(repr=False)
-    on_answer: Callable[[str, Answer], None] = field(repr=False)
+    on_answer: Callable[[str, ProviderAnswer], None] = field(repr=False)
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
     own_hosts: tuple[str, ...] = ()
     """those of its list that the user's own config.yaml names: they may be private addresses"""

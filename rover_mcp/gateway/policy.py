@@ -78,7 +78,7 @@ class Destination:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class HostVerdict:
     """Whether it may pass; if not, why, and what would allow it (None: nothing does)."""
 
     reason: str = ""
@@ -89,7 +89,7 @@ class Verdict:
         return not self.reason
 
 
-ALLOWED: Final = Verdict()
+ALLOWED: Final = HostVerdict()
 
 
 def is_proxied(method: str, target: str) -> bool:
@@ -117,11 +117,13 @@ def destination(method: str, target: str) -> Destination:
     return Destination(host, port, plain=True, path=path if path.startswith("/") else f"/{path}")
 
 
-def judge(policy: NetworkPolicy, method: str, to: Destination, own: Sequence[str] = ()) -> Verdict:
+def judge(
+    policy: NetworkPolicy, method: str, to: Destination, own: Sequence[str] = ()
+) -> HostVerdict:
     """Whether a request may pass, by its name alone. `own` are the entries of its list that
     the user's own config.yaml has."""
     if not policy.has_proxy:
-        return Verdict(
+        return HostVerdict(
             f"the network policy of this task is {policy.mode}: {_MEANS[policy.mode]}",
             f"network: allowlist, or open, {IF_ALLOWED}",
         )
@@ -129,17 +131,17 @@ def judge(policy: NetworkPolicy, method: str, to: Destination, own: Sequence[str
     if address and not is_public(address) and not (is_private(address) and is_own(own, to)):
         if is_private(address):
             why = f"{to.host.name} is not a public address, and not one that you name"
-            return Verdict(why, entry_for(to))
+            return HostVerdict(why, entry_for(to))
         never = "; loopback, link-local and metadata services are reached by no entry"
         why = f"{to.host.name} is not a public address"
-        return Verdict(f"{why}{never if is_own(own, to) else ''}")
+        return HostVerdict(f"{why}{never if is_own(own, to) else ''}")
     if to.plain and method not in PLAIN_METHODS:
-        return Verdict(f"over plain http only GET and HEAD pass, not {method}")
+        return HostVerdict(f"over plain http only GET and HEAD pass, not {method}")
     patterns = [HostPattern.parse(text) for text in policy.allow]
     if any(p.allows(to.host, to.port) and _fits(p, to) for p in patterns):
         return ALLOWED
     if to.host.name in PROVIDER_HOSTS:
-        return Verdict(
+        return HostVerdict(
             f"{to.host.name} is a model API: agents reach it through the gateway's own path, "
             "which holds the credential",
         )
@@ -148,7 +150,7 @@ def judge(policy: NetworkPolicy, method: str, to: Destination, own: Sequence[str
         return ALLOWED
     if listed and (to.port == HTTP if to.plain else to.port == HTTPS):
         if to.plain and not listed.plain:
-            return Verdict(f"{to.host.name} is reached by https only", _remedy(to, listed=True))
+            return HostVerdict(f"{to.host.name} is reached by https only", _remedy(to, listed=True))
         return ALLOWED
     return _not_listed(to, known=bool(listed) or any(p.names(to.host) for p in patterns))
 
@@ -164,14 +166,14 @@ def _fits(pattern: HostPattern, to: Destination) -> bool:
     return pattern.port is not None or not to.plain
 
 
-def _not_listed(to: Destination, *, known: bool) -> Verdict:
+def _not_listed(to: Destination, *, known: bool) -> HostVerdict:
     if to.host.address:
         why = f"the address {to.host.name} is not on the allow-list: hosts are asked for by name"
     elif known:
         why = f"port {to.port} of {to.host.name} is not on the allow-list"
     else:
         why = f"{to.host.name} is not on the allow-list"
-    return Verdict(why, _remedy(to, listed=bool(to.host.address)))
+    return HostVerdict(why, _remedy(to, listed=bool(to.host.address)))
 
 
 def entry_for(to: Destination) -> str:
@@ -226,7 +228,7 @@ def _inner(address: IPv6Address) -> IPv4Address | None:
 
 def judge_addresses(
     host: Host, addresses: Sequence[str], *, own: bool = False, entry: str | None = None
-) -> Verdict:
+) -> HostVerdict:
     """Whether all that a name leads to may be connected to: one bad address refuses it. `own`: the
     user's own list names it; `entry` is what would."""
     name = host.name
@@ -234,13 +236,13 @@ def judge_addresses(
         try:
             address = ip_address(text)
         except ValueError:
-            return Verdict(f"{name} leads to {text[:MAX_SHOWN]!r}, which is not an address")
+            return HostVerdict(f"{name} leads to {text[:MAX_SHOWN]!r}, which is not an address")
         if is_public(address) or (own and is_private(address)):
             continue
         why = f"{name} leads to {text}, which is not a public address; the gateway never connects"
         if not is_private(address):
-            return Verdict(f"{why} to those")
-        return Verdict(f"{why} to those but for hosts that you name", entry)
+            return HostVerdict(f"{why} to those")
+        return HostVerdict(f"{why} to those but for hosts that you name", entry)
     return ALLOWED
 
 

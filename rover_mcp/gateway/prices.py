@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from agent_runner.models import Usage
-from rover_mcp.domain.rates import Rates
+from rover_mcp.domain.model_rates import Rates
 
 FILE = Path(__file__).with_name("prices.yaml")
 
@@ -21,7 +21,7 @@ _DOTTED = re.compile(r"(-\d)\.(\d)")
 _MAKERS = {"gemini": "google"}
 
 
-class _Model(BaseModel):
+class _PriceModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -44,17 +44,17 @@ class Price(Rates):
         return max(exceeded, key=lambda over: over.input_tokens, default=self)
 
 
-class Source(_Model):
+class PriceSource(_PriceModel):
     """Where figures come from, and the month up to which they were known to be so."""
 
     url: str
     date: str
 
 
-class _File(_Model):
+class _PriceFile(_PriceModel):
     prefix: str
     suffix: str
-    sources: dict[str, Source]
+    sources: dict[str, PriceSource]
     prices: dict[str, list[Price]]
 
 
@@ -63,7 +63,7 @@ class PriceList:
     """Prices by provider and the beginning of a model's name."""
 
     prices: dict[str, list[Price]]
-    sources: dict[str, Source]
+    sources: dict[str, PriceSource]
     prefix: re.Pattern[str]
     suffix: re.Pattern[str]
     own: Mapping[str, Mapping[str, Rates]] = field(default_factory=dict[str, Mapping[str, Rates]])
@@ -127,6 +127,6 @@ class PriceList:
 def price_list(path: Path = FILE) -> PriceList:
     """The prices of this version."""
     raw: object = yaml.safe_load(path.read_text("utf-8"))
-    file = _File.model_validate(raw)
+    file = _PriceFile.model_validate(raw)
     prefix, suffix = re.compile(file.prefix), re.compile(file.suffix)
     return PriceList(file.prices, file.sources, prefix, suffix)

@@ -19,14 +19,14 @@ from typing import NoReturn
 import h11
 
 from rover_mcp.domain.network_policy import HTTP, BadHost
-from rover_mcp.gateway.dialer import Dialer
+from rover_mcp.gateway.dialer import InternetDialer
 from rover_mcp.gateway.http_server import Exchange
 from rover_mcp.gateway.internet import Network, Streams
 from rover_mcp.gateway.lease import GatewayLease
 from rover_mcp.gateway.policy import (
     MAX_SHOWN,
     Destination,
-    Verdict,
+    HostVerdict,
     destination,
     judge,
 )
@@ -59,7 +59,7 @@ _CREDENTIALS = re.compile(rb"authorization|cookie2?|x-api-key|x-goog-api-key|api
 _NOT_BACK = re.compile(rb"connection|keep-alive|te|trailer|upgrade|proxy-.*|transfer-encoding")
 
 
-class Egress:
+class EgressProxy:
     """The proxy of one lease. `refused` is called for each request that did not pass."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Egress:
         self._idle = IDLE_SECONDS
         self._open = 0
         self._connections = connections
-        self._dialer = Dialer(network, lease.upstream_proxy, lease.own_hosts)
+        self._dialer = InternetDialer(network, lease.upstream_proxy, lease.own_hosts)
 
     @property
     def _most(self) -> int:
@@ -91,13 +91,13 @@ class Egress:
         try:
             to = destination(exchange.method, exchange.target)
         except BadHost as error:
-            await self._refuse(exchange, exchange.target[:MAX_SHOWN], Verdict(str(error)))
+            await self._refuse(exchange, exchange.target[:MAX_SHOWN], HostVerdict(str(error)))
             return
         verdict = judge(self._lease.network, exchange.method, to, self._lease.own_hosts)
         if verdict.allowed and exchange.has_body:
-            verdict = Verdict("a request with a body is not passed on like this")
+            verdict = HostVerdict("a request with a body is not passed on like this")
         if verdict.allowed and self._allowance.left <= 0:
-            verdict = Verdict("this attempt has sent and fetched as much as it may")
+            verdict = HostVerdict("this attempt has sent and fetched as much as it may")
         if verdict.allowed and await self._uploads.left(to.host.name) <= 0:
             verdict = self._all_sent(to)
         if not verdict.allowed:
@@ -112,7 +112,7 @@ class Egress:
         there: Streams | None = None
         try:
             opened = await self._dialer.connect(to)
-            if isinstance(opened, Verdict):
+            if isinstance(opened, HostVerdict):
                 await self._refuse(exchange, str(to), opened)
                 return
             there = opened
@@ -130,12 +130,12 @@ class Egress:
                 raise
             await answer(exchange, 502, _told(to, error))
         except AllowanceSpent:
-            spent = Verdict("this attempt has sent and fetched as much as it may")
+            spent = HostVerdict("this attempt has sent and fetched as much as it may")
             self._cut(exchange, to, spent)
         except UploadsSpent:
             self._cut(exchange, to, self._all_sent(to))
         except GreetsAnother as error:
-            self._cut(exchange, to, Verdict(str(error)))
+            self._cut(exchange, to, HostVerdict(str(error)))
         finally:
             self._open -= 1
             if there is not None:
@@ -145,18 +145,18 @@ class Egress:
         """Record exactly how much was sent."""
         await self._uploads.flush()
 
-    def _all_sent(self, to: Destination) -> Verdict:
+    def _all_sent(self, to: Destination) -> HostVerdict:
         most = self._lease.network.upload_bytes
-        return Verdict(
+        return HostVerdict(
             f"this task has sent {to.host.name} as much as it may: {most:,} bytes",
             "network.upload_bytes of config.yaml, then resume",
         )
 
-    def _cut(self, exchange: Exchange, to: Destination, why: Verdict) -> NoReturn:
+    def _cut(self, exchange: Exchange, to: Destination, why: HostVerdict) -> NoReturn:
         self._refused(exchange, RefusedHost(str(to), why.reason, why.remedy))
         raise ConnectionResetError(why.reason) from None
 
-    async def _refuse(self, exchange: Exchange, host: str, verdict: Verdict) -> None:
+    async def _refuse(self, exchange: Exchange, host: str, verdict: HostVerdict) -> None:
         self._refused(exchange, RefusedHost(host, verdict.reason, verdict.remedy))
         remedy = f"; to allow it: {verdict.remedy}" if verdict.remedy else ""
         await answer(exchange, 403, f"{verdict.reason}{remedy}")

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agent_runner.models import Budget, Usage
-from rover_mcp.domain.rates import price_line
-from rover_mcp.gateway.asked import Asked
+from rover_mcp.domain.model_rates import price_line
+from rover_mcp.gateway.call_estimate import CallEstimate
 from rover_mcp.gateway.lease import Standing
 from rover_mcp.gateway.prices import PriceList
 
@@ -48,12 +48,12 @@ class NoBudget:
     used_up: bool = True
 
 
-def worst_of(demand: Asked, provider: str, prices: PriceList) -> Worst:
+def worst_of(demand: CallEstimate, provider: str, prices: PriceList) -> Worst:
     """What a call has to be reserved."""
     return Worst(demand.input_tokens + demand.most_output, demand.worst_cost(prices, provider))
 
 
-def cannot_be_kept(budget: Budget, demand: Asked, worst: Worst, provider: str) -> str | None:
+def cannot_be_kept(budget: Budget, demand: CallEstimate, worst: Worst, provider: str) -> str | None:
     """Why a budget in US dollars cannot be kept for a call. One in tokens beside it can be, for a
     model without a price."""
     if budget.usd is None:
@@ -69,7 +69,7 @@ def cannot_be_kept(budget: Budget, demand: Asked, worst: Worst, provider: str) -
     return None
 
 
-def affordable(standing: Standing, demand: Asked, provider: str, prices: PriceList) -> int:
+def affordable(standing: Standing, demand: CallEstimate, provider: str, prices: PriceList) -> int:
     """How many tokens of output what is left pays for, if the input comes from the cache: more
     than that would exceed the budget for certain. At least what an answer needs to be of use."""
     budget, spent = standing.budget, standing.spent
@@ -106,7 +106,7 @@ class Reservations:
         self._turn = asyncio.Lock()
 
     async def hold(
-        self, demand: Asked, worst: Worst, provider: str, prices: PriceList
+        self, demand: CallEstimate, worst: Worst, provider: str, prices: PriceList
     ) -> NoBudget | Granted:
         """Reserve a call in its turn; `release` it once a granted call has ended."""
         async with self._turn:

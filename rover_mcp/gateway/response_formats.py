@@ -24,7 +24,7 @@ MAX_MODEL = 200
 
 
 @dataclass(frozen=True)
-class Told:
+class ResponseFacts:
     """What one JSON value reports. Its `cache_write_1h` tokens are a part of the cache writes."""
 
     tokens: Mapping[str, int]
@@ -41,7 +41,7 @@ class Dialect:
     cannot contain a mark, since JSON escapes its quotation marks. `bills`: its answers cost money.
     """
 
-    read: Callable[[Mapping[str, Any]], Told]
+    read: Callable[[Mapping[str, Any]], ResponseFacts]
     marks: tuple[bytes, ...]
     events: frozenset[bytes] | None = None
     bills: bool = True
@@ -53,7 +53,7 @@ class Dialect:
         return any(data.find(mark, begin, end) >= 0 for mark in self.marks)
 
 
-def _anthropic(value: Mapping[str, Any]) -> Told:
+def _anthropic(value: Mapping[str, Any]) -> ResponseFacts:
     message = mapping(value.get("message"))
     tokens: dict[str, int] = {}
     for usage in (mapping(message.get("usage")), mapping(value.get("usage"))):
@@ -66,10 +66,10 @@ def _anthropic(value: Mapping[str, Any]) -> Told:
         )
         created = mapping(usage.get("cache_creation"))
         tokens |= _counts(created, ephemeral_1h_input_tokens="cache_write_1h")
-    return Told(tokens, _model(message) or _model(value), _error(value, value.get("type")))
+    return ResponseFacts(tokens, _model(message) or _model(value), _error(value, value.get("type")))
 
 
-def _responses(value: Mapping[str, Any]) -> Told:
+def _responses(value: Mapping[str, Any]) -> ResponseFacts:
     """Read an event of a stream, or a complete response."""
     response = mapping(value.get("response")) or value
     usage = mapping(response.get("usage"))
@@ -80,19 +80,19 @@ def _responses(value: Mapping[str, Any]) -> Told:
     error = _error(response) or _error(value)
     if error is None and value.get("type") == "error":
         error = provider_error({"error": {**value, "type": None}})
-    return Told(tokens, _model(response), error)
+    return ResponseFacts(tokens, _model(response), error)
 
 
-def _chat(value: Mapping[str, Any]) -> Told:
+def _chat(value: Mapping[str, Any]) -> ResponseFacts:
     usage = mapping(value.get("usage"))
     tokens = _openai_cached(
         _counts(usage, prompt_tokens="input_tokens", completion_tokens="output_tokens"),
         mapping(usage.get("prompt_tokens_details")),
     )
-    return Told(tokens, _model(value), _error(value))
+    return ResponseFacts(tokens, _model(value), _error(value))
 
 
-def _gemini(value: Mapping[str, Any]) -> Told:
+def _gemini(value: Mapping[str, Any]) -> ResponseFacts:
     usage = mapping(value.get("usageMetadata"))
     counts = _counts(
         usage,
@@ -112,11 +112,11 @@ def _gemini(value: Mapping[str, Any]) -> Told:
             },
             counts.get("cached"),
         )
-    return Told(tokens, _text(value.get("modelVersion"), MAX_MODEL), _error(value))
+    return ResponseFacts(tokens, _text(value.get("modelVersion"), MAX_MODEL), _error(value))
 
 
-def _errors_only(value: Mapping[str, Any]) -> Told:
-    return Told({}, None, _error(value))
+def _errors_only(value: Mapping[str, Any]) -> ResponseFacts:
+    return ResponseFacts({}, None, _error(value))
 
 
 # An event that names the model without its usage is of no use: the name is needed for the price.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qs, unquote_plus
 
-from rover_mcp.gateway.kept_in import kept_betas
+from rover_mcp.gateway.api_restriction import kept_betas
 from rover_mcp.gateway.lease import ProviderAccess
 from rover_mcp.gateway.providers import RECORDED_HEADERS, Provider, provider_at
 
@@ -34,7 +34,7 @@ BETA = b"anthropic-beta"
 _LOG_IN_HEADERS = frozenset({b"authorization", b"chatgpt-account-id"})
 
 
-class Kind(StrEnum):
+class RouteKind(StrEnum):
     BELL = "bell"
     EVIDENCE = "evidence"
     FORWARD = "forward"
@@ -46,14 +46,14 @@ class Route:
     """What becomes of a request. `target` is what follows the provider's base URL. `reason` says
     why it is refused; `provider` then is the one whose way of telling errors the agent knows."""
 
-    kind: Kind
+    kind: RouteKind
     provider: Provider | None = None
     target: str = ""
     reason: str = ""
 
 
 @dataclass(frozen=True)
-class Watch:
+class EvidenceWait:
     """Evidence that is waited for: an answer with a number beyond `after`, for `wait` seconds."""
 
     after: int
@@ -68,22 +68,22 @@ def route(
     provider = provider_at(path)
     if not _has_token(headers, query, token):
         reason = "the request does not carry this sandbox's token"
-        return Route(Kind.REFUSE, provider, reason=reason)
+        return Route(RouteKind.REFUSE, provider, reason=reason)
     if (method, path) == ("POST", "/rover/v1/bell"):
-        return Route(Kind.BELL)
+        return Route(RouteKind.BELL)
     if (method, path) == ("GET", "/rover/v1/evidence"):
-        return Route(Kind.EVIDENCE)
+        return Route(RouteKind.EVIDENCE)
     below = path.removeprefix(provider.prefix) if provider else ""
     if provider is None or not provider.allows(method, below):
         reason = f"{method} {path} is not a path that this sandbox may use"
-        return Route(Kind.REFUSE, provider, reason=reason)
+        return Route(RouteKind.REFUSE, provider, reason=reason)
     if provider.name not in providers:
         reason = f"no agent of this task uses {provider.name}"
-        return Route(Kind.REFUSE, provider, reason=reason)
-    return Route(Kind.FORWARD, provider, _harmless(below, query))
+        return Route(RouteKind.REFUSE, provider, reason=reason)
+    return Route(RouteKind.FORWARD, provider, _harmless(below, query))
 
 
-def watch(target: str) -> Watch | None:
+def watch(target: str) -> EvidenceWait | None:
     """How `GET /rover/v1/evidence?after=N&wait=S` wants to wait; None: it does not."""
     values = parse_qs(target.partition("?")[2])
     try:
@@ -91,7 +91,7 @@ def watch(target: str) -> Watch | None:
         wait = float(values.get("wait", ["0"])[0])
     except ValueError:
         return None
-    return Watch(after, min(wait, MAX_WATCH_SECONDS)) if wait > 0 else None
+    return EvidenceWait(after, min(wait, MAX_WATCH_SECONDS)) if wait > 0 else None
 
 
 def _has_token(headers: Headers, query: str, token: str) -> bool:

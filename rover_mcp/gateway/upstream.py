@@ -14,19 +14,19 @@ from agent_runner.classify.profiles import name_at
 from agent_runner.models import Usage
 from rover_mcp.config.certificate_authorities import HINT
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.gateway import bodies
-from rover_mcp.gateway.asked import Asked, limited, takes_limit
-from rover_mcp.gateway.calls import Call, model_in_path
+from rover_mcp.gateway import request_body
+from rover_mcp.gateway.call_estimate import CallEstimate, limited, takes_limit
+from rover_mcp.gateway.credential_redactor import Redactor
+from rover_mcp.gateway.forwarded_call import ForwardedCall, model_in_path
 from rover_mcp.gateway.http_server import BodyTooLarge, Exchange
-from rover_mcp.gateway.lease import Answer, ProviderAccess, ProviderError
-from rover_mcp.gateway.meter import MAX_BODY_BYTES, Meter
+from rover_mcp.gateway.lease import ProviderAccess, ProviderAnswer, ProviderError
 from rover_mcp.gateway.prices import PriceList
 from rover_mcp.gateway.providers import STATUSES, Fault, Provider, missing_credential
-from rover_mcp.gateway.redact import Redactor
 from rover_mcp.gateway.reservations import NoBudget
 from rover_mcp.gateway.response_formats import MAX_MODEL, dialect_of
 from rover_mcp.gateway.routes import answer_headers, recorded_headers, request_headers
 from rover_mcp.gateway.transport import FAILURES, encoding_of, parts
+from rover_mcp.gateway.usage_meter import MAX_BODY_BYTES, Meter
 
 _ENCODED = (b"content-encoding", b"content-length")
 _OF_THE_BODY = (b"content-type", b"content-length")
@@ -57,9 +57,9 @@ class Forwarding:
         credentials: Callable[[str], ProviderAccess | None],
         provider: Provider,
         target: str,
-        answer: Answer,
+        answer: ProviderAnswer,
         token: str,
-        call: Call,
+        call: ForwardedCall,
         prices: PriceList,
         *,
         kept_in: bool = False,
@@ -80,7 +80,7 @@ class Forwarding:
         self._head = bytearray()
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> ProviderAnswer:
         """The answer as far as it is known."""
         return self._answer
 
@@ -90,7 +90,7 @@ class Forwarding:
         return self._dialect.bills
 
     async def run(
-        self, changed: Callable[[Answer], None], complete: Callable[[], Awaitable[None]]
+        self, changed: Callable[[ProviderAnswer], None], complete: Callable[[], Awaitable[None]]
     ) -> None:
         """Forward. What fails on the provider's side is answered and reported, never raised.
         `complete` is awaited before the agent sees the end of an answer."""
@@ -144,7 +144,7 @@ class Forwarding:
             content=content or (self._body() if exchange.has_body else None),
         )
 
-    def limit_output(self, most: int) -> Asked:
+    def limit_output(self, most: int) -> CallEstimate:
         """Let the answer have so many tokens at most; what can be asked for then. A limit that the
         agent did not name may be one that the service does not take."""
         demand, content = self.call.demand, self.call.content
@@ -153,7 +153,7 @@ class Forwarding:
         if most >= demand.most_output:
             return demand
         self._most = most
-        if takes_limit(self._path, bodies.parse(content)):
+        if takes_limit(self._path, request_body.parse(content)):
             demand = replace(demand, most_output=most)
             self.call = replace(self.call, demand=demand)
         return demand
@@ -164,14 +164,14 @@ class Forwarding:
         if content is None or self._most is None:
             return content
         known = access.log_in is None and access.base_url == self._provider.base_url
-        body = limited(self._path, bodies.parse(content), self._most, add=known)
-        return bodies.serialize(body)
+        body = limited(self._path, request_body.parse(content), self._most, add=known)
+        return request_body.serialize(body)
 
     @property
     def _path(self) -> str:
         return self._target.partition("?")[0]
 
-    def cut_short(self) -> Answer | None:
+    def cut_short(self) -> ProviderAnswer | None:
         """The refusal of any further call, where this one's answer ended at what was left of the
         budget; None: it did not."""
         usage = self._answer.usage
@@ -179,7 +179,7 @@ class Forwarding:
             return None
         return self._refused(NoBudget("what was left of it did not pay for a complete answer"))
 
-    def _refused(self, no: NoBudget) -> Answer:
+    def _refused(self, no: NoBudget) -> ProviderAnswer:
         cannot = "is used up" if no.used_up else "cannot be kept"
         message = f"Rover: the budget of this task {cannot}: {no.why}"
         error = ProviderError(self._provider.words[Fault.BUDGET], BUDGET_USED_UP, message)
@@ -206,7 +206,7 @@ class Forwarding:
         self,
         response: httpx2.Response,
         redactor: Redactor,
-        changed: Callable[[Answer], None],
+        changed: Callable[[ProviderAnswer], None],
         complete: Callable[[], Awaitable[None]],
     ) -> None:
         raw = redactor.headers(response.headers.raw)
@@ -253,7 +253,7 @@ class Forwarding:
         await self._exchange.start(status, answer_headers(raw))
         await self._exchange.send(bytes(held))
 
-    def _learn(self, meter: Meter, changed: Callable[[Answer], None]) -> None:
+    def _learn(self, meter: Meter, changed: Callable[[ProviderAnswer], None]) -> None:
         model = meter.model or self.asked_model() or None
         usage = self._priced(meter, model)
         latest = replace(self._answer, error=meter.error, usage=usage, model=model)
@@ -269,14 +269,18 @@ class Forwarding:
         cost = self._prices.cost(provider, model, usage, longer, self.asked_model())
         return usage.model_copy(update={"cost_usd": cost})
 
-    async def refuse_spending(self, changed: Callable[[Answer], None], no: NoBudget) -> None:
+    async def refuse_spending(
+        self, changed: Callable[[ProviderAnswer], None], no: NoBudget
+    ) -> None:
         """The task's budget allows no further call, or cannot be kept for this one."""
         refused = self._refused(no)
         changed(refused)
         assert refused.error is not None  # noqa: S101
         await self._answer_fault(Fault.BUDGET, refused.error.message or "")
 
-    async def _unauthenticated(self, changed: Callable[[Answer], None], message: str) -> None:
+    async def _unauthenticated(
+        self, changed: Callable[[ProviderAnswer], None], message: str
+    ) -> None:
         fault = Fault.NO_CREDENTIAL
         error = ProviderError(self._provider.words[fault], "missing_credential", message)
         changed(replace(self._answer, status=STATUSES[fault], error=error))
@@ -286,7 +290,7 @@ class Forwarding:
         body = self._provider.error_body(fault, message)
         await self._exchange.answer(STATUSES[fault], body)
 
-    async def _failed(self, changed: Callable[[Answer], None], failure: Exception) -> None:
+    async def _failed(self, changed: Callable[[ProviderAnswer], None], failure: Exception) -> None:
         detail = f"{type(failure).__name__}: {failure}".removesuffix(": ")
         message = f"Rover could not reach the provider ({detail})"
         if "CERTIFICATE_VERIFY_FAILED" in detail:

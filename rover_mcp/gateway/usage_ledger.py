@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from rover_mcp.gateway.lease import Entry
+from rover_mcp.gateway.lease import UsageEntry
 
 log = logging.getLogger("rover.gateway")
 
@@ -21,7 +21,7 @@ PATIENCE = 2.0
 """Seconds for which an answer's end waits for the books; a disk that hangs holds up no agent."""
 
 T = TypeVar("T")
-Write = Callable[[Sequence[Entry]], None]
+Write = Callable[[Sequence[UsageEntry]], None]
 
 
 class Ledger:
@@ -31,12 +31,12 @@ class Ledger:
     def __init__(self, write: Write) -> None:
         self._write = write
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rover-books")
-        self._pending: dict[tuple[str, str], Entry] = {}
+        self._pending: dict[tuple[str, str], UsageEntry] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
         self._wrote_at = float("-inf")
 
-    def book(self, entry: Entry) -> None:
+    def book(self, entry: UsageEntry) -> None:
         """Note what is known of an answer by now; it is written soon."""
         self._pending[entry.task_id, entry.id] = entry
         if self._timer is None:
@@ -80,7 +80,7 @@ class Ledger:
         self._writing = writing
 
     def _after_write(
-        self, done: asyncio.Future[None], entries: dict[tuple[str, str], Entry]
+        self, done: asyncio.Future[None], entries: dict[tuple[str, str], UsageEntry]
     ) -> None:
         if done.cancelled() or done.exception() is None:
             return

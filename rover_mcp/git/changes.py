@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.git.process import run_git
+from rover_mcp.git.git_process import run_git
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedFile:
     """`kind` is A, D, M or T, as git has it; a file that moved is one deleted and one added. `old`
     and `new` are the ids of its contents."""
 
@@ -22,7 +22,7 @@ class Change:
     new: str
 
 
-def changes(repo: Path, old: str, new: str, env: Mapping[str, str]) -> list[Change]:
+def changes(repo: Path, old: str, new: str, env: Mapping[str, str]) -> list[ChangedFile]:
     """Every file that differs.
 
     Raises:
@@ -31,7 +31,7 @@ def changes(repo: Path, old: str, new: str, env: Mapping[str, str]) -> list[Chan
     listed = ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", old, new]
     fields = _fields(repo, listed, env)
     return [
-        Change(_name(next(fields)), raw[4].decode(), raw[2].decode(), raw[3].decode())
+        ChangedFile(_name(next(fields)), raw[4].decode(), raw[2].decode(), raw[3].decode())
         for raw in (field.split(b" ") for field in fields)
     ]
 

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent_runner.process.locks import open_lock, try_lock, wait_for_lock
-from rover_mcp.git.faults import checked, no_room
-from rover_mcp.git.process import run_git
+from rover_mcp.git.git_errors import checked, no_room
+from rover_mcp.git.git_process import run_git
 
 GARBAGE = "garbage"
 """The note's name."""

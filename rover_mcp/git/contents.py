@@ -14,7 +14,7 @@ from threading import Lock
 
 from rover_mcp.git.lfs import SIZES, Pointers, keeps_pointers, pointers
 from rover_mcp.git.readable import check_readable, missing
-from rover_mcp.git.view import View
+from rover_mcp.git.repository_view import RepositoryView
 
 MOST_KNOWN = 50
 """Commits of which this is kept."""
@@ -62,13 +62,13 @@ class _Known:
 _KNOWN = _Known()
 
 
-def contents_of(view: View, commit: str) -> Contents:
+def contents_of(view: RepositoryView, commit: str) -> Contents:
     """Those of a commit; what cannot be read of it is left out."""
     key = (str(view.place.common), commit)
     return _KNOWN.get(key) or _look(view, commit, key, check=False)
 
 
-def checked_contents(view: View, commit: str, *, anew: bool) -> Contents:
+def checked_contents(view: RepositoryView, commit: str, *, anew: bool) -> Contents:
     """The same, once git is known to have all files and to be able to check them out. Not `anew`:
     what was found out earlier will do, as somebody else has the files as well.
 
@@ -80,7 +80,7 @@ def checked_contents(view: View, commit: str, *, anew: bool) -> Contents:
     return known if known and known.checked else _look(view, commit, key, check=True)
 
 
-def _look(view: View, commit: str, key: tuple[str, str], *, check: bool) -> Contents:
+def _look(view: RepositoryView, commit: str, key: tuple[str, str], *, check: bool) -> Contents:
     listed = view.run((*_LISTED, commit), output_limit=_LISTING)
     if check and listed.code != 0:
         raise missing(view, commit, listed.reason)

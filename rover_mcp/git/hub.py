@@ -1,7 +1,7 @@
 """The hub: a project's code and checkpoints in the data folder.
 
-<folder>/base.git  bare: what the commits reach that tasks are based on (bases.py). Each task is
-                   lent its own base's part of it, read-only in its sandbox.
+<folder>/base.git  bare: what the commits reach that tasks are based on (base_packs.py). Each task
+                   is lent its own base's part of it, read-only in its sandbox.
 <folder>/submodules/  the same of submodules, as long as it is of use (submodule_bases.py).
 <folder>/lfs/      objects of git-lfs that tasks were lent, likewise (lfs.py).
 <folder>/hub.git   bare, borrows base.git's objects: what came out of sandboxes. It is mounted
@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import IO
 
 from agent_runner.models import Snapshot
-from rover_mcp.domain.cancellation import Stop, Stopped
+from rover_mcp.domain.cancellation import CancelToken, Stopped
 from rover_mcp.domain.errors import EnvironmentFault, RoverError, UserFixable
-from rover_mcp.git.bare import furnish, is_furnished
-from rover_mcp.git.bases import Bases
+from rover_mcp.git.bare_repository import furnish, is_furnished
+from rover_mcp.git.base_packs import Bases
 from rover_mcp.git.bundle import BundleHeader, bad_bundle, open_bundle, render_header
-from rover_mcp.git.changes import Change, changes, files
+from rover_mcp.git.changes import ChangedFile, changes, files
+from rover_mcp.git.clone_refs import write_names
 from rover_mcp.git.collect import (
     clear,
     forget_garbage,
@@ -38,22 +39,21 @@ from rover_mcp.git.collect import (
     note_garbage,
     objects_lock,
 )
+from rover_mcp.git.commit_diff import PATCH_LIMIT, Diff, FileDiff, diff_commits, write_patch
+from rover_mcp.git.commit_tree import CommitTree
 from rover_mcp.git.contents import contents_of
-from rover_mcp.git.diff import PATCH_LIMIT, Diff, FileDiff, diff_commits, write_patch
-from rover_mcp.git.faults import checked, no_room
+from rover_mcp.git.git_errors import checked, no_room
+from rover_mcp.git.git_process import run_git
+from rover_mcp.git.hub_damage import is_whole, salvage
 from rover_mcp.git.incoming import Incoming, check_references
 from rover_mcp.git.lfs import LFS, lend_objects
 from rover_mcp.git.locked import locked
-from rover_mcp.git.mending import is_whole, salvage
-from rover_mcp.git.names import write_names
-from rover_mcp.git.own import OwnObjects
-from rover_mcp.git.process import run_git
+from rover_mcp.git.own_objects import OwnObjects
 from rover_mcp.git.publish import PublishResult, publish
+from rover_mcp.git.repository_view import opened
 from rover_mcp.git.submodule_bases import SubmoduleBases
 from rover_mcp.git.submodules import SUBMODULES, find_submodules
-from rover_mcp.git.tree import CommitTree
-from rover_mcp.git.unfinished import Unfinished
-from rover_mcp.git.view import opened
+from rover_mcp.git.unfinished_commit import Unfinished
 
 BUNDLE_LIMIT = 2_000_000_000
 RESTORE_SNAPSHOT_REF = "refs/rover/restore/snapshot"
@@ -102,7 +102,7 @@ class Hub:
         user_repo: Path,
         commit: str,
         tell: Callable[[str], None] = _say_nothing,
-        stop: Stop | None = None,
+        stop: CancelToken | None = None,
     ) -> None:
         """See to it that the base holds all that `commit` reaches. For a large repository that
         takes a while: `tell` is called when it begins, `stop` ends it.
@@ -126,7 +126,7 @@ class Hub:
         commit: str,
         objects: Path,
         tell: Callable[[str], None] = _say_nothing,
-        stop: Stop | None = None,
+        stop: CancelToken | None = None,
     ) -> None:
         """Let the folder `objects` hold what `commit` reaches, for one task's sandboxes. A base
         that was lost is had again from the repository, or from what that folder still holds. For
@@ -182,7 +182,7 @@ class Hub:
         commit: str,
         objects: Path,
         tell: Callable[[str], None] = _say_nothing,
-        stop: Stop | None = None,
+        stop: CancelToken | None = None,
     ) -> None:
         """The same, without lending it: what the hub needs to make sense of a task's bundles.
 
@@ -354,7 +354,7 @@ class Hub:
         own = self._own.reading(task_id, base_commit)
         write_patch(self.hub, base_commit, snapshot_commit, out, paths, env=own)
 
-    def changes(self, task_id: str, base_commit: str, old: str, new: str) -> list[Change]:
+    def changes(self, task_id: str, base_commit: str, old: str, new: str) -> list[ChangedFile]:
         """See changes.changes."""
         for commit in (base_commit, old, new):
             _check_commit(commit)

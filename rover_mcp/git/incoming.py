@@ -14,9 +14,9 @@ from typing import BinaryIO
 from agent_runner.models import Snapshot
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.bundle import BundleHeader, bad_bundle
-from rover_mcp.git.faults import disk_full, no_room, refused
-from rover_mcp.git.own import OwnObjects
-from rover_mcp.git.process import HARMLESS, GitResult, run_git
+from rover_mcp.git.git_errors import disk_full, no_room, refused
+from rover_mcp.git.git_process import HARMLESS, GitResult, run_git
+from rover_mcp.git.own_objects import OwnObjects
 from rover_mcp.git.repository import is_branch_name
 
 

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
-from rover_mcp.git.bases import link
-from rover_mcp.git.faults import no_room
-from rover_mcp.git.process import run_git
+from rover_mcp.git.base_packs import link
+from rover_mcp.git.git_errors import no_room
+from rover_mcp.git.git_process import run_git
 
 LFS = "lfs"
 """The name of the folder, also of the one among a base's objects that is lent."""

@@ -23,7 +23,7 @@ _HEAD = re.compile(rb"ref: *refs/[^\n]+\n?|[0-9a-f]{40}(?:[0-9a-f]{24})?\n?")
 
 
 @dataclass(frozen=True)
-class Place:
+class RepositoryPaths:
     """`top` is the folder that holds `.git`, None where the search ended inside a repository's
     own folder (of a bare one, or of `.git`). `git_dir` belongs to this work tree, `common` is
     what all work trees of the repository share."""
@@ -38,7 +38,7 @@ class Place:
         return self.git_dir != self.common
 
 
-def locate(path: Path) -> Place:
+def locate(path: Path) -> RepositoryPaths:
     """The repository that the folder `path` is in.
 
     Raises:
@@ -68,7 +68,7 @@ def _initialised(folder: Path) -> str:
     )
 
 
-def _search(start: Path) -> Place | None:
+def _search(start: Path) -> RepositoryPaths | None:
     device = start.stat().st_dev
     for folder in (start, *start.parents):
         if folder.stat().st_dev != device:
@@ -130,7 +130,7 @@ def not_looked_at(path: Path, error: Exception) -> UserFixable:
     )
 
 
-def _repository_at(folder: Path) -> Place | None:
+def _repository_at(folder: Path) -> RepositoryPaths | None:
     dot_git = folder / ".git"
     if dot_git.is_file():
         place = _place(folder, _target(folder, dot_git))
@@ -164,7 +164,7 @@ def _target(folder: Path, dot_git: Path) -> Path:
     return folder / os.fsdecode(content.removeprefix(b"gitdir: ").rstrip(b"\r\n"))
 
 
-def _place(top: Path | None, git_dir: Path) -> Place | None:
+def _place(top: Path | None, git_dir: Path) -> RepositoryPaths | None:
     if read_head(git_dir) is None:
         return None
     git_dir = git_dir.resolve()
@@ -173,7 +173,7 @@ def _place(top: Path | None, git_dir: Path) -> Place | None:
         common = (git_dir / os.fsdecode(named.rstrip(b"\r\n"))).resolve()
     if not (common / "objects").is_dir() or not (common / "refs").is_dir():
         return None
-    return Place(top, git_dir, common)
+    return RepositoryPaths(top, git_dir, common)
 
 
 def _check_owner(path: Path, *owned: Path) -> None:

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent_runner.process.locks import open_lock, try_lock, wait_for_lock
-from rover_mcp.domain.cancellation import Stop
-from rover_mcp.git.faults import no_room
+from rover_mcp.domain.cancellation import CancelToken
+from rover_mcp.git.git_errors import no_room
 
 _POLL = 0.05
 
 
 @contextmanager
-def locked(folder: Path, stop: Stop | None = None) -> Generator[None]:
+def locked(folder: Path, stop: CancelToken | None = None) -> Generator[None]:
     """Hold the lock of a project's folder. It goes with the process that holds it.
 
     Raises:
@@ -34,7 +34,7 @@ def locked(folder: Path, stop: Stop | None = None) -> Generator[None]:
         os.close(handle)
 
 
-def _lock(handle: int, stop: Stop | None) -> None:
+def _lock(handle: int, stop: CancelToken | None) -> None:
     if stop is None:
         wait_for_lock(handle)
         return

@@ -8,15 +8,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rover_mcp.domain import no_space
+from rover_mcp.domain import disk_full_error
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
-from rover_mcp.git.blocked import checked_out_in
-from rover_mcp.git.faults import disk_full
-from rover_mcp.git.locate import Place, locate
-from rover_mcp.git.process import FROM_FILES, UNCHECKED, UPLOAD_PACK
+from rover_mcp.git.branch_blocked import checked_out_in
+from rover_mcp.git.git_errors import disk_full
+from rover_mcp.git.git_process import FROM_FILES, UNCHECKED, UPLOAD_PACK
+from rover_mcp.git.locate import RepositoryPaths, locate
 from rover_mcp.git.repository import is_branch_name
-from rover_mcp.git.unfinished import Unfinished, commit_unfinished, unfinished_snapshot
-from rover_mcp.git.view import View, opened
+from rover_mcp.git.repository_view import RepositoryView, opened
+from rover_mcp.git.unfinished_commit import Unfinished, commit_unfinished, unfinished_snapshot
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ def check_delivery(user_repo: Path, prefix: str, branches: Collection[str]) -> N
             )
 
 
-def _fetch(view: View, hub: Path, refs: Sequence[str], user_repo: Path, branch: str) -> None:
+def _fetch(
+    view: RepositoryView, hub: Path, refs: Sequence[str], user_repo: Path, branch: str
+) -> None:
     # Without a destination: objects first, the ref afterwards and by compare-and-swap.
     fetched = view.run(
         ["fetch", "-q", UPLOAD_PACK, "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
@@ -110,7 +112,7 @@ def _fetch(view: View, hub: Path, refs: Sequence[str], user_repo: Path, branch: 
         settings=UNCHECKED,
     )  # fmt: skip
     if disk_full(fetched):
-        raise no_space.disk_full(f"{branch} cannot be brought into {user_repo}", user_repo)
+        raise disk_full_error.disk_full(f"{branch} cannot be brought into {user_repo}", user_repo)
     if fetched.code != 0:
         raise EnvironmentFault(
             f"{branch} cannot be brought into {user_repo}: {fetched.reason}",
@@ -119,7 +121,9 @@ def _fetch(view: View, hub: Path, refs: Sequence[str], user_repo: Path, branch: 
         )
 
 
-def _refuse_diverged(view: View, previous: str, commit: str, user_repo: Path, branch: str) -> None:
+def _refuse_diverged(
+    view: RepositoryView, previous: str, commit: str, user_repo: Path, branch: str
+) -> None:
     if not _is_ancestor(view, previous, commit):
         raise Conflict(
             f"the branch {branch} in {user_repo} has other commits than the task's",
@@ -128,7 +132,9 @@ def _refuse_diverged(view: View, previous: str, commit: str, user_repo: Path, br
         )
 
 
-def _move(view: View, user_repo: Path, target: str, commit: str, previous: str | None) -> None:
+def _move(
+    view: RepositoryView, user_repo: Path, target: str, commit: str, previous: str | None
+) -> None:
     argv = ["update-ref", "-m", "rover: published", target, commit, previous or "0" * 40]
     moved = view.run(argv)
     if moved.code == 0 or _resolve(view, target) == commit:
@@ -141,7 +147,7 @@ def _move(view: View, user_repo: Path, target: str, commit: str, previous: str |
             code="branch_clash",
         )
     if disk_full(moved):
-        raise no_space.disk_full(f"the branch {name} cannot be set", user_repo)
+        raise disk_full_error.disk_full(f"the branch {name} cannot be set", user_repo)
     raise EnvironmentFault(
         f"the branch {name} in {user_repo} cannot be set: {moved.reason}",
         hint="see that the repository is writable, then try again",
@@ -149,7 +155,7 @@ def _move(view: View, user_repo: Path, target: str, commit: str, previous: str |
     )
 
 
-def _refuse_checked_out(place: Place, branch: str) -> None:
+def _refuse_checked_out(place: RepositoryPaths, branch: str) -> None:
     where = checked_out_in(place, branch)
     if where is not None:
         raise Conflict(
@@ -159,10 +165,10 @@ def _refuse_checked_out(place: Place, branch: str) -> None:
         )
 
 
-def _is_ancestor(view: View, old: str, new: str) -> bool:
+def _is_ancestor(view: RepositoryView, old: str, new: str) -> bool:
     return view.run(["merge-base", "--is-ancestor", old, new]).code == 0
 
 
-def _resolve(view: View, ref: str) -> str | None:
+def _resolve(view: RepositoryView, ref: str) -> str | None:
     found = view.run(["rev-parse", "--verify", "-q", ref])
     return found.text if found.code == 0 else None

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Sequence
 
 from rover_mcp.domain.errors import UserFixable
-from rover_mcp.git.view import View
+from rover_mcp.git.repository_view import RepositoryView
 
 # As in a task's clone, see agent_runner/worktree/worktree.py.
 _PROTECTED = ("core.protectHFS=true", "core.protectNTFS=true")
@@ -24,7 +24,7 @@ _DOUBTFUL = re.compile(
 )
 
 
-def check_readable(view: View, commit: str, listing: bytes) -> None:
+def check_readable(view: RepositoryView, commit: str, listing: bytes) -> None:
     """That git has all files of the commit, can check them out, and reads the same as it wrote.
     `listing` is what `git ls-tree -r -t -l -z` said, with status 0.
 
@@ -46,7 +46,7 @@ def check_readable(view: View, commit: str, listing: bytes) -> None:
         )
 
 
-def missing(view: View, commit: str, why: str) -> UserFixable:
+def missing(view: RepositoryView, commit: str, why: str) -> UserFixable:
     """The error for a commit of which something is missing."""
     git = f"git -C {shlex.quote(str(_where(view)))}"
     return UserFixable(
@@ -57,7 +57,7 @@ def missing(view: View, commit: str, why: str) -> UserFixable:
     )
 
 
-def _refused(view: View, commit: str, listing: bytes) -> str:
+def _refused(view: RepositoryView, commit: str, listing: bytes) -> str:
     """What git says where it does not read the names."""
     if not _DOUBTFUL.search(listing):
         return ""
@@ -81,7 +81,7 @@ def _odd_name(lines: Sequence[tuple[bytes, bytes]]) -> str:
     return ""
 
 
-def _where(view: View) -> str:
+def _where(view: RepositoryView) -> str:
     return str(view.place.top or view.place.common)
 
 

@@ -10,9 +10,16 @@ from pathlib import Path, PurePosixPath
 
 from rover_mcp.domain.errors import EnvironmentFault, NotFound, UserFixable
 from rover_mcp.domain.network_policy import HTTPS, BadHost, HostPattern
-from rover_mcp.git.locate import NOT_A_PATH, Place, broken, locate, not_looked_at, read_small
+from rover_mcp.git.locate import (
+    NOT_A_PATH,
+    RepositoryPaths,
+    broken,
+    locate,
+    not_looked_at,
+    read_small,
+)
+from rover_mcp.git.repository_view import RepositoryView, opened
 from rover_mcp.git.user_config import user_values
-from rover_mcp.git.view import View, opened
 
 # git-check-ref-format(1), and "-" first, which would read as an option.
 # The surrogates are those that stand for no byte, so that no program can be given them.
@@ -45,7 +52,7 @@ class RepositoryInfo:
     dirty: bool
     bare: bool
     object_format: str
-    place: Place
+    place: RepositoryPaths
 
 
 def inspect_repository(path: Path, *, data_folder: Path | None = None) -> RepositoryInfo:
@@ -212,7 +219,7 @@ def _check_folder(path: Path, data_folder: Path | None) -> None:
         )
 
 
-def _check_format(path: Path, view: View) -> None:
+def _check_format(path: Path, view: RepositoryView) -> None:
     if (object_format := view.last("extensions.objectformat") or "sha1") != "sha1":
         raise UserFixable(
             f"{path} uses the {object_format} object format, which rover cannot bundle",
@@ -229,7 +236,7 @@ def _check_format(path: Path, view: View) -> None:
         )
 
 
-def _without_commits(path: Path, view: View) -> UserFixable:
+def _without_commits(path: Path, view: RepositoryView) -> UserFixable:
     any_ref = view.run(["for-each-ref", "--count=1"])
     if any_ref.code != 0 or any_ref.stderr.strip():
         return broken(path, any_ref.reason)
@@ -247,7 +254,7 @@ def _without_commits(path: Path, view: View) -> UserFixable:
     )
 
 
-def _is_dirty(view: View, root: Path) -> bool:
+def _is_dirty(view: RepositoryView, root: Path) -> bool:
     """Whether `git status` would show something. A status that takes too long says no: it
     serves a warning only."""
     argv = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal"]
@@ -268,7 +275,7 @@ def _is_dirty(view: View, root: Path) -> bool:
     return not _all_filtered(view, root, [entry[3:] for entry in entries])
 
 
-def _all_filtered(view: View, root: Path, paths: Sequence[bytes]) -> bool:
+def _all_filtered(view: RepositoryView, root: Path, paths: Sequence[bytes]) -> bool:
     """Whether all the files pass through a filter (git-lfs, git-crypt), which is not run here:
     whether such a file has changed cannot be seen."""
     if not paths:

@@ -1,4 +1,4 @@
-"""What submodules reach of their own repositories, packed for tasks like a base: see bases.py."""
+"""What submodules reach of their own repositories, packed for tasks like a base (base_packs.py)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rover_mcp.domain.errors import RoverError
-from rover_mcp.git.bare import furnish
-from rover_mcp.git.bases import Bases
-from rover_mcp.git.faults import no_room
+from rover_mcp.git.bare_repository import furnish
+from rover_mcp.git.base_packs import Bases
+from rover_mcp.git.git_errors import no_room
 from rover_mcp.git.submodules import Submodule, Submodules, describe
 
 

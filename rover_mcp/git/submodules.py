@@ -2,7 +2,8 @@
 
 What a commit's .gitmodules says, and what stands in the checkout, is untrusted: a submodule is
 taken from below the repository alone, by a path without links, and of its objects only those that
-the commit which the base names reaches. Git is shown it as any repository of a user's: view.py.
+the commit which the base names reaches. Git is shown it as any repository of
+a user's: repository_view.py.
 
 <folder>/<n>/path    where it is in the work tree
 <folder>/<n>/commit  what is checked out
@@ -10,7 +11,7 @@ the commit which the base names reaches. Git is shown it as any repository of a 
 <folder>/<n>/name    how .gitmodules calls it; absent where that is no plain name
 <folder>/<n>/parent  the number of the submodule that it is in; absent for one of the top
 <folder>/<n>/shallow where its history is cut off, of a shallow clone
-<folder>/<n>/settings, attributes  as in names.py: its own
+<folder>/<n>/settings, attributes  as in clone_refs.py: its own
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rover_mcp.domain.errors import RoverError
+from rover_mcp.git.clone_refs import address, line_endings
 from rover_mcp.git.contents import contents_of
-from rover_mcp.git.locate import Place, locate
-from rover_mcp.git.names import address, line_endings
+from rover_mcp.git.locate import RepositoryPaths, locate
 from rover_mcp.git.repository import info_attributes
-from rover_mcp.git.view import SHALLOW, View, boundary, opened
+from rover_mcp.git.repository_view import SHALLOW, RepositoryView, boundary, opened
 
 SUBMODULES = "submodules"
 """The name of the folder, also of the one among a base's objects that holds a submodule's."""
@@ -79,7 +80,12 @@ def find_submodules(user_repo: Path, commit: str) -> Submodules:
 
 
 def _look(
-    result: Submodules, view: View, commit: str, prefix: str, parent: int | None, top: Place
+    result: Submodules,
+    view: RepositoryView,
+    commit: str,
+    prefix: str,
+    parent: int | None,
+    top: RepositoryPaths,
 ) -> None:
     links = contents_of(view, commit).links
     names = _names(view, commit) if links else {}
@@ -96,7 +102,7 @@ def _look(
             result.found.append(Submodule(prefix + path, wanted, folder, names.get(path), parent))
 
 
-def _names(view: View, commit: str) -> dict[str, str]:
+def _names(view: RepositoryView, commit: str) -> dict[str, str]:
     """Names of submodules by path, as far as they are plain."""
     argv = ["config", "--blob", f"{commit}:.gitmodules", "--no-includes", "-z", "--list"]
     found: dict[str, str] = {}
@@ -109,7 +115,7 @@ def _names(view: View, commit: str) -> dict[str, str]:
     return found
 
 
-def _obstacle(top: Path, path: str, commit: str, whole: Place) -> str:
+def _obstacle(top: Path, path: str, commit: str, whole: RepositoryPaths) -> str:
     """Why the submodule cannot be had from the checkout; empty where it can."""
     folder = top
     for part in path.split("/"):

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rover_mcp.git.process import run_git
+from rover_mcp.git.git_process import run_git
 
 _OWN_SCOPES = ("system", "global")
 _HANDED_ON = ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")

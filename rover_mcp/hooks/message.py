@@ -16,7 +16,7 @@ from agent_runner.printable import only_printable
 from rover_mcp.config.hooks import HookRetry
 from rover_mcp.domain.usage_window import time_of
 from rover_mcp.store.records import EventRow, TaskRow
-from rover_mcp.tasks.quoting import printable, quoted
+from rover_mcp.tasks.quoted_text import printable, quoted
 from rover_mcp.tasks.task_view import event_view
 from rover_mcp.tasks.view_models import HookMessage, NewsView
 

@@ -31,7 +31,7 @@ from rover_mcp.hooks.senders import (
 from rover_mcp.store.deliveries import Deliveries
 from rover_mcp.store.records import NONSENSE, DeliveryRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.quoting import printable
+from rover_mcp.tasks.quoted_text import printable
 
 log = logging.getLogger("rover.hooks")
 
@@ -50,7 +50,7 @@ def sender_of(hook: Hook, environment: Mapping[str, str]) -> Sender:
     return DesktopSender(hook, environment)
 
 
-class Hooks:
+class HookRunner:
     """All hooks of one daemon. `senders` are by name."""
 
     def __init__(

@@ -44,7 +44,7 @@ class DaemonUnavailable(Exception):
         self.log = log
 
 
-class Connection:
+class DaemonConnection:
     """An open connection after the handshake. `rest` is what came behind the daemon's line.
     `answered`: the next line answers what the preamble asked, and nothing follows."""
 
@@ -150,7 +150,7 @@ class Dialer:
         """Whether no daemon listened, so that one has to start first."""
         return self._starter is not None
 
-    def step(self) -> Connection | None:
+    def step(self) -> DaemonConnection | None:
         """Go as far as is possible without waiting; None: call again after `delay` seconds.
 
         Raises:
@@ -179,7 +179,7 @@ class Dialer:
         if self._starter is not None:
             self._starter.close()
 
-    def _go(self) -> Connection | None:
+    def _go(self) -> DaemonConnection | None:
         try:
             if self._sock is None:
                 self._sock = _open_socket(self.home)
@@ -203,7 +203,7 @@ class Dialer:
             self._starter = Starter(self.home, self._clock, requested=self._asks)
         self._starter.start()
 
-    def _shake_hands(self, sock: socket.socket) -> Connection | None:
+    def _shake_hands(self, sock: socket.socket) -> DaemonConnection | None:
         while self._unsent:
             self._unsent = self._unsent[sock.send(self._unsent) :]
         while b"\n" not in self._received:
@@ -217,7 +217,7 @@ class Dialer:
         line, _, rest = self._received.partition(b"\n")
         return self._welcomed(sock, line, rest)
 
-    def _welcomed(self, sock: socket.socket, line: bytes, rest: bytes) -> Connection | None:
+    def _welcomed(self, sock: socket.socket, line: bytes, rest: bytes) -> DaemonConnection | None:
         try:
             answer = json.loads(line)
             status = answer["status"] if answer["rover"] == PROTOCOL else None
@@ -227,7 +227,7 @@ class Dialer:
             self._sock = None
             version, notice = str(answer.get("version")), answer.get("notice")
             answered = answer.get("answered") is True
-            return Connection(sock, version, notice, rest, answered=answered)
+            return DaemonConnection(sock, version, notice, rest, answered=answered)
         # The daemon is of another version and idle; it ends now, and the next step starts a new
         # one.
         if status == "retiring":
@@ -268,7 +268,7 @@ def dial(
     client_id: str | None = None,
     timeout: float = START_TIMEOUT,
     asks: Mapping[str, object] | None = None,
-) -> Connection:
+) -> DaemonConnection:
     """Connect to the daemon, starting it where none runs; blocks up to `timeout` seconds. `asks`:
     see make_preamble.
 

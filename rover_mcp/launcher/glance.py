@@ -2,7 +2,7 @@
 
 Standard library only, no daemon, nothing written: a status line is printed every few seconds. What
 is shown here does not count as reported. Of tasks that are in PostgreSQL the daemon keeps a copy of
-what is shown (daemon/glances.py).
+what is shown (daemon/glance_copy.py).
 """
 
 from __future__ import annotations

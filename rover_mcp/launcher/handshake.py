@@ -10,7 +10,7 @@ one message a line).
                                                               now, start another and try again
     <- {"rover": 1, "version": "0.1.0", "status": "refused", "reason": "...", "hint": "..."}
 
-A client named "http" sends no MCP then, but a listening socket: see daemon/http.py.
+A client named "http" sends no MCP then, but a listening socket: see daemon/http_service.py.
 
 `terminal` is the command line's: a person can be asked there.
 `client_id` stays the same when a launcher connects again, so the daemon knows whose it is.

@@ -15,7 +15,12 @@ import socket
 import time
 from collections import deque
 
-from rover_mcp.launcher.daemon_client import Connection, DaemonUnavailable, dial, new_client_id
+from rover_mcp.launcher.daemon_client import (
+    DaemonConnection,
+    DaemonUnavailable,
+    dial,
+    new_client_id,
+)
 from rover_mcp.launcher.frame_pump import complain
 from rover_mcp.launcher.handshake import HTTP
 
@@ -114,7 +119,7 @@ class Front:
                         return
             self._count_loss()
 
-    def _hand_over(self, connection: Connection) -> dict[str, object] | None:
+    def _hand_over(self, connection: DaemonConnection) -> dict[str, object] | None:
         """What the daemon says; None: it died meanwhile."""
         daemon = connection.sock
         daemon.settimeout(ANSWER_SECONDS)

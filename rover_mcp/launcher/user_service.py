@@ -1,6 +1,6 @@
 """The user's own service manager starts the daemon after a reboot or a log-in, so that tasks with a
 date continue without a client: systemd (--user) on Linux, launchd on macOS. What is written for
-them is made here; cli/service.py does it.
+them is made here; cli/service_command.py does it.
 
 The daemon needs no more than to be started: one that finds another at work ends at once with 0, as
 does one that has nothing to do, and neither is started again. One that was killed is.

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from rover_mcp.packages.files import (
+from rover_mcp.packages.home_files import (
     Content,
     Lent,
-    Patience,
+    ReadBudget,
     files_at,
     folder_beneath,
     regular,
@@ -51,7 +51,7 @@ def demanded(*locks: bytes) -> dict[str, str]:
     return {name: digests.pop() for name, digests in checksums.items() if len(digests) == 1}
 
 
-def keep(home: Path, store: Path, lock: Mapping[str, str], patience: Patience) -> Iterator[Path]:
+def keep(home: Path, store: Path, lock: Mapping[str, str], patience: ReadBudget) -> Iterator[Path]:
     """Take over what the HOME has of these crates and the store has not; each file that was."""
     with folder_beneath(home, *FOLDERS) as folder:
         if folder is None or not lock:

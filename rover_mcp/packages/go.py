@@ -22,7 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from rover_mcp.packages.files import Lent, Patience, Place, appearing, folder_beneath, regular
+from rover_mcp.packages.home_files import (
+    FolderFile,
+    Lent,
+    ReadBudget,
+    appearing,
+    folder_beneath,
+    regular,
+)
 
 LOCKS = ("go.sum", "go.work.sum")
 LOCK_BYTES = 8 * 1024**2
@@ -45,7 +52,7 @@ _BROKEN = (
 
 
 @dataclass(frozen=True)
-class Wanted:
+class NeededFile:
     """A file of go's cache: its folders and name beneath it, what stands before each name in a
     zip, and the digest of what it holds."""
 
@@ -70,9 +77,9 @@ class Wanted:
         return f"{self.digest}{_MOD if self.is_mod else _ZIP}"
 
 
-def demanded(*locks: bytes) -> tuple[Wanted, ...]:
+def demanded(*locks: bytes) -> tuple[NeededFile, ...]:
     """The files that these lock files name. A file of which two digests are named is left out."""
-    sums: dict[tuple[str, ...], set[Wanted]] = {}
+    sums: dict[tuple[str, ...], set[NeededFile]] = {}
     for path, version, mod, digest in _LINE.findall(b"\n".join(locks).decode("utf-8", "replace")):
         if not (_PATH.fullmatch(path) and _VERSION.fullmatch(version)):
             continue
@@ -80,12 +87,12 @@ def demanded(*locks: bytes) -> tuple[Wanted, ...]:
         name = f"{_escaped(version)}{_MOD if mod else _ZIP}"
         prefix = "" if mod else f"{path}@{version}/"
         if summed := _hexadecimal(digest):
-            sums.setdefault((*folders, name), set()).add(Wanted(folders, name, prefix, summed))
+            sums.setdefault((*folders, name), set()).add(NeededFile(folders, name, prefix, summed))
     return tuple(wanted.pop() for wanted in sums.values() if len(wanted) == 1)
 
 
 def keep(
-    home: Path, store: Path, modules: tuple[Wanted, ...], patience: Patience
+    home: Path, store: Path, modules: tuple[NeededFile, ...], patience: ReadBudget
 ) -> Iterator[Path]:
     """Take over what the HOME has of these files and the store has not; each file that was."""
     for wanted in modules:
@@ -95,18 +102,18 @@ def keep(
         with folder_beneath(home, *FOLDERS, *wanted.folders) as folder:
             if folder is None:
                 continue
-            with regular(Place(folder, wanted.name)) as file:
+            with regular(FolderFile(folder, wanted.name)) as file:
                 if file is not None and _take(file, wanted, target, patience):
                     yield target
 
 
-def lacks(store: Path, modules: tuple[Wanted, ...], path: Path) -> bool:
+def lacks(store: Path, modules: tuple[NeededFile, ...], path: Path) -> bool:
     """Whether a file at this path of a HOME may be one that is wanted and not kept yet."""
     wanted = next((wanted for wanted in modules if wanted.path == str(path)), None)
     return wanted is not None and not (store / KEPT / wanted.kept).exists()
 
 
-def lent(store: Path, modules: tuple[Wanted, ...]) -> Iterator[Lent]:
+def lent(store: Path, modules: tuple[NeededFile, ...]) -> Iterator[Lent]:
     """Which of these files are kept, and where go looks for them."""
     for wanted in modules:
         source = store / KEPT / wanted.kept
@@ -126,7 +133,7 @@ def _hexadecimal(digest: str) -> str:
         return ""
 
 
-def _take(file: int, wanted: Wanted, target: Path, patience: Patience) -> bool:
+def _take(file: int, wanted: NeededFile, target: Path, patience: ReadBudget) -> bool:
     size = os.fstat(file).st_size
     if size > (min(_MOST_MOD_BYTES, patience.size) if wanted.is_mod else patience.size):
         return False
@@ -147,7 +154,9 @@ def _take(file: int, wanted: Wanted, target: Path, patience: Patience) -> bool:
     return copy.proven
 
 
-def _copy_mod(source: BinaryIO, copy: BinaryIO, size: int, patience: Patience) -> Mapping[str, str]:
+def _copy_mod(
+    source: BinaryIO, copy: BinaryIO, size: int, patience: ReadBudget
+) -> Mapping[str, str]:
     content = source.read(size)
     patience.size -= len(content)
     copy.write(content)
@@ -155,7 +164,7 @@ def _copy_mod(source: BinaryIO, copy: BinaryIO, size: int, patience: Patience) -
 
 
 def _rewrite(
-    source: BinaryIO, target: BinaryIO, prefix: str, patience: Patience
+    source: BinaryIO, target: BinaryIO, prefix: str, patience: ReadBudget
 ) -> Mapping[str, str]:
     """Write a zip file with the same contents; the SHA-256 of each by its name.
 

@@ -9,13 +9,20 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from rover_mcp.packages.files import Content, Patience, files_at, folder_beneath, regular, take
+from rover_mcp.packages.home_files import (
+    Content,
+    ReadBudget,
+    files_at,
+    folder_beneath,
+    regular,
+    take,
+)
 
 FOLDERS = (".npm", "_cacache", "content-v2", "sha512")
 _PATH = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{124})")
 
 
-def keep(home: Path, store: Path, patience: Patience) -> Iterator[Path]:
+def keep(home: Path, store: Path, patience: ReadBudget) -> Iterator[Path]:
     """Take over what the HOME has and the store has not; each file that was."""
     with folder_beneath(home, *FOLDERS) as folder:
         if folder is None:

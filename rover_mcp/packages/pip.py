@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
-from rover_mcp.packages.files import (
+from rover_mcp.packages.home_files import (
     Content,
-    Patience,
+    ReadBudget,
     Wrapped,
     chunks,
     files_at,
@@ -47,7 +47,7 @@ _YEAR = 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _CachedAnswer:
     """Where the content of a cached answer is: after `start` bytes of its file, `size` of them."""
 
     path: str
@@ -55,7 +55,7 @@ class _Answer:
     size: int
 
 
-def keep(home: Path, store: Path, patience: Patience) -> Iterator[Path]:
+def keep(home: Path, store: Path, patience: ReadBudget) -> Iterator[Path]:
     """Take over what the HOME has and the store has not; each file that was."""
     for kind in (SEPARATE, TOGETHER):
         with folder_beneath(home, *FOLDERS, kind) as folder:
@@ -69,7 +69,7 @@ def lacks_content(path: Path) -> bool:
     return separate and not path.with_name(f"{path.name}{BODY}").exists()
 
 
-def _keep(folder: int, kind: str, store: Path, patience: Patience) -> Iterator[Path]:
+def _keep(folder: int, kind: str, store: Path, patience: ReadBudget) -> Iterator[Path]:
     answers = {answer.path: answer for answer in _answers(folder, kind, patience)}
     wanted = _digests(folder, answers, patience)
     for place in files_at(folder, _DEPTH, patience) if wanted else ():
@@ -87,7 +87,7 @@ def _keep(folder: int, kind: str, store: Path, patience: Patience) -> Iterator[P
                 yield target
 
 
-def _take(content: Content, kind: str, target: Path, patience: Patience) -> bool:
+def _take(content: Content, kind: str, target: Path, patience: ReadBudget) -> bool:
     if kind == TOGETHER:
         return take(content, target, patience, _around(content.size, content.size))
     if not take(content, target, patience):
@@ -97,7 +97,7 @@ def _take(content: Content, kind: str, target: Path, patience: Patience) -> bool
     return True
 
 
-def _answers(folder: int, kind: str, patience: Patience) -> Iterator[_Answer]:
+def _answers(folder: int, kind: str, patience: ReadBudget) -> Iterator[_CachedAnswer]:
     """The cached contents."""
     suffix = BODY if kind == SEPARATE else ""
     for place in files_at(folder, _DEPTH, patience):
@@ -108,13 +108,15 @@ def _answers(folder: int, kind: str, patience: Patience) -> Iterator[_Answer]:
                 continue
             size = os.fstat(file).st_size
             if kind == SEPARATE:
-                yield _Answer(place.path, 0, size)
+                yield _CachedAnswer(place.path, 0, size)
             elif head := _HEAD.match(os.read(file, 64)):
                 length = int.from_bytes(next(part for part in head.groups() if part), "big")
-                yield _Answer(place.path, head.end(), length)
+                yield _CachedAnswer(place.path, head.end(), length)
 
 
-def _digests(folder: int, answers: Mapping[str, _Answer], patience: Patience) -> dict[str, str]:
+def _digests(
+    folder: int, answers: Mapping[str, _CachedAnswer], patience: ReadBudget
+) -> dict[str, str]:
     """Of these contents, those whose address is known and names a digest; and that."""
     by_name = {path.rpartition("/")[2].removesuffix(BODY): path for path in answers}
     wanted: dict[str, str] = {}
@@ -134,7 +136,7 @@ def _digests(folder: int, answers: Mapping[str, _Answer], patience: Patience) ->
     return wanted
 
 
-def _page(file: int, answer: _Answer) -> bytes:
+def _page(file: int, answer: _CachedAnswer) -> bytes:
     """The content as far as it is looked at, where it is a page of an index."""
     os.lseek(file, answer.start, os.SEEK_SET)
     begin = os.read(file, min(64, answer.size))

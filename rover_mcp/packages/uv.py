@@ -18,7 +18,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rover_mcp.packages.files import Patience, Place, appearing, files_at, folder_beneath, regular
+from rover_mcp.packages.home_files import (
+    FolderFile,
+    ReadBudget,
+    appearing,
+    files_at,
+    folder_beneath,
+    regular,
+)
 
 LOCK = "uv.lock"
 LOCK_BYTES = 16 * 1024**2
@@ -71,7 +78,9 @@ def demanded(*locks: bytes) -> tuple[Wheel, ...]:
     return tuple(wheels.values())
 
 
-def keep(home: Path, store: Path, wheels: tuple[Wheel, ...], patience: Patience) -> Iterator[Path]:
+def keep(
+    home: Path, store: Path, wheels: tuple[Wheel, ...], patience: ReadBudget
+) -> Iterator[Path]:
     """Take over the pointers to these wheels that the HOME has; each one that is new. The last
     one counts, so that one which uv cannot read is replaced by the next task that wants the
     wheel."""
@@ -201,7 +210,7 @@ def _pointer(store: Path, wheel: Wheel) -> Path | None:
     return max(pointers)[1] if pointers else None
 
 
-def _read(place: Place, patience: Patience) -> bytes:
+def _read(place: FolderFile, patience: ReadBudget) -> bytes:
     """The pointer that is there; nothing where it is none."""
     if not _POINTER_NAME.fullmatch(place.name):
         return b""

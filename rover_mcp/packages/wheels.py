@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from rover_mcp.config.certificate_authorities import trusting
-from rover_mcp.packages.files import Patience, appearing
+from rover_mcp.packages.home_files import ReadBudget, appearing
 
 SECONDS = 900.0
 """For one wheel."""
@@ -46,7 +46,7 @@ def opened(url: str) -> AbstractContextManager[BinaryIO]:
     return opener.open(url, timeout=_SILENCE)
 
 
-def fetch(url: str, digest: str, into: Path, patience: Patience, get: Open = opened) -> bool:
+def fetch(url: str, digest: str, into: Path, patience: ReadBudget, get: Open = opened) -> bool:
     """Whether the wheel that this address gives has this digest, and is unpacked at `into` now.
 
     Raises:
@@ -59,7 +59,7 @@ def fetch(url: str, digest: str, into: Path, patience: Patience, get: Open = ope
         wheel.unlink(missing_ok=True)
 
 
-def _download(url: str, digest: str, target: Path, patience: Patience, get: Open) -> bool:
+def _download(url: str, digest: str, target: Path, patience: ReadBudget, get: Open) -> bool:
     until, hashed = time.monotonic() + SECONDS, hashlib.sha256()
     try:
         with get(url) as answer, appearing(target) as copy:
@@ -76,7 +76,7 @@ def _download(url: str, digest: str, target: Path, patience: Patience, get: Open
     return copy.proven
 
 
-def unpack(wheel: Path, into: Path, patience: Patience) -> bool:
+def unpack(wheel: Path, into: Path, patience: ReadBudget) -> bool:
     """Whether the whole wheel is unpacked at `into` now; nothing is there if not.
 
     Raises:

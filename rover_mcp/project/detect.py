@@ -14,7 +14,7 @@ Read = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectedProject:
     """What `rover init` writes of. `installs` and `tests` are commands, the likeliest first."""
 
     languages: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _Language:
     """A language, by the file that every project of it has. Each manager: its lock file, its name,
     what it installs with, and what runs the tests."""
 
@@ -38,7 +38,7 @@ class _Kind:
 
 
 _KINDS = (
-    _Kind(
+    _Language(
         ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt"),
         "Python",
         (
@@ -50,7 +50,7 @@ _KINDS = (
             ("", "pip", "pip install -e .", "python3 -m pytest"),
         ),
     ),
-    _Kind(
+    _Language(
         ("package.json",),
         "JavaScript",
         (
@@ -62,7 +62,7 @@ _KINDS = (
             ("", "npm", "npm install", "npm test"),
         ),
     ),
-    _Kind(
+    _Language(
         ("go.mod",),
         "Go",
         (
@@ -70,7 +70,7 @@ _KINDS = (
             ("", "go", "go mod download", "go test ./..."),
         ),
     ),
-    _Kind(
+    _Language(
         ("Cargo.toml",),
         "Rust",
         (
@@ -78,7 +78,7 @@ _KINDS = (
             ("", "cargo", "cargo fetch", "cargo test"),
         ),
     ),
-    _Kind(
+    _Language(
         ("Gemfile",),
         "Ruby",
         (
@@ -86,7 +86,7 @@ _KINDS = (
             ("", "bundler", "bundle install", "bundle exec rake test"),
         ),
     ),
-    _Kind(
+    _Language(
         ("composer.json",),
         "PHP",
         (
@@ -94,13 +94,15 @@ _KINDS = (
             ("", "composer", "composer install", "composer test"),
         ),
     ),
-    _Kind(("pom.xml",), "Java", (("", "maven", "mvn -B dependency:go-offline", "mvn -B test"),)),
-    _Kind(
+    _Language(
+        ("pom.xml",), "Java", (("", "maven", "mvn -B dependency:go-offline", "mvn -B test"),)
+    ),
+    _Language(
         ("build.gradle", "build.gradle.kts"),
         "Java",
         (("", "gradle", "./gradlew dependencies", "./gradlew test"),),
     ),
-    _Kind(
+    _Language(
         ("mix.exs",),
         "Elixir",
         (("mix.lock", "mix", "mix deps.get", "mix test"), ("", "mix", "mix deps.get", "mix test")),
@@ -115,7 +117,7 @@ _SECRETS = (".env", ".env.local", ".env.test", ".env.development", ".envrc", ".n
 _TARGET = re.compile(r"^test\s*:", re.MULTILINE)
 
 
-def detect(names: Collection[str], read: Read) -> Found:
+def detect(names: Collection[str], read: Read) -> DetectedProject:
     """What the files, by their paths from the root, say of the project."""
     kinds = [kind for kind in _KINDS if any(mark in names for mark in kind.marks)]
     managers = [next(m for m in kind.managers if not m[0] or m[0] in names) for kind in kinds]
@@ -124,7 +126,7 @@ def detect(names: Collection[str], read: Read) -> Found:
         for kind, manager in zip(kinds, managers, strict=True)
         if _has_tests(kind.language, names, read)
     ]
-    return Found(
+    return DetectedProject(
         languages=tuple(dict.fromkeys(_languages(kinds, names))),
         managers=tuple(dict.fromkeys(manager[1] for manager in managers)),
         lock_files=tuple(manager[0] for manager in managers if manager[0]),
@@ -136,7 +138,7 @@ def detect(names: Collection[str], read: Read) -> Found:
     )
 
 
-def _languages(kinds: list[_Kind], names: Collection[str]) -> Iterator[str]:
+def _languages(kinds: list[_Language], names: Collection[str]) -> Iterator[str]:
     for kind in kinds:
         typed = kind.language == "JavaScript" and "tsconfig.json" in names
         yield "TypeScript" if typed else kind.language

@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterator, Sequence
 
 from agent_runner.printable import only_printable
-from rover_mcp.project.detect import Found
+from rover_mcp.project.detect import DetectedProject
 
 
-def draft(facts: Found, agents: Sequence[str]) -> str:
+def draft(facts: DetectedProject, agents: Sequence[str]) -> str:
     """The text of the file. `agents` are those that are ready on this machine."""
     return "\n".join(line.rstrip() for line in _lines(facts, agents)) + "\n"
 
 
-def _lines(facts: Found, agents: Sequence[str]) -> Iterator[str]:
+def _lines(facts: DetectedProject, agents: Sequence[str]) -> Iterator[str]:
     yield "# How Rover's tasks of this repository run: docs/configuration.md."
     yield "# Checked by: rover config check. What begins with # does not count."
     for line in _about(facts):
@@ -44,7 +44,7 @@ def _lines(facts: Found, agents: Sequence[str]) -> Iterator[str]:
     yield f"#   after_task: [{_text(facts.tests[0] if facts.tests else 'make lint')}]"
 
 
-def _about(project: Found) -> Iterator[str]:
+def _about(project: DetectedProject) -> Iterator[str]:
     facts = {
         "languages": project.languages,
         "package managers": project.managers,
@@ -70,7 +70,7 @@ def _agents(agents: Sequence[str]) -> Iterator[str]:
         yield f"# agents: [{', '.join(map(_text, agents))}]"
 
 
-def _setup(facts: Found) -> Iterator[str]:
+def _setup(facts: DetectedProject) -> Iterator[str]:
     yield ""
     if facts.devcontainer:
         yield f"# There is a {facts.devcontainer}. To name an image yourself:"
@@ -81,7 +81,7 @@ def _setup(facts: Found) -> Iterator[str]:
         yield f"#   commands: [{', '.join(map(_text, facts.installs))}]"
 
 
-def _copies(facts: Found) -> Iterator[str]:
+def _copies(facts: DetectedProject) -> Iterator[str]:
     yield ""
     yield "# Files that git ignores and the agent shall see. They never get into a branch."
     yield f"# copy: [{', '.join(map(_text, facts.secrets or ('.env',)))}]"

@@ -27,7 +27,7 @@ from agent_runner.process.locks import holding, open_lock
 from rover_mcp.config import client_programs
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.launcher.handshake import data_folder
-from rover_mcp.sandbox import bwrap_prefix, mount_policy, npm
+from rover_mcp.sandbox import bwrap_prefix, mount_policy, npm_install
 from rover_mcp.sandbox.agent_bundle import INSIDE, AgentBundle, agent_cache
 from rover_mcp.sandbox.bwrap_program import find_bwrap
 from rover_mcp.sandbox.pinned_agents import PINNED, Pinned, npm_arch
@@ -254,8 +254,8 @@ def _fetch(agent: str, pinned: Pinned) -> None:
     with new_folder(agent) as new:
         packages = [pinned.named(package) for package in pinned.packages]
         try:
-            npm.install(new, packages, _NPM_TIMEOUT)
-        except npm.NpmFailed as error:
+            npm_install.install(new, packages, _NPM_TIMEOUT)
+        except npm_install.NpmFailed as error:
             failure = error.failure
             raise _missing(agent, f"; npm: {failure.cause}", failure.hint) from error
         if not (new / "node_modules" / pinned.named(pinned.program)).is_file():

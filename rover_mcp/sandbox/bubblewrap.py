@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from agent_runner.process.seccomp import filter_descriptor, is_known, with_filter
 from agent_runner.spec import Paths, WrapCommand
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.resource_limits import ResourceLimits
 from rover_mcp.sandbox import agent_programs, bwrap_prefix, cgroups, layout, mount_policy
@@ -82,7 +82,7 @@ class BubblewrapEngine(HostEngine):
         agent_programs.check_agent(agent, binary)
 
     def prepare(
-        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken | None = None
     ) -> None:
         """Fetch the agents' programs that the host has not."""
         self._program()

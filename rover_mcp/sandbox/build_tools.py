@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from agent_runner.causes import Cause
+from agent_runner.failure_cause import Cause
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox.docker_images import Build, DockerImages, ImageUnavailable, Progress
 from rover_mcp.sandbox.protocol import Shortcoming

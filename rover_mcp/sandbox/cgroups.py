@@ -25,7 +25,7 @@ _TRIAL_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
-class Place:
+class CgroupParents:
     """Where groups may be made for a controller; the nearest first. `version` is 1 or 2."""
 
     version: int
@@ -52,10 +52,10 @@ class Group:
         return [name for name in LIMITS if name not in self.applied]
 
 
-def places(mounts: str, own: str) -> dict[str, Place]:
+def places(mounts: str, own: str) -> dict[str, CgroupParents]:
     """Controller -> where groups may be made, from /proc/self/mountinfo and /proc/self/cgroup."""
     paths = dict(_own_paths(own))
-    places_by_name: dict[str, Place] = {}
+    places_by_name: dict[str, CgroupParents] = {}
     for line in mounts.splitlines():
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), right.split()
@@ -64,12 +64,14 @@ def places(mounts: str, own: str) -> dict[str, Place]:
         root, mount = fields[3], Path(fields[4])
         if kind[0] == "cgroup":
             for controller in {*kind[2].split(",")} & {*LIMITS.values()} & paths.keys():
-                places_by_name[controller] = Place(1, [_beneath(mount, root, paths[controller])])
+                places_by_name[controller] = CgroupParents(
+                    1, [_beneath(mount, root, paths[controller])]
+                )
         elif kind[0] == "cgroup2" and "" in paths:
             mine = _beneath(mount, root, paths[""])
             inside = [f for f in (mine, *mine.parents) if f.is_relative_to(mount)]
             for controller in LIMITS.values():
-                places_by_name.setdefault(controller, Place(2, inside))
+                places_by_name.setdefault(controller, CgroupParents(2, inside))
     return places_by_name
 
 
@@ -89,7 +91,9 @@ def settings(controller: str, version: int, limits: ResourceLimits) -> dict[str,
             return {"pids.max": str(limits.pids)}
 
 
-def make(name: str, limits: ResourceLimits, known: Mapping[str, Place] | None = None) -> Group:
+def make(
+    name: str, limits: ResourceLimits, known: Mapping[str, CgroupParents] | None = None
+) -> Group:
     """Make the groups of a sandbox, as far as this user may make and enter them. Idempotent."""
     if known is None:
         known = _here()
@@ -127,7 +131,7 @@ def ran_out_of_memory(folders: Sequence[str]) -> bool:
     return False
 
 
-def _here() -> dict[str, Place]:
+def _here() -> dict[str, CgroupParents]:
     try:
         mounts = Path("/proc/self/mountinfo").read_text("utf-8")
         return places(mounts, Path("/proc/self/cgroup").read_text("utf-8"))
@@ -146,7 +150,7 @@ def _beneath(mount: Path, root: str, path: str) -> Path:
 
 
 def _make_one(
-    name: str, controller: str, limits: ResourceLimits, place: Place | None
+    name: str, controller: str, limits: ResourceLimits, place: CgroupParents | None
 ) -> str | None:
     if place is None:
         return None

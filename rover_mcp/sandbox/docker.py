@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from agent_runner.spec import Setup
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import (
     agent_programs,
@@ -29,7 +29,7 @@ from rover_mcp.sandbox import (
 from rover_mcp.sandbox.docker_api import NoSuchObject
 from rover_mcp.sandbox.docker_calls import Volumes
 from rover_mcp.sandbox.docker_images import DockerImages, ImageUnavailable, cannot_build_offline
-from rover_mcp.sandbox.image import DEFAULT_IMAGE, ImageBuilder, Wanted
+from rover_mcp.sandbox.image import DEFAULT_IMAGE, ImageBuilder, ImageRequest
 from rover_mcp.sandbox.protocol import (
     EngineStatus,
     ExecResult,
@@ -111,7 +111,7 @@ class DockerEngine:
         agent_programs.check_agent(agent, binary)
 
     def prepare(
-        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken | None = None
     ) -> None:
         """Build the image if this content has not been built yet."""
         self._image(spec, progress, stop)
@@ -257,7 +257,7 @@ class DockerEngine:
             return self._images().made()
 
     def build_image(
-        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken
     ) -> tuple[str, str]:
         """See protocol.ImageKeeper."""
         self._builder.ask_again()
@@ -319,9 +319,9 @@ class DockerEngine:
             return None
 
     def _image(
-        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken | None = None
     ) -> str:
-        stop = stop or Stop()
+        stop = stop or CancelToken()
         agents = agent_programs.obtain_bundles(spec.agents, spec.agent_binary, progress)
         with self._errors("connect"):
             client = self._connection()
@@ -336,10 +336,10 @@ class DockerEngine:
                 self._write(inner, image, setup)
                 name = self._set_up_name(spec.task_id)
                 how = docker_setup.Container(name, self._options(inner), self._command)
-                images = docker_setup.Images(image, tag)
+                images = docker_setup.SetupImages(image, tag)
                 docker_setup.run(self._address, inner, images, how, progress, stop)
 
-        wanted = Wanted(
+        wanted = ImageRequest(
             base=spec.image or self.base_image,
             agents=agents,
             project=spec.project,

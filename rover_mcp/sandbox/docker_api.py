@@ -33,12 +33,12 @@ _UNREACHABLE = (
 _SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 
-class Endpoint(str):
+class EngineAddress(str):
     """An engine's address, and whose it is, for messages."""
 
     __slots__ = ("product",)
 
-    def __new__(cls, address: str, product: str) -> Endpoint:
+    def __new__(cls, address: str, product: str) -> EngineAddress:
         endpoint = super().__new__(cls, address)
         endpoint.product = product
         return endpoint
@@ -119,7 +119,7 @@ def errors(what: str, address: str) -> Generator[None]:
 
 def product(address: str) -> str:
     """Whose engine is at this address."""
-    return address.product if isinstance(address, Endpoint) else "Docker"
+    return address.product if isinstance(address, EngineAddress) else "Docker"
 
 
 def unreachable(address: str, error: BaseException) -> EnvironmentFault:

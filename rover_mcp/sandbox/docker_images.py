@@ -14,8 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from agent_runner.causes import Cause
-from rover_mcp.domain.cancellation import Stop
+from agent_runner.failure_cause import Cause
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.text import plain, unhidden
 from rover_mcp.sandbox import docker_api
@@ -67,10 +67,10 @@ class DockerImages:
     Raises, from every method: EnvironmentFault as docker_api.errors says.
     """
 
-    def __init__(self, client: Any, address: str, stop: Stop | None = None) -> None:
+    def __init__(self, client: Any, address: str, stop: CancelToken | None = None) -> None:
         self._client = client
         self._address = address
-        self._stop = stop or Stop()
+        self._stop = stop or CancelToken()
 
     def id_of(self, reference: str) -> str | None:
         """The content address of an image; None where the engine does not have it."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from agent_runner.authorities import FILE_NAME as AUTHORITIES
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import docker_api, layout, runner_library
 from rover_mcp.sandbox.docker_images import Progress, clean_line
@@ -34,7 +34,7 @@ _ENTRY = (
 
 
 @dataclass(frozen=True)
-class Images:
+class SetupImages:
     """The image that the set-up runs in, and the tag of what comes out."""
 
     before: str
@@ -67,10 +67,10 @@ def specification(spec: SandboxSpec, folder: Path) -> Generator[SandboxSpec]:
 def run(
     address: str,
     spec: SandboxSpec,
-    images: Images,
+    images: SetupImages,
     how: Container,
     progress: Progress,
-    stop: Stop,
+    stop: CancelToken,
 ) -> None:
     """Run the set-up and commit its container.
 
@@ -127,7 +127,7 @@ def _gone_is_stopped() -> Generator[None]:
         ) from error
 
 
-def _create(client: Any, spec: SandboxSpec, images: Images, how: Container) -> Any:
+def _create(client: Any, spec: SandboxSpec, images: SetupImages, how: Container) -> Any:
     ours: dict[str, Any] = {
         "read_only": False,
         "entrypoint": ["/bin/sh", "-c", _ENTRY, "sh"],

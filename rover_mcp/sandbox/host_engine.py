@@ -14,8 +14,8 @@ from typing import Any, cast
 
 import agent_runner
 from agent_runner.no_space import says_no_space
+from rover_mcp.domain.disk_full_error import disk_full
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.domain.no_space import disk_full
 from rover_mcp.sandbox import cgroups, layout, supervise
 from rover_mcp.sandbox.attempt_folder import AttemptFolder, remove_tree
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxSpec

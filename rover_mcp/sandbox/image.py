@@ -28,7 +28,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.source_tree import DockerfileBuild, ProjectSetup, SourceTree
 from rover_mcp.sandbox import (
@@ -85,7 +85,7 @@ def sandbox_tag(ground: str, agents: Sequence[AgentBundle]) -> str:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImageRequest:
     """What a sandbox image is made of. `set_up` makes the image of the second name by running the
     project's set-up in the first; `setup_key` is the same for the same set-up."""
 
@@ -117,9 +117,9 @@ class ImageBuilder:
         self,
         client: Any,
         address: str,
-        wanted: Wanted,
+        wanted: ImageRequest,
         progress: Progress,
-        stop: Stop | None = None,
+        stop: CancelToken | None = None,
     ) -> str:
         """The tag of the sandbox image, built if the engine does not have it yet.
 
@@ -153,7 +153,7 @@ class ImageBuilder:
                 self._sandbox(images, tag, below, base, wanted.agents, progress)
         return tag
 
-    def _base(self, images: DockerImages, wanted: Wanted, progress: Progress) -> str:
+    def _base(self, images: DockerImages, wanted: ImageRequest, progress: Progress) -> str:
         build, tree = wanted.project.build, wanted.project.tree
         if build is None or tree is None:
             return wanted.project.image or wanted.base

@@ -12,8 +12,8 @@ from pathlib import Path
 from agent_runner.process.late_spec import FIFO
 from agent_runner.process.locks import holding, open_lock
 from agent_runner.spec import NoIsolation, Paths, RunSpec, SwitchUser, WrapCommand
+from rover_mcp.domain.disk_full_error import write_fault
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.domain.no_space import write_fault
 from rover_mcp.sandbox.protocol import SandboxSpec
 
 SPEC = Path("/rover/spec")

@@ -26,13 +26,13 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True)
-class Place:
+class HostPath:
     """Where a path really is: the number of its file system, and the path within that."""
 
     device: str
     path: Path
 
-    def holds(self, other: Place) -> bool:
+    def holds(self, other: HostPath) -> bool:
         """Whether `other` is this folder or beneath it."""
         return self.device == other.device and _within(other.path, self.path)
 
@@ -53,19 +53,19 @@ class PrivateFolder:
 
     name: str
     path: Path
-    place: Place
+    place: HostPath
     closed: bool
     remedy: str
 
 
 @dataclass(frozen=True)
-class Source:
+class MountSource:
     """A file or folder of the host's that is to be mounted. `shows` is where it is and, for all
     that is mounted beneath it, where that is. `ours`: the sandbox contract names this exact path,
     and no link leads from it to another."""
 
     path: Path
-    shows: Sequence[Place]
+    shows: Sequence[HostPath]
     ours: bool = False
 
 
@@ -78,7 +78,9 @@ class Exposure:
     beneath: bool
 
 
-def find_exposure(sources: Iterable[Source], private: Sequence[PrivateFolder]) -> Exposure | None:
+def find_exposure(
+    sources: Iterable[MountSource], private: Sequence[PrivateFolder]
+) -> Exposure | None:
     """The first of these mounts that would show a private folder, or a part of a closed one."""
     for source in sources:
         for folder in private:
@@ -106,7 +108,7 @@ def parse_mounts(text: str) -> list[MountPoint]:
     ]
 
 
-def place_of(path: Path, mounts: Sequence[MountPoint]) -> Place:
+def place_of(path: Path, mounts: Sequence[MountPoint]) -> HostPath:
     """Where an absolute path without links is."""
     over = MountPoint("", Path("/"), Path("/"))
     for mount in mounts:
@@ -114,13 +116,13 @@ def place_of(path: Path, mounts: Sequence[MountPoint]) -> Place:
         deeper = len(mount.point.parts) >= len(over.point.parts)
         if deeper and _within(path, mount.point):
             over = mount
-    return Place(over.device, over.root / path.relative_to(over.point))
+    return HostPath(over.device, over.root / path.relative_to(over.point))
 
 
-def shown_by(path: Path, mounts: Sequence[MountPoint]) -> list[Place]:
+def shown_by(path: Path, mounts: Sequence[MountPoint]) -> list[HostPath]:
     """Where an absolute path without links is, and what is mounted beneath it."""
     beneath = [m for m in mounts if m.point != path and _within(m.point, path)]
-    return [place_of(path, mounts), *(Place(m.device, m.root) for m in beneath)]
+    return [place_of(path, mounts), *(HostPath(m.device, m.root) for m in beneath)]
 
 
 def _within(path: Path, folder: Path) -> bool:
@@ -187,11 +189,11 @@ def _home_folders(environ: Mapping[str, str]) -> list[Path]:
     return list(dict.fromkeys(homes))
 
 
-def _source(path: Path, mounts: Sequence[MountPoint], home: Path, ours: bool) -> Source:
+def _source(path: Path, mounts: Sequence[MountPoint], home: Path, ours: bool) -> MountSource:
     real = path.resolve()
     named = ours and path.is_relative_to(home)
     moved = named and real != home.resolve() / path.relative_to(home)
-    return Source(path, shown_by(real, mounts), named and not moved)
+    return MountSource(path, shown_by(real, mounts), named and not moved)
 
 
 def _read_mounts() -> list[MountPoint]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rover_mcp.config import client_programs
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.sandbox import agent_bundle, agent_programs, npm
+from rover_mcp.sandbox import agent_bundle, agent_programs, npm_install
 from rover_mcp.sandbox.docker_images import Progress
 from rover_mcp.sandbox.pinned_agents import NODE, NPM, npm_arch
 
@@ -60,8 +60,8 @@ def _fetch(folder: Path) -> None:
         packages = [NODE.replace("{arch}", npm_arch()), NPM]
         try:
             # Without a network a task is not to wait for what it may not need.
-            npm.install(new, packages, _TIMEOUT, "--fetch-retries=0")
-        except npm.NpmFailed as error:
+            npm_install.install(new, packages, _TIMEOUT, "--fetch-retries=0")
+        except npm_install.NpmFailed as error:
             raise _missing(f"npm: {error.failure.cause}", error.failure.hint) from error
         arrange(new)
         agent_programs.place(new, folder)

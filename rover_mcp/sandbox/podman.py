@@ -23,7 +23,7 @@ from typing import Any, cast
 from agent_runner.process import init
 from rover_mcp.sandbox import containers, docker_api, layout, podman_seccomp, runner_library
 from rover_mcp.sandbox.docker import DockerEngine
-from rover_mcp.sandbox.docker_api import Endpoint, NoSuchObject
+from rover_mcp.sandbox.docker_api import EngineAddress, NoSuchObject
 from rover_mcp.sandbox.image import DEFAULT_IMAGE
 from rover_mcp.sandbox.podman_service import PodmanService, find_socket
 from rover_mcp.sandbox.protocol import EngineStatus, SandboxExit, SandboxInfo, SandboxSpec
@@ -64,7 +64,10 @@ class PodmanEngine(DockerEngine):
         self._service = None if socket else PodmanService(home)
         where = socket or f"unix://{home / 'podman.sock'}"
         super().__init__(
-            home, base_image=base_image, address=Endpoint(where, "Podman"), runner_argv=runner_argv
+            home,
+            base_image=base_image,
+            address=EngineAddress(where, "Podman"),
+            runner_argv=runner_argv,
         )
         self._now = now
         self._facts: Mapping[str, Any] | None = None

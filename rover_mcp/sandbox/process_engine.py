@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from agent_runner.spec import NoIsolation, Paths
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import agent_programs, layout
 from rover_mcp.sandbox.host_engine import HostEngine
@@ -45,7 +45,7 @@ class ProcessEngine(HostEngine):
         agent_programs.check_agent(agent, binary)
 
     def prepare(
-        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken | None = None
     ) -> None:
         """Fetch the agents' programs that the host has not."""
         agent_programs.obtain_bundles(spec.agents, spec.agent_binary, progress)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from agent_runner.spec import RunSpec
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.resource_limits import ResourceLimits
 from rover_mcp.domain.source_tree import ProjectSetup
 
@@ -145,7 +145,7 @@ class Engine(Protocol):
         ...
 
     def prepare(
-        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken | None = None
     ) -> None:
         """Make ready what `ensure` needs and may take long (an image). Idempotent.
 
@@ -251,7 +251,7 @@ class ImageKeeper(Protocol):
         ...
 
     def build_image(
-        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken
     ) -> tuple[str, str]:
         """Tag and content address of the image that a sandbox would be made from, built where it
         is not there. What an earlier one had to be made without is asked for again."""

@@ -18,13 +18,13 @@ from mcp_types import (
 
 from rover_mcp import __version__
 from rover_mcp.server.allowed_calls import working
-from rover_mcp.server.constant import CACHE_HINTS, NamedServer, show_icon
+from rover_mcp.server.constant_answers import CACHE_HINTS, NamedServer, show_icon
 from rover_mcp.server.event_broadcast import CHANNEL_CAPABILITY, UPDATED
-from rover_mcp.server.forget import METHOD as FORGET
-from rover_mcp.server.forget import ForgetParams
+from rover_mcp.server.forget_method import METHOD as FORGET
+from rover_mcp.server.forget_method import ForgetParams
 from rover_mcp.server.mcp_task_handles import TaskHandles
-from rover_mcp.server.patch import METHOD as PATCH
-from rover_mcp.server.patch import PatchParams
+from rover_mcp.server.patch_method import METHOD as PATCH
+from rover_mcp.server.patch_method import PatchParams
 from rover_mcp.server.private_methods import HOOKS, IMAGES, HooksParams, ImagesParams
 from rover_mcp.server.request_handlers import RequestHandlers
 from rover_mcp.server.session import ClientSession
@@ -36,8 +36,8 @@ from rover_mcp.server.tasks_extension import (
 )
 from rover_mcp.server.tool_call import Services
 from rover_mcp.server.tools import TOOLS, offered
-from rover_mcp.server.trust import METHOD as TRUST
-from rover_mcp.server.trust import TrustParams
+from rover_mcp.server.trust_method import METHOD as TRUST
+from rover_mcp.server.trust_method import TrustParams
 
 INSTRUCTIONS = """\
 Rover hands coding tasks to background agents and gives back reviewable git branches.

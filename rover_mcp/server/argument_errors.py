@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rover_mcp.domain.errors import RoverError, UserFixable
-from rover_mcp.server.slips import understood
+from rover_mcp.server.argument_repair import understood
 from rover_mcp.server.tool_call import ToolEntry
 from rover_mcp.server.tools import TOOLS
 

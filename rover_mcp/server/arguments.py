@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from agent_runner.models import Budget
 from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.domain.task_status import TaskStatus
-from rover_mcp.server import slips
+from rover_mcp.server import argument_repair
 
 LONGEST_WAIT = 3600
 
@@ -23,12 +23,12 @@ class Arguments(BaseModel):
     def _understood(cls, given: object) -> object:
         if not isinstance(given, Mapping):
             return given
-        return slips.understood(cls.model_fields, cast("Mapping[str, Any]", given))
+        return argument_repair.understood(cls.model_fields, cast("Mapping[str, Any]", given))
 
 
 TaskName = Annotated[
     str,
-    BeforeValidator(slips.task_text),
+    BeforeValidator(argument_repair.task_text),
     Field(max_length=240, description="its id, or its number in the project"),
 ]
 RepoPath = Annotated[
@@ -68,7 +68,7 @@ class CreateTaskArguments(Arguments):
     workflow: str | None = Field(
         None, max_length=100, description="default swe; see list_workflows"
     )
-    agent: Annotated[str | None, BeforeValidator(slips.names_in_order)] = Field(
+    agent: Annotated[str | None, BeforeValidator(argument_repair.names_in_order)] = Field(
         None,
         max_length=200,
         description="default claude; get_status lists all; 'a, b': b while a's account is closed",
@@ -79,18 +79,20 @@ class CreateTaskArguments(Arguments):
     base_branch: str | None = Field(
         None, max_length=250, description="branch, tag or commit to start from; default HEAD"
     )
-    inputs: Annotated[dict[str, str], BeforeValidator(slips.inputs)] = Field(
+    inputs: Annotated[dict[str, str], BeforeValidator(argument_repair.inputs)] = Field(
         default_factory=dict[str, str], description="the workflow's inputs by name"
     )
     engine: Annotated[
         Literal["auto", "docker", "podman", "bubblewrap", "process"] | None,
         BeforeValidator(
-            slips.choice("auto", "docker", "podman", "bubblewrap", "process", bwrap="bubblewrap")
+            argument_repair.choice(
+                "auto", "docker", "podman", "bubblewrap", "process", bwrap="bubblewrap"
+            )
         ),
     ] = Field(None, description="the sandbox engine; default the first that works")
     network: Annotated[
         Literal["none", "providers", "allowlist", "open"] | None,
-        BeforeValidator(slips.choice("none", "providers", "allowlist", "open")),
+        BeforeValidator(argument_repair.choice("none", "providers", "allowlist", "open")),
     ] = Field(None, description="what the sandbox may reach; default the user's, allowlist")
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
@@ -99,14 +101,14 @@ class CreateTaskArguments(Arguments):
         None, max_length=200, description="the same key again returns the same task"
     )
     project_config: Annotated[
-        Literal["apply", "ignore"], BeforeValidator(slips.choice("apply", "ignore"))
+        Literal["apply", "ignore"], BeforeValidator(argument_repair.choice("apply", "ignore"))
     ] = Field(
         "apply",
         description="ignore: leave out what the repository asks for and the user has not approved",
     )
     devcontainer: Annotated[
         Literal["off", "image", "all"] | None,
-        BeforeValidator(slips.choice("off", "image", "all", none="off")),
+        BeforeValidator(argument_repair.choice("off", "image", "all", none="off")),
     ] = Field(
         None,
         description="use of devcontainer.json: nothing, all but commands, all; default: project's",
@@ -127,13 +129,13 @@ class CreateTaskArguments(Arguments):
 
 
 class ListTasksArguments(Arguments):
-    status: Annotated[list[TaskStatus], BeforeValidator(slips.statuses(TaskStatus))] = Field(
-        default_factory=list[TaskStatus], max_length=9, description="only these; default all"
+    status: Annotated[list[TaskStatus], BeforeValidator(argument_repair.statuses(TaskStatus))] = (
+        Field(default_factory=list[TaskStatus], max_length=9, description="only these; default all")
     )
     repo_path: RepoPath = None
     all_projects: bool = Field(False, description="of all repositories")
     cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
-    limit: Annotated[int | None, BeforeValidator(slips.within(1, 100))] = Field(
+    limit: Annotated[int | None, BeforeValidator(argument_repair.within(1, 100))] = Field(
         None, description="tasks on a page; default: up to 20 that fit 2,000 tokens"
     )
 
@@ -147,7 +149,7 @@ class InspectArguments(TaskArguments):
     detail: Annotated[
         Literal["concise", "full"],
         BeforeValidator(
-            slips.choice(
+            argument_repair.choice(
                 "concise",
                 "full",
                 all="full",
@@ -164,32 +166,32 @@ class InspectArguments(TaskArguments):
 class WaitArguments(Arguments):
     task: Annotated[
         list[Annotated[str, Field(max_length=240)]],
-        BeforeValidator(slips.task_list),
+        BeforeValidator(argument_repair.task_list),
         WithJsonSchema({"type": "string"}),
         Field(max_length=50, description='as elsewhere, or several: "1, 2"; default any of yours'),
     ] = Field(default_factory=list[str])
     repo_path: RepoPath = None
-    timeout_s: Annotated[float, BeforeValidator(slips.seconds(LONGEST_WAIT))] = Field(
+    timeout_s: Annotated[float, BeforeValidator(argument_repair.seconds(LONGEST_WAIT))] = Field(
         45, description="seconds, at most 3600"
     )
-    after_seq: Annotated[int | None, BeforeValidator(slips.within(0, 2**62))] = Field(
+    after_seq: Annotated[int | None, BeforeValidator(argument_repair.within(0, 2**62))] = Field(
         None, description="return at once if anything notable happened after this event"
     )
 
 
 class LogsArguments(TaskArguments):
     step: str | None = Field(None, max_length=200, description="default: the step that wrote last")
-    tail: Annotated[int, BeforeValidator(slips.within(1, 2000))] = Field(
+    tail: Annotated[int, BeforeValidator(argument_repair.within(1, 2000))] = Field(
         100, description="lines from the end"
     )
 
 
 class DiffArguments(TaskArguments):
-    paths: Annotated[list[str], BeforeValidator(slips.items)] = Field(
+    paths: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list[str], max_length=100, description="only these"
     )
     stat_only: bool = Field(False, description="totals and files without the patch")
-    offset: Annotated[int, BeforeValidator(slips.within(0, 10**9))] = Field(
+    offset: Annotated[int, BeforeValidator(argument_repair.within(0, 10**9))] = Field(
         0, description="list the files from this one on; the first is 0"
     )
 
@@ -201,7 +203,9 @@ class DeleteArguments(TaskArguments):
 class ResumeArguments(TaskArguments):
     when: Annotated[
         Literal["now", "at_reset"],
-        BeforeValidator(slips.choice("now", "at_reset", immediately="now", reset="at_reset")),
+        BeforeValidator(
+            argument_repair.choice("now", "at_reset", immediately="now", reset="at_reset")
+        ),
     ] = Field("now", description="at_reset: automatically, at retry_at")
     agent: str | None = Field(
         None, max_length=100, description="continue with another agent; default the same"
@@ -221,7 +225,7 @@ class AutoResumeArguments(Arguments):
     enabled: bool = Field(description="false: paused tasks wait for resume_task")
     scope: Annotated[
         Literal["task", "project", "all"],
-        BeforeValidator(slips.choice("task", "project", "all", repository="project")),
+        BeforeValidator(argument_repair.choice("task", "project", "all", repository="project")),
     ] = Field("task", description="whose switch it is")
     task: TaskName | None = None
     repo_path: RepoPath = None

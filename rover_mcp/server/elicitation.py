@@ -27,7 +27,7 @@ from agent_runner.models import PauseReason
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.server.tasks_extension.protocol import Context
 from rover_mcp.tasks.pause_view import CLOSED
-from rover_mcp.tasks.quoting import quoted
+from rover_mcp.tasks.quoted_text import quoted
 from rover_mcp.tasks.view_models import NextAction, TaskView
 
 NOW = "now"

@@ -25,8 +25,8 @@ from agent_runner.models import Budget
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.event_kinds import level_of
 from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.server.pending_news import untold
 from rover_mcp.server.session import TASKS_URI, ClientSession, News, task_uri
-from rover_mcp.server.untold import untold
 from rover_mcp.store.records import NONSENSE, EventRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
@@ -44,7 +44,7 @@ CHANNEL = "notifications/claude/channel"
 CHANNEL_CAPABILITY = "claude/channel"
 
 
-class EventHub:
+class EventBroadcaster:
     """Sessions register here; `poke` (from any thread, through `wake`) announces new rows."""
 
     def __init__(

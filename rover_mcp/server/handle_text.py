@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from rover_mcp.server.task_text import task_text
-from rover_mcp.tasks.quoting import quoted, shortened
+from rover_mcp.tasks.quoted_text import quoted, shortened
 from rover_mcp.tasks.view_models import TaskView
 
 AGENT_TASK = "com.anthropic/agent-task"

@@ -17,9 +17,9 @@ from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.domain.usage_window import time_of
 from rover_mcp.server.allowed_calls import Works, keep_working
 from rover_mcp.server.elicitation import Decision, decision, needs_person, pause_form, pause_message
-from rover_mcp.server.event_broadcast import TASKS, EventHub
+from rover_mcp.server.event_broadcast import TASKS, EventBroadcaster
 from rover_mcp.server.handle_text import first_note, status_message
-from rover_mcp.server.render import text_of
+from rover_mcp.server.result_text import text_of
 from rover_mcp.server.results import TaskResult
 from rover_mcp.server.session import ClientSession, task_uri
 from rover_mcp.server.tasks_extension import Task, TaskState
@@ -30,14 +30,14 @@ from rover_mcp.tasks.lives import (
     ANSWERED,
     LEFT,
     MARKS,
-    Life,
+    TaskHandleLife,
     handle,
     last_shown,
     lives,
     parse_handle,
     question,
 )
-from rover_mcp.tasks.quoting import quoted
+from rover_mcp.tasks.quoted_text import quoted
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.view_models import TaskView
 
@@ -52,7 +52,7 @@ class _Named:
     last notable event of which whoever sees it has heard."""
 
     row: TaskRow
-    life: Life
+    life: TaskHandleLife
     view: TaskView
     key: str | None
     shown: EventRow | None
@@ -62,7 +62,7 @@ class TaskHandles:
     """A TaskSource over the use cases, for one session. `works`: which calls work for it."""
 
     def __init__(
-        self, tasks: TaskService, hub: EventHub, session: ClientSession, works: Works
+        self, tasks: TaskService, hub: EventBroadcaster, session: ClientSession, works: Works
     ) -> None:
         self._works = works
         self._tasks = tasks
@@ -189,7 +189,7 @@ class TaskHandles:
         return self._hub.bus_of(self._session.caller).subscribe(listener)
 
 
-def as_of(view: TaskView, life: Life) -> TaskView:
+def as_of(view: TaskView, life: TaskHandleLife) -> TaskView:
     """The task at the end of a life that is over: what it says now is of a later one."""
     end = life.end
     if end is None:

@@ -13,10 +13,10 @@ import anyio.to_thread
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, RequestParams
 
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.images import BuildImage, BuildRequest, Images
+from rover_mcp.tasks.images import BuildImage, BuildRequest, RoverImages
 
 HOOKS = "rover/hooks"
 IMAGES = "rover/images"
@@ -25,7 +25,7 @@ LINES_KEPT = 1000
 TELL_SECONDS = 0.2
 
 
-class HooksDesk(Protocol):
+class HooksControl(Protocol):
     """What the user's hooks are asked."""
 
     def list(self) -> list[dict[str, Any]]: ...
@@ -47,7 +47,7 @@ class HooksParams(RequestParams):
     id: str | None = None
 
 
-async def hooks(desk: HooksDesk, params: HooksParams) -> dict[str, Any]:
+async def hooks(desk: HooksControl, params: HooksParams) -> dict[str, Any]:
     """
     Raises:
         MCPError: there is no such hook or delivery.
@@ -80,7 +80,7 @@ class ImagesParams(RequestParams):
     image: str | None = None
 
 
-async def images(service: Images, params: ImagesParams) -> dict[str, Any]:
+async def images(service: RoverImages, params: ImagesParams) -> dict[str, Any]:
     """The images listed, or pruned."""
 
     def work() -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ async def build_image(
     """The image built. Where the caller goes away, or takes its request back, the build ends."""
     request = BuildRequest(params.repo_path, params.engine, params.image)
     lines: deque[str] = deque(maxlen=LINES_KEPT)
-    stop, sent = Stop(), 0
+    stop, sent = CancelToken(), 0
 
     async def tell() -> None:
         nonlocal sent

@@ -29,7 +29,7 @@ COMPLETIONS_SHOWN = 100
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _PromptEntry:
     prompt: Prompt
     text: Callable[[Mapping[str, str]], str]
 
@@ -81,7 +81,7 @@ def _argument(name: str, description: str, *, required: bool = True) -> PromptAr
 
 
 _ENTRIES = (
-    _Entry(
+    _PromptEntry(
         Prompt(
             name="delegate",
             title="Delegate to a background agent",
@@ -93,7 +93,7 @@ _ENTRIES = (
         ),
         _delegate,
     ),
-    _Entry(
+    _PromptEntry(
         Prompt(
             name="review_task",
             title="Review a task's work",
@@ -102,7 +102,7 @@ _ENTRIES = (
         ),
         _review,
     ),
-    _Entry(
+    _PromptEntry(
         Prompt(
             name="triage_paused",
             title="Paused and failed tasks",

@@ -37,9 +37,9 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from rover_mcp.domain.errors import RoverError, UserFixable
 from rover_mcp.server.allowed_calls import working
-from rover_mcp.server.forget import ForgetParams, forget
+from rover_mcp.server.forget_method import ForgetParams, forget
 from rover_mcp.server.mcp_task_handles import TaskHandles
-from rover_mcp.server.patch import PatchParams, patch
+from rover_mcp.server.patch_method import PatchParams, patch
 from rover_mcp.server.private_methods import (
     HooksParams,
     ImagesParams,
@@ -53,7 +53,7 @@ from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tool_call import Services
 from rover_mcp.server.tool_caller import ToolCaller
 from rover_mcp.server.tools import as_listed, offered
-from rover_mcp.server.trust import TrustParams, trust
+from rover_mcp.server.trust_method import TrustParams, trust
 
 MAX_SUBSCRIPTIONS = 1000
 Context = ServerRequestContext[Any, Any]

@@ -19,7 +19,7 @@ from rover_mcp.server.pages import task_list
 from rover_mcp.server.session import TASKS_URI, ClientSession, task_uri
 from rover_mcp.server.skills import skill_file, skills
 from rover_mcp.store.records import TaskRow
-from rover_mcp.tasks.quoting import quoted
+from rover_mcp.tasks.quoted_text import quoted
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.view_models import ListedTask
@@ -37,7 +37,7 @@ JSON = "application/json"
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _ResourceTemplate:
     """One template. `pattern` has the group `task` or `name`, maybe `step`."""
 
     name: str
@@ -176,23 +176,23 @@ class Resources:
 
 
 KINDS = (
-    _Kind(
+    _ResourceTemplate(
         "task", "A task", "rover://tasks/{id}", JSON,
         "A task's state; subscribe to hear when it changes", Resources.view,
     ),
-    _Kind(
+    _ResourceTemplate(
         "journal", "A task's journal", "rover://tasks/{id}/journal", "application/jsonl",
         "The end of what its runner wrote down, a record a line", Resources.journal,
     ),
-    _Kind(
+    _ResourceTemplate(
         "diff", "A task's changes", "rover://tasks/{id}/diff", "text/x-diff",
         "What it changed against its base. Untrusted text", Resources.diff,
     ),
-    _Kind(
+    _ResourceTemplate(
         "log", "A step's log", "rover://tasks/{id}/steps/{step}/log", "text/plain",
         "The end of a step's log. Untrusted text", Resources.log,
     ),
-    _Kind(
+    _ResourceTemplate(
         "workflow", "A workflow", "rover://workflows/{name}", "application/yaml",
         "A workflow's file: its inputs and steps", Resources.workflow,
     ),

@@ -22,8 +22,8 @@ from rover_mcp.server.arguments import Arguments
 from rover_mcp.server.results import Result
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tasks_extension.protocol import Context
-from rover_mcp.tasks.paths import folder_of
-from rover_mcp.tasks.ports import Repositories
+from rover_mcp.tasks.folder_argument import folder_of
+from rover_mcp.tasks.task_ports import Repositories
 
 KEY = "roots"
 MOST_ROOTS = 50

@@ -19,7 +19,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, RequestParams, Resource, TextResourceContents
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from rover_mcp.server.constant import KEPT_MS
+from rover_mcp.server.constant_answers import KEPT_MS
 
 EXTENSION: Final = "io.modelcontextprotocol/skills"
 ROOT: Final = "skill://rover"

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from rover_mcp.domain.ids import short_id
 from rover_mcp.domain.obstacles import IN_SHORT, obstacle_in
 from rover_mcp.domain.text import visible_line
-from rover_mcp.tasks.handoff import handed_over
+from rover_mcp.tasks.handoff_files import handed_over
 from rover_mcp.tasks.pause_view import CLOSED
-from rover_mcp.tasks.quoting import named, printable, quoted, shortened
+from rover_mcp.tasks.quoted_text import named, printable, quoted, shortened
 from rover_mcp.tasks.view_models import (
     ChangesView,
     EventView,

@@ -11,13 +11,13 @@ from mcp_types import Tool
 
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
-from rover_mcp.server.event_broadcast import EventHub
-from rover_mcp.server.private_methods import HooksDesk
+from rover_mcp.server.event_broadcast import EventBroadcaster
+from rover_mcp.server.private_methods import HooksControl
 from rover_mcp.server.session import ClientSession
 from rover_mcp.store.records import DamagedRecord, TaskRow
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
-from rover_mcp.tasks.images import BuildImage, Images
+from rover_mcp.tasks.images import BuildImage, RoverImages
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 
@@ -31,10 +31,10 @@ class Services:
 
     tasks: TaskService
     status: StatusReport
-    hub: EventHub
+    hub: EventBroadcaster
     touch: Callable[[], None]
-    images: Images
-    hooks: HooksDesk
+    images: RoverImages
+    hooks: HooksControl
     delete: DeleteTask
     builds: BuildImage
     forget: ForgetProject

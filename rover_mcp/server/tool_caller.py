@@ -19,12 +19,12 @@ from rover_mcp.domain.text import visible
 from rover_mcp.server.allowed_calls import Works, keep_working, offered_call
 from rover_mcp.server.argument_errors import bad_arguments, corrected, unknown_tool
 from rover_mcp.server.arguments import Arguments, DeleteArguments
-from rover_mcp.server.brief import besides_shown, brief
-from rover_mcp.server.consent import answer
+from rover_mcp.server.brief_results import besides_shown, brief
+from rover_mcp.server.consent_question import answer
 from rover_mcp.server.elicitation import confirmed
 from rover_mcp.server.mcp_task_handles import TaskHandles
-from rover_mcp.server.progress import Rising
-from rover_mcp.server.render import text_of
+from rover_mcp.server.progress_notifications import Rising
+from rover_mcp.server.result_text import text_of
 from rover_mcp.server.results import Result, TaskResult
 from rover_mcp.server.roots import run_where_a_repository_is
 from rover_mcp.server.session import ClientSession

@@ -12,9 +12,9 @@ from rover_mcp.server import results as r
 from rover_mcp.server.pages import task_list
 from rover_mcp.server.tool_call import Call
 from rover_mcp.store.records import DamagedRecord, TaskRow
-from rover_mcp.tasks.asked import CreateRequest
 from rover_mcp.tasks.auto_resume import switch_auto_resume
-from rover_mcp.tasks.quoting import quoted
+from rover_mcp.tasks.create_request import CreateRequest
+from rover_mcp.tasks.quoted_text import quoted
 from rover_mcp.tasks.view_models import NextAction
 
 PATCH_BYTES = 24_000

@@ -12,7 +12,7 @@ from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server import tool_handlers as h
 from rover_mcp.server.tool_call import Handler, ToolEntry
-from rover_mcp.server.waiting import wait_for_task
+from rover_mcp.server.wait_for_task import wait_for_task
 from rover_mcp.tasks.caller import Caller
 
 SEARCH_HINT = "anthropic/searchHint"

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from rover_mcp.domain.attempt_state import UNDER_WAY, WAITING, AttemptState
 from rover_mcp.domain.task_status import TaskStatus
-from rover_mcp.store import schema
-from rover_mcp.store.damage import sound, sound_one, tell_once
+from rover_mcp.store import store_tables
+from rover_mcp.store.column_types import LATEST
+from rover_mcp.store.damaged_records import sound, sound_one, tell_once
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_for
-from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.records import (
     AttemptRow,
     DamagedRecord,
@@ -30,11 +30,11 @@ from rover_mcp.store.records import (
 )
 from rover_mcp.store.row_changes import attempt_at, locked_hold, next_workflow, this_attempt
 
-T = schema.tasks
-A = schema.attempts
-H = schema.holds
-R = schema.reports
-C = schema.calls
+T = store_tables.tasks
+A = store_tables.attempts
+H = store_tables.holds
+R = store_tables.reports
+C = store_tables.calls
 log = logging.getLogger("rover.store")
 
 OPENED_EARLY: Final = ("usage_window", "credits")

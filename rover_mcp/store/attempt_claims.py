@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from agent_runner.models import Pause, PauseReason
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
+from rover_mcp.store.account_windows import Windows, in_words
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_event
 from rover_mcp.store.records import HoldRow, TaskRow, task_row
@@ -28,11 +29,10 @@ from rover_mcp.store.row_changes import (
     this_attempt,
     to_json,
 )
-from rover_mcp.store.windows import Windows, in_words
 
-T = schema.tasks
-A = schema.attempts
-H = schema.holds
+T = store_tables.tasks
+A = store_tables.attempts
+H = store_tables.holds
 
 
 class AttemptClaims:

@@ -11,8 +11,8 @@ from agent_runner.models import PauseReason
 from rover_mcp.domain.attempt_state import BY_ITSELF, WAITING, AttemptState
 from rover_mcp.domain.obstacles import obstacle_of
 from rover_mcp.domain.task_status import TaskStatus
-from rover_mcp.store import schema
-from rover_mcp.store.damage import sound
+from rover_mcp.store import store_tables
+from rover_mcp.store.damaged_records import sound
 from rover_mcp.store.database import Database
 from rover_mcp.store.records import AttemptRow, Limit, TaskRow, attempt_row, task_row
 from rover_mcp.store.resume_switches import switched_off
@@ -28,8 +28,8 @@ from rover_mcp.store.row_changes import (
     to_json,
 )
 
-T = schema.tasks
-A = schema.attempts
+T = store_tables.tasks
+A = store_tables.attempts
 
 
 class AttemptStore:

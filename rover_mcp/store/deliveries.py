@@ -13,16 +13,16 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from rover_mcp.store import schema
-from rover_mcp.store.damage import sound
+from rover_mcp.store import store_tables
+from rover_mcp.store.column_types import LATEST
+from rover_mcp.store.damaged_records import sound
 from rover_mcp.store.events import LAST_NUMBER, NUMBERED, readable
-from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.migrations import READ_ONLY
 from rover_mcp.store.records import DamagedRecord, DeliveryRow, EventRow, delivery_row
 
-H = schema.hooks
-D = schema.deliveries
-E = schema.events
+H = store_tables.hooks
+D = store_tables.deliveries
+E = store_tables.events
 
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
 MOST_PENDING: Final = 1000

@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rover_mcp.domain.task_status import ENDED, TaskStatus
-from rover_mcp.store import schema
-from rover_mcp.store.damage import sound, sound_one
+from rover_mcp.store import store_tables
+from rover_mcp.store.column_types import LATEST
+from rover_mcp.store.damaged_records import sound, sound_one
 from rover_mcp.store.database import Database
-from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.records import EventRow, event_row
 
-T = schema.tasks
-E = schema.events
+T = store_tables.tasks
+E = store_tables.events
 
 
 def insert_for(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
@@ -155,7 +155,7 @@ class EventLog:
     ) -> list[EventRow]:
         """The last notable event of each paused or ended task that no session has been told: the
         owner's, of one project or of all, and of the tasks `besides`."""
-        ack = schema.acknowledgements
+        ack = store_tables.acknowledgements
         inner = E.alias()
         waiting = [s for s in TaskStatus if s in (TaskStatus.PAUSED, *ENDED)]
         last = (
@@ -183,7 +183,7 @@ class EventLog:
     def forget(self, task_id: str) -> None:
         """Remove a task's events, and who was told of them."""
         own = sa.select(E.c.seq).where(E.c.task_id == task_id)
-        tellings, deliveries = schema.tellings, schema.deliveries
+        tellings, deliveries = store_tables.tellings, store_tables.deliveries
         with self._database.write() as connection:
             connection.execute(tellings.delete().where(tellings.c.seq.in_(own)))
             connection.execute(deliveries.delete().where(deliveries.c.task_id == task_id))
@@ -193,7 +193,7 @@ class EventLog:
         """Remember that a session was told of these events."""
         if not seen:
             return
-        ack = schema.acknowledgements
+        ack = store_tables.acknowledgements
         newest = {event.task_id: event.seq for event in sorted(seen, key=lambda e: e.seq)}
         with self._database.write() as connection:
             # In one order, so that two sessions never wait for each other.
@@ -213,7 +213,7 @@ class EventLog:
         """Remember that these events (their numbers) were told over these channels."""
         if not events:
             return
-        t = schema.tellings
+        t = store_tables.tellings
         with self._database.write() as connection:
             for seq, channel in sorted(set(events)):
                 made = insert_for(connection, t).values(seq=seq, channel=channel, at=at, times=1)
@@ -231,7 +231,7 @@ class EventLog:
     def told(self, seqs: Collection[int]) -> dict[int, dict[str, float]]:
         """By event: the channels over which it was told, a hook's as `hook NAME`, and when
         first."""
-        t, d = schema.tellings, schema.deliveries
+        t, d = store_tables.tellings, store_tables.deliveries
         over = sa.select(t.c.seq, t.c.channel, t.c.at).where(t.c.seq.in_(seqs))
         hooks = sa.select(d.c.seq, d.c.hook, d.c.ended_at).where(
             d.c.seq.in_(seqs), d.c.state == "delivered"

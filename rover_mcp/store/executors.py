@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from rover_mcp.store import schema
-from rover_mcp.store.damage import sound_one
+from rover_mcp.store import store_tables
+from rover_mcp.store.damaged_records import sound_one
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.migrations import READ_ONLY
 from rover_mcp.store.records import AttemptRow, ExecutorRow, attempt_row, executor_row
 
-A = schema.attempts
-X = schema.executors
+A = store_tables.attempts
+X = store_tables.executors
 
 
 class Executors:

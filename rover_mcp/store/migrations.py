@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError
 
+from rover_mcp.domain.disk_full_error import disk_full
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.domain.no_space import disk_full
-from rover_mcp.store import schema
-from rover_mcp.store.kinds import tolerant_json
+from rover_mcp.store import store_tables
+from rover_mcp.store.column_types import tolerant_json
 
 READ_ONLY: Final = "rover_read_only"
 """Execution option of connections that only read: they do not queue for the write lock."""
@@ -34,7 +34,9 @@ _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def _to_version_2(connection: sa.Connection) -> None:
-    schema.metadata.create_all(connection, tables=[schema.holds, schema.switches, schema.executors])
+    store_tables.metadata.create_all(
+        connection, tables=[store_tables.holds, store_tables.switches, store_tables.executors]
+    )
     for table, column, kind in (
         ("rover_tasks", "agents", "JSON"),
         ("rover_tasks", "budget", "JSON"),
@@ -45,7 +47,7 @@ def _to_version_2(connection: sa.Connection) -> None:
 
 
 def _to_version_3(connection: sa.Connection) -> None:
-    schema.metadata.create_all(connection, tables=[schema.calls])
+    store_tables.metadata.create_all(connection, tables=[store_tables.calls])
 
 
 def _to_version_4(connection: sa.Connection) -> None:
@@ -59,16 +61,16 @@ def _to_version_5(connection: sa.Connection) -> None:
 
 def _to_version_6(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN owner VARCHAR")
-    schema.by_owner.create(connection)
+    store_tables.by_owner.create(connection)
 
 
 def _to_version_7(connection: sa.Connection) -> None:
-    tables = [schema.hooks, schema.deliveries, schema.tellings]
-    schema.metadata.create_all(connection, tables=tables)
+    tables = [store_tables.hooks, store_tables.deliveries, store_tables.tellings]
+    store_tables.metadata.create_all(connection, tables=tables)
 
 
 def _to_version_8(connection: sa.Connection) -> None:
-    schema.metadata.create_all(connection, tables=[schema.reports])
+    store_tables.metadata.create_all(connection, tables=[store_tables.reports])
 
 
 def _to_version_9(connection: sa.Connection) -> None:
@@ -89,7 +91,7 @@ def _to_version_11(connection: sa.Connection) -> None:
 
 
 def _to_version_12(connection: sa.Connection) -> None:
-    schema.metadata.create_all(connection, tables=[schema.windows])
+    store_tables.metadata.create_all(connection, tables=[store_tables.windows])
 
 
 def _to_version_13(connection: sa.Connection) -> None:
@@ -134,7 +136,7 @@ def open_database(url: str) -> sa.Engine:
         _configure_sqlite(engine)
     try:
         with engine.begin() as connection:
-            schema.metadata.create_all(connection, tables=[schema.meta])
+            store_tables.metadata.create_all(connection, tables=[store_tables.meta])
             _migrate(connection)
     except EnvironmentFault:
         engine.dispose()
@@ -212,12 +214,14 @@ def _configure_sqlite(engine: sa.Engine) -> None:
 
 def _migrate(connection: sa.Connection) -> None:
     found = connection.execute(
-        sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema_version")
+        sa.select(store_tables.meta.c.value).where(store_tables.meta.c.key == "schema_version")
     ).scalar()
     if found is None:
         _complete(connection)
         connection.execute(
-            schema.meta.insert().values(key="schema_version", value=str(schema.SCHEMA_VERSION))
+            store_tables.meta.insert().values(
+                key="schema_version", value=str(store_tables.SCHEMA_VERSION)
+            )
         )
         return
     if not found.isdecimal():
@@ -227,20 +231,20 @@ def _migrate(connection: sa.Connection) -> None:
             code="data_folder",
         )
     version = int(found)
-    if version > schema.SCHEMA_VERSION:
+    if version > store_tables.SCHEMA_VERSION:
         raise EnvironmentFault(
             f"this data folder was written by a newer version (schema {version}; this program "
-            f"knows {schema.SCHEMA_VERSION})",
+            f"knows {store_tables.SCHEMA_VERSION})",
             hint="update rover-mcp, or use another data folder: ROVER_HOME=/path",
             code="newer_data",
         )
-    for step in range(version + 1, schema.SCHEMA_VERSION + 1):
+    for step in range(version + 1, store_tables.SCHEMA_VERSION + 1):
         MIGRATIONS[step](connection)
-    if version < schema.SCHEMA_VERSION:
+    if version < store_tables.SCHEMA_VERSION:
         connection.execute(
-            schema.meta.update()
-            .where(schema.meta.c.key == "schema_version")
-            .values(value=str(schema.SCHEMA_VERSION))
+            store_tables.meta.update()
+            .where(store_tables.meta.c.key == "schema_version")
+            .values(value=str(store_tables.SCHEMA_VERSION))
         )
 
 
@@ -260,9 +264,9 @@ def checkpoint(url: str) -> None:
 def _complete(connection: sa.Connection) -> None:
     """Make what is missing of the tables and of their columns: all of it in a new database; in one
     whose version is lost, what later versions added."""
-    schema.metadata.create_all(connection)
+    store_tables.metadata.create_all(connection)
     known = sa.inspect(connection)
-    for table in schema.metadata.sorted_tables:
+    for table in store_tables.metadata.sorted_tables:
         there = {column["name"] for column in known.get_columns(table.name)}
         for column in table.columns:
             if column.name not in there:
@@ -274,4 +278,6 @@ def _complete(connection: sa.Connection) -> None:
 
 def forget_version(connection: sa.Connection) -> None:
     """Let the next opening find the version by what is there."""
-    connection.execute(schema.meta.delete().where(schema.meta.c.key == "schema_version"))
+    connection.execute(
+        store_tables.meta.delete().where(store_tables.meta.c.key == "schema_version")
+    )

@@ -10,14 +10,14 @@ from typing import Final
 import sqlalchemy as sa
 
 from rover_mcp.domain.errors import Conflict
-from rover_mcp.store import schema
-from rover_mcp.store.damage import sound, sound_one
+from rover_mcp.store import store_tables
+from rover_mcp.store.damaged_records import sound, sound_one
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.records import ProjectRow, project_row
 
-P = schema.projects
-T = schema.tasks
+P = store_tables.projects
+T = store_tables.tasks
 
 MAX_NUMBER: Final = 999_999_998
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
@@ -100,7 +100,7 @@ class ProjectStore:
     def forget(self, project_id: str, path: str) -> bool:
         """Remove a project's record and its switch. False, and nothing is removed, where a task of
         it has been created meanwhile."""
-        switches = schema.switches
+        switches = store_tables.switches
         here = (P.c.id == project_id) | (P.c.path == path)
         with self._database.write() as connection:
             # `next_number` locks the same row, so no task is created until this has ended.

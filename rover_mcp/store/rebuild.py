@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.task_status import TaskStatus
-from rover_mcp.store import schema
-from rover_mcp.store.damage import Bad, sound, sound_one
+from rover_mcp.store import store_tables
+from rover_mcp.store.damaged_records import Bad, sound, sound_one
 from rover_mcp.store.events import insert_event
 from rover_mcp.store.records import (
     DamagedRecord,
@@ -24,7 +24,7 @@ from rover_mcp.store.records import (
 )
 from rover_mcp.store.store import Store
 
-T, A, P = schema.tasks, schema.attempts, schema.projects
+T, A, P = store_tables.tasks, store_tables.attempts, store_tables.projects
 RAN = (
     "status", "iteration", "attempt", "pause", "error", "run_state", "started_at", "ended_at",
     "updated_at", "paused_at", "retry_at",

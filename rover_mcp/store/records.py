@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, TypeAdapter, ValidationError
 
 from agent_runner.models import Budget, Pause, PauseReason, RunState, Usage
-from rover_mcp.config.task_config import Decided
+from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.network_policy import NetworkPolicy
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.domain.usage_window import WindowState
-from rover_mcp.store.damage import Bad, DamagedRecord, DamagedTask, checked
-from rover_mcp.store.kinds import Count, Flag, Line, Moment, Money, Name, Number, Share, Text
+from rover_mcp.store.column_types import Count, Flag, Line, Moment, Money, Name, Number, Share, Text
+from rover_mcp.store.damaged_records import Bad, DamagedRecord, DamagedTask, checked
 
 __all__ = ["NONSENSE", "DamagedRecord", "DamagedTask", "not_shown"]
 
@@ -40,13 +40,13 @@ class _RefusedHost(BaseModel):
     count: Count
 
 
-class _Refused(BaseModel):
+class _RefusedHosts(BaseModel):
     model_config = ConfigDict(extra="forbid")
     hosts: list[_RefusedHost]
     more: Count = 0
 
 
-class _Before(BaseModel):
+class _StateBefore(BaseModel):
     model_config = ConfigDict(extra="forbid")
     status: TaskStatus
     pause: Pause | None
@@ -64,12 +64,12 @@ class _Before(BaseModel):
 
 
 def _refused(value: dict[str, Any]) -> dict[str, Any]:
-    _Refused.model_validate(value)
+    _RefusedHosts.model_validate(value)
     return value
 
 
 def _before(value: dict[str, Any]) -> dict[str, Any]:
-    _Before.model_validate(value)
+    _StateBefore.model_validate(value)
     return value
 
 
@@ -124,7 +124,7 @@ class NewTask:
     budget: Budget | None = None
     network: StoredPolicy | None = None
     """a NetworkPolicy; None: the default"""
-    config: Decided | None = None
+    config: TaskConfig | None = None
     """what the project's configuration adds; None: a task of before there was one"""
     owner: Text | None = None
     """the user over HTTP who made it; None: the user of this machine"""

@@ -8,14 +8,14 @@ import sqlalchemy as sa
 
 from rover_mcp.domain.attempt_state import BY_ITSELF, AttemptState
 from rover_mcp.domain.task_status import TaskStatus
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.records import EVERYWHERE, TaskRow
 
-T = schema.tasks
-A = schema.attempts
-S = schema.switches
+T = store_tables.tasks
+A = store_tables.attempts
+S = store_tables.switches
 
 Off = Literal["task", "project", "all"]
 """Where automatic resumes are switched off; the widest of several."""

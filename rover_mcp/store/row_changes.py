@@ -12,14 +12,14 @@ from rover_mcp.domain.attempt_state import WAITING, AttemptState
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus, advance
-from rover_mcp.store import schema
-from rover_mcp.store.damage import sound_one
+from rover_mcp.store import store_tables
+from rover_mcp.store.damaged_records import sound_one
 from rover_mcp.store.events import insert_event
 from rover_mcp.store.records import HoldRow, attempt_row, hold_row, task_row
 
-T = schema.tasks
-A = schema.attempts
-H = schema.holds
+T = store_tables.tasks
+A = store_tables.attempts
+H = store_tables.holds
 
 WHO: Final = ("agent", "agent_binary", "agents", "model", "account")
 """Columns that say who does the work."""

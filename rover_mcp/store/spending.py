@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from agent_runner.models import Budget, Usage
-from rover_mcp.store import schema
-from rover_mcp.store.damage import sound
+from rover_mcp.store import store_tables
+from rover_mcp.store.damaged_records import sound
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.migrations import READ_ONLY
 from rover_mcp.store.records import CallRow, ModelUse, call_row
 
-C = schema.calls
-T = schema.tasks
+C = store_tables.calls
+T = store_tables.tasks
 _COUNTS = (
     *("calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
     "estimated",
@@ -33,7 +33,7 @@ _SOUND = sa.and_(
 )
 
 
-class Books:
+class Spending:
     """Safe to use from many threads."""
 
     def __init__(self, engine: sa.Engine) -> None:

@@ -9,20 +9,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from rover_mcp.store.account_holds import HoldStore
+from rover_mcp.store.account_windows import Windows
 from rover_mcp.store.attempt_claims import AttemptClaims
 from rover_mcp.store.attempts import AttemptStore
 from rover_mcp.store.database import Database
 from rover_mcp.store.deliveries import Deliveries
 from rover_mcp.store.events import EventLog
 from rover_mcp.store.executors import Executors
-from rover_mcp.store.glanced import glanced
+from rover_mcp.store.glance_rows import glanced
 from rover_mcp.store.migrations import checkpoint
 from rover_mcp.store.projects import ProjectStore
 from rover_mcp.store.resume_switches import ResumeSwitches
-from rover_mcp.store.spending import Books
+from rover_mcp.store.spending import Spending
 from rover_mcp.store.tasks import TaskStore
 from rover_mcp.store.transitions import TaskTransitions
-from rover_mcp.store.windows import Windows
 
 
 class Store:
@@ -49,7 +49,7 @@ class Store:
         self.switches = ResumeSwitches(self.database)
         self.events = EventLog(self.database)
         self.executors = Executors(engine, now)
-        self.books = Books(engine)
+        self.books = Spending(engine)
 
     def deliveries(self, executor: str) -> Deliveries:
         """What the hooks of one daemon have to be told."""
@@ -60,5 +60,5 @@ class Store:
         checkpoint(str(self.database.engine.url))
 
     def glanced(self) -> dict[str, Any]:
-        """See glanced.py."""
+        """See glance_rows.py."""
         return glanced(self.database.reader)

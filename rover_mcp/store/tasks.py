@@ -11,16 +11,16 @@ from sqlalchemy.exc import IntegrityError
 from rover_mcp.domain.attempt_state import OVER, AttemptState
 from rover_mcp.domain.ids import branch_name
 from rover_mcp.domain.task_status import ENDED, RUNNING, TaskStatus
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
+from rover_mcp.store.column_types import LATEST
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_event
-from rover_mcp.store.kinds import LATEST
 from rover_mcp.store.projects import ProjectStore
 from rover_mcp.store.records import DamagedRecord, DamagedTask, NewTask, TaskRow, task_row
 from rover_mcp.store.row_changes import insert_attempt, locked_task, to_json
 
-T = schema.tasks
-A = schema.attempts
+T = store_tables.tasks
+A = store_tables.attempts
 
 
 class TaskStore:
@@ -107,7 +107,7 @@ class TaskStore:
         when = T.c.created_at
         lost = when.is_(None) | (when < 0) | (when > LATEST)
         if not everywhere:
-            lost |= T.c.project_id.not_in(sa.select(schema.projects.c.id))
+            lost |= T.c.project_id.not_in(sa.select(store_tables.projects.c.id))
         rows = self._all(_only(sa.select(T).where(lost).limit(limit), None, owner))
         return [row for row in rows if isinstance(row, DamagedRecord)]
 
@@ -208,7 +208,7 @@ class TaskStore:
             row = connection.execute(locked_task(task_id)).one_or_none()
             if row is None or row.status not in ENDED:
                 return
-            for table in (A, schema.acknowledgements, schema.reports):
+            for table in (A, store_tables.acknowledgements, store_tables.reports):
                 connection.execute(table.delete().where(table.c.task_id == task_id))
             connection.execute(T.delete().where(T.c.id == task_id))
             status, now = TaskStatus(row.status), self._database.now()
@@ -219,7 +219,7 @@ class TaskStore:
         """Delete a task whose record, or that of an attempt of it, cannot be read: whatever its
         status is. Its events and its usage stay."""
         with self._database.write() as connection:
-            for column in (A.c.task_id, schema.acknowledgements.c.task_id, T.c.id):
+            for column in (A.c.task_id, store_tables.acknowledgements.c.task_id, T.c.id):
                 connection.execute(column.table.delete().where(stored_as(column, task.key)))
             if task.id is not None:
                 now, gone = self._database.now(), TaskStatus.CANCELLED

@@ -18,7 +18,7 @@ from rover_mcp.domain.task_status import (
     advance,
     sources,
 )
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.account_holds import Reported, close_account, record_report
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import has_event, insert_event
@@ -49,8 +49,8 @@ from rover_mcp.store.row_changes import (
     to_json,
 )
 
-T = schema.tasks
-A = schema.attempts
+T = store_tables.tasks
+A = store_tables.attempts
 
 NOTABLE: Final = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Event.CANCEL})
 

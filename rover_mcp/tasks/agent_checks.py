@@ -19,9 +19,9 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import CatalogEntry
 from rover_mcp.tasks.cautions import agent_cautions
 from rover_mcp.tasks.consent import check_consent
-from rover_mcp.tasks.options import Settled
-from rover_mcp.tasks.ports import AgentInventory, Engines
-from rover_mcp.tasks.quoting import printable
+from rover_mcp.tasks.options import ResolvedOptions
+from rover_mcp.tasks.quoted_text import printable
+from rover_mcp.tasks.task_ports import AgentInventory, Engines
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class AgentChecks:
         return binary
 
     def engine(
-        self, caller: Caller, settled: Settled, agents: Sequence[str], root: Path
+        self, caller: Caller, settled: ResolvedOptions, agents: Sequence[str], root: Path
     ) -> tuple[Engine, Path | None]:
         """The engine, which can start each of the agents; the first one's program here, if it has
         one."""

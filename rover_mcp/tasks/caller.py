@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rover_mcp.domain.errors import UserFixable
-from rover_mcp.tasks.paths import as_path
+from rover_mcp.tasks.folder_argument import as_path
 
 KEY_SEPARATOR = "\x1f"
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from agent_runner.workflow.loader import check_workflow
 from agent_runner.workflow.models import Workflow, WorkflowError
-from agent_runner.workflow.source import MAX_BYTES, decode
+from agent_runner.workflow.yaml_source import MAX_BYTES, decode
 from rover_mcp.config.safe_read import NotTaken, names_beneath, read_beneath, read_regular_file
 from rover_mcp.domain.errors import NotFound, UserFixable
 from rover_mcp.domain.ids import meant, named, nearest
@@ -55,7 +55,7 @@ class Catalog:
 
     def entries(self, repository: Path | None) -> list[CatalogEntry]:
         """Every workflow that a task of this repository could use, by name."""
-        found: dict[str, _File] = {}
+        found: dict[str, _WorkflowFile] = {}
         shadowed: dict[str, Source] = {}
         for file in self._files(repository):
             if file.name not in found:
@@ -111,7 +111,7 @@ class Catalog:
         others: list[Source] = [file.source for file in same if file.source != same[0].source]
         return _entry(same[0], others[0] if others else None)
 
-    def _files(self, repository: Path | None) -> Iterator[_File]:
+    def _files(self, repository: Path | None) -> Iterator[_WorkflowFile]:
         if repository is not None:
             yield from _files_beneath(repository)
         folders: tuple[tuple[Source, Path], ...] = (
@@ -120,7 +120,7 @@ class Catalog:
         )
         for source, folder in folders:
             for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-                yield _File(source, path.stem, path, partial(_read, path))
+                yield _WorkflowFile(source, path.stem, path, partial(_read, path))
 
 
 def file_stem(name: str) -> str:
@@ -130,14 +130,14 @@ def file_stem(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class _File:
+class _WorkflowFile:
     source: Source
     name: str
     path: Path
     read: Callable[[], bytes]
 
 
-def _files_beneath(repository: Path) -> Iterator[_File]:
+def _files_beneath(repository: Path) -> Iterator[_WorkflowFile]:
     """The project's own. They may be anything: links, pipes, devices."""
     try:
         names = names_beneath(repository, FOLDER, MAX_FILES)
@@ -147,7 +147,7 @@ def _files_beneath(repository: Path) -> Iterator[_File]:
         path = repository / FOLDER / name
         if path.suffix in (".yaml", ".yml"):
             read = partial(_read_beneath, repository, f"{FOLDER}/{name}")
-            yield _File("project", path.stem, path, read)
+            yield _WorkflowFile("project", path.stem, path, read)
 
 
 def _read_beneath(repository: Path, path: str) -> bytes:
@@ -159,7 +159,7 @@ def _read(path: Path) -> bytes:
     return read_regular_file(path, MAX_BYTES)
 
 
-def _entry(file: _File, shadowed: Source | None) -> CatalogEntry:
+def _entry(file: _WorkflowFile, shadowed: Source | None) -> CatalogEntry:
     name, path = file.name, file.path
     try:
         data = file.read()

@@ -10,8 +10,8 @@ from rover_mcp.config.project_asks import Ask, config_asks
 from rover_mcp.config.settings import Settings
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.tasks.catalog import FOLDER, CatalogEntry
-from rover_mcp.tasks.ports import AgentProgram, Repository
-from rover_mcp.tasks.quoting import named, printable, quoted
+from rover_mcp.tasks.quoted_text import named, printable, quoted
+from rover_mcp.tasks.task_ports import AgentProgram, Repository
 
 ADVICE = 3
 """What is said of a workflow at the most: `rover workflow check` says all."""

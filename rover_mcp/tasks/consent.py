@@ -12,7 +12,7 @@ from rover_mcp.config.project_asks import digest_of
 from rover_mcp.config.user_maximum import Wider
 from rover_mcp.domain.errors import NeedsConsent, UserFixable
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.quoting import printable
+from rover_mcp.tasks.quoted_text import printable
 from rover_mcp.tasks.trust import AskView
 
 LINE = 500

@@ -11,13 +11,13 @@ from pathlib import Path
 from agent_runner.agents.scripted import ScriptError, load_script
 from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.worktree.local_files import FILE_NAME as COPIES
-from agent_runner.worktree.local_files import Copy
+from agent_runner.worktree.local_files import LocalFile
 from agent_runner.worktree.worktree import IGNORED
 from rover_mcp.config.load_project import load_config
 from rover_mcp.config.project import ProjectConfig
 from rover_mcp.config.project_asks import CommittedFiles, narrowed
 from rover_mcp.config.settings import Settings
-from rover_mcp.config.task_config import Decided
+from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.config.user_maximum import Wider, wider_script
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.ids import agent_named, new_task_id
@@ -27,12 +27,7 @@ from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.store.records import NewTask, ProjectRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.agent_checks import AgentChecks
-from rover_mcp.tasks.asked import (
-    CreateRequest,
-    check_works_without,
-    inputs_of,
-    title_of,
-)
+from rover_mcp.tasks.budget_prices import check_prices
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry
 from rover_mcp.tasks.cautions import (
@@ -40,11 +35,20 @@ from rover_mcp.tasks.cautions import (
     first_cautions,
     setup_left_out,
 )
+from rover_mcp.tasks.checkout_files import check_outputs, read_copies, write_copies
 from rover_mcp.tasks.consent import check_consent
-from rover_mcp.tasks.local_files import check_outputs, read_copies, write_copies
-from rover_mcp.tasks.options import Settled, settle
-from rover_mcp.tasks.paths import NOT_A_PATH
-from rover_mcp.tasks.ports import (
+from rover_mcp.tasks.create_request import (
+    CreateRequest,
+    check_works_without,
+    inputs_of,
+    title_of,
+)
+from rover_mcp.tasks.disk_space import check_space
+from rover_mcp.tasks.folder_argument import NOT_A_PATH
+from rover_mcp.tasks.missing_programs import lacking_programs
+from rover_mcp.tasks.options import ResolvedOptions, settle
+from rover_mcp.tasks.programs import unseen_programs
+from rover_mcp.tasks.task_ports import (
     AgentInventory,
     Control,
     Engines,
@@ -52,22 +56,18 @@ from rover_mcp.tasks.ports import (
     Repository,
     SpareSandboxes,
 )
-from rover_mcp.tasks.priced import check_prices
-from rover_mcp.tasks.programs import unseen_programs
-from rover_mcp.tasks.space import check_space
 from rover_mcp.tasks.trust import AskView, ProjectTrust, TrustBook
-from rover_mcp.tasks.wanted import lacking_programs
 
-__all__ = ["CreateRequest", "CreateTask", "Plan"]
+__all__ = ["CheckedTask", "CreateRequest", "CreateTask"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckedTask:
     """A task that has been checked and not been written."""
 
     new: NewTask
     entry: CatalogEntry
-    copies: Sequence[Copy]
+    copies: Sequence[LocalFile]
     repository: Repository
 
 
@@ -77,7 +77,7 @@ class _Chosen:
 
     repository: Repository
     commit: str
-    settled: Settled
+    settled: ResolvedOptions
     entry: CatalogEntry
     engine: Engine
 
@@ -134,7 +134,7 @@ class CreateTask:
             plan = replace(plan, new=replace(plan.new, id=spare))
         return self._write(plan, request.script)
 
-    def plan(self, caller: Caller, request: CreateRequest) -> Plan:
+    def plan(self, caller: Caller, request: CreateRequest) -> CheckedTask:
         """What the task would be, after all checks. Nothing is written but the project's hub, and
         what a person has just consented to. Raises as the call does."""
         title = title_of(request.description)
@@ -198,7 +198,7 @@ class CreateTask:
             budget=budget,
             config=settled.decided.model_copy(update={"copies": tuple(c.path for c in copies)}),
         )
-        return Plan(new, entry, copies, repository)
+        return CheckedTask(new, entry, copies, repository)
 
     def _repository(self, caller: Caller, repo_path: str | None) -> Repository:
         """The repository that is named. Where it is none, and the caller works in one, the error
@@ -233,7 +233,7 @@ class CreateTask:
 
     def _settled(
         self, caller: Caller, request: CreateRequest, repository: Repository
-    ) -> tuple[Settled, CatalogEntry]:
+    ) -> tuple[ResolvedOptions, CatalogEntry]:
         # A bare repository has no checkout, so nothing that its user could have looked at.
         found = None if repository.bare else load_config(repository.root)
         ignored = request.options.project_config == "ignore"
@@ -259,7 +259,9 @@ class CreateTask:
         known = config.workflow in {entry.name for entry in self.catalog.entries(None)}
         return config if known else config.model_copy(update={"workflow": None})
 
-    def _consented(self, caller: Caller, request: CreateRequest, chosen: _Chosen) -> Settled:
+    def _consented(
+        self, caller: Caller, request: CreateRequest, chosen: _Chosen
+    ) -> ResolvedOptions:
         """The settings as a person has allowed them: all that goes beyond the user's own
         configuration; or without the set-up, where only that lacks a consent that nobody there
         can give.
@@ -310,8 +312,8 @@ class CreateTask:
         return [*lacking, *unseen_programs(caller.env.get("PATH"), Path.home())]
 
     def _copies(
-        self, repository: Repository, commit: str, entry: CatalogEntry, decided: Decided
-    ) -> tuple[list[Copy], list[str]]:
+        self, repository: Repository, commit: str, entry: CatalogEntry, decided: TaskConfig
+    ) -> tuple[list[LocalFile], list[str]]:
         names = decided.copies
         if not names:
             return [], []
@@ -345,7 +347,7 @@ class CreateTask:
 
     def _write(
         self,
-        plan: Plan,
+        plan: CheckedTask,
         script: str | None,
     ) -> TaskRow:
         new, copies = plan.new, plan.copies

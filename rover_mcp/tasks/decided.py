@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rover_mcp.config.limits import shown
 from rover_mcp.config.project import FILE
-from rover_mcp.config.task_config import Decided, Origin
+from rover_mcp.config.task_config import Origin, TaskConfig
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.options import PLAIN
 
@@ -20,7 +20,7 @@ def decided_view(task: TaskRow) -> dict[str, str] | None:
     return {name: f"{value} ({origin})" for name, value, origin in _settings(task, task.config)}
 
 
-def _settings(task: TaskRow, config: Decided) -> Iterator[tuple[str, str, str]]:
+def _settings(task: TaskRow, config: TaskConfig) -> Iterator[tuple[str, str, str]]:
     budget = task.budget
     columns = {
         "agent": ", ".join(task.agents or [task.agent]),
@@ -43,7 +43,7 @@ def _settings(task: TaskRow, config: Decided) -> Iterator[tuple[str, str, str]]:
         yield name, value, FILE
 
 
-def _of_project(config: Decided) -> Iterator[tuple[str, str]]:
+def _of_project(config: TaskConfig) -> Iterator[tuple[str, str]]:
     if config.image:
         yield "image", config.image
     for name, value in config.limits.model_dump(exclude_none=True).items():

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rover_mcp.domain.attempt_state import STARTED
+from rover_mcp.domain.disk_full_error import DISK_FULL
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
-from rover_mcp.domain.no_space import DISK_FULL
 from rover_mcp.domain.task_status import DELETING, ENDED, RESUMABLE, Event, TaskStatus
 from rover_mcp.store.records import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store

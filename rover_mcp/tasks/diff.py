@@ -9,7 +9,7 @@ from typing import IO
 
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.store.records import TaskRow
-from rover_mcp.tasks.ports import DiffResult, Work
+from rover_mcp.tasks.task_ports import DiffResult, Work
 
 
 def changed(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rover_mcp.domain.usage_window import time_of
-from rover_mcp.tasks.quoting import printable
+from rover_mcp.tasks.quoted_text import printable
 
 SHOWN = 10
 """Projects, the largest."""

@@ -14,8 +14,8 @@ from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.store.records import DamagedRecord, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import DeleteTask, Item
-from rover_mcp.tasks.images import Images
-from rover_mcp.tasks.quoting import printable
+from rover_mcp.tasks.images import RoverImages
+from rover_mcp.tasks.quoted_text import printable
 from rover_mcp.tasks.trust import TrustBook
 
 NAMED = 10
@@ -85,7 +85,7 @@ class ForgottenPart:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ForgetPlan:
     """What goes, and what stays."""
 
     path: str
@@ -112,11 +112,11 @@ class ForgetProject:
     delete: DeleteTask
     projects: KeptProjects
     book: TrustBook
-    images: Images
+    images: RoverImages
     trusted: Collection[Path] = ()
     """what the user's config.yaml trusts, which is not ours to change"""
 
-    def plan(self, folder: Path) -> Plan:
+    def plan(self, folder: Path) -> ForgetPlan:
         """
         Raises:
             NotFound: nothing is kept of such a project.
@@ -124,7 +124,7 @@ class ForgetProject:
         """
         return self._plan(self._ready(folder))
 
-    def __call__(self, folder: Path, seen: Collection[str] | None = None) -> Plan:
+    def __call__(self, folder: Path, seen: Collection[str] | None = None) -> ForgetPlan:
         """Do it; what has gone. With `seen`, only where there are no other tasks than these.
 
         Raises:
@@ -196,13 +196,13 @@ class ForgetProject:
 
     # -- what ----------------------------------------------------------------------------------
 
-    def _plan(self, project: _Project) -> Plan:
+    def _plan(self, project: _Project) -> ForgetPlan:
         ids = [task_id for task in project.tasks if (task_id := _id(task))]
         sizes = self.projects.sizes(project.id, ids)
         tasks = [self._task(task, sizes.tasks.get(_id(task) or "", 0)) for task in project.tasks]
         parts = list(self._parts(project, sizes, ids))
         total = sum(part.bytes or 0 for part in parts) + sum(task.bytes for task in tasks)
-        return Plan(project.path, tasks, parts, total, self._kept(project))
+        return ForgetPlan(project.path, tasks, parts, total, self._kept(project))
 
     def _task(self, task: TaskRow | DamagedRecord, size: int) -> ForgottenTask:
         try:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import IMAGE_FILE, ImageInfo, ImageKeeper
@@ -70,14 +70,18 @@ class BuildImage(Protocol):
     """Builds the image of a project's next task."""
 
     def __call__(
-        self, caller: Caller, request: BuildRequest, progress: Callable[[str], None], stop: Stop
+        self,
+        caller: Caller,
+        request: BuildRequest,
+        progress: Callable[[str], None],
+        stop: CancelToken,
     ) -> dict[str, Any]:
         """What came out, as `rover image build --json` tells it. Raises RoverError."""
         ...
 
 
 @dataclass
-class Images:
+class RoverImages:
     """`engines` are those that keep images, by name."""
 
     home: Path

@@ -8,9 +8,9 @@ from rover_mcp.domain.task_status import ENDED, TaskStatus
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.cautions import no_key
 from rover_mcp.tasks.pause_view import CLOSED, Policy
-from rover_mcp.tasks.ports import AgentInventory, Control
 from rover_mcp.tasks.proposals import Proposals
-from rover_mcp.tasks.reading import TaskReader
+from rover_mcp.tasks.task_ports import AgentInventory, Control
+from rover_mcp.tasks.task_reader import TaskReader
 from rover_mcp.tasks.view_models import TaskView
 
 

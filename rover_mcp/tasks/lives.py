@@ -28,7 +28,7 @@ _HANDLE = re.compile(r"([0-9a-f]{32})(?:\.([1-9][0-9]{0,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Life:
+class TaskHandleLife:
     """`end`: how it ended, where the task has gone on since. None: it is the present one."""
 
     number: int
@@ -47,7 +47,7 @@ def parse_handle(text: str) -> tuple[str, int] | None:
     return (found[1], int(found[2] or 0)) if found else None
 
 
-def lives(task: TaskRow, marks: Sequence[EventRow]) -> list[Life]:
+def lives(task: TaskRow, marks: Sequence[EventRow]) -> list[TaskHandleLife]:
     """`marks`: all events of the task whose kind is one of MARKS, oldest first."""
     ends = [m for m in marks if m.kind == LEFT or (m.kind in _ENDS and m.status in ENDED)]
     if task.status in ENDED and ends and ends[-1].kind != LEFT:
@@ -57,7 +57,7 @@ def lives(task: TaskRow, marks: Sequence[EventRow]) -> list[Life]:
         later = (m.at for m in marks if m.seq > end.seq and m.kind in _BEGINS)
         begins.append(next(later, end.at))
     return [
-        Life(number, began, end)
+        TaskHandleLife(number, began, end)
         for number, (began, end) in enumerate(zip(begins, [*ends, None], strict=True))
     ]
 
@@ -73,7 +73,7 @@ def question(marks: Sequence[EventRow]) -> str | None:
     return None if answered else key
 
 
-def last_shown(task: TaskRow, life: Life, marks: Sequence[EventRow]) -> EventRow | None:
+def last_shown(task: TaskRow, life: TaskHandleLife, marks: Sequence[EventRow]) -> EventRow | None:
     """The last notable event that whoever sees this life of a task has heard of."""
     notable = [m for m in marks if m.notable]
     if life.end is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from rover_mcp.tasks.quoting import named, printable
+from rover_mcp.tasks.quoted_text import named, printable
 from rover_mcp.tasks.view_models import RefusedHostView, SentView
 
 NAMED = 3

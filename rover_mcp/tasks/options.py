@@ -20,7 +20,7 @@ from rover_mcp.config.project_asks import (
     hosts_beyond,
 )
 from rover_mcp.config.settings import Settings
-from rover_mcp.config.task_config import Decided, Origin
+from rover_mcp.config.task_config import Origin, TaskConfig
 from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.config.user_maximum import (
     PROCESS,
@@ -37,13 +37,13 @@ DEFAULT_AGENT = "claude"
 DEFAULT_WORKFLOW = "swe"
 
 
-PLAIN = tuple(name for name in TaskOptions.model_fields if name in Decided.model_fields)
+PLAIN = tuple(name for name in TaskOptions.model_fields if name in TaskConfig.model_fields)
 """Options without a column of their own. The strongest level that names one decides, and nothing
 else depends on it."""
 
 
 @dataclass(frozen=True)
-class Settled:
+class ResolvedOptions:
     """A task's settings, and what a person has to know of them."""
 
     agents: list[str]
@@ -52,7 +52,7 @@ class Settled:
     engine: str
     budget: Budget | None
     network: NetworkPolicy
-    decided: Decided
+    decided: TaskConfig
     warnings: list[str] = field(default_factory=list[str])
     wider: tuple[Wider, ...] = ()
     """what the call asks for beyond the user's own configuration: only a person allows it"""
@@ -62,7 +62,7 @@ class Settled:
 
 def settle(
     asked: TaskOptions, found: FoundConfig | None, settings: Settings, *, remote: bool = False
-) -> Settled:
+) -> ResolvedOptions:
     """Who wins: the call, the project, the user, the default; but neither call nor project weakens
     the isolation that the user chose or takes more than the user's limits. What is beyond them is
     settled as it was asked for, and named: `wider` and `asks`. `remote`: the call came over HTTP,
@@ -82,7 +82,7 @@ def settle(
     budget = _budget(asked.budget, config, settings, origins, warnings)
     network = _network(asked.network, config, settings, origins, warnings)
     warnings += _opened(config, settings)
-    return Settled(
+    return ResolvedOptions(
         agents=list(chosen),
         model=_first("model", models, origins, None),
         workflow=_first("workflow", workflows, origins, DEFAULT_WORKFLOW),
@@ -96,7 +96,7 @@ def settle(
             *wider_budget(asked.budget, settings, None),
         ),
         asks=_counting(config, settings, origins["network"], network),
-        decided=Decided(
+        decided=TaskConfig(
             digest=found.digest if found else None,
             image=config.image,
             limits=config.limits,
@@ -141,7 +141,7 @@ def _plain(
     # The value of a setting that config.yaml does not name is a default, not the user's choice.
     mine = getattr(settings, name, None) if name in settings.model_fields_set else None
     levels = [getattr(asked, name), getattr(config, name, None), mine]
-    return _first(name, levels, origins, Decided.model_fields[name].default)
+    return _first(name, levels, origins, TaskConfig.model_fields[name].default)
 
 
 def _agent_at(levels: list[tuple[str, ...]], level: int) -> str:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from agent_runner.models import Pause, PauseReason
 from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.disk_full_error import write_fault
 from rover_mcp.domain.errors import Conflict
-from rover_mcp.domain.no_space import write_fault
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import ENDED, Event, TaskStatus
 from rover_mcp.store.records import TaskRow

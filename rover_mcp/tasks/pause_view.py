@@ -15,8 +15,8 @@ from rover_mcp.domain.errors import Conflict
 from rover_mcp.domain.obstacles import CLEARED_FIRST, Obstacle, is_watched, obstacle_of
 from rover_mcp.domain.usage_window import time_of
 from rover_mcp.store.records import EVERYWHERE, TaskRow, WindowRow
-from rover_mcp.tasks.accounts import account_name
-from rover_mcp.tasks.quoting import printable, quoted
+from rover_mcp.tasks.account_names import account_name
+from rover_mcp.tasks.quoted_text import printable, quoted
 from rover_mcp.tasks.step_outline import Outline, of_project
 from rover_mcp.tasks.view_models import BudgetView, NextAction, PauseView
 

@@ -11,7 +11,7 @@ from agent_runner.classify.scope import akin, canonical_model
 from rover_mcp.config.settings import Settings
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.options import DEFAULT_AGENT
-from rover_mcp.tasks.ports import AgentInventory, Control
+from rover_mcp.tasks.task_ports import AgentInventory, Control
 
 MOST_MODELS = 3
 """Other models that are proposed at a pause."""

@@ -15,12 +15,12 @@ from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import DELETING, RESUMABLE, RUNNING, TaskStatus
 from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.accept_result import ACCEPTED, accept_result, refused
 from rover_mcp.tasks.agent_checks import AgentChecks
-from rover_mcp.tasks.asked import check_needs_no_provider
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.consent import check_consent
+from rover_mcp.tasks.create_request import check_needs_no_provider
 from rover_mcp.tasks.live_reader import LiveTaskReader
-from rover_mcp.tasks.looks import ACCEPTED, accept_result, refused
 from rover_mcp.tasks.pause_view import (
     NOT_RESUMABLE,
     left_to_itself,

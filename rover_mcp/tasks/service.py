@@ -15,18 +15,18 @@ from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.domain.usage_window import time_of
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.accounts import account_name
-from rover_mcp.tasks.asked import CreateRequest
+from rover_mcp.tasks.account_names import account_name
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.cancel import CancelTask
 from rover_mcp.tasks.create import CreateTask
+from rover_mcp.tasks.create_request import CreateRequest
 from rover_mcp.tasks.diff import changed, write_patch
 from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause import PauseTask
-from rover_mcp.tasks.ports import AgentInventory, Control, DiffResult, Repositories, Work
 from rover_mcp.tasks.restart import RestartTask
 from rover_mcp.tasks.resume import ResumeTask
 from rover_mcp.tasks.step_logs import LogText, read_journal, read_log
+from rover_mcp.tasks.task_ports import AgentInventory, Control, DiffResult, Repositories, Work
 from rover_mcp.tasks.task_view import event_view
 from rover_mcp.tasks.view_models import EventView, TaskView
 

@@ -19,11 +19,11 @@ from rover_mcp.store.records import EVERYWHERE, DamagedRecord, EventRow, HoldRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
 from rover_mcp.tasks.disk_use import DiskUse, use_view
-from rover_mcp.tasks.ports import AgentInventory, AgentProgram, Trouble
-from rover_mcp.tasks.quoting import quoted
+from rover_mcp.tasks.quoted_text import quoted
 from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.task_ports import AgentInventory, AgentProgram, Trouble
 from rover_mcp.tasks.view_models import AttentionView
-from rover_mcp.tasks.windows import MOST_SHOWN, window_view
+from rover_mcp.tasks.window_text import MOST_SHOWN, window_view
 
 HOLD_MESSAGE_SHOWN = 200
 OPERATOR = "whoever runs this server can help"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from agent_runner.models import StepState, StepStatus
 from rover_mcp.store.records import TaskRow
-from rover_mcp.tasks.quoting import named
+from rover_mcp.tasks.quoted_text import named
 
 STEPS_SHOWN = 20
 """Steps in a concise view. Of more, those around the place where the run stands are shown."""

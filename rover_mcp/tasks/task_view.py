@@ -23,10 +23,10 @@ from rover_mcp.tasks.pause_view import (
     pause_view,
     resume_action,
 )
-from rover_mcp.tasks.quoting import MESSAGE_SHOWN, QUOTED, named, printable, quoted, shortened
+from rover_mcp.tasks.quoted_text import MESSAGE_SHOWN, QUOTED, named, printable, quoted, shortened
 from rover_mcp.tasks.step_outline import Outline, of_project
 from rover_mcp.tasks.view_models import EventView, NextAction, StepView, TaskView
-from rover_mcp.tasks.windows import warnings_of
+from rover_mcp.tasks.window_text import warnings_of
 
 VERDICT_SHOWN = 120
 """Characters of a verdict in a phase."""

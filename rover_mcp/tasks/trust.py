@@ -19,12 +19,12 @@ from rover_mcp.config.load_project import load_config
 from rover_mcp.config.project import ProjectConfig
 from rover_mcp.config.project_asks import Ask, config_asks, digest_of_all, setup_asks, workflow_ask
 from rover_mcp.config.settings import Settings
-from rover_mcp.config.task_config import Decided, Origin
+from rover_mcp.config.task_config import Origin, TaskConfig
 from rover_mcp.config.user_maximum import PROCESS
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry
-from rover_mcp.tasks.options import Settled
-from rover_mcp.tasks.ports import Repositories, Repository
+from rover_mcp.tasks.options import ResolvedOptions
+from rover_mcp.tasks.task_ports import Repositories, Repository
 
 FILE = "trust.json"
 KEPT = 10
@@ -182,7 +182,7 @@ class ProjectTrust:
         self,
         repository: Repository,
         commit: str,
-        settled: Settled,
+        settled: ResolvedOptions,
         entry: CatalogEntry,
         engine: str,
     ) -> list[Ask]:
@@ -199,7 +199,7 @@ class ProjectTrust:
             asks.append(_workflow(entry))
         return asks
 
-    def _has_image(self, decided: Decided) -> bool:
+    def _has_image(self, decided: TaskConfig) -> bool:
         return decided.image is not None or "base_image" in self.settings.model_fields_set
 
     def missing(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox.protocol import (
     EngineStatus,
@@ -101,7 +101,7 @@ class FakeEngine:
             )
 
     def prepare(
-        self, spec: SandboxSpec, progress: Callable[[str], None], stop: Stop | None = None
+        self, spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken | None = None
     ) -> None:
         """See protocol.Engine."""
         self._reach()

@@ -17,10 +17,10 @@ import yaml
 from agent_runner.classify.verdict import classify
 from agent_runner.models import Budget, Failure, PauseReason, Usage
 from rover_mcp.config.settings import Settings
-from rover_mcp.domain.rates import Rates
-from rover_mcp.gateway.asked import limited
+from rover_mcp.domain.model_rates import Rates
+from rover_mcp.gateway.call_estimate import limited
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import Entry, GatewayLease, Standing
+from rover_mcp.gateway.lease import GatewayLease, Standing, UsageEntry
 from tests.support.samples import NOW
 from tests.unit.gateway.doors import TASK, TOKEN, access_to
 from tests.unit.gateway.test_streams import HEAD, Upstream, chunk
@@ -35,9 +35,9 @@ class Purse:
     """A task's budget, and its books in memory."""
 
     budget: Budget
-    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    entries: dict[str, UsageEntry] = field(default_factory=dict[str, UsageEntry])
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[UsageEntry]) -> None:
         self.entries |= {e.id: e for e in entries}
 
     @property
@@ -293,7 +293,7 @@ def test_what_is_reserved_is_in_the_books_before_the_provider_sees_the_call(
 ) -> None:
     """U10: so that a daemon that is killed in the middle loses nothing."""
     purse, provider = Purse(Budget(tokens=10**6)), Provider()
-    seen: list[list[Entry]] = []
+    seen: list[list[UsageEntry]] = []
     serve = provider.serve
 
     async def look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.daemon.git_adapters import GitRepositories
-from rover_mcp.daemon.places import Places
+from rover_mcp.daemon.project_registry import ProjectRegistry
 from rover_mcp.domain.errors import UserFixable
 from tests.support.desk import Desk, open_desk
 from tests.support.repos import git, make_repository
@@ -21,7 +21,7 @@ from tests.support.requests import create_request
 def desk(tmp_path: Path) -> Iterator[Desk]:
     """Use cases over real repositories, with a task of the one at tmp_path/mine."""
     with open_desk(tmp_path / "desk") as made:
-        places = Places(made.home, made.store)
+        places = ProjectRegistry(made.home, made.store)
         real = GitRepositories(made.home, places.project_path)
         made.tasks.repositories = made.tasks.create_task.repositories = real
         make_repository(tmp_path / "mine")

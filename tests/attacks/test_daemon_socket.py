@@ -50,7 +50,7 @@ def test_from_a_container_the_daemon_takes_no_commands(stage: Stage, engine: str
 
 def test_a_person_in_a_container_is_told_what_to_do(stage: Stage) -> None:
     """The command line says why, at once, and does not wait for an answer that never comes."""
-    argv = ["unshare", "--mount", sys.executable, "-m", "rover_mcp.cli.main"]
+    argv = ["unshare", "--mount", sys.executable, "-m", "rover_mcp.cli.command_line"]
     argv += ["--home", str(stage.data), "list"]
     done = subprocess.run(
         argv, cwd=Path("/"), capture_output=True, text=True, timeout=20, check=False

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.git import process
+from rover_mcp.git import git_process
 from rover_mcp.git.hub import Hub
 from rover_mcp.sandbox.attempt_folder import remove_tree
 from tests.integration.git.conftest import BRANCH, TASK, SandboxClone, git
@@ -93,8 +93,8 @@ def test_a_tree_of_ten_thousand_million_files_costs_the_host_little(
     snapshot = clone.snapshot_of(at[1], 1)
     hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
     monkeypatch.setattr(
-        process.run_git, "__kwdefaults__",
-        {**process.run_git.__kwdefaults__, "memory_limit": 100 * MEGABYTE},
+        git_process.run_git, "__kwdefaults__",
+        {**git_process.run_git.__kwdefaults__, "memory_limit": 100 * MEGABYTE},
     )  # fmt: skip
     base = git(clone.path, "rev-parse", "HEAD")
     # Of all children so far: those of earlier tests may have been larger.

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.control.sandbox_spec import make_folders
-from rover_mcp.daemon import lock
+from rover_mcp.daemon import daemon_lock
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.paths import TaskFolders
 from tests.support.frames import StartingClient
@@ -88,7 +88,7 @@ def prepare(path: Path, how: str, uid: int) -> None:
 def test_a_data_folder_that_another_prepared_is_refused(place: Path, uid: int, how: str) -> None:
     """Succeeded at 700cc57: root took over a folder of another user's, and what was in it."""
     prepare(place / "data", how, uid)
-    said = attempt(uid, lambda: lock.hold_lock(place / "data"))
+    said = attempt(uid, lambda: daemon_lock.hold_lock(place / "data"))
     assert PREPARED[how] in said or "cannot be used" in said, said
     assert "; " in said, "it says what to do"
     left = place / ("target" if how == "another-users-link" else "data")
@@ -99,7 +99,7 @@ def test_a_folder_and_a_link_of_ones_own_are_used(place: Path, uid: int) -> None
     prepare(place / "real", "own", uid)
     (place / "data").symlink_to(place / "real")
     os.lchown(place / "data", uid, uid)
-    assert attempt(uid, lambda: lock.hold_lock(place / "data")) == ""
+    assert attempt(uid, lambda: daemon_lock.hold_lock(place / "data")) == ""
     assert (place / "real/daemon.lock").exists()
 
 
@@ -109,11 +109,11 @@ def test_a_socket_folder_that_another_prepared_is_refused(
 ) -> None:
     """Succeeded at 700cc57: a link and a folder that all may write were used."""
     folder = place / "rover-1"
-    monkeypatch.setattr(lock, "socket_path", lambda _: folder / "s.sock")
+    monkeypatch.setattr(daemon_lock, "socket_path", lambda _: folder / "s.sock")
     prepare(folder, "another-users-link" if how == "own-link" else how, uid)
     if how == "own-link":
         os.lchown(folder, uid, uid)
-    said = attempt(uid, lambda: lock.make_socket_folder(place / "data"))
+    said = attempt(uid, lambda: daemon_lock.make_socket_folder(place / "data"))
     assert PREPARED.get(how, "is a symbolic link") in said or "cannot be made" in said, said
 
 

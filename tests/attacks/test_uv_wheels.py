@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.control.packages import may_fetch_wheels
+from rover_mcp.control.task_packages import may_fetch_wheels
 from rover_mcp.packages import uv, wheels
-from rover_mcp.packages.store import Demanded, PackageStore
+from rover_mcp.packages.package_store import Demanded, PackageStore
 from rover_mcp.packages.wheels import Open, unpack
 from tests.support.samples import task_row
 
@@ -256,7 +256,7 @@ def test_wheels_that_lead_elsewhere_or_are_too_large_leave_nothing(tmp_path: Pat
     }
     for name, content in bombs.items():
         (tmp_path / "wheel").write_bytes(content)
-        patience = wheels.Patience(MOST)
+        patience = wheels.ReadBudget(MOST)
         assert not unpack(tmp_path / "wheel", tmp_path / "a/b/into", patience), name
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["wheel"]
 

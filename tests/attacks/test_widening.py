@@ -48,7 +48,14 @@ class Place:
 
     def rover(self, *words: str) -> subprocess.CompletedProcess[str]:
         """The command as an assistant's shell tool runs it: with pipes."""
-        argv = [sys.executable, "-m", "rover_mcp.cli.main", "--home", str(self.home), *words]
+        argv = [
+            sys.executable,
+            "-m",
+            "rover_mcp.cli.command_line",
+            "--home",
+            str(self.home),
+            *words,
+        ]
         return subprocess.run(
             argv, cwd=self.repository, input="y\n", capture_output=True, text=True, check=False
         )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bundle.__main__ import build
-from rover_mcp.cli.client import Client, PipeChannel
+from rover_mcp.cli.client import McpClient, PipeChannel
 from tests.clients.conftest import Desk
 from tests.clients.programs import BIN, dependency_wheels
 from tests.support.mcpb import mcpb, resolved
@@ -76,7 +76,7 @@ def test_its_command_installs_the_wheel_and_serves(unpacked: Path, desk: Desk) -
     ) as launcher:  # fmt: skip
         assert launcher.stdin is not None
         assert launcher.stdout is not None
-        client = Client(PipeChannel(launcher.stdin.fileno(), launcher.stdout.fileno()))
+        client = McpClient(PipeChannel(launcher.stdin.fileno(), launcher.stdout.fileno()))
         assert client.initialize()["serverInfo"]["version"] == manifest(unpacked)["version"]
         tools = [tool["name"] for tool in client.request("tools/list", {})["tools"]]
         workflows = client.call("list_workflows")["workflows"]

@@ -9,8 +9,8 @@ from typing import cast
 
 import pytest
 
-from rover_mcp.packages.archive import unpack
-from rover_mcp.packages.files import Patience
+from rover_mcp.packages.home_archive import unpack
+from rover_mcp.packages.home_files import ReadBudget
 from rover_mcp.sandbox.protocol import Engine, KeepsHomes, SandboxSpec
 from tests.contracts.engine_rigs import Rig, new_task
 
@@ -48,7 +48,7 @@ def look(engine: Engine, spec: SandboxSpec) -> str:
 def taken(engine: Engine, name: str, folder: str, into: Path) -> dict[str, str]:
     with cast("KeepsHomes", engine).home_archive(name, folder) as stream:
         if stream is not None:
-            unpack(stream, into, Patience(10**6), lambda _: True)
+            unpack(stream, into, ReadBudget(10**6), lambda _: True)
     files = (path for path in into.rglob("*") if not path.is_dir() or path.is_symlink())
     return {str(path.relative_to(into)): path.read_text() for path in files}
 

@@ -16,20 +16,20 @@ from hypothesis import strategies as st
 
 from agent_runner.models import Budget, RunStatus
 from rover_mcp.config.hooks import CommandHook
-from rover_mcp.config.task_config import Decided
-from rover_mcp.control.attempts import Attempts
-from rover_mcp.control.following import Following
-from rover_mcp.control.journal_watch import LiveStates
-from rover_mcp.control.reconciler import Sweeper
-from rover_mcp.control.warm_pool import Spares
+from rover_mcp.config.task_config import TaskConfig
+from rover_mcp.control.attempt_runner import Attempts
+from rover_mcp.control.followed_attempts import Following
+from rover_mcp.control.journal_watch import JournalWatch
+from rover_mcp.control.reconciler import Reconciler
+from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.domain.errors import Conflict, RoverError
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.domain.usage_window import WindowState
-from rover_mcp.gateway.windows import Window
-from rover_mcp.hooks.runner import Hooks
-from rover_mcp.server.event_broadcast import EventHub
+from rover_mcp.gateway.window_headers import Window
+from rover_mcp.hooks.runner import HookRunner
+from rover_mcp.server.event_broadcast import EventBroadcaster
 from rover_mcp.server.pages import task_list
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.records import AttemptRow, CallRow, DamagedRecord, HoldRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.store.transitions import Closing
@@ -44,8 +44,8 @@ VICTIMS: Final = tuple(letter * 32 for letter in "acdef012")
 VICTIM = VICTIMS[0]
 COLUMNS: Final = [
     (table.name, column.name)
-    for table in schema.metadata.sorted_tables
-    if table is not schema.meta
+    for table in store_tables.metadata.sorted_tables
+    if table is not store_tables.meta
     for column in table.columns
 ]
 """Every stored column there is, new ones too. The version's own is in test_opening.py."""
@@ -76,7 +76,7 @@ values: st.SearchStrategy[Any] = st.one_of(
 def loosened(path: Path) -> None:
     """A database as a program would leave it that has no rules: any value can be in any column."""
     loose = sa.MetaData()
-    for table in schema.metadata.sorted_tables:
+    for table in store_tables.metadata.sorted_tables:
         keys = [column for column in table.columns if column.primary_key]
         columns = [
             sa.Column(
@@ -91,13 +91,13 @@ def loosened(path: Path) -> None:
             for rule in table.constraints
             if isinstance(rule, sa.UniqueConstraint)
         ]
-        autoincrement = table is schema.events
+        autoincrement = table is store_tables.events
         sa.Table(table.name, loose, *columns, *unique, sqlite_autoincrement=autoincrement)
     engine = sa.create_engine(f"sqlite:///{path}")
     loose.create_all(engine)
     with engine.begin() as connection:
-        version = {"key": "schema_version", "value": str(schema.SCHEMA_VERSION)}
-        connection.execute(schema.meta.insert().values(**version))
+        version = {"key": "schema_version", "value": str(store_tables.SCHEMA_VERSION)}
+        connection.execute(store_tables.meta.insert().values(**version))
     engine.dispose()
 
 
@@ -109,7 +109,7 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
         "agents": ["claude", "scripted"],
         "budget": Budget(usd=5, tokens=10**6),
         "network": {"mode": "allowlist", "allow": ["example.org"]},
-        "config": Decided(image="debian"),
+        "config": TaskConfig(image="debian"),
         "model": "opus",
         "agent_binary": "/bin/claude",
     }
@@ -139,7 +139,7 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
         for task_id in VICTIMS
     ]  # fmt: skip
     with database.begin() as connection:
-        connection.execute(schema.reports.insert(), reports)
+        connection.execute(store_tables.reports.insert(), reports)
     opens = NOW + timedelta(hours=1)
     nearly = Window("5-hour window", WindowState.NEARLY, 0.9, opens)
     store.windows.record("anthropic key", [nearly], NOW.timestamp())
@@ -227,7 +227,7 @@ def ask_everything(desk: Desk) -> list[DamagedRecord]:
 
 
 def _attention(desk: Desk) -> None:
-    hub, session = EventHub(desk.store), desk.session()
+    hub, session = EventBroadcaster(desk.store), desk.session()
 
     async def look() -> None:
         for _ in range(2):
@@ -247,17 +247,17 @@ def _sweep(desk: Desk) -> None:
     attempts = Attempts(
         settings=settings, store=desk.store, engines=engines,
         hub_of=lambda _: FakeHub(desk.home), gateway=FakeDoor(),
-        live=LiveStates(desk.home, desk.store), spares=Spares(settings, desk.store, engines),
+        live=JournalWatch(desk.home, desk.store), spares=WarmPool(settings, desk.store, engines),
         uniform=lambda: 0.0, sleep=lambda _: None,
     )  # fmt: skip
-    Sweeper(attempts, NoPlane(), spawn=lambda work: work()).sweep()
+    Reconciler(attempts, NoPlane(), spawn=lambda work: work()).sweep()
     attempts.tend()
 
 
 def _hooks(desk: Desk) -> None:
     hook = CommandHook(name="bell", kind="command", run=("true",))
     settings = desk.tasks.settings.model_copy(update={"hooks": (hook,)})
-    hooks = Hooks(settings, desk.store, desk.store.deliveries("roverd"), {}, now=NOW.timestamp)
+    hooks = HookRunner(settings, desk.store, desk.store.deliveries("roverd"), {}, now=NOW.timestamp)
 
     async def work() -> None:
         for due in (await hooks.look()).values():

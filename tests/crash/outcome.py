@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_runner.journal.journal import read_journal
-from agent_runner.journal.records import Record, RecordType
+from agent_runner.journal.record_lines import Record, RecordType
 
 ENDS = (RecordType.STEP_COMPLETE, RecordType.STEP_FAIL, RecordType.STEP_SKIP)
 Place = tuple[str, tuple[tuple[str, int, int], ...]]

@@ -18,9 +18,9 @@ import pytest
 
 from agent_runner.journal.journal import LOCK_NAME
 from agent_runner.models import PauseReason
-from rover_mcp.daemon.archive import MANIFEST, is_agents, leads_out
 from rover_mcp.daemon.backup import back_up
-from rover_mcp.daemon.lock import hold_lock
+from rover_mcp.daemon.backup_archive import MANIFEST, is_agents, leads_out
+from rover_mcp.daemon.daemon_lock import hold_lock
 from rover_mcp.daemon.restore import restore
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.task_status import TaskStatus

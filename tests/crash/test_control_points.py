@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent_runner.crashpoints import VARIABLE
-from rover_mcp.control.crashpoints import ControlPoint
+from rover_mcp.control.control_points import ControlPoint
 from rover_mcp.domain.ids import sandbox_name
 from tests.crash.outcome import Outcome, outcome
 from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons

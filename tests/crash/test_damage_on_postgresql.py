@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import open_database
 from tests.crash import damage as d
 from tests.support.desk import Desk, open_desk
 from tests.support.postgres import Cluster
 
-T = schema.tasks
+T = store_tables.tasks
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rover_mcp.cli.doctor import judge_status
+from rover_mcp.cli.doctor_command import judge_status
 from rover_mcp.control import queue_tables
 from rover_mcp.daemon.repair import repair
 from rover_mcp.daemon.survey import survey
@@ -105,7 +105,7 @@ def test_an_older_version_of_the_tables_is_not_taken_for_damaged(tmp_path: Path)
 
 def rover(home: Path, *argv: str) -> tuple[int, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "rover_mcp.cli.main", "--json", "--home", str(home), *argv],
+        [sys.executable, "-m", "rover_mcp.cli.command_line", "--json", "--home", str(home), *argv],
         stdout=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent_runner.models import RunStatus
-from rover_mcp.cli.doctor import _records  # pyright: ignore[reportPrivateUsage]
-from rover_mcp.daemon.lock import hold_lock
+from rover_mcp.cli.doctor_command import _records  # pyright: ignore[reportPrivateUsage]
+from rover_mcp.daemon.daemon_lock import hold_lock
 from rover_mcp.daemon.repair import repair
 from rover_mcp.daemon.survey import survey, unreadable
 from rover_mcp.domain.errors import Conflict, EnvironmentFault

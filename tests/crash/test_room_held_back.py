@@ -13,10 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 from agent_runner.journal.journal import Journal, read_journal
-from agent_runner.journal.records import RecordType
-from rover_mcp.control.patience import Patience
+from agent_runner.journal.record_lines import RecordType
+from rover_mcp.control.patience import DiskFullWait
+from rover_mcp.domain.disk_full_error import disk_full
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.domain.no_space import disk_full
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.supervise import hold_room, write_held
 from rover_mcp.store.migrations import open_database
@@ -102,7 +102,7 @@ def test_a_pause_that_could_not_be_recorded_is_shown_all_the_same(tmp_path: Path
             assert view.pause is not None
             shown.append((view.status, view.pause.message))
 
-        patience = Patience(sleep=look)
+        patience = DiskFullWait(sleep=look)
         desk.tasks.stalled = patience.pause
         tries = iter([fault, fault])
 

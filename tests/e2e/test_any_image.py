@@ -141,7 +141,15 @@ def told_by_the_command_line(home: Path, repository: Path) -> bool:
     """`rover image`: what there is; what no task needs is told and, without --yes, left alone."""
 
     def rover(*words: str) -> list[dict[str, object]]:
-        argv = [sys.executable, "-m", "rover_mcp.cli.main", "--home", str(home), "--json", *words]
+        argv = [
+            sys.executable,
+            "-m",
+            "rover_mcp.cli.command_line",
+            "--home",
+            str(home),
+            "--json",
+            *words,
+        ]
         done = subprocess.run(argv, cwd=repository, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)["images"]
 

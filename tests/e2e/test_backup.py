@@ -19,7 +19,7 @@ from tests.support.repos import FIXED, git
 def rover(home: Path, *argv: str) -> tuple[int, Any]:
     """The command line's exit status and JSON."""
     done = subprocess.run(
-        [sys.executable, "-m", "rover_mcp.cli.main", "--json", "--home", str(home), *argv],
+        [sys.executable, "-m", "rover_mcp.cli.command_line", "--json", "--home", str(home), *argv],
         stdout=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.cli.client import Client, SocketChannel
+from rover_mcp.cli.client import McpClient, SocketChannel
 from rover_mcp.launcher.daemon_client import dial
 from rover_mcp.launcher.handshake import CLI
 from tests.e2e.conftest import daemon_pid
@@ -16,12 +16,12 @@ LIST: dict[str, Any] = {"tool": "list_tasks", "arguments": {}}
 
 
 def test_a_cold_list_is_answered_first_and_the_same_daemon_serves_on(home: Path) -> None:
-    first = Client.connect(str(home), asks=LIST)
+    first = McpClient.connect(str(home), asks=LIST)
     assert first.answer == {"attention": [], "tasks": []}
     first.close()
     pid = daemon_pid(home)
     # It serves now, and answers a list as any other call.
-    second = Client.connect(str(home), asks=LIST)
+    second = McpClient.connect(str(home), asks=LIST)
     assert second.answer is None
     assert second.call("list_tasks") == first.answer
     second.close()
@@ -32,7 +32,7 @@ def test_a_cold_list_is_answered_first_and_the_same_daemon_serves_on(home: Path)
 def test_a_question_that_needs_the_whole_daemon_waits_for_it(home: Path, tool: str) -> None:
     connection = dial(CLI, home=str(home), asks={"tool": tool, "arguments": {}})
     assert not connection.answered
-    client = Client(SocketChannel(connection.sock, connection.rest))
+    client = McpClient(SocketChannel(connection.sock, connection.rest))
     client.initialize()
     assert client.call("list_tasks")["tasks"] == []
     client.close()

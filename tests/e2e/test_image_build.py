@@ -36,7 +36,7 @@ FAILS = "echo 'x509: certificate signed by unknown authority'; seq 40; exit 3"
 
 
 def command(home: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "rover_mcp.cli.main", "--home", str(home), *words]
+    return [sys.executable, "-m", "rover_mcp.cli.command_line", "--home", str(home), *words]
 
 
 def build(home: Path, repository: Path, *words: str) -> list[dict[str, object]]:

@@ -121,7 +121,7 @@ def test_a_key_that_rover_login_keeps_lets_a_waiting_task_finish(
             task = client.tool("create_task", **CLAUDE)["task"]["id"]
             paused = client.wait_until(task, "PAUSED", timeout=100)
             assert "rover login anthropic" in paused["pause"]["message"]
-            command = [sys.executable, "-m", "rover_mcp.cli.main", "login", "anthropic", "--stdin",
+            command = [sys.executable, "-m", "rover_mcp.cli.command_line", "login", "anthropic", "--stdin",
                        "--base-url", provider.url, "--home", str(home)]  # fmt: skip
             plain = {**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
             subprocess.run(command, input=f"{REAL_KEY}\n", text=True, env=plain, check=True)

@@ -64,7 +64,7 @@ def test_a_branch_without_most_files_waits_to_be_accepted(
     with pytest.raises(ToolError, match="accept=true") as plain:
         client.tool("resume_task", task=task["id"])
     assert plain.value.error["code"] == "not_resumable"
-    argv = [sys.executable, "-m", "rover_mcp.cli.main", "--home", str(client.home)]
+    argv = [sys.executable, "-m", "rover_mcp.cli.command_line", "--home", str(client.home)]
     subprocess.run([*argv, "resume", task["id"], "--accept"], check=True, capture_output=True)
     client.wait_until(task["id"], "COMPLETED")
     assert completed(client, task) == {"edit": 1}

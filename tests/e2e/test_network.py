@@ -53,7 +53,7 @@ def test_refused_hosts_are_shown_with_what_would_allow_them(home: Path, reposito
         assert name["remedy"].startswith('"not-allowed.example" in network.allow of config.yaml')
         assert address["host"] == "169.254.169.254:80"
         assert "remedy" not in address or address["remedy"] is None
-        command = [sys.executable, "-m", "rover_mcp.cli.main", "--home", str(home)]
+        command = [sys.executable, "-m", "rover_mcp.cli.command_line", "--home", str(home)]
         command += ["inspect", task["id"], "--full"]
         shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         assert "not-allowed.example:443  3 times" in shown

@@ -63,7 +63,7 @@ def files(root: Path) -> dict[str, tuple[bool, bytes]]:
 
 def rover(home: Path, *argv: str) -> bytes:
     return subprocess.run(
-        [sys.executable, "-m", "rover_mcp.cli.main", "--home", str(home), *argv],
+        [sys.executable, "-m", "rover_mcp.cli.command_line", "--home", str(home), *argv],
         stdout=subprocess.PIPE,
         check=True,
     ).stdout

@@ -29,7 +29,7 @@ def told(home: Path, repository: Path, config: str) -> tuple[str, dict[str, obje
     (home / "config.yaml").write_text(config)
     played = home.parent / "script.yaml"
     played.write_text(script(implement=[{"say": "asking", "run": ASK}]))
-    rover = f"{sys.executable} -m rover_mcp.cli.main --home {home}"
+    rover = f"{sys.executable} -m rover_mcp.cli.command_line --home {home}"
     words = "--agent scripted --workflow quick --engine bubblewrap --watch"
     said = subprocess.run(
         command("bash", "-c", f"""set -e; cd {repository}

@@ -18,13 +18,13 @@ import pytest
 from agent_runner.agents.claude import ClaudeAgent
 from agent_runner.agents.protocol import AgentFailed, AgentRequest, SessionLost
 from agent_runner.classify.verdict import classify
-from agent_runner.evidence import GatewayEvidence
+from agent_runner.gateway_evidence import GatewayEvidence
 from agent_runner.models import AgentSession, PauseReason, Usage
 from agent_runner.process import forward
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, WrapCommand
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import Answer, GatewayLease, ProviderAccess
+from rover_mcp.gateway.lease import GatewayLease, ProviderAccess, ProviderAnswer
 from tests.support.fake_anthropic import FakeAnthropic, credit, text, write
 from tests.support.real_claude import claude_binary
 
@@ -69,7 +69,7 @@ class World:
     gateway: Gateway
     work: Path
     bells: list[str] = field(default_factory=list)
-    told: list[Answer] = field(default_factory=list)
+    told: list[ProviderAnswer] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     sessions: list[AgentSession] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)

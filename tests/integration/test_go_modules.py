@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.packages import go
-from rover_mcp.packages.store import Demanded, PackageStore
+from rover_mcp.packages.package_store import Demanded, PackageStore
 
 MOST = 10**6
 MODULE, VERSION = "example.com/Tiny", "v1.0.0"

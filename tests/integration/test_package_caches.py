@@ -23,8 +23,8 @@ import pytest
 
 from rover_mcp.packages import cargo
 from rover_mcp.packages import pip as pip_cache
-from rover_mcp.packages.files import Patience
-from rover_mcp.packages.store import Demanded, PackageStore
+from rover_mcp.packages.home_files import ReadBudget
+from rover_mcp.packages.package_store import Demanded, PackageStore
 
 MOST = 10**7
 
@@ -266,7 +266,7 @@ def test_answers_of_newer_versions_of_pip_are_understood(tmp_path: Path) -> None
     cached("https://pypi.org/simple/tiny/", page)
     answer = cached(f"{registry.url}{registry.wheel_path}", registry.wheel)
     store = tmp_path / "store"
-    assert list(pip_cache.keep(tmp_path / "home", store, Patience(MOST)))
+    assert list(pip_cache.keep(tmp_path / "home", store, ReadBudget(MOST)))
     kept = store / answer.relative_to(tmp_path / "home")
     assert kept.with_name(f"{kept.name}.body").read_bytes() == registry.wheel
     from pip._vendor import msgpack  # type: ignore[import-untyped]

@@ -17,16 +17,16 @@ import sqlalchemy as sa
 from agent_runner.journal.journal import Journal, RecordType
 from agent_runner.models import Pause, RunState, Snapshot
 from rover_mcp.config.settings import RetrySettings, Settings
-from rover_mcp.control.attempts import Attempts
-from rover_mcp.control.journal_watch import LiveStates
-from rover_mcp.control.ports import Account, Expiry, FileChange
-from rover_mcp.control.warm_pool import Spares
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.control.attempt_runner import Attempts
+from rover_mcp.control.control_ports import Account, Expiry, HubFileChange
+from rover_mcp.control.journal_watch import JournalWatch
+from rover_mcp.control.warm_pool import WarmPool
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.source_tree import SourceFile
-from rover_mcp.git.unfinished import Unfinished
+from rover_mcp.git.unfinished_commit import Unfinished
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import AttemptRow, TaskRow
 from rover_mcp.store.store import Store
@@ -107,7 +107,7 @@ class FakeHub:
     held: dict[int, str] = field(default_factory=dict[int, str])
     kept: dict[str, str] = field(default_factory=dict[str, str])
     lent: list[Path] = field(default_factory=list[Path])
-    changed: dict[tuple[str, str], list[FileChange]] = field(default_factory=dict)
+    changed: dict[tuple[str, str], list[HubFileChange]] = field(default_factory=dict)
     listed: dict[str, list[str]] = field(default_factory=dict)
 
     def tree(self, commit: str) -> FakeTree:
@@ -119,7 +119,7 @@ class FakeHub:
         commit: str,
         objects: Path,
         tell: Callable[[str], None],
-        stop: Stop,
+        stop: CancelToken,
     ) -> None:
         self.lent.append(objects)
 
@@ -162,7 +162,7 @@ class FakeHub:
         dest.write_text(snapshot.commit)
         self.exported.append(dest)
 
-    def changes(self, task_id: str, base_commit: str, old: str, new: str) -> list[FileChange]:
+    def changes(self, task_id: str, base_commit: str, old: str, new: str) -> list[HubFileChange]:
         return self.changed.get((old, new), [])
 
     def files(self, task_id: str, base_commit: str, commit: str) -> list[str]:
@@ -235,7 +235,7 @@ class Site:
         self.settings = self.settings.model_copy(update=settings)
         self.store.writes_left = None
         self.door = FakeDoor(self.door.missing, self.door.label)
-        self.live = LiveStates(self.home, self.store)
+        self.live = JournalWatch(self.home, self.store)
         engines = {"docker": FakeEngine(self.world, "docker")}
         self.attempts = Attempts(
             settings=self.settings,
@@ -244,7 +244,7 @@ class Site:
             hub_of=lambda _: self.hub,
             gateway=self.door,
             live=self.live,
-            spares=Spares(self.settings, self.store, engines),
+            spares=WarmPool(self.settings, self.store, engines),
             sleep=self.slept.append,
             uniform=lambda: 0.0,
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
 
@@ -76,5 +76,5 @@ def unelect(store: Store, account: str) -> bool:
     [probe] = store.attempts.in_states(["released"])
     with store.database.engine.begin() as connection:
         nobody = {"probe_task": None, "probe_attempt": None}
-        connection.execute(schema.holds.update().values(**nobody))
+        connection.execute(store_tables.holds.update().values(**nobody))
     return store.attempts.move(probe.task_id, probe.attempt, ("released",), state="held")

@@ -16,20 +16,20 @@ import sqlalchemy as sa
 
 from agent_runner.models import RunState
 from rover_mcp.config.settings import Settings
+from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.image_build import ImageBuilds
-from rover_mcp.control.ports import ProjectHub
-from rover_mcp.daemon.forgetting import ProjectFolders
 from rover_mcp.daemon.git_adapters import GitRepositories
+from rover_mcp.daemon.project_folders import ProjectFolders
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.source_tree import SourceFile
-from rover_mcp.hooks.runner import Hooks
-from rover_mcp.server import trust as server_trust
+from rover_mcp.hooks.runner import HookRunner
+from rover_mcp.server import trust_method as server_trust
 from rover_mcp.server.app import App
-from rover_mcp.server.event_broadcast import EventHub
+from rover_mcp.server.event_broadcast import EventBroadcaster
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tool_call import Services
-from rover_mcp.server.trust import TrustParams
+from rover_mcp.server.trust_method import TrustParams
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import AttemptRow, NewTask, TaskRow
 from rover_mcp.store.store import Store
@@ -37,12 +37,12 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask, Leftover, Leftovers
+from rover_mcp.tasks.disk_space import TreeSize
 from rover_mcp.tasks.forget import ForgetProject
-from rover_mcp.tasks.images import Images
-from rover_mcp.tasks.ports import AgentProgram, DiffResult, Repository
+from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.service import TaskService
-from rover_mcp.tasks.space import TreeSize
 from rover_mcp.tasks.status_report import StatusReport
+from rover_mcp.tasks.task_ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.view_models import ChangesView, FileChange
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.samples import COMMIT, NOW
@@ -289,10 +289,10 @@ class Desk:
             Services(
                 self.tasks,
                 self.status,
-                EventHub(self.store),
+                EventBroadcaster(self.store),
                 lambda: None,
-                Images(self.tasks.settings.home, self.store, {}),
-                Hooks(self.tasks.settings, self.store, self.store.deliveries("roverd"), {}),
+                RoverImages(self.tasks.settings.home, self.store, {}),
+                HookRunner(self.tasks.settings, self.store, self.store.deliveries("roverd"), {}),
                 DeleteTask(self.store, FakeLeftovers(), lambda _: None),
                 # Its engine keeps no images: a build ends before it asks for hub or gateway.
                 ImageBuilds(
@@ -308,7 +308,7 @@ class Desk:
         )
 
     def forget(
-        self, leftovers: Leftovers | None = None, images: Images | None = None
+        self, leftovers: Leftovers | None = None, images: RoverImages | None = None
     ) -> ForgetProject:
         """The use case, on this data folder."""
         home = self.tasks.settings.home
@@ -317,7 +317,7 @@ class Desk:
             DeleteTask(self.store, leftovers or FakeLeftovers(), lambda _: None),
             ProjectFolders(home, GitRepositories(home), lambda _: None, Trash(home, {})),
             self.tasks.create_task.book,
-            images or Images(home, self.store, {}),
+            images or RoverImages(home, self.store, {}),
         )
 
     def trust(self) -> None:

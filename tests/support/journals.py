@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agent_runner.journal.records import Chain, Record, RecordType, encode, parse
+from agent_runner.journal.record_lines import Chain, Record, RecordType, encode, parse
 
 T = RecordType
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)

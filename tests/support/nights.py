@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from agent_runner.models import Grounds, Pause, PauseReason
-from rover_mcp.control.ports import Account, Expiry
+from rover_mcp.control.control_ports import Account, Expiry
 from tests.support.attempts_site import FakeDoor
 from tests.support.samples import pause
 

@@ -20,10 +20,10 @@ from dbos import DBOS
 from agent_runner.journal.journal import Journal, RecordType
 from agent_runner.models import PauseReason
 from rover_mcp.config.settings import Settings
-from rover_mcp.control.attempts import Attempts
-from rover_mcp.control.journal_watch import LiveStates
+from rover_mcp.control.attempt_runner import Attempts
+from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.plane import ControlPlane
-from rover_mcp.control.warm_pool import Spares
+from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.domain.ids import new_task_id, sandbox_name
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import SandboxSpec
@@ -148,8 +148,8 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
         engines={"docker": FakeEngine(world, "docker")},
         hub_of=lambda _: FakeHub(),
         gateway=door,
-        live=LiveStates(home, store),
-        spares=Spares(settings, store, {}),
+        live=JournalWatch(home, store),
+        spares=WarmPool(settings, store, {}),
     )
     made = Plane(store, world, attempts, ControlPlane(settings, store, url), door)
     world.on_start = made.runner

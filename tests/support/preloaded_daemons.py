@@ -142,7 +142,7 @@ def _preloaded() -> _Preloaded:
 
 def main() -> None:
     """Import what a daemon imports; fork one for each request."""
-    for name in ("rover_mcp.daemon.daemon", "rover_mcp.daemon.front"):
+    for name in ("rover_mcp.daemon.daemon", "rover_mcp.daemon.early_answers"):
         importlib.import_module(name)
     from rover_mcp.config.settings import Settings
 

@@ -14,8 +14,8 @@ from itertools import combinations
 import anyio
 import anyio.lowlevel
 
-from agent_runner.journal.records import RecordType
-from agent_runner.run.interpreter import Turn
+from agent_runner.journal.record_lines import RecordType
+from agent_runner.run.interpreter import LeafRun
 from agent_runner.run.step import StepResult
 from agent_runner.workflow.conditions import Condition
 from agent_runner.workflow.models import (
@@ -108,7 +108,7 @@ def steps_of(seed: int) -> tuple[Step, ...]:
 def acting(seed: int, failing: float = 0.15) -> Act:
     """What each step does: a little work, a change of the tree, an output, or a failure."""
 
-    async def act(walk: Walk, turn: Turn, place: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
         step_id = turn.step.id
         chance = random.Random(repr((seed, step_id, place)))
         files = walk.tree.files

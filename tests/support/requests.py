@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rover_mcp.config.task_options import TaskOptions
-from rover_mcp.tasks.asked import CreateRequest
+from rover_mcp.tasks.create_request import CreateRequest
 
 
 def create_request(description: str, **named: Any) -> CreateRequest:

@@ -19,13 +19,13 @@ import anyio
 import anyio.lowlevel
 
 from agent_runner.agents.protocol import Agent
-from agent_runner.evidence import Calls
+from agent_runner.gateway_evidence import Calls
 from agent_runner.journal.journal import FILE_NAME, Journal, read_journal
 from agent_runner.journal.run_state import fold
 from agent_runner.models import ExitCode, Failure, RunState
 from agent_runner.process.spawn import make_commands
-from agent_runner.run.attempt import Run, Stop
-from agent_runner.spec import GatewaySpec, Limits, Paths, Restore, RunSpec, WrapCommand
+from agent_runner.run.attempt import PauseRequest, Run
+from agent_runner.spec import GatewaySpec, Paths, Restore, RunLimits, RunSpec, WrapCommand
 
 GIT = {
     "PATH": os.environ["PATH"],
@@ -93,7 +93,7 @@ class Place:
     root: Path
     workflow: str
     script: str | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: RunLimits = field(default_factory=RunLimits)
     inputs: dict[str, str] = field(default_factory=dict)
     clock: ManualClock = field(default_factory=ManualClock)
     evidence: SeenByGateway = field(default_factory=SeenByGateway)
@@ -165,7 +165,7 @@ class Place:
     def start(
         self,
         *,
-        stop: Stop | None = None,
+        stop: PauseRequest | None = None,
         journal_write: Any = None,
         driver: Agent | None = None,
         **changes: Any,
@@ -183,7 +183,7 @@ class Place:
                     journal,
                     make_commands(spec),
                     self.evidence,
-                    stop or Stop(),
+                    stop or PauseRequest(),
                     clock=self.clock,
                     sleep=self.clock.sleep,
                     new_id=lambda: f"00000000-0000-4000-8000-{next(self._ids):012}",

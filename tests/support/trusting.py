@@ -14,7 +14,7 @@ def at_terminal(home: Path, *command: str, typed: str = "y\n") -> subprocess.Com
     try:
         os.write(person, typed.encode())
         return subprocess.run(
-            [sys.executable, "-m", "rover_mcp.cli.main", "--home", str(home), *command],
+            [sys.executable, "-m", "rover_mcp.cli.command_line", "--home", str(home), *command],
             stdin=terminal,
             stdout=subprocess.PIPE,
             stderr=terminal,

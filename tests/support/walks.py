@@ -13,11 +13,11 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from agent_runner.journal.records import Record, RecordType
-from agent_runner.journal.run_state import Fold
+from agent_runner.journal.record_lines import Record, RecordType
+from agent_runner.journal.run_state import RunStateFold
 from agent_runner.models import AgentSession, Budget, RunState, Snapshot, Usage, loop_positions
-from agent_runner.run.interpreter import Interpreter, Turn, WorkflowFailed
-from agent_runner.run.resume_plan import Plan, make_plan
+from agent_runner.run.interpreter import Interpreter, LeafRun, WorkflowFailed
+from agent_runner.run.resume_plan import ResumePlan, make_plan
 from agent_runner.run.step import RunPaused, StepFailed, StepResult
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, WrapCommand
 from agent_runner.workflow import conditions
@@ -29,7 +29,7 @@ BASE = "b" * 40
 Place = tuple[tuple[str, int], ...]
 """The loops around a step and their iterations, outermost first."""
 
-Act = Callable[["Walk", Turn, Place], Awaitable[StepResult]]
+Act = Callable[["Walk", LeafRun, Place], Awaitable[StepResult]]
 
 
 def agent(step_id: str, **more: Any) -> AgentStep:
@@ -118,10 +118,10 @@ class Walk:
     files_at: list[dict[str, str]] = field(default_factory=list)
     stop_after: int | None = None
     on_record: Callable[[Record], None] = lambda record: None
-    plan: Plan | None = None
+    plan: ResumePlan | None = None
 
     def __post_init__(self) -> None:
-        self._fold = Fold()
+        self._fold = RunStateFold()
         self._scope: anyio.CancelScope | None = None
 
     def append(self, kind: RecordType, data: Mapping[str, Any], *, flush: bool = False) -> bool:
@@ -143,7 +143,7 @@ class Walk:
 
     async def _start(self, budget: Budget | None, spent: Usage) -> str:
         self.attempt += 1
-        found = Fold.of(self.records)
+        found = RunStateFold.of(self.records)
         self.plan = plan = make_plan(found, self.workflow, run_spec(attempt=self.attempt))
         if not plan.first and not plan.interrupted and plan.target is not None:
             self.tree.files = dict(self.tree.taken[plan.target.tree or plan.target.commit])
@@ -182,14 +182,14 @@ class Walk:
         self.append(RecordType.WORKFLOW_COMPLETE, {"snapshot": None})
         return "completed"
 
-    async def _leaf(self, turn: Turn) -> StepResult:
+    async def _leaf(self, turn: LeafRun) -> StepResult:
         place = tuple((str(p["step"]), int(p["iteration"])) for p in turn.recorder.around.loops)
         self.ran.append((turn.step.id, place))
         return await self.act(self, turn, place)
 
     @property
     def state(self) -> RunState:
-        return Fold.of(self.records).state
+        return RunStateFold.of(self.records).state
 
     def outputs(self) -> dict[str, dict[str, str]]:
         return {s.id: s.outputs for s in self.state.steps}
@@ -217,7 +217,7 @@ def scripted(**turns: Sequence[Mapping[str, str] | Exception | None]) -> Act:
     A step that is not named has no outputs."""
     calls: dict[str, int] = {}
 
-    async def act(walk: Walk, turn: Turn, place: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
         step_id = turn.step.id
         number = calls[step_id] = calls.get(step_id, 0) + 1
         await anyio.lowlevel.checkpoint()

@@ -138,14 +138,14 @@ def test_a_web_server_is_imported_only_where_http_is_asked_for() -> None:
     for module in ("starlette", "uvicorn"):
         users = {f for name, files in imported(module) for f in files}
         assert users <= {
-            "rover_mcp/daemon/http.py",
-            "rover_mcp/server/http/app.py",
+            "rover_mcp/daemon/http_service.py",
+            "rover_mcp/server/http/http_endpoint.py",
             "rover_mcp/server/http/middleware.py",
         }
-    code = "import sys, rover_mcp.daemon.daemon, rover_mcp.cli.main; print(*sys.modules)"
+    code = "import sys, rover_mcp.daemon.daemon, rover_mcp.cli.command_line; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     loaded = set(done.stdout.split())
-    assert not {"rover_mcp.daemon.http", "rover_mcp.server.http.app"} & loaded
+    assert not {"rover_mcp.daemon.http_service", "rover_mcp.server.http.http_endpoint"} & loaded
 
 
 def imported(package: str) -> list[tuple[str, set[str]]]:
@@ -204,7 +204,7 @@ def test_every_listener_is_in_a_file_that_is_known_to_keep_to_this_machine() -> 
     assert found == {
         "agent_runner/process/forward.py": {"socket.create_server"},
         "rover_mcp/daemon/daemon.py": {"anyio.create_unix_listener"},
-        "rover_mcp/daemon/front.py": {"listener.bind"},
+        "rover_mcp/daemon/early_answers.py": {"listener.bind"},
         "rover_mcp/gateway/unix_socket.py": {"listener.bind"},
         "rover_mcp/gateway/internet.py": {"probe.bind"},
         "rover_mcp/launcher/http_listener.py": {"sock.bind"},

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from rover_mcp.daemon.http import READ_SECONDS, WRITE_SECONDS, _protocol
+from rover_mcp.daemon.http_service import READ_SECONDS, WRITE_SECONDS, _protocol
 
 REQUEST = b"POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
 

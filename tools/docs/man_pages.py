@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rover_mcp import __version__
-from rover_mcp.cli.examples import EXAMPLES
+from rover_mcp.cli.help_examples import EXAMPLES
 from rover_mcp.cli.parser import build_parser
 from tools.docs.man_texts import COMMANDS, ENVIRONMENT, EXIT, EXIT_OF, FILES, INTRODUCTION
 

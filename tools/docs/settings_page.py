@@ -6,13 +6,13 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from agent_runner.acp_programs import AcpProgram
-from agent_runner.spec import CommitStyle, Limits
+from agent_runner.spec import CommitStyle, RunLimits
 from rover_mcp.config.hooks import CommandHook, DesktopHook, HookRetry, WebhookHook
 from rover_mcp.config.http import HttpSettings, HttpToken
 from rover_mcp.config.settings import CredentialSource, LogSettings, RetrySettings, Settings
 from rover_mcp.config.trusted_projects import TrustedProject
+from rover_mcp.domain.model_rates import Rates
 from rover_mcp.domain.network_policy import NetworkPolicy
-from rover_mcp.domain.rates import Rates
 
 
 def _shown(default: object) -> str:
@@ -37,7 +37,7 @@ def as_markdown() -> str:
     tables = {
         "": Settings,
         "retry": RetrySettings,
-        "limits": Limits,
+        "limits": RunLimits,
         "network": NetworkPolicy,
         "commits": CommitStyle,
         "trusted_projects": TrustedProject,

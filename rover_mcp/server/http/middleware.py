@@ -32,7 +32,7 @@ def refusal(status: int, error: str, **headers: str) -> JSONResponse:
     return JSONResponse({"error": error}, status, named)
 
 
-class SameSite:
+class HostOriginCheck:
     """Checks Host and Origin before anything else, even before who asks."""
 
     def __init__(self, app: ASGIApp, settings: TransportSecuritySettings) -> None:
@@ -46,7 +46,7 @@ class SameSite:
         await (refused or self._app)(scope, receive, send)
 
 
-class Crowd:
+class ConnectionLimit:
     """Connections beyond the limit are asked to come back later."""
 
     def __init__(self, app: ASGIApp, connections: Callable[[], int], most: int) -> None:
@@ -62,7 +62,7 @@ class Crowd:
             await self._app(scope, receive, send)
 
 
-class Limits:
+class UserLimits:
     """How many requests and sessions a user has at a time, and whether the token still counts.
 
     `sessions` counts a user's; `holds` says whether the token of a digest still does.
@@ -142,7 +142,7 @@ def _with_retry(message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return message
 
 
-class Scopes:
+class ScopeCheck:
     """Refuses a call for which the token lacks a scope with HTTP's own 403, as OAuth requires. The
     rule itself is enforced where the call is dispatched; here it only gets its status. The body is
     complete and within its limit already."""

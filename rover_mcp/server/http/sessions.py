@@ -33,14 +33,14 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from rover_mcp.launcher import handshake
 from rover_mcp.server.app import App
-from rover_mcp.server.forget import METHOD as FORGET
-from rover_mcp.server.patch import METHOD as PATCH
+from rover_mcp.server.forget_method import METHOD as FORGET
+from rover_mcp.server.patch_method import METHOD as PATCH
 from rover_mcp.server.private_methods import HOOKS, IMAGES
 from rover_mcp.server.session import Backlog, ClientSession
 from rover_mcp.server.tasks_extension import TasksListenHandler
 from rover_mcp.server.tool_call import Services
 from rover_mcp.server.tools import TOOLS
-from rover_mcp.server.trust import METHOD as TRUST
+from rover_mcp.server.trust_method import METHOD as TRUST
 from rover_mcp.tasks.caller import Caller
 
 Context = ServerRequestContext[Any, Any]
@@ -75,7 +75,7 @@ def may_call(method: object, name: object, scopes: frozenset[str]) -> bool:
 
 
 @dataclass(eq=False)
-class Peer:
+class HttpClient:
     """One client. `busy` counts the requests that are being answered."""
 
     session: ClientSession
@@ -100,8 +100,8 @@ class Users:
         self._services = services
         self._caller_of = caller_of
         self._group = group
-        self._legacy: dict[str, Peer] = {}
-        self._modern: dict[str, OrderedDict[tuple[str, bool], Peer]] = {}
+        self._legacy: dict[str, HttpClient] = {}
+        self._modern: dict[str, OrderedDict[tuple[str, bool], HttpClient]] = {}
 
     def server(self) -> Server[Any]:
         """The one server that the SDK serves."""
@@ -128,7 +128,7 @@ class Users:
         for peer in self._peers():
             self._services.hub.sessions.discard(peer.session)
 
-    def _peers(self) -> list[Peer]:
+    def _peers(self) -> list[HttpClient]:
         return [*self._legacy.values(), *(p for own in self._modern.values() for p in own.values())]
 
     def _dispatch(self, method: str) -> Callable[[Context, Any], Awaitable[Any]]:
@@ -156,7 +156,7 @@ class Users:
         if entry is not None:
             await entry.handler(ctx, params)
 
-    def _peer(self, ctx: Context, who: AuthenticatedUser) -> Peer:
+    def _peer(self, ctx: Context, who: AuthenticatedUser) -> HttpClient:
         user, writes = who.display_name, "write" in who.scopes
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             client = ctx.session.client_params
@@ -170,7 +170,7 @@ class Users:
             return known
         return self._legacy_peer(user, writes, session_id, _connection(ctx))
 
-    def _modern_peer(self, user: str, name: tuple[str, bool]) -> Peer:
+    def _modern_peer(self, user: str, name: tuple[str, bool]) -> HttpClient:
         own = self._modern.setdefault(user, OrderedDict())
         if name not in own:
             own[name] = self._new_peer(user, writes=name[1])
@@ -183,7 +183,7 @@ class Users:
 
     def _legacy_peer(
         self, user: str, writes: bool, session_id: str, connection: Connection
-    ) -> Peer:
+    ) -> HttpClient:
         peer = self._legacy[session_id] = self._new_peer(user, writes)
         sessions = self._services.hub.sessions
         sessions.add(peer.session)
@@ -198,19 +198,19 @@ class Users:
         self._group.start_soon(_push, peer, connection, pushing)
         return peer
 
-    def _leave(self, peer: Peer) -> None:
+    def _leave(self, peer: HttpClient) -> None:
         self._group.start_soon(self._services.hub.leave, peer.session)
 
-    def _new_peer(self, user: str, writes: bool = True) -> Peer:
+    def _new_peer(self, user: str, writes: bool = True) -> HttpClient:
         """`writes`: its token may change something; else its server has the tools that read."""
         backlog, caller = Backlog(), self._caller_of(user)
         if not writes:
             caller = replace(caller, env={**caller.env, handshake.TOOLS: "read"})
         session = ClientSession(caller, backlog.push)
-        return Peer(session, self._app.server_for(session), backlog)
+        return HttpClient(session, self._app.server_for(session), backlog)
 
 
-async def _push(peer: Peer, connection: Connection, scope: anyio.CancelScope) -> None:
+async def _push(peer: HttpClient, connection: Connection, scope: anyio.CancelScope) -> None:
     """Send what waits in the backlog, on the stream that the client keeps open for that."""
 
     async def send(method: str, params: dict[str, Any]) -> None:

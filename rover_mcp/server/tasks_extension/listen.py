@@ -115,7 +115,7 @@ class TasksListenHandler(ListenHandler):
         require_declared(ctx)
         if len(self._open) >= MAX_STREAMS:
             raise MCPError(INTERNAL_ERROR, "there are too many streams")
-        stream = _Stream(ctx, self._source, params.notifications)
+        stream = _Subscription(ctx, self._source, params.notifications)
         self._open.add(stream.news)
         stop = self._task_bus.subscribe(stream.event)
         try:
@@ -131,7 +131,7 @@ class TasksListenHandler(ListenHandler):
             news.tell()
 
 
-class _Stream:
+class _Subscription:
     def __init__(self, ctx: Context, source: TaskSource, wanted: SubscriptionFilter) -> None:
         self.news = _News()
         self._ctx = ctx

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from agent_runner.models import PauseReason
 from rover_mcp.domain.task_status import Event
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
@@ -60,7 +60,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engi
         engine.dispose()
         return
     engine = request.getfixturevalue("postgres")
-    names = ", ".join(t.name for t in schema.metadata.sorted_tables if t is not schema.meta)
+    names = ", ".join(
+        t.name for t in store_tables.metadata.sorted_tables if t is not store_tables.meta
+    )
     with engine.begin() as connection:
         connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
     yield engine

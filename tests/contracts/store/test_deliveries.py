@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from rover_mcp.store import deliveries as d
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.deliveries import Deliveries
 from rover_mcp.store.records import EventRow
 from rover_mcp.store.store import Store
@@ -178,6 +178,6 @@ def test_a_damaged_event_is_none(store: Store, hooks: Deliveries, database: sa.E
     assert event is not None
     assert event.kind == "task.x"
     with database.begin() as connection:
-        connection.execute(sa.update(schema.events).values(status="RUNNING"))
+        connection.execute(sa.update(store_tables.events).values(status="RUNNING"))
     assert hooks.event(seq) is None
     assert hooks.event(seq + 1) is None

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from rover_mcp.domain.task_status import Event
-from rover_mcp.store import events, schema
+from rover_mcp.store import events, store_tables
 from rover_mcp.store.records import DamagedRecord, EventRow, TaskRow
 from rover_mcp.store.store import Store
 from tests.contracts.store.conftest import Clock, Make
@@ -25,7 +25,7 @@ def test_numbers_grow_and_are_never_used_again(
     assert [e.seq for e in before] == sorted({e.seq for e in before})
     assert store.events.last_seq() == before[-1].seq
     with database.begin() as connection:
-        connection.execute(sa.delete(schema.events))
+        connection.execute(sa.delete(store_tables.events))
     assert store.events.last_seq() == 0
     store.events.add(second.id, "task.step", {})
     assert store.events.last_seq() > before[-1].seq
@@ -119,7 +119,7 @@ def test_an_event_with_an_unknown_status_is_an_error_that_names_it(
     task = make()
     seq = store.events.last_seq()
     with database.begin() as connection:
-        connection.execute(sa.update(schema.events).values(status="RUNNING"))
+        connection.execute(sa.update(store_tables.events).values(status="RUNNING"))
     with pytest.raises(DamagedRecord, match=f"event {seq} of task {task.id}"):
         store.events.after(0)
 
@@ -132,8 +132,8 @@ def test_a_damaged_event_hides_no_other_from_who_follows_the_sequence(
         make()
     seqs = [e.seq for e in store.events.after(0)]
     with database.begin() as connection:
-        second = schema.events.c.seq == seqs[1]
-        connection.execute(sa.update(schema.events).where(second).values(status="RUNNING"))
+        second = store_tables.events.c.seq == seqs[1]
+        connection.execute(sa.update(store_tables.events).where(second).values(status="RUNNING"))
     events, last = store.events.tail(0)
     assert [e.seq for e in events] == [seqs[0], seqs[2]]
     assert last == seqs[2]

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.store import migrations, schema
+from rover_mcp.store import migrations, store_tables
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
 from tests.support.samples import new_task
@@ -50,7 +50,7 @@ def test_a_database_opened_twice_keeps_everything(url: str) -> None:
             store.tasks.create(new_task(), frozenset())
         assert [t.number for t in store.tasks.page()] == [1]
         engine.dispose()
-    assert run(url, "SELECT value FROM rover_meta") == [(str(schema.SCHEMA_VERSION),)]
+    assert run(url, "SELECT value FROM rover_meta") == [(str(store_tables.SCHEMA_VERSION),)]
 
 
 def test_data_of_a_newer_version_are_refused_and_left_untouched(url: str) -> None:
@@ -60,7 +60,7 @@ def test_data_of_a_newer_version_are_refused_and_left_untouched(url: str) -> Non
     store.projects.register("p1", "/repo")
     store.tasks.create(new_task(), frozenset())
     engine.dispose()
-    newer = schema.SCHEMA_VERSION + 1
+    newer = store_tables.SCHEMA_VERSION + 1
     set_version(url, str(newer))
     run(url, "DROP TABLE rover_acknowledgements", "CREATE TABLE rover_new (x INTEGER)")
     before = contents(url)
@@ -91,8 +91,8 @@ def test_older_data_are_migrated_step_by_step_and_once(
     def step(number: int) -> Callable[[sa.Connection], None]:
         return lambda _: ran.append(number)
 
-    next_ones = [schema.SCHEMA_VERSION + 1, schema.SCHEMA_VERSION + 2]
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", next_ones[-1])
+    next_ones = [store_tables.SCHEMA_VERSION + 1, store_tables.SCHEMA_VERSION + 2]
+    monkeypatch.setattr(store_tables, "SCHEMA_VERSION", next_ones[-1])
     monkeypatch.setattr(migrations, "MIGRATIONS", {n: step(n) for n in next_ones})
     for _ in range(2):
         open_database(url).dispose()
@@ -111,8 +111,8 @@ def test_a_migration_that_fails_leaves_the_old_version(
         connection.execute(sa.text("CREATE TABLE rover_half (x INTEGER)"))
         connection.execute(sa.text("SELECT * FROM rover_nowhere"))
 
-    newer = schema.SCHEMA_VERSION + 1
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", newer)
+    newer = store_tables.SCHEMA_VERSION + 1
+    monkeypatch.setattr(store_tables, "SCHEMA_VERSION", newer)
     monkeypatch.setattr(migrations, "MIGRATIONS", {newer: broken})
     with pytest.raises(EnvironmentFault, match="the database cannot be used"):
         open_database(url)
@@ -173,7 +173,7 @@ def test_what_version_1_wrote_goes_on(url: str) -> None:
     assert store.switches.off_for(task) is None
     assert store.claims.start("t", 2, "attempt-t-2", account="anthropic-1") is not None
     engine.dispose()
-    assert run(url, "SELECT value FROM rover_meta") == [(str(schema.SCHEMA_VERSION),)]
+    assert run(url, "SELECT value FROM rover_meta") == [(str(store_tables.SCHEMA_VERSION),)]
 
 
 def test_a_migrated_database_has_what_a_new_one_has(

@@ -7,7 +7,7 @@ import threading
 import sqlalchemy as sa
 
 from rover_mcp.domain.task_status import Event, TaskStatus
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
@@ -176,7 +176,7 @@ def copied(engine: sa.Engine, task_id: str, count: int) -> list[str]:
     """Tasks just like one, with its attempts; their ids in order."""
     ids = [f"{number:032x}" for number in range(count)]
     with engine.begin() as connection:
-        for table, key in ((schema.tasks, "id"), (schema.attempts, "task_id")):
+        for table, key in ((store_tables.tasks, "id"), (store_tables.attempts, "task_id")):
             query = sa.select(table).where(table.c[key] == task_id)
             row = dict(connection.execute(query).one()._mapping)
             for number, copy in enumerate(ids):

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from rover_mcp.domain.usage_window import WindowState
-from rover_mcp.gateway.windows import Window
-from rover_mcp.store import windows
+from rover_mcp.gateway.window_headers import Window
+from rover_mcp.store import account_windows
 from rover_mcp.store.store import Store
 from tests.contracts.store.conftest import Clock
 
@@ -70,7 +70,7 @@ def test_so_many_windows_are_kept_and_no_more(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DESIGN 12.7."""
-    monkeypatch.setattr(windows, "MOST", 5)
+    monkeypatch.setattr(account_windows, "MOST", 5)
     for count in range(9):
         store.windows.record(f"key-{count}", [window(OPEN, clock() + HOUR)], clock() + count)
     assert [w.account for w in store.windows.all(clock())] == [f"key-{n}" for n in range(4, 9)]

@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 import pytest
 
 from agent_runner.journal.journal import Journal
-from agent_runner.journal.records import RecordType
+from agent_runner.journal.record_lines import RecordType
 from rover_mcp.config.settings import Settings
-from rover_mcp.control.attempts import Attempts
+from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.daemon_lease import Leases
-from rover_mcp.control.journal_watch import LiveStates
+from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.plane import ControlPlane
-from rover_mcp.control.reconciler import Sweeper
-from rover_mcp.control.warm_pool import Spares
+from rover_mcp.control.reconciler import Reconciler
+from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.domain.ids import new_task_id, sandbox_name
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import SandboxSpec
@@ -55,7 +55,7 @@ class Two:
     store: Store
     world: FakeWorld
     plane: ControlPlane
-    sweeper: Sweeper
+    sweeper: Reconciler
     dead: Leases
     clock: Clock
 
@@ -114,15 +114,15 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         engines={"docker": FakeEngine(world, "docker")},
         hub_of=lambda _: FakeHub(),
         gateway=FakeDoor(),
-        live=LiveStates(home, store),
-        spares=Spares(settings, store, {}),
+        live=JournalWatch(home, store),
+        spares=WarmPool(settings, store, {}),
     )
     plane = ControlPlane(settings, store, url, leases)
     with warnings.catch_warnings():
         # What DBOS and what it imports say of themselves is not ours to mend.
         warnings.simplefilter("ignore")
         plane.start(attempts)
-    yield Two(store, world, plane, Sweeper(attempts, plane), dead, clock)
+    yield Two(store, world, plane, Reconciler(attempts, plane), dead, clock)
     end_dbos()
     leases.end()
     database.dispose()

@@ -14,7 +14,7 @@ from agent_runner.models import PauseReason
 from rover_mcp.config.settings import RetrySettings
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import SandboxSpec
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import database_url
 from tests.support.attempts_site import Run
 from tests.support.planes import BOUND, Plane, completes, eventually, open_plane, write
@@ -75,14 +75,14 @@ class Provider:
 def the_hold_ends_soon(plane: Plane) -> None:
     """Its timer is made anew, as it is after a restart (K1)."""
     with plane.store.database.engine.begin() as connection:
-        connection.execute(schema.holds.update().values(until=time.time() + 0.2))
+        connection.execute(store_tables.holds.update().values(until=time.time() + 0.2))
     plane.plane.reconcile()
 
 
 def count(plane: Plane, state: str) -> int:
     """Counted by the database: reading two hundred rows each time would keep what is waited for
     from running."""
-    query = sa.select(sa.func.count()).where(schema.attempts.c.state == state)
+    query = sa.select(sa.func.count()).where(store_tables.attempts.c.state == state)
     with plane.store.database.engine.connect() as connection:
         return connection.execute(query).scalar_one()
 
@@ -127,6 +127,6 @@ def test_of_two_hundred_tasks_that_wait_for_an_account_one_probes_and_then_all_g
     assert tries == {first: 3} | dict.fromkeys(tasks[1:], 1)
     assert {plane.task(t).auto_retries for t in tasks} == {0}
     assert count(plane, "held") == count(plane, "released") == 0
-    query = sa.select(schema.events.c.kind).where(schema.events.c.kind == "task.failed")
+    query = sa.select(store_tables.events.c.kind).where(store_tables.events.c.kind == "task.failed")
     with plane.store.database.engine.connect() as connection:
         assert connection.execute(query).all() == []

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from rover_mcp.config.settings import Settings
 from rover_mcp.control.daemon_lease import EMBEDDED, Leases
 from rover_mcp.domain.ids import new_task_id
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.executors import Executors
 from rover_mcp.store.migrations import database_url, open_database
 from rover_mcp.store.records import AttemptRow
@@ -220,7 +220,7 @@ def test_with_an_embedded_database_nothing_is_written(tmp_path: Path) -> None:
     assert leases.executor == EMBEDDED
     assert not leases.another_has("roverd-somebody")
     with database.connect() as connection:
-        rows = connection.execute(sa.select(sa.func.count()).select_from(schema.executors))
+        rows = connection.execute(sa.select(sa.func.count()).select_from(store_tables.executors))
         assert rows.scalar() == 0
     assert sorted(tmp_path.iterdir()) == before
     database.dispose()

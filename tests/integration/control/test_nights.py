@@ -24,14 +24,14 @@ import sqlalchemy as sa
 from agent_runner.journal.journal import Journal, RecordType
 from agent_runner.models import PauseReason, Usage
 from rover_mcp.config.settings import Settings
-from rover_mcp.control import attempt_context, attempt_finish, attempt_launch, attempts, plane
+from rover_mcp.control import attempt_context, attempt_finish, attempt_launch, attempt_runner, plane
 from rover_mcp.control.accounts import closing, is_open
-from rover_mcp.control.attempts import Attempts
-from rover_mcp.control.journal_watch import LiveStates
-from rover_mcp.control.needs import need_of
+from rover_mcp.control.attempt_runner import Attempts
+from rover_mcp.control.journal_watch import JournalWatch
+from rover_mcp.control.needed_models import need_of
 from rover_mcp.control.plane import ControlPlane
-from rover_mcp.control.reconciler import Sweeper
-from rover_mcp.control.warm_pool import Spares
+from rover_mcp.control.reconciler import Reconciler
+from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import TaskStatus
@@ -116,12 +116,14 @@ class Night:
         self.door = door
         self.attempts = Attempts(
             settings=settings, store=self.store, engines={"docker": engine},
-            hub_of=lambda _: FakeHub(), gateway=door, live=LiveStates(self.home, self.store),
-            spares=Spares(settings, self.store, {}), sleep=lambda _: None,
+            hub_of=lambda _: FakeHub(), gateway=door, live=JournalWatch(self.home, self.store),
+            spares=WarmPool(settings, self.store, {}), sleep=lambda _: None,
             uniform=self.dice.random,
         )  # fmt: skip
         self.plane = ControlPlane(settings, self.store, self.url)
-        self.sweeper = Sweeper(self.attempts, self.plane, now=self.now, spawn=lambda work: work())
+        self.sweeper = Reconciler(
+            self.attempts, self.plane, now=self.now, spawn=lambda work: work()
+        )
         self.plane.start(self.attempts)
         self.swept = float("-inf")
 
@@ -278,7 +280,7 @@ class Night:
 def simulated(night: Night) -> Iterator[Night]:
     """The time is what the night's clock says, everywhere."""
     with pytest.MonkeyPatch.context() as patched:
-        for module in (attempts, attempt_context, attempt_finish, attempt_launch):
+        for module in (attempt_runner, attempt_context, attempt_finish, attempt_launch):
             patched.setattr(module, "now", lambda: moment(night.now()))
         patched.setattr(time, "time", night.now)
         patched.setattr(plane, "DBOS", night.dbos)

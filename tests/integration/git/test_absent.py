@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rover_mcp.git.absent import absent
-from rover_mcp.git.view import opened
+from rover_mcp.git.missing_objects import absent
+from rover_mcp.git.repository_view import opened
 from tests.integration.git.conftest import git
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{:064d}\nsize 3000\n"

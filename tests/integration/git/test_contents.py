@@ -10,22 +10,22 @@ from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.git import contents
 from rover_mcp.git.contents import contents_of
+from rover_mcp.git.repository_view import RepositoryView, opened
 from rover_mcp.git.submodules import SUBMODULES
-from rover_mcp.git.view import View, opened
 from tests.integration.git.conftest import git
 
 
 def _lists(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The commits whose files git lists from now on."""
     listed: list[str] = []
-    run = View.run
+    run = RepositoryView.run
 
-    def heard(view: View, argv: tuple[str, ...], **options: object) -> object:
+    def heard(view: RepositoryView, argv: tuple[str, ...], **options: object) -> object:
         if "-r" in argv and "ls-tree" in argv:
             listed.append(argv[-1])
         return run(view, argv, **options)
 
-    monkeypatch.setattr(View, "run", heard)
+    monkeypatch.setattr(RepositoryView, "run", heard)
     return listed
 
 

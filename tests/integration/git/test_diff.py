@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rover_mcp.domain.errors import NotFound, UserFixable
-from rover_mcp.git.diff import Diff
+from rover_mcp.git.commit_diff import Diff
 from rover_mcp.git.hub import Hub
 from tests.integration.git.conftest import BRANCH, TASK, SandboxClone, git
 

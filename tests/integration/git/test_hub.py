@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.daemon.git_adapters import GitRepositories
-from rover_mcp.domain.cancellation import Stop, Stopped
+from rover_mcp.domain.cancellation import CancelToken, Stopped
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
-from rover_mcp.git import bases
+from rover_mcp.git import base_packs
 from rover_mcp.git.hub import RESTORE_HEAD_REF, RESTORE_SNAPSHOT_REF, Hub
 from rover_mcp.git.locked import locked
 from tests.integration.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git, tree_state
@@ -125,7 +125,7 @@ def test_a_projects_hub_is_opened_without_reading_its_history(repo: Path, tmp_pa
 
 def test_the_making_of_a_base_is_told_once_and_can_be_stopped(repo: Path, tmp_path: Path) -> None:
     head = git(repo, "rev-parse", "HEAD")
-    hub, stop, told = Hub(tmp_path / "hub"), Stop(), list[str]()
+    hub, stop, told = Hub(tmp_path / "hub"), CancelToken(), list[str]()
     hub.ensure()
     with ThreadPoolExecutor() as pool, locked(hub.folder):
         waiting = pool.submit(hub.lend, repo, head, tmp_path / "lent", told.append, stop)
@@ -136,7 +136,7 @@ def test_the_making_of_a_base_is_told_once_and_can_be_stopped(repo: Path, tmp_pa
         hub.lend(repo, head, tmp_path / "lent", told.append, stop)
     assert packs(hub.base / "objects") == []
     for _ in range(2):
-        hub.lend(repo, head, tmp_path / "lent", told.append, Stop())
+        hub.lend(repo, head, tmp_path / "lent", told.append, CancelToken())
     assert len(told) == 3
     assert head[:12] in told[0]
     assert str(repo) in told[0]
@@ -238,7 +238,7 @@ def test_a_later_base_costs_what_is_new_and_not_the_history(repo: Path, tmp_path
 def test_many_bases_in_a_row_are_packed_anew_in_time(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bases, "MOST_PACKS", 3)
+    monkeypatch.setattr(base_packs, "MOST_PACKS", 3)
     hub = Hub(tmp_path / "hub")
     for number in range(5):
         commit = commits(repo, "main", f"{number}.txt")

@@ -9,10 +9,10 @@ import pytest
 
 from agent_runner.process.spawn import make_commands
 from agent_runner.worktree.worktree import Worktree
-from rover_mcp.git.absent import absent
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.lfs import place_of
-from rover_mcp.git.view import opened
+from rover_mcp.git.missing_objects import absent
+from rover_mcp.git.repository_view import opened
 from tests.integration.git.conftest import git
 from tests.support.runs import Place
 from tests.support.trees import do

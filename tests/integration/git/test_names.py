@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.git.names import write_names
+from rover_mcp.git.clone_refs import write_names
 from tests.integration.git.conftest import git
 
 

@@ -10,7 +10,7 @@ import pytest
 from agent_runner.worktree.worktree import USER_EMAIL, USER_NAME
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
 from rover_mcp.git.hub import Hub
-from rover_mcp.git.unfinished import Unfinished, unfinished_in
+from rover_mcp.git.unfinished_commit import Unfinished, unfinished_in
 from tests.integration.git.conftest import BRANCH, TASK, SandboxClone, git, tree_state
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.domain.errors import UserFixable
-from rover_mcp.git.absent import absent
+from rover_mcp.git.clone_refs import write_names
 from rover_mcp.git.hub import Hub
-from rover_mcp.git.names import write_names
+from rover_mcp.git.missing_objects import absent
 from rover_mcp.git.repository import inspect_repository
-from rover_mcp.git.view import opened
+from rover_mcp.git.repository_view import opened
 from tests.integration.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.git import tree as tree_module
-from rover_mcp.git.tree import CommitTree
+from rover_mcp.git import commit_tree as tree_module
+from rover_mcp.git.commit_tree import CommitTree
 from tests.support.repos import git, make_repository
 
 FILES = {"a b/x.txt": "one", "a b/run.sh": "#!/bin/sh\n", "ac/y": "two", "z": "", "[q]": "q"}

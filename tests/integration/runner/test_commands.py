@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from agent_runner.models import ExitCode, PauseReason, RunStatus
-from agent_runner.spec import Limits
+from agent_runner.spec import RunLimits
 from tests.support.runs import Place, git
 
 HOSTILE = "$(touch pwned) `touch pwned`; touch pwned #\n'\"\\ && touch pwned\n* ~ $HOME ${IFS}"
@@ -72,7 +72,7 @@ def test_a_time_out_is_exit_code_124_with_the_output_so_far_and_nothing_lives_on
         tmp_path,
         {"id": "a", "command": script, "allow_failure": True},
         {"id": "b", "command": after},
-        limits=Limits(command_timeout=0.5, stop_grace=0.1),
+        limits=RunLimits(command_timeout=0.5, stop_grace=0.1),
     )
     assert p.start() is ExitCode.COMPLETED
     assert p.state.steps[0].outputs["stdout"] == "begun"

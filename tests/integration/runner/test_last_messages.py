@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.agents.acp_events import AcpReading
+from agent_runner.agents.acp_events import AcpStream
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
-from agent_runner.evidence import Calls
+from agent_runner.gateway_evidence import Calls
 from agent_runner.models import ExitCode, Failure, PauseReason, Usage
-from agent_runner.process.commands import Commands
+from agent_runner.process.commands import CommandStarter
 from tests.support.runs import Place
 
 FLOW = """
@@ -38,17 +38,17 @@ class Spoken:
     provider = "openai"
 
     def __init__(self, said: str) -> None:
-        self.reading = AcpReading()
+        self.reading = AcpStream()
         content = {"type": "text", "text": said}
         self.reading.take({"sessionUpdate": "agent_message_chunk", "content": content})
 
     def presets_session(self) -> bool:
         return False
 
-    async def version(self, commands: Commands) -> str | None:
+    async def version(self, commands: CommandStarter) -> str | None:
         return "1"
 
-    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+    async def run(self, request: AgentRequest, commands: CommandStarter) -> AgentOutcome:
         assert self.reading.verdict({"stopReason": "end_turn"}, "openai") is None
         doubt = self.reading.doubt("openai")
         return AgentOutcome(self.reading.text, None, Usage(), doubt=doubt)
@@ -57,7 +57,7 @@ class Spoken:
 class Broken(Spoken):
     """A turn that ends with an error of nothing but words."""
 
-    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+    async def run(self, request: AgentRequest, commands: CommandStarter) -> AgentOutcome:
         raise AgentFailed(Failure("agent", "Weekly usage limit reached", "openai"))
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from agent_runner.models import ExitCode, RunStatus, StepStatus
-from agent_runner.spec import Limits
+from agent_runner.spec import RunLimits
 from tests.support.runs import Place
 
 ROOT = Path(__file__).parents[3]
@@ -32,7 +32,7 @@ def test_a_signal_ends_every_step_that_runs_with_all_that_it_started(tmp_path: P
     for fifo in fifos:
         os.mkfifo(fifo)
     place = Place(tmp_path / "task", flow(*(HIDING.format(fifo=f) for f in fifos)))
-    place.limits = Limits(stop_grace=0.2)
+    place.limits = RunLimits(stop_grace=0.2)
     place.write_spec()
     argv = [sys.executable, "-m", "agent_runner", "run", "--spec", str(place.root / "spec")]
     with subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE) as process:
@@ -60,7 +60,7 @@ def test_the_time_out_of_one_leaves_the_others_running(tmp_path: Path) -> None:
     place.workflow = place.workflow.replace(
         f'"{late}"}}', f'"{late}", allow_failure: true, timeout: 1}}'
     ).replace("type: parallel", "type: parallel\n    limit: 2")
-    place.limits = Limits(stop_grace=0.1)
+    place.limits = RunLimits(stop_grace=0.1)
     assert place.start() is ExitCode.COMPLETED
     state = place.state
     assert [s.status for s in state.steps] == [StepStatus.COMPLETED] * 4

@@ -10,7 +10,7 @@ import pytest
 
 from agent_runner.journal.journal import FILE_NAME, read_journal
 from agent_runner.models import ExitCode, RunStatus
-from agent_runner.spec import GatewaySpec, Limits
+from agent_runner.spec import GatewaySpec, RunLimits
 from tests.support.flows import BROKE, GOOD, HEAD, REST, place, script
 from tests.support.runs import git
 
@@ -85,7 +85,7 @@ def test_a_full_disk_for_a_while_loses_no_step(tmp_path: Path) -> None:
 
 def test_a_snapshot_that_fails_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
     """C10: and a result that cannot be saved is a failure, not a success."""
-    p = place(tmp_path, script(GOOD), limits=Limits(bundle_bytes=10))
+    p = place(tmp_path, script(GOOD), limits=RunLimits(bundle_bytes=10))
     assert p.start() is ExitCode.FAILED
     assert any("no snapshot" in w for w in p.state.warnings)
     assert [s.status for s in p.state.steps[:3]] == ["completed"] * 3

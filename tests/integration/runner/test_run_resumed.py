@@ -8,8 +8,8 @@ import pytest
 
 from agent_runner.journal.journal import FILE_NAME
 from agent_runner.models import ExitCode, PauseReason, RunStatus
-from agent_runner.run.attempt import PAUSE_REQUEST, Stop
-from agent_runner.run.prompts import resume_prompt
+from agent_runner.run.agent_prompts import resume_prompt
+from agent_runner.run.attempt import PAUSE_REQUEST, PauseRequest
 from agent_runner.spec import Restore
 from tests.support.flows import BROKE, FLOW, GOOD, HEAD, REST, place, script
 from tests.support.runs import git
@@ -214,7 +214,7 @@ def test_a_stop_pauses_with_the_reason_that_was_left(
     p = place(tmp_path, script(GOOD))
     if request_text is not None:
         (p.run_folder / PAUSE_REQUEST).write_text(request_text)
-    stop = Stop()
+    stop = PauseRequest()
     stop.request()
     assert p.start(stop=stop) is ExitCode.PAUSED
     assert p.state.pause is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent_runner.agents import agent_names
 from agent_runner.models import ExitCode, Failure, PauseReason
-from agent_runner.spec import Limits
+from agent_runner.spec import RunLimits
 from tests.support.flows import FLOW, GOOD, HEAD, place, script
 
 
@@ -84,14 +84,16 @@ def test_commands_give_four_outputs_and_may_fail_where_that_is_allowed(tmp_path:
 def test_a_command_that_takes_too_long_fails_and_is_not_retried(tmp_path: Path) -> None:
     """D4, G6."""
     workflow = HEAD + "steps: [{id: c, type: command, command: 'sleep 60'}]\n"
-    p = place(tmp_path, workflow=workflow, limits=Limits(command_timeout=0.1, stop_grace=0.1))
+    p = place(tmp_path, workflow=workflow, limits=RunLimits(command_timeout=0.1, stop_grace=0.1))
     assert p.start() is ExitCode.FAILED
     assert p.state.error == "the command took longer than 0.1 s"
 
 
 def test_an_agent_that_takes_too_long_fails(tmp_path: Path) -> None:
     """D4, G6."""
-    p = place(tmp_path, script("{run: sleep 60}"), limits=Limits(agent_timeout=0.3, stop_grace=0.1))
+    p = place(
+        tmp_path, script("{run: sleep 60}"), limits=RunLimits(agent_timeout=0.3, stop_grace=0.1)
+    )
     p.script = p.script and p.script.replace("plan: [{say: thinking,", "plan: [{")
     assert p.start() is ExitCode.FAILED
     assert p.state.error == "the step took longer than 0.3 s"
@@ -116,7 +118,7 @@ def test_a_step_is_retried_as_the_workflow_says_in_its_session(tmp_path: Path) -
 def test_output_and_logs_are_capped(tmp_path: Path) -> None:
     """G1, DESIGN 12.7: the tail of the output is kept, and the log says that it is full."""
     workflow = HEAD + "steps: [{id: c, type: command, command: 'seq 1 5000'}]\n"
-    p = place(tmp_path, workflow=workflow, limits=Limits(output_bytes=100, log_bytes=1000))
+    p = place(tmp_path, workflow=workflow, limits=RunLimits(output_bytes=100, log_bytes=1000))
     assert p.start() is ExitCode.COMPLETED
     out = p.state.steps[0].outputs["stdout"]
     assert out.endswith("4999\n5000")

@@ -12,9 +12,9 @@ import pytest
 
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, SessionLost
 from agent_runner.models import AgentSession, ExitCode, Failure, PauseReason, Usage
-from agent_runner.process.commands import Commands
-from agent_runner.run.prompts import resume_prompt
-from agent_runner.spec import Limits
+from agent_runner.process.commands import CommandStarter
+from agent_runner.run.agent_prompts import resume_prompt
+from agent_runner.spec import RunLimits
 from tests.support.runs import Place
 
 FLOW = """
@@ -40,7 +40,7 @@ steps:
           - {id: s, type: agent, prompt: "THE PROMPT"}
 """
 
-Act = Callable[[AgentRequest, Commands], Awaitable[None]]
+Act = Callable[[AgentRequest, CommandStarter], Awaitable[None]]
 
 
 class Driver:
@@ -58,10 +58,10 @@ class Driver:
     def presets_session(self) -> bool:
         return self._presets
 
-    async def version(self, commands: Commands) -> str | None:
+    async def version(self, commands: CommandStarter) -> str | None:
         return "1"
 
-    async def run(self, request: AgentRequest, commands: Commands) -> AgentOutcome:
+    async def run(self, request: AgentRequest, commands: CommandStarter) -> AgentOutcome:
         self.requests.append(request)
         if self._acts:
             await self._acts.pop(0)(request, commands)
@@ -70,7 +70,7 @@ class Driver:
 
 
 def fail(error: BaseException) -> Act:
-    async def act(request: AgentRequest, commands: Commands) -> None:
+    async def act(request: AgentRequest, commands: CommandStarter) -> None:
         raise error
 
     return act
@@ -80,12 +80,12 @@ def failing(**fields: object) -> AgentFailed:
     return AgentFailed(Failure("agent", str(fields.pop("message", "x")), **fields))
 
 
-async def work(request: AgentRequest, commands: Commands) -> None:
+async def work(request: AgentRequest, commands: CommandStarter) -> None:
     await commands.run(["sh", "-c", "echo half > half"])
     raise failing(status=402, message="no credits")
 
 
-async def lost(request: AgentRequest, commands: Commands) -> None:
+async def lost(request: AgentRequest, commands: CommandStarter) -> None:
     raise SessionLost(Failure("agent", "No session found", code="session_lost"))
 
 
@@ -218,7 +218,7 @@ def test_a_driver_that_cannot_start_its_program_fails_the_step(tmp_path: Path) -
 def test_a_step_s_own_time_out_is_neither_retried_nor_a_pause(tmp_path: Path) -> None:
     """D4, G6: also of a driver that does not keep to it."""
 
-    async def too_long(request: AgentRequest, commands: Commands) -> None:
+    async def too_long(request: AgentRequest, commands: CommandStarter) -> None:
         raise TimeoutError("the driver's own words")
 
     p, driver = place(tmp_path), Driver(too_long)
@@ -231,7 +231,7 @@ def test_a_step_s_own_time_out_is_neither_retried_nor_a_pause(tmp_path: Path) ->
 def test_what_a_model_wrote_is_never_classified(tmp_path: Path, text: str) -> None:
     """D3: an answer that speaks of limits is an answer."""
 
-    async def chatty(request: AgentRequest, commands: Commands) -> None:
+    async def chatty(request: AgentRequest, commands: CommandStarter) -> None:
         request.on_log(f"API Error: {text}")
         await commands.run(["sh", "-c", f"echo '{text}' > talk; echo '{text}' >&2; exit 1"])
 
@@ -242,7 +242,7 @@ def test_what_a_model_wrote_is_never_classified(tmp_path: Path, text: str) -> No
 
 def test_the_time_limits_are_named_settings_with_their_defaults() -> None:
     """A4, G1, G6."""
-    limits = Limits()
+    limits = RunLimits()
     assert (limits.agent_timeout, limits.command_timeout) == (1800, 300)
     assert limits.output_bytes == 100_000
     assert limits.transient_delays == (10, 20)

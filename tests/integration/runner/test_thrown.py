@@ -9,7 +9,7 @@ import pytest
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
 from agent_runner.agents.scripted import ScriptedAgent
 from agent_runner.models import ExitCode, Failure, RunState
-from agent_runner.process.commands import Commands
+from agent_runner.process.commands import CommandStarter
 from tests.support.runs import Place
 
 FLOW = 'version: "1.0"\nname: w\nsteps: [{id: work, type: agent, prompt: do it}]\n'
@@ -18,7 +18,9 @@ FLOW = 'version: "1.0"\nname: w\nsteps: [{id: work, type: agent, prompt: do it}]
 def run_with(
     error: Exception, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[ExitCode, RunState, list[float]]:
-    async def run(self: ScriptedAgent, request: AgentRequest, commands: Commands) -> AgentOutcome:
+    async def run(
+        self: ScriptedAgent, request: AgentRequest, commands: CommandStarter
+    ) -> AgentOutcome:
         raise error
 
     monkeypatch.setattr(ScriptedAgent, "run", run)

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from agent_runner.spec import GatewaySpec, Limits, Paths, RunSpec, SwitchUser, WrapCommand
+from agent_runner.spec import GatewaySpec, Paths, RunLimits, RunSpec, SwitchUser, WrapCommand
 from tests.support.runs import own_task_id
 
 # Nobody else's: a sweep of this user's processes may not touch another's on a shared machine.
@@ -35,7 +35,7 @@ def make_spec(folder: Path, isolation: SwitchUser | WrapCommand, **changes: Any)
         paths=Paths(spec=folder, run=folder, workspace=folder, home=folder),
         gateway=GatewaySpec(socket=folder / "gateway.sock", port=0, token="token"),
         isolation=isolation,
-        limits=Limits(stop_grace=0.2),
+        limits=RunLimits(stop_grace=0.2),
         **changes,
     )
 

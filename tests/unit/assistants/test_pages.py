@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rover_mcp.assistants.config_change import block
 from rover_mcp.assistants.known import CLIENTS, Machine
-from rover_mcp.assistants.plan import block
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")

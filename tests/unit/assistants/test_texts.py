@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rover_mcp.assistants import json_text
+from rover_mcp.assistants.config_change import ConfigLeftAlone, block, diff, entered, removed
 from rover_mcp.assistants.known import CLIENTS
-from rover_mcp.assistants.plan import Refused, block, diff, entered, removed
 
 Json = dict[str, Any]
 ARGV = ["/opt/rover/bin/rover-mcp"]
@@ -169,12 +169,12 @@ def test_a_toml_table_comes_and_goes(text: str) -> None:
     ],
 )
 def test_what_cannot_be_changed_safely_is_refused(name: str, text: str, why: str) -> None:
-    with pytest.raises(Refused, match=why):
+    with pytest.raises(ConfigLeftAlone, match=why):
         entered(CLIENTS[name], text, ARGV)
 
 
 def test_deep_nesting_is_refused() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(ConfigLeftAlone):
         entered(CURSOR, '{"a":' * 100_000, ARGV)
 
 

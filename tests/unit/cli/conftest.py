@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agent_runner.models import PauseReason, StepStatus, Usage
-from rover_mcp.cli import commands
-from rover_mcp.cli.client import Client
+from rover_mcp.cli import tool_commands
+from rover_mcp.cli.client import McpClient
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.tasks.view_models import NextAction, PauseView, StepView, TaskView
 
@@ -98,8 +98,8 @@ class FakeClient:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, Json], Json]], FakeClient]:
     def install(answer: Callable[[str, Json], Json]) -> FakeClient:
         client = FakeClient(answer)
-        monkeypatch.setattr(Client, "connect", lambda _home, **_: client)
-        monkeypatch.setattr(commands, "repository_here", lambda: "/here")
+        monkeypatch.setattr(McpClient, "connect", lambda _home, **_: client)
+        monkeypatch.setattr(tool_commands, "repository_here", lambda: "/here")
         return client
 
     return install

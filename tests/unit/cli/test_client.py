@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.cli.client import Client, ClientError, ConnectionLost, SocketChannel, ToolFailed
+from rover_mcp.cli.client import ClientError, ConnectionLost, McpClient, SocketChannel, ToolFailed
 
 Json = dict[str, Any]
 
@@ -19,7 +19,7 @@ class Peer:
 
     def __init__(self) -> None:
         ours, self.sock = socket.socketpair()
-        self.client = Client(SocketChannel(ours))
+        self.client = McpClient(SocketChannel(ours))
         self.file = self.sock.makefile("rb")
 
     def send(self, message: Json) -> None:

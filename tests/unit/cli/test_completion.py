@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from rover_mcp.cli.command_line import main
 from rover_mcp.cli.completion import script
-from rover_mcp.cli.main import main
 from rover_mcp.cli.parser import build_parser
-from rover_mcp.cli.tab import workflow_names
+from rover_mcp.cli.shell_completion import workflow_names
 
 # What readline does at TAB, with the words that a test gives.
 ASK = """

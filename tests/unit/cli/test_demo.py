@@ -12,7 +12,7 @@ import pytest
 from agent_runner.agents.scripted import load_script
 from agent_runner.workflow.loader import load_workflow
 from rover_mcp.demo.checks import Checks
-from rover_mcp.demo.stage import SCRIPT, Stage, end_daemon
+from rover_mcp.demo.demo_stage import SCRIPT, Stage, end_daemon
 
 ROOT = Path(__file__).parents[3]
 

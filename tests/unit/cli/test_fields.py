@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from rover_mcp.cli.command_line import main
 from rover_mcp.cli.fields import KINDS, LISTED, TASK, BadTemplate, template
-from rover_mcp.cli.main import main
 from rover_mcp.tasks.view_models import ListedTask, TaskView
 from tests.unit.cli.conftest import task_json
 

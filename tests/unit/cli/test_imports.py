@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
+from rover_mcp.assistants.assistant_names import CLIENT_NAMES
 from rover_mcp.assistants.known import CLIENTS
-from rover_mcp.assistants.names import CLIENT_NAMES
 
-HELP = "from rover_mcp.cli.main import main\nmain(['--help'])"
-LIST = "import rover_mcp.cli.main, rover_mcp.cli.commands, rover_mcp.launcher.daemon_client"
+HELP = "from rover_mcp.cli.command_line import main\nmain(['--help'])"
+LIST = "import rover_mcp.cli.command_line, rover_mcp.cli.tool_commands, rover_mcp.launcher.daemon_client"
 SLOW = {
     "asyncio", "ast", "bz2", "dataclasses", "email", "importlib.metadata", "inspect", "lzma",
     "pydantic", "shutil", "sqlite3", "subprocess", "threading", "yaml",

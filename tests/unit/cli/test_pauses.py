@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from agent_runner.worktree.worktree_scripts import BASE_LOST, UNUSABLE
-from rover_mcp.cli import main, render
-from rover_mcp.cli.calls import command_for, name_of, next_step
+from rover_mcp.cli import command_line, render
+from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.copyable_command import command_for, name_of, next_step
 from rover_mcp.cli.listing import task_rows
 from rover_mcp.cli.pauses import pause_lines
-from rover_mcp.cli.spoken import spoken
-from rover_mcp.cli.text import Paint, clean, width_of
+from rover_mcp.cli.terminal_text import Paint, clean, width_of
 from rover_mcp.control.plane import WORK_IS_KEPT
 from rover_mcp.server.tools import TOOLS
 from tests.support.repos import git, make_repository
@@ -153,7 +153,7 @@ def test_every_tool_has_a_command_that_the_parser_takes(tool: str) -> None:
     """DESIGN 1: what an assistant can do, a person can do too."""
     words = command_for(tool, {"task": "3", "enabled": False}).split()
     assert words[0] == "rover"
-    assert main.build_parser().parse_args(words[1:]).run is not None
+    assert command_line.build_parser().parse_args(words[1:]).run is not None
 
 
 def test_a_project_is_named_only_where_it_is_another(

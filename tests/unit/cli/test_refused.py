@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import StringIO
 
 from rover_mcp.cli.render import task
-from rover_mcp.cli.text import Paint
+from rover_mcp.cli.terminal_text import Paint
 from rover_mcp.tasks.pause_view import Policy
 from rover_mcp.tasks.task_view import task_view
 from tests.support.samples import NOW, task_row

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 from rover_mcp.cli import render
-from rover_mcp.cli.outputs import output_lines
-from rover_mcp.cli.text import Paint
+from rover_mcp.cli.step_outputs import output_lines
+from rover_mcp.cli.terminal_text import Paint
 
 ID = "d" * 32
 

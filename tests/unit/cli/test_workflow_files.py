@@ -10,8 +10,8 @@ import pytest
 
 from agent_runner.workflow.loader import check_workflow
 from agent_runner.workflow.schema import ID, as_text
-from rover_mcp.cli.client import Client
-from rover_mcp.cli.main import main
+from rover_mcp.cli.client import McpClient
+from rover_mcp.cli.command_line import main
 from tests.support.repos import make_repository
 
 WORKFLOWS = Path(__file__).parents[3] / "workflows"
@@ -19,10 +19,10 @@ WORKFLOWS = Path(__file__).parents[3] / "workflows"
 
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    def never(_home: str) -> Client:
+    def never(_home: str) -> McpClient:
         raise AssertionError("a daemon was asked")
 
-    monkeypatch.setattr(Client, "connect", never)
+    monkeypatch.setattr(McpClient, "connect", never)
     made = make_repository(tmp_path / "repo")
     monkeypatch.chdir(made)
     monkeypatch.setenv("ROVER_HOME", str(tmp_path / "home"))

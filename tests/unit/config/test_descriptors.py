@@ -15,8 +15,8 @@ import anyio
 import pytest
 
 from rover_mcp.config import descriptors
-from rover_mcp.config.descriptors import BURST, PER_SECOND, Pace, Strain, accept_from, share
-from rover_mcp.daemon.life import STUCK_SECONDS, Heartbeat
+from rover_mcp.config.descriptors import BURST, PER_SECOND, AcceptPace, Strain, accept_from, share
+from rover_mcp.daemon.heartbeat import STUCK_SECONDS, Heartbeat
 from rover_mcp.gateway.unix_socket import refuse
 
 
@@ -71,7 +71,7 @@ def test_a_broken_listening_socket_is_an_error_and_no_endless_loop() -> None:
 def test_a_listener_that_is_flooded_leaves_time_to_others() -> None:
     """U8: the loop's time is bounded."""
     now = 0.0
-    pace = Pace(lambda: now)
+    pace = AcceptPace(lambda: now)
     assert [pace.next() for _ in range(BURST)] == [0.0] * BURST
     assert pace.next() == 1 / PER_SECOND
     now += 10

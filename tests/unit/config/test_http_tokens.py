@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from rover_mcp.cli.main import main
+from rover_mcp.cli.command_line import main
 from rover_mcp.config.http import HttpSettings
 from rover_mcp.config.http_tokens import (
     FILE,

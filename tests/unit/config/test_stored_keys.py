@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.cli.main import main
+from rover_mcp.cli.command_line import main
 from rover_mcp.config import stored_keys
 from rover_mcp.config.load_settings import load_settings
 from rover_mcp.daemon.credentials import Credentials

@@ -9,7 +9,7 @@ import pytest
 from rover_mcp.context.fetch import Fetcher
 from rover_mcp.context.pieces import Piece, Trust
 from rover_mcp.context.reader import ContextCall, ContextReader
-from rover_mcp.context.references import ForgeReference
+from rover_mcp.context.written_references import ForgeReference
 from tests.support.fake_internet import FakeInternet
 from tests.support.web_server import WebServer, web_server
 

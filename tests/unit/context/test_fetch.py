@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from rover_mcp.context.fetch import Fetched, Fetcher, FetchFailed
-from rover_mcp.gateway.dialer import Dialer
+from rover_mcp.gateway.dialer import InternetDialer
 from tests.support.web_server import Reply, as_html
 
 from .conftest import Site
@@ -17,7 +17,7 @@ PAGE = "https://pages.example.org/start"
 
 
 def get(site: Site, address: str = PAGE, headers: Mapping[str, str] | None = None) -> Fetched:
-    fetcher = Fetcher(Dialer(site.internet, lambda _: None), site.server.trusted)
+    fetcher = Fetcher(InternetDialer(site.internet, lambda _: None), site.server.trusted)
     return asyncio.run(fetcher.get(address, 100_000, headers))
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.context.references import Forge, ForgeReference, parse_reference
 from rover_mcp.context.tokens import forge_token
+from rover_mcp.context.written_references import Forge, ForgeReference, parse_reference
 
 ALL = {
     "GH_TOKEN": "hub", "GH_ENTERPRISE_TOKEN": "enterprise", "GH_HOST": "git.corp.example",

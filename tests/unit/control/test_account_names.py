@@ -11,7 +11,7 @@ import pytest
 from rover_mcp.config.load_settings import load_settings
 from rover_mcp.config.settings import Settings
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.tasks.accounts import account_name
+from rover_mcp.tasks.account_names import account_name
 from rover_mcp.tasks.caller import Caller
 from tests.support.samples import task_row
 

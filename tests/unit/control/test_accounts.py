@@ -29,7 +29,7 @@ from rover_mcp.control.accounts import (
     refuses,
     report_of,
 )
-from rover_mcp.control.ports import Account
+from rover_mcp.control.control_ports import Account
 from rover_mcp.store.records import HoldRow, Limit, ReportRow
 from tests.support.samples import NOW, pause
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from agent_runner.models import PauseReason
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxSpec, Shortcoming
@@ -56,7 +56,7 @@ def test_a_cancellation_ends_the_preparation_and_nothing_is_started(
     site.create()
     site.claim(1)
 
-    def prepare(spec: SandboxSpec, progress: Callable[[str], None], stop: Stop) -> None:
+    def prepare(spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken) -> None:
         cancelled = site.store.transitions.apply(TASK, Event.CANCEL)
         assert cancelled is not None
         site.attempts.stop(cancelled, NAME)
@@ -85,7 +85,7 @@ def test_a_cancellation_ends_the_packing_of_the_base(
     def lend(*args: object) -> None:
         *_, tell, stop = args
         assert callable(tell)
-        assert isinstance(stop, Stop)
+        assert isinstance(stop, CancelToken)
         tell("packing")
         if when == "meanwhile":
             cancel()
@@ -128,7 +128,7 @@ def test_a_pause_ends_the_preparation_and_is_the_tasks_pause(
     site.claim(1)
     asked: list[bool] = []
 
-    def prepare(spec: SandboxSpec, progress: Callable[[str], None], stop: Stop) -> None:
+    def prepare(spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken) -> None:
         if not site.folders.pause_request.exists():
             site.folders.pause_request.write_text('{"reason": "requested"}')
             site.attempts.stop(task, NAME)

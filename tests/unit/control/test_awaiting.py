@@ -7,7 +7,7 @@ import time
 import pytest
 
 from agent_runner.models import PauseReason
-from rover_mcp.control.ports import Expiry
+from rover_mcp.control.control_ports import Expiry
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.tasks.pause_view import MOST_REFUSED
 from tests.support.attempts_site import Run, Site

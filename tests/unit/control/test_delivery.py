@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from agent_runner.journal.records import RecordType
+from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import PauseReason, Snapshot
 from rover_mcp.control.delivery import after_steps
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import Event, TaskStatus
-from rover_mcp.git.changes import Change
+from rover_mcp.git.changes import ChangedFile
 from tests.support.attempts_site import STARTED, Run, Site
 from tests.support.samples import TASK
 
 FILES = [f"d/f{number}" for number in range(40)]
-GONE = [Change(path, "D", f"blob of {path}", "0" * 40) for path in FILES[20:]]
+GONE = [ChangedFile(path, "D", f"blob of {path}", "0" * 40) for path in FILES[20:]]
 
 
 def snapshot(number: int) -> Snapshot:

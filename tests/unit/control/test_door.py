@@ -13,26 +13,26 @@ import pytest
 
 from agent_runner.models import Budget, RunState, Usage
 from rover_mcp.config.settings import CredentialSource
-from rover_mcp.control.ports import Account
-from rover_mcp.daemon.booking import write_entries
+from rover_mcp.control.control_ports import Account
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.gateway_adapter import Door
 from rover_mcp.daemon.task_networks import TaskNetworks
+from rover_mcp.daemon.usage_booking import write_entries
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.gateway.lease import (
-    Answer,
-    Entry,
     GatewayLease,
     ProviderAccess,
+    ProviderAnswer,
     ProviderError,
     Reserved,
+    UsageEntry,
 )
 from rover_mcp.gateway.providers import Provider
 from rover_mcp.tasks.caller import Caller
 from tests.support.attempts_site import Site
 from tests.support.samples import NOW, TASK
 
-GOOD = Answer(NOW, "POST", "/v1/messages", 200, usage=Usage(output_tokens=3))
+GOOD = ProviderAnswer(NOW, "POST", "/v1/messages", 200, usage=Usage(output_tokens=3))
 
 
 @dataclass
@@ -121,7 +121,7 @@ def test_the_first_good_answer_of_an_attempt_is_told_once_and_not_on_the_gateway
     ids=["refused", "no answer", "server error", "error in the stream", "no model call"],
 )
 def test_an_answer_that_says_nothing_good_of_the_account_is_not_told(
-    door: Door, gateway: FakeGateway, told: Told, answer: Answer
+    door: Door, gateway: FakeGateway, told: Told, answer: ProviderAnswer
 ) -> None:
     """K5: a good one after it is."""
     opened = lease(door, gateway)
@@ -178,9 +178,11 @@ def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
     used_up = lease(door, gateway).used_up
     assert used_up is not None
     assert used_up() is None
-    write_entries(site.store, [Entry(TASK, "1", 1, NOW, "openai", "m", Usage(input_tokens=9))])
+    write_entries(site.store, [UsageEntry(TASK, "1", 1, NOW, "openai", "m", Usage(input_tokens=9))])
     assert used_up() is None
-    write_entries(site.store, [Entry(TASK, "1", 1, NOW, "openai", "m", Usage(input_tokens=12))])
+    write_entries(
+        site.store, [UsageEntry(TASK, "1", 1, NOW, "openai", "m", Usage(input_tokens=12))]
+    )
     assert used_up() == "it has used 12 of 10 tokens"
     site.store.tasks.update(TASK, run_state=RunState(usage=Usage(output_tokens=20)))
     assert used_up() == "it has used 20 of 10 tokens"
@@ -198,9 +200,9 @@ def test_a_call_that_a_killed_daemon_made_is_estimated_once(
     site.create()
     begun, model = NOW - timedelta(seconds=3), "gpt-5.1"
 
-    def call(name: str, usage: Usage) -> Entry:
+    def call(name: str, usage: Usage) -> UsageEntry:
         held = Reserved(1000, 500)
-        return Entry(TASK, name, 1, begun, "openai", model, usage, reserved=held)
+        return UsageEntry(TASK, name, 1, begun, "openai", model, usage, reserved=held)
 
     write_entries(site.store, [call("a", Usage()), call("b", Usage(input_tokens=7))])
     assert site.store.books.spent(TASK).tokens == 7

@@ -16,9 +16,9 @@ from agent_runner.journal.journal import (
     JournalTail,
     read_journal,
 )
-from agent_runner.journal.records import MAX_LINE, RecordType
+from agent_runner.journal.record_lines import MAX_LINE, RecordType
 from rover_mcp.control.handover import has_checkpoint
-from rover_mcp.control.journal_watch import LiveStates, read_state
+from rover_mcp.control.journal_watch import JournalWatch, read_state
 from rover_mcp.control.snapshots import journal_snapshots
 from tests.support.attempts_site import Site
 from tests.support.samples import TASK
@@ -77,7 +77,7 @@ def test_no_reader_of_a_journal_keeps_all_of_it(site: Site) -> None:
         journal.close()
 
     def follow() -> None:
-        assert LiveStates(site.folders.home, site.store).refresh(TASK) is not None
+        assert JournalWatch(site.folders.home, site.store).refresh(TASK) is not None
 
     for reader in (
         recover,

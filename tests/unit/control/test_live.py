@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from agent_runner.journal import records
+from agent_runner.journal import record_lines
 from agent_runner.journal.journal import read_journal
-from agent_runner.journal.records import RecordType
+from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import RunStatus
-from rover_mcp.control.journal_watch import LiveStates
+from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.snapshots import journal_snapshots
 from tests.support.attempts_site import Run, Site
 from tests.support.samples import NOW, TASK, pause, snapshot
@@ -161,7 +161,7 @@ def around(turns: int, first: int = 1) -> list[tuple[RecordType, Mapping[str, ob
 def test_a_ring_reads_only_what_is_new(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """C8: however much was written before."""
     parsed: list[int] = []
-    real = records.parse
+    real = record_lines.parse
     monkeypatch.setattr(
         "agent_runner.journal.journal.parse", lambda *a: (parsed.append(1), real(*a))[1]
     )
@@ -175,7 +175,7 @@ def test_a_ring_reads_only_what_is_new(site: Site, monkeypatch: pytest.MonkeyPat
     with site.folders.journal.open("ab") as journal:
         chain = read_journal(site.folders.journal).chain
         parsed.clear()
-        journal.write(records.encode(chain, NOW, *Run.start("code"))[0])
+        journal.write(record_lines.encode(chain, NOW, *Run.start("code"))[0])
     state = site.live.refresh(TASK)
     assert len(parsed) == 1
     assert state is not None
@@ -188,7 +188,7 @@ def test_step_events_of_an_attempt_have_a_cap_that_is_told(site: Site) -> None:
     site.started()
     site.record(Run.begin(1))
     for _ in range(2):
-        site.live = LiveStates(site.home, site.store, max_step_events=4)
+        site.live = JournalWatch(site.home, site.store, max_step_events=4)
         for _ in range(3):
             site.record(*around(1))
             site.live.refresh(TASK)
@@ -201,13 +201,13 @@ def test_a_crash_before_the_cap_was_told_is_made_good(site: Site) -> None:
     """C8."""
     site.started()
     site.record(Run.begin(1), Run.start("plan"))
-    LiveStates(site.home, site.store, max_step_events=2).refresh(TASK)
+    JournalWatch(site.home, site.store, max_step_events=2).refresh(TASK)
     site.record(Run.done("plan"))
-    live = LiveStates(site.home, site.store, max_step_events=2)
+    live = JournalWatch(site.home, site.store, max_step_events=2)
     live._tell_cap = lambda _: None  # type: ignore[method-assign]  # it died here
     live.refresh(TASK)
     assert site.data("task.steps_untold") == []
-    LiveStates(site.home, site.store, max_step_events=2).refresh(TASK)
+    JournalWatch(site.home, site.store, max_step_events=2).refresh(TASK)
     assert len(site.data("task.steps_untold")) == 1
 
 

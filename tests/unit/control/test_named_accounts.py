@@ -12,7 +12,7 @@ import pytest
 
 from rover_mcp.config.load_settings import load_settings
 from rover_mcp.config.settings import Settings
-from rover_mcp.control.ports import Account
+from rover_mcp.control.control_ports import Account
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.gateway_adapter import Door
 from rover_mcp.daemon.task_networks import TaskNetworks

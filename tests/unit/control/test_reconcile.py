@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent_runner.models import PauseReason
-from rover_mcp.control.following import Following
-from rover_mcp.control.reconciler import Sweeper
+from rover_mcp.control.followed_attempts import Following
+from rover_mcp.control.reconciler import Reconciler
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.ids import new_task_id, sandbox_name
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.records import AttemptRow, DamagedRecord
 from rover_mcp.testing.fake_engine import FakeEngine, FakeSandbox
 from tests.support.attempts_site import NAME, STARTED, Run, Site
@@ -56,7 +56,7 @@ class NoPlane:
 def sweep(site: Site, plane: NoPlane | None = None, *, ahead: float = 0) -> NoPlane:
     plane = plane or NoPlane()
     clock = time.time() + ahead
-    Sweeper(site.attempts, plane, now=lambda: clock, spawn=lambda work: work()).sweep()
+    Reconciler(site.attempts, plane, now=lambda: clock, spawn=lambda work: work()).sweep()
     return plane
 
 
@@ -158,7 +158,7 @@ def test_one_damaged_record_touches_no_other_task(
     other = "f" * 32
     site.create(other)
     with site.store.database.engine.begin() as connection:
-        made = schema.tasks.update().where(schema.tasks.c.id == other)
+        made = store_tables.tasks.update().where(store_tables.tasks.c.id == other)
         connection.execute(made.values(status="NONSENSE"))
     with caplog.at_level(logging.WARNING):
         sweep(site)
@@ -275,7 +275,7 @@ def test_a_sandbox_that_no_task_knows_is_told_of(
     name = sandbox_name("e" * 32, 1)
     left_over(site, name, 1, task_id="e" * 32, ended=ended)
     plane = NoPlane()
-    sweeper = Sweeper(site.attempts, plane, spawn=lambda work: work())
+    sweeper = Reconciler(site.attempts, plane, spawn=lambda work: work())
     with caplog.at_level(logging.WARNING):
         sweeper.sweep()
         sweeper.sweep()
@@ -321,7 +321,7 @@ def test_an_attempt_in_an_unknown_state_settles_no_task(
     if ended:
         site.world.sandboxes.clear()
     with site.store.database.engine.begin() as connection:
-        connection.execute(sa.update(schema.attempts).values(state="flying"))
+        connection.execute(sa.update(store_tables.attempts).values(state="flying"))
     before = site.task()
     sweep(site)
     assert f"attempt 1 of task {TASK} is damaged" in caplog.text
@@ -341,7 +341,7 @@ def test_an_attempt_in_an_unknown_state_settles_no_task(
 def wipe(site: Site) -> None:
     site.world.sandboxes.clear()
     with site.store.database.engine.begin() as connection:
-        for table in (schema.events, schema.attempts, schema.tasks):
+        for table in (store_tables.events, store_tables.attempts, store_tables.tasks):
             connection.execute(sa.delete(table))
 
 
@@ -365,10 +365,10 @@ def test_whatever_is_found_one_sweep_leaves_a_status_that_is_true(
     name = sandbox_name(task_id, 1)
     with site.store.database.engine.begin() as connection:
         for table, values in (
-            (schema.tasks, {"status": status}),
-            (schema.attempts, {"state": state}),
+            (store_tables.tasks, {"status": status}),
+            (store_tables.attempts, {"state": state}),
         ):
-            key = table.c.id if table is schema.tasks else table.c.task_id
+            key = table.c.id if table is store_tables.tasks else table.c.task_id
             connection.execute(table.update().where(key == task_id).values(**values))
     if sandbox != "none":
         left_over(site, name, 1, task_id=task_id, ended=sandbox == "ended")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.config.values import DevcontainerUse
-from rover_mcp.control.project_setup import find_setup, with_setup
+from rover_mcp.control.repository_setup import find_setup, with_setup
 from rover_mcp.domain.source_tree import SourceFile
 from rover_mcp.sandbox.protocol import SandboxSpec
 from tests.contracts.engine_rigs import make_spec, new_task

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.control.warm_pool import Spares
-from rover_mcp.domain.cancellation import Stop
+from rover_mcp.control.warm_pool import WarmPool
+from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import SandboxSpec
@@ -20,16 +20,16 @@ from tests.support.samples import TASK
 
 @dataclass
 class Stock:
-    """Spares on a fake engine, with a clock that a test sets."""
+    """A warm pool on a fake engine, with a clock that a test sets."""
 
     site: Site
     world: FakeWorld = field(default_factory=FakeWorld)
     clock: float = 0.0
 
-    def daemon(self, most: int = 1) -> Spares:
+    def daemon(self, most: int = 1) -> WarmPool:
         """The spares of a daemon that starts now."""
         changed = {"spare_sandboxes": most, "spare_seconds": 100.0}
-        return Spares(
+        return WarmPool(
             self.site.settings.model_copy(update=changed),
             self.site.store,
             {"docker": FakeEngine(self.world, "docker")},
@@ -39,7 +39,7 @@ class Stock:
     def spec(self, project: str = "p1") -> SandboxSpec:
         """What a task that has just begun runs in."""
         self.site.create()
-        spec = self.site.attempts._specify(self.site.task(), 1, Stop())  # pyright: ignore[reportPrivateUsage]
+        spec = self.site.attempts._specify(self.site.task(), 1, CancelToken())  # pyright: ignore[reportPrivateUsage]
         return replace(spec, project_id=project)
 
     def left(self) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from agent_runner.models import Grounds, Pause, PauseReason
 from rover_mcp.control.accounts import Use, Wait
-from rover_mcp.control.needs import uses_model
+from rover_mcp.control.needed_models import uses_model
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.records import HoldRow

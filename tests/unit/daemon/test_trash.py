@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from rover_mcp.daemon.forgetting import ProjectFolders
 from rover_mcp.daemon.git_adapters import GitRepositories
-from rover_mcp.daemon.leftovers import TaskLeftovers
+from rover_mcp.daemon.project_folders import ProjectFolders
+from rover_mcp.daemon.task_leftovers import TaskLeftovers
 from rover_mcp.daemon.trash import FOLDER, Trash
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox.attempt_folder import remove_tree

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from rover_mcp.daemon.windows_seen import WindowsSeen
 from rover_mcp.domain.event_kinds import WINDOW_WARNING
-from rover_mcp.gateway.lease import Answer
-from rover_mcp.store import schema
+from rover_mcp.gateway.lease import ProviderAnswer
+from rover_mcp.store import store_tables
 from tests.support.attempts_site import Site, open_site
 from tests.support.samples import NOW, TASK
 
@@ -27,13 +27,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield opened
 
 
-def answer(used: float, *, minutes: float = 0, status: str = "allowed") -> Answer:
+def answer(used: float, *, minutes: float = 0, status: str = "allowed") -> ProviderAnswer:
     headers = {
         f"{U}status": status, f"{U}utilization": str(used),
         f"{U}reset": str(int(ENDS.timestamp())),
     }  # fmt: skip
     at = NOW + timedelta(minutes=minutes)
-    return Answer(at, "POST", "/v1/messages", 200, headers, account="anthropic:work")
+    return ProviderAnswer(at, "POST", "/v1/messages", 200, headers, account="anthropic:work")
 
 
 def test_many_answers_write_little_and_warn_once(site: Site) -> None:
@@ -61,8 +61,8 @@ def test_many_answers_write_little_and_warn_once(site: Site) -> None:
 
 def test_an_answer_of_no_account_or_without_windows_writes_nothing(site: Site) -> None:
     seen = WindowsSeen(site.store)
-    seen.answered(TASK, Answer(NOW, "POST", "/", 200, {"retry-after": "5"}, account="a"))
-    seen.answered(TASK, Answer(NOW, "POST", "/", 200, {f"{U}utilization": "1"}))
+    seen.answered(TASK, ProviderAnswer(NOW, "POST", "/", 200, {"retry-after": "5"}, account="a"))
+    seen.answered(TASK, ProviderAnswer(NOW, "POST", "/", 200, {f"{U}utilization": "1"}))
     seen.written()
     with site.store.database.engine.connect() as connection:
-        assert connection.execute(sa.select(schema.windows)).all() == []
+        assert connection.execute(sa.select(store_tables.windows)).all() == []

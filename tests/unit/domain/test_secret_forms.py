@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rover_mcp.domain.secret_forms import SecretForms
-from tests.unit.gateway.test_redact import redacted
+from tests.unit.gateway.test_credential_redactor import redacted
 
 SECRET = "sk-ant/api+03=the-real-one"
 KEY = SECRET.encode()

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import Answer, GatewayLease, ProviderAccess
+from rover_mcp.gateway.lease import GatewayLease, ProviderAccess, ProviderAnswer
 from tests.support.fake_anthropic import FakeAnthropic
 
 TASK = "1" * 32
@@ -28,7 +28,7 @@ class Door:
     gateway: Gateway
     lease: GatewayLease
     client: httpx2.AsyncClient
-    told: list[Answer] = field(default_factory=list)
+    told: list[ProviderAnswer] = field(default_factory=list)
     bells: list[str] = field(default_factory=list)
 
     async def ask(self, **changes: Any) -> httpx2.Response:
@@ -42,7 +42,7 @@ class Door:
         return (await self.client.get("/rover/v1/evidence", headers=headers)).json()
 
     @property
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[ProviderAnswer]:
         return self.gateway.answers(TASK)
 
 
@@ -52,7 +52,7 @@ async def door(
     access: ProviderAccess | Callable[[str], Any] | None,
     providers: Collection[str] = ("anthropic",),
 ):
-    told: list[Answer] = []
+    told: list[ProviderAnswer] = []
     bells: list[str] = []
     lease = GatewayLease(
         task_id=TASK,

@@ -18,7 +18,7 @@ from agent_runner.classify.verdict import classify
 from agent_runner.models import Failure, PauseReason, Usage
 from rover_mcp.gateway import usage_ledger as module
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import Entry, GatewayLease
+from rover_mcp.gateway.lease import GatewayLease, UsageEntry
 from rover_mcp.gateway.usage_ledger import Ledger
 from tests.support.fake_anthropic import FakeAnthropic, rate_limit, text
 from tests.support.samples import NOW
@@ -27,19 +27,19 @@ from .doors import TASK, TOKEN, Door, access_to, door
 from .test_dialects import CASES, sse
 from .test_streams import HEAD, Upstream, chunk
 
-ENTRY = Entry(TASK, "1", 1, NOW, "anthropic", "m", Usage(input_tokens=5))
+ENTRY = UsageEntry(TASK, "1", 1, NOW, "anthropic", "m", Usage(input_tokens=5))
 
 
 class Book:
     """Books in memory: what each id said last."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, UsageEntry] = {}
         self.writes: list[int] = []
         self.threads: set[int] = set()
         self.fails = 0
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[UsageEntry]) -> None:
         self.threads.add(threading.get_ident())
         if self.fails:
             self.fails -= 1

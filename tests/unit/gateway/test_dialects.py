@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agent_runner.models import Usage
-from rover_mcp.gateway.meter import Meter
 from rover_mcp.gateway.response_formats import dialect_of
+from rover_mcp.gateway.usage_meter import Meter
 
 SSE = "text/event-stream; charset=utf-8"
 

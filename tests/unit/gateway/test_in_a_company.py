@@ -21,7 +21,7 @@ from rover_mcp.control.sandbox_spec import make_folders
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.lease import GatewayLease
-from rover_mcp.sandbox.npm import NpmFailed, install
+from rover_mcp.sandbox.npm_install import NpmFailed, install
 from tests.support.certificates import server_context
 from tests.unit.gateway.doors import TASK, TOKEN, access_to
 

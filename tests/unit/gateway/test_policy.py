@@ -20,13 +20,13 @@ from rover_mcp.domain.network_policy import (
     parse_host,
 )
 from rover_mcp.gateway.default_allowlist import DEFAULT, PROVIDER_HOSTS, as_markdown, default_entry
-from rover_mcp.gateway.policy import Verdict, destination, is_public, judge, judge_addresses
+from rover_mcp.gateway.policy import HostVerdict, destination, is_public, judge, judge_addresses
 
 ALLOWLIST = NetworkPolicy()
 OPEN = NetworkPolicy(mode=NetworkMode.OPEN)
 
 
-def judged(policy: NetworkPolicy, request: str) -> Verdict:
+def judged(policy: NetworkPolicy, request: str) -> HostVerdict:
     method, target = request.split(" ", 1)
     return judge(policy, method, destination(method, target))
 

@@ -9,7 +9,7 @@ import pytest
 from agent_runner.agents import agent_names, agent_provider
 from agent_runner.models import Usage
 from rover_mcp.daemon.host_adapters import HostAgents
-from rover_mcp.domain.rates import Rates
+from rover_mcp.domain.model_rates import Rates
 from rover_mcp.gateway.prices import price_list
 from rover_mcp.sandbox.pinned_agents import PINNED, default_models
 

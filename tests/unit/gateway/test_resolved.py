@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rover_mcp.domain.network_policy import Host
-from rover_mcp.gateway.dialer import MAX_ADDRESSES, Dialer
+from rover_mcp.gateway.dialer import MAX_ADDRESSES, InternetDialer
 from rover_mcp.gateway.internet import Streams
-from rover_mcp.gateway.policy import Destination, Verdict
+from rover_mcp.gateway.policy import Destination, HostVerdict
 
 PUBLIC_4 = ("8.0.0.0/9", "93.184.216.0/24", "151.101.0.0/16")
 PUBLIC_6 = ("2606:4700::/32", "2a04:4e42::/32")
@@ -114,10 +114,10 @@ class Answering:
 @dataclass
 class Dialled:
     network: Answering
-    dialer: Dialer
+    dialer: InternetDialer
     runner: asyncio.Runner
 
-    def outcome(self, found: list[str], up: int) -> Streams | Verdict | OSError:
+    def outcome(self, found: list[str], up: int) -> Streams | HostVerdict | OSError:
         self.network.found, self.network.up = found, up
         self.network.tried.clear()
         try:
@@ -130,7 +130,7 @@ class Dialled:
 def dialled() -> Iterator[Dialled]:
     network = Answering()
     with asyncio.Runner() as runner:
-        yield Dialled(network, Dialer(network, lambda _: None), runner)
+        yield Dialled(network, InternetDialer(network, lambda _: None), runner)
 
 
 def _is_bad(text: str) -> bool:
@@ -157,7 +157,7 @@ def test_only_what_was_judged_is_connected_to(dialled: Dialled, found: list[str]
     outcome = dialled.outcome(found, up)
     looked_at = list(dict.fromkeys(found))[:MAX_ADDRESSES]
     if any(map(_is_bad, looked_at)):
-        assert isinstance(outcome, Verdict)
+        assert isinstance(outcome, HostVerdict)
         assert not outcome.allowed
         assert dialled.network.tried == []
     elif not found or not up:

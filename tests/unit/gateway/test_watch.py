@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from rover_mcp.gateway.evidence import Records
-from rover_mcp.gateway.lease import Answer, ProviderError
-from rover_mcp.gateway.routes import MAX_WATCH_SECONDS, Watch, watch
+from rover_mcp.gateway.lease import ProviderAnswer, ProviderError
+from rover_mcp.gateway.routes import MAX_WATCH_SECONDS, EvidenceWait, watch
 from tests.support.fake_anthropic import FakeAnthropic, overloaded, text
 from tests.support.samples import NOW
 
 from .doors import TOKEN, Door, through
 
-ANSWER = Answer(NOW, "POST", "/anthropic/v1/messages", 200)
-FAILED = Answer(NOW, "POST", "/anthropic/v1/messages", 200, error=ProviderError("x", None, "no"))
+ANSWER = ProviderAnswer(NOW, "POST", "/anthropic/v1/messages", 200)
+FAILED = ProviderAnswer(
+    NOW, "POST", "/anthropic/v1/messages", 200, error=ProviderError("x", None, "no")
+)
 
 
 async def asked(here: Door, query: str) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def test_an_answer_that_only_began_says_nothing_yet() -> None:
         key = records.add(ANSWER)
         records.update(key, ANSWER)
         assert records.last == 0
-        waiting = asyncio.ensure_future(records.wait(Watch(0, 60)))
+        waiting = asyncio.ensure_future(records.wait(EvidenceWait(0, 60)))
         await asyncio.sleep(0)
         records.update(key, FAILED)
         async with asyncio.timeout(5):
@@ -75,9 +77,9 @@ def test_an_answer_that_only_began_says_nothing_yet() -> None:
         ("?after=3&wait=0", None),
         ("?after=x&wait=1", None),
         ("?after=3&wait=nan", None),
-        ("?wait=2.5", Watch(0, 2.5)),
-        ("?after=3&wait=1e9", Watch(3, MAX_WATCH_SECONDS)),
+        ("?wait=2.5", EvidenceWait(0, 2.5)),
+        ("?after=3&wait=1e9", EvidenceWait(3, MAX_WATCH_SECONDS)),
     ],
 )
-def test_how_long_is_bounded(query: str, expected: Watch | None) -> None:
+def test_how_long_is_bounded(query: str, expected: EvidenceWait | None) -> None:
     assert watch("/rover/v1/evidence" + query) == expected

@@ -13,7 +13,7 @@ import pytest
 from rover_mcp.config.hooks import CommandHook, HookRetry
 from rover_mcp.domain.errors import NotFound
 from rover_mcp.domain.task_status import Event
-from rover_mcp.hooks.runner import LINGER_SECONDS, Hooks
+from rover_mcp.hooks.runner import LINGER_SECONDS, HookRunner
 from rover_mcp.hooks.senders import Outcome
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.view_models import HookMessage
@@ -49,11 +49,11 @@ class Scene:
         self.store.projects.register("p1", "/repo")
         self.hooks = self.start()
 
-    def start(self) -> Hooks:
+    def start(self) -> HookRunner:
         """As the daemon does when it starts."""
         hook = CommandHook(kind="command", name="hook", run=("true",))
         settings = replace_settings(self.desk.tasks.settings, hooks=(hook,), hook_retry=RETRY)
-        return Hooks(
+        return HookRunner(
             settings, self.store, self.store.deliveries("roverd"), {"hook": self.receiver},
             now=lambda: self.now, chance=lambda: 0.0,
         )  # fmt: skip
@@ -223,7 +223,7 @@ def test_a_slow_hook_keeps_no_other_waiting(scene: Scene) -> None:
     names = ("slow", "quick")
     hooks_of = tuple(CommandHook(kind="command", name=n, run=("true",)) for n in names)
     settings = replace_settings(scene.desk.tasks.settings, hooks=hooks_of, hook_retry=RETRY)
-    hooks = Hooks(
+    hooks = HookRunner(
         settings, scene.store, scene.store.deliveries("d"), {"slow": first, "quick": second},
         now=lambda: scene.now,
     )  # fmt: skip

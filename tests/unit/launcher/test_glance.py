@@ -14,7 +14,7 @@ import pytest
 
 from agent_runner.models import PauseReason
 from rover_mcp.cli import entry
-from rover_mcp.daemon.glances import Glances
+from rover_mcp.daemon.glance_copy import Glances
 from rover_mcp.domain.task_status import Event
 from rover_mcp.launcher import glance
 from rover_mcp.store.migrations import database_url, open_database
@@ -173,7 +173,13 @@ def test_the_program_imports_nothing_heavy_for_it(tmp_path: Path) -> None:
         env=dict(os.environ), stdin=subprocess.DEVNULL,
     )  # fmt: skip
     loaded = set(done.stdout.split())
-    assert not loaded & {"argparse", "pydantic", "sqlalchemy", "anyio", "rover_mcp.cli.main"}
+    assert not loaded & {
+        "argparse",
+        "pydantic",
+        "sqlalchemy",
+        "anyio",
+        "rover_mcp.cli.command_line",
+    }
 
 
 def test_the_numbers_that_a_shell_completes_are_those_of_the_project_here(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.cli.main import main
+from rover_mcp.cli.command_line import main
 from rover_mcp.launcher.user_service import is_installed, offers, plist, service_of, unit
 
 STRANGE = 'a folder with spaces, 100% $HOME \\ and "quotes"'

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from agent_runner.models import Budget
-from agent_runner.spec import Disk, Limits
+from agent_runner.spec import Disk, RunLimits
 from rover_mcp.config.limits import disk_limit, resource_limits, run_limits
 from rover_mcp.config.load_project import FoundConfig, parse_config
 from rover_mcp.config.settings import Settings
-from rover_mcp.config.task_config import Decided, Origin
+from rover_mcp.config.task_config import Origin, TaskConfig
 from rover_mcp.config.task_options import TaskOptions
-from rover_mcp.tasks.options import Settled, settle
+from rover_mcp.tasks.options import ResolvedOptions, settle
 
 
-def decide(project: str = "", asked: TaskOptions | None = None, **mine: Any) -> Settled:
+def decide(project: str = "", asked: TaskOptions | None = None, **mine: Any) -> ResolvedOptions:
     found = FoundConfig(parse_config(project.encode()), "d") if project else None
     settings = Settings.model_validate({"home": Path("/h"), **mine})
     return settle(asked or TaskOptions(), found, settings)
@@ -97,7 +97,7 @@ def test_a_user_who_lowers_a_limit_later_is_heard() -> None:
     smaller = Settings(home=Path("/h"), sandbox_memory_bytes=2**30)
     assert resource_limits(smaller, decided).memory_bytes == 2**30
     assert resource_limits(smaller, None).memory_bytes == 2**30
-    assert run_limits(smaller, None) == Limits()
+    assert run_limits(smaller, None) == RunLimits()
 
 
 def test_a_projects_budget_can_only_lower_the_users() -> None:
@@ -118,7 +118,7 @@ def test_what_was_decided_is_the_same_after_it_was_stored() -> None:
         "hooks: {after_task: [x]}\nsetup: {script: s.sh}\n"
     )
     decided = decide(project).decided
-    assert Decided.model_validate(decided.model_dump(mode="json")) == decided
+    assert TaskConfig.model_validate(decided.model_dump(mode="json")) == decided
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rover_mcp.domain.resource_limits import ResourceLimits
 from rover_mcp.sandbox import cgroups
-from rover_mcp.sandbox.cgroups import Group, Place
+from rover_mcp.sandbox.cgroups import CgroupParents, Group
 
 LIMITS = ResourceLimits(memory_bytes=1000, cpus=1.5, pids=7)
 V1 = (
@@ -19,10 +19,10 @@ OWN = "4:memory:/a/b\n3:cpu,cpuacct:/box/c\n0::/user/app\n"
 
 def test_a_hybrid_takes_each_controller_from_where_it_is() -> None:
     found = cgroups.places(V1, OWN)
-    assert found["memory"] == Place(1, [Path("/sys/fs/cgroup/memory/a/b")])
-    assert found["cpu"] == Place(1, [Path("/sys/fs/cgroup/cpu/c")])
+    assert found["memory"] == CgroupParents(1, [Path("/sys/fs/cgroup/memory/a/b")])
+    assert found["cpu"] == CgroupParents(1, [Path("/sys/fs/cgroup/cpu/c")])
     unified = Path("/sys/fs/cgroup/unified")
-    assert found["pids"] == Place(2, [unified / "user/app", unified / "user", unified])
+    assert found["pids"] == CgroupParents(2, [unified / "user/app", unified / "user", unified])
 
 
 def test_version_2_takes_the_nearest_that_hands_the_controllers_on(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_version_2_takes_the_nearest_that_hands_the_controllers_on(tmp_path: Pat
     (mine / "cgroup.subtree_control").write_text("")
     (above / "cgroup.subtree_control").write_text("memory pids\n")
     (tmp_path / "cgroup.subtree_control").write_text("")
-    place = Place(2, [mine, above, tmp_path])
+    place = CgroupParents(2, [mine, above, tmp_path])
     group = cgroups.make("x", LIMITS, {"memory": place, "pids": place, "cpu": place})
     assert group == Group([str(above / "x")], ["memory", "processes"])
     assert group.not_applied == ["cpu"]
@@ -43,7 +43,7 @@ def test_version_2_takes_the_nearest_that_hands_the_controllers_on(tmp_path: Pat
 def test_the_files_of_version_1(tmp_path: Path) -> None:
     for name in ("memory", "cpu", "pids"):
         (tmp_path / name).mkdir()
-    known = {name: Place(1, [tmp_path / name]) for name in ("memory", "cpu", "pids")}
+    known = {name: CgroupParents(1, [tmp_path / name]) for name in ("memory", "cpu", "pids")}
     group = cgroups.make("x", LIMITS, known)
     assert group.not_applied == []
     assert (tmp_path / "memory" / "x" / "memory.limit_in_bytes").read_text() == "1000"
@@ -53,7 +53,7 @@ def test_the_files_of_version_1(tmp_path: Path) -> None:
 
 def test_where_none_can_be_made_every_limit_is_named(tmp_path: Path) -> None:
     """DESIGN 9."""
-    group = cgroups.make("x", LIMITS, {"memory": Place(1, [tmp_path / "none"])})
+    group = cgroups.make("x", LIMITS, {"memory": CgroupParents(1, [tmp_path / "none"])})
     assert group.not_applied == ["memory", "cpu", "processes"]
     assert group.enter() == []
 

@@ -100,7 +100,7 @@ def test_an_image_without_tools_never_goes_for_the_one_with_them(
 
     def build() -> str:
         said.clear()
-        return builder.build(None, "", image.Wanted(image.DEFAULT_IMAGE), said.append)
+        return builder.build(None, "", image.ImageRequest(image.DEFAULT_IMAGE), said.append)
 
     lesser = build()
     told = [line for line in said if isinstance(line, Shortcoming)]
@@ -257,7 +257,7 @@ def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Monkey
     tags: list[str] = []
     threads = [
         threading.Thread(
-            target=lambda: tags.append(builder.build(None, "", image.Wanted("b"), print))
+            target=lambda: tags.append(builder.build(None, "", image.ImageRequest("b"), print))
         )
         for _ in range(3)
     ]

@@ -10,10 +10,10 @@ import pytest
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import mount_policy
 from rover_mcp.sandbox.mount_policy import (
+    HostPath,
     MountPoint,
-    Place,
+    MountSource,
     PrivateFolder,
-    Source,
     find_exposure,
     hidden_folders,
     parse_mounts,
@@ -35,7 +35,7 @@ def _private(path: str, *, closed: bool = False) -> PrivateFolder:
 
 def _exposed(source: str, *private: PrivateFolder, ours: bool = False) -> bool:
     path = Path(source)
-    found = find_exposure([Source(path, shown_by(path, MOUNTS), ours)], private)
+    found = find_exposure([MountSource(path, shown_by(path, MOUNTS), ours)], private)
     return found is not None
 
 
@@ -88,7 +88,7 @@ def test_the_lines_of_mountinfo_are_read() -> None:
 
 def test_the_later_of_two_mounts_at_one_place_counts() -> None:
     over = MountPoint("0:7", Path("/sub"), Path("/home"))
-    assert place_of(Path("/home/u"), [DISK, HOMES, over]) == Place("0:7", Path("/sub/u"))
+    assert place_of(Path("/home/u"), [DISK, HOMES, over]) == HostPath("0:7", Path("/sub/u"))
 
 
 def test_private_folders_beneath_the_system_are_hidden_there() -> None:
@@ -135,7 +135,9 @@ def test_links_that_lead_to_a_private_folder_are_refused(
 def test_an_odd_home_neither_opens_nor_breaks_anything(name: str) -> None:
     """As that of a root in a container, or of a service."""
     found = private_folders(Path("/srv/rover"), {"HOME": name})
-    usr = Source(Path("/usr"), [mount_policy.place_of(Path("/usr"), mount_policy._read_mounts())])
+    usr = MountSource(
+        Path("/usr"), [mount_policy.place_of(Path("/usr"), mount_policy._read_mounts())]
+    )
     exposure = find_exposure([usr], found)
     assert (exposure is not None) == (name == "/usr")
 

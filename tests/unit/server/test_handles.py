@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from rover_mcp.domain.task_status import Event
-from rover_mcp.server.event_broadcast import EventHub
+from rover_mcp.server.event_broadcast import EventBroadcaster
 from rover_mcp.server.mcp_task_handles import TaskHandles
 from rover_mcp.server.session import HELD_SECONDS, ClientSession
 from rover_mcp.server.tasks_extension import Task
@@ -20,7 +20,7 @@ NOBODY: Any = SimpleNamespace(session=SimpleNamespace(client_capabilities=None))
 
 
 def handles_of(desk: Desk, session: ClientSession) -> TaskHandles:
-    return TaskHandles(desk.tasks, EventHub(desk.store), session, lambda _: True)
+    return TaskHandles(desk.tasks, EventBroadcaster(desk.store), session, lambda _: True)
 
 
 def got(handles: TaskHandles, task: str) -> Task:
@@ -73,7 +73,7 @@ def test_a_handle_is_held_while_its_client_may_still_ask_by_it(desk: Desk, share
 def test_an_end_that_was_asked_for_by_the_handle_is_told_once(desk: Desk) -> None:
     """T2."""
     session, task_id = desk.session(), created(desk)
-    handles, hub = handles_of(desk, session), EventHub(desk.store)
+    handles, hub = handles_of(desk, session), EventBroadcaster(desk.store)
     desk.store.claims.start(task_id, 1, f"attempt-{task_id}-1")
     working = got(handles, task_id)
     desk.store.transitions.apply(task_id, Event.COMPLETE)

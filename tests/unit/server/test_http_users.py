@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 from mcp.server.subscriptions import ResourcesListChanged, ServerEvent
 
-from rover_mcp.server.event_broadcast import EventHub
+from rover_mcp.server.event_broadcast import EventBroadcaster
 from rover_mcp.server.http.sessions import METHODS, REFUSED, Users, may_call
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tools import TOOLS
@@ -55,7 +55,7 @@ def test_what_a_token_of_read_may_call() -> None:
 def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: Desk) -> None:
     heard: dict[str | None, list[ServerEvent]] = {None: [], "ann": [], "bob": []}
     pushed: dict[str | None, list[str]] = {None: [], "ann": [], "bob": []}
-    hub = EventHub(desk.store)
+    hub = EventBroadcaster(desk.store)
 
     def session(user: str | None) -> ClientSession:
         def push(method: str, _params: object) -> None:

@@ -14,7 +14,7 @@ import pytest
 from mcp import Client
 
 from rover_mcp.domain.task_status import Event
-from rover_mcp.server.event_broadcast import EventHub, channel_message
+from rover_mcp.server.event_broadcast import EventBroadcaster, channel_message
 from rover_mcp.server.session import MAX_WATCHED, SETTLED_SECONDS, ClientSession
 from rover_mcp.tasks.task_view import event_view
 from tests.support.desk import Desk
@@ -122,7 +122,7 @@ def test_a_connection_that_ends_well_after_its_answer_has_taken_it(
     fail(desk)
     app = desk.app()
     mine = session(desk, name=name)
-    hub: EventHub = app._services.hub  # pyright: ignore[reportPrivateUsage]  # as the daemon has it
+    hub: EventBroadcaster = app._services.hub  # pyright: ignore[reportPrivateUsage]  # as the daemon has it
     clock = [100.0]
     hub.clock = lambda: clock[0]
 
@@ -193,7 +193,7 @@ def test_many_of_another_project_push_out_none_of_ones_own(desk: Desk) -> None:
     mine = fail(desk, "b" * 32, project_id=own, project_path=str(desk.repo))
     for number in range(120):
         fail(desk, f"{number:032x}")
-    hub = EventHub(desk.store)
+    hub = EventBroadcaster(desk.store)
 
     async def body() -> list[str]:
         news = await hub.attention(session(desk, cwd=desk.repo), 10)
@@ -202,7 +202,7 @@ def test_many_of_another_project_push_out_none_of_ones_own(desk: Desk) -> None:
     assert run(body) == [mine]
 
 
-def deliver(hub: EventHub, desk: Desk) -> int:
+def deliver(hub: EventBroadcaster, desk: Desk) -> int:
     """What the tailer does with the last event; its number."""
     event = desk.store.events.after(desk.store.events.last_seq() - 1)[0]
     run(lambda: hub._deliver(event))  # pyright: ignore[reportPrivateUsage]  # one turn of `run`
@@ -214,7 +214,7 @@ def methods(told: Told) -> list[str]:
 
 
 def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: Desk) -> None:
-    hub = EventHub(desk.store)
+    hub = EventBroadcaster(desk.store)
     made, watched, subscribed, other, foreign = Told(), Told(), Told(), Told(), Told()
     sessions = [
         session(desk, made, client_id="client-1"),
@@ -241,7 +241,7 @@ def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: Desk) -> None:
 
 def test_the_claude_channel_is_off_unless_it_is_wanted(desk: Desk) -> None:
     for wanted in (False, True):
-        hub, told = EventHub(desk.store, claude_channel=wanted), Told()
+        hub, told = EventBroadcaster(desk.store, claude_channel=wanted), Told()
         hub.sessions = {session(desk, told, client_id="client-1")}
         fail(desk, ("c" if wanted else "d") * 32)
         deliver(hub, desk)

@@ -14,12 +14,12 @@ from agent_runner.models import Budget, PauseReason, Usage
 from rover_mcp.domain.ids import short_id
 from rover_mcp.domain.task_status import Event
 from rover_mcp.domain.usage_window import WindowState
-from rover_mcp.gateway.windows import Window
+from rover_mcp.gateway.window_headers import Window
 from rover_mcp.server.argument_errors import EXAMPLES
 from rover_mcp.server.tools import TOOLS
+from rover_mcp.store.account_windows import in_words
 from rover_mcp.store.records import HoldRow
 from rover_mcp.store.transitions import Closing
-from rover_mcp.store.windows import in_words
 from rover_mcp.tasks.pause_view import NEVER_BY_ITSELF
 from rover_mcp.tasks.task_view import event_view
 from tests.support.desk import Desk, with_settings

@@ -13,7 +13,7 @@ from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import Event
 from rover_mcp.server.app import INSTRUCTIONS
 from rover_mcp.server.elicitation import pause_form, pause_message
-from rover_mcp.tasks.quoting import QUOTED, printable, quoted
+from rover_mcp.tasks.quoted_text import QUOTED, printable, quoted
 from tests.support.desk import Desk
 from tests.support.facts import missing, told_by
 from tests.support.samples import NOW, pause, run_state

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
 from tests.support.samples import new_task
@@ -99,7 +99,7 @@ def test_newer_data_are_left_untouched_to_the_byte(path: Path) -> None:
     close(opened(path))
     engine = sa.create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
-        connection.execute(schema.meta.update().values(value="999"))
+        connection.execute(store_tables.meta.update().values(value="999"))
     engine.dispose()
     before = hashlib.sha256(path.read_bytes()).digest()
     assert fault(path).code == "newer_data"
@@ -133,7 +133,7 @@ def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
 
     def write() -> None:
         with store.database.engine.begin() as connection:
-            connection.execute(schema.tasks.update().values(title="half done"))
+            connection.execute(store_tables.tasks.update().values(title="half done"))
             held.set()
             assert release.wait(30)
 

@@ -9,7 +9,7 @@ import pytest
 
 from rover_mcp.sandbox.pinned_agents import PINNED
 from rover_mcp.tasks.cautions import agent_cautions
-from rover_mcp.tasks.ports import AgentProgram
+from rover_mcp.tasks.task_ports import AgentProgram
 
 
 def test_an_agent_that_has_to_be_fetched_is_named_with_its_size() -> None:

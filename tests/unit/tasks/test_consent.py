@@ -14,8 +14,8 @@ from agent_runner.models import Budget
 from rover_mcp.config.trusted_projects import TrustedProject
 from rover_mcp.domain.errors import NeedsConsent, NotFound, UserFixable
 from rover_mcp.domain.network_policy import NetworkPolicy
-from rover_mcp.server import trust as server_trust
-from rover_mcp.server.trust import TrustParams
+from rover_mcp.server import trust_method as server_trust
+from rover_mcp.server.trust_method import TrustParams
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.testing.fake_engine import FakeEngine

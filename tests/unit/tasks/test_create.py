@@ -13,7 +13,7 @@ from rover_mcp.domain.errors import EnvironmentFault, NotFound, RoverError, User
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.cautions import DIRTY
-from rover_mcp.tasks.space import TreeSize
+from rover_mcp.tasks.disk_space import TreeSize
 from rover_mcp.testing.fake_engine import FakeEngine
 from tests.support.desk import Desk, with_settings
 from tests.support.requests import create_request
@@ -142,7 +142,7 @@ def test_a_base_that_the_disk_has_no_room_for_is_refused(
     """V4: with numbers, before anything is written; what cannot be known is no obstacle."""
     floor = desk.tasks.settings.min_free_bytes
     free = Free(floor + 2 * 1024**3, floor + 2 * 1024**3, 2**40, 2**40)
-    monkeypatch.setattr("rover_mcp.tasks.space.free_space", lambda folders: free)
+    monkeypatch.setattr("rover_mcp.tasks.disk_space.free_space", lambda folders: free)
     desk.repositories.tree = tree
     if says is None:
         create(desk)

@@ -11,16 +11,16 @@ import pytest
 import sqlalchemy as sa
 
 from rover_mcp.config.project_asks import Ask
-from rover_mcp.daemon.forgetting import ProjectFolders
+from rover_mcp.daemon.project_folders import ProjectFolders
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, NotFound, UserFixable
 from rover_mcp.domain.paths import TaskFolders, project_folder
 from rover_mcp.domain.task_status import Event
 from rover_mcp.sandbox.protocol import IMAGE_FILE, ImageInfo
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.delete import Leftover
 from rover_mcp.tasks.forget import ForgetProject
-from rover_mcp.tasks.images import Images
+from rover_mcp.tasks.images import RoverImages
 from tests.support.desk import Desk, FakeLeftovers
 from tests.support.samples import new_task
 
@@ -82,14 +82,14 @@ def left(desk: Desk) -> dict[str, int]:
     with desk.engine.connect() as connection:
         counts = {
             table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()
-            for table in schema.metadata.sorted_tables
+            for table in store_tables.metadata.sorted_tables
             if table.name not in stay
         }
     return {name: count for name, count in counts.items() if count}
 
 
 def forgetting(desk: Desk, keeper: Keeper | None = None) -> ForgetProject:
-    images = Images(desk.home, desk.store, {"docker": keeper} if keeper else {})
+    images = RoverImages(desk.home, desk.store, {"docker": keeper} if keeper else {})
     return desk.forget(Files(desk.home), images)
 
 
@@ -168,7 +168,7 @@ def test_another_call_finishes_what_was_cut_off(
     forget = forgetting(desk, keeper)
     owner, name = {
         "task": (Files, "remove"),
-        "images": (Images, "remove_own"),
+        "images": (RoverImages, "remove_own"),
         "folder": (type(forget.projects), "remove"),
         "trust": (type(forget.book), "forget"),
         "record": (type(forget.store), "forget_project"),
@@ -234,7 +234,7 @@ def test_a_folder_that_is_known_goes_before_a_repository_around_it(desk: Desk) -
 def test_a_task_whose_record_is_damaged_goes_too(desk: Desk) -> None:
     row = task(desk, Event.CANCEL)
     with desk.engine.begin() as connection:
-        connection.execute(schema.tasks.update().values(created_at=-1))
+        connection.execute(store_tables.tasks.update().values(created_at=-1))
     plan = desk.forget(Files(desk.home))(Path("/gone/repo"))
     assert [(t.id, t.status) for t in plan.tasks] == [(row.id, "damaged")]
     assert desk.store.tasks.of_project(OURS, "/gone/repo") == []
@@ -244,7 +244,7 @@ def test_a_task_whose_record_is_damaged_goes_too(desk: Desk) -> None:
 def test_a_damaged_id_leads_to_no_other_folder(desk: Desk, name: str) -> None:
     desk.store.projects.register(OURS, "/gone/repo")
     with desk.engine.begin() as connection:
-        connection.execute(schema.projects.update().values(id=name))
+        connection.execute(store_tables.projects.update().values(id=name))
     with pytest.raises((EnvironmentFault, NotFound)):
         desk.forget()(Path("/gone/repo"))
     assert (desk.home / "rover.db").exists()

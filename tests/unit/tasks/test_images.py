@@ -12,7 +12,7 @@ import pytest
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import ImageInfo
-from rover_mcp.tasks.images import MIN_AGE, Images, prunable
+from rover_mcp.tasks.images import MIN_AGE, RoverImages, prunable
 
 NOW = 1_000_000.0
 GROUND = ImageInfo("rover-ground:1", "ground", "debian", 10, 0, used=False, layers=("a",))
@@ -87,7 +87,7 @@ def test_the_image_of_a_task_that_may_go_on_stays(
     (spec / "image").write_text(SANDBOX.tag)
     keeper = Keeper(ALL)
     store: Any = Store({"t1": status} if status else {})
-    service = Images(tmp_path, store, {"docker": keeper, "podman": Keeper((), answers=False)})
+    service = RoverImages(tmp_path, store, {"docker": keeper, "podman": Keeper((), answers=False)})
 
     assert {i["tag"] for i in service.list()} == set(tags(ALL))
     told = service.prune(NOW, dry_run=True)

@@ -10,7 +10,7 @@ import pytest
 from agent_runner.models import Pause, PauseReason
 from rover_mcp.domain.errors import NotFound, UserFixable
 from rover_mcp.domain.task_status import Event
-from rover_mcp.server.event_broadcast import EventHub
+from rover_mcp.server.event_broadcast import EventBroadcaster
 from rover_mcp.server.session import ClientSession
 from rover_mcp.tasks.auto_resume import switch_auto_resume
 from rover_mcp.tasks.caller import Caller
@@ -122,7 +122,7 @@ def test_no_user_over_http_gets_around_the_sandbox_or_switches_for_all(desk: Des
         switch_auto_resume(desk.tasks, ann, False, "task", other.id, None)
 
 
-async def _told(hub: EventHub, who: ClientSession) -> list[str]:
+async def _told(hub: EventBroadcaster, who: ClientSession) -> list[str]:
     """What an answer tells, that arrives."""
     news = await hub.attention(who, 10)
     who.offer(news, 0)
@@ -139,7 +139,7 @@ def test_attention_is_of_ones_own_tasks_and_is_taken_from_nobody(desk: Desk) -> 
     pause(desk, own)
 
     async def scene() -> None:
-        hub = EventHub(desk.store)
+        hub = EventBroadcaster(desk.store)
         assert await _told(hub, session(bob)) == []
         assert await _told(hub, session(desk.caller)) == [own]
         watching = session(desk.caller)

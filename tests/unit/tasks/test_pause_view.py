@@ -10,7 +10,7 @@ import pytest
 
 from agent_runner.models import Budget, PauseReason, Usage
 from rover_mcp.cli.pauses import pause_lines
-from rover_mcp.cli.text import Paint
+from rover_mcp.cli.terminal_text import Paint
 from rover_mcp.control import decide
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.server.elicitation import pause_form

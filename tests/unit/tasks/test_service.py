@@ -15,18 +15,18 @@ from agent_runner.classify.scope import akin
 from agent_runner.models import Budget, PauseReason, Usage
 from rover_mcp.daemon.host_adapters import HostAgents
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, NotFound, UserFixable
+from rover_mcp.domain.model_rates import Rates
 from rover_mcp.domain.paths import TaskFolders
-from rover_mcp.domain.rates import Rates
 from rover_mcp.domain.task_status import DELETING, Event, TaskStatus
 from rover_mcp.gateway.prices import price_list
-from rover_mcp.server import render
+from rover_mcp.server import result_text
 from rover_mcp.server.results import TaskListResult
-from rover_mcp.store import schema
+from rover_mcp.store import store_tables
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.auto_resume import set_auto_resume
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.diff import changed
-from rover_mcp.tasks.ports import AgentProgram, DiffResult
+from rover_mcp.tasks.task_ports import AgentProgram, DiffResult
 from rover_mcp.tasks.view_models import ChangesView, TaskView
 from tests.support.desk import Desk, FakeAgents, FakeWork
 from tests.support.requests import create_request
@@ -203,7 +203,7 @@ def test_without_a_limit_a_page_is_what_an_assistant_reads_gladly(desk: Desk) ->
     while cursor is not None or not seen:
         views, cursor, _ = desk.tasks.list(desk.caller, (), None, cursor, None)
         result = TaskListResult(tasks=views, next_cursor=cursor)
-        size = len(result.model_dump_json(exclude_none=True)) + len(render.text_of(result))
+        size = len(result.model_dump_json(exclude_none=True)) + len(result_text.text_of(result))
         assert size / 4 < 2000
         assert views
         seen += [view.id for view in views]
@@ -544,15 +544,15 @@ def test_switching_on_concerns_every_paused_task_however_many(desk: Desk) -> Non
     task = paused(desk)
     set_auto_resume(desk.tasks, False)
     with desk.store.database.engine.begin() as connection:
-        found = connection.execute(sa.select(schema.tasks)).one()._mapping
-        first = connection.execute(sa.select(schema.attempts).limit(1)).one()._mapping
+        found = connection.execute(sa.select(store_tables.tasks)).one()._mapping
+        first = connection.execute(sa.select(store_tables.attempts).limit(1)).one()._mapping
         for n in range(2, 252):
             copy = f"{n:032x}"
             connection.execute(
-                schema.tasks.insert().values(**dict(found) | {"id": copy, "number": n})
+                store_tables.tasks.insert().values(**dict(found) | {"id": copy, "number": n})
             )
             named = {"task_id": copy, "workflow_id": copy}
-            connection.execute(schema.attempts.insert().values(**dict(first) | named))
+            connection.execute(store_tables.attempts.insert().values(**dict(first) | named))
     assert set_auto_resume(desk.tasks, True) == 251
     assert row(desk, task).retry_at is not None
 

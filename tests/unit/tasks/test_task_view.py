@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runner.models import RunState, RunStatus, StepStatus
-from rover_mcp.config.task_config import Decided
+from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.domain.task_status import ENDED, RESUMABLE, RUNNING, TaskStatus
 from rover_mcp.server.handle_text import status_message
-from rover_mcp.server.render import text_of
+from rover_mcp.server.result_text import text_of
 from rover_mcp.server.results import TaskResult
 from rover_mcp.store.records import AttemptRow, TaskRow
 from rover_mcp.tasks.pause_view import Policy
@@ -271,7 +271,7 @@ def test_what_others_wrote_is_quoted_wherever_it_stands() -> None:
     """T4: titles, warnings of a run, verdicts, names of steps and files; one word stands as it is."""
     failed = step("test", StepStatus.RUNNING).model_copy(update={"name": HOSTILE})
     state = run_state(steps=[failed], warnings=[f"step test: {HOSTILE}"])
-    decided = Decided(workflow_file=".rover/workflows/own.yaml")
+    decided = TaskConfig(workflow_file=".rover/workflows/own.yaml")
     row = task_row(status=S.IN_PROGRESS, title=HOSTILE, config=decided)
     shown = view(row, state, attempt_row(state="running"))
     assert shown.phase == f'step 1 of 1: "{THEIRS}"'

@@ -15,7 +15,7 @@ import pytest
 from agent_runner.acp_programs import AcpProgram
 from agent_runner.agents import acp_program, agent_names, agent_provider, define_agents, make_agent
 from agent_runner.agents.acp import AcpAgent
-from agent_runner.agents.acp_events import AcpReading, RpcError, failure_of
+from agent_runner.agents.acp_events import AcpStream, RpcError, failure_of
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest, SessionLost
 from agent_runner.models import AgentSession, Usage
 from agent_runner.process.spawn import make_commands
@@ -297,7 +297,7 @@ def test_a_turn_that_is_given_up_is_cancelled_by_its_own_word(
 )
 def test_a_last_message_that_is_an_error_is_one(text: str, fails: bool) -> None:
     """D3: a model may begin a message so too; only an error that is known counts."""
-    reading = AcpReading()
+    reading = AcpStream()
     reading.take({"sessionUpdate": "agent_message_chunk", "content": {"text": text}})
     assert reading.verdict({"stopReason": "end_turn"}, None) is None
     assert reading.doubt(None).counts == fails

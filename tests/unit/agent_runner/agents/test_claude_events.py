@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.agents.claude_events import Reading
+from agent_runner.agents.claude_events import ClaudeStream
 from agent_runner.agents.headless import LOG_WIDTH, parse_line
 from agent_runner.models import Usage
 
 RECORDED = Path(__file__).parent / "recorded"
 
 
-def read(name: str, *, resumed: bool = False) -> tuple[Reading, list[str]]:
-    reading, log = Reading(resumed=resumed), []
+def read(name: str, *, resumed: bool = False) -> tuple[ClaudeStream, list[str]]:
+    reading, log = ClaudeStream(resumed=resumed), []
     for line in (RECORDED / f"{name}.jsonl").read_text().splitlines():
         event = parse_line(line)
         assert event is not None
@@ -81,7 +81,7 @@ def test_the_reset_time_of_a_usage_window_is_taken() -> None:
 
 
 def test_an_announced_retry_is_known_with_its_delay() -> None:
-    reading = Reading()
+    reading = ClaudeStream()
     lines = (RECORDED / "rate_limit.jsonl").read_text().splitlines()
     for line in lines[:2]:
         reading.take(json.loads(line))
@@ -103,7 +103,7 @@ def test_no_result_means_interrupted() -> None:
 
 
 def test_a_program_that_did_not_start_is_no_interruption() -> None:
-    failure = Reading().failure(127, ["forward: command not found: claude"])
+    failure = ClaudeStream().failure(127, ["forward: command not found: claude"])
     assert (failure.code, failure.interrupted) == ("agent_missing", False)
     assert "command not found" in failure.message
 
@@ -121,7 +121,7 @@ def test_a_resumed_run_counts_its_own_part_only(name: str) -> None:
 def test_a_resumed_run_without_its_own_part_has_no_cost() -> None:
     result = {"type": "result", "total_cost_usd": 5.0, "usage": {"input_tokens": 3}}
     for resumed, cost in ((False, 5.0), (True, None)):
-        reading = Reading(resumed=resumed)
+        reading = ClaudeStream(resumed=resumed)
         reading.take(result)
         assert (reading.usage.input_tokens, reading.usage.cost_usd) == (3, cost)
 
@@ -130,12 +130,12 @@ def test_a_lost_session_is_known_by_the_result_or_stderr() -> None:
     reading, _ = read("lost", resumed=True)
     assert reading.session_is_lost([])
     assert reading.session_id is None
-    assert Reading().session_is_lost(["No conversation found with session ID: x"])
-    assert not Reading().session_is_lost(["something else"])
+    assert ClaudeStream().session_is_lost(["No conversation found with session ID: x"])
+    assert not ClaudeStream().session_is_lost(["something else"])
 
 
 def test_a_message_in_several_events_is_counted_once() -> None:
-    reading = Reading()
+    reading = ClaudeStream()
     event = {
         "type": "assistant",
         "message": {"id": "m", "usage": {"input_tokens": 4}, "content": []},
@@ -147,7 +147,7 @@ def test_a_message_in_several_events_is_counted_once() -> None:
 
 def test_an_abort_by_signal_is_an_interruption() -> None:
     """agents.md 4: SIGINT ends with status 0 and a result that says aborted."""
-    reading = Reading()
+    reading = ClaudeStream()
     reading.take({"type": "result", "is_error": True, "terminal_reason": "aborted_streaming"})
     assert reading.failure(0, []).interrupted
 
@@ -172,7 +172,7 @@ def test_a_line_that_is_no_event_is_none(line: str) -> None:
 )
 def test_strange_events_do_no_harm(event: dict[str, object]) -> None:
     """DESIGN 12.1: nothing that an agent wrote is trusted."""
-    reading = Reading()
+    reading = ClaudeStream()
     lines = reading.take(event)
     assert all(len(line) <= LOG_WIDTH and "\n" not in line for line in lines)
     assert not reading.succeeded

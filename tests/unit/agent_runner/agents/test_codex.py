@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from agent_runner.agents.codex import CodexAgent
-from agent_runner.agents.codex_events import Reading, read_rollout
+from agent_runner.agents.codex_events import CodexStream, read_rollout
 from agent_runner.agents.headless import parse_line
 from agent_runner.agents.protocol import AgentFailed, SessionLost
 from agent_runner.classify.verdict import Verdict, classify
@@ -25,8 +25,10 @@ RECORDED = Path(__file__).parent / "recorded" / "codex"
 NOW = datetime(2026, 11, 25, 21, 23, tzinfo=UTC)
 
 
-def reading(name: str, *, resumed: bool = False, rollout: bool = True) -> tuple[Reading, list[str]]:
-    found, lines = Reading(resumed=resumed), list[str]()
+def reading(
+    name: str, *, resumed: bool = False, rollout: bool = True
+) -> tuple[CodexStream, list[str]]:
+    found, lines = CodexStream(resumed=resumed), list[str]()
     for line in (RECORDED / f"{name}.jsonl").read_text().splitlines():
         lines += found.take(parse_line(line) or {})
     file = RECORDED / f"{name}.rollout.jsonl"
@@ -93,7 +95,7 @@ def test_an_earlier_turns_error_is_not_this_ones() -> None:
 
 def test_an_end_without_a_last_event_is_an_interruption() -> None:
     """agents.md 0.1."""
-    found = Reading()
+    found = CodexStream()
     found.take({"type": "thread.started", "thread_id": "t"})
     found.take({"type": "turn.started"})
     assert not found.succeeded
@@ -101,7 +103,7 @@ def test_an_end_without_a_last_event_is_an_interruption() -> None:
 
 
 def test_a_warning_of_its_own_is_no_error() -> None:
-    found = Reading()
+    found = CodexStream()
     item = {"type": "error", "message": "Model metadata for `m` not found."}
     assert found.take({"type": "item.completed", "item": item})
     found.take({"type": "turn.completed", "usage": {}})
@@ -110,7 +112,7 @@ def test_a_warning_of_its_own_is_no_error() -> None:
 
 def test_words_of_a_command_are_no_error() -> None:
     """D3."""
-    found = Reading()
+    found = CodexStream()
     item = {
         "type": "command_execution",
         "command": "cat log",

@@ -12,7 +12,7 @@ import pytest
 
 from agent_runner.agents.headless import parse_line
 from agent_runner.agents.opencode import OpencodeAgent, split_model
-from agent_runner.agents.opencode_events import Reading
+from agent_runner.agents.opencode_events import OpencodeStream
 from agent_runner.agents.protocol import AgentFailed, SessionLost
 from agent_runner.classify.verdict import classify
 from agent_runner.models import AgentSession, PauseReason, Usage
@@ -28,8 +28,8 @@ def log_of(name: str) -> str:
     return (RECORDED / f"{name}.stderr").read_text()
 
 
-def reading(name: str) -> tuple[Reading, list[str]]:
-    found, lines = Reading("anthropic"), list[str]()
+def reading(name: str) -> tuple[OpencodeStream, list[str]]:
+    found, lines = OpencodeStream("anthropic"), list[str]()
     for line in log_of(name).splitlines():
         lines += found.take_stderr(line)
     events = RECORDED / f"{name}.jsonl"
@@ -74,7 +74,7 @@ def test_what_it_waits_out_in_silence_is_known_from_its_log() -> None:
 
 def test_a_log_line_that_a_model_wrote_into_another_is_not_believed() -> None:
     """D3."""
-    found = Reading("anthropic")
+    found = OpencodeStream("anthropic")
     line = log_of("waits").splitlines()[-1]
     assert found.take_stderr(f"tool said: {line}") == []
     assert found.take_stderr("message=created id=ses_x version=1.0.0") == []

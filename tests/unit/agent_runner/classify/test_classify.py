@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.classify.failure_facts import HEAD, TAIL, Told, read
+from agent_runner.classify.failure_facts import HEAD, TAIL, FailureFacts, read
 from agent_runner.classify.profiles import PROFILES
 from agent_runner.classify.rules import FIRST, RULES, rule_for
 from agent_runner.classify.verdict import FAR, MAX_MESSAGE, MAX_WAIT, classify
@@ -32,8 +32,8 @@ def gateway(said: str, **fields: object) -> Failure:
     return replace(Failure("gateway", said, provider="anthropic"), **fields)
 
 
-def by_rule() -> dict[str, list[Told]]:
-    found: dict[str, list[Told]] = {}
+def by_rule() -> dict[str, list[FailureFacts]]:
+    found: dict[str, list[FailureFacts]] = {}
     reported = [f for c in cases() for f in hear(c)]
     for each in (*(m.failure for m in CORPUS if not m.failure.interrupted), *reported):
         told = read(each)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent_runner.classify.own import MARK, own_words
+from agent_runner.classify.provider_words import MARK, own_words
 from agent_runner.classify.verdict import Verdict, classify
 from agent_runner.models import Failure, Grounds, PauseReason
 from tests.limits import NOW, Message, corpus

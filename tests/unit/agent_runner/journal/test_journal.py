@@ -21,7 +21,7 @@ from agent_runner.journal.journal import (
     is_locked,
     read_journal,
 )
-from agent_runner.journal.records import Chain, RecordType, encode
+from agent_runner.journal.record_lines import Chain, RecordType, encode
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 

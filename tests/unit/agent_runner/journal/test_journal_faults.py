@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent_runner.journal.journal import Journal, read_journal
-from agent_runner.journal.records import Record, RecordType
+from agent_runner.journal.record_lines import Record, RecordType
 from agent_runner.journal.run_state import fold
 from tests.support.disk import FaultyDisk
 from tests.support.journals import NOW, RUN, T, lines_of, records_of

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent_runner.journal.journal import Journal, JournalDamaged, JournalTail, read_journal
-from agent_runner.journal.records import RecordType
-from agent_runner.journal.run_state import Fold, fold
+from agent_runner.journal.record_lines import RecordType
+from agent_runner.journal.run_state import RunStateFold, fold
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -102,7 +102,7 @@ def test_another_journal_in_its_place_is_damage(tmp_path: Path) -> None:
 def test_the_state_from_a_tail_is_that_of_the_whole_journal(tmp_path: Path) -> None:
     """C8."""
     path = tmp_path / "j"
-    tail, folding = JournalTail(path), Fold()
+    tail, folding = JournalTail(path), RunStateFold()
     for number in range(5):
         grow(path, str(number))
         for record in tail.read().records:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent_runner.journal.records import Record, RecordType
-from agent_runner.journal.run_state import Fold, fold
+from agent_runner.journal.record_lines import Record, RecordType
+from agent_runner.journal.run_state import RunStateFold, fold
 from agent_runner.models import MAX_VERDICT, RunStatus, StepStatus
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -196,7 +196,7 @@ def test_the_boundary_is_the_last_finished_step_not_a_pause() -> None:
 
 
 def sequence(*items: tuple[str, dict[str, Any]]) -> int | None:
-    found = Fold.of(records(*items)).boundary
+    found = RunStateFold.of(records(*items)).boundary
     return found.sequence if found else None
 
 
@@ -212,7 +212,7 @@ def test_a_failure_that_the_run_goes_on_behind_is_kept_by_a_resume() -> None:
 def test_a_state_that_was_taken_is_not_changed_by_later_records() -> None:
     """C5."""
     start, done = records(START, DONE_A)
-    folding = Fold.of([start])
+    folding = RunStateFold.of([start])
     before = folding.state
     folding.add(done)
     assert (before.steps[0].status, before.steps[0].outputs) == (StepStatus.PENDING, {})

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runner.journal.journal import Journal, read_journal
-from agent_runner.journal.records import Record, RecordType
-from agent_runner.journal.run_state import Fold, fold
+from agent_runner.journal.record_lines import Record, RecordType
+from agent_runner.journal.run_state import RunStateFold, fold
 from agent_runner.models import RunState, StepState, StepStatus
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -90,7 +90,7 @@ def test_a_loop_s_end_leaves_the_boundary_where_its_last_sub_step_set_it() -> No
     snapshot |= dict.fromkeys(("commit", "tree", "head"), "a" * 40)
     kind, data = done("test", ("loop", 2, 0))
     items = (*SECOND, (kind, {**data, "snapshot": snapshot}), done("loop", iterations="2"))
-    found = Fold.of(records(*items)).boundary
+    found = RunStateFold.of(records(*items)).boundary
     assert found is not None
     assert found.sequence == 1
 
@@ -162,7 +162,7 @@ def test_what_the_state_refuses_is_not_written_and_what_it_sees_is_what_will_be_
 ) -> None:
     """C7, F7: the run acts on nothing that its journal does not hold."""
     journal = Journal.open(tmp_path / "j", lambda: NOW)
-    folding = Fold()
+    folding = RunStateFold()
     journal.follower = folding.add
     for kind, data in SECOND:
         journal.append(RecordType(kind), data)
@@ -239,7 +239,7 @@ def test_progress_is_a_share_whatever_was_stored(steps: list[StepState]) -> None
 
 def test_the_state_does_not_grow_with_the_number_of_steps_done() -> None:
     """C8: a loop of 10,000 sub-steps, early and late."""
-    folding = Fold()
+    folding = RunStateFold()
     large = [{**STEPS[0], "limit": 10_000}, STEPS[1]]
     items = [start(large), ("step_start", {"step": "loop"})]
     for n in range(1, 10_001):

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from agent_runner.journal.records import RecordType
+from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import Budget, Pause, PauseReason, StepStatus, Usage
-from agent_runner.run.interpreter import Turn
+from agent_runner.run.interpreter import LeafRun
 from agent_runner.run.resume_plan import start_data
 from agent_runner.run.step import RunPaused, StepResult
 from agent_runner.workflow.models import LoopStep, OnCircle, ParallelStep
@@ -215,7 +215,7 @@ def circling(on_circle: OnCircle) -> Walk:
     step = loop(command("test"), until=UNTIL, max_iterations=9, on_circle=on_circle)
     states = iter("xyzyzy")
 
-    async def act(walk: Walk, turn: Turn, place: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
         walk.tree.files["f"] = next(states)
         return StepResult(NO)
 
@@ -260,7 +260,7 @@ def test_a_spent_budget_pauses_before_the_next_step_and_a_larger_one_goes_on() -
     w = walk(loop(command("test"), command("mend"), until=UNTIL), test=[YES])
     plain = w.act
 
-    async def act(walk: Walk, turn: Turn, place: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
         if turn.step.id == "test":
             turn.recorder.append(RecordType.USAGE, usage)
         return await plain(walk, turn, place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_runner.journal.records import RecordType
+from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import RunStatus, StepStatus
 from tests.support.random_walks import acting, assert_same_order, steps_of
 from tests.support.walks import MemoryTree, Walk, workflow

@@ -5,9 +5,9 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from agent_runner.journal.records import RecordType
+from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import Pause, PauseReason, StepStatus
-from agent_runner.run.interpreter import Turn
+from agent_runner.run.interpreter import LeafRun
 from agent_runner.run.step import RunPaused, StepResult
 from agent_runner.workflow.models import LoopStep, ParallelStep
 from tests.support.walks import (
@@ -40,7 +40,7 @@ def meeting() -> Act:
     running: set[str] = set()
     most: list[int] = []
 
-    async def act(walk: Walk, turn: Turn, place: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
         running.add(turn.step.id)
         most.append(len(running))
         for _ in range(5):
@@ -119,7 +119,7 @@ def test_a_pause_in_one_stops_the_others_at_once_and_each_goes_on_in_its_session
     stopped: list[str] = []
     running: list[str] = []
 
-    async def act(walk: Walk, turn: Turn, place: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
         name = turn.step.id
         if turn.interrupted is not None:
             return StepResult({"session": turn.interrupted.session.session_id})
@@ -149,7 +149,7 @@ def test_a_pause_in_one_stops_the_others_at_once_and_each_goes_on_in_its_session
     ]
     w.tree.files["d"] = "whole"
 
-    async def rest(walk: Walk, turn: Turn, place: Place) -> StepResult:
+    async def rest(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
         assert {walk.tree.files[n] for n in "abc"} == {"half"}
         return StepResult(
             {"session": turn.interrupted.session.session_id if turn.interrupted else "none"}
@@ -168,7 +168,7 @@ def test_a_pause_in_one_stops_the_others_at_once_and_each_goes_on_in_its_session
 def test_of_a_pause_and_a_broken_runner_at_once_the_pause_is_told() -> None:
     """C9, D7."""
 
-    async def act(walk: Walk, turn: Turn, place: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
         if turn.step.id == "a":
             for _ in range(5):
                 await anyio.lowlevel.checkpoint()
@@ -189,7 +189,7 @@ def test_the_innermost_step_that_runs_is_the_present_one() -> None:
     """D10: of several, the first of the file."""
     seen: list[str | None] = []
 
-    async def act(walk: Walk, turn: Turn, place: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
         await anyio.lowlevel.checkpoint()
         current = walk.state.current_step
         seen.append(current.id if current else None)

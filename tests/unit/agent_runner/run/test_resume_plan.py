@@ -5,11 +5,11 @@ from __future__ import annotations
 import anyio.lowlevel
 import pytest
 
-from agent_runner.journal.records import Record, RecordType
-from agent_runner.journal.run_state import Fold
+from agent_runner.journal.record_lines import Record, RecordType
+from agent_runner.journal.run_state import RunStateFold
 from agent_runner.models import Pause, PauseReason, StepStatus
-from agent_runner.run.interpreter import Turn
-from agent_runner.run.resume_plan import Plan, make_plan
+from agent_runner.run.interpreter import LeafRun
+from agent_runner.run.resume_plan import ResumePlan, make_plan
 from agent_runner.run.step import RunPaused, StepResult
 from agent_runner.workflow.models import LoopStep, ParallelStep, Step
 from tests.support.walks import (
@@ -41,7 +41,7 @@ def pausing(step: str, place: Place, *, with_session: bool = False) -> Act:
     """Every step works, but one pauses the run the first time that it stands at this place."""
     seen: list[Place] = []
 
-    async def act(walk: Walk, turn: Turn, at: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, at: Place) -> StepResult:
         await anyio.lowlevel.checkpoint()
         if (turn.step.id, at) == (step, place) and not seen:
             seen.append(at)
@@ -55,8 +55,8 @@ def pausing(step: str, place: Place, *, with_session: bool = False) -> Act:
     return act
 
 
-def plan_of(walk: Walk, *steps: Step, **spec: object) -> Plan:
-    return make_plan(Fold.of(walk.records), workflow(*steps), run_spec(attempt=2, **spec))
+def plan_of(walk: Walk, *steps: Step, **spec: object) -> ResumePlan:
+    return make_plan(RunStateFold.of(walk.records), workflow(*steps), run_spec(attempt=2, **spec))
 
 
 PLACE = (("outer", 2), ("inner", 3))
@@ -116,7 +116,7 @@ def test_the_session_of_an_iteration_that_is_over_is_not_gone_on_with() -> None:
     steps = nested(agent("a"), command("b"))
     plain = pausing("b", PLACE)
 
-    async def act(walk: Walk, turn: Turn, at: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, at: Place) -> StepResult:
         if turn.step.id == "a":
             turn.recorder.append(RecordType.AGENT_SESSION, session("a"))
         return await plain(walk, turn, at)
@@ -228,11 +228,11 @@ def test_a_parallel_step_goes_on_with_the_children_that_are_not_finished() -> No
 
 def test_without_a_journal_the_iteration_runs_from_its_start() -> None:
     """F3."""
-    plan = make_plan(Fold(), workflow(command("a")), run_spec(attempt=2))
+    plan = make_plan(RunStateFold(), workflow(command("a")), run_spec(attempt=2))
     assert plan.first
     assert plan.untouched
     assert plan.warnings == ["no checkpoint was found: the iteration runs from its start"]
-    assert make_plan(Fold(), workflow(command("a")), run_spec()).warnings == []
+    assert make_plan(RunStateFold(), workflow(command("a")), run_spec()).warnings == []
 
 
 def test_the_target_is_the_base_only_while_no_step_has_finished() -> None:
@@ -253,7 +253,7 @@ def test_a_step_is_repeated_on_what_the_last_one_left_though_its_snapshot_failed
     seen: list[dict[str, str]] = []
     turns = scripted(b=[fails(), None])
 
-    async def act(walk: Walk, turn: Turn, place: Place) -> StepResult:
+    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
         walk.tree.broken = turn.step.id == "a"
         seen.append(dict(walk.tree.files))
         return await turns(walk, turn, place)
@@ -272,7 +272,7 @@ def test_a_plan_changes_nothing_of_what_it_was_made_from() -> None:
     """C5."""
     w = Walk(workflow(*nested(command("a"))), pausing("a", PLACE))
     w.start()
-    found = Fold.of(w.records)
+    found = RunStateFold.of(w.records)
     before = found.state
     make_plan(found, workflow(command("other")), run_spec(attempt=2))
     assert found.state == before

@@ -11,9 +11,9 @@ import pytest
 
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome
 from agent_runner.classify.verdict import classify
-from agent_runner.evidence import Calls
+from agent_runner.gateway_evidence import Calls
 from agent_runner.models import Failure, PauseReason, Usage
-from agent_runner.run.stall_watch import GRACE, MOST_TRIES, Pointless, Watch, is_pointless
+from agent_runner.run.stall_watch import GRACE, MOST_TRIES, Pointless, StallWatch, is_pointless
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 DONE = AgentOutcome("done", None, Usage())
@@ -98,8 +98,8 @@ class Clock:
         self.meanwhile()
 
 
-def watched(news: News, clock: Clock) -> Watch:
-    return Watch(news, NOW, "anthropic", 60, clock, clock.sleep)
+def watched(news: News, clock: Clock) -> StallWatch:
+    return StallWatch(news, NOW, "anthropic", 60, clock, clock.sleep)
 
 
 def test_an_agent_that_sleeps_is_stopped_with_what_the_gateway_saw() -> None:

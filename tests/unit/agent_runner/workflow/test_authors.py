@@ -10,7 +10,7 @@ from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.workflow.conditions import ConditionError, parse
 from agent_runner.workflow.loader import check_workflow, parse_workflow
 from agent_runner.workflow.models import AgentStep, CommandStep, WorkflowError, walk
-from agent_runner.workflow.source import Source
+from agent_runner.workflow.yaml_source import YamlSource
 
 MANY = """\
 version: "1.0"
@@ -65,7 +65,7 @@ def test_every_error_of_a_file_is_told_at_once_with_what_was_meant() -> None:
 def test_only_so_many_errors_are_kept() -> None:
     steps = "".join(f"  - {{id: a{n}, type: nope}}\n" for n in range(150))
     found = errors(f'version: "1.0"\nsteps:\n{steps}')
-    assert len(found) == Source.MAX_NOTED
+    assert len(found) == YamlSource.MAX_NOTED
 
 
 @pytest.mark.parametrize(

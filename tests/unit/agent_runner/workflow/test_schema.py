@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from agent_runner.workflow.loader import parse_workflow
+from agent_runner.workflow.mapping_shapes import ReadMapping, Shape
 from agent_runner.workflow.models import WorkflowError
 from agent_runner.workflow.schema import as_text, workflow_schema
-from agent_runner.workflow.shapes import Found, Shape
 
 Json = dict[str, Any]
 FOLDER = Path(__file__).parents[4] / "workflows"
@@ -251,7 +251,7 @@ def test_the_sample_has_every_kind_of_mapping(monkeypatch: pytest.MonkeyPatch) -
     seen: set[str] = set()
     read = Shape.read
 
-    def noted(self: Shape, *args: Any) -> Found:
+    def noted(self: Shape, *args: Any) -> ReadMapping:
         seen.add(self.name)
         return read(self, *args)
 

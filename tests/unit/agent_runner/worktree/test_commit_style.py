@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from agent_runner.models import Usage
 from agent_runner.process.spawn import make_commands
-from agent_runner.run.prompts import commit_message
+from agent_runner.run.agent_prompts import commit_message
 from agent_runner.spec import CommitStyle
 from agent_runner.worktree.worktree import Worktree
 from tests.support.runs import git

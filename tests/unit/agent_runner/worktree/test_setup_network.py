@@ -9,7 +9,7 @@ import pytest
 
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunSpec, Setup
-from agent_runner.worktree.project_setup import Ears, SetupFailed, run_commands, set_up_task
+from agent_runner.worktree.project_setup import SetupFailed, SetupOutput, run_commands, set_up_task
 
 
 def test_set_up_commands_find_the_proxy(bare: RunSpec) -> None:
@@ -17,7 +17,7 @@ def test_set_up_commands_find_the_proxy(bare: RunSpec) -> None:
     commands = make_commands(bare.model_copy(update={"gateway": gateway}))
     heard: list[str] = []
     setup = Setup(commands=("echo $https_proxy $HTTPS_PROXY",), key="k", timeout=20)
-    anyio.run(run_commands, setup, commands, Ears(heard.append, heard.append))
+    anyio.run(run_commands, setup, commands, SetupOutput(heard.append, heard.append))
     assert heard[-1].split() == ["http://rover:token@127.0.0.1:8377"] * 2
 
 
@@ -60,7 +60,7 @@ def test_a_failed_set_up_names_the_cause_however_long_ago_it_was_printed(bare: R
     ):
         warned: list[str] = []
         run = functools.partial(
-            run_commands, setup, make_commands(bare), Ears(lambda _: None, warned.append)
+            run_commands, setup, make_commands(bare), SetupOutput(lambda _: None, warned.append)
         )
         if setup.tried:
             anyio.run(run)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent_runner.process.spawn import make_commands
-from agent_runner.worktree.local_files import Copy, place
+from agent_runner.worktree.local_files import LocalFile, place
 from agent_runner.worktree.worktree import Worktree
 from tests.support.runs import git
 from tests.support.trees import BRANCH, do, make, snap
@@ -28,8 +28,10 @@ def tree(tmp_path: Path) -> tuple[Path, Worktree]:
     return place_.work, worktree
 
 
-def copies() -> list[Copy]:
-    return [Copy.model_construct(None, path=name, data=SECRET, executable=False) for name in NAMES]
+def copies() -> list[LocalFile]:
+    return [
+        LocalFile.model_construct(None, path=name, data=SECRET, executable=False) for name in NAMES
+    ]
 
 
 def commit(work: Path, message: str) -> str:

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from agent_runner.process.spawn import make_commands
-from agent_runner.spec import Limits, Restore
+from agent_runner.spec import Restore, RunLimits
 from agent_runner.worktree.worktree import Target, Worktree, WorktreeError
 from tests.support.runs import git
 from tests.support.trees import BRANCH, do, make, snap
@@ -84,7 +84,7 @@ def test_each_bundle_holds_only_what_is_new_and_all_together_everything(tmp_path
 
 def test_a_snapshot_over_the_limit_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     """DESIGN 12.7."""
-    place, worktree = make(tmp_path, Limits(bundle_bytes=1000))
+    place, worktree = make(tmp_path, RunLimits(bundle_bytes=1000))
     do(worktree.prepare)
 
     (place.work / "big").write_bytes(os.urandom(50_000))

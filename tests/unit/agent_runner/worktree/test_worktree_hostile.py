@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent_runner.process.spawn import make_commands
-from agent_runner.spec import Limits, RunSpec, SwitchUser, WrapCommand
+from agent_runner.spec import RunLimits, RunSpec, SwitchUser, WrapCommand
 from agent_runner.worktree.git_reports import MAX_LACKING
 from agent_runner.worktree.worktree import Target, Worktree, WorktreeError, WorktreeInterrupted
 from tests.support.runs import Place, git
@@ -87,7 +87,7 @@ def test_a_pipe_in_the_place_of_a_file_of_gits_holds_nothing_up(
     tmp_path: Path, name: str, linked: bool
 ) -> None:
     """It would be opened, and waited for until git is given up."""
-    place, worktree = make(tmp_path, Limits(git_stall=0.8))
+    place, worktree = make(tmp_path, RunLimits(git_stall=0.8))
     do(worktree.prepare)
     odd = place.work / name
     odd.parent.mkdir(exist_ok=True)
@@ -136,7 +136,7 @@ def test_a_repository_that_a_step_removed_or_replaced_interrupts_the_run(
 
 def test_a_pipe_in_the_place_of_a_repositorys_head_is_told_soon(tmp_path: Path) -> None:
     """Without it there is no repository; a resume makes it again."""
-    place, worktree = make(tmp_path, Limits(git_stall=0.8))
+    place, worktree = make(tmp_path, RunLimits(git_stall=0.8))
     do(worktree.prepare)
     (place.work / ".git/HEAD").unlink()
     os.mkfifo(place.work / ".git/HEAD")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.process.progress import Patience
+from agent_runner.process.progress import ProgressLimits
 from agent_runner.process.spawn import make_commands
-from agent_runner.spec import Limits, WrapCommand
+from agent_runner.spec import RunLimits, WrapCommand
 from agent_runner.worktree.worktree import Worktree, WorktreeInterrupted
 from tests.support.runs import Place, git
 from tests.support.trees import do, make, snap
@@ -26,7 +26,7 @@ exec {GIT} "$@"
 
 def stopping(tmp_path: Path, verb: str, times: int) -> tuple[Place, Worktree]:
     """A clone whose git is stopped by somebody, so many times, whenever it is called with `verb`."""
-    place, _ = make(tmp_path, Limits(git_stall=STALL, stop_grace=0.1))
+    place, _ = make(tmp_path, RunLimits(git_stall=STALL, stop_grace=0.1))
     programs, stops = tmp_path / "bin", tmp_path / "stops"
     programs.mkdir()
     stops.write_text("once\n" * times)
@@ -63,13 +63,13 @@ def test_what_is_slow_but_gets_on_is_not_ended(tmp_path: Path) -> None:
     place, _ = make(tmp_path)
     commands = make_commands(place.spec())
     slow = "i=0; while [ $i -lt 30 ]; do read -t 0.1 _ < <(tail -f /dev/null); i=$((i+1)); done"
-    result = do(lambda: commands.run(["bash", "-c", slow], patience=Patience(still=STALL)))
+    result = do(lambda: commands.run(["bash", "-c", slow], patience=ProgressLimits(still=STALL)))
     assert (result.code, result.stalled) == (0, "")
 
 
 def test_what_computes_for_ever_is_ended(tmp_path: Path) -> None:
     place, _ = make(tmp_path)
     commands = make_commands(place.spec())
-    patience = Patience(still=STALL, spinning=STALL)
+    patience = ProgressLimits(still=STALL, spinning=STALL)
     result = do(lambda: commands.run(["sh", "-c", "while :; do :; done"], patience=patience))
     assert "it computed for" in result.stalled

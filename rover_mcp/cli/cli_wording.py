@@ -1,0 +1,56 @@
+"""What the daemon says to assistants, in the words of the command line.
+
+Its messages name the calls and the arguments that a model would use next. Whoever sits at a
+terminal has commands and options.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rover_mcp.cli.terminal_text import local_times
+
+COMMANDS = {
+    "resume_task": "rover resume", "set_auto_resume": "rover auto-resume",
+    "wait_for_task": "rover watch", "inspect": "rover inspect", "get_diff": "rover diff",
+    "get_logs": "rover logs", "pause_task": "rover pause", "restart_task": "rover restart",
+    "cancel_task": "rover cancel", "delete_task": "rover delete", "list_tasks": "rover list",
+    "list_workflows": "rover workflows", "get_status": "rover status",
+    "create_task": "rover create",
+}  # fmt: skip
+OPTIONS = {
+    "repo_path": "--repo", "base_branch": "--base-branch", "budget_usd": "--budget-usd",
+    "budget_tokens": "--budget-tokens", "stat_only": "--stat", "request_key": "--request-key",
+    "project_config": "--project-config", "all_projects": "--all", "next_cursor": "--cursor",
+    "auto_resume": "--no-auto-resume", "timeout_s": "a time",
+}  # fmt: skip
+_PHRASES = (
+    (re.compile(r"\bdetail[:=] ?full\b"), "--full"),
+    (re.compile(r"\bconfirm[:=] ?true\b"), "--yes"),
+    (re.compile(r"\baccept[:=] ?true\b"), "--accept"),
+    (re.compile(r"\bwhen[:=] ?at_reset\b"), "--at-reset"),
+    (re.compile(r"\bInput should\b"), "it should"),
+    (re.compile(r"\bValue error, "), ""),
+    (re.compile(r"\b(?:String|List|Dictionary) should\b"), "it should"),
+    (re.compile(r"\bthe tools? "), "the command "),
+    (re.compile(r"\bnext_actions\b"), "what can be done next"),
+    (re.compile(r"\bnext_call\b"), "the next command"),
+)
+_CALLS = re.compile(
+    r"(?<![\w./-])(?P<word>" + "|".join([*(c for c in COMMANDS if "_" in c), *OPTIONS]) + r")\b"
+)
+_REFUSED = re.compile(rf"^(?:{'|'.join(COMMANDS)}): (?=\S)")
+_TAKES = re.compile(r"^it takes(?:: | nothing).*$", re.DOTALL)
+
+
+def spoken(text: str) -> str:
+    """A message for a person at a terminal."""
+    text = local_times(_REFUSED.sub("", text))
+    for pattern, words in _PHRASES:
+        text = pattern.sub(words, text)
+    return _CALLS.sub(lambda match: {**COMMANDS, **OPTIONS}[match["word"]], text)
+
+
+def spoken_hint(hint: str) -> str:
+    """The same for what to do. The arguments that a call takes are in a command's --help."""
+    return spoken(_TAKES.sub("its --help says what it takes", hint))

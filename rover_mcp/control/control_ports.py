@@ -1,0 +1,170 @@
+"""What the control plane needs of the world: one narrow Protocol per outside thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from agent_runner.models import Snapshot
+from rover_mcp.domain.cancellation import CancelToken
+from rover_mcp.domain.source_tree import SourceTree
+from rover_mcp.git.unfinished_commit import Unfinished
+
+
+class HubFileChange(Protocol):
+    """A file that differs between two commits. `kind` is A, D, M or T; one that moved is a file
+    deleted and a file added. `old` and `new` are the ids of its contents."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def old(self) -> str: ...
+    @property
+    def new(self) -> str: ...
+
+
+class ProjectHub(Protocol):
+    """A project's bare repositories in the data folder. DESIGN.md section 8."""
+
+    def lend(
+        self,
+        user_repo: Path,
+        commit: str,
+        objects: Path,
+        tell: Callable[[str], None],
+        stop: CancelToken,
+    ) -> None:
+        """Let a task's folder `objects` hold what its base commit reaches. `tell` is called
+        where that takes a while, `stop` ends it (Stopped)."""
+        ...
+
+    def name(self, user_repo: Path, commit: str, branch: str | None, folder: Path) -> None:
+        """Write into `folder` what the user's repository calls the commits that a base reaches:
+        see git/clone_refs.py. `branch` is what the task was based on, as the call named it."""
+        ...
+
+    def lend_submodules(
+        self, user_repo: Path, commit: str, objects: Path, folder: Path
+    ) -> list[str]:
+        """Lend the submodules that the user has checked out, and write into `folder` what they
+        are: see git/submodules.py. Which of them could not be handed over, and why."""
+        ...
+
+    def lend_lfs(self, user_repo: Path, commit: str, objects: Path) -> list[str]:
+        """Lend the objects of git-lfs that the user has. Which files' could not be."""
+        ...
+
+    def secure(self, user_repo: Path, commit: str, objects: Path) -> None:
+        """Make again what was lost of hub and base, as far as a task's bundles need it."""
+        ...
+
+    def is_whole(self, task_id: str, base_commit: str) -> bool:
+        """Whether all that the hub has of a task can be read."""
+        ...
+
+    def renew(self) -> None:
+        """Set a damaged hub aside and make another."""
+        ...
+
+    def import_bundle(
+        self, task_id: str, base_commit: str, bundle_path: Path, snapshot: Snapshot, branch: str
+    ) -> None: ...
+
+    def snapshots(self, task_id: str) -> dict[int, str]:
+        """The commit of every snapshot that is here, by number."""
+        ...
+
+    def keep(self, task_id: str, name: str, commit: str) -> str:
+        """Keep a commit under a ref of its own; the ref."""
+        ...
+
+    def export_restore(
+        self, task_id: str, snapshot: Snapshot, base_commit: str, dest: Path
+    ) -> None: ...
+
+    def tree(self, commit: str) -> SourceTree: ...
+
+    def publish(
+        self, task_id: str, user_repo: Path, branch: str, unfinished: Unfinished | None = None
+    ) -> object:
+        """Put the task's branch into the user's repository: see git/publish.py."""
+        ...
+
+    def changes(
+        self, task_id: str, base_commit: str, old: str, new: str
+    ) -> Sequence[HubFileChange]:
+        """Every file that differs between two of the task's commits."""
+        ...
+
+    def files(self, task_id: str, base_commit: str, commit: str) -> Sequence[str]:
+        """The names of all files of one of the task's commits."""
+        ...
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account by its label, None where an agent needs none; or what is missing, and where to
+    configure it."""
+
+    label: str | None = None
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """A log-in's end, what a person can do about it, and why nobody else does; `obstacle` None:
+    its program renews it."""
+
+    log_in: str
+    at: float
+    advice: str
+    obstacle: str | None = None
+
+    def told(self) -> str:
+        """The end, and who sees to it."""
+        begins = f"the log-in of {self.log_in} expires before that, at {utc(self.at)}"
+        if self.obstacle is None:
+            return f"{begins}, and is then renewed automatically"
+        return f"{begins}, and is not renewed automatically ({self.obstacle}): {self.advice}"
+
+
+def utc(seconds: float) -> str:
+    """A time as people are told it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}Z"
+
+
+class AttemptGateway(Protocol):
+    """The gateway as seen from the control plane's threads."""
+
+    def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
+        """Serve the task's socket; nothing if it is served already."""
+        ...
+
+    def close(self, task_id: str) -> None: ...
+
+    def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
+        """When the log-in expires that an agent would use in an attempt, if it uses one."""
+        ...
+
+    def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
+        """Digests of the credentials that an attempt, which was refused for its credential, used;
+        none where it had none."""
+        ...
+
+    def accounts(self, task_id: str, attempt: int, agent: str) -> Iterable[Account]:
+        """The accounts that this agent may use in this attempt, the first one first. May ask a
+        credential's command for each that is looked at."""
+        ...
+
+    def used(self, task_id: str, attempt: int, provider: str) -> str | None:
+        """The account with which this attempt asked a provider last, as far as it is known."""
+        ...
+
+
+HubOf = Callable[[str], ProjectHub]
+"""The hub of a project, by the project's id."""

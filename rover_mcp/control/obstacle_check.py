@@ -1,0 +1,44 @@
+"""Whether what is in a paused task's way is gone: cheap to ask, and no git is started for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from agent_runner.worktree.disk_watch import FULL, free_space
+from rover_mcp.config.settings import Settings
+from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.obstacles import Obstacle, obstacle_of
+from rover_mcp.git.branch_blocked import blocked
+from rover_mcp.store.records import TaskRow
+
+TWICE: Final = 2
+"""A disk has space again where it has so many times what a run needs: a task that resumed with
+just enough would pause again at once."""
+
+
+def is_gone(settings: Settings, task: TaskRow) -> bool:
+    """Whether nothing of it is to be seen any more."""
+    match obstacle_of(task.pause):
+        case Obstacle.DISK:
+            return _has_space(settings, Path(task.project_path))
+        case Obstacle.BRANCH:
+            return _is_free(Path(task.project_path), task.branch)
+        case None:
+            return False
+
+
+def _has_space(settings: Settings, repository: Path) -> bool:
+    try:
+        free = free_space([place for place in (settings.home, repository) if place.exists()])
+    except OSError:
+        return False
+    enough = free.lowest >= TWICE * max(settings.min_free_bytes, FULL)
+    return enough and free.lowest_files >= TWICE * settings.min_free_files
+
+
+def _is_free(repository: Path, branch: str) -> bool:
+    try:
+        return blocked(repository, branch) is None
+    except (RoverError, OSError):
+        return False

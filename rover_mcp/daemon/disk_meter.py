@@ -1,0 +1,107 @@
+"""Measures what the data folder takes on the disk, beside everything else: whoever asks gets what
+was measured last, and does not wait for more."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from rover_mcp.daemon.folder_sizes import Counter
+from rover_mcp.daemon.trash import FOLDER as TRASH
+from rover_mcp.packages.package_store import FOLDER as PACKAGES
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.disk_use import DiskUse, ProjectUse
+
+FRESH_SECONDS = 60.0
+"""For as long what was measured is given as it is."""
+SHARE = 20
+"""It is not measured again before this many times the time that it took."""
+PATIENCE_SECONDS = 0.3
+"""For the first measurement: a small folder's takes less."""
+WITHOUT_RECORD = "tasks without a record"
+
+log = logging.getLogger("rover.daemon")
+
+
+class DiskMeter:
+    """That of one data folder."""
+
+    def __init__(self, home: Path, store: Store, now: Callable[[], float] = time.time) -> None:
+        self._home = home
+        self._store = store
+        self._now = now
+        self._lock = threading.Lock()
+        self._work: threading.Thread | None = None
+        self._last: DiskUse | None = None
+        self._due = 0.0
+
+    def use(self) -> DiskUse | None:
+        """What was measured last; where that is old, it is measured anew in the background. None:
+        the first measurement takes longer than anybody should wait."""
+        with self._lock:
+            working = self._work is not None and self._work.is_alive()
+            if not working and self._now() >= self._due:
+                self._work = threading.Thread(target=self._measure, daemon=True)
+                self._work.start()
+            work = self._work
+        if self._last is None and work is not None:
+            work.join(PATIENCE_SECONDS)
+        return self._last
+
+    def _measure(self) -> None:
+        begun = self._now()
+        try:
+            paths, tasks = self._store.projects.paths_by_id(), self._store.tasks.project_ids()
+            self._last = measure(self._home, paths, tasks, begun)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("what the data folder takes cannot be measured: %s", error)
+        took = self._now() - begun
+        self._due = begun + max(FRESH_SECONDS, SHARE * took)
+
+
+def measure(home: Path, paths: Mapping[str, str], tasks: Mapping[str, str], at: float) -> DiskUse:
+    """`paths`: the repository of each project, `tasks`: the project of each task, by id.
+
+    Raises:
+        OSError: the data folder cannot be read.
+    """
+    counter = Counter()
+    sizes: defaultdict[str, dict[str, int]] = defaultdict(dict[str, int])
+
+    def add(project: str, kind: str, *places: Path) -> None:
+        if taken := counter.size(*places):
+            sizes[project][kind] = sizes[project].get(kind, 0) + taken
+
+    # First, so that what tasks are lent of a base counts as the base.
+    for folder in _inside(home / "projects"):
+        project = paths.get(folder.name, f"project {folder.name}")
+        add(project, "hub", *(part for part in _inside(folder) if part.name != PACKAGES))
+        add(project, "caches", folder / PACKAGES)
+    for folder in _inside(home / "tasks"):
+        name = tasks.get(folder.name)
+        project = WITHOUT_RECORD if name is None else paths.get(name, f"project {name}")
+        add(project, "snapshots", *folder.glob("iterations/*/run/bundles"))
+        add(project, "work", folder / "work", folder / "home")
+        add(project, "hub", folder / "base")
+        add(project, "records", *(p for p in _inside(folder) if p.name not in _APART))
+    shared = {"caches": counter.size(home / "cache")}
+    # Of tasks that were deleted: it goes by itself.
+    if removed := counter.size(*_inside(home / TRASH)):
+        shared["removed"] = removed
+    apart = ("projects", "tasks", "cache", TRASH)
+    rest = (p for p in _inside(home) if p.name not in apart)
+    shared["other"] = counter.size(*rest)
+    return DiskUse(at, [ProjectUse(path, kinds) for path, kinds in sizes.items()], shared)
+
+
+_APART = frozenset({"work", "home", "base"})
+
+
+def _inside(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []

@@ -1,0 +1,171 @@
+"""All that is kept of a task, for deleting it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rover_mcp.daemon.folder_sizes import Counter
+from rover_mcp.daemon.git_adapters import GitRepositories
+from rover_mcp.daemon.trash import Trash
+from rover_mcp.domain.errors import EnvironmentFault, UserFixable
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.git.hub import Hub
+from rover_mcp.git.unfinished_commit import unfinished_in
+from rover_mcp.sandbox.protocol import Engine, SandboxState
+from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.delete import Leftover
+
+STOP_GRACE_SECONDS = 5.0
+COUNT_SECONDS = 2.0
+"""For counting what a task takes."""
+PATIENCE_SECONDS = 5.0
+"""For its removal: that of a small one is over by then, and a client may wait no longer."""
+ROOM_SECONDS = 20.0
+"""For the removal of a work tree without which nothing can be recorded."""
+
+log = logging.getLogger("rover.daemon")
+
+
+class TaskLeftovers:
+    """All that is kept of a task: in the hub, in the data folder, by its engine."""
+
+    def __init__(
+        self,
+        home: Path,
+        repositories: GitRepositories,
+        engines: Mapping[str, Engine],
+        trash: Trash,
+        collect: Callable[[Hub, str], object] = lambda _hub, _task_id: None,
+        *,
+        hub_goes: bool = False,
+    ) -> None:
+        """`hub_goes`: the hub is removed as a whole afterwards, so that a damaged one is no
+        hindrance."""
+        self._hub_goes = hub_goes
+        self._home = home
+        self._collect = collect
+        self._repositories = repositories
+        self._engines = engines
+        self._trash = trash
+
+    def find(self, task: TaskRow) -> Leftover:
+        hub = self._repositories.hub(task.project_id)
+        tip, root = self._tip(task), self._root(task)
+        size, is_complete = _size(root)
+        return Leftover(
+            branch=tip is not None,
+            delivered=tip is not None and self._has_all(task, hub, tip),
+            snapshots=self._snapshots(hub, task.id, root),
+            size=size,
+            whole=is_complete,
+        )
+
+    def _has_all(self, task: TaskRow, hub: Hub, tip: str) -> bool:
+        last = task.run_state.snapshot if task.run_state else None
+        if tip == hub.head(task.id) or last is None:
+            return tip == hub.head(task.id)
+        return unfinished_in(Path(task.project_path), tip, task.id) == last.sequence
+
+    def _snapshots(self, hub: Hub, task_id: str, root: Path) -> int:
+        try:
+            return len(hub.snapshots(task_id))
+        except EnvironmentFault:
+            if not self._hub_goes:
+                raise
+            return sum(1 for _ in root.glob("iterations/*/run/bundles/*.bundle"))
+
+    def _drop(self, hub: Hub, task_id: str) -> bool:
+        try:
+            return hub.drop_task(task_id)
+        except EnvironmentFault as fault:
+            if not self._hub_goes:
+                raise
+            log.info("the snapshots of task %s go with its hub: %s", task_id, fault)
+            return False
+
+    def _tip(self, task: TaskRow) -> str | None:
+        """Where the task's branch stands in the user's repository; None: there is none."""
+        try:
+            repository = self._repositories.inspect(Path(task.project_path))
+            if task.branch in repository.branches:
+                return self._repositories.resolve(repository, task.branch)
+        except UserFixable as error:
+            log.info("the branch of task %s cannot be looked at: %s", task.number, error)
+        return None
+
+    def _root(self, task: TaskRow) -> Path:
+        return TaskFolders(self._home, task.id, task.iteration).root
+
+    def remove(self, task: TaskRow) -> None:
+        if task.engine not in self._engines:
+            self.remove_by_id(task.id)
+            return
+        engine = self._engines[task.engine]
+        for info in engine.list():
+            if info.task_id == task.id:
+                engine.remove(info.name)
+        hub = self._repositories.hub(task.project_id)
+        self._drop(hub, task.id)
+        self._remove_files(task.id, task.engine)
+        self._collect(hub, task.id)
+
+    def make_room(self, task: TaskRow) -> None:
+        folder = TaskFolders(self._home, task.id, task.iteration).work
+        if not os.path.lexists(folder):
+            return
+        try:
+            if not folder.is_symlink():
+                # A folder that its owner cannot write cannot be moved into another.
+                folder.chmod(0o700)
+            self._trash.wait(self._trash.put(folder, task.id), ROOM_SECONDS)
+        except OSError as error:
+            log.warning("%s cannot be removed: %s", folder, error)
+
+    def find_by_id(self, task_id: str) -> Leftover:
+        root = TaskFolders(self._home, task_id, 1).root
+        hubs = self._repositories.hubs()
+        snapshots = max((self._snapshots(hub, task_id, root) for hub in hubs), default=0)
+        size, is_complete = _size(root)
+        return Leftover(False, False, snapshots, size, is_complete)
+
+    def remove_by_id(self, task_id: str) -> None:
+        for name, engine in self._engines.items():
+            try:
+                for info in engine.list():
+                    if info.task_id == task_id and info.state is SandboxState.RUNNING:
+                        engine.stop(info.name, STOP_GRACE_SECONDS)
+                engine.remove_task(task_id)
+            except EnvironmentFault as fault:
+                # An engine that does not answer may never have had it.
+                log.warning("%s is not asked for task %s: %s", name, task_id, fault.message)
+        # Which project's it is may not be known.
+        hubs = [hub for hub in self._repositories.hubs() if self._drop(hub, task_id)]
+        self._remove_files(task_id)
+        for hub in hubs:
+            self._collect(hub, task_id)
+
+    def _remove_files(self, task_id: str, engine: str = "") -> None:
+        """Out of sight at once; what takes long is done in the background."""
+        if self._hub_goes and engine:
+            # A project's images go next, and none can while a container of the task has it.
+            self._engines[engine].remove_task(task_id)
+        try:
+            entry = self._trash.put(TaskFolders(self._home, task_id, 1).root, task_id, engine)
+        except OSError as error:
+            raise EnvironmentFault(
+                f"not all files of task {task_id} can be removed: {error}",
+                hint="see to that, then call delete_task again",
+                code="not_removed",
+            ) from error
+        if not self._hub_goes:
+            self._trash.wait(entry, PATIENCE_SECONDS)
+
+
+def _size(folder: Path) -> tuple[int, bool]:
+    """Bytes that a folder takes on the disk, and whether all of it was counted in time."""
+    end = time.monotonic() + COUNT_SECONDS
+    return Counter(lambda: time.monotonic() < end).size_so_far(folder)

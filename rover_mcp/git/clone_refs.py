@@ -1,0 +1,151 @@
+"""The names that a task's clone has for commits that its base reaches: tags, the base branch,
+origin's default branch, and the remote `origin` itself, without a password in its address. With
+them goes how lines end in the user's checkout: configuration, and attributes that are in no commit.
+
+So `git describe`, `git diff main...HEAD` and what builds on them work as in the user's checkout.
+A branch that is not an ancestor of the base is named where the two histories part: nothing comes
+in that the base does not reach.
+
+<folder>/packed-refs  the references, in git's own format
+<folder>/tags.pack    the objects of annotated tags; absent where there are none
+<folder>/shallow      where the history is cut off, of a shallow clone
+<folder>/origin       origin's address, and in a second line its default branch, if known
+<folder>/settings     how lines end in the user's checkout: a key and its value in each line
+<folder>/attributes   the repository's info/attributes; absent where there are none
+<folder>/filters      names of filters with which the user's git writes and reads files, in lines
+<folder>/own-attributes  the user's core.attributesFile; absent likewise
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from rover_mcp.git.git_errors import checked, no_room
+from rover_mcp.git.repository import info_attributes, is_branch_name, own_attributes
+from rover_mcp.git.repository_view import SHALLOW, RepositoryView, boundary, opened
+from rover_mcp.git.user_config import own_filters, user_values
+
+_HEADER = b"# pack-refs with: peeled fully-peeled sorted \n"
+_FORMAT = "%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
+_REMOTE = "refs/remotes/origin/"
+_ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,999}")
+_ENDINGS = {"core.autocrlf": ("true", "false", "input"), "core.eol": ("lf", "crlf", "native")}
+_SMUDGE = re.compile(r"filter\.([A-Za-z0-9_.+-]{1,100})\.(?:smudge|process)")
+_LISTING = 64 * 1024**2
+_PACK = 64 * 1024**2
+
+
+def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) -> None:
+    """Write the names into `folder`, whole or not at all. `branch` is what the task was based on,
+    as the call named it.
+
+    Raises:
+        UserFixable: there is no repository any more, or it cannot be used.
+        EnvironmentFault: git or the disk failed.
+    """
+    new = folder.with_name(f"{folder.name}.new")
+    with opened(user_repo) as view:
+        tags, annotated = _tags(view, commit)
+        lines = sorted([*tags, *_branches(view, commit, branch)])
+        pack = b""
+        if annotated:
+            wanted = "".join(f"{name}\n" for name in annotated).encode()
+            argv = ["pack-objects", "-q", "--stdout"]
+            made = view.run(argv, stdin=wanted, output_limit=_PACK)
+            pack = checked(made, "the tags cannot be packed", folder).stdout
+        settings = "".join(line_endings(view))
+        attributes = (info_attributes(view.place.common), own_attributes())
+        filters = _filters(view)
+        cut = boundary(view, commit)
+        origin = f"{address(view)}\n{_default_branch(view)}\n"
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        (new / "packed-refs").write_bytes(_HEADER + b"".join(text for _, text in lines))
+        if pack:
+            (new / "tags.pack").write_bytes(pack)
+        if cut:
+            (new / SHALLOW).write_text("".join(f"{commit}\n" for commit in cut))
+        (new / "origin").write_text(origin, "utf-8")
+        (new / "settings").write_text(settings, "utf-8")
+        (new / "filters").write_text("".join(f"{name}\n" for name in filters), "utf-8")
+        for name, content in zip(("attributes", "own-attributes"), attributes, strict=True):
+            if content:
+                (new / name).write_bytes(content)
+        new.replace(folder)
+    except OSError as error:
+        raise no_room(folder, error) from error
+
+
+def _tags(view: RepositoryView, commit: str) -> tuple[list[tuple[bytes, bytes]], list[str]]:
+    """Lines of packed-refs by name, and the ids of annotated tags. A tag of a tag is left out."""
+    argv = ["for-each-ref", f"--merged={commit}", f"--format={_FORMAT}", "refs/tags/"]
+    listed = view.run(argv, output_limit=_LISTING)
+    checked(listed, "the tags cannot be listed", view.folder)
+    lines: list[tuple[bytes, bytes]] = []
+    annotated: list[str] = []
+    for line in listed.stdout.splitlines():
+        name, kind, target, peeled_kind, peeled = line.split(b"\0")
+        text = target + b" " + name + b"\n"
+        if kind == b"commit":
+            lines.append((name, text))
+        elif kind == b"tag" and peeled_kind == b"commit":
+            lines.append((name, text + b"^" + peeled + b"\n"))
+            annotated.append(target.decode())
+    return lines, annotated
+
+
+def _branches(
+    view: RepositoryView, commit: str, branch: str | None
+) -> Iterator[tuple[bytes, bytes]]:
+    names = {(branch or "").removeprefix("origin/"), _default_branch(view)}
+    for name in sorted(filter(is_branch_name, names)):
+        for ref in (f"refs/heads/{name}", _REMOTE + name):
+            there = view.run(["rev-parse", "--verify", "-q", f"{ref}^{{commit}}"])
+            found = view.run(["merge-base", commit, ref]) if there.code == 0 else there
+            if found.code == 0:
+                yield ref.encode(), f"{found.text} {ref}\n".encode()
+
+
+def line_endings(view: RepositoryView) -> Iterator[str]:
+    """Lines of the file `settings`."""
+    for key, allowed in _ENDINGS.items():
+        value = view.last(key) or next(reversed(user_values(key)), "").lower()
+        if value in allowed:
+            yield f"{key} {value}\n"
+
+
+def _filters(view: RepositoryView) -> list[str]:
+    """Filters that make of what is committed something else in the user's work tree. Not git-lfs:
+    its pointers say what they are. `cat` makes nothing else."""
+    pairs = [(key, values[-1]) for key, values in view.config.items() if values]
+    found = {
+        match[1]
+        for key, value in (*own_filters(), *pairs)
+        if (match := _SMUDGE.fullmatch(key)) and value.strip() not in ("", "cat")
+    }
+    return sorted(found - {"lfs"})
+
+
+def _default_branch(view: RepositoryView) -> str:
+    found = view.run(["symbolic-ref", "-q", f"{_REMOTE}HEAD"])
+    name = found.text.removeprefix(_REMOTE)
+    return name if found.code == 0 and is_branch_name(name) else ""
+
+
+def address(view: RepositoryView) -> str:
+    """Where origin is; empty where it has no plain address. One with `::` would name a program."""
+    address = next(reversed(view.config.get("remote.origin.url", ())), "")
+    if not _ADDRESS.fullmatch(address) or "::" in address:
+        return ""
+    if "://" not in address:
+        return address
+    parts = urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    # Of ssh the user's name belongs to the address; a token over https can stand there too.
+    kept = f"{user.partition(':')[0]}{at}{host}" if parts.scheme == "ssh" else host
+    return urlunsplit(parts._replace(netloc=kept, query="", fragment=""))

@@ -1,0 +1,210 @@
+"""What differs between two commits of the hub. Names and contents are an agent's: data only."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from rover_mcp.domain.errors import EnvironmentFault, NotFound
+from rover_mcp.git.git_process import GitResult, run_git
+
+PATCH_LIMIT = 200_000
+FILES_LIMIT = 2_000
+_LISTING_LIMIT = 64 * 1024**2
+_RENAME_LIMIT = 400
+_STATUS = {
+    "A": "added",
+    "C": "copied",
+    "D": "deleted",
+    "M": "modified",
+    "R": "renamed",
+    "T": "type_changed",
+}
+# What git would take for a pattern, or for a comment.
+_BY_PATTERN = re.compile(r"[*?\[\]\\]|^[#!]")
+_SETTINGS = (
+    "diff.noprefix=false",
+    "diff.mnemonicPrefix=false",
+    "diff.suppressBlankEmpty=false",
+    "diff.algorithm=default",
+    "diff.renames=true",
+    "diff.submodule=short",
+)
+_OPTIONS = (
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--ignore-submodules=none",
+    "-M",
+    f"-l{_RENAME_LIMIT}",
+)
+
+
+@dataclass(frozen=True)
+class FileDiff:
+    """One path. `status` is added, copied, deleted, modified, renamed or type_changed; lines
+    are 0 for a binary file. Bytes of a name that are no UTF-8 are shown escaped."""
+
+    path: str
+    added: int
+    removed: int
+    binary: bool
+    status: str
+    old_path: str | None = None
+
+
+@dataclass(frozen=True)
+class Totals:
+    files: int
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True)
+class Diff:
+    """`totals` count every file, `files` and `patch` end at their limits: `truncated` says so."""
+
+    totals: Totals
+    files: Sequence[FileDiff]
+    patch: str
+    truncated: bool
+
+
+def diff_commits(
+    repo: Path,
+    base: str,
+    target: str,
+    paths: Sequence[str] | None = None,
+    *,
+    patch_limit: int = PATCH_LIMIT,
+    first: Callable[[FileDiff], object] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Diff:
+    """The diff of `target` against `base`, of `paths` (literal, no patterns) if given.
+
+    `patch_limit` is in bytes; 0 leaves the patch out. Files for which `first` is true come before
+    the others, in the list and in the patch. `env` says which objects git sees.
+
+    Raises:
+        NotFound: a commit is not in `repo` ("unknown_commit").
+        EnvironmentFault: git failed or took too long.
+    """
+    _check(repo, (base, target), env)
+    chosen = ["--", *paths] if paths else ["--"]
+    listed = ["-z", "--raw", "--numstat", base, target, *chosen]
+    listing = _diff_tree(repo, listed, _LISTING_LIMIT, env)
+    early, late, totals = _counted(_parse(listing.stdout), first or (lambda _: False))
+    files = [*early, *late][:FILES_LIMIT]
+    patch, cut = "", listing.truncated or totals.files > len(files)
+    if patch_limit > 0:
+        with _order([file.path for file in early]) as order:
+            result = _diff_tree(repo, ["-p", *order, base, target, *chosen], patch_limit, env)
+        patch = result.stdout.decode("utf-8", "replace")
+        cut = cut or result.truncated
+    return Diff(totals, files, patch, cut)
+
+
+def write_patch(
+    repo: Path,
+    base: str,
+    target: str,
+    out: IO[bytes],
+    paths: Sequence[str] | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Write to the empty file `out` what `git apply` makes `target` of `base` with: the whole, byte
+    for byte, binary files included. For the rest see diff_commits."""
+    _check(repo, (base, target), env)
+    wanted = ["-p", "--binary", "--full-index", base, target, "--", *(paths or ())]
+    _diff_tree(repo, wanted, 0, env, out.fileno())
+
+
+def _check(repo: Path, commits: Sequence[str], env: Mapping[str, str] | None) -> None:
+    for commit in commits:
+        if run_git(["cat-file", "-e", f"{commit}^{{commit}}"], repo, extra_env=env).code != 0:
+            raise NotFound(f"there is no commit {commit} in the hub", code="unknown_commit")
+
+
+def _counted(
+    found: Iterator[FileDiff], first: Callable[[FileDiff], object]
+) -> tuple[list[FileDiff], list[FileDiff], Totals]:
+    """Files that come first, others, as many of each as are listed, and the totals of all."""
+    early: list[FileDiff] = []
+    late: list[FileDiff] = []
+    count = added = removed = 0
+    for file in found:
+        count, added, removed = count + 1, added + file.added, removed + file.removed
+        kept = early if first(file) else late
+        if len(kept) < FILES_LIMIT:
+            kept.append(file)
+    return early, late, Totals(count, added, removed)
+
+
+@contextmanager
+def _order(paths: Sequence[str]) -> Generator[Sequence[str]]:
+    """The option that has git show these files first; git cannot be told of a name with a line
+    end."""
+    named = [_BY_PATTERN.sub(r"\\\g<0>", path) for path in paths if "\n" not in path]
+    if not named:
+        yield ()
+        return
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+        file.write("".join(f"{path}\n" for path in named))
+        file.flush()
+        yield (f"-O{file.name}",)
+
+
+def _diff_tree(
+    repo: Path,
+    argv: Sequence[str],
+    limit: int,
+    env: Mapping[str, str] | None,
+    stdout: int | None = None,
+) -> GitResult:
+    command = ["diff-tree", "-r", *_OPTIONS, *argv]
+    result = run_git(
+        command, repo, settings=_SETTINGS, output_limit=limit, extra_env=env, stdout=stdout
+    )
+    if result.code != 0 and not result.truncated:
+        raise EnvironmentFault(f"git diff failed: {result.reason}", code="git_failed")
+    return result
+
+
+def _parse(data: bytes) -> Iterator[FileDiff]:
+    """diff-tree -z --raw --numstat: all raw records, then all counts, in the same order.
+
+    A record that was cut off at the end is left out.
+    """
+    fields = iter(data.split(b"\0")[:-1])
+    statuses: dict[bytes, str] = {}
+    for field in fields:
+        if field.startswith(b":"):
+            letter = field.rsplit(b" ", 1)[-1][:1].decode()
+            path = next(fields, b"")
+            if letter in "RC":
+                path = next(fields, b"")
+            statuses[path] = _STATUS.get(letter, "modified")
+            continue
+        added, removed, path = field.split(b"\t", 2)
+        old: bytes | None = None
+        if not path:
+            old, path = next(fields, b""), next(fields, b"")
+        binary = added == b"-"
+        yield FileDiff(
+            path=_name(path),
+            added=0 if binary else int(added),
+            removed=0 if binary else int(removed),
+            binary=binary,
+            status=statuses.get(path, "modified"),
+            old_path=None if old is None else _name(old),
+        )
+
+
+def _name(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

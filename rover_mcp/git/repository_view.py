@@ -1,0 +1,212 @@
+"""A user's repository as git is shown it: its objects and references, and nothing of its own
+that can name a program, an address or a file.
+
+Git is started for a folder of ours, in which a configuration of ours stands beside links to the
+repository's parts. So it matters nothing what the repository's configuration, hooks, remotes and
+grafts say, in whatever version of git. Of the configuration a few values are taken over that only
+describe how the files of the work tree look.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rover_mcp.git.git_process import GitResult, run_git
+from rover_mcp.git.locate import RepositoryPaths, broken, locate, read_head, read_small
+
+_SHARED = ("objects", "refs", "packed-refs", "logs", "reftable", "shallow")
+_WALKED = ("refs", "info", "objects/info", "objects/pack")
+_INFO = ("attributes", "exclude", "sparse-checkout")
+_KEPT = (
+    "core.autocrlf",
+    "core.checkstat",
+    "core.eol",
+    "core.filemode",
+    "core.ignorecase",
+    "core.logallrefupdates",
+    "core.precomposeunicode",
+    "core.repositoryformatversion",
+    "core.sharedrepository",
+    "core.sparsecheckout",
+    "core.sparsecheckoutcone",
+    "core.symlinks",
+    "core.trustctime",
+    "extensions.objectformat",
+    "extensions.refstorage",
+    "index.sparse",
+)
+_CONFIG_LIMIT = 4 * 1024**2
+SHALLOW = "shallow"
+"""The file of a repository that names the commits at which its history is cut off."""
+SHALLOW_LIMIT = 4 * 1024**2
+_TRUE = ("true", "yes", "on", "1")
+_PROMISOR = re.compile(r"remote\..*\.promisor", re.DOTALL)
+_PLAIN = re.compile(r"[A-Za-z0-9]{1,16}")
+
+Config = Mapping[str, Sequence[str]]
+"""The values of each key, its section and name in lower case, in the order of the file."""
+
+
+@dataclass(frozen=True)
+class RepositoryView:
+    """`folder` is the repository that git is started for. `config` is what the user's own says,
+    to be read and never to be handed to git."""
+
+    place: RepositoryPaths
+    folder: Path
+    config: Config
+
+    @property
+    def bare(self) -> bool:
+        """Whether the repository has no work tree of its own."""
+        if self.place.linked:
+            return False
+        said = self.last("core.bare")
+        return said in _TRUE if said else self.place.top is None
+
+    @property
+    def partial(self) -> bool:
+        """Whether some objects may be on a remote only (git clone --filter)."""
+        promisors = (key for key in self.config if _PROMISOR.fullmatch(key))
+        return any(self.last(key) in _TRUE for key in promisors) or bool(
+            self.last("extensions.partialclone")
+        )
+
+    def last(self, key: str) -> str:
+        """The value that counts of a key that can stand once; empty where it is not set."""
+        return next(reversed(self.config.get(key, ())), "").lower()
+
+    def run(self, argv: Sequence[str], **options: Any) -> GitResult:
+        """See run_git."""
+        return run_git(argv, self.folder, **options)
+
+    def run_in_work_tree(self, argv: Sequence[str], top: Path, **options: Any) -> GitResult:
+        """The same for the files below `top` and the user's index, which git only reads."""
+        index = {"GIT_WORK_TREE": str(top), "GIT_INDEX_FILE": str(self.place.git_dir / "index")}
+        return run_git(argv, self.folder, extra_env=index, **options)
+
+
+@contextmanager
+def opened(path: Path) -> Generator[RepositoryView]:
+    """A view of the repository that `path` is in.
+
+    Raises:
+        UserFixable: there is none, or it cannot be used; see locate.
+        EnvironmentFault: git is missing or hangs.
+    """
+    place = locate(path)
+    with tempfile.TemporaryDirectory(prefix="rover-view-") as name:
+        folder = Path(name)
+        config = _read_config(path, place, folder)
+        view = RepositoryView(place, folder, config)
+        _furnish(view)
+        yield view
+
+
+def boundary(view: RepositoryView, commit: str) -> list[str]:
+    """The commits that `commit` reaches at which the history of a shallow clone is cut off.
+
+    Raises:
+        UserFixable: the history cannot be read ("broken_repository").
+    """
+    cut = set((read_small(view.place.common / SHALLOW, SHALLOW_LIMIT) or b"").decode().split())
+    if not cut:
+        return []
+    roots = view.run(["rev-list", "--max-parents=0", commit])
+    if roots.code != 0:
+        raise broken(view.place.common, roots.reason)
+    return sorted(cut.intersection(roots.text.split()))
+
+
+def _furnish(view: RepositoryView) -> None:
+    place, folder = view.place, view.folder
+    index = place.git_dir / "index"
+    if index.exists() and not index.is_file():
+        raise broken(place.git_dir, "index is not a file")
+    for part in _SHARED:
+        # A link to what is not there yet does no harm: git takes it for missing, or makes it.
+        source = place.common / part
+        if source.exists() and not (source.is_file() or source.is_dir()):
+            raise broken(place.common, f"{part} is a pipe or a device, for which git would wait")
+        if source.exists() or part == "packed-refs":
+            (folder / part).symlink_to(source)
+    for part in _WALKED:
+        if (found := _special(place.common / part)) is not None:
+            raise broken(found.parent, f"{found.name} is a pipe, a socket or a device")
+    (folder / "info").mkdir()
+    for part in _INFO:
+        home = place.git_dir if part == "sparse-checkout" else place.common
+        (folder / "info" / part).symlink_to(home / "info" / part)
+    for shared in place.git_dir.glob("sharedindex.*"):
+        (folder / shared.name).symlink_to(shared)
+    (folder / "HEAD").write_bytes((read_head(place.git_dir) or b"ref: refs/heads/main") + b"\n")
+    (folder / "config").write_text(_render(view), "utf-8")
+
+
+def _special(top: Path) -> Path | None:
+    """Something below `top`, links followed, that is neither a file nor a folder: git would open
+    it, and wait. What leads nowhere or to itself, and what is too deep for a path, git refuses."""
+    left, seen = [top], set[tuple[int, int]]()
+    while left:
+        with suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                mode, identity = _followed(entry)
+                if stat.S_ISDIR(mode):
+                    if identity not in seen:
+                        seen.add(identity)
+                        left.append(Path(entry.path))
+                elif not stat.S_ISREG(mode):
+                    return Path(entry.path)
+    return None
+
+
+def _followed(entry: os.DirEntry[str]) -> tuple[int, tuple[int, int]]:
+    """Mode and identity of what an entry leads to; for a link that leads nowhere a file's, since
+    nothing is opened there."""
+    try:
+        # Asked first since it needs no system call: there may be many references.
+        if entry.is_file(follow_symlinks=False):
+            return stat.S_IFREG, (0, 0)
+        facts = entry.stat()
+    except OSError:
+        return stat.S_IFREG, (0, 0)
+    return facts.st_mode, (facts.st_dev, facts.st_ino)
+
+
+def _render(view: RepositoryView) -> str:
+    lines = ["[core]", f"\tbare = {str(view.bare).lower()}"]
+    for key in _KEPT:
+        value = view.last(key)
+        if _PLAIN.fullmatch(value):
+            section, name = key.split(".")
+            lines += [f"[{section}]", f"\t{name} = {value}"]
+    return "\n".join(lines) + "\n"
+
+
+def _read_config(path: Path, place: RepositoryPaths, folder: Path) -> Config:
+    """The repository's configuration as data, without what it includes."""
+    found: dict[str, list[str]] = {}
+    files = [place.common / "config"]
+    for file in files:
+        content = read_small(file, _CONFIG_LIMIT)
+        if content is None and file.exists():
+            raise broken(path, f"{file.name} is not a regular file, or too large")
+        # Fed, so that git opens nothing; without the option it would open what is included.
+        argv = ["config", "--file", "-", "--no-includes", "-z", "--list"]
+        listed = run_git(argv, folder, stdin=content or b"")
+        if listed.code != 0:
+            raise broken(path, listed.reason.replace("standard input", f"file {file}"))
+        for entry in listed.stdout.decode("utf-8", "backslashreplace").split("\0")[:-1]:
+            key, newline, value = entry.partition("\n")
+            found.setdefault(key, []).append(value if newline else "true")
+        if file.name == "config" and found.get("extensions.worktreeconfig", [""])[-1] == "true":
+            files.append(place.git_dir / "config.worktree")
+    return found

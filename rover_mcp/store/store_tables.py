@@ -1,0 +1,273 @@
+"""The tables of ours. They live in the control plane's database, under names of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+
+class StrictBoolean(sa.types.TypeDecorator[bool]):
+    """A boolean that SQLite keeps as a number. Another number or a text is given as it is: who
+    reads the row finds the damage, where the library would take it for true."""
+
+    impl = sa.Boolean
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        """What is done to each value that is read."""
+        if dialect.supports_native_boolean:
+            return None
+
+        def read(value: Any) -> Any:
+            return bool(value) if value in (0, 1) else value
+
+        return read
+
+
+metadata = sa.MetaData()
+
+SCHEMA_VERSION = 13
+
+meta = sa.Table(
+    "rover_meta",
+    metadata,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("value", sa.String, nullable=False),
+)
+
+projects = sa.Table(
+    "rover_projects",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("path", sa.String, nullable=False, unique=True),
+    sa.Column("next_number", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+)
+
+tasks = sa.Table(
+    "rover_tasks",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, sa.ForeignKey("rover_projects.id"), nullable=False),
+    sa.Column("project_path", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("title", sa.String, nullable=False),
+    sa.Column("description", sa.String, nullable=False),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("branch", sa.String, nullable=False),
+    sa.Column("base_branch", sa.String),
+    sa.Column("base_commit", sa.String, nullable=False),
+    sa.Column("workflow", sa.String, nullable=False),
+    sa.Column("agent", sa.String, nullable=False),
+    sa.Column("agent_binary", sa.String),
+    sa.Column("model", sa.String),
+    sa.Column("engine", sa.String, nullable=False),
+    sa.Column("inputs", sa.JSON, nullable=False),
+    sa.Column("auto_resume", StrictBoolean, nullable=False),
+    sa.Column("request_key", sa.String),
+    sa.Column("client_id", sa.String),
+    sa.Column("gateway_token", sa.String, nullable=False),
+    sa.Column("iteration", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("auto_retries", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("updated_at", sa.Float, nullable=False),
+    sa.Column("started_at", sa.Float),
+    sa.Column("paused_at", sa.Float),
+    sa.Column("ended_at", sa.Float),
+    sa.Column("pause", sa.JSON),
+    sa.Column("retry_at", sa.Float),
+    sa.Column("error", sa.String),
+    sa.Column("run_state", sa.JSON),
+    sa.Column("warnings", sa.JSON, nullable=False),
+    # Since version 2.
+    sa.Column("agents", sa.JSON),
+    sa.Column("budget", sa.JSON),
+    sa.Column("account", sa.String),
+    # Since version 4.
+    sa.Column("network", sa.JSON),
+    sa.Column("refused", sa.JSON),
+    # Since version 5: what the project's configuration said when the task was made.
+    sa.Column("config", sa.JSON),
+    # Since version 6: the user over HTTP who made it; NULL: the user of this machine.
+    sa.Column("owner", sa.String),
+    # Since version 9: bytes that it sent, by host.
+    sa.Column("sent", sa.JSON),
+    # Since version 11: digests of the credentials that its provider refused.
+    sa.Column("refused_keys", sa.JSON),
+    sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
+    sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
+)
+sa.Index("rover_tasks_recent", tasks.c.created_at.desc())
+sa.Index("rover_tasks_status", tasks.c.status, tasks.c.created_at.desc())
+sa.Index("rover_tasks_project", tasks.c.project_id, tasks.c.created_at.desc())
+by_owner = sa.Index("rover_tasks_owner", tasks.c.owner, tasks.c.created_at.desc())
+
+attempts = sa.Table(
+    "rover_attempts",
+    metadata,
+    sa.Column("task_id", sa.String, sa.ForeignKey("rover_tasks.id"), primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("iteration", sa.Integer, nullable=False),
+    sa.Column("workflow_id", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("sandbox", sa.String, nullable=False),
+    sa.Column("client_id", sa.String),
+    sa.Column("before", sa.JSON),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("started_at", sa.Float),
+    sa.Column("ended_at", sa.Float),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("detail", sa.String),
+    # Since version 2: the daemon that has claimed it, where several share a database.
+    sa.Column("executor", sa.String),
+)
+sa.Index("rover_attempts_state", attempts.c.state)
+
+events = sa.Table(
+    "rover_events",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("task_id", sa.String, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("notable", StrictBoolean, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("rover_events_task", events.c.task_id, events.c.seq)
+
+acknowledgements = sa.Table(
+    "rover_acknowledgements",
+    metadata,
+    sa.Column("task_id", sa.String, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+)
+
+# An account that refuses, or one model of it: tasks that need it wait, and one probe goes first.
+# `account` is the key of what is closed, see Limit. Since version 2.
+holds = sa.Table(
+    "rover_holds",
+    metadata,
+    sa.Column("account", sa.String, primary_key=True),
+    sa.Column("provider", sa.String),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("message", sa.String, nullable=False),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("until", sa.Float, nullable=False),
+    sa.Column("refusals", sa.Integer, nullable=False),
+    sa.Column("probe_task", sa.String),
+    sa.Column("probe_attempt", sa.Integer),
+    # Since version 10: the agent whose own choice the closed model was.
+    sa.Column("default_of", sa.String),
+    # Since version 13: when its last probe was let go, or began.
+    sa.Column("looked_at", sa.Float),
+)
+
+# What single tasks reported of an account, which does not close it for others. Since version 8.
+reports = sa.Table(
+    "rover_reports",
+    metadata,
+    sa.Column("account", sa.String, primary_key=True),
+    sa.Column("task_id", sa.String, primary_key=True),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("seen", StrictBoolean, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("until", sa.Float, nullable=False),
+)
+
+# How full the windows of accounts are, as their providers told it last. `warned` is when the window
+# opens that somebody was warned of. Since version 12.
+windows = sa.Table(
+    "rover_windows",
+    metadata,
+    sa.Column("account", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("used", sa.Float),
+    sa.Column("opens_at", sa.Float),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("warned", sa.Float),
+)
+
+# Where automatic resumes are switched off: a project's id, or "" for all. Since version 2.
+switches = sa.Table(
+    "rover_switches",
+    metadata,
+    sa.Column("scope", sa.String, primary_key=True),
+    sa.Column("auto_resume", StrictBoolean, nullable=False),
+    sa.Column("changed_at", sa.Float, nullable=False),
+)
+
+# Daemons that share a database; each renews its lease. Since version 2.
+executors = sa.Table(
+    "rover_executors",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("host", sa.String, nullable=False),
+    sa.Column("lease_until", sa.Float, nullable=False),
+)
+
+# The gateway's books: what each answer of a provider told, by an id of the gateway's; written again
+# while more is told. When an attempt has ended its calls become one row per model. Since version 3.
+calls = sa.Table(
+    "rover_calls",
+    metadata,
+    sa.Column("task_id", sa.String, primary_key=True),
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("provider", sa.String, nullable=False),
+    sa.Column("model", sa.String, nullable=False),
+    sa.Column("calls", sa.Integer, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cost_usd", sa.Float),
+    # Since version 9: what a call can come to that is on its way (NULL: it has ended), and how many
+    # of these calls were estimated.
+    sa.Column("reserved", sa.JSON(none_as_null=True)),
+    sa.Column("estimated", sa.Integer, nullable=False, server_default="0"),
+)
+
+# The user's hooks: how far in the events each has come. A hook that is new begins at the end.
+# `executor` is the daemon whose configuration names it. Since version 7.
+hooks = sa.Table(
+    "rover_hooks",
+    metadata,
+    sa.Column("executor", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+)
+
+# What each hook has to be told, or was. Since version 7.
+deliveries = sa.Table(
+    "rover_deliveries",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("executor", sa.String, nullable=False),
+    sa.Column("hook", sa.String, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("task_id", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", sa.Float, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("ended_at", sa.Float),
+    sa.Column("error", sa.String),
+    sa.UniqueConstraint("executor", "hook", "seq", name="rover_delivery_once"),
+)
+sa.Index("rover_deliveries_due", deliveries.c.executor, deliveries.c.state, deliveries.c.next_at)
+
+# Which notable event was told over which channel, first when and how often. Since version 7.
+tellings = sa.Table(
+    "rover_tellings",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("channel", sa.String, primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
+)

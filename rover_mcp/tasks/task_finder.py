@@ -1,0 +1,126 @@
+"""Which task a call means. A number or a branch belongs to a project: it never names a task of
+another one, unless the call only reads and comes from no repository at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from rover_mcp.domain.errors import NotFound, UserFixable
+from rover_mcp.domain.ids import TaskName, parse_task
+from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.task_ports import Repositories
+
+Found = Sequence[TaskRow | DamagedRecord]
+
+
+@dataclass(frozen=True)
+class CallOrigin:
+    """Where a call comes from. `root` None: from no repository. `project` None: no task was ever
+    made there."""
+
+    root: str | None
+    project: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskFinder:
+    """Finds tasks by what people and assistants call them."""
+
+    store: Store
+    repositories: Repositories
+
+    def place(self, caller: Caller, repo_path: str | None = None) -> CallOrigin:
+        """The project at the given or the caller's folder.
+
+        Raises:
+            UserFixable: `repo_path` is not in a repository, or the caller may not name it.
+        """
+        try:
+            root = self.repositories.inspect(caller.folder(repo_path)).project
+        except UserFixable as error:
+            if repo_path:
+                error.next_call = error.next_call or _LIST
+                raise
+            return CallOrigin(None)
+        project, known = self.store.projects.at(str(root)), self.repositories.project_id(root)
+        if project is None or (
+            project.id != known and not self.store.projects.has_tasks(project.id)
+        ):
+            # Its record is damaged or lost; its tasks still say whose they are.
+            found = known if self.store.projects.has_tasks(known) else project and project.id
+            return CallOrigin(str(root), found)
+        return CallOrigin(str(root), project.id)
+
+    def find(
+        self, caller: Caller, task: str, repo_path: str | None = None, *, changes: bool = False
+    ) -> TaskRow:
+        """The task that a call names. `changes`: the call is going to change it.
+
+        Raises:
+            UserFixable: the name is malformed, or means more than one task; or it is a number or
+                a branch, and nothing says of which project ("no_repository").
+            NotFound: there is no such task that the caller may see, or none in this repository.
+            DamagedRecord: its record cannot be read.
+        """
+        name = parse_task(task)
+        if name.kind in ("id", "prefix"):
+            found = self.store.tasks.named(name.kind, name.value, owner=caller.user)
+        else:
+            found = self._in_project(caller, name, self.place(caller, repo_path), changes=changes)
+        found = [row for row in found if _sees(caller, row)]
+        if not found:
+            raise NotFound(f"there is no task {task}", code="unknown_task", next_call=_LIST)
+        if len(found) > 1:
+            raise UserFixable(
+                f"more than one project has a task {task}",
+                code="ambiguous_task",
+                hint=f"name it by its id, or give repo_path{_ids(found)}",
+                next_call=_LIST,
+            )
+        if isinstance(found[0], DamagedRecord):
+            raise found[0]
+        return found[0]
+
+    def _in_project(
+        self, caller: Caller, name: TaskName, place: CallOrigin, *, changes: bool
+    ) -> Found:
+        named = partial(self.store.tasks.named, name.kind, name.value, owner=caller.user)
+        if place.project and (found := named(project_id=place.project)):
+            return found
+        elsewhere = [row for row in named() if _sees(caller, row)]
+        if place.root is not None:
+            raise NotFound(
+                f"there is no task {name.value} in {place.root}",
+                code="unknown_task",
+                hint=f"a task of another repository is named by its id{_ids(elsewhere)}",
+                next_call=_LIST,
+            )
+        if changes and elsewhere:
+            raise UserFixable(
+                f"{name.value} could be a task of any project, for this call comes from none",
+                code="no_repository",
+                hint=f"name the task by its id, or give repo_path{_ids(elsewhere)}",
+                next_call=_LIST,
+            )
+        return elsewhere
+
+
+_LIST: dict[str, object] = {"tool": "list_tasks", "arguments": {}}
+_MOST_NAMED = 3
+
+
+def _sees(caller: Caller, row: TaskRow | DamagedRecord) -> bool:
+    if isinstance(row, DamagedRecord):
+        return row.task is None or caller.sees(row.task.owner)
+    return caller.sees(row.owner)
+
+
+def _ids(found: Found) -> str:
+    """Of tasks of other projects, for a hint."""
+    rows = [row for row in found if isinstance(row, TaskRow)][:_MOST_NAMED]
+    named = ", ".join(f"task {row.number} of {row.project_path} is {row.id}" for row in rows)
+    return f": {named}" if named else ""

@@ -1,0 +1,175 @@
+"""How tasks are shown, of what is recorded of them: lists, and one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from agent_runner.models import Pause, RunState
+from rover_mcp.config.settings import Settings
+from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.task_status import RUNNING, TaskStatus
+from rover_mcp.store.records import NONSENSE, DamagedRecord, EventRow, TaskRow, not_shown
+from rover_mcp.store.store import Store
+from rover_mcp.tasks import task_page
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.pause_view import Policy
+from rover_mcp.tasks.quoted_text import quoted
+from rover_mcp.tasks.task_finder import TaskFinder
+from rover_mcp.tasks.task_ports import Repositories
+from rover_mcp.tasks.task_view import event_view, task_view
+from rover_mcp.tasks.view_models import AttentionView, ListedTask, TaskView
+
+
+class TaskReader:
+    """Reads only. Calls may block."""
+
+    settings: Settings
+    store: Store
+    repositories: Repositories
+    live: Callable[[str], RunState | None]
+    now: Callable[[], float]
+    stalled: Callable[[str], Pause | None]
+    """The pause of a task that the disk had no room to record."""
+    account_name: Callable[[str], str]
+
+    @cached_property
+    def finder(self) -> TaskFinder:
+        return TaskFinder(self.store, self.repositories)
+
+    def view(self, task: TaskRow, *, full: bool = False, policy: Policy | None = None) -> TaskView:
+        """
+        Raises:
+            DamagedRecord: its record, or its attempt's, cannot be read or makes no sense.
+        """
+        try:
+            return self._view(task, policy or self.policy_of(task), full=full)
+        except NONSENSE as error:
+            raise not_shown(task, error) from error
+
+    def _view(self, task: TaskRow, policy: Policy, *, full: bool) -> TaskView:
+        running = task.status in RUNNING
+        state = self.live(task.id) if running else None
+        attempt = (
+            self.store.attempts.get(task.id, task.attempt)
+            if running or task.status is TaskStatus.NEW
+            else None
+        )
+        if attempt is not None and (pause := self.stalled(task.id)) is not None:
+            since = pause.since.timestamp()
+            task = replace(task, status=TaskStatus.PAUSED, pause=pause, paused_at=since)
+        view = task_view(task, state, attempt, self.now(), policy, full=full)
+        if damaged := self.store.books.damaged(task.id):
+            told = f"{damaged} entries of its books are damaged: their cost is not known"
+            view.warnings = [*(view.warnings or []), told]
+        if attempt is not None and attempt.state == AttemptState.STARTING and running:
+            # A build may take minutes: what it does is news to whoever watches.
+            said = self.store.events.last_of(task.id, "task.preparing")
+            if said is not None:
+                view.phase = f"preparing: {quoted(str(said.data.get('message')), 80)}"
+        return view
+
+    def policy(self) -> Policy:
+        """What is said of automatic resumes, as it stands now. No agent is proposed."""
+        return Policy(
+            off=self.store.switches.scopes_off(),
+            config_off=not self.settings.auto_resume,
+            max_auto_retries=self.settings.retry.max_auto_retries,
+            windows=tuple(self.store.windows.all(self.now())),
+            account_name=self.account_name,
+            most=self.settings.budget,
+            log_in=self.log_in_ends,
+        )
+
+    def log_in_ends(self, task: TaskRow) -> str | None:
+        """See `Control`."""
+        raise NotImplementedError
+
+    def policy_of(self, task: TaskRow) -> Policy:
+        """The same, with what is proposed for this task."""
+        return self.policy()
+
+    def list(
+        self,
+        caller: Caller,
+        statuses: Collection[TaskStatus],
+        repo_path: str | None,
+        cursor: str | None,
+        limit: int | None,
+        *,
+        here: bool = False,
+    ) -> tuple[Sequence[ListedTask], str | None, list[DamagedRecord]]:
+        """A page of tasks, newest first, the cursor of the next one, and the records that cannot
+        be shown. Without a limit as many as an assistant reads gladly. `here`: without `repo_path`
+        only those of the repository that the caller stands in, if it does in one."""
+        most = limit or task_page.TASKS
+        place = self.finder.place(caller, repo_path) if repo_path or here else None
+        project = place.project if place else None
+        if place and place.root and project is None:
+            return [], None, self._unrecorded() if caller.user is None else []
+        rows = self.store.tasks.page(
+            statuses=statuses,
+            project_id=project,
+            before=task_page.parse_cursor(cursor) if cursor else None,
+            limit=most + 1,
+            owner=caller.user,
+        )
+        found = list(zip(rows, self._listed(rows[:most]), strict=False))
+        views = [view for _, view in found if isinstance(view, ListedTask)]
+        page = views if limit else task_page.fitting(views)
+        # A page that is cut ends with a task; else also with a record that cannot be shown.
+        if len(page) < len(views):
+            cut = [view for _, view in found].index(views[len(page)])
+            found = found[:cut]
+        more = task_page.cursor(found[-1][0]) if len(rows) > len(found) else None
+        damaged = [view for _, view in found if isinstance(view, DamagedRecord)]
+        if not cursor and not statuses:
+            damaged += self.store.tasks.unplaced(owner=caller.user, everywhere=project is None)
+            if not found and caller.user is None:
+                damaged += self._unrecorded()
+        return page, more, damaged
+
+    def _unrecorded(self) -> list[DamagedRecord]:
+        """That there are tasks' files beside a database that knows nothing of them."""
+        home = self.settings.home
+        runs = (home / "tasks").glob("*/iterations/*/spec-*/spec.json")
+        waiting = {path.name for path in (home / "spares").glob("*")}
+        names = {path.parents[3].name for path in runs} - waiting
+        lost = len(self.store.tasks.without_record(names))
+        if not lost:
+            return []
+        told = "1 task has" if lost == 1 else f"{lost} tasks have"
+        return [DamagedRecord(f"{told} files and no record: run `rover doctor --repair`")]
+
+    def _listed(
+        self, rows: Sequence[TaskRow | DamagedRecord]
+    ) -> Iterator[ListedTask | DamagedRecord]:
+        """Each as one of a page. Damage to one hides no other."""
+        # A page shows the first action of each: nobody else is proposed.
+        policy = self.policy()
+        for row in rows:
+            try:
+                sound = isinstance(row, TaskRow)
+                yield task_page.listed(self.view(row, policy=policy)) if sound else row
+            except DamagedRecord as damaged:
+                yield damaged
+
+    def event_views(self, events: Sequence[EventRow], caller: Caller) -> Sequence[AttentionView]:
+        """Events as `attention`, with the project of those that are not the caller's. One of a task
+        that cannot be read says nothing."""
+        if not events:
+            return ()
+        here = self.store.projects.around(caller.cwd) if caller.user is None else None
+        views: list[AttentionView] = []
+        for event in events:
+            try:
+                task = self.store.tasks.get(event.task_id)
+            except DamagedRecord:
+                continue  # list_tasks names it
+            if task is not None:
+                view = event_view(event, task, self.settings.budget)
+                elsewhere = here is None or here.id != task.project_id
+                path = task.project_path if elsewhere else None
+                views.append(AttentionView(**view.model_dump(), repo_path=path))
+        return views

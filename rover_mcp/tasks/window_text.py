@@ -1,0 +1,43 @@
+"""What people read of the windows of an account. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from rover_mcp.domain.usage_window import WindowState, time_of
+from rover_mcp.store.records import WindowRow
+from rover_mcp.tasks.account_names import account_name
+
+MOST_SHOWN: Final = 20
+"""Windows of get_status."""
+
+
+def warning(window: WindowRow, name: Callable[[str], str] = account_name) -> str:
+    """That a window is nearly used up. It says the same for as long as the window lasts. `name`:
+    what an account is called for people."""
+    at = window.opens_at
+    opens = f"; it reopens at {time_of(at):%Y-%m-%d %H:%M}Z" if at else ""
+    return f"the {window.name} of {name(window.account)} is nearly used up{opens}"
+
+
+def warnings_of(
+    account: str | None,
+    windows: Sequence[WindowRow],
+    name: Callable[[str], str] = account_name,
+) -> list[str]:
+    """What to say to whoever watches a task that uses an account."""
+    nearly = (w for w in windows if w.account == account and w.state == str(WindowState.NEARLY))
+    return [warning(w, name) for w in nearly]
+
+
+def window_view(window: WindowRow, name: Callable[[str], str] = account_name) -> dict[str, Any]:
+    """For get_status."""
+    return {
+        "account": name(window.account),
+        "window": window.name,
+        "state": window.state,
+        "used_percent": None if window.used is None else round(window.used * 100, 1),
+        "opens_at": time_of(window.opens_at) if window.opens_at else None,
+        "told_at": time_of(window.at),
+    }
