@@ -13,7 +13,7 @@ from rover_mcp.domain.network_policy import BadHost, NetworkPolicy, parse_host
 from rover_mcp.gateway.policy import destination, judge
 from rover_mcp.gateway.tunnel import Greeting, GreetsAnother
 from tests.unit.gateway.test_egress import BASIC, gate, run
-from tests.unit.gateway.test_greeting import hello, with_extension
+from tests.unit.gateway.test_tunnel import hello, with_extension
 
 OURS, THEIRS = "pypi.org", "attacker.example"
 POLICY = NetworkPolicy()
