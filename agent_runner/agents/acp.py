@@ -1,8 +1,9 @@
-"""Any agent that speaks the Agent Client Protocol: facts/agents.md, section 5.
+"""The driver of every agent that speaks the Agent Client Protocol.
 
-Of the SDK only the types of the messages are used: it starts and ends processes in a way that
-leaves some behind, so messages go over a command of ours, whose whole tree ends with it. This is
-the one module that imports it, and is itself imported only where such an agent runs.
+Of the protocol's SDK (0.12) only the types of the messages are used. When it closes a connection,
+it ends the process that it started and not that process's children: the program of codex-acp ran on
+every time. So messages go over a command of the runner's own, whose complete tree ends with it.
+Only this module imports the SDK, and it is imported only if such an agent runs.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _WRITE = 'folder=$(dirname -- "$1") && mkdir -p -- "$folder" && exec cat >"$1"'
 
 
 class AcpAgent:
-    """Drives one agent. Its session's id is its own choice, known once it has one."""
+    """Drives one agent, which chooses the id of its session itself."""
 
     def __init__(self, name: str, program: AcpProgram) -> None:
         self.name = name
@@ -63,11 +64,11 @@ class AcpAgent:
         self._version: str | None = None
 
     def presets_session(self) -> bool:
-        """The protocol has the agent choose the id."""
+        """False: in this protocol the agent chooses the id."""
         return False
 
     async def version(self, commands: CommandStarter) -> str | None:
-        """The program's version; None where it does not say one."""
+        """The program's version; None if it does not print one."""
         if self._version is None:
             self._version = await program_version(commands, self._program.acp[0])
         return self._version
@@ -98,8 +99,8 @@ class AcpAgent:
 
 @dataclass
 class _Turn:
-    """One process, one session, one prompt. One message at a time: what the agent asks of us
-    while we wait for its answer is answered in between."""
+    """One process with one session and one prompt. Calls of the agent that come while the runner
+    waits for an answer are answered in between."""
 
     name: str
     program: AcpProgram
@@ -113,7 +114,7 @@ class _Turn:
     _stderr: deque[str] = field(default_factory=lambda: deque[str](maxlen=STDERR_LINES))
 
     def __post_init__(self) -> None:
-        # Read by a task of its own: a wait for a line may be given up without losing it.
+        # Lines are read by a task of their own, so that a wait that times out loses none.
         self._heard, self._lines = anyio.create_memory_object_stream[OutputLine](LINES_AHEAD)
         self._listening = anyio.CancelScope(shield=True)
         self._reading = AcpStream(resumed=self.request.resume is not None)
@@ -125,7 +126,7 @@ class _Turn:
             try:
                 outcome = await self._take_turn()
             except (AgentFailed, CommandKilled, OSError) as error:
-                # Raised outside, where it does not become a group of one.
+                # Raised outside the task group, which would wrap it in an ExceptionGroup.
                 outcome = error
             finally:
                 self._listening.cancel()
@@ -134,14 +135,14 @@ class _Turn:
         raise outcome or AgentFailed(Failure("agent", "the turn was given up", interrupted=True))
 
     async def _listen(self) -> None:
-        # Its end is said by `run`: a turn that is given up still hears what its cancelling does.
+        # Shielded, and ended by `run`: a cancelled turn still has to read the answer to its cancel.
         with self._listening:
             async with self._heard:
                 async for line in self.running.lines():
                     await self._heard.send(line)
 
     async def _take_turn(self) -> AgentOutcome:
-        # The work tree, as the agent sees it.
+        # The path of the work tree, as the agent sees it.
         where = await self.commands.run(["pwd"])
         self._folder = where.stdout.decode(errors="replace").strip()
         try:
@@ -192,7 +193,7 @@ class _Turn:
         return await self._call("session/new", wanted)
 
     async def _load(self, session_id: str, *, can_load: bool) -> None:
-        """Raises SessionLost where it cannot be loaded, and not for an account's sake."""
+        """Load a session. Raises SessionLost if that fails for another reason than the account."""
         known = schema.LoadSessionRequest(session_id=session_id, cwd=self._folder, mcp_servers=[])
         if not can_load:
             raise SessionLost(Failure("agent", f"{self.name} cannot load sessions"))
@@ -211,8 +212,8 @@ class _Turn:
         await self._set_mode(session_id, loaded)
 
     async def _settle(self) -> None:
-        """Some agents tell the rest of a loaded session after they have said that it is loaded:
-        that is over once they say nothing for a moment."""
+        """Read the rest of a loaded session's history, which some agents send after the answer. It
+        is complete once they send nothing for a moment."""
         while True:
             message: Mapping[str, Any] | None = None
             with anyio.move_on_after(QUIET_SECONDS):
@@ -239,7 +240,7 @@ class _Turn:
                 "session/prompt", schema.PromptRequest(session_id=session_id, prompt=[text])
             )
         except anyio.get_cancelled_exc_class():
-            # Heard before the signal, it has the agent store what it has.
+            # A cancel that arrives before the signal makes the agent store its session.
             with anyio.move_on_after(CANCEL_SECONDS, shield=True), suppress(AgentFailed, RpcError):
                 note = schema.CancelNotification(session_id=session_id)
                 await self._send({"method": "session/cancel", "params": _json(note)})
@@ -268,7 +269,7 @@ class _Turn:
         """The next message, of any kind.
 
         Raises:
-            AgentFailed: it fell silent, or ended.
+            AgentFailed: the agent fell silent, or ended.
         """
         silence = self.request.silence
         while True:
@@ -305,7 +306,7 @@ class _Turn:
             with anyio.fail_after(self.request.silence):
                 await self.running.send(line.encode())
         except BrokenPipeError:
-            # Its end is seen where its output is read.
+            # The agent has ended, which is noticed where its output is read.
             return
         except TimeoutError as error:
             failure = Failure(
@@ -314,7 +315,7 @@ class _Turn:
             raise self._failed(failure) from error
 
     async def _on_request(self, message: Mapping[str, Any]) -> None:
-        """A notification or a call of the agent's."""
+        """Handle a notification or a call of the agent."""
         method, params = string(message.get("method")), mapping(message.get("params"))
         if "id" not in message:
             if method == "session/update":
@@ -354,7 +355,7 @@ class _Turn:
 
 
 def _allowed(request: schema.RequestPermissionRequest) -> Mapping[str, Any]:
-    """Yes, this once: the sandbox is what protects, and it holds nothing but the task."""
+    """Allow it, this once. The sandbox is what protects: it holds nothing but the task."""
     for kind in ("allow_once", "allow_always"):
         for option in request.options:
             if option.kind == kind:
@@ -375,7 +376,7 @@ def _json(model: BaseModel) -> dict[str, Any]:
 
 
 def _parsed(kind: type[_Message], value: Mapping[str, Any]) -> _Message | None:
-    """None where the agent says something that the protocol does not have."""
+    """Parse a part of a message; None if it does not fit the protocol."""
     try:
         return kind.model_validate(value)
     except ValidationError:

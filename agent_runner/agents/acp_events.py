@@ -1,7 +1,8 @@
-"""What an agent says over the Agent Client Protocol, version 1. Pure; no I/O.
+"""What an agent's messages over the Agent Client Protocol mean, version 1. Pure; no I/O.
 
-Ground truth: facts/agents.md, section 5. Error codes are no convention, a refused model call may
-come as the end of a turn, and nothing tells of retries.
+The protocol has no convention for errors: most agents answer -32603 to everything, Gemini CLI the
+HTTP status, and Copilot reports a refused model call as a turn that ended well, with the error as
+its last message. No message announces a retry, so a retrying agent is just silent.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from agent_runner.models import Failure, Usage
 
 AUTH_REQUIRED = -32000
 _CERTAIN, _SUSPECT = "Ran into this error:", "Error:"
-# What an account of one's work says, and no provider of its refusal.
+# Words of a report about work, which no provider's refusal has.
 _PROSE = re.compile(
     r"\bI(?:'ve|'m|'ll|'d)?\b(?![/.-])"
     r"|\b(?:tests?|checks?|suite|build)\b.{0,40}\b(?:pass(?:es|ed|ing)?|fails?|failed|green)\b"
@@ -40,7 +41,7 @@ class RpcError(Exception):
 
 @dataclass
 class AcpStream:
-    """A fold over one turn's updates. `replaying`: the session's history is being told again."""
+    """Folds the updates of one turn. `replaying`: the agent repeats the history of its session."""
 
     resumed: bool = False
     replaying: bool = False
@@ -50,7 +51,7 @@ class AcpStream:
     _notice: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def take(self, update: Mapping[str, Any]) -> list[str]:
-        """Learn from one session update; lines for people."""
+        """Learn from one session update. Returns lines for the log."""
         kind = update.get("sessionUpdate")
         if self.replaying:
             return []
@@ -69,11 +70,11 @@ class AcpStream:
 
     @property
     def text(self) -> str:
-        """What it said after its last tool."""
+        """The agent's text after its last tool call."""
         return "".join(self._text)
 
     def usage(self, answer: Mapping[str, Any]) -> Usage:
-        """What the turn used, by the answer that ended it. A cost is the whole session's."""
+        """The usage of the turn, by the answer that ended it. A cost is that of the session."""
         used = mapping(answer.get("usage"))
         quota = mapping(mapping(mapping(answer.get("_meta")).get("quota")).get("token_count"))
         return Usage(
@@ -98,9 +99,10 @@ class AcpStream:
         return None
 
     def doubt(self, provider: str | None) -> Doubt:
-        """What its last message says of a turn that ended well: some agents report so what a
-        provider refused. A model may begin a message with "Error:" too. By itself that counts only
-        if it is an error that we know, and nothing in it tells of work."""
+        """What the last message says of a turn that ended well: some agents report refusals of a
+        provider like that. But a model may begin a message with "Error:", too. Without the
+        gateway's word that counts only if it is a known error, and nothing in the message is about
+        work."""
         text = self.text.lstrip()
         failure = Failure("agent", text[:MAX_MESSAGE], provider)
         if text.startswith(_CERTAIN):
@@ -121,7 +123,7 @@ class AcpStream:
 
 
 def failure_of(error: RpcError, provider: str | None) -> Failure:
-    """An error answer, with what its fields tell."""
+    """The failure that an error answer reports in its fields."""
     data = mapping(error.error.get("data"))
     info = data.get("codex_error_info")
     details = string(data.get("details"))

@@ -91,10 +91,10 @@ class EventStream(Protocol):
         ...
 
 
-ReadingT = TypeVar("ReadingT", bound=EventStream)
+EventStreamT = TypeVar("EventStreamT", bound=EventStream)
 
 
-class HeadlessAgent(ABC, Generic[ReadingT]):
+class HeadlessAgent(ABC, Generic[EventStreamT]):
     """The driver of one CLI. A subclass says how the CLI is started and how its events are read.
 
     If the CLI announces a wait of more than `max_retry_delay` seconds before its next try, its run
@@ -128,24 +128,24 @@ class HeadlessAgent(ABC, Generic[ReadingT]):
             AgentFailed: the run did not succeed.
             TimeoutError: `request.timeout` passed.
         """
-        reading = self._reading(request)
+        stream = self._stream(request)
         argv, environment = await self._command(request, commands)
         provider = self._provider(request)
-        turn = CliRun(self.name, provider, request, reading, self._version, self._max_retry_delay)
+        turn = CliRun(self.name, provider, request, stream, self._version, self._max_retry_delay)
         try:
             code = await turn.follow(commands, argv, environment)
         except AgentFailed as error:
-            await self._read_files(reading, commands)
+            await self._read_files(stream, commands)
             raise turn.failed(error.failure) from error
-        await self._read_files(reading, commands)
-        return replace(turn.judge(code), outputs=self._outputs(reading))
+        await self._read_files(stream, commands)
+        return replace(turn.judge(code), outputs=self._outputs(stream))
 
     def _provider(self, request: AgentRequest) -> str:
         """Whose API this turn calls."""
         return self.provider
 
     @abstractmethod
-    def _reading(self, request: AgentRequest) -> ReadingT:
+    def _stream(self, request: AgentRequest) -> EventStreamT:
         """A new fold over the events of a turn."""
 
     @abstractmethod
@@ -154,10 +154,10 @@ class HeadlessAgent(ABC, Generic[ReadingT]):
     ) -> tuple[list[str], dict[str, str]]:
         """The argument list and the environment. Files that the CLI needs are written first."""
 
-    async def _read_files(self, reading: ReadingT, commands: CommandStarter) -> None:
+    async def _read_files(self, stream: EventStreamT, commands: CommandStarter) -> None:
         """Add what the session's own files hold and the CLI does not print."""
 
-    def _outputs(self, reading: ReadingT) -> Mapping[str, str] | None:
+    def _outputs(self, stream: EventStreamT) -> Mapping[str, str] | None:
         """The step's outputs, if the agent gives them apart from its last message."""
         return None
 
@@ -170,7 +170,7 @@ class CliRun:
     name: str
     provider: str
     request: AgentRequest
-    reading: EventStream
+    stream: EventStream
     version: str | None = None
     max_retry_delay: float = 30.0
     stderr: deque[str] = field(default_factory=lambda: deque[str](maxlen=STDERR_LINES))
@@ -178,11 +178,11 @@ class CliRun:
     @property
     def session(self) -> AgentSession | None:
         """The session, once its id is known; with the CLI's version if that is known, too."""
-        session_id = self.reading.session_id
+        session_id = self.stream.session_id
         if session_id is None:
             return None
         resumed = self.request.resume
-        version = self.reading.version or self.version or (resumed.version if resumed else None)
+        version = self.stream.version or self.version or (resumed.version if resumed else None)
         return AgentSession(agent=self.name, session_id=session_id, version=version)
 
     async def follow(
@@ -215,18 +215,18 @@ class CliRun:
             SessionLost: the session to be resumed does not exist.
             AgentFailed: the run did not succeed.
         """
-        reading = self.reading
-        if code == 0 and reading.succeeded:
-            return AgentOutcome(text=reading.text, session=self.session, usage=reading.usage)
+        stream = self.stream
+        if code == 0 and stream.succeeded:
+            return AgentOutcome(text=stream.text, session=self.session, usage=stream.usage)
         stderr = [line for line in self.stderr if line.strip()]
-        failure = reading.failure(code, stderr)
-        if self.request.resume and reading.session_is_lost(stderr):
-            raise SessionLost(failure, None, reading.usage)
+        failure = stream.failure(code, stderr)
+        if self.request.resume and stream.session_is_lost(stderr):
+            raise SessionLost(failure, None, stream.usage)
         raise self.failed(failure)
 
     def failed(self, failure: Failure) -> AgentFailed:
         """The failure with the run's session and usage."""
-        return AgentFailed(failure, self.session, self.reading.usage)
+        return AgentFailed(failure, self.session, self.stream.usage)
 
     def _check_not_killed(self, running: RunningCommand) -> None:
         # Whatever it had printed by then: an agent that was killed can resume its session.
@@ -238,12 +238,12 @@ class CliRun:
         lines = running.lines()
         while True:
             line: OutputLine | None = None
-            patience = EXIT_SECONDS if self.reading.ended else self.request.silence
+            patience = EXIT_SECONDS if self.stream.ended else self.request.silence
             with anyio.move_on_after(patience) as silence:
                 line = await anext(lines, None)
             if silence.cancelled_caught:
                 await running.stop()
-                if self.reading.ended:
+                if self.stream.ended:
                     return 0
                 message = f"{self.name} timed out: it said nothing for {patience:g} s"
                 raise self.failed(Failure("agent", message, self.provider, code="silence"))
@@ -254,22 +254,22 @@ class CliRun:
             self._take(line)
 
     def _take(self, line: OutputLine) -> None:
-        request, reading = self.request, self.reading
-        known, used = self.session, reading.usage
+        request, stream = self.request, self.stream
+        known, used = self.session, stream.usage
         if line.stream == "stderr":
             self.stderr.append(line.text)
-            lines = reading.take_stderr(line.text)
+            lines = stream.take_stderr(line.text)
         else:
             event = parse_line(line.text)
-            lines = reading.take(event) if event is not None else []
+            lines = stream.take(event) if event is not None else []
         for text in lines:
             request.on_log(text)
         if self.session and self.session != known:
             request.on_session(self.session)
-        if not reading.ended and reading.usage != used:
-            request.on_usage(_more_tokens(reading.usage, used))
-        if (reading.retry_delay or 0) > self.max_retry_delay:
-            raise self.failed(reading.retry_failure())
+        if not stream.ended and stream.usage != used:
+            request.on_usage(_more_tokens(stream.usage, used))
+        if (stream.retry_delay or 0) > self.max_retry_delay:
+            raise self.failed(stream.retry_failure())
 
 
 async def program_version(commands: CommandStarter, program: str) -> str | None:

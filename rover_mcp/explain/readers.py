@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 from agent_runner.agents import agent_provider
 from agent_runner.agents.acp_events import AcpStream, RpcError, failure_of
-from agent_runner.agents.claude_events import ClaudeStream
-from agent_runner.agents.codex_events import CodexStream, read_rollout
-from agent_runner.agents.copilot_events import CopilotStream
-from agent_runner.agents.gemini_events import GeminiStream
-from agent_runner.agents.opencode_events import OpencodeStream
-from agent_runner.agents.qwen_events import QwenStream
+from agent_runner.agents.claude import ClaudeStream
+from agent_runner.agents.codex import CodexStream, read_rollout
+from agent_runner.agents.copilot import CopilotStream
+from agent_runner.agents.gemini import GeminiStream
+from agent_runner.agents.opencode import OpencodeStream
+from agent_runner.agents.qwen import QwenStream
 from agent_runner.classify.profiles import profile_named
 from agent_runner.gateway_evidence import RecordedAnswer, last_failures
 from agent_runner.models import Failure

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.agents.claude_events import ClaudeStream
+from agent_runner.agents.claude import ClaudeStream
 from agent_runner.agents.headless import LOG_WIDTH, parse_line
 from agent_runner.models import Usage
 

@@ -11,8 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from agent_runner.agents.codex import CodexAgent
-from agent_runner.agents.codex_events import CodexStream, read_rollout
+from agent_runner.agents.codex import CodexAgent, CodexStream, read_rollout
 from agent_runner.agents.headless import parse_line
 from agent_runner.agents.protocol import AgentFailed, SessionLost
 from agent_runner.classify.verdict import Verdict, classify

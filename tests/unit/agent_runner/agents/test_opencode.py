@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from agent_runner.agents.headless import parse_line
-from agent_runner.agents.opencode import OpencodeAgent, split_model
-from agent_runner.agents.opencode_events import OpencodeStream
+from agent_runner.agents.opencode import OpencodeAgent, OpencodeStream, split_model
 from agent_runner.agents.protocol import AgentFailed, SessionLost
 from agent_runner.classify.verdict import classify
 from agent_runner.models import AgentSession, PauseReason, Usage

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.agents import copilot_events, gemini_events, qwen_events
+from agent_runner.agents import copilot, gemini, qwen
 from agent_runner.agents.headless import EventStream, parse_line
 from agent_runner.agents.settings_file import merged
 from agent_runner.classify.verdict import classify
@@ -18,9 +18,9 @@ from agent_runner.models import PauseReason, Usage
 RECORDED = Path(__file__).parent / "recorded"
 NOW = datetime(2026, 11, 25, 21, 32, tzinfo=UTC)
 READINGS: dict[str, Callable[[], EventStream]] = {
-    "gemini": gemini_events.GeminiStream,
-    "qwen": qwen_events.QwenStream,
-    "copilot": lambda: copilot_events.CopilotStream("openai", session_id="s"),
+    "gemini": gemini.GeminiStream,
+    "qwen": qwen.QwenStream,
+    "copilot": lambda: copilot.CopilotStream("openai", session_id="s"),
 }
 WINDOW_END = datetime(2026, 11, 26, 0, 33, 32, tzinfo=UTC)
 
@@ -57,7 +57,7 @@ def test_tokens_are_counted_and_what_a_cache_held_is_counted_apart(agent: str) -
 
 def test_a_resumed_run_of_qwen_counts_its_own_tokens_only() -> None:
     """Its result counts the whole session."""
-    reading, _ = read("qwen", "success_resumed", qwen_events.QwenStream(resumed=True))
+    reading, _ = read("qwen", "success_resumed", qwen.QwenStream(resumed=True))
     assert reading.usage == Usage(input_tokens=100, output_tokens=25, cache_read_tokens=20)
 
 
@@ -67,10 +67,10 @@ def test_copilots_tokens_are_in_its_sessions_own_file() -> None:
         '"cacheReadTokens":20,"cacheWriteTokens":0}}}'
     )
     run = ['{"type":"session.start"}', record, record, "torn {"]
-    assert copilot_events.stored_usage(run) == Usage(
+    assert copilot.stored_usage(run) == Usage(
         input_tokens=200, output_tokens=50, cache_read_tokens=40
     )
-    again = copilot_events.stored_usage([*run, '{"type":"session.resume"}', record])
+    again = copilot.stored_usage([*run, '{"type":"session.resume"}', record])
     assert again.output_tokens == 25
 
 
@@ -149,13 +149,13 @@ def test_what_is_no_event_of_its_teaches_nothing(agent: str) -> None:
 def test_gemini_without_a_key_is_told_by_its_last_words() -> None:
     """Status 41, and nothing on standard output."""
     said = "When using Gemini API, you must specify the GEMINI_API_KEY environment variable."
-    failure = gemini_events.GeminiStream().failure(41, [said])
+    failure = gemini.GeminiStream().failure(41, [said])
     assert classify([failure], NOW).reason == PauseReason.AUTH
 
 
 def test_gemini_that_says_success_after_an_error_in_a_stream_has_failed() -> None:
     """Its exit status is 0 then."""
-    reading = gemini_events.GeminiStream()
+    reading = gemini.GeminiStream()
     reading.take({"type": "error", "message": "Model stream ended without a finish reason."})
     reading.take({"type": "result", "status": "error"})
     failure = reading.failure(0, [])
@@ -181,7 +181,7 @@ def test_the_second_failed_call_of_copilot_ends_its_waiting() -> None:
 
 
 def test_qwen_that_announces_a_long_wait_tells_why() -> None:
-    reading = qwen_events.QwenStream()
+    reading = qwen.QwenStream()
     reading.take_stderr("Retrying in 60s (attempt 1/10): [API Error: 429 Rate limit reached]")
     reading.take({"type": "system", "subtype": "retry", "data": {"attempt": 1, "delayMs": 60000}})
     assert reading.retry_delay == 60
