@@ -20,7 +20,8 @@ from pydantic import ValidationError
 
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.gateway_evidence import GatewayEvidence
-from agent_runner.journal.journal import FILE_NAME, Journal, JournalError, RecordType
+from agent_runner.journal.journal import FILE_NAME, Journal, RecordType
+from agent_runner.journal.journal_reader import JournalError
 from agent_runner.models import ExitCode
 from agent_runner.process import seccomp
 from agent_runner.process.commands import CommandKilled

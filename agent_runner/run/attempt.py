@@ -20,7 +20,8 @@ from agent_runner.agents import define_agents, make_agent
 from agent_runner.agents.protocol import Agent
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.gateway_evidence import Evidence
-from agent_runner.journal.journal import Clock, Journal, JournalError
+from agent_runner.journal.journal import Clock, Journal
+from agent_runner.journal.journal_reader import JournalError
 from agent_runner.journal.record_lines import RecordType
 from agent_runner.journal.run_state import MAX_WARNINGS, RunStateFold
 from agent_runner.models import ExitCode, Pause, PauseReason, RunStatus, Snapshot

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agent_runner.journal.journal import stream_journal
+from agent_runner.journal.journal_reader import stream_journal
 from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import RunState, Snapshot
 from agent_runner.workflow.loader import load_workflow

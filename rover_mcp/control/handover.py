@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_runner.journal.journal import JournalDamaged, JournalTooNew, is_locked, stream_journal
+from agent_runner.journal.journal import is_locked
+from agent_runner.journal.journal_reader import JournalDamaged, JournalTooNew, stream_journal
 from agent_runner.journal.run_state import RunStateFold, fold
 from agent_runner.models import Snapshot
 from agent_runner.spec import Restore

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent_runner.journal.journal import JournalError, JournalTail, stream_journal
+from agent_runner.journal.journal_reader import JournalError, JournalTail, stream_journal
 from agent_runner.journal.record_lines import Record, RecordType
 from agent_runner.journal.run_state import RunStateFold, fold
 from agent_runner.models import RunState, StepStatus

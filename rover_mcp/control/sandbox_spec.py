@@ -12,7 +12,7 @@ from agent_runner.authorities import FILE_NAME as AUTHORITIES
 from agent_runner.spec import Disk, GatewaySpec, Paths, RunSpec, SwitchUser
 from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.workflow.loader import WorkflowError, load_workflow
-from agent_runner.worktree.disk_watch import kept_elsewhere
+from agent_runner.worktree.disk_usage import kept_elsewhere
 from agent_runner.worktree.local_files import FILE_NAME as COPIES
 from agent_runner.worktree.worktree import IGNORED
 from rover_mcp.config import certificate_authorities

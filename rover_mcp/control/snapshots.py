@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from agent_runner.journal.journal import stream_journal
+from agent_runner.journal.journal_reader import stream_journal
 from agent_runner.models import Snapshot
 from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.journal_watch import UNREADABLE

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.journal.journal import FILE_NAME, read_journal
+from agent_runner.journal.journal import FILE_NAME
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.models import Snapshot
 from agent_runner.spec import Restore
 from rover_mcp.git.hub import Hub

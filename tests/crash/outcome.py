@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent_runner.journal.journal import read_journal
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.journal.record_lines import Record, RecordType
 
 ENDS = (RecordType.STEP_COMPLETE, RecordType.STEP_FAIL, RecordType.STEP_SKIP)

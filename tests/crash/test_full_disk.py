@@ -13,7 +13,8 @@ import anyio
 import pytest
 
 from agent_runner.crashpoints import VARIABLE, CrashPoint
-from agent_runner.journal.journal import FILE_NAME, Journal, read_journal
+from agent_runner.journal.journal import FILE_NAME, Journal
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import ExitCode, RunStatus
 from agent_runner.process.spawn import make_commands

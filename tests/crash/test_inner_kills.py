@@ -18,7 +18,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from agent_runner.journal.journal import FILE_NAME, read_journal
+from agent_runner.journal.journal import FILE_NAME
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.journal.run_state import fold
 from agent_runner.models import PauseReason, RunState, RunStatus
 from rover_mcp.config.settings import RetrySettings

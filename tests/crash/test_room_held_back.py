@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from agent_runner.journal.journal import Journal, read_journal
+from agent_runner.journal.journal import Journal
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.journal.record_lines import RecordType
 from rover_mcp.control.patience import DiskFullWait
 from rover_mcp.domain.disk_full_error import disk_full

@@ -20,7 +20,8 @@ import anyio.lowlevel
 
 from agent_runner.agents.protocol import Agent
 from agent_runner.gateway_evidence import Calls
-from agent_runner.journal.journal import FILE_NAME, Journal, read_journal
+from agent_runner.journal.journal import FILE_NAME, Journal
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.journal.run_state import fold
 from agent_runner.models import ExitCode, Failure, RunState
 from agent_runner.process.spawn import make_commands

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.journal.journal import FILE_NAME, read_journal
+from agent_runner.journal.journal import FILE_NAME
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.models import ExitCode, RunStatus
 from agent_runner.spec import GatewaySpec, RunLimits
 from tests.support.flows import BROKE, GOOD, HEAD, REST, place, script

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.journal.journal import FILE_NAME, read_journal
+from agent_runner.journal.journal import FILE_NAME
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.models import Budget, ExitCode, PauseReason, Usage
 from tests.support.flows import HEAD, place
 from tests.support.runs import Place

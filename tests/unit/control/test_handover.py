@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent_runner.journal.journal import JournalDamaged, read_journal
+from agent_runner.journal.journal_reader import JournalDamaged, read_journal
 from agent_runner.models import RunStatus
 from agent_runner.spec import RunSpec
 from rover_mcp.control.handover import has_checkpoint

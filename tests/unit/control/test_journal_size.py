@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.journal.journal import (
+from agent_runner.journal.journal import Journal
+from agent_runner.journal.journal_reader import (
     LONGEST_TAIL,
-    Journal,
     JournalDamaged,
     JournalTail,
     read_journal,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from agent_runner.journal import record_lines
-from agent_runner.journal.journal import read_journal
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import RunStatus
 from rover_mcp.control.journal_watch import JournalWatch

@@ -13,14 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent_runner.journal.journal import (
-    Journal,
-    JournalDamaged,
-    JournalLocked,
-    JournalTooNew,
-    is_locked,
-    read_journal,
-)
+from agent_runner.journal.journal import Journal, JournalLocked, is_locked
+from agent_runner.journal.journal_reader import JournalDamaged, JournalTooNew, read_journal
 from agent_runner.journal.record_lines import Chain, RecordType, encode
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)

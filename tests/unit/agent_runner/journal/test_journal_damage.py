@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent_runner.journal.journal import JournalDamaged, JournalError, read_journal
+from agent_runner.journal.journal_reader import JournalDamaged, JournalError, read_journal
 from agent_runner.journal.run_state import fold
 from agent_runner.models import RunState
 from tests.support.journals import NOW, RUN, lines_of, records_of

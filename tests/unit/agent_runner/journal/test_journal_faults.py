@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.journal.journal import Journal, read_journal
+from agent_runner.journal.journal import Journal
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.journal.record_lines import Record, RecordType
 from agent_runner.journal.run_state import fold
 from tests.support.disk import FaultyDisk

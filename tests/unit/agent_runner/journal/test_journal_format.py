@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.journal.journal import Journal, JournalDamaged, JournalTooNew, read_journal
+from agent_runner.journal.journal import Journal
+from agent_runner.journal.journal_reader import JournalDamaged, JournalTooNew, read_journal
 from agent_runner.journal.record_lines import Chain, RecordType, encode
 from agent_runner.journal.run_state import fold
 from agent_runner.models import StepStatus

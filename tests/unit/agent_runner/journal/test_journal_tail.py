@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.journal.journal import Journal, JournalDamaged, JournalTail, read_journal
+from agent_runner.journal.journal import Journal
+from agent_runner.journal.journal_reader import JournalDamaged, JournalTail, read_journal
 from agent_runner.journal.record_lines import RecordType
 from agent_runner.journal.run_state import RunStateFold, fold
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.journal.journal import Journal, read_journal
+from agent_runner.journal.journal import Journal
+from agent_runner.journal.journal_reader import read_journal
 from agent_runner.journal.record_lines import Record, RecordType
 from agent_runner.journal.run_state import RunStateFold, fold
 from agent_runner.models import RunState, StepState, StepStatus

@@ -13,20 +13,17 @@ import pytest
 
 from agent_runner.spec import Disk
 from agent_runner.worktree import disk_watch as disk
+from agent_runner.worktree.disk_usage import MOST_DEEP, MOST_DEPTH, Held, measure
 from agent_runner.worktree.disk_watch import (
     LONGEST,
-    MOST_DEEP,
-    MOST_DEPTH,
     DiskExceeded,
     DiskWatch,
     Free,
-    Held,
     HostFull,
     Measure,
     excess,
     is_due,
     judge,
-    measure,
     shortage,
 )
 
