@@ -30,7 +30,7 @@ from agent_runner.process.spawn import gateway_forwarder, make_commands
 from agent_runner.run.attempt import PauseRequest, Run, utc_now
 from agent_runner.spec import RunSpec, SwitchUser
 from agent_runner.worktree.project_setup import SetupFailed, set_up_image
-from agent_runner.worktree.worktree import WorktreeError
+from agent_runner.worktree.script_runner import WorktreeError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -41,7 +41,8 @@ from agent_runner.workflow.templates import Renderer
 from agent_runner.worktree.disk_watch import out_of_space
 from agent_runner.worktree.local_files import load_copies, place
 from agent_runner.worktree.project_setup import SetupFailed, set_up_task
-from agent_runner.worktree.worktree import Target, Worktree, WorktreeError, WorktreeInterrupted
+from agent_runner.worktree.script_runner import WorktreeError, WorktreeInterrupted
+from agent_runner.worktree.worktree import Target, Worktree
 
 PAUSE_REQUEST = "pause-requested"
 """A file in the run folder: `{"reason": "requested", "message": "...", "attempt": 1}`, all

@@ -8,7 +8,8 @@ import anyio
 
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.models import Snapshot
-from agent_runner.worktree.worktree import Worktree, WorktreeError, WorktreeInterrupted
+from agent_runner.worktree.script_runner import WorktreeError, WorktreeInterrupted
+from agent_runner.worktree.worktree import Worktree
 
 INCOMPLETE = (
     "the snapshot lacks files that git cannot add: unreadable ones, those with a name that is .git "

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, RootModel
 
 from agent_runner.process.commands import CommandStarter, was_killed
-from agent_runner.worktree.worktree import WorktreeInterrupted
+from agent_runner.worktree.script_runner import WorktreeInterrupted
 
 FILE_NAME = "copies.json"
 """The file with them, in the spec folder."""

@@ -9,70 +9,39 @@ checked here, and the host checks a bundle again when it fetches it.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent_runner.journal.journal import sync_folder
 from agent_runner.models import Snapshot
-from agent_runner.no_space import says_no_space
-from agent_runner.process.commands import CommandKilled, CommandResult, CommandStarter, was_killed
-from agent_runner.process.progress import ProgressLimits
+from agent_runner.process.commands import CommandResult, CommandStarter
 from agent_runner.spec import RunSpec
 from agent_runner.worktree.git_environment import (
-    BASE,
-    DELIVERED,
-    ENCRYPTING,
-    FILTERS,
-    GIT_ENVIRONMENT,
     USER_EMAIL,
     USER_NAME,
-    WITHHELD,
 )
-from agent_runner.worktree.git_reports import REPORTS, Undone, lacking, marked, noted, shown, text
+from agent_runner.worktree.git_reports import Undone, lacking, marked, noted, shown
+from agent_runner.worktree.script_runner import ScriptRunner, WorktreeError, failure
 from agent_runner.worktree.worktree_scripts import (
     ADOPT,
-    BASE_LOST,
-    CHECK_BASE,
-    CHECK_REPOSITORY,
     COMMIT,
     FINISH,
     PREPARE,
     PUT_ASIDE,
     REMEMBER,
-    REPAIR,
     RESET,
     SNAPSHOT,
     TAKE_SEED,
-    UNUSABLE,
 )
 
 IGNORED = "ignored"
 """A file in the spec folder: what the user's git ignores beside the tracked .gitignore files."""
 
-NAMES = "names"
-"""A folder in the spec folder: the names of the base's commits in the user's repository."""
-
 CHECKPOINT_TRAILER = "Rover-Checkpoint: true"
 
 MAX_MESSAGE = 10_000
 """The most characters of a commit's message: a template may hold the output of a step."""
-
-_ID = re.compile(r"[0-9a-f]{40}")
-
-
-class WorktreeError(Exception):
-    """Git failed; the message has its output, which is untrusted."""
-
-
-class WorktreeFull(WorktreeError):
-    """Git found no space on the disk: the run can be resumed once there is some."""
-
-
-class WorktreeInterrupted(WorktreeError):
-    """Git was killed or stalled twice, or the objects that the clone borrows are gone, or the clone
-    has no usable repository: the run can continue later."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +71,9 @@ class Worktree:
 
     def __init__(self, spec: RunSpec, commands: CommandStarter) -> None:
         self._spec = spec
-        self._commands = commands
-        self._environment = {**GIT_ENVIRONMENT, WITHHELD: " ".join(spec.copies)}
-        self._environment[BASE] = spec.base_commit
-        self._environment[FILTERS] = " ".join((*ENCRYPTING, *self._filters()))
-        self._withheld: set[str] = set()
+        self._scripts = ScriptRunner(spec, commands)
         self._noted: dict[str, list[str]] = {}
         self._rebundle = spec.rebundle
-        self._patience = ProgressLimits(still=spec.limits.git_stall)
 
     async def prepare(self) -> Prepared:
         """Make the clone if there is no usable one; existing files stay. If the spec names a
@@ -122,22 +86,14 @@ class Worktree:
         seed, restore = spec.paths.seed, "" if spec.restore is None else "restore"
         later = restore if seed is None else f"seed {restore}"
         names = (str(spec.paths.base_objects), spec.branch, spec.base_commit, USER_NAME, USER_EMAIL)
-        result = await self._script(PREPARE, (*names, later, self._names()), stdin=self._ignored())
-        word = self._report_of(result, "prepare the clone")[0]
+        result = await self._scripts.run(
+            PREPARE, (*names, later, self._scripts.names()), stdin=self._ignored()
+        )
+        word = self._scripts.report_of(result, "prepare the clone")[0]
         if word == "new" and seed is not None:
-            taken = await self._script(TAKE_SEED, (str(seed), restore))
-            self._report_of(taken, "take over what the set-up made")
+            taken = await self._scripts.run(TAKE_SEED, (str(seed), restore))
+            self._scripts.report_of(taken, "take over what the set-up made")
         return Prepared(existed=word == "ready", repaired=word == "repaired")
-
-    def _names(self) -> str:
-        """The path of the folder NAMES as commands see it."""
-        return str(self._spec.paths.restore.with_name(NAMES))
-
-    def _filters(self) -> list[str]:
-        try:
-            return (self._spec.paths.spec / NAMES / "filters").read_text("utf-8").split()
-        except FileNotFoundError:
-            return []
 
     def _ignored(self) -> bytes:
         try:
@@ -151,7 +107,9 @@ class Worktree:
         Raises:
             WorktreeError: they cannot be moved.
         """
-        self._report_of(await self._script(PUT_ASIDE, (str(seed),)), "keep what the set-up made")
+        self._scripts.report_of(
+            await self._scripts.run(PUT_ASIDE, (str(seed),)), "keep what the set-up made"
+        )
 
     async def reset(self, target: Target, *, keep_as: str, restore: bool = False) -> bool:
         """Make the work tree and the branch equal to `target`, untracked files too. What was
@@ -162,14 +120,14 @@ class Worktree:
         """
         bundle = str(self._spec.paths.restore) if restore else ""
         result = await self._reset(target, keep_as, bundle)
-        return self._report_of(result, "restore the work tree")[0] == "reset"
+        return self._scripts.report_of(result, "restore the work tree")[0] == "reset"
 
     async def _reset(
         self, target: Target, keep_as: str, bundle: str, exact: str = ""
     ) -> CommandResult:
         place = (self._spec.branch, target.commit, target.tree, target.head)
         arguments = (*place, keep_as, bundle, exact)
-        return await self._script(RESET, arguments, delivered=target.commit)
+        return await self._scripts.run(RESET, arguments, delivered=target.commit)
 
     async def remember(self) -> None:
         """Save HEAD and the index in the clone, for `put_back`.
@@ -177,7 +135,7 @@ class Worktree:
         Raises:
             WorktreeError: git refused.
         """
-        self._report_of(await self._script(REMEMBER, ()), "note where HEAD is")
+        self._scripts.report_of(await self._scripts.run(REMEMBER, ()), "note where HEAD is")
 
     async def put_back(self, before: Snapshot, step: str) -> Undone | None:
         """Make the work tree, the branch, HEAD and the index what they were when `remember` was
@@ -188,7 +146,7 @@ class Worktree:
         """
         kept = f"{self._spec.iteration}-{self._spec.attempt}-{step}"
         result = await self._reset(Target.of(before), kept, "", "exact")
-        if self._report_of(result, "put the work tree back")[0] != "reset":
+        if self._scripts.report_of(result, "put the work tree back")[0] != "reset":
             return None
         lines = result.stderr.decode(errors="replace").splitlines()
         return Undone(shown(set(marked(lines, "rover undone "))), kept)
@@ -201,7 +159,9 @@ class Worktree:
             WorktreeError: git refused, or the bundle is not there.
         """
         arguments = (self._spec.branch, head, str(self._spec.paths.restore))
-        self._report_of(await self._script(ADOPT, arguments), "take the earlier commits")
+        self._scripts.report_of(
+            await self._scripts.run(ADOPT, arguments), "take the earlier commits"
+        )
 
     async def commit(self, message: str, previous: Snapshot | None = None) -> bool:
         """Make a checkpoint commit of what is not committed, on the task's branch, which is checked
@@ -212,10 +172,10 @@ class Worktree:
             WorktreeError: git refused; the files are as they were.
         """
         text = f"{_message(message) or 'Checkpoint'}\n\n{CHECKPOINT_TRAILER}\n"
-        result = await self._script(
+        result = await self._scripts.run(
             COMMIT, (self._spec.branch,), stdin=text.encode(), delivered=_commit_of(previous)
         )
-        return self._report_of(result, "make a checkpoint commit")[0] == "committed"
+        return self._scripts.report_of(result, "make a checkpoint commit")[0] == "committed"
 
     async def finish(
         self, message: str, previous: Snapshot | None = None, *, always: bool = False
@@ -234,10 +194,10 @@ class Worktree:
             self._spec.branch, self._spec.base_commit, "always" if always else "", author,
         )  # fmt: skip
         text = _message(message) + "\n"
-        result = await self._script(
+        result = await self._scripts.run(
             FINISH, arguments, stdin=text.encode(), delivered=_commit_of(previous)
         )
-        self._report_of(result, "commit the result")
+        self._scripts.report_of(result, "commit the result")
         return b"rover checkpoints\n" not in result.stderr
 
     async def snapshot(
@@ -259,18 +219,18 @@ class Worktree:
         part = folder / f"{name}.part"
         try:
             with part.open("wb") as file:
-                result = await self._script(
+                result = await self._scripts.run(
                     SNAPSHOT,
                     self._snapshot_arguments(sequence, previous),
                     stdout=file.fileno(),
                     delivered=_commit_of(previous),
                 )
-                words = self._report_of(result, "snapshot the work tree")
+                words = self._scripts.report_of(result, "snapshot the work tree")
                 self._noted = noted(result)
                 if words[0] == "same" and previous is not None:
                     return previous, lacking(result)
                 if b"rover bundled" not in result.stderr:
-                    await self._check_base()
+                    await self._scripts.check_base()
                 self._check_bundle(result, os.fstat(file.fileno()).st_size)
                 os.fsync(file.fileno())
             part.replace(folder / name)
@@ -284,7 +244,7 @@ class Worktree:
 
     def withheld(self) -> list[str]:
         """The files of `copies` that were in the index or in commits, and were taken out."""
-        return shown(self._withheld)
+        return shown(self._scripts.withheld)
 
     def noted(self, what: str) -> list[str]:
         """The files that the last snapshot reported as `what`, one of NOTED."""
@@ -302,101 +262,7 @@ class Worktree:
         if size > limit:
             raise WorktreeError(f"the snapshot is larger than the limit of {limit} bytes")
         if b"rover bundled" not in result.stderr:
-            raise _failure("bundle the snapshot", result)
-
-    async def _script(
-        self,
-        script: str,
-        arguments: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        stdout: int | None = None,
-        delivered: str = "",
-    ) -> CommandResult:
-        self._environment[DELIVERED] = delivered
-        result = await self._run(script, arguments, stdin, stdout)
-        if result.code == 0:
-            return result
-        # All scripts can be repeated. The first try may have been killed, or have waited for a pipe
-        # in place of a file, or the agent may have removed its own permissions.
-        await self._repair()
-        if stdout is not None:
-            os.ftruncate(stdout, 0)
-            os.lseek(stdout, 0, os.SEEK_SET)
-        result = await self._run(script, arguments, stdin, stdout)
-        if result.stalled:
-            raise WorktreeInterrupted(f"git was stopped: {result.stalled}")
-        if was_killed(result):
-            raise WorktreeInterrupted(f"git was killed: {result.killed}")
-        if result.code:
-            await self._check_base()
-            if script != PREPARE and not says_no_space(result.stderr.decode(errors="replace")):
-                await self._check_repository(result)
-        return result
-
-    async def _check_base(self) -> None:
-        """Raise WorktreeInterrupted if git fails because the borrowed objects are missing."""
-        lent = (str(self._spec.paths.base_objects), self._spec.base_commit, self._names())
-        if b"rover lost\n" in (await self._run(CHECK_BASE, lent)).stderr:
-            raise WorktreeInterrupted(BASE_LOST)
-
-    async def _check_repository(self, failed: CommandResult) -> None:
-        """Raise WorktreeInterrupted if the agent left no usable repository. `prepare` makes it
-        again."""
-        names = (self._spec.branch, self._spec.base_commit)
-        if b"rover unusable\n" in (await self._run(CHECK_REPOSITORY, names)).stderr:
-            raise WorktreeInterrupted(f"{UNUSABLE} (git said: {text(failed)})")
-
-    async def _run(
-        self,
-        script: str,
-        arguments: Sequence[str],
-        stdin: bytes = b"",
-        stdout: int | None = None,
-    ) -> CommandResult:
-        try:
-            return await self._commands.run(
-                ["sh", "-c", script, "rover", *arguments],
-                env=self._environment,
-                stdin=stdin,
-                stdout_file=stdout,
-                patience=self._patience,
-            )
-        except OSError as error:
-            raise WorktreeError(f"git could not be started: {error}") from error
-        except CommandKilled as error:
-            raise WorktreeInterrupted(str(error)) from error
-
-    async def _repair(self) -> None:
-        workspace = str(self._spec.paths.workspace)
-        try:
-            await self._commands.run(
-                ["sh", "-c", REPAIR, "rover", workspace], anywhere=True, patience=self._patience
-            )
-        except OSError as error:
-            raise WorktreeError(f"git could not be started: {error}") from error
-        except CommandKilled as error:
-            raise WorktreeInterrupted(str(error)) from error
-
-    def _report_of(self, result: CommandResult, what: str) -> list[str]:
-        """The words of the script's last report. Its ids are checked to be ids."""
-        lines = result.stderr.decode(errors="replace").splitlines()
-        self._withheld.update(marked(lines, "rover withheld "))
-        reports = [line.split()[1:] for line in lines if line.startswith("rover ")]
-        reports = [words for words in reports if words and words[0] in REPORTS]
-        if result.code != 0 or not reports:
-            raise _failure(what, result)
-        words = reports[-1]
-        if len(words) != REPORTS[words[0]] or not all(map(_ID.fullmatch, words[1:])):
-            raise WorktreeError(f"could not {what}: git gave an unusable answer")
-        return words
-
-
-def _failure(what: str, result: CommandResult) -> WorktreeError:
-    kind = WorktreeError
-    if says_no_space(result.stderr.decode(errors="replace")):
-        kind = WorktreeFull
-    return kind(f"could not {what}: {text(result)}")
+            raise failure("bundle the snapshot", result)
 
 
 def _commit_of(snapshot: Snapshot | None) -> str:

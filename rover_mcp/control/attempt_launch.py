@@ -15,7 +15,7 @@ from agent_runner.crashpoints import crash_point
 from agent_runner.models import Pause, PauseReason
 from agent_runner.printable import only_printable
 from agent_runner.worktree.disk_watch import nearly_full
-from agent_runner.worktree.worktree import NAMES
+from agent_runner.worktree.script_runner import NAMES
 from rover_mcp.config import client_programs
 from rover_mcp.config.limits import disk_limit
 from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent, choose_for

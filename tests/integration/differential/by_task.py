@@ -13,7 +13,8 @@ import anyio
 from agent_runner.models import Snapshot
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, WrapCommand
-from agent_runner.worktree.worktree import IGNORED, NAMES, Worktree
+from agent_runner.worktree.script_runner import NAMES
+from agent_runner.worktree.worktree import IGNORED, Worktree
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import ignored_patterns, inspect_repository
 from rover_mcp.git.submodules import SUBMODULES

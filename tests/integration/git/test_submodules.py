@@ -9,7 +9,8 @@ import pytest
 
 from agent_runner.models import Snapshot
 from agent_runner.process.spawn import make_commands
-from agent_runner.worktree.worktree import NAMES, Worktree
+from agent_runner.worktree.script_runner import NAMES
+from agent_runner.worktree.worktree import Worktree
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.submodules import SUBMODULES, find_submodules
 from tests.integration.git.conftest import git

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.worktree.worktree import Worktree, WorktreeError
+from agent_runner.worktree.script_runner import WorktreeError
+from agent_runner.worktree.worktree import Worktree
 from tests.support.runs import Place, git
 from tests.support.trees import BRANCH, do, make, snap
 

@@ -10,7 +10,8 @@ import pytest
 
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import Restore, RunLimits
-from agent_runner.worktree.worktree import Target, Worktree, WorktreeError
+from agent_runner.worktree.script_runner import WorktreeError
+from agent_runner.worktree.worktree import Target, Worktree
 from tests.support.runs import git
 from tests.support.trees import BRANCH, do, make, snap
 

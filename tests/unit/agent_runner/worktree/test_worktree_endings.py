@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent_runner.process.spawn import make_commands
-from agent_runner.worktree.worktree import NAMES, Target, Worktree
+from agent_runner.worktree.script_runner import NAMES
+from agent_runner.worktree.worktree import Target, Worktree
 from tests.support.runs import GIT, git
 from tests.support.trees import BRANCH, do, make, snap
 

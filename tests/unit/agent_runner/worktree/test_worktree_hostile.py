@@ -12,7 +12,8 @@ import pytest
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunLimits, RunSpec, SwitchUser, WrapCommand
 from agent_runner.worktree.git_reports import MAX_LACKING
-from agent_runner.worktree.worktree import Target, Worktree, WorktreeError, WorktreeInterrupted
+from agent_runner.worktree.script_runner import WorktreeError, WorktreeInterrupted
+from agent_runner.worktree.worktree import Target, Worktree
 from tests.support.runs import Place, git
 from tests.support.trees import BRANCH, do, make, snap
 from tests.unit.agent_runner.conftest import TEST_UID, in_own_thread

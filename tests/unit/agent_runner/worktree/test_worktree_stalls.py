@@ -10,7 +10,8 @@ import pytest
 from agent_runner.process.progress import ProgressLimits
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunLimits, WrapCommand
-from agent_runner.worktree.worktree import Worktree, WorktreeInterrupted
+from agent_runner.worktree.script_runner import WorktreeInterrupted
+from agent_runner.worktree.worktree import Worktree
 from tests.support.runs import Place, git
 from tests.support.trees import do, make, snap
 
