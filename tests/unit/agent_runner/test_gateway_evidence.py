@@ -50,7 +50,7 @@ def test_what_was_before_the_agent_started_does_not_count() -> None:
     assert statuses(answer(-5, 402), answer(1, 529)) == [529]
 
 
-def test_requests_that_are_no_model_calls_do_not_count() -> None:
+def test_requests_that_are_not_model_calls_do_not_count() -> None:
     assert statuses(
         answer(1, 402), answer(2, 403, provider=None), answer(3, 200, method="GET")
     ) == [402]
@@ -150,7 +150,7 @@ def test_a_gateway_with_a_long_path_is_reached_too(
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"answers":[{"at":"x"}]}'])
-def test_a_gateway_that_answers_nonsense_is_no_evidence(tmp_path: Path, body: bytes) -> None:
+def test_nonsense_from_the_gateway_does_not_count_as_evidence(tmp_path: Path, body: bytes) -> None:
     with gateway(tmp_path / "g", body):
         assert list(anyio.run(GatewayEvidence(tmp_path / "g", "t").failures, NOW)) == []
 

@@ -235,7 +235,7 @@ def test_a_session_that_cannot_be_loaded_is_lost_unless_the_account_is_why(
     assert isinstance(caught.value, SessionLost) == lost
 
 
-def test_it_authenticates_where_it_is_asked_to_and_takes_the_mode_that_asks_nothing(
+def test_it_authenticates_on_request_and_sets_the_mode_that_asks_nothing(
     bare: RunSpec, tmp_path: Path
 ) -> None:
     modes = {

@@ -24,7 +24,7 @@ def read(name: str, *, resumed: bool = False) -> tuple[ClaudeStream, list[str]]:
     return reading, log
 
 
-def test_a_run_that_succeeded_is_told_line_by_line() -> None:
+def test_a_run_that_succeeded_is_logged_line_by_line() -> None:
     reading, log = read("write")
     assert reading.succeeded
     assert reading.text == "All done."
@@ -41,7 +41,7 @@ def test_a_run_that_succeeded_is_told_line_by_line() -> None:
     )
 
 
-def test_a_tool_that_failed_is_in_the_log_and_is_no_failure() -> None:
+def test_a_failed_tool_is_logged_and_does_not_fail_the_run() -> None:
     """D3: a command's output is not classified."""
     reading, log = read("bash")
     assert reading.succeeded
@@ -102,7 +102,7 @@ def test_no_result_means_interrupted() -> None:
     )
 
 
-def test_a_program_that_did_not_start_is_no_interruption() -> None:
+def test_a_program_that_did_not_start_is_not_an_interruption() -> None:
     failure = ClaudeStream().failure(127, ["forward: command not found: claude"])
     assert (failure.code, failure.interrupted) == ("agent_missing", False)
     assert "command not found" in failure.message
@@ -153,7 +153,7 @@ def test_an_abort_by_signal_is_an_interruption() -> None:
 
 
 @pytest.mark.parametrize("line", ["", "plain text", "[1]", "null", "{" * 5000])
-def test_a_line_that_is_no_event_is_none(line: str) -> None:
+def test_a_line_that_is_not_an_event_is_ignored(line: str) -> None:
     assert parse_line(line) is None
 
 

@@ -101,7 +101,7 @@ def test_an_end_without_a_last_event_is_an_interruption() -> None:
     assert found.failure(0, []).interrupted
 
 
-def test_a_warning_of_its_own_is_no_error() -> None:
+def test_a_warning_of_the_agent_is_not_an_error() -> None:
     found = CodexStream()
     item = {"type": "error", "message": "Model metadata for `m` not found."}
     assert found.take({"type": "item.completed", "item": item})
@@ -109,7 +109,7 @@ def test_a_warning_of_its_own_is_no_error() -> None:
     assert found.succeeded
 
 
-def test_words_of_a_command_are_no_error() -> None:
+def test_the_output_of_a_command_is_not_an_error() -> None:
     """D3."""
     found = CodexStream()
     item = {

@@ -187,7 +187,7 @@ def _tells_when(provider: str, behaviour: Behaviour) -> bool:
     return provider != "google" and behaviour.get("retry_after") is not None
 
 
-def test_a_session_is_also_told_by_a_word_in_the_text() -> None:
+def test_a_session_is_also_chosen_by_a_word_in_the_text() -> None:
     with FakeModels() as provider, httpx2.Client(base_url=provider.url) as client:
         provider.session("b").push(text("for b"))
         ask = {**ASK, "messages": [{"role": "user", "content": "do it [session:b]"}]}

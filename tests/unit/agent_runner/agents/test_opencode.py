@@ -48,7 +48,7 @@ def test_a_success_tells_what_was_done() -> None:
     assert "write /workspace/hello.txt" in lines
 
 
-def test_money_is_told_where_it_knows_a_price() -> None:
+def test_a_cost_is_reported_if_the_price_is_known() -> None:
     found, _ = reading("said")
     assert found.usage.cost_usd == pytest.approx(0.0007185)
 
@@ -80,7 +80,7 @@ def test_a_log_line_that_a_model_wrote_into_another_is_not_believed() -> None:
     assert found.failure(1, []).interrupted
 
 
-def test_a_model_call_after_the_last_one_means_that_it_goes_on() -> None:
+def test_a_further_model_call_means_that_the_run_has_not_ended() -> None:
     found, _ = reading("write")
     found.take({"type": "step_start", "part": {}})
     assert not found.ended

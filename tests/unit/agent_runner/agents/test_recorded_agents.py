@@ -95,7 +95,7 @@ def test_copilots_tokens_are_in_its_sessions_own_file() -> None:
         ("qwen", "late_credit", 1, None, PauseReason.CREDITS, None),
     ],
 )
-def test_what_a_provider_refused_is_told_from_fields(
+def test_a_providers_refusal_is_read_from_fields(
     agent: str,
     recording: str,
     code: int,
@@ -139,14 +139,14 @@ def test_a_run_that_ends_without_a_result_was_interrupted(agent: str) -> None:
 
 
 @pytest.mark.parametrize("agent", READINGS)
-def test_what_is_no_event_of_its_teaches_nothing(agent: str) -> None:
+def test_unknown_events_are_ignored(agent: str) -> None:
     reading = READINGS[agent]()
     for event in ({}, {"type": 3}, {"type": "assistant", "message": []}, {"type": "result"}):
         reading.take(event)
     assert not reading.succeeded
 
 
-def test_gemini_without_a_key_is_told_by_its_last_words() -> None:
+def test_gemini_without_a_key_is_recognized_by_its_last_words() -> None:
     """Status 41, and nothing on standard output."""
     said = "When using Gemini API, you must specify the GEMINI_API_KEY environment variable."
     failure = gemini.GeminiStream().failure(41, [said])

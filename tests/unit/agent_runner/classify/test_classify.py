@@ -225,7 +225,7 @@ def test_auth_and_credits_have_no_date() -> None:
     assert classify([agent("no", status=402, retry_after=5.0)], NOW).retry_at is None
 
 
-def test_short_waits_are_made_in_place_and_long_ones_are_pauses() -> None:
+def test_short_waits_happen_in_place_and_long_ones_are_pauses() -> None:
     """D5."""
     limited = classify([agent("x", status=429, retry_after=30.0)], NOW)
     assert wait_in_place(limited, 10, 60, NOW) == 30
@@ -374,7 +374,7 @@ def test_a_credential_that_has_no_prefix_is_masked_by_its_name(
     assert classify([agent(said, status=401)], NOW).message == (shown or said)
 
 
-def test_a_reset_that_is_weeks_away_is_said() -> None:
+def test_a_reset_that_is_weeks_away_is_in_the_message() -> None:
     """D10: the reason and the time stay what they are."""
     at = NOW + timedelta(days=24, hours=14)
     verdict = classify([agent("You've hit your limit", code="rate_limit", reset_at=at)], NOW)

@@ -134,7 +134,7 @@ def test_a_bad_request_counts_by_its_beginning_alone(said: str) -> None:
     assert classify([failure], NOW).reason is None
 
 
-def test_what_no_waiting_mends_outweighs_what_the_agent_makes_of_it() -> None:
+def test_a_fatal_request_error_outweighs_the_agents_own_reading() -> None:
     """Q1: the agent would be tried again for hours."""
     too_large = Failure("gateway", "Request too large for gpt-4o: Limit 1, Requested 2", None, 429)
     agent = Failure("agent", "Rate limit reached", None, 429)

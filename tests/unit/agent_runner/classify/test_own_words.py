@@ -62,7 +62,7 @@ def closes(verdict: Verdict) -> bool:
 
 @pytest.mark.parametrize("echo", ECHOES)
 @pytest.mark.parametrize(("status", "kind"), STATUSES)
-def test_what_a_provider_repeats_of_a_request_is_no_limit(
+def test_a_request_that_a_provider_repeats_does_not_count_as_a_limit(
     echo: str, status: int, kind: str | None
 ) -> None:
     """U6. Succeeded at 700cc57: the second of these was taken for an empty account, the first for
@@ -111,7 +111,7 @@ def test_an_error_that_names_a_parameter_is_about_the_request() -> None:
         assert classify([failure], NOW).reason is None
 
 
-def test_a_quotation_that_was_cut_off_hides_what_stands_behind_a_mark_of_its_own() -> None:
+def test_a_quotation_that_was_cut_off_hides_what_follows_its_mark() -> None:
     """U6: the gateway keeps 2,000 characters of a message."""
     echoed = "a' Your credit balance is too low to access the Anthropic API. " + "x" * 3000
     failure = Failure("gateway", f"Invalid value: '{echoed}'"[:2000], status=400)

@@ -26,7 +26,7 @@ def test_every_case_has_a_name_of_its_own_and_the_rates_are_of_all_of_them() -> 
     assert f"both {len(CASES)}/{len(CASES)}" in rates(CASES)[-1]
 
 
-def test_what_no_waiting_mends_says_what_to_change() -> None:
+def test_an_error_that_waiting_does_not_end_says_what_to_change() -> None:
     """Q1: the task fails at once, and its message names the way out."""
     fatal = [c for c in CASES if c.found.verdict and c.found.verdict.rule == "fatal: this request"]
     assert len(fatal) >= 8

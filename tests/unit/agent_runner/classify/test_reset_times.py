@@ -229,9 +229,7 @@ def seconds(failure: Failure, now: datetime = NOW) -> float | None:
         (replace(headers(retry_after="38"), message="GenerateRequestsPerDay"), 22 * 3600),
     ],
 )
-def test_the_reset_time_is_the_first_that_is_told_and_credible(
-    told: Failure, after: float | None
-) -> None:
+def test_the_reset_time_is_the_first_credible_one(told: Failure, after: float | None) -> None:
     """D1, K2."""
     assert seconds(told) == after
 
@@ -394,7 +392,7 @@ NOWS = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.jus
 
 @given(st.lists(FAILURES, max_size=3), NOWS)
 @settings(max_examples=100, deadline=None)
-def test_whatever_was_said_is_judged_and_never_for_a_time_out_of_bounds(
+def test_any_failure_is_classified_with_a_reset_time_within_bounds(
     failures: list[Failure], now: datetime
 ) -> None:
     """K2, DESIGN 12.6."""

@@ -113,7 +113,7 @@ def test_a_flipped_bit_never_changes_a_record(tmp_path: Path, data: st.DataObjec
     assert place // 8 >= len(b"".join(lines(2)))
 
 
-def test_damage_before_the_tail_is_told_with_its_place(tmp_path: Path) -> None:
+def test_damage_before_the_tail_is_reported_with_its_place(tmp_path: Path) -> None:
     """C2."""
     path = tmp_path / "j"
     first, second, third = lines(3)
@@ -167,7 +167,9 @@ def test_a_newer_schema_is_refused_and_left_untouched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
-def test_a_failed_write_is_carried_by_a_later_one_and_told(tmp_path: Path, code: int) -> None:
+def test_a_failed_write_is_repeated_by_a_later_one_with_a_warning(
+    tmp_path: Path, code: int
+) -> None:
     """C3."""
     failing = [False]
 

@@ -172,7 +172,9 @@ def test_the_last_record_cut_at_every_byte_leaves_each_earlier_step(tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", range(len(LINES)))
-def test_a_flipped_bit_in_any_record_is_told_with_its_place(tmp_path: Path, number: int) -> None:
+def test_a_flipped_bit_in_any_record_is_reported_with_its_place(
+    tmp_path: Path, number: int
+) -> None:
     """C2: every byte of each record; only the last may be taken for a torn tail."""
     begin = sum(map(len, LINES[:number]))
     for place in range(len(LINES[number])):
@@ -221,7 +223,7 @@ def paths(value: Any, *before: Any) -> list[tuple[Any, ...]]:
 
 @many(EXAMPLES)
 @given(data=st.data())
-def test_a_record_that_is_whole_but_wrong_is_an_error_never_a_trace(
+def test_a_sound_record_with_wrong_content_is_an_error_without_a_trace(
     tmp_path: Path, data: st.DataObject
 ) -> None:
     """C2, A1, A5: the sum fits and what it holds is nonsense, or sense by chance."""

@@ -61,7 +61,7 @@ def operations(tmp_path: Path) -> int:
     ("lasting", "half"), [(1, False), (2, False), (2, True), (5, False), (5, True)]
 )
 @pytest.mark.parametrize("code", CODES)
-def test_a_disk_that_recovers_has_the_whole_run(
+def test_a_disk_that_recovers_has_every_record_of_the_run(
     tmp_path: Path, code: int, lasting: int, half: bool
 ) -> None:
     """C3: at every write and flush; all is there, once, and the failure is told."""
@@ -79,7 +79,7 @@ def test_a_disk_that_recovers_has_the_whole_run(
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("code", CODES)
-def test_a_disk_that_stays_broken_is_said_and_what_was_written_stays(
+def test_a_disk_that_stays_broken_is_reported_and_written_records_stay(
     tmp_path: Path, code: int, half: bool
 ) -> None:
     """E2, C1: the last record is not called written, and each flushed record can be read."""

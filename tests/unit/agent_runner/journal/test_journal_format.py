@@ -34,7 +34,7 @@ def version_1(count: int, first: int = 1) -> bytes:
     return found
 
 
-def test_a_journal_of_the_first_version_loads_and_goes_on_in_the_present_one(
+def test_a_journal_of_version_1_loads_and_is_continued_in_the_present_one(
     tmp_path: Path,
 ) -> None:
     """A3."""

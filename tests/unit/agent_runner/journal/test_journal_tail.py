@@ -38,7 +38,7 @@ def test_each_record_is_read_once(tmp_path: Path) -> None:
     assert messages(tail) == ["c"]
 
 
-def test_a_record_that_is_just_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_record_that_is_being_written_is_read_once_it_is_complete(tmp_path: Path) -> None:
     """C1: cut at any byte, it is a torn tail until then."""
     path = tmp_path / "j"
     grow(path, "a", "b")
@@ -54,7 +54,7 @@ def test_a_record_that_is_just_being_written_is_read_when_it_is_whole(tmp_path: 
         assert messages(tail) == ["b"]
 
 
-def test_damage_in_what_was_added_is_told_with_its_place_in_the_file(tmp_path: Path) -> None:
+def test_damage_in_added_records_is_reported_with_its_place_in_the_file(tmp_path: Path) -> None:
     """C2: again and again, and nothing of it counts as read."""
     path = tmp_path / "j"
     tail = JournalTail(path)
@@ -100,7 +100,7 @@ def test_another_journal_in_its_place_is_damage(tmp_path: Path) -> None:
         tail.read()
 
 
-def test_the_state_from_a_tail_is_that_of_the_whole_journal(tmp_path: Path) -> None:
+def test_the_state_from_a_tail_is_that_of_the_complete_journal(tmp_path: Path) -> None:
     """C8."""
     path = tmp_path / "j"
     tail, folding = JournalTail(path), RunStateFold()

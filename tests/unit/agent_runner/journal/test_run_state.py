@@ -58,7 +58,7 @@ def test_no_records_are_a_new_run() -> None:
     assert fold([]).status is RunStatus.NEW
 
 
-def test_a_run_is_told_step_by_step() -> None:
+def test_a_run_is_logged_step_by_step() -> None:
     """A5."""
     state = fold(
         records(
@@ -98,7 +98,7 @@ def test_what_is_read_is_the_reader_s_own() -> None:
     assert fold(items).steps[0].outputs == {"x": "1"}
 
 
-def test_a_running_step_stays_running_until_the_next_attempt_which_keeps_its_session() -> None:
+def test_a_running_step_keeps_its_session_in_the_next_attempt() -> None:
     """F8."""
     stopped = [
         START,
@@ -200,7 +200,7 @@ def sequence(*items: tuple[str, dict[str, Any]]) -> int | None:
     return found.sequence if found else None
 
 
-def test_a_failure_that_the_run_goes_on_behind_is_kept_by_a_resume() -> None:
+def test_a_resume_keeps_a_failure_that_the_run_continued_behind() -> None:
     """C9, F1, G4: with its outputs."""
     failed = {"step": "a", "error": "no", "outputs": {"exit_code": "3"}, "tolerated": True}
     state = fold(records(START, ("step_fail", failed), START))

@@ -77,7 +77,7 @@ def test_a_new_iteration_forgets_what_is_inside_but_not_its_outputs() -> None:
     assert (mend.session, mend.status) == (None, StepStatus.PENDING)
 
 
-def test_an_attempt_goes_on_in_the_iteration_that_was_under_way() -> None:
+def test_an_attempt_resumes_in_the_iteration_that_was_running() -> None:
     """F5."""
     items = (*SECOND, done("test", ("loop", 2, 0), x="2"), start())
     loop, test, *_ = fold(records(*items)).steps
@@ -158,7 +158,7 @@ def test_a_place_that_cannot_be_is_refused_when_it_is_written(tmp_path: Path, pl
     assert [r.type for r in read_journal(tmp_path / "j").records] == ["warning"]
 
 
-def test_what_the_state_refuses_is_not_written_and_what_it_sees_is_what_will_be_read(
+def test_the_state_sees_what_is_written_and_what_it_refuses_is_not(
     tmp_path: Path,
 ) -> None:
     """C7, F7: the run acts on nothing that its journal does not hold."""

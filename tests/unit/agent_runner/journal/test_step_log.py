@@ -46,7 +46,7 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     assert "ELOOP" in warnings[0]
 
 
-def test_a_full_disk_is_told_once_and_lines_go_on_when_there_is_room(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_once_and_lines_resume_with_free_space(tmp_path: Path) -> None:
     """C3: real refusals of the kernel, by a limit on the size of files."""
     warnings: list[str] = []
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -66,7 +66,7 @@ def test_a_full_disk_is_told_once_and_lines_go_on_when_there_is_room(tmp_path: P
 
 
 @pytest.mark.parametrize("how", ["no folder", "no file"])
-def test_a_log_that_cannot_be_written_fails_no_step_and_is_told_once(
+def test_a_log_that_cannot_be_written_fails_no_step_and_warns_once(
     tmp_path: Path, how: str
 ) -> None:
     """C3, C9."""

@@ -92,7 +92,7 @@ def test_want_of_memory_is_named_with_the_limit_and_what_raises_it(
     assert words in said
 
 
-def test_want_of_memory_of_the_whole_machine_is_a_possible_reason(tmp_path: Path) -> None:
+def test_lack_of_memory_on_the_machine_is_named_as_a_possible_reason(tmp_path: Path) -> None:
     before = Kills(sandbox=0, machine=-1)
     said = Memory([tmp_path]).why(Ending(-signal.SIGKILL), before, sandboxed=True)
     assert "the machine ran out of memory meanwhile" in said

@@ -21,7 +21,7 @@ def test_it_ends_as_its_child_does(script: str, code: int) -> None:
         assert process.wait(20) == code
 
 
-def test_a_program_that_is_not_there_is_told() -> None:
+def test_a_missing_program_is_reported() -> None:
     with _init("/nonexistent") as process:
         assert process.wait(20) == init.EXIT_CANNOT_RUN
 

@@ -51,7 +51,7 @@ def test_keyrings_are_refused_and_io_uring_does_not_exist() -> None:
     assert confined("call(425, 1, 0)") == str(errno.ENOSYS)
 
 
-def test_what_a_build_needs_goes_on() -> None:
+def test_a_build_can_use_what_it_needs() -> None:
     assert confined("os.fork() and os.wait()[1]").splitlines()[-1] == "0"
     assert confined("__import__('subprocess').run(['git', '--version']).returncode")[-1] == "0"
 
@@ -63,7 +63,7 @@ def test_a_machine_without_a_filter_is_named() -> None:
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64"])
-def test_a_filter_is_whole_steps_and_ends_with_a_verdict(machine: str) -> None:
+def test_a_filter_consists_of_complete_instructions_and_ends_with_a_verdict(machine: str) -> None:
     code = seccomp.program(machine)
     assert len(code) % 8 == 0
     assert code[-8:-6] == b"\x06\x00"

@@ -40,7 +40,7 @@ def walk(*steps: object, **turns: object) -> Walk:
 UNTIL = when("steps.test.outputs.success == true")
 
 
-def test_a_loop_runs_until_its_condition_holds_after_a_whole_iteration() -> None:
+def test_a_loop_runs_until_its_condition_holds_after_an_iteration() -> None:
     """G3, G4: the last sub-step runs although the condition holds before it."""
     w = walk(loop(command("test"), command("mend"), until=UNTIL), test=[NO, YES])
     assert w.start() == "completed"
@@ -116,7 +116,7 @@ def test_what_a_read_only_step_changes_is_put_back(turn: object) -> None:
     assert w.tree.undone == ["look", "review"]
 
 
-def test_a_sub_step_that_fails_does_not_end_its_iteration_and_its_outputs_can_be_seen() -> None:
+def test_a_failed_sub_step_does_not_end_its_iteration_and_shows_its_outputs() -> None:
     """G4: `if` and `until` see what the failed command gave."""
     mend = command("mend", condition=when("steps.test.outputs.exit_code == 3"))
     w = walk(
@@ -155,7 +155,7 @@ def test_a_skipped_sub_step_has_no_outputs_until_it_runs_again() -> None:
     assert w.state.steps[2].outputs == {}
 
 
-def test_outputs_of_the_iteration_before_stay_to_be_seen_until_the_step_ends_again() -> None:
+def test_outputs_of_an_iteration_stay_visible_until_the_step_ends_again() -> None:
     """F1, G5: an earlier sub-step can ask for what a later one gave the last time."""
     again = command("again", condition=when("steps.review.outputs.verdict == bad"))
     review = agent("review")
@@ -167,7 +167,7 @@ def test_outputs_of_the_iteration_before_stay_to_be_seen_until_the_step_ends_aga
     assert [name for name, _ in w.ran] == ["review", "again", "review"]
 
 
-def test_loops_run_in_loops_and_begin_anew_in_each_iteration() -> None:
+def test_inner_loops_start_over_in_each_iteration_of_the_outer_one() -> None:
     """F5, G3."""
     inner = LoopStep("inner", "I", (command("test"),), until=UNTIL)
     w = walk(
@@ -240,7 +240,7 @@ def test_a_circle_fails_the_loop_where_the_workflow_says_so() -> None:
     assert w.state.steps[0].outputs["circle"] == "true"
 
 
-def test_a_commit_is_made_after_its_step_and_before_the_step_is_told_to_be_complete() -> None:
+def test_a_step_is_committed_before_its_end_is_recorded() -> None:
     """G8: also of a loop, which has a snapshot of its own then."""
     step = loop(command("test"), until=UNTIL, commit="green")
     w = walk(step, command("b", commit="b"), command("c", commit="c"), test=[YES], c=[fails()])
@@ -254,7 +254,7 @@ def test_a_commit_is_made_after_its_step_and_before_the_step_is_told_to_be_compl
     assert ends["loop"]["snapshot"] is not None
 
 
-def test_a_spent_budget_pauses_before_the_next_step_and_a_larger_one_goes_on() -> None:
+def test_a_spent_budget_pauses_before_the_next_step_and_a_larger_one_resumes() -> None:
     """D8, D10: what the task cost before counts, however deep the next step is."""
     usage = {"step": "test", "usage": Usage(input_tokens=40, cache_read_tokens=2).model_dump()}
     w = walk(loop(command("test"), command("mend"), until=UNTIL), test=[YES])
@@ -282,7 +282,7 @@ def test_a_spent_budget_pauses_before_the_next_step_and_a_larger_one_goes_on() -
     assert [name for name, _ in w.ran] == ["test", "mend"]
 
 
-def test_a_pause_in_the_innermost_step_passes_every_loop_and_is_no_failure_of_any() -> None:
+def test_a_pause_in_the_innermost_step_fails_none_of_the_loops_around_it() -> None:
     """D7: loops, and a parallel step between them."""
     pause = Pause(reason=PauseReason.CREDITS, message="none left", since=NOW, step="test")
     inner = LoopStep("inner", "I", (command("test"),), until=UNTIL)

@@ -49,7 +49,7 @@ def assert_as_if_whole(walk: Walk, whole: Walk) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS, data=st.data())
-def test_a_run_that_died_anywhere_goes_on_as_if_it_had_not(seed: int, data: st.DataObject) -> None:
+def test_a_run_that_died_at_any_point_ends_as_if_it_had_not(seed: int, data: st.DataObject) -> None:
     """F1, F5, F7, F8, C1: the same outputs, the same tree, each step finished once, in order."""
     whole = whole_run(seed)
     cut = data.draw(st.integers(1, len(whole.records) - 1), "cut")

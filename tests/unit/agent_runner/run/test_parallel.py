@@ -60,7 +60,7 @@ def test_no_more_than_the_limit_run_at_once(limit: int, most: str) -> None:
     assert w.outputs()["both"] == {}
 
 
-def test_one_that_fails_lets_the_others_finish_and_then_the_whole_has_failed() -> None:
+def test_a_failed_child_lets_the_others_finish_and_fails_the_parallel_step() -> None:
     """D2, F1: a resume runs only what failed."""
     w = Walk(
         workflow(both(*letters("abc")), command("d")),
@@ -79,7 +79,7 @@ def test_one_that_fails_lets_the_others_finish_and_then_the_whole_has_failed() -
     assert [name for name, _ in w.ran] == ["a", "b", "c", "a", "c", "d"]
 
 
-def test_a_failure_that_is_allowed_is_none_of_the_whole() -> None:
+def test_an_allowed_failure_does_not_fail_the_run() -> None:
     """G1."""
     w = Walk(workflow(both(command("a", allow_failure=True), command("b"))), scripted(a=[fails()]))
     assert w.start() == "completed"
@@ -114,7 +114,7 @@ def test_in_a_loop_a_failed_parallel_step_does_not_end_the_iteration() -> None:
     assert w.state.steps[1].error == "step a: broken"
 
 
-def test_a_pause_in_one_stops_the_others_at_once_and_each_goes_on_in_its_session() -> None:
+def test_a_pause_in_one_stops_the_others_and_each_resumes_in_its_session() -> None:
     """D7, F8: none of them counts as failed, and the work tree stays as it is."""
     stopped: list[str] = []
     running: list[str] = []
@@ -165,7 +165,7 @@ def test_a_pause_in_one_stops_the_others_at_once_and_each_goes_on_in_its_session
     }
 
 
-def test_of_a_pause_and_a_broken_runner_at_once_the_pause_is_told() -> None:
+def test_a_pause_outweighs_a_broken_runner_in_a_parallel_step() -> None:
     """C9, D7."""
 
     async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:

@@ -63,7 +63,7 @@ PLACE = (("outer", 2), ("inner", 3))
 
 
 @pytest.mark.parametrize("step", ["a", "b", "c"])
-def test_an_interrupted_sub_step_is_where_the_run_goes_on_at_every_level(step: str) -> None:
+def test_a_run_resumes_at_the_interrupted_sub_step_at_every_level(step: str) -> None:
     """F1, F5: iteration 3 in iteration 2, with what the sub-steps before it gave."""
     steps = nested(command("a"), command("b"), command("c"))
     w = Walk(workflow(*steps), pausing(step, PLACE))
@@ -87,7 +87,7 @@ def test_the_resume_says_how_many_steps_it_skips() -> None:
     assert w.state.skipped_on_resume == 3
 
 
-def test_a_step_with_a_session_goes_on_in_it_on_the_tree_as_it_is() -> None:
+def test_a_step_with_a_session_resumes_in_it_on_the_tree_as_it_is() -> None:
     """F8: of another agent, too; what becomes of the session is the step's to decide."""
     steps = nested(agent("a"), agent("b"))
     w = Walk(workflow(*steps), pausing("b", PLACE, with_session=True))
@@ -138,7 +138,7 @@ def test_a_failed_loop_starts_over() -> None:
     assert w.state.warnings == []
 
 
-def test_a_loop_beyond_its_present_limit_starts_over_and_that_is_told() -> None:
+def test_a_loop_beyond_its_present_limit_starts_over_with_a_warning() -> None:
     """F6: with the session of the step that was under way."""
     steps = nested(agent("a"), inner=3)
     w = Walk(workflow(*steps), pausing("a", PLACE, with_session=True))
@@ -168,7 +168,7 @@ def test_the_outer_loop_beyond_its_limit_takes_the_inner_ones_with_it() -> None:
     assert w.ran[before] == ("x", (("outer", 1),))
 
 
-def test_finished_steps_that_changed_moved_or_vanished_are_told() -> None:
+def test_finished_steps_that_changed_moved_or_vanished_are_warned_of() -> None:
     """F2: what changed is not run again, what moved is."""
     w = Walk(workflow(*nested(command("a"), command("b"))), pausing("b", PLACE))
     w.start()
@@ -212,7 +212,7 @@ def test_the_condition_of_a_loop_that_is_under_way_is_not_asked_again() -> None:
     assert w.outputs()["loop"]["iterations"] == "3"
 
 
-def test_a_parallel_step_goes_on_with_the_children_that_are_not_finished() -> None:
+def test_a_parallel_step_resumes_with_its_unfinished_children() -> None:
     """F1, F5: in a loop; the tree stays where one of them has a session."""
     both = ParallelStep("both", "B", (agent("a"), command("b"), command("c")), limit=1)
     steps = (LoopStep("loop", "L", (both,), max_iterations=2),)
@@ -248,7 +248,7 @@ def test_the_target_is_the_base_only_while_no_step_has_finished() -> None:
     assert plan_of(w, command("a"), command("b")).target is None
 
 
-def test_a_step_is_repeated_on_what_the_last_one_left_though_its_snapshot_failed() -> None:
+def test_a_step_is_repeated_on_the_last_ones_tree_although_its_snapshot_failed() -> None:
     """C5: the snapshot is taken when the next step begins."""
     seen: list[dict[str, str]] = []
     turns = scripted(b=[fails(), None])
@@ -268,7 +268,7 @@ def test_a_step_is_repeated_on_what_the_last_one_left_though_its_snapshot_failed
     assert seen == [{}, {"a": "1"}, {"a": "1"}]
 
 
-def test_a_plan_changes_nothing_of_what_it_was_made_from() -> None:
+def test_planning_does_not_change_the_fold() -> None:
     """C5."""
     w = Walk(workflow(*nested(command("a"))), pausing("a", PLACE))
     w.start()

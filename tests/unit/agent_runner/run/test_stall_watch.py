@@ -44,7 +44,7 @@ BUSY = refused(529, "Overloaded")
         ([refused(404)] * MOST_TRIES, False),
     ],
 )
-def test_what_only_a_pause_mends_is_not_waited_for(
+def test_an_agent_does_not_wait_for_what_only_a_pause_ends(
     failures: list[Failure], pointless: bool
 ) -> None:
     """D5: beyond the longest wait in place; what is fatal is the agent's own matter."""
@@ -162,7 +162,7 @@ def test_a_success_in_the_meantime_clears_it() -> None:
     anyio.run(run)
 
 
-def test_a_gateway_that_starts_anew_is_asked_again() -> None:
+def test_a_gateway_that_restarts_is_asked_again() -> None:
     async def run() -> None:
         news, clock = News(), Clock()
         news.reachable = False

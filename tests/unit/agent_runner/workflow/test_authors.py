@@ -45,7 +45,7 @@ def errors(text: str) -> list[tuple[int, int, str]]:
     return [(e.line, e.column, e.message) for e in caught.value.all]
 
 
-def test_every_error_of_a_file_is_told_at_once_with_what_was_meant() -> None:
+def test_all_errors_of_a_file_are_reported_at_once_with_suggestions() -> None:
     """D.13: and what only follows from another error is left out."""
     found = errors(MANY)
     assert [(line, column) for line, column, _ in found] == [
@@ -83,7 +83,7 @@ def test_only_so_many_errors_are_kept() -> None:
         ("input.word == x", "inputs.word == x"),
     ],
 )
-def test_a_condition_that_others_would_write_so_is_told_how_it_is_written(
+def test_a_condition_in_another_languages_style_gets_its_translation(
     written: str, meant: str
 ) -> None:
     """D.13."""
@@ -94,7 +94,7 @@ def test_a_condition_that_others_would_write_so_is_told_how_it_is_written(
 
 
 @pytest.mark.parametrize("text", ["success", "steps.test.outputs.code > 3", "5 == 5"])
-def test_a_condition_that_nobody_can_guess_is_told_an_example(text: str) -> None:
+def test_an_unreadable_condition_gets_an_example(text: str) -> None:
     """D.13."""
     with pytest.raises(ConditionError) as caught:
         parse(text)
@@ -211,7 +211,7 @@ BUILT_IN = sorted((Path(__file__).parents[4] / "workflows").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", BUILT_IN, ids=lambda path: path.stem)
-def test_nothing_is_to_be_said_of_the_built_in_workflows(path: Path) -> None:
+def test_the_built_in_workflows_get_no_advice(path: Path) -> None:
     assert not check_workflow(path.read_text("utf-8"), str(path)).advice
 
 

@@ -204,7 +204,7 @@ def test_a_file_is_never_outside_hidden_or_an_option(name: str) -> None:
         ("allow_failure: «1", "allow_failure must be true or false"),
     ],
 )
-def test_what_a_loop_may_not_say_is_told_with_its_place(rest: str, message: str) -> None:
+def test_what_a_loop_must_not_have_is_an_error_with_its_place(rest: str, message: str) -> None:
     """DESIGN 11, G3, B4."""
     assert message in refused(f"{LOOP}, {rest}}}\n")
 
@@ -277,7 +277,7 @@ def test_what_a_loop_may_not_say_is_told_with_its_place(rest: str, message: str)
         ),
     ],
 )
-def test_what_no_workflow_may_say_is_told_with_its_place(text: str, message: str) -> None:
+def test_what_a_workflow_must_not_have_is_an_error_with_its_place(text: str, message: str) -> None:
     """DESIGN 11."""
     if "steps:" not in text:
         text += "\nsteps: []"
@@ -327,7 +327,7 @@ def test_what_loops_multiply_to_is_limited() -> None:
     assert leaf_runs(capped.steps[0]) == MAX_RUNS
 
 
-def test_where_a_condition_stands_is_no_part_of_the_steps_definition() -> None:
+def test_a_steps_digest_does_not_depend_on_the_place_of_its_condition() -> None:
     """F2: a blank more changes no step that a checkpoint holds; another value does."""
     digests = [
         definition_digest(read(f"{LOOP}, until: {until}}}\n").steps[0])

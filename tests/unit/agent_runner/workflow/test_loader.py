@@ -51,7 +51,7 @@ steps:
 """
 
 
-def test_a_whole_workflow_is_read() -> None:
+def test_a_workflow_with_every_key_is_read() -> None:
     """DESIGN 11."""
     workflow = parse_workflow(FULL, "f.yaml")
     a, b = workflow.steps

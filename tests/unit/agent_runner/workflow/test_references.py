@@ -124,7 +124,7 @@ def test_what_looks_like_a_placeholder_of_ours_must_be_one(text: str) -> None:
     assert message.startswith(f"commit: {{{{{text}}}}} is not a placeholder")
 
 
-def test_a_placeholder_that_yaml_takes_for_a_mapping_is_told_to_be_quoted() -> None:
+def test_a_placeholder_that_yaml_reads_as_a_mapping_gets_a_hint_to_quote_it() -> None:
     assert refused(file("commit: «{{task.title}}")).endswith(
         "must be a text; put a text that begins with {{ in quotes"
     )
@@ -137,7 +137,7 @@ def test_double_braces_of_others_are_left_to_the_run() -> None:
     )
 
 
-def test_the_first_of_several_is_told() -> None:
+def test_the_first_of_several_errors_is_reported() -> None:
     text = file("commit: x «{{inputs.b}} {{inputs.a}}").replace(
         "command: c", "command: '{{inputs.c}}'"
     )

@@ -62,7 +62,7 @@ def test_an_unknown_placeholder_is_empty_and_warned_of_once() -> None:
     assert len(warnings) == 2
 
 
-def test_what_a_template_names_is_told_with_its_place() -> None:
+def test_names_in_a_template_are_found_with_their_places() -> None:
     template = "{{inputs.x}} {{ steps.a.outputs.y }} {{task.title}} {{task.x}} {{other}}"
     found = [
         (p.step, p.name, template[p.offset :].partition("}}")[0]) for p in placeholders(template)

@@ -127,7 +127,7 @@ def test_a_result_without_checkpoint_commits_is_not_rewritten(
 
 
 @pytest.mark.parametrize("how", ["merged", "diverged", "unrelated"])
-def test_a_history_that_is_not_one_line_is_left_as_it_is_and_that_is_told(
+def test_a_history_that_is_not_linear_is_kept_with_a_warning(
     tree: tuple[Place, Worktree], how: str
 ) -> None:
     """G8: with the final tree all the same."""
@@ -216,7 +216,7 @@ def test_a_checkpoint_commit_that_is_not_possible_loses_nothing(
     assert subjects(place) == ["base", "The task"]
 
 
-def test_the_numbers_of_snapshots_begin_where_they_are_told(
+def test_snapshots_are_numbered_from_the_given_number(
     tree: tuple[Place, Worktree],
 ) -> None:
     """C10: a number is used once, also by an attempt that knows of no earlier one."""

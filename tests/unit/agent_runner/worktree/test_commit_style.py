@@ -41,7 +41,7 @@ def test_the_author_and_the_trailers_are_as_they_are_set(tmp_path: Path) -> None
     ]
 
 
-def test_by_default_rover_is_the_author_and_there_is_no_trailer(tmp_path: Path) -> None:
+def test_by_default_rover_is_the_author_without_a_trailer(tmp_path: Path) -> None:
     place, worktree = make(tmp_path)
     do(worktree.prepare)
     (place.work / "new").write_text("new\n")
@@ -79,7 +79,7 @@ def test_the_agents_summary_is_in_the_body_and_forges_no_trailer(tmp_path: Path)
     assert max(map(len, long.splitlines())) <= 72
 
 
-def test_what_is_not_known_is_no_trailer(tmp_path: Path) -> None:
+def test_an_unknown_cost_gets_no_trailer(tmp_path: Path) -> None:
     place, _ = make(tmp_path)
     spec = place.spec(commits=WHOLE)
     told = commit_message(spec, Usage())

@@ -56,7 +56,7 @@ def test_what_is_out_of_sight_counts_as_what_the_file_system_lost() -> None:
     assert judge(Held(50, complete=False), free, None) == 50
 
 
-def test_what_is_told_names_the_limit_the_size_and_the_setting() -> None:
+def test_the_message_names_the_limit_the_size_and_the_setting() -> None:
     said = excess(3 * 2**30, 64 * 2**20) or ""
     assert all(word in said for word in ("3.0 GiB", "64 MiB", "sandbox_disk_bytes"))
     assert excess(64 * 2**20, 64 * 2**20) is None
@@ -104,7 +104,7 @@ def test_what_is_deeper_than_a_path_is_long_is_measured(tmp_path: Path) -> None:
     assert held.size >= 100_000
 
 
-def test_too_many_deep_folders_or_too_many_files_are_not_seen_whole(
+def test_too_many_deep_folders_or_files_are_not_measured_completely(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deep = tmp_path.joinpath(*["d"] * (MOST_DEPTH - 1))

@@ -28,7 +28,7 @@ def test_a_new_clone_borrows_the_base_and_holds_its_files(tmp_path: Path) -> Non
     assert do(worktree.prepare).existed
 
 
-def test_a_snapshot_holds_untracked_files_but_not_ignored_ones_and_touches_nothing(
+def test_a_snapshot_holds_untracked_files_and_not_ignored_ones(
     tmp_path: Path,
 ) -> None:
     """C10, DESIGN 6: index, branch and ignored files stay as they are."""

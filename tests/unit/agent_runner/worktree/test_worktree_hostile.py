@@ -135,7 +135,7 @@ def test_a_repository_that_a_step_removed_or_replaced_interrupts_the_run(
     assert git(place.work, "show", f"{BRANCH}:new.txt") == "new"
 
 
-def test_a_pipe_in_the_place_of_a_repositorys_head_is_told_soon(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_a_repositorys_head_is_reported_soon(tmp_path: Path) -> None:
     """Without it there is no repository; a resume makes it again."""
     place, worktree = make(tmp_path, RunLimits(git_stall=0.8))
     do(worktree.prepare)
@@ -256,7 +256,7 @@ def test_a_git_that_is_killed_again_and_again_is_an_interruption(tmp_path: Path)
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_clone_that_was_cut_while_it_was_made_is_made_again(tmp_path: Path, times: int) -> None:
+def test_a_clone_that_was_interrupted_is_made_again(tmp_path: Path, times: int) -> None:
     """V1, F7. Succeeded at 700cc57: the branch was there before the files, so a clone whose files
     a kill had cut short was taken for complete, and those that were missing for deleted."""
     place = Place(tmp_path / "task", "", attempt=1)

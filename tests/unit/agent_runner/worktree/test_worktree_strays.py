@@ -227,7 +227,7 @@ def test_a_submodule_that_points_to_a_commit_of_the_sandbox_is_named(tmp_path: P
     assert do(lambda: worktree.snapshot(taken))[1] == ["lib"]
 
 
-def test_whole_content_where_git_lfs_keeps_pointers_is_named(tmp_path: Path) -> None:
+def test_full_content_in_place_of_git_lfs_pointers_is_named(tmp_path: Path) -> None:
     place, worktree = make(tmp_path)
     do(worktree.prepare)
     (place.work / ".gitattributes").write_text("*.bin filter=lfs diff=lfs -text\n")

@@ -50,7 +50,7 @@ def with_base(root: Path, trace: str, *variables: str) -> tuple[Path, Worktree]:
     return place.work, worktree
 
 
-def test_a_clone_is_whole_where_those_that_write_its_files_are_killed(tmp_path: Path) -> None:
+def test_a_clone_is_complete_although_its_writers_are_killed(tmp_path: Path) -> None:
     """V1, speed: one process writes them all then."""
     place = Place(tmp_path / "task", "", attempt=1)
     base, programs, counted = place.root / "base", tmp_path / "core", tmp_path / "counted"
