@@ -55,6 +55,7 @@ async def run(spec: RunSpec) -> ExitCode:
         OSError, JournalError: the journal cannot be opened, or the gateway not be reached;
             nothing was run.
     """
+    # In a container. bubblewrap puts the filter on each command that it starts.
     if isinstance(spec.isolation, SwitchUser):
         seccomp.confine()
     gateway = GatewayEvidence(spec.gateway.socket, spec.gateway.token)

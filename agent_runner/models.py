@@ -273,6 +273,7 @@ class RunState(_SharedModel):
         a loop's iterations share its part, and so do the steps of a body."""
         if self.status is RunStatus.COMPLETED:
             return 100
+        # Shares such as three thirds add up to slightly less than 1.
         return max(0, min(100, int(100 * _done_share(self.steps) + 1e-6)))
 
 

@@ -164,6 +164,7 @@ class _Turn:
         files = schema.FileSystemCapabilities(read_text_file=offered, write_text_file=offered)
         hello = schema.InitializeRequest(
             protocol_version=PROTOCOL,
+            # No terminals: the agent runs commands itself, in the same sandbox.
             client_capabilities=schema.ClientCapabilities(fs=files, terminal=False),
         )
         answer = _parsed(schema.InitializeResponse, await self._call("initialize", hello))

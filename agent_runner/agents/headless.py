@@ -199,6 +199,7 @@ class CliRun:
         async with AsyncExitStack() as stack:
             try:
                 running = await stack.enter_async_context(
+                    # Every process can read an argument list, and its length is limited.
                     commands.open(argv, env={**QUIET, **env}, stdin=request.prompt.encode())
                 )
             except OSError as error:

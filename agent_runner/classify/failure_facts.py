@@ -158,6 +158,7 @@ def _parts(
     seen = failure.source == "gateway"
     for text in dict.fromkeys((*around, *messages, *_raw(levels))):
         if text.strip() and not any(_levels(text, alone=True)):
+            # Codex's messages have typographic apostrophes, those of the other agents plain ones.
             plain = cut(text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
             yield own_words(plain, complete=len(text) < (MAX_MESSAGE if seen else HEAD + TAIL))
 

@@ -109,6 +109,7 @@ FIRST: Sequence[Rule] = (
 )  # fmt: skip
 
 RULES: Sequence[Rule] = (
+    # Codex has one class for an empty account and for a closed window; the words differ.
     Rule("credits: codex's code for both", PauseReason.CREDITS,
          codes=codes("usage_limit_exceeded"), means=frozenset({Meaning.CREDITS})),
     Rule("credits: codex's words", PauseReason.CREDITS,
@@ -123,6 +124,7 @@ RULES: Sequence[Rule] = (
     Rule("credits: 402", PauseReason.CREDITS, statuses(402)),
     Rule("window: code", PauseReason.USAGE_WINDOW,
          codes=codes("usage_limit_reached usage_limit_exceeded")),
+    # Anthropic answers an empty account, and a spending limit that is reached, with 400.
     Rule("credits: 400", PauseReason.CREDITS, statuses(400, None),
          begins=texts(r"(?:your )?credit balance (?:is )?too low")),
     Rule("window: 400", PauseReason.USAGE_WINDOW, statuses(400, None),

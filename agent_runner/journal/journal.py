@@ -119,6 +119,7 @@ class Journal:
         try:
             state, read = JournalTail(path).recover()
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            # The name of a new file is on disk only once its folder is flushed (fsync(2)).
             sync_folder(path.parent)
             size = os.fstat(fd).st_size
             aside = _cut_tail(path, fd, size - read.torn, read.torn) if read.torn else None
@@ -146,6 +147,8 @@ class Journal:
     def append(self, kind: RecordType, data: Mapping[str, object], *, flush: bool = False) -> bool:
         """Add a record. True if this and all before it are written (and, with `flush`, on disk)."""
         self._add(kind, data)
+        # Only what must survive a power cut is flushed: a flush takes as long as the disk needs,
+        # and progress that is lost is only seen again.
         done = self._store(flush=flush or len(self._tail) > UNSYNCED_LIMIT)
         self._bell()
         return done
@@ -238,6 +241,7 @@ def _cut_tail(path: Path, fd: int, keep: int, torn: int) -> str:
     number = 1
     while (aside := path.with_name(f"journal.torn-{number}")).exists():
         number += 1
+    # The copy is on disk before the tail is cut: after a crash in between, the tail is cut again.
     with aside.open("xb") as file:
         file.write(os.pread(fd, torn, keep))
         file.flush()

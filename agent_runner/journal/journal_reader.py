@@ -126,6 +126,7 @@ class JournalTail:
             size = os.fstat(file.fileno()).st_size
             self._check_size(size)
             file.seek(self._offset)
+            # Up to the size at this moment: what the runner appends meanwhile is for the next read.
             while left := size - self._offset:
                 line = file.readline(min(LONGEST_TAIL + 1, left))
                 record = self._parsed(line, last=len(line) == left)

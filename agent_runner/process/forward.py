@@ -125,6 +125,7 @@ class Forwarder:
     def _serve(self, client: socket.socket) -> None:
         try:
             with client, connect_unix(self._target) as gateway:
+                # Otherwise the small pieces of a streamed answer wait for acknowledgements.
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 upward = threading.Thread(target=_pump, args=(client, gateway), daemon=True)
                 upward.start()

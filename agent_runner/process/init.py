@@ -64,6 +64,7 @@ def _keep(descriptor: int) -> None:
     with suppress(ImportError, OSError):  # a Python without ctypes
         import ctypes
 
+        # A process that is not dumpable closes its folder in /proc to its own user (proc(5)).
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 

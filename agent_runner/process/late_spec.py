@@ -22,6 +22,7 @@ def await_orders(folder: Path, seconds: float) -> bool:
         OSError: the FIFO cannot be opened, and there is no spec.json either.
     """
     try:
+        # Without O_NONBLOCK the open itself waits until the host opens the other end (fifo(7)).
         fifo = os.open(folder / FIFO, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         if (folder / SPEC).exists():

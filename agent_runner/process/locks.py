@@ -79,6 +79,7 @@ def is_held(path: _Path) -> bool:
     """
     handle = _existing(path)
     try:
+        # Shared, so that two processes that check at once do not take each other for the holder.
         return not try_lock(handle, shared=True)
     finally:
         os.close(handle)

@@ -198,6 +198,8 @@ class ProcessTree:
         """See `RunningCommand.stop`."""
         with anyio.CancelScope(shield=True):
             if self._popen.returncode is None:
+                # Not SIGINT: opencode ignores it, and Claude Code ends with status 0 on it, as
+                # after success.
                 self._signal_group(signal.SIGTERM)
                 with anyio.move_on_after(self._grace):
                     await self._leader_ended()
@@ -246,6 +248,7 @@ class ProcessTree:
                 os.killpg(self._popen.pid, number)
 
     async def _sweep(self) -> None:
+        # Until nothing is found: a process may start another one while it is being killed.
         for _ in range(SWEEP_ROUNDS):
             leftovers = [pid for pid in _processes() if self._is_left_over(pid)]
             if not leftovers:

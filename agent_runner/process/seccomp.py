@@ -139,6 +139,7 @@ def confine() -> None:
     steps = ctypes.create_string_buffer(code, len(code))
     filter_ = _Filter(len(code) // _STEP_BYTES, ctypes.cast(steps, ctypes.c_void_p))
     libc = ctypes.CDLL(None, use_errno=True)
+    # Without CAP_SYS_ADMIN the kernel accepts a filter only after this (seccomp(2)).
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
     if libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(filter_), 0, 0) != 0:

@@ -298,10 +298,12 @@ class _Commands:
                 stdin=source,
                 stdout=subprocess.PIPE if start.stdout_file is None else start.stdout_file,
                 stderr=subprocess.PIPE,
+                # One signal reaches the whole group, and no terminal can send it one.
                 start_new_session=True,
                 cwd="/" if outside else self._spec.paths.workspace,
                 user=other.uid if other else None,
                 group=other.gid if other else None,
+                # A root's supplementary groups would be inherited otherwise.
                 extra_groups=[] if other else None,
                 pass_fds=passed,
             )
@@ -326,6 +328,8 @@ class _Commands:
         isolation = self._spec.isolation
         if not isinstance(isolation, WrapCommand):
             return False
+        # With a PID namespace of its own that ends with its first process, the kernel kills the
+        # rest.
         options = set(isolation.prefix)
         return "--die-with-parent" in options and bool(options & {"--unshare-all", "--unshare-pid"})
 

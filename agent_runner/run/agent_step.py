@@ -167,6 +167,7 @@ class AgentStepRun:
                     f"step {self._step.id}: the agent's session is gone; "
                     "it starts a new one on the work tree as it is"
                 )
+                # Agents keep their sessions in HOME, so a sandbox with a new HOME has none of them.
                 before = _EarlierWork(before.why, earlier="An earlier session of yours")
             except AgentFailed as error:
                 wait = await self._failed(agent, error, started, next(delays, None))
@@ -256,6 +257,8 @@ class AgentStepRun:
         tools = self._tools
         new_id = tools.new_id()
         resume = before.session if before else None
+        # The id is recorded before the agent starts: the last output of a killed agent is lost, and
+        # with it an id that the agent prints only then.
         if resume is not None:
             self._record_session(resume)
         elif agent.presets_session():
@@ -294,6 +297,7 @@ class AgentStepRun:
             return
         if known is not None and session.version is None and session.session_id == known.session_id:
             return
+        # Flushed, so that the conversation can be resumed even if the machine goes down right now.
         self._session = session
         self._tools.journal.append(
             RecordType.AGENT_SESSION,

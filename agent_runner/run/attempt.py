@@ -276,6 +276,7 @@ class Run:
         verdict, used = state.verdict, spec.spent.plus(state.usage)
         message = commit_message(spec, used, verdict, state.summary)
         data: dict[str, object] = {}
+        # A stop that arrives now must not lose the result.
         with anyio.CancelScope(shield=True):
             snapshot = await checkpoints.finish(message, always=verdict is not None)
             data["snapshot"] = snapshot.model_dump(mode="json")

@@ -165,6 +165,7 @@ class Interpreter:
     # --- the three kinds ---
 
     async def _leaf(self, step: Leaf, around: Around) -> str | None:
+        # Only agents and commands cost anything, so the budget is checked before each of them.
         self._check_budget(step)
         await self._save_start(step)
         self._started(step, around)
@@ -311,6 +312,7 @@ class Interpreter:
         data: dict[str, object] = {"step": step.id, "outputs": dict(outputs), "detail": detail}
         if _falls_short(step, outputs):
             data |= self._verdict(step, outputs)
+        # A stop that arrives now waits: a step that is done must not be run, and paid for, again.
         with anyio.CancelScope(shield=True):
             if step.commit is not None:
                 await self.tree.commit(self.render(step.commit, self._values(step, outputs)))

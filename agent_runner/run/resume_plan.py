@@ -62,6 +62,7 @@ def make_plan(fold: RunStateFold, workflow: Workflow, spec: RunSpec) -> ResumePl
     before = fold.state
     restart = spec.restart and RunStatus.NEW is not before.status and before.attempt < spec.attempt
     start = start_data(workflow, spec.attempt) | ({"restart": True} if restart else {})
+    # On a copy: `fold` gets the same record when the attempt writes it.
     begun = copy.deepcopy(fold)
     begun.add(Record(0, datetime.min.replace(tzinfo=UTC), RecordType.RUN_START, start))
     warnings = [] if restart else [*_warnings(fold, begun, workflow)]

@@ -112,6 +112,7 @@ class Renderer:
         if len(data) <= VALUE_BYTES:
             return data.decode()
         self._warn_once(f"{{{{{expression}}}}} was cut to its last {VALUE_BYTES} bytes")
+        # The end, because that is where output says what went wrong.
         return data[-VALUE_BYTES:].decode(errors="ignore")
 
     def _value(self, expression: str, values: Values) -> str:

@@ -30,6 +30,8 @@ _PART_OF_TIME = r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(h|min|m|s)"
 _DURATION = (
     r"[0-9]{1,6}(?:\.[0-9]{1,3})? ?(?:h|min|m|s)(?: ?[0-9]{1,6}(?:\.[0-9]{1,3})? ?(?:h|min|m|s))*"
 )
+# PyYAML follows YAML 1.1, in which all of these are booleans. To editors, which follow 1.2, `yes`
+# and `on` are strings, so the JSON Schema accepts both.
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
 

@@ -26,7 +26,9 @@ TOO_LARGE = f"{{}} is larger than {MAX_BYTES} bytes"
 
 _SHOWN = 80
 _TAG = "tag:yaml.org,2002:"
+# `value` and `merge` are YAML 1.1's types of a bare `=` and `<<`.
 _TEXTS = frozenset(_TAG + t for t in ("str", "int", "float", "bool", "timestamp", "value", "merge"))
+# The line breaks of YAML 1.1, by which PyYAML counts lines.
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 

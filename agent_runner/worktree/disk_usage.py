@@ -127,11 +127,14 @@ class _Walk:
             facts = entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(facts.st_mode):
                 folders.append(entry.name)
+            # A package manager's store links one file many times.
             elif facts.st_nlink > 1:
                 if (facts.st_dev, facts.st_ino) in self._seen:
                     return
                 self._seen.add((facts.st_dev, facts.st_ino))
             self._files += 1
+            # In units of 512 bytes on every file system (stat(2)). A sparse file holds less than
+            # its size.
             self._size += facts.st_blocks * 512
 
 

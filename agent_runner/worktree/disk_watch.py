@@ -184,6 +184,7 @@ def free_space(folders: Sequence[os.PathLike[str]]) -> Free:
     for folder in folders:
         facts = os.statvfs(folder)
         files = facts.f_favail if facts.f_files else UNCOUNTED
+        # f_bavail, because agents cannot use the blocks that are reserved for root.
         size = facts.f_bavail * facts.f_frsize
         places[Path(folder).stat().st_dev] = size, files, os.fspath(folder)
     fullest = min(places.values(), key=lambda place: place[0])

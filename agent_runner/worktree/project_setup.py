@@ -134,6 +134,7 @@ async def set_up_task(
             await run_commands(spec.setup, commands, SetupOutput(log.line, warn))
         except SetupFailed as error:
             raise SetupFailed(f"{error}\n{_HELP}") from error
+    # Only now: a set-up that was interrupted or failed runs again.
     marker.write_text(spec.setup.key, "utf-8")
 
 

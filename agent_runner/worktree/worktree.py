@@ -216,6 +216,7 @@ class Worktree:
         folder = self._spec.paths.run / "bundles"
         folder.mkdir(exist_ok=True)
         name = f"{sequence:06}.bundle"
+        # Renamed once it is complete and flushed, before the record that names it is written.
         part = folder / f"{name}.part"
         try:
             with part.open("wb") as file:
@@ -253,6 +254,8 @@ class Worktree:
     def _snapshot_arguments(self, sequence: int, previous: Snapshot | None) -> tuple[str, ...]:
         spec = self._spec
         known = (previous.commit, previous.head, previous.tree) if previous else ("", "", "")
+        # One byte more than allowed, which shows that a bundle is too large without writing all of
+        # it.
         limit = str(spec.limits.bundle_bytes + 1)
         rebundle = "whole" if self._rebundle else ""
         return (str(sequence), spec.branch, spec.base_commit, *known, limit, rebundle)

@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from agent_runner.spec import Disk
-from agent_runner.worktree import disk_watch as disk
+from agent_runner.worktree import disk_usage
 from agent_runner.worktree.disk_usage import MOST_DEEP, MOST_DEPTH, Held, measure
 from agent_runner.worktree.disk_watch import (
     LONGEST,
@@ -112,7 +112,7 @@ def test_too_many_deep_folders_or_files_are_not_measured_completely(
     for number in range(MOST_DEEP + 1):
         (deep / str(number)).mkdir()
     assert not size_of(tmp_path).complete
-    monkeypatch.setattr(disk, "MOST_ENTRIES", 1)
+    monkeypatch.setattr(disk_usage, "MOST_ENTRIES", 1)
     assert not size_of(tmp_path).complete
 
 
