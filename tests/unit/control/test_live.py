@@ -163,7 +163,7 @@ def test_a_ring_reads_only_what_is_new(site: Site, monkeypatch: pytest.MonkeyPat
     parsed: list[int] = []
     real = record_lines.parse
     monkeypatch.setattr(
-        "agent_runner.journal.journal.parse", lambda *a: (parsed.append(1), real(*a))[1]
+        "agent_runner.journal.journal_reader.parse", lambda *a: (parsed.append(1), real(*a))[1]
     )
     site.started()
     site.record(Run.begin(1), *around(100))
