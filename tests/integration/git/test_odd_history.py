@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rover_mcp.daemon.repositories import GitRepositories
 
 from agent_runner.process.spawn import make_commands
 from agent_runner.worktree.script_runner import NAMES
 from agent_runner.worktree.worktree import Worktree
+from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.git.hub import Hub
 from tests.integration.git.conftest import git

@@ -165,7 +165,7 @@ def test_what_the_agent_changed_stays_and_a_restart_brings_the_file_back(
     tmp_path: Path, tree: tuple[Path, Worktree]
 ) -> None:
     work, worktree = tree
-    commands = worktree._commands
+    commands = worktree._scripts._commands
     (work / ".env").write_text("changed")
     (work / NAMES[1]).unlink()
     assert do(lambda: place(commands, copies(), anew=False)) == []
@@ -186,7 +186,7 @@ def test_nothing_is_written_through_a_symbolic_link(
     (work / "config").symlink_to(outside)
     (work / ".env").unlink()
     (work / ".env").symlink_to(outside / "x")
-    [wrong] = do(lambda: place(worktree._commands, copies(), anew=True))
+    [wrong] = do(lambda: place(worktree._scripts._commands, copies(), anew=True))
     assert "config is a symbolic link" in wrong
     assert list(outside.iterdir()) == []
     assert not (work / ".env").is_symlink()
