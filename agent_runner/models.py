@@ -98,6 +98,19 @@ class Usage(_SharedModel):
             cost_usd=sum(costs) if costs else None,
         )
 
+    def minus(self, other: Usage) -> Usage:
+        """The part of this usage beyond another one, never below zero."""
+        cost = self.cost_usd
+        if cost is not None:
+            cost = max(0.0, cost - (other.cost_usd or 0.0)) or None
+        return Usage(
+            input_tokens=max(0, self.input_tokens - other.input_tokens),
+            output_tokens=max(0, self.output_tokens - other.output_tokens),
+            cache_read_tokens=max(0, self.cache_read_tokens - other.cache_read_tokens),
+            cache_write_tokens=max(0, self.cache_write_tokens - other.cache_write_tokens),
+            cost_usd=cost,
+        )
+
     @property
     def tokens(self) -> int:
         """Tokens of all kinds."""

@@ -268,7 +268,8 @@ class CliRun:
         if self.session and self.session != known:
             request.on_session(self.session)
         if not stream.ended and stream.usage != used:
-            request.on_usage(_more_tokens(stream.usage, used))
+            # Without the cost, which comes with the outcome.
+            request.on_usage(stream.usage.minus(used).model_copy(update={"cost_usd": None}))
         if (stream.retry_delay or 0) > self.max_retry_delay:
             raise self.failed(stream.retry_failure())
 
@@ -342,14 +343,5 @@ def count(value: object) -> int:
 
 
 def money(value: object) -> float | None:
-    """`value` as an amount of money; None if it is no number."""
+    """`value` as an amount of money; None if it is not a number."""
     return float(value) if isinstance(value, int | float) else None
-
-
-def _more_tokens(now: Usage, before: Usage) -> Usage:
-    return Usage(
-        input_tokens=max(0, now.input_tokens - before.input_tokens),
-        output_tokens=max(0, now.output_tokens - before.output_tokens),
-        cache_read_tokens=max(0, now.cache_read_tokens - before.cache_read_tokens),
-        cache_write_tokens=max(0, now.cache_write_tokens - before.cache_write_tokens),
-    )

@@ -128,7 +128,7 @@ def _moment(
     try:
         days = list(_days(on, today)) if on else [today, today + timedelta(days=1)]
         if cycle_end:
-            # Whose day it is, is not told, and asking too early costs a retry.
+            # In which zone the day ends is not said, and asking too early costs a retry.
             days = [day + timedelta(days=1) for day in days]
     except (ValueError, OverflowError):
         return None

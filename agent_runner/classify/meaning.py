@@ -43,7 +43,7 @@ def _any(*words: str) -> re.Pattern[str]:
 
 _CLAUSES = re.compile(r"[.!?;](?=\s|$)|[\n。；！？·•∙|]")
 _CAMEL = re.compile(r"(?<=[a-z\d])(?=[A-Z][a-z])")
-# What follows tells of a time, and "in 3 hours" is no window.
+# What follows is a time to come back: "in 3 hours" does not name a window.
 _WHEN = _any(
     r"\b(?:try(?:ing)? again|retry(?:ing)?|resets?|wait(?:ing)?|come back)"
     r" (?:in|after|at|on|for|until|before|\d).{0,300}",

@@ -230,14 +230,14 @@ class AgentStepRun:
                 )
         except AgentFailed as error:
             self._record_session(error.session)
-            self._record_usage(_rest(error.usage, reported))
+            self._record_usage(error.usage.minus(reported))
             raise
         except (OSError, *_BROKEN) as error:
             if _is_own_timeout(error):
                 raise
             raise AgentFailed(_thrown(self._name, error)) from error
         self._record_session(outcome.session)
-        self._record_usage(_rest(outcome.usage, reported))
+        self._record_usage(outcome.usage.minus(reported))
         if outcome.doubt is not None:
             calls = await self._tools.evidence.calls(started, self._provider)
             if is_failure(outcome.doubt, calls):
@@ -388,17 +388,3 @@ def _thrown(agent: str, error: Exception) -> Failure:
         text = str(error) or "the connection to the agent broke"
         return Failure("agent", f"{agent}: {text}", code="connection_failed")
     return Failure("agent", f"{agent}: {error}", code="spawn_failed")
-
-
-def _rest(total: Usage, reported: Usage) -> Usage:
-    """The part of a turn's usage that was not reported while it ran."""
-    cost = total.cost_usd
-    if cost is not None:
-        cost = max(0.0, cost - (reported.cost_usd or 0.0)) or None
-    return Usage(
-        input_tokens=max(0, total.input_tokens - reported.input_tokens),
-        output_tokens=max(0, total.output_tokens - reported.output_tokens),
-        cache_read_tokens=max(0, total.cache_read_tokens - reported.cache_read_tokens),
-        cache_write_tokens=max(0, total.cache_write_tokens - reported.cache_write_tokens),
-        cost_usd=cost,
-    )
