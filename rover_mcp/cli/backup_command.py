@@ -12,34 +12,34 @@ from rover_mcp.cli.tool_commands import home_of, show
 
 SHOWN = 10
 IN_IT = (
-    "In it: the tasks' records, specifications, journals, logs, work trees, agents' sessions and "
-    "commits; config.yaml, workflows, what you trust, who may come over HTTP."
+    "Included: the tasks' records, specifications, journals, logs, work trees, agents' sessions "
+    "and commits; config.yaml, workflows, what you trust, tokens for HTTP."
 )
 NOT_IN_IT = (
-    "Not in it: your repositories; keys and log-ins of providers; what Docker or podman keep "
+    "Not included: your repositories; keys and log-ins of providers; what Docker or podman keep "
     "(images, and of their tasks what came after the last checkpoint); caches, daemon.log."
 )
 SHARED = (
-    "Not in it: the database, which is PostgreSQL's. Copy it with pg_dump before each backup, and "
-    "put that back with pg_restore or psql before a daemon starts."
+    "Not included: the PostgreSQL database. Copy it with pg_dump before each backup, and "
+    "restore it with pg_restore or psql before a daemon starts."
 )
 
 
 def backup(args: argparse.Namespace) -> int:
     """Make one; a daemon may be at work."""
     target = str(Path(args.target).expanduser().absolute())
-    show(args, run_offline("backup", home_of(args), target), _made)
+    show(args, run_offline("backup", home_of(args), target), _backup_lines)
     return 0
 
 
 def restore(args: argparse.Namespace) -> int:
     """Put one in place of the data folder, which is kept."""
     source = str(Path(args.source).expanduser().absolute())
-    show(args, run_offline("restore", home_of(args), source), _restored)
+    show(args, run_offline("restore", home_of(args), source), _restore_lines)
     return 0
 
 
-def _made(result: Json, paint: Paint) -> list[str]:
+def _backup_lines(result: Json, paint: Paint) -> list[str]:
     running = f" ({result['running']} of them running)" if result["running"] else ""
     lines = [
         f"{paint(clean(result['file']), 'bold')}: {_tasks(result)}{running}, "
@@ -51,23 +51,23 @@ def _made(result: Json, paint: Paint) -> list[str]:
         lines.append(paint(SHARED, "yellow"))
     if result["left_out"]:
         lines.append(f"Left out: {', '.join(map(clean, result['left_out']))}")
-    return [*lines, *_some("Could not be read, and is missing", result["skipped"], paint)]
+    return [*lines, *_some("Missing, because it could not be read", result["skipped"], paint)]
 
 
-def _restored(result: Json, paint: Paint) -> list[str]:
+def _restore_lines(result: Json, paint: Paint) -> list[str]:
     lines = [
         f"{_tasks(result)} of {dated(result['made_at'])} restored into {clean(result['home'])}"
     ]
     if result["kept"]:
-        lines.append(f"The data folder that was there is kept: {clean(result['kept'])}")
+        lines.append(f"The previous data folder is kept: {clean(result['kept'])}")
     for task in result["paused"]:
         name = f"Task {task['number']} {clean(task['title'])[:60]!r}"
         lines.append(
-            f"{name} ran when the backup was made and is paused: rover resume {task['id']}"
+            f"{name} was running when the backup was made, and is paused: rover resume {task['id']}"
         )
     if result["database"] == "postgresql":
         lines.append(paint(SHARED, "yellow"))
-    return [*lines, *_some("Repositories that are not here", result["missing_repositories"], paint)]
+    return [*lines, *_some("Missing repositories", result["missing_repositories"], paint)]
 
 
 def _tasks(result: Json) -> str:

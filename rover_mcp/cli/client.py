@@ -129,7 +129,7 @@ class McpClient:
         self._partial = b""
         self._lines: list[bytes] = []
         self._next_id = 0
-        self._asked = 0.0  # seconds in which a person thought about a question
+        self._thinking_seconds = 0.0  # seconds in which a person thought about a question
         self._answers: dict[int, Json] = {}
 
     @classmethod
@@ -251,14 +251,14 @@ class McpClient:
         return True
 
     def _wait(self, request_id: int) -> Json:
-        end = time.monotonic() + ANSWER_TIMEOUT - self._asked
+        end = time.monotonic() + ANSWER_TIMEOUT - self._thinking_seconds
         while request_id not in self._answers:
-            left = end + self._asked - time.monotonic()
+            left = end + self._thinking_seconds - time.monotonic()
             if left <= 0:
                 raise ClientError(
                     f"no answer within {ANSWER_TIMEOUT:.0f} s",
                     code="timeout",
-                    hint="tasks run on; try again, or look into daemon.log in the data folder",
+                    hint="tasks keep running; try again, or see daemon.log in the data folder",
                 )
             self.pump(left)
         answer = self._answers.pop(request_id)
@@ -305,7 +305,7 @@ class McpClient:
         answer: Json = {"action": "decline"}
         if ask(question):
             answer = {"action": "accept", "content": {"choice": "allow"}}
-        self._asked += time.monotonic() - begun
+        self._thinking_seconds += time.monotonic() - begun
         self.send({"jsonrpc": "2.0", "id": message["id"], "result": answer})
 
 

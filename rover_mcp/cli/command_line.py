@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         status = function(args.run)(args)
-        # Here, where a full disk or a closed pipe can still be told of.
+        # Here, where a full disk or a closed pipe can still be reported.
         sys.stdout.flush()
         return status
     except (ClientError, DaemonUnavailable) as error:

@@ -17,13 +17,13 @@ _WORDS = {"CLIENT": CLIENT_NAMES}
 """What a shell offers for arguments of these names, besides the choices that the parser knows."""
 
 
-def _asked(what: str) -> dict[str, str]:
+def _names_from_server(what: str) -> dict[str, str]:
     """What each shell does to ask `rover complete-WHAT`."""
     function = f"_rover_{what}"
     return {"bash": function, "zsh": function, "fish": f"(rover complete-{what})"}
 
 
-_TASKS, _WORKFLOWS = _asked("tasks"), _asked("workflows")
+_TASKS, _WORKFLOWS = _names_from_server("tasks"), _names_from_server("workflows")
 _PREAMBLE = {
     "bash": "_rover_{0}() {{ compgen -W '$(rover complete-{0} 2>/dev/null)' -- \"$1\"; }}\n",
     "zsh": '_rover_{0}() {{ compadd - ${{(f)"$(rover complete-{0} 2>/dev/null)"}}; }}\n',

@@ -55,7 +55,7 @@ def _checked(file: str | None) -> Json:
     except ConfigError as error:
         wrong = {"line": error.line, "column": error.column, "message": error.reason}
         return {"file": name, "valid": False, "error": wrong, "line": error.message}
-    keys = ", ".join(_said(config)) or "nothing: every default counts"
+    keys = ", ".join(_settings(config)) or "nothing: every default counts"
     return {"file": name, "valid": True, "line": f"{name}: ok: it sets {keys}"}
 
 
@@ -74,14 +74,14 @@ def _checked_settings(own: Path) -> Json:
 def show(args: argparse.Namespace) -> int:
     """Print what a configuration says, as JSON."""
     try:
-        settings = _said(_read(args.file))
+        settings = _settings(_read(args.file))
     except ConfigError as error:
         raise ClientError(error.message, code=error.code, hint=error.hint) from error
     print(json.dumps(settings, indent=2, ensure_ascii=not args.json))
     return 0
 
 
-def _said(config: ProjectConfig) -> Json:
+def _settings(config: ProjectConfig) -> Json:
     settings: Json = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return settings
 

@@ -126,7 +126,7 @@ def next_step(task: Json, paint: Paint) -> list[str]:
         # How to switch it off stands where it says that it resumes automatically.
         every = [c for c in every if not c[0].startswith("rover auto-resume off")]
         return [paint("What you can do:", "bold"), *_choices(every, paint)]
-    return [line for command, why in every[:1] for line in told_next(command, why, paint)]
+    return [line for command, why in every[:1] for line in next_command(command, why, paint)]
 
 
 def _choices(every: Iterable[tuple[str, str]], paint: Paint) -> list[str]:
@@ -141,7 +141,7 @@ def _choices(every: Iterable[tuple[str, str]], paint: Paint) -> list[str]:
     return lines
 
 
-def told_next(command: str, why: object, paint: Paint) -> list[str]:
+def next_command(command: str, why: object, paint: Paint) -> list[str]:
     """`Next: rover diff 3  review what it changed`, on two lines where one is too short."""
     reason = clean(why)
     line = f"{paint('Next:', 'bold')} {paint(command, 'cyan')}"

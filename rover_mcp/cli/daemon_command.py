@@ -1,4 +1,4 @@
-"""`rover daemon`: is one at work, end it, put another in its place. Looking starts none."""
+"""`rover daemon`: show, stop and restart the daemon. Showing it does not start it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def status(args: argparse.Namespace) -> int:
 def stop(args: argparse.Namespace) -> int:
     """Stop the daemon. As with `systemctl stop docker` there is no question, because nothing is
     lost."""
-    show(args, _stopped(home_of(args), force=args.force), _told_of_stop)
+    show(args, _stopped(home_of(args), force=args.force), _stop_lines)
     return 0
 
 
@@ -113,9 +113,9 @@ def _stopped(home: str, *, force: bool) -> Json:
         os.close(process)
     if not ended:
         raise ClientError(
-            f"the daemon (process {pid}) has not ended within {END_SECONDS:.0f} s",
+            f"the daemon (process {pid}) did not stop within {END_SECONDS:.0f} s",
             code="daemon_runs",
-            hint="rover daemon stop --force ends it at once; what it has recorded is kept",
+            hint="rover daemon stop --force kills it; what it has recorded is kept",
         )
     return {**state, "running": False, "stopped": pid}
 
@@ -129,27 +129,29 @@ def _ends(process: int, number: signal.Signals, seconds: float) -> bool:
 
 def _status(state: Json, paint: Paint) -> list[str]:
     if not state["running"]:
-        text = f"No daemon runs for {clean(state['home'])}."
+        text = f"No daemon is running for {clean(state['home'])}."
         return [text, "The next command that needs one starts it."]
     now = paint.now()
     since = f", since {clock(state['since'], now)} {zone(now)}" if state["since"] else ""
     version = state["version"] or "unknown: it does not answer"
-    lines = [f"A daemon runs: process {state['pid']}, version {clean(version)}{since}."]
+    lines = [f"The daemon is running: process {state['pid']}, version {clean(version)}{since}."]
     if state["version"] not in (None, __version__):
         other = f"This command is of version {__version__}: the daemon is replaced as soon as it "
-        lines.append(paint(f"{other}has nothing to do, or now by: rover daemon restart", "yellow"))
-    lines += [f"Data folder: {clean(state['home'])} (what it says is in daemon.log there)"]
+        lines.append(
+            paint(f"{other}has nothing to do, or now, with: rover daemon restart", "yellow")
+        )
+    lines += [f"Data folder: {clean(state['home'])} (its log is daemon.log there)"]
     if tasks := state["tasks"]:
         lines.append(f"Tasks: {tasks['running']} running, {tasks['paused']} paused")
     return lines
 
 
-def _told_of_stop(state: Json, paint: Paint) -> list[str]:
+def _stop_lines(state: Json, paint: Paint) -> list[str]:
     if state["stopped"] is None:
-        return [f"No daemon runs for {clean(state['home'])}: there is nothing to stop."]
-    lines = [f"The daemon (process {state['stopped']}) has ended."]
+        return [f"No daemon is running for {clean(state['home'])}: nothing to stop."]
+    lines = [f"Stopped the daemon (process {state['stopped']})."]
     if running := state["tasks"] and state["tasks"]["running"]:
         tasks = "1 task is" if running == 1 else f"{running} tasks are"
-        text = f"{tasks} not over. What was done is checkpointed, and work continues when a daemon "
+        text = f"{tasks} unfinished. The work is checkpointed, and continues when a daemon "
         lines.append(paint(f"{text}runs again: rover daemon restart", "yellow"))
     return [*lines, "Any command that needs a daemon, and any assistant with Rover, starts it."]

@@ -24,7 +24,7 @@ def disk_lines(disk: Json, paint: Paint) -> list[str]:
     if used is None:
         return ["what the data folder takes is being measured; ask again"]
     when = paint(f"measured {about(used['age_s'])} ago", "dim")
-    rows = [f"{size(used['bytes'])} in the data folder: {_told(used['kinds'])}; {when}"]
+    rows = [f"{size(used['bytes'])} in the data folder: {_by_kind(used['kinds'])}; {when}"]
     for project in used["projects"]:
         rows.append(f"{size(project['bytes']):>10}  {clean(project['project'])}")
     if more := used.get("projects_more"):
@@ -32,6 +32,6 @@ def disk_lines(disk: Json, paint: Paint) -> list[str]:
     return rows
 
 
-def _told(kinds: Mapping[str, int]) -> str:
+def _by_kind(kinds: Mapping[str, int]) -> str:
     largest = sorted(kinds.items(), key=lambda kind: -kind[1])
     return ", ".join(f"{_KINDS.get(name, name)} {size(count)}" for name, count in largest if count)

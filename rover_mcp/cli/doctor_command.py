@@ -14,7 +14,7 @@ from rover_mcp.cli import corrected_versions
 from rover_mcp.cli.client import ClientError, McpClient
 from rover_mcp.cli.git_probe import git_version, keeps_line_ends
 from rover_mcp.cli.offline import run_offline
-from rover_mcp.cli.render_status import agent_told
+from rover_mcp.cli.render_status import agent_summary
 from rover_mcp.cli.terminal_text import Paint, clean, size, wrap
 from rover_mcp.launcher.daemon_client import DaemonUnavailable
 from rover_mcp.launcher.handshake import unusable
@@ -194,7 +194,7 @@ def _folder(home: str) -> Check:
         probe.write_bytes(b"x" * 4096)
         probe.unlink()
     except OSError as error:
-        todo = "make it a folder that you can write, or set ROVER_HOME to one"
+        todo = "make it writable, or set ROVER_HOME to a folder that is"
         return Check("data folder", False, f"{home}: {error.strerror}", todo)
     return Check("data folder", True, home)
 
@@ -236,7 +236,7 @@ def _engine(entry: Json) -> Check:
 def _agent(entry: Json) -> Check:
     good = bool(entry["installed"] and entry["signed_in"])
     todo = clean(entry.get("hint") or "")
-    return Check(f"agent {clean(entry['name'])}", good, agent_told(entry), todo, needed=False)
+    return Check(f"agent {clean(entry['name'])}", good, agent_summary(entry), todo, needed=False)
 
 
 def _agents(agents: list[Json]) -> Check:

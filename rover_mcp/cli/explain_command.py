@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         raise ClientError(
             "the input is empty",
             code="no_input",
-            hint="give the error's text, or one JSON object a line with at least `text`, as a "
+            hint="give the error's text, or one JSON object per line with at least `text`, as a "
             "file or on standard input",
         )
     results = [explain(one) for one in parsed]
@@ -59,14 +59,14 @@ def _lines(result: Explained | Rejected, paint: Paint) -> list[str]:
         return [f"{paint('line ' + str(result.line), 'red', 'bold')}: {clean(result.error)}"]
     reason = paint(result.reason, "bold", "red" if result.reason == "failure" else "yellow")
     rule = result.verdict.rule if result.verdict else None
-    lines = [clean(heading(result)), f"Reason: {reason}", f"Rule: {rule or 'none knows it'}"]
+    lines = [clean(heading(result)), f"Reason: {reason}", f"Rule: {rule or 'none'}"]
     if result.account:
         lines.append(f"Account: {result.account}")
     lines += [
         line.strip() for line in wrap(spoken(f"Plan: {' '.join(plan_sentences(result))}"), None)
     ]
     if result.ignored:
-        lines.append(f"Ignored: {clean(', '.join(result.ignored))}: nothing reads such a field")
+        lines.append(f"Ignored: {clean(', '.join(result.ignored))}: unknown fields")
     if pause := result.shown_pause():
         paint.now = lambda: result.case.now
         task = {"id": "TASK", "number": "TASK", "repo_path": "", "pause": pause}

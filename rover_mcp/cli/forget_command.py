@@ -29,7 +29,7 @@ def forget(args: argparse.Namespace) -> int:
             return 0
         print("\n".join(lines(plan, Paint(sys.stdout))), flush=True)
         if not ask_person("This cannot be undone.", "Forget it?"):
-            print("Nothing is removed.", file=sys.stderr)
+            print("Nothing was removed.", file=sys.stderr)
             return 1
         seen = [task["id"] for task in plan["tasks"] if task["id"]]
         done = _ask(client, place, confirm=True, seen=seen)
@@ -46,7 +46,7 @@ def _ask(client: McpClient, place: str, **params: object) -> Json:
 def lines(plan: Json, paint: Paint) -> list[str]:
     """What goes, what exists nowhere else first; then what stays."""
     path = paint(clean(plan["path"]), "bold")
-    begin = f"Kept of {path}, {size(plan['bytes'])}:"
+    begin = f"Kept for {path}, {size(plan['bytes'])}:"
     tasks = sorted(plan["tasks"], key=lambda task: task["only_here"] is None)
     rows = [begin, *(row for task in tasks for row in _task(task, paint))]
     rows += [_part(part) for part in plan["parts"]]
@@ -76,4 +76,4 @@ def _done(plan: Json) -> str:
 
 def _would_go(plan: Json, paint: Paint) -> list[str]:
     command = f"rover forget {shlex.quote(clean(plan['path']))} --yes"
-    return [*lines(plan, paint), "", f"Nothing is removed yet. To forget it: {command}"]
+    return [*lines(plan, paint), "", f"Nothing has been removed yet. To forget it: {command}"]

@@ -69,9 +69,9 @@ def _dead(result: Json, paint: Paint) -> list[str]:
         lines.append(f"{one['id']}  {clean(one['hook'])}, event {one['seq']}")
         lines.append(f"    {paint(why, 'dim')}")
     if not lines:
-        return ["Nothing was given up."]
+        return ["No delivery was given up."]
     return [*lines, "", "To try one again: rover hooks retry ID"]
 
 
 def _retried(result: Json, _paint: Paint) -> list[str]:
-    return [f"{clean(result['retrying'])} is tried again."]
+    return [f"{clean(result['retrying'])} is being retried."]

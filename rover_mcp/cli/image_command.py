@@ -28,7 +28,7 @@ def build(args: argparse.Namespace) -> int:
     """Build the image of a project's next task, telling its lines as they come."""
     begun = time.monotonic()
 
-    def told(message: Json) -> None:
+    def print_progress(message: Json) -> None:
         if message.get("method") != "notifications/progress":
             return
         line = clean(str(message["params"].get("message") or ""))
@@ -39,7 +39,7 @@ def build(args: argparse.Namespace) -> int:
             print(f"{seconds:7.1f} s  {line}", flush=True)
 
     client = connect(args)
-    client.on_notification = told
+    client.on_notification = print_progress
     try:
         # Where this is interrupted the connection ends, and with it the build.
         result = client.request_for_long(
@@ -83,7 +83,7 @@ def _table(result: Json, paint: Paint) -> list[str]:
         + paint(clean(f"{i['engine']}, on {i['base']}{', in use' if i['used'] else ''}"), "dim")
         for i in result["images"]
     ]
-    return rows or ["No images. They are made when a task first needs them."]
+    return rows or ["No images. They are built when a task first needs them."]
 
 
 def _pruned(result: Json, paint: Paint) -> list[str]:

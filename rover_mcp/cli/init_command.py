@@ -60,10 +60,10 @@ def init(args: argparse.Namespace, connect: Callable[[], McpClient]) -> int:
     else:
         kept = f" The old one is kept as {result['backup']}." if result["backup"] else ""
         print(clean(f"Wrote {result['path']}.{kept}"))
-        print("  Look at it, then: rover config check; rover create DESCRIPTION")
+        print("  Review it, then: rover config check; rover create DESCRIPTION")
         if toolchains:
-            print("  Sandboxes of bubblewrap do not see these programs of your HOME. To show them,")
-            print(f"  write into {home_of(args)}/config.yaml those that the project needs:")
+            print("  Bubblewrap sandboxes do not see these programs in your home folder. Add those")
+            print(f"  that the project needs to {home_of(args)}/config.yaml:")
             print(clean(f"    toolchains: [{', '.join(toolchains)}]"))
     return 0
 

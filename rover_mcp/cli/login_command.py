@@ -39,7 +39,7 @@ def logout(args: argparse.Namespace) -> int:
     """Remove a key that `login` kept."""
     account = stored_keys.account_of(args.provider, args.name, PROVIDERS)
     stored_keys.forget(Path(home_of(args)), account)
-    show(args, {"account": account}, lambda result, _: [f"The key of {result['account']} is gone."])
+    show(args, {"account": account}, lambda result, _: [f"Removed the key of {result['account']}."])
     return 0
 
 
@@ -65,7 +65,7 @@ def _shown(home: Path, kept: KeptKey) -> Json:
 
 
 def _kept(result: Json, paint: Paint) -> list[str]:
-    lines = [f"The key of {result['account']} is in {_place(result)}."]
+    lines = [f"Stored the key of {result['account']} in {_place(result)}."]
     if result["place"] != KEYRING:
         lines.append(paint(NO_KEYRING, "yellow"))
     return [*lines, "Tasks use it from now on; a task that waited for it resumes automatically."]
@@ -76,7 +76,7 @@ def _table(result: Json, paint: Paint) -> list[str]:
         f"{k['account']:<24} {_place(k):<28} {paint(dated(k['since']), 'dim')}"
         for k in result["logins"]
     ]
-    return rows or ["No keys. To keep one: rover login PROVIDER"]
+    return rows or ["No keys. To store one: rover login PROVIDER"]
 
 
 def _place(result: Json) -> str:

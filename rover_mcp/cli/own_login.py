@@ -98,8 +98,8 @@ def _offer(
 
 def _question(known: OwnLogin) -> str:
     return (
-        f"Your {known.agent} is logged in here ({known.plans}, or what you use it with). Shall the "
-        f"tasks of Rover use that log-in?\nIt stays outside of their sandboxes, and what they use "
+        f"Your {known.agent} is logged in here ({known.plans}, or another account). May the "
+        f"tasks of Rover use that log-in?\nIt stays outside their sandboxes, and their usage "
         f"counts against your plan."
     )
 

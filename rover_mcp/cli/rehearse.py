@@ -1,4 +1,4 @@
-"""`rover create --dry-run`: which steps would run, with outputs made up. No daemon is needed."""
+"""`rover create --dry-run`: which steps would run, with invented outputs. No daemon is needed."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ LINES = 3
 """Of a prompt or a command that are shown: --json has all of it."""
 MAX_TITLE = 72
 INTRODUCTION = (
-    "What would run. No agent is asked and no command runs: outputs are made up, and each command "
-    "counts as succeeding, unless a loop waits for its failure."
+    "What would run. No agent is asked and no command runs: outputs are invented, and each "
+    "command is assumed to succeed, unless a loop waits for its failure."
 )
 
 
@@ -112,8 +112,8 @@ def _who(scene: Scene, workflow: Workflow, agent: str | None) -> str:
     model = step.model or (workflow.defaults.model if not step.tool else None)
     words = [f"agent {named}" if named else "the task's agent", model or ""]
     words += [
-        "only looks" if step.read_only else "",
-        f"gives {', '.join(scene.outputs)}" if scene.outputs else "",
+        "read-only" if step.read_only else "",
+        f"outputs {', '.join(scene.outputs)}" if scene.outputs else "",
     ]
     return clean(", ".join(word for word in words if word))
 

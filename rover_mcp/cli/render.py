@@ -8,7 +8,7 @@ from datetime import datetime
 from agent_runner.json_object import Json
 from rover_mcp.cli.attention import attention
 from rover_mcp.cli.cli_wording import spoken, spoken_hint
-from rover_mcp.cli.copyable_command import command_for, next_step, told_next
+from rover_mcp.cli.copyable_command import command_for, next_command, next_step
 from rover_mcp.cli.listing import task_rows
 from rover_mcp.cli.pauses import pause_lines
 from rover_mcp.cli.render_diff import file_line, files_run_here, totals
@@ -174,11 +174,11 @@ def listing(result: Json, paint: Paint) -> list[str]:
     tasks: list[Json] = result["tasks"]
     damaged = warnings(result, paint)
     if not tasks:
-        hint = told_next("rover create DESCRIPTION", "hand over the first one", paint)
+        hint = next_command("rover create DESCRIPTION", "hand over the first one", paint)
         return ["No tasks.", *damaged, *attention(result, paint), *hint]
     lines = [*task_rows(tasks, paint), *damaged, *more_pages(result, paint)]
     first = next((t for t in tasks if t["status"] == "PAUSED"), tasks[0])
-    following = next_step(first, paint) or told_next(
+    following = next_step(first, paint) or next_command(
         f"rover inspect {first['number']}", "see what it did", paint
     )
     return [*lines, *attention(result, paint), "", *following]
@@ -216,7 +216,7 @@ def workflows(result: Json, paint: Paint) -> list[str]:
             lines.append(
                 f"  --input {clean(i['name'])}=…  {paint(default, 'dim')}  {about}".rstrip()
             )
-    following = told_next("rover create DESCRIPTION --workflow NAME", "use one", paint)
+    following = next_command("rover create DESCRIPTION --workflow NAME", "use one", paint)
     return [*lines, *attention(result, paint), "", *following]
 
 
@@ -247,7 +247,7 @@ def error(message: str, hint: str | None, next_call: Json | None, paint: Paint) 
         lines.append(f"  {clean(spoken_hint(hint))}")
     if next_call:
         command = command_for(next_call.get("tool"), next_call.get("arguments"))
-        lines += told_next(command, "", paint)
+        lines += next_command(command, "", paint)
     return lines
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from agent_runner.json_object import Json
 from rover_mcp.cli.attention import attention
-from rover_mcp.cli.copyable_command import told_next
+from rover_mcp.cli.copyable_command import next_command
 from rover_mcp.cli.disk import disk_lines
 from rover_mcp.cli.terminal_text import Paint, clean, size, when, wrap, zoned
 
@@ -22,7 +22,7 @@ _SOURCES = {
 }
 
 
-def agent_told(entry: Json) -> str:
+def agent_summary(entry: Json) -> str:
     """An agent's program and how it signs in, in one line."""
     how = _SOURCES.get(str(entry.get("source")), "not installed")
     parts = [clean(entry.get("version") or ""), how, clean(entry.get("path") or "")]
@@ -65,13 +65,13 @@ def status_lines(result: Json, paint: Paint) -> list[str]:
         lines += _check(mark, f"engine {clean(e['name'])}", detail, e, paint)
     for a in result["agents"]:
         mark = "✔" if a["installed"] and a["signed_in"] else "✘"
-        lines += _check(mark, f"agent {clean(a['name'])}", agent_told(a), a, paint)
+        lines += _check(mark, f"agent {clean(a['name'])}", agent_summary(a), a, paint)
     if models := result.get("unpriced"):
         text = f"no price is known for {', '.join(map(clean, models))}: a budget in USD needs one"
         lines += _check("!", "budgets", text, {}, paint)
     if result.get("notice"):
         lines.append(f"{paint('!', 'yellow')} {clean(result['notice'])}")
-    following = told_next("rover doctor", "what is missing", paint)
+    following = next_command("rover doctor", "what is missing", paint)
     return [*lines, *attention(result, paint), "", *following]
 
 

@@ -23,7 +23,7 @@ SECONDS = 30
 
 
 def install(args: argparse.Namespace) -> int:
-    """Write the service, have it started from now on, and start it."""
+    """Write the service, enable it, and start it."""
     home, service = _service(args)
     _need_manager(service, home)
     try:
@@ -56,12 +56,12 @@ def uninstall(args: argparse.Namespace) -> int:
         raise ClientError(f"{service.file} cannot be removed: {error.strerror}") from error
     if service.manager == "systemd":
         _try("systemctl", "--user", "daemon-reload")
-    show(args, {"file": str(service.file)}, lambda result, _: [f"{result['file']} is removed."])
+    show(args, {"file": str(service.file)}, lambda result, _: [f"Removed {result['file']}."])
     return 0
 
 
 def status(args: argparse.Namespace) -> int:
-    """Whether it is installed, enabled and at work."""
+    """Show whether it is installed, enabled and running."""
     _, service = _service(args)
     show(args, _state(service), _status)
     return 0
@@ -85,9 +85,9 @@ def _need_manager(service: Service, home: Path) -> None:
         start = shlex.join(["env", f"ROVER_HOME={home}", *DAEMON_COMMAND])
         line = f"@reboot {start}"
         raise ClientError(
-            f"no {service.manager} of yours answers here, so nothing was installed",
+            f"{service.manager} is not available to your user, so nothing was installed",
             code="no_service_manager",
-            hint=f"have the daemon run after a start of the machine, as with `crontab -e`: {line}",
+            hint=f"start the daemon at boot in another way, as with `crontab -e`: {line}",
         )
 
 
@@ -107,7 +107,7 @@ def _state(service: Service) -> Json:
 
 
 def _installed(result: Json, paint: Paint) -> list[str]:
-    lines = [f"{result['file']} is written: Rover is started whenever you log in."]
+    lines = [f"Wrote {result['file']}: Rover starts whenever you log in."]
     return [*lines, *_linger(result, paint)]
 
 
@@ -116,7 +116,7 @@ def _status(result: Json, paint: Paint) -> list[str]:
         return ["No service is installed. To start Rover automatically: rover service install"]
     words = [
         "enabled" if result["enabled"] else "not enabled: rover service install",
-        "at work" if result["running"] else "not at work (it ends where nothing is left to do)",
+        "running" if result["running"] else "not running (it stops when nothing is left to do)",
     ]
     return [f"{result['file']}: {', '.join(words)}", *_linger(result, paint)]
 
@@ -124,7 +124,7 @@ def _status(result: Json, paint: Paint) -> list[str]:
 def _linger(result: Json, paint: Paint) -> list[str]:
     if result["linger"] is not False:
         return []
-    hint = "To have it started at the machine's start, before you log in: loginctl enable-linger"
+    hint = "To start it at boot, before you log in: loginctl enable-linger"
     return [paint(hint, "yellow")]
 
 

@@ -177,17 +177,18 @@ def _lines(
         yield from lines_of(log_ins)
     if offered := [r["title"] for r in results if _hook_is(r, ("offered",))]:
         titles = " and ".join(offered)
-        yield f"{titles}: with --session-hooks the model hears of tasks when a session starts"
+        yield f"{titles}: with --session-hooks the model learns of tasks when a session starts"
     if not args.remove and not is_installed(Path(home_of(args))):
-        yield "Paused tasks continue after a reboot too, with: rover service install"
+        yield "To continue paused tasks after a reboot: rover service install"
     if not any(result["found"] for result in results):
-        yield f"None of these is on this machine. To prepare one: rover setup {'|'.join(CLIENTS)}"
+        names = "|".join(CLIENTS)
+        yield f"None of these is installed here. To configure one anyway: rover setup {names}"
     elif not args.write and any(
         r.get("action") in _DONE or _hook_is(r, _DONE) for r in (*results, notifications)
     ):
         more = ["--remove"] * args.remove + ["--session-hooks"] * args.session_hooks
         words = ["rover setup --write", *more, *args.clients]
-        yield f"Nothing was written. To do it: {' '.join(words)}"
+        yield f"Nothing was written. To make these changes: {' '.join(words)}"
 
 
 def _hook_is(result: Json, actions: Container[str]) -> bool:
@@ -198,15 +199,15 @@ def _notification_lines(result: Json, paint: Paint, *, written: bool) -> Iterato
     title, place = f"{'Notifications':14}  ", clean(result.get("file", ""))
     what = "on the desktop, when a task pauses or ends"
     if result["action"] == "refused":
-        yield f"{title}{paint('left alone', 'red')}: {place} {clean(result['error'])}"
-        yield "  Put this into it by hand:"
+        yield f"{title}{paint('not changed', 'red')}: {place} {clean(result['error'])}"
+        yield "  Add this by hand:"
         yield from (f"    {line}" for line in result["block"].splitlines())
     elif result["action"] == "add" and written:
-        kept = f"; the old one is {clean(result['backup'])}" if result["backup"] else ""
+        kept = f"; the old file is {clean(result['backup'])}" if result["backup"] else ""
         yield f"{title}{paint('added', 'green')} {what}: {place}{kept}"
-        yield "  To try it: rover hooks test. Without: hooks: [] in that file."
+        yield "  To try it: rover hooks test. To turn it off: hooks: [] in that file."
     elif result["action"] == "add":
-        yield f"{title}would be shown {what}: {place} (without them: --no-notifications)"
+        yield f"{title}would be shown {what}: {place} (not wanted: --no-notifications)"
 
 
 def _client_lines(result: Json, paint: Paint, *, written: bool) -> Iterator[str]:
@@ -221,12 +222,12 @@ def _client_lines(result: Json, paint: Paint, *, written: bool) -> Iterator[str]
     if action == "nothing":
         yield f"{title}{place}: nothing to do"
     elif action == "refused":
-        yield f"{title}{paint('left alone', 'red')}: {place} {clean(result['error'])}"
+        yield f"{title}{paint('not changed', 'red')}: {place} {clean(result['error'])}"
         if result["block"]:
-            yield "  Put this into it by hand:"
+            yield "  Add this by hand:"
             yield from (f"    {line}" for line in result["block"].splitlines())
     elif written:
-        kept = f"; the old one is {clean(result['backup'])}" if result["backup"] else ""
+        kept = f"; the old file is {clean(result['backup'])}" if result["backup"] else ""
         yield f"{title}{paint(_DONE[action], 'green')}: {place}{kept}"
         yield f"  To make it take effect: {result['next']}."
     else:

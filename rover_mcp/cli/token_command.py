@@ -40,11 +40,11 @@ def _table(result: Json, paint: Paint) -> list[str]:
         f"{t['name']:<20} {', '.join(t['scopes']):<12} {paint(dated(t['created_at']), 'dim')}"
         for t in result["tokens"]
     ]
-    return rows or ["No tokens. To make one: rover token new NAME"]
+    return rows or ["No tokens. To create one: rover token new NAME"]
 
 
 def _revoked(result: Json, _paint: Paint) -> list[str]:
-    return [f"{result['revoked']} of {result['name']} no longer count."]
+    return [f"Revoked {result['revoked']} of {result['name']}."]
 
 
 def _home(args: argparse.Namespace) -> Path:

@@ -220,7 +220,7 @@ def follow(args: Arguments, task: Json) -> int:
     else:
         paint, view = Paint(sys.stdout), result["task"]
         lines = [*pause_lines(view, paint), *render.error_lines(view, paint)]
-        # What is no terminal has been told each of them as it came.
+        # Without a terminal, each warning was printed as it came.
         lines = [*(render.warnings(view, paint) if sys.stdout.isatty() else ()), *lines]
         lines += render.attention(result, paint)
         print("\n".join(["", *lines, "", *next_step(view, paint)]).rstrip())
@@ -235,7 +235,7 @@ def auto_resume(args: Arguments) -> int:
     """
     if [args.task is not None, args.project, args.all].count(True) != 1:
         raise ClientError(
-            "whose automatic resume? Give one of TASK, --project, --all",
+            "give exactly one of TASK, --project and --all",
             code="invalid_arguments",
             hint=f"for example rover auto-resume {args.switch} --all",
         )

@@ -26,7 +26,7 @@ _GO = re.compile(r"go[0-9.]+")
 
 def toolchains_in(home: Path) -> list[str]:
     """The newest of each kind, as config.yaml names them."""
-    return [f"~/{folder.relative_to(home)}" for folder in _found(home)]
+    return [f"~/{folder.relative_to(home)}" for folder in _tool_folders(home)]
 
 
 def toolchains_to_name(data: Path, home: Path) -> list[str]:
@@ -38,7 +38,7 @@ def toolchains_to_name(data: Path, home: Path) -> list[str]:
     return toolchains_in(home) if named is None else []
 
 
-def _found(home: Path) -> Iterator[Path]:
+def _tool_folders(home: Path) -> Iterator[Path]:
     for pattern in _VERSIONED:
         for kind in sorted(home.glob(pattern)):
             # `current`, `latest` and the like are links to one of them.

@@ -49,7 +49,7 @@ def _decide(args: argparse.Namespace, client: McpClient, place: Json, asked_for:
             hint=f"run it at a terminal; or write into {home_of(args)}/config.yaml: "
             f"trusted_projects: [{{path: {asked_for['path']}, digest: {asked_for['digest']}}}]",
         )
-    if not ask_person("Each change of it asks again.", "Trust it?"):
+    if not ask_person("You are asked again whenever it changes.", "Trust it?"):
         print("Not trusted: no task of this repository gets it.", file=sys.stderr)
         return 1
     result = _ask(client, {**place, "digest": asked_for["digest"]}, "grant")
@@ -72,7 +72,9 @@ def lines(asked_for: Json, paint: Paint) -> list[str]:
     """What the repository asks for, a line each, and the digest of all of it."""
     if not asked_for["asks"]:
         return [f"{clean(asked_for['path'])} asks for nothing beyond your defaults."]
-    text = [f"{paint(clean(asked_for['path']), 'bold')} asks for its tasks, in their sandboxes:"]
+    text = [
+        f"{paint(clean(asked_for['path']), 'bold')} asks for this, in the sandboxes of its tasks:"
+    ]
     for ask in asked_for["asks"]:
         mark, colour = _MARKS[ask["state"]]
         text.append(f"  {paint(mark, colour)} {clean(ask['line'])}")

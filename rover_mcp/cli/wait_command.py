@@ -23,14 +23,14 @@ def wait(args: argparse.Namespace) -> int:
     """
     if bool(args.tasks) == args.any:
         raise ClientError(
-            "wait for what? Give tasks, or --any", code="invalid_arguments",
+            "name the tasks to wait for, or use --any", code="invalid_arguments",
             hint="for example: rover wait 1 2; rover wait --any",
         )  # fmt: skip
     arguments: Json = {
         "task": ", ".join(args.tasks) or None, "repo_path": args.repo or repository_here(),
     }  # fmt: skip
     if args.any and not _any_runs(args, arguments["repo_path"]):
-        print("rover: no task runs")
+        print("rover: no task is running")
         return NOTHING_RUNS
     result = stopped(lambda: connect(args), arguments)
     show(args, result, lambda shown, _: [line(shown["task"])])

@@ -161,7 +161,7 @@ class Lines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._paint = Paint(out)
-        self._told: dict[str, object] = {}
+        self._shown: dict[str, object] = {}
 
     def __enter__(self) -> Lines:
         return self
@@ -171,7 +171,7 @@ class Lines:
 
     def show(self, task: Json) -> None:
         """Say what is new in this view."""
-        if not self._told:
+        if not self._shown:
             self._say(render.headline(task, self._paint))
         for warning in task.get("warnings") or ():
             if self._news(f"warning {warning}", True):
@@ -190,7 +190,7 @@ class Lines:
             self._say(f"  used so far: {used}")
 
     def _news(self, name: str, value: object) -> bool:
-        before, self._told[name] = self._told.get(name), value
+        before, self._shown[name] = self._shown.get(name), value
         return before != value
 
     def _say(self, line: str) -> None:

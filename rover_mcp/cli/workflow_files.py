@@ -87,7 +87,7 @@ def new(args: argparse.Namespace) -> int:
     """Write a first workflow."""
     name = _new_name(args.name)
     return _write(
-        args, name, _FIRST.format(version=VERSION), f"Wrote {{path}}: {name}, a first one."
+        args, name, _FIRST.format(version=VERSION), f"Wrote {{path}}: the workflow {name}."
     )
 
 
@@ -99,7 +99,7 @@ def copy(args: argparse.Namespace) -> int:
     if name != entry.name:
         # Tasks ask for it by its file's name.
         text = re.sub(rf"(?m)^name: {re.escape(entry.name)}$", f"name: {name}", text, count=1)
-    instead = f", in place of the {entry.source} one" if name == entry.name else ""
+    instead = f", which replaces the {entry.source} one" if name == entry.name else ""
     return _write(args, name, text, f"Wrote {{path}}: a copy of {entry.name}{instead}.")
 
 
@@ -154,6 +154,6 @@ def _write(args: argparse.Namespace, name: str, text: str, message: str) -> int:
         print(json_text({"name": name, "path": str(path), "schema": str(folder / SCHEMA)}))
     else:
         print(clean(message.format(path=path)))
-        print(f"  Change it, then: rover workflow check {clean(os.path.relpath(path))}")
+        print(f"  Edit it, then: rover workflow check {clean(os.path.relpath(path))}")
         print(f"  See which steps would run: rover create DESCRIPTION --workflow {name} --dry-run")
     return 0

@@ -86,8 +86,8 @@ class WebhookSender:
             return Outcome(f"no answer within {self._seconds:g} s")
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             # The address may be as good as a password.
-            told_of = str(error).replace(self._hook.url, "(url)")[:200]
-            return Outcome(f"{type(error).__name__}: {told_of}")
+            reason = str(error).replace(self._hook.url, "(url)")[:200]
+            return Outcome(f"{type(error).__name__}: {reason}")
         if status // 100 == 2:
             return Outcome()
         return Outcome(f"the answer was {status}", final=status == GONE)

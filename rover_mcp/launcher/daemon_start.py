@@ -49,7 +49,7 @@ class Starter:
             DaemonUnavailable: it ended with an error, or the data folder cannot be used.
         """
         if self._report is not None:
-            code = self._told(self._report)
+            code = self._exit_code(self._report)
             if code is None:
                 return
             # 0: another daemon holds the data folder and will listen in a moment.
@@ -116,7 +116,7 @@ class Starter:
         self._not_before = self._clock() + self._interval
         self._interval = min(2 * self._interval, LONGEST_RESTART)
 
-    def _told(self, report: int) -> int | None:
+    def _exit_code(self, report: int) -> int | None:
         """The exit status of the daemon; None while it runs, and 0 where it is unknown: try
         again."""
         try:

@@ -101,7 +101,7 @@ class Launcher:
         if self._socket is not None:
             wish = select.POLLIN if self._to_client_size < QUEUE_LIMIT else 0
             wish |= select.POLLOUT if self._wants_to_send() else 0
-            if wish:  # else a daemon that hangs up would be told again and again
+            if wish:  # else poll would report a daemon that hangs up again and again
                 poll.register(self._socket, wish)
                 watched.append(self._socket.fileno())
         elif self._dialer is not None and (descriptor := self._dialer.fileno()) is not None:

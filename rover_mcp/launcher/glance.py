@@ -60,7 +60,7 @@ def news(tasks: Sequence[Sequence[Any]], *, everywhere: bool) -> str:
     """The note that a model gets before its first turn; empty where there is none. It contains no
     text of an agent or a provider. `everywhere`: numbers need their repository."""
     running = sum(task[1] in RUNNING for task in tasks)
-    lines = [_said(task, everywhere=everywhere) for task in tasks if task[1] not in RUNNING]
+    lines = [_line(task, everywhere=everywhere) for task in tasks if task[1] not in RUNNING]
     if not lines and not running:
         return ""
     parts = [f"{running} running in the background"] * bool(running) + lines[:MOST_NEWS]
@@ -72,7 +72,7 @@ def news(tasks: Sequence[Sequence[Any]], *, everywhere: bool) -> str:
     )
 
 
-def _said(task: Sequence[Any], *, everywhere: bool) -> str:
+def _line(task: Sequence[Any], *, everywhere: bool) -> str:
     number, status, branch, path, pause, retry_at, _ = task
     where = f" of {path}" if everywhere else ""
     text = f"task {number}{where} is {status}"

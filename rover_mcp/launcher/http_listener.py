@@ -89,14 +89,14 @@ class Front:
         self._client_id = new_client_id()
         self._losses: deque[float] = deque(maxlen=MAX_LOSSES)
         self._wake, self._signalled = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._asked = False
+        self._ending = False
         self._served = False
 
     def on_signal(self, _number: int, _frame: object) -> None:
         """Ask to end; where nothing is served, or at the second time, end."""
-        if self._asked or not self._served:
+        if self._ending or not self._served:
             os._exit(0)
-        self._asked = True
+        self._ending = True
         os.write(self._signalled, b"x")
 
     def run(self) -> None:

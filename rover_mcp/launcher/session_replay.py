@@ -112,7 +112,7 @@ class Conversation:
         self.first: deque[bytes] = deque()
         self._gate: str | None = None
         self._unanswered: dict[str, Request] = {}
-        self._asked: dict[str, object] = {}
+        self._daemon_requests: dict[str, object] = {}
         self._initialize: bytes | None = None
         self._initialized: bytes | None = None
         self._level: bytes | None = None
@@ -132,7 +132,7 @@ class Conversation:
         method, key = message.get("method"), request_key(message)
         if not isinstance(method, str):
             if key is not None:
-                self._asked.pop(key, None)
+                self._daemon_requests.pop(key, None)
         elif key is not None:
             if len(self._unanswered) < MAX_TRACKED:
                 self._unanswered[key] = Request(message, frame)
@@ -159,7 +159,7 @@ class Conversation:
         if "method" not in message:
             return frame if key is None else self._answered(key, "result" in message, frame)
         if key is not None:
-            self._asked[key] = message["id"]
+            self._daemon_requests[key] = message["id"]
         elif message["method"] == "notifications/subscriptions/acknowledged":
             return self._acknowledged(message, frame)
         return frame
@@ -174,9 +174,9 @@ class Conversation:
                     "params": {"requestId": pending, "reason": "the daemon was restarted"},
                 }
             )
-            for pending in self._asked.values()
+            for pending in self._daemon_requests.values()
         ]
-        self._asked.clear()
+        self._daemon_requests.clear()
         for key, request in list(self._unanswered.items()):
             if not request.frame:
                 del self._unanswered[key]

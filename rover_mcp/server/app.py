@@ -108,22 +108,26 @@ class App:
             on_subscriptions_listen=TasksListenHandler(bus, handles, partial(hub.note, UPDATED)),
         )
         if self._services.tasks.settings.claude_channel:
-            # Claude Code drops the notifications of a channel silently unless this is in the
-            # answer.
+            # Without this in the answer Claude Code drops a channel's notifications silently.
             server.experimental = {CHANNEL_CAPABILITY: {}}
-        # As a constructor argument it warns; the legacy era needs it, and still has most clients.
+        # As an argument of the constructor the SDK warns of it, because 2026-07-28 deprecates it;
+        # most clients still speak the older era, which needs it.
         server.add_request_handler("logging/setLevel", SetLevelRequestParams, handlers.set_level)
         server.add_notification_handler(
             "notifications/initialized", NotificationParams, handlers.initialized
         )
         if offered(session.caller) is TOOLS:
-            # For the command line, which asks for all.
-            server.add_request_handler(IMAGES, ImagesParams, handlers.images)
-            server.add_request_handler(HOOKS, HooksParams, handlers.hooks)
-            server.add_request_handler(TRUST, TrustParams, handlers.trust)
-            server.add_request_handler(FORGET, ForgetParams, handlers.forget)
-            server.add_request_handler(PATCH, PatchParams, handlers.patch)
+            _add_private_methods(server, handlers)
         install(server, TasksExtension(handles))
         serve_skills(server)
         show_icon(server)
         return server
+
+
+def _add_private_methods(server: Server[Any], handlers: RequestHandlers) -> None:
+    """The methods of the command line. It asks for all tools, so a server with fewer has none."""
+    server.add_request_handler(IMAGES, ImagesParams, handlers.images)
+    server.add_request_handler(HOOKS, HooksParams, handlers.hooks)
+    server.add_request_handler(TRUST, TrustParams, handlers.trust)
+    server.add_request_handler(FORGET, ForgetParams, handlers.forget)
+    server.add_request_handler(PATCH, PatchParams, handlers.patch)

@@ -111,7 +111,7 @@ def bad_arguments(
     changes something is not to be called without a limit that was mistyped."""
     wrong = error.errors(include_url=False, include_input=False)
     fields = entry.arguments.model_fields
-    message = "; ".join(_said(e, fields) for e in wrong[:3])
+    message = "; ".join(_problem(e, fields) for e in wrong[:3])
     bad = {str(e["loc"][0]) for e in wrong if e["loc"]}
     meant = understood(fields, given)
     good = {k: v for k, v in meant.items() if k in fields and k not in bad}
@@ -144,7 +144,7 @@ def _limits(bad: Collection[str], fields: Collection[str]) -> dict[str, object]:
     return {name: value for name, value in LIMITS.items() if name in meant}
 
 
-def _said(error: ErrorDetails, fields: Collection[str]) -> str:
+def _problem(error: ErrorDetails, fields: Collection[str]) -> str:
     """One thing that is wrong; of a name that there is not, which may have been meant."""
     where = ".".join(map(str, error["loc"])) or "arguments"
     if error["type"] == "missing":

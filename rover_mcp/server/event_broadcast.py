@@ -25,7 +25,7 @@ from agent_runner.models import Budget
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.event_kinds import level_of
 from rover_mcp.domain.task_status import TaskStatus
-from rover_mcp.server.pending_news import untold
+from rover_mcp.server.pending_news import unseen_events
 from rover_mcp.server.session import TASKS_URI, ClientSession, News, task_uri
 from rover_mcp.store.records import NONSENSE, EventRow, TaskRow
 from rover_mcp.store.store import Store
@@ -187,7 +187,7 @@ class EventBroadcaster:
     async def attention(self, session: ClientSession, limit: int) -> News:
         """The events that this session has not seen yet. Changes nothing: see
         `ClientSession.offer`."""
-        return await anyio.to_thread.run_sync(untold, self._store, session, limit)
+        return await anyio.to_thread.run_sync(unseen_events, self._store, session, limit)
 
     async def confirm(self, session: ClientSession) -> None:
         """Acknowledge the events of the session's earlier answers, which have arrived."""

@@ -7,7 +7,7 @@ from rover_mcp.store.records import DamagedRecord, EventRow, TaskRow
 from rover_mcp.store.store import Store
 
 
-def untold(store: Store, session: ClientSession, limit: int) -> News:
+def unseen_events(store: Store, session: ClientSession, limit: int) -> News:
     """The events that a session has not seen, the newest `limit` of them. Changes nothing."""
     log_, caller = store.events, session.caller
     here = store.projects.around(caller.cwd) if caller.user is None else None

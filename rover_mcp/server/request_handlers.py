@@ -96,7 +96,7 @@ class RequestHandlers:
         self, ctx: Context, params: PaginatedRequestParams | None
     ) -> ListResourcesResult:
         self._note_era(ctx)
-        resources, following = await _asked(
+        resources, following = await _in_thread(
             lambda: self._resources.list(params.cursor if params else None)
         )
         return ListResourcesResult(resources=resources, next_cursor=following)
@@ -111,12 +111,12 @@ class RequestHandlers:
         self, ctx: Context, params: ReadResourceRequestParams
     ) -> ReadResourceResult:
         self._note_era(ctx)
-        content = await _asked(lambda: self._resources.read(params.uri), params.uri)
+        content = await _in_thread(lambda: self._resources.read(params.uri), params.uri)
         return ReadResourceResult(contents=[content])
 
     async def subscribe(self, ctx: Context, params: SubscribeRequestParams) -> EmptyResult:
         self._note_era(ctx)
-        uri = await _asked(lambda: self._resources.followed(params.uri), params.uri)
+        uri = await _in_thread(lambda: self._resources.followed(params.uri), params.uri)
         if len(self._session.subscribed) >= MAX_SUBSCRIPTIONS:
             raise MCPError(INVALID_PARAMS, f"at most {MAX_SUBSCRIPTIONS} subscriptions")
         self._session.subscribed.add(uri)
@@ -144,7 +144,7 @@ class RequestHandlers:
         self._note_era(ctx)
         services, about = self._services, params.argument
         named = (params.context.arguments if params.context else None) or {}
-        completion = await _asked(
+        completion = await _in_thread(
             lambda: complete(
                 services.tasks,
                 services.status,
@@ -199,7 +199,7 @@ class RequestHandlers:
         return EmptyResult()
 
 
-async def _asked(work: Callable[[], T], uri: str | None = None) -> T:
+async def _in_thread(work: Callable[[], T], uri: str | None = None) -> T:
     """What a use case says, in a thread.
 
     Raises:

@@ -141,7 +141,7 @@ class Resources:
         return uri
 
     def _newest(self) -> str:
-        return self._told(task_list(*self.tasks.list(self.session.caller, (), None, None, None)))
+        return self._as_json(task_list(*self.tasks.list(self.session.caller, (), None, None, None)))
 
     def _task(self, match: re.Match[str], kinds: Container[str] = ("id", "prefix")) -> TaskRow:
         named = match["id"]
@@ -153,9 +153,9 @@ class Resources:
         return task
 
     def view(self, match: re.Match[str]) -> str:
-        return self._told(self.tasks.inspect(self._task(match), full=False))
+        return self._as_json(self.tasks.inspect(self._task(match), full=False))
 
-    def _told(self, view: BaseModel) -> str:
+    def _as_json(self, view: BaseModel) -> str:
         """As the tools tell it."""
         keep_working(view, self.works)
         return view.model_dump_json(exclude_none=True)

@@ -88,7 +88,7 @@ async def repository_of_client(
         if not isinstance(response, ListRootsResult):
             return InputRequiredResult(input_requests={KEY: ListRootsRequest()})
     else:
-        response = await _asked(ctx, none_here)
+        response = await _list_roots(ctx, none_here)
     folders = [
         folder for root in response.roots[:MOST_ROOTS] if (folder := folder_of(str(root.uri)))
     ]
@@ -104,7 +104,7 @@ async def repository_of_client(
     )
 
 
-async def _asked(ctx: Context, none_here: UserFixable) -> ListRootsResult:
+async def _list_roots(ctx: Context, none_here: UserFixable) -> ListRootsResult:
     try:
         # Some clients declare roots and never answer the request for them.
         with anyio.fail_after(ANSWER_SECONDS):

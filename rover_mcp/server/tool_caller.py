@@ -93,7 +93,7 @@ class ToolCaller:
         task_id = _started(entry, result) if declared(ctx) else None
         if task_id is not None and (handle := await self._handles.new(task_id)) is not None:
             # What follows is told through the handle. `attention` would be lost with the result.
-            return self._told(result, {RECEIPT: handle})
+            return self._as_call_result(result, {RECEIPT: handle})
         return await self._finish(result)
 
     async def _run(
@@ -123,18 +123,18 @@ class ToolCaller:
             except DamagedRecord as damaged:
                 # What was asked for is answered all the same.
                 log.warning("events cannot be reported: %s", damaged)
-                return self._told(result)
+                return self._as_call_result(result)
             views = self._services.status.event_views
             shown = besides_shown(result, news.events)
             events = await anyio.to_thread.run_sync(views, shown, self._session.caller)
             result.attention, result.attention_more = [*events], news.more or None
-            answer = self._told(result)
+            answer = self._as_call_result(result)
             # A call that its client withdraws until here has told nothing.
             await anyio.lowlevel.checkpoint()
             self._session.offer(news, hub.clock())
         return answer
 
-    def _told(self, result: Result, meta: dict[str, Any] | None = None) -> CallToolResult:
+    def _as_call_result(self, result: Result, meta: dict[str, Any] | None = None) -> CallToolResult:
         keep_working(result, self._works)
         brief(result)
         data = result.model_dump(mode="json", exclude_none=True)

@@ -101,7 +101,7 @@ async def resume_task(call: Call, args: a.ResumeArguments) -> r.ResumeTaskResult
     )
     return r.ResumeTaskResult(
         task=done.task,
-        result=done.result,  # pyright: ignore[reportArgumentType]  # one of those of I3
+        result=done.result,  # pyright: ignore[reportArgumentType]  # the use case returns one of these
         has_checkpoint=done.has_checkpoint,
         message=done.message,
     )

@@ -42,7 +42,7 @@ def test_without_yes_it_tells_and_with_it_all_but_the_repository_goes(shared: Pa
     assert plan["forgotten"] is False
     assert plan["bytes"] > 0
     said = rover(home, "forget", str(repo))
-    assert (said.returncode, "Nothing is removed yet" in said.stdout) == (0, True)
+    assert (said.returncode, "Nothing has been removed yet" in said.stdout) == (0, True)
     tips = git(repo, "for-each-ref")
     kept = shared / "kept"
     repo.rename(kept)

@@ -136,13 +136,13 @@ class _Subscription:
         self.news = _News()
         self._ctx = ctx
         self._source = source
-        self._asked = wanted
+        self._filter = wanted
         self._uris = frozenset(wanted.resource_subscriptions or ())
         self._meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
         self._going: set[str] = set()
 
     def event(self, event: ServerEvent) -> None:
-        if event_matches(self._asked, self._uris, event):
+        if event_matches(self._filter, self._uris, event):
             self.news.events[event] = None
             self.news.tell()
 
@@ -172,7 +172,7 @@ class _Subscription:
 
     async def _acknowledge(self, seen: Sequence[str]) -> bool:
         """Whether anything but tasks was asked for."""
-        granted = self._asked.model_dump(by_alias=True, exclude_none=True)
+        granted = self._filter.model_dump(by_alias=True, exclude_none=True)
         others = {k: v for k, v in granted.items() if k != TASK_IDS and v}
         honored = SubscriptionFilter.model_validate({**others, TASK_IDS: list(seen)})
         params = SubscriptionsAcknowledgedNotificationParams(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from rover_mcp import __version__
-from rover_mcp.cli.daemon_command import _status, _told_of_stop
+from rover_mcp.cli.daemon_command import _status, _stop_lines
 from rover_mcp.cli.terminal_text import Paint
 
 FOUND = {
@@ -29,7 +29,7 @@ def test_a_daemon_that_does_not_answer_is_shown_all_the_same() -> None:
 
 
 def test_tasks_that_are_not_over_are_said_when_it_ends() -> None:
-    told = "\n".join(_told_of_stop({**FOUND, "stopped": 7}, PAINT))
+    told = "\n".join(_stop_lines({**FOUND, "stopped": 7}, PAINT))
     assert "2 tasks are not over" in told
-    idle = _told_of_stop({**FOUND, "stopped": 7, "tasks": {"running": 0, "paused": 1}}, PAINT)
+    idle = _stop_lines({**FOUND, "stopped": 7, "tasks": {"running": 0, "paused": 1}}, PAINT)
     assert "not over" not in "\n".join(idle)

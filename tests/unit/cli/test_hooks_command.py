@@ -63,7 +63,7 @@ def test_the_dead_are_listed_with_how_to_try_them_again(
     assert "rover hooks retry ID" in out
     fake(lambda _method, _params: {"dead": []})
     main(["hooks", "dead"])
-    assert shown(capsys) == "Nothing was given up.\n"
+    assert shown(capsys) == "No delivery was given up.\n"
 
 
 def test_one_is_tried_again(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:

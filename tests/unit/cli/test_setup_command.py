@@ -61,7 +61,7 @@ def test_alone_it_shows_and_writes_nothing(
     assert "Cursor          would add rover" in said
     assert LAUNCHER in said
     assert "Codex           not found" in said
-    assert said.endswith("Nothing was written. To do it: rover setup --write\n")
+    assert said.endswith("Nothing was written. To make these changes: rover setup --write\n")
     assert files_in(home) == {}
 
 
@@ -152,7 +152,7 @@ def test_a_config_that_cannot_be_added_to_is_left_alone(
     desktop.write_text(old)
     assert main(["setup", "--write"]) == 1
     said = capsys.readouterr().out
-    assert "Notifications   left alone" in said
+    assert "Notifications   not changed" in said
     assert "    hooks:\n      - kind: desktop" in said
     assert desktop.read_text() == old
 
@@ -198,7 +198,7 @@ def test_comments_are_not_lost_the_block_is_shown_instead(
     (home / ".cursor").mkdir()
     assert main(["setup", "--write"]) == 1
     said = capsys.readouterr().out
-    assert f"left alone: {path} has comments" in said
+    assert f"not changed: {path} has comments" in said
     assert f'"command": "{LAUNCHER}"' in said
     assert path.read_text("utf-8") == '{ // mine\n "servers": {} }'
     assert (home / ".cursor" / "mcp.json").exists()

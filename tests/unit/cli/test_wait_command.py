@@ -53,7 +53,7 @@ def test_any_waits_for_what_runs_here_and_says_where_nothing_does(
     fake(lambda *_: {"tasks": []})
     capsys.readouterr()
     assert main(["wait", "--any"]) == 3
-    assert capsys.readouterr().out == "rover: no task runs\n"
+    assert capsys.readouterr().out == "rover: no task is running\n"
 
 
 @pytest.mark.parametrize("words", [[], ["7", "--any"]])
