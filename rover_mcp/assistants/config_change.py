@@ -40,6 +40,7 @@ def entered(client: Assistant, text: str, argv: Sequence[str]) -> ConfigChange:
     if current is not None and {k: v for k, v in wanted.items() if v is not None} == current:
         return ConfigChange(text, text, was_there=True)
     new = _put(client, text, current, wanted)
+    # The text was edited by position, so it is parsed again: nothing but the entry may differ.
     _check(client, new, before, {k: v for k, v in wanted.items() if v is not None})
     return ConfigChange(text, new, was_there=current is not None)
 

@@ -64,7 +64,10 @@ def write(path: Path, old: str | None, new: str, now: datetime) -> Path | None:
             os.fchmod(handle, mode)
             file.write(new.encode())
             file.flush()
+            # Before the rename: after a crash of the machine the name could otherwise lead to an
+            # empty file.
             os.fsync(handle)
+        # A client that is running may have written it since, and that change must not be lost.
         if read(path) != old:
             raise ConfigLeftAlone("was changed meanwhile; run this again")
         backup = None if old is None else _keep(real, old, mode, now)

@@ -24,6 +24,8 @@ class _JsonMember:
     end: int
 
 
+# A JSON library would write the complete file again, and with it change the indentation and the
+# escapes of what belongs to others.
 def put(text: str, path: Sequence[str], value: object) -> str:
     """`text`, an object in JSON, in which the member at `path` is `value`.
 

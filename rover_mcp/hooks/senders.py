@@ -95,11 +95,13 @@ class WebhookSender:
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> int:
         here = is_loopback(urlsplit(self._hook.url).hostname or "")
         client = httpx2.AsyncClient(
+            # A redirect could send the signed message to another host.
             follow_redirects=False,
             timeout=self._seconds,
             # A proxy of the machine's leads outside.
             trust_env=not here,
             verify=trusting(httpx2.create_ssl_context()),
+            # A receiver must not be able to influence later requests.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             headers={"user-agent": f"rover/{__version__}", "accept": "*/*"},
         )
