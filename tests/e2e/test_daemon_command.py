@@ -68,7 +68,7 @@ def test_to_end_it_says_what_becomes_of_running_tasks(home: Path, repository: Pa
         client.wait_until(made, "IN_PROGRESS", timeout=90)
     code, told = rover(home, "daemon", "stop")
     assert code == 0, told
-    assert "1 task is not over" in told
+    assert "1 task is unfinished" in told
     assert "continues when a daemon runs again: rover daemon restart" in told
     assert rover(home, "daemon", "restart")[0] == 0
     code, seen = rover(home, "inspect", made, "--json")

@@ -254,7 +254,7 @@ def test_a_switch_says_whose_it_is(
     assert main(["auto-resume", *line]) == 1
     assert client.calls == []
     err = capsys.readouterr().err
-    assert "Give one of TASK, --project, --all" in err
+    assert "give exactly one of TASK, --project and --all" in err
     assert f"rover auto-resume {line[0]} --all" in err
 
 

@@ -30,6 +30,6 @@ def test_a_daemon_that_does_not_answer_is_shown_all_the_same() -> None:
 
 def test_tasks_that_are_not_over_are_said_when_it_ends() -> None:
     told = "\n".join(_stop_lines({**FOUND, "stopped": 7}, PAINT))
-    assert "2 tasks are not over" in told
+    assert "2 tasks are unfinished" in told
     idle = _stop_lines({**FOUND, "stopped": 7, "tasks": {"running": 0, "paused": 1}}, PAINT)
     assert "not over" not in "\n".join(idle)

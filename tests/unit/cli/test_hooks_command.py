@@ -70,4 +70,4 @@ def test_one_is_tried_again(fake: Any, capsys: pytest.CaptureFixture[str]) -> No
     client = fake(lambda _method, params: {"retrying": params["id"]})
     assert main(["hooks", "retry", DELIVERY]) == 0
     assert client.calls == [("rover/hooks", {"action": "retry", "id": DELIVERY})]
-    assert shown(capsys) == f"{DELIVERY} is tried again.\n"
+    assert shown(capsys) == f"{DELIVERY} is being retried.\n"

@@ -53,7 +53,7 @@ def test_a_copy_takes_the_place_of_its_original_or_has_a_name_of_its_own(
     repo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """D.13."""
-    assert "in place of the built-in one" in said(capsys, "workflow", "copy", "swe")
+    assert "which replaces the built-in one" in said(capsys, "workflow", "copy", "swe")
     shown = json.loads(said(capsys, "workflow", "show", "swe", "--json"))
     assert (shown["source"], shown["text"]) == ("project", (WORKFLOWS / "swe.yaml").read_text())
     said(capsys, "workflow", "copy", "quick", "brief", "--user")
@@ -155,7 +155,7 @@ def test_a_dry_run_makes_up_outputs_of_their_types_that_loops_wait_for(
     text = said(
         capsys, "create", "Fix it", "--dry-run", "--workflow", "dry.yaml", "--input", "word=y"
     )
-    assert "look  agent codex, gives sure, count, run, report\n    y: Fix it\n" in text
+    assert "look  agent codex, outputs sure, count, run, report\n    y: Fix it\n" in text
     assert "rounds  loop, at most 900 times\n" in text
 
 
