@@ -66,6 +66,9 @@ class Paths(_SpecModel):
     restore: Path = Field(
         default=Path("/rover/spec/restore.bundle"), description="as the agent's commands see it"
     )
+    context: Path = Field(
+        default=Path("/rover/spec/context"), description="as the agent's commands see it"
+    )
     seed: Path | None = Field(
         default=None,
         description="files for a new clone that git ignores (project_setup.py), as commands see it",
@@ -154,6 +157,15 @@ class Setup(_SpecModel):
     timeout: float = Field(default=1800, gt=0, description="of each command, in seconds")
 
 
+class ContextFile(_SpecModel):
+    """Something that the user gave the task to read: a file in the folder `Paths.context`. `origin`
+    and `title` were written by other people."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,120}$")
+    origin: str
+    title: str
+
+
 class CommitStyle(_SpecModel):
     """The style of the commit that Rover makes of what an agent has not committed itself."""
 
@@ -197,6 +209,9 @@ class RunSpec(_SpecModel):
     )
     copies: tuple[str, ...] = Field(
         default=(), description="files of the user's checkout (local_files.py): never in a snapshot"
+    )
+    context: tuple[ContextFile, ...] = Field(
+        default=(), description="what the agent is given to read beside the description"
     )
     hooks: StepHooks = StepHooks()
     setup: Setup | None = Field(

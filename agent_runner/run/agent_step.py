@@ -25,7 +25,7 @@ from agent_runner.journal.record_lines import RecordType
 from agent_runner.journal.step_log import StepLog
 from agent_runner.models import AgentSession, Failure, Pause, Usage
 from agent_runner.process.commands import CommandKilled
-from agent_runner.run.agent_prompts import READ_ONLY, resume_prompt
+from agent_runner.run.agent_prompts import READ_ONLY, context_notice, resume_prompt
 from agent_runner.run.output_files import FilesRefused, OutputFiles
 from agent_runner.run.stall_watch import Pointless, StallWatch
 from agent_runner.run.step import (
@@ -103,7 +103,7 @@ class AgentStepRun:
         self._name = agent_name(step, tools.spec)
         self._provider = agent_provider(self._name, model_name(step, tools.spec, tools.workflow))
         prompt = tools.renderer.text(step.prompt, values) + (READ_ONLY if step.read_only else "")
-        self._prompt = prompt + answers.ask(step.outputs)
+        self._prompt = context_notice(tools.spec) + prompt + answers.ask(step.outputs)
         self._files = OutputFiles(step.outputs, tools.commands, tools.spec.base_commit)
         self._session: AgentSession | None = None
         self._timeout = step.timeout or tools.workflow.timeout or tools.spec.limits.agent_timeout

@@ -54,6 +54,13 @@ def add_create(sub: Parser) -> None:
     options = [sub.add_argument(flag, **named).dest for flag, named in _TASK_OPTIONS.items()]
     about = "an input of the workflow (repeatable)"
     sub.add_argument("--input", metavar="NAME=VALUE", action="append", default=[], help=about)
+    about = (
+        "an issue, a request, a page or a file for the agent to read, such as github:issue/12, "
+        "gitlab:mr/7, https://... or notes.md (repeatable)"
+    )
+    sub.add_argument("--context", metavar="REFERENCE", action="append", default=[], help=about)
+    about = "include this person's comments beside those of project members; all: everybody's"
+    sub.add_argument("--context-author", metavar="NAME", action="append", default=[], help=about)
     sub.add_argument("--script", metavar="FILE", help="the script for the agent `scripted`")
     sub.add_argument(
         "--request-key",

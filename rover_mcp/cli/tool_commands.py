@@ -127,6 +127,8 @@ def create(args: Arguments) -> int:
         auto_resume=False if args.no_auto_resume else None,
         request_key=args.request_key,
         script=read_script(args.script),
+        context=args.context or None,
+        context_authors=args.context_author or None,
         **{name: getattr(args, name) for name in args.options},
     )
     if not args.watch:

@@ -3,6 +3,7 @@ user's: kept with the task, so that a resume days later does the same. Pure."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +21,22 @@ class Origin(StrEnum):
     DEFAULT = "default"
 
 
+class ContextEntry(BaseModel):
+    """One file that a task is given to read, kept in its folder. `bytes` and `sha256` are of the
+    file; `left_out` counts comments by people without a role in the project."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    origin: str
+    title: str
+    bytes: int
+    sha256: str
+    fetched_at: datetime
+    left_out: int = 0
+    cut: bool = False
+
+
 class TaskConfig(BaseModel):
     """What the project's configuration adds to a task, as its record holds it. Limits that it
     does not name are the user's of the day; those that it names are never more than these."""
@@ -32,6 +49,8 @@ class TaskConfig(BaseModel):
     limits: LimitsConfig = LimitsConfig()
     environment: dict[str, str] = Field(default_factory=dict[str, str])
     copies: tuple[str, ...] = ()
+    context: tuple[ContextEntry, ...] = ()
+    """what the agent is given to read beside the description"""
     setup: SetupConfig | None = None
     devcontainer: DevcontainerUse = "all"
     without_setup: bool = False

@@ -33,14 +33,14 @@ MAX_REFERENCES: Final = 20
 @dataclass(frozen=True)
 class ContextCall:
     """Who asks, from where: the working folder, the environment, the addresses of the
-    repository's remotes, and whose comments are read. `files`: whether the caller may name files
-    of this host, as a local one may."""
+    repository's remotes, and whose comments are read. `is_local`: the caller is the user of this
+    machine, who may name its files, and whose sign-in at a forge is used."""
 
     folder: Path
     environment: Mapping[str, str]
     remotes: Sequence[str]
     trust: Trust
-    files: bool = True
+    is_local: bool = True
 
 
 class ContextReader:
@@ -108,7 +108,9 @@ class ContextReader:
             case PageReference(address):
                 return [page_piece(await fetcher.get(address, MAX_PAGE))]
             case ForgeReference():
-                token = await asyncio.to_thread(self._token, reference, call.environment)
+                token = None
+                if call.is_local:
+                    token = await asyncio.to_thread(self._token, reference, call.environment)
                 if reference.forge is Forge.GITHUB:
                     return await read_github(github_api(fetcher, reference, token), call.trust)
                 return await read_gitlab(gitlab_api(fetcher, reference, token), call.trust)
@@ -116,7 +118,7 @@ class ContextReader:
 
 def _read_file(path: str, call: ContextCall) -> Piece:
     shown = visible_line(path)
-    if not call.files:
+    if not call.is_local:
         raise UserFixable(
             f"context {shown!r}: only a caller on this machine may name files",
             code="invalid_context",

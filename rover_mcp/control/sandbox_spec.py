@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from agent_runner.authorities import FILE_NAME as AUTHORITIES
-from agent_runner.spec import Disk, GatewaySpec, Paths, RunSpec, SwitchUser
+from agent_runner.spec import ContextFile, Disk, GatewaySpec, Paths, RunSpec, SwitchUser
 from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.workflow.loader import WorkflowError, load_workflow
 from agent_runner.worktree.disk_usage import kept_elsewhere
@@ -29,6 +30,7 @@ from rover_mcp.launcher.ownership import OTHERS_WRITE
 from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import SandboxFolders, SandboxSpec
 from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.context import FOLDER as CONTEXT
 
 _FOR_THE_RUNNER = tuple(
     TaskOptions.model_fields.keys() & TaskConfig.model_fields.keys() & RunSpec.model_fields.keys()
@@ -61,6 +63,8 @@ def make_folders(folders: TaskFolders, attempt: int) -> None:
         source = folders.input / name
         if source.exists():
             (spec / name).write_bytes(source.read_bytes())
+    if (context := folders.input / CONTEXT).exists():
+        shutil.copytree(context, spec / CONTEXT, dirs_exist_ok=True)
 
 
 def _write_authorities(file: Path) -> None:
@@ -154,6 +158,10 @@ def _run_spec(
         authorities=bool(certificate_authorities.authorities(os.environ)),
         variables=config.environment,
         copies=config.copies,
+        context=tuple(
+            ContextFile(name=entry.name, origin=entry.origin, title=entry.title)
+            for entry in config.context
+        ),
         hooks=config.hooks.as_spec(),
         # Only what the task needs: an entry's environment may hold a log-in.
         agents={n: p for n, p in settings.agent_programs.items() if n in used},

@@ -20,6 +20,7 @@ from rover_mcp.domain.errors import EnvironmentFault, NotFound
 from rover_mcp.domain.paths import project_folder
 from rover_mcp.domain.source_tree import SourceFile
 from rover_mcp.git.base_packs import Bases
+from rover_mcp.git.clone_refs import remote_addresses
 from rover_mcp.git.commit_diff import Diff, FileDiff
 from rover_mcp.git.commit_tree import CommitTree
 from rover_mcp.git.contents import contents_of
@@ -88,6 +89,9 @@ class GitRepositories:
 
     def git_hosts(self, root: Path) -> tuple[str, ...]:
         return remote_hosts(root)
+
+    def remotes(self, root: Path) -> tuple[str, ...]:
+        return remote_addresses(root)
 
     def check_delivery(self, repository: Repository, prefix: str) -> None:
         check_delivery(repository.root, prefix, repository.branches)

@@ -13,6 +13,7 @@ from agent_runner.agents import agent_provider
 from agent_runner.models import RunState
 from rover_mcp.config.descriptors import share
 from rover_mcp.config.settings import Settings
+from rover_mcp.context.reader import ContextReader
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.daemon_lease import Leases
 from rover_mcp.control.image_build import ImageBuilds
@@ -121,7 +122,8 @@ def build(
     control = PlaneControl(home, plane, store, attempts, credentials, door)
     create = CreateTask(
         settings, store, Catalog(home), repositories, EngineChoice(all_engines),
-        HostAgents(prices), control, spares, partial(_may_sign_in, credentials),
+        HostAgents(prices), control, spares, ContextReader(settings.network.allow),
+        partial(_may_sign_in, credentials),
     )  # fmt: skip
     garbage = Garbage(repositories, store)
     work_trees = WorkTrees(settings, store, repositories, all_engines)

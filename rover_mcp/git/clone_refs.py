@@ -32,6 +32,7 @@ from rover_mcp.git.user_config import own_filters, user_values
 _HEADER = b"# pack-refs with: peeled fully-peeled sorted \n"
 _FORMAT = "%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
 _REMOTE = "refs/remotes/origin/"
+_REMOTE_KEY = re.compile(r"remote\.(.+)\.url")
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,999}")
 _ENDINGS = {"core.autocrlf": ("true", "false", "input"), "core.eol": ("lf", "crlf", "native")}
 _SMUDGE = re.compile(r"filter\.([A-Za-z0-9_.+-]{1,100})\.(?:smudge|process)")
@@ -137,9 +138,19 @@ def _default_branch(view: RepositoryView) -> str:
     return name if found.code == 0 and is_branch_name(name) else ""
 
 
-def address(view: RepositoryView) -> str:
-    """Where origin is; empty where it has no plain address. One with `::` would name a program."""
-    address = next(reversed(view.config.get("remote.origin.url", ())), "")
+def remote_addresses(repo: Path) -> tuple[str, ...]:
+    """The plain addresses of the remotes of `repo`, without passwords, that of `origin` first."""
+    with opened(repo) as view:
+        names = [match[1] for key in view.config if (match := _REMOTE_KEY.fullmatch(key))]
+        ordered = sorted(names, key=lambda name: name != "origin")
+        addresses = [address(view, name) for name in ordered]
+    return tuple(dict.fromkeys(filter(None, addresses)))
+
+
+def address(view: RepositoryView, remote: str = "origin") -> str:
+    """Where a remote is; empty where it has no plain address. One with `::` would name a
+    program."""
+    address = next(reversed(view.config.get(f"remote.{remote}.url", ())), "")
     if not _ADDRESS.fullmatch(address) or "::" in address:
         return ""
     if "://" not in address:

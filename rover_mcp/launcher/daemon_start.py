@@ -22,7 +22,7 @@ FIRST_RESTART, LONGEST_RESTART = 0.1, 2.0
 LOG_LIMIT = 5_000_000
 LOG_TAIL_LINES = 15
 # Of what a client may hand over, the daemon keeps what is no secret.
-_NO_SECRETS = ("PATH", "http", "HTTP", "no_", "NO_", "all_", "ALL_")
+_NO_SECRETS = ("PATH", "HOME", "XDG_CONFIG_HOME", "http", "HTTP", "no_", "NO_", "all_", "ALL_")
 # What the daemon has no use for, whoever starts it.
 _NEEDLESS = ("GH_TOKEN", "GITHUB_TOKEN", "GITLAB_", "SSH_AUTH_SOCK")
 _REFUSES_DATA_FOLDER = 3

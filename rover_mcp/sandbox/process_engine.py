@@ -89,6 +89,7 @@ class ProcessEngine(HostEngine):
                 home=folders.home,
                 base_objects=folders.base_objects,
                 restore=folders.spec / "restore.bundle",
+                context=folders.spec / "context",
             ),
             gateway=folders.gateway_socket,
             isolation=NoIsolation(),

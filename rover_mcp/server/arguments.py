@@ -79,6 +79,17 @@ class CreateTaskArguments(Arguments):
     base_branch: str | None = Field(
         None, max_length=250, description="branch, tag or commit to start from; default HEAD"
     )
+    context: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
+        default_factory=list,
+        max_length=20,
+        description="for the agent to read: github:issue/12, github:pr/3, gitlab:mr/7, web "
+        "addresses, paths of files",
+    )
+    context_authors: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
+        default_factory=list,
+        max_length=50,
+        description="whose comments to include beside those of project members; all: everybody's",
+    )
     inputs: Annotated[dict[str, str], BeforeValidator(argument_repair.inputs)] = Field(
         default_factory=dict[str, str], description="the workflow's inputs by name"
     )

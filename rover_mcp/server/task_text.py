@@ -14,6 +14,7 @@ from rover_mcp.tasks.pause_view import CLOSED
 from rover_mcp.tasks.quoted_text import named, printable, quoted, shortened
 from rover_mcp.tasks.view_models import (
     ChangesView,
+    ContextView,
     EventView,
     ListedTask,
     NextAction,
@@ -57,6 +58,8 @@ def task_text(task: TaskView, *, repository: bool = True) -> str:
 
 def details(task: TaskView) -> Iterator[str]:
     """What only detail=full has."""
+    for piece in task.context or ():
+        yield f"Context {piece.origin}: {quoted(piece.title, 200)}, {_piece_facts(piece)}"
     for name, value in (task.config or {}).items():
         yield f"Setting {name}: {printable(value, 200)}"
     for host in task.refused or ():
@@ -67,6 +70,15 @@ def details(task: TaskView) -> Iterator[str]:
     for step in task.steps or ():
         for name, value in (step.outputs or {}).items():
             yield f"Output {name} of {step.id} (untrusted): {quoted(value, 2000)}"
+
+
+def _piece_facts(piece: ContextView) -> str:
+    facts = [f"{piece.bytes:,} bytes", f"fetched {piece.fetched_at:%Y-%m-%d %H:%M} UTC"]
+    if piece.left_out:
+        facts.append(f"{piece.left_out} comments by people without a role left out")
+    if piece.cut:
+        facts.append("cut, since it was too long")
+    return ", ".join(facts)
 
 
 def calls_text(actions: Sequence[NextAction]) -> list[str]:

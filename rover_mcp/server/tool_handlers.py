@@ -30,6 +30,8 @@ async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
         inputs=args.inputs,
         request_key=args.request_key,
         script=args.script,
+        context=args.context,
+        context_authors=args.context_authors,
         consent=call.consent,
         unasked=call.unasked,
     )

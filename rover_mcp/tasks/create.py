@@ -6,6 +6,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from agent_runner.agents.scripted import ScriptError, load_script
@@ -19,6 +20,7 @@ from rover_mcp.config.project_asks import CommittedFiles, narrowed
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.config.user_maximum import Wider, wider_script
+from rover_mcp.context.pieces import Piece
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.ids import agent_named, new_task_id
 from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
@@ -37,6 +39,8 @@ from rover_mcp.tasks.cautions import (
 )
 from rover_mcp.tasks.checkout_files import check_outputs, read_copies, write_copies
 from rover_mcp.tasks.consent import check_consent
+from rover_mcp.tasks.context import FOLDER as CONTEXT
+from rover_mcp.tasks.context import context_call, entries_of, write_pieces
 from rover_mcp.tasks.create_request import (
     CreateRequest,
     check_works_without,
@@ -50,6 +54,7 @@ from rover_mcp.tasks.options import ResolvedOptions, settle
 from rover_mcp.tasks.programs import unseen_programs
 from rover_mcp.tasks.task_ports import (
     AgentInventory,
+    ContextSource,
     Control,
     Engines,
     Repositories,
@@ -69,6 +74,7 @@ class CheckedTask:
     entry: CatalogEntry
     copies: Sequence[LocalFile]
     repository: Repository
+    pieces: Sequence[Piece] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ class CreateTask:
     agents: AgentInventory
     control: Control
     spares: SpareSandboxes
+    context: ContextSource
     signed_in: Callable[[str, Caller], bool] = always
     """whether there is a key or a log-in for an agent"""
     book: TrustBook = field(init=False)
@@ -163,7 +170,15 @@ class CreateTask:
         network = self._network(settled.network, repository, entry, agents)
         told += self.repositories.absent(repository, commit)
         check_space(self.settings, lambda: self.repositories.size(repository, commit))
+        # The last check, since it takes longest and asks other machines.
+        pieces = self._pieces(caller, request, repository)
         project = self._project(repository)
+        decided = settled.decided.model_copy(
+            update={
+                "copies": tuple(copy.path for copy in copies),
+                "context": entries_of(pieces, datetime.now(UTC)),
+            }
+        )
         new = NewTask(
             id=new_task_id(),
             project_id=project.id,
@@ -196,9 +211,19 @@ class CreateTask:
             agents=agents if len(agents) > 1 else None,
             network=network.model_dump(mode="json"),
             budget=budget,
-            config=settled.decided.model_copy(update={"copies": tuple(c.path for c in copies)}),
+            config=decided,
         )
-        return CheckedTask(new, entry, copies, repository)
+        return CheckedTask(new, entry, copies, repository, pieces)
+
+    def _pieces(
+        self, caller: Caller, request: CreateRequest, repository: Repository
+    ) -> Sequence[Piece]:
+        """What the task is given to read; nothing is fetched for nothing."""
+        if not request.context:
+            return ()
+        remotes = self.repositories.remotes(repository.root)
+        call = context_call(caller, repository.root, remotes, request.context_authors)
+        return self.context.read(request.context, call)
 
     def _repository(self, caller: Caller, repo_path: str | None) -> Repository:
         """The repository that is named. Where it is none, and the caller works in one, the error
@@ -363,6 +388,8 @@ class CreateTask:
                 (folders.input / IGNORED).write_bytes(ignored)
             if copies:
                 write_copies(folders.input / COPIES, copies)
+            if new.config is not None:
+                write_pieces(folders.input / CONTEXT, new.config.context, plan.pieces)
             task, is_new = self.store.tasks.create(
                 new, plan.repository.branches, self.settings.branch_prefix
             )

@@ -27,6 +27,10 @@ class CreateRequest:
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
     request_key: str | None = None
     script: str | None = None
+    context: Sequence[str] = ()
+    """issues, requests, pages and files for the agent to read"""
+    context_authors: Sequence[str] = ()
+    """whose comments are read beside those of people with a role; `all`: everybody's"""
     consent: str | None = None
     """the digest of the question that a person said yes to; no caller can give it"""
     unasked: bool = False

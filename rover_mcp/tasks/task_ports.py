@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from rover_mcp.config.project_asks import CommittedFiles
+from rover_mcp.context.pieces import Piece
+from rover_mcp.context.reader import ContextCall
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.store.records import AttemptRow, TaskRow
 from rover_mcp.tasks.disk_space import TreeSize
@@ -72,6 +74,10 @@ class Repositories(Protocol):
         """The hosts of its remotes, as entries of an allow-list."""
         ...
 
+    def remotes(self, root: Path) -> tuple[str, ...]:
+        """The addresses of its remotes without passwords, that of `origin` first."""
+        ...
+
     def open_hub(self, project_id: str, root: Path) -> None:
         """Make the project's hub, with nothing in it. Idempotent."""
         ...
@@ -98,6 +104,14 @@ class Work(Protocol):
 
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
         """The same as a whole patch, byte for byte, written to the file `out`."""
+        ...
+
+
+class ContextSource(Protocol):
+    """Issues, requests, pages and files that a call names."""
+
+    def read(self, names: Sequence[str], call: ContextCall) -> Sequence[Piece]:
+        """All of them. Raises UserFixable or EnvironmentFault where one cannot be had."""
         ...
 
 

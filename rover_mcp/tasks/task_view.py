@@ -25,7 +25,7 @@ from rover_mcp.tasks.pause_view import (
 )
 from rover_mcp.tasks.quoted_text import MESSAGE_SHOWN, QUOTED, named, printable, quoted, shortened
 from rover_mcp.tasks.step_outline import Outline, of_project
-from rover_mcp.tasks.view_models import EventView, NextAction, StepView, TaskView
+from rover_mcp.tasks.view_models import ContextView, EventView, NextAction, StepView, TaskView
 from rover_mcp.tasks.window_text import warnings_of
 
 VERDICT_SHOWN = 120
@@ -88,6 +88,7 @@ def task_view(
         budget=budget_view(task, state),
         steps=steps or None,
         steps_hidden=(len(state.steps) - len(steps) if state else 0) or None,
+        context=_context(task) if full else None,
         config=decided_view(task) if full else None,
         warnings=_warnings(task, state, policy, full=full),
         refused=refused_views(task.refused) if full else None,
@@ -293,6 +294,18 @@ def _outputs(step: StepState, most: int) -> dict[str, str] | None:
         shown[name] = visible(value[:room]) + (f" [{more} more characters]" if more > 0 else "")
         most -= room
     return shown or None
+
+
+def _context(task: TaskRow) -> list[ContextView] | None:
+    entries = task.config.context if task.config else ()
+    return [
+        ContextView(
+            origin=printable(entry.origin, 500), title=quoted(entry.title, 200),
+            bytes=entry.bytes, sha256=entry.sha256, fetched_at=entry.fetched_at,
+            left_out=entry.left_out, cut=entry.cut,
+        )
+        for entry in entries
+    ] or None  # fmt: skip
 
 
 def _warnings(

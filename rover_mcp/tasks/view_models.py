@@ -103,6 +103,18 @@ class NextAction(_View):
     why: str
 
 
+class ContextView(_View):
+    """Something that the agent was given to read. The title is untrusted text."""
+
+    origin: str
+    title: str
+    bytes: int
+    sha256: str
+    fetched_at: datetime
+    left_out: int = Field(default=0, description="comments by people without a role")
+    cut: bool = Field(default=False, description="the text was too long")
+
+
 class TaskView(_View):
     """One task, the same everywhere: tool results, resources, notifications, the CLI's JSON."""
 
@@ -135,6 +147,7 @@ class TaskView(_View):
     steps: list[StepView] | None = None
     steps_hidden: int | None = Field(default=None, description="steps that only detail=full lists")
     changes: ChangesView | None = None
+    context: list[ContextView] | None = Field(default=None, description="what it was given to read")
     config: dict[str, str] | None = Field(default=None, description="settings, and from where")
     warnings: list[str] | None = None
     refused: list[RefusedHostView] | None = None

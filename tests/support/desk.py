@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from agent_runner.models import RunState
 from rover_mcp.config.settings import Settings
+from rover_mcp.context.reader import ContextReader
 from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.image_build import ImageBuilds
 from rover_mcp.daemon.git_adapters import GitRepositories
@@ -45,6 +46,7 @@ from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.view_models import ChangesView, FileChange
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from tests.support.fake_internet import FakeInternet
 from tests.support.samples import COMMIT, NOW
 
 WORKFLOW = """\
@@ -116,6 +118,9 @@ class FakeRepositories:
 
     def git_hosts(self, root: Path) -> tuple[str, ...]:
         return self.hosts
+
+    def remotes(self, root: Path) -> tuple[str, ...]:
+        return ()
 
     def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
         return [path for path in paths if path in self.in_git]
@@ -394,7 +399,15 @@ def open_desk(
     )
     catalog, live = Catalog(home), dict[str, RunState]()
     create = CreateTask(
-        settings, store, catalog, repositories, FakeEngines(fake), agents, control, spares
+        settings,
+        store,
+        catalog,
+        repositories,
+        FakeEngines(fake),
+        agents,
+        control,
+        spares,
+        ContextReader(network=FakeInternet()),
     )
     tasks = TaskService(
         settings, store, create, repositories, control, work, live.get, NOW.timestamp

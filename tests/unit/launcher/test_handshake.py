@@ -20,18 +20,21 @@ from rover_mcp.launcher.handshake import (
 ALLOWED = [
     "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN",
     "OPENAI_API_KEY", "GEMINI_API_KEY", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "PATH",
-    "ROVER_TOOLS",
+    "ROVER_TOOLS", "HOME", "XDG_CONFIG_HOME",
+    # What reads an issue needs to sign in as the user, on that user's forge.
+    "GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_HOST",
+    "GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN", "OAUTH_TOKEN", "GITLAB_HOST",
 ]  # fmt: skip
 REFUSED = [
-    "AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "LD_PRELOAD", "PYTHONPATH", "HOME", "USER", "SHELL",
+    "AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "LD_PRELOAD", "PYTHONPATH", "USER", "SHELL",
     "GIT_SSH_COMMAND", "XANTHROPIC_API_KEY", "ANTHROPIC_API_KEY_2", "ANTHROPIC_API_KEY\n", "path",
-    "ANTHROPIC_", "GH_TOKEN", "GITHUB_TOKEN", "GITLAB_TOKEN", "GITLAB_HOST", "SSH_AUTH_SOCK",
+    "ANTHROPIC_", "GITLAB_", "GH_DEBUG", "SSH_AUTH_SOCK",
     "LANG", "LC_ALL", "TZ", "",
 ]  # fmt: skip
 
 
 def test_only_the_allow_listed_part_of_the_environment_goes_along() -> None:
-    """DESIGN 1. At 700cc57 tokens of GitHub and GitLab went along, which nothing used."""
+    """DESIGN 1."""
     environ = dict.fromkeys((*ALLOWED, *REFUSED), "value")
     assert sorted(allowed_environment(environ)) == sorted(ALLOWED)
     assert set(allowed_environment(environ).values()) == {"value"}
