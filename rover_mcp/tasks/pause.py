@@ -47,7 +47,10 @@ class PauseTask:
         folders = TaskFolders(self.reader.settings.home, task.id, task.iteration)
         try:
             folders.run.mkdir(parents=True, exist_ok=True)
-            folders.pause_request.write_text('{"reason": "requested"}', "utf-8")
+            # By rename: the runner may look at any moment.
+            part = folders.pause_request.with_suffix(".part")
+            part.write_text('{"reason": "requested"}', "utf-8")
+            part.replace(folders.pause_request)
         except OSError as error:
             what = "the pause cannot be recorded, and the task runs on"
             raise write_fault(what, folders.run, error) from error
