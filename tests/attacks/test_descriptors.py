@@ -124,7 +124,7 @@ def workflow(repository: Path, name: str) -> None:
 
 
 @pytest.mark.known_escape(18)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_thousand_connections_of_an_agent_leave_the_others_served(
     few: LauncherClient, home: Path, repository: Path
 ) -> None:
@@ -152,7 +152,7 @@ def test_a_thousand_connections_of_an_agent_leave_the_others_served(
     assert daemon_pid(home) == pid
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_client_that_opens_hundreds_of_connections_ends_nothing(
     few: LauncherClient, home: Path
 ) -> None:
@@ -171,7 +171,7 @@ def test_a_client_that_opens_hundreds_of_connections_ends_nothing(
     assert daemon_pid(home) == pid
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_daemon_whose_loop_ends_gives_its_place_to_another(
     home: Path, repository: Path, tmp_path: Path
 ) -> None:

@@ -187,7 +187,7 @@ def undisturbed_claude(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended,
 
 
 @pytest.mark.real_agent
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("point", OF_HOLDS)
 def test_a_hold_outlives_the_daemon_that_died_there(
     tmp_path: Path, undisturbed_claude: tuple[Ended, int], point: ControlPoint

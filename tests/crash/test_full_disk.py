@@ -80,7 +80,7 @@ def is_the_same(place: Place, calm: Place) -> None:
     assert head.tree == expected.tree
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_run_goes_on_over_a_failure_of_any_write_or_flush(
     tmp_path: Path, calm: tuple[Place, int]
 ) -> None:
@@ -92,7 +92,7 @@ def test_a_run_goes_on_over_a_failure_of_any_write_or_flush(
         assert any(errno.errorcode[code] in w for w in place.state.warnings), number
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_disk_that_stays_broken_schedules_nothing_and_loses_no_finished_step(
     tmp_path: Path, calm: tuple[Place, int]
 ) -> None:

@@ -185,7 +185,7 @@ def wrong_with(client: LauncherClient, task: Running, harm: Harm) -> str:
     return "" if shown == FIXED.strip() else shown
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_what_a_running_task_loses_is_had_again_or_named(client: LauncherClient) -> None:
     """C.15. Until now a task whose base was lost failed with "Needed a single revision"."""
     tasks = {name: running(client, name) for name in HARMS}
@@ -199,7 +199,7 @@ def test_what_a_running_task_loses_is_had_again_or_named(client: LauncherClient)
 
 
 @pytest.mark.docker
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_container_loses_hub_and_base_at_work(client: LauncherClient, docker_host: str) -> None:
     """C.15, on docker: all of it at once."""
     task = running(client, "docker", "docker")

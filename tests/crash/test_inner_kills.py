@@ -173,7 +173,7 @@ def _decided(ended: SandboxExit, state: RunState, attempt: int) -> PauseFor:
     return decision
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_kill_of_any_process_of_a_sandbox_is_an_interruption(looped: Looped) -> None:
     """U9, L1, L2, D7: every process in turn by SIGKILL, and the command's shell by SIGTERM; the
     task pauses, resumes automatically, and in the end its contents are right."""
@@ -205,7 +205,7 @@ def test_a_kill_of_any_process_of_a_sandbox_is_an_interruption(looped: Looped) -
     assert steps["sum"].outputs["stdout"] == RIGHT
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_want_of_memory_is_named_and_no_result(looped: Looped) -> None:
     """U9, L1: with the step, the limit and what raises it. Succeeded at 700cc57: the loop went on
     with what was left of the command."""

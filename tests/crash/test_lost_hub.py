@@ -123,7 +123,7 @@ HARMS: dict[str, Callable[[Paused], None]] = {
 }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_task_completes_whatever_was_lost_while_it_was_paused(client: LauncherClient) -> None:
     """C.15. At 700cc57 the task failed with "is not a folder" or "builds on ..., which is not
     here", and stayed so."""

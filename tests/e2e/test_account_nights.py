@@ -24,7 +24,7 @@ from tests.support.models.turns import Behaviour, error, text, usage_window, wri
 from tests.support.real_claude import claude_binary
 from tests.support.repos import git, make_repository
 
-pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(900)]
 
 AGENTS = ["claude", "codex"]
 PROVIDERS = {"claude": "anthropic", "codex": "openai"}

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.real_agent
 CENT = 0.01
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_budget_of_one_cent_ends_near_one_cent(home: Path, repository: Path) -> None:
     """U10: in `quick`, with no word about the model; the last call may write no more than what is
     left pays for."""

@@ -75,7 +75,7 @@ def assert_nothing_lost(
     assert usage["cost_usd"] > 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_next_try_goes_through_the_next_daemon(
     home: Path, repository: Path, engine: str
@@ -98,7 +98,7 @@ def test_the_next_try_goes_through_the_next_daemon(
         assert_nothing_lost(provider, repository, client, done)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_a_killed_daemons_call_was_reserved_is_estimated_once(
     home: Path, repository: Path
 ) -> None:
@@ -124,7 +124,7 @@ def test_what_a_killed_daemons_call_was_reserved_is_estimated_once(
     assert 1 < cut[1] < 128_000
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_pause_covers_a_gateway_that_stays_away_and_ends_by_itself(
     home: Path, repository: Path
 ) -> None:

@@ -18,7 +18,7 @@ from tests.support.frames import LauncherClient, ToolError
 from tests.support.models.turns import Behaviour, text, tool, write
 from tests.support.repos import git
 
-pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(900)]
 
 CHECK = "sh test.sh"
 NOBODY_KNOWS = "mystery"

@@ -54,7 +54,7 @@ def goes_on_to_its_end(client: LauncherClient, task: str) -> dict[str, Any]:
     return client.tool("inspect", task=task)["task"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_client_that_connects_late_with_the_key_lets_a_scheduled_task_finish(
     home: Path, repository: Path
 ) -> None:
@@ -83,7 +83,7 @@ def test_a_client_that_connects_late_with_the_key_lets_a_scheduled_task_finish(
         assert_secret_is_nowhere(home)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_refused_key_is_not_tried_again_until_there_is_another(
     home: Path, repository: Path
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_refused_key_is_not_tried_again_until_there_is_another(
         assert set(keys[asked:]) == {env["ANTHROPIC_API_KEY"]}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_key_that_rover_login_keeps_lets_a_waiting_task_finish(
     home: Path, repository: Path
 ) -> None:
@@ -133,7 +133,7 @@ def test_a_key_that_rover_login_keeps_lets_a_waiting_task_finish(
         assert_secret_is_nowhere(home)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("agent", ["claude", "codex"])
 def test_a_window_of_four_days_that_opens_early_outlives_the_daemon(
     home: Path, repository: Path, agent: str

@@ -127,7 +127,7 @@ def agent_of(client: LauncherClient, name: str) -> dict[str, Any]:
     return next(a for a in agents if a["name"] == name)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("agent", ["codex", "claude"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_log_in_on_the_host_is_held_and_its_window_pauses_the_task(
@@ -176,7 +176,7 @@ def test_a_log_in_on_the_host_is_held_and_its_window_pauses_the_task(
         nowhere(host.home, access, RENEWAL)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("agent", ["codex", "claude"])
 def test_an_expired_log_in_pauses_and_a_renewed_one_goes_on(
     host: Host, repository: Path, agent: str
@@ -203,7 +203,7 @@ def test_an_expired_log_in_pauses_and_a_renewed_one_goes_on(
         assert {r.authorization for r in session.main_requests} == {f"Bearer {access}"}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_log_in_that_expires_during_a_pause_and_is_renewed_lets_the_task_finish(
     host: Host, repository: Path
 ) -> None:
@@ -247,7 +247,7 @@ def own_program(agent: str) -> Path:
     return next(folder.glob("codex-[0-9]*/lib/node_modules/*/vendor/*/bin/codex"))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("agent", ["claude", "codex"])
 def test_a_log_in_that_expires_in_the_wait_is_renewed_by_its_own_program(
     host: Host, repository: Path, agent: str
@@ -282,7 +282,7 @@ def test_a_log_in_that_expires_in_the_wait_is_renewed_by_its_own_program(
         nowhere(host.home, RENEWAL, "the-next-one", answer["access_token"])
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_log_in_serves_its_own_program_alone(host: Host, repository: Path) -> None:
     """D9: another agent of the same provider says so before it is started."""
     host.codex(time.time() + HOUR)
@@ -310,7 +310,7 @@ def test_a_log_in_that_nothing_names_is_found_but_not_used(host: Host, repositor
         assert "credentials: {openai: {login: codex}}" in known["hint"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_an_own_log_in_passes_through_unchanged_with_the_real_opencode(
     host: Host, repository: Path
 ) -> None:

@@ -62,7 +62,7 @@ def _backdate(home: Path) -> None:
 
 
 @pytest.mark.real_agent
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_task_a_pause_and_the_same_session_again(name: str, tmp_path: Path) -> None:
     work, home = tmp_path / "work", tmp_path / "home"
