@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import yaml
 from pydantic import ValidationError
 
+from agent_runner.atomic_write import replace_file
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.validation import reason
 from rover_mcp.domain.errors import EnvironmentFault
@@ -81,11 +82,7 @@ def _keep(last: Path, text: str) -> None:
     with suppress(OSError, UnicodeDecodeError):
         if last.is_file() and last.read_text("utf-8") == text:
             return
-        part = last.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        part.touch(0o600, exist_ok=False)
-        part.write_text(text, "utf-8")
-        part.replace(last)
+        replace_file(last, text, mode=0o600)
 
 
 def _line(text: str, place: Sequence[str | int]) -> int:

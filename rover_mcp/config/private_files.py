@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent_runner.atomic_write import replace_file
 from agent_runner.process.locks import holding, open_lock
 from rover_mcp.domain.errors import EnvironmentFault
 
@@ -38,11 +38,7 @@ def locked(home: Path, name: str, what: str) -> Generator[None]:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file as a whole or not at all, with mode 0600 at every moment. Raises OSError."""
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    # A crash must not leave a secret behind that is removed later.
+    for stale in path.parent.glob(f".{path.name}.*.part"):
+        stale.unlink(missing_ok=True)
+    replace_file(path, text, mode=0o600, durable=True)

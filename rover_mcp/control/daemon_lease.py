@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from agent_runner.atomic_write import replace_file
 from agent_runner.process.locks import is_held, take_lock
 from rover_mcp.store.executors import Executors
 from rover_mcp.store.records import ExecutorRow
@@ -110,7 +111,5 @@ def _stable_id(home: Path) -> str:
     """The same for the life of the data folder, so that a daemon finds what it had."""
     path = home / "executor-id"
     if not path.exists():
-        new = path.with_name(".executor-id.new")
-        new.write_text(secrets.token_hex(8), "utf-8")
-        new.replace(path)
+        replace_file(path, secrets.token_hex(8))
     return f"roverd-{path.read_text('utf-8').strip()}"

@@ -55,7 +55,7 @@ references before packed ones, into which they are moved."""
 _REBUILT = frozenset(
     ("cache", "sandboxes", "spares", "trash", "daemon.lock", "daemon.start.lock", "executor.lock",
      "executor-id", "roverd.sock", "podman.sock", "podman.log", "http-tokens.json.lock",
-     "reserve", "config.last.yaml", "config.last.part", "logins.json", "logins.json.lock", "keys",
+     "reserve", "config.last.yaml", "logins.json", "logins.json.lock", "keys",
      "service-offered",
      "daemon.log", "daemon.log.1", "rover.db-wal", "rover.db-shm")
 )  # fmt: skip

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from agent_runner.atomic_write import replace_file
 from rover_mcp.daemon.folder_sizes import Counter
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.trash import Trash
@@ -64,9 +65,7 @@ class ProjectFolders:
         note = self._folder(project_id) / IMAGES
         try:
             note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            new = note.with_name(f".{IMAGES}.new")
-            new.write_text("".join(f"{tag}\n" for tag in sorted(images)), "utf-8")
-            new.replace(note)
+            replace_file(note, "".join(f"{tag}\n" for tag in sorted(images)))
         except OSError as error:
             raise no_room(note.parent, error) from error
 

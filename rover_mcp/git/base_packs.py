@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from agent_runner.atomic_write import replace_file
 from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.git_errors import checked, no_room
@@ -207,9 +208,7 @@ class Bases:
         if known.issuperset(commits):
             return
         try:
-            new = file.with_name(f"{SHALLOW}.new")
-            new.write_text("".join(f"{commit}\n" for commit in sorted(known.union(commits))))
-            new.replace(file)
+            replace_file(file, "".join(f"{commit}\n" for commit in sorted(known.union(commits))))
         except OSError as error:
             raise no_room(self._folder, error) from error
 
@@ -289,9 +288,7 @@ class Bases:
         packs = [Pack.at(self._packs / f"{name}.pack") for name in names]
         try:
             self._records.mkdir(exist_ok=True)
-            new = self._records / f".{commit}.new"
-            new.write_text(json.dumps([asdict(pack) for pack in packs]), "utf-8")
-            new.replace(self._records / commit)
+            replace_file(self._records / commit, json.dumps([asdict(pack) for pack in packs]))
         except OSError as error:
             raise no_room(self._records, error) from error
         # For git: what no reference leads to is rubbish to it.

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from agent_runner.atomic_write import replace_file
 from agent_runner.process.late_spec import FIFO
 from agent_runner.process.locks import holding, open_lock
 from agent_runner.spec import NoIsolation, Paths, RunSpec, SwitchUser, WrapCommand
@@ -77,10 +78,8 @@ def write_spec(
         }
     )
     target = spec.folders.spec / "spec.json"
-    new = spec.folders.spec / ".spec.json.new"
     try:
-        new.write_text(run.model_dump_json(indent=1), "utf-8")
-        new.replace(target)
+        replace_file(target, run.model_dump_json(indent=1))
     except OSError as error:
         raise disk_fault(target, error) from error
     return run

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from agent_runner.atomic_write import replace_file
 from rover_mcp.domain.errors import EnvironmentFault
 
 FORBIDDEN = frozenset(
@@ -55,10 +56,8 @@ def write_tightened(source: Path, folder: Path) -> Path:
     target = folder / "podman-seccomp.json"
     try:
         profile = tightened(json.loads(source.read_bytes()))
-        new = target.with_suffix(".new")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new.write_text(json.dumps(profile), "utf-8")
-        new.replace(target)
+        replace_file(target, json.dumps(profile))
     except (OSError, ValueError, KeyError) as error:
         raise EnvironmentFault(
             f"podman's seccomp profile {source} cannot be used: {error}",

@@ -3,9 +3,6 @@ folder."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from agent_runner.atomic_write import replace_file
 from rover_mcp.config.load_project import load_config
 from rover_mcp.config.project import ProjectConfig
 from rover_mcp.config.project_asks import Ask, config_asks, digest_of_all, setup_asks, workflow_ask
@@ -119,26 +117,14 @@ class TrustBook:
         if consents:
             projects[str(root)] = consents
         try:
-            self._replace(_Book(projects=projects).model_dump_json(indent=2))
+            text = _Book(projects=projects).model_dump_json(indent=2)
+            replace_file(self.home / FILE, f"{text}\n", mode=0o600, durable=True)
         except OSError as error:
             raise EnvironmentFault(
                 f"{self.home / FILE} cannot be written: {error}",
                 hint="check that the data folder is writable and its disk not full",
                 code="data_folder",
             ) from error
-
-    def _replace(self, text: str) -> None:
-        handle, name = tempfile.mkstemp(prefix=f".{FILE}-", dir=self.home)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.home / FILE)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
 
     def _read(self) -> _Book:
         try:
