@@ -171,7 +171,7 @@ def test_another_call_finishes_what_was_cut_off(
         "images": (RoverImages, "remove_own"),
         "folder": (type(forget.projects), "remove"),
         "trust": (type(forget.book), "forget"),
-        "record": (type(forget.store), "forget_project"),
+        "record": (type(forget.store.projects), "forget"),
     }[place]
     real, calls = getattr(owner, name), list[object]()
 

@@ -64,8 +64,9 @@ class Keeper:
 class Store:
     def __init__(self, statuses: dict[str, TaskStatus]) -> None:
         self.statuses = statuses
+        self.tasks = self
 
-    def task(self, task_id: str) -> Any:
+    def get(self, task_id: str) -> Any:
         status = self.statuses.get(task_id)
         return type("Row", (), {"status": status}) if status else None
 
