@@ -1,4 +1,4 @@
-"""How `config.yaml` names hooks. The user's own file only; a project's cannot (DESIGN 12.3)."""
+"""How `config.yaml` names hooks: only the user's own file can, since a hook runs on the host."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Hook(BaseModel):
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The kinds of events that it is told of."""
+        """The kinds of events that this hook receives."""
         return frozenset(SHORT[event] for event in self.events)
 
 

@@ -159,7 +159,8 @@ class Tokens:
         return self._grants
 
     def find(self, token: str) -> Grant | None:
-        """Whose token it is. The time that it takes tells nothing of the others."""
+        """Find whose token it is. All digests are compared in constant time, so that the time of an
+        answer reveals nothing about other tokens."""
         digest, match = digest_of(token), None
         for grant in self.grants():
             if hmac.compare_digest(grant.digest, digest):

@@ -45,7 +45,7 @@ class ConfigError(UserFixable):
 
 @dataclass(frozen=True)
 class FoundConfig:
-    """A project's configuration as it was read. `digest` tells one content from another."""
+    """A project's configuration as it was read. `digest` identifies its content."""
 
     config: ProjectConfig
     digest: str

@@ -1,4 +1,4 @@
-"""Files of the data folder that hold secrets: nobody else's to read, and written as a whole."""
+"""Writes files of the data folder that hold secrets: only their owner may read them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def locked(home: Path, name: str, what: str) -> Generator[None]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all, with mode 0600 at every moment. Raises OSError."""
+    """Write a file completely or not at all, with mode 0600 at every moment. Raises OSError."""
     # A crash must not leave a secret behind that is removed later.
     for stale in path.parent.glob(f".{path.name}.*.part"):
         stale.unlink(missing_ok=True)

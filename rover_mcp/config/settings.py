@@ -37,7 +37,7 @@ class _SettingsModel(BaseModel):
 
 
 class RetrySettings(_SettingsModel):
-    """Automatic resumption (ACCEPTANCE K2, K3). Times in seconds, doubling from first to most."""
+    """Automatic resumption. Times in seconds, doubling from first to most."""
 
     max_auto_retries: int = Field(default=5, ge=0)
     """in a row that brought nothing; then a task waits for resume_task. Work starts the count anew,

@@ -1,9 +1,10 @@
-"""`rover backup`: one file with all that a data folder keeps of its tasks, made while a daemon may
-be at work.
+"""`rover backup`: writes all that a data folder keeps of its tasks into one file, while a daemon
+may be at work.
 
 The order makes it consistent. The database is copied first, as of one moment; then each task's
-journal, and what the journal refers to; the hubs last. So whatever a record names is there, and
-what the copy of the database does not know yet is as after a crash, from which every task goes on.
+journal, and what the journal refers to; the hubs last. So whatever a record names is in the backup,
+and what the copied database does not know yet looks as after a crash, from which every task
+resumes.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ from rover_mcp.store import store_tables
 PREFIX = "rover-backup-"
 _OF_THE_USER = ("config.yaml", "trust.json", "http-tokens.json", "workflows")
 _SHORT_LIVED = frozenset(("base", "gateway", PACKAGES))
-"""Of a task: what it is lent of its project's objects and packages, and its socket. All are made
-anew."""
+"""Folders of a task that each attempt makes again: the project's objects and packages lent to it,
+and its socket."""
 _LOCK = "lock"
 _OF_A_PROJECT = frozenset((_LOCK, PACKAGES))
 _LOCK_TRIES = 90_000
@@ -105,7 +106,7 @@ class _Copying:
             self._file(path, follow=follow)
         elif stat.S_ISLNK(facts.st_mode):
             self._link(path, facts)
-        # Sockets and pipes are nothing without who listens.
+        # Sockets and pipes are worth nothing without the process that listens.
 
     def _file(self, path: str, *, follow: bool = False) -> None:
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)

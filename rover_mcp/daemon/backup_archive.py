@@ -1,8 +1,8 @@
-"""A backup as a file: a tar archive whose last member, the manifest, lists every other one with its
-digest. A backup that was cut has no manifest, and one that was changed does not agree with it.
+"""Reads and writes a backup: a tar archive whose last member, the manifest, lists every other one
+with its digest. A backup that was cut has no manifest, and a changed one does not agree with it.
 
-What is read from an archive was written by anybody: each member is judged before it is written,
-nothing is written through a link, and links are made last.
+Anybody may have written an archive: each member is judged before it is written, nothing is written
+through a link, and links are made last.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Kind = Literal["file", "folder", "link"]
 
 
 class BackupManifest(BaseModel):
-    """What a manifest says of the whole backup."""
+    """What a manifest says of the backup itself."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -65,8 +65,8 @@ Entries = dict[str, ArchiveMember]
 
 
 def is_agents(path: str) -> bool:
-    """Whether an agent could write there: in its work tree, or in its home. Links of an agent may
-    lead anywhere, as nothing of Rover's follows them."""
+    """Whether an agent could write there: in its work tree, or in its home. An agent's links may
+    lead anywhere, because nothing of Rover follows them."""
     parts = path.split("/")
     return parts[0] == "tasks" and len(parts) > 3 and parts[2] in _AGENTS
 
@@ -93,7 +93,8 @@ def objection(member: tarfile.TarInfo) -> str | None:
 
 
 class _Hashed:
-    """Exactly `size` bytes of a file. What it lacks, because it was cut meanwhile, is zeros."""
+    """Reads exactly `size` bytes of a file, and zeros where the file was cut meanwhile: a member's
+    header, with its size, has been written by then."""
 
     def __init__(self, file: int, size: int) -> None:
         self._file = file
@@ -107,7 +108,7 @@ class _Hashed:
             data = bytes(min(wanted, _BLOCK))
         self._left -= len(data)
         self._digest.update(data)
-        # tarfile takes a short answer for the end of the file.
+        # tarfile takes a short read for the end of the file.
         return data if len(data) == wanted or not data else data + self.read(wanted - len(data))
 
     @property
@@ -146,7 +147,7 @@ class ArchiveWriter:
 
     def manifest(self, about: BackupManifest) -> None:
         rows = [[p, e.kind, e.size, e.digest, e.mode, e.mtime] for p, e in self.entries.items()]
-        # Names that are not UTF-8 stand in it as JSON can hold them: escaped.
+        # A path on Linux is bytes. Names that are not UTF-8 are escaped, since JSON is text.
         data = json.dumps({**about.model_dump(), "entries": rows}).encode("ascii")
         info = tarfile.TarInfo(MANIFEST)
         info.size, info.mode = len(data), 0o600
@@ -165,7 +166,7 @@ def unpack(source: Path, into: Path) -> tuple[BackupManifest, Entries]:
     manifest.
 
     Raises:
-        UserFixable: it is no backup, is not whole, was changed, or holds what it must not.
+        UserFixable: it is not a backup, is incomplete, was changed, or holds what it must not.
         EnvironmentFault: `into` cannot be written.
     """
     try:
@@ -205,7 +206,7 @@ class _ArchiveRefused(Exception):
 
 
 class _Unpacking:
-    """Members as they come. What is written lies in a folder that nobody else writes."""
+    """Unpacks members as they come, into a folder that nobody else writes."""
 
     def __init__(self, into: Path) -> None:
         self._into = into
@@ -245,7 +246,7 @@ class _Unpacking:
         for path in sorted(expected.keys() | self._found.keys()):
             if expected.get(path) != self._found.get(path):
                 raise _ArchiveRefused(f"{path!r} is not what its manifest says")
-        # The deepest first: what is made in a folder changes its time.
+        # The deepest first: making an entry in a folder changes the folder's time.
         for path in sorted(listed, reverse=True):
             entry, place = listed[path], self._into / path
             if entry.kind == "link":

@@ -1,5 +1,5 @@
-"""Where credentials come from: `credentials:` of config.yaml, as the file has it now, then the keys
-that `rover login` keeps.
+"""Lists where credentials come from: `credentials:` of config.yaml, as the file has it now, then
+the keys that `rover login` keeps.
 
 A daemon at work is not replaced when config.yaml changes, and a task that waits for a credential
 keeps it at work: what the user has just written there is what the task waits for.

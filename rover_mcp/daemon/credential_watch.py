@@ -1,4 +1,4 @@
-"""Looking again and again whether a credential is there that tasks wait for."""
+"""Looks repeatedly whether a credential has come that tasks wait for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rover_mcp.store.store import Store
 GLANCE_SECONDS: Final = 5.0
 """Between two looks at the files that credentials come from."""
 MOST_SECONDS: Final = 60.0
-"""Between two looks for what tells nobody that it has changed: a command's answer, a keyring."""
+"""Between two looks at what sends no notice of a change: a command's answer, a keyring."""
 
 
 class CredentialWatch:
@@ -60,7 +60,7 @@ class CredentialWatch:
 
 
 class CredentialWatchLoop:
-    """Looks while the daemon lives, and costs next to nothing while no task waits."""
+    """Looks as long as the daemon lives, at next to no cost while no task waits."""
 
     def __init__(
         self,

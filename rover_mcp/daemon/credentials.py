@@ -1,4 +1,4 @@
-"""Which credential a task's model calls use, found at the moment of use. Never stored.
+"""Finds the credential for a task's model calls at the moment of use. None is ever stored.
 
 First what the client that started the attempt handed over, or the one that made the task; then
 what config.yaml names; then what any other client of the same user handed over, so that a task
@@ -44,7 +44,7 @@ _MOST_ORIGINS = 1000
 
 
 class Credentials:
-    """Finds them anew at each use. Of clients it knows what they brought since it was made;
+    """Finds credentials again at each use. Of clients it knows what they brought since it was made;
     `on_news` is called when one brought something new."""
 
     def __init__(
@@ -65,7 +65,8 @@ class Credentials:
         """why a program's log-in, in its environment, is not renewed without anybody, if so"""
 
     def remember(self, caller: Caller) -> bool:
-        """A client connected. Whether it brought what no client of its user had brought before."""
+        """Note what a client brought; return whether no client of its user had brought it
+        before."""
         for provider in PROVIDERS.values():
             SECRETS.add(*(caller.env.get(variable.name) for variable in provider.variables))
             for access in from_environment(provider, caller.env):
@@ -88,7 +89,7 @@ class Credentials:
         return [(s.login, environ_of(s)) for s in sources if s.login]
 
     def expiry(self, account: str | None) -> Expiry | None:
-        """When the log-in that is this account expires, if the account is one and tells it."""
+        """When the log-in that is this account expires, if the account is one and that is known."""
         for key, source in self._configured.sources().items():
             if source.login is None or account is None:
                 continue
@@ -185,7 +186,7 @@ class Credentials:
         self, agent: str, provider: str, credential: str | None, caller: Caller
     ) -> tuple[str | None, str | None]:
         """How an agent signs in at its provider, given what `found` names for it; or None, and
-        the one thing that mends it."""
+        the one thing to do about it."""
         known, sources = PROVIDERS[provider], [*self._sources_of(provider).values()]
         fit = [source for source in sources if source.login in (None, agent)]
         source = next(iter([*fit, *sources]), None)
@@ -350,8 +351,8 @@ class Credentials:
         return replace(access, account=key) if is_named_account(key) else self._know(access)
 
     def refused(self, provider: str, account: str | None) -> None:
-        """A provider refused the credential of an account: what a command printed is asked for
-        anew at the next use. Waits for nothing."""
+        """Note that a provider refused the credential of an account: a command that printed it is
+        run again at the next use. Waits for nothing."""
         served = PROVIDERS.get(provider)
         if served is None or account is None:
             return
@@ -366,7 +367,7 @@ class Credentials:
         self._commands.refused(fits)
 
     def _read(self, source: CredentialSource, *, of_call: bool = False) -> str | None:
-        """A configured credential; None where it is not to be had now."""
+        """Read a configured credential; None where it is not available now."""
         if source.command:
             return self._commands.value(source.command, source.lifetime, of_call=of_call)
         if source.env:

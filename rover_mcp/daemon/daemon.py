@@ -1,7 +1,7 @@
-"""roverd: one per user and data folder. Serves every connection and runs the control plane.
+"""Runs the daemon, one per user and data folder: it serves connections and runs the control plane.
 
-Work goes on when every client is gone; it ends by itself when nothing is connected, running
-or scheduled. Killing it at any moment loses nothing.
+Work continues when every client is gone. The daemon ends by itself when nothing is connected,
+running or scheduled. Killing it at any moment loses nothing.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Daemon:
     def __init__(
         self, settings: Settings, store: Store, lock: int, listener: socket.socket | None = None
     ) -> None:
-        """`listener`: listens already."""
+        """`listener` is a socket that listens already, where the launcher asked for one."""
         self._settings = settings
         self._lock = lock
         self._store = store
@@ -118,7 +118,7 @@ class Daemon:
 
     @asynccontextmanager
     async def _running(self) -> AsyncGenerator[TaskGroup]:
-        """The parts, wired and alive. They end with the process: see `_end`."""
+        """Build the parts and start their work. They end with the process: see `_end`."""
         async with BlockingPortal() as portal, anyio.create_task_group() as group:
             self._group = group
             self._parts = build(
@@ -143,7 +143,7 @@ class Daemon:
             yield group
 
     def _glances(self) -> Glances | None:
-        """What keeps a copy for a glance, where the store is not in the data folder."""
+        """Start to keep a copy for status lines, where the store is not in the data folder."""
         if not self._settings.database:
             (self._settings.home / COPY).unlink(missing_ok=True)
             return None
@@ -158,9 +158,8 @@ class Daemon:
         return glances
 
     async def _vital(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run what has no end of its own. Whatever ends it all the same ends the process at once:
-        unwinding waits for threads, and meanwhile the lock would be held by a daemon that serves
-        nobody."""
+        """Run work that never ends by itself. If it ends, the process ends at once: unwinding waits
+        for threads, and meanwhile a daemon that serves nobody would hold the lock."""
         try:
             await work()
         except Exception:
@@ -168,7 +167,7 @@ class Daemon:
         end_process()
 
     def _end(self, why: str) -> NoReturn:
-        """Crash-only: what is in flight is brought back by the next daemon, sandboxes go on.
+        """End the process at once. The next daemon recovers what is in flight; sandboxes continue.
 
         Unwinding instead would fail the steps of attempts that are being followed.
         """
@@ -216,8 +215,8 @@ class Daemon:
             await anyio.sleep(TRY_AGAIN_SECONDS)
 
     async def _harmlessly(self, work: Callable[..., object], *args: object) -> bool:
-        """Do it in a thread. A full disk or a broken database ends nobody's daemon: it is
-        logged, and False."""
+        """Do work in a thread. A full disk or a broken database must not end the daemon: it is
+        logged, and False is returned."""
         try:
             await anyio.to_thread.run_sync(partial(work, *args))
         except TROUBLE as error:
@@ -228,7 +227,7 @@ class Daemon:
     # Bells
 
     def _ring(self, task_id: str) -> None:
-        """A runner rang: read its journal soon. Rings that come meanwhile are one."""
+        """Read the journal of a runner that rang. Rings that come meanwhile count as one."""
         if task_id not in self._rung:
             self._rung.add(task_id)
             self._group.start_soon(self._refresh, task_id)
@@ -241,7 +240,7 @@ class Daemon:
             log.exception("the journal of task %s could not be followed", task_id)
 
     def _touch(self) -> None:
-        """A client connected or called: for a while the queue is asked often."""
+        """Poll the queue often for a while, since a client connected or called."""
         was, self._eager_until = (
             self._eager_until,
             anyio.current_time() + self._settings.queue_eager,
@@ -341,7 +340,8 @@ class Daemon:
             return True
 
     def _tidy(self) -> None:
-        """Where no task is at work, the database's file alone is a whole copy."""
+        """Checkpoint SQLite's write-ahead log while no task is at work: the database's file alone
+        is then a complete copy, for a user who copies only that."""
         if not self._store.tasks.count((TaskStatus.NEW, *RUNNING)):
             self._store.checkpoint()
 
@@ -361,7 +361,7 @@ class Daemon:
                 self._end("nothing is connected, running or scheduled")
 
     async def _end_when_lost(self) -> None:
-        """Nothing can be kept any more of what a daemon without its data folder does."""
+        """End when the data folder is gone: nothing that the daemon does could be recorded."""
         while not is_lost(self._settings.home, self._lock):  # noqa: ASYNC110  # a folder tells nobody that it goes
             await anyio.sleep(LOOK_SECONDS)
         log.error("ending: the data folder %s is gone", self._settings.home)

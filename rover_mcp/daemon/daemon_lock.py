@@ -1,4 +1,5 @@
-"""One daemon per data folder: a file lock that the kernel releases when its holder dies."""
+"""Ensures one daemon per data folder, by a file lock that the kernel releases when its holder
+dies."""
 
 from __future__ import annotations
 
@@ -30,10 +31,11 @@ def hold_lock(home: Path) -> int:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         _refuse_foreign(home)
-        # Tokens and sockets are inside; sandboxes get their folders mounted, and pass by this one.
+        # Tokens and sockets are inside. Sandboxes do not need to enter this folder: a bind mount
+        # reaches theirs without a look at the folders above it.
         home.chmod(0o700)
         descriptor = take_lock(home / "daemon.lock")
-        # For people; the lock is what counts, and a full disk does not keep it from being held.
+        # The process id is for people only: a full disk must not keep the lock from being held.
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())

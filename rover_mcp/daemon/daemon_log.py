@@ -1,9 +1,9 @@
-"""The daemon's log: bounded in size and in pace, and without secrets.
+"""Writes the daemon's log: bounded in size and in pace, and without secrets.
 
 Everything that the daemon says goes through here: its own lines, those of libraries, and what is
 written to standard output and standard error, by a traceback of the interpreter or by a program
-that the daemon started. Libraries are heard from WARNING on: at INFO they write the address of each
-request.
+that the daemon started. Libraries are logged from WARNING on: at INFO they write the address of
+each request, which may hold a key.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class LogFile:
             self._size += os.write(self._fd, data)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             self._close()
 
@@ -246,8 +246,11 @@ def log_to_stream(stream: TextIO, settings: LogSettings) -> None:
 
 
 def write_threads() -> None:
-    """Where every thread is. Through a file: the interpreter stands still meanwhile, so nobody
-    would read it from a pipe."""
+    """Log where every thread is.
+
+    The dump goes through a file: faulthandler stops the interpreter while it writes, so that no
+    thread would read it from a pipe, which would fill and block it.
+    """
     with tempfile.TemporaryFile() as file:
         faulthandler.dump_traceback(file)
         file.seek(0)
@@ -266,7 +269,7 @@ def end_log() -> None:
 def _last_words(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """What ends the process is written whatever was written before."""
+    """Log what ends the process, whatever the pace of the lines before."""
     logging.getLogger("rover.daemon").critical("it ends", exc_info=(kind, error, trace))
 
 

@@ -1,4 +1,4 @@
-"""What a daemon opens first: the settings and the store of its data folder."""
+"""Opens the settings and the store of a data folder, which a daemon does first."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def open_store(home: Path) -> tuple[Settings, Store]:
     define_agents(settings.agent_programs)
     for folder in ("tasks", "projects"):
         (home / folder).mkdir(exist_ok=True)
-    # A disk that filled up while no daemon ran.
+    # SQLite needs room even to open: a disk may have filled up while no daemon ran.
     Reserve(home).make_room()
     return settings, Store(open_database(database_url(home, settings.database)))
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:
-    """What in the settings no log may hold."""
+    """Yield what a log must not hold of the settings: the path of a webhook is its password."""
     for address in (urlsplit(h.url) for h in settings.hooks if isinstance(h, WebhookHook)):
         yield from (address.path, address.query)
     if settings.database:

@@ -1,5 +1,5 @@
-"""Measures what the data folder takes on the disk, beside everything else: whoever asks gets what
-was measured last, and does not wait for more."""
+"""Measures in the background what the data folder takes on the disk. A caller gets the last result
+and does not wait for a new one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger("rover.daemon")
 
 
 class DiskMeter:
-    """That of one data folder."""
+    """Measures one data folder."""
 
     def __init__(self, home: Path, store: Store, now: Callable[[], float] = time.time) -> None:
         self._home = home

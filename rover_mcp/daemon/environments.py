@@ -1,4 +1,4 @@
-"""What clients handed over of their environments, in memory alone, while the daemon lives."""
+"""Keeps the environments that clients handed over: in memory alone, while the daemon lives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Environments:
         self._distinct: dict[_Key, Environment] = {}
 
     def remember(self, caller: Caller) -> bool:
-        """A client connected. Whether it brought what no client of its user had brought before."""
+        """Note what a client brought; return whether no client of its user had brought it
+        before."""
         key = (caller.user, frozenset(caller.env.items()))
         with self._lock:
             known = self._distinct.pop(key, None)

@@ -1,4 +1,4 @@
-"""What folders take on the disk."""
+"""Counts what folders take on the disk, in blocks: a sparse file is as small as its blocks."""
 
 from __future__ import annotations
 

@@ -133,13 +133,13 @@ class Door:
         self._portal.call(self._gateway.open, lease)
 
     def close_setup(self, task_id: str) -> list[str]:
-        """End it; what it was refused, a line each."""
+        """Close the way out of a set-up, and return a line for each host that it was refused."""
         self._portal.call(self._gateway.close, task_id)
         refused = self._refused.pop(task_id, RefusedHosts())
         return refused_lines(refused.as_json())
 
     def _providers(self, task: TaskRow, agent: str) -> frozenset[str]:
-        """Those of the attempt's agents, and no others (M2)."""
+        """The providers of the attempt's agents, and no others."""
         workflow = TaskFolders(self._home, task.id, task.iteration).input / "workflow.yaml"
         model = own_model(task)
         try:
@@ -150,8 +150,8 @@ class Door:
         return frozenset(name for name in providers if name)
 
     def _answered(self, task_id: str, attempt: int, answer: ProviderAnswer) -> None:
-        """The first call of each model in an attempt that went well is told, in a thread: the
-        gateway's loop waits for nobody."""
+        """Note an answer. The first successful call of each model in an attempt is reported, in a
+        thread: the gateway's loop serves every sandbox, and waits for nobody."""
         if answer.account is not None:
             self._used[task_id, attempt, answer.provider] = answer.account
             if len(self._used) > MOST_USED:

@@ -142,7 +142,7 @@ class GitRepositories:
 
     def open_hub(self, project_id: str, root: Path) -> None:
         self.hub(project_id).ensure()
-        # For `rover doctor --repair`: an id does not tell whose it is.
+        # For `rover doctor --repair`: an id is a hash, from which no path can be read.
         folder = project_folder(self._home, project_id)
         note = folder / NOTE
         try:
@@ -235,7 +235,7 @@ class HubWork:
         )
 
     def _looked_after(self, task: TaskRow, read: Callable[[], T]) -> T:
-        """What is read from the hub, which is mended where that fails."""
+        """Read from the hub, which is repaired first where that fails."""
         try:
             return read()
         except (EnvironmentFault, NotFound) as error:

@@ -1,5 +1,5 @@
-"""A copy of what is shown at a glance, for a store that is not in the data folder: a status line
-has a third of a second, and knows no driver of PostgreSQL's."""
+"""Keeps a copy of what a status line shows, for a store that is not in the data folder: a status
+line has a third of a second, and no driver for PostgreSQL."""
 
 from __future__ import annotations
 

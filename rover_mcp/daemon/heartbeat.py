@@ -1,9 +1,8 @@
-"""The daemon's process ends with its event loop, whatever became of that.
+"""Ends the daemon's process when its event loop has ended or hangs.
 
-A process whose loop has ended or hangs would go on to hold the lock of the data folder: no other
-daemon could be started, and nobody would be served. Threads, of the control plane and of others,
-cannot keep it: the process is ended from outside of Python's own shutdown. Nothing is lost by
-that, as with any other crash.
+Such a process would still hold the lock of the data folder: no other daemon could start, and nobody
+would be served. Python's own shutdown waits for every thread, so it is not used: os._exit ends the
+process whatever its threads do. Nothing is lost by that, as with any other crash.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ STUCK_SECONDS = 180.0
 
 
 def end_process(code: int = EXIT_BROKEN) -> NoReturn:
-    """End it now."""
+    """End the process now."""
     end_log()
     os._exit(code)
 
@@ -43,7 +42,8 @@ def end_soon(seconds: float = UNWIND_SECONDS) -> None:
 
 
 class Heartbeat:
-    """When the loop was last seen alive. The clock stands still while the machine sleeps."""
+    """When the loop was last seen alive. CLOCK_MONOTONIC stands still while the machine sleeps, so
+    that a laptop that wakes does not count as stuck."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now

@@ -1,8 +1,8 @@
-"""Log-ins of subscriptions that agents' programs keep on this host, read for the gateway to hold.
+"""Reads the log-ins of subscriptions that agents' programs keep on this host, for the gateway.
 
-The file is read at each use, so what its program renews is used at once. Nothing is written and
-nothing is renewed here: a renewal token is good for one use, and ours would log its owner out.
-Where each file is and what it holds: facts of the programs in the versions of pinned_agents.py.
+The file is read at each use, so that a renewed log-in is used at once. Nothing is written and
+nothing is renewed here: a refresh token is good for one use, and using it would log its owner out.
+Where each file is and what it holds was observed with the versions in pinned_agents.py.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _CLAIMS = "https://api.openai.com/auth"
 
 @dataclass(frozen=True)
 class LogIn:
-    """What of a log-in goes to the provider. `expires` is in seconds since 1970, None where
-    nothing tells it; `account` tells one account from another, and is no secret."""
+    """The parts of a log-in that go to the provider. `expires` is in seconds since 1970, None where
+    it is not known; `account` identifies the account, and is not a secret."""
 
     token: str = field(repr=False)
     account: str
@@ -37,13 +37,13 @@ class LogIn:
     """beside the token"""
     renewable_until: float | None = None
     """until when its program can renew it, in seconds since 1970: 0 where it holds nothing to
-    renew it with, None where nothing tells an end"""
+    renew it with, None where no end is known"""
 
 
 @dataclass(frozen=True)
 class HostLogIn:
-    """One program's. `base_url`: where its provider takes it, if not at the provider's own
-    address; `sign_in`: what a person runs."""
+    """Where one program keeps its log-in. `base_url`: where its provider accepts it, if not at the
+    provider's own address; `sign_in`: what a person runs."""
 
     agent: str
     provider: str
@@ -69,7 +69,7 @@ class HostLogIn:
 
 
 def _codex(content: Mapping[str, Any]) -> LogIn | None:
-    """~/.codex/auth.json: tokens of ChatGPT. The account is named in a header of its own."""
+    """Read ~/.codex/auth.json: tokens of ChatGPT. The account has a header of its own."""
     tokens = _object(content.get("tokens"))
     token = _text(tokens.get("access_token"))
     claims = _object(_jwt(token).get(_CLAIMS))
@@ -82,7 +82,7 @@ def _codex(content: Mapping[str, Any]) -> LogIn | None:
 
 
 def _claude(content: Mapping[str, Any]) -> LogIn | None:
-    """~/.claude/.credentials.json: times are in milliseconds. It names no account."""
+    """Read ~/.claude/.credentials.json: times are in milliseconds. It names no account."""
     fields = _object(content.get("claudeAiOauth"))
     token = _text(fields.get("accessToken"))
     expires = _milliseconds(fields.get("expiresAt"))
@@ -141,8 +141,8 @@ def held(kind: str, environ: Mapping[str, str], now: float) -> LogIn:
 
 
 def expiry(kind: str, environ: Mapping[str, str]) -> float | None:
-    """When a log-in expires or has expired, in seconds since 1970; None: there is none, or nothing
-    tells it."""
+    """When a log-in expires or has expired, in seconds since 1970; None: there is none, or its end
+    is not known."""
     login = kept(kind, environ)
     return login.expires if login else None
 
@@ -163,7 +163,7 @@ def _read(known: HostLogIn, environ: Mapping[str, str]) -> tuple[LogIn | None, s
 
 
 def why_not(kind: str, environ: Mapping[str, str], now: float) -> str | None:
-    """Why there is no log-in that could be held, and what mends it; None: there is one."""
+    """Why no log-in can be used, and what to do about it; None: one can."""
     try:
         held(kind, environ, now)
     except EnvironmentFault as fault:
@@ -172,8 +172,8 @@ def why_not(kind: str, environ: Mapping[str, str], now: float) -> str | None:
 
 
 def until(kind: str, environ: Mapping[str, str], now: float) -> str | None:
-    """What to say of the time for which a log-in still counts: nothing while that is long. None:
-    there is none that could be held."""
+    """What to say of the time for which a log-in still counts: nothing while that is long. None: no
+    log-in can be used."""
     try:
         expires = held(kind, environ, now).expires
     except EnvironmentFault:
@@ -184,7 +184,7 @@ def until(kind: str, environ: Mapping[str, str], now: float) -> str | None:
 
 
 def clock(seconds: float) -> str:
-    """A time as log-ins' ends are told."""
+    """Format the time at which a log-in ends."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}Z"
 
 

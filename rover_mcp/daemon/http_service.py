@@ -46,7 +46,7 @@ for _name in ("streamable_http", "streamable_http_manager", "transport_security"
 
 HAND_OVER_SECONDS: Final = 10
 READ_SECONDS: Final = 20.0
-"""In which a request has to arrive whole, from the connection's or the last answer's end on."""
+"""Deadline for a complete request, from the connection's beginning or the last answer's end on."""
 WRITE_SECONDS: Final = 60.0
 """A client that takes nothing of what waits for it for so long is left."""
 KEEP_ALIVE_SECONDS: Final = 30

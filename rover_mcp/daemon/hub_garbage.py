@@ -1,4 +1,8 @@
-"""Removing for good what deleted tasks left in their projects' hubs."""
+"""Removes for good what deleted tasks left in their projects' hubs.
+
+Deleting a branch removes only its name: git keeps the objects until a collection finds that no
+reference leads to them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user's credential commands print, run once per lifetime of the value, kept in memory."""
+"""Runs the user's credential commands, once per lifetime of a value, and keeps values in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of the credentials that attempts used, by their digests."""
+"""Remembers which credentials of running attempts were refused or missing, by their digests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Seen:
 
 
 class KeysSeen:
-    """Of attempts that run, in memory alone."""
+    """What happened to the credentials of running attempts; kept in memory alone."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, int], _Seen] = {}

@@ -1,4 +1,4 @@
-"""Log-ins that expire while nobody is there, renewed by the agent's own program on this host.
+"""Has the agent's own program on this host renew a log-in that expires while nobody is there.
 
 Renewing is the program's business: a renewal token is good for one use, and the program keeps the
 new one where its owner's next session finds it. It runs as its owner would run it, on the user's
@@ -29,9 +29,8 @@ from rover_mcp.gateway.providers import PROVIDERS
 log = logging.getLogger("rover.credentials")
 
 AHEAD: Final = MappingProxyType({"claude": 240.0, "codex": 6 * 3600.0})
-"""Seconds before its end at which a log-in is renewed: claude does so in the last five minutes, and
-not before. Where a program does so at any time, it is early enough to tell a person in time that
-it failed."""
+"""Seconds before its end at which a log-in is renewed: claude renews in the last five minutes, and
+not before. A program that renews at any time is run early enough to warn a person if it fails."""
 LIMIT: Final = 60.0
 """Seconds that a program may take."""
 FIRST: Final = 120.0
@@ -81,7 +80,7 @@ class Renewals:
         self._lock = threading.Lock()
 
     def tend_in_a_thread(self) -> None:
-        """As `tend`; nobody waits for a program."""
+        """Run `tend` in a thread, so that nobody waits for a program."""
         is_due = not self._lock.locked() and any(self._is_due(*known) for known in self._log_ins())
         if is_due and self._wanted():
             threading.Thread(target=self.tend, name="rover-renewals", daemon=True).start()

@@ -1,4 +1,4 @@
-"""What a repository's files ask for and a sandbox of this machine's own programs lacks: for
+"""Finds programs that a repository's files ask for and a bubblewrap sandbox lacks, for
 `rover doctor`. create_task says the same of each task."""
 
 from __future__ import annotations

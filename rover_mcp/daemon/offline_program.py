@@ -1,4 +1,4 @@
-"""What the programs share that work on a data folder without a daemon: repair, backup, restore."""
+"""Prints what repair, backup and restore did: the programs that work without a daemon."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class ProjectRegistry:
 
     def project_path(self, root: Path, place: RepositoryPaths) -> Path:
         """The path that the project of a repository is known by, where `root` is the top of the
-        work tree in which it was met. A project whose repository was moved here is told so."""
+        work tree in which it was met. A project whose repository was moved here gets this path."""
         main = _main(root, place)
         if self._store.projects.at(str(main)) is not None:
             return main

@@ -1,7 +1,8 @@
-"""`rover doctor --repair`: the tasks' records built anew from what lies in the data folder.
+"""`rover doctor --repair`: rebuilds the tasks' records from the files in the data folder.
 
-Specs say what a task is, journals how far it came, the hub whose it is. What none of them says is
-told. Nothing of a task is deleted: a database that cannot be read is kept beside the new one.
+Specs say what a task is, journals how far it came, hubs which project it belongs to. What none of
+them says is reported as unknown. Nothing of a task is deleted: an unreadable database is kept
+beside the new one.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _AFTER = {RunStatus.COMPLETED: TaskStatus.COMPLETED, RunStatus.FAILED: TaskStatu
 
 
 def repair(home: Path) -> list[str]:
-    """Do it, while no daemon serves the data folder; a line for each thing that was done.
+    """Repair while no daemon serves the data folder; return a line for each thing that was done.
 
     Raises:
         RoverError: a daemon runs, or the data folder cannot be used.
@@ -77,7 +78,7 @@ def _repair(home: Path, settings: Settings) -> list[str]:
 
 
 def _folders(home: Path) -> Iterator[str]:
-    """The tasks that have files; a sandbox that waits for its task is none yet."""
+    """Yield the tasks that have files, without the sandboxes that still wait for a task."""
     waiting = {path.name for path in (home / "spares").glob("*")}
     for path in (home / "tasks").glob("*"):
         if _ID.fullmatch(path.name) and path.name not in waiting:
@@ -106,8 +107,8 @@ def _set_aside(home: Path) -> list[str]:
 
 
 def _complete(url: str) -> None:
-    """Let tables that are missing, and a version that nobody knows, be made again when it is
-    opened; that of a newer program stays, and is refused there."""
+    """Forget a missing or unreadable schema version, so that opening the database completes it. A
+    newer program's version stays, and is refused when the database is opened."""
     is_version = sa.select(store_tables.meta.c.value).where(
         store_tables.meta.c.key == "schema_version"
     )

@@ -1,7 +1,7 @@
-"""`rover restore`: a backup becomes the data folder; what was there before is kept beside it.
+"""`rover restore`: makes a backup the data folder, and keeps the former one beside it.
 
-The backup is unpacked and checked beside the data folder, and takes its place in one step. A task
-that ran when the backup was made is paused then, as after a power cut: it waits for its user.
+The backup is unpacked and checked beside the data folder, and takes its place by a rename. A task
+that ran when the backup was made is paused, as after a power cut, and waits for its user.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RAN = "it ran when the backup was made that it comes from; the work is kept up t
 
 
 def restore(home: Path, source: Path) -> dict[str, Any]:
-    """Do it, while no daemon and no sandbox is at work in the data folder; what was done.
+    """Restore while no daemon and no sandbox is at work in the data folder; return what was done.
 
     Raises:
         RoverError: something is at work there, the backup is not taken, or there is no room.
@@ -78,7 +78,7 @@ def _archive(source: Path) -> Path:
 
 
 def _refuse_sandboxes(home: Path) -> None:
-    """A sandbox outlives the daemon, and would go on writing where the restored task is."""
+    """Refuse while a sandbox runs: it outlives the daemon, and would write into restored tasks."""
     for run in (home / "tasks").glob("*/iterations/*/run"):
         with suppress(PermissionError):
             if not is_locked(run):
@@ -142,7 +142,7 @@ def _pause(store: Store, task: TaskRow) -> Iterator[str]:
 
 
 def _forget_workflows(path: Path, names: list[str]) -> None:
-    """The control plane must not take up what no longer is."""
+    """Cancel the workflows of attempts that ended: DBOS would otherwise recover them."""
     with closing(sqlite3.connect(path)) as database, suppress(sqlite3.OperationalError):
         database.executemany(
             "UPDATE workflow_status SET status = 'CANCELLED' WHERE workflow_uuid = ?",
@@ -152,7 +152,7 @@ def _forget_workflows(path: Path, names: list[str]) -> None:
 
 
 def _exchange(home: Path, staging: Path) -> Path | None:
-    """Put the new folder in place of the old one; where that is kept, if anything was in it."""
+    """Put the new folder in place of the old one, and return where the old one is kept."""
     names = {path.name for path in home.iterdir()}
     kept = None if names <= _OURS else _free(home)
     try:

@@ -1,5 +1,5 @@
-"""What services that are not the provider say of the models that they serve, remembered for a
-while. It is asked where a person could choose another model, and at no other time."""
+"""Remembers for a while which models a service serves that is not the provider itself. A service is
+asked only where a person could choose another model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _ModelNames:
 
 
 class ServedModels:
-    """By the credential, whose digest tells the address, too. `ask` never raises."""
+    """Answers by the credential's digest, which covers the address, too. `ask` never raises."""
 
     def __init__(self, ask: Ask, now: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask

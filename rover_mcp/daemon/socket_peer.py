@@ -1,8 +1,8 @@
-"""Who is at the other end of a connection to the daemon's socket.
+"""Finds out who is at the other end of a connection to the daemon's socket.
 
-The socket's file mode keeps other users away. What runs in a sandbox or container is the same user
-for the kernel, but lives in other namespaces: whoever it is, it is not the person at this machine,
-and a socket that was mounted there by mistake is no way out.
+The socket's file mode keeps other users away. For the kernel, a program in a sandbox or container
+is the same user, but it lives in other namespaces: it is not the person at this machine, and a
+socket that was mounted there by mistake must not be a way out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SocketPeer:
 
 
 def peer_of(sock: socket.socket) -> SocketPeer:
-    """Look at the peer of a connection, at once: it may end and its id go to another process."""
+    """Look at the peer of a connection, at once: it may end, and the kernel reuses its id."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _gid = struct.unpack("3i", credentials)
     if uid not in (os.getuid(), 0):
@@ -70,7 +70,11 @@ def foreign(kinds: list[str]) -> str:
 
 
 def _handle(sock: socket.socket, pid: int) -> int:
-    """A descriptor of the process itself, as it was when it connected where the kernel can tell."""
+    """Open a descriptor of the peer's process.
+
+    From Linux 6.5 on the kernel gives that of the process that connected; before, the process that
+    has the id now, which `_reason` checks to be alive still.
+    """
     try:
         descriptor = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, struct.calcsize("i"))
     except OSError as error:
@@ -94,7 +98,7 @@ def _reason(pid: int, handle: int) -> str | None:
 
 
 def _namespace(process: str, kind: str) -> tuple[int, int] | None:
-    """What tells a namespace from others; None where it cannot be seen, as that of a root in
+    """Identify a namespace by device and inode; None where it cannot be seen, as that of a root in
     another container."""
     try:
         facts = (_PROCESSES / process / "ns" / kind).stat()
@@ -104,7 +108,7 @@ def _namespace(process: str, kind: str) -> tuple[int, int] | None:
 
 
 def caller_of(line: bytes) -> Caller | str:
-    """The caller that a preamble tells, or what is wrong with it."""
+    """Parse a client's preamble into its caller, or say what is wrong with it."""
     try:
         preamble: dict[str, Any] = json.loads(line)
         if preamble["rover"] != PROTOCOL:

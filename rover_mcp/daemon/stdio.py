@@ -1,4 +1,4 @@
-"""Stdin and stdout as a byte stream, for serving one client in the foreground."""
+"""Serves one client in the foreground through stdin and stdout, as a byte stream."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from anyio.abc import ByteStream
 
 
 class StandardStreams(ByteStream):
-    """The process's own, which it takes: whatever else reads stdin finds its end, and what else
-    writes to stdout, a child or a library, writes to stderr."""
+    """The process's own stdin and stdout, taken away from everything else: a child or a library
+    that prints to stdout would break the protocol, so it writes to stderr, and finds stdin
+    empty."""
 
     def __init__(self) -> None:
         self._in = _taken(0, os.open(os.devnull, os.O_RDONLY))

@@ -67,8 +67,8 @@ def _queue(engine: sa.Engine) -> Iterator[str]:
 
 
 def attempts_on_disk(home: Path) -> Attempts:
-    """The newest attempt of each task that has a specification; a sandbox that waits for its task
-    is none yet."""
+    """Return the newest attempt of each task that has a specification. A sandbox that was started
+    ahead waits under a task's id, and is not a task yet."""
     waiting = {path.name for path in (home / "spares").glob("*")}
     attempts: dict[str, int] = {}
     for spec in (home / "tasks").glob("*/iterations/*/spec-*/spec.json"):
@@ -79,7 +79,7 @@ def attempts_on_disk(home: Path) -> Attempts:
 
 
 def unreadable(path: Path, wait: float = 30) -> str | None:
-    """Why SQLite cannot read a database; None where it can, or where that cannot be told now."""
+    """Why SQLite cannot read a database; None where it can, or where that is not known now."""
     try:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait)
     except sqlite3.Error as error:
@@ -94,7 +94,7 @@ def unreadable(path: Path, wait: float = 30) -> str | None:
 
 
 def is_passing(error: sqlite3.Error) -> bool:
-    """Whether an error tells of another program, or of the disk's space, not of the database."""
+    """Whether an error is about another program or the disk's space, and not about the database."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 
@@ -154,7 +154,7 @@ def _tasks(some: Sized) -> str:
 
 def main() -> int:
     """`python -m rover_mcp.daemon.survey HOME`: prints what does not agree and what helps, or why
-    that cannot be told, as JSON."""
+    that is not known, as JSON."""
     try:
         report = survey(Path(sys.argv[1]))
     except RoverError as error:

@@ -1,4 +1,4 @@
-"""All that is kept of a task, for deleting it."""
+"""Finds and removes all that is kept of a task, for deleting it."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class TaskNetworks:
             self._wait(BETWEEN_WRITES)
 
     def flush(self, task_id: str) -> None:
-        """Record what is not yet recorded of a task. Done before its end is told."""
+        """Record what is not yet recorded of a task, before its end is reported."""
         with self._one_writes:
             with self._lock:
                 hosts = self._pending.pop(task_id, None)

@@ -1,4 +1,4 @@
-"""What deleted tasks leave: moved aside at once, removed in the background.
+"""Removes what deleted tasks leave: moved aside at once, removed in the background.
 
 Removing a work tree of 60,000 files takes longer than a client waits. A task's folder is renamed
 into the trash, and its name there says what else has to go. What is in the trash when a daemon
@@ -26,7 +26,7 @@ log = logging.getLogger("rover.daemon")
 
 
 class Trash:
-    """That of one data folder. Entries are folders with names of the form TASK.ENGINE.N."""
+    """The trash of one data folder. Entries are folders named TASK.ENGINE.N."""
 
     def __init__(
         self,
@@ -125,8 +125,8 @@ class Trash:
             self._changed.notify_all()
 
     def _empty(self, place: Path, name: str) -> None:
-        """Remove a folder, after what its task's engine keeps: while there is a folder, there is
-        a record of that."""
+        """Remove a folder, after what its task's engine keeps: the folder is the only record of
+        that, and a daemon that is killed in between must find it."""
         task_id, engine = [*name.rsplit(".", 2), ""][:2]
         if engine in self._engines:
             self._engines[engine].remove_task(task_id)

@@ -1,4 +1,4 @@
-"""What answers tell of their accounts' windows, on its way into the store: only what is news."""
+"""Records the usage windows that answers report, as far as they have changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ log = logging.getLogger("rover.gateway")
 STEP: Final = 0.01
 """A share of a window that is worth another write."""
 OFTEN: Final = 600.0
-"""Seconds after which the same is written again: it tells when that was last known."""
+"""Seconds after which an unchanged window is written again, so that its record is known to be
+fresh."""
 DRIFT: Final = 120.0
 MOST: Final = 500
 PATIENCE: Final = 2.0
@@ -49,7 +50,7 @@ class WindowsSeen:
                 self._writing = self._thread.submit(self._record, task_id, account, news, at)
 
     def written(self) -> None:
-        """Wait until what was told so far is in the store, but not for long."""
+        """Wait until what was reported so far is in the store, but not for long."""
         with self._lock:
             writing = self._writing
         if writing is not None:

@@ -1,4 +1,4 @@
-"""The one place that builds real objects."""
+"""Builds the real objects and connects them; no other module does."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def _status(
 
 
 def _may_sign_in(credentials: Credentials, agent: str, caller: Caller) -> bool:
-    """What works offline needs nothing to sign in with."""
+    """Whether an agent may sign in; one that works offline needs nothing for that."""
     provider = agent_provider(agent)
     return provider is None or credentials.is_named(provider, caller)
 

@@ -1,4 +1,4 @@
-"""Removing the work trees of finished tasks, once all that is in them is proven to be elsewhere."""
+"""Removes the work trees of finished tasks, once all in them is proven to be elsewhere."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class WorkTrees:
         return True
 
     def _needed(self, task: TaskRow) -> str | None:
-        """Why the tree may be needed; None: all that a task is to leave is elsewhere, whole."""
+        """Why the tree may be needed; None: all that a task is to leave is elsewhere."""
         state = task.run_state
         if state is None or state.snapshot is None:
             return "it has no snapshot"
@@ -115,12 +115,13 @@ class WorkTrees:
 
 
 def _changed_since(folder: Path, when: float) -> Path | None:
-    """Something in a folder that was made or changed later, by whole seconds."""
+    """Return something in a folder that was made or changed more than a second later."""
     for root, folders, names in os.walk(folder):
         for name in (*folders, *names):
             with suppress(FileNotFoundError):
                 facts = Path(root, name).lstat()
-                # The time of the change itself: no program can set it.
+                # ctime, the time of the change itself, which no program can set; utime(2) sets
+                # mtime.
                 if facts.st_ctime > when + 1:
                     return Path(root, name)
     return None

@@ -1,7 +1,7 @@
 """The errors that a caller sees.
 
 RoverError
-├── UserFixable        the caller can mend it: a tool error with a hint and, if one exists, a call
+├── UserFixable        the caller can fix it: a tool error with a hint and, if one exists, a call
 │   ├── NotFound       no such task, workflow, agent, ...
 │   ├── Conflict       the state does not allow it (a status, a race that was lost)
 │   └── NeedsConsent   only a person can allow it
@@ -42,7 +42,7 @@ class RoverError(Exception):
 
 
 class UserFixable(RoverError):
-    """The caller can mend this."""
+    """An error that the caller can fix."""
 
     code = "invalid"
 

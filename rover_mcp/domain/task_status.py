@@ -1,4 +1,4 @@
-"""The task's life as one table of data: (status, event) -> status. DESIGN.md section 4.
+"""The life of a task as one table of data: (status, event) -> status.
 
 `docs/states.md` is generated from it (`python -m rover_mcp.domain.task_status`).
 """
@@ -14,7 +14,7 @@ from rover_mcp.domain.errors import RoverError
 
 
 class TaskStatus(StrEnum):
-    """A closed set (ACCEPTANCE A1); anything else in a record is an error that names the record."""
+    """The statuses of a task; anything else in a record is an error that names the record."""
 
     NEW = "NEW"
     IN_PROGRESS = "IN_PROGRESS"

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class WindowState(StrEnum):
-    """Whether requests pass, pass for now, or are refused until a usage window opens anew."""
+    """Whether requests pass, pass for now, or are refused until a usage window reopens."""
 
     OPEN = "open"
     NEARLY = "nearly used up"

@@ -98,7 +98,7 @@ def files_at(folder: int, depth: int, patience: ReadBudget, path: str = "") -> I
 
 @contextmanager
 def regular(place: FolderFile) -> Generator[int | None]:
-    """The file, open to be read; None where it is no regular one."""
+    """Open a file for reading; None where it is not a regular file: a FIFO would block."""
     try:
         descriptor = os.open(place.name, _FILE, dir_fd=place.folder)
     except OSError:

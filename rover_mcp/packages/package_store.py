@@ -153,7 +153,7 @@ class PackageStore:
         # Contents before the answers that they belong to: one without the other is of no use.
         for source in sorted(self._files(), key=lambda path: path.suffix != pip.BODY):
             path = source.relative_to(self.folder)
-            # What begins with a dot is not whole yet.
+            # A name with a leading dot is one that is still being written.
             if not source.name.startswith(".") and path.parts[0] not in _NAMED:
                 yield Lent(str(path), source)
         yield from cargo.lent(self.folder, demanded.crates)

@@ -204,7 +204,7 @@ def _pointer(store: Path, wheel: Wheel) -> Path | None:
     for bucket in BUCKETS:
         with suppress(FileNotFoundError):
             for path in _pointer_folder(store, bucket, wheel).iterdir():
-                # What begins with a dot is not whole yet.
+                # A name with a leading dot is one that is still being written.
                 if not path.name.startswith("."):
                     pointers.append((path.stat().st_mtime, path))
     return max(pointers)[1] if pointers else None

@@ -77,7 +77,7 @@ def _download(url: str, digest: str, target: Path, patience: ReadBudget, get: Op
 
 
 def unpack(wheel: Path, into: Path, patience: ReadBudget) -> bool:
-    """Whether the whole wheel is unpacked at `into` now; nothing is there if not.
+    """Whether the complete wheel is unpacked at `into` now; nothing is there if not.
 
     Raises:
         OSError: it cannot be written.

@@ -285,7 +285,8 @@ def _arrange(new: Path, agent: str, pinned: Pinned) -> None:
         (new / leftover).unlink(missing_ok=True)
     shutil.rmtree(lib / "node_modules" / ".bin", ignore_errors=True)
     for program in lib.rglob("rg"):
-        # npm unpacks Claude Code's ripgrep without its executable bit, and its Grep tool fails.
+        # npm 11 unpacks an agent's built-in ripgrep without its executable bit: the agent would
+        # fall back to a slower search.
         program.chmod(0o755)
     start = f'"$here/lib/node_modules/{pinned.named(pinned.program)}"'
     if pinned.node:

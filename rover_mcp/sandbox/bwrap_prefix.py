@@ -101,9 +101,9 @@ def base_arguments(
     bwrap: Path, host: HostLayout, tmp_bytes: int, shm_bytes: int = SHM_BYTES
 ) -> list[str]:
     """Namespaces, privileges and the read-only system, without any folder of a task."""
-    # Root needs no user namespace to make the others, so that --unshare-all only tries one.
-    # --disable-userns keeps the agent from making its own, in which it would have capabilities and
-    # reach kernel code that is closed to it otherwise.
+    # --unshare-all only tries to make a user namespace, and --disable-userns needs one: it keeps
+    # the agent from making more of them, in which it would have capabilities and reach kernel code
+    # that is closed to it otherwise.
     arguments = [str(bwrap), "--unshare-all", "--unshare-user", "--disable-userns"]
     # A shared terminal could be written to with TIOCSTI, as if its user had typed: hence the new
     # session. --die-with-parent ends all of it with the runner.
