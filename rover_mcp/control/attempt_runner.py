@@ -112,7 +112,8 @@ class Attempts(Starts, Follows, Settles):
         found: list[AttemptRow] = []
         for row in self.store.attempts.in_states((AttemptState.AWAITING,)):
             task = self._task(row.task_id)
-            if is_gone(self.settings, task) and self.tries.take(task.id, self.settings.retry):
+            gone = is_gone(self.settings, task, self.engines.get(task.engine))
+            if gone and self.tries.take(task.id, self.settings.retry):
                 made = self.store.attempts.release(row.task_id, row.attempt)
                 found += [made] if made else []
         return found

@@ -7,9 +7,10 @@ from typing import Final
 
 from agent_runner.worktree.disk_watch import FULL, free_space
 from rover_mcp.config.settings import Settings
-from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.obstacles import Obstacle, obstacle_of
 from rover_mcp.git.branch_blocked import blocked
+from rover_mcp.sandbox.protocol import Engine, OwnDisk
 from rover_mcp.store.records import TaskRow
 
 TWICE: Final = 2
@@ -17,21 +18,25 @@ TWICE: Final = 2
 just enough would pause again at once."""
 
 
-def is_gone(settings: Settings, task: TaskRow) -> bool:
-    """Whether nothing of it is to be seen any more."""
+def is_gone(settings: Settings, task: TaskRow, engine: Engine | None = None) -> bool:
+    """Whether a task's obstacle has disappeared; `engine` is the one that runs it."""
     match obstacle_of(task.pause):
         case Obstacle.DISK:
-            return _has_space(settings, Path(task.project_path))
+            return _has_space(settings, Path(task.project_path), engine)
         case Obstacle.BRANCH:
             return _is_free(Path(task.project_path), task.branch)
         case None:
             return False
 
 
-def _has_space(settings: Settings, repository: Path) -> bool:
+def _has_space(settings: Settings, repository: Path, engine: Engine | None) -> bool:
+    places = [place for place in (settings.home, repository) if place.exists()]
     try:
-        free = free_space([place for place in (settings.home, repository) if place.exists()])
-    except OSError:
+        # Docker's data often has a disk of its own. Were only that full, the others would have
+        # space all the time, and the task would use up its resumes against the same error.
+        places += engine.disk_folders() if isinstance(engine, OwnDisk) else ()
+        free = free_space(places)
+    except (OSError, EnvironmentFault):
         return False
     enough = free.lowest >= TWICE * max(settings.min_free_bytes, FULL)
     return enough and free.lowest_files >= TWICE * settings.min_free_files

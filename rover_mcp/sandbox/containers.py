@@ -151,6 +151,11 @@ def volume(task_id: str, kind: str) -> str:
     return f"rover-{task_id[:12]}-{kind}"
 
 
+def setup_name(home: str, task_id: str) -> str:
+    """The name of the container in which a task's set-up runs."""
+    return f"rover-setup-{home}-{task_id[:12]}"
+
+
 def judge(name: str, facts: Mapping[str, Any]) -> EngineStatus:
     """Whether an engine can be used, from what it says of itself."""
     version = str(facts.get("ServerVersion", ""))
@@ -168,6 +173,17 @@ def judge(name: str, facts: Mapping[str, Any]) -> EngineStatus:
         if facts.get(key) is False
     ]  # fmt: skip
     return EngineStatus(name, True, version, limits_not_applied=tuple(lacking))
+
+
+def data_folders(facts: Mapping[str, Any]) -> list[Path]:
+    """The folder of an engine's images and volumes, from what it says of itself, as far as it can
+    be seen from here. Docker and podman name it differently."""
+    store = cast("Mapping[str, Any]", facts.get("store") or {})
+    root = str(facts.get("DockerRootDir") or store.get("graphRoot") or "")
+    try:
+        return [Path(root)] if root and Path(root).is_dir() else []
+    except PermissionError:
+        return []  # a folder above it is closed to this user
 
 
 def info(facts: Mapping[str, Any]) -> SandboxInfo:

@@ -100,7 +100,7 @@ class DockerEngine:
         return self._judge(facts)
 
     def base_image_present(self) -> bool:
-        """Whether a sandbox could be made without a registry: its base image is here."""
+        """Whether a sandbox could be made without a registry."""
         try:
             return self._images().id_of(self.base_image) is not None
         except EnvironmentFault:
@@ -170,17 +170,9 @@ class DockerEngine:
 
     def follow(self, name: str) -> SandboxExit:
         """See protocol.Engine. Blocks in the engine's wait call."""
-        try:
-            with self._errors(f"wait for {name}"):
-                self._reach()
-            state = docker_calls.wait_until_ended(self._address, name)
-        except NoSuchObject:
-            return SandboxExit(None, detail="the container is gone")
-        return SandboxExit(
-            code=int(state["ExitCode"]),
-            out_of_memory=bool(state["OOMKilled"]),
-            detail=str(state.get("Error") or ""),
-        )
+        with self._errors(f"wait for {name}"):
+            self._reach()
+        return docker_calls.wait_until_ended(self._address, name)
 
     def stop(self, name: str, grace: float) -> None:
         """See protocol.Engine."""
@@ -206,8 +198,9 @@ class DockerEngine:
         for info in self.list():
             if info.task_id == task_id:
                 self.remove(info.name)
+        name = containers.setup_name(self._home, task_id)
         with suppress(NoSuchObject), self._errors("remove the task's set-up"):
-            self._connection().containers.get(self._set_up_name(task_id)).remove(force=True, v=True)
+            self._connection().containers.get(name).remove(force=True, v=True)
         volumes = self._volumes()
         volumes.remove(volumes.of_task(task_id))
 
@@ -242,8 +235,13 @@ class DockerEngine:
         self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None
     ) -> ExecResult:
         """See protocol.Engine."""
-        connect, address = self._connection, self._address
-        return docker_calls.run_as_agent(connect, address, name, argv, env or {})
+        return docker_calls.run_as_agent(self._connection, self._address, name, argv, env or {})
+
+    def disk_folders(self) -> Sequence[Path]:
+        """See protocol.OwnDisk."""
+        with suppress(NoSuchObject), self._errors("ask where it keeps its data"):
+            return containers.data_folders(self._ask(self._connection()))
+        return ()
 
     def home_archive(
         self, name: str, folder: str
@@ -268,9 +266,8 @@ class DockerEngine:
         """See protocol.ImageKeeper."""
         return self._images().remove(tag)
 
-    # -- parts -------------------------------------------------------------------------------
+    # -- what another engine with the same API overrides ---------------------------------------
 
-    # What another engine with the same API overrides:
     def _reach(self) -> None:
         """Start the engine's service, for an engine where that is our job."""
 
@@ -334,7 +331,7 @@ class DockerEngine:
             with docker_setup.specification(spec, folder) as inner:
                 self._refuse_exposure(inner.folders)
                 self._write(inner, image, setup)
-                name = self._set_up_name(spec.task_id)
+                name = containers.setup_name(self._home, spec.task_id)
                 how = docker_setup.Container(name, self._options(inner), self._command)
                 images = docker_setup.SetupImages(image, tag)
                 docker_setup.run(self._address, inner, images, how, progress, stop)
@@ -347,9 +344,6 @@ class DockerEngine:
             set_up=set_up if setup else None,
         )
         return self._builder.build(client, self._address, wanted, progress, stop)
-
-    def _set_up_name(self, task_id: str) -> str:
-        return f"rover-setup-{self._home}-{task_id[:12]}"
 
     def _write(self, spec: SandboxSpec, tag: str, setup: Setup | None = None) -> None:
         docker_spec.write(spec, self._images().environment(tag), tag, setup)

@@ -11,19 +11,30 @@ from typing import Any, cast
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox import containers, docker_api, layout, runner_library
 from rover_mcp.sandbox.docker_api import NoSuchObject
-from rover_mcp.sandbox.protocol import ExecResult
+from rover_mcp.sandbox.protocol import ExecResult, SandboxExit
 
 Connect = Callable[[], Any]
 """Returns the SDK's client of the engine, connected; called where its errors are mapped."""
 
 
-def wait_until_ended(address: str, name: str) -> dict[str, Any]:
-    """The state of a container that has ended. Blocks in the engine's wait call.
+def wait_until_ended(address: str, name: str) -> SandboxExit:
+    """Wait until a container has ended, in the engine's wait call, and say how it did.
 
     Raises:
-        NoSuchObject: the container is gone.
         EnvironmentFault: the engine does not answer.
     """
+    try:
+        state = _ended_state(address, name)
+    except NoSuchObject:
+        return SandboxExit(None, detail="the container is gone")
+    return SandboxExit(
+        code=int(state["ExitCode"]),
+        out_of_memory=bool(state["OOMKilled"]),
+        detail=str(state.get("Error") or ""),
+    )
+
+
+def _ended_state(address: str, name: str) -> dict[str, Any]:
     with docker_api.errors(f"wait for {name}", address):
         client = docker_api.connect(address)
         try:

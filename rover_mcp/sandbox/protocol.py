@@ -225,6 +225,19 @@ class KeepsHomes(Protocol):
         ...
 
 
+@runtime_checkable
+class OwnDisk(Protocol):
+    """An engine that may keep its images and volumes on another disk than the data folder's."""
+
+    def disk_folders(self) -> Sequence[Path]:
+        """The folders on whose disks it keeps them; none where that cannot be seen.
+
+        Raises:
+            EnvironmentFault: the engine does not answer.
+        """
+        ...
+
+
 IMAGE_FILE = "image"
 """In an attempt's spec folder: the tag of the image that its sandbox was made from."""
 

@@ -94,6 +94,25 @@ def test_a_task_resumes_once_its_disk_has_twice_what_a_run_needs(
     assert len(site.attempts.look_for_room()) == 1
 
 
+def test_a_task_waits_for_space_on_the_disk_of_its_engine(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Only Docker's own disk is full: the task would use up its resumes against the same error."""
+    undelivered(site, EnvironmentFault("Docker's disk is full", code=DISK_FULL))
+    left = {tmp_path: 0}
+
+    def free(places: list[Path]) -> Free:
+        least = min(left.get(place, 2**40) for place in places)
+        return Free(least, least)
+
+    monkeypatch.setattr(obstacle_check, "free_space", free)
+    engine = type(site.attempts.engines["docker"])
+    monkeypatch.setattr(engine, "disk_folders", lambda _: [tmp_path], raising=False)
+    assert site.attempts.look_for_room() == []
+    left[tmp_path] = 2**40
+    assert len(site.attempts.look_for_room()) == 1
+
+
 def test_a_task_that_starts_on_a_full_disk_waits_for_space_too(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""How a container is closed and bounded, and how an engine is judged (DESIGN 9)."""
+"""How a container is closed and bounded, and how an engine is judged."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def test_an_engine_that_cannot_mount_a_socket_is_refused(facts: dict[str, str]) 
     status = containers.judge("docker", facts)
     assert not status.available
     assert status.hint
+
+
+def test_the_folder_of_an_engines_data_is_read_from_its_facts(tmp_path: Path) -> None:
+    there = str(tmp_path)
+    assert containers.data_folders({"DockerRootDir": there}) == [tmp_path]
+    assert containers.data_folders({"store": {"graphRoot": there}}) == [tmp_path]
+    assert containers.data_folders({"DockerRootDir": f"{there}/of-another-machine"}) == []
+    assert containers.data_folders({}) == []
 
 
 def test_a_limit_that_the_engine_cannot_apply_is_named() -> None:
