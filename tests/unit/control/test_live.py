@@ -194,7 +194,7 @@ def test_step_events_of_an_attempt_have_a_cap_that_is_told(site: Site) -> None:
             site.live.refresh(TASK)
     assert len(told(site)) == 4
     [capped] = site.data("task.steps_untold")
-    assert "4 steps were told" in capped["message"]
+    assert "4 steps were reported" in capped["message"]
 
 
 def test_a_crash_before_the_cap_was_told_is_made_good(site: Site) -> None:
