@@ -15,6 +15,7 @@ COMMANDS = {
     "wait_for_task": "rover watch", "inspect": "rover inspect", "get_diff": "rover diff",
     "get_logs": "rover logs", "pause_task": "rover pause", "restart_task": "rover restart",
     "cancel_task": "rover cancel", "delete_task": "rover delete", "list_tasks": "rover list",
+    "merge_task": "rover merge",
     "list_workflows": "rover workflows", "get_status": "rover status",
     "create_task": "rover create",
 }  # fmt: skip
@@ -28,6 +29,9 @@ _PHRASES = (
     (re.compile(r"\bdetail[:=] ?full\b"), "--full"),
     (re.compile(r"\bconfirm[:=] ?true\b"), "--yes"),
     (re.compile(r"\baccept[:=] ?true\b"), "--accept"),
+    (re.compile(r"\bname them in accept\b"), "name each with --accept"),
+    (re.compile(r"\bmode merge or squash\b"), "a merge without --ff, or with --squash,"),
+    (re.compile(r"\bname a branch as into\b"), "name a branch with --into"),
     (re.compile(r"\bwhen[:=] ?at_reset\b"), "--at-reset"),
     (re.compile(r"\bInput should\b"), "it should"),
     (re.compile(r"\bValue error, "), ""),

@@ -21,6 +21,7 @@ _COMMANDS = {
     "restart_task": "restart",
     "cancel_task": "cancel",
     "delete_task": "delete",
+    "merge_task": "merge",
     "list_tasks": "list",
     "list_workflows": "workflows",
     "get_status": "status",
@@ -49,11 +50,22 @@ def command_for(tool: object, arguments: Json | None = None) -> str:
         words.append(_quoted(given["description"]) if "description" in given else "DESCRIPTION")
     elif tool not in ("list_tasks", "list_workflows", "get_status"):
         words.append(_quoted(given.get("task", "TASK")))
-    words += [flag for name, flag in _FLAGS.items() if given.get(name)]
+    if tool == "merge_task":
+        words += _merge(given)
+    words += [flag for name, flag in _FLAGS.items() if given.get(name) is True]
     for name, option in _OPTIONS.items():
         if given.get(name) is not None:
             words += [option, _quoted(given[name])]
     return " ".join(words)
+
+
+def _merge(given: Json) -> list[str]:
+    into, mode, message = given.get("into"), given.get("mode"), given.get("message")
+    words = ["--into", _quoted(into)] if into else []
+    words += [f"--{mode}"] if mode in ("squash", "ff") else []
+    words += ["--message", _quoted(message)] if message else []
+    words += [word for name in given.get("accept") or () for word in ("--accept", _quoted(name))]
+    return [*words, *(["--yes"] if given.get("confirm") else [])]
 
 
 def _switch(given: Json) -> list[str]:

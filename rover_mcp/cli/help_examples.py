@@ -20,6 +20,7 @@ EXAMPLES = {
     "pause": ("rover pause 3 4",),
     "restart": ("rover restart 3",),
     "cancel": ("rover cancel 3 4",),
+    "merge": ("rover merge 3", "rover merge 3 --into main --squash --yes"),
     "delete": ("rover delete 3", "rover delete 3 4 --yes"),
     "prune": ("rover prune", "rover prune --status FAILED --status CANCELLED --yes"),
     "logs": ("rover logs 3 -f", "rover logs 3 --step test --tail 500"),

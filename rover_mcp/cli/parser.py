@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rover_mcp import __version__
+from rover_mcp.cli import host_arguments as host
 from rover_mcp.cli import setup_arguments as others
 from rover_mcp.cli import task_arguments as tasks
 from rover_mcp.cli.command_parser import Commands, Parser, no_arguments, shared_options
@@ -69,6 +70,12 @@ COMMANDS = (
         "several_tasks:cancel",
         "end a task; its work is kept, and it can still be resumed",
         tasks.add_tasks,
+    ),
+    (
+        "merge",
+        "host_verbs:merge",
+        "merge its branch into yours; without --yes only say what would happen",
+        host.add_merge,
     ),
     (
         "delete",

@@ -183,6 +183,7 @@ class Daemon:
         if self._settings.database:
             threading.Thread(target=parts.leases.keep_renewing, daemon=True).start()
         await self._harmlessly(parts.spares.recover)
+        await self._harmlessly(parts.operations.settle)
         while True:
             await self._harmlessly(self._sweep)
             await anyio.sleep(self._settings.sweep_interval)

@@ -26,6 +26,7 @@ from rover_mcp.daemon.disk_meter import DiskMeter
 from rover_mcp.daemon.gateway_adapter import Door
 from rover_mcp.daemon.git_adapters import GitRepositories, HubWork
 from rover_mcp.daemon.host_adapters import EngineChoice, HostAgents
+from rover_mcp.daemon.host_merges import HostMerges
 from rover_mcp.daemon.hub_garbage import Garbage
 from rover_mcp.daemon.login_renewals import Renewals
 from rover_mcp.daemon.plane_adapter import PlaneControl
@@ -55,6 +56,8 @@ from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import RoverImages
+from rover_mcp.tasks.merge import MergeTask
+from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_ports import Trouble
@@ -84,6 +87,7 @@ class DaemonParts:
     trash: Trash
     hub: EventBroadcaster
     hooks: HookRunner
+    operations: OperationLog
     services: Services
     app: App
 
@@ -141,11 +145,13 @@ def build(
     hub = EventBroadcaster(store, claude_channel=settings.claude_channel, most=settings.budget)
     hooks = _hooks(settings, store, leases)
     builds = ImageBuilds(settings, create, keepers, repositories.hub, door, spares)
-    services = Services(tasks, status, hub, touch, images, hooks, delete, builds, forget)
+    operations = OperationLog(store.operations(leases.executor))
+    merge = MergeTask(store, HostMerges(repositories), operations)
+    services = Services(tasks, status, hub, touch, images, hooks, delete, builds, forget, merge)
     return DaemonParts(
         settings, store, credentials, renewals, gateway, live, plane, leases,
         Reconciler(attempts, plane), attempts, spares, garbage, work_trees, trash, hub, hooks,
-        services, App(services),
+        operations, services, App(services),
     )  # fmt: skip
 
 

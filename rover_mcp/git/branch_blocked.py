@@ -33,13 +33,13 @@ def blocked(user_repo: Path, branch: str) -> str | None:
 
 def checked_out_in(place: RepositoryPaths, branch: str) -> Path | None:
     """The work tree that has a branch checked out, where there is one."""
-    for where, git_dir in _work_trees(place):
+    for where, git_dir in work_trees(place):
         if read_head(git_dir) == f"ref: refs/heads/{branch}".encode():
             return where
     return None
 
 
-def _work_trees(place: RepositoryPaths) -> Iterator[tuple[Path, Path]]:
+def work_trees(place: RepositoryPaths) -> Iterator[tuple[Path, Path]]:
     """Every work tree of the repository, with what git keeps of it; a bare one's HEAD counts, as
     it does for git."""
     common = place.common

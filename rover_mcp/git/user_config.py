@@ -23,7 +23,13 @@ def user_values(key: str) -> list[str]:
 
 def own_filters() -> list[tuple[str, str]]:
     """What the user's own files say of filters, key and value."""
-    entries = _of_own_files(["-z", "--get-regexp", r"^filter\."])
+    return own_entries(r"^filter\.")
+
+
+def own_entries(pattern: str) -> list[tuple[str, str]]:
+    """Key and value of what the user's own files say of the keys that match, in the order of the
+    files."""
+    entries = _of_own_files(["-z", "--get-regexp", pattern])
     pairs = (entry.partition("\n") for entry in entries)
     return [(key, value) for key, _, value in pairs]
 

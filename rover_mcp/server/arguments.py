@@ -29,7 +29,7 @@ class Arguments(BaseModel):
 TaskName = Annotated[
     str,
     BeforeValidator(argument_repair.task_text),
-    Field(max_length=240, description="its id, or its number in the project"),
+    Field(max_length=240, description="id or project number"),
 ]
 RepoPath = Annotated[
     str | None,
@@ -209,6 +209,19 @@ class DiffArguments(TaskArguments):
 
 class DeleteArguments(TaskArguments):
     confirm: bool = Field(False, description="false only says what would be lost")
+
+
+class MergeArguments(TaskArguments):
+    into: str | None = Field(None, max_length=250, description="default its base branch")
+    mode: Annotated[
+        Literal["merge", "squash", "ff"],
+        BeforeValidator(argument_repair.choice("merge", "squash", "ff", fast_forward="ff")),
+    ] = "merge"
+    message: str | None = Field(None, max_length=20_000, description="the commit's")
+    accept: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
+        default_factory=list[str], max_length=1000, description="what has to be named"
+    )
+    confirm: bool = Field(False, description="do it")
 
 
 class ResumeArguments(TaskArguments):

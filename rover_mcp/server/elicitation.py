@@ -1,4 +1,4 @@
-"""The forms that a person is shown: what to do about a paused task, and whether to delete one.
+"""The forms that a person is shown: what to do about a paused task, whether to delete or merge one.
 
 Forms are those of MCP 2026-07-28: a flat object schema, a choice as `oneOf` of constants. Whether
 a task is deleted is asked in both eras: in 2026-07-28 by a result that requires input and a
@@ -37,19 +37,32 @@ _WITH = "with_"
 _ON = "on_"
 _BUDGETS = {"budget_usd": "number", "budget_tokens": "integer"}
 CHOICE = "choice"
-DELETE, KEEP = "delete", "keep"
-# No yes or no: VS Code 1.139 offers `true` first, whatever the default.
-_CHOICE: dict[str, Any] = {
-    "type": "string",
-    "title": "What should happen?",
-    "oneOf": [{"const": KEEP, "title": "Keep it"}, {"const": DELETE, "title": "Delete it"}],
-    "default": KEEP,
-}
-_DELETION: dict[str, Any] = {
-    "type": "object",
-    "properties": {CHOICE: _CHOICE},
-    "required": [CHOICE],
-}
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The two answers that a person chooses between, each by its constant and its title, and what
+    is reported where it is not `yes`."""
+
+    no: tuple[str, str]
+    yes: tuple[str, str]
+    refused: str
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """The form's schema. It asks for no yes or no: VS Code 1.139 offers `true` first, whatever
+        the default."""
+        choice = {
+            "type": "string",
+            "title": "What should happen?",
+            "oneOf": [{"const": name, "title": title} for name, title in (self.no, self.yes)],
+            "default": self.no[0],
+        }
+        return {"type": "object", "properties": {CHOICE: choice}, "required": [CHOICE]}
+
+
+DELETION = Confirmation(("keep", "Keep it"), ("delete", "Delete it"), "nothing was deleted")
+MERGE = Confirmation(("leave", "Leave it"), ("merge", "Merge it"), "nothing was merged")
 
 
 @dataclass(frozen=True)
@@ -216,7 +229,7 @@ def can_ask(ctx: Context) -> bool:
 
 
 async def confirmed(
-    ctx: Context, params: CallToolRequestParams, message: str
+    ctx: Context, params: CallToolRequestParams, message: str, asks: Confirmation = DELETION
 ) -> InputRequiredResult | None:
     """None: go ahead. A result: the client has to ask first, and repeats the call.
 
@@ -225,7 +238,7 @@ async def confirmed(
     """
     if not can_ask(ctx):
         return None
-    form = ElicitRequestFormParams(message=message, requested_schema=_DELETION)
+    form = ElicitRequestFormParams(message=message, requested_schema=asks.form)
     # On a connection of 2026-07-28 a server cannot send requests: it returns what it needs, and the
     # client repeats the call with the answer.
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
@@ -234,11 +247,11 @@ async def confirmed(
             return InputRequiredResult(input_requests={CHOICE: ElicitRequest(params=form)})
     else:
         try:
-            response = await ctx.session.elicit_form(message, _DELETION, ctx.request_id)
+            response = await ctx.session.elicit_form(message, asks.form, ctx.request_id)
         except MCPError as error:
             raise UserFixable(
                 f"the user could not be asked: {error}", code="not_confirmed"
             ) from error
-    if response.action != "accept" or (response.content or {}).get(CHOICE) != DELETE:
-        raise UserFixable("not confirmed: nothing was deleted", code="not_confirmed")
+    if response.action != "accept" or (response.content or {}).get(CHOICE) != asks.yes[0]:
+        raise UserFixable(f"not confirmed: {asks.refused}", code="not_confirmed")
     return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from rover_mcp.domain.ids import short_id
 from rover_mcp.domain.text import visible, visible_patch
 from rover_mcp.server import results as r
 from rover_mcp.server.task_text import (
@@ -41,6 +42,8 @@ def _main(result: r.Result) -> str:
         case r.InspectResult():
             events = [f"{e.at:%Y-%m-%d %H:%M:%S}Z {event_text(e)}" for e in result.events or ()]
             return "\n".join([task_text(result.task), *events])
+        case r.DeleteResult() | r.MergeResult():
+            return _deletion(result) if isinstance(result, r.DeleteResult) else _merge(result)
         case r.TaskResult():
             return task_text(result.task)
         case r.TaskListResult():
@@ -54,8 +57,6 @@ def _main(result: r.Result) -> str:
             return _diff(result)
         case r.WorkflowsResult():
             return "\n".join(line for w in result.workflows for line in _workflow(w))
-        case r.DeleteResult():
-            return _deletion(result)
         case r.StatusResult():
             return _status(result)
         case _:
@@ -130,6 +131,12 @@ def _deletion(result: r.DeleteResult) -> str:
     ]
     head = "Deleted." if result.deleted else "Nothing is deleted yet. It would be:"
     return "\n".join([f"Task {result.task}: {head}", *lines, *calls_text(result.next_actions)])
+
+
+def _merge(result: r.MergeResult) -> str:
+    head = f"Task {short_id(result.task)} is {result.status}."
+    lines = [f"{head} {printable(result.message, 4000)}"]
+    return "\n".join([*lines, *calls_text(result.next_actions)])
 
 
 def _switched(result: r.AutoResumeResult) -> str:

@@ -104,6 +104,21 @@ class DeleteResult(Result):
     next_actions: list[NextAction] = []
 
 
+class MergeResult(Result):
+    """`merged` is false where the result only says what would happen."""
+
+    task: str
+    status: TaskStatus
+    merged: bool
+    into: str
+    commit: str | None = None
+    message: str
+    conflicts: list[str] | None = None
+    hand_off: list[str] | None = None
+    hooks: list[str] | None = None
+    next_actions: list[NextAction] = []
+
+
 class LogsResult(Result):
     task: str
     step: str | None = None
@@ -256,6 +271,7 @@ PROMISED = frozenset((
 """The fields of a task that inspect's schema names."""
 NOT_PROMISED = frozenset((
     "attention", "attention_more", "untrusted", "elsewhere", "waiting", "damaged", "still_off",
+    "conflicts", "hand_off", "hooks", "into", "commit", "status",
     "has_checkpoint", "notice", "home", "cannot_start", "credentials", "unpriced", "auto_resume",
     "disk",
 ))  # fmt: skip

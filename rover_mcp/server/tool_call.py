@@ -18,6 +18,7 @@ from rover_mcp.store.records import DamagedRecord, TaskRow
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import BuildImage, RoverImages
+from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 
@@ -38,6 +39,7 @@ class Services:
     delete: DeleteTask
     builds: BuildImage
     forget: ForgetProject
+    merge: MergeTask
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Call:
     """the digest of the question that a person has just said yes to"""
     unasked: bool = False
     """there was a question, and no user who could be asked"""
+    agreed: bool = False
+    """the user was shown what happens to their files, and has said yes"""
 
     async def find(self, arguments: a.TaskArguments, *, changes: bool = False) -> TaskRow:
         """The named task, which the session watches from now on. `changes`: see TaskFinder."""

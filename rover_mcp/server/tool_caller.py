@@ -18,10 +18,11 @@ from rover_mcp.domain.errors import NeedsConsent, RoverError
 from rover_mcp.domain.text import visible
 from rover_mcp.server.allowed_calls import Works, keep_working, offered_call
 from rover_mcp.server.argument_errors import bad_arguments, corrected, unknown_tool
-from rover_mcp.server.arguments import Arguments, DeleteArguments
+from rover_mcp.server.arguments import Arguments, DeleteArguments, MergeArguments
 from rover_mcp.server.brief_results import besides_shown, brief
 from rover_mcp.server.consent_question import answer
-from rover_mcp.server.elicitation import confirmed
+from rover_mcp.server.elicitation import MERGE, can_ask, confirmed
+from rover_mcp.server.host_tools import merge_asked
 from rover_mcp.server.mcp_task_handles import TaskHandles
 from rover_mcp.server.progress_notifications import Rising
 from rover_mcp.server.result_text import text_of
@@ -74,6 +75,11 @@ class ToolCaller:
                 message = await deletion_asked(call, arguments)
                 if (ask := await confirmed(ctx, params, message)) is not None:
                     return ask
+            if isinstance(arguments, MergeArguments) and arguments.confirm and can_ask(ctx):
+                message = await merge_asked(call, arguments)
+                if (ask := await confirmed(ctx, params, message, MERGE)) is not None:
+                    return ask
+                call = replace(call, agreed=True)
             result = await run_where_a_repository_is(
                 ctx,
                 params,

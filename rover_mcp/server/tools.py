@@ -11,6 +11,7 @@ from rover_mcp.launcher import handshake
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server import tool_handlers as h
+from rover_mcp.server.host_tools import merge_task
 from rover_mcp.server.tool_call import Handler, ToolEntry
 from rover_mcp.server.wait_for_task import wait_for_task
 from rover_mcp.tasks.caller import Caller
@@ -141,6 +142,12 @@ _ENTRIES = (
         "repository stays. Without confirm it only says what would be lost: show that first.",
         destructive=True, admin=True,
         words="clean up",
+    ),
+    _entry(
+        merge_task, a.MergeArguments, r.MergeResult, "Merge task",
+        "Merge a COMPLETED task's branch into a branch of the user. Call it without confirm first: "
+        "it previews conflicts and all that has to be accepted by name.",
+        destructive=True, admin=True,
     ),
     _entry(
         h.list_workflows, a.WorkflowsArguments, r.WorkflowsResult, "List workflows",

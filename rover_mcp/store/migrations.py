@@ -99,6 +99,10 @@ def _to_version_13(connection: sa.Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE rover_holds ADD COLUMN looked_at FLOAT")
 
 
+def _to_version_14(connection: sa.Connection) -> None:
+    store_tables.metadata.create_all(connection, tables=[store_tables.operations])
+
+
 # version -> what brings the version before it there. Version 1 is the first.
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     2: _to_version_2,
@@ -113,6 +117,7 @@ MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     11: _to_version_11,
     12: _to_version_12,
     13: _to_version_13,
+    14: _to_version_14,
 }
 
 

@@ -18,6 +18,7 @@ from rover_mcp.store.events import EventLog
 from rover_mcp.store.executors import Executors
 from rover_mcp.store.glance_rows import glanced
 from rover_mcp.store.migrations import checkpoint
+from rover_mcp.store.operations import Operations
 from rover_mcp.store.projects import ProjectStore
 from rover_mcp.store.resume_switches import ResumeSwitches
 from rover_mcp.store.spending import Spending
@@ -54,6 +55,10 @@ class Store:
     def deliveries(self, executor: str) -> Deliveries:
         """What the hooks of one daemon have to be told."""
         return Deliveries(self.database.engine, executor, self.database.now)
+
+    def operations(self, executor: str) -> Operations:
+        """What one daemon does in users' repositories."""
+        return Operations(self.database.engine, executor, self.database.now)
 
     def checkpoint(self) -> None:
         """Write what the log holds into the database file: a copy of the file is complete then."""

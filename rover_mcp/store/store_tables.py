@@ -27,7 +27,7 @@ class StrictBoolean(sa.types.TypeDecorator[bool]):
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 
 meta = sa.Table(
     "rover_meta",
@@ -271,3 +271,20 @@ tellings = sa.Table(
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("times", sa.Integer, nullable=False),
 )
+
+# What is done in users' repositories: recorded before it is begun, and closed afterwards. `plan`
+# holds the expected old and the planned new values. Since version 14.
+operations = sa.Table(
+    "rover_operations",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("executor", sa.String, nullable=False),
+    sa.Column("task_id", sa.String, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("ended_at", sa.Float),
+    sa.Column("error", sa.String),
+)
+sa.Index("rover_operations_state", operations.c.executor, operations.c.state)

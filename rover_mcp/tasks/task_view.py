@@ -342,7 +342,12 @@ def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list
             return [logs, resume_action(task, state, policy.most), again]
         case TaskStatus.CANCELLED:
             return [diff, resume_action(task, state, policy.most)]
-        case TaskStatus.COMPLETED | TaskStatus.MERGED | TaskStatus.PUSHED:
+        case TaskStatus.COMPLETED | TaskStatus.PUSHED:
+            merge = NextAction(
+                tool="merge_task", arguments=arguments, why="see what a merge would do"
+            )
+            return [diff, merge]
+        case TaskStatus.MERGED:
             return [diff]
         case _:
             return [wait]

@@ -32,7 +32,7 @@ KNOWN = (
         "The agent writes a file that a trusted program on the host runs later: editor tasks, "
         "hooks of agents, direnv, devcontainer, hook managers, package scripts, CI files",
         "CVE-2026-48124, CVE-2026-26268, CVE-2026-25725",
-        "`rover` has no command yet that checks a branch out or merges it",
+        "`rover merge` needs each of them to be accepted by name",
     ),
     Known(
         2,

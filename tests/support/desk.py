@@ -41,12 +41,15 @@ from rover_mcp.tasks.delete import DeleteTask, Leftover, Leftovers
 from rover_mcp.tasks.disk_space import TreeSize
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import RoverImages
+from rover_mcp.tasks.merge import MergeTask
+from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.view_models import ChangesView, FileChange
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.fake_internet import FakeInternet
+from tests.support.fake_merges import FakeMerges
 from tests.support.samples import COMMIT, NOW
 
 WORKFLOW = """\
@@ -309,6 +312,7 @@ class Desk:
                     FakeSpares(),
                 ),
                 self.forget(),
+                MergeTask(self.store, FakeMerges(), OperationLog(self.store.operations("roverd"))),
             )
         )
 

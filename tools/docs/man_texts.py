@@ -76,6 +76,13 @@ COMMANDS: Final = {
     "cancel": """
         Ends tasks. Their work is kept, and rover-resume(1) continues them.
     """,
+    "merge": """
+        Merges the branch of a completed task into one of yours: as a merge commit, with
+        `--squash` as one commit, with `--ff` as a fast-forward. Without `--yes` it only says what
+        would happen. A work tree that has your branch checked out has to be clean, and is
+        updated; otherwise no file changes. Files that programs on your machine run without
+        asking, and hooks of git that are not run, have to be named with `--accept`.
+    """,
     "delete": """
         Removes tasks with their work trees, logs and records. Without `--yes` it only says what
         would be lost. Branches that were published in your repository stay.

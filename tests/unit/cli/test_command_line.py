@@ -47,6 +47,16 @@ def answers(tool: str, _: Json) -> Json:
             "items": [{"what": "work", "kept": False, "detail": "3 snapshots"}],
             "attention": [],
         },
+        "merge_task": {
+            "task": ID,
+            "status": "COMPLETED",
+            "merged": False,
+            "into": "main",
+            "message": "Nothing is merged yet.",
+            "next_actions": [
+                {"tool": "merge_task", "arguments": {"confirm": True}, "why": "do it"}
+            ],
+        },
         "get_logs": {
             "task": ID,
             "step": "plan",
@@ -136,6 +146,19 @@ def status() -> Json:
         (["pause", ID], "pause_task", {"task": ID}),
         (["restart", ID], "restart_task", {"task": ID}),
         (["cancel", ID], "cancel_task", {"task": ID}),
+        (["merge", ID], "merge_task", {"task": ID}),
+        (
+            ["merge", ID, "--into", "main", "--squash", "-m", "Fix", "--accept", "x", "--yes"],
+            "merge_task",
+            {
+                "task": ID,
+                "into": "main",
+                "mode": "squash",
+                "message": "Fix",
+                "accept": ["x"],
+                "confirm": True,
+            },
+        ),
         (["delete", ID], "delete_task", {"task": ID}),
         (["delete", ID, "--yes"], "delete_task", {"task": ID, "confirm": True}),
         (

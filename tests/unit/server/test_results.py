@@ -37,6 +37,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "set_auto_resume": {"enabled": False, "task": "1"},
     "pause_task": NUMBER,
     "cancel_task": NUMBER,
+    "merge_task": NUMBER,
     "delete_task": {"task": "1", "confirm": True},
 }
 STATES = ("new", "running", "paused", "failed", "completed")
@@ -108,6 +109,7 @@ def test_every_result_is_valid_against_its_schema(desk: Desk, state: str) -> Non
             ("pause_task", "failed"), ("pause_task", "completed"), ("cancel_task", "completed"),
             ("resume_task", "new"), ("resume_task", "completed"),
             *(("restart_task", state) for state in STATES if state != "failed"),
+            *(("merge_task", state) for state in STATES if state != "completed"),
             # Its attempt has not ended: nothing ends one here.
             *(("delete_task", state) for state in ("running", "paused", "completed")),
         }  # fmt: skip

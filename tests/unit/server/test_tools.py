@@ -15,7 +15,8 @@ from tests.snapshots.update import TOOLS_FILE, listed, tools_text
 
 EXPECTED = {
     "create_task", "list_tasks", "inspect", "wait_for_task", "get_logs", "get_diff", "resume_task",
-    "restart_task", "pause_task", "cancel_task", "delete_task", "set_auto_resume", "list_workflows", "get_status",
+    "restart_task", "pause_task", "cancel_task", "delete_task", "merge_task", "set_auto_resume",
+    "list_workflows", "get_status",
 }  # fmt: skip
 READS = {
     "list_tasks",
@@ -26,6 +27,7 @@ READS = {
     "list_workflows",
     "get_status",
 }
+DESTROYS = {"cancel_task", "delete_task", "merge_task"}
 HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 
 each_tool = pytest.mark.parametrize("name", sorted(TOOLS))
@@ -57,7 +59,7 @@ def test_every_tool_says_what_it_does_and_what_it_changes(name: str) -> None:
     assert tool["title"] == tool["annotations"]["title"]
     assert all(isinstance(tool["annotations"][hint], bool) for hint in HINTS)
     assert tool["annotations"]["readOnlyHint"] == (name in READS)
-    assert tool["annotations"]["destructiveHint"] == (name in ("cancel_task", "delete_task"))
+    assert tool["annotations"]["destructiveHint"] == (name in DESTROYS)
 
 
 @each_tool
@@ -136,6 +138,10 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     "pause_task": [{"task": "1"}],
     "cancel_task": [{"task": "1", "repo_path": "/repo"}],
     "delete_task": [{"task": "1"}, {"task": "1", "confirm": True}],
+    "merge_task": [
+        {"task": "1"}, {"task": "1", "into": "main", "mode": "squash", "confirm": True},
+        {"task": "1", "message": "Fix it", "accept": [".vscode/", "commit-msg"]},
+    ],
     "list_workflows": [{}],
     "get_status": [{}],
 }  # fmt: skip
@@ -156,6 +162,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "pause_task": [{}],
     "cancel_task": [{"task": "1", "force": True}],
     "delete_task": [{}, {"task": "1", "confirm": "perhaps"}, {"task": "1", "dry_run": True}],
+    "merge_task": [{}, {"task": "1", "mode": "rebase"}, {"task": "1", "force": True}],
     "list_workflows": [{"wat": "/repo"}],
     "get_status": [{"verbose": True}],
 }  # fmt: skip

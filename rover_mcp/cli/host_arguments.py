@@ -1,0 +1,21 @@
+"""The options and arguments of the commands that change the user's own repository."""
+
+from __future__ import annotations
+
+from rover_mcp.cli.task_arguments import add_task
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rover_mcp.cli.command_parser import Parser
+
+
+def add_merge(sub: Parser) -> None:
+    add_task(sub)
+    sub.add_argument("--into", metavar="BRANCH", help="default: the branch it was made from")
+    form = sub.add_mutually_exclusive_group()
+    form.add_argument("--squash", action="store_true", help="as one commit, without its history")
+    form.add_argument("--ff", action="store_true", help="move the branch forward, without a commit")
+    sub.add_argument("-m", "--message", metavar="TEXT", help="the commit's message")
+    about = "agree to a file that programs run, or to a hook that is not run; may be repeated"
+    sub.add_argument("--accept", metavar="NAME", action="append", default=[], help=about)
+    sub.add_argument("--yes", action="store_true", help="do it")

@@ -1,0 +1,44 @@
+"""The commands that change the user's own repository: first what would happen, then, with --yes,
+the change itself."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from agent_runner.json_object import Json
+from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.copyable_command import command_for
+from rover_mcp.cli.terminal_text import Paint, clean, wrap
+from rover_mcp.cli.tool_commands import call, of_task, show
+
+Arguments = argparse.Namespace
+
+
+def merge(args: Arguments) -> int:
+    """Merge a task's branch; 1 where it only said that this cannot be done."""
+    result = call(
+        args, "merge_task", **of_task(args), into=args.into,
+        mode="squash" if args.squash else "ff" if args.ff else None, message=args.message,
+        accept=args.accept or None, confirm=args.yes or None,
+    )  # fmt: skip
+    show(args, result, _merged)
+    return 1 if result.get("conflicts") else 0
+
+
+def _merged(result: Json, paint: Paint) -> list[str]:
+    lines = wrap(clean(spoken(result["message"])), paint.width, "")
+    if result["merged"] or result.get("conflicts"):
+        return lines
+    return [*lines, "", *_files(result, paint), _to_do_it(result)]
+
+
+def _files(result: Json, paint: Paint) -> list[str]:
+    handed: Sequence[str] = result.get("hand_off") or ()
+    lines = [f"  {clean(path)}" for path in handed]
+    return [paint("Run by programs on this machine:", "bold"), *lines, ""] if lines else []
+
+
+def _to_do_it(result: Json) -> str:
+    (again,) = result["next_actions"]
+    return f"To merge it: {command_for('merge_task', again['arguments'])}"

@@ -1,0 +1,136 @@
+"""Merges of tasks' branches in users' repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rover_mcp.daemon.git_adapters import GitRepositories
+from rover_mcp.domain.errors import Conflict, NotFound, UserFixable
+from rover_mcp.git.branch_merge import commit_merge, contains, merge, tip
+from rover_mcp.git.hook_files import active_hooks
+from rover_mcp.git.move_branch import BranchMove, move_branch, settle
+from rover_mcp.git.repository import is_branch_name, list_branches
+from rover_mcp.git.repository_view import RepositoryView, opened
+from rover_mcp.git.user_identity import committer
+from rover_mcp.git.work_tree import work_tree_of
+from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.merge import MergePlan
+from rover_mcp.tasks.operation_log import settled
+
+BRANCHES_NAMED = 10
+
+
+class HostMerges:
+    """Reads and changes the user's repository through views of it alone."""
+
+    def __init__(self, repositories: GitRepositories) -> None:
+        self._repositories = repositories
+
+    def plan(self, task: TaskRow, into: str | None, hooks: Sequence[str]) -> MergePlan:
+        repository = Path(task.project_path)
+        with opened(repository) as view:
+            source = delivered_tip(self._repositories, view, task)
+            head = delivered_head(self._repositories, task)
+            into, old = _target(view, task, into)
+            merged = merge(view, old, source)
+            top = work_tree_of(view, into)
+            beyond = view.run(["rev-list", "--count", source, f"^{head}"]).text
+            return MergePlan(
+                repository=str(repository),
+                branch=task.branch,
+                into=into,
+                source=source,
+                old=old,
+                tree=merged.tree,
+                conflicts=merged.conflicts,
+                files=[one.path for one in merged.changed if not one.deleted],
+                changed=len(merged.changed),
+                commits=merged.commits,
+                beyond=int(beyond) if beyond.isdecimal() else 0,
+                forward=merged.forward,
+                contained=merged.contained,
+                work_tree=str(top) if top else None,
+                hooks=active_hooks(view, hooks),
+            )
+
+    def commit(
+        self, plan: MergePlan, parents: Sequence[str], message: str, environ: Mapping[str, str]
+    ) -> str:
+        with opened(Path(plan.repository)) as view:
+            me = committer(view, environ)
+            return commit_merge(view, plan.tree or "", parents, message, me)
+
+    def carry_out(self, operation: str, move: Mapping[str, Any]) -> None:
+        move_branch(_move(operation, move))
+
+    def settle(self, operation: str, move: Mapping[str, Any]) -> bool:
+        done, _ = settled(lambda: settle(_move(operation, move)))
+        return done
+
+
+def delivered_head(repositories: GitRepositories, task: TaskRow) -> str:
+    """The commit that the task delivered.
+
+    Raises:
+        Conflict: it has made none ("nothing_delivered").
+    """
+    head = repositories.hub(task.project_id).head(task.id)
+    if head is None:
+        raise Conflict(
+            f"task {task.number} has made no commit, so it has no branch",
+            code="nothing_delivered",
+        )
+    return head
+
+
+def delivered_tip(repositories: GitRepositories, view: RepositoryView, task: TaskRow) -> str:
+    """Where the task's branch is: at what the task delivered, or further. A branch that is missing
+    is delivered again.
+
+    Raises:
+        Conflict: the branch does not have what the task delivered ("branch_diverged").
+    """
+    head, at = delivered_head(repositories, task), tip(view, task.branch)
+    if at is None:
+        hub = repositories.hub(task.project_id)
+        return hub.publish(task.id, Path(task.project_path), task.branch).commit
+    if not contains(view, at, head):
+        raise Conflict(
+            f"the branch {task.branch} does not have what task {task.number} delivered",
+            code="branch_diverged",
+            hint=f"somebody moved it; rename it (git branch -m {task.branch} <other name>), then "
+            "call again: the task's branch is made again",
+        )
+    return at
+
+
+def _target(view: RepositoryView, task: TaskRow, into: str | None) -> tuple[str, str]:
+    """The branch that is merged into, and its commit."""
+    named = into if into is not None and is_branch_name(into) else None
+    at = tip(view, named) if named else None
+    if named is None or at is None:
+        some = ", ".join(sorted(list_branches(Path(task.project_path)))[:BRANCHES_NAMED])
+        what = f"there is no branch {into!r}" if into else "the task was made from no branch"
+        raise NotFound(
+            f"{what} in {task.project_path}",
+            hint=f"name a branch as into: {some}",
+            code="unknown_branch",
+        )
+    if named == task.branch:
+        raise UserFixable(f"{named} is the task's own branch", code="own_branch")
+    return named, at
+
+
+def _move(operation: str, move: Mapping[str, Any]) -> BranchMove:
+    top = move["work_tree"]
+    return BranchMove(
+        name=operation,
+        repository=Path(move["repository"]),
+        branch=move["branch"],
+        old=move["old"],
+        new=move["new"],
+        work_tree=Path(top) if top else None,
+        reason=move["reason"],
+    )

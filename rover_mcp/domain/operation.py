@@ -1,0 +1,40 @@
+"""Operations in users' repositories: kinds, states, and where a test kills the daemon."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class OperationKind(StrEnum):
+    """What is done in the repository."""
+
+    MERGE = "merge"
+    PUSH = "push"
+    CHECKOUT = "checkout"
+
+
+class OperationState(StrEnum):
+    """Whether an operation has ended, and how."""
+
+    OPEN = "open"
+    DONE = "done"
+    UNDONE = "undone"
+    """it failed or was cut off, and the repository is as it was before"""
+
+
+class OperationPoint(StrEnum):
+    """The places within an operation at which a test has the daemon die; see
+    agent_runner/crashpoints.py."""
+
+    RECORDED = "operation-recorded"
+    """the row is written, nothing is done yet"""
+    LOCK_TAKEN = "operation-lock-taken"
+    """the user's index is locked, no file has changed"""
+    FILES_CHANGED = "operation-files-changed"
+    """the work tree holds the merge, the branch does not"""
+    REFERENCE_MOVED = "operation-reference-moved"
+    """the branch holds the merge, the index is still the old one"""
+    CARRIED_OUT = "operation-carried-out"
+    """all is done in the repository, the task's status is the old one"""
+    STATUS_CHANGED = "operation-status-changed"
+    """the task's status is recorded, the row is still open"""

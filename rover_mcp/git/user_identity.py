@@ -1,0 +1,65 @@
+"""Who the user is when a commit is made in their name, and whether and how they sign it.
+
+Names, addresses and switches may come from the repository's configuration, because they are only
+data. Programs come from the user's own configuration alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rover_mcp.domain.errors import UserFixable
+from rover_mcp.git.repository_view import RepositoryView
+from rover_mcp.git.user_config import own_entries
+
+_OF_SIGNERS = ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "GNUPGHOME", "GPG_TTY")
+_SOCKET = "SSH_AUTH_SOCK"
+_TRUE = ("true", "yes", "on", "1")
+
+
+@dataclass(frozen=True)
+class Committer:
+    """What git needs to commit in the user's name: variables, settings for `-c`, and whether the
+    commit is signed."""
+
+    environment: Mapping[str, str]
+    settings: Sequence[str]
+    signs: bool
+
+
+def committer(view: RepositoryView, environ: Mapping[str, str]) -> Committer:
+    """The user, as the repository and their own configuration name them. `environ` is that of the
+    program that asked; where it lacks something the daemon's counts.
+
+    Raises:
+        UserFixable: neither says who the user is ("no_identity").
+    """
+    own = dict(own_entries(r"^(user|commit|gpg)\."))
+
+    def value(key: str) -> str:
+        return next(reversed(view.config.get(key, ())), "") or own.get(key, "")
+
+    name, email = value("user.name"), value("user.email")
+    if not name or not email:
+        raise UserFixable(
+            "git does not know in whose name to commit: user.name or user.email is not set",
+            hint='run: git config --global user.name "Your Name", and git config --global '
+            "user.email you@example.com",
+            code="no_identity",
+        )
+    people = {f"GIT_{role}_{part}": text
+              for role in ("AUTHOR", "COMMITTER")
+              for part, text in (("NAME", name), ("EMAIL", email))}  # fmt: skip
+    if value("commit.gpgsign").lower() not in _TRUE:
+        return Committer(people, (), signs=False)
+    programs = [f"{key}={text}" for key, text in own.items() if key.startswith("gpg.")]
+    chosen = [f"{key}={value(key)}" for key in ("gpg.format", "user.signingkey") if value(key)]
+    return Committer(people | signer_environment(environ), (*programs, *chosen), signs=True)
+
+
+def signer_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What gpg and ssh find the user's keys by."""
+    daemon = {name: os.environ[name] for name in (*_OF_SIGNERS, _SOCKET) if name in os.environ}
+    return daemon | {n: environ[n] for n in (*_OF_SIGNERS, _SOCKET) if n in environ and n != "HOME"}

@@ -1,0 +1,287 @@
+"""Changing the files of a work tree of the user's from one commit to another, as git would.
+
+The user's index is replaced last, by a rename, and while git's own lock on it is held. So a change
+that is cut off at any moment can be undone: until the branch has moved, every file that is already
+the new one is set back; afterwards only the index is left to be replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_runner.process.locks import holding, open_lock, wait_until_free
+from rover_mcp.domain.errors import Conflict, EnvironmentFault
+from rover_mcp.git.branch_blocked import work_trees
+from rover_mcp.git.branch_merge import ChangedPath, changed_paths
+from rover_mcp.git.git_process import GitResult
+from rover_mcp.git.locate import read_small
+from rover_mcp.git.repository_view import RepositoryView
+from rover_mcp.git.tracked_files import TrackedFiles
+from rover_mcp.git.user_config import own_entries
+
+_NAMED = 5
+_IN_PROGRESS = {
+    "MERGE_HEAD": "a merge",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+}
+_HEAD_NAMES = ("rebase-merge/head-name", "rebase-apply/head-name")
+_OWN_SETTINGS = r"^core\.(autocrlf|eol)$"
+_UNFILTERED = (b"unspecified", b"unset")
+
+
+def work_tree_of(view: RepositoryView, branch: str) -> Path | None:
+    """The work tree that has a branch checked out; None where no work tree has.
+
+    Raises:
+        Conflict: several have it, or one rebases it ("branch_in_use").
+    """
+    ref = f"refs/heads/{branch}".encode()
+    holders: list[Path] = []
+    for where, git_dir in work_trees(view.place):
+        for name in _HEAD_NAMES:
+            if (read_small(git_dir / name) or b"").strip() == ref:
+                raise Conflict(
+                    f"the branch {branch} is being rebased in {where}",
+                    hint="finish that first (git rebase --continue, or --abort)",
+                    code="branch_in_use",
+                )
+        bare = git_dir == view.place.common and view.bare
+        if not bare and (read_small(git_dir / "HEAD") or b"").strip() == b"ref: " + ref:
+            holders.append(where)
+    if len(holders) > 1:
+        raise Conflict(
+            f"the branch {branch} is checked out in {holders[0]} and in {holders[1]}",
+            hint="switch one of them to another branch",
+            code="branch_in_use",
+        )
+    return holders[0] if holders else None
+
+
+def check_clean(view: RepositoryView, top: Path) -> None:
+    """That no merge or rebase is in progress in a work tree, and no tracked file changed or staged.
+    Files that git does not track do not count.
+
+    Raises:
+        Conflict: something is, with what to do ("work_tree_busy", "dirty_work_tree").
+    """
+    for name, what in _IN_PROGRESS.items():
+        if (view.place.git_dir / name).exists():
+            raise Conflict(
+                f"{what} is in progress in {top}",
+                hint=f"finish or abort it (git -C {top} status), then call again",
+                code="work_tree_busy",
+            )
+    argv = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no"]
+    status = view.run_in_work_tree(
+        [*argv, "--ignore-submodules=all"], top, settings=_checkout_settings(view)
+    )
+    if status.code != 0:
+        raise EnvironmentFault(f"{top} cannot be looked at: {status.reason}", code="merge_failed")
+    entries = status.stdout.decode("utf-8", "backslashreplace").split("\0")[:-1]
+    if entries:
+        names = ", ".join(entry[3:] for entry in entries[:_NAMED])
+        more = f" and {len(entries) - _NAMED} more" if len(entries) > _NAMED else ""
+        raise Conflict(
+            f"{top} has changes that are not committed: {names}{more}",
+            hint="commit or stash them (git stash), then call again",
+            code="dirty_work_tree",
+        )
+
+
+def check_can_write(
+    view: RepositoryView, top: Path, changed: Sequence[ChangedPath], new: str
+) -> None:
+    """That the files of `new` can be written to a work tree without losing anything there, and
+    without running a program.
+
+    Raises:
+        Conflict: a file that git does not track is in the way ("untracked_in_the_way"), a changed
+            file passes through a filter such as git-lfs ("filtered_files"), or the work tree is
+            not where git looks for it ("odd_work_tree").
+    """
+    if view.last("core.worktree"):
+        raise Conflict(
+            f"{view.place.common} has its work tree elsewhere (core.worktree)",
+            hint="merge the task's branch with git yourself",
+            code="odd_work_tree",
+        )
+    gone = {one.path for one in changed if one.deleted}
+    for one in changed:
+        if one.added and (blocker := _in_the_way(top, one.path, gone)):
+            raise Conflict(
+                f"{blocker} in {top} is not tracked by git, and the merge would overwrite it",
+                hint="move it away, or commit it, then call again",
+                code="untracked_in_the_way",
+            )
+    if filtered := filtered_paths(view, changed, new):
+        raise Conflict(
+            f"{filtered[0]} passes through a filter such as git-lfs, which Rover does not run",
+            hint="merge the task's branch with git yourself",
+            code="filtered_files",
+        )
+
+
+def _in_the_way(top: Path, path: str, gone: set[str]) -> str | None:
+    parts = path.split("/")
+    for end in range(1, len(parts)):
+        parent = "/".join(parts[:end])
+        place = top / parent
+        if os.path.lexists(place) and (place.is_symlink() or not place.is_dir()):
+            return None if parent in gone else parent
+    place = top / path
+    if not os.path.lexists(place):
+        return None
+    inside = (
+        place.is_dir() and not place.is_symlink() and any(g.startswith(f"{path}/") for g in gone)
+    )
+    return None if inside else path
+
+
+def filtered_paths(
+    view: RepositoryView, changed: Sequence[ChangedPath], new: str, only: str | None = None
+) -> list[str]:
+    """Those of the paths that pass through a filter in the commit `new`: through any, or through
+    `only` that one."""
+    paths = [one.path for one in changed if not one.deleted]
+    if not paths:
+        return []
+    index = {"GIT_INDEX_FILE": str(view.folder / "rover-attributes")}
+    _checked(view.run(["read-tree", new], extra_env=index))
+    fed = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
+    attributes = _checked(
+        view.run(
+            ["check-attr", "--cached", "--stdin", "-z", "filter"],
+            extra_env={**index, "GIT_WORK_TREE": str(view.folder)},
+            stdin=fed,
+        )
+    )
+    fields = attributes.stdout.split(b"\0")[:-1]
+    return [
+        name.decode("utf-8", "backslashreplace")
+        for name, value in zip(fields[::3], fields[2::3], strict=True)
+        if (value == only.encode() if only else value not in _UNFILTERED)
+    ]
+
+
+def _checkout_settings(view: RepositoryView) -> list[str]:
+    """How line ends are written, where only the user's own configuration says it."""
+    own = [(k, v) for k, v in own_entries(_OWN_SETTINGS) if not view.last(k)]
+    return ["core.splitIndex=false", *(f"{key}={value}" for key, value in own)]
+
+
+@dataclass(frozen=True)
+class WorkTreeChange:
+    """One change of the work tree `top`, which `view` is opened at, from commit `old` to `new`.
+    `name` tells its files from those of any other change."""
+
+    view: RepositoryView
+    top: Path
+    name: str
+    old: str
+    new: str
+
+    @property
+    def _git_dir(self) -> Path:
+        return self.view.place.git_dir
+
+    @property
+    def _lock(self) -> Path:
+        return self._git_dir / "index.lock"
+
+    @property
+    def _index(self) -> Path:
+        """The index that will replace the user's."""
+        return self._git_dir / f"rover-{self.name}.index"
+
+    @property
+    def _signature(self) -> bytes:
+        return f"rover {self.name}\n".encode()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether this change holds the lock on the index."""
+        return read_small(self._lock) == self._signature
+
+    def lock(self) -> None:
+        """Take git's lock on the index, as git does.
+
+        Raises:
+            Conflict: another git holds it ("index_locked").
+        """
+        signed = self._git_dir / f"rover-{self.name}.lock"
+        signed.write_bytes(self._signature)
+        try:
+            os.link(signed, self._lock)
+        except FileExistsError as error:
+            raise Conflict(
+                f"another git is at work in {self.top}: {self._lock} exists",
+                hint="wait until it has ended, then call again; remove the file if none runs",
+                code="index_locked",
+            ) from error
+        finally:
+            signed.unlink()
+
+    def write_files(self) -> None:
+        """Write the new files, and an index for them beside the user's.
+
+        Raises:
+            EnvironmentFault: git could not ("merge_failed"); `undo` sets back what it did.
+        """
+        # With its time, by which git knows which entries it has to compare byte by byte.
+        shutil.copy2(self._git_dir / "index", self._index)
+        env = {"GIT_WORK_TREE": str(self.top), "GIT_INDEX_FILE": str(self._index)}
+        settings = _checkout_settings(self.view)
+        refresh = ["update-index", "-q", "--refresh", "--ignore-submodules"]
+        self.view.run(refresh, extra_env=env, settings=settings)
+        argv = ["read-tree", "-m", "-u", self.old, self.new]
+        # Git outlives a daemon that is killed. It inherits this lock, which lasts as long as it.
+        handle = open_lock(self._lock)
+        with holding(handle):
+            done = self.view.run(argv, extra_env=env, settings=settings, stdin=handle)
+        _checked(done)
+
+    def replace_index(self) -> None:
+        """Put the new index in the place of the user's, if that has not been done, and unlock."""
+        if self._index.exists():
+            self._index.replace(self._git_dir / "index")
+        self._unlock()
+
+    def undo(self) -> Sequence[str]:
+        """Set every file back that this change has written, and unlock. Which files it left as
+        they are, because somebody else has changed them meanwhile."""
+        left: Sequence[str] = ()
+        if self.is_begun:
+            # The git of a daemon that was killed may still be at work.
+            wait_until_free(self._lock)
+            changed = changed_paths(self.view, self.old, self.new)
+            if changed:
+                settings = _checkout_settings(self.view)
+                files = TrackedFiles(self.view, self.top, self.old, self.new, changed, settings)
+                left = files.set_back()
+        self._index.unlink(missing_ok=True)
+        self._unlock()
+        return left
+
+    def _unlock(self) -> None:
+        with suppress(FileNotFoundError):
+            self._index.with_name(f"{self._index.name}.lock").unlink()
+        if self.is_begun:
+            self._lock.unlink()
+
+
+def _checked(result: GitResult) -> GitResult:
+    if result.code != 0:
+        raise EnvironmentFault(
+            f"the work tree cannot be changed: {result.reason}",
+            hint="see what git says (git status), then call again",
+            code="merge_failed",
+        )
+    return result

@@ -1,0 +1,326 @@
+"""Merging a task's branch into a branch of the user's repository: first what would happen, then,
+on demand, the merge itself."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from agent_runner.crashpoints import crash_point
+from rover_mcp.domain.errors import Conflict, UserFixable
+from rover_mcp.domain.operation import OperationKind, OperationPoint, OperationState
+from rover_mcp.domain.task_status import Event, TaskStatus, sources
+from rover_mcp.domain.text import visible_line
+from rover_mcp.store.operations import OperationRow
+from rover_mcp.store.records import TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.operation_log import (
+    OperationLog,
+    check_hand_off,
+    check_local,
+    hand_off_files,
+    hand_off_lines,
+)
+from rover_mcp.tasks.quoted_text import named, printable
+
+Mode = Literal["merge", "squash", "ff"]
+
+NAMED_FILES = 20
+SUBJECT = 72
+"""Characters of a commit's first line."""
+COMMIT_HOOKS: Mapping[str, Sequence[str]] = {
+    "merge": ("pre-merge-commit", "prepare-commit-msg", "commit-msg"),
+    "squash": ("pre-commit", "prepare-commit-msg", "commit-msg"),
+    "ff": (),
+}
+"""Hooks that git itself would run before the commit, and that can forbid it."""
+
+
+@dataclass(frozen=True)
+class MergeRequest:
+    """What is asked for. `accept` names the hand-off files that the user agrees to, and the hooks
+    without which they agree to merge."""
+
+    into: str | None = None
+    mode: Mode = "merge"
+    message: str | None = None
+    accept: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """What a merge would do. `source` is the commit of the task's branch, `old` that of `into`;
+    `work_tree` has `into` checked out. `beyond`: commits on the task's branch that are not the
+    task's."""
+
+    repository: str
+    branch: str
+    into: str
+    source: str
+    old: str
+    tree: str | None
+    conflicts: Sequence[str]
+    files: Sequence[str]
+    """changed paths that are there afterwards"""
+    changed: int
+    commits: int
+    beyond: int
+    forward: bool
+    contained: bool
+    work_tree: str | None
+    hooks: Sequence[str]
+
+
+class Merges(Protocol):
+    """Merging in the user's repository."""
+
+    def plan(self, task: TaskRow, into: str | None, hooks: Sequence[str]) -> MergePlan:
+        """What a merge would do now; nothing is changed. `hooks`: of these the plan names those
+        that the repository has.
+
+        Raises:
+            RoverError: it cannot be merged, and why.
+        """
+        ...
+
+    def commit(
+        self, plan: MergePlan, parents: Sequence[str], message: str, environ: Mapping[str, str]
+    ) -> str:
+        """Make the commit of the plan's tree in the user's name. No reference leads to it."""
+        ...
+
+    def carry_out(self, operation: str, move: Mapping[str, Any]) -> None:
+        """Move the branch, and its work tree. Where it raises nothing has changed."""
+        ...
+
+    def settle(self, operation: str, move: Mapping[str, Any]) -> bool:
+        """Finish or undo a move that was cut off; whether the branch has moved.
+
+        Raises:
+            NotSettled: neither can be done now.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class MergeDone:
+    """`commit` is where `into` is now; None where nothing is merged yet."""
+
+    plan: MergePlan
+    commit: str | None
+    text: str
+
+
+@dataclass
+class MergeTask:
+    """The use case. `preview` says what would happen, calling it does it."""
+
+    store: Store
+    merges: Merges
+    log: OperationLog
+
+    def __post_init__(self) -> None:
+        self.log.settlers[OperationKind.MERGE] = self._settle
+
+    def preview(self, caller: Caller, task: TaskRow, request: MergeRequest) -> MergeDone:
+        """
+        Raises:
+            RoverError: the task cannot be merged, and why.
+        """
+        plan = self._plan(caller, task, request)
+        return MergeDone(plan, None, " ".join(preview_lines(task, plan, request)))
+
+    def question(self, caller: Caller, task: TaskRow, request: MergeRequest) -> str:
+        """What a person is asked before the merge, which names all that is to be agreed to.
+
+        Raises:
+            RoverError: it cannot be merged, and why.
+        """
+        plan = self._plan(caller, task, request)
+        if not is_contained(plan, request):
+            self._check(plan, request, agreed=True)
+        return " ".join(["Merge?", *preview_lines(task, plan, request)])
+
+    def __call__(
+        self, caller: Caller, task: TaskRow, request: MergeRequest, *, agreed: bool = False
+    ) -> MergeDone:
+        """Merge. `agreed`: a person was shown the hand-off files and said yes.
+
+        Raises:
+            Conflict: there are conflicts, or the branch, its work tree or the task has changed.
+            UserFixable: hand-off files or hooks have to be accepted by name.
+            EnvironmentFault: git failed; nothing was changed.
+        """
+        plan = self._plan(caller, task, request)
+        if is_contained(plan, request):
+            self._record(task.id, plan.into, plan.old, request.mode)
+            return MergeDone(plan, plan.old, f"{plan.into} has all of {plan.branch} already.")
+        self._check(plan, request, agreed=agreed)
+        new = self._commit(caller, task, plan, request)
+        move = {
+            "repository": plan.repository, "branch": plan.into, "old": plan.old, "new": new,
+            "work_tree": plan.work_tree, "mode": request.mode,
+            "reason": f"merge {plan.branch}: {request.mode} by rover",
+        }  # fmt: skip
+
+        def work(row: OperationRow) -> None:
+            self.merges.carry_out(row.id, move)
+            crash_point(OperationPoint.CARRIED_OUT)
+            self._record(task.id, plan.into, new, request.mode)
+            crash_point(OperationPoint.STATUS_CHANGED)
+
+        self.log.run(task.id, OperationKind.MERGE, move, work)
+        return MergeDone(plan, new, done_text(plan, new, request))
+
+    def _plan(self, caller: Caller, task: TaskRow, request: MergeRequest) -> MergePlan:
+        check_local(caller, "merge it")
+        self.log.settle(task.id)
+        task = self.store.tasks.get(task.id) or task
+        merged_already = task.status is TaskStatus.MERGED
+        if task.status not in sources(Event.MERGE) and not merged_already:
+            raise Conflict(
+                f"task {task.number} is {task.status}; only one that is COMPLETED can be merged",
+                code="not_mergeable",
+                hint="its branch holds what it did so far; git merges that as any other branch",
+                next_call={"tool": "inspect", "arguments": {"task": task.id}},
+            )
+        return self.merges.plan(task, request.into or task.base_branch, COMMIT_HOOKS[request.mode])
+
+    def _check(self, plan: MergePlan, request: MergeRequest, *, agreed: bool) -> None:
+        if plan.conflicts:
+            raise conflict(plan)
+        if request.mode == "ff" and not plan.forward:
+            raise Conflict(
+                f"{plan.into} has commits that {plan.branch} lacks, so it cannot be fast-forwarded",
+                code="not_fast_forward",
+                hint="mode merge or squash makes a commit",
+            )
+        handed = hand_off_files(plan.files)
+        if not agreed or len(handed) > NAMED_FILES:
+            check_hand_off(handed, request.accept, "accept")
+        if not agreed and not set(plan.hooks) <= set(request.accept):
+            raise UserFixable(
+                f"the repository has hooks that git runs before such a commit: "
+                f"{', '.join(plan.hooks)}; Rover runs no program of a repository",
+                code="hooks",
+                hint=f"merge with git, which runs them: git -C {_quote(plan.repository)} switch "
+                f"{_quote(plan.into)}, then git merge {_quote(plan.branch)}, then merge_task "
+                "records it; or, once the user agrees to merge without them, name them in accept",
+            )
+
+    def _commit(self, caller: Caller, task: TaskRow, plan: MergePlan, request: MergeRequest) -> str:
+        if request.mode == "ff":
+            return plan.source
+        parents = [plan.old, *([plan.source] if request.mode == "merge" else [])]
+        text = commit_message(task, plan, request)
+        return self.merges.commit(plan, parents, text, caller.env)
+
+    def _record(self, task_id: str, into: str, commit: str, mode: str) -> None:
+        data = {"into": into, "commit": commit, "mode": mode}
+        self.store.transitions.apply(task_id, Event.MERGE, data=data)
+
+    def _settle(self, row: OperationRow) -> OperationState:
+        if not self.merges.settle(row.id, row.plan):
+            return OperationState.UNDONE
+        plan = row.plan
+        self._record(row.task_id, str(plan["branch"]), str(plan["new"]), str(plan["mode"]))
+        return OperationState.DONE
+
+
+def is_contained(plan: MergePlan, request: MergeRequest) -> bool:
+    """Whether there is nothing left to merge. Of a squash only the content tells."""
+    squashed = request.mode == "squash" and not plan.changed and not plan.conflicts
+    return plan.contained or squashed
+
+
+def conflict(plan: MergePlan) -> Conflict:
+    """The error for two sides that changed the same places."""
+    count = len(plan.conflicts)
+    more = f" and {count - NAMED_FILES} more" if count > NAMED_FILES else ""
+    files = ", ".join(named(visible_line(p), 120) for p in plan.conflicts[:NAMED_FILES])
+    return Conflict(
+        f"{plan.branch} and {plan.into} changed the same places in {files}{more}; nothing was "
+        "changed",
+        code="merge_conflicts",
+        hint=f"resolve them with git: git -C {_quote(plan.repository)} switch "
+        f"{_quote(plan.branch)}, then git merge {_quote(plan.into)}, correct the files and "
+        "commit; then call merge_task again",
+    )
+
+
+def commit_message(task: TaskRow, plan: MergePlan, request: MergeRequest) -> str:
+    """The user's message, or one made from the task, with trailers that name the task."""
+    title = printable(task.title, 500)
+    if request.message:
+        text = request.message.strip()
+    elif request.mode == "squash":
+        subject = textwrap.shorten(title, SUBJECT, placeholder="...")
+        rest = f"\n\n{textwrap.fill(title, SUBJECT)}" if subject != title else ""
+        text = f"{subject}{rest}"
+    else:
+        subject = textwrap.shorten(f"Merge branch '{plan.branch}'", SUBJECT, placeholder="...")
+        into = "" if plan.into in ("main", "master") else f" into {plan.into}"
+        subject = f"{subject}{into}" if len(subject) + len(into) <= SUBJECT else subject
+        text = f"{subject}\n\n{textwrap.fill(title, SUBJECT)}"
+    return f"{text}\n\nRover-Task: {task.id}\nRover-Number: {task.number}\n"
+
+
+def preview_lines(task: TaskRow, plan: MergePlan, request: MergeRequest) -> list[str]:
+    """What would happen, in sentences."""
+    if is_contained(plan, request):
+        return [f"{plan.into} has all of {plan.branch} already; confirm only records that."]
+    files = "1 file" if plan.changed == 1 else f"{plan.changed} files"
+    commits = "1 commit" if plan.commits == 1 else f"{plan.commits} commits"
+    lines = [
+        f"Nothing is merged yet. {plan.branch} ({commits}) would go into {plan.into} at "
+        f"{plan.old[:10]} as {_how(request.mode)}: {files} changed."
+    ]
+    if plan.beyond:
+        lines.append(f"{plan.beyond} of these commits are not the task's: somebody added them.")
+    lines.append(
+        f"The files in {plan.work_tree} are updated, as {plan.into} is checked out there."
+        if plan.work_tree
+        else f"No work tree has {plan.into} checked out, so no file changes."
+    )
+    if plan.conflicts:
+        lines.append(f"But it cannot: {conflict(plan).message}. {conflict(plan).hint}.")
+    if files_run := hand_off_files(plan.files):
+        shown = "; ".join(hand_off_lines(files_run[:NAMED_FILES]))
+        more = len(files_run) - NAMED_FILES
+        lines.append(
+            f"Programs on this machine run these without asking: {shown}"
+            f"{f'; and {more} more' if more > 0 else ''}. To merge, name them in accept."
+        )
+    if plan.hooks:
+        lines.append(
+            f"Hooks that git would run are not run: {', '.join(plan.hooks)}. To merge without "
+            "them, name them in accept."
+        )
+    return lines
+
+
+def done_text(plan: MergePlan, commit: str, request: MergeRequest) -> str:
+    """What has happened, and how to go back."""
+    where = f"the files in {plan.work_tree} are updated" if plan.work_tree else "no file changed"
+    back = f"git -C {_quote(plan.repository)} "
+    back += (
+        f"reset --keep {plan.old[:10]}"
+        if plan.work_tree
+        else f"update-ref {_quote(f'refs/heads/{plan.into}')} {plan.old[:10]} {commit[:10]}"
+    )
+    return (
+        f"{plan.branch} is in {plan.into} at {commit[:10]} as {_how(request.mode)}; {where}. "
+        f"To take it back: {back}"
+    )
+
+
+def _how(mode: Mode) -> str:
+    return {"merge": "a merge commit", "squash": "one commit", "ff": "a fast-forward"}[mode]
+
+
+def _quote(word: str) -> str:
+    return shlex.quote(printable(word, 1000))

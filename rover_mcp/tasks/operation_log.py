@@ -1,0 +1,158 @@
+"""What the verbs share that change a user's repository: a row before, a row after, and what a new
+daemon does about the rows that its predecessor left open."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from agent_runner.crashpoints import crash_point
+from rover_mcp.domain.errors import Conflict, EnvironmentFault, RoverError, UserFixable
+from rover_mcp.domain.operation import OperationKind, OperationPoint, OperationState
+from rover_mcp.domain.text import visible_line
+from rover_mcp.store.operations import OperationRow, Operations
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.handoff_files import NAMED, first_of_each, run_by
+from rover_mcp.tasks.quoted_text import named
+
+FILES_NAMED = 20
+
+log = logging.getLogger("rover.tasks")
+T = TypeVar("T")
+
+
+class NotSettled(EnvironmentFault):
+    """An operation that was cut off can neither be finished nor undone just now."""
+
+
+@dataclass
+class OperationLog:
+    """Runs operations one after another for each task, each with its row. `settlers` finish or
+    undo, by kind, an operation that was cut off, and say which of the two it was."""
+
+    rows: Operations
+    settlers: dict[OperationKind, Callable[[OperationRow], OperationState]] = field(
+        default_factory=dict[OperationKind, Callable[[OperationRow], OperationState]]
+    )
+    _running: set[str] = field(default_factory=set[str])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(
+        self,
+        task_id: str,
+        kind: OperationKind,
+        plan: Mapping[str, Any],
+        work: Callable[[OperationRow], T],
+    ) -> T:
+        """Do `work` between the two rows. Where it raises, it has undone what it did.
+
+        Raises:
+            Conflict: another operation of the task is at work.
+            RoverError: as `work`.
+        """
+        with self._lock:
+            if task_id in self._running:
+                raise Conflict(
+                    "another merge, push or checkout of this task is at work",
+                    hint="call again in some seconds",
+                    code="operation_running",
+                )
+            self._running.add(task_id)
+        try:
+            row = self.rows.begin(task_id, kind, plan)
+            crash_point(OperationPoint.RECORDED)
+            try:
+                result = work(row)
+            except (RoverError, OSError) as error:
+                self.rows.end(row.id, OperationState.UNDONE, str(error)[:500])
+                raise
+            self.rows.end(row.id, OperationState.DONE)
+            return result
+        finally:
+            with self._lock:
+                self._running.discard(task_id)
+
+    def settle(self, task_id: str | None = None) -> None:
+        """Finish or undo what was cut off: all of it, or a task's. What cannot be settled stays
+        open for the next time."""
+        for row in self.rows.open():
+            if task_id not in (None, row.task_id) or not self._claim(row.task_id):
+                continue
+            try:
+                state = self.settlers[OperationKind(row.kind)](row)
+                self.rows.end(row.id, state, "cut off by the daemon's end")
+                log.info("a %s of task %s that was cut off is %s", row.kind, row.task_id, state)
+            except NotSettled as error:
+                log.warning("a %s of task %s stays open: %s", row.kind, row.task_id, error)
+            finally:
+                with self._lock:
+                    self._running.discard(row.task_id)
+
+    def _claim(self, task_id: str) -> bool:
+        with self._lock:
+            if task_id in self._running:
+                return False
+            self._running.add(task_id)
+            return True
+
+
+def check_local(caller: Caller, what: str) -> None:
+    """That the caller is the user of this machine.
+
+    Raises:
+        UserFixable: it is a user over HTTP.
+    """
+    if caller.user is not None:
+        raise UserFixable(
+            f"only the user of this machine can {what}; the task's branch is in the repository",
+            code="not_allowed",
+            hint="ask that user",
+        )
+
+
+def hand_off_files(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Those of the paths that a program on the host runs or obeys later without asking, and the
+    program; first the first of each program."""
+    runs = {path: who for path in paths if (who := run_by(path))}
+    return [(path, runs[path]) for path in first_of_each(runs)]
+
+
+def hand_off_lines(files: Sequence[tuple[str, str]]) -> list[str]:
+    """Each such file with what runs it, for a reader."""
+    return [f"{named(visible_line(path), NAMED)} (run by {who})" for path, who in files]
+
+
+def check_hand_off(files: Sequence[tuple[str, str]], accepted: Iterable[str], call: str) -> None:
+    """That every one of the files is accepted by its name, or by that of a folder above it which
+    ends with a slash. `call` names the argument.
+
+    Raises:
+        UserFixable: some are not ("hand_off_files").
+    """
+    names = tuple(accepted)
+    folders = tuple(name for name in names if name.endswith("/"))
+    missing = [(p, who) for p, who in files if p not in names and not p.startswith(folders)]
+    if missing:
+        shown = "; ".join(hand_off_lines(missing[:FILES_NAMED]))
+        more = len(missing) - FILES_NAMED
+        raise UserFixable(
+            f"the task changed files that programs on your machine run without asking: {shown}"
+            + (f"; and {more} more" if more > 0 else ""),
+            hint=f"look at them with get_diff; once the user agrees, name them in {call}",
+            code="hand_off_files",
+        )
+
+
+def settled(work: Callable[[], T]) -> T:
+    """What `work` finds in a repository that may be gone or broken by now.
+
+    Raises:
+        NotSettled: it cannot be looked at now.
+    """
+    try:
+        return work()
+    except (RoverError, OSError) as error:
+        raise NotSettled(str(error)) from error

@@ -1,0 +1,120 @@
+"""The daemon dies at each named place of an operation in the user's repository; the next one
+finishes or undoes it, and a second call completes it. Real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent_runner.crashpoints import VARIABLE
+from rover_mcp.domain.operation import OperationPoint
+from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
+from tests.e2e.processes import wait_until
+from tests.support.frames import DaemonRestarted, Frame, LauncherClient
+from tests.support.repos import git, make_repository
+from tests.support.scripts import script
+
+__all__ = ["docker_host", "engine_for_daemons"]
+
+ROOT = Path(__file__).parents[2]
+P = OperationPoint
+WITHIN = 60.0
+DONE_THEN = (P.REFERENCE_MOVED, P.CARRIED_OUT, P.STATUS_CHANGED)
+"""Where the merge has happened when the daemon dies."""
+
+
+def state(repo: Path) -> dict[str, bytes]:
+    """Every byte of the repository and its work tree, but for objects."""
+    return {
+        str(path.relative_to(repo)): path.read_bytes()
+        for path in sorted(repo.rglob("*"))
+        if path.is_file() and "objects" not in path.relative_to(repo).parts[:2]
+    }
+
+
+@contextmanager
+def daemon(folder: Path, crash: str | None) -> Iterator[Path]:
+    """A data folder with a daemon that dies at `crash`: the launcher's next one does not."""
+    home = folder / "data"
+    home.mkdir()
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
+    env |= {"ROVER_HOME": str(home), **({VARIABLE: crash} if crash else {})}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rover_mcp.daemon"], env=env, cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: _holds(home, process.pid), "the daemon is up")
+        yield home
+        assert process.wait() == -signal.SIGKILL, f"{crash} is never reached"
+    finally:
+        end_daemon(home)
+        process.kill()
+        process.wait()
+
+
+def _holds(home: Path, pid: int) -> bool:
+    try:
+        return daemon_pid(home) == pid
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def patient(client: LauncherClient, tool: str, **arguments: object) -> Frame:
+    end = time.monotonic() + WITHIN
+    while True:
+        try:
+            return client.tool(tool, **arguments)
+        except DaemonRestarted:
+            assert time.monotonic() < end, f"{tool} is never answered"
+
+
+def task_of(client: LauncherClient) -> Frame:
+    edits = [
+        {"path": "new/file.txt", "content": "new\n"},
+        {"path": "calc.py", "content": "x = 1\n"},
+    ]
+    task = client.tool(
+        "create_task", description="Change it", workflow="quick", agent="scripted",
+        engine="bubblewrap", script=script(implement=[{"edits": edits}]),
+    )["task"]  # fmt: skip
+    return client.wait_until(task["id"], "COMPLETED")
+
+
+@pytest.mark.parametrize("point", list(P))
+def test_a_merge_during_which_the_daemon_died_is_done_or_as_before(
+    tmp_path: Path, engine_for_daemons: None, point: P
+) -> None:
+    """N8."""
+    repo = make_repository(tmp_path / "repo")
+    git(repo, "config", "user.name", "Ursula")
+    git(repo, "config", "user.email", "u@example.org")
+    with daemon(tmp_path, str(point)) as home, LauncherClient(home, repo) as client:
+        client.open()
+        task = task_of(client)["id"]
+        before = state(repo)
+        with pytest.raises(DaemonRestarted):
+            client.tool("merge_task", task=task, confirm=True)
+        # A call for the task settles what was cut off.
+        shown = patient(client, "merge_task", task=task)
+        if point in DONE_THEN:
+            assert shown["status"] == "MERGED"
+        else:
+            assert shown["status"] == "COMPLETED"
+            assert state(repo) == before
+        done = patient(client, "merge_task", task=task, confirm=True)
+        assert (done["merged"], done["status"]) == (True, "MERGED")
+        assert git(repo, "rev-parse", "main") == done["commit"]
+        assert git(repo, "rev-list", "--count", "--first-parent", "main") == "2"
+        assert git(repo, "status", "--porcelain") == ""
+        assert (repo / "new/file.txt").read_text() == "new\n"
+        assert not list((repo / ".git").glob("*rover*")) + list((repo / ".git").glob("*.lock"))
+        patient(client, "merge_task", task=task, confirm=True)
+        assert git(repo, "rev-parse", "main") == done["commit"]
