@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent_runner.json_object import Json
-from rover_mcp.cli.terminal_text import Paint, about, clean, size
+from rover_mcp.cli.terminal_text import Paint, clean, size
+from rover_mcp.domain.durations import about
 
 _KINDS = {
     "hub": "hub and base",

@@ -20,12 +20,12 @@ from rover_mcp.cli.terminal_text import (
     ago,
     clean,
     clock,
-    duration,
     shorten,
     table,
     wrap,
     zone,
 )
+from rover_mcp.domain.durations import duration
 
 
 def status_word(task: Json, paint: Paint) -> str:

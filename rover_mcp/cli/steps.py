@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from agent_runner.json_object import Json
 from rover_mcp.cli.cli_wording import spoken
-from rover_mcp.cli.terminal_text import STEP_MARKS, Paint, clean, duration, pad, shorten, width_of
+from rover_mcp.cli.terminal_text import STEP_MARKS, Paint, clean, pad, shorten, width_of
+from rover_mcp.domain.durations import duration
 
 INDENT = "  "
 NARROW = 80

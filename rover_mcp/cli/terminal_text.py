@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
+from rover_mcp.domain.durations import about
 from rover_mcp.domain.text import plain, unhidden
 
 _UTC = re.compile(r"(?<![\w:.-])(?:(?P<day>\d{4}-\d\d-\d\d) )?(?P<time>[0-2]\d:[0-5]\d)Z\b")
@@ -133,29 +134,6 @@ def table(rows: Iterable[Sequence[str]], paint: Paint, header: Sequence[str] = (
 
 
 # Numbers
-
-
-def duration(seconds: float | None) -> str:
-    """As people say it: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
-
-
-def about(seconds: float) -> str:
-    """A duration without what does not matter: 40 s, 12 min, 2 h 10 min, 3 d 4 h."""
-    rounded = max(0, round(seconds))
-    if rounded < 60:
-        return f"{rounded} s"
-    return duration(60 * round(rounded / 60))
 
 
 def ago(moment: str, now: datetime) -> str:

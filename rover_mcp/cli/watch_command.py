@@ -11,7 +11,8 @@ from agent_runner.json_object import Json
 from rover_mcp.cli import render
 from rover_mcp.cli.client import ConnectionLost, McpClient, ToolFailed
 from rover_mcp.cli.steps import StepTable, step_lines, step_lines_of, steps_of
-from rover_mcp.cli.terminal_text import Paint, clean, duration
+from rover_mcp.cli.terminal_text import Paint, clean
+from rover_mcp.domain.durations import duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -17,10 +17,11 @@ from rover_mcp.cli import render
 from rover_mcp.cli.client import ClientError, McpClient
 from rover_mcp.cli.pauses import pause_lines
 from rover_mcp.cli.render_diff import diff_lines
-from rover_mcp.cli.terminal_text import STEP_MARKS, Paint, clean, duration
+from rover_mcp.cli.terminal_text import STEP_MARKS, Paint, clean
 from rover_mcp.cli.watch_command import Follower
 from rover_mcp.demo.checks import Checks
 from rover_mcp.demo.demo_stage import SCRIPT, Stage
+from rover_mcp.domain.durations import duration
 
 DESCRIPTION = """\
 Make split_bill lose no cent

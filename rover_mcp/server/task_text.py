@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from rover_mcp.domain.durations import about
 from rover_mcp.domain.ids import short_id
 from rover_mcp.domain.obstacles import IN_SHORT, obstacle_in
 from rover_mcp.domain.text import visible_line
@@ -136,7 +137,7 @@ def _runs(task: TaskView) -> str:
     place = f" in {task.engine}" if task.engine else ""
     network = f", network {task.network}" if task.network else ""
     again = f", iteration {task.iteration}" if task.iteration > 1 else ""
-    time = f", {_seconds(round(task.duration_s))}" if task.duration_s else ""
+    time = f", {about(task.duration_s)}" if task.duration_s else ""
     return f"{task.workflow} by {task.agent}{model}{others}{place}{network}{again}{time}"
 
 
@@ -174,8 +175,8 @@ def _pause(p: PauseView) -> list[str]:
     if p.auto_resume and p.retry_at:
         lines.append(
             f"It resumes automatically at {p.retry_at:%Y-%m-%d %H:%M:%S}Z, in "
-            f"{_seconds(p.retry_in_s)} ({_resume(p)}; set_auto_resume switches that off: for this "
-            "task, its project, or all)."
+            f"{about(p.retry_in_s or 0)} ({_resume(p)}; set_auto_resume switches that off: for "
+            "this task, its project, or all)."
         )
         if p.log_in:
             lines.append(f"{p.log_in[:1].upper()}{p.log_in[1:]}.")
@@ -199,11 +200,3 @@ def _resume(p: PauseView) -> str:
     """The number of the automatic resume that comes next, and of how many."""
     count = f"automatic resume {p.retries + 1}"
     return count if p.reason in CLOSED else f"{count} of {p.max_retries}"
-
-
-def _seconds(seconds: int | None) -> str:
-    minutes, rest = divmod(seconds or 0, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{rest} s"
