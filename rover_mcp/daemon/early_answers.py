@@ -29,7 +29,7 @@ from rover_mcp.server.allowed_calls import keep_working
 from rover_mcp.server.arguments import ListTasksArguments
 from rover_mcp.server.brief_results import brief
 from rover_mcp.server.pages import task_list
-from rover_mcp.server.pending_news import untold
+from rover_mcp.server.pending_news import unseen_events
 from rover_mcp.server.session import ClientSession
 from rover_mcp.store.records import NONSENSE, Limit, TaskRow
 from rover_mcp.store.store import Store
@@ -127,7 +127,7 @@ def answer(
         here=not given.all_projects,
     )  # fmt: skip
     result = task_list(*page)
-    news = untold(store, session, settings.attention_limit)
+    news = unseen_events(store, session, settings.attention_limit)
     result.attention = [*tasks.event_views(news.events, caller)]
     result.attention_more = news.more or None
     keep_working(result, _works)

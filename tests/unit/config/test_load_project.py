@@ -196,8 +196,8 @@ def a_folder(root: Path) -> None:
     [
         (linked_file, "symbolic link"),
         (linked_folder, "symbolic link"),
-        (a_fifo, "no regular file"),
-        (a_folder, "no regular file"),
+        (a_fifo, "not a regular file"),
+        (a_folder, "not a regular file"),
     ],
 )
 def test_nothing_but_a_file_beneath_the_root_is_read(root: Path, make: Any, says: str) -> None:
