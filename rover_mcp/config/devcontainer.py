@@ -65,7 +65,7 @@ def parse_devcontainer(data: bytes, place: str) -> Devcontainer:
     """Read the file found at `place`.
 
     Raises:
-        UserFixable: "invalid_devcontainer": it is no such file, or names a path outside.
+        UserFixable: "invalid_devcontainer": it is not such a file, or names a path outside.
     """
     content = _load(data, place)
     ignored = [k for k in content if k not in _HONOURED and k not in _HARMLESS]

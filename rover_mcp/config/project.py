@@ -110,7 +110,7 @@ class HooksConfig(_ProjectModel):
     """once, after the workflow's last step"""
 
     def as_spec(self) -> StepHooks:
-        """As the runner is told of them."""
+        """Return them as the runner receives them."""
         return StepHooks(
             before_agent=tuple(self.before_agent),
             after_step=tuple(self.after_step),

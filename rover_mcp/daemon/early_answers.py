@@ -111,7 +111,7 @@ def _line(connection: socket.socket) -> bytes:
 def answer(
     settings: Settings, store: Store, caller: Caller, asks: Any
 ) -> tuple[dict[str, Any], ClientSession]:
-    """What list_tasks gives as structured content, and the session that is told of news with it.
+    """Return what list_tasks gives as structured content, and the session that receives its news.
 
     Raises:
         NeedsFullDaemon: it was not asked, or something runs, of which the store alone does not

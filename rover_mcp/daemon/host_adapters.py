@@ -68,13 +68,14 @@ class HostAgents:
         provider = agent_provider(agent, model)
         if provider is None:
             return ()
-        # Without a digit it is an alias, of which the program alone knows what it stands for.
+        # A name without a digit is an alias, such as "opus": only the agent's program knows which
+        # model it stands for.
         names = ([model] if re.search(r"\d", model) else []) if model else default_models(agent)
         return [(provider, name) for name in names if self._prices.find(provider, name) is None]
 
     def models(self, agent: str, *, own_api: bool) -> Sequence[str]:
         if not own_api:
-            # What another service calls its models, only its user's configuration says.
+            # Only the user's configuration says what another service calls its models.
             return (*self._prices.own.get(agent_provider(agent) or "", {}),)
         provider = _PRICED_AGENTS.get(agent)
         return (*agent_models(agent), *(self._prices.models(provider) if provider else ()))

@@ -136,7 +136,7 @@ class _RequestQueue:
             self._unanswered -= 1
 
     async def _settled(self) -> None:
-        """A request was withdrawn: there is no answer to it."""
+        """Forget a request that was withdrawn: it is never answered."""
         self._unanswered -= 1
 
     async def _answer(self, code: int, what: str, number: RequestId | None) -> None:
@@ -146,7 +146,7 @@ class _RequestQueue:
 
 
 def _why_not(line: bytes) -> tuple[int, str, int | str | None]:
-    """Code, message and request id for a line that is no message."""
+    """Return code, message and request id for a line that is not a message."""
     try:
         message: object = json.loads(line)
     except (ValueError, RecursionError):

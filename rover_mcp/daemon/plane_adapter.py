@@ -77,6 +77,7 @@ class PlaneControl:
         attempt = self._store.attempts.get(task.id, task.attempt)
         if attempt is None or attempt.state not in STARTED:
             return
+        # An engine's stop lasts for the grace period of the runner; a client does not wait for it.
         stop = threading.Thread(
             target=self._attempts.stop, args=(task, attempt.sandbox), daemon=True
         )

@@ -17,12 +17,12 @@ from rover_mcp.tasks.usage import larger
 
 
 def write_entries(store: Store, entries: Sequence[UsageEntry]) -> None:
-    """Write or rewrite what answers told."""
+    """Write the usage of answers, in place of what was written of them before."""
     store.books.write([_row(entry) for entry in entries])
 
 
 def over_budget(store: Store, task_id: str) -> str | None:
-    """What is used up of the task's budget; None: it may go on, or has none."""
+    """What is used up of the task's budget; None: nothing is, or it has none."""
     standing = standing_of(store, task_id)
     return standing.over if standing else None
 

@@ -1,5 +1,4 @@
-"""How a task is named: by its id, by its number or branch within its project. Parsed strictly
-(I2)."""
+"""Parses how a task is named: by its id, or by its number or branch within its project."""
 
 from __future__ import annotations
 

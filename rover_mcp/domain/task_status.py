@@ -80,7 +80,7 @@ TRANSITIONS: Final[Mapping[tuple[S, Event], S]] = {
 RUNNING: Final = frozenset({S.IN_PROGRESS, S.ITERATING})
 ENDED: Final = frozenset({S.COMPLETED, S.FAILED, S.CANCELLED, S.MERGED, S.PUSHED})
 DELETING: Final = "task.deleting"
-"""The event that a deletion began, after which nothing lets the task go on."""
+"""The event that a deletion began, after which the task can never continue."""
 RESUMABLE: Final = frozenset({S.PAUSED, S.FAILED, S.CANCELLED})
 
 

@@ -108,9 +108,9 @@ class Reserved:
 
 @dataclass(frozen=True)
 class UsageEntry:
-    """An answer in the books, as far as it was told. `model` is "" where none was named; a cost
-    of None in `usage`: it has no price, or told no count. `reserved` stands until the call has
-    ended; `estimated`: it was cut, or told no count, and this is what it will have come to.
+    """A recorded answer, as far as it is known. `model` is "" where none was named; a cost of None
+    in `usage`: it has no price, or reports no tokens. `reserved` stands until the call has ended;
+    `estimated`: it was cut, or reported no tokens, and this is what it will have cost.
     `calls` is 0 where it came to nothing."""
 
     task_id: str

@@ -123,7 +123,7 @@ class DockerImages:
                     # Of a folder COPY takes what is in it.
                     text += f"\nCOPY layer{number} {layer.target}"
                 info = tarfile.TarInfo("Dockerfile")
-                # Last: what stands after it would be built anew with each tag.
+                # Last: the engine's cache ends at the first line that differs, and tags differ.
                 content = (text + _label_line(build.labels) + "\n").encode()
                 info.size = len(content)
                 archive.addfile(info, BytesIO(content))

@@ -29,7 +29,7 @@ _RELATIVE = b"$ORIGIN"
 class PythonParts:
     """A Python of this host: pure data. `libraries` are those outside the system's folders, by
     name; `packages` the folders of the library that hold what was installed; `stands_alone`: it
-    starts without being told where its libraries are."""
+    starts without the path of its libraries."""
 
     program: Path
     system: bool

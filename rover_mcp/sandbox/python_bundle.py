@@ -202,8 +202,8 @@ def loader() -> Path:
 def standard_library() -> tuple[Path, Path | None]:
     """The folder of the standard library, and that of its extension modules where it is another.
 
-    They are looked for beside this interpreter: a Python that was moved has been told where it was
-    built, which may be another Python's place by now.
+    They are looked for beside this interpreter: sysconfig holds the path at which a Python was
+    built, and where it was moved, another Python may be there by now.
     """
     library = Path(os.__file__).resolve().parent
     beside = Path(sys.base_exec_prefix, version_folder(), "lib-dynload").resolve()
