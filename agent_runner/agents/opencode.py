@@ -172,6 +172,7 @@ _BASES: Mapping[str, str] = {
     "openai": "/openai/v1",
     "google": "/google/v1beta",
 }
+# Nothing is fetched at the start: a sandbox reaches nothing but the gateway.
 _ENVIRONMENT = {
     "OPENCODE_DISABLE_AUTOUPDATE": "1",
     "OPENCODE_DISABLE_MODELS_FETCH": "1",

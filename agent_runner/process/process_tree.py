@@ -140,6 +140,7 @@ class ProcessTree:
                     if descriptor == self._pidfd:
                         poll.unregister(descriptor)
                         await self._finish(killed=False)
+                        # A process that escaped the tree may hold the pipes open for ever.
                         deadline = anyio.current_time() + DRAIN_SECONDS
                         continue
                     with suppress(BlockingIOError):

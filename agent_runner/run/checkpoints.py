@@ -60,6 +60,8 @@ class Checkpoints:
         self._worktree = worktree
         self._first = first
         self._warn = warn
+        # Steps of a parallel step end at the same time, and git refuses a second writer of its
+        # index.
         self._turn = anyio.Lock()
 
     async def snapshot(self) -> Snapshot | None:

@@ -58,6 +58,7 @@ class _Weaving:
             yield CommandStep(
                 id=self._name(f"{place}-{step}" if step else place),
                 name=f"hook {place}" + (f" of {step}" if step else ""),
+                # One script: a `cd` or an `export` holds for the commands after it.
                 command="\n".join(["set -e", *commands]),
                 condition=condition,
             )
