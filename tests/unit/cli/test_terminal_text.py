@@ -11,11 +11,9 @@ import pytest
 from rover_mcp.cli.cli_wording import spoken
 from rover_mcp.cli.terminal_text import (
     Paint,
-    about,
     clean,
     clock,
     dated,
-    duration,
     shorten,
     size,
     table,
@@ -23,6 +21,7 @@ from rover_mcp.cli.terminal_text import (
     width_of,
     wrap,
 )
+from rover_mcp.domain.durations import about, duration
 
 
 class Terminal(io.StringIO):
