@@ -29,11 +29,11 @@ class Arguments(BaseModel):
 TaskName = Annotated[
     str,
     BeforeValidator(argument_repair.task_text),
-    Field(max_length=240, description="id or project number"),
+    Field(max_length=240, description="id or number"),
 ]
 RepoPath = Annotated[
     str | None,
-    Field(max_length=4096, description="default: the working folder"),
+    Field(max_length=4096, description="default: here"),
 ]
 
 
@@ -83,12 +83,12 @@ class CreateTaskArguments(Arguments):
         default_factory=list,
         max_length=20,
         description="for the agent to read: github:issue/12, github:pr/3, gitlab:mr/7, web "
-        "addresses, paths of files",
+        "addresses, files",
     )
     context_authors: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list,
         max_length=50,
-        description="whose comments to include beside those of project members; all: everybody's",
+        description="whose comments to include beside project members'; all: everybody's",
     )
     inputs: Annotated[dict[str, str], BeforeValidator(argument_repair.inputs)] = Field(
         default_factory=dict[str, str], description="the workflow's inputs by name"

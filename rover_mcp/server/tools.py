@@ -145,8 +145,8 @@ _ENTRIES = (
     ),
     _entry(
         merge_task, a.MergeArguments, r.MergeResult, "Merge task",
-        "Merge a COMPLETED task's branch into a branch of the user. Call it without confirm first: "
-        "it previews conflicts and all that has to be accepted by name.",
+        "Merge a COMPLETED task's branch into a branch of the user. Without confirm it previews "
+        "conflicts and what has to be accepted by name.",
         destructive=True, admin=True,
     ),
     _entry(
