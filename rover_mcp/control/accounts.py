@@ -79,8 +79,8 @@ def limit_of(pause: Pause) -> str:
 def keeps_its_time(pause: Pause, now: datetime) -> bool:
     """Whether a task waits for a time of its own, and not for its account's hold: it was told one
     that holds nobody else, or not so long. Else it would try, and be refused, again and again."""
-    told = pause.retry_at is not None and pause.retry_at > now
-    return told and pause.retry_grounds is not Grounds.PROVIDER
+    names_time = pause.retry_at is not None and pause.retry_at > now
+    return names_time and pause.retry_grounds is not Grounds.PROVIDER
 
 
 def report_of(pause: Pause, task_id: str, until: datetime, now: datetime) -> ReportRow | None:
@@ -174,8 +174,8 @@ def hold_after(
     counts = hold is None or is_probe or hold.until <= now.timestamp()
     refusals = (hold.refusals if hold else 0) + counts
     until = hold.until if hold and not counts else 0.0
-    told = pause.retry_at is not None and pause.retry_grounds is Grounds.PROVIDER
-    if counts or told:
+    is_provider_time = pause.retry_at is not None and pause.retry_grounds is Grounds.PROVIDER
+    if counts or is_provider_time:
         until = max(until, hold_until(pause, refusals, retry, now, random).timestamp())
     keeps = hold is not None and not counts
     return HoldRow(
@@ -248,7 +248,7 @@ def choose_agent(
             return NoCredential(agent, missing)
     if asked_for:
         return closed[0][1]
-    _, use, limit = min(closed, key=lambda found: found[0])
+    _, use, limit = min(closed, key=lambda entry: entry[0])
     return Wait(use.agent, limit)
 
 

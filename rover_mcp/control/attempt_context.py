@@ -27,7 +27,8 @@ from rover_mcp.domain.obstacles import is_watched
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus
 from rover_mcp.sandbox.protocol import Engine, SandboxExit
-from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.store.transitions import Closing
 from rover_mcp.tasks.pause_view import awaits_credential
@@ -43,7 +44,8 @@ UNSETTLED = frozenset({*RUNNING, TaskStatus.CANCELLED})
 
 @dataclass
 class AttemptContext:
-    """All real objects come from the daemon's wiring."""
+    """The parts of the daemon that an attempt uses, and what every part of its life asks of them.
+    All real objects come from the daemon's wiring."""
 
     settings: Settings
     store: Store
@@ -60,13 +62,13 @@ class AttemptContext:
     """By task: what ends the preparation that goes on now."""
     tries: Tries = field(default_factory=Tries)
 
-    def _task(self, task_id: str) -> TaskRow:
+    def task(self, task_id: str) -> TaskRow:
         task = self.store.tasks.get(task_id)
         if task is None:
             raise EnvironmentFault(f"task {task_id} is gone from the store")
         return task
 
-    def _check_record(self, task_id: str, attempt: int) -> None:
+    def check_record(self, task_id: str, attempt: int) -> None:
         """Make sure that this version knows the attempt's state: nothing follows from one that it
         does not know.
 
@@ -79,38 +81,38 @@ class AttemptContext:
             if "state" in damaged.fields:
                 raise
 
-    def _goes_by_itself(self, task: TaskRow) -> bool:
+    def resumes_by_itself(self, task: TaskRow) -> bool:
         """Whether automatic resumes are on for it, everywhere (K7)."""
         return self.settings.auto_resume and self.store.switches.off_for(task) is None
 
-    def _is_awaited(self, task: TaskRow) -> bool:
+    def is_awaited(self, task: TaskRow) -> bool:
         """Whether something that a paused task waits for is looked for again and again."""
         pause = task.pause
         if pause is None:
             return False
-        return awaits_credential(task, pause) or self._is_watched(pause, task.auto_retries)
+        return awaits_credential(task, pause) or self.is_watched(pause, task.auto_retries)
 
-    def _is_watched(self, pause: Pause, retries: int) -> bool:
+    def is_watched(self, pause: Pause, retries: int) -> bool:
         return is_watched(pause, retries, self.settings.retry.max_auto_retries)
 
-    def _options(self, task: TaskRow, attempt: int, agent: str) -> Iterator[Option]:
+    def options(self, task: TaskRow, attempt: int, agent: str) -> Iterator[Option]:
         """An agent with each account that it may use, in their order."""
         need = need_of(self.settings.home, task, agent)
         for account in self.gateway.accounts(task.id, attempt, agent):
             yield Option(agent, account, need)
 
-    def _is_unwanted(self, task: TaskRow) -> bool:
+    def is_unwanted(self, task: TaskRow) -> bool:
         """Whether it is to stand still: it was cancelled, or a person asked for a pause."""
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         fresh = self.store.tasks.get(task.id)
         cancelled = fresh is not None and fresh.status is TaskStatus.CANCELLED
         return cancelled or folders.pause_request.exists()
 
-    def _open_gateway(self, task: TaskRow, attempt: int) -> None:
+    def open_gateway(self, task: TaskRow, attempt: int) -> None:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         self.gateway.open(task.id, attempt, folders.gateway_socket, task.gateway_token, task.agent)
 
-    def _pause(
+    def pause(
         self,
         task: TaskRow,
         attempt: int,
@@ -140,39 +142,39 @@ class AttemptContext:
             closes=closes, data=data, **columns,
         )  # fmt: skip
 
-    def _later(self, task: TaskRow, message: str) -> PauseFor:
+    def pause_for_git(self, task: TaskRow, message: str) -> PauseFor:
         """The pause where git stood still on this machine: the same is tried again later."""
         pause = Pause(reason=PauseReason.INTERRUPTED, message=message, since=now())
-        if not self._goes_by_itself(task):
+        if not self.resumes_by_itself(task):
             return PauseFor(pause, None)
         at = retry_time(pause, task.auto_retries, self.settings.retry, now(), self.uniform())
         return PauseFor(pause.model_copy(update={"retry_at": at}), at)
 
     def _has_exhausted(self, task: TaskRow, pause: Pause, retries: int) -> bool:
-        permitted = pause.reason not in NEVER_BY_ITSELF and self._goes_by_itself(task)
+        permitted = pause.reason not in NEVER_BY_ITSELF and self.resumes_by_itself(task)
         return permitted and 0 < retries >= self.settings.retry.max_auto_retries
 
-    def _end(self, task_id: str, attempt: int, ended: SandboxExit, detail: str) -> None:
+    def end(self, task_id: str, attempt: int, ended: SandboxExit, detail: str) -> None:
         self.store.attempts.move(
             task_id, attempt, STARTED,
             state=AttemptState.ENDED, ended_at=time.time(), exit_code=ended.code,
             detail=detail or ended.detail,
         )  # fmt: skip
 
-    def _fail(self, task_id: str, attempt: int, error: RoverError) -> TaskRow | None:
+    def fail(self, task_id: str, attempt: int, error: RoverError) -> TaskRow | None:
         data = {"error": error.message, "hint": error.hint}
         return self.store.transitions.apply(
-            task_id, Event.FAIL, attempt=attempt, data=data, error=told(error)
+            task_id, Event.FAIL, attempt=attempt, data=data, error=with_hint(error)
         )
 
-    def _remove(self, task: TaskRow, attempt: int) -> None:
+    def remove_sandbox(self, task: TaskRow, attempt: int) -> None:
         try:
             self.engines[task.engine].remove(sandbox_name(task.id, attempt))
         except EnvironmentFault as fault:
             log.warning("what is left of task %s stays: %s", task.id, fault.message)
 
-    def _warn(self, task: TaskRow, message: str, *, notable: bool = False) -> None:
-        warnings = self._task(task.id).warnings
+    def warn(self, task: TaskRow, message: str, *, notable: bool = False) -> None:
+        warnings = self.task(task.id).warnings
         if message not in warnings:
             self.store.events.add(task.id, "task.warning", {"message": message}, notable=notable)
             self.store.tasks.update(task.id, warnings=[*warnings, message])
@@ -183,7 +185,7 @@ def is_on(task: TaskRow, attempt: int) -> bool:
     return task.attempt == attempt and task.status in RUNNING
 
 
-def told(error: RoverError) -> str:
+def with_hint(error: RoverError) -> str:
     return f"{error.message}; {error.hint}" if error.hint else error.message
 
 

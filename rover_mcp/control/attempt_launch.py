@@ -41,21 +41,24 @@ from rover_mcp.store.records import HoldRow, TaskRow
 from rover_mcp.tasks.pause_view import awaits_credential
 
 
-class Starts(AttemptContext):
-    """Every method is idempotent."""
+class AttemptLaunch:
+    """Claims an attempt and brings its sandbox up. Every method is idempotent."""
+
+    def __init__(self, context: AttemptContext) -> None:
+        self._context = context
 
     def claim(self, task_id: str, attempt: int, workflow_id: str) -> bool:
         """Take the attempt if its turn has come, nothing else happened to the task (K6) and an
         account that it may use is open; where all are closed it waits for one."""
-        choice = self._choose(task_id, attempt)
+        choice = self.choose(task_id, attempt)
         while isinstance(choice, Wait):
-            if self.store.claims.hold(task_id, attempt, workflow_id, choice.limit):
+            if self._context.store.claims.hold(task_id, attempt, workflow_id, choice.limit):
                 return False
-            choice = self._choose(task_id, attempt)
+            choice = self.choose(task_id, attempt)
         if isinstance(choice, NoCredential):
             self._await_credential(task_id, attempt, workflow_id, choice)
             return False
-        task = self.store.claims.start(
+        task = self._context.store.claims.start(
             task_id, attempt, workflow_id,
             agent=choice.agent, agent_binary=self._binary(task_id, choice.agent),
             account=choice.account, limits=choice.limits,
@@ -71,9 +74,9 @@ class Starts(AttemptContext):
         crash_point(ControlPoint.CLAIMED)
         return True
 
-    def _choose(self, task_id: str, attempt: int) -> Use | Wait | NoCredential:
-        task, row = self._task(task_id), self.store.attempts.get(task_id, attempt)
-        holds = {hold.account: hold for hold in self.store.holds.all()}
+    def choose(self, task_id: str, attempt: int) -> Use | Wait | NoCredential:
+        task, row = self._context.task(task_id), self._context.store.attempts.get(task_id, attempt)
+        holds = {hold.account: hold for hold in self._context.store.holds.all()}
         agents = task.agents or [task.agent]
         if row is not None and row.state == AttemptState.STARTING:
             # It was chosen before a crash.
@@ -84,14 +87,14 @@ class Starts(AttemptContext):
         def choose(holds: Mapping[str, HoldRow]) -> Use | Wait | NoCredential:
             return choose_agent(
                 agents,
-                lambda agent: self._options(task, attempt, agent),
+                lambda agent: self._context.options(task, attempt, agent),
                 holds,
                 (task_id, attempt),
                 when,
                 asked_for=asked_for,
             )
 
-        return choose_for(task_id, holds, self.store.holds.reports(task_id), when, choose)
+        return choose_for(task_id, holds, self._context.store.holds.reports(task_id), when, choose)
 
     def takes_over(
         self, task: TaskRow, agent: str, model: str | None = None
@@ -101,10 +104,10 @@ class Starts(AttemptContext):
         if model is not None:
             # The pause is of the model that it had.
             task = replace(task, agent=agent, agents=None, model=model, pause=None)
-        holds = {hold.account: hold for hold in self.store.holds.all()}
+        holds = {hold.account: hold for hold in self._context.store.holds.all()}
         return choose_agent(
             [agent],
-            lambda name: self._options(task, task.attempt, name),
+            lambda name: self._context.options(task, task.attempt, name),
             holds,
             (task.id, task.attempt),
             now().timestamp(),
@@ -114,65 +117,65 @@ class Starts(AttemptContext):
         """The program on this host of an agent that takes over."""
         if agent_provider(agent) is None:
             return None
-        return client_programs.find(agent, None, Path(self._task(task_id).project_path))
+        return client_programs.find(agent, None, Path(self._context.task(task_id).project_path))
 
     def _await_credential(
         self, task_id: str, attempt: int, workflow_id: str, choice: NoCredential
     ) -> None:
         """Nothing is started without a credential: the attempt waits for one."""
-        task = self._task(task_id)
+        task = self._context.task(task_id)
         pause = Pause(
             reason=PauseReason.AUTH,
             message=choice.missing,
             since=now(),
             provider=agent_provider(choice.agent, own_model(task)),
         )
-        by_itself = awaits_credential(task, pause) and self._goes_by_itself(task)
-        self.store.claims.await_credential(
+        by_itself = awaits_credential(task, pause) and self._context.resumes_by_itself(task)
+        self._context.store.claims.await_credential(
             task_id, attempt, workflow_id, pause, by_itself=by_itself
         )
 
-    def launch(self, task_id: str, attempt: int) -> bool:
+    def bring_up(self, task_id: str, attempt: int) -> bool:
         """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
         # Before the task is read: a cancellation that comes later finds it.
-        stop = self.starting[task_id] = CancelToken()
+        stop = self._context.starting[task_id] = CancelToken()
         try:
-            return self._launch(task_id, attempt, stop)
+            return self._bring_up(task_id, attempt, stop)
         finally:
-            self.starting.pop(task_id, None)
+            self._context.starting.pop(task_id, None)
 
-    def _launch(self, task_id: str, attempt: int, stop: CancelToken) -> bool:
-        task = self._task(task_id)
+    def _bring_up(self, task_id: str, attempt: int, stop: CancelToken) -> bool:
+        task = self._context.task(task_id)
         if not is_on(task, attempt):
             if task.status is TaskStatus.CANCELLED and task.attempt == attempt:
                 return True  # nothing is started; `follow` ends what a crash left running
             self.discard(task, attempt)
             return False
         try:
-            if self._is_unwanted(task):
+            if self._context.is_unwanted(task):
                 stop.ask()
             self._check_disk(task)
             spec = self._specify(task, attempt, stop)
-            folders = TaskFolders(self.settings.home, task.id, task.iteration)
-            engine = self.engines[task.engine]
-            self._open_gateway(task, attempt)
+            folders = TaskFolders(self._context.settings.home, task.id, task.iteration)
+            engine = self._context.engines[task.engine]
+            self._context.open_gateway(task, attempt)
             crash_point(ControlPoint.DOOR_OPEN)
             with PreparationLog(folders.preparation, spec.run.limits.log_bytes) as kept:
                 engine.prepare(spec, self._progress(task_id, kept.line), stop)
             engine.ensure(spec)
             shutil.rmtree(folders.packages, ignore_errors=True)
             crash_point(ControlPoint.SANDBOX_UP)
-            self.spares.used(task_id)
+            self._context.spares.used(task_id)
         except Stopped:
             return True  # it was cancelled, as above, or paused: `settle` sees who asked
         except RoverError as error:
             self._start_failed(task, attempt, error)
             return False
         except OSError as error:
-            place = Path(os.fsdecode(error.filename or self.settings.home))
+            place = Path(os.fsdecode(error.filename or self._context.settings.home))
             self._start_failed(task, attempt, write_fault("cannot start", place, error))
             return False
-        if self.store.attempts.move(
+        if self._context.store.attempts.move(
             task_id,
             attempt,
             (AttemptState.STARTING,),
@@ -180,32 +183,35 @@ class Starts(AttemptContext):
             started_at=time.time(),
         ):
             crash_point(ControlPoint.SANDBOX_RECORDED)
-            self.store.events.add(task_id, "task.sandbox", {"attempt": attempt})
-        self.spares.follow(spec, task.engine)
+            self._context.store.events.add(task_id, "task.sandbox", {"attempt": attempt})
+        self._context.spares.follow(spec, task.engine)
         return True
 
     def _check_disk(self, task: TaskRow) -> None:
         """What is held back for records is not for a task to begin in."""
-        disk = disk_limit(self.settings, task.config)
-        disk = disk.model_copy(update={"folders": (self.settings.home,)})
-        if said := nearly_full(disk):
-            raise EnvironmentFault(said, code=DISK_FULL)
+        disk = disk_limit(self._context.settings, task.config)
+        disk = disk.model_copy(update={"folders": (self._context.settings.home,)})
+        if problem := nearly_full(disk):
+            raise EnvironmentFault(problem, code=DISK_FULL)
 
     def _specify(self, task: TaskRow, attempt: int, stop: CancelToken) -> SandboxSpec:
-        folders = TaskFolders(self.settings.home, task.id, task.iteration)
+        folders = TaskFolders(self._context.settings.home, task.id, task.iteration)
         make_folders(folders, attempt)
-        hub = self.hub_of(task.project_id)
+        hub = self._context.hub_of(task.project_id)
         repository, tell = Path(task.project_path), self._progress(task.id)
         hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)
         crash_point(ControlPoint.BASE_LENT)
         self._name(task, hub, folders, attempt)
-        row, engine = self.store.attempts.get(task.id, attempt), self.engines[task.engine]
+        row, engine = (
+            self._context.store.attempts.get(task.id, attempt),
+            self._context.engines[task.engine],
+        )
         handover = hand_over(task, row, folders, hub, engine) if row else Handover()
         for warning in handover.warnings:
-            self._warn(task, warning)
-        spec = sandbox_spec(self.settings, task, attempt, handover)
+            self._context.warn(task, warning)
+        spec = sandbox_spec(self._context.settings, task, attempt, handover)
         tree = hub.tree(task.base_commit)
-        seed = lend_packages(self.settings, task, attempt, tree, engine)
+        seed = lend_packages(self._context.settings, task, attempt, tree, engine)
         spec = replace(spec, home_seed=seed)
         return self._with_setup(spec, task, tree)
 
@@ -218,7 +224,9 @@ class Starts(AttemptContext):
                 hub.name(repository, task.base_commit, task.base_branch, folders.names)
             except RoverError as error:
                 # The base is here without it, and the names are a convenience.
-                self._warn(task, f"the clone has no tags and no base branch: {error.message}")
+                self._context.warn(
+                    task, f"the clone has no tags and no base branch: {error.message}"
+                )
                 return
         if not folders.names.exists():
             return
@@ -232,61 +240,71 @@ class Starts(AttemptContext):
         """Lend submodules and git-lfs objects. The task also runs without them."""
         repository, base, objects = Path(task.project_path), task.base_commit, folders.base_objects
         try:
-            told = hub.lend_lfs(repository, base, objects)
+            lacking = hub.lend_lfs(repository, base, objects)
         except RoverError as error:
-            told = [error.message]
-        self._lacks(task, "files of git-lfs have no content in the sandbox", told)
+            lacking = [error.message]
+        self._lacks(task, "files of git-lfs have no content in the sandbox", lacking)
         try:
-            told = hub.lend_submodules(repository, base, objects, folders.names / SUBMODULES)
+            lacking = hub.lend_submodules(repository, base, objects, folders.names / SUBMODULES)
         except RoverError as error:
-            told = [error.message]
-        self._lacks(task, "submodules are empty in the sandbox", told)
+            lacking = [error.message]
+        self._lacks(task, "submodules are empty in the sandbox", lacking)
 
-    def _lacks(self, task: TaskRow, what: str, told: Sequence[str]) -> None:
-        if told:
-            why = only_printable("; ".join(told))
-            self._warn(task, f"{what}: {why[:1000]}")
+    def _lacks(self, task: TaskRow, what: str, reasons: Sequence[str]) -> None:
+        if reasons:
+            why = only_printable("; ".join(reasons))
+            self._context.warn(task, f"{what}: {why[:1000]}")
 
     def _with_setup(self, spec: SandboxSpec, task: TaskRow, tree: SourceTree) -> SandboxSpec:
-        spec, warnings = project_setup(self.settings, task, spec, tree)
+        spec, warnings = project_setup(self._context.settings, task, spec, tree)
         for warning in warnings:
-            self._warn(task, warning)
+            self._context.warn(task, warning)
         return spec
 
     def _start_failed(self, task: TaskRow, attempt: int, error: RoverError) -> None:
         # What may have begun ends before the task is given back: then the next may begin.
-        self._remove(task, attempt)
-        self.gateway.close(task.id)
+        self._context.remove_sandbox(task, attempt)
+        self._context.gateway.close(task.id)
         if error.code == DISK_FULL:
             self._full(task, attempt, error)
         else:
             again = self._again_after(task, attempt)
             at = again.timestamp() if again else None
-            if self.store.transitions.undo_resume(task.id, attempt, error.message, error.hint, at):
+            if self._context.store.transitions.undo_resume(
+                task.id, attempt, error.message, error.hint, at
+            ):
                 pass  # what it was before it is again
             elif error.code == GIT_STOOD_STILL:
-                self._pause(task, attempt, self._later(task, error.message), None)
+                self._context.pause(
+                    task, attempt, self._context.pause_for_git(task, error.message), None
+                )
             else:
-                self._fail(task.id, attempt, error)
-        self._end(task.id, attempt, SandboxExit(None), error.message)
+                self._context.fail(task.id, attempt, error)
+        self._context.end(task.id, attempt, SandboxExit(None), error.message)
 
     def _full(self, task: TaskRow, attempt: int, error: RoverError) -> None:
         """The task waits until there is space, whatever it was before."""
-        row, decision = self.store.attempts.get(task.id, attempt), for_disk(error)
+        row, decision = self._context.store.attempts.get(task.id, attempt), for_disk(error)
         if row is None or row.before is None or row.before["status"] != TaskStatus.PAUSED:
-            awaits = self._goes_by_itself(task) and self._is_watched(decision.pause, 0)
-            self._pause(task, attempt, decision, None, awaits=awaits)
-        elif self.store.transitions.undo_resume(task.id, attempt, error.message, error.hint):
-            self.store.attempts.drop_schedule(task.id, pause=decision.pause)
-            if self._goes_by_itself(task) and self._is_awaited(self._task(task.id)):
-                self.store.attempts.await_again(task.id)
+            awaits = self._context.resumes_by_itself(task) and self._context.is_watched(
+                decision.pause, 0
+            )
+            self._context.pause(task, attempt, decision, None, awaits=awaits)
+        elif self._context.store.transitions.undo_resume(
+            task.id, attempt, error.message, error.hint
+        ):
+            self._context.store.attempts.drop_schedule(task.id, pause=decision.pause)
+            if self._context.resumes_by_itself(task) and self._context.is_awaited(
+                self._context.task(task.id)
+            ):
+                self._context.store.attempts.await_again(task.id)
 
     def discard(self, task: TaskRow, attempt: int) -> None:
         """An attempt whose task has moved on: nothing of it stays."""
-        self._remove(task, attempt)
+        self._context.remove_sandbox(task, attempt)
         why = f"the task was {task.status} already"
-        self._end(task.id, attempt, SandboxExit(None), why)
-        self.store.attempts.move(
+        self._context.end(task.id, attempt, SandboxExit(None), why)
+        self._context.store.attempts.move(
             task.id,
             attempt,
             WAITING,
@@ -297,19 +315,21 @@ class Starts(AttemptContext):
 
     def _again_after(self, task: TaskRow, attempt: int) -> datetime | None:
         """When a paused task tries again after a start that failed (K4: it counts)."""
-        row = self.store.attempts.get(task.id, attempt)
+        row = self._context.store.attempts.get(task.id, attempt)
         before = row.before if row else None
         if before is None or before["status"] != TaskStatus.PAUSED or before["pause"] is None:
             return None
         pause = Pause.model_validate(before["pause"])
         # What hinders a start is ended by neither time nor money, whatever the pause was for.
-        given_up = task.auto_retries >= self.settings.retry.max_auto_retries
-        if given_up or not self._goes_by_itself(task):
+        given_up = task.auto_retries >= self._context.settings.retry.max_auto_retries
+        if given_up or not self._context.resumes_by_itself(task):
             return None
         if before["retry_at"] is not None and before["retry_at"] > time.time():
             return datetime.fromtimestamp(before["retry_at"], UTC)
         pause = pause.model_copy(update={"retry_at": None})
-        return retry_time(pause, task.auto_retries, self.settings.retry, now(), self.uniform())
+        return retry_time(
+            pause, task.auto_retries, self._context.settings.retry, now(), self._context.uniform()
+        )
 
     def _progress(
         self, task_id: str, keep: Callable[[str], None] = lambda _: None
@@ -322,9 +342,9 @@ class Starts(AttemptContext):
             nonlocal last
             keep(line)
             if isinstance(line, Shortcoming):
-                self._warn(self._task(task_id), str(line))
+                self._context.warn(self._context.task(task_id), str(line))
             elif time.monotonic() - last >= 0.5:
                 last = time.monotonic()
-                self.store.events.add(task_id, "task.preparing", {"message": line[:500]})
+                self._context.store.events.add(task_id, "task.preparing", {"message": line[:500]})
 
         return tell

@@ -12,45 +12,48 @@ ENGINE_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
 """How long an unreachable engine is left alone before it is asked again; the last repeats."""
 
 
-class Follows(AttemptContext):
-    """Every method is idempotent."""
+class AttemptWait:
+    """Follows the sandbox of an attempt. Every method is idempotent."""
+
+    def __init__(self, context: AttemptContext) -> None:
+        self._context = context
 
     def follow(self, task_id: str, attempt: int) -> SandboxExit:
         """Wait until the sandbox has ended. An engine that cannot be reached changes nothing
         (L3): it is asked again until it answers."""
-        task = self._task(task_id)
-        engine = self.engines[task.engine]
+        task = self._context.task(task_id)
+        engine = self._context.engines[task.engine]
         name = sandbox_name(task_id, attempt)
-        self.live.refresh(task_id)
+        self._context.live.refresh(task_id)
         tries = 0
         while True:
             try:
-                self._open_gateway(task, attempt)
+                self._context.open_gateway(task, attempt)
                 self._stop_if_unwanted(task, name)
                 return engine.follow(name)
             except EnvironmentFault as fault:
                 if tries == 0:
                     self._tell_unreachable(task_id, fault)
-                self.sleep(ENGINE_RETRY_SECONDS[min(tries, len(ENGINE_RETRY_SECONDS) - 1)])
+                self._context.sleep(ENGINE_RETRY_SECONDS[min(tries, len(ENGINE_RETRY_SECONDS) - 1)])
                 tries += 1
 
     def _stop_if_unwanted(self, task: TaskRow, name: str) -> None:
         """A pause or a cancellation that came while the sandbox was being started, or while its
         engine could not be reached."""
-        if self._is_unwanted(task):
-            self.engines[task.engine].stop(name, self.settings.stop_grace)
+        if self._context.is_unwanted(task):
+            self._context.engines[task.engine].stop(name, self._context.settings.stop_grace)
 
     def stop(self, task: TaskRow, name: str) -> None:
         """Ask a sandbox to checkpoint and end; where its image is still being built, end that.
         An engine that cannot be reached is told of."""
-        preparation = self.starting.get(task.id)
+        preparation = self._context.starting.get(task.id)
         try:
-            if preparation and self._is_unwanted(task):
+            if preparation and self._context.is_unwanted(task):
                 preparation.ask()
-            self.engines[task.engine].stop(name, self.settings.stop_grace)
+            self._context.engines[task.engine].stop(name, self._context.settings.stop_grace)
         except EnvironmentFault as fault:
             self._tell_unreachable(task.id, fault)
 
     def _tell_unreachable(self, task_id: str, fault: EnvironmentFault) -> None:
         data = {"message": fault.message, "hint": fault.hint}
-        self.store.events.add(task_id, "task.engine_unreachable", data)
+        self._context.store.events.add(task_id, "task.engine_unreachable", data)

@@ -42,7 +42,7 @@ def in_doubt(task: TaskRow, folders: TaskFolders, hub: ProjectHub, state: RunSta
     def names(commit: str) -> list[str]:
         return list(hub.files(task.id, task.base_commit, commit))
 
-    said = doubt(
+    reason = doubt(
         Delivery(
             changes=hub.changes(task.id, task.base_commit, base, last.head),
             late=hub.changes(task.id, task.base_commit, ended.commit, last.head) if ended else (),
@@ -51,7 +51,7 @@ def in_doubt(task: TaskRow, folders: TaskFolders, hub: ProjectHub, state: RunSta
             after=lambda: names(last.head),
         )
     )
-    return f"{said}; {HOW}" if said else None
+    return f"{reason}; {HOW}" if reason else None
 
 
 def accepted(folders: TaskFolders) -> str:
@@ -80,10 +80,10 @@ def after_steps(journal: Path) -> Snapshot | None:
             last = None
         elif ends and "snapshot" in record.data:
             raw = record.data["snapshot"]
-            found = None if raw is None else Snapshot.model_validate(raw)
+            snapshot = None if raw is None else Snapshot.model_validate(raw)
             # Of steps that ran at the same time the newest counts.
-            if found is None or last is None or found.sequence >= last.sequence:
-                last = found
+            if snapshot is None or last is None or snapshot.sequence >= last.sequence:
+                last = snapshot
     return last
 
 
@@ -119,4 +119,4 @@ def _commands(task: TaskRow, folders: TaskFolders) -> Iterator[str]:
 
 
 def _filled(text: str, inputs: Mapping[str, str]) -> str:
-    return _INPUT.sub(lambda found: inputs.get(found[1], ""), text)
+    return _INPUT.sub(lambda match: inputs.get(match[1], ""), text)

@@ -58,10 +58,10 @@ class Delivery:
 def doubt(delivery: Delivery) -> str | None:
     """In words, what speaks against the delivery; None: nothing does."""
     if delivery.late:
-        said = _listed(c.path for c in delivery.late)
+        paths = _listed(c.path for c in delivery.late)
         return (
             f"{_files(len(delivery.late))} changed after the last step had ended, when nothing of "
-            f"the task was running ({said})"
+            f"the task was running ({paths})"
         )
     gone = _vanished(delivery.changes)
     if len(gone) < TOO_MANY[0][0]:
@@ -178,6 +178,6 @@ def _listed(paths: Iterable[str]) -> str:
 def _places(paths: Iterable[str]) -> str:
     """How many lie in which folder of the top, the most first."""
     counts = Counter(p.partition("/")[0] + "/" if "/" in p else "at the top" for p in paths)
-    said = [f"{folder} {count:,}" for folder, count in counts.most_common(NAMED)]
+    places = [f"{folder} {count:,}" for folder, count in counts.most_common(NAMED)]
     more = f" and {len(counts) - NAMED:,} more folders" if len(counts) > NAMED else ""
-    return ", ".join(said) + more
+    return ", ".join(places) + more

@@ -49,20 +49,20 @@ def hand_over(
             or the hub cannot be asked.
         OSError: the data folder cannot be read or written.
     """
-    told: list[str] = []
+    warnings: list[str] = []
     # Only a person decides that a checkpoint is given up (C2, F3).
     if attempt.client_id is not None and attempt.before is not None:
-        told += set_aside_damaged(folders)
+        warnings += set_aside_damaged(folders)
     here = known_snapshots(task, hub)
     if attempt.before is not None:
-        told += _keep_unnamed(task, attempt.attempt, folders, hub, here)
+        warnings += _keep_unnamed(task, attempt.attempt, folders, hub, here)
     restore, lacking = _restore(task, attempt.attempt, folders, hub, engine)
     return Handover(
         restore,
         _first_free(folders, known_snapshots(task, hub)),
         rebundle=bool(lacking),
         restart=attempt.detail == RESTART,
-        warnings=(*told, *lacking),
+        warnings=(*warnings, *lacking),
     )
 
 
@@ -113,10 +113,10 @@ def damage(journal: Path) -> str | None:
 
 def has_checkpoint(journal: Path) -> bool:
     """Whether a run can go on from this journal (I5)."""
-    found, any_records = RunStateFold(), False
+    folded, any_records = RunStateFold(), False
     try:
         for record in stream_journal(journal):
-            found.add(record)
+            folded.add(record)
             any_records = True
     except UNREADABLE:
         return False
@@ -154,11 +154,11 @@ def _without_snapshot(
     newest = journal_snapshots(folders.journal)[-1]
     home = last_at_home(task, folders, hub)
     held = f"the newest that the hub holds is {home.sequence}" if home else "the hub holds none"
-    told = f"snapshot {newest.sequence} could not be taken over ({error.message}); {held}"
+    warning = f"snapshot {newest.sequence} could not be taken over ({error.message}); {held}"
     if engine.holds_work(task.id):
-        return told
+        return warning
     raise EnvironmentFault(
-        f"the work tree is gone, and {told}: what was done since would be lost",
+        f"the work tree is gone, and {warning}: what was done since would be lost",
         hint=f"put {newest.bundle} back into {folders.run / 'bundles'}, then resume_task",
         code="work_lost",
     ) from error

@@ -73,8 +73,8 @@ class ImageBuilds:
         """
         begun = time.monotonic()
         options = TaskOptions(engine=request.engine)
-        asked = CreateRequest("Build the image", request.repo_path, options)
-        plan = self.create.plan(caller, asked)
+        image_request = CreateRequest("Build the image", request.repo_path, options)
+        plan = self.create.plan(caller, image_request)
         new = plan.new
         keeper = self._keeper(new.engine)
         warnings: list[str] = []
@@ -89,8 +89,8 @@ class ImageBuilds:
         known = {image.tag for image in keeper.images()}
         self.markers.mark(new.id, new.engine)
         try:
-            spec, told = self._specify(new, request, folders, plan.entry.data, tell, stop)
-            warnings += told
+            spec, notes = self._specify(new, request, folders, plan.entry.data, tell, stop)
+            warnings += notes
             self.door.open_for_setup(new, folders.gateway_socket, caller.env)
             tag, digest = keeper.build_image(spec, tell, stop)
         finally:

@@ -134,28 +134,28 @@ class JournalWatch:
         return sorted(last.values(), key=lambda change: change.seq) if read else None
 
     def _tell_steps(self, task: TaskRow, state: RunState, news: Sequence[_Change]) -> None:
-        told = self._told_of(task)
+        recorded = self._told_of(task)
         for change in news:
-            if change.seq <= told.record:
+            if change.seq <= recorded.record:
                 continue
-            if told.count >= self._most:
+            if recorded.count >= self._most:
                 return
-            told.record, told.count = change.seq, told.count + 1
-            self._store.events.add(task.id, "task.step", _step_event(state, change, told))
-            if told.count == self._most:
+            recorded.record, recorded.count = change.seq, recorded.count + 1
+            self._store.events.add(task.id, "task.step", _step_event(state, change, recorded))
+            if recorded.count == self._most:
                 self._tell_cap(task)
 
     def _told_of(self, task: TaskRow) -> _Told:
         """How far was told, in any daemon's life."""
-        told = self._told.get(task.id)
-        if told is None or told.attempt != task.attempt:
+        recorded = self._told.get(task.id)
+        if recorded is None or recorded.attempt != task.attempt:
             event = self._store.events.last_of(task.id, "task.step")
             data = event.data if event and event.data.get("attempt") == task.attempt else {}
-            told = _Told(task.attempt, int(data.get("record", 0)), int(data.get("count", 0)))
-            self._told[task.id] = told
-            if told.count >= self._most:
+            recorded = _Told(task.attempt, int(data.get("record", 0)), int(data.get("count", 0)))
+            self._told[task.id] = recorded
+            if recorded.count >= self._most:
                 self._tell_cap(task)
-        return told
+        return recorded
 
     def _tell_cap(self, task: TaskRow) -> None:
         event = self._store.events.last_of(task.id, UNTOLD)
@@ -164,11 +164,11 @@ class JournalWatch:
             self._store.events.add(task.id, UNTOLD, {"attempt": task.attempt, "message": message})
 
 
-def _step_event(state: RunState, change: _Change, told: _Told) -> dict[str, Any]:
+def _step_event(state: RunState, change: _Change, recorded: _Told) -> dict[str, Any]:
     position = next(i for i, s in enumerate(state.steps, start=1) if s.id == change.step)
     step = state.steps[position - 1]
     event: dict[str, Any] = {
-        "attempt": told.attempt,
+        "attempt": recorded.attempt,
         "step": step.id,
         "name": step.name,
         "step_status": str(STATUS_AFTER[change.type]),
@@ -176,7 +176,7 @@ def _step_event(state: RunState, change: _Change, told: _Told) -> dict[str, Any]
         "of": len(state.steps),
         "progress": state.progress,
         "record": change.seq,
-        "count": told.count,
+        "count": recorded.count,
     }
     if change.loop:
         event["loop"] = change.loop

@@ -30,8 +30,8 @@ from rover_mcp.control.queue_tables import examine, prepare
 from rover_mcp.domain.attempt_state import OPEN, AttemptState
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.store.damaged_records import tell_once
-from rover_mcp.store.records import NONSENSE, AttemptRow
+from rover_mcp.store.damaged_records import NONSENSE, tell_once
+from rover_mcp.store.records import AttemptRow
 from rover_mcp.store.row_changes import next_workflow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.task_ports import Trouble
@@ -124,7 +124,7 @@ class ControlPlane:
         DBOS.launch()
         self._register_queue()
         self._launched = time.monotonic()
-        attempts.await_credentials()
+        attempts.waiting.await_credentials()
 
     def _register_queue(self) -> None:
         DBOS.register_queue(
@@ -137,13 +137,13 @@ class ControlPlane:
     def _discard_unreadable(self) -> None:
         """Take out what would keep the queue from being read. Its attempts are enqueued again."""
         try:
-            found = discard_unreadable(self._url)
+            discarded = discard_unreadable(self._url)
         except sqlite3.Error as error:
             log.warning("the queue's rows cannot be looked at now: %s", error)
             return
-        if found:
-            log.warning("rows of the queue that cannot be read are taken out: %s", found)
-        if found and self._ready.is_set():
+        if discarded:
+            log.warning("rows of the queue that cannot be read are taken out: %s", discarded)
+        if discarded and self._ready.is_set():
             self._register_queue()
 
     def wait_ready(self, timeout: float = 1) -> bool:
@@ -172,13 +172,13 @@ class ControlPlane:
 
     def answered(self, task_id: str, attempt: int, model: str | None) -> None:
         """A model answered an attempt: if it was a probe, those who wait behind it go on."""
-        if self.wait_ready() and self._attempts.answered(task_id, attempt, model):
+        if self.wait_ready() and self._attempts.waiting.answered(task_id, attempt, model):
             crash_point(ControlPoint.ACCOUNT_OPENED)
             self.tend()
 
     def tend(self) -> None:
         """Enqueue what no longer waits for an account, and see that each hold has its timer."""
-        for row in self._attempts.tend():
+        for row in self._attempts.waiting.tend():
             crash_point(ControlPoint.PROBE_CHOSEN)
             self.enqueue(row)
         for hold in self._store.holds.all():
@@ -191,19 +191,19 @@ class ControlPlane:
     def look(self) -> None:
         """Enqueue what waited for a credential that is there now."""
         if self.wait_ready():
-            for row in self._attempts.look():
+            for row in self._attempts.waiting.look():
                 self.enqueue(row)
 
     def look_for_room(self) -> None:
         """Enqueue what waited until something was out of its task's way, which it is now."""
         if self.wait_ready():
-            for row in self._attempts.look_for_room():
+            for row in self._attempts.waiting.look_for_room():
                 self.enqueue(row)
 
     def warn_of_log_ins(self) -> None:
         """Tell of log-ins that expire before tasks are to continue."""
         if self.wait_ready():
-            self._attempts.warn_of_log_ins()
+            self._attempts.waiting.warn_of_log_ins()
 
     def schedule(self, attempt: AttemptRow) -> None:
         """Enqueue an attempt that waits for its time; one that waits for its account has the
@@ -217,7 +217,7 @@ class ControlPlane:
         """After an attempt or a hold has ended. Idempotent."""
         crash_point(ControlPoint.SETTLED)
         self.tend()
-        waiting = self._attempts.scheduled(task_id) if task_id is not None else None
+        waiting = self._attempts.finish.scheduled(task_id) if task_id is not None else None
         row = self._store.attempts.get(task_id, waiting) if task_id and waiting else None
         if row is not None:
             self.enqueue(row, self._delay_of(row))
@@ -263,12 +263,12 @@ class ControlPlane:
         @DBOS.step(name="claim")
         def claim(task_id: str, attempt: int, workflow_id: str) -> bool:
             self._leases.mark(task_id, attempt, workflow_id)
-            work = partial(attempts.claim, task_id, attempt, workflow_id)
+            work = partial(attempts.launch.claim, task_id, attempt, workflow_id)
             return self.patience(task_id, work)
 
         @DBOS.step(name="launch")
         def launch(task_id: str, attempt: int) -> bool:
-            return self.patience(task_id, partial(attempts.launch, task_id, attempt))
+            return self.patience(task_id, partial(attempts.launch.bring_up, task_id, attempt))
 
         @DBOS.step(name="what_follows")
         def what_follows(task_id: str | None) -> None:
@@ -278,11 +278,11 @@ class ControlPlane:
 
         @DBOS.step(name="follow")
         def follow(task_id: str, attempt: int) -> dict[str, Any]:
-            return vars(self.patience(task_id, partial(attempts.follow, task_id, attempt)))
+            return vars(self.patience(task_id, partial(attempts.wait.follow, task_id, attempt)))
 
         @DBOS.step(name="settle")
         def settle(task_id: str, attempt: int, ended: dict[str, Any]) -> int | None:
-            work = partial(attempts.settle, task_id, attempt, SandboxExit(**ended))
+            work = partial(attempts.finish.settle, task_id, attempt, SandboxExit(**ended))
             return self.patience(task_id, work)
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=1000)
@@ -339,7 +339,7 @@ class ControlPlane:
         key = (attempt.task_id, attempt.attempt)
         full = says_no_space(str(error))
         if attempt.workflow_id.endswith(AGAIN) and not full:
-            self._attempts.give_up(*key, RoverError(FAILED_TWICE, hint=WORK_IS_KEPT))
+            self._attempts.finish.give_up(*key, RoverError(FAILED_TWICE, hint=WORK_IS_KEPT))
             return
         # A running one is claimed and started anew, which finds its sandbox where it is.
         state = AttemptState.STARTING if attempt.state == AttemptState.RUNNING else attempt.state

@@ -28,8 +28,8 @@ class PreparationLog:
     def line(self, text: str) -> None:
         """Add a line."""
         if self._log is None:
-            made = StepLog(self.folder / f"{LOG}.log", self.limit, log.warning)
-            self._log = self._open.enter_context(made)
+            step_log = StepLog(self.folder / f"{LOG}.log", self.limit, log.warning)
+            self._log = self._open.enter_context(step_log)
         self._log.line(text)
 
     def __enter__(self) -> Self:

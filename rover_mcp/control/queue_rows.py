@@ -37,15 +37,15 @@ def discard_unreadable(url: str) -> list[str]:
     path = sa.make_url(url).database
     if not url.startswith("sqlite") or path is None:
         return []
-    found: list[str] = []
+    discarded: list[str] = []
     with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database:
         database.text_factory = _tolerant_text
         database.execute("PRAGMA foreign_keys=ON")
         for table, which in _READ_TOGETHER.items():
             for row in _unreadable(database, table, which):
                 database.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))  # noqa: S608  # ours
-                found.append(table)
-    return found
+                discarded.append(table)
+    return discarded
 
 
 def _unreadable(database: sqlite3.Connection, table: str, which: str) -> list[int]:

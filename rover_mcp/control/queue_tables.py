@@ -63,7 +63,7 @@ def examine(url: str) -> None:
     """
     engine = sa.create_engine(url)
     try:
-        if (why := unusable(engine, made=True)) is not None:
+        if (why := unusable(engine, must_exist=True)) is not None:
             raise _fault(why)
     finally:
         engine.dispose()
@@ -90,19 +90,19 @@ def renew(url: str) -> list[str]:
     return []
 
 
-def unusable(engine: sa.Engine, *, made: bool = False) -> str | None:
+def unusable(engine: sa.Engine, *, must_exist: bool = False) -> str | None:
     """Why DBOS cannot work with its tables. None where it can, where there are none yet (unless
     they are `made`), and where it will change them when it starts, so that this cannot be told.
     Only reads."""
-    found, wanted = _columns(engine), _newest()
-    if not found.keys() & wanted[1].keys():
-        return "they are missing" if made else None
-    if VERSIONS not in found:
+    present, wanted = _columns(engine), _newest()
+    if not present.keys() & wanted[1].keys():
+        return "they are missing" if must_exist else None
+    if VERSIONS not in present:
         return f"{VERSIONS} is missing"
-    version = _version(engine) if "version" in found[VERSIONS] else None
+    version = _version(engine) if "version" in present[VERSIONS] else None
     if not isinstance(version, int) or version < 1:
         return f"{VERSIONS} names no version"
-    return _lacks(found, wanted[1]) if version == wanted[0] else None
+    return _lacks(present, wanted[1]) if version == wanted[0] else None
 
 
 def _unusable_at(url: str) -> str | None:
@@ -113,11 +113,11 @@ def _unusable_at(url: str) -> str | None:
         engine.dispose()
 
 
-def _lacks(found: Columns, wanted: Columns) -> str | None:
-    if missing := sorted(wanted.keys() - found.keys()):
+def _lacks(present: Columns, wanted: Columns) -> str | None:
+    if missing := sorted(wanted.keys() - present.keys()):
         return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
     for table, columns in sorted(wanted.items()):
-        if lost := sorted(columns - found[table]):
+        if lost := sorted(columns - present[table]):
             return f"{table} lacks {', '.join(lost)}"
     return None
 
@@ -127,8 +127,8 @@ def _schema(engine: sa.Engine) -> str | None:
 
 
 def _columns(engine: sa.Engine) -> Columns:
-    found = sa.inspect(engine).get_multi_columns(schema=_schema(engine))
-    return {table: frozenset(c["name"] for c in of) for (_, table), of in found.items()}
+    tables = sa.inspect(engine).get_multi_columns(schema=_schema(engine))
+    return {table: frozenset(c["name"] for c in of) for (_, table), of in tables.items()}
 
 
 def _version(engine: sa.Engine) -> object:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.followed_attempts import Following
 from rover_mcp.control.journal_watch import UNREADABLE, read_state
@@ -31,8 +32,8 @@ from rover_mcp.domain.attempt_state import HELD_BACK, OPEN, STARTED, AttemptStat
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxState
-from rover_mcp.store.damaged_records import tell_once
-from rover_mcp.store.records import NONSENSE, AttemptRow, TaskRow
+from rover_mcp.store.damaged_records import NONSENSE, tell_once
+from rover_mcp.store.records import AttemptRow, TaskRow
 
 log = logging.getLogger("rover.sweep")
 
@@ -72,14 +73,18 @@ class Reconciler:
     spawn: Callable[[Callable[[], None]], None] = in_a_thread
     _told: set[str] = field(default_factory=set[str])
 
+    @property
+    def _context(self) -> AttemptContext:
+        return self.attempts.context
+
     def sweep(self) -> None:
         """Bring the store and the engines together again. One that does not answer changes no
         task (L3)."""
-        self.attempts.spares.expire()
-        waiting = self.attempts.spares.names()
+        self._context.spares.expire()
+        waiting = self._context.spares.names()
         # Engines first: a sandbox that is listed had its attempt before the rows are read.
-        listed = {name: self._list(name) for name in self.attempts.engines}
-        store = self.attempts.store
+        listed = {name: self._list(name) for name in self._context.engines}
+        store = self._context.store
         rows = store.attempts.in_states((*OPEN, *HELD_BACK))
         for task_id, attempt in [*((a.task_id, a.attempt) for a in rows), *store.tasks.stranded()]:
             try:
@@ -100,7 +105,7 @@ class Reconciler:
 
     def _list(self, engine: str) -> Listed | None:
         try:
-            return {info.name: info for info in self.attempts.engines[engine].list()}
+            return {info.name: info for info in self._context.engines[engine].list()}
         except EnvironmentFault as fault:
             log.debug("%s lists no sandboxes: %s", engine, fault.message)
             return None
@@ -108,7 +113,7 @@ class Reconciler:
     # Attempts
 
     def _attempt(self, task_id: str, number: int, listed: Mapping[str, Listed | None]) -> None:
-        store = self.attempts.store
+        store = self._context.store
         task, attempt = store.tasks.get(task_id), store.attempts.get(task_id, number)
         if task is None:
             return
@@ -126,7 +131,7 @@ class Reconciler:
             task, attempt, sandbox=info.state if info else SandboxState.GONE,
             followed=followed, begun=self._begun(task, attempt), now=self.now(),
         )  # fmt: skip
-        action = judge_attempt(seen, self.attempts.settings.startup_timeout)
+        action = judge_attempt(seen, self._context.settings.startup_timeout)
         if action is not None:
             log.warning("attempt %s of task %s: %s", number, task_id, type(action).__name__)
             self._carry_out(action, task, number, attempt)
@@ -135,10 +140,10 @@ class Reconciler:
         """Whether the runner has written something. What cannot be read is no reason to stop."""
         if attempt is None or attempt.state not in STARTED:
             return True
-        state = self.attempts.live.state(task.id)
+        state = self._context.live.state(task.id)
         if state is not None and state.attempt >= attempt.attempt:
             return True
-        folders = TaskFolders(self.attempts.settings.home, task.id, task.iteration)
+        folders = TaskFolders(self._context.settings.home, task.id, task.iteration)
         try:
             return read_state(folders.journal).attempt >= attempt.attempt
         except UNREADABLE:
@@ -151,10 +156,10 @@ class Reconciler:
             case Adopt() if attempt is not None:
                 self.plane.adopt(attempt)
             case Discard():
-                self.attempts.discard(task, number)
+                self.attempts.launch.discard(task, number)
             case GiveUp():
                 hint = "the work is kept: resume_task continues"
-                self.attempts.give_up(task.id, number, RoverError(LOST, hint=hint))
+                self.attempts.finish.give_up(task.id, number, RoverError(LOST, hint=hint))
             case StopStart() if attempt is not None:
                 self._stop_start(task, attempt)
             case Settle():
@@ -167,24 +172,24 @@ class Reconciler:
             with self.plane.following.attempt(task.id, number):
                 ended = SandboxExit(None)
                 if attempt is not None and attempt.state in STARTED:
-                    ended = self.attempts.engines[task.engine].follow(attempt.sandbox)
-                going_on = self.attempts.settle(task.id, number, ended)
+                    ended = self._context.engines[task.engine].follow(attempt.sandbox)
+                going_on = self.attempts.finish.settle(task.id, number, ended)
             if going_on is not None:
                 self.plane.reconcile()
         except HARMLESS as error:
             log.warning("task %s is settled at the next sweep: %s", task.id, error)
 
     def _stop_start(self, task: TaskRow, attempt: AttemptRow) -> None:
-        limit = self.attempts.settings.startup_timeout
+        limit = self._context.settings.startup_timeout
         why = f"its runner did not begin within {limit:g} s after the sandbox was started"
-        store = self.attempts.store
+        store = self._context.store
         if store.attempts.move(task.id, attempt.attempt, (AttemptState.RUNNING,), detail=why):
-            self.spawn(lambda: self.attempts.stop(task, attempt.sandbox))
+            self.spawn(lambda: self.attempts.wait.stop(task, attempt.sandbox))
 
     # Sandboxes
 
     def _sandbox(self, engine: str, info: SandboxInfo) -> None:
-        store = self.attempts.store
+        store = self._context.store
         task = store.tasks.get(info.task_id) if info.task_id else None
         attempt = store.attempts.get(info.task_id, info.attempt) if task else None
         action = judge_sandbox(info, task, attempt)
@@ -201,10 +206,10 @@ class Reconciler:
             log.warning("%s: the sandbox %s belongs to no attempt; it %s", engine, info.name, what)
 
     def _remove(self, name: str, info: SandboxInfo) -> None:
-        engine = self.attempts.engines[name]
+        engine = self._context.engines[name]
         try:
             if info.state is SandboxState.RUNNING:
-                engine.stop(info.name, self.attempts.settings.stop_grace)
+                engine.stop(info.name, self._context.settings.stop_grace)
             engine.remove(info.name)
         except EnvironmentFault as fault:
             log.warning("the sandbox %s stays for now: %s", info.name, fault.message)

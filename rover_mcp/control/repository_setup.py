@@ -95,7 +95,7 @@ def find_setup(
 
 def with_setup(
     spec: SandboxSpec,
-    found: RepositorySetup,
+    environment: RepositorySetup,
     engine: str,
     *,
     commands: Sequence[str] = (),
@@ -105,25 +105,25 @@ def with_setup(
     """The specification with the project's set-up, and what a person should know of it.
     `commands` are further ones, of the project's configuration; `image` is one that goes before
     the project's."""
-    warnings = list(found.warnings)
-    project = found.project
+    warnings = list(environment.warnings)
+    project = environment.project
     has_image = bool(project.image or project.build)
     if image is not None:
         project = ProjectSetup()
     elif engine in IMAGELESS and has_image:
-        only = ", and its commands are only tried" if found.of_devcontainer else ""
+        only = ", and its commands are only tried" if environment.of_devcontainer else ""
         warnings.append(
             f"the devcontainer's image is not used: {engine} has no images, its sandboxes see this "
             f"machine's own programs{only}"
         )
-    honoured = has_image and image is None and engine not in IMAGELESS and not found.needs
-    tried = () if honoured else found.of_devcontainer
-    every = (*(found.of_devcontainer if honoured else ()), *found.commands, *commands)
-    variables = {**dict(found.environment), **spec.run.variables}
+    honoured = has_image and image is None and engine not in IMAGELESS and not environment.needs
+    tried = () if honoured else environment.of_devcontainer
+    every = (*(environment.of_devcontainer if honoured else ()), *environment.commands, *commands)
+    variables = {**dict(environment.environment), **spec.run.variables}
     setup = None
     if every or tried:
         variable = json.dumps(variables, sort_keys=True)
-        parts = [found.content, *every, variable, *(["tried", *tried] if tried else [])]
+        parts = [environment.content, *every, variable, *(["tried", *tried] if tried else [])]
         setup = Setup(tried=tried, commands=every, key=_hash(parts), timeout=timeout)
     run = spec.run.model_copy(update={"setup": setup, "variables": variables})
     return replace(spec, run=run, project=project, image=image or spec.image), warnings
@@ -137,15 +137,15 @@ def project_setup(
     # An image that the project's configuration or the user names goes before a devcontainer's.
     own = settings.base_image if "base_image" in settings.model_fields_set else None
     setup = config.setup or SetupConfig.model_construct(commands=[])
-    found = RepositorySetup()
+    environment = RepositorySetup()
     if not config.ignored:
         instead = config.setup is not None
-        found = find_setup(tree, setup.script, config.devcontainer, own_setup=instead)
+        environment = find_setup(tree, setup.script, config.devcontainer, own_setup=instead)
     if config.without_setup:
         setup = SetupConfig.model_construct(commands=[])
-        found = replace(found, of_devcontainer=(), commands=(), environment=())
+        environment = replace(environment, of_devcontainer=(), commands=(), environment=())
     spec, warnings = with_setup(
-        spec, found, task.engine, commands=setup.commands,
+        spec, environment, task.engine, commands=setup.commands,
         image=config.image or own, timeout=settings.setup_timeout,
     )  # fmt: skip
     build = spec.project.build

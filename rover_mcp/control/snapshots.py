@@ -115,13 +115,13 @@ def last_at_home(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> Snapsh
 
 def journal_snapshots(journal: Path) -> list[Snapshot]:
     """Every snapshot that a journal names, in order. A damaged journal gives none."""
-    found: dict[int, Snapshot] = {}
+    snapshots: dict[int, Snapshot] = {}
     try:
         for record in stream_journal(journal):
             for key in ("start_snapshot", "snapshot"):
                 if named := record.data.get(key):
                     snapshot = Snapshot.model_validate(named)
-                    found[snapshot.sequence] = snapshot
+                    snapshots[snapshot.sequence] = snapshot
     except UNREADABLE:
         return []
-    return [found[sequence] for sequence in sorted(found)]
+    return [snapshots[sequence] for sequence in sorted(snapshots)]

@@ -23,7 +23,7 @@ from rover_mcp.domain.ids import new_task_id, sandbox_name
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import Engine, SandboxFolders, SandboxSpec
-from rover_mcp.store.records import DamagedRecord
+from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.store import Store
 
 MARGIN_SECONDS = 60.0
@@ -144,10 +144,10 @@ class WarmPool:
         """Remove what an earlier daemon left, but for what has become a task meanwhile."""
         for task_id in self._left:
             try:
-                made = self.store.tasks.get(task_id) is not None
+                is_recorded = self.store.tasks.get(task_id) is not None
             except DamagedRecord:
-                made = True
-            if made:
+                is_recorded = True
+            if is_recorded:
                 self.used(task_id)
             else:
                 self.discard(task_id)

@@ -53,7 +53,7 @@ from rover_mcp.launcher.handshake import (
     allowed_environment,
 )
 from rover_mcp.server.session import Backlog, ClientSession
-from rover_mcp.store.records import NONSENSE
+from rover_mcp.store.damaged_records import NONSENSE
 from rover_mcp.store.reserve import Reserve
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller

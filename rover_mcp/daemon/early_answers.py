@@ -31,7 +31,8 @@ from rover_mcp.server.brief_results import brief
 from rover_mcp.server.pages import task_list
 from rover_mcp.server.pending_news import unseen_events
 from rover_mcp.server.session import ClientSession
-from rover_mcp.store.records import NONSENSE, Limit, TaskRow
+from rover_mcp.store.damaged_records import NONSENSE
+from rover_mcp.store.records import Limit, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.task_reader import TaskReader

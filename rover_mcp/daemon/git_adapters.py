@@ -223,7 +223,7 @@ class HubWork:
         """The commit of what a task has made so far."""
         if task.status in UNSETTLED:
             # One that was cancelled just now is not settled yet, and keeps what it did.
-            snapshot = self._attempts.import_snapshots(task)
+            snapshot = self._attempts.finish.import_snapshots(task)
         else:
             snapshot = task.run_state.snapshot if task.run_state else None
         return snapshot.commit if snapshot else None
@@ -240,7 +240,7 @@ class HubWork:
             return read()
         except (EnvironmentFault, NotFound) as error:
             log.info("the hub is looked after: %s", error)
-        return self._attempts.from_hub(task, lambda _: read())
+        return self._attempts.finish.from_hub(task, lambda _: read())
 
 
 def _handed(file: FileDiff) -> str | None:

@@ -42,7 +42,7 @@ class PlaneControl:
         self._plane.enqueue(attempt, delay)
 
     def schedule(self, task: TaskRow) -> bool:
-        attempt = self._attempts.schedule(task)
+        attempt = self._attempts.waiting.schedule(task)
         if attempt is None:
             return False
         self._plane.schedule(attempt)
@@ -52,7 +52,7 @@ class PlaneControl:
         return has_checkpoint(TaskFolders(self._home, task.id, task.iteration).journal)
 
     def cannot_sign_in(self, task: TaskRow, agent: str) -> str | None:
-        account = self._attempts.takes_over(task, agent)
+        account = self._attempts.launch.takes_over(task, agent)
         return account.missing if isinstance(account, NoCredential) else None
 
     def log_in_ends(self, task: TaskRow) -> str | None:
@@ -68,7 +68,7 @@ class PlaneControl:
         return self._door.served_models(task)
 
     def can_take_over(self, task: TaskRow, agent: str, model: str | None = None) -> bool:
-        return isinstance(self._attempts.takes_over(task, agent, model), Use)
+        return isinstance(self._attempts.launch.takes_over(task, agent, model), Use)
 
     def uses_model(self, task: TaskRow, agent: str, model: str) -> bool:
         return uses_model(self._home, task, agent, model)
@@ -79,6 +79,6 @@ class PlaneControl:
             return
         # An engine's stop lasts for the grace period of the runner; a client does not wait for it.
         stop = threading.Thread(
-            target=self._attempts.stop, args=(task, attempt.sandbox), daemon=True
+            target=self._attempts.wait.stop, args=(task, attempt.sandbox), daemon=True
         )
         stop.start()

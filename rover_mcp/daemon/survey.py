@@ -20,8 +20,10 @@ from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.paths import TaskFolders, project_folder
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
+from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.migrations import read_only
-from rover_mcp.store.records import DamagedRecord, TaskRow, task_row
+from rover_mcp.store.record_reading import task_row
+from rover_mcp.store.records import TaskRow
 
 DATABASE = "rover.db"
 REPAIR = "no task is lost: rover doctor --repair rebuilds what is missing or damaged"

@@ -14,6 +14,7 @@ from agent_runner.models import RunState
 from rover_mcp.config.descriptors import share
 from rover_mcp.config.settings import Settings
 from rover_mcp.context.reader import ContextReader
+from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.daemon_lease import Leases
 from rover_mcp.control.image_build import ImageBuilds
@@ -119,10 +120,10 @@ def build(
     networks = TaskNetworks(settings, store, credentials)
     door = Door(home, gateway, portal, store, credentials, networks, ring, plane.answered, prices)
     credentials.obstacle = renewals.obstacle
-    attempts = Attempts(
+    attempts = Attempts(AttemptContext(
         settings=settings, store=store, engines=all_engines, hub_of=repositories.hub, gateway=door,
         live=live, spares=spares, offers_service=partial(offers, home),
-    )  # fmt: skip
+    ))  # fmt: skip
     control = PlaneControl(home, plane, store, attempts, credentials, door)
     create = CreateTask(
         settings, store, Catalog(home), repositories, EngineChoice(all_engines),

@@ -19,7 +19,8 @@ from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import Engine
-from rover_mcp.store.records import NONSENSE, TaskRow
+from rover_mcp.store.damaged_records import NONSENSE
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 
 SHORT = 2

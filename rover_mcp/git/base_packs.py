@@ -248,10 +248,10 @@ class Bases:
         """Where the commit's history leaves that of a base that is here, made a base: other
         branches that leave it later then cost what is new on them, and not their whole history."""
         for known in self._commits()[:1]:
-            found = source.run(["merge-base", known, commit])
-            if found.code == 0 and found.text and found.text != commit:
-                self._record(found.text, [self._pack(source, found.text, None)])
-                return found.text
+            merge_base = source.run(["merge-base", known, commit])
+            if merge_base.code == 0 and merge_base.text and merge_base.text != commit:
+                self._record(merge_base.text, [self._pack(source, merge_base.text, None)])
+                return merge_base.text
         return None
 
     def _pack(self, source: _Source, commit: str, before: str | None) -> str:
@@ -267,7 +267,7 @@ class Bases:
             ):
                 if source.partial:
                     _list_objects(source, wanted, listed.fileno(), self._folder)
-                made = source.run(
+                packed = source.run(
                     [*argv, f"{new}/pack"],
                     extra_env=_written_to(self._folder / "objects", source.objects),
                     stdin=listed.fileno() if source.partial else wanted.encode(),
@@ -275,12 +275,12 @@ class Bases:
                     settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
                 )
                 taken = f"commit {commit} cannot be taken from {source.name}"
-                checked(made, taken, self._folder)
+                checked(packed, taken, self._folder)
                 # The index last: without it git does not look at a pack.
                 for file in sorted(Path(new).iterdir(), key=lambda p: p.suffix == ".idx"):
                     file.chmod(0o444)
                     file.replace(self._packs / file.name)
-                return f"pack-{made.text}"
+                return f"pack-{packed.text}"
         except OSError as error:
             raise no_room(self._folder, error) from error
 

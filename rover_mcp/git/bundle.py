@@ -74,10 +74,10 @@ def _parse(path: Path, data: bytes) -> tuple[BundleHeader, int]:
     prerequisites: list[str] = []
     references: dict[str, str] = {}
     for line in lines[1:]:
-        if found := _PREREQUISITE.fullmatch(line):
-            prerequisites.append(found[1].decode())
-        elif (found := _REFERENCE.fullmatch(line)) and found[2].decode() not in references:
-            references[found[2].decode()] = found[1].decode()
+        if match := _PREREQUISITE.fullmatch(line):
+            prerequisites.append(match[1].decode())
+        elif (match := _REFERENCE.fullmatch(line)) and match[2].decode() not in references:
+            references[match[2].decode()] = match[1].decode()
         elif line != b"@object-format=sha1\n":
             raise bad_bundle(path, "its header has a line that does not belong there")
     return BundleHeader(prerequisites, references), end + 2

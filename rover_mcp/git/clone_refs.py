@@ -56,8 +56,8 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
         if annotated:
             wanted = "".join(f"{name}\n" for name in annotated).encode()
             argv = ["pack-objects", "-q", "--stdout"]
-            made = view.run(argv, stdin=wanted, output_limit=_PACK)
-            pack = checked(made, "the tags cannot be packed", folder).stdout
+            packed = view.run(argv, stdin=wanted, output_limit=_PACK)
+            pack = checked(packed, "the tags cannot be packed", folder).stdout
         settings = "".join(line_endings(view))
         attributes = (info_attributes(view.place.common), own_attributes())
         filters = _filters(view)
@@ -107,9 +107,9 @@ def _branches(
     for name in sorted(filter(is_branch_name, names)):
         for ref in (f"refs/heads/{name}", _REMOTE + name):
             there = view.run(["rev-parse", "--verify", "-q", f"{ref}^{{commit}}"])
-            found = view.run(["merge-base", commit, ref]) if there.code == 0 else there
-            if found.code == 0:
-                yield ref.encode(), f"{found.text} {ref}\n".encode()
+            merge_base = view.run(["merge-base", commit, ref]) if there.code == 0 else there
+            if merge_base.code == 0:
+                yield ref.encode(), f"{merge_base.text} {ref}\n".encode()
 
 
 def line_endings(view: RepositoryView) -> Iterator[str]:
@@ -124,18 +124,18 @@ def _filters(view: RepositoryView) -> list[str]:
     """Filters that make of what is committed something else in the user's work tree. Not git-lfs:
     its pointers say what they are. `cat` makes nothing else."""
     pairs = [(key, values[-1]) for key, values in view.config.items() if values]
-    found = {
+    filters = {
         match[1]
         for key, value in (*own_filters(), *pairs)
         if (match := _SMUDGE.fullmatch(key)) and value.strip() not in ("", "cat")
     }
-    return sorted(found - {"lfs"})
+    return sorted(filters - {"lfs"})
 
 
 def _default_branch(view: RepositoryView) -> str:
-    found = view.run(["symbolic-ref", "-q", f"{_REMOTE}HEAD"])
-    name = found.text.removeprefix(_REMOTE)
-    return name if found.code == 0 and is_branch_name(name) else ""
+    target = view.run(["symbolic-ref", "-q", f"{_REMOTE}HEAD"])
+    name = target.text.removeprefix(_REMOTE)
+    return name if target.code == 0 and is_branch_name(name) else ""
 
 
 def remote_addresses(repo: Path) -> tuple[str, ...]:

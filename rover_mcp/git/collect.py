@@ -115,7 +115,7 @@ def _pack(hub: Path, tips: str, bases: Collection[str], packs: Path, timeout: fl
     wanted = "\n".join([*tips.splitlines(), *(f"^{base}" for base in bases), ""])
     with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=hub) as new:
         argv = ["pack-objects", "-q", "--revs", "--delta-base-offset", f"{new}/pack"]
-        made = run_git(
+        packed = run_git(
             argv,
             hub,
             stdin=wanted.encode(),
@@ -123,11 +123,11 @@ def _pack(hub: Path, tips: str, bases: Collection[str], packs: Path, timeout: fl
             memory_limit=_MEMORY,
             settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
         )
-        checked(made, "the hub cannot be repacked", hub)
+        checked(packed, "the hub cannot be repacked", hub)
         for file in sorted(Path(new).iterdir(), key=lambda path: path.suffix == ".idx"):
             file.replace(packs / file.name)
     _sync(packs)
-    return f"pack-{made.text}"
+    return f"pack-{packed.text}"
 
 
 def _sync(folder: Path) -> None:

@@ -132,13 +132,13 @@ def _check(repo: Path, commits: Sequence[str], env: Mapping[str, str] | None) ->
 
 
 def _counted(
-    found: Iterator[FileDiff], first: Callable[[FileDiff], object]
+    files: Iterator[FileDiff], first: Callable[[FileDiff], object]
 ) -> tuple[list[FileDiff], list[FileDiff], Totals]:
     """Files that come first, others, as many of each as are listed, and the totals of all."""
     early: list[FileDiff] = []
     late: list[FileDiff] = []
     count = added = removed = 0
-    for file in found:
+    for file in files:
         count, added, removed = count + 1, added + file.added, removed + file.removed
         kept = early if first(file) else late
         if len(kept) < FILES_LIMIT:

@@ -58,21 +58,21 @@ class CommitTree:
         result = run_git(argv, self.repository, output_limit=_LIST_BYTES)
         if result.code != 0 or result.truncated:
             raise EnvironmentFault(f"the files of {self.commit[:12]} cannot be listed")
-        found: list[SourceFile] = []
+        files: list[SourceFile] = []
         for line in result.stdout.decode("utf-8", "surrogateescape").split("\0"):
             facts, _, path = line.partition("\t")
             mode, _, rest = facts.partition(" ")
             if mode in (*_FILE, _LINK):
                 _, name, size = rest.split()
-                found.append(SourceFile(path, mode, name, int(size)))
-        return found
+                files.append(SourceFile(path, mode, name, int(size)))
+        return files
 
     def read(self, path: str, limit: int) -> bytes | None:
         """A regular file's content; None where there is none, or it is larger than `limit`."""
-        found = next((e for e in self.files(path) if e.path == path), None)
-        if found is None or found.mode not in _FILE or found.size > limit:
+        entry = next((e for e in self.files(path) if e.path == path), None)
+        if entry is None or entry.mode not in _FILE or entry.size > limit:
             return None
-        return run_git(["cat-file", "blob", found.id], self.repository).stdout
+        return run_git(["cat-file", "blob", entry.id], self.repository).stdout
 
     def pack(self, folder: str, archive: tarfile.TarFile) -> None:
         """Add everything beneath `folder` to an archive, by path from there.
@@ -111,10 +111,10 @@ class CommitTree:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         ) as process:
-            asked, answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+            requests, answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
             for entry in entries:
-                asked.write(f"{entry.id}\n".encode())
-                asked.flush()
+                requests.write(f"{entry.id}\n".encode())
+                requests.flush()
                 yield entry, _blob(answers, entry)
 
 

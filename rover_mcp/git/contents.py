@@ -102,10 +102,10 @@ def _look(view: RepositoryView, commit: str, key: tuple[str, str], *, check: boo
             total += int(size)
             if int(size) in SIZES:
                 small.setdefault(name.decode(), []).append(path)
-    found, whole = pointers(view.folder, small)
+    pointer_files, is_complete = pointers(view.folder, small)
     lfs = bool(attributes) and keeps_pointers(view.folder, attributes)
     truncated = listed.truncated or listed.code != 0
-    contents = Contents(links, found, lfs, total, len(lines), truncated, check)
-    if whole and listed.code == 0:
+    contents = Contents(links, pointer_files, lfs, total, len(lines), truncated, check)
+    if is_complete and listed.code == 0:
         _KNOWN.put(key, contents)
     return contents

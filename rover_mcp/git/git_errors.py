@@ -25,8 +25,8 @@ def checked(result: GitResult, what: str, place: Path) -> GitResult:
 
 def refused(result: GitResult) -> str:
     """What index-pack found wrong: its last line does not name it."""
-    found = [line for line in result.stderr.splitlines() if line.startswith("error: object ")]
-    return f"{result.reason}: {printable(found[0])}" if found else result.reason
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: object ")]
+    return f"{result.reason}: {printable(lines[0])}" if lines else result.reason
 
 
 def disk_full(result: GitResult) -> bool:

@@ -204,12 +204,12 @@ def git_command() -> list[str]:
     Raises:
         EnvironmentFault: git is not installed ("git_missing").
     """
-    found = shutil.which("git", path=_search_path())
-    if found is None:
+    program = shutil.which("git", path=_search_path())
+    if program is None:
         raise EnvironmentFault(
             "git is not installed", hint="install git 2.34 or later", code="git_missing"
         )
-    return [found]
+    return [program]
 
 
 def _search_path() -> str:

@@ -368,7 +368,7 @@ class Hub:
 
     def snapshots(self, task_id: str) -> dict[int, str]:
         """The commit of every snapshot that is here, by number; asked of git once."""
-        found: dict[int, str] = {}
+        commits: dict[int, str] = {}
         if self.hub.is_dir():
             prefix = f"{self._task(task_id)}/snapshots/"
             listed = run_git(
@@ -379,8 +379,8 @@ class Hub:
             checked(listed, "the hub cannot be read", self.hub)
             for line in listed.text.splitlines():
                 commit, _, ref = line.partition(" ")
-                found[int(ref.rsplit("/", 1)[1])] = commit
-        return found
+                commits[int(ref.rsplit("/", 1)[1])] = commit
+        return commits
 
     def keep(self, task_id: str, name: str, commit: str) -> str:
         """Keep a commit under a ref of its own, whatever becomes of the task; the ref.
@@ -483,8 +483,8 @@ class Hub:
     # -- asking ------------------------------------------------------------------------------
 
     def _resolve(self, ref: str) -> str | None:
-        found = run_git(["rev-parse", "--verify", "-q", ref], self.hub)
-        return found.text if found.code == 0 else None
+        resolved = run_git(["rev-parse", "--verify", "-q", ref], self.hub)
+        return resolved.text if resolved.code == 0 else None
 
     def _task(self, task_id: str) -> str:
         if not _TASK_ID.fullmatch(task_id):

@@ -109,8 +109,8 @@ class Incoming:
             raise bad_bundle(bundle, f"the snapshot {snapshot.commit} is not what it should be")
 
     def _has(self, commit: str, env: Mapping[str, str]) -> bool:
-        asked = run_git(["cat-file", "-t", commit], self.hub, extra_env=env)
-        return asked.code == 0 and asked.text == "commit"
+        kind = run_git(["cat-file", "-t", commit], self.hub, extra_env=env)
+        return kind.code == 0 and kind.text == "commit"
 
 
 def check_references(bundle: Path, header: BundleHeader, expected: Mapping[str, str]) -> None:

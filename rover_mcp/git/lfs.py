@@ -46,8 +46,8 @@ Pointers = Mapping[tuple[str, int], Sequence[bytes]]
 def keeps_pointers(repository: Path, attributes: Sequence[str]) -> bool:
     """Whether one of the attribute files, by id, names the filter of git-lfs."""
     ids = "".join(f"{name}\n" for name in attributes[:LOOKED_AT]).encode()
-    found = run_git(["cat-file", "--batch"], repository, stdin=ids, output_limit=_CONTENTS)
-    return b"filter=lfs" in found.stdout
+    listed = run_git(["cat-file", "--batch"], repository, stdin=ids, output_limit=_CONTENTS)
+    return b"filter=lfs" in listed.stdout
 
 
 def pointers(repository: Path, small: Mapping[str, Sequence[bytes]]) -> tuple[Pointers, bool]:
@@ -55,17 +55,17 @@ def pointers(repository: Path, small: Mapping[str, Sequence[bytes]]) -> tuple[Po
     ids = list(small)[:LOOKED_AT]
     if not ids:
         return {}, True
-    asked = "".join(f"{name}\n" for name in ids).encode()
-    read = run_git(["cat-file", "--batch"], repository, stdin=asked, output_limit=_CONTENTS).stdout
-    contents, found = BytesIO(read), dict[tuple[str, int], list[bytes]]()
-    whole = True
+    names = "".join(f"{name}\n" for name in ids).encode()
+    read = run_git(["cat-file", "--batch"], repository, stdin=names, output_limit=_CONTENTS).stdout
+    contents, pointer_files = BytesIO(read), dict[tuple[str, int], list[bytes]]()
+    is_complete = True
     for name in ids:
         head = contents.readline().split()
         if len(head) != 3:
-            whole = False  # a partial clone does not have it
+            is_complete = False  # a partial clone does not have it
         elif match := _POINTER.match(contents.read(int(head[2]) + 1)):
-            found.setdefault((match[1].decode(), int(match[2])), []).extend(small[name])
-    return found, whole
+            pointer_files.setdefault((match[1].decode(), int(match[2])), []).extend(small[name])
+    return pointer_files, is_complete
 
 
 def place_of(folder: Path, oid: str) -> Path:
@@ -146,10 +146,10 @@ def _opened(common: Path, oid: str) -> int | None:
             inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=folder)
             os.close(folder)
             folder = inner
-        found = os.open(oid, flags, dir_fd=folder)
-        if stat.S_ISREG(os.fstat(found).st_mode):
-            return found
-        os.close(found)
+        descriptor = os.open(oid, flags, dir_fd=folder)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
     except OSError:
         return None
     finally:

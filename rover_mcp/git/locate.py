@@ -46,8 +46,8 @@ def locate(path: Path) -> RepositoryPaths:
             else ("dubious_ownership"), or its `.git` file leads nowhere ("broken_repository").
     """
     try:
-        if found := _search(path.resolve()):
-            return found
+        if place := _search(path.resolve()):
+            return place
     except NOT_A_PATH as error:
         raise not_looked_at(path, error) from error
     raise UserFixable(
@@ -73,8 +73,8 @@ def _search(start: Path) -> RepositoryPaths | None:
     for folder in (start, *start.parents):
         if folder.stat().st_dev != device:
             return None
-        if found := _repository_at(folder):
-            return found
+        if place := _repository_at(folder):
+            return place
     return None
 
 

@@ -24,35 +24,35 @@ def absent(view: RepositoryView, commit: str, *, kept: bool = False) -> list[str
         UserFixable: not all of its files are here ("partial_clone"), or git cannot read it
             ("unreadable_base").
     """
-    told = _partial(view, commit)
-    found = checked_contents(view, commit, anew=not kept)
-    if found.truncated:
-        return told
-    if found.links and (
+    reasons = _partial(view, commit)
+    contents = checked_contents(view, commit, anew=not kept)
+    if contents.truncated:
+        return reasons
+    if contents.links and (
         empty := find_submodules(view.place.top or view.place.common, commit).missing
     ):
         why = only_printable("; ".join({reason: None for _, reason in empty}))[:200]
-        told.append(
+        reasons.append(
             f"submodules are empty in the sandbox: {_shown([_name(p) for p, _ in empty])} "
             f"({why}). To hand them over, run git submodule update --init "
             "--recursive in your checkout before you create the task"
         )
-    if found.lfs:
-        told += _pointers(view, found.pointers)
-    return told
+    if contents.lfs:
+        reasons += _pointers(view, contents.pointers)
+    return reasons
 
 
-def _pointers(view: RepositoryView, found: Pointers) -> list[str]:
-    told = {True: list[str](), False: list[str]()}
-    for (oid, size), paths in found.items():
+def _pointers(view: RepositoryView, pointers: Pointers) -> list[str]:
+    reasons = {True: list[str](), False: list[str]()}
+    for (oid, size), paths in pointers.items():
         names = [_name(path.decode("utf-8", "replace")) for path in paths]
-        told[is_here(view.place.common, oid, size)] += names
+        reasons[is_here(view.place.common, oid, size)] += names
     sentences = {
         False: "git-lfs: these files are pointers in the sandbox, without their content: ",
         True: "git-lfs: these files are pointers in the sandbox, whose content git lfs checkout "
         "has ready there, if its image has git-lfs: ",
     }
-    return [sentences[here] + _shown(names) for here, names in told.items() if names]
+    return [sentences[here] + _shown(names) for here, names in reasons.items() if names]
 
 
 def _partial(view: RepositoryView, commit: str) -> list[str]:

@@ -68,15 +68,15 @@ class OwnObjects:
     def packs(self, tasks: Collection[str]) -> set[str] | None:
         """The hub's packs, by name, that are all these tasks have; None where the hub holds what
         is theirs in another form."""
-        found: set[str] = set()
+        pack_names: set[str] = set()
         for task_id in tasks:
             folder = self._folder(task_id) / "pack"
             names = {path.stem for path in folder.glob("pack-*.idx")}
             here = self._hub / "objects" / "pack"
             if not names or any(not (here / f"{name}.idx").exists() for name in names):
                 return None
-            found |= names
-        return found
+            pack_names |= names
+        return pack_names
 
     def _folder(self, task_id: str) -> Path:
         return self._hub / "own" / task_id
@@ -110,8 +110,8 @@ class OwnObjects:
                 argv = ["pack-objects", "-q", "--revs", "--delta-base-offset"]
                 wanted = f"{listed.text}\n^{base_commit}\n".encode()
                 target = str(new / "pack" / "pack")
-                made = run_git([*argv, target], self._hub, stdin=wanted)
-                checked(made, f"the objects of task {task_id} cannot be read", self._hub)
+                packed = run_git([*argv, target], self._hub, stdin=wanted)
+                checked(packed, f"the objects of task {task_id} cannot be read", self._hub)
             try:
                 new.replace(own)
             except OSError:

@@ -63,10 +63,10 @@ def publish(
             refs.append(f"refs/rover/{task_id}/snapshots/{unfinished.snapshot.sequence}")
         _fetch(view, hub, refs, user_repo, branch)
         if unfinished is not None:
-            made = commit_unfinished(view, task_id, commit, unfinished)
-            if made is None:
+            unfinished_commit = commit_unfinished(view, task_id, commit, unfinished)
+            if unfinished_commit is None:
                 return PublishResult(branch, commit, previous, changed=False)
-            commit = made
+            commit = unfinished_commit
         if previous is not None and unfinished_snapshot(view, previous, task_id) is None:
             _refuse_diverged(view, previous, commit, user_repo, branch)
         _move(view, user_repo, target, commit, previous)
@@ -170,5 +170,5 @@ def _is_ancestor(view: RepositoryView, old: str, new: str) -> bool:
 
 
 def _resolve(view: RepositoryView, ref: str) -> str | None:
-    found = view.run(["rev-parse", "--verify", "-q", ref])
-    return found.text if found.code == 0 else None
+    resolved = view.run(["rev-parse", "--verify", "-q", ref])
+    return resolved.text if resolved.code == 0 else None

@@ -112,9 +112,9 @@ def resolve_branch(repo: Path, name: str) -> str:
         names.append(name)
     with opened(repo) as view:
         for candidate in names:
-            found = view.run(["rev-parse", "--verify", "-q", f"{candidate}^{{commit}}"])
-            if found.code == 0 and _FULL_ID.fullmatch(found.text):
-                return found.text
+            resolved = view.run(["rev-parse", "--verify", "-q", f"{candidate}^{{commit}}"])
+            if resolved.code == 0 and _FULL_ID.fullmatch(resolved.text):
+                return resolved.text
     some = ", ".join(sorted(list_branches(repo))[:10]) or "none"
     raise NotFound(
         f"{repo} has no branch, tag or commit {name!r}",
@@ -159,7 +159,7 @@ def remote_hosts(repo: Path) -> tuple[str, ...]:
     """The hosts of the remotes of `repo`, as entries of an allow-list: by https, also where the
     remote itself is used by ssh. Those that have no public name are left out."""
     with opened(repo) as view:
-        remotes = [found for key, found in view.config.items() if _REMOTE_URL.fullmatch(key)]
+        remotes = [value for key, value in view.config.items() if _REMOTE_URL.fullmatch(key)]
     hosts = (_host_entry(url.strip()) for urls in remotes for url in urls)
     return tuple(dict.fromkeys(host for host in hosts if host))[:_MAX_REMOTE_HOSTS]
 
@@ -186,17 +186,17 @@ def tracked_paths(repo: Path, commit: str, paths: Sequence[str]) -> frozenset[st
     """Those of the paths (without characters that git would quote) at which `commit` has
     something, or where a part of the way to them is no folder."""
     ways = {path: [p.as_posix() for p in PurePosixPath(path).parents][:-1] for path in paths}
-    asked = sorted({*paths, *(way for some in ways.values() for way in some)})
-    if not asked:
+    candidates = sorted({*paths, *(way for some in ways.values() for way in some)})
+    if not candidates:
         return frozenset()
-    found: dict[str, str] = {}
-    for line in _text(repo, "ls-tree", "--full-tree", commit, "--", *asked).splitlines():
+    tracked: dict[str, str] = {}
+    for line in _text(repo, "ls-tree", "--full-tree", commit, "--", *candidates).splitlines():
         facts, _, path = line.partition("\t")
-        found[path] = facts.split()[1]
+        tracked[path] = facts.split()[1]
     return frozenset(
         path
         for path, way in ways.items()
-        if path in found or any(found.get(part, "tree") != "tree" for part in way)
+        if path in tracked or any(tracked.get(part, "tree") != "tree" for part in way)
     )
 
 
@@ -280,10 +280,10 @@ def _all_filtered(view: RepositoryView, root: Path, paths: Sequence[bytes]) -> b
     whether such a file has changed cannot be seen."""
     if not paths:
         return True
-    asked = view.run_in_work_tree(
+    attributes = view.run_in_work_tree(
         ["check-attr", "--stdin", "-z", "filter"], root, stdin=b"\0".join([*paths, b""])
     )
-    values = asked.stdout.split(b"\0")[2::3]
+    values = attributes.stdout.split(b"\0")[2::3]
     return len(values) == len(paths) and not {b"unspecified", b"unset"} & set(values)
 
 

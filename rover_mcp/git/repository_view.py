@@ -69,8 +69,8 @@ class RepositoryView:
         """Whether the repository has no work tree of its own."""
         if self.place.linked:
             return False
-        said = self.last("core.bare")
-        return said in _TRUE if said else self.place.top is None
+        value = self.last("core.bare")
+        return value in _TRUE if value else self.place.top is None
 
     @property
     def partial(self) -> bool:
@@ -139,8 +139,8 @@ def _furnish(view: RepositoryView) -> None:
         if source.exists() or part == "packed-refs":
             (folder / part).symlink_to(source)
     for part in _WALKED:
-        if (found := _special(place.common / part)) is not None:
-            raise broken(found.parent, f"{found.name} is a pipe, a socket or a device")
+        if (special := _special(place.common / part)) is not None:
+            raise broken(special.parent, f"{special.name} is a pipe, a socket or a device")
     (folder / "info").mkdir()
     for part in _INFO:
         home = place.git_dir if part == "sparse-checkout" else place.common
@@ -193,7 +193,7 @@ def _render(view: RepositoryView) -> str:
 
 def _read_config(path: Path, place: RepositoryPaths, folder: Path) -> Config:
     """The repository's configuration as data, without what it includes."""
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     files = [place.common / "config"]
     for file in files:
         content = read_small(file, _CONFIG_LIMIT)
@@ -206,7 +206,7 @@ def _read_config(path: Path, place: RepositoryPaths, folder: Path) -> Config:
             raise broken(path, listed.reason.replace("standard input", f"file {file}"))
         for entry in listed.stdout.decode("utf-8", "backslashreplace").split("\0")[:-1]:
             key, newline, value = entry.partition("\n")
-            found.setdefault(key, []).append(value if newline else "true")
-        if file.name == "config" and found.get("extensions.worktreeconfig", [""])[-1] == "true":
+            values.setdefault(key, []).append(value if newline else "true")
+        if file.name == "config" and values.get("extensions.worktreeconfig", [""])[-1] == "true":
             files.append(place.git_dir / "config.worktree")
-    return found
+    return values

@@ -29,19 +29,19 @@ class SubmoduleBases:
         Raises:
             EnvironmentFault: the data folder cannot be written.
         """
-        told = list[str]()
+        reasons = list[str]()
         new, numbers = names.with_name(f"{names.name}.new"), dict[int, int]()
         try:
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir()
-            for place, one in enumerate(wanted.found):
+            for place, one in enumerate(wanted.submodules):
                 if one.parent is not None and one.parent not in numbers:
                     continue
                 try:
                     files = describe(one)
                     self._lend(one, objects / str(len(numbers)))
                 except RoverError as error:
-                    told.append(f"{one.path}: {error.message}")
+                    reasons.append(f"{one.path}: {error.message}")
                     continue
                 if one.parent is not None:
                     files["parent"] = str(numbers[one.parent]).encode()
@@ -50,7 +50,7 @@ class SubmoduleBases:
             new.replace(names)
         except OSError as error:
             raise no_room(names.parent, error) from error
-        return told
+        return reasons
 
     def _lend(self, one: Submodule, objects: Path) -> None:
         key = hashlib.sha256(os.fsencode(one.path)).hexdigest()[:16]

@@ -52,7 +52,7 @@ class Submodule:
 class Submodules:
     """Those that can be handed over, and the paths of those that cannot, each with its reason."""
 
-    found: list[Submodule]
+    submodules: list[Submodule]
     missing: list[tuple[str, str]]
 
 
@@ -68,8 +68,8 @@ def find_submodules(user_repo: Path, commit: str) -> Submodules:
         _look(result, view, commit, "", None, view.place)
         depth = [0]
     number = 0
-    while number < len(result.found):
-        one = result.found[number]
+    while number < len(result.submodules):
+        one = result.submodules[number]
         deep = depth[0] + 1 if one.parent is None else depth[one.parent + 1] + 1
         depth.append(deep)
         if deep < MOST_DEEP:
@@ -92,30 +92,32 @@ def _look(
     for path, wanted in links:
         folder = None if view.place.top is None else view.place.top / path
         why = "the repository has no work tree"
-        if len(result.found) >= MOST:
+        if len(result.submodules) >= MOST:
             why = f"there are more than {MOST}"
         elif folder is not None and view.place.top is not None:
             why = _obstacle(view.place.top, path, wanted, top)
         if why or folder is None:
             result.missing.append((prefix + path, why))
         else:
-            result.found.append(Submodule(prefix + path, wanted, folder, names.get(path), parent))
+            result.submodules.append(
+                Submodule(prefix + path, wanted, folder, names.get(path), parent)
+            )
 
 
 def _names(view: RepositoryView, commit: str) -> dict[str, str]:
     """Names of submodules by path, as far as they are plain."""
     argv = ["config", "--blob", f"{commit}:.gitmodules", "--no-includes", "-z", "--list"]
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for entry in view.run(argv).stdout.split(b"\0"):
         key, _, value = entry.partition(b"\n")
         section, _, name = os.fsdecode(key).partition(".")
         name, _, what = name.rpartition(".")
         if (section, what) == ("submodule", "path") and _NAME.fullmatch(name):
-            found[os.fsdecode(value)] = name
-    return found
+            names[os.fsdecode(value)] = name
+    return names
 
 
-def _obstacle(top: Path, path: str, commit: str, whole: RepositoryPaths) -> str:
+def _obstacle(top: Path, path: str, commit: str, superproject: RepositoryPaths) -> str:
     """Why the submodule cannot be had from the checkout; empty where it can."""
     folder = top
     for part in path.split("/"):
@@ -129,7 +131,7 @@ def _obstacle(top: Path, path: str, commit: str, whole: RepositoryPaths) -> str:
         place = locate(folder)
         inside = place.common.is_relative_to(folder.resolve()) or any(
             place.common.is_relative_to(git_dir / "modules")
-            for git_dir in (whole.common, whole.git_dir)
+            for git_dir in (superproject.common, superproject.git_dir)
         )
         if place.top is None or place.top.resolve() != folder.resolve() or not inside:
             return "its repository is elsewhere"

@@ -53,16 +53,16 @@ def commit_unfinished(
         f"Rover-Task: {task_id}\nRover-Snapshot: {work.snapshot.sequence}\n"
         "Rover-Status: unfinished\n"
     )
-    made = view.run(
+    committed = view.run(
         ["commit-tree", work.snapshot.tree, "-p", parent, "-F", "-"],
         extra_env={"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date, **_IDENTITY},
         stdin=f"{work.message}\n\n{trailers}".encode(),
     )
-    if made.code != 0:
+    if committed.code != 0:
         raise EnvironmentFault(
-            f"unfinished work cannot be committed: {made.reason}", code="publish_failed"
+            f"unfinished work cannot be committed: {committed.reason}", code="publish_failed"
         )
-    return made.text
+    return committed.text
 
 
 def unfinished_snapshot(view: RepositoryView, commit: str, task_id: str) -> int | None:

@@ -28,8 +28,9 @@ from rover_mcp.hooks.senders import (
     Sender,
     WebhookSender,
 )
+from rover_mcp.store.damaged_records import NONSENSE
 from rover_mcp.store.deliveries import Deliveries
-from rover_mcp.store.records import NONSENSE, DeliveryRow
+from rover_mcp.store.records import DeliveryRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.quoted_text import printable
 

@@ -27,7 +27,8 @@ from rover_mcp.domain.event_kinds import level_of
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.server.pending_news import unseen_events
 from rover_mcp.server.session import TASKS_URI, ClientSession, News, task_uri
-from rover_mcp.store.records import NONSENSE, EventRow, TaskRow
+from rover_mcp.store.damaged_records import NONSENSE
+from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.task_view import event_view

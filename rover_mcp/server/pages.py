@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rover_mcp.server import results as r
-from rover_mcp.store.records import DamagedRecord
+from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.tasks.quoted_text import printable
 from rover_mcp.tasks.view_models import ListedTask, NextAction
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rover_mcp.server.session import ClientSession, News
-from rover_mcp.store.records import DamagedRecord, EventRow, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.store.store import Store
 
 

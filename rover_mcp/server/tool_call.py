@@ -14,7 +14,8 @@ from rover_mcp.server import results as r
 from rover_mcp.server.event_broadcast import EventBroadcaster
 from rover_mcp.server.private_methods import HooksControl
 from rover_mcp.server.session import ClientSession
-from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import BuildImage, RoverImages

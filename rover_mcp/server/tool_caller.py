@@ -35,7 +35,7 @@ from rover_mcp.server.tasks_extension.protocol import Context
 from rover_mcp.server.tool_call import Call, Services, ToolEntry
 from rover_mcp.server.tool_handlers import deletion_asked
 from rover_mcp.server.tools import offered
-from rover_mcp.store.records import DamagedRecord
+from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.tasks.view_models import NextAction
 
 log = logging.getLogger("rover.server")

@@ -11,7 +11,8 @@ from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.pages import task_list
 from rover_mcp.server.tool_call import Call
-from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.auto_resume import switch_auto_resume
 from rover_mcp.tasks.create_request import CreateRequest
 from rover_mcp.tasks.quoted_text import quoted

@@ -13,7 +13,8 @@ from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.event_broadcast import STOPPED
-from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.view_models import TaskView
 

@@ -13,21 +13,11 @@ from rover_mcp.domain.attempt_state import UNDER_WAY, WAITING, AttemptState
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
 from rover_mcp.store.column_types import LATEST
-from rover_mcp.store.damaged_records import sound, sound_one, tell_once
+from rover_mcp.store.damaged_records import DamagedRecord, sound, sound_one, tell_once
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_for
-from rover_mcp.store.records import (
-    AttemptRow,
-    DamagedRecord,
-    HoldRow,
-    Limit,
-    ReportRow,
-    TaskRow,
-    attempt_row,
-    hold_row,
-    report_row,
-    task_row,
-)
+from rover_mcp.store.record_reading import attempt_row, hold_row, report_row, task_row
+from rover_mcp.store.records import AttemptRow, HoldRow, Limit, ReportRow, TaskRow
 from rover_mcp.store.row_changes import attempt_at, locked_hold, next_workflow, this_attempt
 
 T = store_tables.tasks
@@ -212,9 +202,9 @@ def _release(connection: sa.Connection, now: float, attempt: AttemptRow) -> Atte
 def _may_look(connection: sa.Connection, now: float, hold: HoldRow, look_after: float) -> bool:
     if look_after <= 0 or hold.reason not in OPENED_EARLY:
         return False
-    asked = sa.select(sa.func.max(A.c.started_at)).join(T, T.c.id == A.c.task_id)
+    starts = sa.select(sa.func.max(A.c.started_at)).join(T, T.c.id == A.c.task_id)
     keys = (hold.account, hold.limit.account)
-    here = asked.where(T.c.account.in_(keys), A.c.started_at.between(0, LATEST))
+    here = starts.where(T.c.account.in_(keys), A.c.started_at.between(0, LATEST))
     last = connection.execute(here).scalar() or 0
     last = max(hold.since, last, hold.looked_at or 0)
     return last + look_after <= now

@@ -13,7 +13,8 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.damaged_records import sound
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.records import WindowRow, window_row
+from rover_mcp.store.record_reading import window_row
+from rover_mcp.store.records import WindowRow
 
 W = store_tables.windows
 
@@ -46,9 +47,11 @@ class Windows:
                 row = _row(account, window, at, known)
                 if row.warned != (known.warned if known else None):
                     news.append(row)
-                made = insert_for(connection, W).values(**vars(row))
+                insert = insert_for(connection, W).values(**vars(row))
                 keys = [W.c.account, W.c.name]
-                connection.execute(made.on_conflict_do_update(index_elements=keys, set_=vars(row)))
+                connection.execute(
+                    insert.on_conflict_do_update(index_elements=keys, set_=vars(row))
+                )
             _bound(connection)
         return news
 
@@ -99,8 +102,8 @@ IN_WORDS: Final = 4
 
 def in_words(windows: Sequence[WindowRow], now: float) -> str | None:
     """`the 5-hour window is 100 % used, opens 02:10Z; the 7-day window was at 83 %`."""
-    said = [_said(w, now) for w in windows if w.used is not None or _is_closed(w)]
-    return "; ".join(said[:IN_WORDS]) or None
+    phrases = [_said(w, now) for w in windows if w.used is not None or _is_closed(w)]
+    return "; ".join(phrases[:IN_WORDS]) or None
 
 
 def _said(window: WindowRow, now: float) -> str:

@@ -15,7 +15,8 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.account_windows import Windows, in_words
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_event
-from rover_mcp.store.records import HoldRow, TaskRow, task_row
+from rover_mcp.store.record_reading import task_row
+from rover_mcp.store.records import HoldRow, TaskRow
 from rover_mcp.store.resume_switches import switched_off
 from rover_mcp.store.row_changes import (
     attempt_at,

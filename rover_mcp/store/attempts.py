@@ -14,7 +14,8 @@ from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
 from rover_mcp.store.damaged_records import sound
 from rover_mcp.store.database import Database
-from rover_mcp.store.records import AttemptRow, Limit, TaskRow, attempt_row, task_row
+from rover_mcp.store.record_reading import attempt_row, task_row
+from rover_mcp.store.records import AttemptRow, Limit, TaskRow
 from rover_mcp.store.resume_switches import switched_off
 from rover_mcp.store.row_changes import (
     add_attempt,

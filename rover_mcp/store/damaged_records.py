@@ -25,6 +25,11 @@ SHOWN: Final = 60
 UNTOLD: Final = frozenset({"gateway_token"})
 """Columns whose value is not told."""
 
+NONSENSE: Final = (
+    ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError,
+)  # fmt: skip
+"""What the use of a record raises whose columns are each valid and contradict each other."""
+
 T = TypeVar("T")
 
 
@@ -97,11 +102,11 @@ class Bad(Exception):
 def _wrong(error: ValidationError | RecursionError, values: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(error, RecursionError):
         return {"record": "it is nested too deeply"}
-    found: dict[str, str] = {}
+    wrong: dict[str, str] = {}
     for one in error.errors(include_url=False, include_input=False):
         column = str(one["loc"][0]) if one["loc"] else "record"
-        found.setdefault(column, f"{_value(column, values.get(column))}: {one['msg'][:120]}")
-    return found
+        wrong.setdefault(column, f"{_value(column, values.get(column))}: {one['msg'][:120]}")
+    return wrong
 
 
 def _value(column: str, value: object) -> str:
@@ -113,13 +118,13 @@ def _value(column: str, value: object) -> str:
 
 def sound(rows: Iterable[sa.Row[Any]], read: Callable[[sa.Row[Any]], T]) -> list[T]:
     """The records that can be read; one that is damaged is logged, once, and hides no other."""
-    found: list[T] = []
+    records: list[T] = []
     for row in rows:
         try:
-            found.append(read(row))
+            records.append(read(row))
         except DamagedRecord as damaged:
             tell_once(log, damaged.message)
-    return found
+    return records
 
 
 def sound_one(row: sa.Row[Any] | None, read: Callable[[sa.Row[Any]], T]) -> T | None:
@@ -132,16 +137,16 @@ class _Once:
     """What has been logged. Of very many it is forgotten, and may be logged again."""
 
     most: int = 2000
-    told: set[str] = field(default_factory=set[str])
+    logged: set[str] = field(default_factory=set[str])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def is_new(self, text: str) -> bool:
         with self.lock:
-            if text in self.told:
+            if text in self.logged:
                 return False
-            if len(self.told) >= self.most:
-                self.told.clear()
-            self.told.add(text)
+            if len(self.logged) >= self.most:
+                self.logged.clear()
+            self.logged.add(text)
             return True
 
 

@@ -15,10 +15,11 @@ import sqlalchemy as sa
 
 from rover_mcp.store import store_tables
 from rover_mcp.store.column_types import LATEST
-from rover_mcp.store.damaged_records import sound
+from rover_mcp.store.damaged_records import DamagedRecord, sound
 from rover_mcp.store.events import LAST_NUMBER, NUMBERED, readable
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.records import DamagedRecord, DeliveryRow, EventRow, delivery_row
+from rover_mcp.store.record_reading import delivery_row
+from rover_mcp.store.records import DeliveryRow, EventRow
 
 H = store_tables.hooks
 D = store_tables.deliveries
@@ -133,10 +134,10 @@ class Deliveries:
         query = self._pending([hook]).where(D.c.next_at <= self._now()).order_by(D.c.seq)
         with self._reader.connect() as connection:
             rows = connection.execute(query.limit(limit)).all()
-        found = sound(rows, delivery_row)
-        if len(found) < len(rows):
+        deliveries = sound(rows, delivery_row)
+        if len(deliveries) < len(rows):
             self._bury(rows)
-        return found
+        return deliveries
 
     def _bury(self, rows: Sequence[sa.Row[Any]]) -> None:
         """A delivery that cannot be read cannot be made, now or later: it is dead."""
@@ -152,8 +153,8 @@ class Deliveries:
         """When the next one of these hooks is due; None: nothing waits."""
         query = self._pending(hooks).with_only_columns(sa.func.min(D.c.next_at))
         with self._reader.connect() as connection:
-            found = connection.execute(query.where(D.c.next_at.between(0, LATEST))).scalar()
-        return found if isinstance(found, float) else None
+            earliest = connection.execute(query.where(D.c.next_at.between(0, LATEST))).scalar()
+        return earliest if isinstance(earliest, float) else None
 
     def _pending(self, hooks: Collection[str]) -> sa.Select[Any]:
         mine = (D.c.executor == self._executor, D.c.state == PENDING)
@@ -205,11 +206,11 @@ class Deliveries:
             .where(D.c.executor == self._executor)
             .group_by(D.c.hook, D.c.state)
         )
-        found: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
         with self._reader.connect() as connection:
             for row in connection.execute(query):
-                found.setdefault(row.hook, {})[row.state] = row.many
-        return found
+                counts.setdefault(row.hook, {})[row.state] = row.many
+        return counts
 
     def event(self, seq: int) -> EventRow | None:
         """The event of a delivery; None where it cannot be read."""

@@ -13,7 +13,8 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.column_types import LATEST
 from rover_mcp.store.damaged_records import sound, sound_one
 from rover_mcp.store.database import Database
-from rover_mcp.store.records import EventRow, event_row
+from rover_mcp.store.record_reading import event_row
+from rover_mcp.store.records import EventRow
 
 T = store_tables.tasks
 E = store_tables.events
@@ -127,8 +128,8 @@ class EventLog:
         """The newest event of one kind."""
         query = sa.select(E).where(E.c.task_id == task_id, E.c.kind == kind)
         with self._database.read() as connection:
-            found = connection.execute(query.order_by(E.c.seq.desc()).limit(1)).one_or_none()
-        return sound_one(found, event_row)
+            row = connection.execute(query.order_by(E.c.seq.desc()).limit(1)).one_or_none()
+        return sound_one(row, event_row)
 
     def of_kinds(self, task_id: str, kinds: Collection[str]) -> list[EventRow]:
         """All events of a task that are of one of these kinds, oldest first."""
@@ -198,9 +199,9 @@ class EventLog:
         with self._database.write() as connection:
             # In one order, so that two sessions never wait for each other.
             for task_id, seq in sorted(newest.items()):
-                made = insert_for(connection, ack).values(task_id=task_id, seq=seq)
+                insert = insert_for(connection, ack).values(task_id=task_id, seq=seq)
                 connection.execute(
-                    made.on_conflict_do_update(
+                    insert.on_conflict_do_update(
                         index_elements=[ack.c.task_id],
                         set_={"seq": seq},
                         where=ack.c.seq < seq,
@@ -216,9 +217,9 @@ class EventLog:
         t = store_tables.tellings
         with self._database.write() as connection:
             for seq, channel in sorted(set(events)):
-                made = insert_for(connection, t).values(seq=seq, channel=channel, at=at, times=1)
+                insert = insert_for(connection, t).values(seq=seq, channel=channel, at=at, times=1)
                 connection.execute(
-                    made.on_conflict_do_update(
+                    insert.on_conflict_do_update(
                         index_elements=[t.c.seq, t.c.channel], set_={"times": t.c.times + 1}
                     )
                 )
@@ -236,11 +237,11 @@ class EventLog:
         hooks = sa.select(d.c.seq, d.c.hook, d.c.ended_at).where(
             d.c.seq.in_(seqs), d.c.state == "delivered"
         )
-        found: dict[int, dict[str, float]] = {}
+        channels: dict[int, dict[str, float]] = {}
         with self._database.read() as connection:
             rows = [*connection.execute(over)]
             rows += [(seq, f"hook {hook}", at) for seq, hook, at in connection.execute(hooks)]
         for seq, channel, at in rows:
             if isinstance(channel, str) and isinstance(at, float) and 0 <= at <= LATEST:
-                found.setdefault(seq, {})[channel] = at
-        return found
+                channels.setdefault(seq, {})[channel] = at
+        return channels

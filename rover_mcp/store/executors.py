@@ -10,7 +10,8 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.damaged_records import sound_one
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.records import AttemptRow, ExecutorRow, attempt_row, executor_row
+from rover_mcp.store.record_reading import attempt_row, executor_row
+from rover_mcp.store.records import AttemptRow, ExecutorRow
 
 A = store_tables.attempts
 X = store_tables.executors
@@ -29,8 +30,8 @@ class Executors:
         """Hold on to what the executor has for `lease` seconds more."""
         values = {"host": host, "lease_until": self._now() + lease}
         with self._engine.begin() as connection:
-            made = insert_for(connection, X).values(id=executor, **values)
-            connection.execute(made.on_conflict_do_update(index_elements=[X.c.id], set_=values))
+            insert = insert_for(connection, X).values(id=executor, **values)
+            connection.execute(insert.on_conflict_do_update(index_elements=[X.c.id], set_=values))
 
     def find(self, executor: str) -> ExecutorRow | None:
         with self._reader.connect() as connection:

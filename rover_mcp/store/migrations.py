@@ -218,10 +218,10 @@ def _configure_sqlite(engine: sa.Engine) -> None:
 
 
 def _migrate(connection: sa.Connection) -> None:
-    found = connection.execute(
+    recorded = connection.execute(
         sa.select(store_tables.meta.c.value).where(store_tables.meta.c.key == "schema_version")
     ).scalar()
-    if found is None:
+    if recorded is None:
         _complete(connection)
         connection.execute(
             store_tables.meta.insert().values(
@@ -229,13 +229,13 @@ def _migrate(connection: sa.Connection) -> None:
             )
         )
         return
-    if not found.isdecimal():
+    if not recorded.isdecimal():
         raise EnvironmentFault(
-            f"the data folder's schema version is damaged: {found!r}",
+            f"the data folder's schema version is damaged: {recorded!r}",
             hint="run `rover doctor --repair`",
             code="data_folder",
         )
-    version = int(found)
+    version = int(recorded)
     if version > store_tables.SCHEMA_VERSION:
         raise EnvironmentFault(
             f"this data folder was written by a newer version (schema {version}; this program "

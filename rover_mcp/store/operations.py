@@ -20,7 +20,7 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.column_types import Line, Moment, Name, Text
 from rover_mcp.store.damaged_records import Bad, DamagedRecord, checked, sound
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.records import columns_of
+from rover_mcp.store.record_reading import columns_of
 
 O = store_tables.operations  # noqa: E741
 

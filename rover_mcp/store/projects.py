@@ -14,7 +14,8 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.damaged_records import sound, sound_one
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_for
-from rover_mcp.store.records import ProjectRow, project_row
+from rover_mcp.store.record_reading import project_row
+from rover_mcp.store.records import ProjectRow
 
 P = store_tables.projects
 T = store_tables.tasks

@@ -12,16 +12,10 @@ from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
-from rover_mcp.store.damaged_records import Bad, sound, sound_one
+from rover_mcp.store.damaged_records import Bad, DamagedRecord, sound, sound_one
 from rover_mcp.store.events import insert_event
-from rover_mcp.store.records import (
-    DamagedRecord,
-    TaskRow,
-    columns_of,
-    project_row,
-    task_of,
-    task_row,
-)
+from rover_mcp.store.record_reading import columns_of, project_row, task_of, task_row
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 
 T, A, P = store_tables.tasks, store_tables.attempts, store_tables.projects
@@ -56,8 +50,8 @@ class Rebuilds:
         """The repository of a project, if its record is there."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(P).where(P.c.id == project_id)).one_or_none()
-        found = sound_one(row, project_row)
-        return found.path if found else None
+        project = sound_one(row, project_row)
+        return project.path if project else None
 
     def put(self, values: Mapping[str, Any], *, lives: bool) -> str:
         """Write a task's record with its last attempt. What can be read of the one that was
@@ -112,7 +106,7 @@ class Rebuilds:
     def remove_lost(self) -> list[str]:
         """Take out tasks' records whose id is lost: what has files was built anew under its own.
         Others that can still not be read are told."""
-        told: list[str] = []
+        lines: list[str] = []
         with self._database.read() as connection:
             rows = connection.execute(sa.select(T)).all()
         for row in rows:
@@ -120,12 +114,12 @@ class Rebuilds:
                 task_row(row)
             except DamagedRecord as damaged:
                 if damaged.task is None or damaged.task.id is not None:
-                    told.append(f"left as it is: {damaged.message}; delete_task removes it")
+                    lines.append(f"left as it is: {damaged.message}; delete_task removes it")
                     continue
                 self._store.tasks.delete_damaged(damaged.task)
-                said = json.dumps({k: repr(v)[:200] for k, v in columns_of(row).items()})
-                told.append(f"a record without an id is removed: {said}")
-        return told
+                values = json.dumps({k: repr(v)[:200] for k, v in columns_of(row).items()})
+                lines.append(f"a record without an id is removed: {values}")
+        return lines
 
 
 def _attempt(values: Mapping[str, Any], *, lives: bool) -> dict[str, Any]:

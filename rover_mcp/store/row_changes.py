@@ -15,7 +15,8 @@ from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus, advance
 from rover_mcp.store import store_tables
 from rover_mcp.store.damaged_records import sound_one
 from rover_mcp.store.events import insert_event
-from rover_mcp.store.records import HoldRow, attempt_row, hold_row, task_row
+from rover_mcp.store.record_reading import attempt_row, hold_row, task_row
+from rover_mcp.store.records import HoldRow
 
 T = store_tables.tasks
 A = store_tables.attempts

@@ -13,7 +13,8 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.damaged_records import sound
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.migrations import READ_ONLY
-from rover_mcp.store.records import CallRow, ModelUse, call_row
+from rover_mcp.store.record_reading import call_row
+from rover_mcp.store.records import CallRow, ModelUse
 
 C = store_tables.calls
 T = store_tables.tasks

@@ -13,10 +13,12 @@ from rover_mcp.domain.ids import branch_name
 from rover_mcp.domain.task_status import ENDED, RUNNING, TaskStatus
 from rover_mcp.store import store_tables
 from rover_mcp.store.column_types import LATEST
+from rover_mcp.store.damaged_records import DamagedRecord, DamagedTask
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_event
 from rover_mcp.store.projects import ProjectStore
-from rover_mcp.store.records import DamagedRecord, DamagedTask, NewTask, TaskRow, task_row
+from rover_mcp.store.record_reading import task_row
+from rover_mcp.store.records import NewTask, TaskRow
 from rover_mcp.store.row_changes import insert_attempt, locked_task, to_json
 
 T = store_tables.tasks

@@ -22,16 +22,8 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.account_holds import Reported, close_account, record_report
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import has_event, insert_event
-from rover_mcp.store.records import (
-    RESTART,
-    AttemptRow,
-    HoldRow,
-    Limit,
-    ReportRow,
-    TaskRow,
-    attempt_row,
-    task_row,
-)
+from rover_mcp.store.record_reading import attempt_row, task_row
+from rover_mcp.store.records import RESTART, AttemptRow, HoldRow, Limit, ReportRow, TaskRow
 from rover_mcp.store.resume_switches import switched_off
 from rover_mcp.store.row_changes import (
     WHO,

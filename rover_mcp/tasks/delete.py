@@ -11,7 +11,8 @@ from rover_mcp.domain.attempt_state import STARTED
 from rover_mcp.domain.disk_full_error import DISK_FULL
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
 from rover_mcp.domain.task_status import DELETING, ENDED, RESUMABLE, Event, TaskStatus
-from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 
 POLL_SECONDS, POLLS = 0.1, 100

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
-from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import DeleteTask, Item
 from rover_mcp.tasks.images import RoverImages

@@ -13,7 +13,7 @@ from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import IMAGE_FILE, ImageInfo, ImageKeeper
-from rover_mcp.store.records import DamagedRecord
+from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 

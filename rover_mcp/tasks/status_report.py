@@ -15,7 +15,8 @@ from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.domain.usage_window import time_of
 from rover_mcp.sandbox.protocol import Engine, EngineStatus
-from rover_mcp.store.records import EVERYWHERE, DamagedRecord, EventRow, HoldRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import EVERYWHERE, EventRow, HoldRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog, CatalogEntry
 from rover_mcp.tasks.disk_use import DiskUse, use_view

@@ -9,7 +9,8 @@ from functools import partial
 
 from rover_mcp.domain.errors import NotFound, UserFixable
 from rover_mcp.domain.ids import TaskName, parse_task
-from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.task_ports import Repositories

@@ -9,7 +9,8 @@ from typing import Any
 
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.domain.task_status import TaskStatus
-from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.quoted_text import quoted
 from rover_mcp.tasks.view_models import ListedTask, TaskView
 

@@ -10,7 +10,9 @@ from agent_runner.models import Pause, RunState
 from rover_mcp.config.settings import Settings
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
-from rover_mcp.store.records import NONSENSE, DamagedRecord, EventRow, TaskRow, not_shown
+from rover_mcp.store.damaged_records import NONSENSE, DamagedRecord
+from rover_mcp.store.record_reading import not_shown
+from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks import task_page
 from rover_mcp.tasks.caller import Caller

@@ -11,7 +11,8 @@ from rover_mcp.domain.task_status import ENDED, RUNNING, TaskStatus
 from rover_mcp.domain.text import visible
 from rover_mcp.domain.usage_window import time_of
 from rover_mcp.launcher.user_service import OFFER
-from rover_mcp.store.records import NONSENSE, AttemptRow, EventRow, TaskRow
+from rover_mcp.store.damaged_records import NONSENSE
+from rover_mcp.store.records import AttemptRow, EventRow, TaskRow
 from rover_mcp.tasks.decided import decided_view
 from rover_mcp.tasks.network import refused_views, refused_warning, sent_views
 from rover_mcp.tasks.pause_view import (

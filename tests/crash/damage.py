@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from agent_runner.models import Budget, RunStatus
 from rover_mcp.config.hooks import CommandHook
 from rover_mcp.config.task_config import TaskConfig
+from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.followed_attempts import Following
 from rover_mcp.control.journal_watch import JournalWatch
@@ -30,7 +31,8 @@ from rover_mcp.hooks.runner import HookRunner
 from rover_mcp.server.event_broadcast import EventBroadcaster
 from rover_mcp.server.pages import task_list
 from rover_mcp.store import store_tables
-from rover_mcp.store.records import AttemptRow, CallRow, DamagedRecord, HoldRow, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import AttemptRow, CallRow, HoldRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.store.transitions import Closing
 from rover_mcp.tasks.delete import DeleteTask
@@ -244,14 +246,14 @@ def _attention(desk: Desk) -> None:
 def _sweep(desk: Desk) -> None:
     settings = desk.tasks.settings
     engines = {"docker": desk.tasks.create_task.engines.select("docker")}
-    attempts = Attempts(
+    attempts = Attempts(AttemptContext(
         settings=settings, store=desk.store, engines=engines,
         hub_of=lambda _: FakeHub(desk.home), gateway=FakeDoor(),
         live=JournalWatch(desk.home, desk.store), spares=WarmPool(settings, desk.store, engines),
         uniform=lambda: 0.0, sleep=lambda _: None,
-    )  # fmt: skip
+    ))  # fmt: skip
     Reconciler(attempts, NoPlane(), spawn=lambda work: work()).sweep()
-    attempts.tend()
+    attempts.waiting.tend()
 
 
 def _hooks(desk: Desk) -> None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from agent_runner.journal.journal import Journal, RecordType
 from agent_runner.models import Pause, RunState, Snapshot
 from rover_mcp.config.settings import RetrySettings, Settings
+from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.control_ports import Account, Expiry, HubFileChange
 from rover_mcp.control.journal_watch import JournalWatch
@@ -238,15 +239,17 @@ class Site:
         self.live = JournalWatch(self.home, self.store)
         engines = {"docker": FakeEngine(self.world, "docker")}
         self.attempts = Attempts(
-            settings=self.settings,
-            store=self.store,
-            engines=engines,
-            hub_of=lambda _: self.hub,
-            gateway=self.door,
-            live=self.live,
-            spares=WarmPool(self.settings, self.store, engines),
-            sleep=self.slept.append,
-            uniform=lambda: 0.0,
+            AttemptContext(
+                settings=self.settings,
+                store=self.store,
+                engines=engines,
+                hub_of=lambda _: self.hub,
+                gateway=self.door,
+                live=self.live,
+                spares=WarmPool(self.settings, self.store, engines),
+                sleep=self.slept.append,
+                uniform=lambda: 0.0,
+            )
         )
 
     def crash(self, writes: int, call: Callable[[], object]) -> None:
@@ -262,7 +265,7 @@ class Site:
         def fail(*_: object) -> None:
             raise EnvironmentFault("no image", hint="pull it", code="image_unavailable")
 
-        monkeypatch.setattr(type(self.attempts.engines["docker"]), method, fail)
+        monkeypatch.setattr(type(self.attempts.context.engines["docker"]), method, fail)
 
     # Tasks
 
@@ -279,11 +282,11 @@ class Site:
         """A task whose first attempt runs."""
         self.create(**changes)
         assert self.claim(1)
-        assert self.attempts.launch(TASK, 1)
+        assert self.attempts.launch.bring_up(TASK, 1)
         return self.task()
 
     def claim(self, attempt: int) -> bool:
-        return self.attempts.claim(TASK, attempt, self.attempt(attempt).workflow_id)
+        return self.attempts.launch.claim(TASK, attempt, self.attempt(attempt).workflow_id)
 
     def paused(self, pause: Pause, **changes: Any) -> TaskRow:
         """A task that the runner paused in its first attempt."""
@@ -294,7 +297,7 @@ class Site:
 
     def settle(self, code: int | None, attempt: int = 1, **exit_: Any) -> int | None:
         self.world.end(sandbox_name(TASK, attempt), code, **exit_)
-        return self.attempts.settle(TASK, attempt, self.attempts.follow(TASK, attempt))
+        return self.attempts.finish.settle(TASK, attempt, self.attempts.wait.follow(TASK, attempt))
 
     def task(self, task_id: str = TASK) -> TaskRow:
         task = self.store.tasks.get(task_id)

@@ -20,6 +20,7 @@ from dbos import DBOS
 from agent_runner.journal.journal import Journal, RecordType
 from agent_runner.models import PauseReason
 from rover_mcp.config.settings import Settings
+from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.plane import ControlPlane
@@ -143,13 +144,15 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
     store.projects.register("p1", "/repo")
     settings = Settings(home=home, queue_poll=0.02, spare_sandboxes=0, **changes)
     attempts = Attempts(
-        settings=settings,
-        store=store,
-        engines={"docker": FakeEngine(world, "docker")},
-        hub_of=lambda _: FakeHub(),
-        gateway=door,
-        live=JournalWatch(home, store),
-        spares=WarmPool(settings, store, {}),
+        AttemptContext(
+            settings=settings,
+            store=store,
+            engines={"docker": FakeEngine(world, "docker")},
+            hub_of=lambda _: FakeHub(),
+            gateway=door,
+            live=JournalWatch(home, store),
+            spares=WarmPool(settings, store, {}),
+        )
     )
     made = Plane(store, world, attempts, ControlPlane(settings, store, url), door)
     world.on_start = made.runner

@@ -19,12 +19,6 @@ VAGUE = {"told", "found", "said", "made", "asked", "whole"}
 VAGUE_VARIABLES = """
 rover_mcp/context 3
 
-rover_mcp/control 53
-
-rover_mcp/git 50
-
-rover_mcp/store 17
-
 rover_mcp/tasks 76
 """
 # How often each package still binds such a variable. Whoever renames some lowers the number.

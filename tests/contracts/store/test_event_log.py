@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from rover_mcp.domain.task_status import Event
 from rover_mcp.store import events, store_tables
-from rover_mcp.store.records import DamagedRecord, EventRow, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.store.store import Store
 from tests.contracts.store.conftest import Clock, Make
 

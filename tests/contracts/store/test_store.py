@@ -12,7 +12,8 @@ from agent_runner.models import PauseReason
 from rover_mcp.domain.errors import Conflict
 from rover_mcp.domain.task_status import TRANSITIONS, Event, TaskStatus, sources
 from rover_mcp.store import store_tables
-from rover_mcp.store.records import DamagedRecord, TaskRow
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from tests.contracts.store.conftest import Clock, Make
 from tests.support.samples import new_task, pause, run_state

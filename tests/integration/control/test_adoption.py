@@ -17,6 +17,7 @@ import pytest
 from agent_runner.journal.journal import Journal
 from agent_runner.journal.record_lines import RecordType
 from rover_mcp.config.settings import Settings
+from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.daemon_lease import Leases
 from rover_mcp.control.journal_watch import JournalWatch
@@ -109,13 +110,15 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     other = tmp_path_factory.mktemp("dead")
     dead = Leases(other, Executors(database, clock), lease=LEASE, now=clock, boot="elsewhere")
     attempts = Attempts(
-        settings=settings,
-        store=store,
-        engines={"docker": FakeEngine(world, "docker")},
-        hub_of=lambda _: FakeHub(),
-        gateway=FakeDoor(),
-        live=JournalWatch(home, store),
-        spares=WarmPool(settings, store, {}),
+        AttemptContext(
+            settings=settings,
+            store=store,
+            engines={"docker": FakeEngine(world, "docker")},
+            hub_of=lambda _: FakeHub(),
+            gateway=FakeDoor(),
+            live=JournalWatch(home, store),
+            spares=WarmPool(settings, store, {}),
+        )
     )
     plane = ControlPlane(settings, store, url, leases)
     with warnings.catch_warnings():

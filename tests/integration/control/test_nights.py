@@ -26,6 +26,7 @@ from agent_runner.models import PauseReason, Usage
 from rover_mcp.config.settings import Settings
 from rover_mcp.control import attempt_context, attempt_finish, attempt_launch, attempt_runner, plane
 from rover_mcp.control.accounts import closing, is_open
+from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.needed_models import need_of
@@ -114,12 +115,12 @@ class Night:
         door.world, door.works, door.clock = self.world, self.works, self.now
         door.refused_of = lambda task_id: self._task(task_id).refused_keys or []
         self.door = door
-        self.attempts = Attempts(
+        self.attempts = Attempts(AttemptContext(
             settings=settings, store=self.store, engines={"docker": engine},
             hub_of=lambda _: FakeHub(), gateway=door, live=JournalWatch(self.home, self.store),
             spares=WarmPool(settings, self.store, {}), sleep=lambda _: None,
             uniform=self.dice.random,
-        )  # fmt: skip
+        ))  # fmt: skip
         self.plane = ControlPlane(settings, self.store, self.url)
         self.sweeper = Reconciler(
             self.attempts, self.plane, now=self.now, spawn=lambda work: work()

@@ -205,7 +205,7 @@ def test_a_timer_that_failed_twice_leaves_the_task_to_a_person(
     plane: Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """K1, L8: the pause stands, and no time is promised."""
-    real, asked = plane.attempts.claim, list[int]()
+    real, asked = plane.attempts.launch.claim, list[int]()
 
     def claim(task_id: str, attempt: int, workflow_id: str) -> bool:
         if attempt == 1:
@@ -222,7 +222,7 @@ def test_a_timer_that_failed_twice_leaves_the_task_to_a_person(
     task = plane.task(task_id)
     assert (task.status, task.retry_at, asked) == (S.PAUSED, None, [2, 2])
     assert "failed twice" in task.warnings[0]
-    assert plane.attempts.scheduled(task_id) is None
+    assert plane.attempts.finish.scheduled(task_id) is None
 
 
 def test_polling_is_quick_only_while_somebody_waits(plane: Plane) -> None:

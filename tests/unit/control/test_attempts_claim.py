@@ -17,7 +17,7 @@ def test_an_attempt_is_claimed_once_and_again_after_a_crash(site: Site) -> None:
     """K6, J1: the repetition of the same workflow has it still; no other workflow gets it."""
     site.create()
     assert site.claim(1)
-    assert not site.attempts.claim(TASK, 1, "another-workflow")
+    assert not site.attempts.launch.claim(TASK, 1, "another-workflow")
     site.restart()
     assert site.claim(1)
     assert site.task().status is S.IN_PROGRESS
@@ -50,9 +50,9 @@ def test_a_timer_finds_a_task_that_was_resumed_otherwise(site: Site) -> None:
     site.paused(pause())
     timer = site.attempt(2).workflow_id
     assert site.store.transitions.resume(TASK, "client-2")
-    assert not site.attempts.claim(TASK, 2, timer)
+    assert not site.attempts.launch.claim(TASK, 2, timer)
     assert site.claim(2)
-    assert not site.attempts.claim(TASK, 2, timer)
+    assert not site.attempts.launch.claim(TASK, 2, timer)
     assert site.task().auto_retries == 0
 
 
@@ -76,7 +76,7 @@ def test_a_missing_credential_pauses_without_a_sandbox_and_uses_up_nothing(site:
     assert task.pause.provider == "anthropic"
     assert "set it" in task.pause.message
     assert (task.retry_at, task.auto_retries, task.started_at) == (None, 0, None)
-    assert site.attempts.scheduled(TASK) is None
+    assert site.attempts.finish.scheduled(TASK) is None
     assert site.attempt(1).state == "awaiting"
     assert site.world.starts == site.world.prepared == site.door.opened == []
 

@@ -25,8 +25,8 @@ def test_an_engine_that_cannot_be_reached_changes_nothing_and_is_told_once(site:
             site.world.fault = None
             site.world.end(NAME, 0)
 
-    site.attempts.sleep = sleep
-    assert site.attempts.follow(TASK, 1) == SandboxExit(0)
+    site.attempts.context.sleep = sleep
+    assert site.attempts.wait.follow(TASK, 1) == SandboxExit(0)
     assert site.slept == [1, 2, 5, 15, 30, 30, 30]
     assert site.kinds("task.engine_unreachable") == ["task.engine_unreachable"]
     assert site.attempt(1).state == "running"
@@ -45,11 +45,11 @@ def test_what_was_asked_while_the_engine_could_not_be_reached_is_done_when_it_ca
             site.store.transitions.apply(TASK, Event.CANCEL)
         else:
             site.folders.pause_request.write_text("{}")
-        site.attempts.stop(site.task(), NAME)
+        site.attempts.wait.stop(site.task(), NAME)
         site.world.fault = None
 
-    site.attempts.sleep = sleep
-    assert site.attempts.follow(TASK, 1).code == 2
+    site.attempts.context.sleep = sleep
+    assert site.attempts.wait.follow(TASK, 1).code == 2
     assert site.world.sandboxes[NAME].terminated
 
 
@@ -63,7 +63,7 @@ def test_what_was_asked_during_the_start_is_done_when_it_is_followed(
         site.store.transitions.apply(TASK, Event.CANCEL)
     else:
         site.folders.pause_request.write_text("{}")
-    assert site.attempts.follow(TASK, 1).code == 2
+    assert site.attempts.wait.follow(TASK, 1).code == 2
 
 
 def test_a_gateway_that_cannot_be_opened_again_does_not_end_the_attempt(site: Site) -> None:
@@ -76,8 +76,8 @@ def test_a_gateway_that_cannot_be_opened_again_does_not_end_the_attempt(site: Si
         site.door.fault = None
         site.world.end(NAME, 0)
 
-    site.attempts.sleep = sleep
-    assert site.attempts.follow(TASK, 1).code == 0
+    site.attempts.context.sleep = sleep
+    assert site.attempts.wait.follow(TASK, 1).code == 0
     assert site.door.served == {TASK: 1}
 
 
@@ -85,6 +85,6 @@ def test_a_stop_that_does_not_reach_the_engine_is_told(site: Site) -> None:
     """L3."""
     site.started()
     site.world.unreachable()
-    site.attempts.stop(site.task(), NAME)
+    site.attempts.wait.stop(site.task(), NAME)
     assert site.kinds("task.engine_unreachable") == ["task.engine_unreachable"]
     assert site.task().status is S.IN_PROGRESS

@@ -22,7 +22,7 @@ def test_a_launch_opens_the_gateway_and_starts_one_sandbox_however_often(site: S
     """L8: the second time finds what the first one started."""
     site.started()
     site.restart()
-    assert site.attempts.launch(TASK, 1)
+    assert site.attempts.launch.bring_up(TASK, 1)
     assert site.world.starts == site.running() == [NAME]
     assert site.door.served == {TASK: 1}
     assert site.attempt(1).state == "running"
@@ -36,7 +36,7 @@ def test_a_sandbox_gets_its_workflow_and_the_tasks_own_token(site: Site) -> None
     site.folders.input.mkdir(parents=True)
     (site.folders.input / "workflow.yaml").write_text("steps")
     site.claim(1)
-    site.attempts.launch(TASK, 1)
+    site.attempts.launch.bring_up(TASK, 1)
     spec = site.world.sandboxes[NAME].spec
     assert (spec.folders.spec / "workflow.yaml").read_text() == "steps"
     assert not (spec.folders.spec / "script.yaml").exists()
@@ -59,14 +59,14 @@ def test_a_cancellation_ends_the_preparation_and_nothing_is_started(
     def prepare(spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken) -> None:
         cancelled = site.store.transitions.apply(TASK, Event.CANCEL)
         assert cancelled is not None
-        site.attempts.stop(cancelled, NAME)
+        site.attempts.wait.stop(cancelled, NAME)
         stop.check()
 
-    monkeypatch.setattr(site.attempts.engines["docker"], "prepare", prepare)
-    assert site.attempts.launch(TASK, 1)
+    monkeypatch.setattr(site.attempts.context.engines["docker"], "prepare", prepare)
+    assert site.attempts.launch.bring_up(TASK, 1)
     assert site.task().status is S.CANCELLED
     assert site.world.starts == []
-    assert site.attempts.starting == {}
+    assert site.attempts.context.starting == {}
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
@@ -80,7 +80,7 @@ def test_a_cancellation_ends_the_packing_of_the_base(
     def cancel() -> None:
         cancelled = site.store.transitions.apply(TASK, Event.CANCEL)
         assert cancelled is not None
-        site.attempts.stop(cancelled, NAME)
+        site.attempts.wait.stop(cancelled, NAME)
 
     def lend(*args: object) -> None:
         *_, tell, stop = args
@@ -97,11 +97,11 @@ def test_a_cancellation_ends_the_packing_of_the_base(
     monkeypatch.setattr(site.hub, "lend", lend)
     if when == "before":
         monkeypatch.setattr("rover_mcp.control.attempt_launch.make_folders", make)
-    assert site.attempts.launch(TASK, 1)
+    assert site.attempts.launch.bring_up(TASK, 1)
     assert site.task().status is S.CANCELLED
     assert site.kinds("task.preparing") == ["task.preparing"]
     assert site.world.starts == site.world.prepared == []
-    assert site.attempts.starting == {}
+    assert site.attempts.context.starting == {}
 
 
 def test_a_base_that_cannot_be_packed_fails_the_task_with_the_reason(
@@ -114,7 +114,7 @@ def test_a_base_that_cannot_be_packed_fails_the_task_with_the_reason(
         raise EnvironmentFault("unable to read 1234", hint="run git fsck", code="base_lost")
 
     monkeypatch.setattr(site.hub, "lend", lend)
-    assert not site.attempts.launch(TASK, 1)
+    assert not site.attempts.launch.bring_up(TASK, 1)
     task = site.task()
     assert (task.status, task.error) == (S.FAILED, "unable to read 1234; run git fsck")
     assert site.world.starts == []
@@ -131,15 +131,15 @@ def test_a_pause_ends_the_preparation_and_is_the_tasks_pause(
     def prepare(spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken) -> None:
         if not site.folders.pause_request.exists():
             site.folders.pause_request.write_text('{"reason": "requested"}')
-            site.attempts.stop(task, NAME)
+            site.attempts.wait.stop(task, NAME)
         asked.append(True)
         stop.check()
 
-    monkeypatch.setattr(site.attempts.engines["docker"], "prepare", prepare)
+    monkeypatch.setattr(site.attempts.context.engines["docker"], "prepare", prepare)
     for _ in range(2):
-        assert site.attempts.launch(TASK, 1)
-    ended = site.attempts.follow(TASK, 1)
-    assert site.attempts.settle(TASK, 1, ended) is None
+        assert site.attempts.launch.bring_up(TASK, 1)
+    ended = site.attempts.wait.follow(TASK, 1)
+    assert site.attempts.finish.settle(TASK, 1, ended) is None
     assert (asked, site.world.starts) == ([True, True], [])
     after = site.task()
     assert after.pause is not None
@@ -155,14 +155,14 @@ def test_a_first_start_that_fails_fails_the_task_and_leaves_nothing(
     site.create()
     site.claim(1)
     site.refuse(monkeypatch, method)
-    assert not site.attempts.launch(TASK, 1)
+    assert not site.attempts.launch.bring_up(TASK, 1)
     task = site.task()
     assert task.status is S.FAILED
     assert task.error == "no image; pull it"
     assert site.data("task.failed") == [{"error": "no image", "hint": "pull it"}]
     assert site.attempt(1).state == "ended"
     assert site.attempt(1).detail == "no image"
-    assert site.attempts.scheduled(TASK) is None
+    assert site.attempts.finish.scheduled(TASK) is None
     assert site.running() == []
     assert site.door.served == {}
 
@@ -174,7 +174,7 @@ def test_a_sandbox_that_was_started_before_its_start_failed_is_removed(
     site.started()
     site.refuse(monkeypatch)
     site.restart()
-    assert not site.attempts.launch(TASK, 1)
+    assert not site.attempts.launch.bring_up(TASK, 1)
     assert site.task().status is S.FAILED
     assert site.world.sandboxes == {}
 
@@ -186,7 +186,7 @@ def test_a_disk_that_is_full_is_a_start_that_failed(
     site.create()
     site.claim(1)
     (site.home / "tasks" / TASK).write_text("in the way")
-    assert not site.attempts.launch(TASK, 1)
+    assert not site.attempts.launch.bring_up(TASK, 1)
     assert site.task().status is S.FAILED
     assert "cannot start" in str(site.task().error)
 
@@ -196,9 +196,9 @@ def test_a_task_cancelled_before_its_sandbox_starts_gets_none(site: Site) -> Non
     site.create()
     site.claim(1)
     site.store.transitions.apply(TASK, Event.CANCEL)
-    assert site.attempts.launch(TASK, 1)
-    ended = site.attempts.follow(TASK, 1)
-    assert site.attempts.settle(TASK, 1, ended) is None
+    assert site.attempts.launch.bring_up(TASK, 1)
+    ended = site.attempts.wait.follow(TASK, 1)
+    assert site.attempts.finish.settle(TASK, 1, ended) is None
     assert site.world.starts == []
     assert site.attempt(1).state == "ended"
     assert site.task().status is S.CANCELLED
@@ -213,9 +213,9 @@ def test_a_repeated_launch_starts_nothing_once_the_task_was_given_back(
     site.claim(1)
     with monkeypatch.context() as patch:
         site.refuse(patch)
-        site.attempts.launch(TASK, 1)
+        site.attempts.launch.bring_up(TASK, 1)
     site.restart()
-    assert not site.attempts.launch(TASK, 1)
+    assert not site.attempts.launch.bring_up(TASK, 1)
     assert site.world.starts == []
     assert site.kinds(*ENDINGS) == ["task.failed"]
 
@@ -229,12 +229,12 @@ def test_a_manual_resume_whose_start_fails_gives_everything_back(
     assert site.store.transitions.resume(TASK, "client-2")
     assert site.claim(2)
     site.refuse(monkeypatch)
-    assert not site.attempts.launch(TASK, 2)
+    assert not site.attempts.launch.bring_up(TASK, 2)
     task = site.task()
     assert task.status is S.PAUSED
     assert (task.pause, task.paused_at, task.error) == (before.pause, before.paused_at, None)
     assert task.retry_at == pytest.approx(before.retry_at)
-    assert site.attempts.scheduled(TASK) == 3
+    assert site.attempts.finish.scheduled(TASK) == 3
     assert site.data("task.resume_failed")[0]["error"] == "no image"
     assert site.running() == []
     assert site.door.served == {}
@@ -249,9 +249,9 @@ def test_a_schedule_that_ran_out_is_renewed_by_a_manual_resume_that_failed(
     site.store.transitions.resume(TASK, "client-2")
     site.claim(2)
     site.refuse(monkeypatch)
-    site.attempts.launch(TASK, 2)
+    site.attempts.launch.bring_up(TASK, 2)
     assert site.task().retry_at == pytest.approx(time.time() + 900, abs=30)
-    assert site.attempts.scheduled(TASK) == 3
+    assert site.attempts.finish.scheduled(TASK) == 3
 
 
 def test_a_failed_task_whose_resume_does_not_start_keeps_its_error(
@@ -266,11 +266,11 @@ def test_a_failed_task_whose_resume_does_not_start_keeps_its_error(
     site.claim(2)
     assert site.task().error is None
     site.refuse(monkeypatch)
-    site.attempts.launch(TASK, 2)
+    site.attempts.launch.bring_up(TASK, 2)
     task = site.task()
     assert (task.status, task.error, task.ended_at) == (S.FAILED, "the tests fail", before.ended_at)
     assert task.retry_at is None
-    assert site.attempts.scheduled(TASK) is None
+    assert site.attempts.finish.scheduled(TASK) is None
 
 
 @pytest.mark.parametrize("switch", ["task", "all"])
@@ -283,10 +283,10 @@ def test_a_task_that_is_not_to_go_on_by_itself_gets_no_schedule_from_a_failed_re
     site.store.transitions.resume(TASK, None)
     site.claim(site.task().attempt)
     site.refuse(monkeypatch)
-    site.attempts.launch(TASK, site.task().attempt)
+    site.attempts.launch.bring_up(TASK, site.task().attempt)
     assert site.task().status is S.PAUSED
     assert site.task().retry_at is None
-    assert site.attempts.scheduled(TASK) is None
+    assert site.attempts.finish.scheduled(TASK) is None
 
 
 def test_an_automatic_resume_that_cannot_start_counts_until_it_gives_up(
@@ -297,11 +297,11 @@ def test_an_automatic_resume_that_cannot_start_counts_until_it_gives_up(
     site.refuse(monkeypatch)
     waits: list[float] = []
     attempt = 2
-    while (waiting := site.attempts.scheduled(TASK)) is not None:
+    while (waiting := site.attempts.finish.scheduled(TASK)) is not None:
         assert waiting == attempt
         site.due()
         assert site.claim(attempt)
-        assert not site.attempts.launch(TASK, attempt)
+        assert not site.attempts.launch.bring_up(TASK, attempt)
         task = site.task()
         assert task.status is S.PAUSED
         assert task.auto_retries == attempt - 1
@@ -325,8 +325,8 @@ def test_a_resume_that_fails_ends_the_same_after_a_crash_at_any_write(
     site.due()
     site.claim(2)
     site.refuse(monkeypatch)
-    site.crash(writes, lambda: site.attempts.launch(TASK, 2))
-    assert not site.attempts.launch(TASK, 2)
+    site.crash(writes, lambda: site.attempts.launch.bring_up(TASK, 2))
+    assert not site.attempts.launch.bring_up(TASK, 2)
     assert site.task().status is S.PAUSED
     assert site.attempt(2).state == "ended"
     assert [a.attempt for a in site.store.attempts.in_states(["scheduled"])] == [3]
@@ -341,7 +341,7 @@ def test_a_restore_bundle_is_laid_out_where_snapshots_exist(site: Site) -> None:
     site.settle(None)
     site.hub.imported.clear()
     assert site.claim(2)
-    assert site.attempts.launch(TASK, 2)
+    assert site.attempts.launch.bring_up(TASK, 2)
     assert site.hub.imported == [], "the hub has them already"
     assert site.hub.exported == [site.folders.spec(2) / "restore.bundle"]
     restore = site.world.sandboxes[NAME[:-1] + "2"].spec.run.restore
@@ -351,7 +351,7 @@ def test_a_restore_bundle_is_laid_out_where_snapshots_exist(site: Site) -> None:
 
 def test_what_a_sandbox_will_lack_is_a_warning_of_the_task_once(site: Site) -> None:
     task = site.create()
-    tell = site.attempts._progress(task.id)
+    tell = site.attempts.launch._progress(task.id)
     for line in ("fetching", Shortcoming("no Node"), Shortcoming("no Node")):
         tell(line)
     assert site.task(task.id).warnings.count("no Node") == 1
@@ -364,7 +364,7 @@ def test_preparing_is_told_at_most_twice_a_second(
     """A build prints a lot: not every line becomes a record."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    tell = site.attempts._progress(site.create().id)
+    tell = site.attempts.launch._progress(site.create().id)
     for line in range(10):
         tell(f"{line} " + "x" * 1000)
         now[0] += 0.2

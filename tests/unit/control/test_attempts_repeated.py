@@ -71,9 +71,9 @@ def test_settling_ends_the_same_after_a_crash_at_any_write(
     """L8, K1: one event of the ending, at most one attempt that waits."""
     site.started()
     scene(site)
-    site.crash(writes, lambda: site.attempts.settle(TASK, 1, SandboxExit(137)))
+    site.crash(writes, lambda: site.attempts.finish.settle(TASK, 1, SandboxExit(137)))
     for _ in range(2):
-        assert site.attempts.settle(TASK, 1, SandboxExit(137)) == (2 if scheduled else None)
+        assert site.attempts.finish.settle(TASK, 1, SandboxExit(137)) == (2 if scheduled else None)
     task = site.task()
     assert task.status is status
     assert site.kinds(*ENDINGS) == [event]
@@ -91,7 +91,7 @@ def test_a_settled_attempt_is_not_published_again(site: Site) -> None:
     complete(site)
     site.settle(0)
     site.restart()
-    site.attempts.settle(TASK, 1, SandboxExit(0))
+    site.attempts.finish.settle(TASK, 1, SandboxExit(0))
     assert len(site.hub.published) == 1
 
 
@@ -100,8 +100,8 @@ def test_an_attempt_that_is_settled_late_leaves_the_next_one_its_door(site: Site
     site.paused(pause())
     site.restart()
     assert site.claim(2)
-    assert site.attempts.launch(TASK, 2)
-    site.attempts.settle(TASK, 1, SandboxExit(2))
+    assert site.attempts.launch.bring_up(TASK, 2)
+    site.attempts.finish.settle(TASK, 1, SandboxExit(2))
     assert site.door.served == {TASK: 2}
     assert site.task().status is S.IN_PROGRESS
     assert site.running() == [NAME[:-1] + "2"]
@@ -119,7 +119,7 @@ def test_the_door_is_closed_before_the_next_attempt_may_open_its_own(
         made = transition(*args, **named)
         site.store.transitions.resume(TASK, None)
         site.claim(2)
-        site.attempts.launch(TASK, 2)
+        site.attempts.launch.bring_up(TASK, 2)
         return made
 
     monkeypatch.setattr(site.store.transitions, "apply", and_resume)

@@ -30,7 +30,7 @@ def closed() -> Pause:
 def resumed_by_itself(site: Site, attempt: int, *records: Record) -> None:
     """The attempt is claimed by its timer and paused again by its runner."""
     assert site.claim(attempt)
-    assert site.attempts.launch(TASK, attempt)
+    assert site.attempts.launch.bring_up(TASK, attempt)
     site.record(Run.begin(attempt), Run.resume(attempt), *records)
     site.settle(2, attempt)
 
@@ -48,7 +48,7 @@ def test_retries_are_counted_until_there_are_too_many(site: Site) -> None:
     assert site.task().auto_retries == 2
     assert site.task().status is S.PAUSED
     assert site.task().retry_at is None
-    assert site.attempts.scheduled(TASK) is None
+    assert site.attempts.finish.scheduled(TASK) is None
 
 
 def test_tries_do_not_end_where_time_or_money_helps(site: Site) -> None:
@@ -98,7 +98,7 @@ def test_work_starts_the_count_of_retries_anew(site: Site, work: str) -> None:
     if work.startswith("words"):
         done = [(RecordType.USAGE, {"step": "plan", "usage": used})]
     assert site.claim(3)
-    assert site.attempts.launch(TASK, 3)
+    assert site.attempts.launch.bring_up(TASK, 3)
     last = Run.pause(pause(R.TRANSIENT))
     if work == "files":
         last = (last[0], last[1] | {"snapshot": snapshot().model_dump(mode="json")})
@@ -141,7 +141,7 @@ def test_a_running_attempt_that_is_given_up_fails_with_a_hint_and_ends_its_sandb
 ) -> None:
     """L8: nothing is left that a resume would meet on the work tree."""
     site.started()
-    site.attempts.give_up(TASK, 1, EnvironmentFault("twice", hint="resume it"))
+    site.attempts.finish.give_up(TASK, 1, EnvironmentFault("twice", hint="resume it"))
     assert site.task().status is S.FAILED
     assert site.task().error == "twice; resume it"
     assert site.attempt(1).state == "ended"
@@ -151,9 +151,9 @@ def test_a_running_attempt_that_is_given_up_fails_with_a_hint_and_ends_its_sandb
 def test_a_scheduled_attempt_that_is_given_up_leaves_the_pause_without_a_date(site: Site) -> None:
     """K1: a time that nothing keeps is not promised."""
     site.paused(pause())
-    site.attempts.give_up(TASK, 2, unreachable())
+    site.attempts.finish.give_up(TASK, 2, unreachable())
     task = site.task()
     assert task.status is S.PAUSED
     assert task.retry_at is None
     assert "does not resume automatically" in task.warnings[0]
-    assert site.attempts.scheduled(TASK) is None
+    assert site.attempts.finish.scheduled(TASK) is None

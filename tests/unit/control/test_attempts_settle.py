@@ -185,7 +185,7 @@ def test_a_pause_that_the_runner_did_not_see_is_a_pause_on_request(site: Site) -
     site.record(*STARTED)
     site.folders.pause_request.write_text("{}")
     site.world.sandboxes[NAME].ignores_term = True
-    assert site.attempts.settle(TASK, 1, site.attempts.follow(TASK, 1)) is None
+    assert site.attempts.finish.settle(TASK, 1, site.attempts.wait.follow(TASK, 1)) is None
     task = site.task()
     assert task.pause is not None
     assert task.pause.reason is R.REQUESTED
@@ -223,10 +223,10 @@ def test_a_cancelled_task_stays_cancelled_and_its_state_is_kept(
     site.started()
     site.record(*records)
     site.store.transitions.apply(TASK, Event.CANCEL)
-    assert site.attempts.settle(TASK, 1, SandboxExit(code)) is None
+    assert site.attempts.finish.settle(TASK, 1, SandboxExit(code)) is None
     assert site.task().status is S.CANCELLED
     assert len(site.state().steps) == (2 if records else 0)
-    assert site.attempts.scheduled(TASK) is None
+    assert site.attempts.finish.scheduled(TASK) is None
     assert site.hub.published == []
     assert all("was cancelled." in message for message in site.hub.unfinished)
     assert site.kinds(*ENDINGS) == ["task.cancelled"]
@@ -297,5 +297,5 @@ def test_an_engine_that_is_gone_at_the_end_does_not_keep_the_task_from_ending(si
     site.record(*STARTED, Run.COMPLETE)
     site.world.end(NAME, 0)
     site.world.unreachable()
-    site.attempts.settle(TASK, 1, SandboxExit(0))
+    site.attempts.finish.settle(TASK, 1, SandboxExit(0))
     assert site.task().status is S.COMPLETED

@@ -57,7 +57,7 @@ def test_a_result_in_doubt_is_not_delivered_until_it_is_accepted(site: Site) -> 
     site.folders.accepted.write_text(last.head)
     assert site.store.transitions.resume(TASK, None) is not None
     assert site.claim(2)
-    assert site.attempts.launch(TASK, 2)
+    assert site.attempts.launch.bring_up(TASK, 2)
     assert site.settle(0, 2) is None
     assert site.task().status is TaskStatus.COMPLETED
     assert site.hub.published == [task.branch]
@@ -113,7 +113,7 @@ def test_a_git_that_stands_still_at_the_delivery_is_an_interruption(site: Site, 
     setattr(site.hub, where, None)
     site.due()
     assert site.claim(2)
-    assert site.attempts.launch(TASK, 2)
+    assert site.attempts.launch.bring_up(TASK, 2)
     assert site.settle(0, 2) is None
     assert site.task().status is TaskStatus.COMPLETED
 
@@ -129,7 +129,7 @@ def test_a_git_that_stands_still_at_the_start_is_an_interruption(
 
     monkeypatch.setattr(site.hub, "lend", stand_still)
     assert site.claim(1)
-    assert not site.attempts.launch(TASK, 1)
+    assert not site.attempts.launch.bring_up(TASK, 1)
     task = site.task()
     assert task.status is TaskStatus.PAUSED
     assert task.pause is not None

@@ -34,7 +34,7 @@ def failed(site: Site, harm: Callable[[Site], None]) -> bytes:
     """A task whose journal was damaged while it ran; what stands in it."""
     site.started()
     site.record(*STARTED)
-    site.attempts.import_snapshots(site.task())
+    site.attempts.finish.import_snapshots(site.task())
     harm(site)
     site.settle(1)
     assert site.task().status is S.FAILED
@@ -47,7 +47,7 @@ def resume(site: Site, client: str | None = "a-person") -> RunSpec:
     assert won is not None
     number = won[1].attempt
     assert site.claim(number)
-    assert site.attempts.launch(TASK, number)
+    assert site.attempts.launch.bring_up(TASK, number)
     [spec] = [s.spec for s in site.world.sandboxes.values() if s.spec.attempt == number]
     return spec.run
 
@@ -107,7 +107,7 @@ def test_no_automatic_resume_gives_a_checkpoint_up(site: Site) -> None:
     flip(site)
     site.store.tasks.update(TASK, retry_at=0)
     assert site.claim(2)
-    assert site.attempts.launch(TASK, 2)
+    assert site.attempts.launch.bring_up(TASK, 2)
     assert not list(site.folders.run.glob("journal.damaged-*"))
     with pytest.raises(JournalDamaged):
         read_journal(site.folders.journal)
@@ -133,7 +133,7 @@ def test_launching_again_after_a_crash_leaves_the_new_journal_alone(site: Site) 
     resume(site)
     site.record(Run.begin(2))
     site.restart()
-    assert site.attempts.launch(TASK, 2)
+    assert site.attempts.launch.bring_up(TASK, 2)
     assert has_checkpoint(site.folders.journal)
     assert len(list(site.folders.run.glob("journal.damaged-*"))) == 1
 
@@ -193,7 +193,7 @@ def test_a_snapshot_that_was_not_imported_is_not_shown(site: Site) -> None:
     """I7: what is shown is what there is."""
     site.started()
     site.record(*STARTED)
-    site.attempts.import_snapshots(site.task())
+    site.attempts.finish.import_snapshots(site.task())
     site.record(Run.start("code"), Run.done("code", snapshot(2)))
     refuse(site)
     site.settle(None)
@@ -226,7 +226,7 @@ def test_where_both_are_lost_the_resume_is_refused_and_says_what_would_be_lost(
     won = site.store.transitions.resume(TASK, "a-person")
     assert won is not None
     assert site.claim(won[1].attempt)
-    assert not site.attempts.launch(TASK, won[1].attempt)
+    assert not site.attempts.launch.bring_up(TASK, won[1].attempt)
     after = site.task()
     assert (after.status, after.error, after.pause) == (before.status, before.error, before.pause)
     [told] = site.data("task.resume_failed")
@@ -246,7 +246,7 @@ def test_a_full_disk_is_no_lost_snapshot(site: Site) -> None:
     won = site.store.transitions.resume(TASK, "a-person")
     assert won is not None
     assert site.claim(won[1].attempt)
-    assert not site.attempts.launch(TASK, won[1].attempt)
+    assert not site.attempts.launch.bring_up(TASK, won[1].attempt)
     [told] = site.data("task.resume_failed")
     assert "lost" not in told["error"]
     assert site.task().status is S.PAUSED

@@ -55,7 +55,7 @@ def test_the_next_attempt_tells_no_finished_step_again(site: Site) -> None:
     site.settle(2)
     site.live.refresh(TASK)
     assert site.claim(2)
-    assert site.attempts.launch(TASK, 2)
+    assert site.attempts.launch.bring_up(TASK, 2)
     before = told(site)
     assert before == [(1, "plan", "completed"), (1, "code", "running")]
     site.live.refresh(TASK)
@@ -142,7 +142,7 @@ def test_snapshots_are_read_in_order_each_once(site: Site) -> None:
     site.record(Run.begin(1), Run.done("plan", snapshot(2)), Run.done("code", snapshot(1)))
     site.record(Run.done("code", snapshot(2)))
     assert [s.sequence for s in journal_snapshots(site.folders.journal)] == [1, 2]
-    last = site.attempts.import_snapshots(site.task())
+    last = site.attempts.finish.import_snapshots(site.task())
     assert last is not None
     assert (last.sequence, site.hub.imported) == (2, [1, 2])
 
@@ -150,7 +150,7 @@ def test_snapshots_are_read_in_order_each_once(site: Site) -> None:
 def test_no_journal_names_no_snapshot(site: Site) -> None:
     site.started()
     assert journal_snapshots(site.folders.journal) == []
-    assert site.attempts.import_snapshots(site.task()) is None
+    assert site.attempts.finish.import_snapshots(site.task()) is None
 
 
 def around(turns: int, first: int = 1) -> list[tuple[RecordType, Mapping[str, object]]]:
@@ -226,9 +226,9 @@ def test_what_the_hub_has_is_asked_once_and_not_imported_again(site: Site) -> No
     """C10: with 10,000 snapshots one question is enough."""
     site.started()
     site.record(Run.begin(1), Run.done("plan", snapshot(1)), Run.done("code", snapshot(2)))
-    site.attempts.import_snapshots(site.task())
+    site.attempts.finish.import_snapshots(site.task())
     site.hub.imported.clear()
     site.record(Run.done("code", snapshot(3)))
-    last = site.attempts.import_snapshots(site.task())
+    last = site.attempts.finish.import_snapshots(site.task())
     assert last is not None
     assert (last.sequence, site.hub.imported) == (3, [3])

@@ -30,14 +30,14 @@ TIME = "time passes"
 def begin(site: Site, attempt: int) -> None:
     """What its workflow does until the sandbox runs."""
     if site.claim(attempt):
-        site.attempts.launch(TASK, attempt)
+        site.attempts.launch.bring_up(TASK, attempt)
 
 
 def settle(site: Site) -> None:
     """What its workflow does once the sandbox has ended."""
     attempt = site.task().attempt
-    site.attempts.settle(TASK, attempt, site.attempts.follow(TASK, attempt))
-    for row in site.attempts.tend():
+    site.attempts.finish.settle(TASK, attempt, site.attempts.wait.follow(TASK, attempt))
+    for row in site.attempts.waiting.tend():
         begin(site, row.attempt)
 
 
@@ -66,7 +66,7 @@ def time_passes(site: Site) -> None:
         connection.exec_driver_sql(
             "UPDATE rover_tasks SET retry_at = ? WHERE retry_at > 0", (past,)
         )
-    freed = site.attempts.tend()
+    freed = site.attempts.waiting.tend()
     waiting = site.store.attempts.in_states(["scheduled"])
     for row in [*freed, *waiting]:
         begin(site, row.attempt)
@@ -90,9 +90,9 @@ def act(site: Site, action: str) -> None:
             site.store.switches.set_for_project(None, enabled=False)
         case "on":
             site.store.switches.set_for_project(None, enabled=True)
-            site.attempts.schedule(site.task())
+            site.attempts.waiting.schedule(site.task())
         case "answer":
-            site.attempts.answered(TASK, task.attempt, None)
+            site.attempts.waiting.answered(TASK, task.attempt, None)
         case "crash":
             label = site.door.label
             site.restart()

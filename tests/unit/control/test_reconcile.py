@@ -20,7 +20,8 @@ from rover_mcp.domain.ids import new_task_id, sandbox_name
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec
 from rover_mcp.store import store_tables
-from rover_mcp.store.records import AttemptRow, DamagedRecord
+from rover_mcp.store.damaged_records import DamagedRecord
+from rover_mcp.store.records import AttemptRow
 from rover_mcp.testing.fake_engine import FakeEngine, FakeSandbox
 from tests.support.attempts_site import NAME, STARTED, Run, Site
 from tests.support.samples import NOW, TASK, snapshot
@@ -213,7 +214,7 @@ def test_starts_that_fail_for_ever_end_after_so_many_retries(site: Site) -> None
         if attempt > 1:
             site.store.tasks.update(TASK, retry_at=time.time() - 1)
             assert site.claim(attempt)
-            assert site.attempts.launch(TASK, attempt)
+            assert site.attempts.launch.bring_up(TASK, attempt)
         sweep(site, followed(site, attempt), ahead=301)
         site.settle(None, attempt)
     task = site.task()
@@ -327,8 +328,8 @@ def test_an_attempt_in_an_unknown_state_settles_no_task(
     assert f"attempt 1 of task {TASK} is damaged" in caplog.text
     assert "state" in caplog.text
     for settle in (
-        lambda: site.attempts.settle(TASK, 1, SandboxExit(0)),
-        lambda: site.attempts.give_up(TASK, 1, RoverError("lost")),
+        lambda: site.attempts.finish.settle(TASK, 1, SandboxExit(0)),
+        lambda: site.attempts.finish.give_up(TASK, 1, RoverError("lost")),
     ):
         with pytest.raises(DamagedRecord, match=f"attempt 1 of task {TASK} is damaged.*state"):
             settle()

@@ -39,7 +39,7 @@ class Stock:
     def spec(self, project: str = "p1") -> SandboxSpec:
         """What a task that has just begun runs in."""
         self.site.create()
-        spec = self.site.attempts._specify(self.site.task(), 1, CancelToken())  # pyright: ignore[reportPrivateUsage]
+        spec = self.site.attempts.launch._specify(self.site.task(), 1, CancelToken())  # pyright: ignore[reportPrivateUsage]
         return replace(spec, project_id=project)
 
     def left(self) -> list[str]:

@@ -49,7 +49,7 @@ def goes_on_with(site: Site, attempt: int, account: str) -> None:
 
 
 def refused_again(site: Site, attempt: int, told: Pause) -> None:
-    assert site.attempts.launch(TASK, attempt)
+    assert site.attempts.launch.bring_up(TASK, attempt)
     site.record(Run.resume(attempt), Run.start("plan"), Run.pause(told))
     site.settle(2, attempt)
 
@@ -76,7 +76,7 @@ def test_where_all_are_closed_the_one_that_opens_first_is_waited_for(site: Site)
     with site.store.database.engine.begin() as connection:
         past = (time.time() - 1, WORK)
         connection.exec_driver_sql("UPDATE rover_holds SET until = ? WHERE account = ?", past)
-    [row] = site.attempts.tend()
+    [row] = site.attempts.waiting.tend()
     assert (row.task_id, row.attempt) == (TASK, 3)
     assert site.claim(3)
     assert site.task().account == WORK
@@ -97,7 +97,7 @@ def test_a_take_over_that_cannot_start_changes_nothing_and_keeps_the_schedule(
     before = site.paused(window(3600))
     site.refuse(monkeypatch)
     goes_on_with(site, 2, HOME)
-    assert not site.attempts.launch(TASK, 2)
+    assert not site.attempts.launch.bring_up(TASK, 2)
     after = site.task()
     assert (after.status, after.agent, after.account) == (S.PAUSED, "claude", WORK)
     assert after.auto_retries == before.auto_retries
@@ -109,9 +109,9 @@ def test_another_model_goes_on_at_once_and_the_first_stays_held(site: Site) -> N
     """Q6, Q7: it is asked first whether it could, and then it does, without a probe."""
     site.door.more = ()
     task = site.paused(window(3600, "opus"), model="opus")
-    assert isinstance(site.attempts.takes_over(task, "claude"), Wait)
-    assert isinstance(site.attempts.takes_over(task, "claude", "claude-opus-5"), Wait)
-    assert site.attempts.takes_over(task, "claude", "sonnet") == Use(
+    assert isinstance(site.attempts.launch.takes_over(task, "claude"), Wait)
+    assert isinstance(site.attempts.launch.takes_over(task, "claude", "claude-opus-5"), Wait)
+    assert site.attempts.launch.takes_over(task, "claude", "sonnet") == Use(
         "claude", WORK, (WORK, f"{WORK}#sonnet")
     )
     won = site.store.transitions.resume(TASK, "person", model="sonnet", agents=None)
@@ -132,7 +132,7 @@ def test_another_model_that_cannot_start_keeps_the_schedule(
     assert won is not None
     site.refuse(monkeypatch)
     assert site.claim(won[1].attempt)
-    assert not site.attempts.launch(TASK, won[1].attempt)
+    assert not site.attempts.launch.bring_up(TASK, won[1].attempt)
     after = site.task()
     assert (after.status, after.model, after.account) == (S.PAUSED, "opus", before.account)
     assert after.auto_retries == before.auto_retries
@@ -179,7 +179,7 @@ def test_another_agent_that_cannot_start_is_not_the_tasks_agent(
     site.door.label = "openai-1"
     site.refuse(monkeypatch)
     assert site.claim(won[1].attempt)
-    assert not site.attempts.launch(TASK, won[1].attempt)
+    assert not site.attempts.launch.bring_up(TASK, won[1].attempt)
     after = site.task()
     assert (after.status, after.agent, after.agents) == (S.PAUSED, "claude", before.agents)
     assert (after.model, after.account) == ("sonnet", WORK)

@@ -49,9 +49,9 @@ def probed(site: Site, reason: PauseReason = R.CREDITS) -> int:
     """TASK was refused, and is now the probe; the number of its attempt, which runs."""
     site.paused(pause(reason))
     the_hold_is_over(site)
-    [row] = site.attempts.tend()
+    [row] = site.attempts.waiting.tend()
     assert site.claim(row.attempt)
-    assert site.attempts.launch(TASK, row.attempt)
+    assert site.attempts.launch.bring_up(TASK, row.attempt)
     return row.attempt
 
 
@@ -67,7 +67,7 @@ def waiting(site: Site) -> TaskRow:
     site.create(OTHER)
     row = site.store.attempts.get(OTHER, 1)
     assert row is not None
-    assert not site.attempts.claim(OTHER, 1, row.workflow_id)
+    assert not site.attempts.launch.claim(OTHER, 1, row.workflow_id)
     return site.task(OTHER)
 
 
@@ -83,7 +83,7 @@ def test_a_refusal_holds_its_account_and_the_pause_names_it(
     assert task.pause.account == ACCOUNT
     assert task.retry_at == hold.until
     assert site.attempt(2).state == "held"
-    assert site.attempts.scheduled(TASK) is None
+    assert site.attempts.finish.scheduled(TASK) is None
 
 
 @pytest.mark.parametrize("reason", sorted(set(R) - set(CLOSED)))
@@ -123,7 +123,9 @@ def test_a_probe_that_is_refused_prolongs_the_hold_and_only_its_retry_counts(sit
     assert (task.auto_retries, site.task(OTHER).auto_retries) == (1, 0)
     assert site.task(OTHER).retry_at == hold.until
     the_hold_is_over(site)
-    assert [row.task_id for row in site.attempts.tend()] == [OTHER], "another goes first now"
+    assert [row.task_id for row in site.attempts.waiting.tend()] == [OTHER], (
+        "another goes first now"
+    )
 
 
 @pytest.mark.parametrize("how", ["completes", "answered", "model"])
@@ -132,7 +134,7 @@ def test_a_probe_that_is_not_refused_opens_the_account(site: Site, how: str) -> 
     attempt = probed(site)
     waiting(site)
     if how == "answered":
-        assert site.attempts.answered(TASK, attempt, None)
+        assert site.attempts.waiting.answered(TASK, attempt, None)
     elif how == "completes":
         site.record(Run.resume(attempt), Run.start("plan"), Run.COMPLETE)
         site.settle(0, attempt)
@@ -142,9 +144,9 @@ def test_a_probe_that_is_not_refused_opens_the_account(site: Site, how: str) -> 
         site.record(Run.resume(attempt), Run.start("plan"), said, Run.pause(pause(R.TRANSIENT)))
         site.settle(2, attempt)
     assert site.store.holds.all() == []
-    [row] = site.attempts.tend()
+    [row] = site.attempts.waiting.tend()
     assert row.task_id == OTHER
-    assert site.attempts.claim(OTHER, row.attempt, row.workflow_id)
+    assert site.attempts.launch.claim(OTHER, row.attempt, row.workflow_id)
     assert site.task(OTHER).auto_retries == 0
 
 
@@ -153,10 +155,10 @@ def test_an_answer_to_another_task_opens_nothing(site: Site) -> None:
     site.create(OTHER)
     row = site.store.attempts.get(OTHER, 1)
     assert row is not None
-    assert site.attempts.claim(OTHER, 1, row.workflow_id)
+    assert site.attempts.launch.claim(OTHER, 1, row.workflow_id)
     site.paused(pause())
-    assert not site.attempts.answered(OTHER, 1, None)
-    assert not site.attempts.answered("e" * 32, 1, None)
+    assert not site.attempts.waiting.answered(OTHER, 1, None)
+    assert not site.attempts.waiting.answered("e" * 32, 1, None)
     assert hold_of(site).refusals == 1
 
 
@@ -167,9 +169,9 @@ def test_a_probe_that_ends_without_a_verdict_leaves_it_to_the_next(
     """K5: at once."""
     attempt = probed(site)
     waiting(site)
-    assert site.attempts.tend() == []
+    assert site.attempts.waiting.tend() == []
     refused_again(site, attempt, reason=reason)
-    [row] = site.attempts.tend()
+    [row] = site.attempts.waiting.tend()
     assert row.task_id == OTHER
     assert (hold_of(site).refusals, hold_of(site).probe_task) == (1, OTHER)
 
@@ -179,10 +181,10 @@ def test_a_probe_without_a_credential_leaves_it_to_the_next(site: Site) -> None:
     site.paused(pause())
     waiting(site)
     the_hold_is_over(site)
-    site.attempts.tend()
+    site.attempts.waiting.tend()
     site.door.missing = "set a key"
     assert not site.claim(2)
-    assert [row.task_id for row in site.attempts.tend()] == [OTHER]
+    assert [row.task_id for row in site.attempts.waiting.tend()] == [OTHER]
 
 
 def test_an_account_that_never_opens_is_tried_again_without_an_end(site: Site) -> None:
@@ -193,10 +195,10 @@ def test_an_account_that_never_opens_is_tried_again_without_an_end(site: Site) -
         assert task.retry_at is not None
         attempt = task.attempt + 1
         the_hold_is_over(site)
-        [row] = site.attempts.tend()
+        [row] = site.attempts.waiting.tend()
         assert row.attempt == attempt
         assert site.claim(attempt)
-        assert site.attempts.launch(TASK, attempt)
+        assert site.attempts.launch.bring_up(TASK, attempt)
     task = refused_again(site, attempt)
     assert task.retry_at == pytest.approx(time.time() + 6 * 3600, abs=30)
     assert [d["exhausted"] for d in site.data(Event.PAUSE)] == [False] * 9
@@ -211,9 +213,9 @@ def test_seconds_that_an_account_tells_again_and_again_in_vain_become_longer(sit
         attempt = refused_again(site, attempt, reason=R.RATE_LIMIT, retry_at=soon).attempt + 1
         waits.append(round(hold_of(site).until - time.time(), -1))
         the_hold_is_over(site)
-        site.attempts.tend()
+        site.attempts.waiting.tend()
         assert site.claim(attempt)
-        assert site.attempts.launch(TASK, attempt)
+        assert site.attempts.launch.bring_up(TASK, attempt)
     assert waits == [60, 120, 240, 480]
 
 
@@ -245,18 +247,18 @@ def test_a_window_that_may_open_early_is_tried_now_and_then_by_one_task(
     waiting(site)
     until = hold_of(site).until
     asked_last(site, ago * 3600)
-    found = site.attempts.tend()
+    found = site.attempts.waiting.tend()
     assert [row.task_id for row in found] == ([TASK] if looks else [])
     assert hold_of(site).probe_task == (TASK if looks else None)
     if not looks:
         return
-    assert site.attempts.tend() == [], "one is enough"
+    assert site.attempts.waiting.tend() == [], "one is enough"
     assert site.claim(2)
-    assert site.attempts.launch(TASK, 2)
+    assert site.attempts.launch.bring_up(TASK, 2)
     told = datetime.fromtimestamp(until, UTC)
     refused_again(site, 2, reason=reason, retry_at=told)
     assert hold_of(site).until == until
-    assert site.attempts.tend() == [], "the next in six hours"
+    assert site.attempts.waiting.tend() == [], "the next in six hours"
     assert site.task(OTHER).auto_retries == 0
 
 
@@ -265,10 +267,10 @@ def test_a_window_that_opened_early_lets_everybody_go(site: Site) -> None:
     site.paused(pause(R.USAGE_WINDOW, retry_at=datetime.now(UTC) + timedelta(days=4)))
     waiting(site)
     asked_last(site, 7 * 3600)
-    site.attempts.tend()
+    site.attempts.waiting.tend()
     assert site.claim(2)
-    assert site.attempts.answered(TASK, 2, None)
-    assert [row.task_id for row in site.attempts.tend()] == [OTHER]
+    assert site.attempts.waiting.answered(TASK, 2, None)
+    assert [row.task_id for row in site.attempts.waiting.tend()] == [OTHER]
 
 
 def test_looking_early_can_be_switched_off(site: Site) -> None:
@@ -276,7 +278,7 @@ def test_looking_early_can_be_switched_off(site: Site) -> None:
     site.restart(retry=RetrySettings(look_again=0))
     site.paused(pause(R.USAGE_WINDOW, retry_at=datetime.now(UTC) + timedelta(days=4)))
     asked_last(site, 90 * 3600)
-    assert site.attempts.tend() == []
+    assert site.attempts.waiting.tend() == []
 
 
 def gave_up(site: Site, *, ago: float) -> TaskRow:
@@ -291,7 +293,7 @@ def another_is_answered(site: Site) -> None:
     site.create(OTHER)
     row = site.store.attempts.get(OTHER, 1)
     assert row is not None
-    assert site.attempts.claim(OTHER, 1, row.workflow_id)
+    assert site.attempts.launch.claim(OTHER, 1, row.workflow_id)
     call = CallRow(OTHER, "c", 1, time.time(), "anthropic", "m", 1, 1, 7, 0, 0, None)
     site.store.books.write([call])
 
@@ -299,11 +301,11 @@ def another_is_answered(site: Site) -> None:
 def test_an_account_that_answers_another_task_wakes_those_that_had_given_up(site: Site) -> None:
     """K3."""
     gave_up(site, ago=3700)
-    assert site.attempts.tend() == []
+    assert site.attempts.waiting.tend() == []
     another_is_answered(site)
-    [row] = site.attempts.tend()
+    [row] = site.attempts.waiting.tend()
     assert (row.task_id, row.state) == (TASK, "scheduled")
-    assert site.attempts.tend() == [], "once"
+    assert site.attempts.waiting.tend() == [], "once"
     assert site.claim(row.attempt)
 
 
@@ -318,7 +320,7 @@ def test_a_task_that_had_given_up_sleeps_on(site: Site, why: str) -> None:
     if why == "another account":
         site.store.tasks.update(TASK, account="anthropic-2")
     another_is_answered(site)
-    assert site.attempts.tend() == []
+    assert site.attempts.waiting.tend() == []
 
 
 # Crashes
@@ -331,15 +333,15 @@ def test_a_refused_probe_ends_the_same_after_a_crash_at_any_write(site: Site, wr
     waiting(site)
     site.record(Run.resume(attempt), Run.start("plan"), Run.pause(pause()))
     site.world.end(sandbox_name(TASK, attempt), 2)
-    ended = site.attempts.follow(TASK, attempt)
-    site.crash(writes, lambda: site.attempts.settle(TASK, attempt, ended))
+    ended = site.attempts.wait.follow(TASK, attempt)
+    site.crash(writes, lambda: site.attempts.finish.settle(TASK, attempt, ended))
     site.door.label = ACCOUNT
-    site.attempts.settle(TASK, attempt, ended)
+    site.attempts.finish.settle(TASK, attempt, ended)
     assert site.attempt(attempt).state == "ended"
     assert sorted(a.task_id for a in site.store.attempts.in_states(["held"])) == [TASK, OTHER]
     assert hold_of(site).refusals == 2
     the_hold_is_over(site)
-    assert len(site.attempts.tend()) == 1
+    assert len(site.attempts.waiting.tend()) == 1
 
 
 # What rests on words
@@ -350,15 +352,15 @@ def settled(site: Site, task_id: str, told: Pause) -> TaskRow:
     site.create(task_id)
     row = site.store.attempts.get(task_id, 1)
     assert row is not None
-    assert site.attempts.claim(task_id, 1, row.workflow_id)
-    assert site.attempts.launch(task_id, 1)
+    assert site.attempts.launch.claim(task_id, 1, row.workflow_id)
+    assert site.attempts.launch.bring_up(task_id, 1)
     folders = TaskFolders(site.home, task_id, 1)
     journal = Journal.open(folders.journal, lambda: datetime.now(UTC), sync=lambda _: None)
     for kind, data in (Run.begin(1), Run.start("plan"), Run.pause(told)):
         journal.append(kind, data)
     journal.close()
     site.world.end(sandbox_name(task_id, 1), 2)
-    site.attempts.settle(task_id, 1, site.attempts.follow(task_id, 1))
+    site.attempts.finish.settle(task_id, 1, site.attempts.wait.follow(task_id, 1))
     return site.task(task_id)
 
 
@@ -377,7 +379,7 @@ def test_what_one_task_says_closes_its_account_to_nobody_else(
     site.create(OTHER)
     row = site.store.attempts.get(OTHER, 1)
     assert row is not None
-    assert site.attempts.claim(OTHER, 1, row.workflow_id)
+    assert site.attempts.launch.claim(OTHER, 1, row.workflow_id)
 
 
 @pytest.mark.parametrize("grounds", [Grounds.WORDS, Grounds.AGENT])
@@ -420,7 +422,9 @@ def test_the_same_task_confirms_nothing_not_even_as_the_probe(site: Site) -> Non
     words = Grounds.WORDS
     refused_again(site, attempt, grounds=words, retry_at=far, retry_grounds=words)
     assert hold_of(site) == before
-    assert [row.task_id for row in site.attempts.tend()] == [OTHER], "another goes first now"
+    assert [row.task_id for row in site.attempts.waiting.tend()] == [OTHER], (
+        "another goes first now"
+    )
 
 
 def test_another_agent_goes_on_for_a_task_whose_account_is_closed_to_it_alone(site: Site) -> None:
@@ -442,7 +446,7 @@ def test_a_task_refused_by_both_of_its_accounts_waits_for_the_first_to_open(site
     site.due()
     assert site.claim(2)
     assert site.task().account == "anthropic-2"
-    assert site.attempts.launch(TASK, 2)
+    assert site.attempts.launch.bring_up(TASK, 2)
     site.record(Run.resume(2), Run.start("plan"))
     site.record(Run.pause(pause(PauseReason.USAGE_WINDOW, retry_at=hours[5], **said)))
     site.settle(2, attempt=2)
@@ -466,10 +470,10 @@ def test_another_agent_goes_on_at_once_where_the_user_named_it(site: Site) -> No
     before = time.time()
     task = site.paused(pause(), agents=["claude", "scripted"])
     assert task.retry_at == pytest.approx(before, abs=30)
-    assert site.attempts.scheduled(TASK) == 2
+    assert site.attempts.finish.scheduled(TASK) == 2
     assert hold_of(site).refusals == 1
     assert site.claim(2)
-    assert site.attempts.launch(TASK, 2)
+    assert site.attempts.launch.bring_up(TASK, 2)
     task = site.task()
     assert (task.agent, task.account, task.auto_retries) == ("scripted", None, 1)
     [changed] = site.data("task.agent_changed")
@@ -482,7 +486,7 @@ def test_the_first_agent_is_used_again_once_its_account_is_open(site: Site) -> N
     """K5."""
     site.paused(pause(), agents=["claude", "scripted"])
     site.claim(2)
-    site.attempts.launch(TASK, 2)
+    site.attempts.launch.bring_up(TASK, 2)
     site.store.holds.open(ACCOUNT, (TASK, 2))
     the_hold_is_over(site)
     site.record(Run.resume(2), Run.start("plan"), Run.pause(pause(R.TRANSIENT)))
@@ -495,13 +499,13 @@ def test_the_first_agent_is_used_again_once_its_account_is_open(site: Site) -> N
 def test_authentication_is_never_mended_by_another_agent(site: Site) -> None:
     """D9."""
     task = site.paused(pause(R.AUTH), agents=["claude", "scripted"])
-    assert (task.retry_at, site.attempts.scheduled(TASK)) == (None, None)
+    assert (task.retry_at, site.attempts.finish.scheduled(TASK)) == (None, None)
 
 
 def test_an_agent_of_ones_own_choice_only_waits(site: Site) -> None:
     """K5: nobody was named to take over."""
     site.paused(pause())
-    assert site.attempts.scheduled(TASK) is None
+    assert site.attempts.finish.scheduled(TASK) is None
     assert site.task().agent == "claude"
 
 
@@ -534,7 +538,7 @@ def test_where_automatic_resumes_are_off_a_pause_waits_for_a_person(site: Site, 
     assert (site.task().status, site.task().retry_at) == (S.PAUSED, None)
     assert site.store.attempts.in_states(["held", "scheduled"]) == []
     assert hold_of(site).refusals == 1
-    assert site.attempts.schedule(site.task()) is None
+    assert site.attempts.waiting.schedule(site.task()) is None
 
 
 @pytest.mark.parametrize(
@@ -548,10 +552,10 @@ def test_switched_on_again_a_task_goes_on_if_its_reason_permits(
     site.paused(pause(reason))
     site.store.switches.set_for_project(None, enabled=False)
     site.store.switches.set_for_project(None, enabled=True)
-    made = site.attempts.schedule(site.task())
+    made = site.attempts.waiting.schedule(site.task())
     assert (made.state if made else None) == state
     assert (site.task().retry_at is not None) == (state in ("held", "scheduled"))
-    assert site.attempts.schedule(site.task()) is None, "it goes on already"
+    assert site.attempts.waiting.schedule(site.task()) is None, "it goes on already"
 
 
 def test_progress_in_a_loop_starts_the_count_of_retries_anew(site: Site) -> None:
@@ -561,7 +565,7 @@ def test_progress_in_a_loop_starts_the_count_of_retries_anew(site: Site) -> None
     site.record(Run.begin(1), Run.start("plan"), Run.done("plan"), Run.pause(pause(R.TRANSIENT)))
     site.settle(2)
     site.claim(2)
-    site.attempts.launch(TASK, 2)
+    site.attempts.launch.bring_up(TASK, 2)
     assert site.task().auto_retries == 1
     site.record(Run.resume(2), Run.start("plan"), Run.done("plan"), Run.pause(pause(R.TRANSIENT)))
     site.settle(2, 2)

@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_written_says_so(path: Path) -> None:
     found = without_roots_rights(lambda: fault(path))
     assert found.code == "data_folder"
     assert "unable to open database file" in found.message
-    assert "that the data folder is writable" in str(found.hint)
+    assert "make the data folder writable" in str(found.hint)
     assert list(path.parent.iterdir()) == []
 
 

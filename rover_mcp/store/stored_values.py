@@ -1,0 +1,80 @@
+"""What the JSON columns and the closed sets of a stored record may hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from agent_runner.models import Pause, PauseReason
+from rover_mcp.domain.network_policy import NetworkPolicy
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.domain.usage_window import WindowState
+from rover_mcp.store.column_types import Count, Line, Moment, Text
+
+
+def _policy(value: dict[str, Any]) -> dict[str, Any]:
+    NetworkPolicy.stored(value)
+    return value
+
+
+class _RefusedHost(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    host: str
+    reason: str
+    remedy: str | None
+    count: Count
+
+
+class _Refused(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    hosts: list[_RefusedHost]
+    more: Count = 0
+
+
+class _Before(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    status: TaskStatus
+    pause: Pause | None
+    paused_at: Moment | None
+    ended_at: Moment | None
+    error: Text | None
+    retry_at: Moment | None
+    # Who did the work; not in records of before these were kept.
+    agent: Line | None = None
+    agent_binary: Line | None = None
+    agents: list[Text] | None = None
+    model: Line | None = None
+    account: Line | None = None
+    auto_retries: Count | None = None
+
+
+def _refused(value: dict[str, Any]) -> dict[str, Any]:
+    _Refused.model_validate(value)
+    return value
+
+
+def _before(value: dict[str, Any]) -> dict[str, Any]:
+    _Before.model_validate(value)
+    return value
+
+
+def _status(value: str) -> str:
+    return str(TaskStatus(value))
+
+
+def _reason(value: str) -> str:
+    return str(PauseReason(value))
+
+
+def _window_state(value: str) -> str:
+    return str(WindowState(value))
+
+
+StoredPolicy = Annotated[dict[str, Any], AfterValidator(_policy)]
+StoredRefused = Annotated[dict[str, Any], AfterValidator(_refused)]
+StoredBefore = Annotated[dict[str, Any], AfterValidator(_before)]
+Lines = list[Text]
+StoredStatus = Annotated[str, AfterValidator(_status)]
+StoredReason = Annotated[str, AfterValidator(_reason)]
+StoredWindowState = Annotated[str, AfterValidator(_window_state)]
