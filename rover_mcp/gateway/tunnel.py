@@ -96,7 +96,7 @@ async def _copy(
         sink.write(passed(data))
         await sink.drain()
     if not sink.can_write_eof():
-        # TLS has no half-closed state that both sides must keep: close_notify ends both directions.
+        # asyncio can close both directions of a TLS connection, and not one alone.
         raise ConnectionResetError("TLS to a proxy cannot be ended on one side")
     with contextlib.suppress(OSError):
         sink.write_eof()
