@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent_runner.acp_programs import AcpProgram
-from agent_runner.models import Budget, Usage
+from agent_runner.models import AgentSession, Budget, Usage
 
 SPEC_SCHEMA_VERSION = 1
 
@@ -183,6 +183,23 @@ class CommitStyle(_SpecModel):
     )
 
 
+class ReviewComment(_SpecModel):
+    """What a reviewer remarks about a file, or about one of its lines."""
+
+    file: str = Field(min_length=1, max_length=1000)
+    line: int | None = Field(default=None, ge=1)
+    text: str = Field(min_length=1, max_length=10_000)
+
+
+class Instructions(_SpecModel):
+    """What a further iteration is to do. `changes` is the beginning of the patch that the task's
+    branch holds already; agents wrote it."""
+
+    text: str
+    comments: tuple[ReviewComment, ...] = ()
+    changes: str = ""
+
+
 class RunSpec(_SpecModel):
     """One attempt of one iteration of one task."""
 
@@ -237,6 +254,13 @@ class RunSpec(_SpecModel):
     )
     spent: Usage = Field(
         default_factory=Usage, description="of the task, outside this iteration's journal"
+    )
+    instructions: Instructions | None = Field(
+        default=None, description="of a further iteration; they come before the description"
+    )
+    sessions: dict[str, AgentSession] = Field(
+        default_factory=dict[str, AgentSession],
+        description="agents' conversations of earlier iterations, by step",
     )
     first_snapshot: int = Field(
         default=1, ge=1, description="no snapshot of this attempt has a lower number"

@@ -25,7 +25,12 @@ from agent_runner.journal.record_lines import RecordType
 from agent_runner.journal.step_log import StepLog
 from agent_runner.models import AgentSession, Failure, Pause, Usage
 from agent_runner.process.commands import CommandKilled
-from agent_runner.run.agent_prompts import READ_ONLY, context_notice, resume_prompt
+from agent_runner.run.agent_prompts import (
+    READ_ONLY,
+    context_notice,
+    continued_prompt,
+    resume_prompt,
+)
 from agent_runner.run.output_files import FilesRefused, OutputFiles
 from agent_runner.run.stall_watch import Pointless, StallWatch
 from agent_runner.run.step import (
@@ -47,6 +52,7 @@ from agent_runner.workflow.output_examples import examples_of
 OUTPUT_REQUESTS = 2
 """How often an agent that ended without the step's required outputs is asked for them again."""
 
+OWN_SESSION = "An earlier session of yours"
 TIMEOUT_MARGIN = 30.0
 """Seconds after the time limit at which a driver that does not keep it is cancelled."""
 
@@ -73,13 +79,15 @@ def model_name(step: AgentStep, spec: RunSpec, workflow: Workflow) -> str | None
 class _EarlierWork:
     """What was done in this step already: in `session`, which is continued, or by `earlier`, of
     which only the work tree is left. `missing` are the outputs that an otherwise finished step did
-    not give; `schema` is what the answer with them is held to."""
+    not give; `schema` is what the answer with them is held to. `iterates`: the step was finished in
+    `session`, in an earlier iteration."""
 
     why: str
     session: AgentSession | None = None
     earlier: str | None = None
     missing: tuple[OutputDef, ...] = ()
     schema: Mapping[str, Any] | None = None
+    iterates: bool = False
 
 
 class AgentStepRun:
@@ -135,7 +143,7 @@ class AgentStepRun:
 
     def _before(self, interrupted: Interrupted | None) -> _EarlierWork | None:
         if interrupted is None:
-            return None
+            return self._of_earlier_iteration()
         other = interrupted.session.agent
         if other == self._name:
             return _EarlierWork(interrupted.why, interrupted.session)
@@ -144,6 +152,14 @@ class AgentStepRun:
             "tree as it is"
         )
         return _EarlierWork(interrupted.why, earlier=f"Another agent ({other})")
+
+    def _of_earlier_iteration(self) -> _EarlierWork | None:
+        """The conversation that the same agent had in this step, unless this iteration has begun
+        another one in a loop."""
+        session = self._tools.spec.sessions.get(self._step.id)
+        if session and session.agent == self._name and all(n == 1 for _, n in self._loops):
+            return _EarlierWork("", session, iterates=True)
+        return None
 
     async def _leave_no_files(self) -> None:
         try:
@@ -168,7 +184,8 @@ class AgentStepRun:
                     "it starts a new one on the work tree as it is"
                 )
                 # Agents keep their sessions in HOME, so a sandbox with a new HOME has none of them.
-                before = _EarlierWork(before.why, earlier="An earlier session of yours")
+                taken = _EarlierWork(before.why, earlier=OWN_SESSION)
+                before = None if before.iterates else taken
             except AgentFailed as error:
                 wait = await self._failed(agent, error, started, next(delays, None))
                 await tools.sleep(wait)
@@ -287,6 +304,8 @@ class AgentStepRun:
             return self._prompt
         if before.missing and before.session:
             return answers.ask_again(before.missing)
+        if before.iterates:
+            return continued_prompt(self._prompt)
         return resume_prompt(
             self._prompt, before.why, self._done, loops=self._loops, earlier=before.earlier
         )
@@ -345,7 +364,7 @@ class AgentStepRun:
         why = f"it ended without its required outputs: {', '.join(names)}"
         self._warn(f"{why}; asking for them again")
         session = self._session
-        earlier = None if session else "An earlier session of yours"
+        earlier = None if session else OWN_SESSION
         schema = answers.schema(missing) if structured else None
         try:
             before = _EarlierWork(why, session, earlier, missing, schema)

@@ -26,7 +26,7 @@ from agent_runner.journal.record_lines import RecordType
 from agent_runner.journal.run_state import MAX_WARNINGS, RunStateFold
 from agent_runner.models import ExitCode, Pause, PauseReason, RunStatus, Snapshot
 from agent_runner.process.commands import CommandKilled, CommandStarter
-from agent_runner.run.agent_prompts import commit_message
+from agent_runner.run.agent_prompts import commit_message, iteration_description
 from agent_runner.run.checkpoints import Checkpoints
 from agent_runner.run.interpreter import Interpreter, WorkflowFailed
 from agent_runner.run.resume_plan import ResumePlan, make_plan
@@ -115,7 +115,7 @@ class Run:
         try:
             workflow = load_workflow(self.spec.paths.spec / WORKFLOW_FILE)
             workflow = with_hooks(workflow, self.spec.hooks)
-            inputs = resolve_inputs(workflow, {**self._task(), **self.spec.inputs})
+            inputs = resolve_inputs(workflow, self._inputs())
             workflow = chosen(workflow, inputs)
             fold = self.journal.recovered.fold()
             plan = make_plan(fold, workflow, self.spec)
@@ -175,7 +175,12 @@ class Run:
     # --- before the first step ---
 
     def _task(self) -> dict[str, str]:
-        return {"title": self.spec.title, "description": self.spec.description}
+        return {"title": self.spec.title, "description": iteration_description(self.spec)}
+
+    def _inputs(self) -> dict[str, str]:
+        # The description among the inputs is the one that the task was created with.
+        again = self._task() if self.spec.instructions else {}
+        return {**self._task(), **self.spec.inputs, **again}
 
     def _begin(self, plan: ResumePlan) -> None:
         self.journal.follower = self._fold.add

@@ -19,6 +19,7 @@ _COMMANDS = {
     "get_logs": "logs",
     "pause_task": "pause",
     "restart_task": "restart",
+    "iterate_task": "iterate",
     "cancel_task": "cancel",
     "delete_task": "delete",
     "merge_task": "merge",

@@ -19,6 +19,10 @@ EXAMPLES = {
     "auto-resume": ("rover auto-resume off 3", "rover auto-resume on --all"),
     "pause": ("rover pause 3 4",),
     "restart": ("rover restart 3",),
+    "iterate": (
+        "rover iterate 3 'Also handle empty input' --watch",
+        "rover iterate 3 --comment 'src/sum.py:12: name this total'",
+    ),
     "cancel": ("rover cancel 3 4",),
     "merge": ("rover merge 3", "rover merge 3 --into main --squash --yes"),
     "delete": ("rover delete 3", "rover delete 3 4 --yes"),

@@ -60,6 +60,12 @@ COMMANDS = (
         tasks.add_tasks,
     ),
     (
+        "iterate",
+        "iterate_command:iterate",
+        "give a task that has ended new instructions, on the same branch",
+        tasks.add_iterate,
+    ),
+    (
         "restart",
         "several_tasks:restart",
         "start a failed task again from its base commit",

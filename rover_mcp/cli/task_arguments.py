@@ -200,6 +200,21 @@ def add_resume(sub: Parser) -> None:
     )
 
 
+def add_iterate(sub: Parser) -> None:
+    add_task(sub)
+    about = "what to change; - reads it from stdin"
+    sub.add_argument("instructions", metavar="INSTRUCTIONS", nargs="?", default="", help=about)
+    sub.add_argument("--file", metavar="FILE", help="the instructions are in this file")
+    sub.add_argument(
+        "--comment",
+        metavar="PATH:LINE:TEXT",
+        action="append",
+        default=[],
+        help="a comment on a line of the diff; may be repeated",
+    )
+    sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
+
+
 def add_delete(sub: Parser) -> None:
     add_tasks(sub)
     sub.add_argument("--yes", action="store_true", help="delete them")

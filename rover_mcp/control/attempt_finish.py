@@ -35,6 +35,7 @@ from rover_mcp.domain.attempt_state import OPEN, AttemptState
 from rover_mcp.domain.disk_full_error import DISK_FULL
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.iteration import with_earlier
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.domain.text import plain
@@ -174,6 +175,7 @@ class AttemptFinish:
             # Nothing is guessed and nothing deleted (C2): a person decides.
             wrong = f"the journal cannot be used: {error}; {SET_ASIDE}"
             return Fail(wrong), task.run_state or RunState(), task.auto_retries
+        state = with_earlier(state, task.iteration_input)
         state = with_books(state, self._context.store.books.by_model(task.id))
         row = self._context.store.attempts.get(task.id, attempt)
         if row is not None and row.state == AttemptState.RUNNING and row.detail:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent_runner.journal.journal import is_locked
@@ -54,7 +54,7 @@ def hand_over(
     if attempt.client_id is not None and attempt.before is not None:
         warnings += set_aside_damaged(folders)
     here = known_snapshots(task, hub)
-    if attempt.before is not None:
+    if attempt.before is not None and not _begins_iteration(task, attempt):
         warnings += _keep_unnamed(task, attempt.attempt, folders, hub, here)
     restore, lacking = _restore(task, attempt.attempt, folders, hub, engine)
     return Handover(
@@ -64,6 +64,12 @@ def hand_over(
         restart=attempt.detail == RESTART,
         warnings=(*warnings, *lacking),
     )
+
+
+def _begins_iteration(task: TaskRow, attempt: AttemptRow) -> bool:
+    """Whether the attempt is the first of a further iteration, which has no journal yet."""
+    before = (attempt.before or {}).get("iteration")
+    return before is not None and before < task.iteration
 
 
 def set_aside_damaged(folders: TaskFolders) -> list[str]:
@@ -151,7 +157,11 @@ def _without_snapshot(
     """
     if error.code not in ("bundle_refused", "bundle_incomplete"):
         raise error
-    newest = journal_snapshots(folders.journal)[-1]
+    named = journal_snapshots(folders.journal)
+    if not named and folders.iteration > 1:
+        earlier = replace(folders, iteration=folders.iteration - 1)
+        return _without_snapshot(task, earlier, hub, engine, error)
+    newest = named[-1]
     home = last_at_home(task, folders, hub)
     held = f"the newest that the hub holds is {home.sequence}" if home else "the hub holds none"
     warning = f"snapshot {newest.sequence} could not be taken over ({error.message}); {held}"

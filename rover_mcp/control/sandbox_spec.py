@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent_runner.authorities import FILE_NAME as AUTHORITIES
+from agent_runner.models import Usage
 from agent_runner.spec import ContextFile, Disk, GatewaySpec, Paths, RunSpec, SwitchUser
 from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.workflow.loader import WorkflowError, load_workflow
@@ -140,7 +141,7 @@ def _run_spec(
     handover: Handover,
     used: Collection[str],
 ) -> RunSpec:
-    config = task.config or TaskConfig()
+    config, given = task.config or TaskConfig(), task.iteration_input
     return RunSpec(
         task_id=task.id,
         number=task.number,
@@ -180,6 +181,9 @@ def _run_spec(
         first_snapshot=handover.first_snapshot,
         rebundle=handover.rebundle,
         budget=task.budget,
+        instructions=given.instructions if given else None,
+        sessions=given.sessions if given else {},
+        spent=given.usage if given else Usage(),
         **{name: getattr(config, name) for name in _FOR_THE_RUNNER},
     )
 

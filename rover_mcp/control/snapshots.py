@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,6 +69,10 @@ def import_snapshots(
         RoverError: as with_hub; nothing is made again but the base.
     """
     named = journal_snapshots(folders.journal)
+    if not named and folders.iteration > 1:
+        # An iteration continues on the work of the one before it.
+        earlier = replace(folders, iteration=folders.iteration - 1)
+        return import_snapshots(task, earlier, hub, again=again)
     if not named:
         return None
     hub.secure(Path(task.project_path), task.base_commit, folders.base_objects)

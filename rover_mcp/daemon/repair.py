@@ -35,6 +35,7 @@ from rover_mcp.daemon.daemon_lock import hold_alone
 from rover_mcp.daemon.offline_program import print_outcome
 from rover_mcp.daemon.survey import lacks_files, unreadable
 from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.iteration import IterationInput, with_earlier
 from rover_mcp.domain.paths import TaskFolders, project_folder
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.git.hub import Hub
@@ -186,7 +187,8 @@ def _project(home: Path, store: Rebuilds, task_id: str) -> tuple[str | None, str
 
 def _values(settings: Settings, remains: _Found, unknown: list[str]) -> dict[str, Any]:
     """A task's columns, as far as its files tell them."""
-    spec, state = remains.spec, remains.state
+    spec, given = remains.spec, _iteration_input(remains.spec)
+    state = with_earlier(remains.state, given)
     now = time.time()
     status, pause = _status(remains)
     lost = [*unknown, "automatic resumes, network and project settings: the defaults hold"]
@@ -207,7 +209,14 @@ def _values(settings: Settings, remains: _Found, unknown: list[str]) -> dict[str
         "run_state": state.model_dump(mode="json"),
         "warnings": [f"{UNKNOWN}: {'; '.join(lost)}"],
         "budget": spec.budget.model_dump(mode="json") if spec.budget else None,
+        "iteration_input": given.model_dump(mode="json") if given else None,
     }  # fmt: skip
+
+
+def _iteration_input(spec: RunSpec) -> IterationInput | None:
+    if spec.instructions is None:
+        return None
+    return IterationInput(instructions=spec.instructions, sessions=spec.sessions, usage=spec.spent)
 
 
 def _status(remains: _Found) -> tuple[TaskStatus, Pause | None]:

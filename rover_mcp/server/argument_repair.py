@@ -63,6 +63,9 @@ STATUSES: Mapping[str, tuple[str, ...]] = {
     "aborted": ("CANCELLED",),
 }
 EVERY = frozenset({"all", "any", "*"})
+_COMMENT = re.compile(
+    r"(?P<file>[^:]{1,1000}):(?P<line>[1-9][0-9]{0,8}):\s*(?P<text>.+)", re.DOTALL
+)
 _SECONDS = re.compile(
     r"(\d+(?:\.\d+)?)\s*(?:(s|secs?|seconds?)|(m|mins?|minutes?)|(h|hours?))?", re.ASCII
 )
@@ -141,6 +144,14 @@ def items(value: object) -> object:
         value = [value] if parsed is None else parsed
     several = _list(value)
     return value if several is None else [item for item in several if item is not None]
+
+
+def comment(value: object) -> object:
+    """A review comment, also as a compiler would print it: `src/a.py:12: text`."""
+    match = _COMMENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return value
+    return {"file": match["file"], "line": match["line"], "text": match["text"]}
 
 
 def task_list(value: object) -> object:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from agent_runner.models import Budget
+from agent_runner.spec import ReviewComment
 from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.server import argument_repair
@@ -243,6 +244,30 @@ class ResumeArguments(TaskArguments):
     def budget(self) -> Budget | None:
         """The larger budget that the call gives, if it gives one."""
         return _budget(self.budget_usd, self.budget_tokens)
+
+
+Comment = Annotated[
+    ReviewComment,
+    BeforeValidator(argument_repair.comment),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "file": {"type": "string"},
+                "line": {"type": "integer"},
+                "text": {"type": "string"},
+            },
+            "required": ["file", "text"],
+        }
+    ),
+]
+
+
+class IterateArguments(TaskArguments):
+    instructions: str = Field("", max_length=50_000, description="what to change")
+    comments: Annotated[list[Comment], BeforeValidator(argument_repair.items)] = Field(
+        default_factory=list[ReviewComment], max_length=200, description="on lines of the diff"
+    )
 
 
 class AutoResumeArguments(Arguments):

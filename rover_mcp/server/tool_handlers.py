@@ -118,6 +118,13 @@ async def set_auto_resume(call: Call, args: a.AutoResumeArguments) -> r.AutoResu
     return r.AutoResumeResult(**vars(done))
 
 
+async def iterate_task(call: Call, args: a.IterateArguments) -> r.TaskResult:
+    task = await call.find(args, changes=True)
+    iterate, caller = call.services.tasks.iterate, call.session.caller
+    view = await anyio.to_thread.run_sync(iterate, caller, task, args.instructions, args.comments)
+    return r.TaskResult(task=view)
+
+
 async def restart_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
     task = await call.find(args, changes=True)
     view = await anyio.to_thread.run_sync(call.services.tasks.restart, call.session.caller, task)

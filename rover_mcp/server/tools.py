@@ -118,6 +118,12 @@ _ENTRIES = (
         admin=True,
     ),
     _entry(
+        h.iterate_task, a.IterateArguments, r.TaskResult, "Iterate task",
+        "New instructions or review comments for a task that has ended: it continues on its "
+        "branch, in the agent's conversation.",
+        idempotent=False, open_world=True, starts=True,
+    ),
+    _entry(
         h.restart_task, a.TaskArguments, r.TaskResult, "Restart task",
         "Start a FAILED task again from its base. Its work is kept in snapshots. To continue "
         "from where it failed use resume_task.",

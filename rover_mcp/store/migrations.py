@@ -103,6 +103,10 @@ def _to_version_14(connection: sa.Connection) -> None:
     store_tables.metadata.create_all(connection, tables=[store_tables.operations])
 
 
+def _to_version_15(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN iteration_input JSON")
+
+
 # version -> what brings the version before it there. Version 1 is the first.
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     2: _to_version_2,
@@ -118,6 +122,7 @@ MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     12: _to_version_12,
     13: _to_version_13,
     14: _to_version_14,
+    15: _to_version_15,
 }
 
 

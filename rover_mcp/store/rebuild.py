@@ -21,7 +21,7 @@ from rover_mcp.store.store import Store
 T, A, P = store_tables.tasks, store_tables.attempts, store_tables.projects
 RAN = (
     "status", "iteration", "attempt", "pause", "error", "run_state", "started_at", "ended_at",
-    "updated_at", "paused_at", "retry_at",
+    "updated_at", "paused_at", "retry_at", "iteration_input",
 )  # fmt: skip
 """Columns that tell how far a task came: they are of one time, or say nothing together."""
 

@@ -10,6 +10,7 @@ from pydantic import Strict
 from agent_runner.models import Budget, Pause, RunState, Usage
 from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.iteration import IterationInput
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.column_types import Count, Flag, Line, Moment, Money, Name, Number, Share, Text
 from rover_mcp.store.stored_values import (
@@ -88,6 +89,8 @@ class TaskRow(NewTask):
     """hosts that the gateway refused, as RefusedHosts has them"""
     sent: dict[str, Count] | None = None
     """bytes that it sent, by host"""
+    iteration_input: IterationInput | None = None
+    """what the present iteration started with; None: it is the first"""
     refused_keys: list[Line] | None = None
     """digests of the credentials that its provider refused since it last answered"""
 

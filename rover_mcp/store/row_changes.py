@@ -142,14 +142,19 @@ def insert_attempt(
 
 
 def add_attempt(
-    connection: sa.Connection, now: float, task: sa.Row[Any], state: AttemptState, **values: Any
+    connection: sa.Connection,
+    now: float,
+    task: sa.Row[Any],
+    state: AttemptState,
+    iteration: int | None = None,
+    **values: Any,
 ) -> int:
-    """Record a further attempt of the task's iteration; its number."""
+    """Record a further attempt of the task's iteration, or of another one; its number."""
     last = sa.select(sa.func.max(A.c.attempt)).where(A.c.task_id == task.id)
     highest = connection.execute(last.where(A.c.attempt.between(1, MAX_ATTEMPTS))).scalar()
     # The task's own number counts where the rows of its attempts are lost.
     number = max(highest or 0, task.attempt) + 1
-    insert_attempt(connection, now, task.id, task.iteration, number, state, **values)
+    insert_attempt(connection, now, task.id, iteration or task.iteration, number, state, **values)
     return number
 
 
@@ -185,6 +190,12 @@ def before_resume(task: sa.Row[Any]) -> dict[str, Any]:
     """The columns of a task that a resume changes: a start that fails restores them."""
     names = ("status", "pause", "paused_at", "ended_at", "error", "retry_at")
     return {name: getattr(task, name) for name in (*names, *WHO, "auto_retries")}
+
+
+def before_iteration(task: sa.Row[Any]) -> dict[str, Any]:
+    """The columns of a task that a further iteration changes: a start that fails restores them."""
+    names = ("iteration", "iteration_input", "run_state")
+    return before_resume(task) | {name: getattr(task, name) for name in names}
 
 
 def next_workflow(workflow_id: str) -> str:

@@ -27,7 +27,7 @@ class StrictBoolean(sa.types.TypeDecorator[bool]):
 
 metadata = sa.MetaData()
 
-SCHEMA_VERSION = 14
+SCHEMA_VERSION = 15
 
 meta = sa.Table(
     "rover_meta",
@@ -96,6 +96,8 @@ tasks = sa.Table(
     sa.Column("sent", sa.JSON),
     # Since version 11: digests of the credentials that its provider refused.
     sa.Column("refused_keys", sa.JSON),
+    # Since version 15: what the present iteration started with; NULL: it is the first.
+    sa.Column("iteration_input", sa.JSON),
     sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
     sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
 )

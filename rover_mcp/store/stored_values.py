@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from agent_runner.models import Pause, PauseReason
+from agent_runner.models import Pause, PauseReason, RunState
+from rover_mcp.domain.iteration import IterationInput
 from rover_mcp.domain.network_policy import NetworkPolicy
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.domain.usage_window import WindowState
-from rover_mcp.store.column_types import Count, Line, Moment, Text
+from rover_mcp.store.column_types import Count, Line, Moment, Number, Text
 
 
 def _policy(value: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +48,10 @@ class _Before(BaseModel):
     model: Line | None = None
     account: Line | None = None
     auto_retries: Count | None = None
+    # Only of the first attempt of a further iteration.
+    iteration: Number | None = None
+    iteration_input: IterationInput | None = None
+    run_state: RunState | None = None
 
 
 def _refused(value: dict[str, Any]) -> dict[str, Any]:

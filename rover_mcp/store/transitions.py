@@ -10,6 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from rover_mcp.domain.attempt_state import BY_ITSELF, AttemptState
+from rover_mcp.domain.iteration import IterationInput
 from rover_mcp.domain.task_status import (
     DELETING,
     RUNNING,
@@ -29,6 +30,7 @@ from rover_mcp.store.row_changes import (
     WHO,
     add_attempt,
     attempt_at,
+    before_iteration,
     before_resume,
     columns_after,
     end_waiting_attempts,
@@ -188,6 +190,46 @@ class TaskTransitions:
             queued = attempt_row(connection.execute(sa.select(A).where(here)).one())
         self._database.on_event()
         return resumed, queued
+
+    def iterate(
+        self,
+        task_id: str,
+        attempt: int,
+        client_id: str | None,
+        given: IterationInput,
+        **columns: Any,
+    ) -> tuple[TaskRow, AttemptRow] | None:
+        """Let a task that ended at `attempt` run in a further iteration, with an attempt that is
+        queued. Of several callers one gets the task and its `columns` are set. None for the others,
+        and where the task's deletion has begun."""
+        with self._database.write() as connection:
+            task = connection.execute(locked_task(task_id)).one_or_none()
+            if task is None or task.status not in sources(Event.ITERATE):
+                return None
+            if task.attempt != attempt or has_event(connection, task_id, DELETING):
+                return None
+            now, iteration = self._database.now(), task.iteration + 1
+            before = before_iteration(task)
+            number = add_attempt(
+                connection, now, task, AttemptState.QUEUED,
+                iteration=iteration, client_id=client_id, before=before,
+            )  # fmt: skip
+            columns |= {
+                "iteration": iteration,
+                "attempt": number,
+                "auto_retries": 0,
+                "iteration_input": given,
+                "run_state": given.start(),
+                "refused_keys": None,
+            }
+            text = given.instructions.text[:500]
+            data = {"iteration": iteration, "attempt": number, "instructions": text}
+            self._apply(connection, task, Event.ITERATE, columns, data)
+            begun = task_row(connection.execute(locked_task(task_id)).one())
+            here = this_attempt(task_id, number)
+            queued = attempt_row(connection.execute(sa.select(A).where(here)).one())
+        self._database.on_event()
+        return begun, queued
 
     def undo_resume(
         self,

@@ -21,6 +21,7 @@ from rover_mcp.tasks.cancel import CancelTask
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.create_request import CreateRequest
 from rover_mcp.tasks.diff import changed, write_patch
+from rover_mcp.tasks.iterate import IterateTask
 from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause import PauseTask
 from rover_mcp.tasks.restart import RestartTask
@@ -62,6 +63,10 @@ class TaskService(LiveTaskReader):
     @property
     def restart(self) -> RestartTask:
         return RestartTask(self)
+
+    @property
+    def iterate(self) -> IterateTask:
+        return IterateTask(self, self.work, self.create_task.agent_checks)
 
     @property
     def pause(self) -> PauseTask:

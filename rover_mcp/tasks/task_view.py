@@ -149,6 +149,9 @@ def _summary(event: EventRow, task: TaskRow) -> str:
             verdict = data.get("verdict")
             but = f", but: {quoted(str(verdict), 200)}" if verdict else ""
             return f"{name} is completed on branch {task.branch}{but}"
+        case "task.iterating":
+            asked_for = quoted(str(data.get("instructions")), 200)
+            return f"{name} has new instructions, iteration {data.get('iteration')}: {asked_for}"
         case "task.restarted":
             return f"{name} starts over"
         case "task.resumed" | "task.resumed_iteration":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_runner.models import RunState, Usage
+from rover_mcp.domain.iteration import with_earlier
 from rover_mcp.store.records import ModelUse
 from rover_mcp.store.store import Store
 
@@ -43,8 +44,12 @@ def with_books(state: RunState, uses: Sequence[ModelUse]) -> RunState:
 
 
 def state_with_usage(store: Store, task_id: str, state: RunState | None) -> RunState | None:
-    """The state of a running task, with what the gateway recorded."""
-    return with_books(state, store.books.by_model(task_id)) if state else None
+    """The state of a running task, with what the gateway recorded and earlier iterations used."""
+    if state is None:
+        return None
+    task = store.tasks.get(task_id)
+    state = with_earlier(state, task.iteration_input if task else None)
+    return with_books(state, store.books.by_model(task_id))
 
 
 def unknowns(uses: Sequence[ModelUse], *, by_agent: bool = False) -> list[str]:

@@ -69,6 +69,11 @@ COMMANDS: Final = {
     "pause": """
         Stops tasks at a checkpoint. They continue with rover-resume(1), and not by themselves.
     """,
+    "iterate": """
+        Gives a task that has ended new instructions, or comments on lines of its diff. It runs its
+        workflow again, on the same branch and in the agents' own conversations. The earlier result
+        stays in its branch's history and in its snapshots.
+    """,
     "restart": """
         Starts failed tasks over, from the commit that they began with. What they have done so far
         is not used.

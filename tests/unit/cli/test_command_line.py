@@ -145,6 +145,15 @@ def status() -> Json:
         ),
         (["pause", ID], "pause_task", {"task": ID}),
         (["restart", ID], "restart_task", {"task": ID}),
+        (
+            ["iterate", ID, "Name it", "--comment", "a.py:3: why: so"],
+            "iterate_task",
+            {
+                "task": ID,
+                "instructions": "Name it",
+                "comments": [{"file": "a.py", "line": 3, "text": "why: so"}],
+            },
+        ),
         (["cancel", ID], "cancel_task", {"task": ID}),
         (["merge", ID], "merge_task", {"task": ID}),
         (

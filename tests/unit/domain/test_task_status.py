@@ -40,7 +40,7 @@ ALLOWED = {
     Event.CANCEL: dict.fromkeys(
         (S.NEW, S.IN_PROGRESS, S.ITERATING, S.PAUSED, S.FAILED), S.CANCELLED
     ),
-    Event.ITERATE: dict.fromkeys((S.COMPLETED, S.PUSHED), S.ITERATING),
+    Event.ITERATE: dict.fromkeys((S.COMPLETED, S.FAILED, S.CANCELLED, S.PUSHED), S.ITERATING),
     Event.MERGE: dict.fromkeys((S.COMPLETED, S.PUSHED), S.MERGED),
     Event.PUSH: dict.fromkeys((S.COMPLETED, S.PUSHED, S.MERGED), S.PUSHED),
 }

@@ -34,10 +34,11 @@ CALLS: dict[str, dict[str, Any]] = {
     "create_task": {"description": "Another one"},
     "restart_task": NUMBER,
     "resume_task": {"task": "1", "when": "at_reset"},
+    "merge_task": NUMBER,
+    "iterate_task": {"task": "1", "instructions": "Name it better"},
     "set_auto_resume": {"enabled": False, "task": "1"},
     "pause_task": NUMBER,
     "cancel_task": NUMBER,
-    "merge_task": NUMBER,
     "delete_task": {"task": "1", "confirm": True},
 }
 STATES = ("new", "running", "paused", "failed", "completed")
@@ -110,6 +111,8 @@ def test_every_result_is_valid_against_its_schema(desk: Desk, state: str) -> Non
             ("resume_task", "new"), ("resume_task", "completed"),
             *(("restart_task", state) for state in STATES if state != "failed"),
             *(("merge_task", state) for state in STATES if state != "completed"),
+            # A failed task has just been restarted.
+            *(("iterate_task", state) for state in STATES if state != "completed"),
             # Its attempt has not ended: nothing ends one here.
             *(("delete_task", state) for state in ("running", "paused", "completed")),
         }  # fmt: skip

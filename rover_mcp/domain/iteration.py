@@ -1,0 +1,33 @@
+"""What a further iteration of a task starts with."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent_runner.models import AgentSession, RunState, Snapshot, Usage
+from agent_runner.spec import Instructions
+
+
+class IterationInput(BaseModel):
+    """New instructions, and what the earlier iterations left: the agents' conversations by step,
+    the usage, and the last snapshot."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    instructions: Instructions
+    sessions: dict[str, AgentSession] = Field(default_factory=dict[str, AgentSession])
+    usage: Usage = Field(default_factory=Usage)
+    snapshot: Snapshot | None = None
+
+    def start(self) -> RunState:
+        """The task's state before the iteration has a journal."""
+        return RunState(usage=self.usage, snapshot=self.snapshot)
+
+
+def with_earlier(state: RunState, given: IterationInput | None) -> RunState:
+    """The state that an iteration's own journal gives, with what earlier iterations used, and with
+    their last snapshot where it has none of its own."""
+    if given is None:
+        return state
+    usage, snapshot = given.usage.plus(state.usage), state.snapshot or given.snapshot
+    return state.model_copy(update={"usage": usage, "snapshot": snapshot})

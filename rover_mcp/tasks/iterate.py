@@ -1,0 +1,129 @@
+"""The use case of iterating: new instructions for a task that has ended, on the same branch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent_runner.models import AgentSession
+from agent_runner.spec import Instructions, ReviewComment
+from rover_mcp.domain.attempt_state import STARTED
+from rover_mcp.domain.errors import Conflict, RoverError, UserFixable
+from rover_mcp.domain.iteration import IterationInput
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_status import DELETING, Event, TaskStatus, sources
+from rover_mcp.domain.text import plain
+from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.agent_checks import AgentChecks
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.live_reader import LiveTaskReader
+from rover_mcp.tasks.pause_view import spent
+from rover_mcp.tasks.task_ports import Work
+from rover_mcp.tasks.view_models import NextAction, TaskView
+
+MOST_CHANGES = 20_000
+"""Characters of the patch that an agent is shown: it can ask git for the rest."""
+ITERABLE = sources(Event.ITERATE)
+ONLY_COMMENTS = "Address the review comments"
+"""The instructions, where a reviewer has given comments alone."""
+
+
+@dataclass(frozen=True)
+class IterateTask:
+    """Runs a task's workflow again for new instructions, with a journal of its own. The agents
+    continue their conversations where they can, and usage and budget count on."""
+
+    reader: LiveTaskReader
+    work: Work
+    agents: AgentChecks
+
+    def __call__(
+        self,
+        caller: Caller,
+        task: TaskRow,
+        instructions: str,
+        comments: Sequence[ReviewComment] = (),
+    ) -> TaskView:
+        """Begin the next iteration.
+
+        Raises:
+            UserFixable: there are neither instructions nor comments.
+            Conflict: the task has not ended, or its work was merged, or it is being deleted.
+        """
+        text = plain(instructions).strip()
+        if not text and not comments:
+            raise UserFixable(
+                "there are no instructions for the next iteration",
+                code="invalid_instructions",
+                hint='say what to change, for example {"instructions": "Also handle empty input"}',
+            )
+        self._check(task)
+        store = self.reader.store
+        patch, warnings = self._changes(task)
+        given = IterationInput(
+            instructions=Instructions(
+                text=text or ONLY_COMMENTS, comments=tuple(comments), changes=patch
+            ),
+            sessions=_sessions(task),
+            usage=spent(task.run_state),
+            snapshot=task.run_state.snapshot if task.run_state else None,
+        )
+        folders = TaskFolders(self.reader.settings.home, task.id, task.iteration + 1)
+        # An iteration whose start failed may have left a request to pause it.
+        folders.pause_request.unlink(missing_ok=True)
+        columns = self.agents.program_column(caller, task)
+        begun = store.transitions.iterate(task.id, task.attempt, caller.client_id, given, **columns)
+        if begun is None:
+            raise self._refused(store.tasks.get(task.id) or task)
+        row, attempt = begun
+        self.reader.control.enqueue(attempt)
+        view = self.reader.with_cautions(row)
+        view.warnings = [*warnings, *(view.warnings or [])] or None
+        return view
+
+    def _check(self, task: TaskRow) -> None:
+        if task.status not in ITERABLE:
+            raise self._refused(task)
+        store = self.reader.store
+        if store.events.of_kinds(task.id, [DELETING]):
+            delete = NextAction(tool="delete_task", arguments={"task": task.id}, why="complete it")
+            raise _conflict("its deletion has begun", delete)
+        attempt = store.attempts.get(task.id, task.attempt)
+        stopping = attempt is not None and attempt.state in STARTED
+        if task.status is TaskStatus.CANCELLED and stopping:
+            raise _conflict("it is still being stopped; call iterate_task again in some seconds")
+
+    def _refused(self, task: TaskRow) -> Conflict:
+        name = f"task {task.number}"
+        if task.status is TaskStatus.PAUSED:
+            action = NextAction(tool="resume_task", arguments={"task": task.id}, why="")
+            return _conflict(
+                f"{name} is PAUSED: resume_task continues it; new instructions are for a task "
+                "that has ended",
+                action,
+            )
+        if task.status is TaskStatus.MERGED:
+            action = NextAction(tool="create_task", arguments={}, why="")
+            return _conflict(f"{name} is MERGED; make a new task for what is still missing", action)
+        action = NextAction(tool="wait_for_task", arguments={"task": task.id}, why="")
+        return _conflict(f"{name} is {task.status}; it can be iterated once it has ended", action)
+
+    def _changes(self, task: TaskRow) -> tuple[str, list[str]]:
+        """The beginning of what the task has changed so far, and a warning where that cannot be
+        read: the agent finds it in the work tree all the same."""
+        try:
+            return self.work.diff(task, (), stat_only=False).patch[:MOST_CHANGES], []
+        except RoverError as error:
+            return "", [f"the instructions are without the changes so far: {error.message}"]
+
+
+def _sessions(task: TaskRow) -> dict[str, AgentSession]:
+    """The newest conversation of each step."""
+    earlier = task.iteration_input.sessions if task.iteration_input else {}
+    steps = task.run_state.steps if task.run_state else []
+    return {**earlier, **{step.id: step.session for step in steps if step.session}}
+
+
+def _conflict(why: str, action: NextAction | None = None) -> Conflict:
+    call = {"tool": action.tool, "arguments": action.arguments} if action else None
+    return Conflict(why, code="not_iterable", next_call=call)
