@@ -24,7 +24,15 @@ import sqlalchemy as sa
 from agent_runner.journal.journal import Journal, RecordType
 from agent_runner.models import PauseReason, Usage
 from rover_mcp.config.settings import Settings
-from rover_mcp.control import attempt_context, attempt_finish, attempt_launch, attempt_runner, plane
+from rover_mcp.control import (
+    account_verdicts,
+    attempt_context,
+    attempt_finish,
+    attempt_launch,
+    plane,
+    waiting_attempts,
+    work_delivery,
+)
 from rover_mcp.control.accounts import closing, is_open
 from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
@@ -281,7 +289,10 @@ class Night:
 def simulated(night: Night) -> Iterator[Night]:
     """The time is what the night's clock says, everywhere."""
     with pytest.MonkeyPatch.context() as patched:
-        for module in (attempt_runner, attempt_context, attempt_finish, attempt_launch):
+        for module in (
+            account_verdicts, attempt_context, attempt_finish, attempt_launch, waiting_attempts,
+            work_delivery,
+        ):  # fmt: skip
             patched.setattr(module, "now", lambda: moment(night.now()))
         patched.setattr(time, "time", night.now)
         patched.setattr(plane, "DBOS", night.dbos)

@@ -156,13 +156,22 @@ class Broken:
         return step
 
 
-@pytest.mark.parametrize("step", ["claim", "launch", "follow", "settle"])
+def break_step(plane: Plane, monkeypatch: pytest.MonkeyPatch, step: str, times: int) -> None:
+    part = {
+        "claim": plane.attempts.launch,
+        "bring_up": plane.attempts.launch,
+        "follow": plane.attempts.wait,
+        "settle": plane.attempts.finish,
+    }[step]
+    monkeypatch.setattr(part, step, Broken(times)(getattr(part, step)))
+
+
+@pytest.mark.parametrize("step", ["claim", "bring_up", "follow", "settle"])
 def test_a_workflow_that_failed_is_revived_once(
     plane: Plane, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """L8: the attempt goes on where it is, in the sandbox that it has."""
-    broken = Broken(1)
-    monkeypatch.setattr(plane.attempts, step, broken(getattr(plane.attempts, step)))
+    break_step(plane, monkeypatch, step, 1)
     task_id = plane.create()
     eventually(lambda: plane.workflow(task_id, 1) == "ERROR")
     plane.plane.reconcile()
@@ -179,8 +188,7 @@ def test_a_workflow_that_failed_twice_fails_its_task_with_a_hint(
     plane: Plane, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """L8: nothing is left running, and a person can go on from there."""
-    broken = Broken(2)
-    monkeypatch.setattr(plane.attempts, step, broken(getattr(plane.attempts, step)))
+    break_step(plane, monkeypatch, step, 2)
     task_id = plane.create(lambda _: None) if step == "follow" else plane.create()
     eventually(lambda: plane.workflow(task_id, 1) == "ERROR")
     plane.plane.reconcile()
@@ -213,7 +221,7 @@ def test_a_timer_that_failed_twice_leaves_the_task_to_a_person(
         asked.append(attempt)
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(plane.attempts, "claim", claim)
+    monkeypatch.setattr(plane.attempts.launch, "claim", claim)
     task_id = plane.create(pauses_first())
     eventually(lambda: plane.workflow(task_id, 2) == "ERROR")
     plane.plane.reconcile()
