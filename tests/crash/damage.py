@@ -24,6 +24,7 @@ from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.reconciler import Reconciler
 from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.domain.errors import Conflict, RoverError
+from rover_mcp.domain.operation import OperationKind, OperationState
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.domain.usage_window import WindowState
 from rover_mcp.gateway.window_headers import Window
@@ -54,7 +55,7 @@ COLUMNS: Final = [
 
 KEYED: Final = {"rover_tasks": "id"} | dict.fromkeys(
     ("rover_attempts", "rover_events", "rover_acknowledgements", "rover_calls", "rover_deliveries",
-     "rover_reports"), "task_id",
+     "rover_reports", "rover_operations"), "task_id",
 )  # fmt: skip
 """The column that says whose a row is, by table."""
 
@@ -147,6 +148,10 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
     store.windows.record("anthropic key", [nearly], NOW.timestamp())
     store.switches.set_for_project("elsewhere", enabled=False)
     store.executors.renew("roverd-2", "host/boot:/home", 60)
+    operations = store.operations("roverd")
+    for task_id in VICTIMS:
+        merge = operations.begin(task_id, OperationKind.MERGE, {"target": "refs/heads/main"})
+        operations.end(merge.id, OperationState.UNDONE, "the branch has moved")
     events = store.events.after(0)
     store.events.acknowledge([event for event in events if event.kind == "task.created"])
     store.events.record([(events[-1].seq, "attention")], NOW.timestamp())
