@@ -102,8 +102,9 @@ KNOWN = (
         16,
         "Text of an issue or a request takes an agent over",
         "Comment and Control, PromptPwnd, GitLost",
-        "Rover reads no issue, request or comment yet. A description that holds such text has no "
-        "more rights than any other: see CodeIPI below",
+        "An issue that is given as context comes with the comments of people with a role, quoted "
+        "and without what its page hides, and gives the task no more rights than any other text: "
+        "see CodeIPI below",
     ),
     Known(
         17,
@@ -130,7 +131,8 @@ KNOWN = (
         20,
         "Programs for code hosts (`gh`, `glab`) send a token to another host",
         "CVE-2026-48501, GO-2024-3296",
-        "not built yet: no such program is started, and git on the host may use files alone",
+        "`gh auth token` and `glab config get token` are asked for one host, without the caller's "
+        "token variables; nothing else of these programs is run",
     ),
     Known(
         21,

@@ -17,6 +17,7 @@ PAGE = "https://pages.example.org/page"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 30
 
 
+@pytest.mark.known_escape(16)
 def test_a_page_is_what_a_person_sees_of_it(site: Site) -> None:
     """O3."""
     site.server.replies["/page"] = as_html(

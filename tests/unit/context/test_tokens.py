@@ -23,6 +23,7 @@ def reference(text: str) -> ForgeReference:
     return parsed
 
 
+@pytest.mark.known_escape(20)
 @pytest.mark.parametrize(
     ("text", "token"),
     [
@@ -38,6 +39,7 @@ def test_a_variables_token_is_one_hosts(text: str, token: str | None) -> None:
     assert forge_token(reference(text), ALL) == token
 
 
+@pytest.mark.known_escape(20)
 def test_gh_is_asked_for_the_host_without_the_callers_tokens(tmp_path: Path) -> None:
     program = tmp_path / "gh"
     program.write_text('#!/bin/sh\n[ -z "$GH_TOKEN" ] && echo "$4-token"\n')
