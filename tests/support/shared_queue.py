@@ -2,13 +2,15 @@
 
 `-p tests.support.shared_queue --queue FILE`: FILE is what `write_queue` wrote. Each process takes
 the next group of files when its last one ends, so that none idles while another has work left.
-A file is collected only by the process that runs it.
+Each process collects all files, since pytest binds the fixtures of a conftest.py to the folder's
+node, of which a second collection would make another.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -51,25 +53,20 @@ class SharedQueue:
         self.taken = sum(seconds[:number]) / sum(seconds)
         return self._groups[number].files
 
-    def pytest_collection(self) -> bool:
-        """Collect nothing before a group is taken."""
-        return True
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         run: Any = session.config.hook.pytest_runtest_protocol
-        count = 0
+        tests: defaultdict[str, list[pytest.Item]] = defaultdict(list)
+        for item in session.items:
+            tests[item.nodeid.partition("::")[0]].append(item)
         while files := self.take():
-            items = session.perform_collect(files)
-            count += len(items)
+            items = [item for file in files for item in tests[file]]
             for item, following in zip_longest(items, items[1:], fillvalue=_Unknown(session)):
                 run(item=item, nextitem=following)
                 if session.shouldfail:
                     raise session.Failed(session.shouldfail)
                 if session.shouldstop:
                     raise session.Interrupted(session.shouldstop)
-        # By this pytest decides on its exit status.
-        session.testscollected = count
         return True
 
 

@@ -42,8 +42,12 @@ def running(
 ) -> Generator[tuple[subprocess.Popen[str], IO[str]]]:
     """`make test` with these files of tests and so many workers, and what it prints."""
     (folder / "pytest.ini").write_text("[pytest]\n")
-    files = {f"test_{name}.py": content for name, content in contents.items()}
+    files = {
+        f"{Path(name).with_name(f'test_{Path(name).name}')}.py": content
+        for name, content in contents.items()
+    }
     for file, content in files.items():
+        (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_text(content)
     run = subprocess.Popen(
         [sys.executable, "-c", RUN, str(count), folder, *files],
@@ -140,6 +144,18 @@ def test_what_is_set_up_for_a_session_stays_from_file_to_file(tmp_path: Path) ->
     with running(tmp_path, 1, {"a": uses, "b": uses}) as (run, output):
         printed = output.read()
         assert run.wait() == 0, printed
+
+
+def test_a_folders_fixtures_serve_each_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "conftest.py").write_text(
+        "import pytest\n\n\n@pytest.fixture\ndef given():\n    return 1\n"
+    )
+    uses = "def test_uses(given):\n    assert given == 1\n"
+    with running(tmp_path, 1, {"inner/a": uses, "outer": PASSES, "inner/b": uses}) as (run, output):
+        printed = output.read()
+        assert run.wait() == 0, printed
+    assert "3 passed" in printed
 
 
 def test_files_that_share_the_attacked_host_are_one_group_and_the_longest_come_first() -> None:
