@@ -27,7 +27,7 @@ import yaml
 from rover_mcp.sandbox.attempt_folder import remove_tree
 from tests.e2e.conftest import end_daemon
 from tests.support.docker_env import remove_sandboxes
-from tests.support.frames import LauncherClient
+from tests.support.frames import LauncherClient, StartingClient
 from tests.support.repos import FIXED, git, make_repository
 from tests.support.scripts import CREDITS, script
 
@@ -202,7 +202,7 @@ class Stage:
         return {"docker": self._docker_host, "podman": self._podman_host}[engine]
 
     def connect(self, repository: Path) -> LauncherClient:
-        client = LauncherClient(self.data, repository, self.env)
+        client = StartingClient(self.data, repository, self.env)
         client.open()
         return client
 

@@ -91,22 +91,7 @@ CLASS = AttackClass(
             "another user's processes cannot be looked into, nor is the host's runner seen",
             language="python",
         ),
-        Attack(
-            "replace-folders",
-            "move the run and spec folders away and put others in their place",
-            _FOLDERS + "for d in $R $S /rover/run /rover/spec; do "
-            "mv $d $d.old 2>/dev/null && mkdir $d && echo PWNED; done",
-            "mount points, on a read-only root",
-        ),
-        Attack(
-            "write-orders",
-            "change spec.json and the workflow",
-            _FOLDERS
-            + "chmod u+w $S $S/*; for f in $S/spec.json $S/workflow.yaml $S/script.yaml; do "
-            "{ echo '#' >> $f; } 2>/dev/null && echo PWNED; done; "
-            "rm $S/script.yaml 2>/dev/null && echo PWNED",
-            READ_ONLY,
-        ),
+        # The last two spoil the files that the others read, where nothing keeps them from it.
         Attack(
             "pause-request",
             "ask the host to pause, in the user's name",
@@ -122,6 +107,22 @@ CLASS = AttackClass(
             "{ mkdir -p $d/bundles && echo x > $d/bundles/000009.bundle; } 2>/dev/null && echo PWNED; "
             "done",
             OUT_OF_REACH,
+        ),
+        Attack(
+            "replace-folders",
+            "move the run and spec folders away and put others in their place",
+            _FOLDERS + "for d in $R $S /rover/run /rover/spec; do "
+            "mv $d $d.old 2>/dev/null && mkdir $d && echo PWNED; done",
+            "mount points, on a read-only root",
+        ),
+        Attack(
+            "write-orders",
+            "change spec.json and the workflow",
+            _FOLDERS
+            + "chmod u+w $S $S/*; for f in $S/spec.json $S/workflow.yaml $S/script.yaml; do "
+            "{ echo '#' >> $f; } 2>/dev/null && echo PWNED; done; "
+            "rm $S/script.yaml 2>/dev/null && echo PWNED",
+            READ_ONLY,
         ),
         Attack(
             "replace-programs",
