@@ -360,7 +360,7 @@ SESSIONS = (
             Step("rover list", (), None),
             Step("rover forget ~/tools --yes", (), None),
             Step("rover list --all", (), None),
-            Step("rover daemon stop", ("has ended",)),
+            Step("rover daemon stop", ("Stopped the daemon",)),
         ),
     ),
 )
