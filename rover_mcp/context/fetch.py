@@ -85,7 +85,7 @@ class Fetcher:
         # One connection for one request: a connection that is kept would have been judged for
         # another request. Compressed answers are not asked for, since a small one may become
         # large.
-        asked = {
+        request_headers = {
             "host": to.host.at(to.port).removesuffix(f":{HTTPS}"),
             "user-agent": f"rover/{__version__}",
             "accept": "*/*",
@@ -97,7 +97,7 @@ class Fetcher:
             httpcore2.AsyncConnectionPool(
                 ssl_context=self._tls, network_backend=backend, http2=False
             ) as pool,
-            pool.stream("GET", address, headers=list(asked.items())) as response,
+            pool.stream("GET", address, headers=list(request_headers.items())) as response,
         ):
             answered = {
                 name.decode("latin-1").lower(): value.decode("latin-1")

@@ -71,8 +71,8 @@ class ForgeApi:
         return fetched.body.decode("utf-8", "replace")
 
     async def _get(self, path: str, headers: Mapping[str, str] | None = None) -> Fetched:
-        asked = {**self.headers, **(headers or {})}
-        fetched = await self.fetcher.get(f"{self.base}{path}", MAX_ANSWER, asked)
+        request_headers = {**self.headers, **(headers or {})}
+        fetched = await self.fetcher.get(f"{self.base}{path}", MAX_ANSWER, request_headers)
         if fetched.status != 200:
             raise FetchFailed(self._refusal(fetched))
         return fetched

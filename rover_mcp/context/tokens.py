@@ -19,8 +19,8 @@ def forge_token(reference: ForgeReference, environment: Mapping[str, str]) -> st
     """The token for the reference's host; None where the user has none. May block."""
     host = reference.authority
     names = _variables(reference.forge, host, environment)
-    found = next((value for name in names if (value := environment.get(name))), None)
-    return found or _of_program(reference.forge, host, environment)
+    token = next((value for name in names if (value := environment.get(name))), None)
+    return token or _of_program(reference.forge, host, environment)
 
 
 def _variables(forge: Forge, host: str, environment: Mapping[str, str]) -> tuple[str, ...]:

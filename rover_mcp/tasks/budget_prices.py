@@ -45,7 +45,7 @@ def _unpriced(
     pairs = [(agent, model if agent == agents[0] else None) for agent in agents]
     if workflow is not None:
         pairs = [used for agent, named in pairs for used in agents_of(workflow, agent, named)]
-    return sorted({found for used in pairs for found in inventory.unpriced(*used)})
+    return sorted({unpriced for used in pairs for unpriced in inventory.unpriced(*used)})
 
 
 def _refusal(missing: Sequence[tuple[str, str]], usd: float) -> UserFixable:

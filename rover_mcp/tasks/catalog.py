@@ -55,14 +55,14 @@ class Catalog:
 
     def entries(self, repository: Path | None) -> list[CatalogEntry]:
         """Every workflow that a task of this repository could use, by name."""
-        found: dict[str, _WorkflowFile] = {}
+        files: dict[str, _WorkflowFile] = {}
         shadowed: dict[str, Source] = {}
         for file in self._files(repository):
-            if file.name not in found:
-                found[file.name] = file
-            elif file.source != found[file.name].source:
+            if file.name not in files:
+                files[file.name] = file
+            elif file.source != files[file.name].source:
                 shadowed.setdefault(file.name, file.source)
-        return [_entry(found[name], shadowed.get(name)) for name in sorted(found)]
+        return [_entry(files[name], shadowed.get(name)) for name in sorted(files)]
 
     def find(self, name: str, repository: Path | None) -> CatalogEntry:
         """The workflow called `name`.
@@ -125,8 +125,8 @@ class Catalog:
 
 def file_stem(name: str) -> str:
     """The workflow that is named by its file, as it lies in a repository or as it is listed."""
-    found = re.fullmatch(rf"(?:\./)?(?:{re.escape(FOLDER)}/)?([^/]+)\.ya?ml", name.strip())
-    return found[1] if found else name
+    match = re.fullmatch(rf"(?:\./)?(?:{re.escape(FOLDER)}/)?([^/]+)\.ya?ml", name.strip())
+    return match[1] if match else name
 
 
 @dataclass(frozen=True)
@@ -163,10 +163,10 @@ def _entry(file: _WorkflowFile, shadowed: Source | None) -> CatalogEntry:
     name, path = file.name, file.path
     try:
         data = file.read()
-        found = check_workflow(decode(data, str(path), "the workflow"), str(path))
+        checked = check_workflow(decode(data, str(path), "the workflow"), str(path))
     except WorkflowError as error:
         return CatalogEntry(name, file.source, path, None, str(error), shadowed=shadowed)
     except (NotTaken, OSError) as error:
         return CatalogEntry(name, file.source, path, None, f"{path}: {error}", shadowed=shadowed)
-    advice = tuple(f"{path.name}:{a.line}:{a.column}: {a.message}" for a in found.advice)
-    return CatalogEntry(name, file.source, path, found.workflow, None, data, shadowed, advice)
+    advice = tuple(f"{path.name}:{a.line}:{a.column}: {a.message}" for a in checked.advice)
+    return CatalogEntry(name, file.source, path, checked.workflow, None, data, shadowed, advice)

@@ -25,24 +25,26 @@ DIRTY = "the repository has uncommitted changes; they are not part of this task"
 
 def first_cautions(engine: Engine, repository: Repository, entry: CatalogEntry) -> list[str]:
     """What the engine, the checkout and the workflow give cause for."""
-    found = [w for w in (engine.warning, DIRTY if repository.dirty else "") if w]
+    cautions = [w for w in (engine.warning, DIRTY if repository.dirty else "") if w]
     if entry.source == "project" and entry.shadowed:
         file = named(f"{FOLDER}/{entry.path.name}")
-        found.append(f"workflow {entry.name}: the project's {file}, not the {entry.shadowed} one")
+        cautions.append(
+            f"workflow {entry.name}: the project's {file}, not the {entry.shadowed} one"
+        )
     if entry.source != "built-in":
-        found += [f"workflow {printable(advice, 300)}" for advice in entry.advice[:ADVICE]]
-    return found
+        cautions += [f"workflow {printable(advice, 300)}" for advice in entry.advice[:ADVICE]]
+    return cautions
 
 
 def agent_cautions(agents: Mapping[str, AgentProgram], keyless: Sequence[str]) -> list[str]:
     """What is said of the agents that may work on it: `keyless` have nothing to sign in with."""
-    found = [
+    cautions = [
         f"{agent} {program.version} is fetched with npm before it starts: {program.size}, "
         "once for all tasks"
         for agent, program in agents.items()
         if program.source == "npm" and program.size
     ]
-    return [*found, *(f"{no_key(agent)}: {PAUSES}: {SIGN_IN}" for agent in keyless)]
+    return [*cautions, *(f"{no_key(agent)}: {PAUSES}: {SIGN_IN}" for agent in keyless)]
 
 
 def no_key(agent: str) -> str:
@@ -53,15 +55,15 @@ def no_key(agent: str) -> str:
 def config_left_out(config: ProjectConfig, settings: Settings) -> list[str]:
     """What is said of a configuration that is ignored."""
     asks = config_asks(config, settings)
-    told = "; ".join(quoted(ask.shown, 200) for ask in asks)
-    return [f"{FILE}: left out, as the call asked: {told}"] if told else []
+    left_out = "; ".join(quoted(ask.shown, 200) for ask in asks)
+    return [f"{FILE}: left out, as the call asked: {left_out}"] if left_out else []
 
 
 def setup_left_out(root: Path, asks: Sequence[Ask]) -> str:
     """What is said of a set-up that nobody has trusted, and that the task goes without."""
-    told = "; ".join(quoted(ask.shown, 200) for ask in asks)
+    left_out = "; ".join(quoted(ask.shown, 200) for ask in asks)
     return (
-        f"the repository's setup was left out because it is not trusted: {told}. To allow it for "
-        f"the tasks to come, the user runs: rover trust {root}; or names the repository under "
+        f"the repository's setup was left out because it is not trusted: {left_out}. To allow it "
+        f"for future tasks, the user runs: rover trust {root}; or names the repository under "
         "trusted_projects in config.yaml"
     )

@@ -25,26 +25,30 @@ def read_copies(
         UserFixable: one is tracked by git, behind a symbolic link, no regular file, or too large.
     """
     copies: list[LocalFile] = []
-    told: list[str] = []
+    warnings: list[str] = []
     for name in names:
         if name in tracked:
             raise _refused(name, "git tracks it or a part of its path: the task has what is there")
         try:
-            found = read_beneath(root, name, MAX_FILE)
+            content = read_beneath(root, name, MAX_FILE)
         except NotTaken as error:
             if not error.missing:
                 raise _refused(name, str(error)) from None
-            told.append(f"{FILE}: copy: {name} is not in your checkout; the task goes without it")
+            warnings.append(
+                f"{FILE}: copy: {name} is not in your checkout; the task goes without it"
+            )
             continue
         copies.append(
-            LocalFile.model_construct(None, path=name, data=found.data, executable=found.executable)
+            LocalFile.model_construct(
+                None, path=name, data=content.data, executable=content.executable
+            )
         )
     if sum(len(copy.data) for copy in copies) > MAX_TOGETHER:
         raise _refused("the files", f"together they are larger than {MAX_TOGETHER} bytes")
     if copies:
         paths = ", ".join(copy.path for copy in copies)
-        told.append(f"{FILE}: the agent can read {paths}, copied from your checkout")
-    return copies, told
+        warnings.append(f"{FILE}: the agent can read {paths}, copied from your checkout")
+    return copies, warnings
 
 
 def check_outputs(workflow: Workflow, names: Collection[str]) -> None:

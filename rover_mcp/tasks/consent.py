@@ -63,23 +63,23 @@ def check_consent(
 
 
 def _told(wider: Sequence[Wider]) -> list[str]:
-    told = [printable(one.what, LINE) for one in wider]
-    return [f"only the user of this machine can allow {' and '.join(told)}"] if told else []
+    needs = [printable(one.what, LINE) for one in wider]
+    return [f"only the user of this machine can allow {' and '.join(needs)}"] if needs else []
 
 
 def _told_of(untrusted: Sequence[AskView]) -> list[str]:
-    told = ". ".join(printable(ask.line, LINE) for ask in untrusted)
+    requests = ". ".join(printable(ask.line, LINE) for ask in untrusted)
     about = "this repository asks for more than the user's defaults, which has not been approved"
-    return [f"{about}. {told}"] if told else []
+    return [f"{about}. {requests}"] if requests else []
 
 
 def _lines(config: Path, wider: Sequence[Wider]) -> list[str]:
     """What in config.yaml would allow it; or at a terminal."""
     lines = list(dict.fromkeys(one.line for one in wider))
-    found = [f"a line of {config} that the user writes allows it: {line}" for line in lines]
+    ways = [f"a line of {config} that the user writes allows it: {line}" for line in lines]
     if _askable(wider, ()) == "terminal":
-        found.append("or the user runs rover create at a terminal, which asks")
-    return found
+        ways.append("or the user runs rover create at a terminal, which asks")
+    return ways
 
 
 def _ways(root: Path, untrusted: Sequence[AskView]) -> list[str]:

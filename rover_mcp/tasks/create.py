@@ -166,9 +166,9 @@ class CreateTask:
         engine, binary = checks.engine(caller, settled, agents, repository.root)
         chosen = _Chosen(repository, commit, settled, entry, engine)
         settled = self._consented(caller, request, chosen)
-        copies, told = self._copies(repository, commit, entry, settled.decided)
+        copies, warnings = self._copies(repository, commit, entry, settled.decided)
         network = self._network(settled.network, repository, entry, agents)
-        told += self.repositories.absent(repository, commit)
+        warnings += self.repositories.absent(repository, commit)
         check_space(self.settings, lambda: self.repositories.size(repository, commit))
         # The last check, since it takes longest and asks other machines.
         pieces = self._pieces(caller, request, repository)
@@ -202,7 +202,7 @@ class CreateTask:
                 *first_cautions(engine, repository, entry),
                 *checks.cautions(caller, agents),
                 *settled.warnings,
-                *told,
+                *warnings,
                 *unpriced,
                 *self._missing_programs(
                     caller, engine, self.repositories.files(repository, commit)
@@ -260,14 +260,15 @@ class CreateTask:
         self, caller: Caller, request: CreateRequest, repository: Repository
     ) -> tuple[ResolvedOptions, CatalogEntry]:
         # A bare repository has no checkout, so nothing that its user could have looked at.
-        found = None if repository.bare else load_config(repository.root)
+        project_file = None if repository.bare else load_config(repository.root)
         ignored = request.options.project_config == "ignore"
-        told: list[str] = []
-        if found is not None and ignored:
-            told = config_left_out(found.config, self.settings)
-            found = replace(found, config=self._narrowed(found.config))
+        warnings: list[str] = []
+        if project_file is not None and ignored:
+            warnings = config_left_out(project_file.config, self.settings)
+            narrowed_config = self._narrowed(project_file.config)
+            project_file = replace(project_file, config=narrowed_config)
         remote = caller.user is not None
-        settled = settle(request.options, found, self.settings, remote=remote)
+        settled = settle(request.options, project_file, self.settings, remote=remote)
         if caller.user is not None:
             self._check(caller, repository, settled.wider, (), None)
         entry = self.catalog.find(settled.workflow, None if ignored else repository.root)
@@ -276,7 +277,7 @@ class CreateTask:
         own = f"{FOLDER}/{entry.path.name}" if entry.source == "project" else None
         kept = {"ignored": ignored, "workflow_file": own}
         decided = settled.decided.model_copy(update=kept)
-        return replace(settled, decided=decided, warnings=[*settled.warnings, *told]), entry
+        return replace(settled, decided=decided, warnings=[*settled.warnings, *warnings]), entry
 
     def _narrowed(self, config: ProjectConfig) -> ProjectConfig:
         """The configuration without what needs consent, a workflow of the project's included."""
@@ -305,8 +306,8 @@ class CreateTask:
         spared = self.trust.can_do_without(repository, commit, needed) if missing else []
         if spared and not wider and (request.unasked or caller.user is not None):
             decided = settled.decided.model_copy(update={"without_setup": True})
-            told = [*settled.warnings, setup_left_out(repository.root, spared)]
-            return replace(settled, decided=decided, warnings=told)
+            warnings = [*settled.warnings, setup_left_out(repository.root, spared)]
+            return replace(settled, decided=decided, warnings=warnings)
         self._check(caller, repository, wider, missing, request.consent, spared=bool(spared))
         if missing:
             self.trust.book.write(repository.root, every)

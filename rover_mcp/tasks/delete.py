@@ -110,27 +110,27 @@ class DeleteTask:
         task = damaged.task
         if task is None:
             raise damaged
-        found = self.leftovers.find_by_id(task.id) if task.id else Leftover(False, False, 0, 0)
-        return damaged_items(damaged, found)
+        leftover = self.leftovers.find_by_id(task.id) if task.id else Leftover(False, False, 0, 0)
+        return damaged_items(damaged, leftover)
 
     def _delete_damaged(self, damaged: DamagedRecord) -> list[Item]:
         """Remove a task whose record cannot be read, in whatever state it is."""
-        task, told = damaged.task, self._told_damaged(damaged)
+        task, items_lost = damaged.task, self._told_damaged(damaged)
         if task is None:
             raise damaged
         if task.id is not None:
             self.leftovers.remove_by_id(task.id)
         self.store.tasks.delete_damaged(task)
-        return told
+        return items_lost
 
     def _delete(self, task: TaskRow) -> list[Item]:
-        told = self.told(task)
+        items_lost = self.told(task)
         if task.status in RESUMABLE and self._cancel(task) is None:
             # From here on nobody can let it go on while its files are taken away.
             self._check(self.store.tasks.get(task.id) or task)
         self.leftovers.remove(task)
         self.store.tasks.delete(task.id)
-        return told
+        return items_lost
 
     def _cancel(self, task: TaskRow) -> TaskRow | None:
         try:
@@ -167,47 +167,47 @@ class DeleteTask:
         )
 
 
-def items(task: TaskRow, found: Leftover) -> list[Item]:
+def items(task: TaskRow, leftover: Leftover) -> list[Item]:
     """What becomes of each thing, what is lost first."""
     listed = [
-        _work(task, found),
+        _work(task, leftover),
         Item("record", kept=False, detail="its place in list_tasks, its history and warnings"),
         Item(
             "files",
             kept=False,
-            detail=f"work tree, logs, journal and the agent's conversation, {found.shown} without "
-            "what a container engine keeps",
+            detail=f"work tree, logs, journal and the agent's conversation, {leftover.shown} "
+            "without what a container engine keeps",
         ),
         Item("spending", kept=True, detail="what its calls cost stays in the books"),
     ]
     return sorted(listed, key=lambda item: item.kept)
 
 
-def damaged_items(damaged: DamagedRecord, found: Leftover) -> list[Item]:
+def damaged_items(damaged: DamagedRecord, leftover: Leftover) -> list[Item]:
     """The same of a task whose record cannot be read: nobody can tell what of it is delivered."""
-    made = "1 snapshot" if found.snapshots == 1 else f"{found.snapshots} snapshots"
+    snapshots = "1 snapshot" if leftover.snapshots == 1 else f"{leftover.snapshots} snapshots"
     return [
         Item("record", kept=False, detail=damaged.message[:500]),
         Item(
             "work",
             kept=False,
-            detail=f"{made} in the hub, and its sandbox if it has one; `rover doctor --repair` "
-            "would keep them",
+            detail=f"{snapshots} in the hub, and its sandbox if it has one; `rover doctor "
+            "--repair` would keep them",
         ),
-        Item("files", kept=False, detail=f"logs, journal and work tree, {found.shown}"),
+        Item("files", kept=False, detail=f"logs, journal and work tree, {leftover.shown}"),
         Item("branch", kept=True, detail="what was delivered to your repository stays there"),
     ]
 
 
-def _work(task: TaskRow, found: Leftover) -> Item:
-    if found.delivered:
+def _work(task: TaskRow, leftover: Leftover) -> Item:
+    if leftover.delivered:
         return Item("work", kept=True, detail=f"branch {task.branch} in your repository has it all")
-    if not found.snapshots:
+    if not leftover.snapshots:
         return Item("work", kept=True, detail="it made none")
-    where = "only a part of it" if found.branch else "none of it"
-    made = "1 snapshot" if found.snapshots == 1 else f"{found.snapshots} snapshots"
+    where = "only a part of it" if leftover.branch else "none of it"
+    snapshots = "1 snapshot" if leftover.snapshots == 1 else f"{leftover.snapshots} snapshots"
     return Item(
         "work",
         kept=False,
-        detail=f"{made}; branch {task.branch} in your repository has {where}",
+        detail=f"{snapshots}; branch {task.branch} in your repository has {where}",
     )

@@ -22,10 +22,10 @@ def changed(
         UserFixable: a path leads out of the repository.
     """
     chosen = _chosen(task, paths)
-    found = work.diff(task, chosen, stat_only=stat_only, offset=offset)
-    if not chosen or found.changes.files:
-        return found
-    return replace(found, elsewhere=work.diff(task, (), stat_only=True).changes.files or None)
+    result = work.diff(task, chosen, stat_only=stat_only, offset=offset)
+    if not chosen or result.changes.files:
+        return result
+    return replace(result, elsewhere=work.diff(task, (), stat_only=True).changes.files or None)
 
 
 def write_patch(work: Work, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:

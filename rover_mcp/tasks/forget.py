@@ -249,11 +249,11 @@ def _id(task: TaskRow | DamagedRecord) -> str | None:
 
 
 def _busy(path: str, busy: Sequence[TaskRow]) -> Conflict:
-    told = [f"{row.number} ({_state(row)})" for row in busy[:NAMED]]
+    names = [f"{row.number} ({_state(row)})" for row in busy[:NAMED]]
     more = f" and {len(busy) - NAMED} more" if len(busy) > NAMED else ""
     tasks = "task" if len(busy) == 1 else "tasks"
     return Conflict(
-        f"{path} cannot be forgotten yet: {tasks} {', '.join(told)}{more}",
+        f"{path} cannot be forgotten yet: {tasks} {', '.join(names)}{more}",
         hint=f"end each first: rover cancel {busy[0].id}",
         code="not_forgettable",
     )

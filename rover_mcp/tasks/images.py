@@ -96,13 +96,13 @@ class RoverImages:
         """Remove what no task needs, or only tell what it would be. An image that an engine
         does not give up stays."""
         needed = self._needed()
-        told: list[dict[str, Any]] = []
+        removals: list[dict[str, Any]] = []
         for name, keeper in self.engines.items():
             images = [image for engine, image in self._all() if engine == name]
             for image in prunable(images, needed, now):
                 removed = not dry_run and keeper.remove_image(image.tag)
-                told.append({**_view(name, image), "removed": removed})
-        return told
+                removals.append({**_view(name, image), "removed": removed})
+        return removals
 
     def used_by(self, task_ids: Collection[str]) -> set[str]:
         """Tags of the images that sandboxes of these tasks were made from."""
@@ -111,11 +111,11 @@ class RoverImages:
 
     def own(self, tags: Collection[str]) -> list[dict[str, Any]]:
         """Those below these tags that only some project's own image or set-up made."""
-        found = self._all()
+        images = self._all()
         return [
             _view(name, image)
             for name in self.engines
-            for image in made_for([i for engine, i in found if engine == name], tags)
+            for image in made_for([i for engine, i in images if engine == name], tags)
         ]
 
     def remove_own(self, tags: Collection[str]) -> None:
@@ -129,13 +129,13 @@ class RoverImages:
                     keeper.remove_image(image.tag)
 
     def _all(self) -> list[tuple[str, ImageInfo]]:
-        found: list[tuple[str, ImageInfo]] = []
+        images: list[tuple[str, ImageInfo]] = []
         for name, keeper in self.engines.items():
             try:
-                found += [(name, image) for image in keeper.images()]
+                images += [(name, image) for image in keeper.images()]
             except EnvironmentFault:
                 continue  # it is not installed, or does not run: it has none to show
-        return found
+        return images
 
     def _needed(self) -> set[str]:
         tags: set[str] = set()

@@ -43,8 +43,8 @@ def handle(task_id: str, life: int) -> str:
 
 def parse_handle(text: str) -> tuple[str, int] | None:
     """A task's id and the number of a life; None: it is no handle."""
-    found = _HANDLE.fullmatch(text)
-    return (found[1], int(found[2] or 0)) if found else None
+    match = _HANDLE.fullmatch(text)
+    return (match[1], int(match[2] or 0)) if match else None
 
 
 def lives(task: TaskRow, marks: Sequence[EventRow]) -> list[TaskHandleLife]:

@@ -32,8 +32,8 @@ def refused_views(refused: Refused) -> list[RefusedHostView] | None:
 
 def sent_counts(stored: object) -> dict[str, int]:
     """What a task sent, in bytes by host, as far as its record can be read."""
-    found = cast(dict[object, object], stored) if isinstance(stored, dict) else {}
-    return {str(host): n for host, n in found.items() if isinstance(n, int)}
+    entries = cast(dict[object, object], stored) if isinstance(stored, dict) else {}
+    return {str(host): n for host, n in entries.items() if isinstance(n, int)}
 
 
 def sent_views(stored: object) -> list[SentView] | None:
@@ -59,7 +59,7 @@ def refused_warning(refused: Refused, *, full: bool) -> list[str]:
     names = list(dict.fromkeys(named(host.host) for host in hosts))
     some = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     more = (refused or {}).get("more", 0)
-    told = f"the network policy refused {some}"
+    refusal = f"the network policy refused {some}"
     if full:
-        return [f"{told}; {more} more requests to further hosts"] if more else []
-    return [f"{told}: detail=full says why, and what would allow it"]
+        return [f"{refusal}; {more} more requests to further hosts"] if more else []
+    return [f"{refusal}: detail=full says why, and what would allow it"]

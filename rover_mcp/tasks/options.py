@@ -61,26 +61,26 @@ class ResolvedOptions:
 
 
 def settle(
-    asked: TaskOptions, found: FoundConfig | None, settings: Settings, *, remote: bool = False
+    call: TaskOptions, file: FoundConfig | None, settings: Settings, *, remote: bool = False
 ) -> ResolvedOptions:
     """Who wins: the call, the project, the user, the default; but neither call nor project weakens
     the isolation that the user chose or takes more than the user's limits. What is beyond them is
     settled as it was asked for, and named: `wider` and `asks`. `remote`: the call came over HTTP,
     from somebody other than the user of this machine."""
-    config = found.config if found else ProjectConfig()
+    config = file.config if file else ProjectConfig()
     origins: dict[str, Origin] = {}
     warnings: list[str] = []
-    agents = [asked.agents, tuple(config.agent_names), settings.agents]
+    agents = [call.agents, tuple(config.agent_names), settings.agents]
     chosen = _first("agent", agents, origins, (DEFAULT_AGENT,))
     models = [
         model if _agent_at(agents, level) == chosen[0] else None
-        for level, model in enumerate((asked.model, config.model, settings.model))
+        for level, model in enumerate((call.model, config.model, settings.model))
     ]
-    workflows = [asked.workflow, config.workflow, settings.workflow]
-    engine = _engine(asked.engine, config, settings, origins, warnings)
-    plain = {name: _plain(name, asked, config, settings, origins) for name in PLAIN}
-    budget = _budget(asked.budget, config, settings, origins, warnings)
-    network = _network(asked.network, config, settings, origins, warnings)
+    workflows = [call.workflow, config.workflow, settings.workflow]
+    engine = _engine(call.engine, config, settings, origins, warnings)
+    plain = {name: _plain(name, call, config, settings, origins) for name in PLAIN}
+    budget = _budget(call.budget, config, settings, origins, warnings)
+    network = _network(call.network, config, settings, origins, warnings)
     warnings += _opened(config, settings)
     return ResolvedOptions(
         agents=list(chosen),
@@ -91,13 +91,13 @@ def settle(
         network=network,
         warnings=warnings,
         wider=(
-            *wider_engine(asked.engine, settings, remote=remote),
-            *wider_network(NetworkMode(asked.network) if asked.network else None, settings),
-            *wider_budget(asked.budget, settings, None),
+            *wider_engine(call.engine, settings, remote=remote),
+            *wider_network(NetworkMode(call.network) if call.network else None, settings),
+            *wider_budget(call.budget, settings, None),
         ),
         asks=_counting(config, settings, origins["network"], network),
         decided=TaskConfig(
-            digest=found.digest if found else None,
+            digest=file.digest if file else None,
             image=config.image,
             limits=config.limits,
             environment=config.environment,
@@ -133,14 +133,14 @@ def _first(name: str, levels: list[Any], origins: dict[str, Origin], default: An
 
 def _plain(
     name: str,
-    asked: TaskOptions,
+    call: TaskOptions,
     config: ProjectConfig,
     settings: Settings,
     origins: dict[str, Origin],
 ) -> Any:
     # The value of a setting that config.yaml does not name is a default, not the user's choice.
     mine = getattr(settings, name, None) if name in settings.model_fields_set else None
-    levels = [getattr(asked, name), getattr(config, name, None), mine]
+    levels = [getattr(call, name), getattr(config, name, None), mine]
     return _first(name, levels, origins, TaskConfig.model_fields[name].default)
 
 
@@ -150,7 +150,7 @@ def _agent_at(levels: list[tuple[str, ...]], level: int) -> str:
 
 
 def _engine(
-    asked: str | None,
+    call: str | None,
     config: ProjectConfig,
     settings: Settings,
     origins: dict[str, Origin],
@@ -158,8 +158,8 @@ def _engine(
 ) -> str:
     wanted, mine = config.engine, str(settings.engine)
     origin, engine = Origin.USER if mine != "auto" else Origin.DEFAULT, mine
-    if asked and not (asked == "auto" and mine not in ("auto", PROCESS)):
-        origin, engine = Origin.CALL, asked
+    if call and not (call == "auto" and mine not in ("auto", PROCESS)):
+        origin, engine = Origin.CALL, call
     elif wanted and wanted != "auto" and mine in ("auto", "process"):
         origin, engine = Origin.PROJECT, wanted
     elif wanted and wanted not in ("auto", mine):
@@ -169,7 +169,7 @@ def _engine(
 
 
 def _budget(
-    asked: Budget | None,
+    call: Budget | None,
     config: ProjectConfig,
     settings: Settings,
     origins: dict[str, Origin],
@@ -181,7 +181,7 @@ def _budget(
     values: dict[str, Any] = {}
     for name in ("usd", "tokens"):
         theirs, most = getattr(config.budget, name), getattr(mine, name)
-        given = getattr(asked, name) if asked else None
+        given = getattr(call, name) if call else None
         if given is None and theirs and most and theirs > most:
             warnings.append(f"{FILE}: budget.{name} {theirs:,} is cut to {most:,}, your own")
             theirs = most
@@ -191,7 +191,7 @@ def _budget(
 
 
 def _network(
-    asked: str | None,
+    call: str | None,
     config: ProjectConfig,
     settings: Settings,
     origins: dict[str, Origin],
@@ -202,8 +202,8 @@ def _network(
     mine = settings.network.mode
     named = names_mode(settings)
     origin, mode = (Origin.USER if named else Origin.DEFAULT), mine
-    if asked:
-        origin, mode = Origin.CALL, NetworkMode(asked)
+    if call:
+        origin, mode = Origin.CALL, NetworkMode(call)
     elif theirs and named and openness(theirs) > openness(mine):
         warnings.append(f"{FILE} asks for network: {theirs}; your config.yaml says {mine}")
     elif theirs:
@@ -221,12 +221,12 @@ def _network(
 
 def _opened(config: ProjectConfig, settings: Settings) -> list[str]:
     """What the project opens, and what it is denied: never silently."""
-    told: list[str] = []
+    warnings: list[str] = []
     if config.image:
-        told.append(f"{FILE}: sandboxes are made from the image {config.image}")
+        warnings.append(f"{FILE}: sandboxes are made from the image {config.image}")
     for name, most in user_maxima(settings).items():
         wanted = getattr(config.limits, name)
         if wanted is not None and wanted > most:
-            asked, mine = shown(name, wanted), shown(name, most)
-            told.append(f"{FILE}: limits.{name} {asked} is cut to {mine}, your own maximum")
-    return told
+            theirs, mine = shown(name, wanted), shown(name, most)
+            warnings.append(f"{FILE}: limits.{name} {theirs} is cut to {mine}, your own maximum")
+    return warnings

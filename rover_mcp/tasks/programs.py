@@ -18,13 +18,13 @@ def out_of_reach(path: str, home: Path) -> list[str]:
 
 def unseen_programs(path: str | None, home: Path) -> list[str]:
     """What is said of them at a task's creation, if there are any."""
-    found = out_of_reach(path or "", home)
-    if not found:
+    folders = out_of_reach(path or "", home)
+    if not folders:
         return []
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    more = f" and {len(folders) - NAMED} more" if len(folders) > NAMED else ""
     return [
-        f"the sandbox does not see the programs in {', '.join(found[:NAMED])}{more}, which are on "
-        "your PATH but in your HOME; if the project needs them, name their folders under "
+        f"the sandbox does not see the programs in {', '.join(folders[:NAMED])}{more}, which are "
+        "on your PATH but in your HOME; if the project needs them, name their folders under "
         "`toolchains` in config.yaml"
     ]
 

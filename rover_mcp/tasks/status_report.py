@@ -64,7 +64,7 @@ class StatusReport:
             "home": str(settings.home) if caller.user is None else None,
             "engines": [_engine(e.check()) for e in self.engines.values()],
             "agents": [self._agent(name, caller, credentials) for name in self.agents.known()],
-            "credentials": {name: found is not None for name, found in credentials.items()},
+            "credentials": {name: value is not None for name, value in credentials.items()},
             "unpriced": store.books.unpriced([*map(str, RUNNING), str(TaskStatus.PAUSED)]),
             "queue": {
                 "running": max(0, active - queued),
@@ -87,9 +87,9 @@ class StatusReport:
         return asdict(trouble) if caller.user is None else asdict(trouble) | {"hint": OPERATOR}
 
     def _disk(self, caller: Caller) -> dict[str, Any]:
-        told: dict[str, Any] = {"free_bytes": shutil.disk_usage(self.tasks.settings.home).free}
+        view: dict[str, Any] = {"free_bytes": shutil.disk_usage(self.tasks.settings.home).free}
         use = self.disk_use() if caller.user is None else None
-        return {**told, "used": use_view(use, self.tasks.now())} if use else told
+        return {**view, "used": use_view(use, self.tasks.now())} if use else view
 
     def _hold(self, caller: Caller, hold: HoldRow) -> dict[str, Any]:
         try:
@@ -120,13 +120,15 @@ class StatusReport:
             "off_in_projects": paths,
         }
 
-    def _agent(self, name: str, caller: Caller, found: Mapping[str, str | None]) -> dict[str, Any]:
+    def _agent(
+        self, name: str, caller: Caller, credentials: Mapping[str, str | None]
+    ) -> dict[str, Any]:
         provider = self.provider_of(name)
         path = client_programs.search_path(caller.env.get("PATH"), caller.cwd)
         program = self.agents.program(name, path)
         credential, mend = None, f"how {name} signs in: docs/agents.md"
         if provider:
-            credential, mend = self.sign_in(name, provider, found.get(provider), caller)
+            credential, mend = self.sign_in(name, provider, credentials.get(provider), caller)
         signed_in = credential is not None or program.source == "built-in"
         return {
             "name": name,
@@ -173,8 +175,8 @@ def _agent_hint(program: AgentProgram, mend: str | None) -> str | None:
 
 
 def _engine(status: EngineStatus) -> dict[str, Any]:
-    told = {k: v for k, v in asdict(status).items() if v != ""}
-    return told | {"limits_not_applied": list(status.limits_not_applied)}
+    view = {k: v for k, v in asdict(status).items() if v != ""}
+    return view | {"limits_not_applied": list(status.limits_not_applied)}
 
 
 def _workflow(entry: CatalogEntry) -> dict[str, Any]:

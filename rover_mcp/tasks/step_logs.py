@@ -63,10 +63,10 @@ def _tail_bytes(path: Path) -> tuple[bytes, bool]:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise EnvironmentFault(f"the log is not a file: {path}", code="unreadable_log")
-            file.seek(max(0, found.st_size - MAX_LOG_BYTES))
-            return file.read(MAX_LOG_BYTES), found.st_size > MAX_LOG_BYTES
+            file.seek(max(0, status.st_size - MAX_LOG_BYTES))
+            return file.read(MAX_LOG_BYTES), status.st_size > MAX_LOG_BYTES
     except OSError as error:
         raise EnvironmentFault(f"the log cannot be read: {error}", code="unreadable_log") from error

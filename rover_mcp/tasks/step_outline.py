@@ -76,8 +76,8 @@ class Outline:
     def _way(self) -> set[str]:
         """What is under way or ended the run, and all that is around it."""
         marked = (StepStatus.RUNNING, StepStatus.FAILED)
-        found = {s.id for s in self.steps if s.status in marked and not s.tolerated}
-        return found | {around for step_id in found for around in self._around(step_id)}
+        steps = {s.id for s in self.steps if s.status in marked and not s.tolerated}
+        return steps | {around for step_id in steps for around in self._around(step_id)}
 
     def _around(self, step_id: str) -> Iterator[str]:
         parent = self._parent[step_id]
@@ -93,5 +93,5 @@ def _next_pending(steps: Sequence[StepState]) -> int:
 
 def iteration_of(iteration: int, limit: int | None) -> str:
     """`iteration 2 of 5`; a limit below the iteration is that of a workflow since changed."""
-    told = f" of {limit}" if limit is not None and limit >= iteration else ""
-    return f"iteration {iteration}{told}"
+    of_limit = f" of {limit}" if limit is not None and limit >= iteration else ""
+    return f"iteration {iteration}{of_limit}"

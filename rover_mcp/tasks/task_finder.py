@@ -52,8 +52,8 @@ class TaskFinder:
             project.id != known and not self.store.projects.has_tasks(project.id)
         ):
             # Its record is damaged or lost; its tasks still say whose they are.
-            found = known if self.store.projects.has_tasks(known) else project and project.id
-            return CallOrigin(str(root), found)
+            project_id = known if self.store.projects.has_tasks(known) else project and project.id
+            return CallOrigin(str(root), project_id)
         return CallOrigin(str(root), project.id)
 
     def find(
@@ -69,29 +69,29 @@ class TaskFinder:
         """
         name = parse_task(task)
         if name.kind in ("id", "prefix"):
-            found = self.store.tasks.named(name.kind, name.value, owner=caller.user)
+            tasks = self.store.tasks.named(name.kind, name.value, owner=caller.user)
         else:
-            found = self._in_project(caller, name, self.place(caller, repo_path), changes=changes)
-        found = [row for row in found if _sees(caller, row)]
-        if not found:
+            tasks = self._in_project(caller, name, self.place(caller, repo_path), changes=changes)
+        tasks = [row for row in tasks if _sees(caller, row)]
+        if not tasks:
             raise NotFound(f"there is no task {task}", code="unknown_task", next_call=_LIST)
-        if len(found) > 1:
+        if len(tasks) > 1:
             raise UserFixable(
                 f"more than one project has a task {task}",
                 code="ambiguous_task",
-                hint=f"name it by its id, or give repo_path{_ids(found)}",
+                hint=f"name it by its id, or give repo_path{_ids(tasks)}",
                 next_call=_LIST,
             )
-        if isinstance(found[0], DamagedRecord):
-            raise found[0]
-        return found[0]
+        if isinstance(tasks[0], DamagedRecord):
+            raise tasks[0]
+        return tasks[0]
 
     def _in_project(
         self, caller: Caller, name: TaskName, place: CallOrigin, *, changes: bool
     ) -> Found:
         named = partial(self.store.tasks.named, name.kind, name.value, owner=caller.user)
-        if place.project and (found := named(project_id=place.project)):
-            return found
+        if place.project and (tasks := named(project_id=place.project)):
+            return tasks
         elsewhere = [row for row in named() if _sees(caller, row)]
         if place.root is not None:
             raise NotFound(
@@ -120,8 +120,8 @@ def _sees(caller: Caller, row: TaskRow | DamagedRecord) -> bool:
     return caller.sees(row.owner)
 
 
-def _ids(found: Found) -> str:
+def _ids(tasks: Found) -> str:
     """Of tasks of other projects, for a hint."""
-    rows = [row for row in found if isinstance(row, TaskRow)][:_MOST_NAMED]
+    rows = [row for row in tasks if isinstance(row, TaskRow)][:_MOST_NAMED]
     named = ", ".join(f"task {row.number} of {row.project_path} is {row.id}" for row in rows)
     return f": {named}" if named else ""

@@ -63,13 +63,13 @@ class TaskReader:
             task = replace(task, status=TaskStatus.PAUSED, pause=pause, paused_at=since)
         view = task_view(task, state, attempt, self.now(), policy, full=full)
         if damaged := self.store.books.damaged(task.id):
-            told = f"{damaged} entries of its books are damaged: their cost is not known"
-            view.warnings = [*(view.warnings or []), told]
+            warning = f"{damaged} entries of its books are damaged: their cost is not known"
+            view.warnings = [*(view.warnings or []), warning]
         if attempt is not None and attempt.state == AttemptState.STARTING and running:
             # A build may take minutes: what it does is news to whoever watches.
-            said = self.store.events.last_of(task.id, "task.preparing")
-            if said is not None:
-                view.phase = f"preparing: {quoted(str(said.data.get('message')), 80)}"
+            progress = self.store.events.last_of(task.id, "task.preparing")
+            if progress is not None:
+                view.phase = f"preparing: {quoted(str(progress.data.get('message')), 80)}"
         return view
 
     def policy(self) -> Policy:
@@ -117,18 +117,18 @@ class TaskReader:
             limit=most + 1,
             owner=caller.user,
         )
-        found = list(zip(rows, self._listed(rows[:most]), strict=False))
-        views = [view for _, view in found if isinstance(view, ListedTask)]
+        listed = list(zip(rows, self._listed(rows[:most]), strict=False))
+        views = [view for _, view in listed if isinstance(view, ListedTask)]
         page = views if limit else task_page.fitting(views)
         # A page that is cut ends with a task; else also with a record that cannot be shown.
         if len(page) < len(views):
-            cut = [view for _, view in found].index(views[len(page)])
-            found = found[:cut]
-        more = task_page.cursor(found[-1][0]) if len(rows) > len(found) else None
-        damaged = [view for _, view in found if isinstance(view, DamagedRecord)]
+            cut = [view for _, view in listed].index(views[len(page)])
+            listed = listed[:cut]
+        more = task_page.cursor(listed[-1][0]) if len(rows) > len(listed) else None
+        damaged = [view for _, view in listed if isinstance(view, DamagedRecord)]
         if not cursor and not statuses:
             damaged += self.store.tasks.unplaced(owner=caller.user, everywhere=project is None)
-            if not found and caller.user is None:
+            if not listed and caller.user is None:
                 damaged += self._unrecorded()
         return page, more, damaged
 
@@ -141,8 +141,8 @@ class TaskReader:
         lost = len(self.store.tasks.without_record(names))
         if not lost:
             return []
-        told = "1 task has" if lost == 1 else f"{lost} tasks have"
-        return [DamagedRecord(f"{told} files and no record: run `rover doctor --repair`")]
+        subject = "1 task has" if lost == 1 else f"{lost} tasks have"
+        return [DamagedRecord(f"{subject} files and no record: run `rover doctor --repair`")]
 
     def _listed(
         self, rows: Sequence[TaskRow | DamagedRecord]

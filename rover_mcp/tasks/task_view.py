@@ -165,8 +165,8 @@ def _summary(event: EventRow, task: TaskRow) -> str:
             return f"{name} continues with {data['to']} in place of {data['from']}"
         case _:
             text = data.get("message")
-            told = f": {quoted(str(text))}" if text else ""
-            return f"{name}: {event.kind.removeprefix('task.').replace('_', ' ')}{told}"
+            detail = f": {quoted(str(text))}" if text else ""
+            return f"{name}: {event.kind.removeprefix('task.').replace('_', ' ')}{detail}"
 
 
 def _paused(event: EventRow, task: TaskRow) -> str:
@@ -174,17 +174,17 @@ def _paused(event: EventRow, task: TaskRow) -> str:
     data, reason = event.data, PauseReason(event.data["reason"])
     step = f", in step {data['step']}" if data.get("step") else ""
     why = quoted(data["message"], ERROR_SHOWN)
-    told = f"({reason}{step}) since {time_of(event.at):%Y-%m-%d %H:%M}Z: {why}. "
+    text = f"({reason}{step}) since {time_of(event.at):%Y-%m-%d %H:%M}Z: {why}. "
     if data.get("windows"):
         words = printable(str(data["windows"]), 200)
-        told += f"{words[:1].upper()}{words[1:]}. "
+        text += f"{words[:1].upper()}{words[1:]}. "
     if data.get("exhausted"):
         # Only here, so it is said once (K3).
-        told += f"It {exhausted(int(data['auto_retries']))}. "
+        text += f"It {exhausted(int(data['auto_retries']))}. "
     elif task.status is TaskStatus.PAUSED and task.retry_at is not None:
-        told += f"It resumes automatically at {time_of(task.retry_at):%Y-%m-%d %H:%M}Z. "
+        text += f"It resumes automatically at {time_of(task.retry_at):%Y-%m-%d %H:%M}Z. "
     offer = f"; {OFFER}" if data.get("offers_service") else ""
-    return f"{told}What you can do: {WHAT_TO_DO[reason]}{offer}"
+    return f"{text}What you can do: {WHAT_TO_DO[reason]}{offer}"
 
 
 def _phase(task: TaskRow, state: RunState | None, attempt: AttemptRow | None) -> str:
@@ -249,14 +249,14 @@ def _steps(
 
 def _summarise(views: Sequence[StepView], steps: Sequence[StepState]) -> None:
     """Show what an agent itself says of the whole, at its step or at what is around it."""
-    said = next((step for step in reversed(steps) if step.summary_name), None)
+    summarised = next((step for step in reversed(steps) if step.summary_name), None)
     shown, parents = {v.id: v for v in views}, {s.id: s.parent for s in steps}
-    place = said.id if said else None
+    place = summarised.id if summarised else None
     while place is not None and place not in shown:
         place = parents[place]
-    if said is not None and said.summary_name and place is not None:
-        name = said.summary_name
-        text = said.outputs[name].strip()
+    if summarised is not None and summarised.summary_name and place is not None:
+        name = summarised.summary_name
+        text = summarised.outputs[name].strip()
         cut = " [...]" if len(text) > SUMMARY_SHOWN else ""
         shown[place].outputs = {name: visible(text[:SUMMARY_SHOWN]) + cut}
 
@@ -316,21 +316,21 @@ def _warnings(
     task: TaskRow, state: RunState | None, policy: Policy, *, full: bool
 ) -> list[str] | None:
     # What a run warns of comes out of its sandbox.
-    found = [printable(w) for w in task.warnings]
-    found += [quoted(w, MESSAGE_SHOWN) for w in (state.warnings if state else ())]
+    warnings = [printable(w) for w in task.warnings]
+    warnings += [quoted(w, MESSAGE_SHOWN) for w in (state.warnings if state else ())]
     if task.status in RUNNING:
-        found += [
+        warnings += [
             printable(w) for w in warnings_of(task.account, policy.windows, policy.account_name)
         ]
-    found += refused_warning(task.refused, full=full)
-    if full or len(found) <= WARNINGS_WHOLE:
-        return found or None
+    warnings += refused_warning(task.refused, full=full)
+    if full or len(warnings) <= WARNINGS_WHOLE:
+        return warnings or None
     # Each at least in its beginning, as far as a result has room for them.
-    cut = max(WARNINGS_TOGETHER // min(len(found), WARNINGS_SHOWN), 1)
-    if len(found) <= WARNINGS_SHOWN:
-        return [shortened(w, cut) for w in found]
-    last = [shortened(w, cut) for w in found[-WARNINGS_SHOWN + 1 :]]
-    return [f"{len(found) - len(last)} earlier ones: detail=full", *last]
+    cut = max(WARNINGS_TOGETHER // min(len(warnings), WARNINGS_SHOWN), 1)
+    if len(warnings) <= WARNINGS_SHOWN:
+        return [shortened(w, cut) for w in warnings]
+    last = [shortened(w, cut) for w in warnings[-WARNINGS_SHOWN + 1 :]]
+    return [f"{len(warnings) - len(last)} earlier ones: detail=full", *last]
 
 
 def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list[NextAction]:

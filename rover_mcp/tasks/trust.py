@@ -156,8 +156,8 @@ class ProjectTrust:
         Raises:
             UserFixable: the configuration or the devcontainer cannot be used.
         """
-        found = None if repository.bare else load_config(repository.root)
-        config = found.config if found else ProjectConfig()
+        file = None if repository.bare else load_config(repository.root)
+        config = file.config if file else ProjectConfig()
         asks = config_asks(config, self.settings)
         use = config.devcontainer or self.settings.devcontainer
         asks += setup_asks(self.repositories.files(repository, commit), config.setup, use)

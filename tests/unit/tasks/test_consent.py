@@ -399,7 +399,7 @@ def test_a_workflow_is_read_beneath_the_root_never_through_links(desk: Desk, mak
     repository(desk)
     make(desk.repo / ".rover" / "workflows" / "swe.yaml")
     told = {w["name"]: w for w in desk.status.workflows(desk.caller, None)}
-    assert "symbolic link" in told["swe"]["error"] or "no regular file" in told["swe"]["error"]
+    assert "symbolic link" in told["swe"]["error"] or "not a regular file" in told["swe"]["error"]
     assert refused(desk).code == "invalid_workflow"
     assert create(desk, project_config="ignore").workflow == "swe"
 
