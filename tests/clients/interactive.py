@@ -149,7 +149,7 @@ class Person(Assistant):
             return self._said("It goes on; I will hear when it ends, as before.")
         assert isinstance(result, str), result
         assert "the result arrives as a task notification" in result, result
-        self._page.add("The model is told", in_note(result))
+        self._page.add("The model is shown", in_note(result))
         return self._said("Rover works on it in the background; I will hear when it ends.")
 
     def _woken(self, result: dict[str, Any]) -> Behaviour:

@@ -89,7 +89,7 @@ def test_what_the_queue_lacks_is_made_anew(tmp_path: Path, script: str) -> None:
     assert refused.value.message in said
     assert "rover doctor --repair" in str(refused.value.hint)
     (done,) = repair(tmp_path)
-    assert "made anew" in done
+    assert "rebuilt" in done
     assert survey(tmp_path) == repair(tmp_path) == []
 
 
@@ -100,7 +100,7 @@ def test_an_older_version_of_the_tables_is_not_taken_for_damaged(tmp_path: Path)
     assert survey(tmp_path) == []
     harm(tmp_path / "rover.db", "UPDATE dbos_migrations SET version = 3")
     assert survey(tmp_path) == []
-    assert "made anew" in repair(tmp_path)[0]
+    assert "rebuilt" in repair(tmp_path)[0]
 
 
 def rover(home: Path, *argv: str) -> tuple[int, Any]:

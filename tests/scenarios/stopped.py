@@ -60,7 +60,7 @@ def balance_empty(stage: Stage) -> None:
 
 
 @scenario("Let Claude go on with the task that ran out of credits.")
-def another_agent_goes_on(stage: Stage) -> None:
+def another_agent_continues(stage: Stage) -> None:
     stage.provider.session("other").push(write("claude.txt", "by claude\n"))
     what = "Fix add [session:other]"
     stage.earlier(PAUSED, description=what, script=credits_then_done())

@@ -1,7 +1,7 @@
 """A real podman for tests, root's or rootless, with the base image in it.
 
 In a conftest: `from tests.support.podman_env import podman_host, podman_rootless_host`. Its store
-is kept between runs; its service ends by itself some minutes after its last caller.
+is kept between runs; its service ends an hour after its last caller.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ USER = "rover-tests"
 ROOTLESS = Path("/var/tmp/rover-tests-rootless")
 """Where that user, who may not look into root's cache, keeps everything."""
 _SUBORDINATE = "700000-765535"
-_IDLE_SECONDS = 300
+_IDLE_SECONDS = 3600
+"""Longer than the suite takes: files that use it may be far apart, and it is started once."""
 _BOUND = 60.0
 # Debian's crun refuses mixed cgroups, and podman's own default limits need CAP_SYS_RESOURCE.
 _CONTAINERS = """[containers]
