@@ -103,6 +103,7 @@ def task(result: Json, paint: Paint) -> list[str]:
     if wrong := [*warnings(view, paint), *error_lines(view, paint)]:
         lines += ["", *wrong]
     lines += output_lines(view, paint)
+    lines += context_lines(view, paint)
     lines += _refused(view, paint)
     lines += _sent(view, paint)
     lines += ["", *pause_lines(view, paint)] if view.get("pause") else []
@@ -132,6 +133,24 @@ def warnings(result: Json, paint: Paint) -> list[str]:
 def _labelled(label: str, text: object, paint: Paint, *styles: str) -> list[str]:
     first, *rest = wrap(f"{label} {clean(spoken(str(text)))}", paint.width, "")
     return [paint(label, *styles) + first.removeprefix(label), *rest]
+
+
+def context_lines(view: Json, paint: Paint) -> list[str]:
+    """What the agent was given to read, and from where (detail=full)."""
+    pieces: list[Json] = view.get("context") or []
+    lines: list[str] = []
+    for piece in pieces:
+        facts = [
+            f"{piece['bytes']:,} bytes",
+            f"fetched at {clock(piece['fetched_at'], paint.now())}",
+        ]
+        if left_out := piece.get("left_out"):
+            facts.append(f"{left_out} comments by people without a role left out")
+        if piece.get("cut"):
+            facts.append("cut, since it was too long")
+        lines.append(f"  {clean(piece['origin'])}")
+        lines += [f"    {clean(piece['title'])}, {', '.join(facts)}"]
+    return ["", paint("Given to read:", "bold"), *lines] if lines else []
 
 
 def _refused(view: Json, paint: Paint) -> list[str]:

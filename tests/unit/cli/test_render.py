@@ -43,3 +43,18 @@ def test_what_agents_gave_is_shown_under_their_steps() -> None:
     assert "\x1b" not in "".join(told)
     assert "1 passed" not in "".join(told)
     assert output_lines({"steps": steps[1:]}, Paint(io.StringIO())) == []
+
+
+def test_what_the_agent_was_given_to_read_is_listed_with_its_origin() -> None:
+    """O2: the title is other people's text."""
+    piece = {
+        "origin": "https://github.com/a/b/issues/1", "title": "It fails\x1b[2J", "bytes": 1200,
+        "fetched_at": "2026-11-30T10:00:00Z", "left_out": 2, "cut": True,
+    }  # fmt: skip
+    lines = render.context_lines({"context": [piece]}, Paint(io.StringIO()))
+    assert lines[1:3] == ["Given to read:", "  https://github.com/a/b/issues/1"]
+    assert "It fails" in lines[3]
+    assert "1,200 bytes" in lines[3]
+    assert "2 comments by people without a role left out, cut" in lines[3]
+    assert "\x1b" not in "".join(lines)
+    assert render.context_lines({}, Paint(io.StringIO())) == []
