@@ -77,11 +77,11 @@ SPEAKING = [
     *(f"agent_runner/run/{name}" for name in (
         "agent_step", "attempt", "interpreter", "output_files", "step", "step_runner",
     )),
-    "agent_runner/no_space", "agent_runner/process/endings", "agent_runner/process/spawn",
+    "agent_runner/no_space", "agent_runner/process/command_ending", "agent_runner/process/spawn",
     "agent_runner/worktree/project_setup",
     *(f"rover_mcp/control/{name}" for name in (
-        "attempt_finish", "decide", "delivery", "doubts", "handover", "plane", "reconciler",
-        "sandbox_spec",
+        "account_verdicts", "attempt_finish", "decide", "delivery", "delivery_doubts", "handover", "plane", "reconciler",
+        "sandbox_spec", "work_delivery",
     )),
     "rover_mcp/daemon/credentials", "rover_mcp/daemon/host_logins", "rover_mcp/git/publish",
     "rover_mcp/domain/obstacles",
