@@ -55,10 +55,12 @@ class InternetDialer:
         async with self._lookups:
             proxy = await asyncio.to_thread(self._proxy_for, name)
             addresses = [name] if proxy or to.host.address else await self._resolve(to)
-        if proxy:
+        if proxy and not to.host.address:
             # The proxy looks the name up itself, so only it can judge the address.
             return await proxy.connect(str(to))
         verdict = self._judge(to, addresses)
+        if proxy and verdict.allowed:
+            return await proxy.connect(str(to))
         return await self._first(addresses, to) if verdict.allowed else verdict
 
     async def _resolve(self, to: Destination) -> list[str]:

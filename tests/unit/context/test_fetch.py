@@ -9,6 +9,7 @@ import pytest
 
 from rover_mcp.context.fetch import Fetched, Fetcher, FetchFailed
 from rover_mcp.gateway.dialer import InternetDialer
+from rover_mcp.gateway.internet import UpstreamProxy
 from tests.support.web_server import Reply, as_html
 
 from .conftest import Site
@@ -84,6 +85,15 @@ def test_a_name_that_resolves_anew_to_a_private_address_is_refused(site: Site) -
     site.server.replies["/start"] = rebind
     with pytest.raises(FetchFailed, match="not a public address"):
         get(site)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7", "127.0.0.1", "169.254.169.254"])
+def test_a_private_address_is_refused_behind_the_users_proxy_too(site: Site, address: str) -> None:
+    """O4: the proxy is not even asked."""
+    proxy = UpstreamProxy("proxy.invalid", 3128)
+    fetcher = Fetcher(InternetDialer(site.internet, lambda _: proxy), site.server.trusted)
+    with pytest.raises(FetchFailed, match="not a public address"):
+        asyncio.run(fetcher.get(f"https://{address}/", 1000))
 
 
 def test_redirects_without_end_are_refused(site: Site) -> None:
