@@ -104,6 +104,8 @@ CLASS = AttackClass(
             "plant-bundle",
             "put a bundle of one's own where the host takes them from",
             _FOLDERS + "for d in $R /rover/run; do "
+            # An attack before this one may have left a link there, and mkdir does not follow it.
+            "rm -rf $d/bundles 2>/dev/null; "
             "{ mkdir -p $d/bundles && echo x > $d/bundles/000009.bundle; } 2>/dev/null && echo PWNED; "
             "done",
             OUT_OF_REACH,
