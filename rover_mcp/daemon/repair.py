@@ -109,7 +109,7 @@ def _set_aside(home: Path) -> list[str]:
 
 def _complete(url: str) -> None:
     """Forget a missing or unreadable schema version, so that opening the database completes it. A
-    newer program's version stays, and is refused when the database is opened."""
+    version that this program does not know stays, and is refused when the database is opened."""
     is_version = sa.select(store_tables.meta.c.value).where(
         store_tables.meta.c.key == "schema_version"
     )
@@ -117,7 +117,8 @@ def _complete(url: str) -> None:
     try:
         with suppress(DatabaseError), engine.connect() as connection:
             known = str(connection.execute(is_version).scalar())
-        if not known.isdecimal() or int(known) <= store_tables.SCHEMA_VERSION:
+        versions = range(store_tables.BASE_VERSION, store_tables.SCHEMA_VERSION + 1)
+        if not known.isdecimal() or int(known) in versions:
             with suppress(DatabaseError), engine.begin() as connection:
                 forget_version(connection)
     finally:

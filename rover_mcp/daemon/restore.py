@@ -102,6 +102,8 @@ def _prepare(source: Path, staging: Path) -> dict[str, Any]:
     }
     if about.schema_version > store_tables.SCHEMA_VERSION:
         raise bad(source, f"a newer version made it ({about.version}): update rover-mcp")
+    if about.schema_version < store_tables.BASE_VERSION:
+        raise bad(source, f"it was made before the first release ({about.version})")
     if about.database == "sqlite":
         done |= _settle(source, staging)
     os.sync()

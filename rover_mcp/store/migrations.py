@@ -1,4 +1,4 @@
-"""Opening a data folder's database: create, migrate, or refuse what is newer than this program."""
+"""Open a data folder's database: create it, migrate it, or refuse a version that is not known."""
 
 from __future__ import annotations
 
@@ -33,97 +33,12 @@ _TROUBLE: Final = frozenset(
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-def _to_version_2(connection: sa.Connection) -> None:
-    store_tables.metadata.create_all(
-        connection, tables=[store_tables.holds, store_tables.switches, store_tables.executors]
-    )
-    for table, column, kind in (
-        ("rover_tasks", "agents", "JSON"),
-        ("rover_tasks", "budget", "JSON"),
-        ("rover_tasks", "account", "VARCHAR"),
-        ("rover_attempts", "executor", "VARCHAR"),
-    ):
-        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {}
+"""By version, from `BASE_VERSION + 1` on: what brings a database of the version before it there.
 
-
-def _to_version_3(connection: sa.Connection) -> None:
-    store_tables.metadata.create_all(connection, tables=[store_tables.calls])
-
-
-def _to_version_4(connection: sa.Connection) -> None:
-    for column in ("network", "refused"):
-        connection.exec_driver_sql(f"ALTER TABLE rover_tasks ADD COLUMN {column} JSON")
-
-
-def _to_version_5(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN config JSON")
-
-
-def _to_version_6(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN owner VARCHAR")
-    store_tables.by_owner.create(connection)
-
-
-def _to_version_7(connection: sa.Connection) -> None:
-    tables = [store_tables.hooks, store_tables.deliveries, store_tables.tellings]
-    store_tables.metadata.create_all(connection, tables=tables)
-
-
-def _to_version_8(connection: sa.Connection) -> None:
-    store_tables.metadata.create_all(connection, tables=[store_tables.reports])
-
-
-def _to_version_9(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN sent JSON")
-    if "reserved" in {c["name"] for c in sa.inspect(connection).get_columns("rover_calls")}:
-        return  # version 3 has just made the table as it is now
-    for column in ("reserved JSON", "estimated INTEGER DEFAULT 0 NOT NULL"):
-        connection.exec_driver_sql(f"ALTER TABLE rover_calls ADD COLUMN {column}")
-
-
-def _to_version_10(connection: sa.Connection) -> None:
-    if "default_of" not in {c["name"] for c in sa.inspect(connection).get_columns("rover_holds")}:
-        connection.exec_driver_sql("ALTER TABLE rover_holds ADD COLUMN default_of VARCHAR")
-
-
-def _to_version_11(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN refused_keys JSON")
-
-
-def _to_version_12(connection: sa.Connection) -> None:
-    store_tables.metadata.create_all(connection, tables=[store_tables.windows])
-
-
-def _to_version_13(connection: sa.Connection) -> None:
-    if "looked_at" not in {c["name"] for c in sa.inspect(connection).get_columns("rover_holds")}:
-        connection.exec_driver_sql("ALTER TABLE rover_holds ADD COLUMN looked_at FLOAT")
-
-
-def _to_version_14(connection: sa.Connection) -> None:
-    store_tables.metadata.create_all(connection, tables=[store_tables.operations])
-
-
-def _to_version_15(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN iteration_input JSON")
-
-
-# version -> what brings the version before it there. Version 1 is the first.
-MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
-    2: _to_version_2,
-    3: _to_version_3,
-    4: _to_version_4,
-    5: _to_version_5,
-    6: _to_version_6,
-    7: _to_version_7,
-    8: _to_version_8,
-    9: _to_version_9,
-    10: _to_version_10,
-    11: _to_version_11,
-    12: _to_version_12,
-    13: _to_version_13,
-    14: _to_version_14,
-    15: _to_version_15,
-}
+A migration spells out its own `ALTER TABLE`. `create_all` makes a table in today's form, so a table
+that one migration creates so and a later one extends has the later columns already: the later one
+has to look before it adds them."""
 
 
 def database_url(home: Path, shared: str | None = None) -> str:
@@ -138,8 +53,9 @@ def open_database(url: str) -> sa.Engine:
     a committed transaction survives a power cut.
 
     Raises:
-        EnvironmentFault: "newer_data" where a newer version wrote it, "data_folder" where it
-            cannot be opened or written.
+        EnvironmentFault: "newer_data" where a newer version wrote it, "older_data" where a version
+            from before the first release did, "data_folder" where it cannot be opened or written.
+            In all three cases the data are left as they are.
     """
     engine = sa.create_engine(url, json_deserializer=tolerant_json)
     if url.startswith("sqlite"):
@@ -241,13 +157,7 @@ def _migrate(connection: sa.Connection) -> None:
             code="data_folder",
         )
     version = int(recorded)
-    if version > store_tables.SCHEMA_VERSION:
-        raise EnvironmentFault(
-            f"this data folder was written by a newer version (schema {version}; this program "
-            f"knows {store_tables.SCHEMA_VERSION})",
-            hint="update rover-mcp, or use another data folder: ROVER_HOME=/path",
-            code="newer_data",
-        )
+    _refuse_unknown(version)
     for step in range(version + 1, store_tables.SCHEMA_VERSION + 1):
         MIGRATIONS[step](connection)
     if version < store_tables.SCHEMA_VERSION:
@@ -255,6 +165,25 @@ def _migrate(connection: sa.Connection) -> None:
             store_tables.meta.update()
             .where(store_tables.meta.c.key == "schema_version")
             .values(value=str(store_tables.SCHEMA_VERSION))
+        )
+
+
+def _refuse_unknown(version: int) -> None:
+    """Raise an error for a version that no migration starts at and that is not the present one."""
+    if version > store_tables.SCHEMA_VERSION:
+        raise EnvironmentFault(
+            f"this data folder was written by a newer version (schema {version}; this program "
+            f"knows {store_tables.SCHEMA_VERSION})",
+            hint="update rover-mcp, or use another data folder: ROVER_HOME=/path",
+            code="newer_data",
+        )
+    if version < store_tables.BASE_VERSION:
+        raise EnvironmentFault(
+            f"this data folder was written before the first release (schema {version}; this "
+            f"program reads schema {store_tables.BASE_VERSION} and later)",
+            hint="nothing in it was changed; use another data folder: ROVER_HOME=/path (or another "
+            "database, if the settings name one)",
+            code="older_data",
         )
 
 

@@ -27,7 +27,11 @@ class StrictBoolean(sa.types.TypeDecorator[bool]):
 
 metadata = sa.MetaData()
 
+BASE_VERSION = 15
+"""The oldest version that can be opened. Versions 1 to 14 came before the first release."""
+
 SCHEMA_VERSION = 15
+"""The version that these tables have; migrations.py brings the versions between up to it."""
 
 meta = sa.Table(
     "rover_meta",
@@ -81,22 +85,20 @@ tasks = sa.Table(
     sa.Column("error", sa.String),
     sa.Column("run_state", sa.JSON),
     sa.Column("warnings", sa.JSON, nullable=False),
-    # Since version 2.
     sa.Column("agents", sa.JSON),
     sa.Column("budget", sa.JSON),
     sa.Column("account", sa.String),
-    # Since version 4.
     sa.Column("network", sa.JSON),
     sa.Column("refused", sa.JSON),
-    # Since version 5: what the project's configuration said when the task was made.
+    # What the project's configuration said when the task was made.
     sa.Column("config", sa.JSON),
-    # Since version 6: the user over HTTP who made it; NULL: the user of this machine.
+    # The user over HTTP who made it; NULL: the user of this machine.
     sa.Column("owner", sa.String),
-    # Since version 9: bytes that it sent, by host.
+    # Bytes that it sent, by host.
     sa.Column("sent", sa.JSON),
-    # Since version 11: digests of the credentials that its provider refused.
+    # Digests of the credentials that its provider refused.
     sa.Column("refused_keys", sa.JSON),
-    # Since version 15: what the present iteration started with; NULL: it is the first.
+    # What the present iteration started with; NULL: it is the first.
     sa.Column("iteration_input", sa.JSON),
     sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
     sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
@@ -104,7 +106,7 @@ tasks = sa.Table(
 sa.Index("rover_tasks_recent", tasks.c.created_at.desc())
 sa.Index("rover_tasks_status", tasks.c.status, tasks.c.created_at.desc())
 sa.Index("rover_tasks_project", tasks.c.project_id, tasks.c.created_at.desc())
-by_owner = sa.Index("rover_tasks_owner", tasks.c.owner, tasks.c.created_at.desc())
+sa.Index("rover_tasks_owner", tasks.c.owner, tasks.c.created_at.desc())
 
 attempts = sa.Table(
     "rover_attempts",
@@ -122,7 +124,7 @@ attempts = sa.Table(
     sa.Column("ended_at", sa.Float),
     sa.Column("exit_code", sa.Integer),
     sa.Column("detail", sa.String),
-    # Since version 2: the daemon that has claimed it, where several share a database.
+    # The daemon that has claimed it, where several share a database.
     sa.Column("executor", sa.String),
 )
 sa.Index("rover_attempts_state", attempts.c.state)
@@ -149,7 +151,7 @@ acknowledgements = sa.Table(
 )
 
 # An account that refuses, or one model of it: tasks that need it wait, and one probe goes first.
-# `account` is the key of what is closed, see Limit. Since version 2.
+# `account` is the key of what is closed, see Limit.
 holds = sa.Table(
     "rover_holds",
     metadata,
@@ -162,13 +164,13 @@ holds = sa.Table(
     sa.Column("refusals", sa.Integer, nullable=False),
     sa.Column("probe_task", sa.String),
     sa.Column("probe_attempt", sa.Integer),
-    # Since version 10: the agent whose own choice the closed model was.
+    # The agent whose own choice the closed model was.
     sa.Column("default_of", sa.String),
-    # Since version 13: when its last probe was let go, or began.
+    # When its last probe was let go, or began.
     sa.Column("looked_at", sa.Float),
 )
 
-# What single tasks reported of an account, which does not close it for others. Since version 8.
+# What single tasks reported of an account, which does not close it for others.
 reports = sa.Table(
     "rover_reports",
     metadata,
@@ -181,7 +183,7 @@ reports = sa.Table(
 )
 
 # How full the windows of accounts are, as their providers told it last. `warned` is when the window
-# opens that somebody was warned of. Since version 12.
+# opens that somebody was warned of.
 windows = sa.Table(
     "rover_windows",
     metadata,
@@ -194,7 +196,7 @@ windows = sa.Table(
     sa.Column("warned", sa.Float),
 )
 
-# Where automatic resumes are switched off: a project's id, or "" for all. Since version 2.
+# Where automatic resumes are switched off: a project's id, or "" for all.
 switches = sa.Table(
     "rover_switches",
     metadata,
@@ -203,7 +205,7 @@ switches = sa.Table(
     sa.Column("changed_at", sa.Float, nullable=False),
 )
 
-# Daemons that share a database; each renews its lease. Since version 2.
+# Daemons that share a database; each renews its lease.
 executors = sa.Table(
     "rover_executors",
     metadata,
@@ -213,7 +215,7 @@ executors = sa.Table(
 )
 
 # The gateway's books: what each answer of a provider told, by an id of the gateway's; written again
-# while more is told. When an attempt has ended its calls become one row per model. Since version 3.
+# while more is told. When an attempt has ended its calls become one row per model.
 calls = sa.Table(
     "rover_calls",
     metadata,
@@ -229,14 +231,14 @@ calls = sa.Table(
     sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
     sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
     sa.Column("cost_usd", sa.Float),
-    # Since version 9: what a call can come to that is on its way (NULL: it has ended), and how many
+    # What a call can come to that is on its way (NULL: it has ended), and how many
     # of these calls were estimated.
     sa.Column("reserved", sa.JSON(none_as_null=True)),
     sa.Column("estimated", sa.Integer, nullable=False, server_default="0"),
 )
 
 # The user's hooks: how far in the events each has come. A hook that is new begins at the end.
-# `executor` is the daemon whose configuration names it. Since version 7.
+# `executor` is the daemon whose configuration names it.
 hooks = sa.Table(
     "rover_hooks",
     metadata,
@@ -245,7 +247,7 @@ hooks = sa.Table(
     sa.Column("seq", sa.Integer, nullable=False),
 )
 
-# What each hook has to be told, or was. Since version 7.
+# What each hook has to be told, or was.
 deliveries = sa.Table(
     "rover_deliveries",
     metadata,
@@ -264,7 +266,7 @@ deliveries = sa.Table(
 )
 sa.Index("rover_deliveries_due", deliveries.c.executor, deliveries.c.state, deliveries.c.next_at)
 
-# Which notable event was told over which channel, first when and how often. Since version 7.
+# Which notable event was told over which channel, first when and how often.
 tellings = sa.Table(
     "rover_tellings",
     metadata,
@@ -275,7 +277,7 @@ tellings = sa.Table(
 )
 
 # What is done in users' repositories: recorded before it is begun, and closed afterwards. `plan`
-# holds the expected old and the planned new values. Since version 14.
+# holds the expected old and the planned new values.
 operations = sa.Table(
     "rover_operations",
     metadata,

@@ -24,6 +24,7 @@ from rover_mcp.daemon.daemon_lock import hold_lock
 from rover_mcp.daemon.restore import restore
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
 from tests.e2e.conftest import end_daemon
@@ -257,6 +258,7 @@ HARM: dict[str, Callable[[list[Member]], list[Member]]] = {
     "nothing at all": lambda _: [],
     "another form": edited(format=2),
     "a newer version": edited(schema_version=10**6),
+    "a version before the first release": edited(schema_version=store_tables.BASE_VERSION - 1),
     "no entries": edited(entries=None),
     "entries of another kind": edited(entries=[["rover.db", "file"]]),
     "another database": edited(database="mysql"),

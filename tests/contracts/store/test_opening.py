@@ -1,4 +1,4 @@
-"""Opening a database: made, migrated, or refused and left alone (ACCEPTANCE A3)."""
+"""Opening a database creates it, migrates it, or refuses it and leaves it alone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_database_opened_twice_keeps_everything(url: str) -> None:
 
 
 def test_data_of_a_newer_version_are_refused_and_left_untouched(url: str) -> None:
-    """A3, issue 2: with both versions and what to do."""
+    """A3: the error names both versions and what to do."""
     engine = open_database(url)
     store = Store(engine)
     store.projects.register("p1", "/repo")
@@ -73,7 +73,7 @@ def test_data_of_a_newer_version_are_refused_and_left_untouched(url: str) -> Non
 
 @pytest.mark.parametrize("version", ["", "-1", "one", "1.5"])
 def test_a_damaged_version_is_a_clear_error(url: str, version: str) -> None:
-    """A1: never taken for some version."""
+    """A1: it is never taken for some version."""
     open_database(url).dispose()
     set_version(url, version)
     with pytest.raises(EnvironmentFault, match="schema version is damaged") as caught:
@@ -103,7 +103,7 @@ def test_older_data_are_migrated_step_by_step_and_once(
 def test_a_migration_that_fails_leaves_the_old_version(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A3: one transaction for all of it."""
+    """A3: all migrations run in one transaction."""
     open_database(url).dispose()
     before = contents(url)
 
@@ -119,8 +119,9 @@ def test_a_migration_that_fails_leaves_the_old_version(
     assert contents(url) == before
 
 
-VERSION_1 = Path(__file__).parents[2] / "data" / "schema"
-"""What version 1 made, as it made it."""
+BASE = Path(__file__).parents[2] / "data" / "schema"
+"""What the oldest version that can be opened makes, as it makes it: never edited, so that whatever
+version comes later shows here that it migrates it."""
 
 PAUSE = (
     '{"reason": "credits", "message": "no credits", "since": "2026-11-23T12:00:00Z", '
@@ -128,10 +129,10 @@ PAUSE = (
 )
 
 
-def write_version_1(url: str) -> None:
-    """A data folder as version 1 left it: one task, paused, that goes on at 2000."""
+def write_base_version(url: str) -> None:
+    """A data folder as the base version leaves it: one task, paused, that is resumed at 2000."""
     kind = "sqlite" if url.startswith("sqlite") else "postgresql"
-    made = (VERSION_1 / f"version-1-{kind}.sql").read_text("utf-8").split(";\n")
+    tables = (BASE / f"version-{store_tables.BASE_VERSION}-{kind}.sql").read_text("utf-8")
     task = {
         "id": "t", "project_id": "p1", "project_path": "/repo", "number": 1, "title": "Fix",
         "description": "Fix", "status": "PAUSED", "branch": "rover/1-fix", "base_commit": "c" * 40,
@@ -145,8 +146,8 @@ def write_version_1(url: str) -> None:
     columns = "task_id, attempt, iteration, workflow_id, state, sandbox, created_at"
     run(
         url,
-        *(text.replace(":", "\\:") for text in made if text.strip()),
-        "INSERT INTO rover_meta VALUES ('schema_version', '1')",
+        *(text.replace(":", "\\:") for text in tables.split(";\n") if text.strip()),
+        f"INSERT INTO rover_meta VALUES ('schema_version', '{store_tables.BASE_VERSION}')",
         "INSERT INTO rover_projects VALUES ('p1', '/repo', 2, 1.0)",
         f"INSERT INTO rover_tasks ({names}, auto_resume) VALUES ({values}, true)".replace(
             '": ', '"\\: '
@@ -157,10 +158,9 @@ def write_version_1(url: str) -> None:
     )
 
 
-def test_what_version_1_wrote_goes_on(url: str) -> None:
-    """A3, K1: every column of a new data folder is there, and the paused task is still
-    scheduled; it can be resumed, held and switched off."""
-    write_version_1(url)
+def test_a_task_of_the_base_version_is_still_paused_and_scheduled(url: str) -> None:
+    """A3, K1: it can be resumed, held and switched off."""
+    write_base_version(url)
     engine = open_database(url)
     store = Store(engine, now=lambda: 2000.0)
     task = store.tasks.get("t")
@@ -176,11 +176,31 @@ def test_what_version_1_wrote_goes_on(url: str) -> None:
     assert run(url, "SELECT value FROM rover_meta") == [(str(store_tables.SCHEMA_VERSION),)]
 
 
+@pytest.mark.parametrize("version", [0, 1, store_tables.BASE_VERSION - 1])
+def test_data_from_before_the_first_release_are_refused_and_left_untouched(
+    url: str, version: int
+) -> None:
+    """A3."""
+    write_base_version(url)
+    set_version(url, str(version))
+    before = contents(url)
+    with pytest.raises(EnvironmentFault, match=f"schema {version};.* reads schema 15") as caught:
+        open_database(url)
+    assert caught.value.code == "older_data"
+    assert "ROVER_HOME=/path" in str(caught.value.hint)
+    assert contents(url) == before
+
+
+def test_each_version_after_the_base_has_a_migration() -> None:
+    versions = range(store_tables.BASE_VERSION + 1, store_tables.SCHEMA_VERSION + 1)
+    assert [*migrations.MIGRATIONS] == [*versions]
+
+
 def test_a_migrated_database_has_what_a_new_one_has(
     url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """A3."""
-    write_version_1(url)
+    write_base_version(url)
     open_database(url).dispose()
     is_sqlite = url.startswith("sqlite")
     new = (
