@@ -38,7 +38,8 @@ class Checks:
         again = [i for i, s in self._paused.items() if after[i]["duration_s"] != s["duration_s"]]
         outputs: Json = after["plan"].get("outputs") or {}
         plan = str(outputs.get("plan"))
-        self.note("the finished step was not run again", not again and "AGAIN" not in plan)
+        first_turn = plan.startswith("Take the remainder")
+        self.note("the finished step was not run again", not again and first_turn)
         self.note("… in a second attempt of the same task", view["attempt"] == self._attempt + 1)
         self.note("all steps are finished", {s["status"] for s in view["steps"]} == {"completed"})
 
@@ -64,6 +65,26 @@ class Checks:
         now = _fingerprint(stage)
         for what, before in self._before.items():
             self.note(f"{what} untouched", now[what] == before)
+
+    def after_iteration(self, stage: Stage, view: Json) -> None:
+        """The second iteration is on the same branch, on top of the first one's work."""
+        branch = view["branch"]
+        self.note("the second iteration is on the same branch", view["iteration"] == 2)
+        text = stage.git("show", f"{branch}:bill.py")
+        self.note("… and answers the comment", "first people" in text and "cents_left" in text)
+
+    def preview(self, stage: Stage, result: Json) -> None:
+        """A preview names what would happen, and does nothing."""
+        at_rest = _fingerprint(stage) == self._before and not result["merged"]
+        self.note("the preview of the merge changed nothing", at_rest)
+
+    def merged(self, stage: Stage, result: Json) -> None:
+        """main and the user's checkout hold the work, and the tests pass there."""
+        self.note(
+            "main is at the task's commit", stage.git("rev-parse", "main") == result["commit"]
+        )
+        self.note("the checkout is clean", stage.git("status", "--porcelain") == "")
+        self.note("the tests are green in the checkout", stage.run_tests().returncode == 0)
 
 
 def _fingerprint(stage: Stage) -> dict[str, object]:

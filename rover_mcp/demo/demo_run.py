@@ -17,16 +17,18 @@ from rover_mcp.cli import render
 from rover_mcp.cli.client import ClientError, McpClient
 from rover_mcp.cli.pauses import pause_lines
 from rover_mcp.cli.render_diff import diff_lines
-from rover_mcp.cli.terminal_text import STEP_MARKS, Paint, clean
+from rover_mcp.cli.terminal_text import Paint, clean
 from rover_mcp.cli.watch_command import Follower
 from rover_mcp.demo.checks import Checks
 from rover_mcp.demo.demo_stage import SCRIPT, Stage
-from rover_mcp.domain.durations import duration
+from rover_mcp.demo.narrator import Narrator
 
 DESCRIPTION = """\
 Make split_bill lose no cent
 The shares must add up to the total and differ by a cent at most. test_bill.py says so.
 """
+COMMENT = {"file": "bill.py", "line": 5, "text": "Say who pays the cents that are left over."}
+"""The reviewer's remark. The scripted agent's last turn answers it."""
 PUSH_BOUND = 5.0
 
 
@@ -69,20 +71,17 @@ class Demo:
     def __init__(self, stage: Stage, engine: str, out: TextIO) -> None:
         self._stage = stage
         self._engine = engine
-        self._out = out
-        self._paint = Paint(out)
+        self._out = Narrator(out)
+        self._paint = self._out.paint
         self._checks = Checks()
-        self._begin = time.monotonic()
-        self._chapter = 0
         self._frames: list[bytes] = []
-        self._shown: dict[str, str] = {}
         self._engines: list[str] = []
 
     def play(self) -> int:
         """All chapters in order."""
         paint = self._paint
-        self._say(f"{paint('Rover', 'bold')}: hand over a task, pause, resume, review.")
-        self._say(paint("The agent is scripted: no key, no cost. All else is real.", "dim"))
+        self._out.say(f"{paint('Rover', 'bold')}: hand over a task, pause, resume, review, merge.")
+        self._out.say(paint("The agent is scripted: no key, no cost. All else is real.", "dim"))
         self._repository()
         client = self._session()
         task = self._create(client)
@@ -92,23 +91,25 @@ class Demo:
         self._tests(client, done)
         self._diff(client, done)
         self._branch(done)
+        self._iterate(client, done)
+        self._merge(client, done)
         self._leave()
         return self._verdict()
 
     def _repository(self) -> None:
-        self._title("A repository with a failing test")
+        self._out.title("A repository with a failing test")
         self._stage.make_repository()
         before = self._stage.run_tests()
-        self._say(f"{self._stage.repo}, branch main, 1 commit")
-        self._say(self._paint("$ python3 -m unittest", "dim"))
+        self._out.say(f"{self._stage.repo}, branch main, 1 commit")
+        self._out.say(self._paint("$ python3 -m unittest", "dim"))
         for line in before.stderr.splitlines():
             if line.startswith(("FAIL:", "AssertionError", "FAILED")):
-                self._say(self._paint(line, "red"))
+                self._out.say(self._paint(line, "red"))
         self._checks.note("the tests failed before", before.returncode != 0)
         self._checks.remember(self._stage)
 
     def _session(self) -> McpClient:
-        self._title("An assistant starts rover-mcp and opens a session over stdio")
+        self._out.title("An assistant starts rover-mcp and opens a session over stdio")
         begin = time.monotonic()
         client = self._stage.launch()
         client.on_frame = self._hear
@@ -116,12 +117,12 @@ class Demo:
         client.call("list_tasks")  # only the daemon answers that
         took = time.monotonic() - begin
         server = client.server["serverInfo"]
-        self._say(
+        self._out.say(
             f"{server['name']} {server['version']}, MCP {client.server['protocolVersion']}: "
             f"answered after {took:.2f} s, with the start of the daemon"
         )
         warm = self._stage.time_another_launcher()
-        self._say(f"a second assistant, with the daemon running: answered after {warm:.2f} s")
+        self._out.say(f"a second assistant, with the daemon running: answered after {warm:.2f} s")
         self._choose_engine(client.call("get_status"))
         return client
 
@@ -132,7 +133,7 @@ class Demo:
             good = bool(entry["available"])
             why = entry.get("version") if good else entry.get("reason")
             mark = self._paint("✔", "green") if good else self._paint("–", "yellow")
-            self._say(f"{mark} {entry['name']}  {self._paint(clean(why or ''), 'dim')}")
+            self._out.say(f"{mark} {entry['name']}  {self._paint(clean(why or ''), 'dim')}")
         self._engines = [str(e["name"]) for e in works]
         wanted = [e for e in engines if self._engine in ("auto", e["name"])]
         if not any(e in works for e in wanted):
@@ -140,8 +141,8 @@ class Demo:
             raise CannotRun("no engine works here that could run a sandbox", hints)
 
     def _create(self, client: McpClient) -> Json:
-        self._title("It hands over a task")
-        self._say(self._paint(f'"{DESCRIPTION.splitlines()[0]}"', "bold"))
+        self._out.title("It hands over a task")
+        self._out.say(self._paint(f'"{DESCRIPTION.splitlines()[0]}"', "bold"))
         result = client.call(
             "create_task",
             description=DESCRIPTION,
@@ -154,24 +155,26 @@ class Demo:
         task: Json = result["task"]
         self._stage.tasks.append((str(task.get("engine")), task["id"]))
         engine = self._paint(str(task.get("engine")), "bold", "cyan")
-        self._say(f"task {task['number']} on branch {clean(task['branch'])}, sandbox: {engine}")
+        self._out.say(f"task {task['number']} on branch {clean(task['branch'])}, sandbox: {engine}")
         return task
 
     def _until_paused(self, client: McpClient, task: Json) -> Json:
-        self._title("Its steps, as they happen")
-        result = Follower(client, task, self._show).follow()
+        self._out.title("Its steps, as they happen")
+        result = Follower(client, task, self._out.show).follow()
         view: Json = result["task"]
         if self._may_fall_back(view):
-            self._say(self._paint(f"{view['engine']}: {clean(view.get('error') or '')}", "yellow"))
-            self._say("it cannot run a sandbox here: bubblewrap instead")
+            self._out.say(
+                self._paint(f"{view['engine']}: {clean(view.get('error') or '')}", "yellow")
+            )
+            self._out.say("it cannot run a sandbox here: bubblewrap instead")
             self._engine = "bubblewrap"
             return self._until_paused(client, self._create(client))
         if result["returned"] != "paused" or not view.get("steps"):
             raise self._went_wrong(client, view, "it should have paused in its second step")
-        self._title("The credits run out: it pauses, and says so")
+        self._out.title("The credits run out: it pauses, and says so")
         self._show_pause(client, view)
         for line in pause_lines(view, self._paint):
-            self._say(line)
+            self._out.say(line)
         reason = view["pause"]["reason"]
         self._checks.note("wait_for_task returned with the reason: credits", reason == "credits")
         self._checks.before_resume(view)
@@ -191,29 +194,29 @@ class Demo:
             if not pauses:
                 client.pump(0.1)
         updated = [f for f in self._frames if _is_update(json.loads(f), view["id"])]
-        self._say(self._paint("on the wire, as it arrived:", "dim"))
+        self._out.say(self._paint("on the wire, as it arrived:", "dim"))
         for frame in (*updated[-1:], *pauses[-1:]):
             text = clean(frame.decode(errors="replace"), one_line=False)
-            self._say(f"{self._paint('←', 'yellow')} {text}")
+            self._out.say(f"{self._paint('←', 'yellow')} {text}")
         self._checks.note("the pause arrived as notifications/message", bool(pauses))
         self._checks.note("… and as notifications/resources/updated", bool(updated))
 
     def _resume(self, client: McpClient, view: Json) -> None:
-        self._title("Credits are there again: resume_task")
+        self._out.title("Credits are there again: resume_task")
         result = client.call("resume_task", task=view["id"])
-        self._say(f"{self._paint(result['result'], 'bold')}, from its checkpoint")
+        self._out.say(f"{self._paint(result['result'], 'bold')}, from its checkpoint")
         note = self._checks.note
         note("resume_task found the checkpoint", result["has_checkpoint"] is True)
         note("… and resumed it", result["result"] == "resumed")
         mark = self._paint("⤼", "dim")
         for step in view.get("steps") or ():
             if step["status"] == "completed":
-                self._say_at(f"{mark} {clean(step['name']):<10} is finished: not run again")
+                self._out.say_at(f"{mark} {clean(step['name']):<10} is finished: not run again")
             else:
-                self._shown.pop(step["id"], None)
+                self._out.show_again(step["id"])
 
     def _until_done(self, client: McpClient, task: Json) -> Json:
-        result = Follower(client, task, self._show).follow()
+        result = Follower(client, task, self._out.show).follow()
         view: Json = client.call("inspect", task=task["id"], detail="full")["task"]
         if view["status"] != "COMPLETED":
             raise self._went_wrong(client, view, "it should have completed")
@@ -221,7 +224,7 @@ class Demo:
         self._checks.after_resume(view)
         usage: Json = view.get("usage") or {}
         cost = usage.get("cost_usd")
-        self._say(
+        self._out.say(
             f"{usage.get('input_tokens', 0):,} tokens in, {usage.get('output_tokens', 0):,} out"
             + (f", ${cost:.4f}" if cost is not None else "")
             + self._paint("  (as the script says; none were bought)", "dim")
@@ -229,108 +232,95 @@ class Demo:
         return view
 
     def _tests(self, client: McpClient, view: Json) -> None:
-        self._title("The test run, as the sandbox printed it")
+        self._out.title("The test run, as the sandbox printed it")
         text = clean(client.call("get_logs", task=view["id"], step="test")["text"], one_line=False)
         for line in text.splitlines():
             good = line.rstrip().endswith("ok") or line.strip() == "OK"
-            self._say(self._paint(line, "green" if good else "dim"))
+            self._out.say(self._paint(line, "green" if good else "dim"))
         self._checks.note("the tests are green in the sandbox", "OK" in text.split())
 
     def _diff(self, client: McpClient, view: Json) -> None:
-        self._title("The diff, for review")
+        self._out.title("The diff, for review")
         result = client.call("get_diff", task=view["id"])
         for line in diff_lines({**result, "attention": []}, self._paint):
-            self._say(line)
+            self._out.say(line)
         self._checks.diff(result, self._stage, view)
 
     def _branch(self, view: Json) -> None:
-        self._title("The branch, in the repository of the user")
+        self._out.title("The branch, in the repository of the user")
         git = self._stage.git
         for command in (("log", "--oneline", "--graph", "--all"), ("branch",), ("status", "-sb")):
-            self._say(self._paint(f"$ git {' '.join(command)}", "dim"))
+            self._out.say(self._paint(f"$ git {' '.join(command)}", "dim"))
             for line in git(*command).splitlines():
-                self._say(clean(line, one_line=False))
+                self._out.say(clean(line, one_line=False))
         self._checks.branch(self._stage, view)
+
+    def _iterate(self, client: McpClient, task: Json) -> None:
+        self._out.title("The review: a comment on a line, for the same task")
+        self._out.say(f"{COMMENT['file']}:{COMMENT['line']}  {COMMENT['text']}")
+        client.call("iterate_task", task=task["id"], comments=[COMMENT])
+        self._out.new_iteration()
+        view: Json = Follower(client, task, self._out.show).follow()["task"]
+        if view["status"] != "COMPLETED":
+            raise self._went_wrong(client, view, "its second iteration should have completed")
+        self._checks.after_iteration(self._stage, view)
+
+    def _merge(self, client: McpClient, task: Json) -> None:
+        """By fast-forward, which needs no name and address of the user's for a commit."""
+        self._out.title("The merge: first a preview, then for real")
+        preview = client.call("merge_task", task=task["id"], mode="ff")
+        self._out.say(f"{preview['status']}: {clean(preview['message'])}")
+        self._checks.preview(self._stage, preview)
+        result = client.call("merge_task", task=task["id"], mode="ff", confirm=True)
+        self._out.say(f"{result['status']}: {clean(result['message'])}")
+        self._checks.merged(self._stage, result)
 
     def _leave(self) -> None:
         code, took = self._stage.end_launcher()
         self._checks.note(f"the launcher left {took * 1000:.0f} ms after its stdin", code == 0)
 
     def _verdict(self) -> int:
-        self._title("Proven")
+        self._out.title("Proven")
         for claim, held in self._checks.claims:
             mark = self._paint("✔", "green") if held else self._paint("✘", "red", "bold")
-            self._say(f"{mark} {claim}")
-        took = time.monotonic() - self._begin
+            self._out.say(f"{mark} {claim}")
         if failed := self._checks.failed:
-            self._say("")
-            self._say(self._paint(f"{len(failed)} claims did not hold.", "red", "bold"))
+            self._out.say("")
+            self._out.say(self._paint(f"{len(failed)} claims did not hold.", "red", "bold"))
             return 1
-        self._say("")
-        self._say(f"{self._paint('All of it held.', 'green', 'bold')} {took:.1f} s")
+        self._out.say("")
+        self._out.say(
+            f"{self._paint('All of it held.', 'green', 'bold')} {self._out.elapsed():.1f} s"
+        )
         self._next()
         return 0
 
     def _next(self) -> None:
         """What a person does after it: their first real task."""
         rover = sys.argv[0] if sys.argv[0].endswith("/rover") else "rover"
-        self._title("Next: your first real task")
+        self._out.title("Next: your first real task")
         for command, why in (
             ("setup --write", "into your assistants; asks for the log-in of your claude or codex"),
             ("doctor", "whether an agent can work here, and what is missing if not"),
             ('create "Fix the failing test" --watch', "in one of your repositories"),
         ):
-            self._say(f"{self._paint(f'{rover} {command}', 'cyan')}  {self._paint(why, 'dim')}")
+            self._out.say(f"{self._paint(f'{rover} {command}', 'cyan')}  {self._paint(why, 'dim')}")
 
     def _went_wrong(self, client: McpClient, view: Json, expected: str) -> ClientError:
         """Everything that helps to see why."""
         for line in render.task({"task": view}, self._paint):
-            self._say(line)
+            self._out.say(line)
         try:
             log = client.call("get_logs", task=view["id"], tail=20)
-            self._say(clean(log["text"], one_line=False))
+            self._out.say(clean(log["text"], one_line=False))
             client.call("cancel_task", task=view["id"])
         except ClientError as error:
-            self._say(self._paint(error.message, "dim"))
+            self._out.say(self._paint(error.message, "dim"))
         return ClientError(f"the task is {view['status']}: {expected}")
 
     def _hear(self, direction: str, line: bytes) -> None:
         if direction == "<-" and b'"method":"notifications/' in line:
             self._frames.append(line)
-
-    def _show(self, view: Json) -> None:
-        """A line for each step that begins or ends."""
-        steps: list[Json] = view.get("steps") or []
-        if not steps and self._shown.get("") != view["phase"]:
-            self._shown[""] = view["phase"]
-            self._say_at(f"{self._paint('·', 'dim')} {clean(view['phase'])}")
-        for step in steps:
-            if self._shown.get(step["id"], "pending") != step["status"]:
-                self._shown[step["id"]] = step["status"]
-                self._say_at(self._step(step))
-        if view["status"] == "PAUSED" and self._shown.get("status") != "PAUSED":
-            self._say_at(self._paint(f"⏸ {clean(view['phase'])}", "yellow", "bold"))
-        self._shown["status"] = view["status"]
-
-    def _step(self, step: Json) -> str:
-        mark, colour = STEP_MARKS.get(step["status"], ("?", ""))
-        took = duration(step.get("duration_s")) if step["status"] != "running" else ""
-        name = clean(step["name"]).ljust(10)
-        return f"{self._paint(mark, colour)} {name} {step['type']:<8} {step['status']:<10} {took}"
-
-    def _title(self, text: str) -> None:
-        self._chapter += 1
-        self._say("")
-        self._out.write(f"{self._paint(f'{self._chapter:>2}  {text}', 'bold')}\n")
-        self._out.flush()
-
-    def _say_at(self, line: str) -> None:
-        clock = f"{time.monotonic() - self._begin:5.1f} s"
-        self._say(f"{self._paint(clock, 'dim')}  {line.rstrip()}")
-
-    def _say(self, line: str) -> None:
-        self._out.write(f"    {line}\n" if line else "\n")
-        self._out.flush()
 
 
 def _is_pause(message: Json, task_id: str) -> bool:

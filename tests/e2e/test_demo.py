@@ -30,6 +30,7 @@ def test_the_demo_proves_the_main_job(engine: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All of it held." in done.stdout
     assert f"sandbox: {engine}" in done.stdout
+    assert "MERGED: " in done.stdout
     assert '"method":"notifications/message"' in done.stdout
     assert '"method":"notifications/resources/updated"' in done.stdout
 

@@ -36,11 +36,11 @@ def test_the_script_plays_the_steps_of_the_workflow() -> None:
     assert (error.status, error.type) == (400, "invalid_request_error")
 
 
-def test_the_tests_fail_until_the_last_turn_of_the_script(stage: Stage) -> None:
+def test_the_tests_fail_until_the_work_is_resumed(stage: Stage) -> None:
     script = load_script(SCRIPT)
     assert script is not None
     assert stage.run_tests().returncode != 0
-    for turn, good in zip(script.steps["implement"], (False, True), strict=True):
+    for turn, good in zip(script.steps["implement"], (False, True, True), strict=True):
         for edit in turn.edits:
             (stage.repo / edit.path).write_text(edit.content or "")
         command = [sys.executable, "-B", "-m", "unittest", "discover"]
@@ -63,7 +63,12 @@ def test_a_touched_checkout_does_not_pass_as_untouched(stage: Stage) -> None:
 
 
 def test_a_step_that_ran_twice_is_noticed() -> None:
-    plan = {"id": "plan", "status": "completed", "duration_s": 1.0, "outputs": {"plan": "p"}}
+    plan = {
+        "id": "plan",
+        "status": "completed",
+        "duration_s": 1.0,
+        "outputs": {"plan": "Take the remainder"},
+    }
     checks = Checks()
     checks.before_resume({"attempt": 1, "steps": [plan]})
     checks.after_resume({"attempt": 2, "steps": [plan]})
