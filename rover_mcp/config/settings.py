@@ -21,6 +21,7 @@ from agent_runner.acp_programs import AcpProgram
 from agent_runner.agents import acp_program, agent_names, agent_provider
 from agent_runner.models import Budget
 from agent_runner.spec import CommitStyle, RunLimits
+from rover_mcp.config.allowed_secrets import AllowedSecret
 from rover_mcp.config.hooks import Hook, HookRetry, named
 from rover_mcp.config.http import HttpSettings
 from rover_mcp.config.trusted_projects import TrustedProject
@@ -165,6 +166,8 @@ class Settings(_SettingsModel):
     was created with; hosts that are added to `allow` hold for its next attempt"""
     trusted_projects: tuple[TrustedProject, ...] = ()
     """repositories whose own configuration counts without `rover trust`, see below"""
+    allowed_secrets: tuple[AllowedSecret, ...] = ()
+    """what looks like a secret and may be pushed all the same, see below and docs/secrets.md"""
     credentials: dict[str, CredentialSource] = Field(default_factory=dict[str, CredentialSource])
     """by provider (anthropic, openai, google), or PROVIDER:NAME for several accounts of one, see
     below"""

@@ -60,6 +60,11 @@ class KnownSecrets:
             if before != set(self._values):
                 self._forms = SecretForms(*self._values)
 
+    def values(self) -> list[bytes]:
+        """What is known now. For searching alone, never to be shown."""
+        with self._lock:
+            return list(self._values)
+
     def cleaned(self, text: str) -> str:
         """`text` without them, and without what looks like one."""
         data = text.encode("utf-8", "surrogatepass")

@@ -7,6 +7,7 @@ from pydantic_core import PydanticUndefined
 
 from agent_runner.acp_programs import AcpProgram
 from agent_runner.spec import CommitStyle, RunLimits
+from rover_mcp.config.allowed_secrets import AllowedSecret
 from rover_mcp.config.hooks import CommandHook, DesktopHook, HookRetry, WebhookHook
 from rover_mcp.config.http import HttpSettings, HttpToken
 from rover_mcp.config.settings import CredentialSource, LogSettings, RetrySettings, Settings
@@ -41,6 +42,7 @@ def as_markdown() -> str:
         "network": NetworkPolicy,
         "commits": CommitStyle,
         "trusted_projects": TrustedProject,
+        "allowed_secrets": AllowedSecret,
         "credentials": CredentialSource,
         "prices: provider: model": Rates,
         "agent_programs": AcpProgram,

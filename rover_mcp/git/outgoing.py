@@ -1,0 +1,198 @@
+"""Searches what a push would send for secrets: every object of a range that the other side lacks.
+
+All commits of the range count, not only the last one: what a later commit removes still leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rover_mcp.domain.errors import EnvironmentFault, UserFixable
+from rover_mcp.domain.secret_search import (
+    NOTHING_KNOWN,
+    KnownValues,
+    SecretMatch,
+    line_of,
+    search_content,
+)
+from rover_mcp.git.git_process import GitResult
+from rover_mcp.git.repository_view import RepositoryView
+
+MAX_FILE = 64 * 1024**2
+MAX_TOGETHER = 512 * 1024**2
+"""Bytes of a file, and of all that leaves. What is larger cannot be searched, and stays."""
+HIDDEN_PART = "[hidden]"
+_BATCH = 16 * 1024**2
+_LIST_LIMIT = 256 * 1024**2
+_COMPARED = 5
+"""Commits of the other side in which a secret is looked up that is nothing new there."""
+
+
+@dataclass(frozen=True)
+class _Object:
+    name: str
+    kind: str
+    size: int
+
+
+def search_for_secrets(
+    view: RepositoryView, tip: str, there: Sequence[str], known: KnownValues = NOTHING_KNOWN
+) -> list[SecretMatch]:
+    """The secrets in what `tip` reaches and none of the commits `there`, which the other side has:
+    in files, in their names, and in the texts of commits, authors included. A secret that the same
+    file has in one of `there` has left long ago, and is not listed.
+
+    Raises:
+        UserFixable: more leaves than can be searched ("too_large_to_search").
+        EnvironmentFault: git failed ("search_failed").
+    """
+    limit = ["--not", *there] if there else []
+    names = _lines(view.run(["rev-list", "--objects", "--no-object-names", tip, *limit],
+                            output_limit=_LIST_LIMIT))  # fmt: skip
+    objects = [one for one in _facts(view, names) if one.kind in ("blob", "commit")]
+    paths, all_paths = _paths(view, [one.name for one in objects if one.kind == "commit"])
+    _check_sizes(objects, paths)
+    matches = _in_names(all_paths, known)
+    for one, content in _contents(view, objects):
+        if one.kind == "commit":
+            matches += _in_commit(one.name, content, known)
+        else:
+            matches += _in_file(view, paths.get(one.name, ""), content, there, known)
+    return matches
+
+
+def _in_names(paths: Sequence[str], known: KnownValues) -> list[SecretMatch]:
+    text = "\n".join(path.replace("\n", " ") for path in paths).encode("utf-8", "surrogateescape")
+    return [
+        SecretMatch(
+            hit.kind, hit.form, _shown(paths[line_of(text, hit.position) - 1], known), None, None
+        )
+        for hit in search_content(text, known)
+        # One name has nothing to do with the next.
+        if hit.form != "split"
+    ]
+
+
+def _shown(path: str, known: KnownValues) -> str:
+    """A path without the parts that hold a secret, for it is printed."""
+
+    def is_clean(text: str) -> bool:
+        return not search_content(text.encode("utf-8", "surrogateescape"), known)
+
+    parts = [part if is_clean(part) else HIDDEN_PART for part in path.split("/")]
+    shown = "/".join(parts)
+    return shown if is_clean(shown) else HIDDEN_PART
+
+
+def _in_commit(commit: str, content: bytes, known: KnownValues) -> list[SecretMatch]:
+    # A signature is armoured base64, but the headers of a commit hold nothing else that is random.
+    hits = search_content(content, known)
+    return [SecretMatch(hit.kind, hit.form, None, None, commit) for hit in hits]
+
+
+def _in_file(
+    view: RepositoryView, path: str, content: bytes, there: Sequence[str], known: KnownValues
+) -> list[SecretMatch]:
+    hits = search_content(content, known)
+    if not hits:
+        return []
+    old = {
+        (hit.kind, hit.digest)
+        for commit in there[:_COMPARED]
+        for hit in search_content(_content_at(view, commit, path), known)
+    }
+    return [
+        SecretMatch(hit.kind, hit.form, _shown(path, known), line_of(content, hit.position), None)
+        for hit in hits
+        if (hit.kind, hit.digest) not in old
+    ]
+
+
+def _content_at(view: RepositoryView, commit: str, path: str) -> bytes:
+    shown = view.run(["cat-file", "blob", f"{commit}:{path}"], output_limit=MAX_FILE)
+    return shown.stdout if shown.code == 0 and not shown.truncated else b""
+
+
+def _facts(view: RepositoryView, names: Sequence[str]) -> Iterator[_Object]:
+    listed = view.run(
+        ["cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)"],
+        stdin="".join(f"{name}\n" for name in names).encode(),
+        output_limit=_LIST_LIMIT,
+    )
+    for line in _lines(listed):
+        name, kind, *size = line.split()
+        if not size:
+            raise EnvironmentFault(f"the object {name} is {kind}", code="search_failed")
+        yield _Object(name, kind, int(size[0]))
+
+
+def _paths(view: RepositoryView, commits: Sequence[str]) -> tuple[Mapping[str, str], list[str]]:
+    """A path of each file's content, and every path that a commit adds or changes."""
+    argv = ["diff-tree", "--stdin", "-r", "-z", "-m", "--root", "--raw", "--no-abbrev",
+            "--no-renames", "--no-commit-id"]  # fmt: skip
+    listed = view.run(
+        argv, stdin="".join(f"{c}\n" for c in commits).encode(), output_limit=_LIST_LIMIT
+    )
+    _check(listed)
+    fields = listed.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
+    paths: dict[str, str] = {}
+    for facts, path in zip(fields[::2], fields[1::2], strict=True):
+        *_, name, status = facts.split()
+        if status != "D":
+            paths.setdefault(name, path)
+    added = [p for facts, p in zip(fields[::2], fields[1::2], strict=True) if facts[-1] == "A"]
+    return paths, list(dict.fromkeys(added))
+
+
+def _check_sizes(objects: Sequence[_Object], paths: Mapping[str, str]) -> None:
+    large = next((one for one in objects if one.size > MAX_FILE), None)
+    if large is None and sum(one.size for one in objects) <= MAX_TOGETHER:
+        return
+    what = f"{paths.get(large.name, large.name)!r} has" if large else "the files together have"
+    most = MAX_FILE if large else MAX_TOGETHER
+    raise UserFixable(
+        f"{what} more than {most // 1024**2} MiB, so they cannot be searched for secrets",
+        hint="look at what leaves, and push it with git yourself",
+        code="too_large_to_search",
+    )
+
+
+def _contents(view: RepositoryView, objects: Sequence[_Object]) -> Iterator[tuple[_Object, bytes]]:
+    """The content of each, read in batches that fit into memory."""
+    batch: list[_Object] = []
+    for one in objects:
+        if batch and sum(other.size for other in batch) + one.size > _BATCH:
+            yield from _read(view, batch)
+            batch = []
+        batch.append(one)
+    if batch:
+        yield from _read(view, batch)
+
+
+def _read(view: RepositoryView, batch: Sequence[_Object]) -> Iterator[tuple[_Object, bytes]]:
+    room = sum(one.size + 200 for one in batch)
+    shown = view.run(
+        ["cat-file", "--batch"],
+        stdin="".join(f"{one.name}\n" for one in batch).encode(),
+        output_limit=room,
+    )
+    _check(shown)
+    at = 0
+    for one in batch:
+        at = shown.stdout.index(b"\n", at) + 1
+        yield one, shown.stdout[at : at + one.size]
+        at += one.size + 1
+
+
+def _lines(result: GitResult) -> list[str]:
+    _check(result)
+    return result.text.splitlines()
+
+
+def _check(result: GitResult) -> None:
+    if result.code != 0 or result.truncated:
+        why = "there is too much of it" if result.truncated else result.reason
+        raise EnvironmentFault(
+            f"what leaves cannot be searched for secrets: {why}", code="search_failed"
+        )
