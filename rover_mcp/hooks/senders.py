@@ -212,15 +212,7 @@ def run_program(
     """Run a program to its end in the user's home folder; after `seconds` it is killed. What it
     leaves running in its process group ends with it."""
     try:
-        process = subprocess.Popen(
-            argv,
-            env=dict(environment),
-            cwd=Path.home(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = _start(argv, environment)
     except (OSError, ValueError) as error:
         return Outcome(f"{argv[0]} cannot be started: {error}")
     lower_limit(process.pid)
@@ -250,6 +242,19 @@ def run_program(
     if late.is_set():
         return Outcome(f"it did not end within {seconds:g} s", output=text)
     return Outcome(None if code == 0 else f"it ended with status {code}", output=text)
+
+
+def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv,
+        env=dict(environment),
+        cwd=Path.home(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # A process group of its own, so that what it starts can be killed together with it.
+        start_new_session=True,
+    )
 
 
 def _collect(stream: IO[bytes], into: bytearray) -> None:

@@ -107,6 +107,17 @@ class App:
             on_completion=handlers.complete,
             on_subscriptions_listen=TasksListenHandler(bus, handles, partial(hub.note, UPDATED)),
         )
+        self._extend(server, session, handlers, handles)
+        return server
+
+    def _extend(
+        self,
+        server: NamedServer,
+        session: ClientSession,
+        handlers: RequestHandlers,
+        handles: TaskHandles,
+    ) -> None:
+        """Add what the SDK's constructor has no argument for."""
         if self._services.tasks.settings.claude_channel:
             # Without this in the answer Claude Code drops a channel's notifications silently.
             server.experimental = {CHANNEL_CAPABILITY: {}}
@@ -121,7 +132,6 @@ class App:
         install(server, TasksExtension(handles))
         serve_skills(server)
         show_icon(server)
-        return server
 
 
 def _add_private_methods(server: Server[Any], handlers: RequestHandlers) -> None:

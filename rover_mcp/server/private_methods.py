@@ -22,7 +22,7 @@ HOOKS = "rover/hooks"
 IMAGES = "rover/images"
 LINES_KEPT = 1000
 """Lines of a build that wait to be sent; a build that prints faster loses some."""
-TELL_SECONDS = 0.2
+SEND_SECONDS = 0.2
 
 
 class HooksControl(Protocol):
@@ -94,6 +94,26 @@ async def images(service: RoverImages, params: ImagesParams) -> dict[str, Any]:
         raise MCPError(INVALID_PARAMS, error.message) from error
 
 
+class _SentLines:
+    """The lines of a build, sent on as progress. The build runs in a thread and only appends, so
+    that a slow client never slows it down."""
+
+    def __init__(self, progress: Callable[[int, str], Awaitable[None]]) -> None:
+        self.waiting: deque[str] = deque(maxlen=LINES_KEPT)
+        self._progress = progress
+        self._sent = 0
+
+    async def send(self) -> None:
+        while self.waiting:
+            self._sent += 1
+            await self._progress(self._sent, self.waiting.popleft())
+
+    async def keep_sending(self) -> None:
+        while True:
+            await anyio.sleep(SEND_SECONDS)
+            await self.send()
+
+
 async def build_image(
     service: BuildImage,
     caller: Caller,
@@ -102,35 +122,23 @@ async def build_image(
 ) -> dict[str, Any]:
     """The image built. Where the caller goes away, or takes its request back, the build ends."""
     request = BuildRequest(params.repo_path, params.engine, params.image)
-    lines: deque[str] = deque(maxlen=LINES_KEPT)
-    stop, sent = CancelToken(), 0
-
-    async def tell() -> None:
-        nonlocal sent
-        while lines:
-            sent += 1
-            await progress(sent, lines.popleft())
-
-    async def keep_telling() -> None:
-        while True:
-            await anyio.sleep(TELL_SECONDS)
-            await tell()
+    lines, stop = _SentLines(progress), CancelToken()
 
     def work() -> dict[str, Any] | RoverError:
         try:
-            return service(caller, request, lines.append, stop)
+            return service(caller, request, lines.waiting.append, stop)
         except RoverError as error:
             return error
 
     built: dict[str, Any] | RoverError = {}
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(keep_telling)
+            group.start_soon(lines.keep_sending)
             built = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
             group.cancel_scope.cancel()
     finally:
         stop.ask()
-    await tell()
+    await lines.send()
     if isinstance(built, RoverError):
         data = {"code": built.code, "hint": built.hint}
         raise MCPError(INVALID_PARAMS, built.message, data) from built

@@ -70,16 +70,11 @@ class ToolCaller:
         call = Call(self._session, self._services, progress)
         try:
             arguments = entry.arguments.model_validate(params.arguments or {})
-            # Only here, because a form is a request to the client, and a use case knows no client.
-            if isinstance(arguments, DeleteArguments) and arguments.confirm:
-                message = await deletion_asked(call, arguments)
-                if (ask := await confirmed(ctx, params, message)) is not None:
-                    return ask
-            if isinstance(arguments, MergeArguments) and arguments.confirm and can_ask(ctx):
-                message = await merge_asked(call, arguments)
-                if (ask := await confirmed(ctx, params, message, MERGE)) is not None:
-                    return ask
-                call = replace(call, agreed=True)
+            form = await self._form(ctx, params, call, arguments)
+            if form is not None:
+                return form
+            agreed = isinstance(arguments, MergeArguments) and arguments.confirm and can_ask(ctx)
+            call = replace(call, agreed=agreed)
             result = await run_where_a_repository_is(
                 ctx,
                 params,
@@ -101,6 +96,17 @@ class ToolCaller:
             # What follows is told through the handle. `attention` would be lost with the result.
             return self._as_call_result(result, {RECEIPT: handle})
         return await self._finish(result)
+
+    async def _form(
+        self, ctx: Context, params: CallToolRequestParams, call: Call, arguments: Arguments
+    ) -> InputRequiredResult | None:
+        """Ask a person for the confirmation that a tool needs; None: they gave it, or none is
+        needed. Here, because a form is a request to the client, and a use case knows no client."""
+        if isinstance(arguments, DeleteArguments) and arguments.confirm:
+            return await confirmed(ctx, params, await deletion_asked(call, arguments))
+        if isinstance(arguments, MergeArguments) and arguments.confirm and can_ask(ctx):
+            return await confirmed(ctx, params, await merge_asked(call, arguments), MERGE)
+        return None
 
     async def _run(
         self,

@@ -99,13 +99,13 @@ class AgentChecks:
         return binary
 
     def engine(
-        self, caller: Caller, settled: ResolvedOptions, agents: Sequence[str], root: Path
+        self, caller: Caller, options: ResolvedOptions, agents: Sequence[str], root: Path
     ) -> tuple[Engine, Path | None]:
         """The engine, which can start each of the agents; the first one's program here, if it has
         one."""
         binaries = [self._binary(caller, agent, root) for agent in agents]
-        engine = self.engines.select(settled.engine)
-        image = settled.decided.image or self.settings.base_image
+        engine = self.engines.select(options.engine)
+        image = options.config.image or self.settings.base_image
         for agent, binary in zip(agents, binaries, strict=True):
             engine.check_agent(agent, binary, image)
         return engine, binaries[0]

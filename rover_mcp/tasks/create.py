@@ -135,7 +135,7 @@ class CreateTask:
             parts,
             project_id=project.id,
             network=network.model_dump(mode="json"),
-            config=options.decided.model_copy(update=lists),
+            config=options.config.model_copy(update=lists),
             warnings=self._warnings(caller, parts, warnings),
         )
         return CheckedTask(new, parts.entry, copies, repository, pieces)
@@ -209,7 +209,7 @@ class CreateTask:
         return [*lacking, *unseen_programs(caller.env.get("PATH"), Path.home())]
 
     def _copies(self, parts: TaskParts) -> tuple[list[LocalFile], list[str]]:
-        names = parts.options.decided.copies
+        names = parts.options.config.copies
         if not names:
             return [], []
         if parts.entry.workflow:

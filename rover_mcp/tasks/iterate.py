@@ -50,20 +50,12 @@ class IterateTask:
             UserFixable: there are neither instructions nor comments.
             Conflict: the task has not ended, or its work was merged, or it is being deleted.
         """
-        text = plain(instructions).strip()
-        if not text and not comments:
-            raise UserFixable(
-                "there are no instructions for the next iteration",
-                code="invalid_instructions",
-                hint='say what to change, for example {"instructions": "Also handle empty input"}',
-            )
+        text = _instructions(instructions, comments)
         self._check(task)
         store = self.reader.store
         patch, warnings = self._changes(task)
         given = IterationInput(
-            instructions=Instructions(
-                text=text or ONLY_COMMENTS, comments=tuple(comments), changes=patch
-            ),
+            instructions=Instructions(text=text, comments=tuple(comments), changes=patch),
             sessions=_sessions(task),
             usage=spent(task.run_state),
             snapshot=task.run_state.snapshot if task.run_state else None,
@@ -115,6 +107,17 @@ class IterateTask:
             return self.work.diff(task, (), stat_only=False).patch[:MOST_CHANGES], []
         except RoverError as error:
             return "", [f"the instructions are without the changes so far: {error.message}"]
+
+
+def _instructions(given: str, comments: Sequence[ReviewComment]) -> str:
+    text = plain(given).strip()
+    if not text and not comments:
+        raise UserFixable(
+            "there are no instructions for the next iteration",
+            code="invalid_instructions",
+            hint='say what to change, for example {"instructions": "Also handle empty input"}',
+        )
+    return text or ONLY_COMMENTS
 
 
 def _sessions(task: TaskRow) -> dict[str, AgentSession]:

@@ -17,7 +17,7 @@ from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry
 from rover_mcp.tasks.cautions import config_left_out
 from rover_mcp.tasks.consent import check_consent
 from rover_mcp.tasks.create_request import CreateRequest
-from rover_mcp.tasks.options import ResolvedOptions, settle
+from rover_mcp.tasks.options import ResolvedOptions, resolve_options
 from rover_mcp.tasks.task_ports import Repository
 
 
@@ -43,7 +43,7 @@ def options_of_request(
     entry = _entry(catalog, options.workflow, None if ignored else repository.root, request.inputs)
     own = f"{FOLDER}/{entry.path.name}" if entry.source == "project" else None
     provenance = {"ignored": ignored, "workflow_file": own}
-    return replace(options, decided=options.decided.model_copy(update=provenance)), entry
+    return replace(options, config=options.config.model_copy(update=provenance)), entry
 
 
 def _resolve(
@@ -57,9 +57,9 @@ def _resolve(
     # A bare repository has no checkout, so it has no file that its user could have looked at.
     file = None if repository.bare else load_config(repository.root)
     if file is None or call.project_config != "ignore":
-        return settle(call, file, settings, remote=remote)
+        return resolve_options(call, file, settings, remote=remote)
     harmless = replace(file, config=_without_asks(file.config, settings, catalog))
-    options = settle(call, harmless, settings, remote=remote)
+    options = resolve_options(call, harmless, settings, remote=remote)
     left_out = config_left_out(file.config, settings)
     return replace(options, warnings=[*options.warnings, *left_out])
 

@@ -71,10 +71,8 @@ class ResumeTask:
             UserFixable, EnvironmentFault: the agent is unknown or cannot be started here, its step
                 takes no model of the task's, or the budget is larger than the user's.
         """
-        control, store = self.reader.control, self.reader.store
-        checkpoint = control.has_checkpoint(task)
         if task.status in RUNNING:
-            return self._result("already_resuming", task, checkpoint, "it runs already")
+            return self._result("already_resuming", task, "it runs already")
         self._check_resumable(task, accept=accept)
         if not (by_person and caller.user is None):
             self._check_budget(caller, task, budget, consent)
@@ -82,16 +80,25 @@ class ResumeTask:
         self._check_budget_left(task, columns)
         if when == "at_reset":
             message = left_to_itself(self.reader.view(task).pause, changes=bool(columns))
-            return self._result("scheduled", task, checkpoint, message)
+            return self._result("scheduled", task, message)
+        return self._resume(caller, task, columns, accept=accept)
+
+    def _resume(
+        self, caller: Caller, task: TaskRow, columns: dict[str, Any], *, accept: bool
+    ) -> ResumeResult:
+        """Resume now. Of two calls at the same time one wins, and the other reports it."""
+        control, store = self.reader.control, self.reader.store
+        checkpoint = control.has_checkpoint(task)
         folders = TaskFolders(self.reader.settings.home, task.id, task.iteration)
         if accept:
             accept_result(task, folders)
+        # A request to pause that the last attempt no longer read would stop the next one at once.
         folders.pause_request.unlink(missing_ok=True)
         columns = self.agents.program_column(caller, task) | columns
         won = store.transitions.resume(task.id, caller.client_id, **columns)
         if won is None:
             fresh = store.tasks.get(task.id) or task
-            return self._result("already_resuming", fresh, checkpoint, "another call won")
+            return self._result("already_resuming", fresh, "another call won")
         row, attempt = won
         control.enqueue(attempt)
         message = (
@@ -100,7 +107,8 @@ class ResumeTask:
         message = ACCEPTED if accept else message
         return ResumeResult("resumed", self.reader.with_cautions(row), checkpoint, message)
 
-    def _result(self, result: str, task: TaskRow, checkpoint: bool, message: str) -> ResumeResult:
+    def _result(self, result: str, task: TaskRow, message: str) -> ResumeResult:
+        checkpoint = self.reader.control.has_checkpoint(task)
         return ResumeResult(result, self.reader.view(task), checkpoint, message)
 
     def _check_resumable(self, task: TaskRow, *, accept: bool) -> None:

@@ -65,9 +65,9 @@ def allowed_options(
     missing, every = trust.missing(repository, commit, needed)
     setup = trust.can_do_without(repository, commit, needed) if missing else []
     if setup and not wider and (request.unasked or caller.user is not None):
-        config = options.decided.model_copy(update={"without_setup": True})
+        config = options.config.model_copy(update={"without_setup": True})
         warnings = [*options.warnings, setup_left_out(repository.root, setup)]
-        return replace(options, decided=config, warnings=warnings)
+        return replace(options, config=config, warnings=warnings)
     check_consent(
         caller,
         settings.home / "config.yaml",

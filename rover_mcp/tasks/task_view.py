@@ -13,7 +13,7 @@ from rover_mcp.domain.usage_window import time_of
 from rover_mcp.launcher.user_service import OFFER
 from rover_mcp.store.damaged_records import NONSENSE
 from rover_mcp.store.records import AttemptRow, EventRow, TaskRow
-from rover_mcp.tasks.decided import decided_view
+from rover_mcp.tasks.config_view import config_view
 from rover_mcp.tasks.network import refused_views, refused_warning, sent_views
 from rover_mcp.tasks.pause_view import (
     WHAT_TO_DO,
@@ -60,14 +60,35 @@ def task_view(
     state = state or task.run_state
     going = attempt is not None and attempt.state == AttemptState.RUNNING
     steps = _steps(state, task, now, going=going, full=full) if state else []
+    view = _row_view(task, now, _phase(task, state, attempt))
+    view.progress = _progress(task, state)
+    view.pause = pause_view(task, state, now, policy)
+    view.error = quoted(task.error) if task.error else None
+    view.verdict = quoted(state.verdict) if state and state.verdict else None
+    view.usage = state.usage if state else None
+    view.budget = budget_view(task, state)
+    view.steps = steps or None
+    view.steps_hidden = (len(state.steps) - len(steps) if state else 0) or None
+    view.warnings = _warnings(task, state, policy, full=full)
+    view.next_actions = _next_actions(task, state, policy)
+    if full:
+        view.context = _context(task)
+        view.config = config_view(task)
+        view.refused = refused_views(task.refused)
+        view.sent = sent_views(task.sent)
+    return view
+
+
+def _row_view(task: TaskRow, now: float, phase: str) -> TaskView:
+    """What the task's row says alone."""
     return TaskView(
         id=task.id,
         number=task.number,
         repo_path=task.project_path,
         title=printable(task.title),
         status=task.status,
-        phase=printable(_phase(task, state, attempt)),
-        progress=_progress(task, state),
+        phase=printable(phase),
+        progress=0,
         branch=task.branch,
         base_branch=task.base_branch,
         base_commit=task.base_commit,
@@ -82,19 +103,7 @@ def task_view(
         created_at=time_of(task.created_at),
         updated_at=time_of(task.updated_at),
         duration_s=_duration(task, now),
-        pause=pause_view(task, state, now, policy),
-        error=quoted(task.error) if task.error else None,
-        verdict=quoted(state.verdict) if state and state.verdict else None,
-        usage=state.usage if state else None,
-        budget=budget_view(task, state),
-        steps=steps or None,
-        steps_hidden=(len(state.steps) - len(steps) if state else 0) or None,
-        context=_context(task) if full else None,
-        config=decided_view(task) if full else None,
-        warnings=_warnings(task, state, policy, full=full),
-        refused=refused_views(task.refused) if full else None,
-        sent=sent_views(task.sent) if full else None,
-        next_actions=_next_actions(task, state, policy),
+        next_actions=[],
     )
 
 

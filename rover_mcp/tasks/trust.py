@@ -168,25 +168,25 @@ class ProjectTrust:
         self,
         repository: Repository,
         commit: str,
-        settled: ResolvedOptions,
+        options: ResolvedOptions,
         entry: CatalogEntry,
         engine: str,
     ) -> list[Ask]:
         """What one task needs consent for. A workflow that the call names, and that stands for no
         other, is the caller's choice, except where it would run on this machine itself."""
-        decided = settled.decided
-        asks = list(settled.asks)
-        if not decided.ignored:
+        config = options.config
+        asks = list(options.asks)
+        if not config.ignored:
             files = self.repositories.files(repository, commit)
-            image = self._has_image(decided)
-            asks += setup_asks(files, decided.setup, decided.devcontainer, engine, image)
-        chosen = decided.origins.get("workflow") is Origin.CALL and entry.shadowed is None
+            image = self._has_image(config)
+            asks += setup_asks(files, config.setup, config.devcontainer, engine, image)
+        chosen = config.origins.get("workflow") is Origin.CALL and entry.shadowed is None
         if entry.source == "project" and not (chosen and engine != PROCESS):
             asks.append(_workflow(entry))
         return asks
 
-    def _has_image(self, decided: TaskConfig) -> bool:
-        return decided.image is not None or "base_image" in self.settings.model_fields_set
+    def _has_image(self, config: TaskConfig) -> bool:
+        return config.image is not None or "base_image" in self.settings.model_fields_set
 
     def missing(
         self, repository: Repository, commit: str, needed: Sequence[Ask]

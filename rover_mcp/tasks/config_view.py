@@ -1,4 +1,4 @@
-"""How a task shows what was decided for it, and from where. Pure."""
+"""How a task shows its configuration, and who set what. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from rover_mcp.tasks.options import PLAIN
 _WORDS = {Origin.PROJECT: FILE, Origin.USER: "your config.yaml"}
 
 
-def decided_view(task: TaskRow) -> dict[str, str] | None:
-    """Each setting with its value and, in brackets, who gave it; None for a task of before."""
+def config_view(task: TaskRow) -> dict[str, str] | None:
+    """Each setting with its value and, in brackets, who gave it; None for a task
+    that was made before configurations were kept."""
     if task.config is None:
         return None
     return {name: f"{value} ({origin})" for name, value, origin in _settings(task, task.config)}
