@@ -25,7 +25,7 @@ from agent_runner.journal.journal_reader import JournalError
 from agent_runner.models import ExitCode
 from agent_runner.process import seccomp
 from agent_runner.process.commands import CommandKilled
-from agent_runner.process.late_spec import await_orders
+from agent_runner.process.late_spec import await_spec
 from agent_runner.process.spawn import gateway_forwarder, make_commands
 from agent_runner.run.attempt import PauseRequest, Run, utc_now
 from agent_runner.spec import RunSpec, SwitchUser
@@ -100,7 +100,7 @@ async def _reach_gateway(spec: RunSpec, journal: Journal, stack: AsyncExitStack)
 def _wait(folder: Path, seconds: float) -> bool:
     # What a first run imports late (the event loop's back end) is imported now.
     anyio.run(anyio.sleep, 0)
-    return await_orders(folder, seconds)
+    return await_spec(folder, seconds)
 
 
 def main(argv: list[str] | None = None) -> int:

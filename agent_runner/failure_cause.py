@@ -87,14 +87,14 @@ LONGEST = 300
 """Characters of a line."""
 
 
-class Cause:
+class FailureCause:
     """The cause in the output of a program, which is read line by line. Two lines are kept."""
 
     def __init__(self) -> None:
         self._rank = PLAIN
         self._line = self._last = ""
 
-    def hear(self, line: str) -> None:
+    def add(self, line: str) -> None:
         """Take the next line of the output."""
         line = _PREAMBLE.sub("", line.strip())[:LONGEST]
         if not line:
@@ -121,9 +121,9 @@ class Cause:
         return self.line if self.line == self._last else f"{self.line}; then: {self._last}"
 
 
-def cause_of(lines: Iterable[str]) -> Cause:
+def cause_of(lines: Iterable[str]) -> FailureCause:
     """The cause in the complete output of a program."""
-    cause = Cause()
+    cause = FailureCause()
     for line in lines:
-        cause.hear(line)
+        cause.add(line)
     return cause

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 
 from agent_runner.process.forward import CHUNK_BYTES, Forwarder
-from rover_mcp.daemon.usage_booking import write_entries
+from rover_mcp.daemon.usage_recording import write_entries
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import GatewayLease, ProviderAccess
+from rover_mcp.gateway.grant import GatewayGrant, ProviderAccess
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
 from tests.support.certificates import server_context
@@ -121,7 +121,7 @@ async def gateway(folder: Path, name: str, url: str) -> None:
     """Serve one lease until killed."""
     store = Store(open_database(f"sqlite:///{folder / name}.db"))
     serving = Gateway(write=partial(write_entries, store))
-    lease = GatewayLease(
+    lease = GatewayGrant(
         task_id=name,
         attempt=1,
         socket_path=folder / f"{name}.sock",

@@ -33,7 +33,7 @@ MAX_WAIT = timedelta(days=40)
 A_MINUTE = timedelta(minutes=5)
 AN_HOUR = timedelta(hours=1)
 
-Found = Iterator[datetime | None]
+Times = Iterator[datetime | None]
 
 _MAX_DETAILS = 20
 _DAILY_QUOTA = re.compile(r"daily quota on this model|PerDay")
@@ -73,13 +73,13 @@ def reset_time(failure: Failure, facts: FailureFacts, now: datetime) -> Reset | 
     return None
 
 
-def _first(times: Found, now: datetime) -> datetime | None:
+def _first(times: Times, now: datetime) -> datetime | None:
     """The first credible one of some times."""
     credible = (at for at in times if at and now - TOLERANCE <= at <= now + MAX_WAIT)
     return next(credible, None)
 
 
-def _from_fields(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
+def _from_fields(failure: Failure, facts: FailureFacts, now: datetime) -> Times:
     if failure.reset_at is not None:
         yield utc(failure.reset_at)
     for fields in _objects(facts):
@@ -103,11 +103,11 @@ def _objects(facts: FailureFacts) -> Iterator[Mapping[str, Any]]:
         yield mapping(mapping(detail).get("metadata"))
 
 
-def _from_own_headers(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
+def _from_own_headers(failure: Failure, facts: FailureFacts, now: datetime) -> Times:
     return from_headers(facts.headers, now)
 
 
-def _from_inner_headers(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
+def _from_inner_headers(failure: Failure, facts: FailureFacts, now: datetime) -> Times:
     for fields in _objects(facts):
         for name in _HEADERS:
             if inner := mapping(fields.get(name)):
@@ -115,12 +115,12 @@ def _from_inner_headers(failure: Failure, facts: FailureFacts, now: datetime) ->
                 yield from from_headers({str(k).lower(): str(v)[:200] for k, v in named}, now)
 
 
-def _from_quota_name(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
+def _from_quota_name(failure: Failure, facts: FailureFacts, now: datetime) -> Times:
     if any("PerDay" in name for name in facts.names):
         yield _next_day_of_google(now)
 
 
-def _from_daily_words(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
+def _from_daily_words(failure: Failure, facts: FailureFacts, now: datetime) -> Times:
     if _DAILY_QUOTA.search(facts.text) or _DAILY_LIMIT.match(facts.message):
         yield _next_day_of_google(now)
 
@@ -131,7 +131,7 @@ def _next_day_of_google(now: datetime) -> datetime | None:
     return next_moment(moments(tomorrow, time(), zone), now)
 
 
-def _from_delays(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
+def _from_delays(failure: Failure, facts: FailureFacts, now: datetime) -> Times:
     yield after(now, failure.retry_after)
     for fields in _objects(facts):
         for name in _DELAYS:
@@ -144,12 +144,12 @@ def _from_delays(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
             yield moment(delay, now) if isinstance(delay, str) and delay.endswith("s") else None
 
 
-def _from_text(failure: Failure, facts: FailureFacts, now: datetime) -> Found:
+def _from_text(failure: Failure, facts: FailureFacts, now: datetime) -> Times:
     home = home_zone(failure.provider, facts.codes, facts.text)
     return iter([*from_text(facts.text, now, home)])
 
 
-_SOURCES: tuple[Callable[[Failure, FailureFacts, datetime], Found], ...] = (
+_SOURCES: tuple[Callable[[Failure, FailureFacts, datetime], Times], ...] = (
     _from_fields,
     _from_quota_name,
     _from_daily_words,

@@ -15,7 +15,7 @@ FIFO = "orders"
 SPEC = "spec.json"
 
 
-def await_orders(folder: Path, seconds: float) -> bool:
+def await_spec(folder: Path, seconds: float) -> bool:
     """Block until `folder` has a spec.json. False: there was none after `seconds`.
 
     Raises:

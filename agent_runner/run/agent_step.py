@@ -32,7 +32,7 @@ from agent_runner.run.agent_prompts import (
     resume_prompt,
 )
 from agent_runner.run.output_files import FilesRefused, OutputFiles
-from agent_runner.run.stall_watch import Pointless, StallWatch
+from agent_runner.run.stall_watch import PointlessRetry, StallWatch
 from agent_runner.run.step import (
     Interrupted,
     RunPaused,
@@ -221,7 +221,7 @@ class AgentStepRun:
 
     async def _verdict(self, error: AgentFailed, started: datetime) -> Verdict:
         """What a failed turn means, by what the gateway saw of it and what the agent said."""
-        if isinstance(error, Pointless):
+        if isinstance(error, PointlessRetry):
             return error.verdict
         evidence = self._tools.evidence
         seen = await evidence.failures(started, self._provider)

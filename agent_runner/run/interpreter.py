@@ -73,24 +73,24 @@ class Tree(Protocol):
 
 
 @dataclass(frozen=True)
-class Around:
+class StepPlace:
     """What is around a step: its loops. `tolerant`: its failure does not end the run."""
 
     loops: tuple[Mapping[str, Any], ...] = ()
     tolerant: bool = False
 
-    def inside(self, loop: LoopStep, iteration: int, index: int) -> Around:
+    def inside(self, loop: LoopStep, iteration: int, index: int) -> StepPlace:
         """The place of a sub-step of a loop."""
         position = {"step": loop.id, "iteration": iteration, "index": index}
-        return Around((*self.loops, position), tolerant=True)
+        return StepPlace((*self.loops, position), tolerant=True)
 
 
 @dataclass
-class Placed:
+class PlacedRecorder:
     """A recorder that adds to each record the loops around its step."""
 
     recorder: Recorder
-    around: Around
+    around: StepPlace
 
     def append(self, kind: RecordType, data: Mapping[str, object], *, flush: bool = False) -> bool:
         if self.around.loops:
@@ -105,7 +105,7 @@ class LeafRun:
 
     step: Leaf
     values: Values
-    recorder: Placed
+    recorder: PlacedRecorder
     done: Sequence[str]
     interrupted: Interrupted | None = None
 
@@ -141,10 +141,10 @@ class Interpreter:
             RunPaused: only time, money or a person can help.
         """
         for step in steps:
-            if error := await self._step(step, Around()):
+            if error := await self._step(step, StepPlace()):
                 raise WorkflowFailed(step.id, error)
 
-    async def _step(self, step: Step, around: Around) -> str | None:
+    async def _step(self, step: Step, around: StepPlace) -> str | None:
         """Run a step. Returns its error if it failed and may not fail."""
         state = self.fold.step(step.id)
         if state.finished:
@@ -164,14 +164,14 @@ class Interpreter:
 
     # --- the three kinds ---
 
-    async def _leaf(self, step: Leaf, around: Around) -> str | None:
+    async def _leaf(self, step: Leaf, around: StepPlace) -> str | None:
         # Only agents and commands cost anything, so the budget is checked before each of them.
         self._check_budget(step)
         await self._save_start(step)
         self._started(step, around)
         done = [s.id for s in self.fold.live.steps if s.status is StepStatus.COMPLETED]
         interrupted = self.interrupted.pop(step.id, None)
-        placed = Placed(self.recorder, around)
+        placed = PlacedRecorder(self.recorder, around)
         try:
             result = await self.run_leaf(LeafRun(step, self._values(), placed, done, interrupted))
         except StepFailed as error:
@@ -181,7 +181,7 @@ class Interpreter:
         await self._put_back(step)
         return await self._completed(step, around, result.outputs, result.detail)
 
-    async def _loop(self, step: LoopStep, around: Around) -> str | None:
+    async def _loop(self, step: LoopStep, around: StepPlace) -> str | None:
         self._started(step, around)
         loop = self.fold.step(step.id)
         if not loop.iteration and step.max_iterations:
@@ -202,7 +202,7 @@ class Interpreter:
         return await self._loop_ended(step, around)
 
     def _iterate(
-        self, step: LoopStep, around: Around, iteration: int, tree: str | None = None
+        self, step: LoopStep, around: StepPlace, iteration: int, tree: str | None = None
     ) -> None:
         data: dict[str, object] = {"step": step.id, "iteration": iteration}
         if tree is not None:
@@ -219,7 +219,7 @@ class Interpreter:
         return None
 
     async def _loop_ended(
-        self, step: LoopStep, around: Around, *, met: bool = False, circle: bool = False
+        self, step: LoopStep, around: StepPlace, *, met: bool = False, circle: bool = False
     ) -> str | None:
         crash_point(CrashPoint.LOOP_LEFT)
         iterations = self.fold.step(step.id).iteration or 0
@@ -250,9 +250,9 @@ class Interpreter:
         ]
         return max(wrong)[1] if wrong else None
 
-    async def _parallel(self, step: ParallelStep, around: Around) -> str | None:
+    async def _parallel(self, step: ParallelStep, around: StepPlace) -> str | None:
         self._started(step, around)
-        inside = Around(around.loops, around.tolerant or step.allow_failure)
+        inside = StepPlace(around.loops, around.tolerant or step.allow_failure)
         free = anyio.Semaphore(step.limit)
 
         async def one(inner: Step) -> None:
@@ -298,7 +298,7 @@ class Interpreter:
             with anyio.CancelScope(shield=True):
                 await self.tree.put_back(self.fold.boundary, step.id)
 
-    def _started(self, step: Step, around: Around) -> None:
+    def _started(self, step: Step, around: StepPlace) -> None:
         data: dict[str, object] = {"step": step.id}
         if self.start is not None:
             data["start_snapshot"] = self.start.model_dump(mode="json")
@@ -307,7 +307,7 @@ class Interpreter:
         crash_point(CrashPoint.STEP_STARTED)
 
     async def _completed(
-        self, step: Step, around: Around, outputs: Mapping[str, str], detail: str | None
+        self, step: Step, around: StepPlace, outputs: Mapping[str, str], detail: str | None
     ) -> None:
         data: dict[str, object] = {"step": step.id, "outputs": dict(outputs), "detail": detail}
         if _falls_short(step, outputs):
@@ -323,7 +323,7 @@ class Interpreter:
             crash_point(CrashPoint.STEP_ENDED)
 
     async def _failed(
-        self, step: Step, around: Around, error: str, outputs: Mapping[str, str]
+        self, step: Step, around: StepPlace, error: str, outputs: Mapping[str, str]
     ) -> str | None:
         tolerated = around.tolerant or step.allow_failure
         data: dict[str, object] = {"step": step.id, "error": error, "outputs": dict(outputs)}
@@ -348,9 +348,14 @@ class Interpreter:
         return snapshot.model_dump(mode="json") if snapshot else None
 
     def _append(
-        self, kind: RecordType, data: Mapping[str, object], around: Around, *, flush: bool = False
+        self,
+        kind: RecordType,
+        data: Mapping[str, object],
+        around: StepPlace,
+        *,
+        flush: bool = False,
     ) -> None:
-        Placed(self.recorder, around).append(kind, data, flush=flush)
+        PlacedRecorder(self.recorder, around).append(kind, data, flush=flush)
 
     def _values(self, step: Step | None = None, outputs: Mapping[str, str] | None = None) -> Values:
         """What conditions and placeholders see: the outputs of each step's last end."""

@@ -34,7 +34,7 @@ MOST_TRIES = 4
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Pointless(AgentFailed):
+class PointlessRetry(AgentFailed):
     """The agent was stopped: the gateway saw what it waits for, and that takes too long. `verdict`
     is what the gateway's failures mean."""
 
@@ -80,10 +80,10 @@ class StallWatch:
         """Do the work, and end it if it only waits.
 
         Raises:
-            Pointless: it was ended.
+            PointlessRetry: it was ended.
             Exception: whatever the work raises.
         """
-        stalled: list[Pointless] = []
+        stalled: list[PointlessRetry] = []
         try:
             async with anyio.create_task_group() as group:
 
@@ -101,7 +101,7 @@ class StallWatch:
             raise error from error.__cause__
         raise stalled[0]
 
-    async def _until_pointless(self) -> Pointless:
+    async def _until_pointless(self) -> PointlessRetry:
         after = 0
         while True:
             if await self._judge() is not None:
@@ -115,11 +115,11 @@ class StallWatch:
             else:
                 after = last
 
-    async def _judge(self) -> Pointless | None:
+    async def _judge(self) -> PointlessRetry | None:
         """Why waiting is pointless just now; None if it is not."""
         failures = await self._evidence.failures(self._since, self._provider)
         now = self._clock()
         verdict = classify(failures, now)
         if not is_pointless(failures, verdict, self._wait_in_place, now):
             return None
-        return Pointless(failures[0], verdict)
+        return PointlessRetry(failures[0], verdict)

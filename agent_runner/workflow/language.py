@@ -26,13 +26,13 @@ from agent_runner.workflow.value_kinds import (
     ConditionText,
     Duration,
     Filename,
-    Many,
+    ListOf,
     Name,
     Text,
     TextTemplate,
     TrueOrFalse,
     Version,
-    Whole,
+    WholeNumber,
     Word,
 )
 from agent_runner.workflow.yaml_source import YamlSource
@@ -165,7 +165,7 @@ VERDICT = Key(
 TIMEOUT = Key("timeout", Duration(1, MAX_TIMEOUT), "seconds, or a time such as 90s, 5m, 1h")
 RETRIES = Key(
     "retries",
-    Whole(0, MAX_RETRIES),
+    WholeNumber(0, MAX_RETRIES),
     "how often a failed step is tried again",
     default=AgentStep.retries,
 )
@@ -175,7 +175,9 @@ STEP_SETTINGS = Key("config", _STEP_CONFIG, "time limit and retries")
 PROMPT = Key("prompt", TextTemplate(), f"what the agent is to do. {_PLACEHOLDERS}")
 TOOL = Key("tool", Text(), "the agent's name, where it is not the task's; or {{inputs.NAME}}")
 MODEL = Key("model", Text(), "the model, as that agent calls it; or {{inputs.NAME}}")
-AGENT_OUTPUTS = Key("outputs", Many("an output", OUTPUT), "what the agent is asked to answer with")
+AGENT_OUTPUTS = Key(
+    "outputs", ListOf("an output", OUTPUT), "what the agent is asked to answer with"
+)
 AGENT = Shape(
     "agentStep",
     "a step of type agent",
@@ -188,11 +190,11 @@ COMMAND_TEXT = Key(
 )
 ARGS = Key(
     "args",
-    Many("an argument", TextTemplate(may_be_empty=True)),
+    ListOf("an argument", TextTemplate(may_be_empty=True)),
     "arguments after the command, each a text of its own",
 )
 COMMAND_OUTPUTS = Key(
-    "outputs", Many("an output", _COMMAND_OUTPUT), "for readers only: every command has all four"
+    "outputs", ListOf("an output", _COMMAND_OUTPUT), "for readers only: every command has all four"
 )
 COMPARE_WITH = Key(
     "compare_with",
@@ -214,7 +216,7 @@ STEPS = Key("steps", Steps(), "what is done, in this order")
 UNTIL = Key("until", ConditionText(), f"looked at after each whole iteration: {_CONDITION}")
 ITERATIONS = Key(
     "max_iterations",
-    Whole(0, MAX_ITERATIONS),
+    WholeNumber(0, MAX_ITERATIONS),
     "at most this often; 0 never",
     default=LoopStep.max_iterations,
     synonyms=("maxIterations",),
@@ -243,7 +245,7 @@ LOOP = Shape(
 
 CHILDREN = Key("steps", Steps(), "what is done at the same time, in one work tree")
 LIMIT = Key(
-    "limit", Whole(1, MAX_PARALLEL), "at most this many at once", default=ParallelStep.limit
+    "limit", WholeNumber(1, MAX_PARALLEL), "at most this many at once", default=ParallelStep.limit
 )
 PARALLEL = Shape(
     "parallelStep", "a step of type parallel", (*_COMMON, CHILDREN, LIMIT), (ID, TYPE, CHILDREN)
@@ -265,7 +267,7 @@ STEP = Variants(
 
 LOOP_LIMIT = Key(
     "loop_limit",
-    Whole(0, MAX_ITERATIONS),
+    WholeNumber(0, MAX_ITERATIONS),
     "no loop runs more often, whatever it says",
     synonyms=("loopLimit",),
 )
@@ -286,8 +288,8 @@ DEFAULTS = Shape("defaults", "defaults", (TOOL, MODEL))
 WORKFLOW_VERSION = Key("version", Version(VERSION), "of the language")
 WORKFLOW_NAME = Key("name", Name(), "for people; tasks ask for a workflow by its file's name")
 WORKFLOW_DESCRIPTION = Key("description", Text(), "what it is good for, in a line")
-INPUTS = Key("inputs", Many("an input", INPUT), "what a task may or must give")
-WORKFLOW_OUTPUTS = Key("outputs", Many("an output", OUTPUT), "what it gives, for readers")
+INPUTS = Key("inputs", ListOf("an input", INPUT), "what a task may or must give")
+WORKFLOW_OUTPUTS = Key("outputs", ListOf("an output", OUTPUT), "what it gives, for readers")
 WORKFLOW_DEFAULTS = Key("defaults", DEFAULTS, "for agent steps that say nothing else")
 WORKFLOW_CONFIG = Key("config", CONFIG, "limits for the workflow")
 WORKFLOW = Shape(

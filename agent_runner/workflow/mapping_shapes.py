@@ -10,7 +10,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 
 from agent_runner.json_object import Json
 from agent_runner.workflow.value_kinds import ValueKind
-from agent_runner.workflow.yaml_source import Noted, YamlSource, meant, short
+from agent_runner.workflow.yaml_source import NotedProblem, YamlSource, meant, short
 
 T = TypeVar("T")
 
@@ -50,11 +50,11 @@ class ReadMapping:
         """The value of a key that is required or has a default.
 
         Raises:
-            Noted: it is missing or wrong, which is noted.
+            NotedProblem: it is missing or wrong, which is noted.
         """
         value = self.get(key)
         if value is None:
-            raise Noted(key.name)
+            raise NotedProblem(key.name)
         return value
 
     def at(self, key: Key[Any], otherwise: Key[Any] | None = None) -> Node:

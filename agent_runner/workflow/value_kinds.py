@@ -188,7 +188,7 @@ class Duration:
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeNumber:
     low: int
     high: int
 
@@ -255,7 +255,7 @@ class ConditionText:
 
 
 @dataclass(frozen=True)
-class Many(Generic[T]):
+class ListOf(Generic[T]):
     """A list of items of one kind. Errors call an item `each`."""
 
     each: str

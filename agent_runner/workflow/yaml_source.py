@@ -32,7 +32,7 @@ _TEXTS = frozenset(_TAG + t for t in ("str", "int", "float", "bool", "timestamp"
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
-class Noted(Exception):
+class NotedProblem(Exception):
     """A needed value is wrong or missing, and its error has been noted."""
 
 
@@ -87,7 +87,7 @@ class YamlSource:
         """Note an error that is raised inside, and continue after it. `wrong` counts the errors."""
         try:
             yield
-        except Noted:
+        except NotedProblem:
             pass
         except WorkflowError as error:
             self.wrong += 1

@@ -24,24 +24,24 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
-class Held:
+class DiskUsage:
     """The size of folders, as far as they could be read. `complete`: all of them could."""
 
     size: int
     complete: bool = True
     files: int = 0
 
-    def __add__(self, other: Held) -> Held:
+    def __add__(self, other: DiskUsage) -> DiskUsage:
         complete = self.complete and other.complete
-        return Held(self.size + other.size, complete, self.files + other.files)
+        return DiskUsage(self.size + other.size, complete, self.files + other.files)
 
     @property
-    def counted(self) -> Held:
+    def counted(self) -> DiskUsage:
         """The number of files in place of the size."""
-        return Held(self.files, self.complete)
+        return DiskUsage(self.files, self.complete)
 
 
-def measure(folders: Sequence[os.PathLike[str]], ended: threading.Event) -> Held:
+def measure(folders: Sequence[os.PathLike[str]], ended: threading.Event) -> DiskUsage:
     """Measure folders. A file with several names counts once. `ended` ends the walk early."""
     return _Walk(ended).over(folders)
 
@@ -57,7 +57,7 @@ class _Walk:
         self._deep: list[int] = []
         """folders that were too deep for the walk that found them"""
 
-    def over(self, folders: Sequence[os.PathLike[str]]) -> Held:
+    def over(self, folders: Sequence[os.PathLike[str]]) -> DiskUsage:
         try:
             for folder in folders:
                 self._tree(self._open(folder))
@@ -66,7 +66,7 @@ class _Walk:
         finally:
             for descriptor in self._deep:
                 os.close(descriptor)
-        return Held(self._size, self._complete, self._files)
+        return DiskUsage(self._size, self._complete, self._files)
 
     def _tree(self, root: int | None) -> None:
         """Walk a tree depth first, by descriptors: a path may be longer than the kernel accepts."""
@@ -143,7 +143,7 @@ def counted_twice(records: Sequence[Path]) -> list[Path]:
     return [*records, *(folder / BUNDLES for folder in records)]
 
 
-def kept_elsewhere(task: Path, run: Path) -> Held:
+def kept_elsewhere(task: Path, run: Path) -> DiskUsage:
     """Measure what is kept of a task's iterations, without the records of the present one in
     `run`."""
     parts = [part for part in (task / "iterations").glob("*/*") if part != run]

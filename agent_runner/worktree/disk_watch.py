@@ -25,7 +25,7 @@ import anyio.to_thread
 
 from agent_runner.no_space import FREE_FIRST, says_no_space
 from agent_runner.spec import Disk
-from agent_runner.worktree.disk_usage import Held, counted_twice, measure
+from agent_runner.worktree.disk_usage import DiskUsage, counted_twice, measure
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ def is_due(last: Measure | None, free: int, limit: int, now: float) -> bool:
     return last.free - free > max(0, limit - last.held) * PART
 
 
-def judge(held: Held, free: Free, first: Measure | None) -> int:
+def judge(held: DiskUsage, free: Free, first: Measure | None) -> int:
     """The bytes that count as held. If a part could not be read, the loss of free space since the
     first measurement counts, whoever uses it."""
     if held.complete or first is None:
@@ -207,7 +207,7 @@ class DiskWatch:
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     clock: Callable[[], float] = time.monotonic
     free: Callable[[Sequence[os.PathLike[str]]], Free] = free_space
-    held: Callable[[Sequence[os.PathLike[str]], threading.Event], Held] = measure
+    held: Callable[[Sequence[os.PathLike[str]], threading.Event], DiskUsage] = measure
 
     def __post_init__(self) -> None:
         self._sizes = _Course(self.disk.limit_bytes)
@@ -273,8 +273,10 @@ class DiskWatch:
         free = _named(self.free([*disk.folders, *disk.records]), disk)
         if self._sizes.is_due(free.total, now) or self._files.is_due(free.files, now):
             own = await self._measured(disk.folders)
-            kept = await self._measured(counted_twice(disk.records)) if disk.records else Held(0)
-            held = own + kept + Held(disk.elsewhere_bytes, files=disk.elsewhere_files)
+            kept = (
+                await self._measured(counted_twice(disk.records)) if disk.records else DiskUsage(0)
+            )
+            held = own + kept + DiskUsage(disk.elsewhere_bytes, files=disk.elsewhere_files)
             now = self.clock()
             size = self._sizes.take(held, free.total, now)
             files = self._files.take(held.counted, free.files, now)
@@ -290,7 +292,7 @@ class DiskWatch:
         message = shortage(free, disk.floor_bytes) or shortage_of_files(free, disk.floor_files)
         return HostFull(message) if message else None
 
-    async def _measured(self, folders: Sequence[os.PathLike[str]]) -> Held:
+    async def _measured(self, folders: Sequence[os.PathLike[str]]) -> DiskUsage:
         ended = threading.Event()
         try:
             return await anyio.to_thread.run_sync(self.held, folders, ended, abandon_on_cancel=True)
@@ -309,7 +311,7 @@ class _Course:
     def is_due(self, free: int, now: float) -> bool:
         return self.limit is not None and is_due(self.last, free, self.limit, now)
 
-    def take(self, held: Held, free: int, now: float) -> int:
+    def take(self, held: DiskUsage, free: int, now: float) -> int:
         """Note a measurement. Returns what counts as held."""
         size = judge(held, Free(free, free), self.first)
         self.last = Measure(size, free, now)

@@ -36,7 +36,7 @@ REPORTS = {
 
 
 @dataclass(frozen=True)
-class Undone:
+class PutBackFiles:
     """What was put back: the files, and the reference that keeps their changed content."""
 
     names: Sequence[str]

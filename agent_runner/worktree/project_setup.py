@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from agent_runner.failure_cause import Cause
+from agent_runner.failure_cause import FailureCause
 from agent_runner.journal.step_log import StepLog
 from agent_runner.process.commands import CommandKilled, CommandStarter, OutputLine, was_killed
 from agent_runner.process.spawn import gateway_forwarder
@@ -62,11 +62,11 @@ class SetupFailed(Exception):
 class SetupOutput:
     """Where the lines that the commands print go, and the warnings for people."""
 
-    hear: Callable[[str], None]
+    show: Callable[[str], None]
     warn: Callable[[str], None]
 
 
-async def run_commands(setup: Setup, commands: CommandStarter, ears: SetupOutput) -> None:
+async def run_commands(setup: Setup, commands: CommandStarter, output: SetupOutput) -> None:
     """Run the commands one after the other, those that are only tried first.
 
     Raises:
@@ -75,23 +75,23 @@ async def run_commands(setup: Setup, commands: CommandStarter, ears: SetupOutput
     """
     for text in setup.tried:
         try:
-            await _run(text, setup, commands, ears)
+            await _run(text, setup, commands, output)
         except SetupFailed as failed:
-            ears.warn(f"{failed.brief}; {_TRIED_HELP}")
+            output.warn(f"{failed.brief}; {_TRIED_HELP}")
     for text in setup.commands:
-        await _run(text, setup, commands, ears)
+        await _run(text, setup, commands, output)
 
 
-async def _run(text: str, setup: Setup, commands: CommandStarter, ears: SetupOutput) -> None:
+async def _run(text: str, setup: Setup, commands: CommandStarter, output: SetupOutput) -> None:
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    cause = Cause()
+    cause = FailureCause()
 
     def heard(line: OutputLine) -> None:
         tail.append(line.text[:_LINE])
-        cause.hear(line.text)
-        ears.hear(line.text)
+        cause.add(line.text)
+        output.show(line.text)
 
-    ears.hear(f"$ {text}")
+    output.show(f"$ {text}")
     name = f"the set-up command {text.strip()[:_SHOWN]!r}"
     try:
         result = await commands.run(
@@ -107,7 +107,7 @@ async def _run(text: str, setup: Setup, commands: CommandStarter, ears: SetupOut
         failed = f"failed with status {result.code}"
     else:
         return
-    ears.hear(f"the command {failed}")
+    output.show(f"the command {failed}")
     brief = f"{name} {failed}{f': {cause.both}' if cause.line else ''}"
     first = f"{name} {failed}: {cause.line}; it printed" if cause.known else f"{name} {failed}"
     raise SetupFailed(f"{first}{_printed(tail)}", brief)
@@ -139,7 +139,7 @@ async def set_up_task(
 
 
 async def set_up_image(
-    spec: RunSpec, commands: CommandStarter, hear: Callable[[str], None]
+    spec: RunSpec, commands: CommandStarter, show: Callable[[str], None]
 ) -> None:
     """Run the set-up in a container that is to become an image, and leave no clone in it.
 
@@ -153,7 +153,7 @@ async def set_up_image(
     async with gateway_forwarder(spec):
         worktree = Worktree(spec, commands)
         await worktree.prepare()
-        await run_commands(setup, commands, SetupOutput(hear, warnings.append))
+        await run_commands(setup, commands, SetupOutput(show, warnings.append))
         await worktree.put_aside(seed)
     (seed.parent / WARNINGS).write_text(json.dumps(warnings[:_MAX_WARNINGS]), "utf-8")
 

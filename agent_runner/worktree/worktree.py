@@ -21,7 +21,7 @@ from agent_runner.worktree.git_environment import (
     USER_EMAIL,
     USER_NAME,
 )
-from agent_runner.worktree.git_reports import Undone, lacking, marked, noted, shown
+from agent_runner.worktree.git_reports import PutBackFiles, lacking, marked, noted, shown
 from agent_runner.worktree.script_runner import ScriptRunner, WorktreeError, failure
 from agent_runner.worktree.worktree_scripts import (
     ADOPT,
@@ -137,7 +137,7 @@ class Worktree:
         """
         self._scripts.report_of(await self._scripts.run(REMEMBER, ()), "note where HEAD is")
 
-    async def put_back(self, before: Snapshot, step: str) -> Undone | None:
+    async def put_back(self, before: Snapshot, step: str) -> PutBackFiles | None:
         """Make the work tree, the branch, HEAD and the index what they were when `remember` was
         called and the snapshot was taken. None if nothing had changed.
 
@@ -149,7 +149,7 @@ class Worktree:
         if self._scripts.report_of(result, "put the work tree back")[0] != "reset":
             return None
         lines = result.stderr.decode(errors="replace").splitlines()
-        return Undone(shown(set(marked(lines, "rover undone "))), kept)
+        return PutBackFiles(shown(set(marked(lines, "rover undone "))), kept)
 
     async def adopt(self, head: str) -> None:
         """Restore the earlier commits of a repository that was made again, from the restore bundle.

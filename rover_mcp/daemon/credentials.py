@@ -34,7 +34,7 @@ from rover_mcp.daemon.provider_access import (
 )
 from rover_mcp.daemon.redaction import SECRETS
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS, Provider
 from rover_mcp.store.records import AttemptRow, TaskRow
 from rover_mcp.tasks.account_names import account_name
@@ -80,10 +80,10 @@ class Credentials:
         """The files that credentials come from; a change of one may bring one that was missing."""
         sources = self._configured.sources()
         kept = [Path(s.file).expanduser() for s in sources.values() if is_path(s.file)]
-        places = (host_logins.LOG_INS[kind].place(environ) for kind, environ in self.log_ins())
+        places = (host_logins.LOGINS[kind].place(environ) for kind, environ in self.logins())
         return [*self._configured.files, *kept, *(place for place in places if place)]
 
-    def log_ins(self) -> list[tuple[str, Mapping[str, str]]]:
+    def logins(self) -> list[tuple[str, Mapping[str, str]]]:
         """Each log-in that config.yaml names: whose, and the environment of its program."""
         sources = self._configured.sources().values()
         return [(s.login, environ_of(s)) for s in sources if s.login]
@@ -201,12 +201,12 @@ class Credentials:
             return None, host_logins.why_not(kind, environ, self._now())
         if source:
             return None, f"credentials.{provider} in config.yaml gives no key now"
-        if agent in host_logins.LOG_INS and host_logins.is_there(agent, os.environ, self._now()):
+        if agent in host_logins.LOGINS and host_logins.is_there(agent, os.environ, self._now()):
             line = f"credentials: {{{provider}: {{login: {agent}}}}}"
             return None, f"to use the log-in of {agent} on this machine, put in config.yaml: {line}"
         ways = (
-            f", or sign in: {host_logins.LOG_INS[agent].sign_in}"
-            if agent in host_logins.LOG_INS
+            f", or sign in: {host_logins.LOGINS[agent].sign_in}"
+            if agent in host_logins.LOGINS
             else ""
         )
         mend = f"set {known.variables[0].name}{ways}; other ways: docs/gateway.md"
@@ -215,7 +215,7 @@ class Credentials:
     def unfit(self, provider: str, agent: str, access: ProviderAccess) -> str | None:
         """Why an agent cannot use what `access` gave, where it cannot: a program's log-in is for
         that program."""
-        kind = access.log_in
+        kind = access.login
         return for_one_only(kind, agent, PROVIDERS[provider]) if kind not in (None, agent) else None
 
     def access(
@@ -383,12 +383,12 @@ class Credentials:
         login = host_logins.held(kind, environ_of(source), self._now())
         SECRETS.add(login.token)
         return ProviderAccess(
-            base_url=source.base_url or host_logins.LOG_INS[kind].base_url or provider.base_url,
+            base_url=source.base_url or host_logins.LOGINS[kind].base_url or provider.base_url,
             header_name="authorization",
             header_value=f"Bearer {login.token}",
             account=host_logins.label(kind, login),
             beside=login.headers,
-            log_in=kind,
+            login=kind,
             expires=login.expires,
             origin=f"{provider.name}, log-in of {kind}",
         )

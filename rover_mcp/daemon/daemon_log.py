@@ -141,7 +141,7 @@ class _Bucket:
 
 
 class BoundedHandler(logging.Handler):
-    """Writes records, cleaned of secrets, at a bounded pace."""
+    """Writes records, with secrets redacted, at a bounded pace."""
 
     def __init__(self, write: Callable[[str], None], pace: LogPace) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class BoundedHandler(logging.Handler):
             if left_out is None and record.levelno < logging.CRITICAL:
                 return
             self._write(
-                _more(left_out or 0) + SECRETS.cleaned(self.format(record))[:MAX_LINE] + "\n"
+                _more(left_out or 0) + SECRETS.redact(self.format(record))[:MAX_LINE] + "\n"
             )
         except (ValueError, TypeError, KeyError, OSError):  # a line that cannot be formatted
             self.handleError(record)
@@ -220,7 +220,7 @@ class Capture:
         text = line[: 4 * MAX_LINE].decode("utf-8", "backslashreplace")[:MAX_LINE]
         left_out = self._pace.let("", text)
         if left_out is not None:
-            self._write(f"{_more(left_out)}{SECRETS.cleaned(text)}\n")
+            self._write(f"{_more(left_out)}{SECRETS.redact(text)}\n")
 
 
 def log_to_file(home: Path, settings: LogSettings) -> None:

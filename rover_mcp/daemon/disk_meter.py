@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from rover_mcp.daemon.folder_sizes import Counter
+from rover_mcp.daemon.folder_sizes import FolderSizer
 from rover_mcp.daemon.trash import FOLDER as TRASH
 from rover_mcp.packages.package_store import FOLDER as PACKAGES
 from rover_mcp.store.store import Store
@@ -71,7 +71,7 @@ def measure(home: Path, paths: Mapping[str, str], tasks: Mapping[str, str], at: 
     Raises:
         OSError: the data folder cannot be read.
     """
-    counter = Counter()
+    counter = FolderSizer()
     sizes: defaultdict[str, dict[str, int]] = defaultdict(dict[str, int])
 
     def add(project: str, kind: str, *places: Path) -> None:

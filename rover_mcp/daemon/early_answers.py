@@ -183,7 +183,7 @@ class _Recorded(TaskReader):
     def _name_of(self, label: str) -> str:
         return self._credentials.account_name(label)
 
-    def log_in_ends(self, task: TaskRow) -> str | None:
+    def login_expiry(self, task: TaskRow) -> str | None:
         account = Limit.of(task.account).account if task.account else None
         if account is not None and self._credentials.expiry(account) is not None:
             raise NeedsFullDaemon("when a log-in ends")

@@ -10,7 +10,7 @@ from pathlib import Path
 _BLOCK = 512
 
 
-class Counter:
+class FolderSizer:
     """Counts bytes on the disk. A file with several names counts where it is first seen, a folder
     with all that is in it where it was asked for first."""
 

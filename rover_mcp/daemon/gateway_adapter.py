@@ -18,18 +18,18 @@ from agent_runner.workflow.models import WorkflowError
 from rover_mcp.control.control_ports import Account, Expiry
 from rover_mcp.control.sandbox_spec import own_model
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.keys_seen import KeysSeen
+from rover_mcp.daemon.key_refusals import KeyRefusals
 from rover_mcp.daemon.provider_access import is_the_providers, lacks_credential
 from rover_mcp.daemon.served_models import ServedModels
 from rover_mcp.daemon.task_networks import NOTHING, TaskNetworks
-from rover_mcp.daemon.usage_booking import over_budget, settle_left, standing_of
-from rover_mcp.daemon.windows_seen import WindowsSeen
+from rover_mcp.daemon.usage_recording import budget_state_of, estimate_cut_calls, over_budget
+from rover_mcp.daemon.window_recorder import WindowRecorder
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.network_policy import NetworkMode
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.grant import GatewayGrant, ProviderAccess, ProviderAnswer
 from rover_mcp.gateway.internet import UpstreamProxy
-from rover_mcp.gateway.lease import GatewayLease, ProviderAccess, ProviderAnswer
 from rover_mcp.gateway.prices import PriceList, price_list
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.refusals import RefusedHost, RefusedHosts
@@ -41,7 +41,7 @@ MOST_USED = 1000
 """attempts and providers of which it is remembered which account they used last"""
 
 
-class Door:
+class GatewayAdapter:
     """The gateway, for the control plane's threads."""
 
     def __init__(
@@ -72,15 +72,15 @@ class Door:
         self._used: dict[tuple[str, int, str], str] = {}
         """kept when a door closes: what follows from its end asks for it"""
         self._refused: dict[str, RefusedHosts] = {}
-        self._keys = KeysSeen()
-        self._windows = WindowsSeen(store, credentials.account_name)
+        self._keys = KeyRefusals()
+        self._windows = WindowRecorder(store, credentials.account_name)
         self._served = ServedModels(lambda p, access: portal.call(gateway.served, p, access))
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
         task = self._store.tasks.get(task_id)
         if task_id not in self._opened:
             self._opened.add(task_id)
-            settle_left(self._store, task_id, self._prices, self._now())
+            estimate_cut_calls(self._store, task_id, self._prices, self._now())
 
         def credentials(provider: str) -> ProviderAccess | None:
             task = self._store.tasks.get(task_id)
@@ -89,7 +89,7 @@ class Door:
                 self._keys.lacked(task_id, attempt)
             return access
 
-        lease = GatewayLease(
+        lease = GatewayGrant(
             task_id=task_id,
             attempt=attempt,
             socket_path=socket,
@@ -99,7 +99,9 @@ class Door:
             on_bell=self._on_bell,
             on_answer=lambda _task, answer: self._answered(task_id, attempt, answer),
             used_up=partial(over_budget, self._store, task_id) if task and task.budget else None,
-            standing=partial(standing_of, self._store, task_id) if task and task.budget else None,
+            budget_state=partial(budget_state_of, self._store, task_id)
+            if task and task.budget
+            else None,
             network=self._networks.policy(task) if task else NOTHING,
             own_hosts=self._networks.own_hosts,
             upstream_proxy=lambda host: self._networks.proxy(task_id, attempt, host),
@@ -116,7 +118,7 @@ class Door:
         def count(_task: str, host: RefusedHost) -> None:
             refused.add(host)
 
-        lease = GatewayLease(
+        lease = GatewayGrant(
             task_id=task.id,
             attempt=1,
             socket_path=socket,
@@ -174,7 +176,7 @@ class Door:
         self._opened.discard(task_id)
         self._windows.written()
         self._networks.flush(task_id)
-        settle_left(self._store, task_id, self._prices, self._now())
+        estimate_cut_calls(self._store, task_id, self._prices, self._now())
         self._store.books.fold(task_id)
 
     def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:

@@ -26,7 +26,7 @@ _CLAIMS = "https://api.openai.com/auth"
 
 
 @dataclass(frozen=True)
-class LogIn:
+class Login:
     """The parts of a log-in that go to the provider. `expires` is in seconds since 1970, None where
     it is not known; `account` identifies the account, and is not a secret."""
 
@@ -41,7 +41,7 @@ class LogIn:
 
 
 @dataclass(frozen=True)
-class HostLogIn:
+class HostLogin:
     """Where one program keeps its log-in. `base_url`: where its provider accepts it, if not at the
     provider's own address; `sign_in`: what a person runs."""
 
@@ -51,7 +51,7 @@ class HostLogIn:
     folder: str
     name: str
     sign_in: str
-    read: Callable[[Mapping[str, Any]], LogIn | None]
+    read: Callable[[Mapping[str, Any]], Login | None]
     base_url: str | None = None
     lasts: str | None = None
     """what a person does for a credential that lasts longer"""
@@ -68,7 +68,7 @@ class HostLogIn:
             return None
 
 
-def _codex(content: Mapping[str, Any]) -> LogIn | None:
+def _codex(content: Mapping[str, Any]) -> Login | None:
     """Read ~/.codex/auth.json: tokens of ChatGPT. The account has a header of its own."""
     tokens = _object(content.get("tokens"))
     token = _text(tokens.get("access_token"))
@@ -78,22 +78,22 @@ def _codex(content: Mapping[str, Any]) -> LogIn | None:
         return None
     headers = (("chatgpt-account-id", account),) if account else ()
     renewable = _renewable(tokens.get("refresh_token"))
-    return LogIn(token, account, _seconds(_jwt(token).get("exp")), headers, renewable)
+    return Login(token, account, _seconds(_jwt(token).get("exp")), headers, renewable)
 
 
-def _claude(content: Mapping[str, Any]) -> LogIn | None:
+def _claude(content: Mapping[str, Any]) -> Login | None:
     """Read ~/.claude/.credentials.json: times are in milliseconds. It names no account."""
     fields = _object(content.get("claudeAiOauth"))
     token = _text(fields.get("accessToken"))
     expires = _milliseconds(fields.get("expiresAt"))
     ends = _milliseconds(fields.get("refreshTokenExpiresAt"))
     renewable = _renewable(fields.get("refreshToken"), ends)
-    return LogIn(token, "", expires, renewable_until=renewable) if token else None
+    return Login(token, "", expires, renewable_until=renewable) if token else None
 
 
-LOG_INS: Mapping[str, HostLogIn] = MappingProxyType(
+LOGINS: Mapping[str, HostLogin] = MappingProxyType(
     {
-        "codex": HostLogIn(
+        "codex": HostLogin(
             agent="codex",
             provider="openai",
             variable="CODEX_HOME",
@@ -103,7 +103,7 @@ LOG_INS: Mapping[str, HostLogIn] = MappingProxyType(
             read=_codex,
             base_url="https://chatgpt.com/backend-api/codex",
         ),
-        "claude": HostLogIn(
+        "claude": HostLogin(
             agent="claude",
             provider="anthropic",
             variable="CLAUDE_CONFIG_DIR",
@@ -123,13 +123,13 @@ _UNUSED: Mapping[str, tuple[str, str]] = MappingProxyType(
 the home in which they are, and their folder in it."""
 
 
-def held(kind: str, environ: Mapping[str, str], now: float) -> LogIn:
+def held(kind: str, environ: Mapping[str, str], now: float) -> Login:
     """The log-in as its file has it now. `now` is in seconds since 1970.
 
     Raises:
         EnvironmentFault: "no_log_in": there is none, or it has expired.
     """
-    known = LOG_INS[kind]
+    known = LOGINS[kind]
     login, why = _read(known, environ)
     if login is None:
         message = f"Rover has no log-in of {kind}: {_place(known, environ)}: {why}"
@@ -147,12 +147,12 @@ def expiry(kind: str, environ: Mapping[str, str]) -> float | None:
     return login.expires if login else None
 
 
-def kept(kind: str, environ: Mapping[str, str]) -> LogIn | None:
+def kept(kind: str, environ: Mapping[str, str]) -> Login | None:
     """The log-in as its file has it now, expired or not; None: there is none."""
-    return _read(LOG_INS[kind], environ)[0]
+    return _read(LOGINS[kind], environ)[0]
 
 
-def _read(known: HostLogIn, environ: Mapping[str, str]) -> tuple[LogIn | None, str]:
+def _read(known: HostLogin, environ: Mapping[str, str]) -> tuple[Login | None, str]:
     """The log-in, or why there is none."""
     try:
         login = known.read(_object(json.loads(_content(known.file(environ)))))
@@ -190,7 +190,7 @@ def clock(seconds: float) -> str:
 
 def lasting(kind: str) -> str:
     """What a person does about a log-in that will expire while nobody is there."""
-    known = LOG_INS[kind]
+    known = LOGINS[kind]
     renew = f"run `{kind}` once on this machine after that"
     return f"{renew}, or {known.lasts}" if known.lasts else renew
 
@@ -213,9 +213,9 @@ def is_there(kind: str, environ: Mapping[str, str], now: float) -> bool:
     return why_not(kind, environ, now) is None
 
 
-def label(kind: str, login: LogIn) -> str:
+def label(kind: str, login: Login) -> str:
     """The account's name for people and for holds: the same after each renewal."""
-    provider = LOG_INS[kind].provider
+    provider = LOGINS[kind].provider
     if not login.account:
         return f"{provider}-{kind}-log-in"
     return f"{provider}-{hashlib.sha256(login.account.encode()).hexdigest()[:8]}"
@@ -225,7 +225,7 @@ def _fault(message: str, hint: str) -> EnvironmentFault:
     return EnvironmentFault(message, hint=hint, code="no_log_in")
 
 
-def _place(known: HostLogIn, environ: Mapping[str, str]) -> str:
+def _place(known: HostLogin, environ: Mapping[str, str]) -> str:
     return str(known.place(environ) or f"{known.folder}/{known.name}")
 
 
@@ -264,5 +264,5 @@ def _milliseconds(value: object) -> float | None:
 
 
 def _renewable(token: object, ends: float | None = None) -> float | None:
-    """See LogIn.renewable_until."""
+    """See Login.renewable_until."""
     return ends if isinstance(token, str) and token else 0.0

@@ -39,7 +39,7 @@ MOST: Final = 3600.0
 MAX_LINE: Final = 100_000
 MAX_LINES: Final = 200
 
-LogIns = Callable[[], Iterable[tuple[str, Mapping[str, str]]]]
+NamedLogins = Callable[[], Iterable[tuple[str, Mapping[str, str]]]]
 """The log-ins that config.yaml names: whose they are, and the environment of their program."""
 Renew = Callable[[str, str, Mapping[str, str]], None]
 """Have a program, at a path, renew its log-in. Raises OSError."""
@@ -67,12 +67,12 @@ class Renewals:
 
     def __init__(
         self,
-        log_ins: LogIns,
+        logins: NamedLogins,
         wanted: Callable[[], bool],
         renew: Renew | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._log_ins = log_ins
+        self._logins = logins
         self._wanted = wanted
         self._renew = renew or have_renewed
         self._now = now
@@ -81,7 +81,7 @@ class Renewals:
 
     def tend_in_a_thread(self) -> None:
         """Run `tend` in a thread, so that nobody waits for a program."""
-        is_due = not self._lock.locked() and any(self._is_due(*known) for known in self._log_ins())
+        is_due = not self._lock.locked() and any(self._is_due(*known) for known in self._logins())
         if is_due and self._wanted():
             threading.Thread(target=self.tend, name="rover-renewals", daemon=True).start()
 
@@ -90,7 +90,7 @@ class Renewals:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            for kind, environ in self._log_ins():
+            for kind, environ in self._logins():
                 if self._is_due(kind, environ) and self._wanted():
                     self._try(kind, environ)
         finally:
@@ -99,7 +99,7 @@ class Renewals:
     def obstacle(self, kind: str, environ: Mapping[str, str]) -> str | None:
         """Why a person has to see to a log-in's end, as far as that can be known before; None: its
         program will renew it."""
-        place, login = host_logins.LOG_INS[kind].place(environ), host_logins.kept(kind, environ)
+        place, login = host_logins.LOGINS[kind].place(environ), host_logins.kept(kind, environ)
         if place is None or login is None or login.expires is None:
             return None
         if login.renewable_until == 0:
@@ -112,7 +112,7 @@ class Renewals:
         return f"{kind} was run for it and did not renew it: {tries.why}" if tries.count else None
 
     def _is_due(self, kind: str, environ: Mapping[str, str]) -> bool:
-        place, login = host_logins.LOG_INS[kind].place(environ), host_logins.kept(kind, environ)
+        place, login = host_logins.LOGINS[kind].place(environ), host_logins.kept(kind, environ)
         if place is None or login is None or login.expires is None or login.renewable_until == 0:
             return False
         soon = login.expires - self._now() <= AHEAD[kind]
@@ -124,7 +124,7 @@ class Renewals:
         return tries if tries is not None and tries.expires == expires else _Tries()
 
     def _try(self, kind: str, environ: Mapping[str, str]) -> None:
-        program, place = program_of(kind, environ), host_logins.LOG_INS[kind].place(environ)
+        program, place = program_of(kind, environ), host_logins.LOGINS[kind].place(environ)
         old = host_logins.expiry(kind, environ)
         if program is None or place is None or old is None:
             return

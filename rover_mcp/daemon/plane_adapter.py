@@ -12,7 +12,7 @@ from rover_mcp.control.handover import has_checkpoint
 from rover_mcp.control.needed_models import uses_model
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.gateway_adapter import Door
+from rover_mcp.daemon.gateway_adapter import GatewayAdapter
 from rover_mcp.domain.attempt_state import STARTED
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.store.records import AttemptRow, Limit, TaskRow
@@ -29,7 +29,7 @@ class PlaneControl:
         store: Store,
         attempts: Attempts,
         credentials: Credentials,
-        door: Door,
+        door: GatewayAdapter,
     ) -> None:
         self._credentials = credentials
         self._door = door
@@ -55,7 +55,7 @@ class PlaneControl:
         account = self._attempts.launch.takes_over(task, agent)
         return account.missing if isinstance(account, NoCredential) else None
 
-    def log_in_ends(self, task: TaskRow) -> str | None:
+    def login_expiry(self, task: TaskRow) -> str | None:
         account = Limit.of(task.account).account if task.account else None
         expiry = self._credentials.expiry(account)
         is_before = expiry is not None and task.retry_at is not None and expiry.at <= task.retry_at

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from agent_runner.atomic_write import replace_file
-from rover_mcp.daemon.folder_sizes import Counter
+from rover_mcp.daemon.folder_sizes import FolderSizer
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
@@ -52,7 +52,7 @@ class ProjectFolders:
         return self._folder(project_id).is_dir()
 
     def sizes(self, project_id: str, task_ids: Collection[str]) -> Sizes:
-        counter, hub = Counter(), self._repositories.hub(project_id)
+        counter, hub = FolderSizer(), self._repositories.hub(project_id)
         base, own = counter.size(hub.base), counter.size(hub.hub)
         others = (p for p in self._folder(project_id).glob("*") if p not in (hub.base, hub.hub))
         other = counter.size(*others)

@@ -13,7 +13,7 @@ from rover_mcp.daemon import host_logins
 from rover_mcp.daemon.credential_sources import KeptSource
 from rover_mcp.daemon.environments import Environment
 from rover_mcp.daemon.redaction import SECRETS
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS, Provider, Variable
 from rover_mcp.store.records import TaskRow
 
@@ -22,9 +22,7 @@ def is_the_providers(access: ProviderAccess | None, provider: Provider | None) -
     """Whether what is asked with this is the provider's own API."""
     if access is None or provider is None:
         return False
-    own = (
-        host_logins.LOG_INS[access.log_in].base_url if access.log_in else None
-    ) or provider.base_url
+    own = (host_logins.LOGINS[access.login].base_url if access.login else None) or provider.base_url
     return access.base_url.rstrip("/") == own
 
 
@@ -37,7 +35,7 @@ def environ_of(source: CredentialSource) -> Mapping[str, str]:
     """The environment in which a source's program finds its log-in."""
     if source.login is None or source.folder is None:
         return os.environ
-    return {**os.environ, host_logins.LOG_INS[source.login].variable: source.folder}
+    return {**os.environ, host_logins.LOGINS[source.login].variable: source.folder}
 
 
 def first_set(provider: Provider, environments: Iterable[Environment]) -> str | None:

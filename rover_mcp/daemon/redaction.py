@@ -65,7 +65,7 @@ class KnownSecrets:
         with self._lock:
             return list(self._values)
 
-    def cleaned(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """`text` without them, and without what looks like one."""
         data = text.encode("utf-8", "surrogatepass")
         with self._lock:

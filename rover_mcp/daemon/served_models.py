@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.providers import Provider
 
 KEPT_SECONDS = 3600.0

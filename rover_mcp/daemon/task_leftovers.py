@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rover_mcp.daemon.folder_sizes import Counter
+from rover_mcp.daemon.folder_sizes import FolderSizer
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
@@ -168,4 +168,4 @@ class TaskLeftovers:
 def _size(folder: Path) -> tuple[int, bool]:
     """Bytes that a folder takes on the disk, and whether all of it was counted in time."""
     end = time.monotonic() + COUNT_SECONDS
-    return Counter(lambda: time.monotonic() < end).size_so_far(folder)
+    return FolderSizer(lambda: time.monotonic() < end).size_so_far(folder)

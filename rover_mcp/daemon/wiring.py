@@ -24,7 +24,7 @@ from rover_mcp.control.reconciler import Reconciler
 from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.disk_meter import DiskMeter
-from rover_mcp.daemon.gateway_adapter import Door
+from rover_mcp.daemon.gateway_adapter import GatewayAdapter
 from rover_mcp.daemon.git_adapters import GitRepositories, HubWork
 from rover_mcp.daemon.host_adapters import EngineChoice, HostAgents
 from rover_mcp.daemon.host_merges import HostMerges
@@ -36,7 +36,7 @@ from rover_mcp.daemon.project_registry import ProjectRegistry
 from rover_mcp.daemon.task_leftovers import TaskLeftovers
 from rover_mcp.daemon.task_networks import TaskNetworks
 from rover_mcp.daemon.trash import Trash
-from rover_mcp.daemon.usage_booking import write_entries
+from rover_mcp.daemon.usage_recording import write_entries
 from rover_mcp.daemon.work_trees import WorkTrees
 from rover_mcp.domain.attempt_state import HELD_BACK, OPEN
 from rover_mcp.gateway.gateway import Gateway
@@ -64,7 +64,7 @@ from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_ports import Trouble
 from rover_mcp.tasks.usage import state_with_usage
 
-WANTING = (*OPEN, *HELD_BACK)
+LOGIN_STATES = (*OPEN, *HELD_BACK)
 """States of attempts that may need a log-in yet."""
 
 
@@ -109,7 +109,7 @@ def build(
     write = partial(write_entries, store)
     gateway = Gateway(write=write, connections=connections, prices=prices)
     credentials = Credentials(settings)
-    renewals = Renewals(credentials.log_ins, lambda: bool(store.attempts.in_states(WANTING)))
+    renewals = Renewals(credentials.logins, lambda: bool(store.attempts.in_states(LOGIN_STATES)))
     leases = Leases(home, store.executors if settings.database else None, lease=settings.lease)
     live = JournalWatch(home, store)
     plane = ControlPlane(settings, store, database_url(home, settings.database), leases)
@@ -118,7 +118,9 @@ def build(
     all_engines = engines(home, settings)
     spares = WarmPool(settings, store, all_engines)
     networks = TaskNetworks(settings, store, credentials)
-    door = Door(home, gateway, portal, store, credentials, networks, ring, plane.answered, prices)
+    door = GatewayAdapter(
+        home, gateway, portal, store, credentials, networks, ring, plane.answered, prices
+    )
     credentials.obstacle = renewals.obstacle
     attempts = Attempts(AttemptContext(
         settings=settings, store=store, engines=all_engines, hub_of=repositories.hub, gateway=door,

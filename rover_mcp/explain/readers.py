@@ -25,11 +25,11 @@ from agent_runner.classify.profiles import profile_named
 from agent_runner.gateway_evidence import RecordedAnswer, last_failures
 from agent_runner.models import Failure
 from rover_mcp.explain.cases import BadCase, Case
-from rover_mcp.gateway.lease import ProviderAnswer, ProviderError
-from rover_mcp.gateway.response_formats import dialect_of
+from rover_mcp.gateway.grant import ProviderAnswer, ProviderError
+from rover_mcp.gateway.response_formats import response_format_of
 from rover_mcp.gateway.routes import recorded_headers
 from rover_mcp.gateway.upstream import CONNECTION_FAILED
-from rover_mcp.gateway.usage_meter import Meter
+from rover_mcp.gateway.usage_meter import UsageMeter
 
 Heard = Sequence[Failure]
 """The failures of a run, as `classify` takes them; none: it succeeded."""
@@ -120,7 +120,9 @@ def _error(case: Case, provider: str, path: str) -> ProviderError | None:
     if case.status is None:
         return ProviderError(None, CONNECTION_FAILED, case.text or "no answer came")
     content_type = str(case.fields.get("ctype") or case.headers.get("content-type") or "")
-    meter = Meter(dialect_of(provider, path), case.status, content_type or "application/json", "")
+    meter = UsageMeter(
+        response_format_of(provider, path), case.status, content_type or "application/json", ""
+    )
     meter.feed(case.text.encode())
     meter.end()
     return meter.error

@@ -48,14 +48,14 @@ class LeavesTheApi(Exception):
 
 
 @dataclass(frozen=True)
-class Kept:
+class RestrictedBody:
     """A request that stays within the model API. `dropped` names what was taken out of it."""
 
     body: dict[str, Any]
     dropped: tuple[str, ...] = ()
 
 
-def kept_in(provider: str, path: str, model: str, body: dict[str, Any]) -> Kept:
+def restrict_to_api(provider: str, path: str, model: str, body: dict[str, Any]) -> RestrictedBody:
     """Return the request as it may be forwarded. `path` is below the provider's base address.
 
     Raises:
@@ -63,13 +63,13 @@ def kept_in(provider: str, path: str, model: str, body: dict[str, Any]) -> Kept:
     """
     if _LOOKS_UP.search(model):
         raise LeavesTheApi(f"model: {shown(model)}")
-    kept = _without_offers(body) if path.startswith("/responses") else Kept(body)
+    kept = _without_offers(body) if path.startswith("/responses") else RestrictedBody(body)
     shape = _shape(provider, path)
     try:
         passed = shape(kept.body, "")
     except NotListed as error:
         raise LeavesTheApi(error.where) from error
-    return Kept(mapping(passed), kept.dropped)
+    return RestrictedBody(mapping(passed), kept.dropped)
 
 
 def _shape(provider: str, path: str) -> Shape:
@@ -80,7 +80,7 @@ def _shape(provider: str, path: str) -> Shape:
     return RESPONSES if path.startswith("/responses") else CHAT
 
 
-def _without_offers(body: dict[str, Any]) -> Kept:
+def _without_offers(body: dict[str, Any]) -> RestrictedBody:
     """Remove the web search that codex offers the model beside its own tools.
 
     codex offers it unasked in every call, so that refusing it would make codex unusable. Where a
@@ -88,15 +88,15 @@ def _without_offers(body: dict[str, Any]) -> Kept:
     """
     tools = cast(object, body.get("tools"))
     if not isinstance(tools, list):
-        return Kept(body)
+        return RestrictedBody(body)
     offered = cast(list[object], tools)
     rest = [tool for tool in offered if mapping(tool).get("type") != "web_search"]
     if not rest or len(rest) == len(offered):
-        return Kept(body)
-    return Kept({**body, "tools": rest}, ("tools[]: type web_search",))
+        return RestrictedBody(body)
+    return RestrictedBody({**body, "tools": rest}, ("tools[]: type web_search",))
 
 
-def kept_betas(values: Sequence[bytes]) -> tuple[bytes, tuple[str, ...]]:
+def allowed_betas(values: Sequence[bytes]) -> tuple[bytes, tuple[str, ...]]:
     """Split the values of `anthropic-beta` into one value to forward, and the features dropped."""
     named = [b.strip() for value in values for b in value.decode("latin-1").split(",")]
     kept = [beta for beta in named if _BETAS.fullmatch(beta)]

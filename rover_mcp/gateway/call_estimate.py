@@ -49,12 +49,12 @@ class CallEstimate:
         return min(self.most_output, max(1, round(guess)))
 
 
-def guessed(model: str, size: int) -> CallEstimate:
+def estimate_unread_call(model: str, size: int) -> CallEstimate:
     """A call whose request was passed on unread, of so many bytes."""
     return CallEstimate(model, size // BYTES_PER_TOKEN + 1)
 
 
-def asked(path: str, model: str, body: Mapping[str, Any], size: int) -> CallEstimate:
+def estimate_call(path: str, model: str, body: Mapping[str, Any], size: int) -> CallEstimate:
     """A call whose request was read. `path` is below the provider's base address."""
     return CallEstimate(
         model=model,
@@ -93,7 +93,7 @@ def takes_limit(path: str, body: Mapping[str, Any]) -> bool:
     return True
 
 
-def limited(path: str, body: dict[str, Any], most: int, *, add: bool) -> dict[str, Any]:
+def with_output_limit(path: str, body: dict[str, Any], most: int, *, add: bool) -> dict[str, Any]:
     """The body, asking for so many tokens of output at most in all its answers. `add`: also where
     it names no limit; not each service that speaks OpenAI's APIs takes one."""
     if path.endswith("/messages"):

@@ -12,37 +12,37 @@ from http import HTTPStatus
 
 from agent_runner.models import Usage
 from rover_mcp.gateway.call_estimate import CallEstimate
-from rover_mcp.gateway.lease import ProviderAnswer
+from rover_mcp.gateway.grant import ProviderAnswer
 from rover_mcp.gateway.prices import PriceList
 from rover_mcp.gateway.upstream import Progress
 
 
 @dataclass(frozen=True)
-class End:
+class FinalUsage:
     """The end of a call. `usage` is None where the call cost nothing."""
 
     usage: Usage | None
     estimated: bool = False
 
 
-def settled(
+def final_usage(
     answer: ProviderAnswer,
     demand: CallEstimate,
     progress: Progress,
     seconds: float,
     prices: PriceList,
-) -> End:
+) -> FinalUsage:
     """Compute the usage of a call that has ended after so many seconds."""
     if not progress.sent:
-        return End(None)
+        return FinalUsage(None)
     if answer.status is not None and answer.status >= HTTPStatus.BAD_REQUEST:
-        return End(None)
+        return FinalUsage(None)
     if progress.complete and (answer.usage is not None or answer.error is not None):
-        return End(answer.usage)
+        return FinalUsage(answer.usage)
     written = demand.written_by(seconds, progress.received)
     model = answer.model or demand.model
     usage = estimate(answer.usage, demand, written, answer.provider, model, prices)
-    return End(usage, estimated=True)
+    return FinalUsage(usage, estimated=True)
 
 
 def estimate(

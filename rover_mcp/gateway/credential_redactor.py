@@ -19,7 +19,7 @@ LONGEST = 4096
 _forms_of = lru_cache(maxsize=32)(SecretForms)
 
 
-class Redactor:
+class CredentialRedactor:
     """Of one answer. `header_value` is what the credential was sent as, a scheme before it."""
 
     def __init__(self, header_value: str) -> None:
@@ -49,7 +49,7 @@ class Redactor:
         self._held, self._most = masked[passed:], begun.most
         return masked[:passed]
 
-    async def cleaned(self, parts: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+    async def redact(self, parts: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
         """Mask the credential in a complete body."""
         async for part in parts:
             if data := self.take(part):

@@ -6,14 +6,14 @@ import asyncio
 from collections import deque
 
 from agent_runner.models import Usage
-from rover_mcp.gateway.lease import ProviderAnswer, Refusal
+from rover_mcp.gateway.grant import ProviderAnswer, Refusal
 from rover_mcp.gateway.routes import EvidenceWait
 
 KEPT_ANSWERS = 50
 KEPT_REFUSALS = 50
 
 
-class Records:
+class CallEvidence:
     """The answers and refusals of one task, on one event loop.
 
     `last` counts the answers that have ended or reported an error; one that still streams without

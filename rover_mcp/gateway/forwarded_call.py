@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 
 from rover_mcp.gateway import request_body
-from rover_mcp.gateway.api_restriction import LeavesTheApi, kept_in
-from rover_mcp.gateway.call_estimate import CallEstimate, asked, with_counts
+from rover_mcp.gateway.api_restriction import LeavesTheApi, restrict_to_api
+from rover_mcp.gateway.call_estimate import CallEstimate, estimate_call, with_counts
 from rover_mcp.gateway.http_server import BodyTooLarge, Exchange
 from rover_mcp.gateway.request_body import BadBody
 from rover_mcp.gateway.response_formats import MAX_MODEL
@@ -37,18 +37,18 @@ class ForwardedCall:
 
 
 @dataclass(frozen=True)
-class Rules:
+class CallRules:
     """What a request must satisfy: stay within the API, have a cost that can be known."""
 
-    kept_in: bool = False
+    within_api: bool = False
     counted: bool = False
 
     @property
     def read(self) -> bool:
-        return self.kept_in or self.counted
+        return self.within_api or self.counted
 
 
-class Room:
+class BodyMemory:
     """Limits how many bytes of request bodies one attempt holds in memory."""
 
     def __init__(self, most: int = MAX_HELD_BYTES) -> None:
@@ -80,7 +80,7 @@ def model_in_path(target: str) -> str | None:
 
 
 async def read_call(
-    exchange: Exchange, provider: str, target: str, rules: Rules, room: Room
+    exchange: Exchange, provider: str, target: str, rules: CallRules, room: BodyMemory
 ) -> ForwardedCall:
     """Return the request as it is forwarded.
 
@@ -96,11 +96,11 @@ async def read_call(
         return ForwardedCall()
     data = await room.read(exchange)
     if len(data) <= LARGE:
-        return judged(provider, path, data, rules)
-    return await asyncio.to_thread(judged, provider, path, data, rules)
+        return prepare_call(provider, path, data, rules)
+    return await asyncio.to_thread(prepare_call, provider, path, data, rules)
 
 
-def judged(provider: str, path: str, data: bytes, rules: Rules) -> ForwardedCall:
+def prepare_call(provider: str, path: str, data: bytes, rules: CallRules) -> ForwardedCall:
     """A body that was read, by the rules. Pure.
 
     Raises:
@@ -110,15 +110,15 @@ def judged(provider: str, path: str, data: bytes, rules: Rules) -> ForwardedCall
         body = request_body.parse(data)
         model = model_in_path(path) or str(body.get("model") or "")[:MAX_MODEL]
         dropped: tuple[str, ...] = ()
-        if rules.kept_in:
-            kept = kept_in(provider, path, model, body)
+        if rules.within_api:
+            kept = restrict_to_api(provider, path, model, body)
             body, dropped = kept.body, kept.dropped
         if rules.counted:
             body = with_counts(path, body)
         content = request_body.serialize(body)
     except RecursionError as error:
         raise BadBody("it is nested too deep") from error
-    return ForwardedCall(content, asked(path, model, body, len(content)), dropped)
+    return ForwardedCall(content, estimate_call(path, model, body, len(content)), dropped)
 
 
 def refusal_reason(error: BadBody | LeavesTheApi) -> str:

@@ -17,21 +17,21 @@ import httpx2
 from agent_runner.models import Usage
 from rover_mcp.config.descriptors import accept_from
 from rover_mcp.domain.network_policy import NetworkMode
-from rover_mcp.gateway.evidence import Records
+from rover_mcp.gateway.evidence import CallEvidence
+from rover_mcp.gateway.grant import GatewayGrant, ProviderAccess, ProviderAnswer, Refusal
 from rover_mcp.gateway.http_server import Exchange, HttpConnection
 from rover_mcp.gateway.internet import STREAM_BYTES, Internet, Network
-from rover_mcp.gateway.lease import GatewayLease, ProviderAccess, ProviderAnswer, Refusal
 from rover_mcp.gateway.model_calls import ModelCalls
 from rover_mcp.gateway.model_list import served_models
 from rover_mcp.gateway.policy import is_proxied
 from rover_mcp.gateway.prices import PriceList, price_list
-from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Fault, Provider
+from rover_mcp.gateway.providers import PROVIDERS, STATUSES, Provider, ProviderFault
 from rover_mcp.gateway.proxy import EgressProxy
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.routes import Route, RouteKind, route, watch
 from rover_mcp.gateway.transport import provider_client
 from rover_mcp.gateway.unix_socket import listen_unix, refuse
-from rover_mcp.gateway.usage_ledger import Ledger, Write
+from rover_mcp.gateway.usage_writer import UsageWriter, Write
 
 MAX_CONNECTIONS = 128
 RECORDED_SECONDS = 1.0
@@ -60,12 +60,12 @@ class Gateway:
         self._now = now
         self._network = network or Internet()
         self._write = write
-        self._ledger: Ledger | None = None
-        self._tasks: dict[str, Records] = {}
-        self._servers: dict[str, _LeaseServer] = {}
+        self._usage_writer: UsageWriter | None = None
+        self._tasks: dict[str, CallEvidence] = {}
+        self._servers: dict[str, _GrantServer] = {}
         self._client: httpx2.AsyncClient | None = None
 
-    async def open(self, lease: GatewayLease) -> None:
+    async def open(self, lease: GatewayGrant) -> None:
         """Serve the lease's socket, in place of the task's earlier one. What was recorded of the
         task is kept. Does nothing where the same attempt is served at the same socket.
 
@@ -77,8 +77,8 @@ class Gateway:
             return
         if old:
             await self._servers.pop(lease.task_id).close()
-        records = self._tasks.setdefault(lease.task_id, Records())
-        server = _LeaseServer(
+        records = self._tasks.setdefault(lease.task_id, CallEvidence())
+        server = _GrantServer(
             lease,
             records,
             ModelCalls(lease, records, self._upstream(), self._books(), self._now, self._prices),
@@ -98,8 +98,8 @@ class Gateway:
 
     async def written(self) -> None:
         """Wait until the usage of all answers so far is in the store, unfinished ones included."""
-        if self._ledger:
-            await self._ledger.written()
+        if self._usage_writer:
+            await self._usage_writer.written()
 
     async def aclose(self) -> None:
         """Close every lease, and the connections to the providers."""
@@ -108,9 +108,9 @@ class Gateway:
         if self._client:
             await self._client.aclose()
             self._client = None
-        if self._ledger:
-            await self._ledger.aclose()
-            self._ledger = None
+        if self._usage_writer:
+            await self._usage_writer.aclose()
+            self._usage_writer = None
 
     async def served(self, provider: Provider, access: ProviderAccess) -> tuple[str, ...]:
         """The models that the service behind a credential says it serves."""
@@ -132,10 +132,10 @@ class Gateway:
         records = self._tasks.get(task_id)
         return records.usage if records else Usage()
 
-    def _books(self) -> Ledger:
-        if self._ledger is None:
-            self._ledger = Ledger(self._write)
-        return self._ledger
+    def _books(self) -> UsageWriter:
+        if self._usage_writer is None:
+            self._usage_writer = UsageWriter(self._write)
+        return self._usage_writer
 
     def _upstream(self) -> httpx2.AsyncClient:
         if self._client is None:
@@ -143,13 +143,13 @@ class Gateway:
         return self._client
 
 
-class _LeaseServer:
+class _GrantServer:
     """One lease's socket and its connections."""
 
     def __init__(
         self,
-        lease: GatewayLease,
-        records: Records,
+        lease: GatewayGrant,
+        records: CallEvidence,
         desk: ModelCalls,
         now: Callable[[], datetime],
         network: Network,
@@ -167,7 +167,7 @@ class _LeaseServer:
         self._connections: set[asyncio.Task[None]] = set()
         self._recorded_at = float("-inf")
 
-    def serves(self, lease: GatewayLease) -> bool:
+    def serves(self, lease: GatewayGrant) -> bool:
         """Whether this server already does all that a lease asks for."""
         ours = self._lease
         return (ours.attempt, ours.socket_path, ours.token, ours.providers, ours.network) == (
@@ -259,5 +259,5 @@ class _LeaseServer:
         reason = decision.reason
         self._records.refusals.append(Refusal(self._now(), exchange.method, target, reason))
         provider = decision.provider or PROVIDERS["anthropic"]
-        body = provider.error_body(Fault.REFUSED, f"Rover refused this: {reason}.")
-        await exchange.answer(STATUSES[Fault.REFUSED], body)
+        body = provider.error_body(ProviderFault.REFUSED, f"Rover refused this: {reason}.")
+        await exchange.answer(STATUSES[ProviderFault.REFUSED], body)

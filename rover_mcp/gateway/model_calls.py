@@ -13,27 +13,33 @@ import httpx2
 from agent_runner.models import Usage
 from rover_mcp.domain.network_policy import NetworkMode
 from rover_mcp.gateway.api_restriction import REMEDY, LeavesTheApi
-from rover_mcp.gateway.call_estimate import CallEstimate, guessed
-from rover_mcp.gateway.call_outcome import settled
-from rover_mcp.gateway.evidence import Records
-from rover_mcp.gateway.forwarded_call import ForwardedCall, Room, Rules, read_call, refusal_reason
-from rover_mcp.gateway.http_server import BodyTooLarge, Exchange
-from rover_mcp.gateway.lease import (
-    GatewayLease,
+from rover_mcp.gateway.call_estimate import CallEstimate, estimate_unread_call
+from rover_mcp.gateway.call_outcome import final_usage
+from rover_mcp.gateway.evidence import CallEvidence
+from rover_mcp.gateway.forwarded_call import (
+    BodyMemory,
+    CallRules,
+    ForwardedCall,
+    read_call,
+    refusal_reason,
+)
+from rover_mcp.gateway.grant import (
+    BudgetState,
+    GatewayGrant,
     ProviderAnswer,
     Refusal,
     Reserved,
-    Standing,
     UsageEntry,
 )
+from rover_mcp.gateway.http_server import BodyTooLarge, Exchange
 from rover_mcp.gateway.prices import PriceList
-from rover_mcp.gateway.providers import STATUSES, Fault, Provider
+from rover_mcp.gateway.providers import STATUSES, Provider, ProviderFault
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.request_body import BadBody
-from rover_mcp.gateway.reservations import NoBudget, Reservations, Worst, worst_of
+from rover_mcp.gateway.reservations import NoBudget, Reservations, WorstCase, worst_case_of
 from rover_mcp.gateway.routes import dropped_betas
 from rover_mcp.gateway.upstream import Forwarding
-from rover_mcp.gateway.usage_ledger import Ledger
+from rover_mcp.gateway.usage_writer import UsageWriter
 
 
 class ModelCalls:
@@ -41,23 +47,23 @@ class ModelCalls:
 
     def __init__(
         self,
-        lease: GatewayLease,
-        records: Records,
+        lease: GatewayGrant,
+        records: CallEvidence,
         client: httpx2.AsyncClient,
-        ledger: Ledger,
+        usage_writer: UsageWriter,
         now: Callable[[], datetime],
         prices: PriceList,
     ) -> None:
         self._lease = lease
         self._records = records
         self._client = client
-        self._ledger = ledger
+        self._usage_writer = usage_writer
         self._now = now
         self._prices = prices
-        self._room = Room()
+        self._room = BodyMemory()
         self._reservations = Reservations(self._standing)
-        counted = lease.standing is not None
-        self._rules = Rules(lease.network.mode is NetworkMode.PROVIDERS, counted)
+        counted = lease.budget_state is not None
+        self._rules = CallRules(lease.network.mode is NetworkMode.PROVIDERS, counted)
 
     async def forward(self, exchange: Exchange, provider: Provider, target: str) -> None:
         """Forward a request to its provider, or refuse it."""
@@ -65,7 +71,7 @@ class ModelCalls:
             call = await read_call(exchange, provider.name, target, self._rules, self._room)
         except BodyTooLarge:
             message = "the request is larger than the gateway reads"
-            await self._fail(exchange, provider, Fault.TOO_LARGE, message)
+            await self._fail(exchange, provider, ProviderFault.TOO_LARGE, message)
             return
         except (BadBody, LeavesTheApi) as error:
             await self._refuse(exchange, provider, error)
@@ -87,16 +93,18 @@ class ModelCalls:
         forwarding = Forwarding(
             *(exchange, self._client, lease.credentials, provider, target, answer),
             *(lease.token, call, self._prices),
-            kept_in=self._rules.kept_in,
+            within_api=self._rules.within_api,
         )
-        record = Recording(lease, self._records, self._ledger, self._now, self._prices, forwarding)
-        worst: Worst | None = None
+        record = Recording(
+            lease, self._records, self._usage_writer, self._now, self._prices, forwarding
+        )
+        worst: WorstCase | None = None
         try:
             no, worst = await self._reserve(forwarding, record, provider.name)
             if no:
                 await forwarding.refuse_spending(record.changed, no)
             else:
-                await forwarding.run(record.changed, self._ledger.written)
+                await forwarding.run(record.changed, self._usage_writer.written)
         finally:
             record.complete(forwarding.call.demand)
             if cut := forwarding.cut_short():
@@ -106,7 +114,7 @@ class ModelCalls:
 
     async def _reserve(
         self, forwarding: Forwarding, record: Recording, provider: str
-    ) -> tuple[NoBudget | None, Worst | None]:
+    ) -> tuple[NoBudget | None, WorstCase | None]:
         """Return why a call may not be forwarded, or what is reserved for it.
 
         The reservation is in the store before the call goes out: a daemon that is killed meanwhile
@@ -115,25 +123,25 @@ class ModelCalls:
         lease, demand = self._lease, forwarding.call.demand
         if not forwarding.bills:
             return None, None
-        if demand is None or lease.standing is None:
-            over = await self._ledger.after(lease.used_up) if lease.used_up else None
+        if demand is None or lease.budget_state is None:
+            over = await self._usage_writer.after(lease.used_up) if lease.used_up else None
             return (NoBudget(over) if over else None), None
         if demand.unaccountable:
             return NoBudget(demand.unaccountable, used_up=False), None
-        worst = worst_of(demand, provider, self._prices)
+        worst = worst_case_of(demand, provider, self._prices)
         granted = await self._reservations.hold(demand, worst, provider, self._prices)
         if isinstance(granted, NoBudget):
             return granted, None
         record.begin(forwarding.limit_output(granted.most_output))
-        await self._ledger.written()
+        await self._usage_writer.written()
         return None, worst
 
-    async def _standing(self) -> Standing | None:
-        read = self._lease.standing
-        return await self._ledger.after(read) if read else None
+    async def _standing(self) -> BudgetState | None:
+        read = self._lease.budget_state
+        return await self._usage_writer.after(read) if read else None
 
     def _tell_dropped(self, exchange: Exchange, provider: Provider, call: ForwardedCall) -> None:
-        if not self._rules.kept_in:
+        if not self._rules.within_api:
             return
         for what in (*call.dropped, *dropped_betas(exchange.headers)):
             why = "it was taken out of the requests: it is not known to stay within the model API"
@@ -153,9 +161,11 @@ class ModelCalls:
             refused = RefusedHost(f"{provider.name}: {error.what}", why, REMEDY)
             self._lease.on_refused(self._lease.task_id, refused)
             message += f"; to allow it: {REMEDY}"
-        await self._fail(exchange, provider, Fault.NOT_KEPT, message)
+        await self._fail(exchange, provider, ProviderFault.NOT_KEPT, message)
 
-    async def _fail(self, exchange: Exchange, provider: Provider, fault: Fault, text: str) -> None:
+    async def _fail(
+        self, exchange: Exchange, provider: Provider, fault: ProviderFault, text: str
+    ) -> None:
         await exchange.answer(STATUSES[fault], provider.error_body(fault, text))
 
 
@@ -164,16 +174,16 @@ class Recording:
 
     def __init__(
         self,
-        lease: GatewayLease,
-        records: Records,
-        ledger: Ledger,
+        lease: GatewayGrant,
+        records: CallEvidence,
+        usage_writer: UsageWriter,
         now: Callable[[], datetime],
         prices: PriceList,
         forwarding: Forwarding,
     ) -> None:
         self._lease = lease
         self._records = records
-        self._ledger = ledger
+        self._usage_writer = usage_writer
         self._now = now
         self._prices = prices
         self._forwarding = forwarding
@@ -213,9 +223,11 @@ class Recording:
     def _settle(self, demand: CallEstimate | None) -> None:
         forwarding, answer = self._forwarding, self._answer
         if demand is None:
-            demand = guessed(forwarding.asked_model(), forwarding.progress.request_bytes)
+            demand = estimate_unread_call(
+                forwarding.asked_model(), forwarding.progress.request_bytes
+            )
         seconds = math.ceil((self._now() - self._begun).total_seconds() * 1000) / 1000
-        end = settled(answer, demand, forwarding.progress, seconds, self._prices)
+        end = final_usage(answer, demand, forwarding.progress, seconds, self._prices)
         if end.usage is not None:
             self._book(end.usage, model=answer.model or demand.model, estimated=end.estimated)
         elif self._reserved:
@@ -231,7 +243,7 @@ class Recording:
         estimated: bool = False,
     ) -> None:
         answer = self._answer
-        self._ledger.book(
+        self._usage_writer.book(
             UsageEntry(
                 task_id=self._lease.task_id,
                 id=self._id,

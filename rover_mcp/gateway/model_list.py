@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import httpx2
 
 from rover_mcp.gateway import request_body
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.providers import Provider
 from rover_mcp.gateway.routes import request_headers
 from rover_mcp.gateway.transport import FAILURES, parts

@@ -25,7 +25,7 @@ class _PriceModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Over(Rates):
+class LongInputRates(Rates):
     """What applies to a whole call with more input tokens than this."""
 
     input_tokens: int
@@ -36,7 +36,7 @@ class Price(Rates):
 
     model: str
     source: str
-    over: tuple[Over, ...] = ()
+    over: tuple[LongInputRates, ...] = ()
 
     def of(self, input_tokens: int) -> Rates:
         """What a whole call with so many input tokens costs by."""

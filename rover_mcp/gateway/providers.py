@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 
-class Fault(StrEnum):
+class ProviderFault(StrEnum):
     """What the gateway itself answers instead of a provider."""
 
     REFUSED = "refused"
@@ -24,15 +24,15 @@ class Fault(StrEnum):
     NOT_KEPT = "not_kept"
 
 
-STATUSES: Mapping[Fault, int] = MappingProxyType(
+STATUSES: Mapping[ProviderFault, int] = MappingProxyType(
     {
-        Fault.REFUSED: 403,
-        Fault.NO_CREDENTIAL: 401,
-        Fault.TOO_LARGE: 413,
-        Fault.UNREACHABLE: 502,
+        ProviderFault.REFUSED: 403,
+        ProviderFault.NO_CREDENTIAL: 401,
+        ProviderFault.TOO_LARGE: 413,
+        ProviderFault.UNREACHABLE: 502,
         # No agent tries a 400 again.
-        Fault.BUDGET: 400,
-        Fault.NOT_KEPT: 400,
+        ProviderFault.BUDGET: 400,
+        ProviderFault.NOT_KEPT: 400,
     }
 )
 
@@ -66,7 +66,7 @@ class Provider:
     variables: tuple[Variable, ...]
     paths: tuple[tuple[str, re.Pattern[str]], ...]
     request_headers: re.Pattern[str]
-    words: Mapping[Fault, str]
+    words: Mapping[ProviderFault, str]
     error: Callable[[int, str, str], dict[str, object]]
     sign_in: Variable | None = None
     sign_in_mark: str = ""
@@ -77,7 +77,7 @@ class Provider:
         """Whether a sandbox may use this path, below the prefix."""
         return any(method == m and p.fullmatch(path) for m, p in self.paths)
 
-    def error_body(self, fault: Fault, message: str) -> dict[str, object]:
+    def error_body(self, fault: ProviderFault, message: str) -> dict[str, object]:
         """The gateway's own error, as this provider would shape it."""
         return self.error(STATUSES[fault], self.words[fault], message)
 
@@ -144,12 +144,12 @@ _ANTHROPIC = Provider(
     ),
     words=MappingProxyType(
         {
-            Fault.REFUSED: "permission_error",
-            Fault.NO_CREDENTIAL: "authentication_error",
-            Fault.TOO_LARGE: "request_too_large",
-            Fault.UNREACHABLE: "api_error",
-            Fault.BUDGET: "invalid_request_error",
-            Fault.NOT_KEPT: "invalid_request_error",
+            ProviderFault.REFUSED: "permission_error",
+            ProviderFault.NO_CREDENTIAL: "authentication_error",
+            ProviderFault.TOO_LARGE: "request_too_large",
+            ProviderFault.UNREACHABLE: "api_error",
+            ProviderFault.BUDGET: "invalid_request_error",
+            ProviderFault.NOT_KEPT: "invalid_request_error",
         }
     ),
     error=_anthropic_error,
@@ -176,12 +176,12 @@ _OPENAI = Provider(
     ),
     words=MappingProxyType(
         {
-            Fault.REFUSED: "permission_error",
-            Fault.NO_CREDENTIAL: "authentication_error",
-            Fault.TOO_LARGE: "request_too_large",
-            Fault.UNREACHABLE: "server_error",
-            Fault.BUDGET: "invalid_request_error",
-            Fault.NOT_KEPT: "invalid_request_error",
+            ProviderFault.REFUSED: "permission_error",
+            ProviderFault.NO_CREDENTIAL: "authentication_error",
+            ProviderFault.TOO_LARGE: "request_too_large",
+            ProviderFault.UNREACHABLE: "server_error",
+            ProviderFault.BUDGET: "invalid_request_error",
+            ProviderFault.NOT_KEPT: "invalid_request_error",
         }
     ),
     error=_openai_error,
@@ -209,12 +209,12 @@ _GOOGLE = Provider(
     request_headers=re.compile(rf"x-goog-api-client|x-gemini-.*|{_COMMON}"),
     words=MappingProxyType(
         {
-            Fault.REFUSED: "PERMISSION_DENIED",
-            Fault.NO_CREDENTIAL: "UNAUTHENTICATED",
-            Fault.TOO_LARGE: "INVALID_ARGUMENT",
-            Fault.UNREACHABLE: "UNAVAILABLE",
-            Fault.BUDGET: "FAILED_PRECONDITION",
-            Fault.NOT_KEPT: "INVALID_ARGUMENT",
+            ProviderFault.REFUSED: "PERMISSION_DENIED",
+            ProviderFault.NO_CREDENTIAL: "UNAUTHENTICATED",
+            ProviderFault.TOO_LARGE: "INVALID_ARGUMENT",
+            ProviderFault.UNREACHABLE: "UNAVAILABLE",
+            ProviderFault.BUDGET: "FAILED_PRECONDITION",
+            ProviderFault.NOT_KEPT: "INVALID_ARGUMENT",
         }
     ),
     error=_google_error,

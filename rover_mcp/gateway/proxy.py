@@ -20,9 +20,9 @@ import h11
 
 from rover_mcp.domain.network_policy import HTTP, BadHost
 from rover_mcp.gateway.dialer import InternetDialer
+from rover_mcp.gateway.grant import GatewayGrant
 from rover_mcp.gateway.http_server import Exchange
 from rover_mcp.gateway.internet import Network, Streams
-from rover_mcp.gateway.lease import GatewayLease
 from rover_mcp.gateway.policy import (
     MAX_SHOWN,
     Destination,
@@ -64,7 +64,7 @@ class EgressProxy:
 
     def __init__(
         self,
-        lease: GatewayLease,
+        lease: GatewayGrant,
         network: Network,
         refused: Callable[[Exchange, RefusedHost], None],
         connections: int = MAX_TUNNELS * 4 // 3,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from agent_runner.models import Budget, Usage
 from rover_mcp.domain.model_rates import price_line
 from rover_mcp.gateway.call_estimate import CallEstimate
-from rover_mcp.gateway.lease import Standing
+from rover_mcp.gateway.grant import BudgetState
 from rover_mcp.gateway.prices import PriceList
 
 MILLION = 1_000_000
@@ -25,7 +25,7 @@ with an answer of a few words, and pays its input again at the next call."""
 
 
 @dataclass(frozen=True)
-class Worst:
+class WorstCase:
     """All that a call can use. `usd` is None where its model has no price."""
 
     tokens: int
@@ -33,7 +33,7 @@ class Worst:
 
 
 @dataclass(frozen=True)
-class Granted:
+class Reservation:
     """A call that may be forwarded, with so many tokens of output at most."""
 
     most_output: int
@@ -48,12 +48,14 @@ class NoBudget:
     used_up: bool = True
 
 
-def worst_of(demand: CallEstimate, provider: str, prices: PriceList) -> Worst:
+def worst_case_of(demand: CallEstimate, provider: str, prices: PriceList) -> WorstCase:
     """What a call has to be reserved."""
-    return Worst(demand.input_tokens + demand.most_output, demand.worst_cost(prices, provider))
+    return WorstCase(demand.input_tokens + demand.most_output, demand.worst_cost(prices, provider))
 
 
-def cannot_be_kept(budget: Budget, demand: CallEstimate, worst: Worst, provider: str) -> str | None:
+def cannot_be_kept(
+    budget: Budget, demand: CallEstimate, worst: WorstCase, provider: str
+) -> str | None:
     """Why a budget in US dollars cannot be kept for a call. One in tokens beside it can be, for a
     model without a price."""
     if budget.usd is None:
@@ -69,10 +71,12 @@ def cannot_be_kept(budget: Budget, demand: CallEstimate, worst: Worst, provider:
     return None
 
 
-def affordable(standing: Standing, demand: CallEstimate, provider: str, prices: PriceList) -> int:
+def affordable(
+    budget_state: BudgetState, demand: CallEstimate, provider: str, prices: PriceList
+) -> int:
     """How many tokens of output what is left pays for, if the input comes from the cache: more
     than that would exceed the budget for certain. At least what an answer needs to be of use."""
-    budget, spent = standing.budget, standing.spent
+    budget, spent = budget_state.budget, budget_state.spent
     limits = [demand.most_output]
     if budget.tokens is not None:
         limits.append(budget.tokens - spent.tokens - demand.input_tokens)
@@ -85,10 +89,10 @@ def affordable(standing: Standing, demand: CallEstimate, provider: str, prices: 
     return min(demand.most_output, max(LEAST_OUTPUT, min(limits)))
 
 
-def fits(standing: Standing, others: list[Worst], wanted: Worst) -> bool:
+def fits(budget_state: BudgetState, others: list[WorstCase], wanted: WorstCase) -> bool:
     """Whether a call can go beside the others."""
     calls = [*others, wanted]
-    budget, spent = standing.budget, standing.spent
+    budget, spent = budget_state.budget, budget_state.spent
     usd = (spent.cost_usd or 0.0) + sum(call.usd or 0.0 for call in calls)
     tokens = spent.tokens + sum(call.tokens for call in calls)
     within_usd = budget.usd is None or usd <= budget.usd
@@ -98,37 +102,39 @@ def fits(standing: Standing, others: list[Worst], wanted: Worst) -> bool:
 class Reservations:
     """The reservations of one attempt, on one event loop. `read` returns what is spent by now."""
 
-    def __init__(self, read: Callable[[], Awaitable[Standing | None]]) -> None:
+    def __init__(self, read: Callable[[], Awaitable[BudgetState | None]]) -> None:
         self._read = read
-        self._held: list[Worst] = []
+        self._held: list[WorstCase] = []
         self._releases = 0
         self._released = asyncio.Event()
         self._turn = asyncio.Lock()
 
     async def hold(
-        self, demand: CallEstimate, worst: Worst, provider: str, prices: PriceList
-    ) -> NoBudget | Granted:
+        self, demand: CallEstimate, worst: WorstCase, provider: str, prices: PriceList
+    ) -> NoBudget | Reservation:
         """Reserve a call in its turn; `release` it once a granted call has ended."""
         async with self._turn:
             while True:
                 releases = self._releases
-                standing = await self._read()
-                if standing and standing.over:
-                    return NoBudget(standing.over)
-                if standing and (why := cannot_be_kept(standing.budget, demand, worst, provider)):
+                budget_state = await self._read()
+                if budget_state and budget_state.over:
+                    return NoBudget(budget_state.over)
+                if budget_state and (
+                    why := cannot_be_kept(budget_state.budget, demand, worst, provider)
+                ):
                     return NoBudget(why, used_up=False)
                 if releases != self._releases:
                     continue  # a call was released since: its cost is in neither number
-                if standing is None or fits(standing, self._held, worst):
+                if budget_state is None or fits(budget_state, self._held, worst):
                     self._held.append(worst)
-                    return Granted(demand.most_output)
+                    return Reservation(demand.most_output)
                 if not self._held:
                     self._held.append(worst)
-                    return Granted(affordable(standing, demand, provider, prices))
+                    return Reservation(affordable(budget_state, demand, provider, prices))
                 self._released.clear()
                 await self._released.wait()
 
-    def release(self, worst: Worst) -> None:
+    def release(self, worst: WorstCase) -> None:
         """The call has ended, and what it cost is in the books."""
         self._held.remove(worst)
         self._releases += 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from agent_runner.classify.failure_facts import MAX_MESSAGE
-from rover_mcp.gateway.lease import ProviderError
+from rover_mcp.gateway.grant import ProviderError
 
 _SAYING = ("message", "msg", "detail", "error_description", "errorMessage")
 _NAMED = (("type", "type"), ("__type", "type"), ("status", "status"), ("reason", "code"),
@@ -33,7 +33,7 @@ class ResponseFacts:
 
 
 @dataclass(frozen=True)
-class Dialect:
+class ResponseFormat:
     """How answers of one API are read.
 
     Only events of a stream that `events` names are read (None: its events have no names), and of
@@ -121,10 +121,10 @@ def _errors_only(value: Mapping[str, Any]) -> ResponseFacts:
 
 # An event that names the model without its usage is of no use: the name is needed for the price.
 _USAGE = (b'"usage"', b'"error"')
-_ANTHROPIC = Dialect(
+_ANTHROPIC = ResponseFormat(
     _anthropic, _USAGE, frozenset((b"", b"message_start", b"message_delta", b"error"))
 )
-_RESPONSES = Dialect(
+_RESPONSES = ResponseFormat(
     _responses,
     _USAGE,
     frozenset(
@@ -138,12 +138,12 @@ _RESPONSES = Dialect(
         )
     ),
 )
-_CHAT = Dialect(_chat, (b'"usage":{', b'"usage": {', b'"error":', b'"error" :'))
-_GEMINI = Dialect(_gemini, (b'"usageMetadata"', b'"error"'))
-_OTHER = Dialect(_errors_only, (b'"error"',), bills=False)
+_CHAT = ResponseFormat(_chat, (b'"usage":{', b'"usage": {', b'"error":', b'"error" :'))
+_GEMINI = ResponseFormat(_gemini, (b'"usageMetadata"', b'"error"'))
+_OTHER = ResponseFormat(_errors_only, (b'"error"',), bills=False)
 
 
-def dialect_of(provider: str, path: str) -> Dialect:
+def response_format_of(provider: str, path: str) -> ResponseFormat:
     """The dialect of a provider's answers on a path."""
     if provider == "anthropic" and path.endswith("/messages"):
         return _ANTHROPIC

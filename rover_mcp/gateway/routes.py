@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qs, unquote_plus
 
-from rover_mcp.gateway.api_restriction import kept_betas
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.api_restriction import allowed_betas
+from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.providers import RECORDED_HEADERS, Provider, provider_at
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -31,7 +31,7 @@ _WHOSE = re.compile(
 )
 BETA = b"anthropic-beta"
 # A subscription's log-in is a bearer token; codex names the account in a header of its own.
-_LOG_IN_HEADERS = frozenset({b"authorization", b"chatgpt-account-id"})
+_LOGIN_HEADERS = frozenset({b"authorization", b"chatgpt-account-id"})
 
 
 class RouteKind(StrEnum):
@@ -126,18 +126,18 @@ def request_headers(
     access: ProviderAccess,
     token: str,
     *,
-    kept_in: bool = False,
+    within_api: bool = False,
 ) -> list[tuple[bytes, bytes]]:
     """What goes to the provider: allow-listed headers of the agent, and the real credential.
-    `kept_in`: of features of the API only those that keep to it."""
+    `within_api`: of features of the API only those that keep to it."""
     allowed = provider.request_headers
     passed = [(n, v) for n, v in headers if allowed.fullmatch(n.decode("latin-1"))]
-    if kept_in:
+    if within_api:
         passed = _kept_headers(passed)
     # Identity, because usage is read from the answer as it passes.
     passed.append((b"accept-encoding", b"identity"))
     if access.passthrough:
-        return [*passed, *_own_log_in(headers, token)]
+        return [*passed, *_own_login(headers, token)]
     name, value = access.header_name, access.header_value
     if provider.beta and name.lower() == "authorization":
         passed = _with_value(passed, *provider.beta)
@@ -146,20 +146,20 @@ def request_headers(
 
 
 def _kept_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    betas, _ = kept_betas([v for n, v in headers if n == BETA])
+    betas, _ = allowed_betas([v for n, v in headers if n == BETA])
     rest = [(n, v) for n, v in headers if n not in (BETA, b"openai-beta")]
     return [*rest, (BETA, betas)] if betas else rest
 
 
 def dropped_betas(headers: Headers) -> tuple[str, ...]:
     """Return, for people, the beta features that a task limited to the API may not use."""
-    return kept_betas([v for n, v in headers if n == BETA])[1]
+    return allowed_betas([v for n, v in headers if n == BETA])[1]
 
 
-def _own_log_in(headers: Headers, token: str) -> list[tuple[bytes, bytes]]:
+def _own_login(headers: Headers, token: str) -> list[tuple[bytes, bytes]]:
     """The agent's own log-in; never the token of the sandbox."""
     wanted = token.encode()
-    return [(n, v) for n, v in headers if n in _LOG_IN_HEADERS and wanted not in v]
+    return [(n, v) for n, v in headers if n in _LOGIN_HEADERS and wanted not in v]
 
 
 def _with_value(

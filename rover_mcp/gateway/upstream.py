@@ -15,18 +15,18 @@ from agent_runner.models import Usage
 from rover_mcp.config.certificate_authorities import HINT
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.gateway import request_body
-from rover_mcp.gateway.call_estimate import CallEstimate, limited, takes_limit
-from rover_mcp.gateway.credential_redactor import Redactor
+from rover_mcp.gateway.call_estimate import CallEstimate, takes_limit, with_output_limit
+from rover_mcp.gateway.credential_redactor import CredentialRedactor
 from rover_mcp.gateway.forwarded_call import ForwardedCall, model_in_path
+from rover_mcp.gateway.grant import ProviderAccess, ProviderAnswer, ProviderError
 from rover_mcp.gateway.http_server import BodyTooLarge, Exchange
-from rover_mcp.gateway.lease import ProviderAccess, ProviderAnswer, ProviderError
 from rover_mcp.gateway.prices import PriceList
-from rover_mcp.gateway.providers import STATUSES, Fault, Provider, missing_credential
+from rover_mcp.gateway.providers import STATUSES, Provider, ProviderFault, missing_credential
 from rover_mcp.gateway.reservations import NoBudget
-from rover_mcp.gateway.response_formats import MAX_MODEL, dialect_of
+from rover_mcp.gateway.response_formats import MAX_MODEL, response_format_of
 from rover_mcp.gateway.routes import answer_headers, recorded_headers, request_headers
 from rover_mcp.gateway.transport import FAILURES, encoding_of, parts
-from rover_mcp.gateway.usage_meter import MAX_BODY_BYTES, Meter
+from rover_mcp.gateway.usage_meter import MAX_BODY_BYTES, UsageMeter
 
 _ENCODED = (b"content-encoding", b"content-length")
 _OF_THE_BODY = (b"content-type", b"content-length")
@@ -62,12 +62,12 @@ class Forwarding:
         call: ForwardedCall,
         prices: PriceList,
         *,
-        kept_in: bool = False,
+        within_api: bool = False,
     ) -> None:
         self.call = call
         self._most: int | None = None
         self._prices = prices
-        self._kept_in = kept_in
+        self._within_api = within_api
         self.progress = Progress()
         self._exchange = exchange
         self._client = client
@@ -76,7 +76,7 @@ class Forwarding:
         self._token = token
         self._credentials = credentials
         self._answer = answer
-        self._dialect = dialect_of(provider.name, target.partition("?")[0])
+        self._format = response_format_of(provider.name, target.partition("?")[0])
         self._head = bytearray()
 
     @property
@@ -87,7 +87,7 @@ class Forwarding:
     @property
     def bills(self) -> bool:
         """Whether the provider takes money for its answer."""
-        return self._dialect.bills
+        return self._format.bills
 
     async def run(
         self, changed: Callable[[ProviderAnswer], None], complete: Callable[[], Awaitable[None]]
@@ -112,7 +112,7 @@ class Forwarding:
             response = await self._client.send(self._request(access), stream=True)
         except BodyTooLarge:
             self.progress.sent = False
-            await self._answer_fault(Fault.TOO_LARGE, "the request has over 100 MB")
+            await self._answer_fault(ProviderFault.TOO_LARGE, "the request has over 100 MB")
             return
         except (*FAILURES, httpx2.InvalidURL) as failure:
             # A provider that breaks off before the first byte bills nothing; one that was silent
@@ -121,7 +121,9 @@ class Forwarding:
             await self._failed(changed, failure)
             return
         try:
-            await self._pass_back(response, Redactor(access.header_value), changed, complete)
+            await self._pass_back(
+                response, CredentialRedactor(access.header_value), changed, complete
+            )
         except FAILURES as failure:
             await self._failed(changed, failure)
         finally:
@@ -130,7 +132,7 @@ class Forwarding:
     def _request(self, access: ProviderAccess) -> httpx2.Request:
         exchange = self._exchange
         headers = request_headers(
-            self._provider, exchange.headers, access, self._token, kept_in=self._kept_in
+            self._provider, exchange.headers, access, self._token, within_api=self._within_api
         )
         content = self._content(access)
         if content is not None:
@@ -163,8 +165,8 @@ class Forwarding:
         content = self.call.content
         if content is None or self._most is None:
             return content
-        known = access.log_in is None and access.base_url == self._provider.base_url
-        body = limited(self._path, request_body.parse(content), self._most, add=known)
+        known = access.login is None and access.base_url == self._provider.base_url
+        body = with_output_limit(self._path, request_body.parse(content), self._most, add=known)
         return request_body.serialize(body)
 
     @property
@@ -182,8 +184,8 @@ class Forwarding:
     def _refused(self, no: NoBudget) -> ProviderAnswer:
         cannot = "is used up" if no.used_up else "cannot be kept"
         message = f"Rover: the budget of this task {cannot}: {no.why}"
-        error = ProviderError(self._provider.words[Fault.BUDGET], BUDGET_USED_UP, message)
-        return replace(self._answer, status=STATUSES[Fault.BUDGET], error=error, usage=None)
+        error = ProviderError(self._provider.words[ProviderFault.BUDGET], BUDGET_USED_UP, message)
+        return replace(self._answer, status=STATUSES[ProviderFault.BUDGET], error=error, usage=None)
 
     async def _body(self) -> AsyncGenerator[bytes]:
         """The request's body; its beginning may name the model."""
@@ -205,15 +207,15 @@ class Forwarding:
     async def _pass_back(
         self,
         response: httpx2.Response,
-        redactor: Redactor,
+        redactor: CredentialRedactor,
         changed: Callable[[ProviderAnswer], None],
         complete: Callable[[], Awaitable[None]],
     ) -> None:
         raw = redactor.headers(response.headers.raw)
         if encoding_of(response):
             raw = [(n, v) for n, v in raw if n.lower() not in _ENCODED]
-        meter = Meter(
-            self._dialect,
+        meter = UsageMeter(
+            self._format,
             response.status_code,
             response.headers.get("content-type", ""),
             "",  # what is encoded has been decoded
@@ -229,7 +231,7 @@ class Forwarding:
         held: bytearray | None = None if meter.streams else bytearray()
         if held is None:
             await self._exchange.start(response.status_code, answer_headers(raw))
-        async for data in redactor.cleaned(parts(response)):
+        async for data in redactor.redact(parts(response)):
             self.progress.received += len(data)
             if meter.feed(data):
                 self._learn(meter, changed)
@@ -253,7 +255,7 @@ class Forwarding:
         await self._exchange.start(status, answer_headers(raw))
         await self._exchange.send(bytes(held))
 
-    def _learn(self, meter: Meter, changed: Callable[[ProviderAnswer], None]) -> None:
+    def _learn(self, meter: UsageMeter, changed: Callable[[ProviderAnswer], None]) -> None:
         model = meter.model or self.asked_model() or None
         usage = self._priced(meter, model)
         latest = replace(self._answer, error=meter.error, usage=usage, model=model)
@@ -261,7 +263,7 @@ class Forwarding:
             self._answer = latest
             changed(latest)
 
-    def _priced(self, meter: Meter, model: str | None) -> Usage | None:
+    def _priced(self, meter: UsageMeter, model: str | None) -> Usage | None:
         usage = meter.usage
         if usage is None:
             return None
@@ -276,17 +278,17 @@ class Forwarding:
         refused = self._refused(no)
         changed(refused)
         assert refused.error is not None  # noqa: S101
-        await self._answer_fault(Fault.BUDGET, refused.error.message or "")
+        await self._answer_fault(ProviderFault.BUDGET, refused.error.message or "")
 
     async def _unauthenticated(
         self, changed: Callable[[ProviderAnswer], None], message: str
     ) -> None:
-        fault = Fault.NO_CREDENTIAL
+        fault = ProviderFault.NO_CREDENTIAL
         error = ProviderError(self._provider.words[fault], "missing_credential", message)
         changed(replace(self._answer, status=STATUSES[fault], error=error))
         await self._answer_fault(fault, message)
 
-    async def _answer_fault(self, fault: Fault, message: str) -> None:
+    async def _answer_fault(self, fault: ProviderFault, message: str) -> None:
         body = self._provider.error_body(fault, message)
         await self._exchange.answer(STATUSES[fault], body)
 
@@ -295,7 +297,7 @@ class Forwarding:
         message = f"Rover could not reach the provider ({detail})"
         if "CERTIFICATE_VERIFY_FAILED" in detail:
             message += f"; {HINT}"
-        word = self._provider.words[Fault.UNREACHABLE]
+        word = self._provider.words[ProviderFault.UNREACHABLE]
         error = ProviderError(word, CONNECTION_FAILED, message)
         answered = self._exchange.answered
         changed(replace(self._answer, status=self._answer.status, error=error))
@@ -303,4 +305,4 @@ class Forwarding:
             # The status line has been sent, so that the only way left to report a failure is to end
             # the connection in the middle, as the provider's ended.
             raise ConnectionResetError(message) from failure
-        await self._answer_fault(Fault.UNREACHABLE, message)
+        await self._answer_fault(ProviderFault.UNREACHABLE, message)

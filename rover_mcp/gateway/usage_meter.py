@@ -7,8 +7,8 @@ import zlib
 from typing import cast
 
 from agent_runner.models import Usage
-from rover_mcp.gateway.lease import ProviderError
-from rover_mcp.gateway.response_formats import MAX_MESSAGE, Dialect, failed_body, mapping
+from rover_mcp.gateway.grant import ProviderError
+from rover_mcp.gateway.response_formats import MAX_MESSAGE, ResponseFormat, failed_body, mapping
 
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -22,14 +22,16 @@ CR = 0x0D
 _OURS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
-class Meter:
+class UsageMeter:
     """Parses an answer as it comes; `usage`, `model` and `error` are what it reports so far."""
 
-    def __init__(self, dialect: Dialect, status: int, content_type: str, encoding: str) -> None:
+    def __init__(
+        self, response_format: ResponseFormat, status: int, content_type: str, encoding: str
+    ) -> None:
         self.error: ProviderError | None = None
         self.model: str | None = None
         self.streams = content_type.lower().startswith("text/event-stream")
-        self._dialect = dialect
+        self._format = response_format
         self._failed = status >= 400  # RFC 9110, section 15
         self._status = status
         self._tokens: dict[str, int] = {}
@@ -110,7 +112,7 @@ class Meter:
         if data.count(b"\n", begin, min(end, begin + PROBED_BYTES)) < SHORT_LINES:
             return begin
         last = data.rfind(b"\n\n", begin, end)
-        if last < 0 or any(data.find(m, begin, last) >= 0 for m in self._dialect.marks):
+        if last < 0 or any(data.find(m, begin, last) >= 0 for m in self._format.marks):
             return begin
         self._event = b""
         return last + 2
@@ -123,7 +125,7 @@ class Meter:
     def _line(self, data: bytes, begin: int = 0, end: int | None = None) -> bool:
         end = len(data) if end is None else end
         if data.startswith(b"data:", begin, end):
-            if self._dialect.concerns(self._event, data, begin, end):
+            if self._format.concerns(self._event, data, begin, end):
                 self._take(data[begin + 5 : end])
                 return True
         elif data.startswith(b"event:", begin, end):
@@ -139,7 +141,7 @@ class Meter:
             self._read(one)
 
     def _read(self, value: object) -> None:
-        report = self._dialect.read(mapping(value))
+        report = self._format.read(mapping(value))
         self.error = report.error or self.error
         self.model = report.model or self.model
         self._tokens |= {k: n for k, n in report.tokens.items() if n <= MAX_TOKENS}

@@ -26,7 +26,7 @@ _VERSION = "io.modelcontextprotocol/protocolVersion"
 
 # Some clients give a server 5 s for its first answer, and a daemon that starts on a cold disk may
 # need longer. What depends on no task is answered from a file meanwhile.
-class Opening:
+class ColdStart:
     """The first answers of one session, before `conversation` continues with the daemon."""
 
     def __init__(self, home: str, conversation: Conversation) -> None:

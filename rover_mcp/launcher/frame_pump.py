@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
-    from rover_mcp.launcher.cold_start import Opening
+    from rover_mcp.launcher.cold_start import ColdStart
 
 QUEUE_LIMIT = 1024 * 1024  # beyond this nothing more is read until the other side has taken some
 READ_SIZE = 256 * 1024
@@ -56,7 +56,7 @@ class Launcher:
         self._socket: socket.socket | None = None
         self._dialer: Dialer | None = Dialer(home, self._hello)
         self._losses: deque[float] = deque(maxlen=MAX_LOSSES)
-        self._opening: Opening | None = None
+        self._cold_start: ColdStart | None = None
 
     def run(self) -> None:
         """Serve until the client has gone."""
@@ -177,14 +177,14 @@ class Launcher:
 
     def _answer_meanwhile(self) -> None:
         """Answer what can be answered without the daemon, which is still starting."""
-        if self._opening is None:
+        if self._cold_start is None:
             # Imported here: where a daemon runs, which is nearly always, it is not needed.
-            from rover_mcp.launcher.cold_start import Opening
+            from rover_mcp.launcher.cold_start import ColdStart
 
-            self._opening = Opening(self._home, self._conversation)
+            self._cold_start = ColdStart(self._home, self._conversation)
         waiting, self._to_daemon = self._to_daemon, deque[bytes]()
         for frame in waiting:
-            if (answer := self._opening.answer(frame)) is None:
+            if (answer := self._cold_start.answer(frame)) is None:
                 self._to_daemon.append(frame)
             else:
                 self._to_daemon_size -= len(frame)

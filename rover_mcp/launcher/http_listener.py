@@ -80,7 +80,7 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-class Front:
+class HttpFrontend:
     """One address, and whichever daemon serves it."""
 
     def __init__(self, home: str, sock: socket.socket) -> None:
@@ -192,7 +192,7 @@ def _more(sock: socket.socket) -> bool:
 def serve_http(home: str, where: str) -> int:
     """`rover-mcp --http`; the exit status."""
     try:
-        front = Front(home, bind(*parse_address(where)))
+        front = HttpFrontend(home, bind(*parse_address(where)))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, front.on_signal)
         front.run()

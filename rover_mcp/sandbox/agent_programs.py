@@ -30,7 +30,7 @@ from rover_mcp.launcher.handshake import data_folder
 from rover_mcp.sandbox import bwrap_prefix, mount_policy, npm_install
 from rover_mcp.sandbox.agent_bundle import INSIDE, AgentBundle, agent_cache
 from rover_mcp.sandbox.bwrap_program import find_bwrap
-from rover_mcp.sandbox.pinned_agents import PINNED, Pinned, npm_arch
+from rover_mcp.sandbox.pinned_agents import PINNED, PinnedAgent, npm_arch
 
 # Agents that need no program of their own: the runner plays them.
 BUILT_IN_AGENTS = frozenset({"scripted"})
@@ -137,7 +137,7 @@ def obtain(agent: str, binary: Path | None, progress: Progress) -> AgentBundle:
     if not client_programs.find("npm"):
         raise _missing(agent)
     try:
-        with making(agent):
+        with bundle_lock(agent):
             if cached := cached_bundle(agent):
                 return cached
             progress(f"fetching {agent} {pinned.version} with npm ({pinned.size}, once)")
@@ -204,7 +204,7 @@ def _wrap(agent: str, program: Path) -> AgentBundle:
         version = f"own-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
         folder = agent_cache() / f"{agent}-{version}-{npm_arch()}"
         if not folder.is_dir():
-            with making(agent), new_folder(agent) as new:
+            with bundle_lock(agent), new_folder(agent) as new:
                 (new / "bin").mkdir()
                 try:
                     os.link(program, new / "bin" / agent)
@@ -220,7 +220,7 @@ def _wrap(agent: str, program: Path) -> AgentBundle:
 
 
 @contextmanager
-def making(agent: str) -> Generator[None]:
+def bundle_lock(agent: str) -> Generator[None]:
     """Held by the one thread of the one process that makes a bundle of this agent."""
     agent_cache().mkdir(parents=True, exist_ok=True)
     with holding(open_lock(agent_cache() / f".{agent}.lock")):
@@ -250,7 +250,7 @@ def place(new: Path, folder: Path) -> None:
             raise
 
 
-def _fetch(agent: str, pinned: Pinned) -> None:
+def _fetch(agent: str, pinned: PinnedAgent) -> None:
     with new_folder(agent) as new:
         packages = [pinned.named(package) for package in pinned.packages]
         try:
@@ -266,7 +266,7 @@ def _fetch(agent: str, pinned: Pinned) -> None:
         place(new, agent_cache() / f"{agent}-{pinned.version}-{npm_arch()}")
 
 
-def _check_version(agent: str, pinned: Pinned, modules: Path) -> None:
+def _check_version(agent: str, pinned: PinnedAgent, modules: Path) -> None:
     """Check that npm fetched the pinned version: a registry or a mirror may answer with another."""
     name = pinned.named(pinned.packages[0])
     # "name@npm:other@1.0" and "@scope/name@1.0"
@@ -276,7 +276,7 @@ def _check_version(agent: str, pinned: Pinned, modules: Path) -> None:
         raise _missing(agent, f"; npm gave version {manifest.get('version')}")
 
 
-def _arrange(new: Path, agent: str, pinned: Pinned) -> None:
+def _arrange(new: Path, agent: str, pinned: PinnedAgent) -> None:
     """Turn npm's folder into lib/, with one program in bin/."""
     lib = new / "lib"
     lib.mkdir()
@@ -304,7 +304,7 @@ def _arrange(new: Path, agent: str, pinned: Pinned) -> None:
     script.chmod(0o755)
 
 
-def _extract(new: Path, agent: str, pinned: Pinned) -> None:
+def _extract(new: Path, agent: str, pinned: PinnedAgent) -> None:
     """Let the program unpack itself into the bundle, in a sandbox of its own.
 
     It is a downloaded program that nobody has checked, so it runs on the host nowhere else. The

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from agent_runner.failure_cause import Cause
+from agent_runner.failure_cause import FailureCause
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox.docker_images import Build, DockerImages, ImageUnavailable, Progress
 from rover_mcp.sandbox.protocol import Shortcoming
@@ -63,21 +63,21 @@ def add(images: DockerImages, build: Build, progress: Progress) -> None:
     Raises:
         ImageUnavailable: with apt's own words, and not those of the step of the build.
     """
-    cause = Cause()
+    cause = FailureCause()
 
-    def hear(line: str) -> None:
-        cause.hear(line)
+    def take(line: str) -> None:
+        cause.add(line)
         progress(line)
 
     try:
-        images.build(build, hear)
+        images.build(build, take)
     except ImageUnavailable as error:
         if cause.line:
             raise ImageUnavailable(build.names, cause.both) from error
         raise
 
 
-class Extra:
+class OptionalPart:
     """Something that an image is better with: where it cannot be had that stops no task, each is
     told, and it is asked for again after a while, not at each call of one start."""
 

@@ -124,8 +124,8 @@ class DockerEngine:
         """See protocol.Engine."""
         tag = self._image(spec, lambda _: None)
         try:
-            with layout.making(spec.folders.spec):
-                layout.make_orders(spec.folders.spec)
+            with layout.sandbox_lock(spec.folders.spec):
+                layout.prepare_late_spec(spec.folders.spec)
                 self._start(self._create(spec, tag, wait), spec.name)
         except OSError as error:
             raise layout.disk_fault(spec.folders.spec, error) from error
@@ -133,10 +133,10 @@ class DockerEngine:
     def ensure(self, spec: SandboxSpec) -> None:
         """See protocol.Engine."""
         known = self._find(spec.name) is not None
-        ahead = known and layout.awaits_orders(spec.folders.spec)
+        ahead = known and layout.awaits_spec(spec.folders.spec)
         tag = "" if known and not ahead else self._image(spec, lambda _: None)
         try:
-            with layout.making(spec.folders.spec):
+            with layout.sandbox_lock(spec.folders.spec):
                 if ahead and self._goes_on(spec, tag):
                     return
                 container = self._find(spec.name)
@@ -158,14 +158,14 @@ class DockerEngine:
             != containers.shape(self._options(spec), tag)
         ):
             self.remove(spec.name)
-            layout.drop_orders(spec.folders.spec)
+            layout.drop_late_spec(spec.folders.spec)
             return False
         if not docker_home.begin(container, spec, self._address):
             self._empty(spec)
-            layout.drop_orders(spec.folders.spec)
+            layout.drop_late_spec(spec.folders.spec)
             return False
         self._write(spec, tag)
-        layout.give_orders(spec.folders.spec)
+        layout.deliver_spec(spec.folders.spec)
         return True
 
     def follow(self, name: str) -> SandboxExit:

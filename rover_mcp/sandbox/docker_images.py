@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from agent_runner.failure_cause import Cause
+from agent_runner.failure_cause import FailureCause
 from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.text import plain, unhidden
@@ -264,13 +264,13 @@ def watch(lines: Any, names: str, progress: Progress) -> None:
     Raises:
         EnvironmentFault: "image_unavailable": it failed.
     """
-    rest, cause = "", Cause()
+    rest, cause = "", FailureCause()
     for line in cast("list[dict[str, Any]]", lines):
         # What a program prints comes in pieces: some of a line, or several at once.
         *complete, rest = (rest[-_PIECE:] + str(line.get("stream", ""))).split("\n")
         for piece in [*complete, rest] if "error" in line else complete:
             text = clean_line(piece)
-            cause.hear(text)
+            cause.add(text)
             if text and not _NOISE.match(text):
                 progress(text)
         if "error" in line:

@@ -29,7 +29,7 @@ def write(
         paths=Paths(spec=layout.SPEC, run=layout.RUN, seed=seed),
         gateway=layout.GATEWAY / spec.folders.gateway_socket.name,
         isolation=SwitchUser(uid=layout.AGENT_UID, gid=layout.AGENT_GID),
-        environment={**kept_environment(image), "PATH": path, "ROVER_PATH": path},
+        environment={**image_environment(image), "PATH": path, "ROVER_PATH": path},
     )
     (spec.folders.spec / IMAGE_FILE).write_text(tag, "utf-8")
     # Bind mounts keep the host's modes, and the daemon's umask may be anything: the agent's user
@@ -40,6 +40,6 @@ def write(
         file.chmod(0o755 if file.is_dir() else 0o644)
 
 
-def kept_environment(image: Mapping[str, str]) -> dict[str, str]:
+def image_environment(image: Mapping[str, str]) -> dict[str, str]:
     """What an image sets, for the agent and the commands, without what a sandbox sets itself."""
     return {k: v for k, v in image.items() if k not in _OUR_VARIABLES}

@@ -42,8 +42,8 @@ class HostEngine:
         """See protocol.Engine."""
         attempt = self._attempt(spec.name)
         try:
-            with layout.making(attempt.path):
-                layout.make_orders(spec.folders.spec)
+            with layout.sandbox_lock(attempt.path):
+                layout.prepare_late_spec(spec.folders.spec)
                 supervise.write_json(attempt.path / "launch.json", self._plan(spec, wait))
                 self._launch(attempt.path)
         except OSError as error:
@@ -53,16 +53,16 @@ class HostEngine:
         """See protocol.Engine."""
         attempt = self._attempt(spec.name)
         try:
-            with layout.making(attempt.path):
-                ahead = layout.awaits_orders(spec.folders.spec)
+            with layout.sandbox_lock(attempt.path):
+                ahead = layout.awaits_spec(spec.folders.spec)
                 fits = ahead and attempt.alive() and _fits(attempt.launch(), self._plan(spec, 0))
                 if ahead and not fits:
                     attempt.reset()
-                    layout.drop_orders(spec.folders.spec)
+                    layout.drop_late_spec(spec.folders.spec)
                 if fits or not attempt.launched():
                     self._write(spec, attempt.path)
                 if fits:
-                    layout.give_orders(spec.folders.spec)
+                    layout.deliver_spec(spec.folders.spec)
                 elif not attempt.launched():
                     self._launch(attempt.path)
         except OSError as error:

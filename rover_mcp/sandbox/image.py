@@ -40,7 +40,7 @@ from rover_mcp.sandbox import (
     runner_library,
 )
 from rover_mcp.sandbox.agent_bundle import AgentBundle
-from rover_mcp.sandbox.build_tools import Extra
+from rover_mcp.sandbox.build_tools import OptionalPart
 from rover_mcp.sandbox.docker_images import (
     BASE_LABEL,
     KIND_LABEL,
@@ -103,8 +103,8 @@ class ImageBuilder:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._pythons = home / "cache" / "python"
-        self._node = Extra("Node", node_bundle.HINT)
-        self._tools = Extra("build tools (gcc, make, ...)", build_tools.HINT)
+        self._node = OptionalPart("Node", node_bundle.HINT)
+        self._tools = OptionalPart("build tools (gcc, make, ...)", build_tools.HINT)
         self._guard = threading.Lock()
         self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 

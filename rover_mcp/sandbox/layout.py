@@ -93,7 +93,7 @@ def _shown(spec: SandboxSpec, inside: bool) -> dict[str, object]:
     return {"shown": {str(WORKSPACE): volumes, str(HOME): volumes, str(RUN): str(spec.folders.run)}}
 
 
-def make_orders(spec_folder: Path) -> None:
+def prepare_late_spec(spec_folder: Path) -> None:
     """Let a runner that is started now wait for its spec.json (agent_runner/process/late_spec.py).
 
     Raises:
@@ -103,12 +103,12 @@ def make_orders(spec_folder: Path) -> None:
         os.mkfifo(spec_folder / FIFO, 0o600)
 
 
-def awaits_orders(spec_folder: Path) -> bool:
+def awaits_spec(spec_folder: Path) -> bool:
     """Whether the sandbox of this folder was started ahead, and has not been given its orders."""
     return (spec_folder / FIFO).exists()
 
 
-def give_orders(spec_folder: Path) -> None:
+def deliver_spec(spec_folder: Path) -> None:
     """Wake the runner, once its spec.json is there. Repeating it is harmless.
 
     Raises:
@@ -129,20 +129,20 @@ def give_orders(spec_folder: Path) -> None:
     (spec_folder / FIFO).unlink(missing_ok=True)
 
 
-def drop_orders(spec_folder: Path) -> None:
+def drop_late_spec(spec_folder: Path) -> None:
     """Remove the pipe of a sandbox that waited here and is gone."""
     (spec_folder / FIFO).unlink(missing_ok=True)
 
 
 @contextmanager
-def making(folder: Path) -> Generator[None]:
+def sandbox_lock(folder: Path) -> Generator[None]:
     """Hold the lock with which one call, of any thread or process, starts an attempt's sandbox.
 
     Raises:
         OSError: the folder cannot be made or written.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with holding(open_lock(folder / ".making")):
+    with holding(open_lock(folder / ".sandbox_lock")):
         yield
 
 

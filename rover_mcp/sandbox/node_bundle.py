@@ -46,7 +46,7 @@ def obtain_node(progress: Progress) -> Path:
     if not client_programs.find("npm"):
         raise _missing("npm, which would fetch it, is not here")
     try:
-        with agent_programs.making("node"):
+        with agent_programs.bundle_lock("node"):
             if not folder.is_dir():
                 progress("fetching Node with npm (130 MB, once)")
                 _fetch(folder)

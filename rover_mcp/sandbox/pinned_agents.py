@@ -21,7 +21,7 @@ _RUST_ARCH = {"x86_64": "x86_64", "aarch64": "aarch64"}
 
 
 @dataclass(frozen=True)
-class Pinned:
+class PinnedAgent:
     """One agent. `packages` are npm's; `program` is a path below node_modules, and a JavaScript
     file where `node` is set. `environment` are lines of the start script; in them and in
     `program` {here} is the bundle, {arch} npm's name of the machine, {cpu} Rust's.
@@ -73,8 +73,8 @@ def default_models(agent: str) -> tuple[str, ...]:
 _X64_ONLY = "-baseline" if platform.machine() == "x86_64" else ""
 """opencode's plain x64 build needs AVX2; its baseline one runs everywhere."""
 
-PINNED: dict[str, Pinned] = {
-    "claude": Pinned(
+PINNED: dict[str, PinnedAgent] = {
+    "claude": PinnedAgent(
         version=CLAUDE_VERSION,
         packages=(f"@anthropic-ai/claude-code-linux-{{arch}}@{CLAUDE_VERSION}",),
         program="@anthropic-ai/claude-code-linux-{arch}/claude",
@@ -83,7 +83,7 @@ PINNED: dict[str, Pinned] = {
         install=f"npm install -g @anthropic-ai/claude-code@{CLAUDE_VERSION}",
         models=("claude-opus-5-5",),
     ),
-    "codex": Pinned(
+    "codex": PinnedAgent(
         version="0.169.0",
         packages=("codex-native@npm:@openai/codex@0.169.0-linux-{arch}",),
         program="codex-native/vendor/{cpu}-unknown-linux-musl/bin/codex",
@@ -95,7 +95,7 @@ PINNED: dict[str, Pinned] = {
             'PATH="{here}/lib/node_modules/codex-native/vendor/{cpu}-unknown-linux-musl/codex-path:$PATH"',
         ),
     ),
-    "gemini": Pinned(
+    "gemini": PinnedAgent(
         version="0.61.0",
         packages=("@google/gemini-cli@0.61.0", NODE),
         program="@google/gemini-cli/bundle/gemini.js",
@@ -105,7 +105,7 @@ PINNED: dict[str, Pinned] = {
         models=("gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3.1-pro-preview"),
         node=True,
     ),
-    "opencode": Pinned(
+    "opencode": PinnedAgent(
         version="1.18.33",
         packages=(f"opencode-linux-{{arch}}{_X64_ONLY}@1.18.33",),
         program=f"opencode-linux-{{arch}}{_X64_ONLY}/bin/opencode",
@@ -114,7 +114,7 @@ PINNED: dict[str, Pinned] = {
         install="npm install -g opencode-ai@1.18.33",
         models=("claude-sonnet-4-5",),
     ),
-    "qwen": Pinned(
+    "qwen": PinnedAgent(
         version="0.24.4",
         packages=("@qwen-code/qwen-code@0.24.4", NODE),
         program="@qwen-code/qwen-code/cli-entry.js",
@@ -124,7 +124,7 @@ PINNED: dict[str, Pinned] = {
         models=("qwen3-coder-plus",),
         node=True,
     ),
-    "copilot": Pinned(
+    "copilot": PinnedAgent(
         version="1.0.102",
         packages=("@github/copilot-linux-{arch}@1.0.102",),
         program="@github/copilot-linux-{arch}/copilot",

@@ -24,8 +24,8 @@ class LiveTaskReader(TaskReader):
         """The agents that are known here."""
         raise NotImplementedError
 
-    def log_in_ends(self, task: TaskRow) -> str | None:
-        return self.control.log_in_ends(task)
+    def login_expiry(self, task: TaskRow) -> str | None:
+        return self.control.login_expiry(task)
 
     def policy_of(self, task: TaskRow) -> Policy:
         """With the agents and models that could take over from a paused task now."""

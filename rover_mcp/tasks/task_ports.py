@@ -181,7 +181,7 @@ class Control(Protocol):
         """What an agent lacks to sign in for a task; None: it can."""
         ...
 
-    def log_in_ends(self, task: TaskRow) -> str | None:
+    def login_expiry(self, task: TaskRow) -> str | None:
         """What to say of a log-in that expires before the task resumes automatically; None: none
         does."""
         ...

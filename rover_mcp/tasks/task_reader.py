@@ -81,10 +81,10 @@ class TaskReader:
             windows=tuple(self.store.windows.all(self.now())),
             account_name=self.account_name,
             most=self.settings.budget,
-            log_in=self.log_in_ends,
+            log_in=self.login_expiry,
         )
 
-    def log_in_ends(self, task: TaskRow) -> str | None:
+    def login_expiry(self, task: TaskRow) -> str | None:
         """See `Control`."""
         raise NotImplementedError
 

@@ -18,9 +18,9 @@ from agent_runner.classify.verdict import classify
 from agent_runner.models import Budget, Failure, PauseReason, Usage
 from rover_mcp.config.settings import Settings
 from rover_mcp.domain.model_rates import Rates
-from rover_mcp.gateway.call_estimate import limited
+from rover_mcp.gateway.call_estimate import with_output_limit
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import GatewayLease, Standing, UsageEntry
+from rover_mcp.gateway.grant import BudgetState, GatewayGrant, UsageEntry
 from tests.support.samples import NOW
 from tests.unit.gateway.doors import TASK, TOKEN, access_to
 from tests.unit.gateway.test_streams import HEAD, Upstream, chunk
@@ -47,12 +47,12 @@ class Purse:
             total = total.plus(entry.usage)
         return total
 
-    def standing(self) -> Standing:
+    def budget_state(self) -> BudgetState:
         spent, most = self.spent, self.budget
         over = (most.tokens and spent.tokens >= most.tokens) or (
             most.usd and (spent.cost_usd or 0) >= most.usd
         )
-        return Standing(most, spent, "all of it" if over else None)
+        return BudgetState(most, spent, "all of it" if over else None)
 
 
 @dataclass
@@ -94,7 +94,7 @@ async def spending(
     async with Upstream(provider.serve).listening() as url:
         gateway = Gateway(write=purse.write)
         await gateway.open(
-            GatewayLease(
+            GatewayGrant(
                 task_id=TASK,
                 attempt=1,
                 socket_path=path,
@@ -103,7 +103,7 @@ async def spending(
                 credentials=lambda _: access_to(url),
                 on_bell=lambda _: None,
                 on_answer=lambda _task, _answer: None,
-                standing=purse.standing,
+                budget_state=purse.budget_state,
             )
         )
         transport = httpx2.AsyncHTTPTransport(uds=str(path))
@@ -354,11 +354,14 @@ def test_thinking_stays_below_the_output_that_is_left() -> None:
     """U10: Anthropic takes no other."""
     body = {"max_tokens": 64_000, "thinking": {"type": "enabled", "budget_tokens": 32_000}}
     for most in (2048, 5000, 40_000):
-        new = limited("/v1/messages", body, most, add=False)
+        new = with_output_limit("/v1/messages", body, most, add=False)
         assert new["max_tokens"] == most
         assert 1024 <= new["thinking"]["budget_tokens"] <= min(32_000, most - 1024)
 
 
 def test_a_service_that_may_not_know_a_limit_is_sent_none() -> None:
-    assert limited("/v1/responses", {"input": "x"}, 3000, add=False) == {"input": "x"}
-    assert limited("/v1/responses", {"input": "x"}, 3000, add=True)["max_output_tokens"] == 3000
+    assert with_output_limit("/v1/responses", {"input": "x"}, 3000, add=False) == {"input": "x"}
+    assert (
+        with_output_limit("/v1/responses", {"input": "x"}, 3000, add=True)["max_output_tokens"]
+        == 3000
+    )

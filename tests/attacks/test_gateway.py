@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.grant import ProviderAccess
 from tests.attacks.attack import PWNED, Attack, fill
 from tests.attacks.classes.credentials import CLASS, GATEWAY
 from tests.attacks.stage import Provider

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import GatewayLease
+from rover_mcp.gateway.grant import GatewayGrant
 from tests.unit.gateway.doors import TASK, TOKEN, access_to
 
 MOST, AT_A_TIME, WAVES = 32, 500, 20
@@ -20,8 +20,8 @@ BEGUN = (
 )
 
 
-def lease(task: str, path: Path) -> GatewayLease:
-    return GatewayLease(
+def lease(task: str, path: Path) -> GatewayGrant:
+    return GatewayGrant(
         task_id=task,
         attempt=1,
         socket_path=path,

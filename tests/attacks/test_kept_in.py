@@ -16,7 +16,7 @@ import pytest
 
 from rover_mcp.domain.network_policy import IF_ALLOWED, NetworkMode, NetworkPolicy
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import GatewayLease
+from rover_mcp.gateway.grant import GatewayGrant
 from rover_mcp.gateway.refusals import RefusedHost
 from tests.support.fake_models import FakeModels
 from tests.unit.gateway.doors import TASK, TOKEN, access_to
@@ -44,7 +44,7 @@ async def way(path: Path, mode: NetworkMode = NetworkMode.PROVIDERS) -> AsyncGen
         refused: list[RefusedHost] = []
         gateway = Gateway()
         await gateway.open(
-            GatewayLease(
+            GatewayGrant(
                 task_id=TASK,
                 attempt=1,
                 socket_path=path,

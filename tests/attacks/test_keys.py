@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.routes import request_headers, route
 from tests.unit.gateway.doors import TOKEN, door
@@ -164,7 +164,7 @@ QUERIES = ["key", "%6bey", "access_token", "oauth_token", "userProject", "$userP
     st.booleans(),
 )
 def test_no_second_credential_and_no_other_account_rides_along(
-    name: str, riders: list[bytes], queries: list[str], ours: bytes, at: int, kept_in: bool
+    name: str, riders: list[bytes], queries: list[str], ours: bytes, at: int, within_api: bool
 ) -> None:
     """Anchor 6. Succeeded at 700cc57 with `openai-organization`, `openai-project` and
     `anthropic-organization-id`: in every order, beside the sandbox's own token, in every mode."""
@@ -176,7 +176,7 @@ def test_no_second_credential_and_no_other_account_rides_along(
     decision = route("GET", f"{provider.prefix}{_models(name)}?{query}", headers, TOKEN, [name])
     assert HERS not in decision.target
     access = ProviderAccess("https://x", provider.variables[0].header, SECRET)
-    sent = request_headers(provider, headers, access, TOKEN, kept_in=kept_in)
+    sent = request_headers(provider, headers, access, TOKEN, within_api=within_api)
     assert HERS not in str(sent)
     assert TOKEN not in str(sent)
     assert [v for n, v in sent if n.decode() == access.header_name] == [KEY]

@@ -22,7 +22,7 @@ from anyio.from_thread import start_blocking_portal
 
 from rover_mcp.domain.network_policy import NetworkPolicy
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import GatewayLease
+from rover_mcp.gateway.grant import GatewayGrant
 from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.repository import inspect_repository
@@ -216,7 +216,7 @@ def gateway_for(
     spec: SandboxSpec, internet: FakeInternet, policy: NetworkPolicy
 ) -> Iterator[list[RefusedHost]]:
     refused: list[RefusedHost] = []
-    lease = GatewayLease(
+    lease = GatewayGrant(
         task_id=spec.task_id, attempt=1, socket_path=spec.folders.gateway_socket, token=TOKEN,
         providers=frozenset(), credentials=lambda _: None, on_bell=lambda _: None,
         on_answer=lambda *_: None, network=policy, on_refused=lambda _, r: refused.append(r),

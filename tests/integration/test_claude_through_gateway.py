@@ -24,7 +24,7 @@ from agent_runner.process import forward
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import GatewaySpec, Paths, RunSpec, WrapCommand
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import GatewayLease, ProviderAccess, ProviderAnswer
+from rover_mcp.gateway.grant import GatewayGrant, ProviderAccess, ProviderAnswer
 from tests.support.fake_anthropic import FakeAnthropic, credit, text, write
 from tests.support.real_claude import claude_binary
 
@@ -122,7 +122,7 @@ async def world(tmp_path: Path, provider: FakeAnthropic) -> AsyncIterator[World]
     )
     made = World(spec, provider, Gateway(), work)
     await made.gateway.open(
-        GatewayLease(
+        GatewayGrant(
             task_id=TASK,
             attempt=1,
             socket_path=spec.gateway.socket,
@@ -236,7 +236,7 @@ def test_without_a_credential_the_evidence_says_which_and_where(tmp_path: Path) 
 
         async def work() -> None:
             async with world(tmp_path, provider) as here:
-                lease = GatewayLease(
+                lease = GatewayGrant(
                     task_id=TASK,
                     attempt=2,
                     socket_path=here.spec.gateway.socket,

@@ -175,7 +175,7 @@ class FakeControl:
     def served_models(self, task: TaskRow) -> Sequence[str]:
         return self.served
 
-    def log_in_ends(self, task: TaskRow) -> str | None:
+    def login_expiry(self, task: TaskRow) -> str | None:
         return None
 
     def can_take_over(self, task: TaskRow, agent: str, model: str | None = None) -> bool:

@@ -17,11 +17,11 @@ import signal
 import sys
 from pathlib import Path
 
-from agent_runner.process.late_spec import await_orders
+from agent_runner.process.late_spec import await_spec
 
 
 def main():
-    if "--wait" in sys.argv and not await_orders(Path(sys.argv[1]), float(sys.argv[-1])):
+    if "--wait" in sys.argv and not await_spec(Path(sys.argv[1]), float(sys.argv[-1])):
         sys.exit(os.EX_TEMPFAIL)
     spec = json.loads((Path(sys.argv[1]) / "spec.json").read_text())
     run = Path(spec["paths"]["run"])

@@ -13,7 +13,7 @@ from rover_mcp.config.settings import CredentialSource, Settings
 from rover_mcp.daemon import key_commands as module
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.provider_access import lacks_credential
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.tasks.caller import Caller
 from tests.support.samples import attempt_row, task_row

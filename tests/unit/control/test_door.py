@@ -15,12 +15,12 @@ from agent_runner.models import Budget, RunState, Usage
 from rover_mcp.config.settings import CredentialSource
 from rover_mcp.control.control_ports import Account
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.gateway_adapter import Door
+from rover_mcp.daemon.gateway_adapter import GatewayAdapter
 from rover_mcp.daemon.task_networks import TaskNetworks
-from rover_mcp.daemon.usage_booking import write_entries
+from rover_mcp.daemon.usage_recording import write_entries
 from rover_mcp.domain.paths import TaskFolders
-from rover_mcp.gateway.lease import (
-    GatewayLease,
+from rover_mcp.gateway.grant import (
+    GatewayGrant,
     ProviderAccess,
     ProviderAnswer,
     ProviderError,
@@ -37,9 +37,9 @@ GOOD = ProviderAnswer(NOW, "POST", "/v1/messages", 200, usage=Usage(output_token
 
 @dataclass
 class FakeGateway:
-    leases: list[GatewayLease] = field(default_factory=list[GatewayLease])
+    leases: list[GatewayGrant] = field(default_factory=list[GatewayGrant])
 
-    def open(self, lease: GatewayLease) -> None:
+    def open(self, lease: GatewayGrant) -> None:
         self.leases.append(lease)
 
     def close(self, task_id: str) -> None:
@@ -81,23 +81,23 @@ def credentials(site: Site) -> Credentials:
 
 
 @pytest.fixture
-def door(site: Site, gateway: FakeGateway, told: Told, credentials: Credentials) -> Door:
+def door(site: Site, gateway: FakeGateway, told: Told, credentials: Credentials) -> GatewayAdapter:
     real: Any = gateway
     portal: Any = FakePortal()
     networks = TaskNetworks(site.settings, site.store, credentials)
-    return Door(
+    return GatewayAdapter(
         site.home, real, portal, site.store, credentials, networks, lambda _: None, told,
         now=NOW.timestamp,
     )  # fmt: skip
 
 
-def lease(door: Door, gateway: FakeGateway, attempt: int = 1) -> GatewayLease:
+def lease(door: GatewayAdapter, gateway: FakeGateway, attempt: int = 1) -> GatewayGrant:
     door.open(TASK, attempt, Path("/gateway.sock"), "token", "claude")
     return gateway.leases[-1]
 
 
 def test_the_first_good_answer_of_an_attempt_is_told_once_and_not_on_the_gateways_thread(
-    door: Door, gateway: FakeGateway, told: Told
+    door: GatewayAdapter, gateway: FakeGateway, told: Told
 ) -> None:
     """K5: the gateway's loop waits for nobody."""
     for attempt in (1, 2):
@@ -121,7 +121,7 @@ def test_the_first_good_answer_of_an_attempt_is_told_once_and_not_on_the_gateway
     ids=["refused", "no answer", "server error", "error in the stream", "no model call"],
 )
 def test_an_answer_that_says_nothing_good_of_the_account_is_not_told(
-    door: Door, gateway: FakeGateway, told: Told, answer: ProviderAnswer
+    door: GatewayAdapter, gateway: FakeGateway, told: Told, answer: ProviderAnswer
 ) -> None:
     """K5: a good one after it is."""
     opened = lease(door, gateway)
@@ -132,7 +132,7 @@ def test_an_answer_that_says_nothing_good_of_the_account_is_not_told(
 
 
 def test_an_account_is_a_label_and_never_the_credential(
-    door: Door, site: Site, credentials: Credentials
+    door: GatewayAdapter, site: Site, credentials: Credentials
 ) -> None:
     """M2, D9: or what is missing, and where to configure it."""
     site.create()
@@ -151,7 +151,7 @@ def test_an_account_is_a_label_and_never_the_credential(
 
 
 def test_a_lease_reaches_only_the_providers_of_the_attempts_agents(
-    door: Door, site: Site, gateway: FakeGateway
+    door: GatewayAdapter, site: Site, gateway: FakeGateway
 ) -> None:
     """M2: the agent's, and those that the workflow names; a scripted one's none."""
     task = site.create()
@@ -169,7 +169,7 @@ def test_a_lease_reaches_only_the_providers_of_the_attempts_agents(
 
 
 def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
-    door: Door, site: Site, gateway: FakeGateway
+    door: GatewayAdapter, site: Site, gateway: FakeGateway
 ) -> None:
     """The larger counts; a task without a budget is not asked at all."""
     site.create()
@@ -186,7 +186,7 @@ def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
     assert used_up() == "it has used 12 of 10 tokens"
     site.store.tasks.update(TASK, run_state=RunState(usage=Usage(output_tokens=20)))
     assert used_up() == "it has used 20 of 10 tokens"
-    standing = lease(door, gateway).standing
+    standing = lease(door, gateway).budget_state
     assert standing is not None
     now = standing()
     assert now is not None
@@ -194,7 +194,7 @@ def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
 
 
 def test_a_call_that_a_killed_daemon_made_is_estimated_once(
-    door: Door, site: Site, gateway: FakeGateway
+    door: GatewayAdapter, site: Site, gateway: FakeGateway
 ) -> None:
     """U10: what was reserved is neither lost nor doubled. One that goes on here is left alone."""
     site.create()
@@ -237,7 +237,7 @@ def test_models_are_asked_of_another_service_than_the_provider_only(
         real: Any = gateway
         portal: Any = FakePortal()
         networks = TaskNetworks(settings, site.store, credentials)
-        door = Door(
+        door = GatewayAdapter(
             site.home, real, portal, site.store, credentials, networks, lambda _: None, told
         )
         return [*door.served_models(replace(row, **task))]

@@ -11,7 +11,7 @@ import pytest
 
 from rover_mcp.config.settings import CredentialSource, Settings
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.host_logins import LOG_INS, held, label, why_not
+from rover_mcp.daemon.host_logins import LOGINS, held, label, why_not
 from rover_mcp.daemon.provider_access import is_the_providers, lacks_credential
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.gateway.providers import PROVIDERS
@@ -37,14 +37,14 @@ def claude(**found: Any) -> dict[str, Any]:
 
 def keep(folder: Path, kind: str, content: object) -> dict[str, str]:
     """The file, and the environment in which it is found."""
-    known = LOG_INS[kind]
+    known = LOGINS[kind]
     (folder / known.name).write_text(content if isinstance(content, str) else json.dumps(content))
     return {known.variable: str(folder)}
 
 
 def credentials(kind: str, **more: Any) -> Credentials:
     source = CredentialSource(login=kind, **more)  # pyright: ignore[reportArgumentType]
-    settings = Settings(home=Path("/"), credentials={LOG_INS[kind].provider: source})
+    settings = Settings(home=Path("/"), credentials={LOGINS[kind].provider: source})
     return Credentials(settings, lambda: NOW)
 
 

@@ -14,9 +14,9 @@ from rover_mcp.config.load_settings import load_settings
 from rover_mcp.config.settings import Settings
 from rover_mcp.control.control_ports import Account
 from rover_mcp.daemon.credentials import Credentials
-from rover_mcp.daemon.gateway_adapter import Door
+from rover_mcp.daemon.gateway_adapter import GatewayAdapter
 from rover_mcp.daemon.task_networks import TaskNetworks
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.tasks.caller import Caller
 from tests.support.attempts_site import Site
 from tests.support.samples import TASK, task_row
@@ -151,7 +151,7 @@ def test_the_gateway_asks_with_the_account_of_the_attempt(
     leases: list[Any] = []
     real: Any = SimpleNamespace(open=leases.append, call=lambda work, *args: work(*args))
     networks = TaskNetworks(site.settings, site.store, two)
-    door = Door(
+    door = GatewayAdapter(
         site.home, real, real, site.store, two, networks, lambda _: None, lambda *_: None,
     )  # fmt: skip
     site.create()

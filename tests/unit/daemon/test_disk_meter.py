@@ -11,7 +11,7 @@ import pytest
 
 from rover_mcp.daemon import disk_meter
 from rover_mcp.daemon.disk_meter import FRESH_SECONDS, WITHOUT_RECORD, DiskMeter, measure
-from rover_mcp.daemon.folder_sizes import Counter
+from rover_mcp.daemon.folder_sizes import FolderSizer
 from rover_mcp.tasks.disk_use import SHOWN, DiskUse, ProjectUse, use_view
 from tests.support.desk import Desk, open_desk
 
@@ -59,7 +59,7 @@ def test_every_byte_counts_once_as_what_it_is(tmp_path: Path) -> None:
     assert shared == {"caches": 1, "removed": 1, "other": 1}
     view = use_view(use, 65.0)
     # Only the top folders themselves are in no sum.
-    assert Counter().size(tmp_path) - view["bytes"] < SIZE
+    assert FolderSizer().size(tmp_path) - view["bytes"] < SIZE
     assert view["age_s"] == 60
 
 

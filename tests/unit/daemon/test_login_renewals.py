@@ -42,7 +42,7 @@ class Host:
             lambda: [("claude", self.environ)], lambda: self.wanted, self.renew, lambda: self.now
         )
 
-    def log_in(self, expires: float, **more: object) -> None:
+    def login(self, expires: float, **more: object) -> None:
         kept = {"accessToken": "t", "refreshToken": "r", "expiresAt": int(expires * 1000), **more}
         path = self.folder / ".credentials.json"
         path.write_text(json.dumps({"claudeAiOauth": kept}))
@@ -50,7 +50,7 @@ class Host:
     def renew(self, kind: str, program: str, environ: Mapping[str, str]) -> None:
         self.runs.append(program)
         if self.renews:
-            self.log_in(self.now + 8 * HOUR)
+            self.login(self.now + 8 * HOUR)
 
     def obstacle(self) -> str | None:
         return self.renewals.obstacle("claude", self.environ)
@@ -67,7 +67,7 @@ def host(tmp_path: Path) -> Host:
 
 def test_a_log_in_is_renewed_at_its_end_and_not_before(host: Host) -> None:
     """Q5: nor while no task may need it; what has expired is renewed too."""
-    host.log_in(host.now + AHEAD["claude"] + 1)
+    host.login(host.now + AHEAD["claude"] + 1)
     assert host.tended() == 0
     host.now += 2
     host.wanted = False
@@ -83,7 +83,7 @@ def test_a_log_in_is_renewed_at_its_end_and_not_before(host: Host) -> None:
 def test_a_program_that_does_not_renew_is_tried_less_and_less(host: Host) -> None:
     """Q5: and a person is told from then on."""
     host.renews = False
-    host.log_in(host.now - 1)
+    host.login(host.now - 1)
     assert host.obstacle() is None
     waits: list[float] = []
     while len(waits) < 8:
@@ -94,7 +94,7 @@ def test_a_program_that_does_not_renew_is_tried_less_and_less(host: Host) -> Non
     assert waits[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
     assert waits[-1] == MOST
     assert "did not renew it: it left the log-in as it was" in str(host.obstacle())
-    host.log_in(host.now - 1)
+    host.login(host.now - 1)
     assert host.obstacle() is None, "its owner has signed in anew"
     host.renews = True
     host.now += MOST
@@ -105,7 +105,7 @@ def test_a_program_that_does_not_renew_is_tried_less_and_less(host: Host) -> Non
 def test_without_the_program_or_the_log_in_nothing_is_run(host: Host) -> None:
     """Q5."""
     assert host.tended() == 0
-    host.log_in(host.now - 1)
+    host.login(host.now - 1)
     (host.folder / "bin" / "claude").unlink()
     assert host.tended() == 0
     assert "no claude on the PATH" in str(host.obstacle())
@@ -124,7 +124,7 @@ def test_what_cannot_be_renewed_is_known_hours_before(
     host: Host, more: dict[str, object], why: str | None
 ) -> None:
     """Q5: from what the file holds, and no program is run for it."""
-    host.log_in(host.now + 8 * HOUR, **more)
+    host.login(host.now + 8 * HOUR, **more)
     assert (why is None and host.obstacle() is None) or str(why) in str(host.obstacle())
     assert host.tended() == 0
 
@@ -133,7 +133,7 @@ def test_a_program_that_renews_at_any_time_is_asked_hours_before(host: Host) -> 
     """Q5: so that a refusal is known early; a log-in that is short is not renewed all the time."""
     lives, kinds = 2 * HOUR, [("codex", host.environ)]
 
-    def log_in() -> None:
+    def login() -> None:
         coded = base64.urlsafe_b64encode(json.dumps({"exp": host.now + lives}).encode()).decode()
         tokens = {"access_token": f"e30.{coded}.x", "refresh_token": "r"}
         (host.folder / "auth.json").write_text(json.dumps({"tokens": tokens}))
@@ -141,12 +141,12 @@ def test_a_program_that_renews_at_any_time_is_asked_hours_before(host: Host) -> 
     def renew(kind: str, program: str, environ: Mapping[str, str]) -> None:
         host.runs.append(program)
         if host.renews:
-            log_in()
+            login()
 
     host.environ["CODEX_HOME"] = str(host.folder)
     (host.folder / "bin" / "codex").symlink_to("claude")
     host.renewals = Renewals(lambda: kinds, lambda: True, renew, lambda: host.now)
-    log_in()
+    login()
     host.now += 60
     assert host.tended() == 1
     host.now += lives / 3

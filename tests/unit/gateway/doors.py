@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import GatewayLease, ProviderAccess, ProviderAnswer
+from rover_mcp.gateway.grant import GatewayGrant, ProviderAccess, ProviderAnswer
 from tests.support.fake_anthropic import FakeAnthropic
 
 TASK = "1" * 32
@@ -26,7 +26,7 @@ class Door:
     """An open gateway and a client that stands where the agent stands."""
 
     gateway: Gateway
-    lease: GatewayLease
+    lease: GatewayGrant
     client: httpx2.AsyncClient
     told: list[ProviderAnswer] = field(default_factory=list)
     bells: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ async def door(
 ):
     told: list[ProviderAnswer] = []
     bells: list[str] = []
-    lease = GatewayLease(
+    lease = GatewayGrant(
         task_id=TASK,
         attempt=1,
         socket_path=path,

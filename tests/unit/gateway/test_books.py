@@ -16,10 +16,10 @@ import pytest
 
 from agent_runner.classify.verdict import classify
 from agent_runner.models import Failure, PauseReason, Usage
-from rover_mcp.gateway import usage_ledger as module
+from rover_mcp.gateway import usage_writer as module
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import GatewayLease, UsageEntry
-from rover_mcp.gateway.usage_ledger import Ledger
+from rover_mcp.gateway.grant import GatewayGrant, UsageEntry
+from rover_mcp.gateway.usage_writer import UsageWriter
 from tests.support.fake_anthropic import FakeAnthropic, rate_limit, text
 from tests.support.samples import NOW
 
@@ -57,7 +57,7 @@ async def opened(
 ) -> Gateway:
     gateway = Gateway(write=book.write)
     await gateway.open(
-        GatewayLease(
+        GatewayGrant(
             task_id=TASK,
             attempt=3,
             socket_path=path,
@@ -259,17 +259,17 @@ def test_the_same_answer_told_again_replaces_what_it_said() -> None:
     book = Book()
 
     async def run() -> None:
-        ledger = Ledger(book.write)
+        usage_writer = UsageWriter(book.write)
         for count in range(50):
-            ledger.book(replace(ENTRY, usage=Usage(input_tokens=count)))
-            ledger.book(replace(ENTRY, id="2", usage=Usage(output_tokens=count)))
-        await ledger.written()
+            usage_writer.book(replace(ENTRY, usage=Usage(input_tokens=count)))
+            usage_writer.book(replace(ENTRY, id="2", usage=Usage(output_tokens=count)))
+        await usage_writer.written()
         assert book.writes == [2]
         assert book.tokens == 98
-        assert await ledger.after(lambda: book.tokens) == 98
-        ledger.book(replace(ENTRY, id="3"))
-        assert await ledger.after(lambda: book.tokens) == 103
-        await ledger.aclose()
+        assert await usage_writer.after(lambda: book.tokens) == 98
+        usage_writer.book(replace(ENTRY, id="3"))
+        assert await usage_writer.after(lambda: book.tokens) == 103
+        await usage_writer.aclose()
 
     asyncio.run(run())
 
@@ -282,15 +282,15 @@ def test_a_disk_that_fails_loses_nothing(
     book.fails = 2
 
     async def run() -> None:
-        ledger = Ledger(book.write)
-        ledger.book(ENTRY)
-        await ledger.written()
-        ledger.book(replace(ENTRY, usage=Usage(input_tokens=8)))
+        usage_writer = UsageWriter(book.write)
+        usage_writer.book(ENTRY)
+        await usage_writer.written()
+        usage_writer.book(replace(ENTRY, usage=Usage(input_tokens=8)))
         async with asyncio.timeout(5):
             while not book.entries:
                 await asyncio.sleep(0.001)
         assert book.tokens == 8
-        await ledger.aclose()
+        await usage_writer.aclose()
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.gateway.credential_redactor import Redactor
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.credential_redactor import CredentialRedactor
+from rover_mcp.gateway.grant import ProviderAccess
 
 from .doors import door
 from .test_streams import HEAD, Upstream, answered, chunk
@@ -24,8 +24,8 @@ def redacted(pieces: list[bytes], header_value: str = SECRET) -> bytes:
             for piece in pieces:
                 yield piece
 
-        cleaned = Redactor(header_value).cleaned(parts())
-        return b"".join([part async for part in cleaned])
+        redact = CredentialRedactor(header_value).redact(parts())
+        return b"".join([part async for part in redact])
 
     return asyncio.run(run())
 
@@ -42,13 +42,13 @@ def test_it_is_taken_out_however_it_is_cut(size: int, header_value: str) -> None
 
 
 def test_what_cannot_be_its_beginning_is_not_held_back() -> None:
-    assert Redactor(SECRET).take(b"data: sk-ant\n\n") == b"data: sk-ant\n\n"
+    assert CredentialRedactor(SECRET).take(b"data: sk-ant\n\n") == b"data: sk-ant\n\n"
 
 
 @pytest.mark.parametrize("header_value", ["", "Bearer ", "short"])
 def test_without_a_credential_nothing_is_changed(header_value: str) -> None:
     assert redacted([b"so short"], header_value) == b"so short"
-    assert Redactor(header_value).headers([(b"a", b"short")]) == [(b"a", b"short")]
+    assert CredentialRedactor(header_value).headers([(b"a", b"short")]) == [(b"a", b"short")]
 
 
 def echo(stream: bool) -> bytes:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agent_runner.models import Usage
-from rover_mcp.gateway.response_formats import dialect_of
-from rover_mcp.gateway.usage_meter import Meter
+from rover_mcp.gateway.response_formats import response_format_of
+from rover_mcp.gateway.usage_meter import UsageMeter
 
 SSE = "text/event-stream; charset=utf-8"
 
@@ -321,9 +321,9 @@ CASES = {
 }
 
 
-def metered(case: Case, size: int) -> Meter:
-    dialect = dialect_of(case.provider, case.path)
-    meter = Meter(dialect, case.status, case.content_type, "")
+def metered(case: Case, size: int) -> UsageMeter:
+    response_format = response_format_of(case.provider, case.path)
+    meter = UsageMeter(response_format, case.status, case.content_type, "")
     for start in range(0, len(case.body), size):
         meter.feed(case.body[start : start + size])
     meter.end()
@@ -357,8 +357,8 @@ def test_an_errors_own_fields_are_kept() -> None:
 def test_a_stream_that_is_cut_tells_what_it_told(name: str) -> None:
     """Up to every byte: never more than the whole, and nothing is forgotten."""
     case = CASES[name]
-    dialect = dialect_of(case.provider, case.path)
-    meter = Meter(dialect, case.status, case.content_type, "")
+    response_format = response_format_of(case.provider, case.path)
+    meter = UsageMeter(response_format, case.status, case.content_type, "")
     before = 0
     for byte in case.body:
         meter.feed(bytes((byte,)))
@@ -372,7 +372,7 @@ def test_a_stream_that_is_cut_tells_what_it_told(name: str) -> None:
 @pytest.mark.parametrize("count", [-1, True, 1.5, "7", None, 10**30, [], {}])
 def test_a_count_that_is_none_counts_nothing(count: object) -> None:
     body = json.dumps({"model": "m", "usage": {"input_tokens": count, "output_tokens": 2}})
-    meter = Meter(dialect_of("anthropic", "/v1/messages"), 200, "application/json", "")
+    meter = UsageMeter(response_format_of("anthropic", "/v1/messages"), 200, "application/json", "")
     meter.feed(body.encode())
     meter.end()
     assert meter.usage == used(0, 2)
@@ -385,5 +385,5 @@ def test_only_what_a_model_said_costs() -> None:
         ("openai", "/models"),
         ("google", "/v1beta/models/m:countTokens"),
     ]
-    assert [dialect_of(*one).bills for one in free] == [False] * 4
-    assert all(dialect_of(c.provider, c.path).bills for c in CASES.values())
+    assert [response_format_of(*one).bills for one in free] == [False] * 4
+    assert all(response_format_of(c.provider, c.path).bills for c in CASES.values())

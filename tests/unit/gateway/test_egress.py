@@ -18,8 +18,8 @@ import pytest
 from rover_mcp.domain.network_policy import IF_ALLOWED, NetworkMode, NetworkPolicy
 from rover_mcp.gateway import proxy as egress_module
 from rover_mcp.gateway.gateway import Gateway
+from rover_mcp.gateway.grant import GatewayGrant
 from rover_mcp.gateway.internet import UpstreamProxy
-from rover_mcp.gateway.lease import GatewayLease
 from rover_mcp.gateway.refusals import RefusedHost
 from tests.support.fake_internet import PUBLIC, FakeInternet
 
@@ -68,7 +68,7 @@ async def gate(
     record: dict[str, int] = {} if sent is None else sent
     internet = FakeInternet()
     refused: list[RefusedHost] = []
-    lease = GatewayLease(
+    lease = GatewayGrant(
         task_id=TASK, attempt=1, socket_path=path, token=TOKEN,
         providers=frozenset({"anthropic"}),
         credentials=lambda _: None, on_bell=lambda _: None, on_answer=lambda *_: None,

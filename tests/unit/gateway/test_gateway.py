@@ -13,7 +13,7 @@ import pytest
 
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import GatewayLease, ProviderAccess
+from rover_mcp.gateway.grant import GatewayGrant, ProviderAccess
 from tests.support.fake_anthropic import CREDIT_MESSAGE, FakeAnthropic, credit, rate_limit, text
 
 from .doors import ASK, KEY, TASK, TOKEN, Door, access_to, door, through
@@ -285,7 +285,7 @@ def test_a_path_beyond_a_socket_address_works(tmp_path: Path) -> None:
         gateway = Gateway()
         nothing = lambda *_: None  # noqa: E731
         await gateway.open(
-            GatewayLease(TASK, 1, long, TOKEN, frozenset(), nothing, nothing, nothing)
+            GatewayGrant(TASK, 1, long, TOKEN, frozenset(), nothing, nothing, nothing)
         )
         assert long.is_socket()
         assert [p.name for p in long.parent.iterdir()] == ["gateway.sock"]
@@ -302,7 +302,7 @@ def test_something_else_at_the_path_is_left_alone(path: Path) -> None:
         nothing = lambda *_: None  # noqa: E731
         with pytest.raises(EnvironmentFault, match="not a socket"):
             await Gateway().open(
-                GatewayLease(TASK, 1, path, TOKEN, frozenset(), nothing, nothing, nothing)
+                GatewayGrant(TASK, 1, path, TOKEN, frozenset(), nothing, nothing, nothing)
             )
 
     asyncio.run(run())

@@ -20,7 +20,7 @@ from rover_mcp.config.certificate_authorities import VARIABLES, authorities, bun
 from rover_mcp.control.sandbox_spec import make_folders
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import GatewayLease
+from rover_mcp.gateway.grant import GatewayGrant
 from rover_mcp.sandbox.npm_install import NpmFailed, install
 from tests.support.certificates import server_context
 from tests.unit.gateway.doors import TASK, TOKEN, access_to
@@ -124,7 +124,7 @@ def asked_through_the_gateway(folder: Path, url: str) -> tuple[int, dict[str, An
     async def work() -> tuple[int, dict[str, Any]]:
         gateway = Gateway(write=lambda _: None)
         await gateway.open(
-            GatewayLease(
+            GatewayGrant(
                 task_id=TASK, attempt=1, socket_path=folder / "g.sock", token=TOKEN,
                 providers=frozenset({"openai"}), credentials=lambda _: access_to(url),
                 on_bell=lambda _: None, on_answer=lambda _task, _answer: None,

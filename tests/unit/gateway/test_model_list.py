@@ -14,7 +14,7 @@ import pytest
 
 from rover_mcp.daemon.served_models import RETRY_SECONDS, ServedModels
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.model_list import MOST_BYTES, names_in
 from rover_mcp.gateway.providers import PROVIDERS, Provider
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.gateway.lease import ProviderAccess
+from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 
 from .doors import KEY, TOKEN, door

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from rover_mcp.gateway.response_formats import dialect_of
-from rover_mcp.gateway.usage_meter import MAX_EVENT_BYTES, Meter
+from rover_mcp.gateway.response_formats import response_format_of
+from rover_mcp.gateway.usage_meter import MAX_EVENT_BYTES, UsageMeter
 
-MESSAGES = dialect_of("anthropic", "/v1/messages")
+MESSAGES = response_format_of("anthropic", "/v1/messages")
 STREAM = (
     b'event: message_start\ndata: {"type":"message_start","message":{"usage":'
     b'{"input_tokens":7,"cache_read_input_tokens":3,"output_tokens":1}}}\n\n'
@@ -19,8 +19,8 @@ STREAM = (
 )
 
 
-def stream_meter() -> Meter:
-    return Meter(MESSAGES, 200, "text/event-stream; charset=utf-8", "")
+def stream_meter() -> UsageMeter:
+    return UsageMeter(MESSAGES, 200, "text/event-stream; charset=utf-8", "")
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 10_000])
@@ -78,7 +78,7 @@ def test_an_error_event_is_read() -> None:
 
 def test_a_compressed_answer_is_read_as_it_passes() -> None:
     body = gzip.compress(json.dumps({"usage": {"input_tokens": 5}}).encode())
-    meter = Meter(MESSAGES, 200, "application/json", "gzip")
+    meter = UsageMeter(MESSAGES, 200, "application/json", "gzip")
     for number in range(len(body)):
         meter.feed(body[number : number + 1])
     meter.end()
@@ -96,7 +96,7 @@ def test_a_compressed_answer_is_read_as_it_passes() -> None:
     ],
 )
 def test_an_error_of_any_shape_has_a_message(body: bytes, message: str) -> None:
-    meter = Meter(MESSAGES, 502, "text/html", "")
+    meter = UsageMeter(MESSAGES, 502, "text/html", "")
     meter.feed(body)
     meter.end()
     assert meter.error
@@ -107,7 +107,7 @@ def test_an_error_of_any_shape_has_a_message(body: bytes, message: str) -> None:
     "body", [b"not json", b"[1]", b'{"usage":{"input_tokens":"many"}}', b"{" * 9000]
 )
 def test_a_strange_body_tells_nothing(body: bytes) -> None:
-    meter = Meter(MESSAGES, 200, "application/json", "")
+    meter = UsageMeter(MESSAGES, 200, "application/json", "")
     meter.feed(body)
     meter.end()
     assert (meter.usage, meter.error) == (None, None)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.gateway.evidence import Records
-from rover_mcp.gateway.lease import ProviderAnswer, ProviderError
+from rover_mcp.gateway.evidence import CallEvidence
+from rover_mcp.gateway.grant import ProviderAnswer, ProviderError
 from rover_mcp.gateway.routes import MAX_WATCH_SECONDS, EvidenceWait, watch
 from tests.support.fake_anthropic import FakeAnthropic, overloaded, text
 from tests.support.samples import NOW
@@ -51,7 +51,7 @@ def test_an_answer_that_only_began_says_nothing_yet() -> None:
     """Its number comes with its end, or with its error if that is earlier, and once."""
 
     async def run() -> None:
-        records = Records()
+        records = CallEvidence()
         key = records.add(ANSWER)
         records.update(key, ANSWER)
         assert records.last == 0

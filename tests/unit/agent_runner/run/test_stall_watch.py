@@ -13,7 +13,7 @@ from agent_runner.agents.protocol import AgentFailed, AgentOutcome
 from agent_runner.classify.verdict import classify
 from agent_runner.gateway_evidence import Calls
 from agent_runner.models import Failure, PauseReason, Usage
-from agent_runner.run.stall_watch import GRACE, MOST_TRIES, Pointless, StallWatch, is_pointless
+from agent_runner.run.stall_watch import GRACE, MOST_TRIES, PointlessRetry, StallWatch, is_pointless
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 DONE = AgentOutcome("done", None, Usage())
@@ -116,7 +116,7 @@ def test_an_agent_that_sleeps_is_stopped_with_what_the_gateway_saw() -> None:
                 stopped.append(True)
             return DONE
 
-        with pytest.raises(Pointless) as failed:
+        with pytest.raises(PointlessRetry) as failed:
             await watched(news, clock).run(work)
         assert failed.value.failure is HOURS
         assert failed.value.verdict.reason is PauseReason.RATE_LIMIT
@@ -180,7 +180,7 @@ def test_a_gateway_that_restarts_is_asked_again() -> None:
             await anyio.sleep_forever()
             return DONE
 
-        with pytest.raises(Pointless):
+        with pytest.raises(PointlessRetry):
             await watched(news, clock).run(work)
 
     anyio.run(run)

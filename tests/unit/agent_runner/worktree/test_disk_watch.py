@@ -13,7 +13,7 @@ import pytest
 
 from agent_runner.spec import Disk
 from agent_runner.worktree import disk_usage
-from agent_runner.worktree.disk_usage import MOST_DEEP, MOST_DEPTH, Held, measure
+from agent_runner.worktree.disk_usage import MOST_DEEP, MOST_DEPTH, DiskUsage, measure
 from agent_runner.worktree.disk_watch import (
     LONGEST,
     DiskExceeded,
@@ -50,10 +50,10 @@ def test_it_is_measured_when_a_part_of_what_is_left_may_be_gone(
 
 def test_what_is_out_of_sight_counts_as_what_the_file_system_lost() -> None:
     free = Free(total=700, lowest=700)
-    assert judge(Held(50), free, LAST) == 50
-    assert judge(Held(50, complete=False), free, LAST) == 360
-    assert judge(Held(500, complete=False), free, LAST) == 500
-    assert judge(Held(50, complete=False), free, None) == 50
+    assert judge(DiskUsage(50), free, LAST) == 50
+    assert judge(DiskUsage(50, complete=False), free, LAST) == 360
+    assert judge(DiskUsage(500, complete=False), free, LAST) == 500
+    assert judge(DiskUsage(50, complete=False), free, None) == 50
 
 
 def test_the_message_names_the_limit_the_size_and_the_setting() -> None:
@@ -64,7 +64,7 @@ def test_the_message_names_the_limit_the_size_and_the_setting() -> None:
     assert shortage(Free(0, 0), 0) is None
 
 
-def size_of(*folders: Path) -> Held:
+def size_of(*folders: Path) -> DiskUsage:
     return measure(folders, threading.Event())
 
 
@@ -128,7 +128,7 @@ def run(watch: DiskWatch, work: Callable[[], object] | None = None) -> object:
 def watched(held: int, free: Sequence[int]) -> DiskWatch:
     left = iter(free)
     limits = Disk(limit_bytes=100, floor_bytes=50, folders=(Path("/w"),))
-    found = Held(held)
+    found = DiskUsage(held)
 
     async def sleep(_: float) -> None:
         await anyio.lowlevel.checkpoint()
@@ -161,13 +161,13 @@ def test_what_the_work_gives_or_raises_is_passed_on() -> None:
 
 
 def held_as(
-    found: dict[str, Held],
-) -> Callable[[Sequence[os.PathLike[str]], threading.Event], Held]:
+    found: dict[str, DiskUsage],
+) -> Callable[[Sequence[os.PathLike[str]], threading.Event], DiskUsage]:
     return lambda folders, _ended: found[Path(folders[0]).name]
 
 
 def watch(
-    found: dict[str, Held], *, limit_files: int | None = None, elsewhere: int = 0
+    found: dict[str, DiskUsage], *, limit_files: int | None = None, elsewhere: int = 0
 ) -> DiskWatch:
     limits = Disk(
         limit_bytes=100,
@@ -182,9 +182,9 @@ def watch(
 
 def test_the_records_of_a_task_count_and_what_is_kept_elsewhere() -> None:
     """U8: bundles, journal and logs were beyond every limit."""
-    small = {"work": Held(40), "run": Held(40)}
+    small = {"work": DiskUsage(40), "run": DiskUsage(40)}
     assert run(watch(small), lambda: "done") == "done"
-    for found, elsewhere in (({**small, "run": Held(61)}, 0), (small, 21)):
+    for found, elsewhere in (({**small, "run": DiskUsage(61)}, 0), (small, 21)):
         with pytest.raises(DiskExceeded, match="snapshots") as caught:
             run(watch(found, elsewhere=elsewhere))
         assert not caught.value.by_step
@@ -208,7 +208,7 @@ def test_a_bundle_counts_twice_for_the_hub_has_it_too(tmp_path: Path) -> None:
 
 def test_a_step_that_is_over_at_once_is_measured_before_the_next_one() -> None:
     """U8: a loop of short steps was never measured."""
-    watched = watch({"work": Held(101), "run": Held(0)})
+    watched = watch({"work": DiskUsage(101), "run": DiskUsage(0)})
     started: list[int] = []
     run(watched, lambda: started.append(1))
     with pytest.raises(DiskExceeded) as caught:
@@ -224,7 +224,7 @@ def test_empty_files_are_counted(tmp_path: Path) -> None:
     os.link(tmp_path / "0", tmp_path / "again")
     assert size_of(tmp_path).files == 20
     with pytest.raises(DiskExceeded, match=r"21 files and folders.*limit of 20 \(sandbox_files"):
-        run(watch({"work": Held(0, files=21), "run": Held(0)}, limit_files=20))
+        run(watch({"work": DiskUsage(0, files=21), "run": DiskUsage(0)}, limit_files=20))
 
 
 def test_a_host_that_can_hold_no_more_files_ends_a_step() -> None:
@@ -232,5 +232,5 @@ def test_a_host_that_can_hold_no_more_files_ends_a_step() -> None:
     limits = Disk(limit_bytes=100, floor_bytes=0, floor_files=50, folders=(Path("/w"),))
     free = Free(1000, 1000, files=49, lowest_files=49)
     with pytest.raises(HostFull, match=r"49 more files.*min_free_files"):
-        run(DiskWatch(limits, free=lambda _: free, held=held_as({"w": Held(0)})))
+        run(DiskWatch(limits, free=lambda _: free, held=held_as({"w": DiskUsage(0)})))
     assert not shortage(free, 0)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from rover_mcp.gateway.lease import UsageEntry
+from rover_mcp.gateway.grant import UsageEntry
 
 log = logging.getLogger("rover.gateway")
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 Write = Callable[[Sequence[UsageEntry]], None]
 
 
-class Ledger:
+class UsageWriter:
     """Collects entries on one event loop. An entry replaces an earlier one with its id, because
     providers report totals so far: adding them up would count tokens twice."""
 

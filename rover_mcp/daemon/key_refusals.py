@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from rover_mcp.gateway.lease import ProviderAnswer
+from rover_mcp.gateway.grant import ProviderAnswer
 
 MAY_REFUSE: Final = frozenset({400, 401, 403})
 """Statuses of answers that may say that a credential is refused."""
@@ -17,7 +17,7 @@ class _Seen:
     lacked: bool = False
 
 
-class KeysSeen:
+class KeyRefusals:
     """What happened to the credentials of running attempts; kept in memory alone."""
 
     def __init__(self) -> None:

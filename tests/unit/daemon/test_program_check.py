@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.daemon.missing import main
+from rover_mcp.daemon.program_check import main
 from tests.support.repos import make_repository
 
 

@@ -31,7 +31,7 @@ class ProviderAccess:
     account: str | None = None
     passthrough: bool = False
     beside: tuple[tuple[str, str], ...] = ()
-    log_in: str | None = None
+    login: str | None = None
     """the agent whose log-in it is, where it is one"""
     expires: float | None = None
     """when that log-in expires, in seconds since 1970, where that is known"""
@@ -144,7 +144,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Standing:
+class BudgetState:
     """A task's budget and what was spent of it. `over` says what is used up, if anything is."""
 
     budget: Budget
@@ -153,7 +153,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class GatewayLease:
+class GatewayGrant:
     """One attempt's way out.
 
     `credentials` is asked with a provider's name at the moment of use, in a worker thread; it
@@ -189,5 +189,5 @@ class GatewayLease:
     """called with the task's id and what it has sent by now; both run in a worker thread"""
     used_up: Callable[[], str | None] | None = field(default=None, repr=False)
     """asked before each call that costs: what is used up of the budget, if anything is"""
-    standing: Callable[[], Standing | None] | None = field(default=None, repr=False)
+    budget_state: Callable[[], BudgetState | None] | None = field(default=None, repr=False)
     """the same, with the budget and what was spent of it; both are asked in a worker thread"""

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from agent_runner.models import Usage
 from rover_mcp.gateway.call_estimate import CallEstimate
 from rover_mcp.gateway.call_outcome import estimate
-from rover_mcp.gateway.lease import Reserved, Standing, UsageEntry
+from rover_mcp.gateway.grant import BudgetState, Reserved, UsageEntry
 from rover_mcp.gateway.prices import PriceList
 from rover_mcp.store.records import CallRow
 from rover_mcp.store.store import Store
@@ -23,20 +23,20 @@ def write_entries(store: Store, entries: Sequence[UsageEntry]) -> None:
 
 def over_budget(store: Store, task_id: str) -> str | None:
     """What is used up of the task's budget; None: nothing is, or it has none."""
-    standing = standing_of(store, task_id)
+    standing = budget_state_of(store, task_id)
     return standing.over if standing else None
 
 
-def standing_of(store: Store, task_id: str) -> Standing | None:
+def budget_state_of(store: Store, task_id: str) -> BudgetState | None:
     """The task's budget and what was spent of it; None: it has none."""
     task = store.tasks.get(task_id)
     if task is None or task.budget is None:
         return None
     known = larger(spent(task.run_state), store.books.spent(task_id))
-    return Standing(task.budget, known, used_up(task.budget, known))
+    return BudgetState(task.budget, known, used_up(task.budget, known))
 
 
-def settle_left(store: Store, task_id: str, prices: PriceList, now: float) -> None:
+def estimate_cut_calls(store: Store, task_id: str, prices: PriceList, now: float) -> None:
     """Estimate the calls that were on their way when the daemon that made them was killed. Each
     stands in the books once, before and after; it was cut when that daemon ended, so what it can
     have come to until now is the most."""

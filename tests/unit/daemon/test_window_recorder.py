@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rover_mcp.daemon.windows_seen import WindowsSeen
+from rover_mcp.daemon.window_recorder import WindowRecorder
 from rover_mcp.domain.event_kinds import WINDOW_WARNING
-from rover_mcp.gateway.lease import ProviderAnswer
+from rover_mcp.gateway.grant import ProviderAnswer
 from rover_mcp.store import store_tables
 from tests.support.attempts_site import Site, open_site
 from tests.support.samples import NOW, TASK
@@ -43,7 +43,7 @@ def test_many_answers_write_little_and_warn_once(site: Site) -> None:
     def count(_c: object, _x: object, statement: str, *_: object) -> None:
         writes.append(statement)
 
-    seen = WindowsSeen(site.store)
+    seen = WindowRecorder(site.store)
     sa.event.listen(site.store.database.engine, "before_cursor_execute", count)
     for number in range(300):
         warns = "allowed_warning" if number >= 250 else "allowed"
@@ -60,7 +60,7 @@ def test_many_answers_write_little_and_warn_once(site: Site) -> None:
 
 
 def test_an_answer_of_no_account_or_without_windows_writes_nothing(site: Site) -> None:
-    seen = WindowsSeen(site.store)
+    seen = WindowRecorder(site.store)
     seen.answered(TASK, ProviderAnswer(NOW, "POST", "/", 200, {"retry-after": "5"}, account="a"))
     seen.answered(TASK, ProviderAnswer(NOW, "POST", "/", 200, {f"{U}utilization": "1"}))
     seen.written()

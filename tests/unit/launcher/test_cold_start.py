@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rover_mcp.launcher.cold_start import Opening
+from rover_mcp.launcher.cold_start import ColdStart
 from rover_mcp.launcher.session_replay import Conversation, encode
 from tests.support.frames import MODERN, envelope
 from tests.unit.launcher.conftest import Launch
@@ -90,9 +90,9 @@ def test_a_setting_that_changes_the_answer_is_heeded(home: Path) -> None:
     asked = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
     frame = encode({**asked, "params": {"protocolVersion": "2025-11-25", "capabilities": {}}})
     home.mkdir()
-    assert Opening(str(home), Conversation()).answer(frame) is not None
+    assert ColdStart(str(home), Conversation()).answer(frame) is not None
     (home / "config.yaml").write_text("claude_channel: true\n")
-    assert Opening(str(home), Conversation()).answer(frame) is None
+    assert ColdStart(str(home), Conversation()).answer(frame) is None
 
 
 def test_where_no_daemon_runs_the_first_questions_are_answered_at_once(

@@ -10,7 +10,7 @@ from typing import Final
 
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.event_kinds import WINDOW_WARNING
-from rover_mcp.gateway.lease import ProviderAnswer
+from rover_mcp.gateway.grant import ProviderAnswer
 from rover_mcp.gateway.window_headers import Window, windows_of
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.account_names import account_name
@@ -28,7 +28,7 @@ MOST: Final = 500
 PATIENCE: Final = 2.0
 
 
-class WindowsSeen:
+class WindowRecorder:
     """`answered` is called on the gateway's event loop and waits for nothing."""
 
     def __init__(self, store: Store, name: Callable[[str], str] = account_name) -> None:
