@@ -1,4 +1,4 @@
-"""The hub: one local clone, snapshots through checked bundles, restore (DESIGN 8, C10, I6)."""
+"""The hub: one local clone, snapshots through checked bundles, restore."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.cancellation import CancelToken, Stopped
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.git import base_packs
-from rover_mcp.git.hub import RESTORE_HEAD_REF, RESTORE_SNAPSHOT_REF, Hub
+from rover_mcp.git.hub import Hub
 from rover_mcp.git.locked import locked
+from rover_mcp.git.restore_bundle import RESTORE_HEAD_REF, RESTORE_SNAPSHOT_REF
 from tests.integration.git.conftest import BRANCH, OTHER_TASK, TASK, SandboxClone, git, tree_state
 
 MakeSandbox = Callable[[], SandboxClone]
@@ -296,7 +297,7 @@ def test_a_base_that_nothing_holds_any_more_is_named(repo: Path, tmp_path: Path)
     hub.lend(repo, head, tmp_path / "lent")
     for gone in (hub.base, repo, tmp_path / "lent"):
         shutil.rmtree(gone)
-    with pytest.raises(EnvironmentFault, match="base of the task cannot be had") as caught:
+    with pytest.raises(EnvironmentFault, match="base of the task cannot be copied") as caught:
         hub.lend(repo, head, tmp_path / "lent")
     assert caught.value.code == "base_lost"
     assert head in (caught.value.hint or "")
@@ -379,7 +380,7 @@ def test_another_bundle_under_a_known_number_is_refused(hub: Hub, sandbox: MakeS
     hub.import_bundle(TASK, clone.base, clone.bundle(first), first, BRANCH)
     (clone.path / "a.txt").write_text("two\n")
     again = clone.snapshot(1)
-    with pytest.raises(EnvironmentFault, match="another one already"):
+    with pytest.raises(EnvironmentFault, match="the hub has another snapshot"):
         hub.import_bundle(TASK, clone.base, clone.bundle(again), again, BRANCH)
 
 
