@@ -40,7 +40,7 @@ from rover_mcp.daemon.usage_recording import write_entries
 from rover_mcp.daemon.work_trees import WorkTrees
 from rover_mcp.domain.attempt_state import HELD_BACK, OPEN
 from rover_mcp.gateway.gateway import Gateway
-from rover_mcp.gateway.prices import price_list
+from rover_mcp.gateway.prices import PriceList, price_list
 from rover_mcp.hooks.runner import HookRunner, sender_of
 from rover_mcp.launcher.user_service import offers
 from rover_mcp.sandbox.docker import DockerEngine
@@ -61,11 +61,10 @@ from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
-from rover_mcp.tasks.task_ports import Trouble
 from rover_mcp.tasks.usage import state_with_usage
 
 LOGIN_STATES = (*OPEN, *HELD_BACK)
-"""States of attempts that may need a log-in yet."""
+"""States of attempts that may still need a login."""
 
 
 @dataclass
@@ -93,6 +92,25 @@ class DaemonParts:
     app: App
 
 
+@dataclass(frozen=True)
+class _Core:
+    """What most of the other parts are built on."""
+
+    settings: Settings
+    store: Store
+    prices: PriceList
+    credentials: Credentials
+    gateway: Gateway
+    gateway_adapter: GatewayAdapter
+    live: JournalWatch
+    plane: ControlPlane
+    leases: Leases
+    repositories: GitRepositories
+    engines: Mapping[str, Engine]
+    spares: WarmPool
+    trash: Trash
+
+
 def build(
     settings: Settings,
     store: Store,
@@ -103,59 +121,98 @@ def build(
 ) -> DaemonParts:
     """Build everything. `ring` is called when a task's runner rings its bell, `touch` when a
     client calls."""
-    home = settings.home
-    connections = share(settings.sandbox_connections, settings.concurrency)
-    prices = price_list().with_own(settings.prices)
-    write = partial(write_entries, store)
-    gateway = Gateway(write=write, connections=connections, prices=prices)
-    credentials = Credentials(settings)
+    core = _core(settings, store, portal, ring)
+    credentials, plane, leases, spares = core.credentials, core.plane, core.leases, core.spares
     renewals = Renewals(credentials.logins, lambda: bool(store.attempts.in_states(LOGIN_STATES)))
-    leases = Leases(home, store.executors if settings.database else None, lease=settings.lease)
-    live = JournalWatch(home, store)
-    plane = ControlPlane(settings, store, database_url(home, settings.database), leases)
-    places = ProjectRegistry(home, store)
-    repositories = GitRepositories(home, places.project_path)
-    all_engines = engines(home, settings)
-    spares = WarmPool(settings, store, all_engines)
-    networks = TaskNetworks(settings, store, credentials)
-    door = GatewayAdapter(
-        home, gateway, portal, store, credentials, networks, ring, plane.answered, prices
-    )
+    # The two need each other: a renewal reads the logins, and a login that cannot be renewed is
+    # reported by the credentials.
     credentials.obstacle = renewals.obstacle
-    attempts = Attempts(AttemptContext(
-        settings=settings, store=store, engines=all_engines, hub_of=repositories.hub, gateway=door,
-        live=live, spares=spares, offers_service=partial(offers, home),
-    ))  # fmt: skip
-    control = PlaneControl(home, plane, store, attempts, credentials, door)
-    create = CreateTask(
-        settings, store, Catalog(home), repositories, EngineChoice(all_engines),
-        HostAgents(prices), control, spares, ContextReader(settings.network.allow),
-        partial(_may_sign_in, credentials),
-    )  # fmt: skip
-    garbage = Garbage(repositories, store)
-    work_trees = WorkTrees(settings, store, repositories, all_engines)
-    trash = Trash(home, all_engines)
-    keepers = {n: e for n, e in all_engines.items() if isinstance(e, DockerEngine)}
-    images = RoverImages(home, store, keepers)
-    leftovers = partial(TaskLeftovers, home, repositories, all_engines, trash)
-    delete = DeleteTask(store, leftovers(garbage.collect))
-    folders = ProjectFolders(home, repositories, spares.forget, trash)
-    forget = _forget(create, DeleteTask(store, leftovers(hub_goes=True)), folders, images)
-    tasks = _tasks(create, HubWork(repositories, attempts), live)
-    tasks.stalled = plane.patience.pause
-    tasks.account_name = credentials.account_name
-    status = _status(create, tasks, all_engines, credentials, notice, plane.trouble)
+    attempts = _attempts(core)
+    create = _create(core, attempts)
+    garbage = Garbage(core.repositories, store)
+    work_trees = WorkTrees(settings, store, core.repositories, core.engines)
+    tasks = _tasks(create, HubWork(core.repositories, attempts), core)
     hub = EventBroadcaster(store, claude_channel=settings.claude_channel, most=settings.budget)
     hooks = _hooks(settings, store, leases)
-    builds = ImageBuilds(settings, create, keepers, repositories.hub, door, spares)
     operations = OperationLog(store.operations(leases.executor))
-    merge = MergeTask(store, HostMerges(repositories), operations)
-    services = Services(tasks, status, hub, touch, images, hooks, delete, builds, forget, merge)
+    status = _status(create, tasks, core, notice)
+    services = _services(core, create, tasks, status, garbage, operations, hub, hooks, touch)
     return DaemonParts(
-        settings, store, credentials, renewals, gateway, live, plane, leases,
-        Reconciler(attempts, plane), attempts, spares, garbage, work_trees, trash, hub, hooks,
+        settings, store, credentials, renewals, core.gateway, core.live, plane, leases,
+        Reconciler(attempts, plane), attempts, spares, garbage, work_trees, core.trash, hub, hooks,
         operations, services, App(services),
     )  # fmt: skip
+
+
+def _core(
+    settings: Settings, store: Store, portal: BlockingPortal, ring: Callable[[str], None]
+) -> _Core:
+    home = settings.home
+    prices = price_list().with_own(settings.prices)
+    gateway = Gateway(
+        write=partial(write_entries, store),
+        connections=share(settings.sandbox_connections, settings.concurrency),
+        prices=prices,
+    )
+    credentials = Credentials(settings)
+    leases = Leases(home, store.executors if settings.database else None, lease=settings.lease)
+    plane = ControlPlane(settings, store, database_url(home, settings.database), leases)
+    all_engines = engines(home, settings)
+    networks = TaskNetworks(settings, store, credentials)
+    adapter = GatewayAdapter(
+        home, gateway, portal, store, credentials, networks, ring, plane.answered, prices
+    )
+    return _Core(
+        settings, store, prices, credentials, gateway, adapter, JournalWatch(home, store), plane,
+        leases, GitRepositories(home, ProjectRegistry(home, store).project_path), all_engines,
+        WarmPool(settings, store, all_engines), Trash(home, all_engines),
+    )  # fmt: skip
+
+
+def _attempts(core: _Core) -> Attempts:
+    return Attempts(AttemptContext(
+        settings=core.settings, store=core.store, engines=core.engines,
+        hub_of=core.repositories.hub, gateway=core.gateway_adapter, live=core.live,
+        spares=core.spares, offers_service=partial(offers, core.settings.home),
+    ))  # fmt: skip
+
+
+def _create(core: _Core, attempts: Attempts) -> CreateTask:
+    settings, store, credentials = core.settings, core.store, core.credentials
+    control = PlaneControl(
+        settings.home, core.plane, store, attempts, credentials, core.gateway_adapter
+    )
+    return CreateTask(
+        settings, store, Catalog(settings.home), core.repositories, EngineChoice(core.engines),
+        HostAgents(core.prices), control, core.spares, ContextReader(settings.network.allow),
+        partial(_may_sign_in, credentials),
+    )  # fmt: skip
+
+
+def _services(
+    core: _Core,
+    create: CreateTask,
+    tasks: TaskService,
+    status: StatusReport,
+    garbage: Garbage,
+    operations: OperationLog,
+    hub: EventBroadcaster,
+    hooks: HookRunner,
+    touch: Callable[[], None],
+) -> Services:
+    """The use cases that tools and commands call."""
+    home, store, repositories = core.settings.home, core.store, core.repositories
+    keepers = {n: e for n, e in core.engines.items() if isinstance(e, DockerEngine)}
+    images = RoverImages(home, store, keepers)
+    leftovers = partial(TaskLeftovers, home, repositories, core.engines, core.trash)
+    delete = DeleteTask(store, leftovers(garbage.collect))
+    folders = ProjectFolders(home, repositories, core.spares.forget, core.trash)
+    forget = _forget(create, DeleteTask(store, leftovers(hub_goes=True)), folders, images)
+    builds = ImageBuilds(
+        core.settings, create, keepers, repositories.hub, core.gateway_adapter, core.spares
+    )
+    merge = MergeTask(store, HostMerges(repositories), operations)
+    return Services(tasks, status, hub, touch, images, hooks, delete, builds, forget, merge)
 
 
 def _forget(
@@ -165,36 +222,35 @@ def _forget(
     return ForgetProject(create.store, delete, folders, create.book, images, trusted)
 
 
-def _tasks(create: CreateTask, work: HubWork, live: JournalWatch) -> TaskService:
+def _tasks(create: CreateTask, work: HubWork, core: _Core) -> TaskService:
     store = create.store
 
     def state_of(task_id: str) -> RunState | None:
-        return state_with_usage(store, task_id, live.state(task_id))
+        return state_with_usage(store, task_id, core.live.state(task_id))
 
-    return TaskService(
+    tasks = TaskService(
         create.settings, store, create, create.repositories, create.control, work, state_of
     )
+    tasks.stalled = core.plane.patience.pause
+    tasks.account_name = core.credentials.account_name
+    return tasks
 
 
 def _status(
-    create: CreateTask,
-    tasks: TaskService,
-    all_engines: Mapping[str, Engine],
-    credentials: Credentials,
-    notice: Callable[[Caller], str | None],
-    trouble: Callable[[], Trouble | None],
+    create: CreateTask, tasks: TaskService, core: _Core, notice: Callable[[Caller], str | None]
 ) -> StatusReport:
+    credentials = core.credentials
     return StatusReport(
         tasks,
         create.catalog,
-        all_engines,
+        core.engines,
         create.agents,
         credentials.found,
         credentials.sign_in,
         agent_provider,
         partial(_may_sign_in, credentials),
         notice,
-        trouble,
+        core.plane.trouble,
         DiskMeter(create.settings.home, create.store).use,
     )
 
