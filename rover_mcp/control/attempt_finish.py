@@ -17,6 +17,7 @@ from rover_mcp.control.attempt_context import (
     now,
     with_hint,
 )
+from rover_mcp.control.checkpoint import T, with_hub
 from rover_mcp.control.control_points import ControlPoint
 from rover_mcp.control.decide import (
     ENDS_SOMETIME,
@@ -28,7 +29,6 @@ from rover_mcp.control.decide import (
     for_disk,
 )
 from rover_mcp.control.journal_watch import UNREADABLE, read_state
-from rover_mcp.control.snapshots import T, with_hub
 from rover_mcp.control.task_packages import keep_packages
 from rover_mcp.control.work_delivery import WorkDelivery
 from rover_mcp.domain.attempt_state import OPEN, AttemptState

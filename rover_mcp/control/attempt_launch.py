@@ -20,10 +20,10 @@ from rover_mcp.config import client_programs
 from rover_mcp.config.limits import disk_limit
 from rover_mcp.control.accounts import NoCredential, Use, Wait, choose_agent, choose_for
 from rover_mcp.control.attempt_context import GIT_STOOD_STILL, AttemptContext, is_on, now
+from rover_mcp.control.checkpoint import Checkpoint, prepare_checkpoint
 from rover_mcp.control.control_points import ControlPoint
 from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.decide import for_disk, retry_time
-from rover_mcp.control.handover import Handover, hand_over
 from rover_mcp.control.preparation import PreparationLog
 from rover_mcp.control.repository_setup import project_setup
 from rover_mcp.control.sandbox_spec import make_folders, own_model, sandbox_spec
@@ -206,10 +206,10 @@ class AttemptLaunch:
             self._context.store.attempts.get(task.id, attempt),
             self._context.engines[task.engine],
         )
-        handover = hand_over(task, row, folders, hub, engine) if row else Handover()
-        for warning in handover.warnings:
+        checkpoint = prepare_checkpoint(task, row, folders, hub, engine) if row else Checkpoint()
+        for warning in checkpoint.warnings:
             self._context.warn(task, warning)
-        spec = sandbox_spec(self._context.settings, task, attempt, handover)
+        spec = sandbox_spec(self._context.settings, task, attempt, checkpoint)
         tree = hub.tree(task.base_commit)
         seed = lend_packages(self._context.settings, task, attempt, tree, engine)
         spec = replace(spec, home_seed=seed)

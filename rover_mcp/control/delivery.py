@@ -11,9 +11,9 @@ from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import RunState, Snapshot
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import CommandStep, WorkflowError, walk
+from rover_mcp.control.checkpoint import journal_snapshots
 from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.delivery_doubts import Delivery, doubt
-from rover_mcp.control.snapshots import journal_snapshots
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.store.records import TaskRow
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.config.task_options import TaskOptions
+from rover_mcp.control.checkpoint import Checkpoint
 from rover_mcp.control.control_ports import HubOf
-from rover_mcp.control.handover import Handover
 from rover_mcp.control.repository_setup import project_setup
 from rover_mcp.control.sandbox_spec import make_folders, sandbox_spec
 from rover_mcp.domain.cancellation import CancelToken
@@ -139,7 +139,7 @@ class ImageBuilds:
         make_folders(folders, 1)
         repository = Path(task.project_path)
         hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)
-        spec = sandbox_spec(self.settings, task, 1, Handover())
+        spec = sandbox_spec(self.settings, task, 1, Checkpoint())
         tree = hub.tree(new.base_commit)
         return project_setup(self.settings, task, spec, tree)
 

@@ -23,8 +23,8 @@ from rover_mcp.config.settings import Settings
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.control_points import ControlPoint
 from rover_mcp.control.daemon_lease import Leases
+from rover_mcp.control.disk_full_wait import DiskFullWait
 from rover_mcp.control.followed_attempts import Following
-from rover_mcp.control.patience import DiskFullWait
 from rover_mcp.control.queue_rows import discard_unreadable
 from rover_mcp.control.queue_tables import examine, prepare
 from rover_mcp.domain.attempt_state import OPEN, AttemptState
@@ -78,7 +78,7 @@ class ControlPlane:
         self._trouble: Trouble | None = None
         self._tried = threading.Event()
         self.following = Following()
-        self.patience = DiskFullWait()
+        self.disk_full_wait = DiskFullWait()
 
     def start(self, attempts: Attempts) -> None:
         """Launch DBOS. Blocks for some tenths of a second. What it raises is `trouble` until it
@@ -264,11 +264,11 @@ class ControlPlane:
         def claim(task_id: str, attempt: int, workflow_id: str) -> bool:
             self._leases.mark(task_id, attempt, workflow_id)
             work = partial(attempts.launch.claim, task_id, attempt, workflow_id)
-            return self.patience(task_id, work)
+            return self.disk_full_wait(task_id, work)
 
         @DBOS.step(name="launch")
         def launch(task_id: str, attempt: int) -> bool:
-            return self.patience(task_id, partial(attempts.launch.bring_up, task_id, attempt))
+            return self.disk_full_wait(task_id, partial(attempts.launch.bring_up, task_id, attempt))
 
         @DBOS.step(name="what_follows")
         def what_follows(task_id: str | None) -> None:
@@ -278,12 +278,14 @@ class ControlPlane:
 
         @DBOS.step(name="follow")
         def follow(task_id: str, attempt: int) -> dict[str, Any]:
-            return vars(self.patience(task_id, partial(attempts.wait.follow, task_id, attempt)))
+            return vars(
+                self.disk_full_wait(task_id, partial(attempts.wait.follow, task_id, attempt))
+            )
 
         @DBOS.step(name="settle")
         def settle(task_id: str, attempt: int, ended: dict[str, Any]) -> int | None:
             work = partial(attempts.finish.settle, task_id, attempt, SandboxExit(**ended))
-            return self.patience(task_id, work)
+            return self.disk_full_wait(task_id, work)
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=1000)
         def run_attempt(task_id: str, attempt: int) -> None:  # pyright: ignore[reportUnusedFunction]  # found by its name

@@ -22,7 +22,7 @@ from rover_mcp.config.limits import disk_limit, resource_limits, run_limits
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.config.task_options import TaskOptions
-from rover_mcp.control.handover import Handover
+from rover_mcp.control.checkpoint import Checkpoint
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.network_policy import NetworkPolicy
@@ -96,7 +96,7 @@ def sandbox_spec(
     settings: Settings,
     task: TaskRow,
     attempt: int,
-    handover: Handover,
+    checkpoint: Checkpoint,
 ) -> SandboxSpec:
     """The specification; paths, isolation and socket inside `run` are the engine's to set."""
     folders = TaskFolders(settings.home, task.id, task.iteration)
@@ -106,7 +106,7 @@ def sandbox_spec(
         task_id=task.id,
         project_id=task.project_id,
         attempt=attempt,
-        run=_run_spec(settings, task, attempt, folders, handover, {task.agent, *tools}),
+        run=_run_spec(settings, task, attempt, folders, checkpoint, {task.agent, *tools}),
         folders=SandboxFolders(
             spec=folders.spec(attempt),
             run=folders.run,
@@ -138,7 +138,7 @@ def _run_spec(
     task: TaskRow,
     attempt: int,
     folders: TaskFolders,
-    handover: Handover,
+    checkpoint: Checkpoint,
     used: Collection[str],
 ) -> RunSpec:
     config, given = task.config or TaskConfig(), task.iteration_input
@@ -176,10 +176,10 @@ def _run_spec(
         limits=run_limits(settings, task.config),
         commits=settings.commits,
         disk=_disk(settings, task, folders),
-        restore=handover.restore,
-        restart=handover.restart,
-        first_snapshot=handover.first_snapshot,
-        rebundle=handover.rebundle,
+        restore=checkpoint.restore,
+        restart=checkpoint.restart,
+        first_snapshot=checkpoint.first_snapshot,
+        rebundle=checkpoint.rebundle,
         budget=task.budget,
         instructions=given.instructions if given else None,
         sessions=given.sessions if given else {},

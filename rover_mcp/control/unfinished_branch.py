@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent_runner.models import PauseReason, Snapshot
+from rover_mcp.control.checkpoint import with_hub
 from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.decide import Decision, Finish, PauseFor
-from rover_mcp.control.snapshots import with_hub
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.git.unfinished_commit import Unfinished
 from rover_mcp.store.records import TaskRow

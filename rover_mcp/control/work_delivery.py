@@ -12,6 +12,7 @@ from rover_mcp.control.attempt_context import (
     now,
     with_hint,
 )
+from rover_mcp.control.checkpoint import last_at_home, with_hub
 from rover_mcp.control.control_points import ControlPoint
 from rover_mcp.control.decide import (
     Decision,
@@ -21,7 +22,6 @@ from rover_mcp.control.decide import (
     for_disk,
 )
 from rover_mcp.control.delivery import in_doubt
-from rover_mcp.control.snapshots import last_at_home, with_hub
 from rover_mcp.control.unfinished_branch import described, publish_unfinished
 from rover_mcp.domain.disk_full_error import DISK_FULL, write_fault
 from rover_mcp.domain.errors import EnvironmentFault, RoverError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rover_mcp.control.accounts import NoCredential, Use
 from rover_mcp.control.attempt_runner import Attempts
-from rover_mcp.control.handover import has_checkpoint
+from rover_mcp.control.checkpoint import has_checkpoint
 from rover_mcp.control.needed_models import uses_model
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.daemon.credentials import Credentials

@@ -231,7 +231,7 @@ def _tasks(create: CreateTask, work: HubWork, core: _Core) -> TaskService:
     tasks = TaskService(
         create.settings, store, create, create.repositories, create.control, work, state_of
     )
-    tasks.stalled = core.plane.patience.pause
+    tasks.stalled = core.plane.disk_full_wait.pause
     tasks.account_name = core.credentials.account_name
     return tasks
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from agent_runner.journal.journal import Journal
 from agent_runner.journal.journal_reader import read_journal
 from agent_runner.journal.record_lines import RecordType
-from rover_mcp.control.patience import DiskFullWait
+from rover_mcp.control.disk_full_wait import DiskFullWait
 from rover_mcp.domain.disk_full_error import disk_full
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import TaskStatus

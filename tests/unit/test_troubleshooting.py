@@ -80,8 +80,8 @@ SPEAKING = [
     "agent_runner/no_space", "agent_runner/process/command_ending", "agent_runner/process/spawn",
     "agent_runner/worktree/project_setup",
     *(f"rover_mcp/control/{name}" for name in (
-        "account_verdicts", "attempt_finish", "decide", "delivery", "delivery_doubts", "handover", "plane", "reconciler",
-        "sandbox_spec", "work_delivery",
+        "account_verdicts", "attempt_finish", "checkpoint", "decide", "delivery",
+        "delivery_doubts", "plane", "reconciler", "sandbox_spec", "work_delivery",
     )),
     "rover_mcp/daemon/credentials", "rover_mcp/daemon/host_logins", "rover_mcp/git/publish",
     "rover_mcp/domain/obstacles",

@@ -17,9 +17,8 @@ from agent_runner.journal.journal_reader import (
     read_journal,
 )
 from agent_runner.journal.record_lines import MAX_LINE, RecordType
-from rover_mcp.control.handover import has_checkpoint
+from rover_mcp.control.checkpoint import has_checkpoint, journal_snapshots
 from rover_mcp.control.journal_watch import JournalWatch, read_state
-from rover_mcp.control.snapshots import journal_snapshots
 from tests.support.attempts_site import Site
 from tests.support.samples import TASK
 

@@ -10,8 +10,8 @@ from agent_runner.journal import record_lines
 from agent_runner.journal.journal_reader import read_journal
 from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import RunStatus
+from rover_mcp.control.checkpoint import journal_snapshots
 from rover_mcp.control.journal_watch import JournalWatch
-from rover_mcp.control.snapshots import journal_snapshots
 from tests.support.attempts_site import Run, Site
 from tests.support.samples import NOW, TASK, pause, snapshot
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent_runner.acp_programs import AcpProgram
 from rover_mcp.config.settings import Settings
-from rover_mcp.control.handover import Handover
+from rover_mcp.control.checkpoint import Checkpoint
 from rover_mcp.control.sandbox_spec import make_folders, sandbox_spec
 from rover_mcp.domain.paths import TaskFolders
 from tests.support.samples import task_row
@@ -31,6 +31,6 @@ def test_a_task_is_told_of_the_agents_that_it_uses_and_no_other(tmp_path: Path) 
     folders.input.mkdir(parents=True)
     (folders.input / "workflow.yaml").write_text(WORKFLOW)
     make_folders(folders, 1)
-    spec = sandbox_spec(settings, task, 1, Handover())
+    spec = sandbox_spec(settings, task, 1, Checkpoint())
     assert set(spec.run.agents) == {"first", "second"}
     assert "of-third" not in spec.run.model_dump_json()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_runner.spec import ContextFile, Paths
-from rover_mcp.control.handover import Handover
+from rover_mcp.control.checkpoint import Checkpoint
 from rover_mcp.control.sandbox_spec import make_folders, sandbox_spec
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.paths import TaskFolders
@@ -32,7 +32,7 @@ def test_a_file_is_kept_with_its_origin_size_and_hash(desk: Desk) -> None:
     folders = TaskFolders(desk.home, task.id, 1)
     make_folders(folders, 1)
     assert (folders.spec(1) / "context" / entry.name).read_bytes() == kept.read_bytes()
-    spec = sandbox_spec(desk.tasks.settings, task, 1, Handover())
+    spec = sandbox_spec(desk.tasks.settings, task, 1, Checkpoint())
     assert spec.run.context == (
         ContextFile(name=entry.name, origin=entry.origin, title=entry.title),
     )

@@ -33,7 +33,7 @@ from types import SimpleNamespace
 
 import anyio
 
-from rover_mcp.control.handover import Handover
+from rover_mcp.control.checkpoint import Checkpoint
 from rover_mcp.control.sandbox_spec import make_folders, sandbox_spec
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.server.arguments import CreateTaskArguments
@@ -47,7 +47,7 @@ with open_desk(Path(sys.argv[1])) as desk:
     result = anyio.run(create_task, call, CreateTaskArguments.model_validate(given))
     task = desk.store.tasks.get(result.task.id)
     make_folders(TaskFolders(desk.home, task.id, 1), 1)
-    print(sandbox_spec(desk.tasks.settings, task, 1, Handover()).run.toy)
+    print(sandbox_spec(desk.tasks.settings, task, 1, Checkpoint()).run.toy)
 """
 
 FLAG = """

@@ -1,10 +1,17 @@
-"""What an attempt is handed of what the ones before it left: checkpoint, snapshots, work tree."""
+"""A task's checkpoint: its journal and its last snapshot.
+
+What a sandbox committed is imported into the hub, again where the hub lost it, and an attempt is
+given what the attempts before it left.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from agent_runner.journal.journal import is_locked
 from agent_runner.journal.journal_reader import JournalDamaged, JournalTooNew, stream_journal
@@ -13,20 +20,129 @@ from agent_runner.models import Snapshot
 from agent_runner.spec import Restore
 from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.journal_watch import UNREADABLE
-from rover_mcp.control.snapshots import (
-    journal_snapshots,
-    known_snapshots,
-    last_at_home,
-    with_hub,
-)
-from rover_mcp.domain.errors import EnvironmentFault, RoverError
+from rover_mcp.domain.errors import EnvironmentFault, NotFound, RoverError
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.store.records import RESTART, AttemptRow, TaskRow
 
+T = TypeVar("T")
+
+_SUSPECT = frozenset(
+    {"bundle_refused", "bundle_incomplete", "git_failed", "hub_failed", "publish_failed"}
+)
+"""What fails too where the hub is damaged."""
+
+_LOST = frozenset({"snapshot_missing", "unknown_commit"})
+"""What cannot fail once all snapshots are in the hub, but for what is missing there."""
+
+
+def with_hub(
+    task: TaskRow, folders: TaskFolders, hub: ProjectHub, work: Callable[[Snapshot | None], T]
+) -> T:
+    """What `work` makes of the last snapshot, once that is in the hub. Where the hub or the base
+    is gone or damaged, they are made again first, from the repository and the bundles.
+
+    Raises:
+        RoverError: a bundle is not what the journal says, there is no room for it, or what was
+            lost cannot be had again; or what `work` raises.
+    """
+    try:
+        return work(import_snapshots(task, folders, hub))
+    except (EnvironmentFault, NotFound) as error:
+        suspect = error.code in _SUSPECT and not hub.is_whole(task.id, task.base_commit)
+        if not suspect and error.code not in _LOST:
+            raise
+    hub.renew()
+    return work(import_snapshots(task, folders, hub, again=True))
+
+
+def known_snapshots(task: TaskRow, hub: ProjectHub) -> dict[int, str]:
+    """What the hub has of the task; a hub that cannot say so is made again."""
+    try:
+        return hub.snapshots(task.id)
+    except EnvironmentFault as error:
+        if error.code not in _SUSPECT:
+            raise
+    hub.renew()
+    return hub.snapshots(task.id)
+
+
+def import_snapshots(
+    task: TaskRow, folders: TaskFolders, hub: ProjectHub, *, again: bool = False
+) -> Snapshot | None:
+    """Fetch the bundles that the journal names and the hub lacks, oldest first; the last
+    snapshot. What it costs grows with what is new; `again` takes none for known. A bundle that is
+    gone does no harm where a later one holds what it held.
+
+    Raises:
+        RoverError: as with_hub; nothing is made again but the base.
+    """
+    named = journal_snapshots(folders.journal)
+    if not named and folders.iteration > 1:
+        # An iteration continues on the work of the one before it.
+        earlier = replace(folders, iteration=folders.iteration - 1)
+        return import_snapshots(task, earlier, hub, again=again)
+    if not named:
+        return None
+    hub.secure(Path(task.project_path), task.base_commit, folders.base_objects)
+    here = {} if again else known_snapshots(task, hub)
+    if not here:
+        _import_earlier(task, folders, hub)
+    failed: RoverError | None = None
+    for snapshot in named:
+        if here.get(snapshot.sequence) == snapshot.commit:
+            continue
+        try:
+            _import(task, folders, hub, snapshot)
+        except RoverError as error:
+            failed = failed or error
+        else:
+            here[snapshot.sequence] = snapshot.commit
+    if failed is not None and here.get(named[-1].sequence) != named[-1].commit:
+        raise failed
+    return named[-1]
+
+
+def _import(task: TaskRow, folders: TaskFolders, hub: ProjectHub, snapshot: Snapshot) -> None:
+    bundle = folders.run / "bundles" / snapshot.bundle
+    hub.import_bundle(task.id, task.base_commit, bundle, snapshot, task.branch)
+
+
+def _import_earlier(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> None:
+    """A hub that has nothing of a task may be a new one: what its earlier iterations left."""
+    for iteration in range(1, task.iteration):
+        earlier = TaskFolders(folders.home, task.id, iteration)
+        for snapshot in journal_snapshots(earlier.journal):
+            with suppress(RoverError):
+                _import(task, earlier, hub, snapshot)
+
+
+def last_at_home(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> Snapshot | None:
+    """The newest snapshot that the journal names and the hub holds, as far as it can be asked."""
+    named = journal_snapshots(folders.journal)
+    try:
+        here = hub.snapshots(task.id) if named else {}
+    except RoverError:
+        return None
+    return next((s for s in reversed(named) if here.get(s.sequence) == s.commit), None)
+
+
+def journal_snapshots(journal: Path) -> list[Snapshot]:
+    """Every snapshot that a journal names, in order. A damaged journal gives none."""
+    snapshots: dict[int, Snapshot] = {}
+    try:
+        for record in stream_journal(journal):
+            for key in ("start_snapshot", "snapshot"):
+                if named := record.data.get(key):
+                    snapshot = Snapshot.model_validate(named)
+                    snapshots[snapshot.sequence] = snapshot
+    except UNREADABLE:
+        return []
+    return [snapshots[sequence] for sequence in sorted(snapshots)]
+
 
 @dataclass(frozen=True)
-class Handover:
+class Checkpoint:
     """`restore` is the work tree as the last snapshot holds it, in the attempt's spec folder.
     `first_snapshot` is the first number that no snapshot has. `rebundle`: the next snapshot's
     bundle is to build on nothing but the base, because the hub lacks the last one. `warnings` are
@@ -39,9 +155,9 @@ class Handover:
     warnings: tuple[str, ...] = ()
 
 
-def hand_over(
+def prepare_checkpoint(
     task: TaskRow, attempt: AttemptRow, folders: TaskFolders, hub: ProjectHub, engine: Engine
-) -> Handover:
+) -> Checkpoint:
     """Make ready what is there, idempotently.
 
     Raises:
@@ -57,7 +173,7 @@ def hand_over(
     if attempt.before is not None and not _begins_iteration(task, attempt):
         warnings += _keep_unnamed(task, attempt.attempt, folders, hub, here)
     restore, lacking = _restore(task, attempt.attempt, folders, hub, engine)
-    return Handover(
+    return Checkpoint(
         restore,
         _first_free(folders, known_snapshots(task, hub)),
         rebundle=bool(lacking),

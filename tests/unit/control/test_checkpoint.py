@@ -9,7 +9,7 @@ import pytest
 from agent_runner.journal.journal_reader import JournalDamaged, read_journal
 from agent_runner.models import RunStatus
 from agent_runner.spec import RunSpec
-from rover_mcp.control.handover import has_checkpoint
+from rover_mcp.control.checkpoint import has_checkpoint
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import TaskStatus
 from tests.support.attempts_site import NAME, Run, Site
