@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from yaml.nodes import Node
 
+from agent_runner.duration_grammar import EXPECTED, PATTERN, parse_duration
 from agent_runner.json_object import Json
 from agent_runner.workflow import conditions
 from agent_runner.workflow.yaml_source import YamlSource, meant, short
@@ -25,11 +26,6 @@ _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _FILENAME = rf"{_PART}(?:/{_PART})*"
 _FILENAME_LENGTH = 200
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_SECONDS = {"h": 3600, "min": 60, "m": 60, "s": 1}
-_PART_OF_TIME = r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(h|min|m|s)"
-_DURATION = (
-    r"[0-9]{1,6}(?:\.[0-9]{1,3})? ?(?:h|min|m|s)(?: ?[0-9]{1,6}(?:\.[0-9]{1,3})? ?(?:h|min|m|s))*"
-)
 # PyYAML follows YAML 1.1, in which all of these are booleans. To editors, which follow 1.2, `yes`
 # and `on` are strings, so the JSON Schema accepts both.
 _TRUE = ("true", "yes", "on")
@@ -165,7 +161,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Duration:
-    """A time: seconds as a number, or with units, such as 90s, 5m and 1h 30m."""
+    """A time: seconds as a number, or a text that `agent_runner.duration_grammar` reads."""
 
     low: float
     high: float
@@ -174,17 +170,17 @@ class Duration:
         text = source.text(node, what)
         if source.is_tagged(node, "int", "float") and _NUMBER.fullmatch(text):
             value = float(text)
-        elif re.fullmatch(_DURATION, text):
-            value = sum(float(n) * _SECONDS[unit] for n, unit in re.findall(_PART_OF_TIME, text))
         else:
-            source.fail(node, f"{what} must be a number of seconds, or a time such as 90s, 5m, 1h")
+            value = parse_duration(text)
+        if value is None:
+            source.fail(node, f"{what} must be {EXPECTED}")
         if not self.low <= value <= self.high:
             source.fail(node, f"{what} must be from {self.low:g} to {self.high:g} seconds")
         return value
 
     def schema(self) -> Json:
         seconds = Number(self.low, self.high).schema()
-        return {"anyOf": [seconds, {"type": "string", "pattern": f"^{_DURATION}$"}]}
+        return {"anyOf": [seconds, {"type": "string", "pattern": f"^(?:{PATTERN})$"}]}
 
 
 @dataclass(frozen=True)

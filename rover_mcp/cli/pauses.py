@@ -8,9 +8,14 @@ from agent_runner.json_object import Json
 from rover_mcp.cli.cli_wording import spoken
 from rover_mcp.cli.copyable_command import name_of
 from rover_mcp.cli.terminal_text import Paint, ago, clean, local_times, when, wrap, zoned
-
-ENDLESS = ("rate_limit", "usage_window", "credits")
-"""Reasons after which tries do not end: time or money ends them."""
+from rover_mcp.domain.obstacles import obstacle_in_short
+from rover_mcp.domain.pause_words import (
+    closed_account,
+    next_resume,
+    resumption,
+    resumption_in_short,
+    sentence,
+)
 
 
 def pause_lines(task: Json, paint: Paint) -> list[str]:
@@ -31,7 +36,7 @@ def pause_lines(task: Json, paint: Paint) -> list[str]:
         lines += wrap(_sentence(windows), paint.width)
     if place := pause.get("where") or (f"step {pause['step']}" if pause.get("step") else ""):
         lines += wrap(f"in {clean(place)}", paint.width)
-    lines += wrap(goes_on(pause, now), paint.width)
+    lines += wrap(how_it_resumes(pause, now), paint.width)
     if log_in := pause.get("log_in"):
         lines += wrap(_sentence(log_in), paint.width)
     if pause.get("auto_resume"):
@@ -44,42 +49,31 @@ def pause_lines(task: Json, paint: Paint) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    return clean(local_times(f"{text[:1].upper()}{text[1:]}."))
+    return clean(local_times(sentence(text)))
 
 
 def account_of(pause: Json) -> str:
     """`account anthropic, key from NAME`, or else the provider's name."""
-    if pause.get("account"):
-        model = f", {clean(pause['model'])} only" if pause.get("model") else ""
-        return f"account {clean(pause['account'])}{model}"
-    return f"provider {clean(pause['provider'])}" if pause.get("provider") else ""
+    names = (clean(pause.get(name) or "") for name in ("account", "provider", "model"))
+    return closed_account(*names)
 
 
-def goes_on(pause: Json, now: datetime) -> str:
+def how_it_resumes(pause: Json, now: datetime) -> str:
     """Whether it resumes automatically, and when."""
-    waits = clean(spoken(pause.get("waits_because") or "nothing is lost"))
-    if pause.get("auto_resume") and pause.get("retry_at"):
-        endless = pause["reason"] in ENDLESS
-        count = f"{pause['retries'] + 1}" + ("" if endless else f" of {pause['max_retries']}")
-        at = when(pause["retry_at"], now)
-        return f"It resumes automatically at {at}, automatic resume {count}."
-    if pause.get("auto_resume"):
-        return f"It waits: {waits}."
-    later = f" Worth a try from {when(pause['retry_at'], now)}." if pause.get("retry_at") else ""
-    return f"It waits for you: {waits}.{later}"
-
-
-def _waits_for(pause: Json) -> str:
-    if pause["reason"] == "auth":
-        return "waits for a credential"
-    return "continues once its way is clear"
+    at, automatic = pause.get("retry_at"), bool(pause.get("auto_resume"))
+    because = clean(spoken(pause.get("waits_because") or ""))
+    moment = when(at, now) if at else None
+    text = resumption(automatic=automatic, at=moment, because=because, waits_for="you")
+    if automatic and at:
+        count = next_resume(pause["reason"], pause["retries"], pause["max_retries"])
+        return sentence(f"{text}, {count}")
+    return sentence(text) + (f" Worth a try from {moment}." if moment else "")
 
 
 def in_short(pause: Json, now: datetime) -> str:
     """For one line of a listing: why, which account, and until when."""
     who = clean(pause.get("account") or pause.get("provider") or "")
-    on = pause.get("auto_resume") and pause.get("retry_at")
-    until = f"continues {when(pause['retry_at'], now)}" if on else "waits for you"
-    if pause.get("auto_resume") and not on:
-        until = _waits_for(pause)
+    at = when(pause["retry_at"], now) if pause.get("retry_at") else None
+    obstacle = obstacle_in_short(pause.get("message") or "")
+    until = resumption_in_short(automatic=bool(pause.get("auto_resume")), at=at, obstacle=obstacle)
     return ", ".join(filter(None, [pause["reason"], who, until]))

@@ -10,6 +10,7 @@ from rover_mcp.cli.client import ClientError, ConnectionLost, McpClient
 from rover_mcp.cli.terminal_text import dated
 from rover_mcp.cli.tool_commands import connect, repository_here, show
 from rover_mcp.cli.watch_command import MAX_RECONNECTS, WAIT_SECONDS, exit_code
+from rover_mcp.domain.pause_words import resumption
 
 NOTHING_RUNS = 3
 LIVE = ["NEW", "IN_PROGRESS", "ITERATING"]
@@ -74,5 +75,6 @@ def line(task: Json) -> str:
     if not pause:
         return f"{text}; branch {task['branch']}"
     if pause.get("auto_resume") and pause.get("retry_at"):
-        return f"{text} ({pause['reason']}); it resumes automatically at {dated(pause['retry_at'])}"
+        after = resumption(automatic=True, at=dated(pause["retry_at"]), because=None)
+        return f"{text} ({pause['reason']}); {after}"
     return f"{text} ({pause['reason']}); see rover inspect {task['number']}"

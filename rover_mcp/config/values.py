@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from agent_runner.duration_grammar import EXPECTED, PATTERN, parse_duration
+
 DevcontainerUse = Annotated[
     Literal["off", "image", "all"],
     # YAML reads a plain `off` as a truth value.
@@ -27,10 +29,8 @@ _UNITS = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,3})?"
 _SIZE = rf"({_NUMBER}) ?({'|'.join(_UNITS)})"
-_TIME = rf"({_NUMBER}) ?({'|'.join(_SECONDS)})"
 
 # No character that a shell, git or an ignore file reads as more than itself; nothing that begins
 # like an option; no `.` and `..`.
@@ -67,10 +67,10 @@ def _size(value: object) -> object:
 def _seconds(value: object) -> object:
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(_TIME, value)
-    if match is None:
-        raise ValueError("a time is a number of seconds, or a number with s, m or h such as 45m")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = parse_duration(value)
+    if seconds is None:
+        raise ValueError(f"a time is {EXPECTED}")
+    return seconds
 
 
 def _path(value: str) -> str:
@@ -132,9 +132,9 @@ Seconds = Annotated[
     float,
     Field(gt=0, le=30 * 86400, strict=True),
     BeforeValidator(_seconds),
-    WithJsonSchema(_pattern(f"^{_TIME}$", "number")),
+    WithJsonSchema(_pattern(f"^(?:{PATTERN})$", "number")),
 ]
-"""Seconds, written as a number or with a unit."""
+"""Seconds, written as a number or as a text that `agent_runner.duration_grammar` reads."""
 
 RepoPath = Annotated[
     str,

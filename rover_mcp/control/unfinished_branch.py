@@ -9,6 +9,7 @@ from rover_mcp.control.checkpoint import with_hub
 from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.decide import Decision, Finish, PauseFor
 from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.pause_words import paused_for
 from rover_mcp.git.unfinished_commit import Unfinished
 from rover_mcp.store.records import TaskRow
 
@@ -40,7 +41,7 @@ def described(decision: Decision) -> str | None:
     if not isinstance(decision, PauseFor):
         return "has failed"
     reason = decision.pause.reason
-    return None if reason is PauseReason.NEEDS_LOOK else f"is paused ({reason})"
+    return None if reason is PauseReason.NEEDS_LOOK else f"is {paused_for(reason)}"
 
 
 def message(task: TaskRow, state: str) -> str:

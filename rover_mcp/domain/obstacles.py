@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from agent_runner.models import Pause
 from agent_runner.no_space import FREE_FIRST
+
+if TYPE_CHECKING:
+    # The command line words pauses too, and starts in half the time without pydantic.
+    from agent_runner.models import Pause
 
 DELIVERY_LEFT: Final = "only the delivery is left to do"
 """Ends the message of a pause between the end of the work and its delivery."""
@@ -42,6 +45,12 @@ def obstacle_in(message: str) -> Obstacle | None:
     if FREE_FIRST in message:
         return Obstacle.DISK
     return Obstacle.BRANCH if DELIVERY_LEFT in message else None
+
+
+def obstacle_in_short(message: str) -> str | None:
+    """What a pause with this message waits for, for a line of a list."""
+    obstacle = obstacle_in(message)
+    return IN_SHORT[obstacle] if obstacle else None
 
 
 def is_watched(pause: Pause | None, retries: int, most: int) -> bool:

@@ -15,6 +15,8 @@ from typing import Any, Union, cast, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from agent_runner.duration_grammar import parse_duration
+
 # Clients in strict mode send null for every argument that the model left out.
 NOTHING = ("", "null", "undefined")
 """What models write where they leave an argument out. Not "none", which network may be."""
@@ -65,9 +67,6 @@ STATUSES: Mapping[str, tuple[str, ...]] = {
 EVERY = frozenset({"all", "any", "*"})
 _COMMENT = re.compile(
     r"(?P<file>[^:]{1,1000}):(?P<line>[1-9][0-9]{0,8}):\s*(?P<text>.+)", re.DOTALL
-)
-_SECONDS = re.compile(
-    r"(\d+(?:\.\d+)?)\s*(?:(s|secs?|seconds?)|(m|mins?|minutes?)|(h|hours?))?", re.ASCII
 )
 
 
@@ -211,13 +210,13 @@ def within(least: float, most: float) -> Callable[[object], object]:
 
 
 def seconds(most: float) -> Callable[[object], object]:
-    """A time, also "30 s" or "5 min", at most `most`."""
+    """A time, also "30 s" or "5 min", at most `most`. Models write units in any case, and spaces
+    where they like; the grammar, which files keep to, knows neither."""
 
     def read(value: object) -> object:
-        match = _SECONDS.fullmatch(value.strip().lower()) if isinstance(value, str) else None
-        if match:
-            value = float(match[1]) * (60 if match[3] else 3600 if match[4] else 1)
-        return within(0, most)(value)
+        text = " ".join(value.lower().split()) if isinstance(value, str) else ""
+        parsed = parse_duration(text)
+        return within(0, most)(value if parsed is None else parsed)
 
     return read
 

@@ -8,10 +8,16 @@ from collections.abc import Iterator, Sequence
 
 from rover_mcp.domain.durations import about
 from rover_mcp.domain.ids import short_id
-from rover_mcp.domain.obstacles import IN_SHORT, obstacle_in
+from rover_mcp.domain.obstacles import obstacle_in_short
+from rover_mcp.domain.pause_words import (
+    closed_account,
+    next_resume,
+    resumption,
+    resumption_in_short,
+    sentence,
+)
 from rover_mcp.domain.text import visible_line
 from rover_mcp.tasks.handoff_files import handed_over
-from rover_mcp.tasks.pause_view import CLOSED
 from rover_mcp.tasks.quoted_text import named, printable, quoted, shortened
 from rover_mcp.tasks.view_models import (
     ChangesView,
@@ -165,38 +171,33 @@ def _pause(p: PauseView) -> list[str]:
     """Why a task is paused, where, since when, until when, and how to stop that."""
     place = p.where or (f"step {p.step}" if p.step else "")
     where = f" in {place}" if place else ""
-    model = f", {p.model} only" if p.model else ""
-    account = p.account or p.provider
-    account = f" (account {account}{model})" if account else ""
+    account = closed_account(p.account or p.provider, None, p.model)
+    account = f" ({account})" if account else ""
     message = quoted(p.message, 300)
     lines = [f"Paused since {p.since:%Y-%m-%d %H:%M}Z{where}: {p.reason}{account}: {message}."]
     if p.windows:
-        lines.append(f"{p.windows[:1].upper()}{p.windows[1:]}.")
-    if p.auto_resume and p.retry_at:
-        lines.append(
-            f"It resumes automatically at {p.retry_at:%Y-%m-%d %H:%M:%S}Z, in "
-            f"{about(p.retry_in_s or 0)} ({_resume(p)}; set_auto_resume switches that off: for "
-            "this task, its project, or all)."
-        )
-        if p.log_in:
-            lines.append(f"{p.log_in[:1].upper()}{p.log_in[1:]}.")
-    elif p.auto_resume:
-        lines.append(f"It waits: {p.waits_because} (set_auto_resume switches that off).")
-    else:
-        lines.append(f"It waits for resume_task: {p.waits_because}.")
+        lines.append(sentence(p.windows))
+    at = f"{p.retry_at:%Y-%m-%d %H:%M:%S}Z" if p.retry_at else None
+    because, switch = p.waits_because, _how_to_stop_it(p)
+    after = resumption(automatic=p.auto_resume, at=at, because=because, waits_for="resume_task")
+    lines.append(sentence(f"{after}{switch}"))
+    if p.auto_resume and p.retry_at and p.log_in:
+        lines.append(sentence(p.log_in))
     return lines
 
 
+def _how_to_stop_it(p: PauseView) -> str:
+    if not p.auto_resume:
+        return ""
+    if not p.retry_at:
+        return " (set_auto_resume switches that off)"
+    count = next_resume(p.reason, p.retries, p.max_retries)
+    switch = "set_auto_resume switches that off: for this task, its project, or all"
+    return f", in {about(p.retry_in_s or 0)} ({count}; {switch})"
+
+
 def _until(pause: PauseView) -> str:
-    if pause.auto_resume and pause.retry_at:
-        return f"resumes at {pause.retry_at:%Y-%m-%d %H:%M}Z"
-    if pause.auto_resume:
-        obstacle = obstacle_in(pause.message)
-        return IN_SHORT[obstacle] if obstacle else "waits for a credential"
-    return "waits for you"
-
-
-def _resume(p: PauseView) -> str:
-    """The number of the automatic resume that comes next, and of how many."""
-    count = f"automatic resume {p.retries + 1}"
-    return count if p.reason in CLOSED else f"{count} of {p.max_retries}"
+    at = f"{pause.retry_at:%Y-%m-%d %H:%M}Z" if pause.retry_at else None
+    return resumption_in_short(
+        automatic=pause.auto_resume, at=at, obstacle=obstacle_in_short(pause.message)
+    )

@@ -13,6 +13,7 @@ from agent_runner.worktree.disk_watch import RAISE_FIRST
 from rover_mcp.config.user_maximum import budget_line
 from rover_mcp.domain.errors import Conflict
 from rover_mcp.domain.obstacles import CLEARED_FIRST, Obstacle, is_watched, obstacle_of
+from rover_mcp.domain.pause_words import TIME_OR_MONEY
 from rover_mcp.domain.usage_window import time_of
 from rover_mcp.store.records import EVERYWHERE, TaskRow, WindowRow
 from rover_mcp.tasks.account_names import account_name
@@ -49,8 +50,8 @@ NOT_RESUMABLE = "not_resumable"
 MOST_REFUSED = 5
 """Credentials that may be refused, one after the other, before a task waits for a person."""
 
-CLOSED = frozenset({PauseReason.CREDITS, PauseReason.USAGE_WINDOW, PauseReason.RATE_LIMIT})
-"""Reasons that lie with an account: another agent may go on."""
+CLOSED = frozenset(PauseReason(reason) for reason in TIME_OR_MONEY)
+"""Reasons that lie with an account: another agent may be able to continue."""
 
 
 @dataclass(frozen=True)

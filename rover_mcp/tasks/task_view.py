@@ -7,6 +7,7 @@ from datetime import datetime
 
 from agent_runner.models import Budget, PauseReason, RunState, StepState, StepStatus
 from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.pause_words import paused_for, resumption, sentence
 from rover_mcp.domain.task_status import ENDED, RUNNING, TaskStatus
 from rover_mcp.domain.text import visible
 from rover_mcp.domain.usage_window import time_of
@@ -144,7 +145,7 @@ def _summary(event: EventRow, task: TaskRow) -> str:
     name, data = f"task {task.number}", event.data
     match event.kind:
         case "task.paused":
-            return f"{name} is paused {_paused(event, task)}"
+            return f"{name} is {_paused(event, task)}"
         case "task.step":
             shown = named if of_project(task) else printable
             step = shown(str(data["name"]), NAME_SHOWN)
@@ -179,19 +180,19 @@ def _summary(event: EventRow, task: TaskRow) -> str:
 
 
 def _paused(event: EventRow, task: TaskRow) -> str:
-    """Why, in which step, since when, until when, and what can be done (D10)."""
+    """Why, in which step, since when, until when, and what can be done."""
     data, reason = event.data, PauseReason(event.data["reason"])
-    step = f", in step {data['step']}" if data.get("step") else ""
     why = quoted(data["message"], ERROR_SHOWN)
-    text = f"({reason}{step}) since {time_of(event.at):%Y-%m-%d %H:%M}Z: {why}. "
+    since = f"{time_of(event.at):%Y-%m-%d %H:%M}Z"
+    text = f"{paused_for(reason, data.get('step'))} since {since}: {why}. "
     if data.get("windows"):
-        words = printable(str(data["windows"]), 200)
-        text += f"{words[:1].upper()}{words[1:]}. "
+        text += f"{sentence(printable(str(data['windows']), 200))} "
     if data.get("exhausted"):
-        # Only here, so it is said once (K3).
+        # Of all that words a pause only the event does, so it is reported once.
         text += f"It {exhausted(int(data['auto_retries']))}. "
     elif task.status is TaskStatus.PAUSED and task.retry_at is not None:
-        text += f"It resumes automatically at {time_of(task.retry_at):%Y-%m-%d %H:%M}Z. "
+        at = f"{time_of(task.retry_at):%Y-%m-%d %H:%M}Z"
+        text += f"{sentence(resumption(automatic=True, at=at, because=None))} "
     offer = f"; {OFFER}" if data.get("offers_service") else ""
     return f"{text}What you can do: {WHAT_TO_DO[reason]}{offer}"
 

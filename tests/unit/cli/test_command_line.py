@@ -252,7 +252,7 @@ def test_a_listing_shows_the_provider_and_the_retry_of_a_paused_task(
     """ACCEPTANCE H6."""
     fake(answers)
     main(["list"])
-    assert "credits, anthropic, continues " in capsys.readouterr().out
+    assert "credits, anthropic, resumes at " in capsys.readouterr().out
 
 
 def test_the_status_shows_who_waits_for_which_account_and_what_is_switched_off(

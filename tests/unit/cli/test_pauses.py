@@ -179,7 +179,7 @@ def test_a_listing_fits_and_shows_the_provider_and_the_next_retry(
     assert all(width is None or width_of(line) <= width for line in lines)
     told = next(line for line in lines if "credits, anthropic" in line)
     if width != 40:
-        assert f"continues {clock(tasks[0]['pause']['retry_at'])} (in 12 min)" in told
+        assert f"resumes at {clock(tasks[0]['pause']['retry_at'])} (in 12 min)" in told
     marked = [line for line in lines if "PAUSED" in line]
     assert len({width_of(line[: line.index("PAUSED")]) for line in marked}) == 1
 

@@ -15,6 +15,7 @@ import pytest
 from agent_runner.models import PauseReason
 from rover_mcp.cli import entry
 from rover_mcp.daemon.glance_copy import Glances
+from rover_mcp.domain.pause_words import resumption
 from rover_mcp.domain.task_status import Event
 from rover_mcp.launcher import glance
 from rover_mcp.store.migrations import database_url, open_database
@@ -138,7 +139,8 @@ def test_of_another_users_tasks_nothing_is_shown(tmp_path: Path, store: Store) -
 
 def test_it_goes_on_at_a_time_or_does_not(tmp_path: Path) -> None:
     row = (3, "PAUSED", "b", "/r", '{"reason": "usage_window"}', NOW.timestamp(), "p1")
-    assert f"resumes automatically at {NOW:%Y-%m-%d %H:%MZ}" in glance.news([row], everywhere=False)
+    at = f"{NOW:%Y-%m-%d %H:%MZ}"
+    assert resumption(automatic=True, at=at, because=None) in glance.news([row], everywhere=False)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no database at all", b"SQLite format 3\0" * 9])

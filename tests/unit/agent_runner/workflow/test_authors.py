@@ -22,7 +22,7 @@ steps:
   - id: b
     type: agent
     promt: hi {{steps.a.outputs.x}}
-    config: {timeout: 5 minutes}
+    config: {timeout: 5 weeks}
   - id: c
     type: loop
     until: steps.e.success
@@ -123,7 +123,7 @@ steps:
     assert workflow.timeout == agent.timeout == command.timeout == seconds
 
 
-@pytest.mark.parametrize("written", ["5 minutes", "m", "'5'", "-5m", "25h", "0s", "1:30", "5m5"])
+@pytest.mark.parametrize("written", ["5 weeks", "m", "'5'", "-5m", "25h", "0s", "1:30", "5m5"])
 def test_a_time_that_is_none_is_refused(written: str) -> None:
     step = f"{{id: c, type: command, command: c, timeout: {written}}}"
     [(_, _, message)] = errors(f'version: "1.0"\nsteps: [{step}]')
